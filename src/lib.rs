@@ -1,0 +1,1 @@
+//! ConductorOne's connector to Cloudflare.
