@@ -1,1 +1,10 @@
-//! ConductorOne's connector to Cloudflare.
+//! ConductorOne's connector to Cloudflare: a Worker that crawls an account's people and access into Workers KV and
+//! provisions roles when ConductorOne asks for it. ARCHITECTURE.md has the map.
+
+// The ports are used generically within this crate, on one thread: their futures need not be `Send`.
+#![allow(async_fn_in_trait)]
+
+pub mod config;
+pub mod model;
+pub mod ports;
+pub mod time;

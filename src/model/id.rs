@@ -1,0 +1,164 @@
+//! Identifiers. Cloudflare's are 32 lower-case hexadecimal digits; each kind is a type of its own, parsed once at the edge.
+//!
+//! **Invariant:** an id that is part of a URL went through one of these types. An empty or odd segment would make
+//! Cloudflare's router fall through to the *list* route (`reference/cloudflare.md` 1.1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A text that was to be an id and is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} must be 32 lower-case hexadecimal digits, not {shown:?}")]
+pub struct InvalidId {
+    /// Which kind of id was expected, such as `role id`.
+    pub kind: &'static str,
+    /// The text, cut to a length that is safe to show.
+    pub shown: String,
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+fn parse_hex(kind: &'static str, text: &str) -> Result<[u8; 16], InvalidId> {
+    let invalid = || InvalidId { kind, shown: text.chars().take(40).collect() };
+    let digits = text.as_bytes();
+    if digits.len() != 32 {
+        return Err(invalid());
+    }
+    let nibble = |digit: u8| DIGITS.iter().position(|&known| known == digit);
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return Err(invalid()) };
+        let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) else { return Err(invalid()) };
+        *byte = u8::try_from(high << 4 | low).map_err(|_| invalid())?;
+    }
+    Ok(bytes)
+}
+
+fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        let digits = [byte >> 4, byte & 15].map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'));
+        pair.copy_from_slice(&digits);
+    }
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+}
+
+macro_rules! hex_ids {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// What this kind of id is called in messages.
+            pub const KIND: &'static str = $kind;
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse_hex(Self::KIND, text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(self.0, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // Borrowed text where the format has it; the escape-free ids always do in JSON.
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+hex_ids! {
+    /// The Cloudflare account that is governed.
+    AccountId = "account id";
+    /// A membership of the account: one person's seat. A new invitation of the same person has a new one.
+    MemberId = "member id";
+    /// A Cloudflare user (the "user tag"): the same in every account, absent until an invitee has a login.
+    UserId = "user id";
+    /// A role, as governed: the legacy role id where there is one, else the permission group's id.
+    RoleId = "role id";
+    /// A permission group: what may be done.
+    PermissionGroupId = "permission group id";
+    /// A resource group: on what it may be done (the whole account, or some domains).
+    ResourceGroupId = "resource group id";
+    /// A user group: members who share policies.
+    UserGroupId = "user group id";
+    /// An API token owned by the account.
+    TokenId = "token id";
+}
+
+impl From<PermissionGroupId> for RoleId {
+    /// A permission group that never had a legacy role is governed under its own id.
+    fn from(id: PermissionGroupId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<RoleId> for PermissionGroupId {
+    /// Domain-scoped permission groups appear in the legacy roles list under their own id.
+    fn from(id: RoleId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl UserId {
+    /// Cloudflare also says "no user yet" with an id of 32 zeros (`reference/cloudflare.md` 6, no. 19).
+    pub fn is_zero(self) -> bool {
+        self.0 == [0; 16]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemberId, PermissionGroupId, RoleId};
+
+    #[test]
+    fn an_id_is_32_lower_case_hex_digits() {
+        let text = "05784afa30c1afe1440e79d9351c7430";
+        let id: RoleId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{text}\""));
+        assert_eq!(PermissionGroupId::from(id).to_string(), text);
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_kind_and_a_bounded_excerpt() {
+        let long = "x".repeat(5000);
+        for text in [
+            "",
+            "..",
+            "05784AFA30C1AFE1440E79D9351C7430",
+            "05784afa30c1afe1440e79d9351c743",
+            "05784afa30c1afe1440e79d9351c743/",
+            &long,
+        ] {
+            let error = text.parse::<MemberId>().unwrap_err().to_string();
+            assert!(error.starts_with("member id must be 32"), "{error}");
+            assert!(error.len() < 120, "{error}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The governed resources, one row each, as a snapshot keeps them and every export reads them.
+//!
+//! A row carries everything that is known of its resource, its grants included, so one changed person is one changed
+//! row. Rows are ordered by [`Row::key`], which is the resource's Baton id.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{Access, Atom};
+use super::grant::{Entitlement, Principal};
+use super::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, TokenId, UserGroupId, UserId};
+use crate::time::Timestamp;
+
+/// Whether a membership was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberStatus {
+    /// The person is a member.
+    Accepted,
+    /// The person was invited.
+    Pending,
+    /// Rejected, or a value this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// A person's membership: a user once accepted, an invitation until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The membership's id.
+    pub member_id: MemberId,
+    /// The Cloudflare user, where the person has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// The e-mail address as Cloudflare tells it: the key by which people know the person.
+    pub email: String,
+    /// Accepted or pending.
+    pub status: MemberStatus,
+    /// Given name, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Family name, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// Whether the person's Cloudflare login has a second factor (an identity provider's factor is not seen here).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_factor: Option<bool>,
+    /// The person's own atoms, sorted; what comes through a user group is not among them.
+    #[serde(default)]
+    pub atoms: Vec<Atom>,
+    /// The user groups the person is in, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<UserGroupId>,
+}
+
+impl Member {
+    /// The principal this membership is governed as: the user when accepted, else the invitation.
+    pub fn principal(&self) -> Principal {
+        match self.user_id {
+            Some(user) if self.status == MemberStatus::Accepted => Principal::User(user),
+            _ => Principal::Invitation(self.member_id),
+        }
+    }
+
+    /// First and last name, or the e-mail address of a person without either.
+    pub fn display_name(&self) -> String {
+        let names = [self.first_name.as_deref(), self.last_name.as_deref()];
+        let name =
+            names.into_iter().flatten().map(str::trim).filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" ");
+        if name.is_empty() { self.email.clone() } else { name }
+    }
+}
+
+/// A role: a permission group on the whole account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// The id it is governed under.
+    pub id: RoleId,
+    /// The name in Cloudflare's dashboard.
+    pub name: String,
+    /// Cloudflare's description, where it gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The permission group behind it. Absent while it is not known: then the role can be seen but not granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_group: Option<PermissionGroupId>,
+    /// Cloudflare's stable label, such as `super_admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// A permission group on a resource group other than the whole account, such as one domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopedRole {
+    /// What may be done.
+    pub permission_group: PermissionGroupId,
+    /// On what.
+    pub resource_group: ResourceGroupId,
+    /// The permission group's name.
+    pub permission_group_name: String,
+    /// The resource group's name.
+    pub resource_group_name: String,
+}
+
+impl ScopedRole {
+    /// The name people see, such as `Domain Administrator on example.com`.
+    pub fn display_name(&self) -> String {
+        format!("{} on {}", self.permission_group_name, self.resource_group_name)
+    }
+}
+
+/// A user group: its members share its policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The group's id.
+    pub id: UserGroupId,
+    /// The group's name.
+    pub name: String,
+    /// What the group holds, sorted.
+    #[serde(default)]
+    pub atoms: Vec<Atom>,
+}
+
+/// An API token that the account owns. Its secret is never known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The token's id.
+    pub id: TokenId,
+    /// The token's name.
+    pub name: String,
+    /// `active`, `disabled`, `expired`, or another word of Cloudflare's.
+    pub status: String,
+    /// When it was issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_on: Option<Timestamp>,
+    /// When it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_on: Option<Timestamp>,
+    /// The day it was last used: a finer time would make every snapshot differ from the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_day: Option<String>,
+}
+
+/// One row of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Row {
+    /// An account API token.
+    ApiToken(Token),
+    /// A user group.
+    Group(Group),
+    /// A pending membership.
+    Invitation(Member),
+    /// An account-wide role.
+    Role(Role),
+    /// A role on some part of the account.
+    ScopedRole(ScopedRole),
+    /// An accepted member.
+    User(Member),
+}
+
+/// The kinds of resources, under their Baton resource type ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `api_token`
+    ApiToken,
+    /// `group`
+    Group,
+    /// `invitation`
+    Invitation,
+    /// `role`
+    Role,
+    /// `scoped_role`
+    ScopedRole,
+    /// `user`
+    User,
+}
+
+impl Kind {
+    /// All kinds, in the order in which their rows stand in a snapshot.
+    pub const ALL: [Self; 6] =
+        [Self::ApiToken, Self::Group, Self::Invitation, Self::Role, Self::ScopedRole, Self::User];
+
+    /// The Baton resource type id; also the prefix of the row keys, before a colon.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiToken => "api_token",
+            Self::Group => "group",
+            Self::Invitation => "invitation",
+            Self::Role => "role",
+            Self::ScopedRole => "scoped_role",
+            Self::User => "user",
+        }
+    }
+}
+
+impl Row {
+    /// The row for a membership: `user` or `invitation`, as [`Member::principal`] says.
+    pub fn member(member: Member) -> Self {
+        match member.principal() {
+            Principal::User(_) => Self::User(member),
+            Principal::Invitation(_) | Principal::Group(_) => Self::Invitation(member),
+        }
+    }
+
+    /// The membership of a user or an invitation.
+    pub fn as_member(&self) -> Option<&Member> {
+        match self {
+            Self::User(member) | Self::Invitation(member) => Some(member),
+            _ => None,
+        }
+    }
+
+    /// The kind of resource.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::ApiToken(_) => Kind::ApiToken,
+            Self::Group(_) => Kind::Group,
+            Self::Invitation(_) => Kind::Invitation,
+            Self::Role(_) => Kind::Role,
+            Self::ScopedRole(_) => Kind::ScopedRole,
+            Self::User(_) => Kind::User,
+        }
+    }
+
+    /// The row's key: the Baton id of its resource, `<type>:<id>`. Snapshots are sorted by its bytes.
+    pub fn key(&self) -> String {
+        match self {
+            Self::ApiToken(token) => format!("api_token:{}", token.id),
+            Self::Group(group) => Principal::Group(group.id).to_string(),
+            Self::Invitation(member) | Self::User(member) => member.principal().to_string(),
+            Self::Role(role) => Entitlement::Role(role.id).resource(),
+            Self::ScopedRole(role) => Entitlement::scoped(role.permission_group, role.resource_group).resource(),
+        }
+    }
+
+    /// Who holds what this row lists; `None` for resources that hold nothing.
+    pub fn holder(&self) -> Option<(Principal, &[Atom], &[UserGroupId])> {
+        match self {
+            Self::Group(group) => Some((Principal::Group(group.id), &group.atoms, &[])),
+            Self::Invitation(member) | Self::User(member) => Some((member.principal(), &member.atoms, &member.groups)),
+            Self::ApiToken(_) | Self::Role(_) | Self::ScopedRole(_) => None,
+        }
+    }
+}
+
+/// The allowed atoms of a list: a denied one grants nothing.
+pub fn allowed(atoms: &[Atom]) -> impl Iterator<Item = &Atom> {
+    atoms.iter().filter(|atom| atom.access == Access::Allow)
+}
