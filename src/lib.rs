@@ -4,6 +4,7 @@
 // The ports are used generically within this crate, on one thread: their futures need not be `Send`.
 #![allow(async_fn_in_trait)]
 
+pub mod conductorone;
 pub mod config;
 pub mod model;
 pub mod ports;

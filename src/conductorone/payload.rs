@@ -1,0 +1,501 @@
+//! What a webhook carries (`reference/conductorone.md` 2). Which fields C1 fills is only partly documented, so missing,
+//! `null`, `""` and `…_UNSPECIFIED` mean the same, unknown fields are ignored, and objects are found by type and id
+//! rather than by the position their paths name.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// A webhook's body, read as far as its event is known.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// The webhook's id, as C1 names it: the definition's or the delivery's, which is not documented.
+    pub webhook_id: Option<String>,
+    /// Where the outcome goes when the answer was 202. A capability: it must not be shown.
+    pub callback_url: Option<String>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The events there are.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Somebody pressed "Test webhook".
+    Test,
+    /// Access is to be given or taken away.
+    Provision(Box<ProvisionStep>),
+    /// An event that this connector has no part in; its name.
+    Other(String),
+}
+
+/// Why a body is no webhook.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// Not JSON at all.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, of another shape than documented.
+    #[error("the body is not a webhook: {0}")]
+    Shape(String),
+}
+
+/// A provision step: one grant or revoke that a task has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvisionStep {
+    /// The task's id.
+    pub task_id: String,
+    /// The number people see.
+    pub task_number: Option<String>,
+    /// The step's id; with the task's id it identifies the operation, however often it is delivered.
+    pub step_id: Option<String>,
+    /// Whether the task is still open and this step waits for us; if not, why not.
+    pub actionable: Result<(), String>,
+    /// Grant or revoke; or the kind of task, where it is neither.
+    pub action: Result<Action, String>,
+    /// The C1 app it belongs to.
+    pub app_id: Option<String>,
+    /// What is to be granted or revoked.
+    pub entitlement: EntitlementRef,
+    /// Who is concerned.
+    pub subject: Subject,
+    /// The e-mail address, or else the C1 id, of who asked for it.
+    pub requester: Option<String>,
+    /// The e-mail addresses, or else the C1 ids, of who approved it.
+    pub approvers: Vec<String>,
+}
+
+/// What a provision step asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Give access.
+    Grant,
+    /// Take access away.
+    Revoke,
+}
+
+/// How C1 names an entitlement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementRef {
+    /// C1's own id of it.
+    pub id: Option<String>,
+    /// Texts that may be the connector's id of it, the likeliest first (`reference/conductorone.md` 2.5).
+    pub candidates: Vec<String>,
+    /// The name people see, such as `Administrator Member Role`.
+    pub display_name: Option<String>,
+    /// The app's builtin entitlement: to have it is to have an account.
+    pub builtin: bool,
+}
+
+/// Who a provision step is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// E-mail addresses, the likeliest first.
+    pub emails: Vec<String>,
+    /// The membership id that the last sync told C1: a hint, since a new invitation has a new one.
+    pub member_id: Option<String>,
+    /// The Cloudflare user id that the last sync told C1.
+    pub user_id: Option<String>,
+    /// The name people see.
+    pub display_name: Option<String>,
+    /// Whether C1 knows an account of the person in the app.
+    pub has_account: bool,
+}
+
+impl Webhook {
+    /// Reads a body whose signature was verified.
+    pub fn parse(body: &[u8]) -> Result<Self, PayloadError> {
+        let raw: RawWebhook = serde_json::from_slice(body).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => PayloadError::Shape(error.to_string()),
+            _ => PayloadError::NotJson(error.to_string()),
+        })?;
+        let name = raw.event.ok_or_else(|| PayloadError::Shape("it has no event".to_owned()))?;
+        let event = match name.rsplit('.').next().unwrap_or_default() {
+            "PayloadTest" => Event::Test,
+            "PayloadProvisionStep" => Event::Provision(Box::new(provision_step(raw.payload)?)),
+            _ => Event::Other(name),
+        };
+        Ok(Self { webhook_id: raw.webhook_id, callback_url: raw.callback_url, event })
+    }
+}
+
+fn provision_step(payload: Value) -> Result<ProvisionStep, PayloadError> {
+    let raw: RawStep =
+        serde_json::from_value(payload).map_err(|error| PayloadError::Shape(format!("payload: {error}")))?;
+    let task = raw.task_view.task;
+    let task_id =
+        task.id.clone().ok_or_else(|| PayloadError::Shape("payload.taskView.task.id is missing".to_owned()))?;
+    let current = task.policy.current;
+    let waits_for_us = current.provision.is_some();
+    let target = current.provision.unwrap_or_default().provision.provision_target;
+    let (action, named) = action(task.r#type);
+
+    let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
+    let app_user_id = target.app_user_id.or(named.app_user_id);
+    let expanded = Expanded(raw.expanded);
+    let app_user = app_user_id.as_deref().and_then(|id| expanded.find("AppUser", Some(id)));
+    let identity = named
+        .identity_user_id
+        .or_else(|| app_user.as_ref().and_then(|user| text(user, "identityUserId")))
+        .or(task.user_id);
+
+    let state = task.state.unwrap_or_default();
+    let actionable = if state == "TASK_STATE_CLOSED" {
+        Err("the task is closed".to_owned())
+    } else if !waits_for_us {
+        Err("the task is not at a provisioning step".to_owned())
+    } else {
+        Ok(())
+    };
+
+    Ok(ProvisionStep {
+        task_id,
+        task_number: task.numeric_id,
+        step_id: current.id,
+        actionable,
+        action,
+        app_id: target.app_id.or(named.app_id),
+        entitlement: expanded.entitlement(entitlement_id),
+        subject: expanded.subject(app_user.as_ref(), app_user_id.is_some(), identity.as_deref()),
+        requester: task.created_by_user_id.map(|id| expanded.person(id)),
+        approvers: approvers(&task.policy.history).into_iter().map(|id| expanded.person(id)).collect(),
+    })
+}
+
+fn action(types: RawTaskType) -> (Result<Action, String>, RawTarget) {
+    if let Some(target) = types.grant {
+        return (Ok(Action::Grant), target);
+    }
+    if let Some(target) = types.revoke {
+        return (Ok(Action::Revoke), target);
+    }
+    match types.certify {
+        // A review that ended in "take it away" may arrive without a revoke task of its own.
+        Some(target) if target.outcome.as_deref() == Some("CERTIFY_OUTCOME_DECERTIFIED") => {
+            (Ok(Action::Revoke), target)
+        }
+        Some(target) => (Err("review".to_owned()), target),
+        None => {
+            let kind = types.other.into_iter().find(|(_, value)| !value.is_null()).map(|(kind, _)| kind);
+            (Err(kind.unwrap_or_else(|| "unknown".to_owned())), RawTarget::default())
+        }
+    }
+}
+
+/// The ids of the users whose approval stands in the policy's history.
+fn approvers(history: &[Value]) -> Vec<String> {
+    let mut ids: Vec<String> =
+        history.iter().filter_map(|step| text(step.get("approval")?.get("approved")?, "userId")).collect();
+    ids.dedup();
+    ids
+}
+
+/// The objects that C1 sent along.
+struct Expanded(Vec<Value>);
+
+impl Expanded {
+    /// The object of a type (its name after the last dot) with an id; without an id, the only one of its type.
+    fn find(&self, type_name: &str, id: Option<&str>) -> Option<Value> {
+        let mut of_type = self.0.iter().filter(|object| {
+            text(object, "@type").is_some_and(|name| name.rsplit(['.', '/']).next() == Some(type_name))
+        });
+        match id {
+            Some(id) => of_type.find(|object| text(object, "id").as_deref() == Some(id)).cloned(),
+            None => of_type.next().filter(|_| of_type.next().is_none()).cloned(),
+        }
+    }
+
+    fn entitlement(&self, id: Option<String>) -> EntitlementRef {
+        let Some(object) = self.find("AppEntitlement", id.as_deref()) else {
+            return EntitlementRef { id, ..EntitlementRef::default() };
+        };
+        let mut candidates: Vec<String> = object
+            .get("sourceConnectorIds")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(serde_json::Map::values)
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect();
+        candidates.sort();
+        candidates.extend(["matchBatonId", "externalId"].into_iter().filter_map(|key| text(&object, key)));
+        // Only an object that is this entitlement's own resource can say which role it is.
+        if let Some(resource) = text(&object, "appResourceId").and_then(|id| self.find("AppResource", Some(&id))) {
+            candidates.extend(["externalId", "matchBatonId"].into_iter().filter_map(|key| text(&resource, key)));
+            candidates.extend(resource.get("profile").and_then(|profile| text(profile, "role_id")));
+        }
+        candidates.retain(|candidate| !candidate.is_empty());
+        candidates.dedup();
+        EntitlementRef {
+            id: id.or_else(|| text(&object, "id")),
+            candidates,
+            display_name: text(&object, "displayName"),
+            builtin: object.get("systemBuiltin").and_then(Value::as_bool).unwrap_or(false),
+        }
+    }
+
+    fn subject(&self, app_user: Option<&Value>, has_account: bool, identity: Option<&str>) -> Subject {
+        let identity = identity.and_then(|id| self.find("User", Some(id)));
+        let mut emails = Vec::new();
+        for object in app_user.into_iter().chain(identity.as_ref()) {
+            let listed = object.get("emails").and_then(Value::as_array).into_iter().flatten();
+            let all = text(object, "email")
+                .into_iter()
+                .chain(listed.filter_map(|value| value.as_str().map(str::to_owned)))
+                .chain(text(object, "username").filter(|name| name.contains('@')));
+            for email in all {
+                if email.contains('@') && !emails.iter().any(|known: &String| known.eq_ignore_ascii_case(&email)) {
+                    emails.push(email);
+                }
+            }
+        }
+        let profile = app_user.and_then(|user| user.get("profile"));
+        Subject {
+            emails,
+            member_id: profile.and_then(|profile| text(profile, "member_id")),
+            user_id: profile.and_then(|profile| text(profile, "cloudflare_user_id")),
+            display_name: app_user.into_iter().chain(identity.as_ref()).find_map(|object| text(object, "displayName")),
+            has_account,
+        }
+    }
+
+    /// The e-mail address of a C1 user, or the id where the user was not sent along.
+    fn person(&self, id: String) -> String {
+        self.find("User", Some(&id)).and_then(|user| text(&user, "email")).unwrap_or(id)
+    }
+}
+
+/// A text field; an empty one counts as missing.
+fn text(object: &Value, key: &str) -> Option<String> {
+    object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// `null` as the default, which is what C1's unset fields are.
+fn null_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A text; `null`, `""` and `…_UNSPECIFIED` as none.
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty() && !text.ends_with("_UNSPECIFIED")))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawWebhook {
+    #[serde(default, deserialize_with = "filled")]
+    webhook_id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    callback_url: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    event: Option<String>,
+    #[serde(default)]
+    payload: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawStep {
+    task_view: RawTaskView,
+    #[serde(default, deserialize_with = "null_default")]
+    expanded: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawTaskView {
+    task: RawTask,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawTask {
+    #[serde(default, deserialize_with = "filled")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    numeric_id: Option<String>,
+    #[serde(default, deserialize_with = "null_default")]
+    r#type: RawTaskType,
+    #[serde(default, deserialize_with = "filled")]
+    state: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    user_id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    created_by_user_id: Option<String>,
+    #[serde(default, deserialize_with = "null_default")]
+    policy: RawPolicy,
+}
+
+#[derive(Default, Deserialize)]
+struct RawTaskType {
+    grant: Option<RawTarget>,
+    revoke: Option<RawTarget>,
+    certify: Option<RawTarget>,
+    #[serde(flatten)]
+    other: std::collections::BTreeMap<String, Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawTarget {
+    #[serde(default, deserialize_with = "filled")]
+    app_id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    app_entitlement_id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    app_user_id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    identity_user_id: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    outcome: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawPolicy {
+    #[serde(default, deserialize_with = "null_default")]
+    current: RawPolicyStep,
+    #[serde(default, deserialize_with = "null_default")]
+    history: Vec<Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawPolicyStep {
+    #[serde(default, deserialize_with = "filled")]
+    id: Option<String>,
+    provision: Option<RawProvisionInstance>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawProvisionInstance {
+    #[serde(default, deserialize_with = "null_default")]
+    provision: RawProvision,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawProvision {
+    #[serde(default, deserialize_with = "null_default")]
+    provision_target: RawTarget,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Action, Event, PayloadError, ProvisionStep, Webhook};
+
+    const ROLE: &str = "role:05784afa30c1afe1440e79d9351c7430:member";
+
+    /// A grant as C1 sends it, with what this connector reads of it and little else.
+    fn grant() -> Value {
+        json!({
+            "version": "v1", "webhookId": "wh1", "callbackUrl": "https://acme.conductor.one/cb/1",
+            "event": "c1.webhooks.v1.PayloadProvisionStep",
+            "payload": {
+                "@type": "type.googleapis.com/c1.webhooks.v1.PayloadProvisionStep",
+                "taskView": {"task": {
+                    "id": "task1", "numericId": "1042", "state": "TASK_STATE_OPEN", "userId": "u1", "createdByUserId": "u1",
+                    "type": {"grant": {"appId": "app1", "appEntitlementId": "e1", "appUserId": "au1", "identityUserId": "u1"}},
+                    "policy": {
+                        "current": {"id": "step1", "provision": {
+                            "provision": {"provisionTarget": {"appId": "app1", "appEntitlementId": "e1", "appUserId": "au1"}},
+                            "state": "PROVISION_INSTANCE_STATE_WEBHOOK"}},
+                        "history": [{"approval": {"approved": {"userId": "u2"}}}]}
+                }},
+                "expanded": [
+                    {"@type": "type.googleapis.com/c1.api.user.v1.User", "id": "u2", "email": "boss@example.com"},
+                    {"@type": "type.googleapis.com/c1.api.app.v1.AppUser", "id": "other", "email": "other@example.com"},
+                    {"@type": "type.googleapis.com/c1.api.app.v1.AppUser", "id": "au1", "email": "Jane@example.com", "emails": ["jane@example.com"],
+                     "profile": {"member_id": "4536bcfad5faccb111b47003c79917fa", "cloudflare_user_id": "7c5dae5552338874e5053f2534d2767a"}},
+                    {"@type": "type.googleapis.com/c1.api.user.v1.User", "id": "u1", "displayName": "Jane Doe", "email": "jane.doe@example.com"},
+                    {"@type": "type.googleapis.com/c1.api.app.v1.AppEntitlement", "id": "e1", "displayName": "Admin Member Role",
+                     "sourceConnectorIds": {"c1": ROLE}, "externalId": ROLE, "matchBatonId": ""}
+                ]
+            }
+        })
+    }
+
+    fn step(body: &Value) -> ProvisionStep {
+        match Webhook::parse(body.to_string().as_bytes()).unwrap().event {
+            Event::Provision(step) => *step,
+            other => panic!("not a provision step: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_grant_names_its_entitlement_its_subject_and_who_asked() {
+        let step = step(&grant());
+        assert_eq!((step.task_id.as_str(), step.step_id.as_deref()), ("task1", Some("step1")));
+        assert_eq!(step.action, Ok(Action::Grant));
+        assert_eq!(step.actionable, Ok(()));
+        assert_eq!(step.entitlement.candidates, [ROLE]);
+        assert_eq!(step.subject.emails, ["Jane@example.com", "jane.doe@example.com"]);
+        assert_eq!(step.subject.member_id.as_deref(), Some("4536bcfad5faccb111b47003c79917fa"));
+        assert_eq!(step.requester.as_deref(), Some("jane.doe@example.com"));
+        assert_eq!(step.approvers, ["boss@example.com"]);
+    }
+
+    #[test]
+    fn unset_fields_may_be_null_empty_or_absent() {
+        let mut body = grant();
+        let task = &mut body["payload"]["taskView"]["task"];
+        task["type"]["revoke"] = Value::Null;
+        task["type"]["certify"] = Value::Null;
+        task["numericId"] = json!("");
+        task["policy"]["history"] = Value::Null;
+        task["policy"]["current"]["provision"]["provision"] = Value::Null;
+        let step = step(&body);
+        assert_eq!(step.entitlement.id.as_deref(), Some("e1"), "the task's type names it too");
+        assert_eq!(step.task_number, None);
+        assert!(step.approvers.is_empty());
+    }
+
+    #[test]
+    fn somebody_without_an_account_is_known_by_the_identity() {
+        let mut body = grant();
+        body["payload"]["taskView"]["task"]["type"]["grant"]["appUserId"] = json!("");
+        body["payload"]["taskView"]["task"]["policy"]["current"]["provision"]["provision"]["provisionTarget"]["appUserId"] =
+            Value::Null;
+        let step = step(&body);
+        assert!(!step.subject.has_account);
+        assert_eq!(step.subject.emails, ["jane.doe@example.com"]);
+        assert_eq!(step.subject.member_id, None);
+    }
+
+    #[test]
+    fn a_review_revokes_only_when_it_ended_so() {
+        let mut body = grant();
+        let types = &mut body["payload"]["taskView"]["task"]["type"];
+        types["certify"] = types["grant"].take();
+        assert_eq!(step(&body).action, Err("review".to_owned()));
+        body["payload"]["taskView"]["task"]["type"]["certify"]["outcome"] = json!("CERTIFY_OUTCOME_DECERTIFIED");
+        assert_eq!(step(&body).action, Ok(Action::Revoke));
+    }
+
+    #[test]
+    fn other_tasks_and_closed_ones_are_told_apart() {
+        let mut body = grant();
+        body["payload"]["taskView"]["task"]["type"] = json!({"offboarding": {"outcome": "X"}});
+        body["payload"]["taskView"]["task"]["state"] = json!("TASK_STATE_CLOSED");
+        let step = step(&body);
+        assert_eq!(step.action, Err("offboarding".to_owned()));
+        assert_eq!(step.actionable, Err("the task is closed".to_owned()));
+    }
+
+    #[test]
+    fn other_events_are_known_by_name() {
+        let test = json!({"version": "v1", "event": "c1.webhooks.v1.PayloadTest", "payload": {}});
+        assert!(matches!(Webhook::parse(test.to_string().as_bytes()).unwrap().event, Event::Test));
+        let other = json!({"version": "v2", "event": "c1.webhooks.v1.PayloadFromTheFuture"});
+        assert!(matches!(Webhook::parse(other.to_string().as_bytes()).unwrap().event, Event::Other(_)));
+    }
+
+    #[test]
+    fn what_is_no_webhook_says_what_is_wrong() {
+        assert!(matches!(Webhook::parse(b"{").unwrap_err(), PayloadError::NotJson(_)));
+        assert!(matches!(Webhook::parse(b"[1]").unwrap_err(), PayloadError::Shape(_)));
+        assert!(matches!(Webhook::parse(b"{}").unwrap_err(), PayloadError::Shape(_)));
+        let mut body = grant();
+        body["payload"]["taskView"]["task"]["id"] = json!(7);
+        let PayloadError::Shape(message) = Webhook::parse(body.to_string().as_bytes()).unwrap_err() else { panic!() };
+        assert!(message.contains("payload"), "{message}");
+    }
+}

@@ -1,0 +1,64 @@
+//! The documents that C1 takes for an answer (`reference/conductorone.md` 1.4).
+
+use serde::Serialize;
+use serde_json::json;
+
+/// Comments are cut to this many characters: C1 documents the limit for policy steps, and it does no harm elsewhere.
+const MAX_COMMENT: usize = 1024;
+
+/// An answer to a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// To the test event, and to events that are none of our business.
+    Noted,
+    /// The step is done; a sentence for the task's history.
+    Complete(String),
+    /// The step cannot be done; a sentence that says why and what to do.
+    Errored(String),
+}
+
+impl Document {
+    /// The JSON text.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Noted => json!({"version": "v1"}).to_string(),
+            Self::Complete(comment) => json!({"version": "v1", "complete": Comment::cut(comment)}).to_string(),
+            Self::Errored(comment) => json!({"version": "v1", "errored": Comment::cut(comment)}).to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Comment {
+    comment: String,
+}
+
+impl Comment {
+    fn cut(comment: &str) -> Self {
+        if comment.chars().count() <= MAX_COMMENT {
+            return Self { comment: comment.to_owned() };
+        }
+        let mut cut: String = comment.chars().take(MAX_COMMENT - 1).collect();
+        cut.push('…');
+        Self { comment: cut }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Document;
+
+    #[test]
+    fn documents_are_c1s() {
+        assert_eq!(Document::Noted.to_json(), r#"{"version":"v1"}"#);
+        assert_eq!(Document::Complete("Done.".into()).to_json(), r#"{"complete":{"comment":"Done."},"version":"v1"}"#);
+        assert_eq!(Document::Errored("No.".into()).to_json(), r#"{"errored":{"comment":"No."},"version":"v1"}"#);
+    }
+
+    #[test]
+    fn a_long_comment_is_cut_at_a_character() {
+        let text = Document::Errored("é".repeat(3000)).to_json();
+        assert_eq!(text.chars().filter(|&c| c == 'é').count(), 1023);
+        assert!(text.contains('…'));
+    }
+}

@@ -1,0 +1,255 @@
+//! Is this request really from our tenant, meant for us, and unchanged? (`reference/conductorone.md` 1.3)
+//!
+//! **Invariant:** a webhook's body is not parsed before every check here has passed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::jwks::{self, Cache, KeySet, PublicKey};
+use super::jwt::{Claims, Token, TokenError};
+use crate::config::Config;
+use crate::ports::{Clock, Http, HttpRequest, Method};
+use crate::time::Timestamp;
+
+/// How far the tenant's clock and ours may be apart, in seconds. C1's tokens live two minutes; every second more here
+/// is a second longer in which a token that leaked can be used again.
+pub const LEEWAY_SECS: i64 = 60;
+
+/// C1's tokens are valid from 60 s before to 120 s after their issue. One with a longer life was not made for a webhook.
+const MAX_LIFETIME_SECS: f64 = 600.0;
+
+/// The body of a webhook, in bytes at most. C1's are about 10 KB.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// Checks a signature over a message. `runtime` does it with `WebCrypto`.
+pub trait Signatures {
+    /// Whether `signature` over `message` is of `key`. A key or signature that cannot be used is not an error but `false`.
+    async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// Where the tenant's keys are kept between requests.
+pub trait KeyCache {
+    /// Reads or changes the cache; never held over an `await`.
+    fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T;
+}
+
+/// A request as it arrived, as far as the check needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+    /// The `Content-Digest` header.
+    pub content_digest: Option<&'a str>,
+    /// The path of the request, which must be the path of the configured public URL's webhook.
+    pub path: &'a str,
+    /// The raw bytes of the body.
+    pub body: &'a [u8],
+}
+
+/// Why a webhook is not accepted: one variant for each reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// No `Authorization: bearer …`.
+    #[error("the request has no bearer token")]
+    NoToken,
+    /// The token cannot be read, or its algorithm is not accepted.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// No key of the tenant's set fits the token.
+    #[error("the token was signed with a key that the tenant does not list")]
+    UnknownKey,
+    /// The signature is not of any fitting key.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// A claim is missing.
+    #[error("the token has no {0} claim")]
+    MissingClaim(&'static str),
+    /// `iss` is another tenant.
+    #[error("the token was issued by another tenant than C1_TENANT")]
+    Issuer,
+    /// `aud` does not have our host.
+    #[error("the token is meant for another host than PUBLIC_URL's")]
+    Audience,
+    /// `c1typ` is not `wh`.
+    #[error("the token is not a webhook's")]
+    Type,
+    /// `htm` is not POST.
+    #[error("the token is for another method than POST")]
+    Method,
+    /// `htu` is not our URL.
+    #[error("the token is for another URL than this webhook's under PUBLIC_URL")]
+    Url,
+    /// Past `exp`.
+    #[error("the token has expired")]
+    Expired,
+    /// Before `nbf` or `iat`.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// Valid for longer than a webhook's token ever is.
+    #[error("the token is valid for too long")]
+    Lifetime,
+    /// `htb_s256` is not the body's hash.
+    #[error("the body is not the one that was signed")]
+    Body,
+    /// `Content-Digest` is not the body's hash.
+    #[error("the body does not match its Content-Digest")]
+    Digest,
+    /// The tenant's keys cannot be had. C1 tries again, and so it should.
+    #[error("the tenant's keys cannot be fetched: {0}")]
+    KeysUnavailable(String),
+}
+
+/// Checks a request; what comes back is its token's claims.
+pub async fn verify<P: Http + Clock + Signatures + KeyCache>(
+    ports: &P,
+    config: &Config,
+    request: Signed<'_>,
+) -> Result<Claims, Rejected> {
+    let token = Token::parse(bearer(request.authorization).ok_or(Rejected::NoToken)?)?;
+    check_signature(ports, config, &token).await?;
+    check_claims(config, &token.claims, request.path, ports.now())?;
+    check_body(&token.claims, request)?;
+    Ok(token.claims)
+}
+
+/// The token of an `Authorization: Bearer` header. C1 writes the scheme in lower case (RFC 9110: it has no case).
+pub fn bearer(authorization: Option<&str>) -> Option<&str> {
+    let (scheme, token) = authorization?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+async fn check_signature<P: Http + Clock + Signatures + KeyCache>(
+    ports: &P,
+    config: &Config,
+    token: &Token,
+) -> Result<(), Rejected> {
+    let mut keys = current_keys(ports, config).await?;
+    if keys.candidates(token.algorithm, token.key_id.as_deref()).is_empty() {
+        let now = ports.now();
+        if !ports.with(|cache| cache.take_refetch(now)) {
+            return Err(Rejected::UnknownKey);
+        }
+        keys = fetch_keys(ports, config).await?;
+    }
+    let candidates = keys.candidates(token.algorithm, token.key_id.as_deref());
+    if candidates.is_empty() {
+        return Err(Rejected::UnknownKey);
+    }
+    for key in candidates {
+        if ports.verify(key, &token.signed, &token.signature).await {
+            return Ok(());
+        }
+    }
+    Err(Rejected::Signature)
+}
+
+async fn current_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+    let now = ports.now();
+    if let Some(keys) = ports.with(|cache| cache.fresh(now).cloned()) {
+        return Ok(keys);
+    }
+    match fetch_keys(ports, config).await {
+        Ok(keys) => Ok(keys),
+        Err(error) => ports.with(|cache| cache.usable(now).cloned()).ok_or(error),
+    }
+}
+
+/// Fetches the key set of the *configured* tenant: where a token says it comes from decides nothing.
+async fn fetch_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+    let request = HttpRequest {
+        method: Method::Get,
+        url: format!("{}/auth/v1/jwks", config.c1_url),
+        headers: vec![("Accept", "application/json".to_owned())],
+        bearer: None,
+        body: None,
+        timeout_millis: 5_000,
+        max_bytes: jwks::MAX_BYTES,
+    };
+    let response = ports.send(request).await.map_err(|error| Rejected::KeysUnavailable(error.to_string()))?;
+    if response.status != 200 {
+        return Err(Rejected::KeysUnavailable(format!("HTTP status {}", response.status)));
+    }
+    let keys = KeySet::parse(&response.body).map_err(|error| Rejected::KeysUnavailable(error.to_string()))?;
+    let now = ports.now();
+    ports.with(|cache| cache.store(keys.clone(), now));
+    Ok(keys)
+}
+
+fn check_claims(config: &Config, claims: &Claims, path: &str, now: Timestamp) -> Result<(), Rejected> {
+    let issuer = claims.iss.as_deref().ok_or(Rejected::MissingClaim("iss"))?;
+    let issuer = issuer.strip_prefix("https://").unwrap_or(issuer).trim_end_matches('/');
+    if !issuer.eq_ignore_ascii_case(&config.tenant) {
+        return Err(Rejected::Issuer);
+    }
+    if !claims.aud.as_ref().ok_or(Rejected::MissingClaim("aud"))?.contains(&config.public_url.host) {
+        return Err(Rejected::Audience);
+    }
+    if claims.c1typ.as_deref().ok_or(Rejected::MissingClaim("c1typ"))? != "wh" {
+        return Err(Rejected::Type);
+    }
+    if claims.htm.as_deref().ok_or(Rejected::MissingClaim("htm"))? != "POST" {
+        return Err(Rejected::Method);
+    }
+    // The URL the tenant was given, not the one the runtime shows: a route or a proxy may have rewritten that.
+    let expected = format!("{}{path}", config.public_url.base);
+    if claims.htu.as_deref().ok_or(Rejected::MissingClaim("htu"))? != expected {
+        return Err(Rejected::Url);
+    }
+    check_times(claims, now)
+}
+
+fn check_times(claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
+    #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
+    let (now, leeway) = (now.secs() as f64, LEEWAY_SECS as f64);
+    let expires = claims.exp.ok_or(Rejected::MissingClaim("exp"))?;
+    let issued = claims.iat.ok_or(Rejected::MissingClaim("iat"))?;
+    let not_before = claims.nbf.unwrap_or(issued);
+    if now >= expires + leeway {
+        return Err(Rejected::Expired);
+    }
+    if now < not_before - leeway || now < issued - leeway {
+        return Err(Rejected::NotYetValid);
+    }
+    if expires - issued > MAX_LIFETIME_SECS {
+        return Err(Rejected::Lifetime);
+    }
+    Ok(())
+}
+
+fn check_body(claims: &Claims, request: Signed<'_>) -> Result<(), Rejected> {
+    let actual = Sha256::digest(request.body);
+    let claimed = claims.htb_s256.as_deref().ok_or(Rejected::MissingClaim("htb_s256"))?;
+    if !is_digest(claimed, &actual) {
+        return Err(Rejected::Body);
+    }
+    // `sha-256=<base64>` as C1 writes it, or `sha-256=:<base64>:` as RFC 9530 does; other algorithms are not our concern.
+    for member in request.content_digest.unwrap_or_default().split(',') {
+        let Some((algorithm, value)) = member.trim().split_once('=') else { continue };
+        if algorithm.eq_ignore_ascii_case("sha-256") && !is_digest(value.trim_matches(':'), &actual) {
+            return Err(Rejected::Digest);
+        }
+    }
+    Ok(())
+}
+
+/// Whether `text` is `digest` in base64: either alphabet, padded or not, since C1 uses both (reference 1.3 and 8.1).
+fn is_digest(text: &str, digest: &[u8]) -> bool {
+    let standard: String = text
+        .trim()
+        .trim_end_matches('=')
+        .chars()
+        .map(|c| {
+            if c == '-' {
+                '+'
+            } else if c == '_' {
+                '/'
+            } else {
+                c
+            }
+        })
+        .collect();
+    STANDARD_NO_PAD.decode(standard).is_ok_and(|bytes| bytes.ct_eq(digest).into())
+}
