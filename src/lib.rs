@@ -8,4 +8,5 @@ pub mod conductorone;
 pub mod config;
 pub mod model;
 pub mod ports;
+pub mod provision;
 pub mod time;

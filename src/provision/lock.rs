@@ -1,0 +1,157 @@
+//! One operation per member at a time. Cloudflare's member update replaces the whole set of policies and knows no
+//! version, so two that overlap lose one of them.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use futures::channel::oneshot;
+
+use crate::time::Timestamp;
+
+/// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its
+/// use of resources, and then the guard never ran. Longer than any operation: three rounds of GET (30 s at most), PUT
+/// (60 s at most) and read-back fit the 20 s that an operation takes before it is put off.
+const LEASE_MILLIS: i64 = 180_000;
+
+/// The locks of a Coordinator, by name. They live in memory: a Coordinator is one object with one thread.
+#[derive(Clone, Debug, Default)]
+pub struct Locks {
+    held: Rc<RefCell<HashMap<String, Held>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    since: Timestamp,
+    turn: u64,
+    waiting: VecDeque<oneshot::Sender<()>>,
+}
+
+/// The right to work on a member, until it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    locks: Locks,
+    name: String,
+    turn: u64,
+}
+
+impl Locks {
+    /// Waits for the lock; those who wait get it in the order in which they came. `now` reads the time whenever that matters.
+    pub async fn acquire(&self, name: &str, now: impl Fn() -> Timestamp) -> Guard {
+        loop {
+            let turn_comes = {
+                let mut held = self.held.borrow_mut();
+                match held.get_mut(name) {
+                    None => {
+                        held.insert(name.to_owned(), Held { since: now(), turn: 0, waiting: VecDeque::new() });
+                        break Guard { locks: self.clone(), name: name.to_owned(), turn: 0 };
+                    }
+                    Some(lock) if now().since(lock.since) > LEASE_MILLIS => {
+                        lock.since = now();
+                        lock.turn += 1;
+                        break Guard { locks: self.clone(), name: name.to_owned(), turn: lock.turn };
+                    }
+                    Some(lock) => {
+                        let (sender, receiver) = oneshot::channel();
+                        lock.waiting.push_back(sender);
+                        receiver
+                    }
+                }
+            };
+            // Woken as the next in line: the lock is ours already, handed over by `release`.
+            if turn_comes.await.is_ok() {
+                let mut held = self.held.borrow_mut();
+                if let Some(lock) = held.get_mut(name) {
+                    lock.since = now();
+                    break Guard { locks: self.clone(), name: name.to_owned(), turn: lock.turn };
+                }
+            }
+        }
+    }
+
+    fn release(&self, name: &str, turn: u64) {
+        let mut held = self.held.borrow_mut();
+        let Some(lock) = held.get_mut(name) else { return };
+        if lock.turn != turn {
+            return; // The lease ran out and somebody else has it now.
+        }
+        lock.turn += 1;
+        while let Some(next) = lock.waiting.pop_front() {
+            // One who gave up waiting is passed over.
+            if next.send(()).is_ok() {
+                return;
+            }
+        }
+        held.remove(name);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.locks.release(&self.name, self.turn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures::executor::LocalPool;
+    use futures::task::LocalSpawnExt as _;
+
+    use super::{LEASE_MILLIS, Locks};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn one_at_a_time_and_in_order() {
+        let (locks, mut pool) = (Locks::default(), LocalPool::new());
+        let order = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let first = pool.run_until(locks.acquire("jane", Timestamp::default));
+        for n in 0..3 {
+            let (locks, order) = (locks.clone(), order.clone());
+            let task = async move {
+                let _guard = locks.acquire("jane", Timestamp::default).await;
+                order.borrow_mut().push(n);
+            };
+            pool.spawner().spawn_local(task).unwrap();
+        }
+        pool.run_until_stalled();
+        assert!(order.borrow().is_empty(), "nobody gets past the first");
+        drop(first);
+        pool.run_until_stalled();
+        assert_eq!(*order.borrow(), [0, 1, 2]);
+        assert!(locks.held.borrow().is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn different_names_do_not_wait_for_each_other() {
+        let (locks, mut pool) = (Locks::default(), LocalPool::new());
+        let _jane = pool.run_until(locks.acquire("jane", Timestamp::default));
+        let _joe = pool.run_until(locks.acquire("joe", Timestamp::default));
+    }
+
+    #[test]
+    fn a_dead_holder_is_overtaken_and_cannot_release_what_is_no_longer_its_own() {
+        let (locks, mut pool) = (Locks::default(), LocalPool::new());
+        let time = Cell::new(Timestamp::default());
+        let dead = pool.run_until(locks.acquire("jane", || time.get()));
+        time.set(time.get().plus_millis(LEASE_MILLIS + 1));
+        let alive = pool.run_until(locks.acquire("jane", || time.get()));
+        drop(dead);
+        assert!(locks.held.borrow().contains_key("jane"));
+        drop(alive);
+        assert!(locks.held.borrow().is_empty());
+    }
+
+    #[test]
+    fn one_who_gave_up_waiting_is_passed_over() {
+        let (locks, mut pool) = (Locks::default(), LocalPool::new());
+        let first = pool.run_until(locks.acquire("jane", Timestamp::default));
+        pool.run_until(async {
+            let mut impatient = Box::pin(locks.acquire("jane", Timestamp::default));
+            assert!(futures::poll!(impatient.as_mut()).is_pending());
+        });
+        drop(first);
+        pool.run_until(locks.acquire("jane", Timestamp::default));
+    }
+}

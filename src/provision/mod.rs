@@ -1,0 +1,4 @@
+//! Changing the account: grants, revokes, and what keeps them safe.
+
+pub mod lock;
+pub mod policies;
