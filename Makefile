@@ -1,0 +1,45 @@
+# The commands of this project; `make` alone lists them. What they need is installed by scripts/setup.sh, once.
+SHELL := /bin/bash
+WRANGLER := node_modules/.bin/wrangler
+export WRANGLER_SEND_METRICS ?= false
+
+# The demo's options, passed on only when given: make demo MEMBERS=1000 ROLES=60 SEED=7 SERVE=1
+DEMO_OPTIONS := $(if $(MEMBERS),--members $(MEMBERS)) $(if $(ROLES),--roles $(ROLES)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(filter-out 0 no,$(SERVE)),--serve)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo dev deploy lint bench clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what this machine lacks, pinned, and say what that was
+	@bash scripts/setup.sh
+
+build: setup ## compile the Worker into build/, when something changed
+	@bash scripts/build.sh
+
+test: build ## run all tests: native, and against the built Worker in the real runtime
+	cargo test --workspace
+
+demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, ROLES=, SEED=, SERVE=1 stays up)
+	@cargo build -p sim --bin demo
+	@cargo run -q -p sim --bin demo -- $(DEMO_OPTIONS)
+
+dev: ## run the Worker locally against the real APIs, with the secrets of .dev.vars
+	@test -f .dev.vars || { echo "dev: .dev.vars is missing: run: cp .dev.vars.example .dev.vars, and fill it in" >&2; exit 1; }
+	@bash scripts/setup.sh
+	$(WRANGLER) dev
+
+deploy: ## deploy the Worker to your Cloudflare account
+	@bash scripts/deploy.sh
+
+lint: setup ## check the formatting and the lints, natively and for wasm32
+	@bash scripts/lint.sh
+
+bench: build ## measure requests, writes, size and time per sync
+	cargo run -p sim --bin bench
+
+clean: ## remove what was built; the installed tools stay (remove .tools and node_modules for those)
+	cargo clean
+	rm -rf build dist .wrangler

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds the Worker into build/ with the tools that setup installed; does nothing while the build is newer than what it is
+# made of. Both make and wrangler ([build] in wrangler.toml) call it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/tools.sh
+. scripts/tools.sh
+
+# Folders are among the sources, so that a file's removal counts too.
+stamp=build/.built-from
+if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
+  && [ -z "$(find src Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/tools.sh -newer "$stamp")" ]; then
+  exit 0
+fi
+
+if ! use_wasm_toolchain || ! has_worker_build || ! has_wasm_bindgen || ! has_npm_tools; then
+  echo "build: tools are missing: run: make setup" >&2
+  exit 1
+fi
+echo "build: compiling the Worker (one to two minutes the first time)"
+# The sources' time is that of the start: what is edited while the compiler runs is built the next time.
+started=$tools/build-started.$$
+trap 'rm -f "$started"' EXIT
+: >"$started"
+# worker-build downloads none of its helpers when they are named; a request runs to its end when its client goes away.
+export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" WASM_OPT_BIN="$npm_bin/wasm-opt" ESBUILD_BIN="$npm_bin/esbuild"
+export RUN_TO_COMPLETION=1
+"$tools/bin/worker-build" --release
+mv "$started" "$stamp"
+echo "build: build/index_bg.wasm has $(($(wc -c <build/index_bg.wasm) / 1024)) KiB, $(($(gzip -c build/index_bg.wasm | wc -c) / 1024)) KiB gzipped"
