@@ -246,3 +246,27 @@ pub trait Sql {
     /// Runs one statement and returns its rows.
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError>;
 }
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something happened as it should.
+    Info,
+    /// Somebody may want to look.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// One JSON line per event, for Workers Logs. A failure is logged once, at the boundary that handles it; a line never
+/// carries a secret, a token or a callback URL.
+pub trait Log {
+    /// Writes a line: a message that can be read alone, and fields to filter by.
+    fn log(&self, level: Level, message: &str, fields: serde_json::Value);
+}
+
+/// Wakes the Coordinator up again.
+pub trait Alarm {
+    /// Sees to it that the alarm rings at `at` or earlier.
+    async fn wake(&self, at: Timestamp) -> Result<(), SqlError>;
+}

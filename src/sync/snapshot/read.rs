@@ -1,0 +1,196 @@
+//! Reading a snapshot, from KV alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::chunk::digest;
+use super::manifest::{ChunkRef, GenerationId, Manifest};
+use super::{CURRENT, FORMAT, chunk_key, manifest_key};
+use crate::model::grant::Entitlement;
+use crate::model::resource::{Kind, Row};
+use crate::ports::{KeyValue, KvError};
+use crate::time::Timestamp;
+
+/// A scan reads this many chunks at most before it hands back what it has: 3 MB of rows, and far from KV's 1,000
+/// operations in one invocation.
+const MAX_CHUNKS: usize = 40;
+
+/// What the value under `current` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pointer {
+    pub(super) v: u32,
+    pub(super) generation: GenerationId,
+    pub(super) digest: String,
+    pub(super) published_at: Timestamp,
+}
+
+/// Why a snapshot cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Nothing was published yet.
+    #[error("no snapshot was published yet")]
+    NoneYet,
+    /// The generation was swept, or never was.
+    #[error("the generation {0} is not kept any more")]
+    Gone(String),
+    /// A value that was written has not reached this place yet; KV takes a minute at most.
+    #[error("the snapshot has not reached this location yet: {0} is missing")]
+    NotReplicated(String),
+    /// A value is not what its name says, or of another format.
+    #[error("the snapshot is damaged: {0}")]
+    Corrupt(String),
+    /// KV failed.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+}
+
+/// A generation, opened.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    manifest: Manifest,
+}
+
+/// What to look for in a snapshot.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The kinds of rows.
+    pub kinds: Vec<Kind>,
+    /// Only rows of people and groups that hold this.
+    pub holding: Option<Entitlement>,
+    /// Only rows after this key.
+    pub after: Option<String>,
+    /// How many rows at most.
+    pub limit: usize,
+}
+
+/// Some rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The rows, in the order of their keys.
+    pub rows: Vec<Row>,
+    /// Where to go on, if there may be more. There may be even where `rows` is short or empty.
+    pub next: Option<String>,
+}
+
+/// Opens the current generation, or `None` where nothing was published yet.
+pub async fn latest<P: KeyValue>(kv: &P) -> Result<Option<Snapshot>, SnapshotError> {
+    let Some(value) = kv.get(CURRENT).await? else { return Ok(None) };
+    let pointer: Pointer = read(&value, CURRENT)?;
+    if pointer.v != FORMAT {
+        return Err(SnapshotError::Corrupt(format!("`current` has format {}, not {FORMAT}", pointer.v)));
+    }
+    match Snapshot::open(kv, &pointer.generation.to_string()).await {
+        // `current` names it, so it was written: it is on its way.
+        Err(SnapshotError::Gone(generation)) => Err(SnapshotError::NotReplicated(format!("manifest/{generation}"))),
+        opened => opened.map(Some),
+    }
+}
+
+impl Snapshot {
+    /// Opens a generation by its id.
+    pub async fn open<P: KeyValue>(kv: &P, generation: &str) -> Result<Self, SnapshotError> {
+        let shown = || generation.chars().take(40).collect();
+        let id = GenerationId::parse(generation).ok_or_else(|| SnapshotError::Gone(shown()))?;
+        let key = manifest_key(&id);
+        let value = kv.get(&key).await?.ok_or_else(|| SnapshotError::Gone(shown()))?;
+        let manifest: Manifest = read(&value, &key)?;
+        if manifest.v != FORMAT || manifest.generation != id {
+            return Err(SnapshotError::Corrupt(format!(
+                "{key} has format {} and is of {}",
+                manifest.v, manifest.generation
+            )));
+        }
+        Ok(Self { manifest })
+    }
+
+    /// The snapshot of a manifest that is at hand.
+    pub const fn of(manifest: Manifest) -> Self {
+        Self { manifest }
+    }
+
+    /// The table of contents.
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The row with a key.
+    pub async fn get<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
+        let Some(chunk) = self.manifest.chunks.iter().find(|chunk| chunk.last_key.as_str() >= key) else {
+            return Ok(None);
+        };
+        if chunk.first_key.as_str() > key {
+            return Ok(None);
+        }
+        Ok(rows(kv, chunk).await?.into_iter().find(|row| row.key() == key))
+    }
+
+    /// Rows of some kinds, in the order of their keys, from one key on.
+    pub async fn scan<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<Page, SnapshotError> {
+        let mut page = Page::default();
+        let place = match scan.holding {
+            None => None,
+            Some(entitlement) => {
+                let name = entitlement.to_string();
+                match self.manifest.entitlements.iter().position(|known| *known == name) {
+                    Some(place) => Some((entitlement, place)),
+                    // Nobody holds what is not listed.
+                    None => return Ok(page),
+                }
+            }
+        };
+        let mut read = 0;
+        for chunk in &self.manifest.chunks {
+            let behind = scan.after.as_deref().is_some_and(|after| chunk.last_key.as_str() <= after);
+            let other = !scan.kinds.iter().any(|kind| may_have(chunk, *kind));
+            let unheld = place.is_some_and(|(_, place)| !chunk.holds(place));
+            if behind || other || unheld {
+                continue;
+            }
+            if read == MAX_CHUNKS || page.rows.len() >= scan.limit {
+                // All that is before this chunk was seen; the chunk's own first row is not.
+                page.next = page.next.or_else(|| scan.after.clone());
+                return Ok(page);
+            }
+            read += 1;
+            for row in rows(kv, chunk).await? {
+                let key = row.key();
+                let wanted = scan.kinds.contains(&row.kind())
+                    && scan.after.as_deref().is_none_or(|after| key.as_str() > after)
+                    && place.is_none_or(|(entitlement, _)| {
+                        self.manifest.grants_of(&row).iter().any(|(held, _)| *held == entitlement)
+                    });
+                if !wanted {
+                    continue;
+                }
+                if page.rows.len() >= scan.limit {
+                    page.next = page.rows.last().map(Row::key);
+                    return Ok(page);
+                }
+                page.rows.push(row);
+            }
+            page.next = Some(chunk.last_key.clone());
+        }
+        page.next = None;
+        Ok(page)
+    }
+}
+
+/// Whether a chunk's range of keys may have rows of a kind.
+fn may_have(chunk: &ChunkRef, kind: Kind) -> bool {
+    // Every key of a kind begins `<kind>:`; `;` is the byte after the colon.
+    let (low, high) = (format!("{}:", kind.as_str()), format!("{};", kind.as_str()));
+    chunk.last_key >= low && chunk.first_key < high
+}
+
+/// The rows of a chunk, whose bytes must have the hash that is its name.
+pub(super) async fn rows<P: KeyValue>(kv: &P, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
+    let key = chunk_key(&chunk.hash);
+    let body = kv.get(&key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
+    if digest(&body) != chunk.hash {
+        return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
+    }
+    body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(|line| read(line, &key)).collect()
+}
+
+fn read<'a, T: Deserialize<'a>>(value: &'a [u8], key: &str) -> Result<T, SnapshotError> {
+    serde_json::from_slice(value).map_err(|error| SnapshotError::Corrupt(format!("{key} cannot be read: {error}")))
+}
