@@ -1,0 +1,151 @@
+//! What access is named by: legacy roles, permission groups, resource groups (`reference/cloudflare.md` 1.3, 1.4).
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::PER_PAGE;
+use super::client::{Call, Client, Page, Record, filled, id};
+use super::error::{ApiError, Failure};
+use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
+use crate::ports::{Clock, Http, Sql};
+
+/// A legacy role. The list is deprecated, depends on the plan, and leaves out Super Administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleRecord {
+    /// The role's id.
+    pub id: RoleId,
+    /// The role's name.
+    pub name: String,
+    /// What the role is for.
+    pub description: Option<String>,
+}
+
+/// A permission group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermissionGroup {
+    /// The group's id.
+    pub id: PermissionGroupId,
+    /// The group's name; empty where a list gives ids only.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// A stable label, such as `super_admin`.
+    pub label: Option<String>,
+    /// What it can be granted on, such as `com.cloudflare.api.account` or `com.cloudflare.api.account.zone`.
+    pub scopes: Option<String>,
+}
+
+impl PermissionGroup {
+    pub(super) fn new(id: PermissionGroupId, name: Option<String>, meta: MetaWire) -> Self {
+        Self {
+            id,
+            name: name.unwrap_or_default(),
+            description: filled(meta.description),
+            label: filled(meta.label),
+            scopes: filled(meta.scopes),
+        }
+    }
+}
+
+/// A resource group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceGroup {
+    /// The group's id.
+    pub id: ResourceGroupId,
+    /// The group's name; empty where a list gives ids only.
+    pub name: String,
+}
+
+/// The name of the resource group that is the whole account.
+pub(crate) fn account_resource_group_name(account: AccountId) -> String {
+    format!("com.cloudflare.api.account.{account}")
+}
+
+impl<P: Http + Clock + Sql> Client<'_, P> {
+    /// One page of the legacy roles.
+    pub async fn roles_page(&self, page: u32) -> Result<Page<RoleRecord>, ApiError> {
+        self.page(Call::get(self.account_path(&format!("/roles?page={page}&per_page={PER_PAGE}")))).await
+    }
+
+    /// One page of the permission groups.
+    pub async fn permission_groups_page(&self, page: u32) -> Result<Page<PermissionGroup>, ApiError> {
+        let query = format!("/iam/permission_groups?page={page}&per_page={PER_PAGE}");
+        self.page(Call::get(self.account_path(&query))).await
+    }
+
+    /// One permission group.
+    pub async fn permission_group(&self, id: PermissionGroupId) -> Result<PermissionGroup, ApiError> {
+        self.object(Call::get(self.account_path(&format!("/iam/permission_groups/{id}")))).await
+    }
+
+    /// All resource groups: this list has no pages.
+    pub async fn resource_groups(&self) -> Result<Vec<ResourceGroup>, ApiError> {
+        self.page(Call::get(self.account_path("/iam/resource_groups"))).await.map(|page| page.items)
+    }
+
+    /// The resource group that is the whole account; a grant of an account-wide role is on this one.
+    pub async fn account_resource_group(&self) -> Result<ResourceGroupId, ApiError> {
+        let name = account_resource_group_name(self.config().account_id);
+        let found = self.resource_groups().await?.into_iter().find(|group| group.name == name);
+        found.map(|group| group.id).ok_or_else(|| {
+            let message = format!("the account has no resource group {name}");
+            ApiError::NotFound(Failure { status: 200, message, ..Failure::default() })
+        })
+    }
+}
+
+/// The `meta` map of a permission group. Its values are strings in what Cloudflare sends; anything else counts as absent.
+#[derive(Default)]
+pub(super) struct MetaWire {
+    label: Option<String>,
+    scopes: Option<String>,
+    description: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for MetaWire {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut value = Value::deserialize(deserializer)?;
+        let mut take = |name: &str| match value.get_mut(name).map(Value::take) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        Ok(Self { label: take("label"), scopes: take("scopes"), description: take("description") })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct NamedWire {
+    id: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    #[serde(default)]
+    meta: MetaWire,
+}
+
+impl Record for RoleRecord {
+    type Wire = NamedWire;
+
+    fn read(wire: NamedWire) -> Result<Self, String> {
+        Ok(Self {
+            id: id(wire.id.as_deref(), "id")?,
+            name: wire.name.unwrap_or_default(),
+            description: filled(wire.description),
+        })
+    }
+}
+
+impl Record for PermissionGroup {
+    type Wire = NamedWire;
+
+    fn read(wire: NamedWire) -> Result<Self, String> {
+        Ok(Self::new(id(wire.id.as_deref(), "id")?, wire.name, wire.meta))
+    }
+}
+
+impl Record for ResourceGroup {
+    type Wire = NamedWire;
+
+    fn read(wire: NamedWire) -> Result<Self, String> {
+        Ok(Self { id: id(wire.id.as_deref(), "id")?, name: wire.name.unwrap_or_default() })
+    }
+}

@@ -1,0 +1,396 @@
+//! The budget of requests that everything in the account shares: what a sync may spend, what is kept for provisioning,
+//! and until when Cloudflare wants to be left alone (`reference/cloudflare.md` 3.3).
+//!
+//! Counting happens in the Coordinator's SQLite, where every request passes. A client takes a handful of requests at a
+//! time, so that a row is written for every handful only, and gives back what it did not use.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use crate::ports::{HttpResponse, Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+/// What requests are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A crawl: it can wait.
+    Sync,
+    /// A grant or a revoke: somebody waits.
+    Provisioning,
+}
+
+/// Cloudflare counts 1,200 requests in 5 minutes, for each account token, or for each user over all of the user's tokens.
+const WINDOW_MILLIS: i64 = 300_000;
+const LIMIT: u32 = 1_200;
+
+/// A sync spends 800 of them at most: 2.7 a second, and 5,000 members take about 110.
+const SYNC_LIMIT: u32 = 800;
+
+/// A sync leaves 200 to provisioning, about 60 grants at three requests each, whatever else was spent: 1,200 − 200.
+const SYNC_TOTAL_LIMIT: u32 = LIMIT - 200;
+
+/// Provisioning leaves 50 for what is not counted here, such as a person at the dashboard with the same user: 1,200 − 50.
+const PROVISIONING_TOTAL_LIMIT: u32 = LIMIT - 50;
+
+/// Requests are counted in slots of 30 s. A slot counts until its last request has left the window, so 11 of them count.
+const SLOT_MILLIS: i64 = 30_000;
+
+/// How many requests a client takes at once: 20 for a sync, which writes one row for 20 pages; 4 for an operation, whose GET, PUT
+/// and GET are three.
+const SYNC_TAKE: u32 = 20;
+const PROVISIONING_TAKE: u32 = 4;
+
+/// A remainder below this stops a sync; of a policy with a small quota, a tenth of the quota.
+const LOW_REMAINDER: u32 = 60;
+
+/// Waits are at least this long, since not every refusal says how long, and at most an hour, whatever a header says.
+const MIN_WAIT_SECS: i64 = 60;
+const MAX_WAIT_SECS: i64 = 3_600;
+
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS rate_budget (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// What is stored.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    v: u32,
+    slots: Vec<Slot>,
+    /// A 429 was answered; nothing is sent before this.
+    #[serde(default)]
+    blocked_until: Option<Timestamp>,
+    /// The remainder was low; no sync goes on before this.
+    #[serde(default)]
+    low_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Slot {
+    /// The slot's number since the epoch.
+    n: i64,
+    sync: u32,
+    provisioning: u32,
+}
+
+impl State {
+    const VERSION: u32 = 1;
+
+    fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
+        let rows = sql.query("SELECT state FROM rate_budget WHERE id = 1", &[])?;
+        let text = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+        // A state of another version is forgotten: at worst a window's requests are counted anew.
+        let state = text.and_then(|text| serde_json::from_str::<Self>(text).ok());
+        Ok(state.filter(|state| state.v == Self::VERSION).unwrap_or(Self { v: Self::VERSION, ..Self::default() }))
+    }
+
+    fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
+        let text = serde_json::to_string(self).map_err(|error| SqlError(error.to_string()))?;
+        sql.query(
+            "INSERT INTO rate_budget (id, state) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+            &[text.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Counts requests in a slot.
+    fn count(&mut self, n: i64, purpose: Purpose, requests: u32) {
+        let (sync, provisioning) = match purpose {
+            Purpose::Sync => (requests, 0),
+            Purpose::Provisioning => (0, requests),
+        };
+        match self.slots.iter_mut().find(|slot| slot.n == n) {
+            Some(slot) => {
+                slot.sync += sync;
+                slot.provisioning += provisioning;
+            }
+            None => self.slots.push(Slot { n, sync, provisioning }),
+        }
+    }
+
+    fn wait(&self, purpose: Purpose, now: Timestamp) -> Option<Timestamp> {
+        let low = if purpose == Purpose::Sync { self.low_until } else { None };
+        self.blocked_until.max(low).filter(|&until| until > now)
+    }
+
+    /// How many requests are left for a purpose.
+    fn left(&self, purpose: Purpose) -> u32 {
+        let sync: u32 = self.slots.iter().map(|slot| slot.sync).sum();
+        let total: u32 = sync + self.slots.iter().map(|slot| slot.provisioning).sum::<u32>();
+        match purpose {
+            Purpose::Sync => SYNC_LIMIT.saturating_sub(sync).min(SYNC_TOTAL_LIMIT.saturating_sub(total)),
+            Purpose::Provisioning => PROVISIONING_TOTAL_LIMIT.saturating_sub(total),
+        }
+    }
+}
+
+/// A client's share of the budget.
+pub(super) struct Budget<'a> {
+    sql: &'a dyn Sql,
+    purpose: Purpose,
+    taken: u32,
+    slot: i64,
+}
+
+impl std::fmt::Debug for Budget<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget").field("purpose", &self.purpose).field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Budget<'a> {
+    pub(super) fn new(sql: &'a dyn Sql, purpose: Purpose) -> Self {
+        Self { sql, purpose, taken: 0, slot: 0 }
+    }
+
+    /// Counts one request that is about to be sent.
+    pub(super) fn spend(&mut self, now: Timestamp) -> Result<(), ApiError> {
+        let mut state = State::load(self.sql)?;
+        if let Some(until) = state.wait(self.purpose, now) {
+            return Err(ApiError::OutOfBudget { until });
+        }
+        let current = now.millis().div_euclid(SLOT_MILLIS);
+        if self.taken > 0 && self.slot == current {
+            self.taken -= 1;
+            return Ok(());
+        }
+        give_back(&mut state, self.purpose, self.slot, std::mem::take(&mut self.taken));
+        let oldest = now.plus_millis(-WINDOW_MILLIS).millis().div_euclid(SLOT_MILLIS);
+        // Slots of the future are of a clock that was set back.
+        state.slots.retain(|slot| (oldest..=current).contains(&slot.n) && slot.sync + slot.provisioning > 0);
+        let wanted = match self.purpose {
+            Purpose::Sync => SYNC_TAKE,
+            Purpose::Provisioning => PROVISIONING_TAKE,
+        };
+        let take = state.left(self.purpose).min(wanted);
+        if take == 0 {
+            // The oldest slot leaves the window first.
+            let first = state.slots.iter().map(|slot| slot.n).min().unwrap_or(current);
+            let until = Timestamp::from_millis((first + 1) * SLOT_MILLIS + WINDOW_MILLIS);
+            return Err(ApiError::OutOfBudget { until });
+        }
+        state.count(current, self.purpose, take);
+        state.store(self.sql)?;
+        self.slot = current;
+        self.taken = take - 1;
+        Ok(())
+    }
+
+    /// Takes note of what an answer says of the rate, and tells when to try again after a 429.
+    pub(super) fn observe(
+        &self,
+        response: &HttpResponse,
+        body_wait: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Timestamp, SqlError> {
+        let limits = response.header("ratelimit").map(parse_limits).unwrap_or_default();
+        let quotas = response.header("ratelimit-policy").map(parse_limits).unwrap_or_default();
+        let quota = |name: &str| quotas.iter().find(|limit| limit.name == name).and_then(|limit| limit.quota);
+        let threshold = |name: &str| quota(name).map_or(LOW_REMAINDER, |quota| LOW_REMAINDER.min(quota / 10));
+        let low: Vec<&Limit> = limits
+            .iter()
+            .filter(|limit| limit.remaining.is_some_and(|remaining| remaining < threshold(&limit.name)))
+            .collect();
+        let reset = low.iter().filter_map(|limit| limit.reset).max();
+        let asked = response.header("retry-after").and_then(|text| wait_of(text, now)).or(body_wait);
+        let wait = asked.into_iter().chain(reset).max().unwrap_or(0).clamp(MIN_WAIT_SECS, MAX_WAIT_SECS);
+        let until = now.plus_secs(wait);
+        let refused = response.status == 429;
+        if refused || !low.is_empty() {
+            let mut state = State::load(self.sql)?;
+            let known = if refused { &mut state.blocked_until } else { &mut state.low_until };
+            // Requests in flight together all say the same; one row is enough.
+            if known.is_none_or(|known| known.plus_secs(1) < until) {
+                *known = Some(until);
+                state.store(self.sql)?;
+            }
+        }
+        Ok(until)
+    }
+}
+
+impl Drop for Budget<'_> {
+    fn drop(&mut self) {
+        if self.taken == 0 {
+            return;
+        }
+        // Where this fails, a few requests stay counted that were not sent: the safe side.
+        if let Ok(mut state) = State::load(self.sql) {
+            give_back(&mut state, self.purpose, self.slot, self.taken);
+            let _ = state.store(self.sql);
+        }
+    }
+}
+
+fn give_back(state: &mut State, purpose: Purpose, n: i64, unused: u32) {
+    if let Some(slot) = state.slots.iter_mut().find(|slot| slot.n == n) {
+        let count = match purpose {
+            Purpose::Sync => &mut slot.sync,
+            Purpose::Provisioning => &mut slot.provisioning,
+        };
+        *count = count.saturating_sub(unused);
+    }
+}
+
+/// One item of `Ratelimit` or `Ratelimit-Policy`, such as `"default";r=50;t=30` or `"burst";q=100;w=60`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Limit {
+    name: String,
+    remaining: Option<u32>,
+    reset: Option<i64>,
+    quota: Option<u32>,
+}
+
+fn parse_limits(header: &str) -> Vec<Limit> {
+    header.split(',').map(parse_limit).collect()
+}
+
+fn parse_limit(item: &str) -> Limit {
+    let mut parts = item.split(';').map(str::trim);
+    let mut limit = Limit { name: parts.next().unwrap_or_default().trim_matches('"').to_owned(), ..Limit::default() };
+    for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+        match key.trim() {
+            "r" => limit.remaining = value.trim().parse().ok(),
+            "t" => limit.reset = value.trim().parse().ok(),
+            "q" => limit.quota = value.trim().parse().ok(),
+            _ => {}
+        }
+    }
+    limit
+}
+
+/// `retry-after` in seconds: a number, or an HTTP date.
+fn wait_of(text: &str, now: Timestamp) -> Option<i64> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| Some(Timestamp::parse_http_date(text)?.since(now).div_euclid(1000) + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::{Budget, Limit, Purpose, parse_limits};
+    use crate::cloudflare::ApiError;
+    use crate::ports::{HttpResponse, Sql, SqlError, SqlValue};
+    use crate::time::Timestamp;
+
+    /// One row, which is all that the budget keeps.
+    #[derive(Default)]
+    struct OneRow(RefCell<(Option<SqlValue>, u32)>);
+
+    impl Sql for OneRow {
+        fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+            let mut row = self.0.borrow_mut();
+            if statement.starts_with("INSERT") {
+                row.0 = params.first().cloned();
+                row.1 += 1;
+            }
+            Ok(row.0.clone().map(|value| vec![value]).into_iter().collect())
+        }
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000 + secs)
+    }
+
+    /// Spends until the budget refuses; how many that were, and when it may go on.
+    fn spend_all(sql: &OneRow, purpose: Purpose, now: Timestamp) -> (u32, Timestamp) {
+        let mut budget = Budget::new(sql, purpose);
+        for spent in 0..5_000 {
+            match budget.spend(now) {
+                Ok(()) => {}
+                Err(ApiError::OutOfBudget { until }) => return (spent, until),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("the budget has no bound");
+    }
+
+    fn answer(status: u16, headers: &[(&str, &str)]) -> HttpResponse {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        HttpResponse { status, headers, body: Vec::new() }
+    }
+
+    #[test]
+    fn a_sync_stops_at_its_share_and_provisioning_goes_on() {
+        let sql = OneRow::default();
+        let (spent, until) = spend_all(&sql, Purpose::Sync, at(0));
+        assert_eq!(spent, 800);
+        assert!(until > at(300) && until <= at(330), "{until}");
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(1)).0, 350);
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(299)).0, 0);
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(331)).0, 800);
+    }
+
+    #[test]
+    fn a_sync_leaves_the_reserve_untouched() {
+        let sql = OneRow::default();
+        let mut budget = Budget::new(&sql, Purpose::Provisioning);
+        for _ in 0..400 {
+            budget.spend(at(0)).unwrap();
+        }
+        drop(budget);
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 600);
+    }
+
+    #[test]
+    fn few_rows_are_written_and_what_is_not_used_is_given_back() {
+        let sql = OneRow::default();
+        let mut budget = Budget::new(&sql, Purpose::Sync);
+        for _ in 0..21 {
+            budget.spend(at(0)).unwrap();
+        }
+        assert_eq!(sql.0.borrow().1, 2);
+        drop(budget);
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 779);
+    }
+
+    #[test]
+    fn a_low_remainder_stops_a_sync_only_and_a_429_stops_all() {
+        let sql = OneRow::default();
+        let budget = Budget::new(&sql, Purpose::Sync);
+        budget.observe(&answer(200, &[("ratelimit", "\"default\";r=59;t=90")]), None, at(0)).unwrap();
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)), (0, at(90)));
+        Budget::new(&sql, Purpose::Provisioning).spend(at(1)).unwrap();
+
+        budget.observe(&answer(429, &[("retry-after", "300")]), None, at(2)).unwrap();
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(3)), (0, at(302)));
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(302)).0, 1149);
+    }
+
+    #[test]
+    fn waits_are_read_from_wherever_they_are_told() {
+        let sql = OneRow::default();
+        let budget = Budget::new(&sql, Purpose::Sync);
+        let until =
+            |status, headers: &[(&str, &str)], body| budget.observe(&answer(status, headers), body, at(0)).unwrap();
+        assert_eq!(until(429, &[], None), at(60));
+        assert_eq!(until(429, &[("retry-after", "7")], None), at(60));
+        assert_eq!(until(429, &[("retry-after", "120"), ("ratelimit", "\"default\";r=0;t=200")], None), at(200));
+        assert_eq!(until(429, &[], Some(100)), at(100));
+        assert_eq!(until(429, &[("retry-after", "99999999")], None), at(3600));
+    }
+
+    #[test]
+    fn a_small_quota_is_low_at_a_tenth() {
+        let sql = OneRow::default();
+        let budget = Budget::new(&sql, Purpose::Sync);
+        let headers = [("ratelimit", "\"burst\";r=40;t=30"), ("ratelimit-policy", "\"burst\";q=100;w=60")];
+        budget.observe(&answer(200, &headers), None, at(0)).unwrap();
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 800);
+    }
+
+    #[test]
+    fn limits_are_lists_and_unknown_parts_are_passed_over() {
+        assert_eq!(
+            parse_limits("\"default\";r=50;t=30, \"burst\";q=100;w=60;x"),
+            [
+                Limit { name: "default".into(), remaining: Some(50), reset: Some(30), quota: None },
+                Limit { name: "burst".into(), remaining: None, reset: None, quota: Some(100) },
+            ]
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! Sends requests to the Cloudflare API and reads their answers; the calls themselves are in `members`, `access`, `groups`,
+//! `tokens` and `account`.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use super::budget::{Budget, Purpose};
+use super::envelope::{Envelope, refusal};
+use super::error::{ApiError, Failure, classify, presentable};
+use crate::config::Config;
+use crate::ports::{Clock, Http, HttpRequest, HttpResponse, Method, Sql};
+
+pub use super::envelope::PageInfo;
+
+/// The Cloudflare API of the configured account.
+///
+/// It retries nothing: whoever calls knows how long it may wait. Requests are counted in the shared budget as they are
+/// sent, and a request beyond it is not sent ([`ApiError::OutOfBudget`]).
+pub struct Client<'a, P> {
+    ports: &'a P,
+    config: &'a Config,
+    budget: RefCell<Budget<'a>>,
+    sent: Cell<u32>,
+}
+
+impl<P> fmt::Debug for Client<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("budget", &self.budget).field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the page stands, in the lists that say so.
+    pub info: Option<PageInfo>,
+}
+
+/// Reads may take 30 s, writes 60 s (`reference/cloudflare.md` 3.5).
+const READ_MILLIS: u32 = 30_000;
+const WRITE_MILLIS: u32 = 60_000;
+
+/// 50 members with 60 roles each are about 2 MB: a role carries a map of some 30 permissions, 600 bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// A request on its way into [`Client::call`].
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Beneath the base URL, beginning with a slash.
+    pub(super) path: String,
+    pub(super) accept: &'static str,
+    pub(super) body: Option<serde_json::Value>,
+}
+
+impl Call {
+    pub(super) fn get(path: String) -> Self {
+        Self { method: Method::Get, path, accept: "application/json", body: None }
+    }
+
+    pub(super) fn write(method: Method, path: String, body: Option<serde_json::Value>) -> Self {
+        Self { method, path, accept: "application/json", body }
+    }
+}
+
+/// A record that is read from an answer's `result`.
+pub(super) trait Record: Sized {
+    /// The shape on the wire.
+    type Wire: DeserializeOwned;
+
+    /// Reads the record; an error names the field.
+    fn read(wire: Self::Wire) -> Result<Self, String>;
+}
+
+impl<'a, P: Http + Clock + Sql> Client<'a, P> {
+    /// A client for one purpose; make a new one for each step or operation.
+    pub fn new(ports: &'a P, config: &'a Config, purpose: Purpose) -> Self {
+        Self { ports, config, budget: RefCell::new(Budget::new(ports, purpose)), sent: Cell::new(0) }
+    }
+
+    /// How many requests this client has sent.
+    pub fn sent(&self) -> u32 {
+        self.sent.get()
+    }
+
+    pub(super) fn config(&self) -> &'a Config {
+        self.config
+    }
+
+    /// A path of the account, such as `/accounts/<id>/members`.
+    pub(super) fn account_path(&self, rest: &str) -> String {
+        format!("/accounts/{}{rest}", self.config.account_id)
+    }
+
+    /// Reads one object.
+    pub(super) async fn object<T: Record>(&self, call: Call) -> Result<T, ApiError> {
+        let (wire, _, response) = self.result::<T::Wire>(call).await?;
+        let wire = wire.ok_or_else(|| malformed("result is missing", &response))?;
+        T::read(wire).map_err(|what| malformed(&format!("result: {what}"), &response))
+    }
+
+    /// Reads one page of a list.
+    pub(super) async fn page<T: Record>(&self, call: Call) -> Result<Page<T>, ApiError> {
+        let (wire, info, response) = self.result::<Vec<T::Wire>>(call).await?;
+        let wire = wire.ok_or_else(|| malformed("result is missing", &response))?;
+        let items = wire
+            .into_iter()
+            .enumerate()
+            .map(|(n, wire)| T::read(wire).map_err(|what| malformed(&format!("result[{n}]: {what}"), &response)))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { items, info })
+    }
+
+    /// Calls, and looks at nothing but whether it succeeded.
+    pub(super) async fn done(&self, call: Call) -> Result<(), ApiError> {
+        self.result::<serde_json::Value>(call).await.map(|_| ())
+    }
+
+    /// Calls and reads the envelope.
+    pub(super) async fn result<T: DeserializeOwned>(
+        &self,
+        call: Call,
+    ) -> Result<(Option<T>, Option<PageInfo>, HttpResponse), ApiError> {
+        let response = self.call(call).await?;
+        match serde_json::from_slice::<Envelope<T>>(&response.body) {
+            Ok(envelope) if envelope.success != Some(false) => Ok((envelope.result, envelope.result_info, response)),
+            Err(error) if !refusal(&response.body).success_is_false => Err(malformed(&error.to_string(), &response)),
+            Ok(_) | Err(_) => Err(self.refused(&response)),
+        }
+    }
+
+    /// Calls; an answer that comes back has a successful status.
+    pub(super) async fn call(&self, call: Call) -> Result<HttpResponse, ApiError> {
+        self.budget.borrow_mut().spend(self.ports.now())?;
+        self.sent.set(self.sent.get() + 1);
+        let mut headers = vec![
+            ("Accept", call.accept.to_owned()),
+            ("User-Agent", concat!("c1-cloudflare/", env!("CARGO_PKG_VERSION")).to_owned()),
+        ];
+        let body = call.body.map(|body| {
+            headers.push(("Content-Type", "application/json".to_owned()));
+            body.to_string().into_bytes()
+        });
+        let request = HttpRequest {
+            method: call.method,
+            url: format!("{}{}", self.config.cloudflare_url, call.path),
+            headers,
+            bearer: Some(self.config.cloudflare_token.clone()),
+            body,
+            timeout_millis: if call.method == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
+            max_bytes: MAX_BODY,
+        };
+        let response = self.ports.send(request).await.map_err(ApiError::Transport)?;
+        if (200..300).contains(&response.status) {
+            // What the answer says of the rate is a hint; a failure to note it must not turn a success into an error.
+            let _ = self.budget.borrow().observe(&response, None, self.ports.now());
+            return Ok(response);
+        }
+        Err(self.refused(&response))
+    }
+
+    fn refused(&self, response: &HttpResponse) -> ApiError {
+        let refusal = refusal(&response.body);
+        let now = self.ports.now();
+        let noted = self.budget.borrow().observe(response, refusal.retry_after, now);
+        let failure = Failure {
+            status: response.status,
+            code: refusal.code,
+            message: presentable(&refusal.message, self.config.cloudflare_token.expose()),
+            ray: ray(response),
+        };
+        classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)), now)
+    }
+}
+
+pub(super) fn malformed(what: &str, response: &HttpResponse) -> ApiError {
+    ApiError::Malformed {
+        what: presentable(what, ""),
+        failure: Failure { status: response.status, ray: ray(response), ..Failure::default() },
+    }
+}
+
+fn ray(response: &HttpResponse) -> Option<String> {
+    response.header("cf-ray").map(|ray| ray.chars().take(64).collect())
+}
+
+/// A field that must be there.
+pub(super) fn required<T>(value: Option<T>, name: &str) -> Result<T, String> {
+    value.ok_or_else(|| format!("{name} is missing"))
+}
+
+/// An id that must be there and be one.
+pub(super) fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(
+    text: Option<&str>,
+    name: &str,
+) -> Result<T, String> {
+    required(text, name)?.parse().map_err(|error| format!("{name}: {error}"))
+}
+
+/// A text that is worth keeping.
+pub(super) fn filled(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}

@@ -1,0 +1,278 @@
+//! Why a call to the Cloudflare API failed, by class: HTTP status first, then code, then message
+//! (`reference/cloudflare.md` 3.2).
+
+use std::fmt;
+
+use crate::ports::{HttpError, SqlError};
+use crate::time::Timestamp;
+
+/// What Cloudflare said when it refused a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The HTTP status.
+    pub status: u16,
+    /// Cloudflare's own code, which may be below 1000; absent from pages of the edge.
+    pub code: Option<i64>,
+    /// Cloudflare's message, at most 300 characters, without anything that looks like a token.
+    pub message: String,
+    /// The `cf-ray` header: what Cloudflare's support asks for.
+    pub ray: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}", self.status)?;
+        if let Some(code) = self.code {
+            write!(f, ", code {code}")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(ray) = &self.ray {
+            write!(f, " (cf-ray {ray})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// What was asked for does not exist: HTTP 404 or 410, or code 1003.
+    #[error("not found at Cloudflare: {0}")]
+    NotFound(Failure),
+    /// What was to be created is there already: code 1004 or 1008 for a member, or a message that says so.
+    #[error("already there at Cloudflare: {0}")]
+    AlreadyExists(Failure),
+    /// The API token is missing, malformed, revoked or expired: HTTP 401, or a code that says so.
+    #[error("Cloudflare does not accept the API token: {0}")]
+    Unauthorized(Failure),
+    /// The API token lacks a permission: HTTP 403.
+    #[error("the API token may not do this: {0}")]
+    Forbidden(Failure),
+    /// Too many requests: HTTP 429. Calls are refused for up to five minutes.
+    #[error("Cloudflare refuses requests until {until}, for there were too many: {failure}")]
+    RateLimited {
+        /// What Cloudflare said.
+        failure: Failure,
+        /// How many seconds to wait, as far as the answer said so and at least a minute.
+        retry_after: Option<i64>,
+        /// When to try again.
+        until: Timestamp,
+    },
+    /// A quota of the account is used up ("add limit reached"); waiting does not help.
+    #[error("a quota of the account is used up: {0}")]
+    Quota(Failure),
+    /// The request itself is refused: any other 4xx, or a redirect.
+    #[error("Cloudflare refused the request: {0}")]
+    Invalid(Failure),
+    /// Cloudflare failed: 5xx, pages of its edge included.
+    #[error("Cloudflare failed: {0}")]
+    Server(Failure),
+    /// There was no answer.
+    #[error("no answer from Cloudflare: {0}")]
+    Transport(HttpError),
+    /// A successful answer that cannot be read.
+    #[error("cannot read Cloudflare's answer: {what} ({failure})")]
+    Malformed {
+        /// Which field is missing or wrong, or where the body stops being JSON.
+        what: String,
+        /// The status and the ray of the answer.
+        failure: Failure,
+    },
+    /// Nothing was sent: the budget for requests is used up, or a block by Cloudflare is still in force.
+    #[error("the budget for Cloudflare requests is used up until {until}")]
+    OutOfBudget {
+        /// When to try again.
+        until: Timestamp,
+    },
+    /// Nothing was sent: the request would do harm.
+    #[error("not sent: {0}")]
+    Refused(&'static str),
+    /// The budget could not be read or written; nothing was sent.
+    #[error("not sent: {0}")]
+    Storage(#[from] SqlError),
+}
+
+impl ApiError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            // 501 and 505 stay as they are; 525 and 526 are a TLS failure behind the edge (`reference/cloudflare.md` 3.5).
+            Self::Server(failure) => !matches!(failure.status, 501 | 505 | 525 | 526),
+            Self::RateLimited { .. }
+            | Self::Transport(_)
+            | Self::Malformed { .. }
+            | Self::OutOfBudget { .. }
+            | Self::Storage(_) => true,
+            Self::NotFound(_)
+            | Self::AlreadyExists(_)
+            | Self::Unauthorized(_)
+            | Self::Forbidden(_)
+            | Self::Quota(_)
+            | Self::Invalid(_)
+            | Self::Refused(_) => false,
+        }
+    }
+
+    /// Whether a write that ended so may have been carried out all the same; reading settles it.
+    pub const fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Server(_) | Self::Transport(_) | Self::Malformed { .. })
+    }
+
+    /// The HTTP status, where there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        self.failure().map(|failure| failure.status)
+    }
+
+    /// Cloudflare's code, where there was one.
+    pub fn code(&self) -> Option<i64> {
+        self.failure().and_then(|failure| failure.code)
+    }
+
+    /// The `cf-ray` of the answer, where there was one.
+    pub fn ray(&self) -> Option<&str> {
+        self.failure().and_then(|failure| failure.ray.as_deref())
+    }
+
+    /// When to try again, where that is known.
+    pub const fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::RateLimited { until, .. } | Self::OutOfBudget { until } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// What Cloudflare said, where it said anything.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::NotFound(failure)
+            | Self::AlreadyExists(failure)
+            | Self::Unauthorized(failure)
+            | Self::Forbidden(failure)
+            | Self::RateLimited { failure, .. }
+            | Self::Quota(failure)
+            | Self::Invalid(failure)
+            | Self::Server(failure)
+            | Self::Malformed { failure, .. } => Some(failure),
+            Self::Transport(_) | Self::OutOfBudget { .. } | Self::Refused(_) | Self::Storage(_) => None,
+        }
+    }
+}
+
+/// Codes that speak of the token whatever the status: malformed `Authorization` header (6003 with its chain 6102, 6103, 6111), failed
+/// authentication (9106, 10001).
+const AUTHENTICATION_CODES: [i64; 6] = [6003, 6102, 6103, 6111, 9106, 10_001];
+
+/// The class of a call that was refused `now`; `until` is when a rate limit ends.
+pub(super) fn classify(failure: Failure, until: Timestamp, now: Timestamp) -> ApiError {
+    let message = failure.message.to_ascii_lowercase();
+    let exists = message.contains("already exists");
+    // A quota comes as code 429 in the body of another status: it is no rate limit.
+    let quota = message.contains("add limit reached");
+    match (failure.status, failure.code) {
+        (_, _) if quota => ApiError::Quota(failure),
+        (429, _) => ApiError::RateLimited { failure, retry_after: Some(until.since(now).div_euclid(1000)), until },
+        (401, _) => ApiError::Unauthorized(failure),
+        (408 | 500.., _) => ApiError::Server(failure),
+        (_, Some(code)) if AUTHENTICATION_CODES.contains(&code) => ApiError::Unauthorized(failure),
+        // 9109 and 10000 speak of a permission where a successful status comes with `"success": false`; under 405 they do not.
+        (403, _) | (..300, Some(9109 | 10_000)) => ApiError::Forbidden(failure),
+        (404 | 410, _) | (_, Some(1003)) => ApiError::NotFound(failure),
+        (400 | 409, _) if exists => ApiError::AlreadyExists(failure),
+        _ => ApiError::Invalid(failure),
+    }
+}
+
+/// How much of a message is kept.
+const MAX_MESSAGE: usize = 300;
+
+/// A message that is safe to keep and to show: bounded, in one line, and without tokens (`reference/cloudflare.md` 1).
+pub(super) fn presentable(text: &str, secret: &str) -> String {
+    let text = if secret.len() >= 8 { text.replace(secret, "…") } else { text.to_owned() };
+    let mut shown = String::new();
+    let mut rest = text.as_str();
+    while let Some((at, prefix)) = TOKEN_PREFIXES.iter().filter_map(|prefix| Some((rest.find(prefix)?, prefix))).min() {
+        let (before, token) = rest.split_at(at + prefix.len());
+        shown.push_str(before);
+        shown.push('…');
+        rest = token.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    }
+    shown.push_str(rest);
+    let line = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() > MAX_MESSAGE { line.chars().take(MAX_MESSAGE - 1).chain(['…']).collect() } else { line }
+}
+
+const TOKEN_PREFIXES: [&str; 3] = ["cfut_", "cfat_", "cfk_"];
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiError, Failure, classify, presentable};
+    use crate::time::Timestamp;
+
+    fn class(status: u16, code: Option<i64>, message: &str) -> &'static str {
+        let failure = Failure { status, code, message: message.to_owned(), ray: None };
+        match classify(failure, Timestamp::from_secs(61), Timestamp::from_secs(1)) {
+            ApiError::NotFound(_) => "not found",
+            ApiError::AlreadyExists(_) => "already exists",
+            ApiError::Unauthorized(_) => "unauthorized",
+            ApiError::Forbidden(_) => "forbidden",
+            ApiError::RateLimited { .. } => "rate limited",
+            ApiError::Quota(_) => "quota",
+            ApiError::Invalid(_) => "invalid",
+            ApiError::Server(_) => "server",
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_status_decides_first_then_the_code_then_the_message() {
+        let cases = [
+            (400, Some(6003), "Invalid request headers", "unauthorized"),
+            (400, Some(9106), "Authentication failed", "unauthorized"),
+            (401, Some(10_000), "Authentication error", "unauthorized"),
+            (403, Some(10_000), "Authentication error", "forbidden"),
+            (403, Some(9109), "Unauthorized to access requested resource", "forbidden"),
+            (403, Some(10_001), "Unable to authenticate request", "unauthorized"),
+            (404, Some(1003), "Member not found for account", "not found"),
+            (404, Some(7003), "Could not route", "not found"),
+            (404, Some(404), "not found", "not found"),
+            (410, None, "", "not found"),
+            (400, Some(1003), "Member not found for account", "not found"),
+            (405, Some(10_000), "Method not allowed", "invalid"),
+            (400, Some(1001), "Invalid role assignments found", "invalid"),
+            (400, Some(1006), "invalid permission group and resource group combination", "invalid"),
+            (400, Some(1004), "Account member already exists for email address", "already exists"),
+            (400, Some(429), "add limit reached", "quota"),
+            (429, Some(10_013), "More than 1200 requests", "rate limited"),
+            (429, None, "", "rate limited"),
+            (422, None, "", "invalid"),
+            (500, Some(1003), "", "server"),
+            (524, None, "a timeout occurred", "server"),
+            (302, None, "", "invalid"),
+            (200, Some(1003), "Member not found", "not found"),
+            (200, Some(9109), "", "forbidden"),
+            (200, Some(1), "", "invalid"),
+        ];
+        for (status, code, message, expected) in cases {
+            assert_eq!(class(status, code, message), expected, "{status} {code:?} {message}");
+        }
+    }
+
+    #[test]
+    fn a_message_shows_no_token_and_stays_short() {
+        assert_eq!(
+            presentable("token cfat_abc-DEF_1 and\n  cfut_x, cfk_y", "nothing!"),
+            "token cfat_… and cfut_…, cfk_…"
+        );
+        assert_eq!(presentable("Invalid token 0123456789abcdef.", "0123456789abcdef"), "Invalid token ….");
+        assert_eq!(presentable(&"ä".repeat(1000), "").chars().count(), 300);
+    }
+
+    #[test]
+    fn only_a_write_without_a_clear_answer_is_unknown() {
+        assert!(ApiError::Transport(crate::ports::HttpError::Timeout(1)).outcome_unknown());
+        assert!(!ApiError::OutOfBudget { until: Timestamp::from_secs(1) }.outcome_unknown());
+        assert!(!ApiError::Forbidden(Failure::default()).outcome_unknown());
+    }
+}

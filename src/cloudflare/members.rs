@@ -1,0 +1,246 @@
+//! Members: the people of the account, with what each holds (`reference/cloudflare.md` 2).
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::PER_PAGE;
+use super::access::{MetaWire, PermissionGroup, ResourceGroup};
+use super::client::{Call, Client, Page, Record, filled, id, required};
+use super::error::ApiError;
+use crate::model::access::{Access, Policy};
+use crate::model::id::{MemberId, RoleId, UserId};
+use crate::model::resource::MemberStatus;
+use crate::ports::{Clock, Http, Method, Sql};
+
+/// A membership as Cloudflare tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// The membership's id.
+    pub id: MemberId,
+    /// The user's id; absent for an invitee without a login, whatever way Cloudflare says so (`""`, zeros, nothing).
+    pub user_id: Option<UserId>,
+    /// The e-mail address.
+    pub email: String,
+    /// Accepted or pending.
+    pub status: MemberStatus,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Whether the Cloudflare login has a second factor.
+    pub two_factor: Option<bool>,
+    /// The legacy roles: a projection of the policies, read for names and ids only.
+    pub roles: Vec<LegacyRole>,
+    /// The policies: what the member holds.
+    pub policies: Vec<PolicyRecord>,
+}
+
+/// A legacy role on a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegacyRole {
+    /// The role's id; for a domain-scoped permission group that group's own id.
+    pub id: RoleId,
+    /// The role's name.
+    pub name: String,
+}
+
+/// A policy with the names of what it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRecord {
+    /// The policy's id, which changes with every update of its member.
+    pub id: Option<String>,
+    /// Allowed or denied.
+    pub access: Access,
+    /// What may be done; in a user group's policies without names.
+    pub permission_groups: Vec<PermissionGroup>,
+    /// On what; in a user group's policies without names.
+    pub resource_groups: Vec<ResourceGroup>,
+}
+
+impl PolicyRecord {
+    /// The policy without its id and names.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            access: self.access,
+            permission_groups: self.permission_groups.iter().map(|group| group.id).collect(),
+            resource_groups: self.resource_groups.iter().map(|group| group.id).collect(),
+        }
+    }
+}
+
+impl MemberRecord {
+    /// The policies, as they are written back.
+    ///
+    /// Cloudflare's documentation disagrees with itself on whether a member's policies include those of the member's
+    /// user groups (`reference/cloudflare.md` 2.2); [`Self::without_inherited`] first where the groups are known.
+    pub fn own_policies(&self) -> Vec<Policy> {
+        self.policies.iter().map(PolicyRecord::policy).collect()
+    }
+
+    /// The member without the policies that have one of these ids, those of the member's user groups. Only the id decides:
+    /// a policy of the member's own may well equal a group's.
+    #[must_use]
+    pub fn without_inherited(mut self, group_policies: &BTreeSet<String>) -> Self {
+        self.policies.retain(|policy| policy.id.as_ref().is_none_or(|id| !group_policies.contains(id)));
+        self
+    }
+}
+
+impl<P: Http + Clock + Sql> Client<'_, P> {
+    /// One page of the members, accepted and pending, ordered by e-mail address, which does not change.
+    pub async fn members_page(&self, page: u32) -> Result<Page<MemberRecord>, ApiError> {
+        let query = format!("/members?page={page}&per_page={PER_PAGE}&order=user.email&direction=asc");
+        self.page(Call::get(self.account_path(&query))).await
+    }
+
+    /// One member. [`ApiError::NotFound`] where the membership is gone.
+    pub async fn member(&self, id: MemberId) -> Result<MemberRecord, ApiError> {
+        self.object(Call::get(self.member_path(id))).await
+    }
+
+    /// Replaces *all* policies of a member. An empty list is refused here: what Cloudflare makes of it is unknown.
+    pub async fn update_policies(&self, id: MemberId, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
+        let body = json!({ "policies": wire_policies(policies)? });
+        self.object(Call::write(Method::Put, self.member_path(id), Some(body))).await
+    }
+
+    /// Invites a person. [`ApiError::AlreadyExists`] where the address is a member's or an invitee's.
+    pub async fn invite(&self, email: &str, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
+        let body = json!({ "email": email, "policies": wire_policies(policies)? });
+        let call = Call::write(Method::Post, self.account_path("/members"), Some(body));
+        self.object(call).await.map_err(|error| match error {
+            // The code has been both in the wild (`reference/cloudflare.md` 2.6).
+            ApiError::Invalid(failure) if matches!(failure.code, Some(1004 | 1008)) => ApiError::AlreadyExists(failure),
+            error => error,
+        })
+    }
+
+    /// Removes a member or cancels an invitation. [`ApiError::NotFound`] where there is none.
+    pub async fn remove_member(&self, id: MemberId) -> Result<(), ApiError> {
+        self.done(Call::write(Method::Delete, self.member_path(id), None)).await
+    }
+
+    fn member_path(&self, id: MemberId) -> String {
+        self.account_path(&format!("/members/{id}"))
+    }
+}
+
+fn wire_policies(policies: &[Policy]) -> Result<serde_json::Value, ApiError> {
+    if policies.is_empty() {
+        return Err(ApiError::Refused("a member is never left without a policy"));
+    }
+    let empty = |policy: &Policy| policy.permission_groups.is_empty() || policy.resource_groups.is_empty();
+    if policies.iter().any(empty) {
+        return Err(ApiError::Refused("a policy names no permission group or no resource group"));
+    }
+    if policies.iter().any(|policy| policy.access == Access::Unknown) {
+        return Err(ApiError::Refused("a policy has an access that this version does not know"));
+    }
+    // Ids alone: what else Cloudflare tells of a policy is not for sending back.
+    let policies = policies.iter().map(|policy| {
+        json!({
+            "access": policy.access,
+            "permission_groups": policy.permission_groups.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
+            "resource_groups": policy.resource_groups.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
+        })
+    });
+    Ok(policies.collect())
+}
+
+#[derive(Deserialize)]
+pub(super) struct MemberWire {
+    id: Option<String>,
+    email: Option<String>,
+    status: Option<MemberStatus>,
+    user: Option<UserWire>,
+    roles: Option<Vec<RoleWire>>,
+    policies: Option<Vec<PolicyWire>>,
+}
+
+#[derive(Default, Deserialize)]
+struct UserWire {
+    id: Option<String>,
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    two_factor_authentication_enabled: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RoleWire {
+    id: Option<String>,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PolicyWire {
+    id: Option<String>,
+    access: Option<Access>,
+    permission_groups: Option<Vec<NamedWire>>,
+    resource_groups: Option<Vec<NamedWire>>,
+}
+
+#[derive(Deserialize)]
+struct NamedWire {
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    meta: MetaWire,
+}
+
+impl Record for MemberRecord {
+    type Wire = MemberWire;
+
+    fn read(wire: MemberWire) -> Result<Self, String> {
+        let user = wire.user.unwrap_or_default();
+        let user_id = match user.id.as_deref() {
+            None | Some("") => None,
+            text => Some(id::<UserId>(text, "user.id")?).filter(|id| !id.is_zero()),
+        };
+        Ok(Self {
+            id: id(wire.id.as_deref(), "id")?,
+            user_id,
+            email: required(filled(wire.email).or_else(|| filled(user.email)), "email")?,
+            status: required(wire.status, "status")?,
+            first_name: filled(user.first_name),
+            last_name: filled(user.last_name),
+            two_factor: user.two_factor_authentication_enabled,
+            // Roles name what the policies give; one that cannot be read loses a name and nothing else.
+            roles: wire.roles.into_iter().flatten().filter_map(LegacyRole::read).collect(),
+            policies: wire.policies.into_iter().flatten().map(PolicyRecord::read).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl LegacyRole {
+    fn read(wire: RoleWire) -> Option<Self> {
+        Some(Self { id: wire.id?.parse().ok()?, name: wire.name.unwrap_or_default() })
+    }
+}
+
+impl PolicyRecord {
+    pub(super) fn read(wire: PolicyWire) -> Result<Self, String> {
+        let permission_groups = required(wire.permission_groups, "policies[].permission_groups")?;
+        let resource_groups = required(wire.resource_groups, "policies[].resource_groups")?;
+        Ok(Self {
+            id: filled(wire.id),
+            access: wire.access.unwrap_or(Access::Unknown),
+            permission_groups: permission_groups
+                .into_iter()
+                .map(|group| {
+                    let id = id(group.id.as_deref(), "policies[].permission_groups[].id")?;
+                    Ok(PermissionGroup::new(id, group.name, group.meta))
+                })
+                .collect::<Result<_, String>>()?,
+            resource_groups: resource_groups
+                .into_iter()
+                .map(|group| {
+                    let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
+                    Ok(ResourceGroup { id, name: group.name.unwrap_or_default() })
+                })
+                .collect::<Result<_, String>>()?,
+        })
+    }
+}

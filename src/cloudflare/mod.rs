@@ -1,0 +1,38 @@
+//! The Cloudflare API v4 (`reference/cloudflare.md` 1 to 3): one method per call, records with typed ids, errors by class,
+//! and a budget that every request is taken from.
+//!
+//! **Invariants:** nothing here retries or waits; an id in a URL is always a typed one; no request leaves without having
+//! been counted in the budget that all of the account's requests share.
+
+mod access;
+mod account;
+mod budget;
+mod client;
+mod envelope;
+mod error;
+mod groups;
+mod members;
+mod tokens;
+
+pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
+pub use account::{Account, AuditEntry, AuditFilters, AuditPage, ScimUser};
+pub use budget::Purpose;
+pub use client::{Client, Page, PageInfo};
+pub use error::{ApiError, Failure};
+pub use groups::{GroupMember, UserGroup};
+pub use members::{LegacyRole, MemberRecord, PolicyRecord};
+pub use tokens::{TokenKind, TokenRecord, TokenVerification};
+
+use crate::ports::{Sql, SqlError};
+
+/// Creates the table of the rate budget.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    budget::init(sql)
+}
+
+/// Members, roles, permission groups and tokens on a page at most, and what is asked for; larger values are refused or
+/// silently cut (`reference/cloudflare.md` 3.6).
+pub const PER_PAGE: u32 = 50;
+
+/// User groups, and members of a user group, on a page at most.
+pub const GROUPS_PER_PAGE: u32 = 500;
