@@ -1,4 +1,5 @@
 //! Simulators of the two services that the connector stands between, wrong in the ways the real ones are, and the
 //! harness that runs the built Worker against them.
 
+pub mod cloudflare;
 pub mod http;

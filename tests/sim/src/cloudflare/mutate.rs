@@ -1,0 +1,194 @@
+//! Changes by other hands: what tests do to the account directly, as if somebody did it in the dashboard. Each is
+//! written to the audit log with that somebody as its actor. An id that names nothing changes nothing.
+
+use super::account::{Account, PolicySpec, ResourceGroup, UserGroup, UserTag};
+use super::audit::{self, Change};
+use super::{Cloudflare, lock, members};
+use std::collections::BTreeSet;
+
+impl Cloudflare {
+    /// Replaces a member's policies.
+    pub fn set_policies(&self, member: &str, policies: Vec<PolicySpec>) {
+        self.change("PUT", &format!("members/{member}"), member, |account| {
+            let policies = account.issue(policies);
+            if let Some(member) = account.member_mut(member) {
+                member.policies = policies;
+            }
+        });
+    }
+
+    /// Adds one more policy to a member.
+    pub fn add_policy(&self, member: &str, policy: PolicySpec) {
+        self.change("PUT", &format!("members/{member}"), member, |account| {
+            let policies = account.issue([policy]);
+            if let Some(member) = account.member_mut(member) {
+                member.policies.extend(policies);
+            }
+        });
+    }
+
+    /// Invites somebody; returns the membership id, that of the existing membership where there is one.
+    pub fn invite(&self, email: &str, policies: Vec<PolicySpec>) -> String {
+        self.add(email, false, policies)
+    }
+
+    /// Adds somebody as an accepted member; returns the membership id, that of the existing membership where there is
+    /// one.
+    pub fn add_member(&self, email: &str, policies: Vec<PolicySpec>) -> String {
+        self.add(email, true, policies)
+    }
+
+    fn add(&self, email: &str, accepted: bool, policies: Vec<PolicySpec>) -> String {
+        self.change("POST", "members", email, |account| {
+            if let Some(member) = account.member_by_email(email) {
+                return member.id.clone();
+            }
+            let policies = account.issue(policies);
+            members::invite(account, email, accepted, policies)
+        })
+    }
+
+    /// Removes a member or cancels an invitation.
+    pub fn remove_member(&self, member: &str) {
+        self.change("DELETE", &format!("members/{member}"), member, |account| account.remove_member(member));
+    }
+
+    /// Accepts an invitation as the invitee: the membership id stays, and there is a user id from now on, which is
+    /// returned.
+    pub fn accept_invitation(&self, member: &str) -> Option<String> {
+        self.change("PUT", &format!("members/{member}"), member, |account| {
+            let fresh = account.new_id();
+            let member = account.member_mut(member)?;
+            let user = member.user.usable().map_or(fresh, str::to_owned);
+            member.user = UserTag::Known(user.clone());
+            member.status = "accepted".into();
+            Some(user)
+        })
+    }
+
+    /// Sets a membership's status, also to one that no document knows.
+    pub fn set_status(&self, member: &str, status: &str) {
+        self.change("PUT", &format!("members/{member}"), member, |account| {
+            if let Some(member) = account.member_mut(member) {
+                status.clone_into(&mut member.status);
+            }
+        });
+    }
+
+    /// Gives a member another name, or none.
+    pub fn rename(&self, member: &str, first: Option<&str>, last: Option<&str>) {
+        self.change("PUT", &format!("members/{member}"), member, |account| {
+            if let Some(member) = account.member_mut(member) {
+                member.first_name = first.map(str::to_owned);
+                member.last_name = last.map(str::to_owned);
+            }
+        });
+    }
+
+    /// Switches a member's two-factor authentication.
+    pub fn set_two_factor(&self, member: &str, enabled: bool) {
+        if let Some(member) = lock(&self.shared.state).account.member_mut(member) {
+            member.two_factor = enabled;
+        }
+    }
+
+    /// Puts a member into a user group.
+    pub fn join_group(&self, group: &str, member: &str) {
+        self.change_group("POST", group, |group| {
+            group.members.insert(member.to_owned());
+        });
+    }
+
+    /// Takes a member out of a user group.
+    pub fn leave_group(&self, group: &str, member: &str) {
+        self.change_group("DELETE", group, |group| {
+            group.members.remove(member);
+        });
+    }
+
+    /// Adds a user group that has been there for long; returns its id.
+    pub fn add_group(&self, name: &str, policies: Vec<PolicySpec>) -> String {
+        self.change("POST", "iam/user_groups", name, |account| {
+            let id = account.new_id();
+            let now = chrono::Utc::now();
+            let group = UserGroup {
+                id: id.clone(),
+                name: name.to_owned(),
+                created_on: now,
+                modified_on: now,
+                created_at: None,
+                policies: account.issue(policies),
+                members: BTreeSet::new(),
+                broken: false,
+            };
+            account.user_groups.insert(id.clone(), group);
+            id
+        })
+    }
+
+    /// Deletes a user group.
+    pub fn remove_group(&self, group: &str) {
+        self.change("DELETE", &format!("iam/user_groups/{group}"), group, |account| {
+            account.user_groups.remove(group);
+        });
+    }
+
+    /// Replaces what a user group holds.
+    pub fn set_group_policies(&self, group: &str, policies: Vec<PolicySpec>) {
+        self.change("PUT", &format!("iam/user_groups/{group}"), group, |account| {
+            let policies = account.issue(policies);
+            if let Some(group) = account.user_groups.get_mut(group) {
+                group.policies = policies;
+            }
+        });
+    }
+
+    /// Makes a user group's member list answer 400, as that of a group with an invalid policy does.
+    pub fn break_group(&self, group: &str, broken: bool) {
+        self.change_group("PUT", group, |group| group.broken = broken);
+    }
+
+    /// Makes it impossible to put a member into a user group ("do not have DSR enabled").
+    pub fn without_dsr(&self, member: &str) {
+        lock(&self.shared.state).account.without_dsr.insert(member.to_owned());
+    }
+
+    /// Adds a resource group for one more domain; returns its id.
+    pub fn add_zone(&self, name: &str) -> String {
+        self.change("POST", "iam/resource_groups", name, |account| {
+            let (id, zone, scope_key) = (account.new_id(), account.new_id(), account.key());
+            account.resource_groups.push(ResourceGroup {
+                id: id.clone(),
+                name: name.to_owned(),
+                kind: super::account::Kind::Zone,
+                editable: true,
+                scope_key,
+                objects: vec![format!("com.cloudflare.api.account.zone.{zone}")],
+            });
+            id
+        })
+    }
+
+    /// Removes an account token from the list.
+    pub fn remove_token(&self, token: &str) {
+        lock(&self.shared.state).account.tokens.retain(|known| known.id != token);
+    }
+
+    fn change_group(&self, method: &str, id: &str, change: impl FnOnce(&mut UserGroup)) {
+        self.change(method, &format!("iam/user_groups/{id}/members"), id, |account| {
+            if let Some(group) = account.user_groups.get_mut(id) {
+                change(group);
+            }
+        });
+    }
+
+    fn change<T>(&self, method: &str, path: &str, resource: &str, change: impl FnOnce(&mut Account) -> T) -> T {
+        let mut state = lock(&self.shared.state);
+        let changed = change(&mut state.account);
+        let uri = format!("/accounts/{}/{path}", state.account.id);
+        let ray = state.account.new_id();
+        let written = Change { method, uri, resource_id: resource.to_owned(), ray: ray.chars().take(16).collect() };
+        audit::record(&mut state.account, &written, None);
+        changed
+    }
+}

@@ -1,0 +1,102 @@
+//! The account itself, its tokens, token verification, and the token's own user (`reference/cloudflare.md` 1.6).
+
+use serde_json::{Value, json};
+
+use super::account::{Account, Token, UserTag, generated_time};
+use super::desk::{Credential, Desk, Owner};
+use super::envelope::{Answer, FailureResult, Success, failure, page, success, success_body};
+use super::paging::{ORDINARY, Window};
+use super::render::set;
+
+/// GET the account.
+pub(super) fn account(desk: &Desk<'_>) -> Success {
+    success(json!({
+        "id": desk.account.id, "name": desk.account.name, "type": "enterprise",
+        "created_on": time(desk.account.created_on),
+        "settings": { "enforce_twofactor": false, "abuse_contact_email": null, "api_access_enabled": true },
+    }))
+}
+
+/// GET the account's tokens; the secret is never told.
+pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
+    let window = Window::of(desk.request, ORDINARY, desk.behaviour)?;
+    let with_expired =
+        !desk.behaviour.hides_expired_tokens || desk.request.param("include_expired").as_deref() == Some("true");
+    let mut tokens: Vec<&Token> = desk
+        .account
+        .tokens
+        .iter()
+        .filter(|token| with_expired || token.status != "expired")
+        .filter(|token| !desk.behaviour.lists_own_token_only || token.id == desk.caller.id)
+        .collect();
+    if desk.descending()? {
+        tokens.reverse();
+    }
+    let total = tokens.len();
+    let shown: Vec<Value> =
+        window.slice(tokens.into_iter()).into_iter().map(|token| render(desk.account, token)).collect();
+    let info = window.info(shown.len(), total);
+    Ok(page(shown, info))
+}
+
+fn render(account: &Account, token: &Token) -> Value {
+    let mut body = json!({
+        "id": token.id, "name": token.name, "status": token.status, "issued_on": time(token.issued_on),
+        "modified_on": time(token.issued_on),
+        "policies": [{
+            "id": token.id, "effect": "allow", "resources": { account.key(): "*" },
+            "permission_groups": [{ "id": "c1fde68c7bcc44588cbb6ddbc16d6480", "name": "Account Settings Read" }],
+        }],
+        "condition": {},
+    });
+    let optional = [
+        ("last_used_on", token.last_used_on.map(time)),
+        ("expires_on", token.expires_on.map(time)),
+        ("creator_email_at_creation", token.creator.clone()),
+    ];
+    for (field, value) in optional {
+        if let Some(value) = value {
+            set(&mut body, field, json!(value));
+        }
+    }
+    body
+}
+
+/// GET `tokens/verify`, each kind of token on the route of its kind; the other kind is "Invalid API Token".
+pub(super) fn verify(caller: &Credential, expected_account_owned: bool) -> Answer {
+    if (caller.owner == Owner::Account) != expected_account_owned {
+        return Err(failure(401, 1000, "Invalid API Token").with_result(FailureResult::Missing));
+    }
+    let mut result = json!({ "id": caller.id, "status": caller.status });
+    if caller.status == "expired" {
+        set(&mut result, "expires_on", json!(time(generated_time(6_000))));
+    }
+    let message = match caller.status {
+        "active" => "This API Token is valid and active".to_owned(),
+        other => format!("This API Token is {other}"),
+    };
+    Ok(success_body(json!({
+        "success": true, "errors": [], "messages": [{ "code": 10_000, "message": message }],
+        "result": result,
+    })))
+}
+
+/// GET `/user`: for user tokens alone.
+pub(super) fn user(desk: &mut Desk<'_>) -> Answer {
+    let Owner::User(id) = &desk.caller.owner else {
+        return Err(failure(403, 9109, "Valid user-level authentication not found").with_result(FailureResult::Null));
+    };
+    let known = UserTag::Known(id.clone());
+    let member = desk.account.members().find(|member| member.user == known);
+    Ok(success(json!({
+        "id": id, "email": member.map(|member| member.email.clone()),
+        "first_name": member.and_then(|member| member.first_name.clone()),
+        "last_name": member.and_then(|member| member.last_name.clone()),
+        "two_factor_authentication_enabled": member.is_some_and(|member| member.two_factor),
+        "suspended": false, "organizations": [],
+    })))
+}
+
+fn time(time: chrono::DateTime<chrono::Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
