@@ -1,5 +1,8 @@
 //! Simulators of the two services that the connector stands between, wrong in the ways the real ones are, and the
 //! harness that runs the built Worker against them.
 
+pub mod client;
 pub mod cloudflare;
+pub mod conductorone;
+pub mod harness;
 pub mod http;
