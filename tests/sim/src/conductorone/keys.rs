@@ -81,15 +81,24 @@ enum Secret {
 }
 
 impl Key {
-    /// The key of a tenant's seed and the key's generation: the same every time. There are six different RSA keys; the
+    /// The key of a tenant's seed and the key's generation: the same every time. There are five different RSA keys; the
     /// other algorithms never run out.
     pub fn derive(algorithm: Algorithm, seed: u64, generation: u64) -> Self {
-        let label = format!("{} {seed} {generation}", algorithm.name());
+        let rsa = usize::try_from(seed.wrapping_add(generation) % TENANTS_RSA_KEYS).unwrap_or_default();
+        Self::labelled(algorithm, &format!("{} {seed} {generation}", algorithm.name()), rsa)
+    }
+
+    /// A key that is no tenant's.
+    pub fn stranger(algorithm: Algorithm) -> Self {
+        Self::labelled(algorithm, &format!("{} stranger", algorithm.name()), PAIRS.len() - 1)
+    }
+
+    fn labelled(algorithm: Algorithm, label: &str, rsa: usize) -> Self {
         let secret = match algorithm {
-            Algorithm::Rs256 => Secret::Rsa(rsa_key(seed.wrapping_add(generation))),
-            Algorithm::Es256 => Secret::P256(Arc::new(p256_key(&label))),
+            Algorithm::Rs256 => Secret::Rsa(rsa_key(rsa)),
+            Algorithm::Es256 => Secret::P256(Arc::new(p256_key(label))),
             Algorithm::EdDsa => {
-                Secret::Ed25519(Arc::new(ed25519_dalek::SigningKey::from_bytes(&Sha256::digest(&label).into())))
+                Secret::Ed25519(Arc::new(ed25519_dalek::SigningKey::from_bytes(&Sha256::digest(label).into())))
             }
         };
         Self { kid: id::derived(&format!("key {label}")), secret }
@@ -190,16 +199,17 @@ const PRIMES: [&str; 4] = [
     ),
 ];
 
+/// All but the last of the pairs are for tenants.
+const TENANTS_RSA_KEYS: u64 = 5;
+
 const PAIRS: [(usize, usize); 6] = [(0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)];
 
 /// Keys that were assembled already: that takes milliseconds, and every test wants one.
 static RSA_KEYS: Mutex<[Option<Arc<rsa::pkcs1v15::SigningKey<Sha256>>>; 6]> = Mutex::new([const { None }; 6]);
 
-fn rsa_key(number: u64) -> Arc<rsa::pkcs1v15::SigningKey<Sha256>> {
-    let index = usize::try_from(number % 6).unwrap_or_default();
+fn rsa_key(index: usize) -> Arc<rsa::pkcs1v15::SigningKey<Sha256>> {
     let mut keys = RSA_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-    // `index` is below six.
-    let Some(slot) = keys.get_mut(index) else { unreachable!("six keys, and a number modulo six") };
+    let Some(slot) = keys.get_mut(index) else { unreachable!("callers name one of the pairs") };
     Arc::clone(slot.get_or_insert_with(|| Arc::new(assemble_rsa_key(index))))
 }
 

@@ -77,7 +77,6 @@ pub struct ConductorOne {
 struct Inner {
     host: String,
     base_url: String,
-    seed: u64,
     client: reqwest::Client,
     state: Mutex<State>,
     /// Changes with each callback.
@@ -118,7 +117,6 @@ impl ConductorOne {
             inner: Arc::new(Inner {
                 host: options.host,
                 base_url: options.base_url.trim_end_matches('/').to_owned(),
-                seed: options.seed,
                 client: reqwest::Client::new(),
                 state: Mutex::new(state),
                 called_back: watch::Sender::new(0),
@@ -239,10 +237,6 @@ impl ConductorOne {
     /// The key that signs now: of this algorithm, or of the preferred one.
     pub fn signing_key(&self, algorithm: Option<Algorithm>) -> Key {
         self.state().jwks.signing_key(algorithm)
-    }
-
-    fn seed(&self) -> u64 {
-        self.inner.seed
     }
 }
 

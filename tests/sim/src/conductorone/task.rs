@@ -30,6 +30,7 @@ pub struct Task {
     numeric_id: u32,
     step_id: String,
     grant_duration: Option<String>,
+    asked_in_slack: bool,
     style: Style,
     edits: Vec<(String, Option<Value>)>,
 }
@@ -70,6 +71,7 @@ impl Task {
             numeric_id: fastrand::u32(1000..1_000_000),
             step_id: id::fresh(),
             grant_duration: None,
+            asked_in_slack: false,
             style: Style::default(),
             edits: Vec::new(),
         }
@@ -121,6 +123,12 @@ impl Task {
     #[must_use]
     pub fn for_seconds(self, seconds: u32) -> Self {
         Self { grant_duration: Some(format!("{seconds}s")), ..self }
+    }
+
+    /// Asked for in Slack, which says more about where from than the web application does.
+    #[must_use]
+    pub fn asked_in_slack(self) -> Self {
+        Self { asked_in_slack: true, ..self }
     }
 
     /// With another value at a JSON pointer (RFC 6901) into the payload, such as `/taskView/task/state`.
@@ -221,6 +229,7 @@ impl Task {
             "state": "TASK_STATE_OPEN",
             "processing": "TASK_PROCESSING_TYPE_WAITING",
             "origin": match self.action {
+                Action::Grant if self.asked_in_slack => "TASK_ORIGIN_SLACK",
                 Action::Grant => "TASK_ORIGIN_WEBAPP",
                 Action::Revoke => "TASK_ORIGIN_TIME_REVOKE",
             },
@@ -271,7 +280,10 @@ impl Task {
                 json!({
                     "grantDuration": self.grant_duration,
                     "outcome": "GRANT_OUTCOME_UNSPECIFIED",
-                    "source": null,
+                    "source": self.asked_in_slack.then(|| json!({
+                        "requestId": "", "conversationId": "", "externalUrl": "", "integrationId": "",
+                        "isExtension": false,
+                    })),
                 }),
             ),
             Action::Revoke => (
