@@ -5,4 +5,5 @@ pub mod client;
 pub mod cloudflare;
 pub mod conductorone;
 pub mod harness;
+pub mod openapi;
 pub mod http;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::account::{Kind, Member};
+use super::account::{Account, Kind, Member};
 use super::{Cloudflare, lock};
 
 /// A membership, as tests see it.
@@ -83,32 +83,29 @@ impl Cloudflare {
     /// Every membership, by membership id.
     pub fn memberships(&self) -> Vec<Membership> {
         let state = lock(&self.shared.state);
-        let groups = |member: &Member| {
-            let groups = state.account.user_groups.values().filter(|group| group.members.contains(&member.id));
-            groups.map(|group| group.id.clone()).collect()
-        };
-        let members = state.account.members();
-        members.map(|member| membership(member, groups(member))).collect()
+        state.account.members().map(|member| membership(&state.account, member)).collect()
     }
 
     /// The membership with an id.
     pub fn membership(&self, id: &str) -> Option<Membership> {
-        self.memberships().into_iter().find(|member| member.id == id)
+        let state = lock(&self.shared.state);
+        state.account.member(id).map(|member| membership(&state.account, member))
     }
 
     /// The membership with an e-mail address, case ignored.
     pub fn membership_of(&self, email: &str) -> Option<Membership> {
-        let id = lock(&self.shared.state).account.member_by_email(email)?.id.clone();
-        self.membership(&id)
+        let state = lock(&self.shared.state);
+        state.account.member_by_email(email).map(|member| membership(&state.account, member))
     }
 }
 
-fn membership(member: &Member, groups: BTreeSet<String>) -> Membership {
+fn membership(account: &Account, member: &Member) -> Membership {
+    let groups = account.user_groups.values().filter(|group| group.members.contains(&member.id));
     Membership {
         id: member.id.clone(),
         email: member.email.clone(),
         status: member.status.clone(),
         user_id: member.user.usable().map(str::to_owned),
-        groups,
+        groups: groups.map(|group| group.id.clone()).collect(),
     }
 }
