@@ -5,6 +5,7 @@ mod callback;
 mod delivery;
 mod directory;
 mod dispatch;
+mod edit;
 mod id;
 mod jwks;
 mod keys;

@@ -7,6 +7,7 @@ pub mod workerd;
 
 mod config;
 mod door;
+mod install;
 mod world;
 
 pub use config::COMPATIBILITY_DATE;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::config::{self, Config};
 use super::door::Door;
+use super::install::{copy_modules, find_workerd, workspace};
 use crate::client::{self, Unanswered};
 
 /// workerd is up within a second; a busy machine gets more.
@@ -25,7 +26,7 @@ const CRON: Duration = Duration::from_mins(2);
 /// Which Worker to run, and with what.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Variables and secrets by name.
+    /// Variables and secrets by name; by default those for the simulated account of `Spec::default()`.
     pub vars: BTreeMap<String, String>,
     /// The directory with `index.js` and its `.wasm` modules: `WORKER_BUILD_DIR`, else `build/` of the workspace.
     pub build_dir: PathBuf,
@@ -38,11 +39,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let build_dir = std::env::var_os("WORKER_BUILD_DIR").map_or_else(|| workspace().join("build"), PathBuf::from);
+        let account = crate::cloudflare::Spec::default();
         Self {
             vars: [
-                ("CLOUDFLARE_API_TOKEN", CLOUDFLARE_API_TOKEN),
+                ("CLOUDFLARE_API_TOKEN", account.token.as_str()),
                 ("CONNECTOR_TOKEN", CONNECTOR_TOKEN),
-                ("CLOUDFLARE_ACCOUNT_ID", CLOUDFLARE_ACCOUNT_ID),
+                ("CLOUDFLARE_ACCOUNT_ID", &account.account_id),
                 ("C1_TENANT", crate::conductorone::HOST),
                 ("PUBLIC_URL", crate::conductorone::PUBLIC_URL),
                 ("PROVISIONING", "on"),
@@ -79,14 +81,8 @@ impl Options {
     }
 }
 
-/// The API token that the Worker calls Cloudflare with.
-pub const CLOUDFLARE_API_TOKEN: &str = "cloudflare-api-token-of-the-tests-0000000";
-
 /// The bearer token of the Worker's own API.
 pub const CONNECTOR_TOKEN: &str = "connector-token-of-the-tests-0123456789abcdef";
-
-/// The account that the Worker governs.
-pub const CLOUDFLARE_ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
 
 /// Why the Worker does not run.
 #[derive(Debug, thiserror::Error)]
@@ -352,51 +348,4 @@ async fn read_line<R: AsyncRead + Unpin>(from: &mut BufReader<R>) -> Option<Stri
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The workspace's root, two levels above this crate.
-fn workspace() -> PathBuf {
-    let this = Path::new(env!("CARGO_MANIFEST_DIR"));
-    this.ancestors().nth(2).unwrap_or(this).to_owned()
-}
-
-fn find_workerd(named: Option<PathBuf>) -> Result<PathBuf, StartError> {
-    if let Some(path) = named {
-        return if path.is_file() { Ok(path) } else { Err(StartError::NoWorkerd(path.display().to_string())) };
-    }
-    let scope = workspace().join("node_modules/@cloudflare");
-    // npm installs the one package that is for this machine, such as workerd-linux-64.
-    std::fs::read_dir(&scope)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("workerd-"))
-        .map(|entry| entry.path().join("bin/workerd"))
-        .find(|path| path.is_file())
-        .ok_or_else(|| StartError::NoWorkerd(scope.join("workerd-*/bin/workerd").display().to_string()))
-}
-
-/// Copies the Worker to where workerd is started, since it embeds files by relative paths; gives the modules' names, the
-/// entry point first.
-fn copy_modules(from: &Path, to: &Path) -> Result<Vec<String>, StartError> {
-    const ENTRY: &str = "index.js";
-    let io = |doing| move |source| StartError::Io { doing, source };
-    if !from.join(ENTRY).is_file() {
-        return Err(StartError::NotBuilt(from.to_owned()));
-    }
-    let mut modules = vec![ENTRY.to_owned()];
-    for entry in std::fs::read_dir(from).map_err(io("read the build directory"))?.flatten() {
-        let path = entry.path();
-        if let (Some(name), true) =
-            (path.file_name().and_then(|name| name.to_str()), path.extension() == Some("wasm".as_ref()))
-        {
-            modules.push(name.to_owned());
-        }
-    }
-    for name in &modules {
-        std::fs::copy(from.join(name), to.join(name)).map_err(io("copy the Worker"))?;
-    }
-    std::fs::write(to.join(config::CONTROL_FILE), config::CONTROL).map_err(io("write the control Worker"))?;
-    std::fs::create_dir(to.join(config::STORAGE)).map_err(io("make the storage"))?;
-    Ok(modules)
 }
