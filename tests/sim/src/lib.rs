@@ -1,9 +1,11 @@
 //! Simulators of the two services that the connector stands between, wrong in the ways the real ones are, and the
 //! harness that runs the built Worker against them.
 
+pub mod baton;
 pub mod client;
 pub mod cloudflare;
 pub mod conductorone;
 pub mod harness;
-pub mod openapi;
 pub mod http;
+pub mod openapi;
+pub mod stage;

@@ -1,0 +1,41 @@
+//! Staying up, to be tried by hand.
+
+use sim::cloudflare::Cloudflare;
+use sim::harness::workerd::CONNECTOR_TOKEN;
+use sim::http::Server;
+use sim::stage::Stage;
+
+use crate::account;
+use crate::terminal::Terminal;
+
+/// Prints the URLs and some lines to try, and waits. Ctrl-C ends the whole program.
+pub(crate) async fn stay(terminal: &mut Terminal, stage: &Stage) -> Result<(), String> {
+    let listen = |error| format!("the simulators could not listen: {error}");
+    let cloudflare = stage.cloudflare.serve(0).await.map_err(listen)?;
+    let c1 = Server::start(0, stage.world.c1.handler()).await.map_err(listen)?;
+    let cast = account::cast(&stage.cloudflare)?;
+    let api = format!("{}/accounts/{}", Cloudflare::api_url(&cloudflare), stage.cloudflare.account_id());
+    terminal.part("It stays up; Ctrl-C ends it");
+    terminal.row("Worker", &stage.world.worker.url());
+    terminal.row("Cloudflare", &api);
+    terminal.row("ConductorOne", &format!("{}/auth/v1/jwks", c1.url()));
+    terminal.row("bearer token", CONNECTOR_TOKEN);
+    terminal.line("");
+    let url = stage.world.worker.url();
+    let grant = format!("/v1/roles/{}/members/{}", cast.role.governed_as(), cast.user_id);
+    for line in [
+        format!("URL={url} AUTH='Authorization: Bearer {CONNECTOR_TOKEN}'"),
+        "curl -sH \"$AUTH\" $URL/v1/status".to_owned(),
+        "curl -sH \"$AUTH\" $URL/v1/doctor".to_owned(),
+        "curl -sH \"$AUTH\" \"$URL/v1/grants?limit=5\"".to_owned(),
+        format!("curl -sH \"$AUTH\" -X PUT $URL{grant}       # grants {} to {}", cast.role.name, cast.member.email),
+        format!("curl -sH \"$AUTH\" $URL/v1/users/{}", cast.user_id),
+        format!("curl -sH \"$AUTH\" -X DELETE $URL{grant}"),
+        "curl -sH \"$AUTH\" -X POST $URL/v1/sync".to_owned(),
+        "curl -sH \"$AUTH\" $URL/v1/changes".to_owned(),
+    ] {
+        terminal.line(&format!("  {line}"));
+    }
+    std::future::pending::<()>().await;
+    Ok(())
+}
