@@ -1,6 +1,6 @@
 //! What access is named by: legacy roles, permission groups, resource groups (`reference/cloudflare.md` 1.3, 1.4).
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::PER_PAGE;
@@ -10,28 +10,33 @@ use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 use crate::ports::{Clock, Http, Sql};
 
 /// A legacy role. The list is deprecated, depends on the plan, and leaves out Super Administrator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleRecord {
     /// The role's id.
     pub id: RoleId,
     /// The role's name.
     pub name: String,
     /// What the role is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
 /// A permission group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermissionGroup {
     /// The group's id.
     pub id: PermissionGroupId,
     /// The group's name; empty where a list gives ids only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// A stable label, such as `super_admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// What it can be granted on, such as `com.cloudflare.api.account` or `com.cloudflare.api.account.zone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<String>,
 }
 
@@ -48,11 +53,12 @@ impl PermissionGroup {
 }
 
 /// A resource group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceGroup {
     /// The group's id.
     pub id: ResourceGroupId,
     /// The group's name; empty where a list gives ids only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
 }
 

@@ -1,6 +1,6 @@
 //! User groups: members who share policies (`reference/cloudflare.md` 1.5, 2.7).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::GROUPS_PER_PAGE;
@@ -11,7 +11,7 @@ use crate::model::id::{MemberId, UserGroupId};
 use crate::ports::{Clock, Http, Method, Sql};
 
 /// A user group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserGroup {
     /// The group's id.
     pub id: UserGroupId,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::PER_PAGE;
@@ -47,7 +47,7 @@ pub struct LegacyRole {
 }
 
 /// A policy with the names of what it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyRecord {
     /// The policy's id, which changes with every update of its member.
     pub id: Option<String>,

@@ -14,6 +14,7 @@ mod groups;
 mod members;
 mod tokens;
 
+pub(crate) use access::account_resource_group_name;
 pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
 pub use account::{Account, AuditEntry, AuditFilters, AuditPage, ScimUser};
 pub use budget::Purpose;

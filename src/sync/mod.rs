@@ -1,5 +1,55 @@
 //! The sync: one crawl of the account, published as an immutable snapshot.
+//!
+//! [`begin`] starts a run and [`step`] carries it on, one invocation's worth at a time: pages are fetched as [`crawl`] says and
+//! staged in the Coordinator's SQLite; when all are there they are verified, made into rows and published as a
+//! [`snapshot`]; [`status`] tells how that stands.
+//!
+//! **Invariants:** a run that was cut off anywhere goes on from its staged pages and publishes the same; a run that fails
+//! leaves what was published untouched; a page is read once in a run.
 
-// `snapshot` (rows to chunks to manifest, reading it back, differences, sweeping) is complete and tested: build the
-// crawl, the mapping and the driver on it.
+mod crawl;
+mod fetch;
+mod finish;
+mod found;
+mod history;
+mod limits;
+mod metered;
+mod names;
+mod previous;
+mod rows;
+mod run;
 pub mod snapshot;
+mod staging;
+mod state;
+mod step;
+
+pub use crawl::{Phase, Progress};
+pub use history::{ChangeCounts, GenerationSummary, RunOutcome, RunRecord, Running, SyncState, SyncStatus, status};
+pub use limits::Limits;
+pub use run::{KvUse, RunId, Trigger};
+pub use step::{BeginError, Next, begin, step, step_within};
+
+use crate::model::id::{PermissionGroupId, ResourceGroupId, RoleId};
+use crate::ports::{Sql, SqlError};
+
+/// Creates the tables.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    state::init(sql)?;
+    staging::init(sql)?;
+    snapshot::init(sql)
+}
+
+/// The permission group behind a role, as far as a sync has learned it.
+pub fn permission_group_of<P: Sql>(sql: &P, role: RoleId) -> Result<Option<PermissionGroupId>, SqlError> {
+    Ok(names::Names::load(sql)?.permission_group_of(role))
+}
+
+/// The role id that a permission group is governed under, as far as a sync has learned it.
+pub fn role_of<P: Sql>(sql: &P, group: PermissionGroupId) -> Result<Option<RoleId>, SqlError> {
+    Ok(names::Names::load(sql)?.role_of(group))
+}
+
+/// The resource group that is the whole account, as far as a sync has learned it.
+pub fn account_resource_group<P: Sql>(sql: &P) -> Result<Option<ResourceGroupId>, SqlError> {
+    Ok(names::Names::load(sql)?.account_resource_group)
+}

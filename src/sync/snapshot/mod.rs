@@ -17,6 +17,7 @@ mod tests;
 
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
+pub(super) use publish::forget;
 pub use publish::{Draft, PublishError, Published, publish, sweep};
 pub use read::{Page, Scan, Snapshot, SnapshotError, latest};
 

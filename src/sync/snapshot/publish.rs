@@ -207,6 +207,13 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
     }
 }
 
+/// Forgets what is stored, so that the next publication writes everything: for a key-value store that has lost values.
+pub(in crate::sync) fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query("DELETE FROM stored_chunk", &[])?;
+    sql.query("DELETE FROM generation", &[])?;
+    Ok(())
+}
+
 /// Deletes generations that nobody may be reading any more, and the chunks that only they had. Returns how many values were
 /// deleted; what did not fit goes with the next sweep. `current` is never among them.
 pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId) -> Result<u64, PublishError> {

@@ -1,0 +1,427 @@
+//! What to fetch next: the crawl as a state machine without I/O and without a clock.
+//!
+//! It is fed with what each page said of itself ([`PageFacts`]) and so can be rebuilt, after a restart, from the pages
+//! that are staged: there is no other state that could disagree with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, PER_PAGE};
+use crate::model::id::{MemberId, UserGroupId};
+use crate::time::Timestamp;
+
+/// A list of the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum List {
+    ResourceGroups,
+    PermissionGroups,
+    Roles,
+    UserGroups,
+    Tokens,
+    /// The members of one user group.
+    GroupMembers(UserGroupId),
+    /// The account's members; read a second time when the first time they moved.
+    Members {
+        pass: u8,
+    },
+    /// One membership, asked for by its id because the list did not have it.
+    Member(MemberId),
+}
+
+impl List {
+    const FIRST: [Self; 5] =
+        [Self::ResourceGroups, Self::PermissionGroups, Self::Roles, Self::UserGroups, Self::Tokens];
+
+    const fn per_page(self) -> u32 {
+        match self {
+            Self::UserGroups | Self::GroupMembers(_) => GROUPS_PER_PAGE,
+            _ => PER_PAGE,
+        }
+    }
+
+    /// Whether there is nothing after the first page, whatever that says: resource groups are answered whole and ignore
+    /// `page` (`reference/cloudflare.md` 3.6).
+    const fn is_one_page(self) -> bool {
+        matches!(self, Self::ResourceGroups | Self::Member(_))
+    }
+
+    /// Whether a sync can do without it. What is missing then is said as a capability that is off.
+    pub(super) const fn is_optional(self) -> bool {
+        !matches!(self, Self::Members { .. } | Self::Member(_))
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ResourceGroups => f.write_str("resource_groups"),
+            Self::PermissionGroups => f.write_str("permission_groups"),
+            Self::Roles => f.write_str("roles"),
+            Self::UserGroups => f.write_str("user_groups"),
+            Self::Tokens => f.write_str("tokens"),
+            Self::GroupMembers(group) => write!(f, "group_members/{group}"),
+            Self::Members { pass } => write!(f, "members/{pass}"),
+            Self::Member(member) => write!(f, "member/{member}"),
+        }
+    }
+}
+
+impl FromStr for List {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Ok(match text.split_once('/') {
+            None => Self::FIRST.into_iter().find(|list| list.to_string() == text).ok_or(())?,
+            Some(("group_members", group)) => Self::GroupMembers(group.parse().map_err(|_| ())?),
+            Some(("members", pass)) => Self::Members { pass: pass.parse().map_err(|_| ())? },
+            Some(("member", member)) => Self::Member(member.parse().map_err(|_| ())?),
+            Some(_) => return Err(()),
+        })
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fetch {
+    pub(super) list: List,
+    /// From 1.
+    pub(super) page: u32,
+}
+
+/// What is kept of a page beside its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct PageFacts {
+    /// How many items it has.
+    pub(super) count: u32,
+    /// How many items the list had when this page was read, where told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) total_count: Option<u32>,
+    /// How many pages the list had, where told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) total_pages: Option<u32>,
+    /// Items on a full page, as the server applied it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) per_page: Option<u32>,
+    /// A hash over the items' ids, to know a page that was answered before.
+    pub(super) ids: u64,
+    /// The user groups on it, whose members are to be fetched too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) groups: Vec<UserGroupId>,
+    /// How many requests it took.
+    pub(super) requests: u32,
+    /// When it was read.
+    pub(super) at: Timestamp,
+    /// The list cannot be read at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) off: Option<Off>,
+}
+
+/// Why a list cannot be read. Without the ray id: it is part of what is published, and must be equal when nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Off {
+    pub(super) status: Option<u16>,
+    pub(super) code: Option<i64>,
+    pub(super) message: String,
+}
+
+/// Where a crawl is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Resource groups, permission groups, roles, user groups, tokens.
+    Lists,
+    /// The members of each user group.
+    Groups,
+    /// The account's members.
+    Members,
+    /// What looks gone is confirmed.
+    Verify,
+    /// The snapshot is written.
+    Publish,
+}
+
+/// How far a crawl is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Pages read.
+    pub pages_done: u32,
+    /// Pages to read, as far as known; it grows as lists tell how long they are.
+    pub pages_total: u32,
+    /// Members read.
+    pub members_seen: u32,
+    /// Members to read, once known.
+    pub members_total: Option<u32>,
+    /// Requests sent to Cloudflare.
+    pub requests: u32,
+}
+
+/// What is to be read beyond the first pass over the members. Decided when that is complete, and kept with the cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Further {
+    /// The members are read a second time.
+    pub(super) second_pass: bool,
+    /// Memberships to ask for one by one; `None` while this is not decided.
+    pub(super) confirm: Option<Vec<MemberId>>,
+}
+
+/// No list has more pages than this: 100,000 members. Beyond it something is wrong with the paging itself.
+const MAX_PAGES: u32 = 2_000;
+
+/// The crawl.
+#[derive(Debug, Default)]
+pub(super) struct Crawl {
+    lists: BTreeMap<List, Pages>,
+    further: Further,
+}
+
+/// The pages of one list.
+#[derive(Debug, Default)]
+struct Pages {
+    read: BTreeMap<u32, PageFacts>,
+    in_flight: BTreeSet<u32>,
+}
+
+impl Crawl {
+    /// A crawl that has read these pages already.
+    pub(super) fn resume(staged: impl IntoIterator<Item = (Fetch, PageFacts)>, further: Further) -> Self {
+        let mut crawl = Self { lists: BTreeMap::new(), further };
+        for (fetch, facts) in staged {
+            crawl.on_page(fetch, facts);
+        }
+        crawl
+    }
+
+    /// Asks for more than the first pass.
+    pub(super) fn extend(&mut self, further: Further) {
+        self.further = further;
+    }
+
+    /// The next page to fetch while others are on their way; `None` where one must come back first, or all are read.
+    pub(super) fn next(&mut self) -> Option<Fetch> {
+        for phase in [Phase::Lists, Phase::Groups, Phase::Members, Phase::Verify] {
+            let lists = self.lists_of(phase);
+            for &list in &lists {
+                let pages = self.lists.entry(list).or_default();
+                if let Some(page) = pages.next(list) {
+                    pages.in_flight.insert(page);
+                    return Some(Fetch { list, page });
+                }
+            }
+            if !lists.iter().all(|list| self.is_complete(*list)) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Takes note of a page.
+    pub(super) fn on_page(&mut self, fetch: Fetch, facts: PageFacts) {
+        let pages = self.lists.entry(fetch.list).or_default();
+        pages.in_flight.remove(&fetch.page);
+        pages.read.insert(fetch.page, facts);
+    }
+
+    /// A page did not come; it will be asked for again.
+    pub(super) fn on_failure(&mut self, fetch: Fetch) {
+        if let Some(pages) = self.lists.get_mut(&fetch.list) {
+            pages.in_flight.remove(&fetch.page);
+        }
+    }
+
+    /// Whether everything that was asked for is read.
+    pub(super) fn is_all_read(&self) -> bool {
+        self.phase() == Phase::Publish
+    }
+
+    /// The first phase that has something left to read.
+    pub(super) fn phase(&self) -> Phase {
+        [Phase::Lists, Phase::Groups, Phase::Members, Phase::Verify]
+            .into_iter()
+            .find(|&phase| !self.lists_of(phase).into_iter().all(|list| self.is_complete(list)))
+            .unwrap_or(Phase::Publish)
+    }
+
+    /// Whether the members moved while they were read, as far as the pages' own totals tell.
+    pub(super) fn totals_differ(&self, pass: u8) -> bool {
+        let Some(pages) = self.lists.get(&List::Members { pass }) else { return false };
+        let totals: BTreeSet<u32> = pages.read.values().filter_map(|facts| facts.total_count).collect();
+        totals.len() > 1
+    }
+
+    /// How many members there were, by the last page of a pass.
+    pub(super) fn members_total(&self, pass: u8) -> Option<u32> {
+        self.lists.get(&List::Members { pass })?.read.values().next_back()?.total_count
+    }
+
+    /// The last page read of the list that is being read, for those who watch.
+    pub(super) fn last_page(&self) -> u32 {
+        let lists = self.lists_of(self.phase());
+        lists.iter().filter_map(|list| self.lists.get(list)?.read.keys().next_back().copied()).max().unwrap_or(0)
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> Progress {
+        let mut progress =
+            Progress { pages_done: 0, pages_total: 0, members_seen: 0, members_total: None, requests: 0 };
+        for (list, pages) in &self.lists {
+            let done = u32::try_from(pages.read.len()).unwrap_or(u32::MAX);
+            progress.pages_done += done;
+            progress.pages_total += pages.total(*list).unwrap_or(done + 1).max(done);
+            progress.requests += pages.read.values().map(|facts| facts.requests).sum::<u32>();
+            if matches!(list, List::Members { .. }) {
+                progress.members_seen += pages.read.values().map(|facts| facts.count).sum::<u32>();
+                progress.members_total =
+                    progress.members_total.max(pages.read.values().filter_map(|facts| facts.total_count).max());
+            }
+        }
+        progress.members_seen = progress.members_seen.min(progress.members_total.unwrap_or(u32::MAX));
+        progress
+    }
+
+    /// Why a list cannot be read, where it cannot.
+    pub(super) fn off(&self, list: List) -> Option<&Off> {
+        self.lists.get(&list)?.read.values().find_map(|facts| facts.off.as_ref())
+    }
+
+    /// The user groups whose members are read.
+    pub(super) fn groups(&self) -> impl Iterator<Item = UserGroupId> + '_ {
+        let pages = self.lists.get(&List::UserGroups).filter(|_| self.off(List::UserGroups).is_none());
+        pages.into_iter().flat_map(|pages| pages.read.values().flat_map(|facts| facts.groups.iter().copied()))
+    }
+
+    fn lists_of(&self, phase: Phase) -> Vec<List> {
+        match phase {
+            Phase::Lists => List::FIRST.to_vec(),
+            Phase::Groups => {
+                let groups: BTreeSet<UserGroupId> = self.groups().collect();
+                groups.into_iter().map(List::GroupMembers).collect()
+            }
+            Phase::Members => {
+                let second = self.further.second_pass.then_some(List::Members { pass: 2 });
+                [List::Members { pass: 1 }].into_iter().chain(second).collect()
+            }
+            Phase::Verify => self.further.confirm.iter().flatten().map(|&member| List::Member(member)).collect(),
+            Phase::Publish => Vec::new(),
+        }
+    }
+
+    fn is_complete(&self, list: List) -> bool {
+        self.lists.get(&list).is_some_and(|pages| pages.is_complete(list))
+    }
+}
+
+impl Pages {
+    /// How many pages the list has, where it says so.
+    fn told(&self) -> Option<u32> {
+        // A page may say one thing in `total_pages` and another in `total_count`: the larger number loses nothing.
+        let told = |facts: &PageFacts| {
+            let counted = facts.total_count.zip(facts.per_page).map(|(count, size)| count.div_ceil(size.max(1)));
+            facts.total_pages.max(counted)
+        };
+        self.read.values().filter_map(told).max()
+    }
+
+    /// Whether a page is the last one (`reference/cloudflare.md` 3.6).
+    fn ends_at(&self, list: List, page: u32, facts: &PageFacts) -> bool {
+        let full = facts.per_page.unwrap_or(list.per_page());
+        let repeated = || facts.count > 0 && self.read.range(..page).any(|(_, earlier)| earlier.ids == facts.ids);
+        list.is_one_page()
+            || facts.off.is_some()
+            || facts.count == 0
+            || page >= MAX_PAGES
+            || self.told().map_or(facts.count < full, |told| page >= told)
+            || repeated()
+    }
+
+    /// The last page, once every page up to it is read.
+    fn end(&self, list: List) -> Option<u32> {
+        if self.read.values().any(|facts| facts.off.is_some()) {
+            return self.read.keys().next_back().copied();
+        }
+        let without_gap = (1..).zip(&self.read).take_while(|(expected, (page, _))| expected == *page);
+        without_gap
+            .map(|(_, (&page, facts))| (page, facts))
+            .find(|(page, facts)| self.ends_at(list, *page, facts))
+            .map(|(page, _)| page)
+    }
+
+    fn is_complete(&self, list: List) -> bool {
+        self.end(list).is_some() && self.in_flight.is_empty()
+    }
+
+    fn total(&self, list: List) -> Option<u32> {
+        self.end(list).or_else(|| self.told().map(|told| told.clamp(1, MAX_PAGES)))
+    }
+
+    fn next(&self, list: List) -> Option<u32> {
+        if self.end(list).is_some() {
+            return None;
+        }
+        let missing = |page: &u32| !self.read.contains_key(page) && !self.in_flight.contains(page);
+        // The first page tells how many there are. A list that does not tell is read one page after the other.
+        let known = if self.read.contains_key(&1) { self.told().unwrap_or(0) } else { 1 };
+        let beyond = self.read.keys().next_back().map_or(1, |last| last + 1);
+        let within = (1..=known.min(MAX_PAGES)).find(missing);
+        within.or_else(|| (self.in_flight.is_empty() && beyond > known).then_some(beyond).filter(missing))
+    }
+}
+
+/// What to do about a page that did not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Ask again after so many milliseconds.
+    Again(u32),
+    /// The list cannot be read; go on without it.
+    Off(Off),
+    /// The membership is gone.
+    Gone,
+    /// End the step, and go on at this time at the earliest.
+    Until(Timestamp),
+    /// End the step; a later one tries again, a few times.
+    Later(String),
+    /// The run has failed.
+    Failed(String),
+}
+
+/// A page is asked for this often in one step, with 0.5, 1 and 2 s between (`reference/cloudflare.md` 5.8).
+const TRIES: u32 = 4;
+
+/// Judges an error. `tries` is how often the page was asked for in this step.
+pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
+    match error {
+        ApiError::RateLimited { until, .. } | ApiError::OutOfBudget { until } => Verdict::Until(*until),
+        ApiError::Storage(_) => Verdict::Later(error.to_string()),
+        ApiError::Unauthorized(failure) => Verdict::Failed(format!(
+            "Cloudflare does not accept the API token ({failure}); make a new one in Cloudflare's dashboard and set it with: npx wrangler secret put CLOUDFLARE_API_TOKEN"
+        )),
+        ApiError::NotFound(_) if matches!(fetch.list, List::Member(_)) => Verdict::Gone,
+        error if error.is_retryable() && tries < TRIES => Verdict::Again(500 << (tries - 1).min(4)),
+        error if error.is_retryable() => Verdict::Later(error.to_string()),
+        error if fetch.list.is_optional() => {
+            let failure = error.failure().cloned().unwrap_or_default();
+            Verdict::Off(Off { status: error.status(), code: failure.code, message: failure.message })
+        }
+        ApiError::Forbidden(failure) => Verdict::Failed(format!(
+            "Cloudflare does not let the API token read the account's members ({failure}); edit the token in Cloudflare's dashboard and give it the permission \"Account Settings: Read\""
+        )),
+        ApiError::NotFound(failure) => Verdict::Failed(format!(
+            "Cloudflare does not know the account's list of members ({failure}); is CLOUDFLARE_ACCOUNT_ID the account's id?"
+        )),
+        error => Verdict::Failed(format!("the account's members cannot be read: {error}")),
+    }
+}
+
+/// A hash over ids in any order: equal for a page that was answered before.
+pub(super) fn ids_hash<T: fmt::Display>(ids: impl IntoIterator<Item = T>) -> u64 {
+    let hash = |text: String| {
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    };
+    // Kept within 2^53, since it passes through JSON.
+    ids.into_iter().map(|id| hash(id.to_string())).fold(0_u64, u64::wrapping_add) >> 11
+}

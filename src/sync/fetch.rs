@@ -1,0 +1,147 @@
+//! Fetches one page: a call of the client, and what is kept of the answer.
+
+use serde::Serialize;
+
+use super::crawl::{Fetch, List, PageFacts, Verdict, ids_hash, judge};
+use super::staging::MembersPage;
+use crate::cloudflare::{
+    ApiError, Client, Page, PermissionGroup, ResourceGroup, RoleRecord, TokenRecord, UserGroup,
+    account_resource_group_name,
+};
+use crate::config::Config;
+use crate::model::id::MemberId;
+use crate::model::resource::Token;
+use crate::ports::{Clock, Http, Sql};
+
+/// What is staged of a page.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Rows {
+    ResourceGroups(Vec<ResourceGroup>),
+    PermissionGroups(Vec<PermissionGroup>),
+    Roles(Vec<RoleRecord>),
+    UserGroups(Vec<UserGroup>),
+    GroupMembers(Vec<MemberId>),
+    Tokens(Vec<Token>),
+    Members(MembersPage),
+    /// The list cannot be read.
+    Off([(); 0]),
+}
+
+/// What came of a fetch.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) fetch: Fetch,
+    pub(super) outcome: Result<(PageFacts, Rows), Trouble>,
+}
+
+/// Why a page did not come.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Not before then.
+    Until(crate::time::Timestamp),
+    /// Not in this step.
+    Later(String),
+    /// Not in this run.
+    Failed(String),
+}
+
+/// Fetches a page, asking again after a while where the error may pass.
+pub(super) async fn fetch<P: Http + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    client: &Client<'_, P>,
+    fetch: Fetch,
+) -> Fetched {
+    let mut requests = 0;
+    let outcome = loop {
+        requests += 1;
+        let error = match call(config, client, fetch).await {
+            Ok((mut facts, rows)) => {
+                facts.requests = requests;
+                facts.at = ports.now();
+                break Ok((facts, rows));
+            }
+            Err(error) => error,
+        };
+        let facts = PageFacts { requests, at: ports.now(), ..PageFacts::default() };
+        match judge(fetch, &error, requests) {
+            Verdict::Again(millis) => ports.sleep(millis).await,
+            Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::Off([]))),
+            Verdict::Gone => break Ok((facts, Rows::Members(MembersPage::default()))),
+            Verdict::Until(at) => break Err(Trouble::Until(at)),
+            Verdict::Later(message) => break Err(Trouble::Later(message)),
+            Verdict::Failed(message) => break Err(Trouble::Failed(message)),
+        }
+    };
+    Fetched { fetch, outcome }
+}
+
+async fn call<P: Http + Clock + Sql>(
+    config: &Config,
+    client: &Client<'_, P>,
+    Fetch { list, page }: Fetch,
+) -> Result<(PageFacts, Rows), ApiError> {
+    let account = account_resource_group_name(config.account_id);
+    Ok(match list {
+        List::ResourceGroups => {
+            let items = client.resource_groups().await?;
+            let found = Page { items, info: None };
+            (facts(&found, |group| group.id), Rows::ResourceGroups(found.items))
+        }
+        List::PermissionGroups => {
+            let found = client.permission_groups_page(page).await?;
+            (facts(&found, |group| group.id), Rows::PermissionGroups(found.items))
+        }
+        List::Roles => {
+            let found = client.roles_page(page).await?;
+            (facts(&found, |role| role.id), Rows::Roles(found.items))
+        }
+        List::UserGroups => {
+            let found = client.user_groups_page(page).await?;
+            let groups = found.items.iter().map(|group| group.id).collect();
+            (PageFacts { groups, ..facts(&found, |group| group.id) }, Rows::UserGroups(found.items))
+        }
+        List::GroupMembers(group) => {
+            let found = client.user_group_members_page(group, page).await?;
+            let facts = facts(&found, |member| member.id);
+            (facts, Rows::GroupMembers(found.items.into_iter().map(|member| member.id).collect()))
+        }
+        List::Tokens => {
+            let found = client.tokens_page(page).await?;
+            (facts(&found, |token| token.id), Rows::Tokens(found.items.into_iter().map(token).collect()))
+        }
+        List::Members { .. } => {
+            let found = client.members_page(page).await?;
+            (facts(&found, |member| member.id), Rows::Members(MembersPage::of(found.items, &account)))
+        }
+        List::Member(member) => {
+            let found = client.member(member).await?;
+            let facts = PageFacts { count: 1, ids: ids_hash([found.id]), ..PageFacts::default() };
+            (facts, Rows::Members(MembersPage::of(vec![found], &account)))
+        }
+    })
+}
+
+fn facts<T, I: std::fmt::Display>(page: &Page<T>, id: impl Fn(&T) -> I) -> PageFacts {
+    let info = page.info.clone().unwrap_or_default();
+    PageFacts {
+        count: u32::try_from(page.items.len()).unwrap_or(u32::MAX),
+        total_count: info.total_count,
+        total_pages: info.total_pages,
+        per_page: info.per_page.filter(|size| *size > 0),
+        ids: ids_hash(page.items.iter().map(id)),
+        ..PageFacts::default()
+    }
+}
+
+fn token(record: TokenRecord) -> Token {
+    Token {
+        id: record.id,
+        name: record.name,
+        status: record.status,
+        issued_on: record.issued_on,
+        expires_on: record.expires_on,
+        last_used_day: record.last_used_on.map(crate::time::Timestamp::date),
+    }
+}

@@ -1,0 +1,297 @@
+//! The end of a run: what was read is verified, put together, published and remembered.
+
+use std::collections::BTreeSet;
+
+use super::crawl::{Crawl, Further};
+use super::found::{Check, Found, Replacements, Verification, sightings, verify};
+use super::history::{self, ChangeCounts, GenerationSummary, RunOutcome, RunRecord};
+use super::metered::Metered;
+use super::names::Names;
+use super::previous::Previous;
+use super::rows::assemble;
+use super::run::{CURSOR_KEY, Cursor};
+use super::snapshot::{
+    self, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, Snapshot, SnapshotError,
+};
+use super::step::add_use;
+use super::{staging, state};
+use crate::config::Config;
+use crate::model::id::MemberId;
+use crate::ports::{Clock, KeyValue, Sql, SqlError};
+use crate::time::Timestamp;
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Finish {
+    /// The run is over and remembered.
+    Ended,
+    /// More is to be read first; the cursor says what.
+    More,
+    /// Something that may pass.
+    Trouble(String),
+}
+
+/// How a run ends.
+#[derive(Debug)]
+pub(super) struct Ending {
+    outcome: RunOutcome,
+    message: String,
+    not_before: Option<Timestamp>,
+    generation: Option<GenerationId>,
+    changes: Option<ChangeCounts>,
+    warnings: Vec<String>,
+    chunks_written: u64,
+    bytes_written: u64,
+}
+
+impl Ending {
+    fn new(outcome: RunOutcome, message: String) -> Self {
+        Self {
+            outcome,
+            message,
+            not_before: None,
+            generation: None,
+            changes: None,
+            warnings: Vec::new(),
+            chunks_written: 0,
+            bytes_written: 0,
+        }
+    }
+
+    /// The run failed; the next one that the clock starts waits until then.
+    pub(super) fn failed(message: String, not_before: Timestamp) -> Self {
+        Self { not_before: Some(not_before), ..Self::new(RunOutcome::Failed, message) }
+    }
+}
+
+/// More of the previous generation's members than this share gone, and more than so many, is taken for a mistake.
+const MAX_GONE_SHARE: usize = 10;
+const MAX_GONE: usize = 10;
+
+/// So many changes are counted for the run's record.
+const MAX_COUNTED: u64 = 5_000;
+
+/// A value that is not there this long after it was written will not come any more: KV takes a minute.
+const LOST_AFTER_SECS: i64 = 600;
+
+/// Verifies what was read, and publishes it.
+pub(super) async fn finish<P: KeyValue + Clock + Sql>(
+    kv: &Metered<'_, P>,
+    config: &Config,
+    crawl: &Crawl,
+    cursor: &mut Cursor,
+) -> Result<Finish, SqlError> {
+    let previous = match previous(kv).await? {
+        Ok(previous) => previous,
+        Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
+    };
+    if let Some(further) = further(kv, crawl, cursor, previous.as_ref())? {
+        cursor.further = further;
+        return Ok(Finish::More);
+    }
+    let confirm = cursor.further.confirm.clone().unwrap_or_default();
+    // The next version's operations change members while a crawl runs; what they leave goes in here.
+    let replacements = Replacements::new();
+    let found = Found::load(kv, &cursor.run, crawl, &confirm, &replacements)?;
+    let accept = cursor.trigger.accept_removals;
+    let assembled = assemble(config.account_id, found, Names::load(kv)?, previous.as_ref(), accept);
+    assembled.names.store(kv)?;
+    state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
+
+    let limit = MAX_GONE.max(assembled.before / MAX_GONE_SHARE);
+    if assembled.gone > limit && !accept {
+        let message = format!(
+            "{} of {} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}",
+            assembled.gone, assembled.before
+        );
+        let generation = previous.map(|previous| previous.manifest.generation);
+        let ending = Ending { generation, warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
+        end(kv, cursor.clone(), ending).await?;
+        return Ok(Finish::Ended);
+    }
+
+    let previous = previous.map(|previous| previous.manifest);
+    let draft = Draft {
+        account_id: config.account_id,
+        started_at: cursor.started_at,
+        capabilities: assembled.capabilities,
+        naming: assembled.names.naming(),
+        previous: previous.clone(),
+    };
+    let published = match snapshot::publish(kv, draft, assembled.rows.into_values()).await {
+        Ok(published) => published,
+        Err(PublishError::Sql(error)) => return Err(error),
+        Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
+    };
+    let ending = remember(kv, cursor, previous, published).await?;
+    end(kv, cursor.clone(), Ending { warnings: assembled.warnings, ..ending }).await?;
+    Ok(Finish::Ended)
+}
+
+/// The current generation. Where KV has lost it, for good, the snapshot is built anew: better that than never again.
+async fn previous<P: KeyValue + Clock + Sql>(
+    kv: &Metered<'_, P>,
+) -> Result<Result<Option<Previous>, SnapshotError>, SqlError> {
+    let known = history::generations(kv)?.into_iter().next();
+    let error = match Previous::load(kv, known.as_ref().map(|known| &known.generation)).await {
+        Ok(previous) => return Ok(Ok(previous)),
+        Err(error) => error,
+    };
+    let recent = known.is_some_and(|known| kv.now().since(known.published_at) < LOST_AFTER_SECS * 1000);
+    let lost = match &error {
+        SnapshotError::Kv(_) => false,
+        SnapshotError::Corrupt(_) => true,
+        SnapshotError::NoneYet | SnapshotError::Gone(_) | SnapshotError::NotReplicated(_) => !recent,
+    };
+    if !lost {
+        return Ok(Err(error));
+    }
+    snapshot::forget(kv)?;
+    state::remove(kv, state::GENERATIONS)?;
+    Ok(Ok(None))
+}
+
+/// What is still to be read before the crawl can be believed.
+fn further<P: Sql>(
+    sql: &P,
+    crawl: &Crawl,
+    cursor: &mut Cursor,
+    previous: Option<&Previous>,
+) -> Result<Option<Further>, SqlError> {
+    let asked = cursor.further.confirm.clone();
+    let seen = sightings(sql, &cursor.run, asked.as_deref().unwrap_or_default())?;
+    let before: BTreeSet<MemberId> =
+        previous.map(|previous| previous.members.keys().copied().collect()).unwrap_or_default();
+    let other_total = crawl.members_total(1).is_some_and(|total| usize::try_from(total) != Ok(seen.first.len()));
+    cursor.dirty = other_total || crawl.totals_differ(1);
+    let check = Check {
+        seen: &seen,
+        moved: cursor.dirty,
+        second_pass: cursor.further.second_pass,
+        confirm: asked.as_deref(),
+        before: &before,
+    };
+    Ok(match verify(check) {
+        Verification::Enough => None,
+        Verification::SecondPass => Some(Further { second_pass: true, confirm: asked }),
+        Verification::Confirm(confirm) => {
+            Some(Further { second_pass: cursor.further.second_pass, confirm: Some(confirm) })
+        }
+    })
+}
+
+/// Remembers what was published, and sweeps what nobody reads any more.
+async fn remember<P: KeyValue + Clock + Sql>(
+    kv: &Metered<'_, P>,
+    cursor: &Cursor,
+    previous: Option<Manifest>,
+    published: Published,
+) -> Result<Ending, SqlError> {
+    let manifest = published.manifest;
+    // A run that was cut off right after its publication finds its own generation to be the current one.
+    let own = manifest.started_at == cursor.started_at;
+    let counts = manifest.counts;
+    let mut ending = if published.changed || own {
+        let people = format!(
+            "{} users, {} invitations, {} roles and {} grants",
+            counts.users, counts.invitations, counts.roles, counts.grants
+        );
+        Ending::new(RunOutcome::Published, format!("published generation {}: {people}", manifest.generation))
+    } else {
+        Ending::new(RunOutcome::Unchanged, format!("nothing changed since generation {}", manifest.generation))
+    };
+    ending.generation = Some(manifest.generation.clone());
+    ending.chunks_written = published.chunks_written;
+    ending.bytes_written = published.bytes_written;
+    if ending.outcome == RunOutcome::Published {
+        let before = match previous.filter(|previous| previous.generation != manifest.generation) {
+            Some(previous) => Some(previous),
+            None => open(kv, manifest.previous.as_ref()).await,
+        };
+        ending.changes = match before {
+            Some(before) => count_changes(kv, &before, &manifest).await,
+            None => None,
+        };
+        let summary = GenerationSummary {
+            generation: manifest.generation.clone(),
+            previous: manifest.previous.clone(),
+            started_at: manifest.started_at,
+            published_at: manifest.finished_at,
+            duration_millis: manifest.finished_at.since(manifest.started_at),
+            counts,
+            changes: ending.changes,
+        };
+        history::remember_generation(kv, summary)?;
+        // What could not be swept now is swept next time.
+        let _ = snapshot::sweep(kv, &manifest.generation).await;
+    } else {
+        ending.changes = Some(ChangeCounts::default());
+    }
+    Ok(ending)
+}
+
+async fn open<P: KeyValue>(kv: &P, generation: Option<&GenerationId>) -> Option<Manifest> {
+    let snapshot = Snapshot::open(kv, &generation?.to_string()).await.ok()?;
+    Some(snapshot.manifest().clone())
+}
+
+/// Counts what changed; `None` where a value of KV cannot be read right now.
+async fn count_changes<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Option<ChangeCounts> {
+    let mut counts = ChangeCounts::default();
+    let mut after: Option<String> = None;
+    loop {
+        let changes = snapshot::diff(kv, old, new, after.as_deref(), 500).await.ok()?;
+        for change in &changes.items {
+            match change.kind {
+                ChangeKind::Added => counts.added += 1,
+                ChangeKind::Removed => counts.removed += 1,
+                ChangeKind::Changed => counts.changed += 1,
+            }
+            counts.grants_added += change.grants_added.len() as u64;
+            counts.grants_removed += change.grants_removed.len() as u64;
+        }
+        after = changes.next;
+        if after.is_none() {
+            return Some(counts);
+        }
+        if counts.added + counts.removed + counts.changed >= MAX_COUNTED {
+            counts.more = true;
+            return Some(counts);
+        }
+    }
+}
+
+/// Ends a run: its record is kept, its pages are not.
+pub(super) async fn end<P: KeyValue + Clock + Sql>(
+    kv: &Metered<'_, P>,
+    mut cursor: Cursor,
+    ending: Ending,
+) -> Result<(), SqlError> {
+    if cursor.copied_at.is_some() {
+        // A copy that stays behind is of a run that is over, and says so by its id.
+        let _ = kv.delete(CURSOR_KEY).await;
+    }
+    add_use(&mut cursor, kv);
+    let now = kv.now();
+    let staged = Crawl::resume(staging::facts(kv, &cursor.run)?, Further::default()).progress();
+    let record = RunRecord {
+        run: cursor.run,
+        by: cursor.trigger.by,
+        started_at: cursor.started_at,
+        finished_at: now,
+        outcome: ending.outcome,
+        message: ending.message,
+        duration_millis: now.since(cursor.started_at),
+        requests: staged.requests + cursor.failed_requests,
+        kv: cursor.kv,
+        chunks_written: ending.chunks_written,
+        bytes_written: ending.bytes_written,
+        generation: ending.generation,
+        changes: ending.changes,
+        warnings: ending.warnings,
+        not_before: ending.not_before,
+    };
+    history::remember_run(kv, record)?;
+    state::remove(kv, state::CURSOR)?;
+    staging::clear(kv)
+}

@@ -1,0 +1,214 @@
+//! What became of runs, and how the sync stands: what `/v1/status` shows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::crawl::{Crawl, Phase, Progress};
+use super::run::{Cursor, KvUse, RunId};
+use super::snapshot::{Capability, Counts, GenerationId};
+use super::{staging, state};
+use crate::ports::{Sql, SqlError};
+use crate::time::Timestamp;
+
+/// So many runs and generations are remembered.
+const KEEP: usize = 10;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// A new generation was published.
+    Published,
+    /// The account is as it was; nothing was published.
+    Unchanged,
+    /// So many people are gone that a person should look first; nothing was published.
+    Held,
+    /// It could not be finished; what was published before is as it was.
+    Failed,
+}
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The run.
+    pub run: RunId,
+    /// Who or what started it.
+    pub by: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// What to know about it, and what to do.
+    pub message: String,
+    /// From beginning to end, waits included.
+    pub duration_millis: i64,
+    /// Requests sent to Cloudflare.
+    pub requests: u32,
+    /// Key-value operations.
+    pub kv: KvUse,
+    /// Chunks written.
+    pub chunks_written: u64,
+    /// Bytes of chunks written.
+    pub bytes_written: u64,
+    /// The generation that is current after it.
+    pub generation: Option<GenerationId>,
+    /// What it found changed, where that was counted.
+    pub changes: Option<ChangeCounts>,
+    /// Oddities that were passed over.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// A run started by the clock waits until then.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
+}
+
+/// How much differs between two generations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCounts {
+    /// Resources that are new.
+    pub added: u64,
+    /// Resources that are gone.
+    pub removed: u64,
+    /// Resources that differ.
+    pub changed: u64,
+    /// Grants that are new.
+    pub grants_added: u64,
+    /// Grants that are gone.
+    pub grants_removed: u64,
+    /// Whether there are more than were counted.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// A generation that was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationSummary {
+    /// Its id.
+    pub generation: GenerationId,
+    /// The one before.
+    pub previous: Option<GenerationId>,
+    /// When its sync began.
+    pub started_at: Timestamp,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// How long its sync took.
+    pub duration_millis: i64,
+    /// How many there are of what.
+    pub counts: Counts,
+    /// What changed against the one before.
+    pub changes: Option<ChangeCounts>,
+}
+
+/// How the connection stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncState {
+    /// Nothing was published yet, and nothing failed.
+    NotConnected,
+    /// A sync runs.
+    Syncing,
+    /// The last sync ended well.
+    Connected,
+    /// The last sync failed or was held back; its message says what to do.
+    Error,
+}
+
+/// How the sync stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// In one word.
+    pub state: SyncState,
+    /// The sync that runs.
+    pub running: Option<Running>,
+    /// The last runs, the latest first.
+    pub runs: Vec<RunRecord>,
+    /// The last generations, the current one first.
+    pub generations: Vec<GenerationSummary>,
+    /// Which lists can be read, and what to do about those that cannot.
+    pub capabilities: BTreeMap<String, Capability>,
+}
+
+/// A sync that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The run.
+    pub run: RunId,
+    /// Who or what started it.
+    pub by: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// What it is doing.
+    pub phase: Phase,
+    /// How far it is.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// It waits until then.
+    pub not_before: Option<Timestamp>,
+    /// What it has trouble with.
+    pub trouble: Option<String>,
+    /// How often it had to start over.
+    pub restarts: u32,
+}
+
+/// How the sync stands.
+pub fn status<P: Sql>(sql: &P) -> Result<SyncStatus, SqlError> {
+    let running = match Cursor::load(sql)? {
+        None => None,
+        Some(cursor) => {
+            let crawl = Crawl::resume(staging::facts(sql, &cursor.run)?, cursor.further.clone());
+            let mut progress = crawl.progress();
+            progress.requests += cursor.failed_requests;
+            Some(Running {
+                run: cursor.run,
+                by: cursor.trigger.by,
+                started_at: cursor.started_at,
+                phase: crawl.phase(),
+                progress,
+                not_before: cursor.not_before,
+                trouble: cursor.trouble,
+                restarts: cursor.restarts,
+            })
+        }
+    };
+    let runs = runs(sql)?;
+    let generations = generations(sql)?;
+    let state = match runs.first().map(|run| run.outcome) {
+        _ if running.is_some() => SyncState::Syncing,
+        Some(RunOutcome::Failed | RunOutcome::Held) => SyncState::Error,
+        Some(RunOutcome::Published | RunOutcome::Unchanged) => SyncState::Connected,
+        None => SyncState::NotConnected,
+    };
+    let capabilities = state::load(sql, state::CAPABILITIES)?.unwrap_or_default();
+    Ok(SyncStatus { state, running, runs, generations, capabilities })
+}
+
+/// The last runs, the latest first.
+pub(super) fn runs<P: Sql>(sql: &P) -> Result<Vec<RunRecord>, SqlError> {
+    Ok(state::load(sql, state::RUNS)?.unwrap_or_default())
+}
+
+/// The last generations, the current one first.
+pub(super) fn generations<P: Sql>(sql: &P) -> Result<Vec<GenerationSummary>, SqlError> {
+    Ok(state::load(sql, state::GENERATIONS)?.unwrap_or_default())
+}
+
+/// Remembers a run.
+pub(super) fn remember_run<P: Sql>(sql: &P, record: RunRecord) -> Result<(), SqlError> {
+    let mut runs = runs(sql)?;
+    runs.retain(|known| known.run != record.run);
+    runs.insert(0, record);
+    runs.truncate(KEEP);
+    state::store(sql, state::RUNS, &runs)
+}
+
+/// Remembers a generation.
+pub(super) fn remember_generation<P: Sql>(sql: &P, summary: GenerationSummary) -> Result<(), SqlError> {
+    let mut generations = generations(sql)?;
+    generations.retain(|known| known.generation != summary.generation);
+    generations.insert(0, summary);
+    generations.truncate(KEEP);
+    state::store(sql, state::GENERATIONS, &generations)
+}

@@ -1,0 +1,64 @@
+//! Ports that count the key-value operations that go through them.
+
+use std::cell::Cell;
+
+use super::run::KvUse;
+use crate::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+/// The same ports, counted.
+#[derive(Debug)]
+pub(super) struct Metered<'a, P> {
+    ports: &'a P,
+    used: Cell<KvUse>,
+}
+
+impl<'a, P> Metered<'a, P> {
+    pub(super) fn new(ports: &'a P) -> Self {
+        Self { ports, used: Cell::default() }
+    }
+
+    /// What was used since this was asked last.
+    pub(super) fn take(&self) -> KvUse {
+        self.used.take()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut KvUse)) {
+        let mut used = self.used.get();
+        change(&mut used);
+        self.used.set(used);
+    }
+}
+
+impl<P: KeyValue> KeyValue for Metered<'_, P> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        self.count(|used| used.reads += 1);
+        self.ports.get(key).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        self.count(|used| used.writes += 1);
+        self.ports.put(key, value).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.count(|used| used.deletes += 1);
+        self.ports.delete(key).await
+    }
+}
+
+impl<P: Sql> Sql for Metered<'_, P> {
+    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        self.ports.query(statement, params)
+    }
+}
+
+impl<P: Clock> Clock for Metered<'_, P> {
+    fn now(&self) -> Timestamp {
+        self.ports.now()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        self.ports.sleep(millis).await;
+    }
+}

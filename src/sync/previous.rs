@@ -1,0 +1,89 @@
+//! What the current generation says, as far as the next one needs it: who was there, and what is to be kept where a list
+//! can no longer be read.
+
+use std::collections::BTreeMap;
+
+use super::snapshot::{self, GenerationId, Manifest, Scan, Snapshot, SnapshotError};
+use crate::model::id::{MemberId, UserGroupId, UserId};
+use crate::model::resource::{Group, Kind, Role, Row, ScopedRole, Token};
+use crate::ports::KeyValue;
+
+/// The current generation.
+#[derive(Clone, Debug)]
+pub(super) struct Previous {
+    pub(super) manifest: Manifest,
+    pub(super) members: BTreeMap<MemberId, Option<UserId>>,
+    /// The user groups of those who are in any.
+    pub(super) memberships: BTreeMap<MemberId, Vec<UserGroupId>>,
+    pub(super) roles: Vec<Role>,
+    pub(super) scoped_roles: Vec<ScopedRole>,
+    pub(super) groups: Vec<Group>,
+    pub(super) tokens: Vec<Token>,
+}
+
+impl Previous {
+    /// Reads the current generation. `known` is the newest that this Coordinator knows to have published: what KV says may be
+    /// older than that.
+    pub(super) async fn load<P: KeyValue>(kv: &P, known: Option<&GenerationId>) -> Result<Option<Self>, SnapshotError> {
+        let latest = snapshot::latest(kv).await?;
+        let latest = match (latest, known) {
+            (Some(latest), Some(known)) if latest.manifest().generation < *known => {
+                Some(Snapshot::open(kv, &known.to_string()).await?)
+            }
+            (None, Some(known)) => Some(Snapshot::open(kv, &known.to_string()).await?),
+            (latest, _) => latest,
+        };
+        match latest {
+            Some(snapshot) => Self::read(kv, &snapshot).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read<P: KeyValue>(kv: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
+        let mut previous = Self {
+            manifest: snapshot.manifest().clone(),
+            members: BTreeMap::new(),
+            memberships: BTreeMap::new(),
+            roles: Vec::new(),
+            scoped_roles: Vec::new(),
+            groups: Vec::new(),
+            tokens: Vec::new(),
+        };
+        let mut after = None;
+        loop {
+            // A scan ends by itself after a few chunks: the isolate never holds two generations. A limit within a chunk
+            // would have that chunk read twice.
+            let scan = Scan { kinds: Kind::ALL.to_vec(), holding: None, after, limit: usize::MAX };
+            let page = snapshot.scan(kv, &scan).await?;
+            for row in page.rows {
+                previous.add(row);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(previous);
+            }
+        }
+    }
+
+    fn add(&mut self, row: Row) {
+        match row {
+            Row::User(member) | Row::Invitation(member) => {
+                self.members.insert(member.member_id, member.user_id);
+                if !member.groups.is_empty() {
+                    self.memberships.insert(member.member_id, member.groups);
+                }
+            }
+            Row::Role(role) => self.roles.push(role),
+            Row::ScopedRole(role) => self.scoped_roles.push(role),
+            Row::Group(group) => self.groups.push(group),
+            Row::ApiToken(token) => self.tokens.push(token),
+        }
+    }
+
+    /// The generation whose rows of a kind are kept when their list cannot be read any more; `None` where there are none to keep.
+    pub(super) fn keeps(&self, list: &str) -> Option<GenerationId> {
+        let capability = self.manifest.capabilities.get(list)?;
+        let own = capability.on.then(|| self.manifest.generation.clone());
+        own.or_else(|| capability.kept_from.clone())
+    }
+}

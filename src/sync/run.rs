@@ -1,0 +1,187 @@
+//! The running sync: its id, its cursor, and where both are kept.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::crawl::{Crawl, Further, Phase};
+use super::state;
+use crate::config::Config;
+use crate::ports::{Sql, SqlError};
+use crate::time::Timestamp;
+
+/// The id of a run, such as `20261123T100000Z-0007`: when it began, and the how many-th it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunId(String);
+
+impl RunId {
+    pub(super) fn new(at: Timestamp, number: u64) -> Self {
+        Self(format!("{}-{number:04}", at.compact()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What starts a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Who or what: `cron`, `api`.
+    pub by: String,
+    /// Publish even where many people are gone, and drop what is no longer readable.
+    #[serde(default)]
+    pub accept_removals: bool,
+}
+
+/// The version of everything that a run keeps. Another one makes a run start over.
+const FORMAT: u32 = 1;
+
+/// How far a run is. Kept in SQLite; a copy goes to KV under [`CURSOR_KEY`].
+///
+/// The pages that are staged say which pages are done, so this need not be written with each of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    pub(super) v: u32,
+    pub(super) run: RunId,
+    pub(super) trigger: Trigger,
+    /// What the crawl depends on; see [`cfg_hash`].
+    pub(super) cfg_hash: String,
+    pub(super) started_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    /// Nothing is done before this.
+    #[serde(default)]
+    pub(super) not_before: Option<Timestamp>,
+    /// Where the crawl is, for those who read the copy in KV.
+    pub(super) phase: Phase,
+    pub(super) page: u32,
+    pub(super) pages_done: u32,
+    pub(super) members_total: Option<u32>,
+    /// Whether the members moved while they were read.
+    #[serde(default)]
+    pub(super) dirty: bool,
+    /// What is read beyond the first pass.
+    #[serde(default)]
+    pub(super) further: Further,
+    /// Requests sent in earlier steps.
+    #[serde(default)]
+    pub(super) sent_before: u32,
+    /// Requests that brought no page.
+    #[serde(default)]
+    pub(super) failed_requests: u32,
+    /// Steps in a row that ended at the same trouble.
+    #[serde(default)]
+    pub(super) attempt: u32,
+    /// That trouble.
+    #[serde(default)]
+    pub(super) trouble: Option<String>,
+    /// How often the run started over.
+    #[serde(default)]
+    pub(super) restarts: u32,
+    /// Key-value operations so far.
+    #[serde(default)]
+    pub(super) kv: KvUse,
+    /// When the copy in KV was written.
+    #[serde(default)]
+    pub(super) copied_at: Option<Timestamp>,
+    /// Grows with everything that is done; of two copies the one with more is the newer.
+    pub(super) progress: u64,
+}
+
+/// Key-value operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KvUse {
+    /// Values read.
+    pub reads: u64,
+    /// Values written.
+    pub writes: u64,
+    /// Values deleted.
+    pub deletes: u64,
+}
+
+/// Where the cursor's copy is in KV.
+pub(super) const CURSOR_KEY: &str = "sync/cursor";
+
+/// A run that takes longer than this started from a picture of the account that is too old: it starts over.
+const MAX_AGE_MILLIS: i64 = 6 * 60 * 60 * 1000;
+
+impl Cursor {
+    pub(super) fn new(run: RunId, trigger: Trigger, config: &Config, now: Timestamp) -> Self {
+        Self {
+            v: FORMAT,
+            run,
+            trigger,
+            cfg_hash: cfg_hash(config),
+            started_at: now,
+            updated_at: now,
+            not_before: None,
+            phase: Phase::Lists,
+            page: 0,
+            pages_done: 0,
+            members_total: None,
+            dirty: false,
+            further: Further::default(),
+            sent_before: 0,
+            failed_requests: 0,
+            attempt: 0,
+            trouble: None,
+            restarts: 0,
+            kv: KvUse::default(),
+            copied_at: None,
+            progress: 0,
+        }
+    }
+
+    pub(super) fn load<P: Sql>(sql: &P) -> Result<Option<Self>, SqlError> {
+        state::load(sql, state::CURSOR)
+    }
+
+    pub(super) fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
+        state::store(sql, state::CURSOR, self)
+    }
+
+    /// Whether what was read so far is of no use any more.
+    pub(super) fn is_outdated(&self, config: &Config, now: Timestamp) -> bool {
+        self.v != FORMAT || self.cfg_hash != cfg_hash(config) || now.since(self.started_at) > MAX_AGE_MILLIS
+    }
+
+    /// The cursor of the same run from its beginning.
+    pub(super) fn restarted(self, config: &Config, now: Timestamp) -> Self {
+        Self {
+            restarts: self.restarts + 1,
+            kv: self.kv,
+            copied_at: self.copied_at,
+            progress: self.progress + 1,
+            ..Self::new(self.run, self.trigger, config, now)
+        }
+    }
+
+    /// Takes over where the crawl is.
+    pub(super) fn follow(&mut self, crawl: &Crawl, now: Timestamp) {
+        let progress = crawl.progress();
+        if progress.pages_done > self.pages_done {
+            // Something came: whatever the trouble was, it is over.
+            self.attempt = 0;
+            self.trouble = None;
+        }
+        self.phase = crawl.phase();
+        self.page = crawl.last_page();
+        self.pages_done = progress.pages_done;
+        self.members_total = progress.members_total;
+        self.updated_at = now;
+        self.progress += 1;
+    }
+}
+
+/// What a crawl depends on: pages read for another account, or kept in another format, are not for this one.
+fn cfg_hash(config: &Config) -> String {
+    format!("{FORMAT}/{}/{}", config.account_id, config.cloudflare_url)
+}

@@ -1,0 +1,233 @@
+//! What a crawl has read so far, in the Coordinator's SQLite: one row for each page, not for each member, since rows
+//! written cost money. A page is stored in one statement, so it is there wholly or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::crawl::{Fetch, List, PageFacts};
+use super::run::RunId;
+use crate::cloudflare::{MemberRecord, PermissionGroup, PolicyRecord, ResourceGroup};
+use crate::model::access::{Access, Policy};
+use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserId};
+use crate::model::resource::MemberStatus;
+use crate::ports::{Sql, SqlError, SqlValue};
+
+/// A member, as much of it as a snapshot needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StagedMember {
+    #[serde(rename = "i")]
+    pub(super) id: MemberId,
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(super) user_id: Option<UserId>,
+    #[serde(rename = "e")]
+    pub(super) email: String,
+    #[serde(rename = "s")]
+    pub(super) status: MemberStatus,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub(super) first_name: Option<String>,
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_name: Option<String>,
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub(super) two_factor: Option<bool>,
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) policies: Vec<StagedPolicy>,
+}
+
+/// A member's policy. Its id tells whether it comes from a user group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StagedPolicy {
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    #[serde(rename = "a")]
+    access: Access,
+    #[serde(rename = "p")]
+    permission_groups: Vec<PermissionGroupId>,
+    #[serde(rename = "r")]
+    resource_groups: Vec<ResourceGroupId>,
+}
+
+impl StagedPolicy {
+    fn of(record: &PolicyRecord) -> Self {
+        let policy = record.policy();
+        Self {
+            id: record.id.clone(),
+            access: policy.access,
+            permission_groups: policy.permission_groups,
+            resource_groups: policy.resource_groups,
+        }
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            access: self.access,
+            permission_groups: self.permission_groups.clone(),
+            resource_groups: self.resource_groups.clone(),
+        }
+    }
+}
+
+/// What members tell beside themselves: names of what they hold, and which role goes with which permission group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Hints {
+    /// Permission groups, as members' policies describe them.
+    pub(super) permission_groups: BTreeMap<PermissionGroupId, PermissionGroup>,
+    /// Resource groups' names.
+    pub(super) resource_groups: BTreeMap<ResourceGroupId, String>,
+    /// A role and a permission group of the same name on one member.
+    pub(super) pairs: BTreeSet<(RoleId, PermissionGroupId)>,
+    /// Roles on members.
+    pub(super) roles: BTreeSet<RoleId>,
+}
+
+impl Hints {
+    pub(super) fn merge(&mut self, other: Self) {
+        for (id, group) in other.permission_groups {
+            self.permission_groups.entry(id).or_insert(group);
+        }
+        for (id, name) in other.resource_groups {
+            self.resource_groups.entry(id).or_insert(name);
+        }
+        self.pairs.extend(other.pairs);
+        self.roles.extend(other.roles);
+    }
+
+    /// Takes in what a member tells. `account` is the name of the resource group that is the whole account.
+    fn add(&mut self, member: &MemberRecord, account: &str) {
+        let mut account_wide: BTreeMap<PermissionGroupId, &str> = BTreeMap::new();
+        for policy in &member.policies {
+            let whole = policy.resource_groups.iter().any(|group| group.name == account);
+            for group in policy.permission_groups.iter().filter(|group| !group.name.is_empty()) {
+                let named = PermissionGroup { description: None, ..group.clone() };
+                self.permission_groups.entry(group.id).or_insert(named);
+                if whole && policy.access == Access::Allow {
+                    account_wide.insert(group.id, &group.name);
+                }
+            }
+            for ResourceGroup { id, name } in policy.resource_groups.iter().filter(|group| !group.name.is_empty()) {
+                self.resource_groups.entry(*id).or_insert_with(|| name.clone());
+            }
+        }
+        for role in &member.roles {
+            self.roles.insert(role.id);
+            let same_name = |name: &str| same(name, &role.name);
+            let mut groups = account_wide.iter().filter(|(_, name)| same_name(name));
+            let twins = member.roles.iter().filter(|other| other.id != role.id && same_name(&other.name)).count();
+            if let (Some((group, _)), None, 0) = (groups.next(), groups.next(), twins) {
+                self.pairs.insert((role.id, *group));
+            }
+        }
+    }
+}
+
+/// Whether two names are the same to a person.
+pub(super) fn same(left: &str, right: &str) -> bool {
+    let (left, right) = (left.trim(), right.trim());
+    !left.is_empty() && left.to_lowercase() == right.to_lowercase()
+}
+
+/// A page of members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MembersPage {
+    pub(super) members: Vec<StagedMember>,
+    pub(super) hints: Hints,
+}
+
+impl MembersPage {
+    pub(super) fn of(members: Vec<MemberRecord>, account: &str) -> Self {
+        let mut page = Self::default();
+        for member in members {
+            page.hints.add(&member, account);
+            page.members.push(StagedMember {
+                policies: member.policies.iter().map(StagedPolicy::of).collect(),
+                id: member.id,
+                user_id: member.user_id,
+                email: member.email,
+                status: member.status,
+                first_name: member.first_name,
+                last_name: member.last_name,
+                two_factor: member.two_factor,
+            });
+        }
+        page
+    }
+}
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    // `facts` stands before `rows`, so that reading it does not touch the pages of the file that the rows fill.
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS staged (
+            run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, facts TEXT NOT NULL, rows BLOB NOT NULL,
+            PRIMARY KEY (run, list, page))",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Stores a page; the same page again replaces it.
+pub(super) fn store<P: Sql, T: Serialize>(
+    sql: &P,
+    run: &RunId,
+    fetch: Fetch,
+    facts: &PageFacts,
+    rows: &T,
+) -> Result<(), SqlError> {
+    let json = |error: serde_json::Error| SqlError(error.to_string());
+    let facts = serde_json::to_string(facts).map_err(json)?;
+    let rows = serde_json::to_vec(rows).map_err(json)?;
+    sql.query(
+        "INSERT OR REPLACE INTO staged (run, list, page, facts, rows) VALUES (?, ?, ?, ?, ?)",
+        &[
+            run.as_str().into(),
+            fetch.list.to_string().into(),
+            i64::from(fetch.page).into(),
+            facts.into(),
+            SqlValue::Blob(rows),
+        ],
+    )?;
+    Ok(())
+}
+
+/// What the staged pages of a run say of themselves.
+pub(super) fn facts<P: Sql>(sql: &P, run: &RunId) -> Result<Vec<(Fetch, PageFacts)>, SqlError> {
+    let rows = sql.query("SELECT list, page, facts FROM staged WHERE run = ?", &[run.as_str().into()])?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| {
+            let [list, page, facts] = row.as_slice() else { return None };
+            let list = list.text()?.parse().ok()?;
+            let page = u32::try_from(page.integer()?).ok()?;
+            // A page whose facts cannot be read is fetched again.
+            Some((Fetch { list, page }, serde_json::from_str(facts.text()?).ok()?))
+        })
+        .collect())
+}
+
+/// The rows of each page of a list, in the order of the pages.
+pub(super) fn pages<P: Sql, T: DeserializeOwned>(
+    sql: &P,
+    run: &RunId,
+    list: List,
+) -> Result<Vec<(PageFacts, T)>, SqlError> {
+    let rows = sql.query(
+        "SELECT facts, rows FROM staged WHERE run = ? AND list = ? ORDER BY page",
+        &[run.as_str().into(), list.to_string().into()],
+    )?;
+    let unreadable = || SqlError(format!("a staged page of {list} cannot be read"));
+    rows.iter()
+        .map(|row| {
+            let [facts, rows] = row.as_slice() else { return Err(unreadable()) };
+            let facts = facts.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(unreadable)?;
+            let rows = rows.blob().and_then(|bytes| serde_json::from_slice(bytes).ok()).ok_or_else(unreadable)?;
+            Ok((facts, rows))
+        })
+        .collect()
+}
+
+/// Forgets everything staged.
+pub(super) fn clear<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query("DELETE FROM staged", &[])?;
+    Ok(())
+}

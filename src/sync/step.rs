@@ -1,0 +1,305 @@
+//! The driver: begins a run, and carries it on step by step. What to fetch is [`Crawl`]'s to say, what to write the
+//! snapshot's; here they are brought together with the clock, the client and the Coordinator's storage.
+//!
+//! **Invariant:** nothing of a step's progress is in memory only: a page counts when it is staged, and what a run decided stands
+//! in its cursor.
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+
+use super::crawl::Crawl;
+use super::fetch::{Fetched, Trouble, fetch};
+use super::finish::{self, Finish};
+use super::history;
+use super::limits::Limits;
+use super::metered::Metered;
+use super::run::{CURSOR_KEY, Cursor, RunId, Trigger};
+use super::{staging, state};
+use crate::cloudflare::{Client, Purpose};
+use crate::config::Config;
+use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::time::Timestamp;
+
+/// Why no run was begun.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BeginError {
+    /// One runs already.
+    #[error("the sync {0} is running")]
+    AlreadyRunning(RunId),
+    /// The Coordinator's storage failed.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+}
+
+/// When to call [`step`] again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing is to be done.
+    Idle,
+    /// At this time.
+    At(Timestamp),
+}
+
+/// A step that ends in trouble is tried again so often before the run fails.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// The first of these tries comes after 15 s, each further one after twice as long: 4 minutes in all.
+const ATTEMPT_SECS: i64 = 15;
+
+/// A run that started over this often does not fit its limits.
+const MAX_RESTARTS: u32 = 3;
+
+/// After a failure that waiting alone does not mend, a run that the clock starts waits this long: a token that is not
+/// accepted should not be tried all the time (`reference/cloudflare.md` 5.8).
+const FAILURE_PAUSE_SECS: i64 = 15 * 60;
+
+/// The copy of the cursor in KV is written this often at most: KV takes one write to a key in a second, and each costs.
+const COPY_MILLIS: i64 = 30_000;
+
+/// When storage itself fails, the next try comes after this.
+const STORAGE_PAUSE_SECS: i64 = 60;
+
+/// Begins a run, unless one runs. The first [`step`] is due at once.
+pub fn begin<P: Sql + Clock>(ports: &P, config: &Config, trigger: Trigger) -> Result<RunId, BeginError> {
+    if let Some(cursor) = Cursor::load(ports)? {
+        return Err(BeginError::AlreadyRunning(cursor.run));
+    }
+    let now = ports.now();
+    let runs = history::runs(ports)?;
+    // The number tells runs apart that begin in the same second.
+    let last = runs.first().and_then(|run| run.run.as_str().rsplit_once('-')?.1.parse::<u64>().ok());
+    let mut cursor = Cursor::new(RunId::new(now, last.map_or(1, |last| last + 1)), trigger, config, now);
+    if cursor.trigger.by == "cron" {
+        let pause = runs.first().and_then(|run| run.not_before);
+        cursor.not_before = pause.filter(|&until| until > now);
+    }
+    staging::clear(ports)?;
+    cursor.store(ports)?;
+    Ok(cursor.run)
+}
+
+/// Carries the running sync on, as far as one invocation's limits allow. Never fails: what goes wrong ends in the run's record.
+pub async fn step<P: Http + KeyValue + Clock + Sql>(ports: &P, config: &Config) -> Next {
+    step_within(ports, config, &Limits::of(config.plan)).await
+}
+
+/// [`step`] within limits of the caller's.
+pub async fn step_within<P: Http + KeyValue + Clock + Sql>(ports: &P, config: &Config, limits: &Limits) -> Next {
+    match advance(ports, config, limits).await {
+        Ok(next) => next,
+        Err(_) => Next::At(ports.now().plus_secs(STORAGE_PAUSE_SECS)),
+    }
+}
+
+async fn advance<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    limits: &Limits,
+) -> Result<Next, SqlError> {
+    let started = ports.now();
+    let Some(mut cursor) = Cursor::load(ports)? else {
+        // A cursor of another version cannot be read; nothing can come of its pages.
+        state::remove(ports, state::CURSOR)?;
+        return Ok(Next::Idle);
+    };
+    let kv = Metered::new(ports);
+    if cursor.is_outdated(config, started) {
+        if cursor.restarts >= MAX_RESTARTS {
+            let message = "the sync does not come to an end within six hours; on the free plan an account of this size needs PLAN=paid";
+            return fail(&kv, cursor, message.to_owned()).await;
+        }
+        staging::clear(ports)?;
+        cursor = cursor.restarted(config, started);
+        cursor.store(ports)?;
+    }
+    if let Some(until) = cursor.not_before.filter(|&until| until > started) {
+        return Ok(Next::At(until));
+    }
+    cursor.not_before = None;
+    let client = Client::new(ports, config, Purpose::Sync);
+    let mut crawl = Crawl::resume(staging::facts(ports, &cursor.run)?, cursor.further.clone());
+    let mut step = Step { ports, config, limits, client: &client, kv: &kv, started, pages: 0 };
+    loop {
+        match step.read(&mut crawl, &mut cursor).await? {
+            Pause::AllRead => {}
+            Pause::Budget => return step.put_off(&crawl, cursor, ports.now(), None).await,
+            Pause::Until(at) => return step.put_off(&crawl, cursor, at, None).await,
+            Pause::Trouble(message) => return step.troubled(&crawl, cursor, message).await,
+            Pause::Failed(message) => return fail(&kv, step.settled(&crawl, cursor), message).await,
+        }
+        if limits.publish_apart && step.pages > 0 {
+            return step.put_off(&crawl, cursor, ports.now(), None).await;
+        }
+        cursor = step.settled(&crawl, cursor);
+        match finish::finish(&kv, config, &crawl, &mut cursor).await? {
+            Finish::Ended => return Ok(Next::Idle),
+            Finish::More => {
+                crawl.extend(cursor.further.clone());
+                cursor.store(ports)?;
+            }
+            Finish::Trouble(message) => return step.troubled(&crawl, cursor, message).await,
+        }
+    }
+}
+
+/// Why a step reads no further.
+enum Pause {
+    /// Everything asked for is staged.
+    AllRead,
+    /// The step's limits are reached.
+    Budget,
+    /// Cloudflare, or our own budget, says when to go on.
+    Until(Timestamp),
+    /// Something that may pass.
+    Trouble(String),
+    /// Something that will not.
+    Failed(String),
+}
+
+/// One invocation's work.
+struct Step<'a, 'b, P> {
+    ports: &'a P,
+    config: &'a Config,
+    limits: &'a Limits,
+    client: &'a Client<'b, P>,
+    kv: &'a Metered<'b, P>,
+    started: Timestamp,
+    /// Pages staged in this step.
+    pages: u32,
+}
+
+impl<P: Http + KeyValue + Clock + Sql> Step<'_, '_, P> {
+    /// Fetches and stages pages until all are read or the step must end. Pages on their way at that moment are awaited.
+    async fn read(&mut self, crawl: &mut Crawl, cursor: &mut Cursor) -> Result<Pause, SqlError> {
+        let mut in_flight = FuturesUnordered::new();
+        let mut pause = None;
+        loop {
+            while pause.is_none() && in_flight.len() < self.limits.in_flight {
+                if !self.has_room(in_flight.len()) {
+                    pause = (!crawl.is_all_read()).then_some(Pause::Budget);
+                    break;
+                }
+                let Some(next) = crawl.next() else { break };
+                in_flight.push(fetch(self.ports, self.config, self.client, next));
+            }
+            let Some(Fetched { fetch, outcome }) = in_flight.next().await else {
+                return Ok(pause.unwrap_or(Pause::AllRead));
+            };
+            match outcome {
+                Ok((facts, rows)) => {
+                    staging::store(self.ports, &cursor.run, fetch, &facts, &rows)?;
+                    crawl.on_page(fetch, facts);
+                    self.pages += 1;
+                    self.copy(crawl, cursor, false).await;
+                }
+                Err(trouble) => {
+                    crawl.on_failure(fetch);
+                    let found = match trouble {
+                        Trouble::Until(at) => Pause::Until(at),
+                        Trouble::Later(message) => Pause::Trouble(message),
+                        Trouble::Failed(message) => Pause::Failed(message),
+                    };
+                    pause = Some(graver(pause, found));
+                }
+            }
+        }
+    }
+
+    fn has_room(&self, in_flight: usize) -> bool {
+        let coming = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        self.client.sent() + coming < self.limits.requests
+            && self.pages + coming < self.limits.pages
+            && self.ports.now().since(self.started) < self.limits.millis
+    }
+
+    /// Writes the copy of the cursor to KV, unless that was done a moment ago. It is a copy: a failure is no harm.
+    async fn copy(&self, crawl: &Crawl, cursor: &mut Cursor, at_end: bool) {
+        let now = self.ports.now();
+        let due = match cursor.copied_at {
+            Some(copied) => now.since(copied) >= COPY_MILLIS,
+            // A run that one step finishes needs no copy.
+            None => at_end || now.since(self.started) >= COPY_MILLIS,
+        };
+        if !due {
+            return;
+        }
+        cursor.follow(crawl, now);
+        cursor.copied_at = Some(now);
+        if let Ok(value) = serde_json::to_vec(cursor) {
+            let _ = self.kv.put(CURSOR_KEY, value).await;
+        }
+    }
+
+    /// The cursor with what this step did.
+    fn settled(&self, crawl: &Crawl, mut cursor: Cursor) -> Cursor {
+        cursor.follow(crawl, self.ports.now());
+        // What was sent in all steps, less what the staged pages account for.
+        cursor.failed_requests = (cursor.sent_before + self.client.sent()).saturating_sub(crawl.progress().requests);
+        cursor
+    }
+
+    /// Ends the step.
+    async fn put_off(
+        &self,
+        crawl: &Crawl,
+        cursor: Cursor,
+        at: Timestamp,
+        trouble: Option<String>,
+    ) -> Result<Next, SqlError> {
+        let mut cursor = self.settled(crawl, cursor);
+        cursor.sent_before += self.client.sent();
+        cursor.not_before = Some(at).filter(|&at| at > self.ports.now());
+        if trouble.is_some() {
+            cursor.attempt += 1;
+            cursor.trouble = trouble;
+        }
+        self.copy(crawl, &mut cursor, true).await;
+        add_use(&mut cursor, self.kv);
+        cursor.store(self.ports)?;
+        Ok(Next::At(at))
+    }
+
+    /// Ends the step after something that may pass; after too many such steps in a row the run fails.
+    async fn troubled(&self, crawl: &Crawl, cursor: Cursor, message: String) -> Result<Next, SqlError> {
+        let cursor = self.settled(crawl, cursor);
+        if cursor.attempt + 1 >= MAX_ATTEMPTS {
+            return fail(self.kv, cursor, format!("the same trouble {MAX_ATTEMPTS} times in a row: {message}")).await;
+        }
+        let wait = ATTEMPT_SECS << cursor.attempt.min(8);
+        let at = self.ports.now().plus_secs(wait);
+        self.put_off(crawl, cursor, at, Some(message)).await
+    }
+}
+
+/// The one of two reasons that decides.
+fn graver(known: Option<Pause>, found: Pause) -> Pause {
+    let rank = |pause: &Pause| match pause {
+        Pause::AllRead | Pause::Budget => 0,
+        Pause::Trouble(_) => 1,
+        Pause::Until(_) => 2,
+        Pause::Failed(_) => 3,
+    };
+    match (known, found) {
+        (Some(Pause::Until(known)), Pause::Until(found)) => Pause::Until(known.max(found)),
+        (Some(known), found) if rank(&known) >= rank(&found) => known,
+        (_, found) => found,
+    }
+}
+
+async fn fail<P: KeyValue + Clock + Sql>(
+    kv: &Metered<'_, P>,
+    cursor: Cursor,
+    message: String,
+) -> Result<Next, SqlError> {
+    let pause = kv.now().plus_secs(FAILURE_PAUSE_SECS);
+    finish::end(kv, cursor, finish::Ending::failed(message, pause)).await?;
+    Ok(Next::Idle)
+}
+
+/// Adds what was used of KV to the cursor's account.
+pub(super) fn add_use<P>(cursor: &mut Cursor, kv: &Metered<'_, P>) {
+    let used = kv.take();
+    cursor.kv.reads += used.reads;
+    cursor.kv.writes += used.writes;
+    cursor.kv.deletes += used.deletes;
+}
