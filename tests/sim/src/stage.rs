@@ -135,5 +135,5 @@ const POLL: Duration = Duration::from_millis(25);
 
 /// Why the last run failed, as the status tells it.
 fn reason(status: &Value) -> &str {
-    status.pointer("/last_run/message").and_then(Value::as_str).unwrap_or("the status does not say why")
+    status.pointer("/runs/0/message").and_then(Value::as_str).unwrap_or("the status does not say why")
 }

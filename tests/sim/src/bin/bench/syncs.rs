@@ -1,0 +1,201 @@
+//! What a sync costs: requests, KV operations, time.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sim::baton;
+use sim::cloudflare::{Latency, PolicySpec, Spec};
+use sim::harness::kv::Kind;
+use sim::stage::Stage;
+use tokio::time::Instant;
+
+use crate::table;
+
+/// How long a sync may take before it counts as stuck.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A sync of an unchanged account writes this many values at most.
+const UNCHANGED_WRITES: usize = 3;
+
+/// One changed member rewrites this many chunks at most.
+const CHANGED_CHUNKS: usize = 2;
+
+/// What one sync did.
+struct Sync {
+    requests: usize,
+    reads: usize,
+    writes: usize,
+    deletes: usize,
+    chunks: usize,
+    bytes: usize,
+    wall: Duration,
+    cpu: Option<Duration>,
+    status: Value,
+}
+
+/// Measures syncs of several accounts.
+pub(crate) async fn measure() -> Result<(), String> {
+    let mut requests = Vec::new();
+    let mut kv = Vec::new();
+    let mut times = Vec::new();
+    for members in [1_000, 5_000] {
+        for groups in [0, 10] {
+            let stage = set(members, groups).await?;
+            let first = run(&stage).await?;
+            let grants = stage.compare().await?;
+            requests.push(requests_row(&stage, groups, &first)?);
+            if groups > 0 {
+                continue;
+            }
+            let chunks = stage.world.kv.keys_under("chunk/").len();
+            kv.push(kv_row(members, &format!("first ({} grants)", table::count(grants)), &first, chunks));
+            let unchanged = run(&stage).await?;
+            if unchanged.chunks > 0 || unchanged.writes > UNCHANGED_WRITES {
+                return Err(format!(
+                    "an unchanged sync wrote {} chunks and {} values",
+                    unchanged.chunks, unchanged.writes
+                ));
+            }
+            kv.push(kv_row(members, "unchanged", &unchanged, chunks));
+            let changed = one_change(&stage).await?;
+            kv.push(kv_row(members, "one member changed", &changed, chunks));
+            times.push(times_row(&stage, &first, &unchanged, delayed(members).await?));
+        }
+    }
+    table::print(
+        "Requests to Cloudflare for one sync (60 roles)",
+        &["members", "user groups", "requests", "at most", "baton-cloudflare (computed)"],
+        &requests,
+    );
+    println!("\nComputed: {} with M members, P of them pending, R roles, T tokens.", baton::FORMULA);
+    table::print(
+        "Workers KV operations for one sync",
+        &["members", "sync", "reads", "writes", "deletes", "chunks written", "written"],
+        &kv,
+    );
+    table::print(
+        "Time of one sync",
+        &[
+            "members",
+            "first, API at 0 ms",
+            "first, API at 50 ms",
+            "unchanged, 0 ms",
+            "processor time per 1,000 members, first",
+            "unchanged",
+            "workerd's peak memory",
+        ],
+        &times,
+    );
+    Ok(())
+}
+
+async fn set(members: usize, groups: usize) -> Result<Stage, String> {
+    let spec = Spec { members, groups, roles: 60, pending_share: 0.05, ..Spec::default() };
+    Stage::set(spec, &[]).await.map_err(|error| error.to_string())
+}
+
+async fn run(stage: &Stage) -> Result<Sync, String> {
+    stage.cloudflare.reset_log();
+    stage.world.kv.forget_operations();
+    let cpu = stage.world.worker.cpu_time();
+    let began = Instant::now();
+    let status = stage.sync(PATIENCE, |_| {}).await?;
+    let wall = began.elapsed();
+    let cpu = stage.world.worker.cpu_time().zip(cpu).map(|(after, before)| after.saturating_sub(before));
+    let kv = &stage.world.kv;
+    let written = kv.written();
+    Ok(Sync {
+        requests: stage.cloudflare.total_requests(),
+        reads: kv.count(Kind::Get) + kv.count(Kind::BulkGet) + kv.count(Kind::List),
+        writes: kv.count(Kind::Put),
+        deletes: kv.count(Kind::Delete),
+        chunks: written.iter().filter(|key| key.starts_with("chunk/")).count(),
+        bytes: kv.counts().get(&Kind::Put).map_or(0, |count| count.bytes),
+        wall,
+        cpu,
+        status,
+    })
+}
+
+/// A sync after one member was given one role: the difference that is reported is exactly that.
+async fn one_change(stage: &Stage) -> Result<Sync, String> {
+    let cloudflare = &stage.cloudflare;
+    let whole = cloudflare.account_resource_group();
+    let member = cloudflare.memberships().into_iter().find(|member| member.status == "accepted");
+    let member = member.ok_or("the account has no accepted member")?;
+    let held = cloudflare.member_atoms(&member.id);
+    let groups = cloudflare.permission_groups();
+    let role = groups.iter().find(|group| {
+        group.account_wide
+            && !held
+                .iter()
+                .any(|(_, permission_group, resource_group)| *permission_group == group.id && *resource_group == whole)
+    });
+    let role = role.ok_or("the member has every role")?;
+    cloudflare.add_policy(&member.id, PolicySpec::allow(&role.id, &whole));
+    let sync = run(stage).await?;
+    let changes = sync.status.pointer("/runs/0/changes").cloned().unwrap_or_default();
+    let reported =
+        ["added", "removed", "changed", "grants_added", "grants_removed"].map(|name| changes.get(name)?.as_u64());
+    if reported != [Some(0), Some(0), Some(1), Some(1), Some(0)] {
+        return Err(format!("one member was given one role, and the sync reports {changes}"));
+    }
+    if sync.chunks > CHANGED_CHUNKS {
+        return Err(format!("one changed member rewrote {} chunks", sync.chunks));
+    }
+    Ok(sync)
+}
+
+/// How long a first sync takes when the API takes 50 ms for a request.
+async fn delayed(members: usize) -> Result<Duration, String> {
+    let stage = set(members, 0).await?;
+    stage.cloudflare.set_latency(Latency { base: Duration::from_millis(50), jitter: Duration::ZERO });
+    Ok(run(&stage).await?.wall)
+}
+
+fn requests_row(stage: &Stage, groups: usize, sync: &Sync) -> Result<Vec<String>, String> {
+    let size = stage.size;
+    let permission_groups = stage.cloudflare.permission_groups().len();
+    let most = size.members.div_ceil(50) + size.roles.div_ceil(50) + permission_groups.div_ceil(50) + groups + 5;
+    if sync.requests > most {
+        return Err(format!(
+            "a sync of {} members took {} requests, and {most} are promised",
+            size.members, sync.requests
+        ));
+    }
+    Ok(vec![
+        table::count(size.members),
+        groups.to_string(),
+        sync.requests.to_string(),
+        most.to_string(),
+        table::count(baton::requests(size)),
+    ])
+}
+
+fn kv_row(members: usize, what: &str, sync: &Sync, chunks: usize) -> Vec<String> {
+    vec![
+        table::count(members),
+        what.to_owned(),
+        sync.reads.to_string(),
+        sync.writes.to_string(),
+        sync.deletes.to_string(),
+        format!("{} of {chunks}", sync.chunks),
+        table::kib(sync.bytes),
+    ]
+}
+
+fn times_row(stage: &Stage, first: &Sync, unchanged: &Sync, delayed: Duration) -> Vec<String> {
+    let members = u32::try_from(stage.size.members).unwrap_or(u32::MAX);
+    let share = |cpu: Option<Duration>| table::known(cpu, |cpu| table::time(cpu * 1_000 / members));
+    vec![
+        table::count(stage.size.members),
+        table::time(first.wall),
+        table::time(delayed),
+        table::time(unchanged.wall),
+        share(first.cpu),
+        share(unchanged.cpu),
+        table::known(stage.world.worker.peak_memory(), |bytes| {
+            format!("{} MiB", table::count(usize::try_from(bytes >> 20).unwrap_or(usize::MAX)))
+        }),
+    ]
+}
