@@ -72,6 +72,8 @@ pub struct Problem {
 pub struct ConfigError {
     /// The problems, in the order of the configuration table of the README.
     pub problems: Vec<Problem>,
+    /// The bearer token for `/v1`, where that at least is right: then it guards the list of problems too.
+    pub connector_token: Option<Secret>,
 }
 
 impl fmt::Display for ConfigError {
@@ -142,7 +144,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 plan: plan.unwrap_or(Plan::Free),
             })
         }
-        _ => Err(ConfigError { problems: reader.problems }),
+        (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! ConductorOne's connector to Cloudflare: a Worker that crawls an account's people and access into Workers KV and
 //! provisions roles when ConductorOne asks for it. ARCHITECTURE.md has the map.
+//!
+//! This file has the entry points alone: `fetch`, `scheduled`, and the Durable Object class [`runtime::coordinator::Coordinator`].
 
 // The ports are used generically within this crate, on one thread: their futures need not be `Send`.
 #![allow(async_fn_in_trait)]
@@ -7,10 +9,42 @@
 pub mod cloudflare;
 pub mod conductorone;
 pub mod config;
+pub mod coordinator;
 pub mod model;
 pub mod ports;
 pub mod provision;
+pub mod routes;
+#[cfg(target_arch = "wasm32")]
+pub mod runtime;
 pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod time;
+
+#[cfg(target_arch = "wasm32")]
+mod entry {
+    use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+    use worker::{Context, Env, Request, Response, event};
+
+    use crate::runtime;
+
+    #[event(start)]
+    fn start() {
+        console_error_panic_hook::set_once();
+    }
+
+    #[event(fetch)]
+    async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
+        runtime::respond(request, &env).await
+    }
+
+    /// Exported by hand: the macro's handler cannot fail, and a cron that could not start a sync should show as failed.
+    #[wasm_bindgen]
+    pub async fn scheduled(
+        _event: worker::worker_sys::ScheduledEvent,
+        env: Env,
+        _context: worker::worker_sys::ScheduleContext,
+    ) -> Result<JsValue, JsValue> {
+        runtime::cron(&env).await.map(|()| JsValue::UNDEFINED).map_err(|message| JsValue::from_str(&message))
+    }
+}

@@ -23,6 +23,9 @@ const MAX_LIFETIME_SECS: f64 = 600.0;
 /// The body of a webhook, in bytes at most. C1's are about 10 KB.
 pub const MAX_BODY: usize = 1024 * 1024;
 
+/// The path at which C1's webhook is received, under `PUBLIC_URL`.
+pub const PATH: &str = "/webhooks/conductorone";
+
 /// Checks a signature over a message. `runtime` does it with `WebCrypto`.
 pub trait Signatures {
     /// Whether `signature` over `message` is of `key`. A key or signature that cannot be used is not an error but `false`.
@@ -42,8 +45,6 @@ pub struct Signed<'a> {
     pub authorization: Option<&'a str>,
     /// The `Content-Digest` header.
     pub content_digest: Option<&'a str>,
-    /// The path of the request, which must be the path of the configured public URL's webhook.
-    pub path: &'a str,
     /// The raw bytes of the body.
     pub body: &'a [u8],
 }
@@ -109,7 +110,7 @@ pub async fn verify<P: Http + Clock + Signatures + KeyCache>(
 ) -> Result<Claims, Rejected> {
     let token = Token::parse(bearer(request.authorization).ok_or(Rejected::NoToken)?)?;
     check_signature(ports, config, &token).await?;
-    check_claims(config, &token.claims, request.path, ports.now())?;
+    check_claims(config, &token.claims, ports.now())?;
     check_body(&token.claims, request)?;
     Ok(token.claims)
 }
@@ -146,7 +147,8 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache>(
     Err(Rejected::Signature)
 }
 
-async fn current_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+/// The tenant's keys: kept ones while they are fresh, else fetched.
+pub async fn current_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
     let now = ports.now();
     if let Some(keys) = ports.with(|cache| cache.fresh(now).cloned()) {
         return Ok(keys);
@@ -178,7 +180,7 @@ async fn fetch_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> R
     Ok(keys)
 }
 
-fn check_claims(config: &Config, claims: &Claims, path: &str, now: Timestamp) -> Result<(), Rejected> {
+fn check_claims(config: &Config, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
     let issuer = claims.iss.as_deref().ok_or(Rejected::MissingClaim("iss"))?;
     let issuer = issuer.strip_prefix("https://").unwrap_or(issuer).trim_end_matches('/');
     if !issuer.eq_ignore_ascii_case(&config.tenant) {
@@ -194,7 +196,7 @@ fn check_claims(config: &Config, claims: &Claims, path: &str, now: Timestamp) ->
         return Err(Rejected::Method);
     }
     // The URL the tenant was given, not the one the runtime shows: a route or a proxy may have rewritten that.
-    let expected = format!("{}{path}", config.public_url.base);
+    let expected = format!("{}{PATH}", config.public_url.base);
     if claims.htu.as_deref().ok_or(Rejected::MissingClaim("htu"))? != expected {
         return Err(Rejected::Url);
     }

@@ -1,0 +1,108 @@
+//! The one place that decides and writes: a Durable Object per account, here without the runtime around it. It runs the
+//! sync's steps, serialises provisioning per member, and owns the one alarm that all of this shares.
+//!
+//! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
+
+mod examine;
+mod operations;
+mod protocol;
+
+pub use examine::Examination;
+pub use protocol::{Ask, Command, Reply, Unreachable};
+
+use futures::future::join;
+
+use crate::config::Config;
+use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::provision;
+use crate::provision::journal;
+use crate::provision::lock::Locks;
+use crate::sync;
+
+/// What the Coordinator holds in memory; everything that must last is in its SQLite.
+#[derive(Debug, Default)]
+pub struct Coordinator {
+    locks: Locks,
+    in_flight: operations::InFlight,
+}
+
+/// Everything the Coordinator needs of the world.
+pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm {}
+
+impl<T: Http + KeyValue + Clock + Sql + Log + Alarm> World for T {}
+
+/// Creates the tables that are missing. Called before anything else, each time the Coordinator starts.
+pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
+    crate::cloudflare::init(ports)?;
+    sync::init(ports)?;
+    provision::init(ports)
+}
+
+impl Coordinator {
+    /// Carries out a command.
+    pub async fn handle<P: World>(&self, ports: &P, config: &Config, command: Command) -> Reply {
+        match command {
+            Command::BeginSync(trigger) => match sync::begin(ports, config, trigger) {
+                Ok(run) => {
+                    self.wake(ports, ports.now()).await;
+                    Reply::SyncBegun { run: run.to_string() }
+                }
+                Err(sync::BeginError::AlreadyRunning(run)) => {
+                    // The alarm of a run is set with each of its steps; this is for the one that got lost.
+                    self.wake(ports, ports.now()).await;
+                    Reply::SyncRunning { run: run.to_string() }
+                }
+                Err(sync::BeginError::Sql(error)) => failed(ports, "could not start a sync", &error),
+            },
+            Command::Status => match sync::status(ports) {
+                Ok(status) => Reply::Status(Box::new(status)),
+                Err(error) => failed(ports, "could not read the status", &error),
+            },
+            Command::Operations { filter, limit } => match journal::list(ports, &filter, limit) {
+                Ok(entries) => Reply::Operations(entries),
+                Err(error) => failed(ports, "could not read the journal", &error),
+            },
+            Command::Operation(id_or_key) => match journal::find(ports, &id_or_key) {
+                Ok(entry) => Reply::Operations(entry.into_iter().collect()),
+                Err(error) => failed(ports, "could not read the journal", &error),
+            },
+            Command::Examine => Reply::Examination(examine::examine(ports, config).await),
+            Command::Provision { request, callback_url } => {
+                self.operate(ports, config, &request, callback_url.as_deref()).await
+            }
+        }
+    }
+
+    /// Does what is due, and sees to it that the alarm rings again when the next thing is.
+    ///
+    /// The sync's step and what else is due go on side by side: a sync keeps nobody waiting.
+    pub async fn alarm<P: World>(&self, ports: &P, config: &Config) {
+        let (sync, operations) = join(sync::step(ports, config), self.catch_up(ports, config)).await;
+        if let sync::Next::At(at) = sync {
+            self.wake(ports, at).await;
+        }
+        match operations {
+            Ok(Some(at)) => self.wake(ports, at).await,
+            Ok(None) => {}
+            Err(error) => {
+                ports.log(
+                    Level::Error,
+                    "the journal cannot be used",
+                    serde_json::json!({ "error": error.to_string() }),
+                );
+                self.wake(ports, ports.now().plus_secs(60)).await;
+            }
+        }
+    }
+
+    async fn wake<P: World>(&self, ports: &P, at: crate::time::Timestamp) {
+        if let Err(error) = ports.wake(at).await {
+            ports.log(Level::Error, "could not set the alarm", serde_json::json!({ "error": error.to_string() }));
+        }
+    }
+}
+
+fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {
+    ports.log(Level::Error, message, serde_json::json!({ "error": error.to_string() }));
+    Reply::Failed { message: message.to_owned() }
+}

@@ -1,0 +1,242 @@
+//! Operations from their arrival to their answer: on disk before anything else, tried at once, tried again when that did
+//! not do, and answered by callback when C1 could not be kept waiting.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::pin::pin;
+
+use futures::future::{Either, join_all, select};
+
+use super::{Coordinator, Reply, World};
+use crate::conductorone::response::Document;
+use crate::config::Config;
+use crate::ports::{HttpRequest, Level, Method, SqlError};
+use crate::provision::journal::{self, Arrival, EntryId, State};
+use crate::provision::request::{Outcome, Refusal, Request};
+use crate::provision::{self, callback};
+use crate::time::Timestamp;
+
+/// C1 waits 30 s for an answer; a third of that is left for the way here and back.
+const PATIENCE_MILLIS: u32 = 20_000;
+
+/// An operation that nobody finished is looked at again after this: its first attempt is over by then, so whoever had it is gone.
+const WATCHDOG_SECS: i64 = 30;
+
+/// The wait before an operation is tried again doubles from 5 s up to 5 minutes, where Cloudflare does not say better.
+const FIRST_WAIT_SECS: i64 = 5;
+const LONGEST_WAIT_SECS: i64 = 5 * 60;
+
+/// An operation that could not be carried out for a day is given up: by then a person should look.
+const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// How many operations and callbacks one alarm takes on; the next one follows at once.
+const BATCH: i64 = 20;
+
+/// How often somebody who waits for another's attempt looks whether it is done.
+const LOOK_MILLIS: u32 = 250;
+
+/// The operations that are being carried out right now, in this very process.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(RefCell<HashSet<EntryId>>);
+
+/// An operation's place among those in flight, given up when this is dropped.
+struct Place<'a>(&'a InFlight, EntryId);
+
+impl InFlight {
+    fn enter(&self, id: EntryId) -> Option<Place<'_>> {
+        self.0.borrow_mut().insert(id).then_some(Place(self, id))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().remove(&self.1);
+    }
+}
+
+impl Coordinator {
+    /// Carries out an operation, or sees to it that it will be.
+    pub(super) async fn operate<P: World>(
+        &self,
+        ports: &P,
+        config: &Config,
+        request: &Request,
+        callback_url: Option<&str>,
+    ) -> Reply {
+        match self.arrive(ports, config, request, callback_url).await {
+            Ok(reply) => reply,
+            Err(error) => super::failed(ports, "the journal cannot be used", &error),
+        }
+    }
+
+    async fn arrive<P: World>(
+        &self,
+        ports: &P,
+        config: &Config,
+        request: &Request,
+        callback_url: Option<&str>,
+    ) -> Result<Reply, SqlError> {
+        let now = ports.now();
+        match journal::arrive(ports, request, now, now.plus_secs(WATCHDOG_SECS))? {
+            // C1 asked again, so it has no answer yet: this is it, and the callback is not needed any more.
+            Arrival::Settled(id, outcome) => {
+                callback::done(ports, id)?;
+                Ok(Reply::Outcome(outcome))
+            }
+            Arrival::Underway(id) => self.join(ports, id, callback_url).await,
+            Arrival::New(id) => {
+                self.wake(ports, now.plus_secs(WATCHDOG_SECS)).await;
+                match self.attempt(ports, config, id, request, now).await? {
+                    Some(Outcome::NotNow { message, retry_at }) => {
+                        self.put_off(ports, id, callback_url, message, retry_at)
+                    }
+                    Some(outcome) => Ok(Reply::Outcome(outcome)),
+                    None => self.join(ports, id, callback_url).await,
+                }
+            }
+        }
+    }
+
+    /// Waits for an attempt that is somebody else's, as long as C1 waits for us.
+    async fn join<P: World>(&self, ports: &P, id: EntryId, callback_url: Option<&str>) -> Result<Reply, SqlError> {
+        let until = ports.now().plus_millis(i64::from(PATIENCE_MILLIS));
+        loop {
+            let entry = journal::find(ports, &id.0.to_string())?;
+            if let Some(outcome) = entry.and_then(|entry| entry.outcome) {
+                callback::done(ports, id)?;
+                return Ok(Reply::Outcome(outcome));
+            }
+            if !self.in_flight.0.borrow().contains(&id) || ports.now() >= until {
+                let message = "the operation is under way".to_owned();
+                return self.put_off(ports, id, callback_url, message, None);
+            }
+            ports.sleep(LOOK_MILLIS).await;
+        }
+    }
+
+    /// Answers that it goes on: by callback where there is one. Who asked without one asks again, and what was asked is
+    /// given up: it must not happen later, when they may have asked for the contrary.
+    fn put_off<P: World>(
+        &self,
+        ports: &P,
+        id: EntryId,
+        callback_url: Option<&str>,
+        message: String,
+        retry_at: Option<Timestamp>,
+    ) -> Result<Reply, SqlError> {
+        if let Some(url) = callback_url {
+            callback::want(ports, id, url, ports.now())?;
+            return Ok(Reply::Accepted);
+        }
+        let outcome = Outcome::NotNow { message, retry_at };
+        journal::settle(ports, id, &outcome, ports.now())?;
+        Ok(Reply::Outcome(outcome))
+    }
+
+    /// One attempt, journalled; `None` where one is being made already. Cut off after a while: whatever was under way by
+    /// then is found out by the next attempt, which reads first.
+    async fn attempt<P: World>(
+        &self,
+        ports: &P,
+        config: &Config,
+        id: EntryId,
+        request: &Request,
+        received_at: Timestamp,
+    ) -> Result<Option<Outcome>, SqlError> {
+        let Some(_place) = self.in_flight.enter(id) else { return Ok(None) };
+        let begun = ports.now();
+        let attempts = journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
+        let work = pin!(provision::carry_out(ports, config, &self.locks, id, request));
+        let outcome = match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Outcome::NotNow {
+                message: "Cloudflare took too long".to_owned(),
+                retry_at: Some(ports.now().plus_secs(1)),
+            },
+        };
+        let now = ports.now();
+        let outcome = match outcome {
+            Outcome::NotNow { message, .. } if now.since(received_at) > GIVE_UP_MILLIS => Outcome::refused(
+                Refusal::GaveUp,
+                format!(
+                    "This could not be carried out for a day and was given up ({message}). Look at the connector's status, then ask again."
+                ),
+            ),
+            outcome => outcome,
+        };
+        if let Outcome::NotNow { message, retry_at } = &outcome {
+            let due_at = retry_at.unwrap_or_else(|| now.plus_secs(backoff(attempts)));
+            journal::note(ports, id, State::PutOff, &format!("put off: {message}"), now)?;
+            journal::put_off(ports, id, due_at)?;
+            self.wake(ports, due_at).await;
+            ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
+        } else {
+            journal::settle(ports, id, &outcome, now)?;
+            callback::settled(ports, id, now)?;
+        }
+        Ok(Some(outcome))
+    }
+
+    /// Takes on the operations and callbacks that are due; returns when the next one is.
+    pub(super) async fn catch_up<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
+        let due = journal::due(ports, ports.now(), BATCH)?;
+        let attempts = due.iter().map(|entry| self.attempt(ports, config, entry.id, &entry.request, entry.received_at));
+        for attempt in join_all(attempts).await {
+            attempt?;
+        }
+        let callbacks = callback::due(ports, ports.now(), BATCH)?;
+        for sent in join_all(callbacks.iter().map(|callback| send(ports, config, callback))).await {
+            sent?;
+        }
+        Ok([journal::next_due(ports)?, callback::next_due(ports)?].into_iter().flatten().min())
+    }
+}
+
+const fn backoff(attempts: i64) -> i64 {
+    let doublings = if attempts > 10 { 10 } else { attempts - 1 };
+    let wait = FIRST_WAIT_SECS << (if doublings < 0 { 0 } else { doublings });
+    if wait > LONGEST_WAIT_SECS { LONGEST_WAIT_SECS } else { wait }
+}
+
+/// The document that tells C1 how an operation ended.
+pub(super) fn document(outcome: &Outcome) -> Document {
+    match outcome {
+        Outcome::Done { message, .. } => Document::Complete(message.clone()),
+        Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } => Document::Errored(message.clone()),
+    }
+}
+
+async fn send<P: World>(ports: &P, config: &Config, callback: &callback::Callback) -> Result<(), SqlError> {
+    let operation = callback.operation;
+    let drop_it = |why: &str| {
+        ports.log(Level::Error, "callback given up", serde_json::json!({ "operation": operation.0, "why": why }));
+        callback::done(ports, operation)
+    };
+    let entry = journal::find(ports, &operation.0.to_string())?;
+    let Some(outcome) = entry.and_then(|entry| entry.outcome) else { return drop_it("there is no outcome") };
+    if ports.now() > callback.expires_at {
+        return drop_it("C1 waits no longer");
+    }
+    let request = HttpRequest {
+        method: Method::Post,
+        url: callback.url.clone(),
+        headers: vec![("Content-Type", "application/json".to_owned())],
+        bearer: None,
+        body: Some(document(&outcome).to_json().into_bytes()),
+        timeout_millis: 15_000,
+        max_bytes: 64 * 1024,
+    };
+    match ports.send(request).await {
+        Ok(response) if (200..300).contains(&response.status) => callback::done(ports, operation),
+        // Delivered before, or expired: C1 says 400 to both.
+        Ok(response) if response.status == 400 => callback::done(ports, operation),
+        other => {
+            let why =
+                other.map_or_else(|error| error.to_string(), |response| format!("HTTP status {}", response.status));
+            let again = callback::failed(ports, callback, ports.now())?;
+            let tenant = &config.tenant;
+            ports.log(Level::Warn, "callback not delivered", serde_json::json!({ "operation": operation.0, "tenant": tenant, "why": why, "again": again.to_string() }));
+            Ok(())
+        }
+    }
+}

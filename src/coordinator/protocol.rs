@@ -1,0 +1,78 @@
+//! How the stateless Worker and its Coordinator talk: one command, one reply, both JSON.
+
+use serde::{Deserialize, Serialize};
+
+use super::examine::Examination;
+use crate::provision::journal::{Entry, Filter};
+use crate::provision::request::{Outcome, Request};
+use crate::sync::{SyncStatus, Trigger};
+
+/// What the Worker wants of the Coordinator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Start a sync, unless one runs.
+    BeginSync(Trigger),
+    /// Tell how the sync and the snapshot stand.
+    Status,
+    /// Look operations up, the newest first.
+    Operations {
+        /// Which.
+        filter: Box<Filter>,
+        /// How many at most.
+        limit: i64,
+    },
+    /// Look one operation up, by its number or its key.
+    Operation(String),
+    /// Check what the Cloudflare token may do.
+    Examine,
+    /// Grant or revoke.
+    Provision {
+        /// What is asked.
+        request: Box<Request>,
+        /// Where the outcome may go, should it take long.
+        callback_url: Option<String>,
+    },
+}
+
+/// What the Coordinator says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// A sync was started.
+    SyncBegun {
+        /// The run's id.
+        run: String,
+    },
+    /// A sync runs already.
+    SyncRunning {
+        /// The run's id.
+        run: String,
+    },
+    /// How things stand.
+    Status(Box<SyncStatus>),
+    /// Operations that were looked up.
+    Operations(Vec<Entry>),
+    /// What the token may do.
+    Examination(Vec<Examination>),
+    /// How an operation ended.
+    Outcome(Outcome),
+    /// It goes on, and the outcome will be sent to the callback URL.
+    Accepted,
+    /// The Coordinator's own storage failed.
+    Failed {
+        /// What could not be done.
+        message: String,
+    },
+}
+
+/// The Coordinator did not answer; what became of the command is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Coordinator does not answer: {0}")]
+pub struct Unreachable(pub String);
+
+/// Asks the Coordinator.
+pub trait Ask {
+    /// Sends a command and waits for the reply.
+    async fn ask(&self, command: Command) -> Result<Reply, Unreachable>;
+}

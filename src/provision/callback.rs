@@ -1,0 +1,141 @@
+//! Outcomes that C1 waits for at a callback URL, because its webhook was answered with 202.
+//!
+//! **Invariants:** a callback is sent only for a settled operation, and never again once C1 has taken it; its URL is a
+//! capability and leaves the Coordinator only as the address of that request.
+
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::provision::journal::EntryId;
+use crate::time::Timestamp;
+
+/// C1 keeps a callback open for 8 days unless configured otherwise (`reference/conductorone.md` 1.4).
+const EXPIRES_MILLIS: i64 = 8 * 24 * 60 * 60 * 1000;
+
+/// The wait before a callback is tried again doubles from 5 s up to an hour.
+const FIRST_WAIT_SECS: i64 = 5;
+const LONGEST_WAIT_SECS: i64 = 60 * 60;
+
+/// A callback to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// The operation.
+    pub operation: EntryId,
+    /// Where to. Not to be shown.
+    pub url: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When C1 stops waiting.
+    pub expires_at: Timestamp,
+}
+
+/// Creates the table.
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS callback (
+            operation INTEGER PRIMARY KEY, url TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+            due_at INTEGER, expires_at INTEGER NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Notes that C1 waits for the outcome of an operation. The latest URL counts, should a delivery have come again with another.
+pub fn want<P: Sql>(sql: &P, operation: EntryId, url: &str, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO callback (operation, url, due_at, expires_at) VALUES (?1, ?2,
+            (SELECT CASE WHEN outcome IS NULL THEN NULL ELSE ?3 END FROM operation WHERE id = ?1), ?4)
+         ON CONFLICT (operation) DO UPDATE SET url = excluded.url, expires_at = excluded.expires_at",
+        &[operation.0.into(), url.into(), now.into(), now.plus_millis(EXPIRES_MILLIS).into()],
+    )?;
+    Ok(())
+}
+
+/// Notes that an operation is settled: a callback that is wanted is due now.
+pub fn settled<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    sql.query("UPDATE callback SET due_at = ? WHERE operation = ?", &[now.into(), operation.0.into()])?;
+    Ok(())
+}
+
+/// Forgets a callback: C1 has the outcome, or waits no longer.
+pub fn done<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
+    sql.query("DELETE FROM callback WHERE operation = ?", &[operation.0.into()])?;
+    Ok(())
+}
+
+/// Notes that C1 could not be reached; returns when the callback will be tried again.
+pub fn failed<P: Sql>(sql: &P, callback: &Callback, now: Timestamp) -> Result<Timestamp, SqlError> {
+    let doublings = u32::try_from(callback.attempts.clamp(0, 20)).unwrap_or(0);
+    let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
+    let due_at = now.plus_secs(wait);
+    sql.query(
+        "UPDATE callback SET attempts = attempts + 1, due_at = ? WHERE operation = ?",
+        &[due_at.into(), callback.operation.0.into()],
+    )?;
+    Ok(due_at)
+}
+
+/// The callbacks that are due.
+pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Callback>, SqlError> {
+    let rows = sql.query(
+        "SELECT operation, url, attempts, expires_at FROM callback WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+        &[now.into(), limit.into()],
+    )?;
+    let read = |row: &Vec<SqlValue>| match row.as_slice() {
+        [operation, url, attempts, expires_at] => Some(Callback {
+            operation: EntryId(operation.integer()?),
+            url: url.text()?.to_owned(),
+            attempts: attempts.integer()?,
+            expires_at: Timestamp::from_millis(expires_at.integer()?),
+        }),
+        _ => None,
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// When the next callback is due.
+pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query("SELECT MIN(due_at) FROM callback", &[])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{done, due, failed, init, next_due, settled, want};
+    use crate::ports::Clock;
+    use crate::provision::journal::EntryId;
+    use crate::testing::Desk;
+
+    fn desk() -> Desk {
+        let desk = Desk::new();
+        crate::provision::journal::init(&desk).unwrap();
+        init(&desk).unwrap();
+        desk
+    }
+
+    #[test]
+    fn a_callback_is_due_when_its_operation_is_settled() {
+        let desk = desk();
+        want(&desk, EntryId(1), "https://acme/cb/1", desk.now()).unwrap();
+        assert!(due(&desk, desk.now().plus_secs(9999), 10).unwrap().is_empty());
+        settled(&desk, EntryId(1), desk.now()).unwrap();
+        assert_eq!(due(&desk, desk.now(), 10).unwrap()[0].url, "https://acme/cb/1");
+        done(&desk, EntryId(1)).unwrap();
+        assert_eq!(next_due(&desk).unwrap(), None);
+    }
+
+    #[test]
+    fn a_callback_that_fails_is_tried_again_at_growing_distances() {
+        let desk = desk();
+        want(&desk, EntryId(1), "https://acme/cb/1", desk.now()).unwrap();
+        settled(&desk, EntryId(1), desk.now()).unwrap();
+        let mut waits = Vec::new();
+        for _ in 0..14 {
+            let now = desk.now();
+            let callbacks = due(&desk, now, 10).unwrap();
+            let again = failed(&desk, &callbacks[0], now).unwrap();
+            waits.push(again.since(now) / 1000);
+            desk.time.set(again);
+        }
+        assert_eq!(waits[..4], [5, 10, 20, 40]);
+        assert_eq!(waits[13], 3600);
+    }
+}

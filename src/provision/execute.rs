@@ -1,0 +1,138 @@
+//! Read, change, write, read back: how one atom is granted or revoked.
+//!
+//! **Invariants:** between the GET whose policies are changed and the PUT that writes them there is no other I/O; what
+//! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without a policy.
+
+use std::collections::BTreeSet;
+
+use super::journal::{self, EntryId, State};
+use super::{policies, written};
+use crate::cloudflare::{ApiError, Client, MemberRecord};
+use crate::conductorone::payload::Action;
+use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::id::MemberId;
+use crate::ports::{Clock, Http, Sql};
+
+/// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.
+const ROUNDS: usize = 3;
+
+/// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
+const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
+
+/// How an attempt to change one atom of one member ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was written, and read back.
+    Made,
+    /// There was nothing to write.
+    AlreadySo,
+    /// Writing it would have left the member without any policy; nothing was sent.
+    WouldBeEmpty,
+    /// The member has a policy whose kind is unknown; nothing was sent.
+    UnknownPolicy,
+    /// It was written and is not there to be read, again and again.
+    NotSeen,
+}
+
+/// Grants or revokes `atom`, given the member as just read (the first round's GET is the caller's, so that a grant that
+/// goes well takes three calls in all).
+pub async fn change<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    operation: EntryId,
+    member: MemberRecord,
+    action: Action,
+    atom: Atom,
+) -> Result<Change, ApiError> {
+    let mut wrote = false;
+    let id = member.id;
+    let mut given = Some(member);
+    for _ in 0..ROUNDS {
+        let member = match given.take() {
+            Some(member) => member,
+            None => client.member(id).await?,
+        };
+        let before = match believable(ports, client, member).await? {
+            Some(policies) => policies,
+            None => return Ok(Change::NotSeen),
+        };
+        if before.iter().any(|policy| policy.access == Access::Unknown) {
+            return Ok(Change::UnknownPolicy);
+        }
+        let Some(planned) = apply(action, &before, atom) else {
+            return Ok(if wrote { Change::Made } else { Change::AlreadySo });
+        };
+        if planned.is_empty() {
+            return Ok(Change::WouldBeEmpty);
+        }
+        written::note(ports, id, &atoms(&before), ports.now())?;
+        written::note(ports, id, &atoms(&planned), ports.now())?;
+        journal::note(ports, operation, State::Writing, "writing the member's policies", ports.now())?;
+        // A write whose outcome is unknown is settled by reading, like one that was answered.
+        match client.update_policies(id, &planned).await {
+            Ok(_) => {}
+            Err(error) if error.outcome_unknown() => {
+                journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
+            }
+            Err(error) => return Err(error),
+        }
+        wrote = true;
+        if read_back(ports, client, id, action, atom, &atoms(&before)).await? {
+            journal::note(ports, operation, State::Writing, "read back", ports.now())?;
+            return Ok(Change::Made);
+        }
+        journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
+    }
+    Ok(Change::NotSeen)
+}
+
+/// The policies as they should be, or `None` where they are so already.
+pub fn apply(action: Action, policies: &[Policy], atom: Atom) -> Option<Vec<Policy>> {
+    match action {
+        Action::Grant => policies::grant(policies, atom),
+        Action::Revoke => policies::revoke(policies, atom),
+    }
+}
+
+/// The member's own policies, from a read that is not older than our last write; `None` where Cloudflare goes on showing
+/// an older state.
+async fn believable<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    mut member: MemberRecord,
+) -> Result<Option<Vec<Policy>>, ApiError> {
+    let mut waits = READ_BACK_WAITS.into_iter();
+    loop {
+        let policies = member.own_policies();
+        if !written::is_stale(ports, member.id, &atoms(&policies), ports.now())? {
+            return Ok(Some(policies));
+        }
+        let Some(wait) = waits.next() else { return Ok(None) };
+        ports.sleep(wait).await;
+        member = client.member(member.id).await?;
+    }
+}
+
+/// Reads the member until the change shows. What else differs from what was written is somebody else's doing and stays.
+async fn read_back<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    id: MemberId,
+    action: Action,
+    atom: Atom,
+    before: &BTreeSet<Atom>,
+) -> Result<bool, ApiError> {
+    let mut waits = READ_BACK_WAITS.into_iter();
+    loop {
+        let seen = atoms(&client.member(id).await?.own_policies());
+        if seen.contains(&atom) == (action == Action::Grant) {
+            return Ok(true);
+        }
+        // Neither ours nor what was there before: somebody else wrote after us, and waiting would not bring ours back.
+        if seen != *before {
+            return Ok(false);
+        }
+        let Some(wait) = waits.next() else { return Ok(false) };
+        ports.sleep(wait).await;
+    }
+}

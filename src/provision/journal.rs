@@ -1,0 +1,426 @@
+//! The journal of operations: what was asked, by whom, what became of it. It is the audit trail, and it is what makes a
+//! delivery that comes twice be carried out once.
+//!
+//! **Invariants:** a key is settled at most once, and a settled entry never changes its outcome; an entry that is not
+//! settled has a time at which it is looked at again.
+
+use serde::{Deserialize, Serialize};
+
+use super::request::{Outcome, Request};
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+/// How far an operation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is on disk; nothing was sent to Cloudflare for it yet, or only reads were.
+    Received,
+    /// A write is about to be sent, or was: until it is read back, what became of it is unknown.
+    Writing,
+    /// It could not be finished and will be tried again.
+    PutOff,
+    /// It is finished, one way or the other.
+    Settled,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Writing => "writing",
+            Self::PutOff => "put_off",
+            Self::Settled => "settled",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Received, Self::Writing, Self::PutOff, Self::Settled].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// The number of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EntryId(pub i64);
+
+/// One operation, as the journal tells it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number, rising with time.
+    pub id: EntryId,
+    /// C1's task and step, or `rest/<number>`.
+    pub key: String,
+    /// How far it has come.
+    pub state: State,
+    /// What was asked, and by whom.
+    pub request: Request,
+    /// The membership, once it is known.
+    pub member: Option<String>,
+    /// The e-mail address of the person, once it is known.
+    pub email: Option<String>,
+    /// The entitlement, once it is known.
+    pub entitlement: Option<String>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// How often it was begun.
+    pub attempts: i64,
+    /// What happened on the way, the `cf-ray` ids of Cloudflare's answers among it.
+    pub trail: Vec<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// When it was settled.
+    pub settled_at: Option<Timestamp>,
+    /// When it will be tried again.
+    pub due_at: Option<Timestamp>,
+}
+
+/// What the journal knows of an operation that arrives.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// It is new.
+    New(EntryId),
+    /// It arrived before and is not settled.
+    Underway(EntryId),
+    /// It is settled: this is the answer, again.
+    Settled(EntryId, Outcome),
+}
+
+/// What to look for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// A membership id or an e-mail address.
+    pub member: Option<String>,
+    /// An entitlement id, or the id of a role in it.
+    pub entitlement: Option<String>,
+    /// A state, an outcome (`done`, `refused`) or a refusal's code.
+    pub outcome: Option<String>,
+    /// Received at or after.
+    pub since: Option<Timestamp>,
+    /// Received before.
+    pub until: Option<Timestamp>,
+    /// Entries older than this one.
+    pub before: Option<EntryId>,
+}
+
+/// The columns of an entry, in the order in which `entry` reads them.
+const COLUMNS: &str =
+    "id, key, state, request, member, email, entitlement, outcome, attempts, trail, received_at, settled_at, due_at";
+
+/// How many lines a trail keeps: an operation that is tried for days must not grow without end.
+const MAX_TRAIL: usize = 60;
+
+/// Creates the table.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS operation (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1,
+            key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, request TEXT NOT NULL,
+            member TEXT, email TEXT, entitlement TEXT, outcome TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0, trail TEXT NOT NULL DEFAULT '[]',
+            received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER)",
+        &[],
+    )?;
+    sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
+    Ok(())
+}
+
+/// Notes that an operation arrived. `due_at` is when it will be looked at again should nobody finish it before: after a
+/// crash, that is what carries it on.
+pub fn arrive<P: Sql>(sql: &P, request: &Request, now: Timestamp, due_at: Timestamp) -> Result<Arrival, SqlError> {
+    if let Some(key) = &request.key {
+        let known = sql.query("SELECT id, outcome FROM operation WHERE key = ?", &[key.as_str().into()])?;
+        if let Some([id, outcome]) = known.first().map(Vec::as_slice) {
+            let id = EntryId(id.integer().ok_or_else(corrupt)?);
+            return Ok(match outcome.text() {
+                Some(text) => Arrival::Settled(id, serde_json::from_str(text).map_err(|_| corrupt())?),
+                None => Arrival::Underway(id),
+            });
+        }
+    }
+    let body = serde_json::to_string(request).map_err(|error| SqlError(error.to_string()))?;
+    let inserted = sql.query(
+        "INSERT INTO operation (key, state, request, received_at, due_at)
+         VALUES (COALESCE(?, 'rest/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, ?, ?, ?) RETURNING id",
+        &[request.key.clone().into(), State::Received.as_str().into(), body.into(), now.into(), due_at.into()],
+    )?;
+    let id = inserted.first().and_then(|row| row.first()).and_then(SqlValue::integer).ok_or_else(corrupt)?;
+    Ok(Arrival::New(EntryId(id)))
+}
+
+/// Notes that an attempt begins; returns which one it is, the first being 1.
+pub fn begin<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<i64, SqlError> {
+    let rows = sql.query(
+        "UPDATE operation SET attempts = attempts + 1, due_at = ? WHERE id = ? AND outcome IS NULL RETURNING attempts",
+        &[due_at.into(), id.0.into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(1))
+}
+
+/// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
+/// was put off meanwhile, is out of date.
+pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, SqlError> {
+    let rows = sql.query(
+        "SELECT newer.id FROM operation AS older JOIN operation AS newer
+            ON newer.id > older.id AND newer.email = older.email AND newer.entitlement = older.entitlement
+         WHERE older.id = ?
+            AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
+            AND json_extract(newer.outcome, '$.outcome') = 'done'
+         ORDER BY newer.id DESC LIMIT 1",
+        &[id.0.into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(EntryId))
+}
+
+/// Notes who and what is concerned.
+pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE operation SET member = ?, email = ?, entitlement = ? WHERE id = ?",
+        &[member.into(), email.to_lowercase().into(), entitlement.into(), id.0.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes a step on the way.
+pub fn note<P: Sql>(sql: &P, id: EntryId, state: State, line: &str, now: Timestamp) -> Result<(), SqlError> {
+    let trail = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
+    let trail = trail.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
+    let mut trail: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
+    if trail.len() < MAX_TRAIL {
+        trail.push(format!("{now} {line}"));
+    }
+    let trail = serde_json::to_string(&trail).unwrap_or_else(|_| "[]".to_owned());
+    sql.query(
+        "UPDATE operation SET state = ?, trail = ? WHERE id = ? AND outcome IS NULL",
+        &[state.as_str().into(), trail.into(), id.0.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes that it is to be tried again.
+pub fn put_off<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE operation SET state = ?, due_at = ? WHERE id = ? AND outcome IS NULL",
+        &[State::PutOff.as_str().into(), due_at.into(), id.0.into()],
+    )?;
+    Ok(())
+}
+
+/// Settles an operation; whether it was this call that did. The first outcome stays.
+pub fn settle<P: Sql>(sql: &P, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<bool, SqlError> {
+    let body = serde_json::to_string(outcome).map_err(|error| SqlError(error.to_string()))?;
+    let settled = sql.query(
+        "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
+        &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
+    )?;
+    Ok(!settled.is_empty())
+}
+
+/// The operations that are due, the longest due first.
+pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Entry>, SqlError> {
+    let rows = sql.query(
+        &format!("SELECT {COLUMNS} FROM operation WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?"),
+        &[now.into(), limit.into()],
+    )?;
+    rows.iter().map(|row| entry(row)).collect()
+}
+
+/// When the next operation is due.
+pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query("SELECT MIN(due_at) FROM operation WHERE due_at IS NOT NULL", &[])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// One entry, by its number or its key.
+pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError> {
+    let rows = match id_or_key.parse::<i64>() {
+        Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
+        Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
+    };
+    rows.first().map(|row| entry(row)).transpose()
+}
+
+/// Entries, the newest first.
+pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, SqlError> {
+    let mut conditions = vec!["1 = 1"];
+    let mut params: Vec<SqlValue> = Vec::new();
+    if let Some(member) = &filter.member {
+        conditions.push("(member = ? OR email = ? COLLATE NOCASE)");
+        params.extend([member.as_str().into(), member.as_str().into()]);
+    }
+    if let Some(entitlement) = &filter.entitlement {
+        conditions.push("instr(entitlement, ?) > 0");
+        params.push(entitlement.as_str().into());
+    }
+    if let Some(outcome) = &filter.outcome {
+        conditions.push("(state = ? OR json_extract(outcome, '$.outcome') = ? OR json_extract(outcome, '$.code') = ? OR json_extract(outcome, '$.effect') = ?)");
+        params.extend(std::iter::repeat_n(SqlValue::from(outcome.as_str()), 4));
+    }
+    if let Some(since) = filter.since {
+        conditions.push("received_at >= ?");
+        params.push(since.into());
+    }
+    if let Some(until) = filter.until {
+        conditions.push("received_at < ?");
+        params.push(until.into());
+    }
+    if let Some(before) = filter.before {
+        conditions.push("id < ?");
+        params.push(before.0.into());
+    }
+    params.push(limit.into());
+    let statement =
+        format!("SELECT {COLUMNS} FROM operation WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
+    sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect()
+}
+
+/// Forgets settled operations that are older than `before`.
+pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
+    sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;
+    Ok(())
+}
+
+fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
+    let text = |index: usize| row.get(index).and_then(SqlValue::text).map(str::to_owned);
+    let time = |index: usize| row.get(index).and_then(SqlValue::integer).map(Timestamp::from_millis);
+    let required = |index: usize| text(index).ok_or_else(corrupt);
+    Ok(Entry {
+        id: EntryId(row.first().and_then(SqlValue::integer).ok_or_else(corrupt)?),
+        key: required(1)?,
+        state: State::parse(&required(2)?).ok_or_else(corrupt)?,
+        request: serde_json::from_str(&required(3)?).map_err(|_| corrupt())?,
+        member: text(4),
+        email: text(5),
+        entitlement: text(6),
+        outcome: text(7).map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt())?,
+        attempts: row.get(8).and_then(SqlValue::integer).unwrap_or(0),
+        trail: serde_json::from_str(&required(9)?).unwrap_or_default(),
+        received_at: time(10).ok_or_else(corrupt)?,
+        settled_at: time(11),
+        due_at: time(12),
+    })
+}
+
+fn corrupt() -> SqlError {
+    SqlError("an entry of the journal cannot be read".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Arrival, EntryId, Filter, State, arrive, begin, due, find, init, list, next_due, note, purge, put_off,
+        resolved, settle, superseded_by,
+    };
+    use crate::conductorone::payload::{Action, Subject};
+    use crate::ports::Clock;
+    use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
+    use crate::testing::Desk;
+
+    fn desk() -> Desk {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        desk
+    }
+
+    fn request(key: Option<&str>, action: Action) -> Request {
+        Request {
+            key: key.map(str::to_owned),
+            action,
+            target: Target::Id("role:x:member".into()),
+            subject: Subject::default(),
+            origin: Origin::default(),
+        }
+    }
+
+    fn done(effect: Effect) -> Outcome {
+        Outcome::Done { effect, message: "Done.".into() }
+    }
+
+    fn new(desk: &Desk, key: Option<&str>, action: Action) -> EntryId {
+        let now = desk.now();
+        match arrive(desk, &request(key, action), now, now.plus_secs(30)).unwrap() {
+            Arrival::New(id) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_operation_arrives_once_and_its_outcome_is_given_again() {
+        let desk = desk();
+        let id = new(&desk, Some("task/step"), Action::Grant);
+        let again = || arrive(&desk, &request(Some("task/step"), Action::Grant), desk.now(), desk.now()).unwrap();
+        assert!(matches!(again(), Arrival::Underway(known) if known == id));
+        assert!(settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap());
+        assert!(matches!(again(), Arrival::Settled(known, outcome) if known == id && outcome == done(Effect::Granted)));
+    }
+
+    #[test]
+    fn the_first_outcome_stays() {
+        let desk = desk();
+        let id = new(&desk, None, Action::Grant);
+        assert!(settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap());
+        assert!(!settle(&desk, id, &Outcome::refused(Refusal::GaveUp, "No."), desk.now()).unwrap());
+        note(&desk, id, State::PutOff, "late", desk.now()).unwrap();
+        put_off(&desk, id, desk.now()).unwrap();
+        let entry = find(&desk, &id.0.to_string()).unwrap().unwrap();
+        assert_eq!((entry.state, entry.outcome, entry.due_at), (State::Settled, Some(done(Effect::Granted)), None));
+    }
+
+    #[test]
+    fn what_nobody_finished_is_due_again() {
+        let desk = desk();
+        let id = new(&desk, None, Action::Revoke);
+        assert!(due(&desk, desk.now(), 10).unwrap().is_empty());
+        assert_eq!(next_due(&desk).unwrap(), Some(desk.now().plus_secs(30)));
+        desk.advance(30);
+        assert_eq!(due(&desk, desk.now(), 10).unwrap()[0].id, id);
+        assert_eq!(begin(&desk, id, desk.now().plus_secs(30)).unwrap(), 1);
+        assert!(due(&desk, desk.now(), 10).unwrap().is_empty(), "the new attempt has its time");
+        settle(&desk, id, &done(Effect::Revoked), desk.now()).unwrap();
+        assert_eq!(next_due(&desk).unwrap(), None);
+    }
+
+    #[test]
+    fn an_older_operation_gives_way_to_a_newer_contrary_one_that_was_carried_out() {
+        let desk = desk();
+        let grant = new(&desk, None, Action::Grant);
+        let revoke = new(&desk, None, Action::Revoke);
+        let other = new(&desk, None, Action::Revoke);
+        resolved(&desk, grant, "m1", "Jane@example.com", "role:x:member").unwrap();
+        resolved(&desk, revoke, "m1", "jane@example.com", "role:x:member").unwrap();
+        resolved(&desk, other, "m1", "jane@example.com", "role:y:member").unwrap();
+        settle(&desk, other, &done(Effect::Revoked), desk.now()).unwrap();
+        assert_eq!(superseded_by(&desk, grant).unwrap(), None, "another role, or not carried out");
+        settle(&desk, revoke, &done(Effect::AlreadyRevoked), desk.now()).unwrap();
+        assert_eq!(superseded_by(&desk, grant).unwrap(), Some(revoke));
+        assert_eq!(superseded_by(&desk, revoke).unwrap(), None, "an older one does not count");
+    }
+
+    #[test]
+    fn operations_are_found_by_who_what_when_and_how_they_ended() {
+        let desk = desk();
+        let first = new(&desk, Some("t/1"), Action::Grant);
+        resolved(&desk, first, "m1", "jane@example.com", "role:x:member").unwrap();
+        settle(&desk, first, &done(Effect::Granted), desk.now()).unwrap();
+        desk.advance(60);
+        let second = new(&desk, Some("t/2"), Action::Revoke);
+        resolved(&desk, second, "m2", "joe@example.com", "role:y:member").unwrap();
+        settle(&desk, second, &Outcome::refused(Refusal::LastRole, "No."), desk.now()).unwrap();
+        let check = |filter: Filter, expected: &[EntryId]| {
+            let found: Vec<_> = list(&desk, &filter, 10).unwrap().into_iter().map(|entry| entry.id).collect();
+            assert_eq!(found, expected, "{filter:?}");
+        };
+        let text = |text: &str| Some(text.to_owned());
+        check(Filter::default(), &[second, first]);
+        check(Filter { member: text("JANE@example.com"), ..Filter::default() }, &[first]);
+        check(Filter { member: text("m2"), ..Filter::default() }, &[second]);
+        check(Filter { entitlement: text("role:x"), ..Filter::default() }, &[first]);
+        check(Filter { outcome: text("done"), ..Filter::default() }, &[first]);
+        check(Filter { outcome: text("last_role"), ..Filter::default() }, &[second]);
+        check(Filter { since: Some(desk.now()), ..Filter::default() }, &[second]);
+        check(Filter { until: Some(desk.now()), ..Filter::default() }, &[first]);
+        check(Filter { before: Some(second), ..Filter::default() }, &[first]);
+        assert_eq!(find(&desk, "t/2").unwrap().unwrap().id, second);
+        purge(&desk, desk.now()).unwrap();
+        check(Filter::default(), &[second]);
+    }
+}

@@ -1,0 +1,140 @@
+//! What is asked of the connector, and how it ends: the same for a webhook and for a REST call.
+
+use serde::{Deserialize, Serialize};
+
+use crate::conductorone::payload::{Action, EntitlementRef, Subject};
+use crate::time::Timestamp;
+
+/// One operation to carry out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What identifies the operation, however often it is delivered: C1's task and step ids. A REST call has none.
+    pub key: Option<String>,
+    /// Grant or revoke.
+    pub action: Action,
+    /// What is granted or revoked.
+    pub target: Target,
+    /// Who is concerned.
+    pub subject: Subject,
+    /// Who asked.
+    pub origin: Origin,
+}
+
+/// What is granted or revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// An entitlement under its own id, as a REST path names it.
+    Id(String),
+    /// An entitlement as C1 names it.
+    Named(EntitlementRef),
+}
+
+/// Who asked for an operation: what an audit wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `webhook` or `rest`.
+    pub by: String,
+    /// C1's task.
+    pub task: Option<String>,
+    /// The task's number, as people see it.
+    pub task_number: Option<String>,
+    /// C1's app.
+    pub app_id: Option<String>,
+    /// Who asked for it in C1.
+    pub requester: Option<String>,
+    /// Who approved it in C1.
+    pub approvers: Vec<String>,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is done: the account is as was asked for.
+    Done {
+        /// Whether anything had to change.
+        effect: Effect,
+        /// A sentence for the task's history.
+        message: String,
+    },
+    /// It cannot be done, and trying again will not help.
+    Refused {
+        /// A stable word for the reason.
+        code: Refusal,
+        /// A sentence that says which rule, and what to do.
+        message: String,
+    },
+    /// It could not be done now; trying again may help.
+    NotNow {
+        /// A sentence for the log.
+        message: String,
+        /// When to try again, where that is known.
+        retry_at: Option<Timestamp>,
+    },
+}
+
+/// What a finished operation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The access was given.
+    Granted,
+    /// It was there already.
+    AlreadyGranted,
+    /// The access was taken away.
+    Revoked,
+    /// It was gone already.
+    AlreadyRevoked,
+}
+
+/// Why an operation is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// `PROVISIONING` is off.
+    ProvisioningOff,
+    /// No entitlement of the account is meant.
+    UnknownEntitlement,
+    /// More than one entitlement could be meant.
+    AmbiguousEntitlement,
+    /// Nobody in the account is meant.
+    UnknownMember,
+    /// The request itself makes no sense to this connector.
+    Unsupported,
+    /// The member would be left without any access.
+    LastRole,
+    /// The member has a policy that this version cannot write back unchanged.
+    UnknownPolicy,
+    /// Cloudflare refused it.
+    Cloudflare,
+    /// A newer operation asked for the contrary and was carried out.
+    Superseded,
+    /// It could not be carried out for so long that it was given up.
+    GaveUp,
+}
+
+impl Refusal {
+    /// The word as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProvisioningOff => "provisioning_off",
+            Self::UnknownEntitlement => "unknown_entitlement",
+            Self::AmbiguousEntitlement => "ambiguous_entitlement",
+            Self::UnknownMember => "unknown_member",
+            Self::Unsupported => "unsupported",
+            Self::LastRole => "last_role",
+            Self::UnknownPolicy => "unknown_policy",
+            Self::Cloudflare => "cloudflare_refused",
+            Self::Superseded => "superseded",
+            Self::GaveUp => "gave_up",
+        }
+    }
+}
+
+impl Outcome {
+    /// A refusal.
+    pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
+        Self::Refused { code, message: message.into() }
+    }
+}

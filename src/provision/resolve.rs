@@ -1,0 +1,346 @@
+//! Who and what is meant: from the names in a request to a member and an atom of the account.
+
+use super::request::{Outcome, Refusal, Target};
+use crate::cloudflare::{ApiError, Client, MemberRecord};
+use crate::conductorone::payload::{EntitlementRef, Subject};
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, UserId};
+use crate::model::resource::{Kind, Row};
+use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::sync;
+use crate::sync::snapshot::{self, Scan, Snapshot};
+
+/// What is to be granted or revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct What {
+    /// The entitlement.
+    pub(super) entitlement: Entitlement,
+    /// What may be done.
+    pub(super) permission_group: PermissionGroupId,
+    /// On what.
+    pub(super) resource_group: ResourceGroupId,
+    /// The name people know it by.
+    pub(super) name: String,
+}
+
+/// Why something cannot be resolved.
+#[derive(Debug)]
+pub(super) enum Unresolved {
+    /// For a reason that trying again does not mend.
+    Refused(Outcome),
+    /// Cloudflare could not be asked.
+    Api(ApiError),
+    /// Our own storage could not be read.
+    Storage(String),
+}
+
+impl From<SqlError> for Unresolved {
+    fn from(error: SqlError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<ApiError> for Unresolved {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+fn refused(code: Refusal, message: impl Into<String>) -> Unresolved {
+    Unresolved::Refused(Outcome::refused(code, message))
+}
+
+/// Finds the entitlement that is meant (`reference/conductorone.md` 2.5): by its id wherever C1 may have put that, else by its name where
+/// exactly one has it. Never guessed.
+pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    target: &Target,
+) -> Result<What, Unresolved> {
+    let snapshot = latest(ports).await?;
+    let entitlement = match target {
+        Target::Id(id) => id.parse().map_err(|error| refused(Refusal::UnknownEntitlement, format!("{error}.")))?,
+        Target::Named(named) => by_reference(ports, snapshot.as_ref(), named).await?,
+    };
+    describe(ports, client, snapshot.as_ref(), entitlement).await
+}
+
+async fn by_reference<P: KeyValue>(
+    ports: &P,
+    snapshot: Option<&Snapshot>,
+    named: &EntitlementRef,
+) -> Result<Entitlement, Unresolved> {
+    let mut found: Vec<Entitlement> = named.candidates.iter().filter_map(|text| from_candidate(text)).collect();
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [one] => return Ok(*one),
+        [] => {}
+        several => {
+            let list = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            return Err(refused(
+                Refusal::AmbiguousEntitlement,
+                format!(
+                    "ConductorOne names this entitlement as {list} at once, so it is not clear which is meant; nothing was changed."
+                ),
+            ));
+        }
+    }
+    let shown = named.display_name.as_deref().or(named.id.as_deref()).unwrap_or("without a name");
+    let Some(snapshot) = snapshot else {
+        return Err(refused(
+            Refusal::UnknownEntitlement,
+            format!(
+                "The entitlement {shown:?} carries no id of this connector, and there was no sync yet in which its name could be looked up; start one with POST /v1/sync."
+            ),
+        ));
+    };
+    let named = by_name(ports, snapshot, shown).await?;
+    match named.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(refused(
+            Refusal::UnknownEntitlement,
+            format!(
+                "The entitlement {shown:?} is none of this Cloudflare account's roles or groups; sync this connector in ConductorOne, so that the entitlement carries its id."
+            ),
+        )),
+        several => {
+            let list = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            Err(refused(
+                Refusal::AmbiguousEntitlement,
+                format!(
+                    "The entitlement {shown:?} could be {list}; nothing was changed. Sync this connector in ConductorOne, so that the entitlement carries its id."
+                ),
+            ))
+        }
+    }
+}
+
+/// A candidate that is an entitlement id, or the bare id of a role.
+fn from_candidate(text: &str) -> Option<Entitlement> {
+    let text = text.trim();
+    if let Ok(entitlement) = text.parse() {
+        return Some(entitlement);
+    }
+    let resource = text.strip_prefix("bid:r:").unwrap_or(text).replacen('/', ":", 1);
+    format!("{resource}:member").parse().ok().or_else(|| text.parse().ok().map(Entitlement::Role))
+}
+
+/// The entitlements of a display name, `Member Role` at its end or not.
+async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Result<Vec<Entitlement>, Unresolved> {
+    let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim();
+    let mut found = Vec::new();
+    for kind in [Kind::Role, Kind::ScopedRole, Kind::Group] {
+        let mut after = None;
+        loop {
+            let page = snapshot
+                .scan(ports, &Scan { kinds: vec![kind], holding: None, after, limit: 500 })
+                .await
+                .map_err(|error| Unresolved::Storage(error.to_string()))?;
+            for row in &page.rows {
+                if let Some((entitlement, title)) = titled(row)
+                    && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
+                {
+                    found.push(entitlement);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn titled(row: &Row) -> Option<(Entitlement, String)> {
+    match row {
+        Row::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
+        Row::ScopedRole(role) => {
+            Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
+        }
+        Row::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
+        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
+    }
+}
+
+async fn describe<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    snapshot: Option<&Snapshot>,
+    entitlement: Entitlement,
+) -> Result<What, Unresolved> {
+    let name = match snapshot {
+        Some(snapshot) => snapshot
+            .get(ports, &entitlement.resource())
+            .await
+            .map_err(|error| Unresolved::Storage(error.to_string()))?
+            .and_then(|row| titled(&row))
+            .map(|(_, title)| title),
+        None => None,
+    };
+    match entitlement {
+        Entitlement::Role(id) => {
+            let known = sync::permission_group_of(ports, id)?;
+            let (permission_group, found) = match known {
+                Some(group) => (group, None),
+                // A role that was not there at the last sync may be a permission group's own id.
+                None => match client.permission_group(id.into()).await {
+                    Ok(group) => (group.id, Some(group.name)),
+                    Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
+                        return Err(refused(
+                            Refusal::UnknownEntitlement,
+                            format!(
+                                "Cloudflare knows no role {id} in this account; it may have been withdrawn since the last sync."
+                            ),
+                        ));
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            let resource_group = match sync::account_resource_group(ports)? {
+                Some(group) => group,
+                None => client.account_resource_group().await?,
+            };
+            Ok(What {
+                entitlement,
+                permission_group,
+                resource_group,
+                name: name.or(found).unwrap_or_else(|| id.to_string()),
+            })
+        }
+        Entitlement::ScopedRole(id) => Ok(What {
+            entitlement,
+            permission_group: id.permission_group,
+            resource_group: id.resource_group,
+            name: name.unwrap_or_else(|| id.to_string()),
+        }),
+        Entitlement::Group(_) => {
+            Err(refused(Refusal::Unsupported, "Membership of user groups is not provisioned by this version."))
+        }
+    }
+}
+
+/// The membership that the subject probably has, without asking Cloudflare: what the last sync told C1, or what the
+/// snapshot says of the user or the e-mail address.
+pub(super) async fn probable_member<P: KeyValue>(ports: &P, subject: &Subject) -> Result<Option<MemberId>, Unresolved> {
+    if let Some(id) = subject.member_id.as_deref().and_then(|id| id.parse().ok()) {
+        return Ok(Some(id));
+    }
+    let Some(snapshot) = latest(ports).await? else { return Ok(None) };
+    let storage = |error: snapshot::SnapshotError| Unresolved::Storage(error.to_string());
+    if let Some(user) = subject.user_id.as_deref().and_then(|id| id.parse::<UserId>().ok()) {
+        let row = snapshot.get(ports, &Principal::User(user).to_string()).await.map_err(storage)?;
+        if let Some(member) = row.as_ref().and_then(Row::as_member) {
+            return Ok(Some(member.member_id));
+        }
+    }
+    let mut after = None;
+    loop {
+        let scan = Scan { kinds: vec![Kind::Invitation, Kind::User], holding: None, after, limit: 1000 };
+        let page = snapshot.scan(ports, &scan).await.map_err(storage)?;
+        let members = page.rows.iter().filter_map(Row::as_member);
+        if let Some(member) = members.into_iter().find(|member| names(subject, &member.email)) {
+            return Ok(Some(member.member_id));
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether a member as Cloudflare tells it is the subject. An id alone does not decide: a membership id that C1 remembers may by
+/// now be somebody else's business, and the e-mail address is what the task was approved for.
+pub(super) fn is_subject(subject: &Subject, member: &MemberRecord) -> bool {
+    if !subject.emails.is_empty() {
+        return names(subject, &member.email);
+    }
+    let user = subject.user_id.as_deref().and_then(|id| id.parse::<UserId>().ok());
+    let membership = subject.member_id.as_deref().and_then(|id| id.parse::<MemberId>().ok());
+    match user {
+        Some(user) => member.user_id == Some(user),
+        None => membership == Some(member.id),
+    }
+}
+
+fn names(subject: &Subject, email: &str) -> bool {
+    subject.emails.iter().any(|known| known.eq_ignore_ascii_case(email))
+}
+
+/// Looks for the subject in Cloudflare's list of members, for one whom neither C1's hint nor the snapshot knows. The
+/// list is ordered by e-mail, so a dozen pages settle it in an account of any size; where a page turns out to be in
+/// another order than ours (nothing documents the collation), every page is read.
+pub(super) async fn search<P: Http + Clock + Sql>(
+    client: &Client<'_, P>,
+    subject: &Subject,
+) -> Result<Option<MemberRecord>, ApiError> {
+    let mut pages = Pages { client, subject, total: 1, ordered: true, read: Vec::new() };
+    if let Visit::Found(member) = pages.visit(1).await? {
+        return Ok(Some(*member));
+    }
+    for email in subject.emails.iter().map(|email| email.to_lowercase()) {
+        let (mut low, mut high) = (1, pages.total);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            match pages.visit(middle).await? {
+                Visit::Found(member) => return Ok(Some(*member)),
+                Visit::StartsAt(first) if first.as_ref().is_some_and(|first| *first <= email) => low = middle,
+                Visit::StartsAt(_) => high = middle - 1,
+            }
+        }
+        // The page on which the address would stand may be one that was not read yet.
+        if !pages.read.contains(&low)
+            && let Visit::Found(member) = pages.visit(low).await?
+        {
+            return Ok(Some(*member));
+        }
+    }
+    let unread: Vec<u32> = (1..=pages.total).filter(|page| !pages.read.contains(page)).collect();
+    if !pages.ordered || subject.emails.is_empty() {
+        for page in unread {
+            if let Visit::Found(member) = pages.visit(page).await? {
+                return Ok(Some(*member));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The pages of the members list, as far as the search has seen them.
+struct Pages<'a, 'b, P> {
+    client: &'a Client<'b, P>,
+    subject: &'a Subject,
+    total: u32,
+    ordered: bool,
+    read: Vec<u32>,
+}
+
+enum Visit {
+    Found(Box<MemberRecord>),
+    /// Not on this page; the first address on it, in lower case.
+    StartsAt(Option<String>),
+}
+
+impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
+    async fn visit(&mut self, number: u32) -> Result<Visit, ApiError> {
+        let page = self.client.members_page(number).await?;
+        let total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1);
+        self.total = total.clamp(1, MAX_PAGES);
+        self.read.push(number);
+        let addresses: Vec<String> = page.items.iter().map(|member| member.email.to_lowercase()).collect();
+        self.ordered &= addresses.is_sorted();
+        let found = page.items.into_iter().find(|member| is_subject(self.subject, member));
+        Ok(match found {
+            Some(member) => Visit::Found(Box::new(member)),
+            None => Visit::StartsAt(addresses.into_iter().next()),
+        })
+    }
+}
+
+/// 50,000 members; the search gives up beyond that rather than spend a provisioning budget on one look-up.
+const MAX_PAGES: u32 = 1_000;
+
+async fn latest<P: KeyValue>(ports: &P) -> Result<Option<Snapshot>, Unresolved> {
+    snapshot::latest(ports).await.map_err(|error| Unresolved::Storage(error.to_string()))
+}

@@ -1,0 +1,270 @@
+//! The JSON shapes of `/v1`. Every field is always there; what is not known of a person's name is `""`, because the
+//! mapping languages that read this trip over `null`.
+
+use serde::Serialize;
+
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::resource::{Kind, Member, MemberStatus, Row};
+use crate::sync::snapshot::Manifest;
+
+/// A resource of any kind.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Resource {
+    Person(Person),
+    Role(Role),
+    ScopedRole(ScopedRole),
+    Group(Group),
+    Token(Token),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Person {
+    id: String,
+    resource_type: &'static str,
+    member_id: String,
+    cloudflare_user_id: String,
+    email: String,
+    display_name: String,
+    first_name: String,
+    last_name: String,
+    status: &'static str,
+    active: bool,
+    two_factor: Option<bool>,
+    entitlements: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Role {
+    id: String,
+    resource_type: &'static str,
+    name: String,
+    description: String,
+    entitlement_id: String,
+    permission_group_id: Option<String>,
+    label: Option<String>,
+    grantable: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ScopedRole {
+    id: String,
+    resource_type: &'static str,
+    name: String,
+    entitlement_id: String,
+    permission_group_id: String,
+    permission_group_name: String,
+    resource_group_id: String,
+    resource_group_name: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    id: String,
+    resource_type: &'static str,
+    name: String,
+    entitlement_id: String,
+    entitlements: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Token {
+    id: String,
+    resource_type: &'static str,
+    name: String,
+    status: String,
+    issued_on: Option<String>,
+    expires_on: Option<String>,
+    last_used_on: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EntitlementItem {
+    id: String,
+    slug: &'static str,
+    display_name: String,
+    description: String,
+    purpose: &'static str,
+    resource_type: &'static str,
+    resource_id: String,
+    grantable_to: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Grant {
+    id: String,
+    entitlement_id: String,
+    principal_type: &'static str,
+    principal_id: String,
+    /// The entitlement whose holders hold this one too; for a group's grants.
+    expandable: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Holder {
+    grant_id: String,
+    principal_type: &'static str,
+    principal_id: String,
+    user_id: Option<String>,
+    email: Option<String>,
+    display_name: String,
+}
+
+pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
+    let held = || manifest.grants_of(row).into_iter().map(|(entitlement, _)| entitlement.to_string()).collect();
+    match row {
+        Row::User(member) | Row::Invitation(member) => Resource::Person(person(member, held())),
+        Row::Role(role) => Resource::Role(Role {
+            id: role.id.to_string(),
+            resource_type: Kind::Role.as_str(),
+            name: role.name.clone(),
+            description: role.description.clone().unwrap_or_default(),
+            entitlement_id: Entitlement::Role(role.id).to_string(),
+            permission_group_id: role.permission_group.map(|id| id.to_string()),
+            label: role.label.clone(),
+            grantable: role.permission_group.is_some(),
+        }),
+        Row::ScopedRole(role) => {
+            let entitlement = Entitlement::scoped(role.permission_group, role.resource_group);
+            Resource::ScopedRole(ScopedRole {
+                id: format!("{}-{}", role.permission_group, role.resource_group),
+                resource_type: Kind::ScopedRole.as_str(),
+                name: role.display_name(),
+                entitlement_id: entitlement.to_string(),
+                permission_group_id: role.permission_group.to_string(),
+                permission_group_name: role.permission_group_name.clone(),
+                resource_group_id: role.resource_group.to_string(),
+                resource_group_name: role.resource_group_name.clone(),
+            })
+        }
+        Row::Group(group) => Resource::Group(Group {
+            id: group.id.to_string(),
+            resource_type: Kind::Group.as_str(),
+            name: group.name.clone(),
+            entitlement_id: Entitlement::Group(group.id).to_string(),
+            entitlements: held(),
+        }),
+        Row::ApiToken(token) => Resource::Token(Token {
+            id: token.id.to_string(),
+            resource_type: Kind::ApiToken.as_str(),
+            name: token.name.clone(),
+            status: token.status.clone(),
+            issued_on: token.issued_on.map(|at| at.to_string()),
+            expires_on: token.expires_on.map(|at| at.to_string()),
+            last_used_on: token.last_used_day.clone(),
+        }),
+    }
+}
+
+fn person(member: &Member, entitlements: Vec<String>) -> Person {
+    let principal = member.principal();
+    Person {
+        id: principal_id(principal),
+        resource_type: principal_type(principal),
+        member_id: member.member_id.to_string(),
+        cloudflare_user_id: member.user_id.map(|id| id.to_string()).unwrap_or_default(),
+        email: member.email.clone(),
+        display_name: member.display_name(),
+        first_name: member.first_name.clone().unwrap_or_default(),
+        last_name: member.last_name.clone().unwrap_or_default(),
+        status: match member.status {
+            MemberStatus::Accepted => "accepted",
+            MemberStatus::Pending => "pending",
+            MemberStatus::Other => "other",
+        },
+        active: member.status == MemberStatus::Accepted,
+        two_factor: member.two_factor,
+        entitlements,
+    }
+}
+
+/// The entitlement that a role, scoped role or group offers.
+pub(super) fn entitlement(row: &Row) -> Option<EntitlementItem> {
+    let (entitlement, display_name, description, grantable_to) = match row {
+        Row::Role(role) => (
+            Entitlement::Role(role.id),
+            format!("{} Member Role", role.name),
+            format!("Has the {} role in Cloudflare", role.name),
+            vec!["user", "invitation", "group"],
+        ),
+        Row::ScopedRole(role) => (
+            Entitlement::scoped(role.permission_group, role.resource_group),
+            format!("{} Member Role", role.display_name()),
+            format!("Has the {} role on {} in Cloudflare", role.permission_group_name, role.resource_group_name),
+            vec!["user", "invitation", "group"],
+        ),
+        Row::Group(group) => (
+            Entitlement::Group(group.id),
+            format!("{} Member", group.name),
+            format!("Is in the {} user group in Cloudflare", group.name),
+            vec!["user", "invitation"],
+        ),
+        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => return None,
+    };
+    let resource = entitlement.resource();
+    Some(EntitlementItem {
+        id: entitlement.to_string(),
+        slug: "member",
+        display_name,
+        description,
+        purpose: "assignment",
+        resource_type: row.kind().as_str(),
+        resource_id: resource.split_once(':').map(|(_, id)| id.to_owned()).unwrap_or_default(),
+        grantable_to,
+    })
+}
+
+/// What a person or a group holds.
+pub(super) fn grants(row: &Row, manifest: &Manifest) -> Vec<Grant> {
+    manifest
+        .grants_of(row)
+        .into_iter()
+        .map(|(entitlement, principal)| Grant {
+            id: entitlement.grant_id(principal),
+            entitlement_id: entitlement.to_string(),
+            principal_type: principal_type(principal),
+            principal_id: principal_id(principal),
+            expandable: match principal {
+                Principal::Group(id) => Some(Entitlement::Group(id).to_string()),
+                Principal::User(_) | Principal::Invitation(_) => None,
+            },
+        })
+        .collect()
+}
+
+/// One who holds an entitlement.
+pub(super) fn holder(row: &Row, entitlement: Entitlement) -> Option<Holder> {
+    let (principal, _, _) = row.holder()?;
+    let member = row.as_member();
+    let display_name = match row {
+        Row::Group(group) => group.name.clone(),
+        _ => member.map(Member::display_name).unwrap_or_default(),
+    };
+    Some(Holder {
+        grant_id: entitlement.grant_id(principal),
+        principal_type: principal_type(principal),
+        principal_id: principal_id(principal),
+        user_id: match principal {
+            Principal::User(id) => Some(id.to_string()),
+            Principal::Invitation(_) | Principal::Group(_) => None,
+        },
+        email: member.map(|member| member.email.clone()),
+        display_name,
+    })
+}
+
+const fn principal_type(principal: Principal) -> &'static str {
+    match principal {
+        Principal::User(_) => Kind::User.as_str(),
+        Principal::Invitation(_) => Kind::Invitation.as_str(),
+        Principal::Group(_) => Kind::Group.as_str(),
+    }
+}
+
+fn principal_id(principal: Principal) -> String {
+    match principal {
+        Principal::User(id) => id.to_string(),
+        Principal::Invitation(id) => id.to_string(),
+        Principal::Group(id) => id.to_string(),
+    }
+}

@@ -1,0 +1,66 @@
+//! What changed, generation by generation, the newest first.
+
+use serde::Serialize;
+
+use super::paging::{self, Cursor};
+use super::problem::Problem;
+use super::{Answer, Incoming, World};
+use crate::sync::snapshot::{self, Change, Snapshot, SnapshotError};
+
+/// A page looks at this many generations at most, so that a long quiet time does not make it slow.
+const MAX_GENERATIONS: usize = 10;
+
+#[derive(Serialize)]
+struct Item {
+    /// The generation that has the change.
+    generation: String,
+    /// When it was published.
+    published_at: String,
+    #[serde(flatten)]
+    change: Change,
+}
+
+/// Lists changes; `since` names a generation whose changes, and those before it, are not wanted.
+pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let asked = paging::asked(request)?;
+    let since = request.param("since").filter(|since| !since.is_empty());
+    let current = paging::open(ports, None).await?;
+    let mut after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
+    let mut newer = match &asked.cursor {
+        Some(_) => paging::open(ports, asked.cursor.as_ref()).await?,
+        None => current.clone(),
+    };
+    let mut items = Vec::new();
+    for _ in 0..MAX_GENERATIONS {
+        let generation = newer.manifest().generation.to_string();
+        let Some(previous) = newer.manifest().previous.as_ref().filter(|_| since != Some(generation.as_str())) else {
+            return Ok(paging::page(request, &current, items, None));
+        };
+        let older = match Snapshot::open(ports, &previous.to_string()).await {
+            Ok(older) => older,
+            // As far back as generations are kept.
+            Err(SnapshotError::Gone(_)) => return Ok(paging::page(request, &current, items, None)),
+            Err(error) => return Err(paging::unreadable(error)),
+        };
+        let room = asked.limit - items.len();
+        let changes = snapshot::diff(ports, older.manifest(), newer.manifest(), after.as_deref(), room)
+            .await
+            .map_err(paging::unreadable)?;
+        let published_at = newer.manifest().finished_at.to_string();
+        items.extend(changes.items.into_iter().map(|change| Item {
+            generation: generation.clone(),
+            published_at: published_at.clone(),
+            change,
+        }));
+        if changes.next.is_some() {
+            let next = Cursor { generation, after: changes.next, within: None };
+            return Ok(paging::page(request, &current, items, Some(&next)));
+        }
+        (newer, after) = (older, None);
+        if items.len() == asked.limit {
+            break;
+        }
+    }
+    let next = Cursor { generation: newer.manifest().generation.to_string(), after: None, within: None };
+    Ok(paging::page(request, &current, items, Some(&next)))
+}

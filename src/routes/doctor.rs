@@ -1,0 +1,107 @@
+//! Is everything in place? Checks the configuration and the Cloudflare token now, and says what is missing in the words of
+//! Cloudflare's dashboard.
+
+use serde::Serialize;
+
+use super::{Answer, World};
+use crate::config::{Config, ConfigError, Provisioning};
+use crate::coordinator::{Command, Examination, Reply};
+
+/// One thing that was checked.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    /// Whether the connector can work without it.
+    required: bool,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
+impl Report {
+    fn answer(checks: Vec<Check>) -> Answer {
+        let ok = checks.iter().all(|check| check.ok || !check.required);
+        Answer::json(if ok { 200 } else { 503 }, &Self { ok, checks })
+    }
+}
+
+/// The report of a Worker that is not configured.
+pub(super) fn unconfigured(error: &ConfigError) -> Answer {
+    let checks = error
+        .problems
+        .iter()
+        .map(|problem| Check {
+            name: problem.name.to_owned(),
+            ok: false,
+            required: true,
+            message: problem.message.clone(),
+        })
+        .collect();
+    Report::answer(checks)
+}
+
+/// The report of a configured Worker: one request for each thing that the token must be able to do.
+pub(super) async fn examine<P: World>(ports: &P, config: &Config) -> Answer {
+    let mut checks = vec![
+        Check { name: "configuration".to_owned(), ok: true, required: true, message: "every required variable and secret is set".to_owned() },
+        Check {
+            name: "PROVISIONING".to_owned(),
+            ok: config.provisioning == Provisioning::On,
+            required: false,
+            message: match config.provisioning {
+                Provisioning::On => "on: grants and revokes are carried out".to_owned(),
+                Provisioning::Off => "off: grants and revokes are refused with what would have been done; set PROVISIONING to on in wrangler.toml and deploy".to_owned(),
+            },
+        },
+    ];
+    checks.push(storage(ports).await);
+    match ports.ask(Command::Examine).await {
+        Ok(Reply::Examination(found)) => checks.extend(found.into_iter().map(from_examination)),
+        Ok(_) => checks.push(coordinator("it could not read its own storage; see the Worker's log".to_owned())),
+        Err(error) => checks.push(coordinator(error.to_string())),
+    }
+    checks.push(keys(ports, config).await);
+    Report::answer(checks)
+}
+
+fn from_examination(found: Examination) -> Check {
+    Check { name: found.name, ok: found.ok, required: found.required, message: found.message }
+}
+
+fn coordinator(message: String) -> Check {
+    Check { name: "COORDINATOR".to_owned(), ok: false, required: true, message }
+}
+
+async fn storage<P: World>(ports: &P) -> Check {
+    let read = ports.get("current").await;
+    Check {
+        name: "STATE".to_owned(),
+        ok: read.is_ok(),
+        required: true,
+        message: match read {
+            Ok(_) => "the KV namespace can be read".to_owned(),
+            Err(error) => error.to_string(),
+        },
+    }
+}
+
+/// Whether the tenant's keys can be had: without them no webhook is accepted.
+async fn keys<P: World>(ports: &P, config: &Config) -> Check {
+    let keys = crate::conductorone::verify::current_keys(ports, config).await;
+    Check {
+        name: "C1_TENANT".to_owned(),
+        ok: keys.is_ok(),
+        required: true,
+        message: match keys {
+            Ok(_) => format!("the webhook keys of {} can be fetched", config.tenant),
+            Err(error) => {
+                format!("{error}; is C1_TENANT the host in your browser's address bar when you use ConductorOne?")
+            }
+        },
+    }
+}

@@ -1,0 +1,99 @@
+//! The lists of a snapshot, page by page.
+
+use super::paging::{self, Cursor};
+use super::problem::Problem;
+use super::route::List;
+use super::{Answer, Incoming, World, catalog};
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::resource::{Kind, Row};
+use crate::sync::snapshot::{Scan, Snapshot};
+
+/// Lists resources, entitlements or grants.
+pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {
+    match list {
+        List::Resources(kind) => {
+            rows(ports, request, &[kind], None, |row, snapshot| vec![catalog::resource(row, snapshot.manifest())]).await
+        }
+        List::Entitlements => {
+            let kinds = [Kind::Group, Kind::Role, Kind::ScopedRole];
+            rows(ports, request, &kinds, None, |row, _| catalog::entitlement(row).into_iter().collect()).await
+        }
+        List::Grants => {
+            let kinds = [Kind::Group, Kind::Invitation, Kind::User];
+            rows(ports, request, &kinds, None, |row, snapshot| catalog::grants(row, snapshot.manifest())).await
+        }
+    }
+}
+
+/// Lists who holds an entitlement; `principal_type=user` leaves out invitations and groups.
+pub(super) async fn holders<P: World>(
+    ports: &P,
+    entitlement: Entitlement,
+    request: &Incoming,
+) -> Result<Answer, Problem> {
+    let kinds = match request.param("principal_type") {
+        None | Some("") => vec![Kind::Group, Kind::Invitation, Kind::User],
+        Some("user") => vec![Kind::User],
+        Some("invitation") => vec![Kind::Invitation],
+        Some("group") => vec![Kind::Group],
+        Some(_) => return Err(Problem::invalid("principal_type must be user, invitation or group")),
+    };
+    let asked = paging::asked(request)?;
+    let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;
+    let resource = snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
+    if resource.is_none() {
+        return Err(Problem::new(404, "not_found", format!("the snapshot has no {}", entitlement.resource())));
+    }
+    rows(ports, request, &kinds, Some(entitlement), |row, _| catalog::holder(row, entitlement).into_iter().collect())
+        .await
+}
+
+/// Shows one person.
+pub(super) async fn member<P: World>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
+    let snapshot = paging::open(ports, None).await?;
+    match snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)? {
+        Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::resource(&row, snapshot.manifest()))),
+        None => Err(Problem::new(404, "not_found", format!("the snapshot has no {principal}"))),
+    }
+}
+
+/// One page of the items that rows stand for. A row may stand for many (a person's grants), so a page may end within one.
+async fn rows<P: World, T: serde::Serialize>(
+    ports: &P,
+    request: &Incoming,
+    kinds: &[Kind],
+    holding: Option<Entitlement>,
+    items_of: impl Fn(&Row, &Snapshot) -> Vec<T>,
+) -> Result<Answer, Problem> {
+    let asked = paging::asked(request)?;
+    let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;
+    let (mut after, mut within) = asked.cursor.map(|cursor| (cursor.after, cursor.within)).unwrap_or_default();
+    let mut items = Vec::new();
+    let generation = snapshot.manifest().generation.to_string();
+    loop {
+        let scan = Scan { kinds: kinds.to_vec(), holding, after, limit: asked.limit - items.len() };
+        let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+        let mut before = scan.after;
+        for row in &page.rows {
+            let key = row.key();
+            let skip = within.take().filter(|(within, _)| *within == key).map_or(0, |(_, given)| given);
+            let of_row = items_of(row, &snapshot);
+            let (count, room) = (of_row.len(), asked.limit - items.len());
+            items.extend(of_row.into_iter().skip(skip).take(room));
+            if count.saturating_sub(skip) > room {
+                let next = Cursor { generation, after: before, within: Some((key, skip + room)) };
+                return Ok(paging::page(request, &snapshot, items, Some(&next)));
+            }
+            before = Some(key);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(paging::page(request, &snapshot, items, None));
+        }
+        // An empty page would make some clients stop; a scan that was cut short by its budget goes on here.
+        if !items.is_empty() {
+            let next = Cursor { generation, after, within: None };
+            return Ok(paging::page(request, &snapshot, items, Some(&next)));
+        }
+    }
+}

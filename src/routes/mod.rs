@@ -1,0 +1,168 @@
+//! The HTTP surface: parse, call, answer. No logic of its own.
+//!
+//! `/healthz` is open, `/webhooks/conductorone` is signed by C1, everything under `/v1` wants the bearer token.
+
+mod auth;
+mod catalog;
+mod changes;
+mod doctor;
+mod lists;
+mod operations;
+mod paging;
+mod problem;
+mod provisioning;
+mod route;
+mod status;
+mod webhook;
+
+use serde::Serialize;
+
+use crate::conductorone::verify::{self, KeyCache, Signatures};
+use crate::config::{Config, ConfigError};
+use crate::coordinator::Ask;
+use crate::ports::{Clock, Http, KeyValue, Level, Log, Method};
+use problem::Problem;
+use route::Route;
+
+/// A request as the runtime read it.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// The method.
+    pub method: Method,
+    /// The path, as on the wire.
+    pub path: String,
+    /// The query's parameters, decoded.
+    pub query: Vec<(String, String)>,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Body,
+}
+
+/// A request's body.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Read to its end.
+    Read(Vec<u8>),
+    /// Longer than [`body_limit`], and not read further than that.
+    TooLarge,
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What an answer needs of the world.
+pub trait World: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log {}
+
+impl<T: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log> World for T {}
+
+/// The body of a `/v1` request, in bytes at most: they are a few fields each.
+const MAX_BODY: usize = 64 * 1024;
+
+/// How much of a request's body is read at most.
+pub fn body_limit(path: &str) -> usize {
+    if path == webhook::PATH { verify::MAX_BODY } else { MAX_BODY }
+}
+
+/// Answers a request.
+pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, request: Incoming) -> Answer {
+    let head = request.method == Method::Head;
+    let mut answer = match route::find(&request) {
+        Ok(route) => dispatch(ports, config, route, &request).await.unwrap_or_else(Problem::into_answer),
+        Err(problem) => problem.into_answer(),
+    };
+    if answer.status >= 500 {
+        let why = String::from_utf8_lossy(&answer.body).into_owned();
+        ports.log(
+            Level::Error,
+            "request failed",
+            serde_json::json!({ "path": request.path, "status": answer.status, "why": why }),
+        );
+    }
+    if head {
+        answer.headers.push(("Content-Length", answer.body.len().to_string()));
+        answer.body.clear();
+    }
+    answer
+}
+
+async fn dispatch<P: World>(
+    ports: &P,
+    config: &Result<Config, ConfigError>,
+    route: Route,
+    request: &Incoming,
+) -> Result<Answer, Problem> {
+    if route == Route::Health {
+        return Ok(Answer::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })));
+    }
+    if let (Route::Doctor, Err(error)) = (&route, config) {
+        // The one place that answers without a configuration, since it is there to say what is missing. It is open only
+        // while there is no token to compare with; it names variables, never their values.
+        if let Some(token) = &error.connector_token {
+            auth::check(token, request)?;
+        }
+        ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+        return Ok(doctor::unconfigured(error));
+    }
+    let config = config.as_ref().map_err(|error| {
+        ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+        Problem::not_configured(error)
+    })?;
+    if route == Route::Webhook {
+        return webhook::receive(ports, config, request).await;
+    }
+    auth::check(&config.connector_token, request)?;
+    match route {
+        Route::Health | Route::Webhook => Err(Problem::not_found()),
+        Route::Status => status::show(ports).await,
+        Route::Doctor => Ok(doctor::examine(ports, config).await),
+        Route::Sync => status::begin_sync(ports, request).await,
+        Route::List(list) => lists::list(ports, list, request).await,
+        Route::Member(member) => lists::member(ports, member, request).await,
+        Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
+        Route::Changes => changes::list(ports, request).await,
+        Route::Operations => operations::list(ports, request).await,
+        Route::Operation(id) => operations::show(ports, id).await,
+        Route::Grant(action, entitlement, user) => {
+            provisioning::carry_out(ports, action, entitlement, user, request).await
+        }
+    }
+}
+
+impl Answer {
+    /// A JSON answer.
+    fn json(status: u16, body: &impl Serialize) -> Self {
+        // Our own types serialise; should one not, the client reads `null` rather than nothing.
+        let body = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
+        let headers = vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())];
+        Self { status, headers, body }
+    }
+}
+
+impl Incoming {
+    /// The first value of a header; `name` in lower case.
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query.
+    fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The bytes of the body.
+    fn bytes(&self) -> Result<&[u8], Problem> {
+        match &self.body {
+            Body::Read(bytes) => Ok(bytes),
+            Body::TooLarge => Err(Problem::too_large(body_limit(&self.path))),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Pages of a list: a limit, and a cursor that pins the generation it began with, so that one who pages to the end sees
+//! one consistent account.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use super::{Answer, Incoming, World};
+use crate::sync::snapshot::{self, Snapshot, SnapshotError};
+
+/// How many items a page has when nobody says, and at most.
+const LIMITS: (usize, usize) = (100, 1000);
+
+/// Where the next page begins. Opaque to clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// The generation.
+    #[serde(rename = "g")]
+    pub(super) generation: String,
+    /// The key of the last row that was given, wholly or in part.
+    #[serde(rename = "a")]
+    pub(super) after: Option<String>,
+    /// The key of a row of which so many items were given already.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub(super) within: Option<(String, usize)>,
+}
+
+impl Cursor {
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+}
+
+/// What a request asks of a list.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) limit: usize,
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// Reads `limit`.
+pub(super) fn limit(request: &Incoming) -> Result<usize, Problem> {
+    let (default, most) = LIMITS;
+    match request.param("limit") {
+        None | Some("") => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=most).contains(limit))
+            .ok_or_else(|| Problem::invalid(format!("limit must be a number from 1 to {most}"))),
+    }
+}
+
+/// The problem of a cursor that is none.
+pub(super) fn invalid_cursor() -> Problem {
+    Problem::new(400, "invalid_cursor", "cursor must be a next_cursor of an earlier answer; leave it out to begin anew")
+}
+
+/// Reads `limit` and `cursor`.
+pub(super) fn asked(request: &Incoming) -> Result<Asked, Problem> {
+    let limit = limit(request)?;
+    let cursor = match request.param("cursor") {
+        None | Some("") => None,
+        Some(text) => Some(Cursor::decode(text).ok_or_else(invalid_cursor)?),
+    };
+    Ok(Asked { limit, cursor })
+}
+
+/// Opens the snapshot that a request is about: the one its cursor pins, or the current one.
+pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
+    let opened = match cursor {
+        Some(cursor) => Snapshot::open(ports, &cursor.generation).await,
+        None => match snapshot::latest(ports).await {
+            Ok(Some(snapshot)) => Ok(snapshot),
+            Ok(None) => Err(SnapshotError::NoneYet),
+            Err(error) => Err(error),
+        },
+    };
+    opened.map_err(unreadable)
+}
+
+/// The problem that a snapshot's error is for a client.
+pub(super) fn unreadable(error: SnapshotError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        SnapshotError::NoneYet => Problem::unavailable(
+            "no_snapshot",
+            "there is no snapshot yet: the first sync has not finished; see GET /v1/status, or start one with POST /v1/sync",
+            30,
+        ),
+        SnapshotError::Gone(_) => Problem::new(
+            410,
+            "generation_gone",
+            "the generation that this cursor began with is no longer kept; begin the list anew, without a cursor",
+        ),
+        SnapshotError::NotReplicated(_) => Problem::unavailable("not_replicated", detail, 5),
+        SnapshotError::Corrupt(_) => Problem::new(500, "snapshot_corrupt", detail),
+        SnapshotError::Kv(_) => Problem::unavailable("storage_failed", detail, 5),
+    }
+}
+
+#[derive(Serialize)]
+struct Page<T> {
+    items: Vec<T>,
+    /// Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    generation: String,
+}
+
+/// A page as an answer, with the snapshot's `ETag`; 304 where the client has this one already.
+pub(super) fn page<T: Serialize>(
+    request: &Incoming,
+    snapshot: &Snapshot,
+    items: Vec<T>,
+    next: Option<&Cursor>,
+) -> Answer {
+    let page =
+        Page { items, next_cursor: next.map(Cursor::encode), generation: snapshot.manifest().generation.to_string() };
+    tagged(request, snapshot, &page)
+}
+
+/// An answer that is the same as long as the snapshot is.
+pub(super) fn tagged(request: &Incoming, snapshot: &Snapshot, body: &impl Serialize) -> Answer {
+    let digest: String = snapshot.manifest().digest.chars().take(32).collect();
+    let tag = format!("\"{digest}\"");
+    let known = request.header("if-none-match").unwrap_or_default();
+    let unchanged =
+        known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag || known == "*");
+    let mut answer =
+        if unchanged { Answer { status: 304, headers: vec![], body: Vec::new() } } else { Answer::json(200, body) };
+    answer.headers.retain(|(name, _)| *name != "Cache-Control");
+    // To be kept, but asked for each time: the answer to a grant must not be hidden by a cache.
+    answer.headers.push(("Cache-Control", "private, no-cache".to_owned()));
+    answer.headers.push(("ETag", tag));
+    answer
+}

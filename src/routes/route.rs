@@ -1,0 +1,178 @@
+//! Which route a request is for.
+
+use super::problem::Problem;
+use super::{Incoming, webhook};
+use crate::conductorone::payload::Action;
+use crate::model::grant::{Entitlement, Principal, ScopedRoleId};
+use crate::model::id::{InvalidId, MemberId, RoleId, UserGroupId, UserId};
+use crate::model::resource::Kind;
+use crate::ports::Method;
+
+/// A route with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Health,
+    Webhook,
+    Status,
+    Doctor,
+    Sync,
+    List(List),
+    Member(Principal),
+    Holders(Entitlement),
+    Changes,
+    Operations,
+    Operation(String),
+    Grant(Action, Entitlement, Principal),
+}
+
+/// A list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Resources(Kind),
+    Entitlements,
+    Grants,
+}
+
+/// What a path leads to, for each method it allows.
+type Methods = Vec<(Method, Route)>;
+
+/// Finds the route: 404 where there is nothing at the path, 405 with `Allow` where there is for other methods.
+pub(super) fn find(request: &Incoming) -> Result<Route, Problem> {
+    let methods = at(&request.path).map_err(|error| Problem::invalid(error.to_string()))?;
+    if methods.is_empty() {
+        return Err(Problem::not_found());
+    }
+    // HEAD is GET without the body.
+    let wanted = if request.method == Method::Head { Method::Get } else { request.method };
+    if let Some((_, route)) = methods.iter().find(|(method, _)| *method == wanted) {
+        return Ok(route.clone());
+    }
+    let mut allow: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
+    if allow.contains(&"GET") {
+        allow.push("HEAD");
+    }
+    let allow = allow.join(", ");
+    let mut problem = Problem::new(405, "method_not_allowed", format!("this path allows {allow}"));
+    problem.headers.push(("Allow", allow));
+    Err(problem)
+}
+
+fn at(path: &str) -> Result<Methods, InvalidId> {
+    let get = |route| vec![(Method::Get, route)];
+    let post = |route| vec![(Method::Post, route)];
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    Ok(match segments.as_slice() {
+        ["healthz"] => get(Route::Health),
+        _ if path == webhook::PATH => post(Route::Webhook),
+        ["v1", "status"] => get(Route::Status),
+        ["v1", "doctor"] => get(Route::Doctor),
+        ["v1", "sync"] => post(Route::Sync),
+        ["v1", "changes"] => get(Route::Changes),
+        ["v1", "operations"] => get(Route::Operations),
+        ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
+        ["v1", "entitlements"] => get(Route::List(List::Entitlements)),
+        ["v1", "grants"] => get(Route::List(List::Grants)),
+        ["v1", collection] => match kind(collection) {
+            Some(kind) => get(Route::List(List::Resources(kind))),
+            None => Vec::new(),
+        },
+        ["v1", "users", id] => get(Route::Member(Principal::User(id.parse::<UserId>()?))),
+        ["v1", "invitations", id] => get(Route::Member(Principal::Invitation(id.parse::<MemberId>()?))),
+        ["v1", collection, id, "members"] => match entitlement(collection, id)? {
+            Some(entitlement) => get(Route::Holders(entitlement)),
+            None => Vec::new(),
+        },
+        ["v1", collection, id, "members", user] => match entitlement(collection, id)? {
+            Some(entitlement) => {
+                let user = Principal::User(user.parse::<UserId>()?);
+                vec![
+                    (Method::Put, Route::Grant(Action::Grant, entitlement, user)),
+                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, user)),
+                ]
+            }
+            None => Vec::new(),
+        },
+        _ => Vec::new(),
+    })
+}
+
+fn kind(collection: &str) -> Option<Kind> {
+    Some(match collection {
+        "users" => Kind::User,
+        "invitations" => Kind::Invitation,
+        "roles" => Kind::Role,
+        "scoped-roles" => Kind::ScopedRole,
+        "groups" => Kind::Group,
+        "tokens" => Kind::ApiToken,
+        _ => return None,
+    })
+}
+
+fn entitlement(collection: &str, id: &str) -> Result<Option<Entitlement>, InvalidId> {
+    Ok(match collection {
+        "roles" => Some(Entitlement::Role(id.parse::<RoleId>()?)),
+        "scoped-roles" => Some(Entitlement::ScopedRole(id.parse::<ScopedRoleId>()?)),
+        "groups" => Some(Entitlement::Group(id.parse::<UserGroupId>()?)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{List, Route, find};
+    use crate::model::resource::Kind;
+    use crate::ports::Method;
+    use crate::routes::{Body, Incoming};
+
+    const ID: &str = "05784afa30c1afe1440e79d9351c7430";
+
+    fn check(method: Method, path: &str) -> Result<Route, (u16, Option<String>)> {
+        let request = Incoming {
+            method,
+            path: path.to_owned(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Body::Read(Vec::new()),
+        };
+        find(&request).map_err(|problem| (problem.status, problem.headers.into_iter().map(|(_, value)| value).next()))
+    }
+
+    #[test]
+    fn paths_lead_to_routes() {
+        assert_eq!(check(Method::Get, "/healthz"), Ok(Route::Health));
+        assert_eq!(check(Method::Head, "/v1/users"), Ok(Route::List(List::Resources(Kind::User))));
+        assert_eq!(check(Method::Post, "/webhooks/conductorone"), Ok(Route::Webhook));
+        assert!(matches!(check(Method::Put, &format!("/v1/roles/{ID}/members/{ID}")), Ok(Route::Grant(..))));
+        assert!(matches!(check(Method::Get, &format!("/v1/scoped-roles/{ID}-{ID}/members")), Ok(Route::Holders(_))));
+    }
+
+    #[test]
+    fn unknown_paths_are_not_found() {
+        for path in
+            ["/", "", "/v1", "/v1/", "/v2/users", "/v1/users/", "/V1/users", "/healthz/", "/v1/zones", "//healthz"]
+        {
+            let status = check(Method::Get, path).unwrap_err().0;
+            assert!(status == 404 || (status == 400 && path == "/v1/users/"), "{path}: {status}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_another_method_says_which_it_allows() {
+        assert_eq!(check(Method::Delete, "/v1/users"), Err((405, Some("GET, HEAD".to_owned()))));
+        assert_eq!(check(Method::Get, "/v1/sync"), Err((405, Some("POST".to_owned()))));
+        assert_eq!(
+            check(Method::Post, &format!("/v1/roles/{ID}/members/{ID}")),
+            Err((405, Some("PUT, DELETE".to_owned())))
+        );
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_an_invalid_request() {
+        for path in
+            ["/v1/roles/admin/members", "/v1/users/..", "/v1/roles//members", &format!("/v1/roles/{ID}/members/jane")]
+        {
+            let method = if path.ends_with("jane") { Method::Put } else { Method::Get };
+            assert_eq!(check(method, path).unwrap_err().0, 400, "{path}");
+        }
+    }
+}

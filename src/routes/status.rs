@@ -1,0 +1,55 @@
+//! How the sync stands, and starting one.
+
+use serde::Deserialize;
+
+use super::problem::Problem;
+use super::{Answer, Incoming, World};
+use crate::coordinator::{Command, Reply};
+use crate::sync::Trigger;
+
+/// Shows the status.
+pub(super) async fn show<P: World>(ports: &P) -> Result<Answer, Problem> {
+    match ask(ports, Command::Status).await? {
+        Reply::Status(status) => Ok(Answer::json(200, &status)),
+        _ => Err(failed()),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    accept_removals: bool,
+}
+
+/// Starts a sync.
+pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let body = request.bytes()?;
+    let options: Options = if body.is_empty() {
+        Options::default()
+    } else {
+        serde_json::from_slice(body).map_err(|error| {
+            Problem::invalid(format!("the body must be empty or {{\"accept_removals\": true}}: {error}"))
+        })?
+    };
+    let trigger = Trigger { by: "api".to_owned(), accept_removals: options.accept_removals };
+    match ask(ports, Command::BeginSync(trigger)).await? {
+        Reply::SyncBegun { run } => Ok(Answer::json(202, &serde_json::json!({ "run": run, "status": "/v1/status" }))),
+        Reply::SyncRunning { run } => Err(Problem::new(
+            409,
+            "sync_running",
+            format!("the sync {run} is running; see GET /v1/status for how far it is"),
+        )),
+        _ => Err(failed()),
+    }
+}
+
+/// Asks the Coordinator; a silent one is a problem of its own.
+pub(super) async fn ask<P: World>(ports: &P, command: Command) -> Result<Reply, Problem> {
+    ports.ask(command).await.map_err(|error| Problem::unavailable("coordinator_unreachable", error.to_string(), 5))
+}
+
+/// The Coordinator could not use its own storage.
+pub(super) fn failed() -> Problem {
+    Problem::unavailable("coordinator_failed", "the Coordinator could not carry this out; see the Worker's log", 5)
+}

@@ -1,0 +1,116 @@
+//! C1's webhook: verified, read, answered with the document C1 expects.
+
+use super::problem::Problem;
+use super::{Answer, Incoming, World, status};
+use crate::conductorone::payload::{Event, ProvisionStep, Webhook};
+use crate::conductorone::response::Document;
+use crate::conductorone::verify::{self, Rejected, Signed};
+use crate::config::Config;
+use crate::coordinator::{Command, Reply};
+use crate::ports::Level;
+use crate::provision::request::{Origin, Outcome, Request, Target};
+
+/// Where C1 sends its webhooks.
+pub(super) const PATH: &str = verify::PATH;
+
+/// Receives a webhook.
+pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Incoming) -> Result<Answer, Problem> {
+    let body = request.bytes()?;
+    let signed = Signed {
+        authorization: request.header("authorization"),
+        content_digest: request.header("content-digest"),
+        body,
+    };
+    if let Err(rejected) = verify::verify(ports, config, signed).await {
+        ports.log(Level::Warn, "webhook rejected", serde_json::json!({ "why": rejected.to_string() }));
+        return Err(refuse(&rejected));
+    }
+    let webhook = Webhook::parse(body).map_err(|error| {
+        ports.log(Level::Warn, "webhook not understood", serde_json::json!({ "why": error.to_string() }));
+        Problem::new(400, "invalid_webhook", error.to_string())
+    })?;
+    let callback_url = webhook.callback_url.filter(|url| is_of_tenant(config, url));
+    match webhook.event {
+        Event::Test => Ok(document(&Document::Noted)),
+        Event::Provision(step) => provision(ports, *step, callback_url).await,
+        Event::Other(name) => {
+            // An error would make C1 try 50 times.
+            ports.log(
+                Level::Info,
+                "webhook event ignored",
+                serde_json::json!({ "event": name.chars().take(100).collect::<String>() }),
+            );
+            Ok(document(&Document::Noted))
+        }
+    }
+}
+
+async fn provision<P: World>(ports: &P, step: ProvisionStep, callback_url: Option<String>) -> Result<Answer, Problem> {
+    let request = match read(step) {
+        Ok(request) => request,
+        Err(sentence) => return Ok(document(&Document::Errored(sentence))),
+    };
+    match status::ask(ports, Command::Provision { request: Box::new(request), callback_url }).await? {
+        Reply::Outcome(Outcome::Done { message, .. }) => Ok(document(&Document::Complete(message))),
+        Reply::Outcome(Outcome::Refused { message, .. }) => Ok(document(&Document::Errored(message))),
+        // It goes on, and C1 hears of its end at the callback URL.
+        Reply::Accepted => Ok(Answer::json(202, &serde_json::json!({ "status": "accepted" }))),
+        Reply::Outcome(Outcome::NotNow { message, retry_at }) => {
+            let wait = retry_at.map_or(5, |at| at.since(ports.now()) / 1000);
+            Err(Problem::unavailable("not_now", message, wait))
+        }
+        _ => Err(status::failed()),
+    }
+}
+
+/// Outcomes go to the configured tenant alone, whatever a delivery says.
+fn is_of_tenant(config: &Config, url: &str) -> bool {
+    url.strip_prefix(config.c1_url.as_str()).is_some_and(|path| path.starts_with('/'))
+        || url
+            .strip_prefix("https://")
+            .and_then(|rest| rest.strip_prefix(config.tenant.as_str()))
+            .is_some_and(|path| path.starts_with('/'))
+}
+
+/// The operation that a step asks for, or the sentence that says why it asks for none.
+fn read(step: ProvisionStep) -> Result<Request, String> {
+    step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
+    let action = step.action.map_err(|kind| {
+        format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")
+    })?;
+    Ok(Request {
+        key: step.step_id.map(|id| format!("{}/{id}", step.task_id)),
+        action,
+        target: Target::Named(step.entitlement),
+        subject: step.subject,
+        origin: Origin {
+            by: "webhook".to_owned(),
+            task: Some(step.task_id),
+            task_number: step.task_number,
+            app_id: step.app_id,
+            requester: step.requester,
+            approvers: step.approvers,
+        },
+    })
+}
+
+fn document(document: &Document) -> Answer {
+    Answer {
+        status: 200,
+        headers: vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())],
+        body: document.to_json().into_bytes(),
+    }
+}
+
+/// 401 for everything that is wrong with the token or the body it signs: C1 tries again, which is right where the cause
+/// was a key that had just been changed. 503 where the keys could not be had.
+fn refuse(rejected: &Rejected) -> Problem {
+    match rejected {
+        Rejected::KeysUnavailable(_) => Problem::unavailable("keys_unavailable", rejected.to_string(), 5),
+        _ => {
+            let mut problem = Problem::new(401, "webhook_rejected", rejected.to_string());
+            problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
+            problem
+        }
+    }
+}

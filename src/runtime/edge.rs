@@ -1,0 +1,154 @@
+//! The stateless Worker: a request in, a response out, and the cron trigger.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use worker::{Env, Headers, KvStore, Request, Response};
+
+use super::{chain, config, crypto, fetch, kv, log, now};
+use crate::conductorone::jwks::{Cache, PublicKey};
+use crate::conductorone::verify::{KeyCache, Signatures};
+use crate::coordinator::{Ask, Command, Reply, Unreachable};
+use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method};
+use crate::routes;
+use crate::sync::Trigger;
+use crate::time::Timestamp;
+
+thread_local! {
+    /// The tenant's keys. Lost with the isolate: only ever a saving.
+    static KEYS: RefCell<Cache> = RefCell::default();
+}
+
+/// The binding of the Coordinator, and the name of its one instance per Worker: the account is the Worker's
+/// configuration, so one name is one account.
+const COORDINATOR: (&str, &str) = ("COORDINATOR", "account");
+
+/// Answers a request.
+pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response> {
+    let url = request.url()?;
+    let method = Method::parse(request.method().as_ref());
+    let body = read(&mut request, routes::body_limit(url.path())).await?;
+    let incoming = routes::Incoming {
+        method,
+        path: url.path().to_owned(),
+        query: url.query_pairs().into_owned().collect(),
+        headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        body,
+    };
+    let answer = routes::answer(&Edge { env }, &config(env), incoming).await;
+    let headers = Headers::new();
+    for (name, value) in &answer.headers {
+        headers.set(name, value)?;
+    }
+    let response = if answer.body.is_empty() { Response::empty()? } else { Response::from_bytes(answer.body)? };
+    // Building from bytes sets a content type of its own: ours replace it.
+    Ok(response.with_status(answer.status).with_headers(headers))
+}
+
+/// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
+pub async fn cron(env: &Env) -> Result<(), String> {
+    let edge = Edge { env };
+    if let Err(error) = config(env) {
+        edge.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+        return Err(error.to_string());
+    }
+    let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
+    match edge.ask(Command::BeginSync(trigger)).await {
+        Ok(Reply::SyncBegun { .. } | Reply::SyncRunning { .. }) => Ok(()),
+        Ok(other) => Err(format!("the Coordinator said {other:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads the body up to a limit; what is longer is not read to its end.
+async fn read(request: &mut Request, limit: usize) -> worker::Result<routes::Body> {
+    let mut body = Vec::new();
+    // A request without a body has no stream.
+    if let Ok(mut stream) = request.stream() {
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            if body.len() + piece.len() > limit {
+                return Ok(routes::Body::TooLarge);
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+    Ok(routes::Body::Read(body))
+}
+
+/// What a request is answered with.
+struct Edge<'a> {
+    env: &'a Env,
+}
+
+impl Edge<'_> {
+    fn kv(&self) -> Result<KvStore, KvError> {
+        self.env.kv(kv::BINDING).map_err(|error| KvError(format!("the KV binding STATE is missing: {}", chain(&error))))
+    }
+}
+
+impl Http for Edge<'_> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        fetch::send(request).await
+    }
+}
+
+impl KeyValue for Edge<'_> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        kv::get(&self.kv()?, key).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        kv::put(&self.kv()?, key, &value).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        kv::delete(&self.kv()?, key).await
+    }
+}
+
+impl Clock for Edge<'_> {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        worker::Delay::from(Duration::from_millis(u64::from(millis))).await;
+    }
+}
+
+impl Log for Edge<'_> {
+    fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
+        log(level, message, &fields);
+    }
+}
+
+impl Signatures for Edge<'_> {
+    async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        crypto::verify(key, message, signature).await
+    }
+}
+
+impl KeyCache for Edge<'_> {
+    fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
+        KEYS.with_borrow_mut(f)
+    }
+}
+
+impl Ask for Edge<'_> {
+    async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
+        let (binding, name) = COORDINATOR;
+        let ask = async {
+            let stub = self.env.durable_object(binding)?.get_by_name(name)?;
+            let mut init = worker::RequestInit::new();
+            init.with_method(worker::Method::Post);
+            init.with_body(Some(serde_json::to_string(&command)?.into()));
+            // The host is a placeholder: the stub, not the URL, says where this goes.
+            let request = Request::new_with_init("https://coordinator/", &init)?;
+            let reply = stub.fetch_with_request(request).await?.bytes().await?;
+            Ok::<_, worker::Error>(serde_json::from_slice(&reply)?)
+        };
+        ask.await.map_err(|error| Unreachable(chain(&error)))
+    }
+}
