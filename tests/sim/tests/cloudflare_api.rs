@@ -177,6 +177,11 @@ async fn an_invitation_from_being_sent_to_being_accepted_and_sent_again() {
     api.cloudflare.configure(|behaviour| behaviour.already_member_code = 1008);
     assert_eq!(api.post("/members", again).await.code(), (400, 1008));
 
+    let stuck = api.cloudflare.invite("too.late@example.com", Vec::new());
+    api.cloudflare.expire_invitation(&stuck);
+    assert_eq!(api.cloudflare.accept_invitation(&stuck), None);
+    assert_eq!(api.get(&format!("/members/{stuck}")).await.result()["status"], "pending");
+
     let user = api.cloudflare.accept_invitation(&id).unwrap();
     let accepted = api.get(&format!("/members/{id}")).await.result();
     assert_eq!((&accepted["status"], &accepted["user"]["id"]), (&json!("accepted"), &json!(user)));

@@ -54,9 +54,12 @@ impl Cloudflare {
     }
 
     /// Accepts an invitation as the invitee: the membership id stays, and there is a user id from now on, which is
-    /// returned.
+    /// returned. An expired invitation cannot be accepted.
     pub fn accept_invitation(&self, member: &str) -> Option<String> {
         self.change("PUT", &format!("members/{member}"), member, |account| {
+            if account.expired.contains(member) {
+                return None;
+            }
             let fresh = account.new_id();
             let member = account.member_mut(member)?;
             let user = member.user.usable().map_or(fresh, str::to_owned);
@@ -64,6 +67,12 @@ impl Cloudflare {
             member.status = "accepted".into();
             Some(user)
         })
+    }
+
+    /// Lets an invitation expire: it stays listed as pending, as if nothing had happened, and cannot be accepted. Only
+    /// a new invitation helps, after this one was removed.
+    pub fn expire_invitation(&self, member: &str) {
+        lock(&self.shared.state).account.expired.insert(member.to_owned());
     }
 
     /// Sets a membership's status, also to one that no document knows.
