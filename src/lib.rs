@@ -40,6 +40,7 @@ mod entry {
 
     /// Exported by hand: the macro's handler cannot fail, and a cron that could not start a sync should show as failed.
     #[wasm_bindgen]
+    #[allow(unreachable_pub, reason = "exported to JavaScript")]
     pub async fn scheduled(
         _event: worker::worker_sys::ScheduledEvent,
         env: Env,

@@ -87,9 +87,7 @@ impl Coordinator {
             Arrival::New(id) => {
                 self.wake(ports, now.plus_secs(WATCHDOG_SECS)).await;
                 match self.attempt(ports, config, id, request, now).await? {
-                    Some(Outcome::NotNow { message, retry_at }) => {
-                        self.put_off(ports, id, callback_url, message, retry_at)
-                    }
+                    Some(Outcome::NotNow { message, retry_at }) => put_off(ports, id, callback_url, message, retry_at),
                     Some(outcome) => Ok(Reply::Outcome(outcome)),
                     None => self.join(ports, id, callback_url).await,
                 }
@@ -108,29 +106,10 @@ impl Coordinator {
             }
             if !self.in_flight.0.borrow().contains(&id) || ports.now() >= until {
                 let message = "the operation is under way".to_owned();
-                return self.put_off(ports, id, callback_url, message, None);
+                return put_off(ports, id, callback_url, message, None);
             }
             ports.sleep(LOOK_MILLIS).await;
         }
-    }
-
-    /// Answers that it goes on: by callback where there is one. Who asked without one asks again, and what was asked is
-    /// given up: it must not happen later, when they may have asked for the contrary.
-    fn put_off<P: World>(
-        &self,
-        ports: &P,
-        id: EntryId,
-        callback_url: Option<&str>,
-        message: String,
-        retry_at: Option<Timestamp>,
-    ) -> Result<Reply, SqlError> {
-        if let Some(url) = callback_url {
-            callback::want(ports, id, url, ports.now())?;
-            return Ok(Reply::Accepted);
-        }
-        let outcome = Outcome::NotNow { message, retry_at };
-        journal::settle(ports, id, &outcome, ports.now())?;
-        Ok(Reply::Outcome(outcome))
     }
 
     /// One attempt, journalled; `None` where one is being made already. Cut off after a while: whatever was under way by
@@ -190,6 +169,24 @@ impl Coordinator {
         }
         Ok([journal::next_due(ports)?, callback::next_due(ports)?].into_iter().flatten().min())
     }
+}
+
+/// Answers that it goes on: by callback where there is one. Who asked without one asks again, and what was asked is
+/// given up: it must not happen later, when they may have asked for the contrary.
+fn put_off<P: World>(
+    ports: &P,
+    id: EntryId,
+    callback_url: Option<&str>,
+    message: String,
+    retry_at: Option<Timestamp>,
+) -> Result<Reply, SqlError> {
+    if let Some(url) = callback_url {
+        callback::want(ports, id, url, ports.now())?;
+        return Ok(Reply::Accepted);
+    }
+    let outcome = Outcome::NotNow { message, retry_at };
+    journal::settle(ports, id, &outcome, ports.now())?;
+    Ok(Reply::Outcome(outcome))
 }
 
 const fn backoff(attempts: i64) -> i64 {

@@ -52,10 +52,7 @@ pub async fn change<P: Http + Clock + Sql>(
             Some(member) => member,
             None => client.member(id).await?,
         };
-        let before = match believable(ports, client, member).await? {
-            Some(policies) => policies,
-            None => return Ok(Change::NotSeen),
-        };
+        let Some(before) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
         }

@@ -85,6 +85,7 @@ pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result
 }
 
 /// The problem that a snapshot's error is for a client.
+#[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
 pub(super) fn unreadable(error: SnapshotError) -> Problem {
     let detail = error.to_string();
     match error {

@@ -105,12 +105,10 @@ fn document(document: &Document) -> Answer {
 /// 401 for everything that is wrong with the token or the body it signs: C1 tries again, which is right where the cause
 /// was a key that had just been changed. 503 where the keys could not be had.
 fn refuse(rejected: &Rejected) -> Problem {
-    match rejected {
-        Rejected::KeysUnavailable(_) => Problem::unavailable("keys_unavailable", rejected.to_string(), 5),
-        _ => {
-            let mut problem = Problem::new(401, "webhook_rejected", rejected.to_string());
-            problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
-            problem
-        }
+    if let Rejected::KeysUnavailable(_) = rejected {
+        return Problem::unavailable("keys_unavailable", rejected.to_string(), 5);
     }
+    let mut problem = Problem::new(401, "webhook_rejected", rejected.to_string());
+    problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
+    problem
 }

@@ -1,5 +1,7 @@
 //! The Durable Object around the [`Coordinator`](crate::coordinator::Coordinator).
 
+#![allow(missing_docs, reason = "the `durable_object` macro's own methods have none")]
+
 use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
