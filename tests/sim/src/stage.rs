@@ -38,8 +38,13 @@ impl Stage {
         Ok(Self { world, cloudflare, size: baton::Size { members, pending, roles, tokens } })
     }
 
-    /// Runs the cron trigger and waits for the sync to end; `watch` sees the status whenever it was asked for.
-    pub async fn sync(&self, patience: Duration, mut watch: impl FnMut(&Value)) -> Result<Value, String> {
+    /// Runs the cron trigger and waits for the sync to end; `watch` sees the status, which is asked for every `poll`.
+    pub async fn sync(
+        &self,
+        patience: Duration,
+        poll: Duration,
+        mut watch: impl FnMut(&Value),
+    ) -> Result<Value, String> {
         match self.world.worker.trigger_cron().await {
             Ok(outcome) if outcome == "ok" => {}
             Ok(outcome) => return Err(format!("the cron trigger ended with {outcome}")),
@@ -55,7 +60,7 @@ impl Stage {
                 _ if Instant::now() >= deadline => {
                     return Err(format!("the sync did not end within {} s; last status: {status}", patience.as_secs()));
                 }
-                _ => tokio::time::sleep(POLL).await,
+                _ => tokio::time::sleep(poll).await,
             }
         }
     }
@@ -129,9 +134,6 @@ impl Stage {
         Ok(grants)
     }
 }
-
-/// How often a running sync is looked at.
-const POLL: Duration = Duration::from_millis(25);
 
 /// Why the last run failed, as the status tells it.
 fn reason(status: &Value) -> &str {

@@ -28,7 +28,7 @@ struct Wanted {
 pub(crate) async fn measure() -> Result<(), String> {
     let stage = Stage::set(Spec { members: 1_000, pending_share: 0.05, ..Spec::default() }, &[]).await;
     let stage = stage.map_err(|error| error.to_string())?;
-    stage.sync(Duration::from_mins(5), |_| {}).await?;
+    stage.sync(Duration::from_mins(5), Duration::from_millis(100), |_| {}).await?;
     let (mut took, mut added, mut calls) = (Vec::new(), Vec::new(), 0);
     for wanted in wanted(&stage.cloudflare)? {
         let delivery = stage.world.c1.task(&Task::grant(wanted.entitlement, wanted.person));

@@ -24,8 +24,14 @@ pub(crate) fn cast(cloudflare: &Cloudflare) -> Result<Cast, String> {
     let groups = cloudflare.permission_groups();
     let mut members: Vec<_> =
         cloudflare.memberships().into_iter().filter(|member| member.status == "accepted").collect();
-    // Somebody with about three kinds of access is shown best.
-    members.sort_by_cached_key(|member| (cloudflare.member_atoms(&member.id).len().abs_diff(3), member.email.clone()));
+    // Somebody with about three kinds of access, one of them on a domain, is shown best.
+    members.sort_by_cached_key(|member| {
+        let held = cloudflare.member_atoms(&member.id);
+        let denied = held.iter().any(|(access, ..)| *access == Access::Deny);
+        let scoped = held.iter().any(|(_, _, resource_group)| *resource_group != whole);
+        let plain = member.email.starts_with(|first: char| first.is_ascii_lowercase());
+        (denied, !scoped, held.len().abs_diff(3), !plain, member.email.clone())
+    });
     for member in members {
         let held = cloudflare.member_atoms(&member.id);
         let Some(user_id) = member.user_id.clone() else { continue };

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use crate::progress::Progress;
 use crate::terminal::Terminal;
 
+/// How often the running sync is looked at: as often as a bar moves smoothly.
+const POLL: Duration = Duration::from_millis(25);
+
 /// A sync of an unchanged account may write this many values.
 const MOST_WRITES: usize = 3;
 
@@ -86,7 +89,7 @@ async fn run(terminal: &mut Terminal, stage: &Stage, patience: Duration) -> Resu
     stage.world.kv.forget_operations();
     let mut progress = Progress::default();
     let began = Instant::now();
-    let status = stage.sync(patience, |status| progress.show(terminal, status)).await?;
+    let status = stage.sync(patience, POLL, |status| progress.show(terminal, status)).await?;
     Ok((status, began.elapsed()))
 }
 

@@ -67,9 +67,9 @@ impl Terminal {
     /// A line.
     pub(crate) fn line(&mut self, text: &str) {
         if self.shown.take().is_some() && self.live {
-            self.write("\n");
+            write("\n");
         }
-        self.write(&format!("{text}\n"));
+        write(&format!("{text}\n"));
     }
 
     /// How far something is: on a terminal in place of what was shown last, elsewhere as a line of its own when a step
@@ -79,20 +79,20 @@ impl Terminal {
             return;
         }
         if self.live {
-            self.write(&format!("\r\x1b[K  {} {text}", bar(share)));
+            write(&format!("\r\x1b[K  {} {text}", bar(share)));
         } else if step || self.shown.is_none() {
-            self.write(&format!("  {text}\n"));
+            write(&format!("  {text}\n"));
         } else {
             return;
         }
         self.shown = Some(text.to_owned());
     }
+}
 
-    fn write(&mut self, text: &str) {
-        let mut output = std::io::stdout().lock();
-        // Nobody reads any more: the exit status still tells how it ended.
-        let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    }
+fn write(text: &str) {
+    let mut output = std::io::stdout().lock();
+    // Nobody reads any more: the exit status still tells how it ended.
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 fn bar(share: f64) -> String {

@@ -85,13 +85,13 @@ impl Scene<'_> {
         let began = Instant::now();
         let answer = self.stage.world.deliver_once(delivery).await.map_err(|error| format!("the {what}: {error}"))?;
         let took = began.elapsed();
-        let exchanges = self.stage.cloudflare.exchanges();
+        let asked = self.stage.cloudflare.exchanges();
         let exchanged = Exchanged {
             status: answer.status,
             document: answer.json(),
             took,
-            calls: exchanges.iter().map(|exchange| exchange.method.clone()).collect(),
-            writes: exchanges.iter().filter(|exchange| exchange.method != "GET").count(),
+            calls: asked.iter().map(|call| call.method.clone()).collect(),
+            writes: asked.iter().filter(|call| call.method != "GET").count(),
         };
         let calls = if exchanged.calls.is_empty() { "not asked".to_owned() } else { exchanged.calls.join(", ") };
         let status = exchanged.status.to_string();
