@@ -43,11 +43,7 @@ async fn main() -> ExitCode {
     let mut terminal = Terminal::new();
     // 50 members take about 50 ms; a slow machine gets ten times as much, and a start.
     let patience = Duration::from_secs(90) + Duration::from_millis(10) * options.members;
-    let shown = tokio::select! {
-        shown = show(&mut terminal, options, patience) => shown,
-        // The Worker ends with the stage, which is dropped here.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
-    };
+    let shown = show(&mut terminal, options, patience).await;
     match shown {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
@@ -60,8 +56,12 @@ async fn main() -> ExitCode {
 
 async fn show(terminal: &mut Terminal, options: Options, patience: Duration) -> Result<(), String> {
     let began = Instant::now();
-    let late = |_| format!("it did not end within {} s", patience.as_secs());
-    let stage = tokio::time::timeout(patience, play(terminal, options, patience)).await.map_err(late)??;
+    let stage = tokio::select! {
+        played = play(terminal, options, patience) => played?,
+        () = tokio::time::sleep(patience) => return Err(format!("it did not end within {} s", patience.as_secs())),
+        // The Worker ends with the stage, which is dropped here.
+        _ = tokio::signal::ctrl_c() => return Err("interrupted".to_owned()),
+    };
     terminal.line("");
     let verdict = format!("all as it should be, in {:.1} s", began.elapsed().as_secs_f64());
     let verdict = terminal.paint(Tone::Bold, &verdict);

@@ -8,7 +8,7 @@ use sim::stage::Stage;
 use crate::account;
 use crate::terminal::Terminal;
 
-/// Prints the URLs and some lines to try, and waits. Ctrl-C ends the whole program.
+/// Prints the URLs and some lines to try, and waits for Ctrl-C.
 pub(crate) async fn stay(terminal: &mut Terminal, stage: &Stage) -> Result<(), String> {
     let listen = |error| format!("the simulators could not listen: {error}");
     let cloudflare = stage.cloudflare.serve(0).await.map_err(listen)?;
@@ -29,13 +29,12 @@ pub(crate) async fn stay(terminal: &mut Terminal, stage: &Stage) -> Result<(), S
         "curl -sH \"$AUTH\" $URL/v1/doctor".to_owned(),
         "curl -sH \"$AUTH\" \"$URL/v1/grants?limit=5\"".to_owned(),
         format!("curl -sH \"$AUTH\" -X PUT $URL{grant}       # grants {} to {}", cast.role.name, cast.member.email),
-        format!("curl -sH \"$AUTH\" $URL/v1/users/{}", cast.user_id),
-        format!("curl -sH \"$AUTH\" -X DELETE $URL{grant}"),
         "curl -sH \"$AUTH\" -X POST $URL/v1/sync".to_owned(),
         "curl -sH \"$AUTH\" $URL/v1/changes".to_owned(),
+        format!("curl -sH \"$AUTH\" $URL/v1/users/{}", cast.user_id),
+        format!("curl -sH \"$AUTH\" -X DELETE $URL{grant}"),
     ] {
         terminal.line(&format!("  {line}"));
     }
-    std::future::pending::<()>().await;
-    Ok(())
+    tokio::signal::ctrl_c().await.map_err(|error| format!("it cannot wait for Ctrl-C: {error}"))
 }
