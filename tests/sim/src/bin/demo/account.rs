@@ -80,6 +80,7 @@ pub(crate) fn names(
         }
         let domain =
             domains.iter().find(|(id, _)| id == resource_group).map_or(resource_group.as_str(), |(_, name)| name);
+        let domain = if domain.ends_with(".zone.*") { "every domain" } else { domain };
         format!("{denied}{name} on {domain}")
     };
     let mut shown: Vec<_> = atoms.iter().map(|atom| (name(atom), than.contains(atom))).collect();

@@ -69,6 +69,28 @@ pub(crate) async fn show(terminal: &mut Terminal, stage: &Stage) -> Result<(), S
     scene.expect_calls(&forged, 0)?;
     scene.expect_account(terminal, &scene.held_at_first(), &scene.held_at_first())?;
     terminal.good("refused, and Cloudflare was not even asked");
+    journal(terminal, stage).await
+}
+
+/// The journal has the grant and the revoke: each once, and nothing of what was refused at the door.
+async fn journal(terminal: &mut Terminal, stage: &Stage) -> Result<(), String> {
+    terminal.part("What the journal says, newest first");
+    let page = stage.json("/v1/operations").await?;
+    let entries = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |entry: &Value, pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or("?").to_owned();
+    for entry in entries {
+        let id = entry.get("id").map(ToString::to_string).unwrap_or_default();
+        let (settled, message) = (text(entry, "/state"), text(entry, "/outcome/message"));
+        terminal.row(
+            &format!("operation {id}"),
+            &format!("{settled}: {message} Task {}", text(entry, "/request/origin/task")),
+        );
+    }
+    let effects: Vec<String> = entries.iter().map(|entry| text(entry, "/outcome/effect")).collect();
+    if effects != ["revoked", "granted"] {
+        return Err(format!("the journal should have the revoke and the grant, and has {effects:?}: {page}"));
+    }
+    terminal.good("the grant and the revoke, each carried out once");
     Ok(())
 }
 
