@@ -7,6 +7,8 @@ mod wrangler;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sim::cloudflare::{Cloudflare, Spec};
+use sim::harness::workerd::CONNECTOR_TOKEN;
 use sim::http::{Handler, Reply, ReplyFuture, Request, Server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
@@ -16,13 +18,17 @@ use wrangler::{Scratch, Wrangler};
 const PATIENCE: Duration = Duration::from_mins(5);
 /// One request to a Worker that runs already.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(20);
+/// A sync of a small account takes about a second.
+const SYNC_PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn the_worker_answers_under_wrangler_dev() {
-    let upstream = Server::start(0, Arc::new(Unavailable)).await.unwrap();
+async fn the_worker_answers_and_syncs_under_wrangler_dev() {
+    let cloudflare = Cloudflare::new(Spec { members: 60, roles: 12, ..Spec::default() });
+    let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();
+    let tenant = Server::start(0, Arc::new(Unavailable)).await.unwrap();
     let scratch = Scratch::new("wrangler-dev");
     let variables = scratch.path("variables");
-    std::fs::write(&variables, variables_file(&upstream.url())).unwrap();
+    std::fs::write(&variables, variables_file(&cloudflare, &account, &tenant)).unwrap();
     let state = scratch.path("state");
     let mut dev = Wrangler::start(
         &scratch,
@@ -42,11 +48,26 @@ async fn the_worker_answers_under_wrangler_dev() {
     );
     let address = tokio::time::timeout(PATIENCE, ready(&mut dev)).await.expect("wrangler is ready in time");
 
-    let health = get(&address, "/healthz").await;
-    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    assert_eq!(get(&address, "/healthz").await.0, 200);
+    assert_eq!(get(&address, "/no-such-route").await.0, 404);
 
-    let unknown = get(&address, "/no-such-route").await;
-    assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
+    let (status, body) = get(&address, "/cdn-cgi/handler/scheduled").await;
+    assert_eq!(status, 200, "the cron trigger: {body}");
+    let synced = async {
+        loop {
+            let (status, body) = get(&address, "/v1/status").await;
+            assert_eq!(status, 200, "{body}");
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_ne!(body["state"], "error", "{body}");
+            if body["state"] == "connected" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SYNC_PATIENCE, synced).await.expect("the sync ends in time");
+    let (status, users) = get(&address, "/v1/users?limit=1").await;
+    assert_eq!(status, 200, "the snapshot comes out of wrangler's KV: {users}");
 
     drop(dev);
     assert!(is_gone(&address).await, "wrangler's runtime should not outlive the test");
@@ -63,7 +84,7 @@ async fn is_gone(address: &str) -> bool {
     false
 }
 
-/// Stands for both services: this test needs neither, but the Worker must not reach the real ones.
+/// Stands for ConductorOne, which this test does not need, but the Worker must not reach the real one.
 struct Unavailable;
 
 impl Handler for Unavailable {
@@ -72,15 +93,15 @@ impl Handler for Unavailable {
     }
 }
 
-fn variables_file(upstream: &str) -> String {
+fn variables_file(cloudflare: &Cloudflare, account: &Server, tenant: &Server) -> String {
     [
-        ("CLOUDFLARE_ACCOUNT_ID", "0123456789abcdef0123456789abcdef"),
-        ("CLOUDFLARE_API_TOKEN", "a-token-of-the-test"),
-        ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
-        ("C1_TENANT", "acme.conductor.one"),
-        ("PUBLIC_URL", "https://connector.example.com"),
-        ("CLOUDFLARE_API_URL", upstream),
-        ("C1_URL", upstream),
+        ("CLOUDFLARE_ACCOUNT_ID", cloudflare.account_id()),
+        ("CLOUDFLARE_API_TOKEN", cloudflare.token()),
+        ("CLOUDFLARE_API_URL", format!("{}/client/v4", account.url())),
+        ("CONNECTOR_TOKEN", CONNECTOR_TOKEN.to_owned()),
+        ("C1_TENANT", "acme.conductor.one".to_owned()),
+        ("C1_URL", tenant.url()),
+        ("PUBLIC_URL", "https://connector.example.com".to_owned()),
     ]
     .map(|(name, value)| format!("{name}=\"{value}\"\n"))
     .concat()
@@ -115,15 +136,29 @@ async fn drain<R: tokio::io::AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>) 
     while let Ok(Some(_)) = lines.next_line().await {}
 }
 
-/// The whole response to a GET, as it came over the wire.
-async fn get(address: &str, path: &str) -> String {
+/// The status and the body of an authorized GET. The connection may stay open, so the body ends where its length says.
+async fn get(address: &str, path: &str) -> (u16, String) {
     let exchange = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {CONNECTOR_TOKEN}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = Vec::new();
-        stream.read_to_end(&mut response).await.unwrap();
-        String::from_utf8_lossy(&response).into_owned()
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(rest) = line.strip_prefix("http/1.1 ") {
+                status = rest.split(' ').next().and_then(|digits| digits.parse().ok()).unwrap();
+            } else if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            } else if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        (status, String::from_utf8(body).unwrap())
     };
     tokio::time::timeout(REQUEST_PATIENCE, exchange).await.expect("the Worker answers in time")
 }
