@@ -18,6 +18,9 @@ const USABLE_MILLIS: i64 = 60 * 60 * 1000;
 /// forged tokens into a stream of requests at the tenant.
 const REFETCH_PAUSE_MILLIS: i64 = 30 * 1000;
 
+/// A fetch takes 5 s at most; one that has not ended after this was cut off with the request it was made in.
+const ABANDONED_MILLIS: i64 = 6 * 1000;
+
 /// A tenant has a handful of keys; more than this is not a tenant's answer.
 const MAX_KEYS: usize = 32;
 
@@ -110,13 +113,14 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
     }
 
-    /// The keys that may have signed: the one with the token's key id, or without a key id in the token every key of
-    /// the algorithm's type.
+    /// The keys that may have signed: those with the token's key id, or without a key id in the token every key of the
+    /// algorithm's type. A key that the set lists without an id may be the one that any token names.
     pub fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> Vec<&PublicKey> {
         self.keys
             .iter()
             .filter(|(kid, key)| {
-                key.algorithm() == algorithm && key_id.is_none_or(|wanted| kid.as_deref() == Some(wanted))
+                key.algorithm() == algorithm
+                    && key_id.is_none_or(|wanted| kid.as_deref().is_none_or(|kid| kid == wanted))
             })
             .map(|(_, key)| key)
             .collect()
@@ -141,6 +145,8 @@ fn usable(key: RawKey) -> Option<(Option<String>, PublicKey)> {
 pub struct Cache {
     keys: Option<(KeySet, Timestamp)>,
     last_refetch: Option<Timestamp>,
+    fetching_since: Option<Timestamp>,
+    last_failure: Option<Timestamp>,
 }
 
 impl Cache {
@@ -168,9 +174,27 @@ impl Cache {
         allowed
     }
 
-    /// Keeps keys that were just fetched.
-    pub fn store(&mut self, keys: KeySet, now: Timestamp) {
-        self.keys = Some((keys, now));
+    /// Whether the caller is the one to fetch the keys: nobody else is at it, or whoever was must be gone by now.
+    pub fn begin_fetch(&mut self, now: Timestamp) -> bool {
+        let free = self.fetching_since.is_none_or(|since| now.since(since) > ABANDONED_MILLIS);
+        if free {
+            self.fetching_since = Some(now);
+        }
+        free
+    }
+
+    /// Keeps keys that were just fetched, or notes that they could not be.
+    pub fn end_fetch(&mut self, keys: Option<&KeySet>, now: Timestamp) {
+        self.fetching_since = None;
+        match keys {
+            Some(keys) => self.keys = Some((keys.clone(), now)),
+            None => self.last_failure = Some(now),
+        }
+    }
+
+    /// Whether a fetch failed since a time: then one who waited for it need not try too.
+    pub fn failed_since(&self, begun: Timestamp) -> bool {
+        self.last_failure.is_some_and(|at| at > begun)
     }
 }
 
@@ -198,7 +222,9 @@ mod tests {
         assert_eq!(count(Algorithm::Rs256, None), 1);
         assert_eq!(count(Algorithm::Es256, Some("e")), 1);
         assert_eq!(count(Algorithm::EdDsa, None), 2);
-        assert_eq!(set.candidates(Algorithm::EdDsa, Some("o1")), [&PublicKey::Ed25519 { x: "AQ".into() }]);
+        let (named, nameless) = (PublicKey::Ed25519 { x: "AQ".into() }, PublicKey::Ed25519 { x: "Ag".into() });
+        assert_eq!(set.candidates(Algorithm::EdDsa, Some("o1")), [&named, &nameless]);
+        assert_eq!(set.candidates(Algorithm::EdDsa, Some("o2")), [&nameless]);
     }
 
     #[test]
@@ -220,11 +246,18 @@ mod tests {
         let start = Timestamp::from_secs(1_800_000_000);
         let mut cache = Cache::default();
         assert!(cache.fresh(start).is_none());
-        cache.store(KeySet::parse(SET.as_bytes()).unwrap(), start);
+        cache.end_fetch(Some(&KeySet::parse(SET.as_bytes()).unwrap()), start);
         assert!(cache.fresh(start.plus_secs(599)).is_some());
         assert!(cache.fresh(start.plus_secs(600)).is_none());
         assert!(cache.usable(start.plus_secs(3599)).is_some());
         assert!(cache.usable(start.plus_secs(3600)).is_none());
+
+        assert!(cache.begin_fetch(start));
+        assert!(!cache.begin_fetch(start.plus_secs(6)), "one is enough");
+        assert!(cache.begin_fetch(start.plus_secs(13)), "unless it was cut off");
+        cache.end_fetch(None, start.plus_secs(14));
+        assert!(cache.failed_since(start.plus_secs(13)) && !cache.failed_since(start.plus_secs(14)));
+        assert!(cache.begin_fetch(start.plus_secs(15)));
 
         assert!(cache.take_refetch(start));
         assert!(!cache.take_refetch(start.plus_secs(29)));

@@ -127,14 +127,22 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache>(
     config: &Config,
     token: &Token,
 ) -> Result<(), Rejected> {
-    let mut keys = current_keys(ports, config).await?;
-    if keys.candidates(token.algorithm, token.key_id.as_deref()).is_empty() {
-        let now = ports.now();
-        if !ports.with(|cache| cache.take_refetch(now)) {
-            return Err(Rejected::UnknownKey);
-        }
-        keys = fetch_keys(ports, config).await?;
+    let keys = current_keys(ports, config).await?;
+    let rejected = match signed_by_one_of(ports, &keys, token).await {
+        Ok(()) => return Ok(()),
+        Err(rejected) => rejected,
+    };
+    // The keys may have changed since. A token that names a key we have was not signed with it, whatever changed.
+    let may_be_new = rejected == Rejected::UnknownKey || token.key_id.is_none();
+    let now = ports.now();
+    if !may_be_new || !ports.with(|cache| cache.take_refetch(now)) {
+        return Err(rejected);
     }
+    let keys = fetch_keys(ports, config).await?;
+    signed_by_one_of(ports, &keys, token).await
+}
+
+async fn signed_by_one_of<P: Signatures>(ports: &P, keys: &KeySet, token: &Token) -> Result<(), Rejected> {
     let candidates = keys.candidates(token.algorithm, token.key_id.as_deref());
     if candidates.is_empty() {
         return Err(Rejected::UnknownKey);
@@ -147,17 +155,35 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache>(
     Err(Rejected::Signature)
 }
 
-/// The tenant's keys: kept ones while they are fresh, else fetched.
+/// The tenant's keys: kept ones while they are fresh, else fetched. Of many requests that need them at once, one fetches and the
+/// others look whether it has them.
 pub async fn current_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
-    let now = ports.now();
-    if let Some(keys) = ports.with(|cache| cache.fresh(now).cloned()) {
-        return Ok(keys);
+    let begun = ports.now();
+    for _ in 0..FETCH_MILLIS / LOOK_MILLIS {
+        let now = ports.now();
+        if let Some(keys) = ports.with(|cache| cache.fresh(now).cloned()) {
+            return Ok(keys);
+        }
+        if ports.with(|cache| cache.failed_since(begun)) {
+            break;
+        }
+        if ports.with(|cache| cache.begin_fetch(now)) {
+            return match fetch_keys(ports, config).await {
+                Ok(keys) => Ok(keys),
+                Err(error) => ports.with(|cache| cache.usable(now).cloned()).ok_or(error),
+            };
+        }
+        ports.sleep(LOOK_MILLIS).await;
     }
-    match fetch_keys(ports, config).await {
-        Ok(keys) => Ok(keys),
-        Err(error) => ports.with(|cache| cache.usable(now).cloned()).ok_or(error),
-    }
+    let unavailable = || Rejected::KeysUnavailable("another request could not fetch them either".to_owned());
+    ports.with(|cache| cache.usable(begun).cloned()).ok_or_else(unavailable)
 }
+
+/// How long a fetch of the keys may take: a fraction of the 30 s that C1 waits.
+const FETCH_MILLIS: u32 = 5_000;
+
+/// How often a request looks whether another one has fetched the keys.
+const LOOK_MILLIS: u32 = 50;
 
 /// Fetches the key set of the *configured* tenant: where a token says it comes from decides nothing.
 async fn fetch_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
@@ -167,17 +193,17 @@ async fn fetch_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> R
         headers: vec![("Accept", "application/json".to_owned())],
         bearer: None,
         body: None,
-        timeout_millis: 5_000,
+        timeout_millis: FETCH_MILLIS,
         max_bytes: jwks::MAX_BYTES,
     };
-    let response = ports.send(request).await.map_err(|error| Rejected::KeysUnavailable(error.to_string()))?;
-    if response.status != 200 {
-        return Err(Rejected::KeysUnavailable(format!("HTTP status {}", response.status)));
-    }
-    let keys = KeySet::parse(&response.body).map_err(|error| Rejected::KeysUnavailable(error.to_string()))?;
+    let answered = ports.send(request).await.map_err(|error| error.to_string());
+    let keys = answered.and_then(|response| match response.status {
+        200 => KeySet::parse(&response.body).map_err(|error| error.to_string()),
+        status => Err(format!("HTTP status {status}")),
+    });
     let now = ports.now();
-    ports.with(|cache| cache.store(keys.clone(), now));
-    Ok(keys)
+    ports.with(|cache| cache.end_fetch(keys.as_ref().ok(), now));
+    keys.map_err(Rejected::KeysUnavailable)
 }
 
 fn check_claims(config: &Config, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
