@@ -165,8 +165,8 @@ pub struct Progress {
 pub(super) struct Further {
     /// The members are read a second time.
     pub(super) second_pass: bool,
-    /// Memberships to ask for one by one; `None` while this is not decided.
-    pub(super) confirm: Option<Vec<MemberId>>,
+    /// Memberships to ask for one by one.
+    pub(super) confirm: Vec<MemberId>,
 }
 
 /// No list has more pages than this: 100,000 members. Beyond it something is wrong with the paging itself.
@@ -305,7 +305,7 @@ impl Crawl {
                 let second = self.further.second_pass.then_some(List::Members { pass: 2 });
                 [List::Members { pass: 1 }].into_iter().chain(second).collect()
             }
-            Phase::Verify => self.further.confirm.iter().flatten().map(|&member| List::Member(member)).collect(),
+            Phase::Verify => self.further.confirm.iter().map(|&member| List::Member(member)).collect(),
             Phase::Publish => Vec::new(),
         }
     }

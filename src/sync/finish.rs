@@ -89,7 +89,7 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
         cursor.further = further;
         return Ok(Finish::More);
     }
-    let confirm = cursor.further.confirm.clone().unwrap_or_default();
+    let confirm = cursor.further.confirm.clone();
     // The next version's operations change members while a crawl runs; what they leave goes in here.
     let replacements = Replacements::new();
     let found = Found::load(kv, &cursor.run, crawl, &confirm, &replacements)?;
@@ -110,6 +110,13 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
         return Ok(Finish::Ended);
     }
 
+    if let Some(previous) = previous.as_ref().filter(|previous| previous.is_behind) {
+        // Either a minute old, which does no harm, or lost.
+        let waited = kv.now().since(previous.manifest.finished_at) >= LOST_AFTER_SECS * 1000;
+        if waited && let Err(error) = snapshot::repoint(kv, &previous.manifest).await {
+            return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}")));
+        }
+    }
     let previous = previous.map(|previous| previous.manifest);
     let draft = Draft {
         account_id: config.account_id,
@@ -159,7 +166,7 @@ fn further<P: Sql>(
     previous: Option<&Previous>,
 ) -> Result<Option<Further>, SqlError> {
     let asked = cursor.further.confirm.clone();
-    let seen = sightings(sql, &cursor.run, asked.as_deref().unwrap_or_default())?;
+    let seen = sightings(sql, &cursor.run, &asked)?;
     let before: BTreeSet<MemberId> =
         previous.map(|previous| previous.members.keys().copied().collect()).unwrap_or_default();
     let other_total = crawl.members_total(1).is_some_and(|total| usize::try_from(total) != Ok(seen.first.len()));
@@ -168,14 +175,15 @@ fn further<P: Sql>(
         seen: &seen,
         moved: cursor.dirty,
         second_pass: cursor.further.second_pass,
-        confirm: asked.as_deref(),
+        asked: &asked,
         before: &before,
     };
     Ok(match verify(check) {
         Verification::Enough => None,
         Verification::SecondPass => Some(Further { second_pass: true, confirm: asked }),
-        Verification::Confirm(confirm) => {
-            Some(Further { second_pass: cursor.further.second_pass, confirm: Some(confirm) })
+        Verification::Confirm(unasked) => {
+            let confirm = asked.into_iter().chain(unasked).collect();
+            Some(Further { second_pass: cursor.further.second_pass, confirm })
         }
     })
 }

@@ -158,7 +158,7 @@ pub(super) enum Verification {
     Enough,
     /// Every page once more: the list moved while it was read, or had not shown somebody who is there.
     SecondPass,
-    /// These memberships, one by one.
+    /// These memberships too, one by one.
     Confirm(Vec<MemberId>),
 }
 
@@ -172,7 +172,8 @@ pub(super) struct Check<'a> {
     /// Whether the first pass's pages told different totals, or another one than there were members on them.
     pub(super) moved: bool,
     pub(super) second_pass: bool,
-    pub(super) confirm: Option<&'a [MemberId]>,
+    /// Who was asked for by id.
+    pub(super) asked: &'a [MemberId],
     /// Who was there in the current generation.
     pub(super) before: &'a BTreeSet<MemberId>,
 }
@@ -180,19 +181,78 @@ pub(super) struct Check<'a> {
 /// Decides what is still to be read (`reference/cloudflare.md` 3.6). Somebody counts as gone who is in no pass and not to be had
 /// by id; or, where there are more than can be asked for, who is in neither of two passes.
 pub(super) fn verify(check: Check<'_>) -> Verification {
-    let Check { seen, moved, second_pass, confirm, before } = check;
+    let Check { seen, moved, second_pass, asked, before } = check;
     let union: BTreeSet<MemberId> = seen.first.union(&seen.second).copied().collect();
     let missing: Vec<MemberId> = before.difference(&union).copied().collect();
-    if let Some(asked) = confirm {
-        // The list left out somebody who is there: it may have left out others.
-        let overlooked = asked.iter().any(|member| seen.confirmed.contains(member) && !union.contains(member));
-        return if overlooked && !second_pass { Verification::SecondPass } else { Verification::Enough };
-    }
-    if !second_pass && (moved || missing.len() > MAX_CONFIRM) {
+    // The list left out somebody who is there: it may have left out others.
+    let overlooked = seen.confirmed.iter().any(|member| !union.contains(member));
+    if !second_pass && (moved || overlooked || missing.len() > MAX_CONFIRM) {
         return Verification::SecondPass;
     }
     // Whoever was only in the first pass may have left since, or have slipped between two pages of the second.
     let vanished = seen.first.difference(&seen.second).copied().filter(|_| second_pass);
-    let confirm: Vec<MemberId> = vanished.chain(missing).take(MAX_CONFIRM).collect();
-    if confirm.is_empty() { Verification::Enough } else { Verification::Confirm(confirm) }
+    let room = MAX_CONFIRM.saturating_sub(asked.len());
+    let unasked: Vec<MemberId> = vanished.chain(missing).filter(|member| !asked.contains(member)).take(room).collect();
+    if unasked.is_empty() { Verification::Enough } else { Verification::Confirm(unasked) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Check, Sightings, Verification, verify};
+    use crate::model::id::MemberId;
+
+    fn id(n: usize) -> MemberId {
+        format!("{n:032x}").parse().unwrap()
+    }
+
+    fn ids(range: std::ops::Range<usize>) -> BTreeSet<MemberId> {
+        range.map(id).collect()
+    }
+
+    fn check(seen: &Sightings, moved: bool, second_pass: bool, asked: &[MemberId], before: usize) -> Verification {
+        verify(Check { seen, moved, second_pass, asked, before: &ids(0..before) })
+    }
+
+    #[test]
+    fn a_pass_that_shows_everybody_is_enough() {
+        let seen = Sightings { first: ids(0..100), ..Sightings::default() };
+        assert_eq!(check(&seen, false, false, &[], 90), Verification::Enough);
+        assert_eq!(check(&seen, false, false, &[], 0), Verification::Enough);
+    }
+
+    #[test]
+    fn a_list_that_moved_is_read_once_more_and_no_more_than_that() {
+        let seen = Sightings { first: ids(0..100), ..Sightings::default() };
+        assert_eq!(check(&seen, true, false, &[], 100), Verification::SecondPass);
+        let seen = Sightings { first: ids(0..100), second: ids(0..100), ..Sightings::default() };
+        assert_eq!(check(&seen, true, true, &[], 100), Verification::Enough);
+    }
+
+    #[test]
+    fn few_who_are_missing_are_asked_for_and_many_looked_for() {
+        let seen = Sightings { first: ids(0..100), ..Sightings::default() };
+        assert_eq!(check(&seen, false, false, &[], 102), Verification::Confirm(vec![id(100), id(101)]));
+        assert_eq!(check(&seen, false, false, &[id(100), id(101)], 102), Verification::Enough);
+        assert_eq!(check(&seen, false, false, &[], 126), Verification::SecondPass);
+    }
+
+    #[test]
+    fn somebody_the_list_left_out_makes_it_be_read_again() {
+        let mut seen = Sightings { first: ids(0..100), confirmed: ids(100..101), ..Sightings::default() };
+        assert_eq!(check(&seen, false, false, &[id(100)], 101), Verification::SecondPass);
+        // The second pass has that one, and has lost another.
+        seen.second = ids(1..101);
+        assert_eq!(check(&seen, false, true, &[id(100)], 101), Verification::Confirm(vec![id(0)]));
+        assert_eq!(check(&seen, false, true, &[id(100), id(0)], 101), Verification::Enough);
+    }
+
+    #[test]
+    fn no_more_than_25_are_asked_for() {
+        let seen = Sightings { first: ids(0..60), second: ids(50..60), ..Sightings::default() };
+        let Verification::Confirm(asked) = check(&seen, true, true, &[], 100) else { panic!() };
+        assert_eq!(asked.len(), 25);
+        assert_eq!(check(&seen, true, true, &asked, 100), Verification::Enough);
+    }
 }

@@ -19,6 +19,8 @@ pub(super) struct Previous {
     pub(super) scoped_roles: Vec<ScopedRole>,
     pub(super) groups: Vec<Group>,
     pub(super) tokens: Vec<Token>,
+    /// `current` names an older generation, or none.
+    pub(super) is_behind: bool,
 }
 
 impl Previous {
@@ -26,17 +28,16 @@ impl Previous {
     /// older than that.
     pub(super) async fn load<P: KeyValue>(kv: &P, known: Option<&GenerationId>) -> Result<Option<Self>, SnapshotError> {
         let latest = snapshot::latest(kv).await?;
-        let latest = match (latest, known) {
-            (Some(latest), Some(known)) if latest.manifest().generation < *known => {
-                Some(Snapshot::open(kv, &known.to_string()).await?)
-            }
-            (None, Some(known)) => Some(Snapshot::open(kv, &known.to_string()).await?),
-            (latest, _) => latest,
+        let shown = latest.as_ref().map(|latest| &latest.manifest().generation);
+        let behind = known.filter(|known| shown.is_none_or(|shown| shown < known));
+        let latest = match behind {
+            Some(known) => Some(Snapshot::open(kv, &known.to_string()).await?),
+            None => latest,
         };
-        match latest {
-            Some(snapshot) => Self::read(kv, &snapshot).await.map(Some),
-            None => Ok(None),
-        }
+        let Some(latest) = latest else { return Ok(None) };
+        let mut previous = Self::read(kv, &latest).await?;
+        previous.is_behind = behind.is_some();
+        Ok(Some(previous))
     }
 
     async fn read<P: KeyValue>(kv: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
@@ -48,6 +49,7 @@ impl Previous {
             scoped_roles: Vec::new(),
             groups: Vec::new(),
             tokens: Vec::new(),
+            is_behind: false,
         };
         let mut after = None;
         loop {

@@ -17,8 +17,8 @@ mod tests;
 
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
-pub(super) use publish::forget;
 pub use publish::{Draft, PublishError, Published, publish, sweep};
+pub(super) use publish::{forget, repoint};
 pub use read::{Page, Scan, Snapshot, SnapshotError, latest};
 
 use crate::ports::{Sql, SqlError};

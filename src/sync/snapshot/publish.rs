@@ -207,6 +207,18 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
     }
 }
 
+/// Makes `current` name a generation again that was published before: for a key-value store that has lost it.
+pub(in crate::sync) async fn repoint<P: KeyValue>(kv: &P, manifest: &Manifest) -> Result<(), PublishError> {
+    let pointer = Pointer {
+        v: FORMAT,
+        generation: manifest.generation.clone(),
+        digest: manifest.digest.clone(),
+        published_at: manifest.finished_at,
+    };
+    kv.put(CURRENT, serde_json::to_vec(&pointer)?).await?;
+    Ok(())
+}
+
 /// Forgets what is stored, so that the next publication writes everything: for a key-value store that has lost values.
 pub(in crate::sync) fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query("DELETE FROM stored_chunk", &[])?;

@@ -1,0 +1,260 @@
+//! The connector's ports on the desk: a clock that tests set, a key-value store that fails on chosen keys, SQLite in
+//! memory, and HTTP that goes straight to the simulated account. Everything can be cut off at any moment, as an isolate can.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use c1_cloudflare::config::{self, Config};
+use c1_cloudflare::ports::{
+    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
+};
+use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
+use c1_cloudflare::time::Timestamp;
+use rusqlite::types::{Value, ValueRef};
+use sim::cloudflare::{Cloudflare, Spec};
+use sim::http::{Handler, Reply, Request};
+use tokio::sync::Notify;
+
+/// When a write of a chosen key fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing is written.
+    BeforePersisting,
+    /// It is written, and the writer is told that it failed.
+    AfterPersisting,
+}
+
+/// An account, and everything the Coordinator works with.
+pub(crate) struct World {
+    pub(crate) cloudflare: Cloudflare,
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// The keys written, in order.
+    pub(crate) puts: RefCell<Vec<String>>,
+    pub(crate) deletes: RefCell<Vec<String>>,
+    /// Failures of writes by key prefix, each so many times.
+    pub(crate) faults: RefCell<BTreeMap<String, (Fault, usize)>>,
+    /// Rows written by statements that write.
+    pub(crate) statements: Cell<u64>,
+    time: Cell<Timestamp>,
+    database: rusqlite::Connection,
+    operations: Cell<u64>,
+    cut: Cell<Option<u64>>,
+    cut_off: Notify,
+}
+
+impl World {
+    /// The world of an account.
+    pub(crate) fn new(spec: Spec) -> Self {
+        let account = spec.account_id.clone();
+        let cloudflare = Cloudflare::new(spec);
+        let token = cloudflare.token();
+        let vars: BTreeMap<&str, String> = BTreeMap::from([
+            ("CLOUDFLARE_ACCOUNT_ID", account),
+            ("CLOUDFLARE_API_TOKEN", token),
+            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
+            ("C1_TENANT", "acme.conductor.one".to_owned()),
+            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
+            ("PLAN", "paid".to_owned()),
+        ]);
+        let config = config::read(|name| vars.get(name).cloned()).unwrap();
+        let world = Self {
+            cloudflare,
+            limits: Limits::of(config.plan),
+            config,
+            values: RefCell::default(),
+            puts: RefCell::default(),
+            deletes: RefCell::default(),
+            faults: RefCell::default(),
+            statements: Cell::new(0),
+            time: Cell::new(Timestamp::from_secs(1_800_000_000)),
+            database: rusqlite::Connection::open_in_memory().unwrap(),
+            operations: Cell::new(0),
+            cut: Cell::new(None),
+            cut_off: Notify::new(),
+        };
+        world.init();
+        world
+    }
+
+    fn init(&self) {
+        c1_cloudflare::cloudflare::init(self).unwrap();
+        sync::init(self).unwrap();
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&self, secs: i64) {
+        self.time.set(self.time.get().plus_secs(secs));
+    }
+
+    /// The keys that have values.
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        self.values.borrow().keys().cloned().collect()
+    }
+
+    /// Makes writes of keys with a prefix fail so many times.
+    pub(crate) fn fail(&self, prefix: &str, fault: Fault, times: usize) {
+        self.faults.borrow_mut().insert(prefix.to_owned(), (fault, times));
+    }
+
+    /// How many operations were asked of the ports: the moments at which a step can be cut off.
+    pub(crate) fn operations(&self) -> u64 {
+        self.operations.get()
+    }
+
+    /// Starts a sync and carries it to its end, alarm by alarm.
+    pub(crate) async fn sync(&self) -> RunRecord {
+        self.sync_as(Trigger { by: "test".to_owned(), accept_removals: false }).await
+    }
+
+    /// The same, with a trigger of the test's.
+    pub(crate) async fn sync_as(&self, trigger: Trigger) -> RunRecord {
+        self.advance(900);
+        sync::begin(self, &self.config, trigger).unwrap();
+        self.finish().await
+    }
+
+    /// Carries the running sync to its end.
+    pub(crate) async fn finish(&self) -> RunRecord {
+        for _ in 0..2_000 {
+            match sync::step_within(self, &self.config, &self.limits).await {
+                Next::Idle => return sync::status(self).unwrap().runs[0].clone(),
+                Next::At(at) => self.time.set(self.time.get().max(at)),
+            }
+        }
+        panic!("the sync does not end: {:?}", sync::status(self).unwrap());
+    }
+
+    /// Carries the running sync on and cuts it off at the n-th operation, as when the isolate is lost: whatever is on its way then
+    /// never comes back. Says whether it was cut off; otherwise it came to its end.
+    pub(crate) async fn cut_off_at(&self, operation: u64) -> bool {
+        self.cut.set(Some(self.operations.get() + operation));
+        let ended = tokio::select! {
+            biased;
+            () = self.cut_off.notified() => false,
+            _ = self.finish() => true,
+        };
+        self.cut.set(None);
+        // The lost isolate's tables are there when the next one starts.
+        self.init();
+        !ended
+    }
+
+    async fn operation(&self) {
+        self.operations.set(self.operations.get() + 1);
+        if self.cut.get().is_some_and(|cut| self.operations.get() > cut) {
+            self.cut_off.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn fault(&self, key: &str) -> Option<Fault> {
+        let mut faults = self.faults.borrow_mut();
+        let (fault, left) =
+            faults.iter_mut().find(|(prefix, (_, left))| key.starts_with(prefix.as_str()) && *left > 0)?.1;
+        *left -= 1;
+        Some(*fault)
+    }
+}
+
+impl Http for World {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.operation().await;
+        let url = url::Url::parse(&request.url).unwrap();
+        let mut headers: Vec<(String, String)> =
+            request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        headers.push(("host".to_owned(), url.host_str().unwrap().to_owned()));
+        if let Some(token) = &request.bearer {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
+        }
+        let request = Request {
+            method: request.method.as_str().to_owned(),
+            path: url.path().to_owned(),
+            query: url.query().unwrap_or_default().to_owned(),
+            headers,
+            body: request.body.unwrap_or_default().into(),
+        };
+        match Arc::new(self.cloudflare.clone()).handle(request).await {
+            Reply::Reset => Err(HttpError::Connection("reset on purpose".to_owned())),
+            Reply::Response { status, headers, body } => {
+                let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+                Ok(HttpResponse { status, headers, body: body.to_vec() })
+            }
+        }
+    }
+}
+
+impl KeyValue for World {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        self.operation().await;
+        Ok(self.values.borrow().get(key).cloned())
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        self.operation().await;
+        let fault = self.fault(key);
+        if fault != Some(Fault::BeforePersisting) {
+            self.puts.borrow_mut().push(key.to_owned());
+            self.values.borrow_mut().insert(key.to_owned(), value);
+        }
+        fault.map_or(Ok(()), |fault| Err(KvError(format!("{fault:?}"))))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.operation().await;
+        self.deletes.borrow_mut().push(key.to_owned());
+        self.values.borrow_mut().remove(key);
+        Ok(())
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.time.get()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        self.time.set(self.time.get().plus_millis(i64::from(millis)));
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Sql for World {
+    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
+        let mut prepared = self.database.prepare_cached(statement).map_err(failed)?;
+        if !prepared.readonly() {
+            self.statements.set(self.statements.get() + 1);
+        }
+        let params = params.iter().map(|value| match value {
+            SqlValue::Null => Value::Null,
+            SqlValue::Integer(number) => Value::Integer(*number),
+            SqlValue::Real(number) => Value::Real(*number),
+            SqlValue::Text(text) => Value::Text(text.clone()),
+            SqlValue::Blob(bytes) => {
+                assert!(bytes.len() < 2_000_000, "a value of a Durable Object has 2 MB at most");
+                Value::Blob(bytes.clone())
+            }
+        });
+        let columns = prepared.column_count();
+        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let values = (0..columns).map(|column| match row.get_ref(column).unwrap() {
+                ValueRef::Null => SqlValue::Null,
+                // Durable Object SQL hands every number over as a double.
+                #[allow(clippy::cast_precision_loss, reason = "numbers stay within 2^53")]
+                ValueRef::Integer(number) => SqlValue::Real(number as f64),
+                ValueRef::Real(number) => SqlValue::Real(number),
+                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+            });
+            found.push(values.collect());
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,101 @@
+//! What a sync costs: requests to Cloudflare, values in KV, rows in SQLite.
+
+use std::collections::BTreeSet;
+
+use c1_cloudflare::config::Plan;
+use c1_cloudflare::sync::snapshot::{ChangeKind, Snapshot, diff};
+use c1_cloudflare::sync::{Limits, RunOutcome};
+use sim::cloudflare::{PolicySpec, Route, Spec};
+
+use crate::account;
+use crate::oracle::{assert_same, manifest, published};
+use crate::support::World;
+
+/// The bound that is promised: a page is 50 members, roles or permission groups; a user group is one request; five for the rest.
+fn bound(world: &World) -> usize {
+    let permission_groups = world.cloudflare.permission_groups().len();
+    let groups = world.cloudflare.truth().groups.len();
+    let members = world.cloudflare.memberships().len();
+    members.div_ceil(50) + 60_usize.div_ceil(50) + permission_groups.div_ceil(50) + groups + 5
+}
+
+#[tokio::test]
+async fn a_sync_keeps_its_bound_of_requests() {
+    for (members, groups) in [(0, 0), (50, 0), (1000, 0), (1000, 12), (5000, 0)] {
+        let world = World::new(Spec { groups, ..account(members) });
+        let run = world.sync().await;
+        let (sent, bound) = (world.cloudflare.total_requests(), bound(&world));
+        assert!(sent <= bound, "{members} members, {groups} groups: {sent} requests, not {bound}");
+        assert_eq!(run.requests as usize, sent, "the record says what was sent");
+        assert!(world.cloudflare.most_in_flight() <= 4);
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_account_costs_no_value_in_kv() {
+    for plan in [Plan::Free, Plan::Paid] {
+        let mut world = World::new(account(1000));
+        world.limits = Limits::of(plan);
+        world.sync().await;
+        let before = world.values.borrow().clone();
+        world.puts.borrow_mut().clear();
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Unchanged, "{}", run.message);
+        let puts = world.puts.borrow().clone();
+        assert!(puts.len() <= 3 && puts.iter().all(|key| key == "sync/cursor"), "{plan:?}: {puts:?}");
+        assert_eq!(run.kv.writes, puts.len() as u64);
+        assert_eq!(*world.values.borrow(), before, "{plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_changed_member_of_5000_rewrites_two_chunks_at_most_and_is_the_whole_difference() {
+    let world = World::new(account(5000));
+    let first = world.sync().await;
+    let old = manifest(&world).await;
+    let statements = world.statements.get();
+    // A row for each page, and a handful for the budget, the cursor and the record; stored chunks beside.
+    assert!(statements < 100 + 115 + 2 * first.chunks_written + 60, "{statements} rows were written");
+
+    let member = world.cloudflare.memberships().into_iter().find(|member| member.user_id.is_some()).unwrap();
+    let permission_groups = world.cloudflare.permission_groups();
+    let held = world.cloudflare.member_atoms(&member.id);
+    let whole = world.cloudflare.account_resource_group();
+    let wanted = permission_groups
+        .iter()
+        .find(|group| group.account_wide && !held.iter().any(|(_, held, _)| *held == group.id))
+        .unwrap();
+    world.cloudflare.add_policy(&member.id, PolicySpec::allow(wanted.id.clone(), whole));
+    world.puts.borrow_mut().clear();
+    let second = world.sync().await;
+    assert!(second.chunks_written <= 2, "{} chunks", second.chunks_written);
+    let values: BTreeSet<String> = world.puts.borrow().iter().cloned().collect();
+    assert!(values.len() <= 5, "{values:?}");
+
+    let new = manifest(&world).await;
+    let changes = diff(&world, &old, &new, None, 100).await.unwrap().items;
+    let [change] = changes.as_slice() else { panic!("{changes:#?}") };
+    let key = format!("user:{}", member.user_id.unwrap());
+    assert_eq!((change.kind, &change.key), (ChangeKind::Changed, &key));
+    assert_eq!(change.grants_added, [format!("role:{}:member:{key}", wanted.governed_as())]);
+    assert!(change.grants_removed.is_empty() && change.fields.is_empty(), "{change:#?}");
+    let counted = second.changes.unwrap();
+    assert_eq!((counted.changed, counted.grants_added, counted.added, counted.removed), (1, 1, 0, 0));
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "after the change");
+    // The older generation is still whole.
+    let older = Snapshot::open(&world, &old.generation.to_string()).await.unwrap();
+    assert_eq!(older.manifest().counts, old.counts);
+}
+
+#[tokio::test]
+async fn a_free_plan_publishes_the_same_in_small_steps() {
+    let paid = World::new(account(700));
+    paid.sync().await;
+    let mut free = World::new(account(700));
+    free.limits = Limits::of(Plan::Free);
+    let run = free.sync().await;
+    assert_eq!(manifest(&free).await.digest, manifest(&paid).await.digest);
+    assert_eq!(run.requests as usize, paid.cloudflare.total_requests());
+    assert_eq!(free.cloudflare.requests(Route::ListMembers), 14);
+    assert!(!free.keys().contains("sync/cursor"), "the cursor goes when the run ends");
+}

@@ -1,0 +1,121 @@
+//! The account changes while it is read.
+
+use c1_cloudflare::sync::RunOutcome;
+use sim::cloudflare::{PolicySpec, Route};
+
+use crate::account;
+use crate::oracle::{assert_same, published, still_offering};
+use crate::support::World;
+
+#[tokio::test]
+async fn a_member_who_leaves_an_already_read_page_hides_nobody() {
+    for page in 1..=4 {
+        let mut world = World::new(account(260));
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(Route::ListMembers, page, |cloudflare, _| {
+            let members = cloudflare.memberships();
+            let mut by_address: Vec<_> = members.iter().map(|member| (&member.email, &member.id)).collect();
+            by_address.sort();
+            cloudflare.remove_member(by_address[10].1);
+        });
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("after page {page}"));
+    }
+}
+
+#[tokio::test]
+async fn a_member_who_comes_in_on_an_already_read_page_is_found() {
+    for page in 1..=5 {
+        let mut world = World::new(account(260));
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(Route::ListMembers, page, |cloudflare, _| {
+            cloudflare.add_member("!first@example.com", vec![]);
+        });
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("after page {page}"));
+    }
+}
+
+#[tokio::test]
+async fn one_who_leaves_and_one_who_comes_at_once_do_not_cancel_out() {
+    let mut world = World::new(account(260));
+    world.sync().await;
+    let before = world.cloudflare.truth();
+    world.limits.in_flight = 1;
+    world.cloudflare.after_page(Route::ListMembers, 3, |cloudflare, _| {
+        let members = cloudflare.memberships();
+        let mut by_address: Vec<_> = members.iter().map(|member| (&member.email, &member.id)).collect();
+        by_address.sort();
+        cloudflare.remove_member(by_address[10].1);
+        cloudflare.add_member("~last@example.com", vec![]);
+    });
+    world.sync().await;
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "after both");
+}
+
+#[tokio::test]
+async fn somebody_is_gone_only_when_asking_for_them_says_so() {
+    let world = World::new(account(260));
+    world.sync().await;
+    let before = world.cloudflare.truth();
+    for member in world.cloudflare.memberships().iter().skip(100).take(3) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    world.cloudflare.reset_log();
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published);
+    assert_eq!(world.cloudflare.requests(Route::GetMember), 3);
+    assert_eq!(run.changes.unwrap().removed, 3);
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "three gone");
+}
+
+#[tokio::test]
+async fn many_who_are_gone_are_looked_for_in_a_second_pass() {
+    let world = World::new(account(1000));
+    world.sync().await;
+    let before = world.cloudflare.truth();
+    for member in world.cloudflare.memberships().iter().skip(100).take(60) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    world.cloudflare.reset_log();
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_eq!(world.cloudflare.requests(Route::ListMembers), 2 * 19);
+    assert_eq!(world.cloudflare.requests(Route::GetMember), 25);
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "sixty gone");
+}
+
+#[tokio::test]
+async fn an_invitation_that_was_accepted_is_a_user_and_nobody_is_gone() {
+    let world = World::new(account(120));
+    world.sync().await;
+    let pending = world.cloudflare.memberships().into_iter().find(|member| member.status == "pending").unwrap();
+    world.cloudflare.accept_invitation(&pending.id).unwrap();
+    world.cloudflare.reset_log();
+    let run = world.sync().await;
+    assert_eq!(world.cloudflare.requests(Route::GetMember), 0);
+    assert_eq!(
+        (run.changes.unwrap().added, run.changes.unwrap().removed),
+        (1, 1),
+        "another resource, not another person"
+    );
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "accepted");
+}
+
+#[tokio::test]
+async fn a_scoped_role_stays_on_offer_when_nobody_holds_it_any_more() {
+    let world = World::new(account(20));
+    let (zone, _) = world.cloudflare.domain_resource_groups().remove(0);
+    let group = world.cloudflare.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
+    let member = world.cloudflare.memberships().remove(0);
+    world.cloudflare.set_policies(&member.id, vec![PolicySpec::allow(group.id.clone(), zone.clone())]);
+    world.sync().await;
+    for member in world.cloudflare.memberships() {
+        world.cloudflare.set_policies(&member.id, vec![]);
+    }
+    world.sync().await;
+    let scoped = format!("{}-{zone}", group.id);
+    let published = published(&world).await;
+    assert!(published.scoped_roles.contains(&scoped), "it can be granted again");
+    assert!(!published.grants.iter().any(|grant| grant.contains(&format!("{scoped}:member:user"))));
+}

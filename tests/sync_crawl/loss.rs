@@ -1,0 +1,170 @@
+//! What the token may no longer read, what Cloudflare no longer offers, and people who disappear all at once.
+
+use c1_cloudflare::model::id::RoleId;
+use c1_cloudflare::sync::{self, RunOutcome, SyncState, Trigger};
+use sim::cloudflare::{Behaviour, Permission, Spec};
+
+use crate::account;
+use crate::oracle::{assert_same, manifest, published, still_offering};
+use crate::support::World;
+
+fn accepting() -> Trigger {
+    Trigger { by: "api".to_owned(), accept_removals: true }
+}
+
+#[tokio::test]
+async fn a_list_that_can_no_longer_be_read_keeps_its_rows_and_says_what_to_do() {
+    let cases = [
+        (Permission::Tokens, "tokens", "Account API Tokens: Read"),
+        (Permission::UserGroups, "user_groups", "Account Settings: Read"),
+    ];
+    for (permission, list, label) in cases {
+        let world = World::new(account(120));
+        let first = world.sync().await;
+        let before = published(&world).await;
+        world.cloudflare.revoke_permission(permission);
+        for _ in 0..2 {
+            world.sync().await;
+            assert_same(&published(&world).await, &before, list);
+            let status = sync::status(&world).unwrap();
+            assert_eq!(status.state, SyncState::Connected);
+            let capability = &status.capabilities[list];
+            assert!(!capability.on && capability.message.as_ref().unwrap().contains(label), "{capability:?}");
+            assert_eq!(capability.kept_from, first.generation, "{list}");
+        }
+        assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "a list that is off is not a change each time");
+
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, RunOutcome::Published);
+        let without = published(&world).await;
+        assert!(if list == "tokens" { without.tokens.is_empty() } else { without.groups.is_empty() });
+        assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "what was accepted stays accepted");
+
+        world.cloudflare.allow_permission(permission);
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), list);
+        assert!(sync::status(&world).unwrap().capabilities[list].on);
+    }
+}
+
+#[tokio::test]
+async fn entitlements_outlive_every_list_that_names_them() {
+    for permission in [Permission::Roles, Permission::PermissionGroups, Permission::ResourceGroups] {
+        let world = World::new(account(120));
+        world.sync().await;
+        world.cloudflare.revoke_permission(permission);
+        let run = world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("{permission:?}: {}", run.message));
+    }
+    let world = World::new(account(120));
+    world.sync().await;
+    world.cloudflare.configure(|behaviour| behaviour.roles_api_gone = true);
+    for _ in 0..2 {
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), "the roles API is gone");
+    }
+    let message = sync::status(&world).unwrap().capabilities["roles"].message.clone().unwrap();
+    assert!(message.contains("no longer offers"), "{message}");
+}
+
+#[tokio::test]
+async fn an_account_that_never_told_its_roles_is_governed_by_permission_groups() {
+    let behaviour = Behaviour { roles_api_gone: true, ..Behaviour::default() };
+    let world = World::new(Spec { behaviour, ..account(120) });
+    world.sync().await;
+    let truth = world.cloudflare.truth();
+    let published = published(&world).await;
+    assert_eq!((published.users, published.roles.len()), (truth.users, truth.roles.len()));
+    assert_eq!(published.grants.len(), truth.grants.len());
+    let administrator: RoleId = sim::cloudflare::SUPER_ADMINISTRATOR.parse().unwrap();
+    let group = sync::permission_group_of(&world, administrator).unwrap().unwrap();
+    assert_eq!(group.to_string(), world.cloudflare.permission_group("super_admin").unwrap().id);
+    assert_eq!(sync::role_of(&world, group).unwrap(), Some(administrator));
+}
+
+#[tokio::test]
+async fn roles_and_permission_groups_are_looked_up_both_ways() {
+    let world = World::new(account(50));
+    world.sync().await;
+    for group in world.cloudflare.permission_groups().iter().filter(|group| group.account_wide) {
+        let (role, id) = (group.governed_as().parse().unwrap(), group.id.parse().unwrap());
+        assert_eq!(sync::permission_group_of(&world, role).unwrap(), Some(id), "{}", group.name);
+        assert_eq!(sync::role_of(&world, id).unwrap(), Some(role), "{}", group.name);
+    }
+    let whole = sync::account_resource_group(&world).unwrap().unwrap();
+    assert_eq!(whole.to_string(), world.cloudflare.account_resource_group());
+    assert_eq!(manifest(&world).await.naming.account_resource_group, Some(whole));
+}
+
+#[tokio::test]
+async fn a_user_group_whose_members_cannot_be_read_keeps_them() {
+    let world = World::new(account(120));
+    world.sync().await;
+    let truth = world.cloudflare.truth();
+    let group = truth.groups.keys().find(|group| truth.grants.iter().any(|grant| grant.contains(*group))).unwrap();
+    world.cloudflare.break_group(group, true);
+    world.sync().await;
+    assert_same(&published(&world).await, &truth, "broken");
+    let capability = sync::status(&world).unwrap().capabilities["user_group_members"].clone();
+    assert!(capability.message.unwrap().contains(group.as_str()));
+    world.cloudflare.break_group(group, false);
+    world.sync().await;
+    assert_same(&published(&world).await, &truth, "mended");
+}
+
+#[tokio::test]
+async fn a_mass_disappearance_is_held_back_until_somebody_accepts_it() {
+    let world = World::new(account(200));
+    world.sync().await;
+    let before = published(&world).await;
+    for member in world.cloudflare.memberships().iter().skip(10).take(21) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    for _ in 0..2 {
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Held);
+        assert!(run.message.starts_with("21 of 200") && run.message.contains("accept_removals"), "{}", run.message);
+        assert_same(&published(&world).await, &before, "held");
+        assert_eq!(sync::status(&world).unwrap().state, SyncState::Error);
+    }
+    let run = world.sync_as(accepting()).await;
+    assert_eq!(run.outcome, RunOutcome::Published);
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "accepted");
+    // Twenty of 179 are more than a tenth, ten of any number are not.
+    for member in world.cloudflare.memberships().iter().skip(10).take(10) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_read_members_fails_the_run_and_touches_nothing() {
+    type Spoil = fn(&World);
+    let cases: [(&str, Spoil); 3] = [
+        ("Account Settings: Read", |world| world.cloudflare.revoke_permission(Permission::Members)),
+        ("wrangler secret put CLOUDFLARE_API_TOKEN", |world| world.cloudflare.set_token_status("disabled")),
+        ("CLOUDFLARE_ACCOUNT_ID", |world| {
+            world.cloudflare.configure(|behaviour| behaviour.missing_permission = sim::cloudflare::Denial::NoRoute);
+            world.cloudflare.revoke_permission(Permission::Members);
+        }),
+    ];
+    for (expected, spoil) in cases {
+        let world = World::new(account(60));
+        world.sync().await;
+        let before = published(&world).await;
+        spoil(&world);
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Failed);
+        assert!(run.message.contains(expected), "{}", run.message);
+        assert!(!run.message.contains(&world.cloudflare.token()));
+        assert_same(&published(&world).await, &before, expected);
+        assert_eq!(sync::status(&world).unwrap().state, SyncState::Error);
+
+        // The clock waits a while before it tries again; a person need not.
+        world.cloudflare.reset_log();
+        sync::begin(&world, &world.config, Trigger { by: "cron".to_owned(), accept_removals: false }).unwrap();
+        let next = sync::step(&world, &world.config).await;
+        assert_eq!(next, sync::Next::At(run.not_before.unwrap()));
+        assert_eq!(world.cloudflare.total_requests(), 0);
+    }
+}

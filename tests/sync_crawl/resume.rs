@@ -1,0 +1,194 @@
+//! A run that is cut off anywhere goes on, and publishes what an undisturbed one does.
+
+use c1_cloudflare::config::Plan;
+use c1_cloudflare::sync::snapshot::SnapshotError;
+use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
+use sim::cloudflare::{Cloudflare, Spec};
+
+use crate::oracle::{assert_same, manifest, published};
+use crate::support::{Fault, World};
+
+fn spec() -> Spec {
+    Spec { members: 230, groups: 3, roles: 20, ..Spec::default() }
+}
+
+fn trigger() -> Trigger {
+    Trigger { by: "test".to_owned(), accept_removals: false }
+}
+
+fn begin(world: &World) {
+    world.advance(900);
+    sync::begin(world, &world.config, trigger()).unwrap();
+}
+
+/// Some of everything: a member gone, one new, one renamed, one who left a group.
+fn change(cloudflare: &Cloudflare) {
+    let members = cloudflare.memberships();
+    cloudflare.remove_member(&members[20].id);
+    cloudflare.rename(&members[30].id, Some("Renamed"), None);
+    cloudflare.add_member("newcomer@example.com", vec![]);
+    if let Some(member) = members.iter().find(|member| !member.groups.is_empty()) {
+        cloudflare.leave_group(member.groups.first().unwrap(), &member.id);
+    }
+}
+
+#[tokio::test]
+async fn a_first_sync_cut_off_at_any_operation_publishes_the_same() {
+    for plan in [Plan::Paid, Plan::Free] {
+        let whole = World::new(spec());
+        begin(&whole);
+        let requests = whole.finish().await.requests;
+        let digest = manifest(&whole).await.digest;
+        let mut cut = 0;
+        loop {
+            let mut world = World::new(spec());
+            world.limits = Limits::of(plan);
+            begin(&world);
+            if !world.cut_off_at(cut).await {
+                break;
+            }
+            let run = world.finish().await;
+            assert_eq!(run.outcome, RunOutcome::Published, "cut off at {cut}: {}", run.message);
+            assert_eq!(manifest(&world).await.digest, digest, "cut off at {cut}");
+            // What was on its way is asked for again, and nothing else.
+            let sent = world.cloudflare.total_requests();
+            assert!(sent <= requests as usize + 4, "cut off at {cut}: {sent} requests");
+            assert!(!world.keys().contains("sync/cursor"), "cut off at {cut}");
+            cut += 1;
+        }
+        assert!(cut > 15, "there were only {cut} operations to cut off at");
+    }
+}
+
+#[tokio::test]
+async fn a_later_sync_cut_off_at_any_operation_shows_the_old_snapshot_or_the_new_one() {
+    let whole = World::new(spec());
+    whole.sync().await;
+    change(&whole.cloudflare);
+    begin(&whole);
+    whole.finish().await;
+    let (truth, digest) = (whole.cloudflare.truth(), manifest(&whole).await.digest);
+    let mut cut = 0;
+    loop {
+        let world = World::new(spec());
+        world.sync().await;
+        let (before, old) = (world.cloudflare.truth(), manifest(&world).await.digest);
+        change(&world.cloudflare);
+        begin(&world);
+        if !world.cut_off_at(cut).await {
+            break;
+        }
+        let now = manifest(&world).await.digest;
+        assert!(now == old || now == digest, "cut off at {cut}");
+        let expected = if now == old { &before } else { &truth };
+        assert_same(&published(&world).await, expected, &format!("cut off at {cut}"));
+        let run = world.finish().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "cut off at {cut}: {}", run.message);
+        assert_eq!(manifest(&world).await.digest, digest, "cut off at {cut}");
+        assert_eq!(run.changes.unwrap().added, 1, "cut off at {cut}");
+        cut += 1;
+    }
+    assert!(cut > 20, "there were only {cut} operations to cut off at");
+}
+
+#[tokio::test]
+async fn a_run_cut_off_again_and_again_comes_to_its_end() {
+    let whole = World::new(spec());
+    whole.sync().await;
+    let world = World::new(spec());
+    begin(&world);
+    let mut cuts = 0;
+    while world.cut_off_at(5).await {
+        cuts += 1;
+        assert!(cuts < 100);
+    }
+    assert!(cuts > 2);
+    assert_eq!(manifest(&world).await.digest, manifest(&whole).await.digest);
+}
+
+#[tokio::test]
+async fn a_run_that_is_under_way_says_how_far_it_is() {
+    let world = World::new(spec());
+    assert_eq!(sync::status(&world).unwrap().state, SyncState::NotConnected);
+    begin(&world);
+    assert!(world.cut_off_at(10).await);
+    let status = sync::status(&world).unwrap();
+    let running = status.running.unwrap();
+    assert_eq!(status.state, SyncState::Syncing);
+    assert_eq!(running.progress.members_total, Some(230));
+    assert!((50..=230).contains(&running.progress.members_seen), "{running:?}");
+    assert!(running.progress.pages_done < running.progress.pages_total, "{running:?}");
+    let error = sync::begin(&world, &world.config, trigger()).unwrap_err();
+    assert_eq!(error, sync::BeginError::AlreadyRunning(running.run));
+    world.finish().await;
+    assert_eq!(sync::status(&world).unwrap().state, SyncState::Connected);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_never_touches_what_is_published() {
+    for fault in [Fault::BeforePersisting, Fault::AfterPersisting] {
+        for prefix in ["chunk/", "manifest/", "current", "sync/cursor"] {
+            for times in [1, 1_000] {
+                let what = format!("{fault:?} of {prefix} {times} times");
+                let world = World::new(spec());
+                world.sync().await;
+                let (before, old) = (world.cloudflare.truth(), manifest(&world).await.digest);
+                change(&world.cloudflare);
+                world.fail(prefix, fault, times);
+                let run = world.sync().await;
+                let now = manifest(&world).await.digest;
+                let expected = if now == old { &before } else { &world.cloudflare.truth() };
+                assert_same(&published(&world).await, expected, &what);
+                assert!(
+                    times > 1 || run.outcome == RunOutcome::Published,
+                    "{what}: a single failure passes: {}",
+                    run.message
+                );
+                if run.outcome == RunOutcome::Failed {
+                    assert_eq!(now, old, "{what}");
+                    assert!(run.message.contains("could not be written"), "{what}: {}", run.message);
+                    assert_eq!(sync::status(&world).unwrap().state, SyncState::Error);
+                }
+                world.faults.borrow_mut().clear();
+                world.sync().await;
+                assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("{what}, then none"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_that_the_store_lost_are_written_anew() {
+    for lost in ["chunk/", "manifest/", "current", ""] {
+        let world = World::new(spec());
+        world.sync().await;
+        world.values.borrow_mut().retain(|key, _| !key.starts_with(lost));
+        // At once, they could be on their way still; a while later they are lost.
+        let run = world.sync().await;
+        assert!(matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged), "{lost}: {}", run.message);
+        assert_same(&published(&world).await, &world.cloudflare.truth(), lost);
+    }
+    let world = World::new(spec());
+    world.sync().await;
+    let chunk = world.keys().into_iter().find(|key| key.starts_with("chunk/")).unwrap();
+    world.values.borrow_mut().insert(chunk, b"{}\n".to_vec());
+    assert!(matches!(
+        c1_cloudflare::sync::snapshot::Snapshot::open(&world, "unknown").await,
+        Err(SnapshotError::Gone(_))
+    ));
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "damaged");
+}
+
+#[tokio::test]
+async fn a_run_that_is_too_old_or_of_another_account_starts_over() {
+    let world = World::new(spec());
+    begin(&world);
+    assert!(world.cut_off_at(12).await);
+    let first = sync::status(&world).unwrap().running.unwrap();
+    world.advance(7 * 60 * 60);
+    change(&world.cloudflare);
+    let run = world.finish().await;
+    assert_eq!((run.outcome, &run.run), (RunOutcome::Published, &first.run));
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "started over");
+}

@@ -1,0 +1,125 @@
+//! Cloudflare answers badly, slowly, or not at all.
+
+use c1_cloudflare::ports::Clock;
+use c1_cloudflare::sync::{self, Next, RunOutcome, Trigger};
+use sim::cloudflare::{Fault, Limits, On, Route};
+
+use crate::account;
+use crate::oracle::{assert_same, published};
+use crate::support::World;
+
+fn trigger() -> Trigger {
+    Trigger { by: "test".to_owned(), accept_removals: false }
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_waited_for() {
+    let faults = [
+        Fault::status(500, 10_000),
+        Fault::Html { status: 524 },
+        Fault::Problem { status: 502, retryable: true, retry_after: Some(5) },
+        Fault::TruncatedJson,
+        Fault::Reset,
+    ];
+    for fault in faults {
+        for times in [1, 3, 9] {
+            let what = format!("{} {times} times", fault.name());
+            let world = World::new(account(160));
+            world.cloudflare.fail_next(Route::ListMembers, times, fault.clone());
+            let run = world.sync().await;
+            assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+            assert_same(&published(&world).await, &world.cloudflare.truth(), &what);
+            assert_eq!(run.requests as usize, world.cloudflare.total_requests(), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trouble_that_does_not_pass_fails_the_run_after_a_bounded_number_of_requests() {
+    let world = World::new(account(160));
+    world.sync().await;
+    let before = published(&world).await;
+    world.cloudflare.reset_log();
+    world.cloudflare.fail_next(Route::ListMembers, 10_000, Fault::status(503, 1));
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Failed);
+    assert!(run.message.contains("HTTP 503") && run.message.contains("cf-ray"), "{}", run.message);
+    assert_eq!(world.cloudflare.requests(Route::ListMembers), 5 * 4, "five steps, four tries in each");
+    world.cloudflare.clear_faults();
+    assert_same(&published(&world).await, &before, "after the failure");
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged);
+}
+
+#[tokio::test]
+async fn random_faults_on_every_route_change_nothing_of_the_outcome() {
+    for seed in 1..=5 {
+        let world = World::new(sim::cloudflare::Spec { seed, ..account(400) });
+        world.cloudflare.fail_randomly(On::Any, 0.05, Fault::status(500, 1));
+        world.cloudflare.fail_randomly(On::Any, 0.05, Fault::Reset);
+        world.cloudflare.fail_randomly(On::Any, 0.05, Fault::TruncatedJson);
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "seed {seed}: {}", run.message);
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("seed {seed}"));
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_puts_the_run_off_and_loses_nothing() {
+    for retry_after in [Some(120), None] {
+        let world = World::new(account(400));
+        world.cloudflare.after_page(Route::ListMembers, 2, move |cloudflare, _| {
+            cloudflare.fail_next(Route::ListMembers, 1, Fault::TooManyRequests { retry_after, headers: false });
+        });
+        world.advance(900);
+        sync::begin(&world, &world.config, trigger()).unwrap();
+        let Next::At(at) = sync::step(&world, &world.config).await else { panic!("it went on") };
+        let wait = i64::try_from(retry_after.unwrap_or(60)).unwrap();
+        assert!((wait * 1000 - 1000..=wait * 1000).contains(&at.since(world.now())), "{at} is not {wait} s later");
+        assert!(world.keys().contains("sync/cursor"), "how far it got is in KV meanwhile");
+        let sent = world.cloudflare.total_requests();
+        assert_eq!(sync::step(&world, &world.config).await, Next::At(at), "too early");
+        assert_eq!(world.cloudflare.total_requests(), sent);
+        let run = world.finish().await;
+        assert_eq!(run.outcome, RunOutcome::Published);
+        assert_same(&published(&world).await, &world.cloudflare.truth(), "after the block");
+        // Only what was on its way when the block began is asked for again.
+        assert!(run.requests as usize <= 8 + 5 + 4 + 4 + 4, "{} requests", run.requests);
+    }
+}
+
+#[tokio::test]
+async fn a_low_remainder_stops_the_sync_before_cloudflare_does() {
+    let world = World::new(sim::cloudflare::Spec { groups: 650, ..account(60) });
+    world.cloudflare.configure(|behaviour| behaviour.ratelimit_headers = true);
+    world.cloudflare.set_limits(Limits { requests: 640, ..Limits::default() });
+    world.advance(900);
+    sync::begin(&world, &world.config, trigger()).unwrap();
+    // A step reads 400 pages; the second one is stopped.
+    assert_eq!(sync::step(&world, &world.config).await, Next::At(world.now()));
+    let Next::At(at) = sync::step(&world, &world.config).await else { panic!("it went on") };
+    assert!(at > world.now());
+    let sent = world.cloudflare.total_requests();
+    assert!((580..590).contains(&sent), "{sent} were sent: some are left for provisioning");
+}
+
+#[tokio::test]
+async fn a_sync_beyond_its_share_of_the_budget_goes_on_when_the_window_has_passed() {
+    let world = World::new(sim::cloudflare::Spec { groups: 850, ..account(60) });
+    world.advance(900);
+    sync::begin(&world, &world.config, trigger()).unwrap();
+    let mut puts_off = 0;
+    let run = loop {
+        match sync::step(&world, &world.config).await {
+            Next::Idle => break sync::status(&world).unwrap().runs.remove(0),
+            Next::At(at) => {
+                if at > world.now() {
+                    puts_off += 1;
+                    assert!(world.cloudflare.total_requests() <= 800);
+                    world.advance(at.since(world.now()) / 1000 + 1);
+                }
+            }
+        }
+    };
+    assert_eq!((run.outcome, puts_off), (RunOutcome::Published, 1), "{}", run.message);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "many groups");
+}
