@@ -87,6 +87,15 @@ async fn by_reference<P: KeyValue>(
         }
     }
     let shown = named.display_name.as_deref().or(named.id.as_deref()).unwrap_or("without a name");
+    // Its name is the app's, as in "Cloudflare Access", which is a role's name too.
+    if named.builtin {
+        return Err(refused(
+            Refusal::Unsupported,
+            format!(
+                "The entitlement {shown:?} is ConductorOne's own for having an account; creating and removing accounts is not provisioned by this version."
+            ),
+        ));
+    }
     let Some(snapshot) = snapshot else {
         return Err(refused(
             Refusal::UnknownEntitlement,

@@ -1,0 +1,88 @@
+//! Who may read: the bearer token of `/v1`, and what is open.
+
+use serde_json::json;
+use sim::harness::workerd::CONNECTOR_TOKEN;
+
+use crate::deployment::{Deployment, assert_is_problem};
+
+const ID: &str = "05784afa30c1afe1440e79d9351c7430";
+
+/// Every route under `/v1`.
+fn routes() -> Vec<(&'static str, String)> {
+    let mut routes: Vec<_> = [
+        "status",
+        "doctor",
+        "users",
+        "invitations",
+        "roles",
+        "scoped-roles",
+        "groups",
+        "tokens",
+        "entitlements",
+        "grants",
+        "changes",
+        "operations",
+        "operations/1",
+    ]
+    .map(|name| ("GET", format!("/v1/{name}")))
+    .into();
+    routes.extend([
+        ("POST", "/v1/sync".to_owned()),
+        ("GET", format!("/v1/users/{ID}")),
+        ("GET", format!("/v1/invitations/{ID}")),
+        ("GET", format!("/v1/roles/{ID}/members")),
+        ("GET", format!("/v1/scoped-roles/{ID}-{ID}/members")),
+        ("GET", format!("/v1/groups/{ID}/members")),
+        ("PUT", format!("/v1/roles/{ID}/members/{ID}")),
+        ("DELETE", format!("/v1/roles/{ID}/members/{ID}")),
+        ("PUT", format!("/v1/scoped-roles/{ID}-{ID}/members/{ID}")),
+    ]);
+    routes
+}
+
+#[tokio::test]
+async fn everything_under_v1_wants_the_token() {
+    let deployment = Deployment::start().await;
+    let longer = format!("Bearer {CONNECTOR_TOKEN}x");
+    let shorter = format!("Bearer {}", &CONNECTOR_TOKEN[..CONNECTOR_TOKEN.len() - 1]);
+    let other = format!("Bearer {}", "x".repeat(CONNECTOR_TOKEN.len()));
+    let bare = CONNECTOR_TOKEN.to_owned();
+    let basic = format!("Basic {CONNECTOR_TOKEN}");
+    let cloudflares = format!("Bearer {}", deployment.cloudflare.token());
+    for (method, path) in routes() {
+        let answer = deployment.raw(method, &path, &[], None).await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+        assert_eq!(assert_is_problem(&answer, &path), "unauthorized");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        let answer = deployment.raw(method, &path, &[("authorization", &other)], None).await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+    }
+    for wrong in ["", "Bearer", "Bearer ", &longer, &shorter, &other, &bare, &basic, &cloudflares] {
+        let answer = deployment.raw("GET", "/v1/users", &[("authorization", wrong)], None).await;
+        assert_eq!(answer.status, 401, "a wrong token was let in");
+    }
+    assert_eq!(deployment.cloudflare.total_requests(), 0);
+    assert_eq!(deployment.kv.operations(), []);
+}
+
+#[tokio::test]
+async fn the_scheme_may_be_written_in_any_case() {
+    let deployment = Deployment::start().await;
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let token = format!("{scheme} {CONNECTOR_TOKEN}");
+        let answer = deployment.raw("GET", "/v1/status", &[("authorization", &token)], None).await;
+        assert_eq!(answer.status, 200, "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn healthz_is_open_and_says_nothing_of_the_account() {
+    let deployment = Deployment::start().await;
+    let answer = deployment.raw("GET", "/healthz", &[], None).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json(), json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }));
+    let wrong = deployment.raw("GET", "/healthz", &[("authorization", "Bearer wrong")], None).await;
+    assert_eq!(wrong.status, 200, "nobody asks who asks");
+    let head = deployment.raw("HEAD", "/healthz", &[], None).await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}

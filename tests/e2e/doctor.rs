@@ -1,0 +1,168 @@
+//! `GET /v1/doctor`: is everything in place?
+
+use serde_json::{Value, json};
+use sim::cloudflare::Permission;
+use sim::conductorone::JwksFault;
+use sim::harness::workerd::CONNECTOR_TOKEN;
+
+use crate::deployment::{Deployment, assert_is_problem, small};
+
+/// Every variable that is checked, and a value of it that is malformed.
+const MALFORMED: [(&str, &str); 9] = [
+    ("CLOUDFLARE_ACCOUNT_ID", "my-account"),
+    ("CONNECTOR_TOKEN", "hunter2hunter2"),
+    ("C1_TENANT", "https://acme.conductor.one/"),
+    ("PUBLIC_URL", "http://connector.example.com"),
+    ("CLOUDFLARE_API_URL", "not a URL"),
+    ("C1_URL", "https://user:sesame@acme.conductor.one"),
+    ("PROVISIONING", "yes"),
+    ("PLAN", "enterprise"),
+    ("CLOUDFLARE_API_TOKEN", " "),
+];
+
+const REQUIRED: [&str; 5] =
+    ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT", "PUBLIC_URL"];
+
+fn names(report: &Value, ok: bool) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap().iter();
+    checks.filter(|check| check["ok"] == ok).map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Checks what a misconfigured Worker does: it names all of these at once to the operator, and is of no use otherwise.
+async fn misconfigured(deployment: &Deployment, expected: &[&str]) -> Value {
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!(report.status, 503);
+    let mut named = names(&report.json(), false);
+    named.sort();
+    let mut expected: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
+    expected.sort();
+    assert_eq!(named, expected);
+
+    let webhook = deployment.send(&deployment.c1.test_event()).await;
+    assert_eq!((webhook.status, assert_is_problem(&webhook, "webhook").as_str()), (503, "not_configured"));
+    assert!(webhook.header("retry-after").is_some());
+    for name in &expected {
+        assert!(!webhook.text().contains(name.as_str()), "strangers are not told what is missing");
+    }
+    let list = deployment.get("/v1/users").await;
+    assert_eq!((list.status, assert_is_problem(&list, "list").as_str()), (503, "not_configured"));
+    assert_ne!(deployment.worker.trigger_cron().await.unwrap(), "ok", "the cron is recorded as failed");
+    assert_eq!(deployment.raw("GET", "/healthz", &[], None).await.status, 200);
+
+    let logs = deployment.worker.logs();
+    let line = logs.iter().find(|line| line.contains("not configured")).expect("the log says so too");
+    for name in &expected {
+        assert!(line.contains(name.as_str()), "{name} is missing in: {line}");
+    }
+    report.json()
+}
+
+#[tokio::test]
+async fn everything_that_is_missing_is_named_at_once() {
+    let deployment = Deployment::with(small(), |mut options| {
+        options.vars.clear();
+        options
+    })
+    .await;
+    let report = misconfigured(&deployment, &REQUIRED).await;
+    for check in report["checks"].as_array().unwrap() {
+        let message = check["message"].as_str().unwrap();
+        assert!(message.contains("missing: set it"), "it says what to do: {message}");
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_malformed_is_named_at_once_and_no_value_is_shown() {
+    let deployment = Deployment::with(small(), |options| {
+        MALFORMED.iter().fold(options, |options, (name, value)| options.var(name, value))
+    })
+    .await;
+    let names: Vec<&str> = MALFORMED.iter().map(|(name, _)| *name).collect();
+    let report = misconfigured(&deployment, &names).await.to_string();
+    for secret in ["hunter2", "sesame"] {
+        assert!(!report.contains(secret));
+        assert!(!deployment.worker.logs().iter().any(|line| line.contains(secret)));
+    }
+}
+
+#[tokio::test]
+async fn each_single_variable_counts() {
+    let deployment = Deployment::start().await;
+    for (name, value) in MALFORMED {
+        let good = sim::harness::Options::default().vars.get(name).cloned();
+        for bad in [Some(value), REQUIRED.contains(&name).then_some("")].into_iter().flatten() {
+            deployment.worker.set_var(name, bad);
+            deployment.worker.restart().await.unwrap();
+            let report = deployment.get("/v1/doctor").await;
+            assert_eq!(report.status, 503, "{name}={bad}");
+            assert_eq!(names(&report.json(), false), [name]);
+        }
+        match good {
+            Some(good) => deployment.worker.set_var(name, &good),
+            None => deployment.worker.unset_var(name),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_what_is_missing_is_guarded_by_the_token_where_that_is_set() {
+    let deployment = Deployment::with(small(), |options| options.without("C1_TENANT")).await;
+    assert_eq!(deployment.raw("GET", "/v1/doctor", &[], None).await.status, 401);
+    let token = format!("Bearer {CONNECTOR_TOKEN}");
+    assert_eq!(deployment.raw("GET", "/v1/doctor", &[("authorization", &token)], None).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_connector_that_lacks_nothing_is_told_so() {
+    let deployment = Deployment::start().await;
+    let report = deployment.json("/v1/doctor").await;
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(names(&report, false), [""; 0]);
+    let good = names(&report, true);
+    for name in ["configuration", "STATE", "CLOUDFLARE_API_TOKEN", "C1_TENANT", "permission: members"] {
+        assert!(good.contains(&name.to_owned()), "{name} is not among {good:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_permission_that_the_token_lacks_is_named_as_the_dashboard_does() {
+    let deployment = Deployment::with(small(), |options| options.var("PROVISIONING", "off")).await;
+    for permission in [Permission::Tokens, Permission::UserGroups] {
+        deployment.cloudflare.revoke_permission(permission);
+    }
+    let report = deployment.json("/v1/doctor").await;
+    assert_eq!(report["ok"], true, "what is optional does not make it unwell: {report}");
+    assert_eq!(names(&report, false), ["PROVISIONING", "permission: user groups", "permission: account API tokens"]);
+    assert!(report.to_string().contains("Account API Tokens: Read"), "{report}");
+
+    deployment.cloudflare.revoke_permission(Permission::Members);
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!((report.status, &report.json()["ok"]), (503, &json!(false)));
+    assert!(names(&report.json(), false).contains(&"permission: members".to_owned()));
+    assert!(report.text().contains("Account Settings: Read"), "{}", report.text());
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_is_said_to_be_none() {
+    let deployment = Deployment::start().await;
+    for status in ["disabled", "expired"] {
+        deployment.cloudflare.set_token_status(status);
+        let report = deployment.get("/v1/doctor").await;
+        assert_eq!(report.status, 503);
+        assert_eq!(names(&report.json(), false), ["CLOUDFLARE_API_TOKEN"]);
+        assert!(report.text().contains(status), "{}", report.text());
+    }
+    deployment.worker.set_var("CLOUDFLARE_API_TOKEN", "cfat_wrong0wrong0wrong0wrong0wrong0wrong0wrong");
+    deployment.worker.restart().await.unwrap();
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!((report.status, names(&report.json(), false)), (503, vec!["CLOUDFLARE_API_TOKEN".to_owned()]));
+    assert!(!report.text().contains("cfat_wrong"));
+}
+
+#[tokio::test]
+async fn a_tenant_whose_keys_cannot_be_had_is_named() {
+    let deployment = Deployment::start().await;
+    deployment.c1.fail_jwks(JwksFault::Status(404), None);
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!((report.status, names(&report.json(), false)), (503, vec!["C1_TENANT".to_owned()]));
+}

@@ -1,0 +1,24 @@
+//! The built Worker in the real runtime, from outside: what ConductorOne, Cloudflare and people see of it. The modules are
+//! named for the URL paths they are about.
+//!
+//! Each test has a small account and a Worker of its own. Whatever a test is about, its [`Deployment`] also checks every
+//! answer, every log line and every outgoing request for what must never be there.
+//!
+//! [`Deployment`]: deployment::Deployment
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where, in its helpers as well"
+)]
+
+mod auth;
+mod budget;
+mod deployment;
+mod doctor;
+mod errors;
+mod grants;
+mod lists;
+mod sync;
+mod webhook;

@@ -1,0 +1,52 @@
+//! A run that is cut off goes on, and publishes what it would have published.
+
+use std::time::Duration;
+
+use sim::cloudflare::{Latency, Spec};
+
+use super::{digest, three_pages};
+use crate::deployment::{Deployment, PATIENCE, snapshot};
+
+#[tokio::test]
+async fn a_worker_that_is_killed_again_and_again_publishes_the_same() {
+    let spec = Spec { members: 400, ..three_pages() };
+    let undisturbed = Deployment::with(spec.clone(), |options| options).await.synced().await;
+    let deployment = Deployment::with(spec, |options| options).await;
+    deployment.cloudflare.set_latency(Latency { base: Duration::from_millis(120), jitter: Duration::from_millis(60) });
+    assert_eq!(deployment.request("POST", "/v1/sync", &[], None).await.status, 202);
+    let mut kills = 0;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        let status = deployment.json("/v1/status").await;
+        if status["state"] != "syncing" {
+            break;
+        }
+        deployment.worker.kill().await;
+        deployment.worker.restart().await.unwrap();
+        kills += 1;
+        // The alarm of a killed invocation may be gone with it; the next cron sees to the run. It is no new one.
+        assert_eq!(deployment.worker.trigger_cron().await.unwrap(), "ok");
+    }
+    assert!(kills >= 2, "the run was over before it could be cut off");
+    let status = deployment.wait_for_sync(PATIENCE).await.unwrap();
+    assert_eq!(status["state"], "connected", "{status}");
+    assert_eq!(status["runs"].as_array().unwrap().len(), 1, "the same run: {status}");
+    assert_eq!(digest(&deployment), digest(&undisturbed));
+    assert_eq!(snapshot(&deployment, 1000).await, deployment.cloudflare.truth());
+    let (sent, least) = (deployment.cloudflare.total_requests(), undisturbed.cloudflare.total_requests());
+    assert!(sent <= least + kills * 6, "only what was on its way is asked again: {sent}, undisturbed {least}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_cut_off_goes_on_by_itself() {
+    let deployment = Deployment::with(three_pages(), |options| options).await;
+    deployment.cloudflare.set_latency(Latency::of(Duration::from_millis(200)));
+    assert_eq!(deployment.request("POST", "/v1/sync", &[], None).await.status, 202);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    deployment.worker.kill().await;
+    deployment.cloudflare.set_latency(Latency::default());
+    deployment.worker.restart().await.unwrap();
+    let status = deployment.wait_for_sync(PATIENCE).await.unwrap();
+    assert_eq!(status["state"], "connected", "{status}");
+    assert_eq!(snapshot(&deployment, 1000).await, deployment.cloudflare.truth());
+}
