@@ -425,3 +425,6 @@ pub(super) fn ids_hash<T: fmt::Display>(ids: impl IntoIterator<Item = T>) -> u64
     // Kept within 2^53, since it passes through JSON.
     ids.into_iter().map(|id| hash(id.to_string())).fold(0_u64, u64::wrapping_add) >> 11
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,6 +93,10 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     // The next version's operations change members while a crawl runs; what they leave goes in here.
     let replacements = Replacements::new();
     let found = Found::load(kv, &cursor.run, crawl, &confirm, &replacements)?;
+    if let Ok(groups) = &found.user_groups {
+        let policies = groups.iter().flat_map(|group| &group.policies).filter_map(|policy| policy.id.as_ref());
+        state::store(kv, state::GROUP_POLICIES, &policies.collect::<BTreeSet<_>>())?;
+    }
     let accept = cursor.trigger.accept_removals;
     let assembled = assemble(config.account_id, found, Names::load(kv)?, previous.as_ref(), accept);
     assembled.names.store(kv)?;

@@ -29,6 +29,8 @@ pub use limits::Limits;
 pub use run::{KvUse, RunId, Trigger};
 pub use step::{BeginError, Next, begin, step, step_within};
 
+use std::collections::BTreeSet;
+
 use crate::model::id::{PermissionGroupId, ResourceGroupId, RoleId};
 use crate::ports::{Sql, SqlError};
 
@@ -47,6 +49,12 @@ pub fn permission_group_of<P: Sql>(sql: &P, role: RoleId) -> Result<Option<Permi
 /// The role id that a permission group is governed under, as far as a sync has learned it.
 pub fn role_of<P: Sql>(sql: &P, group: PermissionGroupId) -> Result<Option<RoleId>, SqlError> {
     Ok(names::Names::load(sql)?.role_of(group))
+}
+
+/// The ids of the user groups' policies at the last sync: what a member shows under one of them is not the member's own
+/// ([`MemberRecord::without_inherited`](crate::cloudflare::MemberRecord::without_inherited)).
+pub fn group_policies<P: Sql>(sql: &P) -> Result<BTreeSet<String>, SqlError> {
+    Ok(state::load(sql, state::GROUP_POLICIES)?.unwrap_or_default())
 }
 
 /// The resource group that is the whole account, as far as a sync has learned it.

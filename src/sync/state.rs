@@ -13,6 +13,8 @@ pub(super) const RUNS: &str = "runs";
 pub(super) const GENERATIONS: &str = "generations";
 /// Which lists could be read in the last crawl that came to its end.
 pub(super) const CAPABILITIES: &str = "capabilities";
+/// The ids of the user groups' policies.
+pub(super) const GROUP_POLICIES: &str = "group_policies";
 /// Which role is which permission group, and which resource group is the whole account.
 pub(super) const NAMES: &str = "names";
 

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client;
 mod cost;
 mod drift;
 mod loss;
