@@ -179,11 +179,18 @@ pub(super) struct Crawl {
     further: Further,
 }
 
-/// The pages of one list.
+/// The pages of one list. What follows from them is kept up with each page: there may be a thousand.
 #[derive(Debug, Default)]
 struct Pages {
     read: BTreeMap<u32, PageFacts>,
     in_flight: BTreeSet<u32>,
+    /// How many pages the list has, by the largest number that a page told.
+    told: Option<u32>,
+    /// The first page with these ids.
+    first_with: BTreeMap<u64, u32>,
+    /// All pages up to this one are read, and the list goes on after each.
+    done: u32,
+    off: bool,
 }
 
 impl Crawl {
@@ -222,8 +229,7 @@ impl Crawl {
     /// Takes note of a page.
     pub(super) fn on_page(&mut self, fetch: Fetch, facts: PageFacts) {
         let pages = self.lists.entry(fetch.list).or_default();
-        pages.in_flight.remove(&fetch.page);
-        pages.read.insert(fetch.page, facts);
+        pages.take(fetch, facts);
     }
 
     /// A page did not come; it will be asked for again.
@@ -316,38 +322,39 @@ impl Crawl {
 }
 
 impl Pages {
-    /// How many pages the list has, where it says so.
-    fn told(&self) -> Option<u32> {
+    fn take(&mut self, fetch: Fetch, facts: PageFacts) {
         // A page may say one thing in `total_pages` and another in `total_count`: the larger number loses nothing.
-        let told = |facts: &PageFacts| {
-            let counted = facts.total_count.zip(facts.per_page).map(|(count, size)| count.div_ceil(size.max(1)));
-            facts.total_pages.max(counted)
-        };
-        self.read.values().filter_map(told).max()
+        let counted = facts.total_count.zip(facts.per_page).map(|(count, size)| count.div_ceil(size.max(1)));
+        self.told = self.told.max(facts.total_pages).max(counted);
+        if facts.count > 0 {
+            let first = self.first_with.entry(facts.ids).or_insert(fetch.page);
+            *first = fetch.page.min(*first);
+        }
+        self.off |= facts.off.is_some();
+        self.in_flight.remove(&fetch.page);
+        self.read.insert(fetch.page, facts);
+        while self.read.get(&(self.done + 1)).is_some_and(|facts| !self.ends_at(fetch.list, self.done + 1, facts)) {
+            self.done += 1;
+        }
     }
 
-    /// Whether a page is the last one (`reference/cloudflare.md` 3.6).
+    /// Whether a page is the last one, given that all before it are read (`reference/cloudflare.md` 3.6).
     fn ends_at(&self, list: List, page: u32, facts: &PageFacts) -> bool {
         let full = facts.per_page.unwrap_or(list.per_page());
-        let repeated = || facts.count > 0 && self.read.range(..page).any(|(_, earlier)| earlier.ids == facts.ids);
         list.is_one_page()
-            || facts.off.is_some()
             || facts.count == 0
             || page >= MAX_PAGES
-            || self.told().map_or(facts.count < full, |told| page >= told)
-            || repeated()
+            || self.told.map_or(facts.count < full, |told| page >= told)
+            || self.first_with.get(&facts.ids).is_some_and(|first| *first < page)
     }
 
     /// The last page, once every page up to it is read.
     fn end(&self, list: List) -> Option<u32> {
-        if self.read.values().any(|facts| facts.off.is_some()) {
+        if self.off {
             return self.read.keys().next_back().copied();
         }
-        let without_gap = (1..).zip(&self.read).take_while(|(expected, (page, _))| expected == *page);
-        without_gap
-            .map(|(_, (&page, facts))| (page, facts))
-            .find(|(page, facts)| self.ends_at(list, *page, facts))
-            .map(|(page, _)| page)
+        let page = self.done + 1;
+        self.read.get(&page).filter(|facts| self.ends_at(list, page, facts)).map(|_| page)
     }
 
     fn is_complete(&self, list: List) -> bool {
@@ -355,7 +362,7 @@ impl Pages {
     }
 
     fn total(&self, list: List) -> Option<u32> {
-        self.end(list).or_else(|| self.told().map(|told| told.clamp(1, MAX_PAGES)))
+        self.end(list).or_else(|| self.told.map(|told| told.clamp(1, MAX_PAGES)))
     }
 
     fn next(&self, list: List) -> Option<u32> {
@@ -364,10 +371,12 @@ impl Pages {
         }
         let missing = |page: &u32| !self.read.contains_key(page) && !self.in_flight.contains(page);
         // The first page tells how many there are. A list that does not tell is read one page after the other.
-        let known = if self.read.contains_key(&1) { self.told().unwrap_or(0) } else { 1 };
-        let beyond = self.read.keys().next_back().map_or(1, |last| last + 1);
-        let within = (1..=known.min(MAX_PAGES)).find(missing);
-        within.or_else(|| (self.in_flight.is_empty() && beyond > known).then_some(beyond).filter(missing))
+        let known = if self.read.contains_key(&1) { self.told.unwrap_or(0) } else { 1 };
+        let within = (self.done + 1..=known.min(MAX_PAGES)).find(missing);
+        within.or_else(|| {
+            let beyond = self.read.keys().next_back().map_or(1, |last| last + 1);
+            (self.in_flight.is_empty() && beyond > known).then_some(beyond).filter(missing)
+        })
     }
 }
 
