@@ -138,7 +138,8 @@ impl Deployment {
         if answer.status >= 400 && !path.starts_with("/v1/doctor") && method != "HEAD" {
             assert_is_problem(&answer, &format!("{method} {path}"));
         }
-        let headers: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let headers: Vec<String> = answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let headers = headers.join("\n");
         self.answers.lock().unwrap().push(format!("{method} {path} -> {}\n{headers}\n{text}", answer.status));
         answer
     }
@@ -192,7 +193,7 @@ pub(crate) fn assert_is_problem(answer: &Answer, what: &str) -> String {
     code
 }
 
-/// The first account-wide roles that are of one kind: those that once were legacy roles.
+/// The account-wide roles that are legacy roles too, without Super Administrator.
 pub(crate) fn roles(cloudflare: &Cloudflare) -> Vec<KnownPermissionGroup> {
     let groups = cloudflare.permission_groups().into_iter();
     groups.filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin").collect()

@@ -50,7 +50,10 @@ async fn misconfigured(deployment: &Deployment, expected: &[&str]) -> Value {
     assert_eq!(deployment.raw("GET", "/healthz", &[], None).await.status, 200);
 
     let logs = deployment.worker.logs();
-    let line = logs.iter().find(|line| line.contains("not configured")).expect("the log says so too");
+    let line = logs
+        .iter()
+        .find(|line| line.contains("not configured"))
+        .unwrap_or_else(|| panic!("the log says so too: {logs:?}"));
     for name in &expected {
         assert!(line.contains(name.as_str()), "{name} is missing in: {line}");
     }
