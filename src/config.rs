@@ -29,6 +29,38 @@ pub struct Config {
     pub provisioning: Provisioning,
     /// `PLAN`: the limits a sync step keeps.
     pub plan: Plan,
+    /// What provisioning must not do.
+    pub guards: Guards,
+    /// `DEFAULT_ROLE`: the role that a new account gets when it is asked for without one: a role id, or a permission group's name or label.
+    pub default_role: Option<String>,
+    /// `JOURNAL_DAYS`: how long settled operations are kept.
+    pub journal_days: i64,
+}
+
+/// What provisioning must not do, whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// `MIN_SUPER_ADMINS`: so many accepted Super Administrators there are at least after a revoke or a removal.
+    pub min_super_admins: usize,
+    /// `PROTECTED_MEMBERS`: e-mail addresses, in lower case, whose access is never changed.
+    pub protected: Vec<String>,
+    /// `LAST_ROLE`: what the revoke of a member's last access does.
+    pub last_role: LastRole,
+    /// `MAX_REMOVALS_PER_HOUR`: so many revokes and removals are carried out within an hour at most.
+    pub max_removals_per_hour: i64,
+    /// `ALLOWED_APPS`: the ids of the C1 apps whose tasks are carried out; empty for any.
+    pub allowed_apps: Vec<String>,
+}
+
+/// What the revoke of a member's last access does: Cloudflare has no members without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRole {
+    /// It is refused.
+    Refuse,
+    /// The member is left with Minimal Account Access.
+    MinimalAccess,
+    /// The member is removed.
+    RemoveMember,
 }
 
 /// Where this Worker is reached from outside: what a webhook's `aud` and `htu` claims must name.
@@ -128,6 +160,22 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
         "paid" => Ok(Plan::Paid),
         _ => Err("must be free or paid: the Workers plan of the account that runs this Worker".to_owned()),
     });
+    let guards = Guards {
+        min_super_admins: reader.optional("MIN_SUPER_ADMINS", number(1, 1000)).unwrap_or(2),
+        protected: reader.optional("PROTECTED_MEMBERS", addresses).unwrap_or_default(),
+        last_role: reader
+            .optional("LAST_ROLE", |text| match text {
+                "refuse" => Ok(LastRole::Refuse),
+                "minimal_access" => Ok(LastRole::MinimalAccess),
+                "remove_member" => Ok(LastRole::RemoveMember),
+                _ => Err("must be refuse, minimal_access or remove_member".to_owned()),
+            })
+            .unwrap_or(LastRole::Refuse),
+        max_removals_per_hour: reader.optional("MAX_REMOVALS_PER_HOUR", number(0, 1_000_000)).unwrap_or(25),
+        allowed_apps: reader.optional("ALLOWED_APPS", |text| Ok(words(text))).unwrap_or_default(),
+    };
+    let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
+    let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
             if reader.problems.is_empty() =>
@@ -142,6 +190,9 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 public_url,
                 provisioning: provisioning.unwrap_or(Provisioning::Off),
                 plan: plan.unwrap_or(Plan::Free),
+                guards,
+                default_role,
+                journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
             })
         }
         (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),
@@ -150,6 +201,9 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
 
 /// Cloudflare's API.
 const CLOUDFLARE_API_URL: &str = "https://api.cloudflare.com/client/v4";
+
+/// As long as Cloudflare keeps its own audit log (`reference/cloudflare.md` 1.7): 18 months.
+const JOURNAL_DAYS: i64 = 548;
 
 /// 32 hexadecimal digits are 128 bits, beyond guessing; what people type by hand is not.
 const MIN_CONNECTOR_TOKEN: usize = 32;
@@ -188,6 +242,31 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 #[allow(clippy::unnecessary_wraps, reason = "one of several parsers")]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
+}
+
+/// A list with commas or white space between its items.
+fn words(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\n', '\t']).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn addresses(text: &str) -> Result<Vec<String>, String> {
+    let addresses: Vec<String> = words(text).into_iter().map(|word| word.to_lowercase()).collect();
+    match addresses.iter().find(|address| !address.contains('@')) {
+        Some(_) => Err("must be e-mail addresses with commas between them".to_owned()),
+        None => Ok(addresses),
+    }
+}
+
+fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+    least: T,
+    most: T,
+) -> impl FnOnce(&str) -> Result<T, String> {
+    move |text| {
+        text.parse()
+            .ok()
+            .filter(|number| *number >= least && *number <= most)
+            .ok_or_else(|| format!("must be a number from {least} to {most}"))
+    }
 }
 
 fn tenant(text: &str) -> Result<String, String> {

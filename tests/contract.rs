@@ -1,10 +1,4 @@
-//! What the built Worker sends to Cloudflare, and what it takes for an answer, against the OpenAPI document of the API.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on should say where, in its helpers as well"
-)]
+//! What the built Worker sends to Cloudflare, and what it takes for an answer, against the `OpenAPI` document of the API.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

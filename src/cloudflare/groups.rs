@@ -48,6 +48,16 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.page(Call::get(self.account_path(&query))).await
     }
 
+    /// Whether a member is in a user group.
+    pub async fn is_in_group(&self, group: UserGroupId, member: MemberId) -> Result<bool, ApiError> {
+        let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
+        match self.done(Call::get(path)).await {
+            Ok(()) => Ok(true),
+            Err(ApiError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds a member to a user group; one who is in it already is fine.
     pub async fn add_to_group(&self, group: UserGroupId, member: MemberId) -> Result<(), ApiError> {
         let path = self.account_path(&format!("/iam/user_groups/{group}/members"));

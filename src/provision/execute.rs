@@ -12,6 +12,7 @@ use crate::conductorone::payload::Action;
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::MemberId;
 use crate::ports::{Clock, Http, Sql};
+use crate::sync;
 
 /// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.
 const ROUNDS: usize = 3;
@@ -34,6 +35,16 @@ pub enum Change {
     NotSeen,
 }
 
+/// Reads a member. Policies that are a user group's, where Cloudflare lists those too, are not the member's own: written back
+/// they would become so.
+pub(super) async fn read<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    id: MemberId,
+) -> Result<MemberRecord, ApiError> {
+    Ok(client.member(id).await?.without_inherited(&sync::group_policies(ports)?))
+}
+
 /// Grants or revokes `atom`, given the member as just read (the first round's GET is the caller's, so that a grant that
 /// goes well takes three calls in all).
 pub async fn change<P: Http + Clock + Sql>(
@@ -50,7 +61,7 @@ pub async fn change<P: Http + Clock + Sql>(
     for _ in 0..ROUNDS {
         let member = match given.take() {
             Some(member) => member,
-            None => client.member(id).await?,
+            None => read(ports, client, id).await?,
         };
         let Some(before) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
         if before.iter().any(|policy| policy.access == Access::Unknown) {
@@ -106,7 +117,7 @@ async fn believable<P: Http + Clock + Sql>(
         }
         let Some(wait) = waits.next() else { return Ok(None) };
         ports.sleep(wait).await;
-        member = client.member(member.id).await?;
+        member = read(ports, client, member.id).await?;
     }
 }
 
@@ -121,7 +132,7 @@ async fn read_back<P: Http + Clock + Sql>(
 ) -> Result<bool, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
-        let seen = atoms(&client.member(id).await?.own_policies());
+        let seen = atoms(&read(ports, client, id).await?.own_policies());
         if seen.contains(&atom) == (action == Action::Grant) {
             return Ok(true);
         }

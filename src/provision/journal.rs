@@ -273,6 +273,17 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect()
 }
 
+/// How many revokes and removals were carried out, or are being carried out, since a time; this one not counted.
+pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Result<i64, SqlError> {
+    let rows = sql.query(
+        "SELECT COUNT(*) FROM operation WHERE id <> ? AND (
+            (settled_at >= ? AND json_extract(outcome, '$.effect') IN ('revoked', 'removed'))
+            OR (outcome IS NULL AND state = 'writing' AND json_extract(request, '$.action') = 'revoke'))",
+        &[besides.0.into(), since.into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+}
+
 /// Forgets settled operations that are older than `before`.
 pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;

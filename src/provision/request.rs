@@ -28,6 +28,8 @@ pub enum Target {
     Id(String),
     /// An entitlement as C1 names it.
     Named(EntitlementRef),
+    /// An account in Cloudflare, whatever roles it has.
+    Account,
 }
 
 /// Who asked for an operation: what an audit wants to know.
@@ -86,6 +88,10 @@ pub enum Effect {
     Revoked,
     /// It was gone already.
     AlreadyRevoked,
+    /// The person was invited.
+    Invited,
+    /// The member was removed, or the invitation cancelled.
+    Removed,
 }
 
 /// Why an operation is refused.
@@ -106,6 +112,20 @@ pub enum Refusal {
     LastRole,
     /// The member has a policy that this version cannot write back unchanged.
     UnknownPolicy,
+    /// The member is on the list of those whose access is never changed.
+    ProtectedMember,
+    /// The member is the owner of the connector's own API token.
+    TokenOwner,
+    /// Too few Super Administrators would be left.
+    MinSuperAdmins,
+    /// The access comes through a user group.
+    HeldThroughGroup,
+    /// The cap on revokes and removals within an hour is reached.
+    RemovalCap,
+    /// The C1 app is not on the list of those whose tasks are carried out.
+    AppNotAllowed,
+    /// A new account needs a role, and none is configured.
+    NoDefaultRole,
     /// Cloudflare refused it.
     Cloudflare,
     /// A newer operation asked for the contrary and was carried out.
@@ -125,6 +145,13 @@ impl Refusal {
             Self::Unsupported => "unsupported",
             Self::LastRole => "last_role",
             Self::UnknownPolicy => "unknown_policy",
+            Self::ProtectedMember => "protected_member",
+            Self::TokenOwner => "token_owner",
+            Self::MinSuperAdmins => "min_super_admins",
+            Self::HeldThroughGroup => "held_through_group",
+            Self::RemovalCap => "removal_cap",
+            Self::AppNotAllowed => "app_not_allowed",
+            Self::NoDefaultRole => "no_default_role",
             Self::Cloudflare => "cloudflare_refused",
             Self::Superseded => "superseded",
             Self::GaveUp => "gave_up",

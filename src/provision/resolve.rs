@@ -1,10 +1,12 @@
 //! Who and what is meant: from the names in a request to a member and an atom of the account.
 
+use super::policies;
 use super::request::{Outcome, Refusal, Target};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::conductorone::payload::{EntitlementRef, Subject};
+use crate::model::access::Atom;
 use crate::model::grant::{Entitlement, Principal};
-use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, UserId};
+use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
 use crate::model::resource::{Kind, Row};
 use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::sync;
@@ -13,14 +15,23 @@ use crate::sync::snapshot::{self, Scan, Snapshot};
 /// What is to be granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct What {
-    /// The entitlement.
-    pub(super) entitlement: Entitlement,
-    /// What may be done.
-    pub(super) permission_group: PermissionGroupId,
-    /// On what.
-    pub(super) resource_group: ResourceGroupId,
+    /// The entitlement's id, or `account`.
+    pub(super) id: String,
     /// The name people know it by.
     pub(super) name: String,
+    /// What it is in Cloudflare.
+    pub(super) access: Wanted,
+}
+
+/// What an entitlement is in Cloudflare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// An atom among the member's policies.
+    Atom(Atom),
+    /// Membership of a user group.
+    Group(UserGroupId),
+    /// A membership of the account.
+    Account,
 }
 
 /// Why something cannot be resolved.
@@ -58,7 +69,12 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     target: &Target,
 ) -> Result<What, Unresolved> {
     let snapshot = latest(ports).await?;
+    let account =
+        || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     let entitlement = match target {
+        Target::Account => return Ok(account()),
+        // Only the flag tells: the builtin entitlement's name is the customer's to choose.
+        Target::Named(named) if named.builtin => return Ok(account()),
         Target::Id(id) => id.parse().map_err(|error| refused(Refusal::UnknownEntitlement, format!("{error}.")))?,
         Target::Named(named) => by_reference(ports, snapshot.as_ref(), named).await?,
     };
@@ -87,15 +103,6 @@ async fn by_reference<P: KeyValue>(
         }
     }
     let shown = named.display_name.as_deref().or(named.id.as_deref()).unwrap_or("without a name");
-    // Its name is the app's, as in "Cloudflare Access", which is a role's name too.
-    if named.builtin {
-        return Err(refused(
-            Refusal::Unsupported,
-            format!(
-                "The entitlement {shown:?} is ConductorOne's own for having an account; creating and removing accounts is not provisioned by this version."
-            ),
-        ));
-    }
     let Some(snapshot) = snapshot else {
         return Err(refused(
             Refusal::UnknownEntitlement,
@@ -140,24 +147,14 @@ async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Res
     let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim();
     let mut found = Vec::new();
     for kind in [Kind::Role, Kind::ScopedRole, Kind::Group] {
-        let mut after = None;
-        loop {
-            let page = snapshot
-                .scan(ports, &Scan { kinds: vec![kind], holding: None, after, limit: 500 })
-                .await
-                .map_err(|error| Unresolved::Storage(error.to_string()))?;
-            for row in &page.rows {
-                if let Some((entitlement, title)) = titled(row)
-                    && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
-                {
-                    found.push(entitlement);
-                }
+        each(ports, snapshot, kind, |row| {
+            if let Some((entitlement, title)) = titled(row)
+                && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
+            {
+                found.push(entitlement);
             }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        })
+        .await?;
     }
     Ok(found)
 }
@@ -179,7 +176,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
     snapshot: Option<&Snapshot>,
     entitlement: Entitlement,
 ) -> Result<What, Unresolved> {
-    let name = match snapshot {
+    let known = match snapshot {
         Some(snapshot) => snapshot
             .get(ports, &entitlement.resource())
             .await
@@ -188,44 +185,103 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
             .map(|(_, title)| title),
         None => None,
     };
-    match entitlement {
-        Entitlement::Role(id) => {
-            let known = sync::permission_group_of(ports, id)?;
-            let (permission_group, found) = match known {
+    let id = entitlement.to_string();
+    Ok(match entitlement {
+        Entitlement::Role(role) => {
+            let (permission_group, found) = match sync::permission_group_of(ports, role)? {
                 Some(group) => (group, None),
                 // A role that was not there at the last sync may be a permission group's own id.
-                None => match client.permission_group(id.into()).await {
+                None => match client.permission_group(role.into()).await {
                     Ok(group) => (group.id, Some(group.name)),
                     Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
                         return Err(refused(
                             Refusal::UnknownEntitlement,
                             format!(
-                                "Cloudflare knows no role {id} in this account; it may have been withdrawn since the last sync."
+                                "Cloudflare knows no role {role} in this account; it may have been withdrawn since the last sync."
                             ),
                         ));
                     }
                     Err(error) => return Err(error.into()),
                 },
             };
-            let resource_group = match sync::account_resource_group(ports)? {
-                Some(group) => group,
-                None => client.account_resource_group().await?,
-            };
-            Ok(What {
-                entitlement,
-                permission_group,
-                resource_group,
-                name: name.or(found).unwrap_or_else(|| id.to_string()),
-            })
+            let atom = policies::allow(permission_group, whole_account(ports, client).await?);
+            What { id, name: known.or(found).unwrap_or_else(|| role.to_string()), access: Wanted::Atom(atom) }
         }
-        Entitlement::ScopedRole(id) => Ok(What {
-            entitlement,
-            permission_group: id.permission_group,
-            resource_group: id.resource_group,
-            name: name.unwrap_or_else(|| id.to_string()),
-        }),
-        Entitlement::Group(_) => {
-            Err(refused(Refusal::Unsupported, "Membership of user groups is not provisioned by this version."))
+        Entitlement::ScopedRole(role) => {
+            let atom = policies::allow(role.permission_group, role.resource_group);
+            What { id, name: known.unwrap_or_else(|| role.to_string()), access: Wanted::Atom(atom) }
+        }
+        Entitlement::Group(group) => {
+            let name = match known {
+                Some(name) => name,
+                None => match client.user_group(group).await {
+                    Ok(found) => found.name,
+                    Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
+                        return Err(refused(
+                            Refusal::UnknownEntitlement,
+                            format!(
+                                "Cloudflare knows no user group {group} in this account; it may have been deleted since the last sync."
+                            ),
+                        ));
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            What { id, name, access: Wanted::Group(group) }
+        }
+    })
+}
+
+/// The resource group that is the whole account.
+pub(super) async fn whole_account<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+) -> Result<ResourceGroupId, Unresolved> {
+    match sync::account_resource_group(ports)? {
+        Some(group) => Ok(group),
+        None => Ok(client.account_resource_group().await?),
+    }
+}
+
+/// The permission group that a configured role means: by its id or the role's, or by its name or label in Cloudflare.
+pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    role: &str,
+) -> Result<Option<PermissionGroupId>, Unresolved> {
+    if let Ok(id) = role.parse::<RoleId>() {
+        return Ok(Some(sync::permission_group_of(ports, id)?.unwrap_or_else(|| id.into())));
+    }
+    let Some(snapshot) = latest(ports).await? else { return Ok(None) };
+    let mut found = Vec::new();
+    each(ports, &snapshot, Kind::Role, |row| {
+        if let Row::Role(known) = row
+            && (known.name.eq_ignore_ascii_case(role) || known.label.as_deref() == Some(role))
+        {
+            found.extend(known.permission_group);
+        }
+    })
+    .await?;
+    Ok(match found.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    })
+}
+
+/// Shows every row of a kind.
+pub(super) async fn each<P: KeyValue>(
+    ports: &P,
+    snapshot: &Snapshot,
+    kind: Kind,
+    mut see: impl FnMut(&Row),
+) -> Result<(), Unresolved> {
+    let mut after = None;
+    loop {
+        let scan = Scan { kinds: vec![kind], holding: None, after, limit: 1000 };
+        let page = snapshot.scan(ports, &scan).await.map_err(|error| Unresolved::Storage(error.to_string()))?;
+        page.rows.iter().for_each(&mut see);
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }
@@ -350,6 +406,6 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
 /// 50,000 members; the search gives up beyond that rather than spend a provisioning budget on one look-up.
 const MAX_PAGES: u32 = 1_000;
 
-async fn latest<P: KeyValue>(ports: &P) -> Result<Option<Snapshot>, Unresolved> {
+pub(super) async fn latest<P: KeyValue>(ports: &P) -> Result<Option<Snapshot>, Unresolved> {
     snapshot::latest(ports).await.map_err(|error| Unresolved::Storage(error.to_string()))
 }

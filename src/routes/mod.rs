@@ -129,6 +129,8 @@ async fn dispatch<P: World>(
         Route::Member(member) => lists::member(ports, member, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
         Route::Changes => changes::list(ports, request).await,
+        Route::Invite => provisioning::invite(ports, request).await,
+        Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
         Route::Grant(action, entitlement, user) => {

@@ -1,6 +1,6 @@
 //! Grant and revoke by REST: the same path as the webhook's.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::{Answer, Incoming, World, status};
@@ -14,7 +14,9 @@ use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Targe
 struct Done {
     status: Effect,
     message: String,
-    grant: String,
+    /// The grant's id, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<String>,
 }
 
 /// Grants or revokes.
@@ -26,22 +28,63 @@ pub(super) async fn carry_out<P: World>(
     request: &Incoming,
 ) -> Result<Answer, Problem> {
     request.bytes()?;
+    let grant = entitlement.grant_id(principal);
+    operate(ports, action, Target::Id(entitlement.to_string()), subject(principal)?, Some(grant)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Invitation {
+    email: String,
+    /// An entitlement id; without it the account gets the configured role.
+    entitlement: Option<String>,
+}
+
+/// Invites a person.
+pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let wanted: Invitation = serde_json::from_slice(request.bytes()?).map_err(|error| {
+        Problem::invalid(format!(
+            "the body must be {{\"email\": \"…\"}}, with an \"entitlement\" where a role is to come with it: {error}"
+        ))
+    })?;
+    let email = wanted.email.trim();
+    // Cloudflare has the last word on addresses; this keeps out what cannot be one.
+    if !email.contains('@') || email.len() > 90 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(Problem::invalid("email must be an e-mail address of 90 characters at most"));
+    }
+    let target = wanted.entitlement.map_or(Target::Account, Target::Id);
+    let subject = Subject { emails: vec![email.to_owned()], ..Subject::default() };
+    operate(ports, Action::Grant, target, subject, None).await
+}
+
+/// Removes a member, or cancels an invitation.
+pub(super) async fn remove<P: World>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
+    request.bytes()?;
+    operate(ports, Action::Revoke, Target::Account, subject(principal)?, None).await
+}
+
+fn subject(principal: Principal) -> Result<Subject, Problem> {
     let mut subject = Subject { has_account: true, ..Subject::default() };
     match principal {
         Principal::User(id) => subject.user_id = Some(id.to_string()),
         Principal::Invitation(id) => subject.member_id = Some(id.to_string()),
         Principal::Group(_) => return Err(Problem::invalid("a group cannot be given a role through this connector")),
     }
-    let operation = Request {
-        key: None,
-        action,
-        target: Target::Id(entitlement.to_string()),
-        subject,
-        origin: Origin { by: "rest".to_owned(), ..Origin::default() },
-    };
-    match status::ask(ports, Command::Provision { request: Box::new(operation), callback_url: None }).await? {
+    Ok(subject)
+}
+
+async fn operate<P: World>(
+    ports: &P,
+    action: Action,
+    target: Target,
+    subject: Subject,
+    grant: Option<String>,
+) -> Result<Answer, Problem> {
+    let origin = Origin { by: "rest".to_owned(), ..Origin::default() };
+    let request = Box::new(Request { key: None, action, target, subject, origin });
+    match status::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message }) => {
-            Ok(Answer::json(200, &Done { status: effect, message, grant: entitlement.grant_id(principal) }))
+            Ok(Answer::json(200, &Done { status: effect, message, grant }))
         }
         Reply::Outcome(Outcome::Refused { code, message }) => {
             Err(Problem::new(status_of(code), code.as_str(), message))
@@ -57,11 +100,18 @@ pub(super) async fn carry_out<P: World>(
 const fn status_of(code: Refusal) -> u16 {
     match code {
         Refusal::UnknownEntitlement | Refusal::UnknownMember => 404,
+        Refusal::RemovalCap => 429,
         Refusal::ProvisioningOff
         | Refusal::AmbiguousEntitlement
         | Refusal::LastRole
         | Refusal::UnknownPolicy
         | Refusal::Superseded
+        | Refusal::ProtectedMember
+        | Refusal::TokenOwner
+        | Refusal::MinSuperAdmins
+        | Refusal::HeldThroughGroup
+        | Refusal::AppNotAllowed
+        | Refusal::NoDefaultRole
         | Refusal::GaveUp => 409,
         Refusal::Unsupported | Refusal::Cloudflare => 422,
     }

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Member(Principal),
     Holders(Entitlement),
     Changes,
+    Invite,
+    Remove(Principal),
     Operations,
     Operation(String),
     Grant(Action, Entitlement, Principal),
@@ -68,6 +70,15 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "accounts"] => post(Route::Invite),
+        // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.
+        ["v1", "accounts", id] => {
+            let principal = match id.strip_prefix("invitation:") {
+                Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
+                None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
+            };
+            vec![(Method::Delete, Route::Remove(principal))]
+        }
         ["v1", "operations"] => get(Route::Operations),
         ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
         ["v1", "entitlements"] => get(Route::List(List::Entitlements)),

@@ -151,9 +151,8 @@ async fn what_nobody_knows_is_not_found() {
     let path = format!("/v1/roles/{}/members/{nobody}", jane.has.governed_as());
     let revoked = jane.deployment.request("DELETE", &path, &[], None).await;
     assert_eq!(revoked.json()["status"], "already_revoked", "nobody holds nothing: {}", revoked.text());
-    let group = jane.deployment.cloudflare.truth().groups.into_keys().next().unwrap();
-    let unsupported = put(format!("/v1/groups/{group}/members/{}", jane.user)).await;
-    assert_refused(&unsupported, 422, "unsupported", "user groups");
+    let unknown_group = put(format!("/v1/groups/{nobody}/members/{}", jane.user)).await;
+    assert_refused(&unknown_group, 404, "unknown_entitlement", &nobody);
     jane.changed(&[], &[]);
     assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 0);
 }

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on should say where, in its helpers as well"
 )]
 
+mod accounts;
 mod auth;
 mod budget;
 mod deployment;
