@@ -42,7 +42,7 @@ impl Coordinator {
     /// Carries out a command.
     pub async fn handle<P: World>(&self, ports: &P, config: &Config, command: Command) -> Reply {
         match command {
-            Command::BeginSync(trigger) => match sync::begin(ports, config, trigger) {
+            Command::BeginSync(trigger) => match begin_sync(ports, config, trigger) {
                 Ok(run) => {
                     self.wake(ports, ports.now()).await;
                     Reply::SyncBegun { run: run.to_string() }
@@ -100,6 +100,15 @@ impl Coordinator {
             ports.log(Level::Error, "could not set the alarm", serde_json::json!({ "error": error.to_string() }));
         }
     }
+}
+
+/// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
+fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
+    let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
+    if let Err(error) = journal::purge(ports, oldest) {
+        ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
+    }
+    sync::begin(ports, config, trigger)
 }
 
 fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {

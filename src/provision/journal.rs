@@ -120,6 +120,7 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
             received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER)",
         &[],
     )?;
+    sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
     Ok(())
 }

@@ -28,7 +28,9 @@ pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Resul
     let options: Options = if body.is_empty() {
         Options::default()
     } else {
-        serde_json::from_slice(body).map_err(|error| {
+        // An object first: a struct is read from a list as well.
+        let object: Result<serde_json::Map<_, _>, _> = serde_json::from_slice(body);
+        object.and_then(|object| serde_json::from_value(object.into())).map_err(|error| {
             Problem::invalid(format!("the body must be empty or {{\"accept_removals\": true}}: {error}"))
         })?
     };

@@ -276,4 +276,3 @@ impl Handler for Kv {
         Box::pin(std::future::ready(self.state().answer(&request)))
     }
 }
-
