@@ -124,7 +124,7 @@ apt_offers_rust() {
   at_least "$(offered_rust)" "$least_rust"
 }
 
-# Compiles one tool from crates.io into .tools/bin. Its own lock file pins what it is made of; a registry that does not
+# Compiles one tool from the Rust registry into .tools/bin. Its own lock file pins what it is made of; a registry that does not
 # offer every one of those versions gets the newest compatible ones. The settings are those that compile fastest: the
 # tools run for a second, and their speed is not worth minutes of optimising.
 install_cargo_tool() {
