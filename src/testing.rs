@@ -1,5 +1,11 @@
 //! Ports for unit tests: a clock that is set, a key-value store that fails on chosen keys, SQLite in memory.
 
+#![allow(
+    unknown_lints,
+    clippy::unused_async_trait_impl,
+    reason = "async because the ports are; older Clippys do not know it"
+)]
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -28,8 +28,8 @@ fn parse_hex(kind: &'static str, text: &str) -> Result<[u8; 16], InvalidId> {
     }
     let nibble = |digit: u8| DIGITS.iter().position(|&known| known == digit);
     let mut bytes = [0; 16];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return Err(invalid()) };
+    let (pairs, _) = digits.as_chunks();
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
         let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) else { return Err(invalid()) };
         *byte = u8::try_from(high << 4 | low).map_err(|_| invalid())?;
     }
@@ -38,9 +38,10 @@ fn parse_hex(kind: &'static str, text: &str) -> Result<[u8; 16], InvalidId> {
 
 fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+    let (pairs, _) = text.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
         let digits = [byte >> 4, byte & 15].map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'));
-        pair.copy_from_slice(&digits);
+        *pair = digits;
     }
     f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }

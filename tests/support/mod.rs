@@ -1,6 +1,11 @@
 //! The connector's ports on the desk: a clock that tests set, a key-value store that fails on chosen keys, SQLite in
 //! memory, and HTTP that goes straight to the simulated account. Everything can be cut off at any moment, as an isolate can.
 
+#![allow(
+    unknown_lints,
+    clippy::unused_async_trait_impl,
+    reason = "async because the ports are; older Clippys do not know it"
+)]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::cell::{Cell, RefCell};
