@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
+use super::jobs::Job;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
 use crate::sync::{SyncStatus, Trigger};
@@ -50,7 +51,7 @@ pub enum Reply {
         run: String,
     },
     /// How things stand.
-    Status(Box<SyncStatus>),
+    Status(Box<Status>),
     /// Operations that were looked up.
     Operations(Vec<Entry>),
     /// What the token may do.
@@ -64,6 +65,16 @@ pub enum Reply {
         /// What could not be done.
         message: String,
     },
+}
+
+/// How things stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The sync and the snapshot.
+    #[serde(flatten)]
+    pub sync: SyncStatus,
+    /// What follows a publication, where anything is configured that does.
+    pub jobs: Vec<Job>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

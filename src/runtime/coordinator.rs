@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
-use super::{chain, config, fetch, kv, log, now, sql_error};
+use super::{chain, config, crypto, fetch, kv, log, now, sql_error};
+use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::config::Config;
 use crate::coordinator::{self, Command, Reply};
 use crate::ports::{
@@ -97,6 +98,16 @@ impl Clock for Desk<'_> {
 
     async fn sleep(&self, millis: u32) {
         worker::Delay::from(Duration::from_millis(u64::from(millis))).await;
+    }
+}
+
+impl Sign for Desk<'_> {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        crypto::sign(key, message).await
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        crypto::public_key(key).await
     }
 }
 

@@ -8,6 +8,7 @@ use worker::{Env, Headers, KvStore, Request, Response};
 
 use super::{chain, config, crypto, fetch, kv, log, now};
 use crate::conductorone::jwks::{Cache, PublicKey};
+use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::conductorone::verify::{KeyCache, Signatures};
 use crate::coordinator::{Ask, Command, Reply, Unreachable};
 use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method};
@@ -115,6 +116,16 @@ impl Clock for Edge<'_> {
 
     async fn sleep(&self, millis: u32) {
         worker::Delay::from(Duration::from_millis(u64::from(millis))).await;
+    }
+}
+
+impl Sign for Edge<'_> {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        crypto::sign(key, message).await
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        crypto::public_key(key).await
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::chunk::digest;
 use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::{CURRENT, FORMAT, chunk_key, manifest_key};
+use crate::hash::sha256_hex;
 use crate::model::grant::Entitlement;
 use crate::model::resource::{Kind, Row};
 use crate::ports::{KeyValue, KvError};
@@ -185,7 +185,7 @@ fn may_have(chunk: &ChunkRef, kind: Kind) -> bool {
 pub(super) async fn rows<P: KeyValue>(kv: &P, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
     let key = chunk_key(&chunk.hash);
     let body = kv.get(&key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
-    if digest(&body) != chunk.hash {
+    if sha256_hex(&body) != chunk.hash {
         return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
     }
     body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(|line| read(line, &key)).collect()
