@@ -17,6 +17,7 @@ fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<S
 }
 
 /// One attempt at a job.
+#[allow(clippy::unused_async, reason = "each kind of job awaits")]
 async fn attempt<P: World>(_ports: &P, _config: &Config, job: &Job) -> Attempt {
     match job.kind {
         Kind::Push | Kind::Wire | Kind::Signal => {
