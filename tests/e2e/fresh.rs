@@ -46,8 +46,8 @@ async fn lists_are_the_account_as_operations_left_it_before_and_after_the_next_s
     let invited =
         deployment.request("POST", "/v1/accounts", &[], Some(&json!({ "email": "newcomer@example.com" }))).await;
     assert_eq!(invited.json()["status"], "invited", "{}", invited.text());
-    let other = deployment.cloudflare.memberships().into_iter();
-    let other = other.filter(|member| member.email != EMAIL && member.status == "accepted").next_back().unwrap();
+    let mut others = deployment.cloudflare.memberships().into_iter();
+    let other = others.rfind(|member| member.email != EMAIL && member.status == "accepted").unwrap();
     let group = deployment.json("/v1/groups").await["items"][0]["id"].as_str().unwrap().to_owned();
     let path = format!("/v1/groups/{group}/members/{}", jane.user);
     deployment.request("PUT", &path, &[], None).await;
