@@ -33,6 +33,8 @@ pub struct Config {
     pub guards: Guards,
     /// `DEFAULT_ROLE`: the role that a new account gets when it is asked for without one: a role id, or a permission group's name or label.
     pub default_role: Option<String>,
+    /// `SCIM_REPLACE_MAX_REMOVALS`: so many members one SCIM operation may take out of a Group.
+    pub scim_replace_max_removals: usize,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
 }
@@ -175,6 +177,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
         allowed_apps: reader.optional("ALLOWED_APPS", |text| Ok(words(text))).unwrap_or_default(),
     };
     let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
+    let scim_replace_max_removals = reader.optional("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
@@ -192,6 +195,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 plan: plan.unwrap_or(Plan::Free),
                 guards,
                 default_role,
+                scim_replace_max_removals,
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
             })
         }

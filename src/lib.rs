@@ -17,6 +17,7 @@ pub mod provision;
 pub mod routes;
 #[cfg(target_arch = "wasm32")]
 pub mod runtime;
+pub mod scim;
 pub mod sync;
 #[cfg(test)]
 mod testing;

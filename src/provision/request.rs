@@ -35,7 +35,7 @@ pub enum Target {
 /// Who asked for an operation: what an audit wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// `webhook` or `rest`.
+    /// `webhook`, `rest` or `scim`.
     pub by: String,
     /// C1's task.
     pub task: Option<String>,

@@ -1,6 +1,7 @@
 //! The HTTP surface: parse, call, answer. No logic of its own.
 //!
-//! `/healthz` is open, `/webhooks/conductorone` is signed by C1, everything under `/v1` wants the bearer token.
+//! `/healthz` is open, `/webhooks/conductorone` is signed by C1, everything under `/v1` and
+//! `/scim/v2` wants the bearer token.
 
 mod auth;
 mod catalog;
@@ -12,6 +13,7 @@ mod paging;
 mod problem;
 mod provisioning;
 mod route;
+mod scim;
 mod status;
 mod webhook;
 
@@ -69,15 +71,22 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// How much of a request's body is read at most.
 pub fn body_limit(path: &str) -> usize {
-    if path == webhook::PATH { verify::MAX_BODY } else { MAX_BODY }
+    if path == webhook::PATH {
+        verify::MAX_BODY
+    } else if scim::owns(path) {
+        scim::MAX_BODY
+    } else {
+        MAX_BODY
+    }
 }
 
 /// Answers a request.
 pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, request: Incoming) -> Answer {
     let head = request.method == Method::Head;
+    let told = |problem: Problem| if scim::owns(&request.path) { scim::error(problem) } else { problem.into_answer() };
     let mut answer = match route::find(&request) {
-        Ok(route) => dispatch(ports, config, route, &request).await.unwrap_or_else(Problem::into_answer),
-        Err(problem) => problem.into_answer(),
+        Ok(route) => dispatch(ports, config, route, &request).await.unwrap_or_else(told),
+        Err(problem) => told(problem),
     };
     if answer.status >= 500 {
         let why = String::from_utf8_lossy(&answer.body).into_owned();
@@ -131,6 +140,7 @@ async fn dispatch<P: World>(
         Route::Changes => changes::list(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
+        Route::Scim(endpoint) => scim::answer(ports, config, endpoint, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
         Route::Grant(action, entitlement, user) => {

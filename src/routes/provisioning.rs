@@ -48,13 +48,17 @@ pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<An
         ))
     })?;
     let email = wanted.email.trim();
-    // Cloudflare has the last word on addresses; this keeps out what cannot be one.
-    if !email.contains('@') || email.len() > 90 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if !is_address(email) {
         return Err(Problem::invalid("email must be an e-mail address of 90 characters at most"));
     }
     let target = wanted.entitlement.map_or(Target::Account, Target::Id);
     let subject = Subject { emails: vec![email.to_owned()], ..Subject::default() };
     operate(ports, Action::Grant, target, subject, None).await
+}
+
+/// Whether a text may be an e-mail address. Cloudflare has the last word; this keeps out what cannot be one.
+pub(super) fn is_address(text: &str) -> bool {
+    text.contains('@') && text.len() <= 90 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// Removes a member, or cancels an invitation.
@@ -63,7 +67,8 @@ pub(super) async fn remove<P: World>(ports: &P, principal: Principal, request: &
     operate(ports, Action::Revoke, Target::Account, subject(principal)?, None).await
 }
 
-fn subject(principal: Principal) -> Result<Subject, Problem> {
+/// Who is meant by an id.
+pub(super) fn subject(principal: Principal) -> Result<Subject, Problem> {
     let mut subject = Subject { has_account: true, ..Subject::default() };
     match principal {
         Principal::User(id) => subject.user_id = Some(id.to_string()),
@@ -80,12 +85,22 @@ async fn operate<P: World>(
     subject: Subject,
     grant: Option<String>,
 ) -> Result<Answer, Problem> {
-    let origin = Origin { by: "rest".to_owned(), ..Origin::default() };
+    let (status, message) = perform(ports, "rest", action, target, subject).await?;
+    Ok(Answer::json(200, &Done { status, message, grant }))
+}
+
+/// Carries out an operation through the Coordinator; a refusal is a problem. `by` is who asked, for the journal.
+pub(super) async fn perform<P: World>(
+    ports: &P,
+    by: &str,
+    action: Action,
+    target: Target,
+    subject: Subject,
+) -> Result<(Effect, String), Problem> {
+    let origin = Origin { by: by.to_owned(), ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match status::ask(ports, Command::Provision { request, callback_url: None }).await? {
-        Reply::Outcome(Outcome::Done { effect, message }) => {
-            Ok(Answer::json(200, &Done { status: effect, message, grant }))
-        }
+        Reply::Outcome(Outcome::Done { effect, message }) => Ok((effect, message)),
         Reply::Outcome(Outcome::Refused { code, message }) => {
             Err(Problem::new(status_of(code), code.as_str(), message))
         }

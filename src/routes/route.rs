@@ -1,7 +1,7 @@
 //! Which route a request is for.
 
 use super::problem::Problem;
-use super::{Incoming, webhook};
+use super::{Incoming, scim, webhook};
 use crate::conductorone::payload::Action;
 use crate::model::grant::{Entitlement, Principal, ScopedRoleId};
 use crate::model::id::{InvalidId, MemberId, RoleId, UserGroupId, UserId};
@@ -25,6 +25,7 @@ pub(super) enum Route {
     Operations,
     Operation(String),
     Grant(Action, Entitlement, Principal),
+    Scim(scim::Endpoint),
 }
 
 /// A list.
@@ -66,6 +67,9 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
         _ if path == webhook::PATH => post(Route::Webhook),
+        ["scim", "v2", rest @ ..] => {
+            scim::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()
+        }
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),

@@ -50,6 +50,11 @@ impl Laid {
         self.rows.get(key)
     }
 
+    /// The rows that stand in for members.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
     pub(super) fn hides(&self, row: &Row) -> bool {
         row.as_member().is_some_and(|member| self.hidden.contains(&member.member_id))
     }

@@ -125,6 +125,43 @@ impl Snapshot {
         &self.manifest
     }
 
+    /// The members that our own operations changed since, as they are now.
+    pub fn changed(&self) -> impl Iterator<Item = &Row> {
+        self.overlay.rows()
+    }
+
+    /// Where the row is that so many rows of some kinds come before: the key after which to scan, and how many of those rows a
+    /// scan from there still meets. Reads only chunks that have rows of other kinds as well, and only where no change of our own
+    /// shows: what the overlay hides is not counted by the manifest.
+    pub async fn seek<P: KeyValue>(
+        &self,
+        kv: &P,
+        kinds: &[Kind],
+        before: usize,
+    ) -> Result<(Option<String>, usize), SnapshotError> {
+        let (mut after, mut left) = (None, before);
+        if !self.overlay.is_empty() {
+            return Ok((after, left));
+        }
+        for chunk in self.manifest.chunks.iter().filter(|chunk| kinds.iter().any(|kind| may_have(chunk, *kind))) {
+            let all = kinds.iter().any(|kind| {
+                let prefix = format!("{}:", kind.as_str());
+                chunk.first_key.starts_with(&prefix) && chunk.last_key.starts_with(&prefix)
+            });
+            let count = if all {
+                usize::try_from(chunk.rows).unwrap_or(usize::MAX)
+            } else {
+                rows(kv, chunk).await?.iter().filter(|row| kinds.contains(&row.kind())).count()
+            };
+            if count > left {
+                break;
+            }
+            left -= count;
+            after = Some(chunk.last_key.clone());
+        }
+        Ok((after, left))
+    }
+
     /// The row with a key.
     pub async fn get<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
         if let Some(row) = self.overlay.row(key) {

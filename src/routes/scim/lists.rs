@@ -1,0 +1,195 @@
+//! `GET /Users`, `GET /Groups`, and the same by `/.search`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Call, Kind as Of, Params, json_answer};
+use crate::model::grant::Entitlement;
+use crate::model::resource::{Kind, Row};
+use crate::routes::problem::Problem;
+use crate::routes::{Answer, World, paging};
+use crate::scim::query::{self, Query};
+use crate::scim::{GROUP, USER, id, resource};
+use crate::sync::snapshot::{Scan, Snapshot};
+
+/// The kinds of rows that Users are, and those that Groups are.
+const PEOPLE: [Kind; 2] = [Kind::Invitation, Kind::User];
+const OFFERED: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];
+
+/// A page of Groups ends before it has more members than this: 2 MB of JSON, far from what an isolate holds.
+const MEMBERS_PER_PAGE: usize = 10_000;
+
+/// Lists.
+pub(super) async fn list<P: World>(call: &Call<'_, P>, of: Of, params: &Params) -> Result<Answer, Problem> {
+    let (known, schema): (&[&str], &str) = match of {
+        Of::User => (&resource::USER_FILTERS, USER),
+        Of::Group => (&resource::GROUP_FILTERS, GROUP),
+    };
+    let query = query::read(|name| params.get(name), known, schema)?;
+    let snapshot = paging::open(call.ports, None).await?;
+    let (total, resources) = match of {
+        Of::User => users(call, &snapshot, &query).await?,
+        Of::Group => groups(call, &snapshot, &query).await?,
+    };
+    let resources = resources.into_iter().map(|one| query.projection.apply(one)).collect();
+    Ok(json_answer(200, &resource::list(total, query.start, resources)))
+}
+
+async fn users<P: World>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    query: &Query,
+) -> Result<(usize, Vec<Value>), Problem> {
+    let offered = offered(call, snapshot).await?;
+    let before = query.start - 1;
+    let filter = query.filter.as_ref();
+    if let Some(only) = filter.and_then(|filter| filter.only_id()) {
+        let row = match id::principal(only) {
+            Some(principal) => {
+                snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?
+            }
+            None => None,
+        };
+        let found = row.as_ref().and_then(|row| user(&call.base, snapshot, row, &offered));
+        let found: Vec<Value> = found.into_iter().filter(|one| filter.is_none_or(|filter| filter.matches(one))).collect();
+        return Ok((found.len(), found.into_iter().skip(before).take(query.count).collect()));
+    }
+    // Without a filter, the manifest knows how many there are and where the page begins; but not what the overlay hides.
+    let counted = filter.is_none() && !snapshot.freshness().1;
+    let (after, mut skip) = if counted {
+        snapshot.seek(call.ports, &PEOPLE, before).await.map_err(paging::unreadable)?
+    } else {
+        (None, before)
+    };
+    let mut page = Vec::new();
+    let mut total = 0;
+    let mut scan = Scan { kinds: PEOPLE.to_vec(), holding: None, after, limit: query::COUNTS.1 };
+    if counted {
+        scan.limit = skip + query.count;
+    }
+    while !counted || page.len() < query.count {
+        let found = snapshot.scan(call.ports, &scan).await.map_err(paging::unreadable)?;
+        for row in &found.rows {
+            let Some(one) = user(&call.base, snapshot, row, &offered) else { continue };
+            if filter.is_some_and(|filter| !filter.matches(&one)) {
+                continue;
+            }
+            total += 1;
+            if skip > 0 {
+                skip -= 1;
+            } else if page.len() < query.count {
+                page.push(one);
+            }
+        }
+        scan.after = found.next;
+        if scan.after.is_none() {
+            break;
+        }
+    }
+    if counted {
+        let counts = snapshot.manifest().counts;
+        total = usize::try_from(counts.users + counts.invitations).unwrap_or(usize::MAX);
+    }
+    Ok((total, page))
+}
+
+async fn groups<P: World>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    query: &Query,
+) -> Result<(usize, Vec<Value>), Problem> {
+    let mut offered: Vec<(Entitlement, String)> = offered(call, snapshot).await?.into_iter().collect();
+    let filter = query.filter.as_ref();
+    let mut members = None;
+    if filter.is_some_and(|filter| filter.reads("members")) {
+        members = Some(holders(call, snapshot, &offered.iter().map(|(one, _)| *one).collect()).await?);
+    }
+    if let Some(filter) = filter {
+        offered.retain(|(entitlement, name)| {
+            let of = members.as_ref().and_then(|members| members.get(entitlement)).map(Vec::as_slice);
+            filter.matches(&resource::group(&call.base, *entitlement, name, Some(of.unwrap_or_default())))
+        });
+    }
+    let total = offered.len();
+    let page: Vec<_> = offered.into_iter().skip(query.start - 1).take(query.count).collect();
+    if members.is_none() && query.projection.returns("members") {
+        members = Some(holders(call, snapshot, &page.iter().map(|(one, _)| *one).collect()).await?);
+    }
+    let mut resources = Vec::new();
+    let mut shown = 0;
+    for (entitlement, name) in page {
+        let of = members.as_ref().map(|members| members.get(&entitlement).map(Vec::as_slice).unwrap_or_default());
+        shown += of.map_or(0, <[Value]>::len);
+        if shown > MEMBERS_PER_PAGE && !resources.is_empty() {
+            break;
+        }
+        resources.push(resource::group(&call.base, entitlement, &name, of));
+    }
+    Ok((total, resources))
+}
+
+/// A person's row as a User.
+pub(super) fn user(
+    base: &str,
+    snapshot: &Snapshot,
+    row: &Row,
+    offered: &BTreeMap<Entitlement, String>,
+) -> Option<Value> {
+    let member = row.as_member()?;
+    let held = snapshot.manifest().grants_of(row).into_iter();
+    let groups: Vec<Value> =
+        held.map(|(held, _)| resource::reference(base, held, offered.get(&held).map(String::as_str))).collect();
+    Some(resource::user(base, member, &groups))
+}
+
+/// Everything that can be granted, with its name, in the order of its id.
+pub(super) async fn offered<P: World>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+) -> Result<BTreeMap<Entitlement, String>, Problem> {
+    let mut offered = BTreeMap::new();
+    each(call, snapshot, &OFFERED, None, |row| offered.extend(resource::offered(row))).await?;
+    Ok(offered)
+}
+
+/// The members of some Groups.
+pub(super) async fn holders<P: World>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    wanted: &BTreeSet<Entitlement>,
+) -> Result<BTreeMap<Entitlement, Vec<Value>>, Problem> {
+    let mut members: BTreeMap<Entitlement, Vec<Value>> = BTreeMap::new();
+    if wanted.is_empty() {
+        return Ok(members);
+    }
+    // One alone is looked for where the manifest says that somebody holds it.
+    let only = wanted.first().copied().filter(|_| wanted.len() == 1);
+    each(call, snapshot, &[Kind::Group, Kind::Invitation, Kind::User], only, |row| {
+        for (held, _) in snapshot.manifest().grants_of(row) {
+            if wanted.contains(&held) {
+                members.entry(held).or_default().extend(resource::member(&call.base, row));
+            }
+        }
+    })
+    .await?;
+    Ok(members)
+}
+
+async fn each<P: World>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    kinds: &[Kind],
+    holding: Option<Entitlement>,
+    mut see: impl FnMut(&Row),
+) -> Result<(), Problem> {
+    let mut scan = Scan { kinds: kinds.to_vec(), holding, after: None, limit: query::COUNTS.1 };
+    loop {
+        let page = snapshot.scan(call.ports, &scan).await.map_err(paging::unreadable)?;
+        page.rows.iter().for_each(&mut see);
+        scan.after = page.next;
+        if scan.after.is_none() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `/scim/v2`: which endpoint a path is, and what all of them share. The protocol itself is [`crate::scim`].
+
+mod groups;
+mod lists;
+mod users;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Answer, Incoming, World};
+use crate::config::Config;
+use crate::ports::Method;
+use crate::scim::plan::PlanError;
+use crate::scim::projection::Projection;
+use crate::scim::{self, KEYWORDS, MEDIA_TYPE, PATH, ScimError, discovery, query, resource, schema};
+
+/// The body of a request, in bytes at most: a list of 1,000 members with their names and URLs is 300 KB.
+pub(super) const MAX_BODY: usize = 1024 * 1024;
+
+/// What a path under `/scim/v2` is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    ServiceProviderConfig,
+    ResourceTypes(Option<String>),
+    Schemas(Option<String>),
+    List(Kind),
+    Search(Kind),
+    Show(Kind, String),
+    Create,
+    Replace(Kind, String),
+    Patch(Kind, String),
+    Delete(String),
+    /// Something of the protocol that is not supported, by its name.
+    Unsupported(&'static str),
+}
+
+/// A kind of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    User,
+    Group,
+}
+
+/// Whether a path belongs to SCIM, where errors have SCIM's form.
+pub(super) fn owns(path: &str) -> bool {
+    path.strip_prefix("/scim").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The methods of a path under `/scim/v2`.
+pub(super) fn at(segments: &[&str]) -> Vec<(Method, Endpoint)> {
+    let kind = |name: &str| match name {
+        "Users" => Some(Kind::User),
+        "Groups" => Some(Kind::Group),
+        _ => None,
+    };
+    // A colon may come encoded; nothing else of an id needs to.
+    let id = |text: &str| text.replace("%3A", ":").replace("%3a", ":");
+    match segments {
+        ["ServiceProviderConfig"] => vec![(Method::Get, Endpoint::ServiceProviderConfig)],
+        ["ResourceTypes"] => vec![(Method::Get, Endpoint::ResourceTypes(None))],
+        ["ResourceTypes", name] => vec![(Method::Get, Endpoint::ResourceTypes(Some(id(name))))],
+        ["Schemas"] => vec![(Method::Get, Endpoint::Schemas(None))],
+        ["Schemas", name] => vec![(Method::Get, Endpoint::Schemas(Some(id(name))))],
+        ["Me"] => [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete]
+            .map(|method| (method, Endpoint::Unsupported("/Me")))
+            .to_vec(),
+        ["Bulk"] => vec![(Method::Post, Endpoint::Unsupported("/Bulk"))],
+        [".search"] => vec![(Method::Post, Endpoint::Unsupported("/.search over all kinds of resources at once"))],
+        [name] => match kind(name) {
+            Some(Kind::User) => vec![(Method::Get, Endpoint::List(Kind::User)), (Method::Post, Endpoint::Create)],
+            Some(Kind::Group) => vec![(Method::Get, Endpoint::List(Kind::Group))],
+            None => Vec::new(),
+        },
+        [name, ".search"] => kind(name).map(|kind| (Method::Post, Endpoint::Search(kind))).into_iter().collect(),
+        [name, text] if !text.is_empty() => match kind(name) {
+            Some(kind) => {
+                let mut methods = vec![
+                    (Method::Get, Endpoint::Show(kind, id(text))),
+                    (Method::Put, Endpoint::Replace(kind, id(text))),
+                    (Method::Patch, Endpoint::Patch(kind, id(text))),
+                ];
+                if kind == Kind::User {
+                    methods.push((Method::Delete, Endpoint::Delete(id(text))));
+                }
+                methods
+            }
+            None => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// Answers.
+pub(super) async fn answer<P: World>(
+    ports: &P,
+    config: &Config,
+    endpoint: Endpoint,
+    request: &Incoming,
+) -> Result<Answer, Problem> {
+    let call = Call { ports, config, request, base: format!("{}{PATH}", config.public_url.base) };
+    match endpoint {
+        Endpoint::ServiceProviderConfig => {
+            call.unfiltered()?;
+            Ok(json_answer(200, &discovery::service_provider_config(&call.base)))
+        }
+        Endpoint::ResourceTypes(id) => call.discover(discovery::resource_types(&call.base), id),
+        Endpoint::Schemas(id) => call.discover(schema::all(&call.base), id),
+        Endpoint::List(kind) => lists::list(&call, kind, &Params::of_query(request)).await,
+        Endpoint::Search(kind) => lists::list(&call, kind, &Params::of_body(&call.body()?)).await,
+        Endpoint::Show(Kind::User, id) => users::show(&call, &id).await,
+        Endpoint::Show(Kind::Group, id) => groups::show(&call, &id).await,
+        Endpoint::Create => users::create(&call).await,
+        Endpoint::Replace(Kind::User, id) => users::replace(&call, &id).await,
+        Endpoint::Replace(Kind::Group, id) => groups::replace(&call, &id).await,
+        Endpoint::Patch(Kind::User, id) => users::patch(&call, &id).await,
+        Endpoint::Patch(Kind::Group, id) => groups::patch(&call, &id).await,
+        Endpoint::Delete(id) => users::delete(&call, &id).await,
+        Endpoint::Unsupported(what) => {
+            Err(Problem::new(501, "not_implemented", format!("{what} is not supported; see /ServiceProviderConfig")))
+        }
+    }
+}
+
+/// A problem as SCIM tells it (RFC 7644 section 3.12).
+pub(super) fn error(problem: Problem) -> Answer {
+    let mut body = json!({
+        "schemas": [scim::ERROR], "status": problem.status.to_string(), "detail": problem.detail,
+    });
+    if let (Some(fields), true) = (body.as_object_mut(), KEYWORDS.contains(&problem.code)) {
+        fields.insert("scimType".to_owned(), problem.code.into());
+    }
+    let mut answer = json_answer(problem.status, &body);
+    answer.headers.extend(problem.headers);
+    answer
+}
+
+impl From<ScimError> for Problem {
+    fn from(error: ScimError) -> Self {
+        Self::new(400, error.scim_type, error.detail)
+    }
+}
+
+impl From<PlanError> for Problem {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Invalid(error) => error.into(),
+            PlanError::TooManyRemovals { .. } => Self::new(409, "too_many_removals", error.to_string()),
+        }
+    }
+}
+
+/// What a request is answered with.
+struct Call<'a, P> {
+    ports: &'a P,
+    config: &'a Config,
+    request: &'a Incoming,
+    /// The URL of `/scim/v2`.
+    base: String,
+}
+
+impl<P: World> Call<'_, P> {
+    /// The body, which must be an object.
+    fn body(&self) -> Result<Value, Problem> {
+        let wrong = |why: String| ScimError::new("invalidSyntax", format!("the body must be a JSON object: {why}"));
+        let body: Value =
+            serde_json::from_slice(self.request.bytes()?).map_err(|error| Problem::from(wrong(error.to_string())))?;
+        if body.is_object() { Ok(body) } else { Err(wrong("it is something else".to_owned()).into()) }
+    }
+
+    /// What of a resource is returned.
+    fn projection(&self) -> Result<Projection, Problem> {
+        let params = Params::of_query(self.request);
+        Ok(query::projection(|name| params.get(name))?)
+    }
+
+    /// A list of discovery documents, or one of them.
+    fn discover(&self, all: Vec<Value>, id: Option<String>) -> Result<Answer, Problem> {
+        self.unfiltered()?;
+        let Some(id) = id else { return Ok(json_answer(200, &resource::list(all.len(), 1, all))) };
+        match all.into_iter().find(|one| one.get("id").and_then(Value::as_str) == Some(id.as_str())) {
+            Some(one) => Ok(json_answer(200, &one)),
+            None => Err(Problem::not_found()),
+        }
+    }
+
+    /// RFC 7644 section 4: a filter on discovery is forbidden.
+    fn unfiltered(&self) -> Result<(), Problem> {
+        match self.request.param("filter") {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(403, "forbidden", "this endpoint takes no filter (RFC 7644 section 4)")),
+        }
+    }
+
+    /// A resource as an answer, or 304 where the client has this version.
+    fn shown(&self, status: u16, resource: Value) -> Result<Answer, Problem> {
+        let tag = version(&resource);
+        if status == 200
+            && matches!(self.request.method, Method::Get | Method::Head)
+            && self.request.header("if-none-match").is_some_and(|known| names(known, &tag))
+        {
+            return Ok(Answer { status: 304, headers: vec![("ETag", tag)], body: Vec::new() });
+        }
+        let location = resource.pointer("/meta/location").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut answer = json_answer(status, &self.projection()?.apply(resource));
+        if !tag.is_empty() {
+            answer.headers.push(("ETag", tag));
+        }
+        answer.headers.push(("Location", location));
+        Ok(answer)
+    }
+
+    /// Refuses a change of another version than the one at hand (RFC 7644 section 3.14).
+    fn unchanged(&self, resource: &Value) -> Result<(), Problem> {
+        match self.request.header("if-match") {
+            Some(known) if !names(known, &version(resource)) => Err(Problem::new(
+                412,
+                "precondition_failed",
+                "the resource has changed since this version of it was read; nothing was changed. Read it again.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn version(resource: &Value) -> String {
+    resource.pointer("/meta/version").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Whether a list of entity tags has this one. The comparison is the weak one: two representations of one resource are equal here.
+fn names(list: &str, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    list.split(',').any(|known| known.trim() == "*" || opaque(known) == opaque(tag))
+}
+
+/// Parameters, their names in lower case.
+struct Params(BTreeMap<String, Value>);
+
+impl Params {
+    fn of_query(request: &Incoming) -> Self {
+        let query = request.query.iter();
+        Self(query.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str().into())).collect())
+    }
+
+    fn of_body(body: &Value) -> Self {
+        let fields = body.as_object().into_iter().flatten();
+        Self(fields.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(&name.to_ascii_lowercase())
+    }
+}
+
+fn json_answer(status: u16, body: &Value) -> Answer {
+    let mut answer = Answer::json(status, body);
+    answer.headers.retain(|(name, _)| *name != "Content-Type");
+    answer.headers.push(("Content-Type", MEDIA_TYPE.to_owned()));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, error, names, owns};
+
+    #[test]
+    fn errors_under_scim_have_its_form() {
+        for path in ["/scim", "/scim/", "/scim/v2/Users", "/scim/v1"] {
+            assert!(owns(path), "{path}");
+        }
+        assert!(!owns("/scimitar") && !owns("/v1/users"));
+        let read = |problem| serde_json::from_slice::<serde_json::Value>(&error(problem).body).unwrap();
+        let body = read(Problem::new(400, "invalidFilter", "why"));
+        assert_eq!((&body["status"], &body["scimType"], &body["detail"]), (&"400".into(), &"invalidFilter".into(), &"why".into()));
+        assert_eq!(read(Problem::not_found()).get("scimType"), None);
+    }
+
+    #[test]
+    fn a_version_is_compared_without_regard_to_its_strength() {
+        assert!(names("W/\"a\", \"b\"", "W/\"b\"") && names("*", "\"x\"") && !names("\"c\"", "W/\"b\""));
+    }
+}

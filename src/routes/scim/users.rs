@@ -1,0 +1,121 @@
+//! `/Users`: one User, inviting, and removing.
+
+use serde_json::Value;
+
+use super::{Call, lists};
+use crate::conductorone::payload::{Action, Subject};
+use crate::model::grant::Principal;
+use crate::model::resource::Row;
+use crate::provision::request::{Effect, Target};
+use crate::routes::problem::Problem;
+use crate::routes::{Answer, World, paging, provisioning};
+use crate::scim::{ScimError, id, patch, resource};
+
+/// Who asked, in the journal.
+pub(super) const BY: &str = "scim";
+
+/// Shows a User.
+pub(super) async fn show<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+    let (_, user) = find(call, id).await?;
+    call.shown(200, user)
+}
+
+/// Invites a person.
+pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Problem> {
+    let body = call.body()?;
+    let email = address(&body)?;
+    if body.get("active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
+        return Err(ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into());
+    }
+    // Without a snapshot the answer could not show the User.
+    paging::open(call.ports, None).await?;
+    let subject = Subject { emails: vec![email.clone()], ..Subject::default() };
+    let (effect, message) = provisioning::perform(call.ports, BY, Action::Grant, Target::Account, subject).await?;
+    if effect == Effect::AlreadyGranted {
+        return Err(Problem::new(409, "uniqueness", message));
+    }
+    let snapshot = paging::open(call.ports, None).await?;
+    let is_new = |row: &&Row| row.as_member().is_some_and(|member| member.email.eq_ignore_ascii_case(&email));
+    let offered = lists::offered(call, &snapshot).await?;
+    let user = snapshot.changed().find(is_new).and_then(|row| lists::user(&call.base, &snapshot, row, &offered));
+    let user = user.ok_or_else(|| {
+        Problem::unavailable("not_visible_yet", format!("{message} It does not show yet; look for it with a filter on userName."), 5)
+    })?;
+    call.shown(201, user)
+}
+
+/// Replaces a User; only `active` can change.
+pub(super) async fn replace<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+    let body = call.body()?;
+    let (principal, user) = find(call, id).await?;
+    call.unchanged(&user)?;
+    let email = address(&body)?;
+    if !user.get("userName").and_then(Value::as_str).unwrap_or_default().eq_ignore_ascii_case(&email) {
+        return Err(ScimError::mutability(
+            "userName cannot be changed: in Cloudflare another address is another member; remove this one and create the other",
+        )
+        .into());
+    }
+    let active = body.get("active").filter(|active| !active.is_null());
+    let active = active.map(|active| patch::boolean(Some(active))).transpose()?;
+    settle(call, principal, user, active).await
+}
+
+/// Changes a User; only `active` can change.
+pub(super) async fn patch<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+    let body = call.body()?;
+    let (principal, user) = find(call, id).await?;
+    call.unchanged(&user)?;
+    let active = patch::user(&body)?;
+    settle(call, principal, user, active).await
+}
+
+/// Removes a member, or cancels an invitation.
+pub(super) async fn delete<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+    let (principal, user) = find(call, id).await?;
+    call.unchanged(&user)?;
+    remove(call, principal).await?;
+    Ok(Answer { status: 204, headers: Vec::new(), body: Vec::new() })
+}
+
+async fn settle<P: World>(
+    call: &Call<'_, P>,
+    principal: Principal,
+    user: Value,
+    active: Option<bool>,
+) -> Result<Answer, Problem> {
+    if active != Some(false) {
+        return call.shown(200, user);
+    }
+    remove(call, principal).await?;
+    // The last that is to be seen of it: a GET is answered 404 from now on.
+    call.shown(200, resource::deactivated(user))
+}
+
+async fn remove<P: World>(call: &Call<'_, P>, principal: Principal) -> Result<(), Problem> {
+    let subject = provisioning::subject(principal)?;
+    provisioning::perform(call.ports, BY, Action::Revoke, Target::Account, subject).await?;
+    Ok(())
+}
+
+async fn find<P: World>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Value), Problem> {
+    let shown: String = id.chars().take(60).collect();
+    let missing = || Problem::new(404, "not_found", format!("there is no User {shown:?}; GET /Users has them"));
+    let principal = id::principal(id).ok_or_else(missing)?;
+    let snapshot = paging::open(call.ports, None).await?;
+    let row = snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?.ok_or_else(missing)?;
+    let offered = lists::offered(call, &snapshot).await?;
+    let user = lists::user(&call.base, &snapshot, &row, &offered).ok_or_else(missing)?;
+    Ok((principal, user))
+}
+
+/// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`.
+fn address(body: &Value) -> Result<String, Problem> {
+    let emails = body.get("emails").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let primary = emails.iter().find(|email| email.get("primary") == Some(&Value::Bool(true))).or(emails.first());
+    let texts = [body.get("userName"), primary.and_then(|email| email.get("value")), primary];
+    let mut texts = texts.into_iter().flatten().filter_map(Value::as_str).map(str::trim);
+    texts.find(|text| provisioning::is_address(text)).map(str::to_owned).ok_or_else(|| {
+        ScimError::value("userName must be the person's e-mail address, of 90 characters at most").into()
+    })
+}

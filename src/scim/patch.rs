@@ -1,0 +1,292 @@
+//! PATCH (RFC 7644 section 3.5.2): what a list of operations wants of a User or of a Group's members.
+
+use serde_json::Value;
+
+use super::filter::{self, Filter};
+use super::{GROUP, PATCH_OP, ScimError, USER};
+
+/// So many operations at most, and so many members in one: each member is a call of its own.
+pub const LIMITS: (usize, usize) = (100, 1000);
+
+/// What one operation does to the members of a Group.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// These more.
+    Add(Vec<String>),
+    /// These less.
+    Remove(Vec<String>),
+    /// Those that match less; all of them without a filter.
+    RemoveWhere(Option<Filter>),
+    /// These and no others.
+    Replace(Vec<String>),
+}
+
+struct Operation<'a> {
+    op: Op,
+    path: Option<&'a str>,
+    value: Option<&'a Value>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Add,
+    Remove,
+    Replace,
+}
+
+/// Reads a body whose operations change the members of a Group.
+pub fn group(body: &Value) -> Result<Vec<Change>, ScimError> {
+    let mut changes = Vec::new();
+    for operation in operations(body)? {
+        let Some(path) = operation.path else {
+            // Without a path the value is a part of the resource (RFC 7644 section 3.5.2.1).
+            for (name, value) in fields(&operation)? {
+                match plain(name, GROUP).as_str() {
+                    "members" => changes.push(change(operation.op, Some(value))?),
+                    "schemas" => {}
+                    other => return Err(fixed_group(other)),
+                }
+            }
+            continue;
+        };
+        let path = plain(path, GROUP);
+        if path == "members" {
+            changes.push(change(operation.op, operation.value)?);
+        } else if let Some(filter) = path.strip_prefix("members[").and_then(|rest| rest.strip_suffix(']')) {
+            if operation.op != Op::Remove {
+                return Err(ScimError::new("invalidPath", "members[…] can be removed; to add, use the path members"));
+            }
+            let filter = filter::parse(filter, &["value", "type", "display", "$ref"], GROUP)
+                .map_err(|error| ScimError::new("invalidPath", error.detail))?;
+            changes.push(Change::RemoveWhere(Some(filter)));
+        } else {
+            return Err(fixed_group(&path));
+        }
+    }
+    Ok(changes)
+}
+
+/// Reads a body whose operations change a User; gives whether the User is to be active at the end, where it says.
+pub fn user(body: &Value) -> Result<Option<bool>, ScimError> {
+    let mut active = None;
+    let mut set = |name: &str, op: Op, value: Option<&Value>| -> Result<(), ScimError> {
+        match plain(name, USER).as_str() {
+            "active" if op == Op::Remove => Err(ScimError::mutability("active cannot be removed; replace it with false")),
+            "active" => {
+                active = Some(boolean(value)?);
+                Ok(())
+            }
+            "schemas" => Ok(()),
+            "roles" | "groups" => Err(ScimError::mutability(
+                "what a User holds is changed through the members of Groups: PATCH /Groups/{id}",
+            )),
+            other if USER_ATTRIBUTES.contains(&other.split(['.', '[']).next().unwrap_or_default()) => {
+                Err(ScimError::mutability(format!(
+                    "{name} is the person's own in Cloudflare and cannot be changed here; only active can"
+                )))
+            }
+            _ => Err(ScimError::new("invalidPath", format!("a User has no attribute {name:?}"))),
+        }
+    };
+    for operation in operations(body)? {
+        match operation.path {
+            Some(path) => set(path, operation.op, operation.value)?,
+            None => {
+                for (name, value) in fields(&operation)? {
+                    set(name, operation.op, Some(value))?;
+                }
+            }
+        }
+    }
+    Ok(active)
+}
+
+const USER_ATTRIBUTES: [&str; 8] =
+    ["id", "meta", "username", "displayname", "name", "emails", "usertype", "externalid"];
+
+/// A boolean; some clients send it as a text.
+pub fn boolean(value: Option<&Value>) -> Result<bool, ScimError> {
+    match value {
+        Some(Value::Bool(active)) => Ok(*active),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+        // [{"value": false}], as a client with one template for everything writes it.
+        Some(Value::Array(items)) if items.len() == 1 => boolean(items.first().and_then(|item| item.get("value"))),
+        _ => Err(ScimError::value("active must be true or false")),
+    }
+}
+
+/// The ids in a list of members; one alone, `null` and nothing at all are taken too.
+pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
+    let wrong = || ScimError::value("members must be a list such as [{\"value\": \"<the id of a User>\"}]");
+    let one = |item: &Value| {
+        let id = item.as_str().or_else(|| item.get("value").and_then(Value::as_str)).map(str::trim);
+        id.filter(|id| !id.is_empty() && id.len() <= 120).map(str::to_owned).ok_or_else(wrong)
+    };
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(items)) if items.len() > LIMITS.1 => {
+            Err(ScimError::value(format!("so many members at once are too many; send {} at most", LIMITS.1)))
+        }
+        Some(Value::Array(items)) => items.iter().map(one).collect(),
+        Some(item) => Ok(vec![one(item)?]),
+    }
+}
+
+fn change(op: Op, value: Option<&Value>) -> Result<Change, ScimError> {
+    let ids = members(value)?;
+    Ok(match op {
+        Op::Add if ids.is_empty() => return Err(ScimError::value("an add needs a value: the members to add")),
+        Op::Add => Change::Add(ids),
+        Op::Replace => Change::Replace(ids),
+        Op::Remove if ids.is_empty() => Change::RemoveWhere(None),
+        Op::Remove => Change::Remove(ids),
+    })
+}
+
+fn fixed_group(name: &str) -> ScimError {
+    match name {
+        "displayname" | "externalid" | "id" | "meta" => ScimError::mutability(format!(
+            "{name} of a Group is what Cloudflare says and cannot be changed here; only members can"
+        )),
+        _ => ScimError::new("invalidPath", format!("{name:?} is no attribute of a Group that can be changed; only members can")),
+    }
+}
+
+/// A path in lower case without the schema's URN before it.
+fn plain(path: &str, schema: &str) -> String {
+    let path = path.trim();
+    let rest = path.split_at_checked(schema.len()).filter(|(urn, _)| urn.eq_ignore_ascii_case(schema));
+    let path = rest.and_then(|(_, rest)| rest.strip_prefix(':')).unwrap_or(path);
+    // A value in quotation marks keeps its case.
+    match path.split_once('[') {
+        Some((name, filter)) => format!("{}[{filter}", name.to_ascii_lowercase()),
+        None => path.to_ascii_lowercase(),
+    }
+}
+
+fn fields<'a>(operation: &Operation<'a>) -> Result<Vec<(&'a String, &'a Value)>, ScimError> {
+    match (operation.op, operation.value) {
+        // RFC 7644 section 3.5.2.2.
+        (Op::Remove, _) => Err(ScimError::new("noTarget", "a remove needs a path")),
+        (_, Some(Value::Object(fields))) => Ok(fields.iter().collect()),
+        _ => Err(ScimError::value("an operation without a path needs an object as its value")),
+    }
+}
+
+fn operations(body: &Value) -> Result<Vec<Operation<'_>>, ScimError> {
+    let syntax = |detail: &str| ScimError::new("invalidSyntax", detail);
+    let field = |object: &'_ Value, name: &str| -> Option<String> {
+        object.as_object()?.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned()
+    };
+    // A schema that is missing is forgiven, another one is not.
+    if let Some(schemas) = body.get("schemas") {
+        let named = |schema: &Value| schema.as_str().is_some_and(|text| text.eq_ignore_ascii_case(PATCH_OP));
+        let is_patch = schemas.as_array().map_or_else(|| named(schemas), |schemas| schemas.iter().any(named));
+        if !is_patch {
+            return Err(syntax("schemas of a PATCH must name urn:ietf:params:scim:api:messages:2.0:PatchOp"));
+        }
+    }
+    let list = field(body, "Operations").and_then(|key| body.get(key)).and_then(Value::as_array);
+    let list = list.filter(|list| !list.is_empty()).ok_or_else(|| syntax("a PATCH needs a list of Operations"))?;
+    if list.len() > LIMITS.0 {
+        return Err(ScimError::value(format!("so many operations are too many; send {} at most", LIMITS.0)));
+    }
+    list.iter()
+        .map(|item| {
+            let op = match item.get("op").and_then(Value::as_str).map(str::to_ascii_lowercase).as_deref() {
+                Some("add") => Op::Add,
+                Some("remove") => Op::Remove,
+                Some("replace") => Op::Replace,
+                _ => return Err(syntax("op must be add, remove or replace")),
+            };
+            let path = match item.get("path") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(path)) if path.trim().is_empty() => None,
+                Some(Value::String(path)) => Some(path.as_str()),
+                Some(_) => return Err(ScimError::new("invalidPath", "path must be a text")),
+            };
+            Ok(Operation { op, path, value: item.get("value") })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Change, group, user};
+    use crate::scim::PATCH_OP;
+
+    fn body(operations: &Value) -> Value {
+        json!({ "schemas": [PATCH_OP], "Operations": operations })
+    }
+
+    fn ids(ids: &[&str]) -> Vec<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc_are_read() {
+        let babs = json!({ "display": "Babs Jensen", "$ref": "https://example.com/v2/Users/2819c223", "value": "2819c223" });
+        let james = json!({ "value": "08e1d05d" });
+        let read = |operations: Value| group(&body(&operations)).unwrap();
+        assert_eq!(read(json!([{ "op": "add", "path": "members", "value": [babs] }])), [Change::Add(ids(&["2819c223"]))]);
+        assert_eq!(
+            read(json!([{ "op": "remove", "path": "members" }, { "op": "add", "path": "members", "value": [babs, james] }])),
+            [Change::RemoveWhere(None), Change::Add(ids(&["2819c223", "08e1d05d"]))]
+        );
+        assert_eq!(
+            read(json!([{ "op": "replace", "path": "members", "value": [babs, james] }])),
+            [Change::Replace(ids(&["2819c223", "08e1d05d"]))]
+        );
+        let removed = read(json!([{ "op": "remove", "path": "members[value eq \"2819c223\"]" }]));
+        let [Change::RemoveWhere(Some(filter))] = removed.as_slice() else { panic!("{removed:?}") };
+        assert!(filter.matches(&babs) && !filter.matches(&james));
+    }
+
+    #[test]
+    fn the_habits_of_clients_are_understood() {
+        let read = |operations: Value| group(&body(&operations)).unwrap();
+        for value in [json!(null), json!([])] {
+            assert_eq!(read(json!([{ "op": "replace", "path": "members", "value": value }])), [Change::Replace(vec![])]);
+        }
+        assert_eq!(read(json!([{ "op": "replace", "path": "members" }])), [Change::Replace(vec![])]);
+        assert_eq!(read(json!([{ "op": "Add", "value": { "members": [{ "value": "a" }] } }])), [Change::Add(ids(&["a"]))]);
+        assert_eq!(read(json!([{ "op": "Remove", "path": "members", "value": [{ "value": "a" }] }])), [Change::Remove(ids(&["a"]))]);
+        let urn = "urn:ietf:params:scim:schemas:core:2.0:Group:members";
+        assert_eq!(read(json!([{ "op": "add", "path": urn, "value": { "value": "a" } }])), [Change::Add(ids(&["a"]))]);
+        for value in [json!(false), json!("False"), json!([{ "value": "false" }])] {
+            assert_eq!(user(&body(&json!([{ "op": "Replace", "path": "active", "value": value }]))), Ok(Some(false)));
+        }
+        assert_eq!(user(&body(&json!([{ "op": "replace", "value": { "active": true } }]))), Ok(Some(true)));
+    }
+
+    #[test]
+    fn what_cannot_be_done_says_why() {
+        for (operations, expected) in [
+            (json!([]), "invalidSyntax"),
+            (json!([{ "op": "move", "path": "members" }]), "invalidSyntax"),
+            (json!([{ "op": "remove" }]), "noTarget"),
+            (json!([{ "op": "add", "path": "members" }]), "invalidValue"),
+            (json!([{ "op": "add", "path": "members", "value": [{ "id": "a" }] }]), "invalidValue"),
+            (json!([{ "op": "add", "value": "a" }]), "invalidValue"),
+            (json!([{ "op": "replace", "path": "displayName", "value": "x" }]), "mutability"),
+            (json!([{ "op": "remove", "path": "members[value gt \"a\"]" }]), "invalidPath"),
+            (json!([{ "op": "remove", "path": "owners" }]), "invalidPath"),
+        ] {
+            assert_eq!(group(&body(&operations)).unwrap_err().scim_type, expected, "{operations}");
+        }
+        for (operations, expected) in [
+            (json!([{ "op": "remove", "path": "active" }]), "mutability"),
+            (json!([{ "op": "add", "path": "roles", "value": [{ "value": "Administrator" }] }]), "mutability"),
+            (json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "x" }]), "mutability"),
+            (json!([{ "op": "replace", "path": "nickName", "value": "x" }]), "invalidPath"),
+            (json!([{ "op": "replace", "path": "active", "value": 1 }]), "invalidValue"),
+        ] {
+            assert_eq!(user(&body(&operations)).unwrap_err().scim_type, expected, "{operations}");
+        }
+        let other = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [{}] });
+        assert_eq!(group(&other).unwrap_err().scim_type, "invalidSyntax");
+    }
+}

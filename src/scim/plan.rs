@@ -1,0 +1,176 @@
+//! From what a PATCH or PUT wants of a Group's members to single grants and revokes.
+
+use serde_json::Value;
+
+use super::patch::Change;
+use super::{ScimError, id};
+use crate::conductorone::payload::Action;
+use crate::model::grant::Principal;
+
+/// So many grants and revokes in one request: each is several requests to Cloudflare.
+pub const MAX_STEPS: usize = 100;
+
+/// One grant or revoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which of the two.
+    pub action: Action,
+    /// Of whom.
+    pub member: Principal,
+}
+
+/// Why a plan is not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Invalid(#[from] ScimError),
+    /// One operation takes out more members than is allowed.
+    #[error(
+        "this operation would take {removals} members out of the Group, and SCIM_REPLACE_MAX_REMOVALS allows {most}: a list of members may be older than the last change of the Group. Nothing was changed; read the Group again, remove members one by one with the path members[value eq \"<id>\"], or allow more."
+    )]
+    TooManyRemovals {
+        /// How many would go.
+        removals: usize,
+        /// How many may.
+        most: usize,
+    },
+}
+
+/// Works out the steps from the members as they are. What is so already makes no step.
+pub fn plan(mut members: Vec<Value>, changes: &[Change], most: usize) -> Result<Vec<Step>, PlanError> {
+    let mut steps = Vec::new();
+    for change in changes {
+        let (added, removed) = match change {
+            Change::Add(ids) => (parse(ids)?, Vec::new()),
+            Change::Remove(ids) => {
+                let ids = parse(ids)?;
+                (Vec::new(), held(&members, |_, member| ids.contains(&member)))
+            }
+            Change::RemoveWhere(filter) => {
+                let matches = |item: &Value, _| filter.as_ref().is_none_or(|filter| filter.matches(item));
+                (Vec::new(), held(&members, matches))
+            }
+            Change::Replace(ids) => {
+                let ids = parse(ids)?;
+                let removed = held(&members, |_, member| !ids.contains(&member));
+                (ids, removed)
+            }
+        };
+        if removed.len() > most {
+            return Err(PlanError::TooManyRemovals { removals: removed.len(), most });
+        }
+        for member in added {
+            if held(&members, |_, other| other == member).is_empty() {
+                members.push(serde_json::json!({ "value": id::of_principal(member) }));
+                steps.push(step(Action::Grant, member)?);
+            }
+        }
+        for member in removed {
+            members.retain(|item| principal(item) != Some(member));
+            steps.push(step(Action::Revoke, member)?);
+        }
+    }
+    if steps.len() > MAX_STEPS {
+        let detail = format!("this changes {} members; send {MAX_STEPS} at most in one request", steps.len());
+        return Err(ScimError::new("tooMany", detail).into());
+    }
+    Ok(steps)
+}
+
+fn step(action: Action, member: Principal) -> Result<Step, ScimError> {
+    match member {
+        Principal::Group(_) => Err(ScimError::value(
+            "what a user group holds is changed in Cloudflare's dashboard, not here; nothing was changed",
+        )),
+        Principal::User(_) | Principal::Invitation(_) => Ok(Step { action, member }),
+    }
+}
+
+fn parse(ids: &[String]) -> Result<Vec<Principal>, ScimError> {
+    let one = |text: &String| {
+        let shown: String = text.chars().take(60).collect();
+        id::member(text).ok_or_else(|| {
+            ScimError::value(format!("{shown:?} is not the id of a User; GET /Users has them. Nothing was changed."))
+        })
+    };
+    ids.iter().map(one).collect()
+}
+
+fn principal(item: &Value) -> Option<Principal> {
+    id::member(item.get("value")?.as_str()?)
+}
+
+fn held(members: &[Value], wanted: impl Fn(&Value, Principal) -> bool) -> Vec<Principal> {
+    members
+        .iter()
+        .filter_map(|item| principal(item).map(|member| (item, member)))
+        .filter(|(item, member)| wanted(item, *member))
+        .map(|(_, member)| member)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Change, PlanError, plan};
+    use crate::conductorone::payload::Action;
+    use crate::scim::{GROUP, filter, id};
+
+    /// The user of a letter.
+    fn user(letter: char) -> String {
+        letter.to_string().repeat(32)
+    }
+
+    fn users(letters: &str) -> Vec<String> {
+        letters.chars().map(user).collect()
+    }
+
+    /// Steps as `+a -b`, from members `abc`.
+    fn check(changes: &[Change], most: usize) -> Result<String, PlanError> {
+        let members: Vec<Value> = users("abc").into_iter().map(|id| json!({ "value": id, "type": "User" })).collect();
+        let steps = plan(members, changes, most)?;
+        let shown = steps.iter().map(|step| {
+            let sign = if step.action == Action::Grant { '+' } else { '-' };
+            format!("{sign}{}", &id::of_principal(step.member)[..1])
+        });
+        Ok(shown.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn steps_are_what_differs_in_the_order_of_the_operations() {
+        let one = format!("value eq \"{}\"", user('b'));
+        let one = filter::parse(&one, &["value"], GROUP).unwrap();
+        for (changes, expected) in [
+            (vec![Change::Add(users("ad"))], "+d"),
+            (vec![Change::Remove(users("be"))], "-b"),
+            (vec![Change::RemoveWhere(Some(one))], "-b"),
+            (vec![Change::Replace(users("bc"))], "-a"),
+            (vec![Change::Replace(users("abcde"))], "+d +e"),
+            (vec![Change::Replace(users("abcd")), Change::Remove(users("d"))], "+d -d"),
+            (vec![Change::Add(vec![format!("user:{}", user('a'))])], ""),
+        ] {
+            assert_eq!(check(&changes, 1).unwrap(), expected, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn no_operation_takes_out_more_members_than_is_allowed() {
+        for change in [Change::Replace(users("a")), Change::Replace(vec![]), Change::RemoveWhere(None), Change::Remove(users("ab"))]
+        {
+            assert!(matches!(check(&[change.clone()], 1), Err(PlanError::TooManyRemovals { .. })), "{change:?}");
+            assert!(check(&[change], 3).is_ok());
+        }
+        assert!(check(&[Change::Remove(users("a"))], 0).is_err());
+    }
+
+    #[test]
+    fn who_is_no_user_is_refused_before_anything_is_done() {
+        for id in ["jane", "", &format!("role-{}", user('a')), &format!("group-{}", user('a'))] {
+            assert!(matches!(check(&[Change::Add(vec![id.to_owned()])], 1), Err(PlanError::Invalid(_))), "{id}");
+        }
+        let many = (0..101).map(|number| format!("{number:032x}")).collect();
+        assert!(matches!(check(&[Change::Add(many)], 1), Err(PlanError::Invalid(error)) if error.scim_type == "tooMany"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Users and Groups as JSON. Every field is always there, since `baton-scim` trips over one that is missing.
+
+use serde_json::{Value, json};
+
+use super::{GROUP, LIST, USER, id};
+use crate::hash::sha256_hex;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::resource::{Member, MemberStatus, Row};
+
+/// What can be filtered on in Users, in lower case.
+pub const USER_FILTERS: [&str; 14] = [
+    "id",
+    "username",
+    "displayname",
+    "externalid",
+    "active",
+    "usertype",
+    "name.givenname",
+    "name.familyname",
+    "name.formatted",
+    "emails",
+    "emails.value",
+    "emails.type",
+    "emails.primary",
+    "schemas",
+];
+
+/// What can be filtered on in Groups, in lower case.
+pub const GROUP_FILTERS: [&str; 7] =
+    ["id", "displayname", "externalid", "members", "members.value", "members.type", "schemas"];
+
+/// A person. `groups` are what the person holds, by [`reference`].
+pub fn user(base: &str, member: &Member, groups: &[Value]) -> Value {
+    let id = id::of_principal(member.principal());
+    let display_name = member.display_name();
+    let accepted = member.status == MemberStatus::Accepted;
+    stamped(
+        base,
+        "User",
+        "Users",
+        json!({
+            "schemas": [USER],
+            "id": id,
+            "userName": member.email,
+            "displayName": display_name,
+            "name": {
+                "formatted": display_name,
+                "givenName": member.first_name.as_deref().unwrap_or_default(),
+                "familyName": member.last_name.as_deref().unwrap_or_default(),
+            },
+            "emails": [{ "value": member.email, "type": "work", "primary": true }],
+            "userType": if accepted { "member" } else { "invitation" },
+            // Who was invited was given the account; a client that reads `false` here would ask for it again and again.
+            "active": true,
+            "groups": groups,
+            // What is held is in `groups`; the empty list is for `baton-scim`.
+            "roles": [],
+        }),
+    )
+}
+
+/// A User who was removed just now: nothing is held any more.
+pub fn deactivated(mut user: Value) -> Value {
+    if let Value::Object(fields) = &mut user {
+        fields.insert("active".to_owned(), false.into());
+        fields.insert("groups".to_owned(), json!([]));
+        // A version that nothing has any more.
+        if let Some(Value::Object(meta)) = fields.get_mut("meta") {
+            meta.remove("version");
+        }
+    }
+    user
+}
+
+/// The name that a row offers as a Group, with its entitlement.
+pub fn offered(row: &Row) -> Option<(Entitlement, String)> {
+    match row {
+        Row::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
+        Row::ScopedRole(role) => {
+            Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
+        }
+        Row::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
+        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
+    }
+}
+
+/// What can be granted; `members` by [`member`], or `None` where they are not asked for.
+pub fn group(base: &str, entitlement: Entitlement, name: &str, members: Option<&[Value]>) -> Value {
+    let mut group = json!({
+        "schemas": [GROUP],
+        "id": id::of_entitlement(entitlement),
+        "displayName": name,
+    });
+    if let (Some(members), Value::Object(fields)) = (members, &mut group) {
+        fields.insert("members".to_owned(), Value::Array(members.to_vec()));
+    }
+    let mut group = stamped(base, "Group", "Groups", group);
+    // Without its members it would have another version.
+    if let (None, Some(Value::Object(meta))) = (members, group.get_mut("meta")) {
+        meta.remove("version");
+    }
+    group
+}
+
+/// A holder as a member of a Group.
+pub fn member(base: &str, row: &Row) -> Option<Value> {
+    let (principal, _, _) = row.holder()?;
+    let id = id::of_principal(principal);
+    let (kind, path) = match principal {
+        Principal::Group(_) => ("Group", "Groups"),
+        Principal::User(_) | Principal::Invitation(_) => ("User", "Users"),
+    };
+    let display = row.as_member().map(Member::display_name).or_else(|| offered(row).map(|(_, name)| name));
+    Some(json!({ "value": id, "$ref": format!("{base}/{path}/{id}"), "type": kind, "display": display }))
+}
+
+/// An entitlement as one of a User's groups.
+pub fn reference(base: &str, entitlement: Entitlement, name: Option<&str>) -> Value {
+    let id = id::of_entitlement(entitlement);
+    let display = name.unwrap_or(&id);
+    json!({ "value": id, "$ref": format!("{base}/Groups/{id}"), "type": "direct", "display": display })
+}
+
+/// A page of a list. `itemsPerPage` is the number returned: `baton-scim` goes on by it.
+pub fn list(total: usize, start: usize, resources: Vec<Value>) -> Value {
+    json!({
+        "schemas": [LIST],
+        "totalResults": total,
+        "startIndex": start,
+        "itemsPerPage": resources.len(),
+        "Resources": resources,
+    })
+}
+
+/// The version of a resource: a weak entity tag of its content.
+fn stamped(base: &str, kind: &str, path: &str, mut resource: Value) -> Value {
+    let digest: String = sha256_hex(resource.to_string().as_bytes()).chars().take(32).collect();
+    let location = format!("{base}/{path}/{}", resource.get("id").and_then(Value::as_str).unwrap_or_default());
+    let meta = json!({ "resourceType": kind, "location": location, "version": format!("W/\"{digest}\"") });
+    if let Value::Object(fields) = &mut resource {
+        fields.insert("meta".to_owned(), meta);
+    }
+    resource
+}
