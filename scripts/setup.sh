@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Finds out what this machine lacks to build, test and deploy the Worker, and installs only that, pinned: the tools go
 # into .tools/ and node_modules/ of this folder, the wasm32 target into the Rust toolchain. Where everything is in place it
-# says so in one line. Needs nothing but Rust, Node, make and a C compiler, and of the network the package registries.
+# says so in one line. With the argument `tests` also what the tests alone need: scim2-tester, in a Python environment of its own.
+# Needs nothing but Rust, Node, make and a C compiler, and of the network the package registries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/tools.sh
@@ -9,6 +10,7 @@ cd "$(dirname "$0")/.."
 
 least_rust=1.91
 least_node=20
+least_python=3.11
 log=$tools/setup.log
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -145,6 +147,30 @@ install_npm_tools() {
   cp package-lock.json "$npm_stamp"
 }
 
+# The Python environment of the tests. Debian has the part of Python that makes one in a package of its own.
+install_python_tools() {
+  local version package=python3-venv
+  version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || version=""
+  if [ -n "$version" ] && ! at_least "$version" "$least_python"; then
+    fail "Python is $version, and $least_python or later is needed for the tests: install it as https://www.python.org/downloads says"
+  fi
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    if ! command -v apt-get >/dev/null; then
+      fail "Python $least_python or later with venv is missing, which the tests need: install it as https://www.python.org/downloads says"
+    elif [ "$(id -u)" != 0 ]; then
+      fail "Python $least_python or later with venv is missing, which the tests need: run: sudo apt-get install $package, and this again"
+    fi
+    say "installing Debian's package $package, which makes the Python environment of the tests"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $package; } \
+      >>"$log" 2>&1 || fail "apt-get could not install $package"
+  fi
+  rm -rf "$python_tools"
+  python3 -m venv "$python_tools" >>"$log" 2>&1 || fail "the Python environment of the tests could not be made"
+  "$python_tools/bin/python" -m pip install --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
+    -r "$python_requirements" >>"$log" 2>&1 || fail "the packages of $python_requirements could not be installed"
+  cp "$python_requirements" "$python_tools/.installed-requirements.txt"
+}
+
 check_prerequisites
 mkdir -p "$tools"
 : >"$log"
@@ -170,6 +196,10 @@ if ! has_npm_tools; then
   say "installing wasm-opt, esbuild, wrangler and the Workers runtime from npm, which shrink, bundle, run and deploy it"
   install_npm_tools
   done_something=yes
+fi
+if [ "${1:-}" = tests ] && ! has_python_tools; then
+  say "installing scim2-tester into .tools/python, which checks the SCIM endpoint"
+  install_python_tools
 fi
 if [ -n "$done_something" ]; then rm -rf "$tools/build"; fi
 say "everything is in place (Rust $rust_version, Node $node_version, worker-build $worker_build_version, wasm-bindgen $wasm_bindgen_version)"

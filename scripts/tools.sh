@@ -45,3 +45,10 @@ has_wasm_bindgen() { has_cargo_tool wasm-bindgen-cli "$(locked_version wasm-bind
 # Whether node_modules is what package-lock.json says: setup leaves a copy of the lock file it installed from.
 npm_stamp=node_modules/.installed-package-lock.json
 has_npm_tools() { cmp -s package-lock.json "$npm_stamp"; }
+
+# The Python environment of the tests (scim2-tester), and the copy of the list it was installed from.
+python_tools=$tools/python
+python_requirements=tests/scim/requirements.txt
+has_python_tools() {
+  "$python_tools/bin/python" -c 'import scim2_tester' 2>/dev/null && cmp -s "$python_requirements" "$python_tools/.installed-requirements.txt"
+}

@@ -135,7 +135,9 @@ impl Deployment {
     fn noted(&self, method: &str, path: &str, answer: Answer) -> Answer {
         let text = answer.text();
         // The doctor's report is an answer to the question, not an error, even where it is not a good one.
-        if answer.status >= 400 && !path.starts_with("/v1/doctor") && method != "HEAD" {
+        if answer.status >= 400 && path.starts_with("/scim") {
+            assert_is_scim_error(&answer, &format!("{method} {path}"));
+        } else if answer.status >= 400 && !path.starts_with("/v1/doctor") && method != "HEAD" {
             assert_is_problem(&answer, &format!("{method} {path}"));
         }
         let headers: Vec<String> = answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -191,6 +193,16 @@ pub(crate) fn assert_is_problem(answer: &Answer, what: &str) -> String {
     let code = body["code"].as_str().unwrap_or_default().to_owned();
     assert!(!code.is_empty() && code.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{told}");
     code
+}
+
+/// Checks that an answer is an error as SCIM tells it (RFC 7644 section 3.12).
+fn assert_is_scim_error(answer: &Answer, what: &str) {
+    let body = answer.json();
+    let told = format!("{what}: {} {}", answer.status, answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/scim+json"), "{told}");
+    assert_eq!(body["schemas"], serde_json::json!(["urn:ietf:params:scim:api:messages:2.0:Error"]), "{told}");
+    assert_eq!(body["status"], answer.status.to_string(), "{told}");
+    assert!(body["detail"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
 }
 
 /// The account-wide roles that are legacy roles too, without Super Administrator.

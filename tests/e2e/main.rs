@@ -22,5 +22,6 @@ mod errors;
 mod fresh;
 mod grants;
 mod lists;
+mod scim;
 mod sync;
 mod webhook;
