@@ -88,7 +88,8 @@ pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, r
         Ok(route) => dispatch(ports, config, route, &request).await.unwrap_or_else(told),
         Err(problem) => told(problem),
     };
-    if answer.status >= 500 {
+    // What is not implemented is no failure.
+    if answer.status >= 500 && answer.status != 501 {
         let why = String::from_utf8_lossy(&answer.body).into_owned();
         ports.log(
             Level::Error,

@@ -193,7 +193,11 @@ impl Parser<'_> {
                 "co" => Operator::Co,
                 "sw" => Operator::Sw,
                 "ew" => Operator::Ew,
-                _ => return Err(invalid(format!("the operator {word:?} is not supported; use eq, ne, co, sw, ew or pr"))),
+                _ => {
+                    return Err(invalid(format!(
+                        "the operator {word:?} is not supported; use eq, ne, co, sw, ew or pr"
+                    )));
+                }
             },
             _ => return Err(invalid(format!("an operator was expected after {name}: eq, ne, co, sw, ew or pr"))),
         };
@@ -327,17 +331,8 @@ mod tests {
     use super::parse;
     use crate::scim::USER;
 
-    const KNOWN: [&str; 9] = [
-        "id",
-        "username",
-        "name.familyname",
-        "externalid",
-        "active",
-        "emails",
-        "emails.value",
-        "emails.type",
-        "title",
-    ];
+    const KNOWN: [&str; 9] =
+        ["id", "username", "name.familyname", "externalid", "active", "emails", "emails.value", "emails.type", "title"];
 
     fn check(filter: &str) -> bool {
         let jane = json!({

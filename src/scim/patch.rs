@@ -71,7 +71,9 @@ pub fn user(body: &Value) -> Result<Option<bool>, ScimError> {
     let mut active = None;
     let mut set = |name: &str, op: Op, value: Option<&Value>| -> Result<(), ScimError> {
         match plain(name, USER).as_str() {
-            "active" if op == Op::Remove => Err(ScimError::mutability("active cannot be removed; replace it with false")),
+            "active" if op == Op::Remove => {
+                Err(ScimError::mutability("active cannot be removed; replace it with false"))
+            }
             "active" => {
                 active = Some(boolean(value)?);
                 Ok(())
@@ -149,7 +151,10 @@ fn fixed_group(name: &str) -> ScimError {
         "displayname" | "externalid" | "id" | "meta" => ScimError::mutability(format!(
             "{name} of a Group is what Cloudflare says and cannot be changed here; only members can"
         )),
-        _ => ScimError::new("invalidPath", format!("{name:?} is no attribute of a Group that can be changed; only members can")),
+        _ => ScimError::new(
+            "invalidPath",
+            format!("{name:?} is no attribute of a Group that can be changed; only members can"),
+        ),
     }
 }
 
@@ -228,12 +233,18 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_rfc_are_read() {
-        let babs = json!({ "display": "Babs Jensen", "$ref": "https://example.com/v2/Users/2819c223", "value": "2819c223" });
+        let babs =
+            json!({ "display": "Babs Jensen", "$ref": "https://example.com/v2/Users/2819c223", "value": "2819c223" });
         let james = json!({ "value": "08e1d05d" });
         let read = |operations: Value| group(&body(&operations)).unwrap();
-        assert_eq!(read(json!([{ "op": "add", "path": "members", "value": [babs] }])), [Change::Add(ids(&["2819c223"]))]);
         assert_eq!(
-            read(json!([{ "op": "remove", "path": "members" }, { "op": "add", "path": "members", "value": [babs, james] }])),
+            read(json!([{ "op": "add", "path": "members", "value": [babs] }])),
+            [Change::Add(ids(&["2819c223"]))]
+        );
+        assert_eq!(
+            read(
+                json!([{ "op": "remove", "path": "members" }, { "op": "add", "path": "members", "value": [babs, james] }])
+            ),
             [Change::RemoveWhere(None), Change::Add(ids(&["2819c223", "08e1d05d"]))]
         );
         assert_eq!(
@@ -249,11 +260,20 @@ mod tests {
     fn the_habits_of_clients_are_understood() {
         let read = |operations: Value| group(&body(&operations)).unwrap();
         for value in [json!(null), json!([])] {
-            assert_eq!(read(json!([{ "op": "replace", "path": "members", "value": value }])), [Change::Replace(vec![])]);
+            assert_eq!(
+                read(json!([{ "op": "replace", "path": "members", "value": value }])),
+                [Change::Replace(vec![])]
+            );
         }
         assert_eq!(read(json!([{ "op": "replace", "path": "members" }])), [Change::Replace(vec![])]);
-        assert_eq!(read(json!([{ "op": "Add", "value": { "members": [{ "value": "a" }] } }])), [Change::Add(ids(&["a"]))]);
-        assert_eq!(read(json!([{ "op": "Remove", "path": "members", "value": [{ "value": "a" }] }])), [Change::Remove(ids(&["a"]))]);
+        assert_eq!(
+            read(json!([{ "op": "Add", "value": { "members": [{ "value": "a" }] } }])),
+            [Change::Add(ids(&["a"]))]
+        );
+        assert_eq!(
+            read(json!([{ "op": "Remove", "path": "members", "value": [{ "value": "a" }] }])),
+            [Change::Remove(ids(&["a"]))]
+        );
         let urn = "urn:ietf:params:scim:schemas:core:2.0:Group:members";
         assert_eq!(read(json!([{ "op": "add", "path": urn, "value": { "value": "a" } }])), [Change::Add(ids(&["a"]))]);
         for value in [json!(false), json!("False"), json!([{ "value": "false" }])] {

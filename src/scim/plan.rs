@@ -157,8 +157,12 @@ mod tests {
 
     #[test]
     fn no_operation_takes_out_more_members_than_is_allowed() {
-        for change in [Change::Replace(users("a")), Change::Replace(vec![]), Change::RemoveWhere(None), Change::Remove(users("ab"))]
-        {
+        for change in [
+            Change::Replace(users("a")),
+            Change::Replace(vec![]),
+            Change::RemoveWhere(None),
+            Change::Remove(users("ab")),
+        ] {
             assert!(matches!(check(&[change.clone()], 1), Err(PlanError::TooManyRemovals { .. })), "{change:?}");
             assert!(check(&[change], 3).is_ok());
         }
@@ -171,6 +175,8 @@ mod tests {
             assert!(matches!(check(&[Change::Add(vec![id.to_owned()])], 1), Err(PlanError::Invalid(_))), "{id}");
         }
         let many = (0..101).map(|number| format!("{number:032x}")).collect();
-        assert!(matches!(check(&[Change::Add(many)], 1), Err(PlanError::Invalid(error)) if error.scim_type == "tooMany"));
+        assert!(
+            matches!(check(&[Change::Add(many)], 1), Err(PlanError::Invalid(error)) if error.scim_type == "tooMany")
+        );
     }
 }

@@ -23,7 +23,11 @@ impl Projection {
     /// Whether an attribute, or a part of it, is returned.
     pub fn returns(&self, attribute: &str) -> bool {
         let asked = |name: &String| name.split('.').next() == Some(attribute);
-        if self.only.is_empty() { !self.without.iter().any(|name| name == attribute) } else { self.only.iter().any(asked) }
+        if self.only.is_empty() {
+            !self.without.iter().any(|name| name == attribute)
+        } else {
+            self.only.iter().any(asked)
+        }
     }
 
     /// The resource with only what is returned.

@@ -23,11 +23,7 @@ pub struct Query {
 }
 
 /// Reads a list's parameters. Names are compared without regard to case. `known` and `schema` as [`filter::parse`] has them.
-pub fn read<'a>(
-    params: impl Fn(&str) -> Option<&'a Value>,
-    known: &[&str],
-    schema: &str,
-) -> Result<Query, ScimError> {
+pub fn read<'a>(params: impl Fn(&str) -> Option<&'a Value>, known: &[&str], schema: &str) -> Result<Query, ScimError> {
     let number = |name: &str, default: usize| -> Result<usize, ScimError> {
         match params(name) {
             None | Some(Value::Null) => Ok(default),

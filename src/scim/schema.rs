@@ -87,7 +87,10 @@ fn user(base: &str) -> Value {
         "User",
         "A member of the Cloudflare account, or somebody who is invited",
         [
-            attribute("userName", "The e-mail address").required().mutable("immutable").with("uniqueness", "server".into()),
+            attribute("userName", "The e-mail address")
+                .required()
+                .mutable("immutable")
+                .with("uniqueness", "server".into()),
             external_id(),
             attribute("displayName", "The name, or the e-mail address of a person without one"),
             attribute("name", "The name in Cloudflare, which is the person's own to change").made_of([
@@ -101,13 +104,17 @@ fn user(base: &str) -> Value {
                 attribute("primary", "Always true").of("boolean"),
             ]),
             attribute("userType", "Whether the invitation was accepted").one_of(&["member", "invitation"]),
-            attribute("active", "False removes the member, or cancels the invitation").of("boolean").mutable("readWrite"),
-            attribute("groups", "What the person holds directly; changed through the members of Groups").many().made_of([
-                attribute("value", "The Group's id").exact(),
-                attribute("$ref", "The Group's URL").refers_to(&["Group"]),
-                attribute("display", "The Group's name"),
-                attribute("type", "Always direct").one_of(&["direct"]),
-            ]),
+            attribute("active", "False removes the member, or cancels the invitation")
+                .of("boolean")
+                .mutable("readWrite"),
+            attribute("groups", "What the person holds directly; changed through the members of Groups")
+                .many()
+                .made_of([
+                    attribute("value", "The Group's id").exact(),
+                    attribute("$ref", "The Group's URL").refers_to(&["Group"]),
+                    attribute("display", "The Group's name"),
+                    attribute("type", "Always direct").one_of(&["direct"]),
+                ]),
             attribute("roles", "Always empty: roles are Groups").many().made_of([
                 attribute("value", "The role"),
                 attribute("display", "The role's name"),
@@ -166,9 +173,13 @@ fn service_provider_config(base: &str) -> Value {
             supported("sort", "Sorted lists"),
             supported("etag", "Entity tags"),
             attribute("authenticationSchemes", "How requests are authenticated").many().required().made_of([
-                attribute("type", "The kind of scheme")
-                    .required()
-                    .one_of(&["oauth", "oauth2", "oauthbearertoken", "httpbasic", "httpdigest"]),
+                attribute("type", "The kind of scheme").required().one_of(&[
+                    "oauth",
+                    "oauth2",
+                    "oauthbearertoken",
+                    "httpbasic",
+                    "httpdigest",
+                ]),
                 attribute("name", "The scheme's name").required(),
                 attribute("description", "What it is").required(),
                 attribute("specUri", "Its specification").refers_to(&["external"]),
@@ -210,9 +221,12 @@ fn of_schemas(base: &str) -> Value {
             attribute("required", "Whether it must be there").of("boolean"),
             attribute("canonicalValues", "The usual values").many().exact(),
             attribute("caseExact", "Whether case counts").of("boolean"),
-            attribute("mutability", "Whether it can be changed")
-                .exact()
-                .one_of(&["readOnly", "readWrite", "immutable", "writeOnly"]),
+            attribute("mutability", "Whether it can be changed").exact().one_of(&[
+                "readOnly",
+                "readWrite",
+                "immutable",
+                "writeOnly",
+            ]),
             attribute("returned", "When it is returned").exact().one_of(&["always", "never", "default", "request"]),
             attribute("uniqueness", "How unique it is").exact().one_of(&["none", "server", "global"]),
             attribute("referenceTypes", "What a reference refers to").many().exact(),

@@ -46,13 +46,12 @@ async fn users<P: World>(
     let filter = query.filter.as_ref();
     if let Some(only) = filter.and_then(|filter| filter.only_id()) {
         let row = match id::principal(only) {
-            Some(principal) => {
-                snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?
-            }
+            Some(principal) => snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?,
             None => None,
         };
         let found = row.as_ref().and_then(|row| user(&call.base, snapshot, row, &offered));
-        let found: Vec<Value> = found.into_iter().filter(|one| filter.is_none_or(|filter| filter.matches(one))).collect();
+        let found: Vec<Value> =
+            found.into_iter().filter(|one| filter.is_none_or(|filter| filter.matches(one))).collect();
         return Ok((found.len(), found.into_iter().skip(before).take(query.count).collect()));
     }
     // Without a filter, the manifest knows how many there are and where the page begins; but not what the overlay hides.

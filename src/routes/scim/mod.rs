@@ -272,7 +272,10 @@ mod tests {
         assert!(!owns("/scimitar") && !owns("/v1/users"));
         let read = |problem| serde_json::from_slice::<serde_json::Value>(&error(problem).body).unwrap();
         let body = read(Problem::new(400, "invalidFilter", "why"));
-        assert_eq!((&body["status"], &body["scimType"], &body["detail"]), (&"400".into(), &"invalidFilter".into(), &"why".into()));
+        assert_eq!(
+            (&body["status"], &body["scimType"], &body["detail"]),
+            (&"400".into(), &"invalidFilter".into(), &"why".into())
+        );
         assert_eq!(read(Problem::not_found()).get("scimType"), None);
     }
 

@@ -25,7 +25,9 @@ pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Probl
     let body = call.body()?;
     let email = address(&body)?;
     if body.get("active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
-        return Err(ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into());
+        return Err(
+            ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into()
+        );
     }
     // Without a snapshot the answer could not show the User.
     paging::open(call.ports, None).await?;
@@ -39,7 +41,11 @@ pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Probl
     let offered = lists::offered(call, &snapshot).await?;
     let user = snapshot.changed().find(is_new).and_then(|row| lists::user(&call.base, &snapshot, row, &offered));
     let user = user.ok_or_else(|| {
-        Problem::unavailable("not_visible_yet", format!("{message} It does not show yet; look for it with a filter on userName."), 5)
+        Problem::unavailable(
+            "not_visible_yet",
+            format!("{message} It does not show yet; look for it with a filter on userName."),
+            5,
+        )
     })?;
     call.shown(201, user)
 }
@@ -103,7 +109,8 @@ async fn find<P: World>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Valu
     let missing = || Problem::new(404, "not_found", format!("there is no User {shown:?}; GET /Users has them"));
     let principal = id::principal(id).ok_or_else(missing)?;
     let snapshot = paging::open(call.ports, None).await?;
-    let row = snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?.ok_or_else(missing)?;
+    let row =
+        snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?.ok_or_else(missing)?;
     let offered = lists::offered(call, &snapshot).await?;
     let user = lists::user(&call.base, &snapshot, &row, &offered).ok_or_else(missing)?;
     Ok((principal, user))

@@ -85,16 +85,24 @@ async fn baton_scim_reads_the_account_and_grants_and_revokes_in_it() {
         assert_eq!(ids, truth.users.iter().cloned().chain(invitations).collect(), "pages of {count}");
         for user in &users {
             assert!(user["name"]["givenName"].is_string() && user["name"]["familyName"].is_string());
-            assert_eq!((&user["emails"][0]["primary"], &user["roles"], user["active"].is_boolean()), (&json!(true), &json!([]), true));
+            assert_eq!(
+                (&user["emails"][0]["primary"], &user["roles"], user["active"].is_boolean()),
+                (&json!(true), &json!([]), true)
+            );
         }
     }
     assert_eq!(grants(&baton).await, truth.grants);
 
-    let role = deployment.cloudflare.truth().roles.into_iter().find(|(id, _)| {
-        !truth.grants.iter().any(|grant| grant.starts_with(&format!("role:{id}:")))
-    });
+    let role = deployment
+        .cloudflare
+        .truth()
+        .roles
+        .into_iter()
+        .find(|(id, _)| !truth.grants.iter().any(|grant| grant.starts_with(&format!("role:{id}:"))));
     let (role, name) = role.unwrap();
-    let page = baton.get(&format!("/Groups?count=100&startIndex=1&filter=displayName%20eq%20%22{}%22", name.replace(' ', "%20"))).await;
+    let page = baton
+        .get(&format!("/Groups?count=100&startIndex=1&filter=displayName%20eq%20%22{}%22", name.replace(' ', "%20")))
+        .await;
     assert_eq!((page["totalResults"].as_i64(), &page["Resources"][0]["id"]), (Some(1), &json!(format!("role-{role}"))));
     let group = format!("role-{role}");
     let mut members: Vec<Value> = truth.users.iter().take(2).map(|id| json!({ "value": id })).collect();
