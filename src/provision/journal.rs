@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn done(effect: Effect) -> Outcome {
-        Outcome::Done { effect, message: "Done.".into() }
+        Outcome::Done { effect, message: "Done.".into(), account: None }
     }
 
     fn new(desk: &Desk, key: Option<&str>, action: Action) -> EntryId {

@@ -103,7 +103,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 ),
             ));
         }
-        match (self.what.access, self.request.action) {
+        let told = member.clone();
+        let outcome = match (self.what.access, self.request.action) {
             (Wanted::Atom(atom), _) => self.change(locks, member, atom).await,
             (Wanted::Group(group), _) => self.change_group(locks, &member, group).await,
             (Wanted::Account, Action::Grant) => Ok(done(
@@ -116,7 +117,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 },
             )),
             (Wanted::Account, Action::Revoke) => self.remove(locks, &member).await,
-        }
+        }?;
+        Ok(if self.request.action == Action::Grant { outcome.to_account(&told) } else { outcome })
     }
 
     /// Nobody in the account is meant.
@@ -363,7 +365,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             self.note("adding to the group")?;
             self.client.add_to_group(group, member.id).await?;
         }
-        Ok(match self.what.access {
+        let outcome = match self.what.access {
             Wanted::Account => {
                 done(Effect::Invited, format!("Invited {email}; the account is there once the invitation is accepted."))
             }
@@ -371,7 +373,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 Effect::Granted,
                 format!("Invited {email} with {name}; it is effective once the invitation is accepted."),
             ),
-        })
+        };
+        Ok(outcome.to_account(&member))
     }
 
     /// Removes a member, or cancels an invitation.
@@ -442,7 +445,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 const MINIMAL_ACCESS: &str = "minimal_account_access";
 
 fn done(effect: Effect, message: String) -> Outcome {
-    Outcome::Done { effect, message }
+    Outcome::Done { effect, message, account: None }
 }
 
 fn last_role(email: &str, name: &str) -> Outcome {

@@ -9,6 +9,7 @@ mod doctor;
 mod lists;
 mod operations;
 mod paging;
+mod principal;
 mod problem;
 mod provisioning;
 mod route;
@@ -133,8 +134,9 @@ async fn dispatch<P: World>(
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
-        Route::Grant(action, entitlement, user) => {
-            provisioning::carry_out(ports, action, entitlement, user, request).await
+        Route::Grant(action, entitlement, named) => {
+            let principal = named.find(ports).await?;
+            provisioning::carry_out(ports, action, entitlement, principal, request).await
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which route a request is for.
 
+use super::principal::Named;
 use super::problem::Problem;
 use super::{Incoming, webhook};
 use crate::conductorone::payload::Action;
@@ -24,7 +25,7 @@ pub(super) enum Route {
     Remove(Principal),
     Operations,
     Operation(String),
-    Grant(Action, Entitlement, Principal),
+    Grant(Action, Entitlement, Named),
 }
 
 /// A list.
@@ -93,12 +94,12 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             Some(entitlement) => get(Route::Holders(entitlement)),
             None => Vec::new(),
         },
-        ["v1", collection, id, "members", user] => match entitlement(collection, id)? {
+        ["v1", collection, id, "members", principal] => match entitlement(collection, id)? {
             Some(entitlement) => {
-                let user = Principal::User(user.parse::<UserId>()?);
+                let principal = Named::parse(principal)?;
                 vec![
-                    (Method::Put, Route::Grant(Action::Grant, entitlement, user)),
-                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, user)),
+                    (Method::Put, Route::Grant(Action::Grant, entitlement, principal)),
+                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, principal)),
                 ]
             }
             None => Vec::new(),
@@ -154,6 +155,10 @@ mod tests {
         assert_eq!(check(Method::Head, "/v1/users"), Ok(Route::List(List::Resources(Kind::User))));
         assert_eq!(check(Method::Post, "/webhooks/conductorone"), Ok(Route::Webhook));
         assert!(matches!(check(Method::Put, &format!("/v1/roles/{ID}/members/{ID}")), Ok(Route::Grant(..))));
+        for principal in [ID.to_owned(), format!("user:{ID}"), format!("invitation:{ID}"), format!("group:{ID}")] {
+            let path = format!("/v1/roles/{ID}/members/{principal}");
+            assert!(matches!(check(Method::Delete, &path), Ok(Route::Grant(..))), "{path}");
+        }
         assert!(matches!(check(Method::Get, &format!("/v1/scoped-roles/{ID}-{ID}/members")), Ok(Route::Holders(_))));
     }
 

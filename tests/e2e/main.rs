@@ -16,6 +16,7 @@
 mod accounts;
 mod auth;
 mod budget;
+mod c1;
 mod deployment;
 mod doctor;
 mod errors;
