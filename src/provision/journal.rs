@@ -172,6 +172,19 @@ pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, Sq
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(EntryId))
 }
 
+/// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
+pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
+    let rows = sql.query(
+        "SELECT json_extract(before.outcome, '$.effect') FROM operation AS this JOIN operation AS before
+            ON before.id < this.id AND before.email = this.email AND before.entitlement = this.entitlement
+         WHERE this.id = ? AND before.settled_at >= ? AND json_extract(before.outcome, '$.outcome') = 'done'
+         ORDER BY before.id DESC LIMIT 1",
+        &[id.0.into(), since.into()],
+    )?;
+    let effect = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    Ok(matches!(effect, Some("revoked" | "already_revoked")))
+}
+
 /// Notes who and what is concerned.
 pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
     sql.query(
@@ -320,7 +333,7 @@ fn corrupt() -> SqlError {
 mod tests {
     use super::{
         Arrival, EntryId, Filter, State, arrive, begin, due, find, init, list, next_due, note, purge, put_off,
-        resolved, settle, superseded_by,
+        resolved, revoked_since, settle, superseded_by,
     };
     use crate::conductorone::payload::{Action, Subject};
     use crate::ports::Clock;
@@ -389,6 +402,30 @@ mod tests {
         assert!(due(&desk, desk.now(), 10).unwrap().is_empty(), "the new attempt has its time");
         settle(&desk, id, &done(Effect::Revoked), desk.now()).unwrap();
         assert_eq!(next_due(&desk).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_revoked_is_so_until_it_is_granted_again_or_time_has_passed() {
+        let desk = desk();
+        let operation = |action, entitlement: &str, effect| {
+            let id = new(&desk, None, action);
+            resolved(&desk, id, "m1", "jane@example.com", entitlement).unwrap();
+            settle(&desk, id, &done(effect), desk.now()).unwrap();
+        };
+        let last_was_a_revoke = || {
+            let id = new(&desk, None, Action::Revoke);
+            resolved(&desk, id, "m1", "jane@example.com", "role:x:member").unwrap();
+            revoked_since(&desk, id, desk.now().plus_secs(-60)).unwrap()
+        };
+        operation(Action::Revoke, "role:y:member", Effect::Revoked);
+        assert!(!last_was_a_revoke(), "another role");
+        operation(Action::Revoke, "role:x:member", Effect::Revoked);
+        assert!(last_was_a_revoke());
+        desk.advance(61);
+        assert!(!last_was_a_revoke(), "long ago");
+        operation(Action::Revoke, "role:x:member", Effect::Revoked);
+        operation(Action::Grant, "role:x:member", Effect::Granted);
+        assert!(!last_was_a_revoke(), "granted since");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `c1/baton-http.yaml`.
 
 use super::http::Connector;
-use super::{Found, JANE, JOE, deployed, id_of, resync, scoped_role_of_no_group};
+use super::{Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
 use crate::deployment::{atom, roles};
 
 #[tokio::test]
@@ -31,12 +31,12 @@ async fn baton_http_grants_and_revokes_and_what_is_so_already_is_a_success() {
     let role = roles(cloudflare)[3].clone();
     let truth = cloudflare.truth();
     let scoped = &scoped_role_of_no_group(&truth);
-    let group = truth.groups.iter().find(|(_, name)| *name == "Operators").unwrap().0;
+    let group = &group_of(cloudflare, "Operators");
     for email in [JOE, JANE] {
         // The documented variables have the principal's id without its type.
         let (id, member) = (id_of(cloudflare, email), cloudflare.membership_of(email).unwrap());
         let kind = if email == JOE { "user" } else { "invitation" };
-        for (of, resource) in [("role", role.governed_as()), ("scoped_role", scoped), ("group", group)] {
+        for (of, resource) in [("role", role.governed_as()), ("scoped_role", scoped), ("group", group.as_str())] {
             let grant = format!("{of}:{resource}:member:{kind}:{id}");
             let had = cloudflare.truth().grants.contains(&grant);
             for status in [if had { "already_granted" } else { "granted" }, "already_granted"] {
@@ -65,7 +65,7 @@ async fn what_baton_http_may_not_do_is_no_success_and_says_why() {
     let connector = Connector::new(&deployment);
     let (role, held) = (roles(cloudflare)[3].clone(), roles(cloudflare)[7].clone());
     let before = cloudflare.truth();
-    let group = before.groups.iter().find(|(_, name)| *name == "Operators").unwrap().0.clone();
+    let group = group_of(cloudflare, "Operators");
     let nobody = "f".repeat(32);
 
     let (good, body) = connector.grant("role", role.governed_as(), (&nobody, "nobody@example.com")).await;
@@ -90,7 +90,7 @@ async fn a_generation_that_is_published_in_the_middle_leaves_every_list_whole_an
     let resources = connector.resources(&mut found).await;
 
     // A group goes, and a member too; another comes.
-    let group = before.groups.iter().find(|(_, name)| *name == "Operators").unwrap().0.clone();
+    let group = group_of(cloudflare, "Operators");
     cloudflare.remove_group(&group);
     cloudflare.remove_member(&cloudflare.membership_of(JOE).unwrap().id);
     cloudflare.add_member("new.hire@example.com", vec![crate::deployment::holds(cloudflare, &roles(cloudflare)[2])]);

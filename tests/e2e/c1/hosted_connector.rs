@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use super::hosted::Hosted;
-use super::{Found, JANE, JOE, deployed, id_of, resync, scoped_role_of_no_group};
+use super::{EVE, Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
 use crate::deployment::{Deployment, atom, roles};
 
 async fn hosted(deployment: &Deployment, name: &str) -> Hosted {
@@ -134,6 +134,28 @@ async fn the_hosted_connector_grants_and_revokes_and_says_what_was_so_already() 
 }
 
 #[tokio::test]
+async fn a_revoke_that_is_run_again_is_done_also_where_a_user_group_still_has_the_role() {
+    let deployment = deployed().await;
+    let cloudflare = &deployment.cloudflare;
+    let connector = hosted(&deployment, "again").await;
+    // Operators, whom Jane belongs to, hold the role that she holds herself too.
+    let (role, spare) = (roles(cloudflare)[7].clone(), roles(cloudflare)[3].clone());
+    let id = id_of(cloudflare, JANE);
+    let call = |at, role: &str| change(at, ("role", role), ("invitation", &id));
+    assert!(annotation(&connector.call(call("grant", spare.governed_as())).await, "GrantAlreadyExists").is_none());
+    let revoke = call("revoke", role.governed_as());
+    let (answers, _) = connector.calls(&[revoke.clone(), revoke]).await;
+    let told: Vec<bool> = answers.iter().map(|answer| annotation(answer, "GrantAlreadyRevoked").is_some()).collect();
+    assert_eq!(told, [false, true], "{answers:?}");
+    // Whoever never held it but through the group is told which.
+    cloudflare.join_group(&group_of(cloudflare, "Operators"), &cloudflare.membership_of(EVE).unwrap().id);
+    let eve = id_of(cloudflare, EVE);
+    let answer = connector.call(change("revoke", ("role", role.governed_as()), ("user", &eve))).await;
+    assert_eq!(answer["refused"]["body"]["code"], "held_through_group", "{answer}");
+    assert!(text(&answer["refused"]["body"]["detail"]).contains("Operators"));
+}
+
+#[tokio::test]
 async fn the_hosted_connector_makes_and_removes_accounts_and_may_be_run_again() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
@@ -164,7 +186,7 @@ async fn the_hosted_connector_makes_and_removes_accounts_and_may_be_run_again() 
             assert_eq!(cloudflare.member_atoms(&member.id), [atom(cloudflare, &role)].into());
         }
     }
-    assert_eq!(cloudflare.memberships().len(), 35, "nobody is invited twice");
+    assert_eq!(cloudflare.memberships().len(), 36, "nobody is invited twice");
 
     let joe = connector.call(create(json!({ "login": JOE }))).await;
     let expected = json!({ "resourceType": "user", "resource": id_of(cloudflare, JOE) });

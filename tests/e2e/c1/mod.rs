@@ -29,6 +29,7 @@ async fn deployed() -> Deployment {
     let jane = cloudflare.invite(JANE, vec![holds(cloudflare, role)]);
     cloudflare.join_group(&group, &jane);
     cloudflare.add_member(JOE, vec![holds(cloudflare, role)]);
+    cloudflare.add_member(EVE, vec![holds(cloudflare, &roles(cloudflare)[9])]);
     deployment.synced().await
 }
 
@@ -37,6 +38,14 @@ const JANE: &str = "jane.doe@example.com";
 
 /// A member with one role.
 const JOE: &str = "joe.soap@example.com";
+
+/// A member with another role.
+const EVE: &str = "eve@example.com";
+
+/// The id of the user group with a name.
+fn group_of(cloudflare: &Cloudflare, name: &str) -> String {
+    cloudflare.truth().groups.into_iter().find(|(_, known)| known == name).unwrap().0
+}
 
 /// The id that somebody is governed under.
 fn id_of(cloudflare: &Cloudflare, email: &str) -> String {
