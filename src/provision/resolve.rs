@@ -66,9 +66,9 @@ fn refused(code: Refusal, message: impl Into<String>) -> Unresolved {
 pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
+    snapshot: Option<&Snapshot>,
     target: &Target,
 ) -> Result<What, Unresolved> {
-    let snapshot = latest(ports).await?;
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     let entitlement = match target {
@@ -76,9 +76,9 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
         // Only the flag tells: the builtin entitlement's name is the customer's to choose.
         Target::Named(named) if named.builtin => return Ok(account()),
         Target::Id(id) => id.parse().map_err(|error| refused(Refusal::UnknownEntitlement, format!("{error}.")))?,
-        Target::Named(named) => by_reference(ports, snapshot.as_ref(), named).await?,
+        Target::Named(named) => by_reference(ports, snapshot, named).await?,
     };
-    describe(ports, client, snapshot.as_ref(), entitlement).await
+    describe(ports, client, snapshot, entitlement).await
 }
 
 async fn by_reference<P: KeyValue>(

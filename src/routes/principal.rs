@@ -5,7 +5,8 @@ use super::problem::Problem;
 use super::{World, paging};
 use crate::model::grant::Principal;
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
-use crate::sync::snapshot::{self, SnapshotError};
+use crate::model::resource::{Kind, Row};
+use crate::sync::snapshot::Scan;
 
 /// A principal as a path names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +28,37 @@ impl Named {
         })
     }
 
-    /// Whom it means. An id without a type is a user's, unless the snapshot has only an invitation, or only a group, under it.
+    /// Whom it means. An id without a type is a user's, unless the snapshot has only a membership, or only a group, under it.
     pub(super) async fn find<P: World>(self, ports: &P) -> Result<Principal, Problem> {
-        let (user, others) = match self {
+        let (user, member, group) = match self {
             Self::As(principal) => return Ok(principal),
-            Self::Bare(user, member, group) => {
-                (Principal::User(user), [Principal::Invitation(member), Principal::Group(group)])
-            }
+            Self::Bare(user, member, group) => (Principal::User(user), member, Principal::Group(group)),
         };
-        // Without a snapshot nobody outside knows an invitation's id yet.
-        let snapshot = match snapshot::latest(ports).await {
-            Ok(Some(snapshot)) => snapshot,
-            Ok(None) | Err(SnapshotError::NoneYet) => return Ok(user),
-            Err(error) => return Err(paging::unreadable(error)),
+        let snapshot = match paging::open(ports, None).await {
+            Ok(snapshot) => snapshot,
+            // Before the first sync nobody outside knows an invitation's id.
+            Err(problem) if problem.code == paging::NO_SNAPSHOT => return Ok(user),
+            Err(problem) => return Err(problem),
         };
-        for principal in [user].into_iter().chain(others) {
+        for principal in [user, Principal::Invitation(member), group] {
             if snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)?.is_some() {
                 return Ok(principal);
             }
         }
-        Ok(user)
+        // An invitation that was accepted, and which C1 has not heard of yet: to take its id for nobody's would answer a revoke
+        // as done.
+        let mut after = None;
+        loop {
+            let scan = Scan { kinds: vec![Kind::User], holding: None, after, limit: 1000 };
+            let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+            if let Some(accepted) = page.rows.iter().filter_map(Row::as_member).find(|known| known.member_id == member)
+            {
+                return Ok(accepted.principal());
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(user);
+            }
+        }
     }
 }

@@ -71,7 +71,11 @@ fn subject(principal: Principal) -> Result<Subject, Problem> {
     match principal {
         Principal::User(id) => subject.user_id = Some(id.to_string()),
         Principal::Invitation(id) => subject.member_id = Some(id.to_string()),
-        Principal::Group(_) => return Err(Problem::invalid("a user group's access is not changed through this connector; change the group's policies in Cloudflare")),
+        Principal::Group(_) => {
+            return Err(Problem::invalid(
+                "a user group's access is not changed through this connector; change the group's policies in Cloudflare",
+            ));
+        }
     }
     Ok(subject)
 }

@@ -59,6 +59,26 @@ async fn baton_http_grants_and_revokes_and_what_is_so_already_is_a_success() {
 }
 
 #[tokio::test]
+async fn somebody_who_has_accepted_since_is_still_found_by_the_id_of_the_invitation() {
+    let deployment = deployed().await;
+    let cloudflare = &deployment.cloudflare;
+    let connector = Connector::new(&deployment);
+    let (role, invitation) = (roles(cloudflare)[3].clone(), id_of(cloudflare, JANE));
+    let user = cloudflare.accept_invitation(&invitation).unwrap();
+    let grant = format!("role:{}:member:user:{user}", role.governed_as());
+    // The snapshot has the invitation, then it has the user; ConductorOne knows the invitation all along.
+    for synced in [false, true] {
+        if synced {
+            resync(&deployment).await;
+        }
+        let (good, body) = connector.grant("role", role.governed_as(), (&invitation, JANE)).await;
+        assert!(good && body["status"] == "granted" && cloudflare.truth().grants.contains(&grant), "{body}");
+        let (good, body) = connector.revoke("role", role.governed_as(), (&invitation, JANE)).await;
+        assert!(good && body["status"] == "revoked" && !cloudflare.truth().grants.contains(&grant), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn what_baton_http_may_not_do_is_no_success_and_says_why() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;

@@ -109,7 +109,9 @@ async fn the_hosted_connector_grants_and_revokes_and_says_what_was_so_already() 
         let (id, member) = (id_of(cloudflare, email), cloudflare.membership_of(email).unwrap().id);
         for resource in [("role", role.governed_as()), ("scoped_role", scoped), ("group", group)] {
             let grant = format!("{}:{}:member:{kind}:{id}", resource.0, resource.1);
-            for (at, already, there) in [("grant", "GrantAlreadyExists", true), ("revoke", "GrantAlreadyRevoked", false)] {
+            for (at, already, there) in
+                [("grant", "GrantAlreadyExists", true), ("revoke", "GrantAlreadyRevoked", false)]
+            {
                 // C1 may run an entry point again.
                 let call = change(at, resource, (kind, &id));
                 let (answers, _) = connector.calls(&[call.clone(), call]).await;
@@ -122,7 +124,10 @@ async fn the_hosted_connector_grants_and_revokes_and_says_what_was_so_already() 
     }
     let before = cloudflare.truth();
     let refused = [
-        (change("revoke", ("role", roles(cloudflare)[7].governed_as()), ("user", &id_of(cloudflare, JOE))), "last_role"),
+        (
+            change("revoke", ("role", roles(cloudflare)[7].governed_as()), ("user", &id_of(cloudflare, JOE))),
+            "last_role",
+        ),
         (change("grant", ("role", role.governed_as()), ("user", &"f".repeat(32))), "unknown_member"),
         (change("grant", ("role", role.governed_as()), ("group", group)), "invalid_request"),
     ];
@@ -165,7 +170,8 @@ async fn the_hosted_connector_makes_and_removes_accounts_and_may_be_run_again() 
 
     // The mapped field comes first, then the primary address, then the login.
     let entitlement = format!("role:{}:member", role.governed_as());
-    let mapped = json!({ "login": "x@example.com", "profile": { "email": "ann.new@example.com", "entitlement": entitlement } });
+    let mapped =
+        json!({ "login": "x@example.com", "profile": { "email": "ann.new@example.com", "entitlement": entitlement } });
     let primary = json!({ "login": "bob", "emails": [
         { "address": "other@example.com", "isPrimary": false }, { "address": "bob.new@example.com", "isPrimary": true },
     ] });
@@ -213,5 +219,8 @@ async fn a_wrong_token_is_told_when_the_hosted_connector_is_set_up() {
     let config = json!({ "worker-url": deployment.worker.url().trim_end_matches('/'), "connector-token": "wrong" });
     let connector = Hosted::bundled("wrong", config).await;
     let answer = connector.call(json!({ "at": "validate" })).await;
-    assert_eq!((&answer["refused"]["status"], &answer["refused"]["body"]["code"]), (&json!(401), &json!("unauthorized")));
+    assert_eq!(
+        (&answer["refused"]["status"], &answer["refused"]["body"]["code"]),
+        (&json!(401), &json!("unauthorized"))
+    );
 }

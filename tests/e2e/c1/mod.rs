@@ -2,10 +2,10 @@
 //! them, to the last page.
 
 mod generic;
-mod hosted_connector;
-mod http;
 #[path = "../../hosted/mod.rs"]
 mod hosted;
+mod hosted_connector;
+mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,8 @@ fn id_of(cloudflare: &Cloudflare, email: &str) -> String {
 
 /// A scoped role that no user group holds: nobody has it through one.
 fn scoped_role_of_no_group(truth: &Truth) -> String {
-    let of_group = |id: &str| truth.grants.iter().any(|grant| grant.starts_with(&format!("scoped_role:{id}:member:group:")));
+    let of_group =
+        |id: &str| truth.grants.iter().any(|grant| grant.starts_with(&format!("scoped_role:{id}:member:group:")));
     truth.scoped_roles.iter().find(|id| !of_group(id)).unwrap().clone()
 }
 
@@ -99,9 +100,9 @@ impl Found {
         assert_eq!(self.of("group"), truth.groups);
         assert_eq!(self.of("api_token"), if with_tokens { truth.tokens } else { BTreeMap::new() });
         assert_eq!(self.grants, truth.grants);
-        let offered = ["role", "scoped_role", "group"].into_iter().flat_map(|kind| {
-            self.ids(kind).into_iter().map(move |id| format!("{kind}:{id}:member"))
-        });
+        let offered = ["role", "scoped_role", "group"]
+            .into_iter()
+            .flat_map(|kind| self.ids(kind).into_iter().map(move |id| format!("{kind}:{id}:member")));
         assert_eq!(self.entitlements, offered.collect());
         for member in deployment.cloudflare.memberships() {
             let id = id_of(&deployment.cloudflare, &member.email);

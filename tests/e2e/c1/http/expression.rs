@@ -65,7 +65,14 @@ fn expressions_are_evaluated_and_what_is_missing_is_an_error() {
     assert_eq!(check("cel:item.active ? \"enabled\" : \"disabled\""), Ok("disabled".to_owned()));
     assert_eq!(check("member"), Ok("member".to_owned()));
     assert_eq!(check("tmpl:/x/{{.item.name}}/{{ .item.name }}?"), Ok("/x/A/A?".to_owned()));
-    for wrong in ["cel:item.label", "cel:item.nothing", "cel:other.name", "cel:item.name +", "tmpl:/{{.item.nothing}}", "tmpl:/{{item}}"] {
+    for wrong in [
+        "cel:item.label",
+        "cel:item.nothing",
+        "cel:other.name",
+        "cel:item.name +",
+        "tmpl:/{{.item.nothing}}",
+        "tmpl:/{{item}}",
+    ] {
         assert!(check(wrong).is_err(), "{wrong}");
     }
 }

@@ -52,16 +52,21 @@ impl<'a> Connector<'a> {
         let mut done: Vec<&str> = Vec::new();
         let types = &self.configuration.resource_types;
         while done.len() < types.len() {
-            let ready = types.iter().filter(|(id, _)| !done.contains(&id.as_str())).find(|(_, of)| {
-                of.depends_on.iter().all(|other| done.contains(&other.as_str()))
-            });
+            let ready = types
+                .iter()
+                .filter(|(id, _)| !done.contains(&id.as_str()))
+                .find(|(_, of)| of.depends_on.iter().all(|other| done.contains(&other.as_str())));
             let (kind, of) = ready.unwrap_or_else(|| panic!("resource types depend on each other"));
             done.push(kind);
-            let Mapping::Resource(mapping) = of.list.response.mapping() else { panic!("{kind}: list has no resources") };
+            let Mapping::Resource(mapping) = of.list.response.mapping() else {
+                panic!("{kind}: list has no resources")
+            };
             for item in self.pages(&of.list.request, &of.list.response, &Scope::default()).await {
                 let scope = Scope::of("item", &item);
-                let text = |value: &str| evaluate(value, &scope).unwrap_or_else(|error| panic!("{kind}: {error}: {item}"));
-                let resource = Resource { kind: kind.clone(), id: text(&mapping.id), name: text(&mapping.display_name) };
+                let text =
+                    |value: &str| evaluate(value, &scope).unwrap_or_else(|error| panic!("{kind}: {error}: {item}"));
+                let resource =
+                    Resource { kind: kind.clone(), id: text(&mapping.id), name: text(&mapping.display_name) };
                 mapping.description.as_deref().map(text);
                 found.resource(kind, &resource.id, &resource.name);
                 if let Some(person) = &mapping.user_traits {
@@ -143,9 +148,8 @@ impl<'a> Connector<'a> {
         };
         let action = action(entitlement);
         let resource = Resource { kind: kind.to_owned(), id: id.to_owned(), name: "a name".to_owned() };
-        let scope = resource
-            .scope()
-            .with("principal", &json!({ "id": principal, "traits": { "user": { "email": email } } }));
+        let scope =
+            resource.scope().with("principal", &json!({ "id": principal, "traits": { "user": { "email": email } } }));
         let (status, body) = self.send(&action.request, &scope, &[]).await;
         let answer = Scope::of("response", &json!({ "status_code": status }));
         (evaluate(&action.success_condition, &answer).unwrap() == "true", body)
@@ -178,7 +182,8 @@ impl<'a> Connector<'a> {
         let query: Vec<String> = query.map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(connect.auth.kind, "bearer");
         let bearer = format!("Bearer {}", connect.auth.token);
-        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", &connect.request_defaults.content_type)];
+        let mut headers =
+            vec![("authorization", bearer.as_str()), ("content-type", &connect.request_defaults.content_type)];
         headers.extend(connect.request_defaults.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let path = format!("{path}?{}", query.join("&"));
         let answer = self.deployment.raw(&request.method, &path, &headers, None).await;
