@@ -1,6 +1,6 @@
 // A stand-in for the hosted runtime, as far as connector.ts needs one: it takes the declared graph, makes its requests, turns
-// pages to their end, and gives the rows to the walks. It is strict where the real one may be lenient: a value that an
-// endpoint does not provide, a page that never ends and an answer that is no JSON are errors.
+// pages to their end, and gives the rows to the walks. It is strict where the real one may be lenient: a field that an answer
+// does not have, a value that an endpoint does not provide, a page that never ends and an answer that is no JSON are errors.
 
 const PAGES = 10_000
 const proto = (name, fields = {}) => ({ "@type": `type.googleapis.com/c1.connector.v2.${name}`, ...fields })
@@ -72,6 +72,24 @@ async function send({ transport, method, call }, query) {
   return answer
 }
 
+/** What an answer may lack: the cursor of the last page, and the account of a change that made none. */
+const OPTIONAL = new Set(["next_cursor", "account", "toJSON"])
+
+/** The same value, which throws where something is read that is not there. */
+function strict(value) {
+  if (typeof value !== "object" || value === null) return value
+  if (Array.isArray(value)) return value.map(strict)
+  const fields = Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, strict(inner)]))
+  return new Proxy(fields, {
+    get(target, name) {
+      if (typeof name === "string" && !(name in target) && !OPTIONAL.has(name)) {
+        throw new Error(`an answer has no ${name}, only ${Object.keys(target).join(", ")}`)
+      }
+      return target[name]
+    },
+  })
+}
+
 const at = (value, path) => path.reduce((inner, key) => inner?.[key], value)
 
 async function* pages(execution) {
@@ -122,7 +140,7 @@ export async function run(walk, ambient) {
     for (const row of rows) {
       const inputs = values(node.inputs, row)
       for await (const response of pages(node.run(inputs))) {
-        for (const delta of list(node.result({ ...inputs, response }))) {
+        for (const delta of list(node.result({ ...inputs, response: strict(response) }))) {
           const next = new Map(row)
           for (const [name, binding] of Object.entries(node.outputs)) {
             if (!(name in delta)) throw new Error(`a result lacks ${name}`)

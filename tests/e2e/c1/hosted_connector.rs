@@ -55,13 +55,13 @@ async fn sync(connector: &Hosted) -> (Found, Vec<Value>, Vec<String>) {
         assert_eq!(id, format!("{}:{kind}:{of}", text(&grant["entitlement"]["id"])));
         let expandable = annotation(grant, "GrantExpandable").map(|note| note["entitlement_ids"].clone());
         assert_eq!(expandable, (kind == "group").then(|| json!([format!("group:{of}:member")])));
-        found.grant(id);
+        found.grant(&id);
     }
     (found, resources, requests)
 }
 
 #[tokio::test]
-async fn the_hosted_connector_finds_the_account_in_pages_of_any_size_without_a_call_to_cloudflare() {
+async fn the_hosted_connector_finds_the_account_in_large_and_small_pages_without_a_call_to_cloudflare() {
     let deployment = deployed().await;
     deployment.cloudflare.reset_log();
     let mut connector = hosted(&deployment, "sync").await;
@@ -71,12 +71,10 @@ async fn the_hosted_connector_finds_the_account_in_pages_of_any_size_without_a_c
     assert!(whole.of("role").len() > 60 && whole.grants.iter().any(|id| id.contains(":member:group:")));
     let grantable: usize = ["role", "scoped_role", "group"].map(|kind| whole.of(kind).len()).iter().sum();
     assert_eq!(requests.len(), 6 + grantable, "one request for each list and each resource's holders");
-    for size in [3, 10] {
-        connector.page_size = Some(size);
-        let (found, _, requests) = sync(&connector).await;
-        assert_eq!(found, whole, "in pages of {size}");
-        assert!(requests.iter().any(|path| path.contains("cursor=")) && requests.len() > 6 + grantable);
-    }
+    connector.page_size = Some(4);
+    let (found, _, requests) = sync(&connector).await;
+    assert_eq!(found, whole, "in small pages");
+    assert!(requests.iter().any(|path| path.contains("cursor=")) && requests.len() > 6 + grantable);
     assert_eq!(deployment.cloudflare.total_requests(), 0, "all of it is read from the snapshot");
 
     let of = |kind: &str, id: &str| {

@@ -78,8 +78,8 @@ impl Found {
         assert_eq!(before, None, "{kind}:{id} comes twice");
     }
 
-    fn grant(&mut self, id: String) {
-        assert!(self.grants.insert(id.clone()), "{id} comes twice");
+    fn grant(&mut self, id: &str) {
+        assert!(self.grants.insert(id.to_owned()), "{id} comes twice");
     }
 
     fn of(&self, kind: &str) -> BTreeMap<String, String> {

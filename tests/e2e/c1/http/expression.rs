@@ -49,7 +49,7 @@ pub(super) fn expand(template: &str, scope: &Scope) -> Result<String, String> {
         let first = keys.next().and_then(|name| scope.0.get(name));
         let value = keys.fold(first, |value, key| value.and_then(|value| value.get(key)));
         match value.and_then(Value::as_str) {
-            Some(value) if !value.is_empty() => text += &format!("{before}{value}"),
+            Some(value) if !value.is_empty() => text.extend([before, value]),
             _ => return Err(format!("{template}: there is no .{path}")),
         }
         rest = after;

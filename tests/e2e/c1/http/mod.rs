@@ -41,7 +41,7 @@ impl<'a> Connector<'a> {
     pub(super) fn new(deployment: &'a Deployment) -> Self {
         let text = std::fs::read_to_string(super::hosted::file("c1/baton-http.yaml")).unwrap();
         let text = text
-            .replace("${WORKER_URL}", &deployment.worker.url().trim_end_matches('/').to_owned())
+            .replace("${WORKER_URL}", deployment.worker.url().trim_end_matches('/'))
             .replace("${WORKER_TOKEN}", CONNECTOR_TOKEN);
         Self { deployment, configuration: serde_saphyr::from_str(&text).unwrap() }
     }
@@ -76,7 +76,9 @@ impl<'a> Connector<'a> {
                     found.emails.insert(resource.id.clone(), text(&person.email));
                 }
                 for traits in mapping.profiles() {
-                    traits.values().for_each(|value| drop(text(value)));
+                    for value in traits.values() {
+                        text(value);
+                    }
                 }
                 all.push(resource);
             }
@@ -109,7 +111,7 @@ impl<'a> Connector<'a> {
                     let kind = text(&mapping.principal_type);
                     assert!(self.configuration.resource_types.contains_key(&kind), "{kind}");
                     let entitlement = entitlement(&text(&mapping.entitlement_name));
-                    found.grant(format!("{entitlement}:{kind}:{}", text(&mapping.principal_id)));
+                    found.grant(&format!("{entitlement}:{kind}:{}", text(&mapping.principal_id)));
                 }
             }
         }
