@@ -32,6 +32,8 @@ pub enum Target {
     Named(EntitlementRef),
     /// An account in Cloudflare, whatever roles it has.
     Account,
+    /// An invitation, to be sent anew.
+    Renewal,
 }
 
 /// Who asked for an operation: what an audit wants to know.
@@ -119,6 +121,8 @@ pub enum Effect {
     Invited,
     /// The member was removed, or the invitation cancelled.
     Removed,
+    /// The invitation was cancelled, and the person invited anew.
+    Renewed,
 }
 
 /// Why an operation is refused.
@@ -187,11 +191,13 @@ impl Refusal {
 }
 
 impl Outcome {
-    /// The same, with the account that something was granted to.
+    /// The same, with the account that something was granted to; one that it tells already stays.
     #[must_use]
     pub fn to_account(self, member: &MemberRecord) -> Self {
         match self {
-            Self::Done { effect, message, .. } => Self::Done { effect, message, account: Some(Account::of(member)) },
+            Self::Done { effect, message, account: None } => {
+                Self::Done { effect, message, account: Some(Account::of(member)) }
+            }
             other => other,
         }
     }

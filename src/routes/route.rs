@@ -22,6 +22,7 @@ pub(super) enum Route {
     Holders(Entitlement),
     Changes,
     Invite,
+    Renew(MemberId),
     Remove(Principal),
     Operations,
     Operation(String),
@@ -72,14 +73,8 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "accounts"] => post(Route::Invite),
-        // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.
-        ["v1", "accounts", id] => {
-            let principal = match id.strip_prefix("invitation:") {
-                Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
-                None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
-            };
-            vec![(Method::Delete, Route::Remove(principal))]
-        }
+        ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(person(id)?))],
+        ["v1", "invitations", id, "renew"] => post(Route::Renew(id.parse::<MemberId>()?)),
         ["v1", "operations"] => get(Route::Operations),
         ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
         ["v1", "entitlements"] => get(Route::List(List::Entitlements)),
@@ -105,6 +100,14 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             None => Vec::new(),
         },
         _ => Vec::new(),
+    })
+}
+
+/// A person's id: a user's, or `invitation:<membership id>` as an invitation's Baton id is written.
+fn person(id: &str) -> Result<Principal, InvalidId> {
+    Ok(match id.strip_prefix("invitation:") {
+        Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
+        None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
     })
 }
 
