@@ -5,6 +5,7 @@ use std::fmt;
 
 use url::Url;
 
+use crate::decide::{InvalidRules, Rules};
 use crate::model::id::AccountId;
 use crate::ports::Secret;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub default_role: Option<String>,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
+    /// `APPROVAL_RULES`: how approvals are decided. Rules that cannot be read approve nothing, and are nobody else's trouble.
+    pub rules: Result<Rules, InvalidRules>,
 }
 
 /// What provisioning must not do, whoever asks.
@@ -176,6 +179,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
     };
     let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
+    let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
             if reader.problems.is_empty() =>
@@ -193,6 +197,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 guards,
                 default_role,
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
+                rules,
             })
         }
         (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),

@@ -7,7 +7,7 @@ pub mod journal;
 pub mod lock;
 pub mod policies;
 pub mod request;
-mod resolve;
+pub(crate) mod resolve;
 mod written;
 
 use crate::cloudflare::{ApiError, Client, MemberRecord, Purpose};
@@ -439,7 +439,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 }
 
 /// The label of the permission group with the least access there is.
-const MINIMAL_ACCESS: &str = "minimal_account_access";
+pub(crate) const MINIMAL_ACCESS: &str = "minimal_account_access";
 
 fn done(effect: Effect, message: String) -> Outcome {
     Outcome::Done { effect, message }

@@ -5,6 +5,7 @@
 mod auth;
 mod catalog;
 mod changes;
+mod decisions;
 mod doctor;
 mod lists;
 mod operations;
@@ -131,6 +132,7 @@ async fn dispatch<P: World>(
         Route::Changes => changes::list(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
+        Route::Decisions => decisions::list(ports, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
         Route::Grant(action, entitlement, user) => {

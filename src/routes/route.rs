@@ -20,6 +20,7 @@ pub(super) enum Route {
     Member(Principal),
     Holders(Entitlement),
     Changes,
+    Decisions,
     Invite,
     Remove(Principal),
     Operations,
@@ -70,6 +71,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "accounts"] => post(Route::Invite),
         // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.
         ["v1", "accounts", id] => {
