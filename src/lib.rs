@@ -18,6 +18,7 @@ pub mod provision;
 pub mod routes;
 #[cfg(target_arch = "wasm32")]
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 #[cfg(test)]
 mod testing;

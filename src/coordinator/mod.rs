@@ -22,6 +22,7 @@ use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::provision;
 use crate::provision::journal;
 use crate::provision::lock::Locks;
+use crate::signal;
 use crate::sync;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
@@ -43,6 +44,7 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     sync::init(ports)?;
     jobs::init(ports)?;
     record::init(ports)?;
+    signal::init(ports)?;
     provision::init(ports)
 }
 

@@ -6,7 +6,7 @@
 //! **Invariants:** what decides does no I/O and reads no clock. Nothing is approved but by a rule that names what is asked for, from
 //! facts that are all known and recent; rules that cannot be read approve nothing.
 
-mod facts;
+pub(crate) mod facts;
 pub mod record;
 mod rules;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::ports::Method;
 pub(super) enum Route {
     Health,
     Webhook,
+    KeySet,
     Status,
     Doctor,
     Sync,
@@ -66,6 +67,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
+        [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == webhook::PATH => post(Route::Webhook),
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),
