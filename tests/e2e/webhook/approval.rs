@@ -5,7 +5,7 @@ use sim::cloudflare::KnownPermissionGroup;
 use sim::conductorone::{Delivery, Entitlement, Outcome, Person, Style, Task, parse_response};
 use sim::harness::kv::{Fault, Keys, Kind};
 
-use crate::deployment::{Deployment, PATIENCE, holds, roles, small};
+use crate::deployment::{Deployment, holds, roles, small};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 const EMAIL: &str = "jane.doe@example.com";
@@ -225,5 +225,4 @@ async fn whatever_an_approval_looks_like_the_answer_is_a_document_that_c1_takes(
         }
         assert_eq!(desk.deployment.send(&delivery).await.json(), document, "{what}, again");
     }
-    let _ = PATIENCE;
 }
