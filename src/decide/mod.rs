@@ -66,7 +66,7 @@ pub fn decide(rules: &Result<Rules, InvalidRules>, facts: &Facts, parties: &[Str
         Facts::Unknown(why) => return otherwise(rules, why, parties),
     };
     let mut matching = built_in(rules, known);
-    let own = rules.rules.iter().filter(|rule| matches(rules, rule, known)).map(|rule| Match {
+    let own = rules.own.iter().filter(|rule| matches(rules, rule, known)).map(|rule| Match {
         verdict: rule.then,
         rule: &rule.name.0,
         reason: rule.comment.as_ref().map_or_else(|| described(rule.then, known), |comment| comment.0.clone()),
@@ -251,6 +251,6 @@ impl Rules {
 
     /// How many rules of one's own there are, and how many people may be asked.
     pub fn counts(&self) -> (usize, usize) {
-        (self.rules.len(), self.reassign_to.len())
+        (self.own.len(), self.reassign_to.len())
     }
 }

@@ -43,8 +43,8 @@ pub struct Rules {
     #[serde(default)]
     pub(super) allowed_domains: Option<Vec<Domain>>,
     /// Rules of one's own.
-    #[serde(default, deserialize_with = "objects")]
-    pub(super) rules: Vec<Rule>,
+    #[serde(rename = "rules", default, deserialize_with = "objects")]
+    pub(super) own: Vec<Rule>,
     /// Who is asked where no rule decides, by their C1 ids.
     #[serde(default)]
     pub(super) reassign_to: Vec<UserId>,
@@ -60,7 +60,7 @@ impl Default for Rules {
             unsafe_privileged: Unsafe::default(),
             low_risk_roles: Vec::new(),
             allowed_domains: None,
-            rules: Vec::new(),
+            own: Vec::new(),
             reassign_to: Vec::new(),
             max_snapshot_age_hours: Hours::default(),
         }
@@ -332,7 +332,7 @@ impl Rules {
             ("privileged_roles", self.privileged_roles.len()),
             ("low_risk_roles", self.low_risk_roles.len()),
             ("allowed_domains", self.allowed_domains.as_ref().map_or(0, Vec::len)),
-            ("rules", self.rules.len()),
+            ("rules", self.own.len()),
         ] {
             if count > MAX_ITEMS {
                 return Err(invalid(path, format!("expected {MAX_ITEMS} items at most")));
@@ -345,7 +345,7 @@ impl Rules {
         if self.unsafe_privileged == Unsafe::Reassign && self.reassign_to.is_empty() {
             return Err(invalid("unsafe_privileged", "reassign needs somebody to ask: set reassign_to"));
         }
-        for (place, rule) in self.rules.iter().enumerate() {
+        for (place, rule) in self.own.iter().enumerate() {
             self.check_rule(place, rule)?;
         }
         Ok(())
@@ -354,7 +354,7 @@ impl Rules {
     fn check_rule(&self, place: usize, rule: &Rule) -> Result<(), InvalidRules> {
         let at = |field: &str| format!("rules[{place}].{field}");
         let own = [WITHOUT_TWO_FACTOR, OUTSIDE_DOMAINS, LOW_RISK, OTHERWISE, BROKEN];
-        let earlier = self.rules.iter().take(place);
+        let earlier = self.own.iter().take(place);
         if own.contains(&rule.name.0.as_str()) || earlier.into_iter().any(|other| other.name == rule.name) {
             return Err(invalid(at("name"), format!("expected a name that no other rule has, not {:?}", rule.name.0)));
         }
@@ -389,7 +389,7 @@ impl Rules {
 
     /// Each name of a role that the rules have, and where it stands.
     pub(super) fn role_names(&self) -> Vec<(String, &RoleName)> {
-        let own = self.rules.iter().enumerate().flat_map(|(place, rule)| {
+        let own = self.own.iter().enumerate().flat_map(|(place, rule)| {
             let lists = [("roles", &rule.when.roles), ("holds", &rule.when.holds)];
             lists.map(|(field, names)| (format!("rules[{place}].when.{field}"), names.as_deref().unwrap_or_default()))
         });

@@ -134,8 +134,8 @@ fn what_is_privileged_and_what_happens_then_is_configured() {
     for name in [
         "DNS",
         "dns",
-        &*format!("role:{:032x}:member", DNS),
-        &*format!("{:032x}", DNS),
+        &*format!("role:{DNS:032x}:member"),
+        &*format!("{DNS:032x}"),
         &*format!("{:032x}", DNS + 100),
     ] {
         let rules = json!({"privileged_roles": [name], "unsafe_privileged": "reassign", "reassign_to": [BOSS]});
@@ -334,10 +334,10 @@ fn names_that_the_account_does_not_have_are_found() {
     assert_eq!(unknown, ["privileged_roles[1]: \"Supreme Being\"", "rules[0].when.holds[0]: \"Nothing\""]);
 }
 
-fn config(changes: &[(&str, &str)]) -> Config {
+fn config(vars: &[(&str, &str)]) -> Config {
     let lookup = |name: &str| {
-        let changed = changes.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let text = changed.unwrap_or(match name {
+        let given = vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let text = given.unwrap_or(match name {
             "CLOUDFLARE_ACCOUNT_ID" => "eb78d65290b24279ba6f44721b3ea3c4",
             "CLOUDFLARE_API_TOKEN" => "cfat_secret",
             "CONNECTOR_TOKEN" => "0123456789abcdef0123456789abcdef",

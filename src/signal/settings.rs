@@ -103,16 +103,16 @@ pub fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result
             None
         }
         (Some(secret), None) => Some(Auth::Hmac(Secret::new(secret))),
-        (None, Some(key)) => match signing_key(&key) {
-            Some(key) => Some(Auth::Jwt(key)),
-            None => {
+        (None, Some(key)) => {
+            let key = signing_key(&key);
+            if key.is_none() {
                 problem(
                     KEY,
                     "must be an Ed25519 private key: a JWK with \"d\", or its 32 bytes in hexadecimal or base64, such as the output of: openssl rand -hex 32".to_owned(),
                 );
-                None
             }
-        },
+            key.map(Auth::Jwt)
+        }
     };
     let kinds = match kinds.map_or_else(|| Ok(Kind::ALL.to_vec()), |text| read_kinds(&text)) {
         Ok(kinds) => kinds,

@@ -14,7 +14,7 @@ use crate::model::access::{Access, Atom};
 use crate::model::id::InvalidId;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
 use crate::ports::Clock as _;
-use crate::provision::journal::{self, Arrival, EntryId, State};
+use crate::provision::journal::{self, Arrival, State};
 use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
 use crate::sync::snapshot::{self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming};
 use crate::sync::{KvUse, RunId, RunOutcome, RunRecord};
@@ -59,10 +59,10 @@ fn run(n: usize, outcome: RunOutcome, at: Timestamp) -> RunRecord {
     }
 }
 
-fn config(changes: &[(&str, &str)]) -> Config {
+fn config(vars: &[(&str, &str)]) -> Config {
     let lookup = |name: &str| {
-        let changed = changes.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let text = changed.unwrap_or(match name {
+        let given = vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let text = given.unwrap_or(match name {
             "CLOUDFLARE_ACCOUNT_ID" => "eb78d65290b24279ba6f44721b3ea3c4",
             "CLOUDFLARE_API_TOKEN" => "cfat_secret",
             "CONNECTOR_TOKEN" => "0123456789abcdef0123456789abcdef",
@@ -269,7 +269,7 @@ impl Account {
 }
 
 /// Notes an operation of ours.
-fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcome: Option<Outcome>) -> EntryId {
+fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcome: Option<Outcome>) {
     let request = Request {
         key: None,
         action,
@@ -283,11 +283,10 @@ fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcom
     if let Some(outcome) = outcome {
         journal::settle(desk, id, &outcome, desk.now()).unwrap();
     }
-    id
 }
 
-fn done(effect: Effect) -> Option<Outcome> {
-    Some(Outcome::Done { effect, message: "Done.".to_owned() })
+fn done(effect: Effect) -> Outcome {
+    Outcome::Done { effect, message: "Done.".to_owned() }
 }
 
 /// What is signalled after the account became another, with `meanwhile` between the two syncs: to whom, and what.
@@ -356,20 +355,20 @@ fn an_operation_of_ours_explains_what_it_gave_and_nothing_else() {
         assert_eq!(signalled(&desk(), &before, &after, meanwhile), expected);
     };
     let minimal = entitlement(MINIMAL);
-    check(&super_alone, &|desk| drop(operation(desk, grant, email, &minimal, done(Effect::Granted))));
+    check(&super_alone, &|desk| operation(desk, grant, email, &minimal, Some(done(Effect::Granted))));
     check(&super_alone, &|desk| {
-        drop(operation(desk, grant, email, &entitlement(MINIMAL + 100), done(Effect::Granted)))
+        operation(desk, grant, email, &entitlement(MINIMAL + 100), Some(done(Effect::Granted)));
     });
-    check(&super_alone, &|desk| drop(operation(desk, grant, email, &minimal, None)));
+    check(&super_alone, &|desk| operation(desk, grant, email, &minimal, None));
     let gave_up = || Some(Outcome::refused(Refusal::GaveUp, "No."));
-    check(&super_alone, &|desk| drop(operation(desk, grant, email, &minimal, gave_up())));
-    check(&both, &|desk| drop(operation(desk, grant, "joe@example.com", &minimal, done(Effect::Granted))));
-    check(&both, &|desk| drop(operation(desk, grant, email, &entitlement(DNS), done(Effect::Granted))));
-    check(&both, &|desk| drop(operation(desk, Action::Revoke, email, &minimal, done(Effect::Revoked))));
+    check(&super_alone, &|desk| operation(desk, grant, email, &minimal, gave_up()));
+    check(&both, &|desk| operation(desk, grant, "joe@example.com", &minimal, Some(done(Effect::Granted))));
+    check(&both, &|desk| operation(desk, grant, email, &entitlement(DNS), Some(done(Effect::Granted))));
+    check(&both, &|desk| operation(desk, Action::Revoke, email, &minimal, Some(done(Effect::Revoked))));
     let refused = || Some(Outcome::refused(Refusal::ProvisioningOff, "No."));
-    check(&both, &|desk| drop(operation(desk, grant, email, &minimal, refused())));
+    check(&both, &|desk| operation(desk, grant, email, &minimal, refused()));
     // An account that we gave brings its first role, and no other.
-    check(&super_alone, &|desk| drop(operation(desk, grant, email, "account", done(Effect::Invited))));
+    check(&super_alone, &|desk| operation(desk, grant, email, "account", Some(done(Effect::Invited))));
 }
 
 #[test]
@@ -377,7 +376,7 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     let before = Account::new();
     let after = Account { jane: vec![DNS, MINIMAL], ..before.clone() };
     let granted = |desk: &Desk| {
-        operation(desk, Action::Grant, "jane@example.com", &entitlement(MINIMAL), done(Effect::Granted));
+        operation(desk, Action::Grant, "jane@example.com", &entitlement(MINIMAL), Some(done(Effect::Granted)));
     };
     let told = |early: i64| {
         let desk = desk();
