@@ -68,6 +68,10 @@ impl Coordinator {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
             },
+            Command::Overlay { generation, until } => match sync::overlay::over(ports, &generation, until) {
+                Ok(overlay) => Reply::Overlay(overlay),
+                Err(error) => failed(ports, "could not read what was changed since the sync", &error),
+            },
             Command::Operations { filter, limit } => match journal::list(ports, &filter, limit) {
                 Ok(entries) => Reply::Operations(entries),
                 Err(error) => failed(ports, "could not read the journal", &error),
@@ -128,6 +132,10 @@ fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> R
     let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
     if let Err(error) = journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
+    }
+    // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
+    if let Err(error) = sync::overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
+        unusable(ports, "could not purge the overlay", &error);
     }
     sync::begin(ports, config, trigger)
 }

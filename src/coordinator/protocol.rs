@@ -8,6 +8,7 @@ use crate::decide::Question;
 use crate::decide::record::{self, Record};
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
+use crate::sync::snapshot::Overlay;
 use crate::sync::{SyncStatus, Trigger};
 
 /// What the Worker wants of the Coordinator.
@@ -18,6 +19,13 @@ pub enum Command {
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
     Status,
+    /// Tell what our own operations changed since a generation was crawled.
+    Overlay {
+        /// The generation.
+        generation: String,
+        /// The overlay that was given before, to have the same again.
+        until: Option<i64>,
+    },
     /// Look operations up, the newest first.
     Operations {
         /// Which.
@@ -63,6 +71,8 @@ pub enum Reply {
     },
     /// How things stand.
     Status(Box<Status>),
+    /// What is laid over a generation.
+    Overlay(Overlay),
     /// Operations that were looked up.
     Operations(Vec<Entry>),
     /// What the token may do.

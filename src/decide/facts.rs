@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
 use crate::model::resource::{Member, MemberStatus};
-use crate::ports::{Clock, KeyValue};
+use crate::ports::{Clock, KeyValue, KvError};
 use crate::provision::MINIMAL_ACCESS;
 use crate::provision::request::{Origin, Outcome, Target};
 use crate::provision::resolve::{self, Named, Unresolved};
@@ -168,7 +168,9 @@ async fn known<P: KeyValue + Clock>(
     let named = match resolve::named(ports, Some(&snapshot), &target).await {
         Ok(named) => named,
         Err(Unresolved::Refused(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
-        Err(error) => return Err(SnapshotError::NotReplicated(format!("{error:?}"))),
+        Err(Unresolved::Storage(message)) => return Err(SnapshotError::Kv(KvError(message))),
+        // Nobody is asked but the snapshot.
+        Err(_) => return Ok(Facts::Unknown("What is asked for could not be found out.".to_owned())),
     };
     let catalogue = Catalogue::load(ports, &snapshot).await?;
     let wanted = match named {

@@ -11,6 +11,7 @@ pub mod record;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use facts::{Facts, Known, Person, Question, gather};
 pub use rules::{InvalidRules, Rules, Verdict};
@@ -18,9 +19,8 @@ pub use rules::{InvalidRules, Rules, Verdict};
 use crate::conductorone::payload::Action;
 use crate::conductorone::response::Document;
 use crate::sync::snapshot::Catalogue;
-use rules::{
-    BROKEN, Kind, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, RoleName, Rule, Status, Unsafe, UserId, WITHOUT_TWO_FACTOR,
-};
+use rules::{BROKEN, Kind, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
+use words::{Domain, RoleName, UserId};
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +150,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
             .iter()
             .any(|name| known.person.held.iter().filter_map(|it| known.catalogue.get(*it)).any(|it| name.is(it)))
     };
-    let domains = |domains: &Vec<rules::Domain>| {
+    let domains = |domains: &Vec<Domain>| {
         known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
     };
     let status = match known.person.status {

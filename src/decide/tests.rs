@@ -131,13 +131,9 @@ fn what_is_privileged_and_what_happens_then_is_configured() {
     let mut unsafe_dns = known(Some(role(DNS)));
     unsafe_dns.person.two_factor = Some(false);
     check(&json!({}), unsafe_dns.clone(), Verdict::Deny, "otherwise");
-    for name in [
-        "DNS",
-        "dns",
-        &*format!("role:{DNS:032x}:member"),
-        &*format!("{DNS:032x}"),
-        &*format!("{:032x}", DNS + 100),
-    ] {
+    for name in
+        ["DNS", "dns", &*format!("role:{DNS:032x}:member"), &*format!("{DNS:032x}"), &*format!("{:032x}", DNS + 100)]
+    {
         let rules = json!({"privileged_roles": [name], "unsafe_privileged": "reassign", "reassign_to": [BOSS]});
         check(&rules, unsafe_dns.clone(), Verdict::Reassign, "privileged-without-two-factor");
     }

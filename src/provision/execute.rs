@@ -23,10 +23,10 @@ const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 /// How an attempt to change one atom of one member ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It was written, and read back.
-    Made,
-    /// There was nothing to write.
-    AlreadySo,
+    /// It was written, and read back: this is the member since.
+    Made(Box<MemberRecord>),
+    /// There was nothing to write: this is the member.
+    AlreadySo(Box<MemberRecord>),
     /// Writing it would have left the member without any policy; nothing was sent.
     WouldBeEmpty,
     /// The member has a policy whose kind is unknown; nothing was sent.
@@ -63,12 +63,14 @@ pub async fn change<P: Http + Clock + Sql>(
             Some(member) => member,
             None => read(ports, client, id).await?,
         };
-        let Some(before) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
+        let Some(member) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
+        let before = member.own_policies();
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
         }
         let Some(planned) = apply(action, &before, atom) else {
-            return Ok(if wrote { Change::Made } else { Change::AlreadySo });
+            let member = Box::new(member);
+            return Ok(if wrote { Change::Made(member) } else { Change::AlreadySo(member) });
         };
         if planned.is_empty() {
             return Ok(Change::WouldBeEmpty);
@@ -85,9 +87,9 @@ pub async fn change<P: Http + Clock + Sql>(
             Err(error) => return Err(error),
         }
         wrote = true;
-        if read_back(ports, client, id, action, atom, &atoms(&before)).await? {
+        if let Some(member) = read_back(ports, client, id, action, atom, &atoms(&before)).await? {
             journal::note(ports, operation, State::Writing, "read back", ports.now())?;
-            return Ok(Change::Made);
+            return Ok(Change::Made(Box::new(member)));
         }
         journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
     }
@@ -102,18 +104,16 @@ pub fn apply(action: Action, policies: &[Policy], atom: Atom) -> Option<Vec<Poli
     }
 }
 
-/// The member's own policies, from a read that is not older than our last write; `None` where Cloudflare goes on showing
-/// an older state.
-async fn believable<P: Http + Clock + Sql>(
+/// The member from a read that is not older than our last write; `None` where Cloudflare goes on showing an older state.
+pub(super) async fn believable<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     mut member: MemberRecord,
-) -> Result<Option<Vec<Policy>>, ApiError> {
+) -> Result<Option<MemberRecord>, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
-        let policies = member.own_policies();
-        if !written::is_stale(ports, member.id, &atoms(&policies), ports.now())? {
-            return Ok(Some(policies));
+        if !written::is_stale(ports, member.id, &atoms(&member.own_policies()), ports.now())? {
+            return Ok(Some(member));
         }
         let Some(wait) = waits.next() else { return Ok(None) };
         ports.sleep(wait).await;
@@ -121,7 +121,7 @@ async fn believable<P: Http + Clock + Sql>(
     }
 }
 
-/// Reads the member until the change shows. What else differs from what was written is somebody else's doing and stays.
+/// Reads the member until the change shows; `None` where it does not. What else differs from what was written is somebody else's doing and stays.
 async fn read_back<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
@@ -129,18 +129,19 @@ async fn read_back<P: Http + Clock + Sql>(
     action: Action,
     atom: Atom,
     before: &BTreeSet<Atom>,
-) -> Result<bool, ApiError> {
+) -> Result<Option<MemberRecord>, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
-        let seen = atoms(&read(ports, client, id).await?.own_policies());
+        let member = read(ports, client, id).await?;
+        let seen = atoms(&member.own_policies());
         if seen.contains(&atom) == (action == Action::Grant) {
-            return Ok(true);
+            return Ok(Some(member));
         }
         // Neither ours nor what was there before: somebody else wrote after us, and waiting would not bring ours back.
         if seen != *before {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(wait) = waits.next() else { return Ok(false) };
+        let Some(wait) = waits.next() else { return Ok(None) };
         ports.sleep(wait).await;
     }
 }

@@ -17,6 +17,8 @@ use crate::model::access::{Atom, Policy};
 use crate::model::id::UserGroupId;
 use crate::model::resource::MemberStatus;
 use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::sync::overlay::{self, Left};
+use crate::sync::snapshot::Snapshot;
 use execute::Change;
 use journal::EntryId;
 use lock::{Guard, Locks};
@@ -53,6 +55,8 @@ struct Work<'a, P> {
     id: EntryId,
     request: &'a Request,
     what: What,
+    /// The generation that readers see, as far as KV tells.
+    snapshot: Option<Snapshot>,
 }
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
@@ -64,8 +68,9 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<Outcome, Unresolved> {
     guards::app(config, request)?;
     let client = Client::new(ports, config, Purpose::Provisioning);
-    let what = resolve::entitlement(ports, &client, &request.target).await?;
-    let work = Work { ports, config, client, id, request, what };
+    let snapshot = resolve::latest(ports).await?;
+    let what = resolve::entitlement(ports, &client, snapshot.as_ref(), &request.target).await?;
+    let work = Work { ports, config, client, id, request, what, snapshot };
     // The lock comes before the read that the change is worked out from.
     if let Some(member) = resolve::probable_member(ports, &request.subject).await? {
         let _turn = locks.acquire(&member.to_string(), || ports.now()).await;
@@ -92,6 +97,12 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// The person has a membership, accepted or pending.
     async fn for_member(&self, locks: &Locks, member: MemberRecord) -> Result<Outcome, Unresolved> {
+        let Some(member) = execute::believable(self.ports, &self.client, member).await? else {
+            return Ok(Outcome::NotNow {
+                message: "Cloudflare shows the member as before an earlier change".to_owned(),
+                retry_at: Some(self.ports.now().plus_secs(10)),
+            });
+        };
         let (ports, email) = (self.ports, member.email.as_str());
         journal::resolved(ports, self.id, &member.id.to_string(), email, &self.what.id)?;
         if let Some(newer) = journal::superseded_by(ports, self.id)? {
@@ -106,15 +117,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         match (self.what.access, self.request.action) {
             (Wanted::Atom(atom), _) => self.change(locks, member, atom).await,
             (Wanted::Group(group), _) => self.change_group(locks, &member, group).await,
-            (Wanted::Account, Action::Grant) => Ok(done(
-                Effect::AlreadyGranted,
-                match member.status {
-                    MemberStatus::Pending => {
-                        format!("{email} was invited already and has not accepted yet; nothing was changed.")
-                    }
-                    _ => format!("{email} is a member already; nothing was changed."),
-                },
-            )),
+            (Wanted::Account, Action::Grant) => {
+                self.left(&member, false, None).await?;
+                Ok(done(
+                    Effect::AlreadyGranted,
+                    match member.status {
+                        MemberStatus::Pending => {
+                            format!("{email} was invited already and has not accepted yet; nothing was changed.")
+                        }
+                        _ => format!("{email} is a member already; nothing was changed."),
+                    },
+                ))
+            }
             (Wanted::Account, Action::Revoke) => self.remove(locks, &member).await,
         }
     }
@@ -173,13 +187,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // A guard has asked Cloudflare in between: the read is made anew right before the write.
         let member = if turn.is_some() { execute::read(self.ports, &self.client, member.id).await? } else { member };
         let change = execute::change(self.ports, &self.client, self.id, member, action, atom).await?;
+        if let Change::Made(member) | Change::AlreadySo(member) = &change {
+            self.left(member, false, None).await?;
+        }
         Ok(match (change, action) {
-            (Change::Made, Action::Grant) => done(Effect::Granted, format!("Granted {name} to {email}.")),
-            (Change::Made, Action::Revoke) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
-            (Change::AlreadySo, Action::Grant) => {
+            (Change::Made(_), Action::Grant) => done(Effect::Granted, format!("Granted {name} to {email}.")),
+            (Change::Made(_), Action::Revoke) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
+            (Change::AlreadySo(_), Action::Grant) => {
                 done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed."))
             }
-            (Change::AlreadySo, Action::Revoke) => {
+            (Change::AlreadySo(_), Action::Revoke) => {
                 done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
             }
             (Change::WouldBeEmpty, _) => last_role(&email, &name),
@@ -199,6 +216,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// There is nothing to write; a revoke may still have left the access, where it comes through a user group.
     async fn already_so(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
         let (name, email) = (&self.what.name, &member.email);
+        self.left(member, false, None).await?;
         if self.request.action == Action::Grant {
             return Ok(done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed.")));
         }
@@ -235,7 +253,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // First the one, then the other: at no time is the member without any.
         let fresh = execute::read(self.ports, &self.client, member.id).await?;
         match execute::change(self.ports, &self.client, self.id, fresh, Action::Grant, minimal).await? {
-            Change::Made | Change::AlreadySo => {}
+            Change::Made(_) | Change::AlreadySo(_) => {}
             _ => {
                 return Ok(Outcome::NotNow {
                     message: format!("Minimal Account Access could not be given to {email}"),
@@ -245,7 +263,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         let fresh = execute::read(self.ports, &self.client, member.id).await?;
         Ok(match execute::change(self.ports, &self.client, self.id, fresh, Action::Revoke, atom).await? {
-            Change::Made | Change::AlreadySo => {
+            Change::Made(member) | Change::AlreadySo(member) => {
+                self.left(&member, false, None).await?;
                 done(Effect::Revoked, format!("Revoked {name} from {email}, who is left with Minimal Account Access."))
             }
             _ => Outcome::NotNow { message: format!("{name} could not be revoked from {email}"), retry_at: None },
@@ -262,12 +281,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let is_in = self.client.is_in_group(group, member.id).await?;
         match (self.request.action, is_in) {
             (Action::Grant, true) => {
+                self.left(member, false, Some((group, true))).await?;
                 return Ok(done(
                     Effect::AlreadyGranted,
                     format!("{email} is in the group {name} already; nothing was changed."),
                 ));
             }
             (Action::Revoke, false) => {
+                self.left(member, false, Some((group, false))).await?;
                 return Ok(done(
                     Effect::AlreadyRevoked,
                     format!("{email} is not in the group {name}; nothing was changed."),
@@ -308,6 +329,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             });
         }
         self.note("read back")?;
+        self.left(member, false, Some((group, seen))).await?;
         Ok(match self.request.action {
             Action::Grant => done(Effect::Granted, format!("{what} {email} into the group {name}.")),
             Action::Revoke => done(Effect::Revoked, format!("{what} {email} out of the group {name}.")),
@@ -359,10 +381,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) => return Err(error.into()),
         };
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
+        let mut joined = None;
         if let Wanted::Group(group) = self.what.access {
             self.note("adding to the group")?;
             self.client.add_to_group(group, member.id).await?;
+            joined = Some((group, true));
         }
+        self.left(&member, false, joined).await?;
         Ok(match self.what.access {
             Wanted::Account => {
                 done(Effect::Invited, format!("Invited {email}; the account is there once the invitation is accepted."))
@@ -395,6 +420,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) => return Err(error.into()),
         }
         self.note("gone")?;
+        self.left(member, true, None).await?;
         Ok(done(
             Effect::Removed,
             match member.status {
@@ -431,6 +457,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 "Provisioning is off in this connector; it {planned}. To have it done, set PROVISIONING to on in wrangler.toml and deploy."
             ),
         )))
+    }
+
+    /// Notes what the operation left of the member, so that readers see it from now on.
+    async fn left(
+        &self,
+        member: &MemberRecord,
+        gone: bool,
+        group: Option<(UserGroupId, bool)>,
+    ) -> Result<(), SqlError> {
+        let left = Left { member, gone, group };
+        overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
     }
 
     fn note(&self, line: &str) -> Result<(), SqlError> {

@@ -75,14 +75,14 @@ fn refused(code: Refusal, message: impl Into<String>) -> Unresolved {
 pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
+    snapshot: Option<&Snapshot>,
     target: &Target,
 ) -> Result<What, Unresolved> {
-    let snapshot = latest(ports).await?;
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
-    match named(ports, snapshot.as_ref(), target).await? {
+    match named(ports, snapshot, target).await? {
         Named::Account => Ok(account()),
-        Named::Entitlement(entitlement) => describe(ports, client, snapshot.as_ref(), entitlement).await,
+        Named::Entitlement(entitlement) => describe(ports, client, snapshot, entitlement).await,
     }
 }
 

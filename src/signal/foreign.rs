@@ -111,7 +111,9 @@ fn explained(config: &Config, naming: &Naming, catalogue: &Catalogue, own: &[Own
                 gave.extend(first);
             }
         }
-        let emails = operation.email.iter().cloned().chain(request.subject.emails.iter().map(|it| it.to_lowercase()));
+        let asked = request.subject.emails.iter().map(|email| email.to_lowercase());
+        // Whose membership it was is noted once it is known; until then it may be any of the addresses.
+        let emails: Vec<String> = operation.email.clone().map_or_else(|| asked.collect(), |email| vec![email]);
         for email in emails {
             explained.extend(gave.iter().map(|&it| (email.clone(), canonical(it, naming, catalogue))));
         }

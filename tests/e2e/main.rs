@@ -19,6 +19,7 @@ mod budget;
 mod deployment;
 mod doctor;
 mod errors;
+mod fresh;
 mod grants;
 mod lists;
 mod signals;
