@@ -6,6 +6,7 @@ use super::examine::Examination;
 use super::jobs::Job;
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
+use crate::provision::incidents::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
 use crate::sync::snapshot::Overlay;
@@ -100,6 +101,8 @@ pub struct Status {
     pub sync: SyncStatus,
     /// What follows a publication, where anything is configured that does.
     pub jobs: Vec<Job>,
+    /// What went on beside operations and a person should know of, the latest first.
+    pub incidents: Vec<Incident>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

@@ -32,6 +32,8 @@ pub(super) enum Wanted {
     Group(UserGroupId),
     /// A membership of the account.
     Account,
+    /// The same invitation, sent anew.
+    Renewal,
 }
 
 /// What a target names, before Cloudflare was asked for anything.
@@ -81,6 +83,7 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     match named(ports, snapshot, target).await? {
+        Named::Account if *target == Target::Renewal => Ok(What { access: Wanted::Renewal, ..account() }),
         Named::Account => Ok(account()),
         Named::Entitlement(entitlement) => describe(ports, client, snapshot, entitlement).await,
     }
@@ -93,7 +96,7 @@ pub(crate) async fn named<P: KeyValue>(
     target: &Target,
 ) -> Result<Named, Unresolved> {
     Ok(match target {
-        Target::Account => Named::Account,
+        Target::Account | Target::Renewal => Named::Account,
         // Only the flag tells: the builtin entitlement's name is the customer's to choose.
         Target::Named(named) if named.builtin => Named::Account,
         Target::Id(id) => {
@@ -262,6 +265,27 @@ pub(super) async fn whole_account<P: Http + Clock + Sql>(
     match sync::account_resource_group(ports)? {
         Some(group) => Ok(group),
         None => Ok(client.account_resource_group().await?),
+    }
+}
+
+/// What a configured role gives: by an entitlement's id, or as [`configured_role`] reads it.
+pub(super) async fn configured_access<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    role: &str,
+) -> Result<Option<Atom>, Unresolved> {
+    let group = match role.parse() {
+        Ok(Entitlement::ScopedRole(scoped)) => {
+            return Ok(Some(policies::allow(scoped.permission_group, scoped.resource_group)));
+        }
+        Ok(Entitlement::Role(id)) => configured_role(ports, &id.to_string()).await?,
+        // Membership of a group alone makes nobody a member of the account.
+        Ok(Entitlement::Group(_)) => None,
+        Err(_) => configured_role(ports, role).await?,
+    };
+    match group {
+        Some(group) => Ok(Some(policies::allow(group, whole_account(ports, client).await?))),
+        None => Ok(None),
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
 }
 
 async fn provision<P: World>(ports: &P, step: TaskStep, callback_url: Option<String>) -> Result<Answer, Problem> {
-    let request = match read(step) {
+    let request = match read(step, callback_url.as_deref()) {
         Ok(request) => request,
         Err(sentence) => return Ok(document(&Document::Errored(sentence))),
     };
@@ -70,14 +70,8 @@ async fn provision<P: World>(ports: &P, step: TaskStep, callback_url: Option<Str
 
 /// Whether to approve, by the connector's rules.
 async fn approve<P: World>(ports: &P, step: TaskStep, callback_url: Option<&str>) -> Result<Answer, Problem> {
-    let key = match (&step.step_id, callback_url) {
-        (Some(id), _) => Some(format!("{}/{id}", step.task_id)),
-        // Every delivery of a webhook has its callback URL, a capability that is not to be kept.
-        (None, Some(url)) => Some(format!("{}/{}", step.task_id, sha256_hex(url.as_bytes()))),
-        (None, None) => None,
-    };
     let question = Question {
-        key,
+        key: key(&step.task_id, step.step_id.as_deref(), callback_url),
         actionable: step.actionable,
         action: step.action,
         entitlement: step.entitlement,
@@ -116,13 +110,13 @@ fn is_of_tenant(config: &Config, url: &str) -> bool {
 }
 
 /// The operation that a step asks for, or the sentence that says why it asks for none.
-fn read(step: TaskStep) -> Result<Request, String> {
+fn read(step: TaskStep, callback_url: Option<&str>) -> Result<Request, String> {
     step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
     let action = step.action.map_err(|kind| {
         format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")
     })?;
     Ok(Request {
-        key: step.step_id.map(|id| format!("{}/{id}", step.task_id)),
+        key: key(&step.task_id, step.step_id.as_deref(), callback_url),
         action,
         target: Target::Named(step.entitlement),
         subject: step.subject,
@@ -135,6 +129,16 @@ fn read(step: TaskStep) -> Result<Request, String> {
             approvers: step.approvers,
         },
     })
+}
+
+/// What identifies an operation however often it is delivered: C1's task and step. Should a step have no id, the callback URL is
+/// one delivery's own, and its digest tells nothing of it.
+fn key(task: &str, step: Option<&str>, callback_url: Option<&str>) -> Option<String> {
+    match (step, callback_url) {
+        (Some(step), _) => Some(format!("{task}/{step}")),
+        (None, Some(url)) => Some(format!("{task}/callback:{}", sha256_hex(url.as_bytes()))),
+        (None, None) => None,
+    }
 }
 
 fn document(document: &Document) -> Answer {

@@ -53,20 +53,20 @@ pub(super) fn find<P: Sql>(
     };
     // A list that can be read again tells what was so all the time.
     let groups_are_new = was_off("user_groups");
-    let mut accepted: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
+    // What somebody held as invited, and holds as a member, or as invited anew.
+    let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.key.starts_with("invitation:")) {
+        let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);
+        invited.entry(change.name.to_lowercase()).or_default().extend(held);
+    }
     let mut found = Vec::new();
     for change in changes {
         let to = change.name.to_lowercase();
-        if change.key.starts_with("invitation:") {
-            // Keys are in order: an invitation comes before the user that it became.
-            let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);
-            accepted.entry(to.clone()).or_default().extend(held);
-        }
         let before: BTreeSet<Entitlement> =
             change.grants_removed.iter().filter_map(|grant| Some(parts(grant)?.0)).collect();
         for (entitlement, principal) in change.grants_added.iter().filter_map(|grant| parts(grant)) {
             let of_group = principal.starts_with("group:");
-            let held_as_invited = accepted.get(&to).is_some_and(|held| held.contains(&entitlement));
+            let held_as_invited = invited.get(&to).is_some_and(|held| held.contains(&entitlement));
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
             let ours = !of_group && explained.contains(&(to.clone(), entitlement));
             let newly_read = groups_are_new && (of_group || matches!(entitlement, Entitlement::Group(_)));
@@ -104,7 +104,7 @@ fn explained(config: &Config, naming: &Naming, catalogue: &Catalogue, own: &[Own
                 (None, Target::Named(named)) => {
                     gave.extend(named.candidates.iter().filter_map(|id| id.parse::<Entitlement>().ok()));
                 }
-                (None, Target::Account) => {}
+                (None, Target::Account | Target::Renewal) => {}
             }
             // Somebody new gets a first role with an account, or with a user group.
             if gave.iter().all(|it| matches!(it, Entitlement::Group(_))) {

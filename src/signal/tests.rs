@@ -181,6 +181,7 @@ struct Account {
     jane: Vec<u8>,
     jane_groups: Vec<u8>,
     joe: Option<(MemberStatus, Vec<u8>)>,
+    joe_is: u8,
     platform: Vec<u8>,
     naming: Vec<u8>,
     groups_can_be_read: bool,
@@ -193,6 +194,7 @@ impl Account {
             jane: vec![DNS],
             jane_groups: Vec::new(),
             joe: None,
+            joe_is: 21,
             platform: vec![SUPER],
             naming: vec![SUPER, MINIMAL, DNS],
             groups_can_be_read: true,
@@ -244,7 +246,7 @@ impl Account {
             rows.push(Row::Group(Group { id: hex(PLATFORM), name: "Platform".to_owned(), atoms }));
         }
         if let Some((status, roles)) = &self.joe {
-            rows.push(member(21, "joe@example.com", *status, roles, &[]));
+            rows.push(member(self.joe_is, "joe@example.com", *status, roles, &[]));
         }
         rows.sort_by_key(Row::key);
         rows
@@ -406,6 +408,10 @@ fn what_only_looks_new_is_not_told() {
     assert_eq!(signalled(&desk(), &pending, &member, |_| ()), [], "the invitation was accepted");
     let more = Account { joe: Some((MemberStatus::Accepted, vec![DNS, SUPER])), ..member.clone() };
     assert_eq!(signalled(&desk(), &pending, &more, |_| ()).len(), 1, "and somebody added to it");
+    for joe_is in [5, 60] {
+        let anew = Account { joe_is, ..pending.clone() };
+        assert_eq!(signalled(&desk(), &pending, &anew, |_| ()), [], "the invitation was sent anew");
+    }
 
     let other_ids = Account { naming: vec![SUPER, MINIMAL], ..Account::new() };
     assert_eq!(signalled(&desk(), &other_ids, &Account::new(), |_| ()), [], "the role has its older id back");
