@@ -344,6 +344,39 @@ pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Re
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
 }
 
+/// An operation of ours that may explain what a sync found.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// What was asked.
+    pub request: Request,
+    /// The e-mail address of the person, once it is known.
+    pub email: Option<String>,
+    /// The entitlement, once it is known.
+    pub entitlement: Option<String>,
+}
+
+/// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
+/// and those that were given up with their outcome unknown.
+pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
+    // Two searches by index rather than one through the whole journal.
+    let rows = sql.query(
+        "SELECT request, email, entitlement FROM operation
+            WHERE settled_at >= ?1 AND received_at <= ?2
+                AND (json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = 'gave_up')
+         UNION ALL
+         SELECT request, email, entitlement FROM operation
+            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')",
+        &[since.into(), until.into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let text = |place: usize| row.get(place).and_then(SqlValue::text);
+            let request = text(0).and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?;
+            Ok(Own { request, email: text(1).map(str::to_owned), entitlement: text(2).map(str::to_owned) })
+        })
+        .collect()
+}
+
 /// Forgets settled operations that are older than `before`.
 pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;

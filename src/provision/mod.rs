@@ -14,7 +14,7 @@ mod owner;
 pub mod policies;
 mod renewal;
 pub mod request;
-mod resolve;
+pub(crate) mod resolve;
 mod roles;
 mod super_administrators;
 mod written;
@@ -256,7 +256,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 }
 
 /// The label of the permission group with the least access there is.
-const MINIMAL_ACCESS: &str = "minimal_account_access";
+pub(crate) const MINIMAL_ACCESS: &str = "minimal_account_access";
 
 fn done(effect: Effect, message: String) -> Outcome {
     Outcome::Done { effect, message, account: None }

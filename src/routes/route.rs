@@ -14,6 +14,7 @@ use crate::ports::Method;
 pub(super) enum Route {
     Health,
     Webhook,
+    KeySet,
     Status,
     Doctor,
     Sync,
@@ -21,6 +22,7 @@ pub(super) enum Route {
     Member(Principal),
     Holders(Entitlement),
     Changes,
+    Decisions,
     Invite,
     Renew(MemberId),
     Remove(Principal),
@@ -67,11 +69,13 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
+        [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == webhook::PATH => post(Route::Webhook),
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "accounts"] => post(Route::Invite),
         ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(person(id)?))],
         ["v1", "invitations", id, "renew"] => post(Route::Renew(id.parse::<MemberId>()?)),

@@ -23,5 +23,6 @@ mod errors;
 mod fresh;
 mod grants;
 mod lists;
+mod signals;
 mod sync;
 mod webhook;
