@@ -288,7 +288,7 @@ fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcom
 }
 
 fn done(effect: Effect) -> Outcome {
-    Outcome::Done { effect, message: "Done.".to_owned() }
+    Outcome::Done { effect, message: "Done.".to_owned(), account: None }
 }
 
 /// What is signalled after the account became another, with `meanwhile` between the two syncs: to whom, and what.
