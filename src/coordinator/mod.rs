@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
+mod decisions;
 mod examine;
 mod follow;
 pub mod jobs;
@@ -12,15 +13,20 @@ mod protocol;
 pub use examine::Examination;
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
-use futures::future::join3;
+use futures::future::join4;
 
 use crate::conductorone::signing::Sign;
 use crate::config::Config;
+use crate::decide::record;
 use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::provision;
-use crate::provision::journal;
 use crate::provision::lock::Locks;
+use crate::provision::{incidents, journal};
+use crate::signal;
 use crate::sync;
+
+/// So many incidents stand in the status; each stands with its operation too.
+const INCIDENTS_SHOWN: i64 = 20;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
 #[derive(Debug, Default)]
@@ -40,6 +46,8 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;
+    record::init(ports)?;
+    signal::init(ports)?;
     provision::init(ports)
 }
 
@@ -75,6 +83,11 @@ impl Coordinator {
                 Ok(entry) => Reply::Operations(entry.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the journal", &error),
             },
+            Command::Decide(question) => decisions::decide(ports, config, &question).await,
+            Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {
+                Ok(records) => Reply::Decisions(records),
+                Err(error) => failed(ports, "could not read the decisions", &error),
+            },
             Command::Examine => Reply::Examination(examine::examine(ports, config).await),
             Command::Provision { request, callback_url } => {
                 self.operate(ports, config, &request, callback_url.as_deref()).await
@@ -94,11 +107,17 @@ impl Coordinator {
             }
             next
         };
-        let (sync, operations, jobs) = join3(sync, self.catch_up(ports, config), self.work(ports, config)).await;
+        let (sync, operations, jobs, looks) = join4(
+            sync,
+            self.catch_up(ports, config),
+            self.work(ports, config),
+            provision::look_again(ports, config, &self.locks),
+        )
+        .await;
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
-        for due in [operations, jobs, jobs::next_due(ports)] {
+        for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports)] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
                 Ok(None) => {}
@@ -120,7 +139,7 @@ impl Coordinator {
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
     let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
-    if let Err(error) = journal::purge(ports, oldest) {
+    if let Err(error) = provision::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
     }
     // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
@@ -131,7 +150,11 @@ fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> R
 }
 
 fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
-    Ok(Status { sync: sync::status(ports)?, jobs: jobs::all(ports)? })
+    Ok(Status {
+        sync: sync::status(ports)?,
+        jobs: jobs::all(ports)?,
+        incidents: incidents::latest(ports, INCIDENTS_SHOWN)?,
+    })
 }
 
 fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {

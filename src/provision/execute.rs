@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use super::foreign::{self, Window};
 use super::journal::{self, EntryId, State};
-use super::{policies, written};
+use super::{doubt, policies, written};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::conductorone::payload::Action;
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -18,7 +19,7 @@ use crate::sync;
 const ROUNDS: usize = 3;
 
 /// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
-const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
+pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 
 /// How an attempt to change one atom of one member ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +58,15 @@ pub async fn change<P: Http + Clock + Sql>(
 ) -> Result<Change, ApiError> {
     let mut wrote = false;
     let id = member.id;
+    // The caller's GET came immediately before; the clock has not moved since its answer.
+    let mut read_at = ports.now();
     let mut given = Some(member);
     for _ in 0..ROUNDS {
-        let member = match given.take() {
-            Some(member) => member,
-            None => read(ports, client, id).await?,
+        let member = if let Some(member) = given.take() {
+            member
+        } else {
+            read_at = ports.now();
+            read(ports, client, id).await?
         };
         let Some(member) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
         let before = member.own_policies();
@@ -77,18 +82,26 @@ pub async fn change<P: Http + Clock + Sql>(
         }
         written::note(ports, id, &atoms(&before), ports.now())?;
         written::note(ports, id, &atoms(&planned), ports.now())?;
-        journal::note(ports, operation, State::Writing, "writing the member's policies", ports.now())?;
+        let line = format!("{}the member's policies", journal::WRITING);
+        journal::note(ports, operation, State::Writing, &line, ports.now())?;
         // A write whose outcome is unknown is settled by reading, like one that was answered.
         match client.update_policies(id, &planned).await {
-            Ok(_) => {}
+            Ok(_) => {
+                journal::note(ports, operation, State::Writing, &super::answered(client), ports.now())?;
+            }
             Err(error) if error.outcome_unknown() => {
+                doubt::lost(ports, id, operation, &atoms(&planned), ports.now())?;
                 journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
             }
             Err(error) => return Err(error),
         }
         wrote = true;
+        let (written_at, ray) = (ports.now(), client.last_ray());
         if let Some(member) = read_back(ports, client, id, action, atom, &atoms(&before)).await? {
             journal::note(ports, operation, State::Writing, "read back", ports.now())?;
+            doubt::seen(ports, id, &atoms(&member.own_policies()))?;
+            let window = Window { operation, member: id, read_at, written_at, ray: ray.as_deref() };
+            foreign::note(ports, &window, ports.now())?;
             return Ok(Change::Made(Box::new(member)));
         }
         journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;

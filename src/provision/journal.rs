@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::incidents::{self, Incident};
 use super::request::{Outcome, Request};
 use crate::ports::{Sql, SqlError, SqlValue};
 use crate::time::Timestamp;
@@ -68,6 +69,9 @@ pub struct Entry {
     pub trail: Vec<String>,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// What went on beside it that a person should know of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<Incident>,
     /// When it was settled.
     pub settled_at: Option<Timestamp>,
     /// When it will be tried again.
@@ -105,6 +109,9 @@ pub struct Filter {
 /// The columns of an entry, in the order in which `entry` reads them.
 const COLUMNS: &str =
     "id, key, state, request, member, email, entitlement, outcome, attempts, trail, received_at, settled_at, due_at";
+
+/// How the line of a trail begins that says that a write is about to be sent.
+pub(super) const WRITING: &str = "writing: ";
 
 /// How many lines a trail keeps: an operation that is tried for days must not grow without end.
 const MAX_TRAIL: usize = 60;
@@ -172,6 +179,19 @@ pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, Sq
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(EntryId))
 }
 
+/// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
+pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
+    let rows = sql.query(
+        "SELECT json_extract(before.outcome, '$.effect') FROM operation AS this JOIN operation AS before
+            ON before.id < this.id AND before.email = this.email AND before.entitlement = this.entitlement
+         WHERE this.id = ? AND before.settled_at >= ? AND json_extract(before.outcome, '$.outcome') = 'done'
+         ORDER BY before.id DESC LIMIT 1",
+        &[id.0.into(), since.into()],
+    )?;
+    let effect = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    Ok(matches!(effect, Some("revoked" | "already_revoked")))
+}
+
 /// Notes who and what is concerned.
 pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
     sql.query(
@@ -237,7 +257,8 @@ pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError>
         Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
         Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
     };
-    rows.first().map(|row| entry(row)).transpose()
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(with_incidents(sql, vec![entry(row)?])?.pop())
 }
 
 /// Entries, the newest first.
@@ -271,7 +292,45 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     params.push(limit.into());
     let statement =
         format!("SELECT {COLUMNS} FROM operation WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect()
+    let entries: Vec<Entry> =
+        sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect::<Result<_, SqlError>>()?;
+    with_incidents(sql, entries)
+}
+
+fn with_incidents<P: Sql>(sql: &P, mut entries: Vec<Entry>) -> Result<Vec<Entry>, SqlError> {
+    let ids = || entries.iter().map(|entry| entry.id);
+    let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(entries) };
+    for incident in incidents::between(sql, first, last)? {
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.id == incident.operation) {
+            entry.incidents.push(incident);
+        }
+    }
+    Ok(entries)
+}
+
+/// Whether an attempt of an operation has sent a write, as far as the trail tells.
+pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+    // A line is a time, a space, and what happened.
+    let marked = format!(" {WRITING}");
+    let rows =
+        sql.query("SELECT 1 FROM operation WHERE id = ? AND instr(trail, ?) > 0", &[id.0.into(), marked.into()])?;
+    Ok(!rows.is_empty())
+}
+
+/// Whether an operation is settled, or not known any more.
+pub(super) fn is_settled<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+    Ok(sql.query("SELECT 1 FROM operation WHERE id = ? AND outcome IS NULL", &[id.0.into()])?.is_empty())
+}
+
+/// When this connector invited a membership, as far as the journal goes back: Cloudflare does not tell an invitation's age.
+pub(super) fn invited_at<P: Sql>(sql: &P, member: &str) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query(
+        "SELECT MIN(settled_at) FROM operation
+         WHERE member = ? AND json_extract(outcome, '$.effect') IN ('invited', 'renewed', 'granted')
+            AND instr(trail, ?) > 0",
+        &[member.into(), format!(" {WRITING}inviting").into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// How many revokes and removals were carried out, or are being carried out, since a time; this one not counted.
@@ -283,6 +342,39 @@ pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Re
         &[besides.0.into(), since.into()],
     )?;
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+}
+
+/// An operation of ours that may explain what a sync found.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// What was asked.
+    pub request: Request,
+    /// The e-mail address of the person, once it is known.
+    pub email: Option<String>,
+    /// The entitlement, once it is known.
+    pub entitlement: Option<String>,
+}
+
+/// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
+/// and those that were given up with their outcome unknown.
+pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
+    // Two searches by index rather than one through the whole journal.
+    let rows = sql.query(
+        "SELECT request, email, entitlement FROM operation
+            WHERE settled_at >= ?1 AND received_at <= ?2
+                AND (json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = 'gave_up')
+         UNION ALL
+         SELECT request, email, entitlement FROM operation
+            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')",
+        &[since.into(), until.into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let text = |place: usize| row.get(place).and_then(SqlValue::text);
+            let request = text(0).and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?;
+            Ok(Own { request, email: text(1).map(str::to_owned), entitlement: text(2).map(str::to_owned) })
+        })
+        .collect()
 }
 
 /// Forgets settled operations that are older than `before`.
@@ -307,6 +399,7 @@ fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
         attempts: row.get(8).and_then(SqlValue::integer).unwrap_or(0),
         trail: serde_json::from_str(&required(9)?).unwrap_or_default(),
         received_at: time(10).ok_or_else(corrupt)?,
+        incidents: Vec::new(),
         settled_at: time(11),
         due_at: time(12),
     })
@@ -319,8 +412,8 @@ fn corrupt() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arrival, EntryId, Filter, State, arrive, begin, due, find, init, list, next_due, note, purge, put_off,
-        resolved, settle, superseded_by,
+        Arrival, EntryId, Filter, State, arrive, begin, due, find, list, next_due, note, purge, put_off, resolved,
+        revoked_since, settle, superseded_by,
     };
     use crate::conductorone::payload::{Action, Subject};
     use crate::ports::Clock;
@@ -329,7 +422,7 @@ mod tests {
 
     fn desk() -> Desk {
         let desk = Desk::new();
-        init(&desk).unwrap();
+        crate::provision::init(&desk).unwrap();
         desk
     }
 
@@ -344,7 +437,7 @@ mod tests {
     }
 
     fn done(effect: Effect) -> Outcome {
-        Outcome::Done { effect, message: "Done.".into() }
+        Outcome::Done { effect, message: "Done.".into(), account: None }
     }
 
     fn new(desk: &Desk, key: Option<&str>, action: Action) -> EntryId {
@@ -389,6 +482,30 @@ mod tests {
         assert!(due(&desk, desk.now(), 10).unwrap().is_empty(), "the new attempt has its time");
         settle(&desk, id, &done(Effect::Revoked), desk.now()).unwrap();
         assert_eq!(next_due(&desk).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_revoked_is_so_until_it_is_granted_again_or_time_has_passed() {
+        let desk = desk();
+        let operation = |action, entitlement: &str, effect| {
+            let id = new(&desk, None, action);
+            resolved(&desk, id, "m1", "jane@example.com", entitlement).unwrap();
+            settle(&desk, id, &done(effect), desk.now()).unwrap();
+        };
+        let last_was_a_revoke = || {
+            let id = new(&desk, None, Action::Revoke);
+            resolved(&desk, id, "m1", "jane@example.com", "role:x:member").unwrap();
+            revoked_since(&desk, id, desk.now().plus_secs(-60)).unwrap()
+        };
+        operation(Action::Revoke, "role:y:member", Effect::Revoked);
+        assert!(!last_was_a_revoke(), "another role");
+        operation(Action::Revoke, "role:x:member", Effect::Revoked);
+        assert!(last_was_a_revoke());
+        desk.advance(61);
+        assert!(!last_was_a_revoke(), "long ago");
+        operation(Action::Revoke, "role:x:member", Effect::Revoked);
+        operation(Action::Grant, "role:x:member", Effect::Granted);
+        assert!(!last_was_a_revoke(), "granted since");
     }
 
     #[test]

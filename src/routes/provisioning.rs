@@ -7,7 +7,8 @@ use super::{Answer, Incoming, World, status};
 use crate::conductorone::payload::{Action, Subject};
 use crate::coordinator::{Command, Reply};
 use crate::model::grant::{Entitlement, Principal};
-use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
+use crate::model::id::MemberId;
+use crate::provision::request::{Account, Effect, Origin, Outcome, Refusal, Request, Target};
 
 /// What a successful call answers.
 #[derive(Serialize)]
@@ -17,6 +18,9 @@ struct Done {
     /// The grant's id, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+    /// The account that the grant is to: the invitation that was made, or the membership that was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
 }
 
 /// Grants or revokes.
@@ -67,13 +71,23 @@ pub(super) async fn remove<P: World>(ports: &P, principal: Principal, request: &
     operate(ports, Action::Revoke, Target::Account, subject(principal)?, None).await
 }
 
+/// Cancels an invitation and sends it anew.
+pub(super) async fn renew<P: World>(ports: &P, member: MemberId, request: &Incoming) -> Result<Answer, Problem> {
+    request.bytes()?;
+    operate(ports, Action::Grant, Target::Renewal, subject(Principal::Invitation(member))?, None).await
+}
+
 /// Who is meant by an id.
 pub(super) fn subject(principal: Principal) -> Result<Subject, Problem> {
     let mut subject = Subject { has_account: true, ..Subject::default() };
     match principal {
         Principal::User(id) => subject.user_id = Some(id.to_string()),
         Principal::Invitation(id) => subject.member_id = Some(id.to_string()),
-        Principal::Group(_) => return Err(Problem::invalid("a group cannot be given a role through this connector")),
+        Principal::Group(_) => {
+            return Err(Problem::invalid(
+                "a user group's access is not changed through this connector; change the group's policies in Cloudflare",
+            ));
+        }
     }
     Ok(subject)
 }
@@ -85,8 +99,8 @@ async fn operate<P: World>(
     subject: Subject,
     grant: Option<String>,
 ) -> Result<Answer, Problem> {
-    let (status, message) = perform(ports, "rest", action, target, subject).await?;
-    Ok(Answer::json(200, &Done { status, message, grant }))
+    let (status, message, account) = perform(ports, "rest", action, target, subject).await?;
+    Ok(Answer::json(200, &Done { status, message, grant, account }))
 }
 
 /// Carries out an operation through the Coordinator; a refusal is a problem. `by` is who asked, for the journal.
@@ -96,11 +110,11 @@ pub(super) async fn perform<P: World>(
     action: Action,
     target: Target,
     subject: Subject,
-) -> Result<(Effect, String), Problem> {
+) -> Result<(Effect, String, Option<Account>), Problem> {
     let origin = Origin { by: by.to_owned(), ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match status::ask(ports, Command::Provision { request, callback_url: None }).await? {
-        Reply::Outcome(Outcome::Done { effect, message }) => Ok((effect, message)),
+        Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),
         Reply::Outcome(Outcome::Refused { code, message }) => {
             Err(Problem::new(status_of(code), code.as_str(), message))
         }

@@ -1,5 +1,6 @@
 //! Which route a request is for.
 
+use super::principal::Named;
 use super::problem::Problem;
 use super::{Incoming, scim, webhook};
 use crate::conductorone::payload::Action;
@@ -13,6 +14,7 @@ use crate::ports::Method;
 pub(super) enum Route {
     Health,
     Webhook,
+    KeySet,
     Status,
     Doctor,
     Sync,
@@ -20,12 +22,14 @@ pub(super) enum Route {
     Member(Principal),
     Holders(Entitlement),
     Changes,
+    Decisions,
     Invite,
+    Renew(MemberId),
     Remove(Principal),
     Operations,
     Operation(String),
-    Grant(Action, Entitlement, Principal),
     Scim(scim::Endpoint),
+    Grant(Action, Entitlement, Named),
 }
 
 /// A list.
@@ -66,6 +70,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
+        [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == webhook::PATH => post(Route::Webhook),
         ["scim", "v2", rest @ ..] => {
             scim::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()
@@ -74,15 +79,10 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "accounts"] => post(Route::Invite),
-        // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.
-        ["v1", "accounts", id] => {
-            let principal = match id.strip_prefix("invitation:") {
-                Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
-                None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
-            };
-            vec![(Method::Delete, Route::Remove(principal))]
-        }
+        ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(person(id)?))],
+        ["v1", "invitations", id, "renew"] => post(Route::Renew(id.parse::<MemberId>()?)),
         ["v1", "operations"] => get(Route::Operations),
         ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
         ["v1", "entitlements"] => get(Route::List(List::Entitlements)),
@@ -97,17 +97,25 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             Some(entitlement) => get(Route::Holders(entitlement)),
             None => Vec::new(),
         },
-        ["v1", collection, id, "members", user] => match entitlement(collection, id)? {
+        ["v1", collection, id, "members", principal] => match entitlement(collection, id)? {
             Some(entitlement) => {
-                let user = Principal::User(user.parse::<UserId>()?);
+                let principal = Named::parse(principal)?;
                 vec![
-                    (Method::Put, Route::Grant(Action::Grant, entitlement, user)),
-                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, user)),
+                    (Method::Put, Route::Grant(Action::Grant, entitlement, principal)),
+                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, principal)),
                 ]
             }
             None => Vec::new(),
         },
         _ => Vec::new(),
+    })
+}
+
+/// A person's id: a user's, or `invitation:<membership id>` as an invitation's Baton id is written.
+fn person(id: &str) -> Result<Principal, InvalidId> {
+    Ok(match id.strip_prefix("invitation:") {
+        Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
+        None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
     })
 }
 
@@ -158,6 +166,10 @@ mod tests {
         assert_eq!(check(Method::Head, "/v1/users"), Ok(Route::List(List::Resources(Kind::User))));
         assert_eq!(check(Method::Post, "/webhooks/conductorone"), Ok(Route::Webhook));
         assert!(matches!(check(Method::Put, &format!("/v1/roles/{ID}/members/{ID}")), Ok(Route::Grant(..))));
+        for principal in [ID.to_owned(), format!("user:{ID}"), format!("invitation:{ID}"), format!("group:{ID}")] {
+            let path = format!("/v1/roles/{ID}/members/{principal}");
+            assert!(matches!(check(Method::Delete, &path), Ok(Route::Grant(..))), "{path}");
+        }
         assert!(matches!(check(Method::Get, &format!("/v1/scoped-roles/{ID}-{ID}/members")), Ok(Route::Holders(_))));
     }
 

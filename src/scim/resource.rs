@@ -122,7 +122,7 @@ pub fn reference(base: &str, entitlement: Entitlement, name: Option<&str>) -> Va
 }
 
 /// A page of a list. `itemsPerPage` is the number returned: `baton-scim` goes on by it.
-pub fn list(total: usize, start: usize, resources: Vec<Value>) -> Value {
+pub fn list(total: usize, start: usize, resources: &[Value]) -> Value {
     json!({
         "schemas": [LIST],
         "totalResults": total,

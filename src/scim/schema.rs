@@ -58,7 +58,7 @@ impl Attribute {
         self.of("reference").exact().with("referenceTypes", types.into())
     }
 
-    fn made_of<const N: usize>(self, parts: [Attribute; N]) -> Self {
+    fn made_of(self, parts: impl IntoIterator<Item = Attribute>) -> Self {
         self.of("complex").with("subAttributes", parts.into_iter().map(|part| part.0).collect())
     }
 }
@@ -233,7 +233,6 @@ fn of_schemas(base: &str) -> Value {
         ]
     };
     let parts = attribute("subAttributes", "The parts of a complex attribute").many().made_of(described());
-    let [a, b, c, d, e, f, g, h, i, j, k] = described();
     schema(
         base,
         SCHEMA,
@@ -243,10 +242,7 @@ fn of_schemas(base: &str) -> Value {
             attribute("id", "The schema's URN").required().exact(),
             attribute("name", "Its name").required(),
             attribute("description", "What it describes"),
-            attribute("attributes", "Its attributes")
-                .many()
-                .required()
-                .made_of([a, b, c, d, e, f, g, h, i, j, k, parts]),
+            attribute("attributes", "Its attributes").many().required().made_of(described().into_iter().chain([parts])),
         ],
     )
 }

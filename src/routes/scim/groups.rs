@@ -46,7 +46,7 @@ async fn change<P: World>(call: &Call<'_, P>, id: &str, changes: &[Change]) -> R
         let subject = provisioning::subject(step.member)?;
         let target = Target::Id(entitlement.to_string());
         match provisioning::perform(call.ports, BY, step.action, target, subject).await {
-            Ok((_, message)) => done.push(message),
+            Ok((_, message, _)) => done.push(message),
             Err(problem) => return Err(stopped(problem, &done, steps.get(place + 1..).unwrap_or_default())),
         }
     }

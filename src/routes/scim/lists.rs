@@ -32,8 +32,8 @@ pub(super) async fn list<P: World>(call: &Call<'_, P>, of: Of, params: &Params) 
         Of::User => users(call, &snapshot, &query).await?,
         Of::Group => groups(call, &snapshot, &query).await?,
     };
-    let resources = resources.into_iter().map(|one| query.projection.apply(one)).collect();
-    Ok(json_answer(200, &resource::list(total, query.start, resources)))
+    let resources: Vec<Value> = resources.into_iter().map(|one| query.projection.apply(one)).collect();
+    Ok(json_answer(200, &resource::list(total, query.start, &resources)))
 }
 
 async fn users<P: World>(

@@ -178,7 +178,7 @@ impl<P: World> Call<'_, P> {
     /// A list of discovery documents, or one of them.
     fn discover(&self, all: Vec<Value>, id: Option<String>) -> Result<Answer, Problem> {
         self.unfiltered()?;
-        let Some(id) = id else { return Ok(json_answer(200, &resource::list(all.len(), 1, all))) };
+        let Some(id) = id else { return Ok(json_answer(200, &resource::list(all.len(), 1, &all))) };
         match all.into_iter().find(|one| one.get("id").and_then(Value::as_str) == Some(id.as_str())) {
             Some(one) => Ok(json_answer(200, &one)),
             None => Err(Problem::not_found()),
