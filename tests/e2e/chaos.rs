@@ -22,7 +22,7 @@ async fn two_hundred_grants_at_once_are_all_there_in_the_end_whatever_fails() {
 #[tokio::test]
 async fn grants_and_revokes_at_once_end_as_the_model_says_for_every_seed() {
     let reports: Vec<Report> =
-        futures::stream::iter(1..=20).map(|seed| kept(Plan::mixed(seed))).buffer_unordered(5).collect().await;
+        futures::stream::iter(1..=20).map(|seed| kept(Plan::mixed(seed))).buffer_unordered(10).collect().await;
     assert_eq!(reports.len(), 20);
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn make(
         if left > 0 {
             stage.world.wait_for("/healthz", UP, |_| true).await.map_err(|error| error.to_string())?;
         }
-        tokio::time::sleep(Duration::from_millis(rng.u64(5..300))).await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(5..150))).await;
         if plan.faults > rng.f64()
             && let Some(member) = rng.choice(&asked.members)
         {
