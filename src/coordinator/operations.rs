@@ -56,7 +56,9 @@ struct Place<'a>(&'a InFlight, EntryId);
 
 impl InFlight {
     fn enter(&self, id: EntryId) -> Option<Place<'_>> {
-        self.0.borrow_mut().insert(id).then_some(Place(self, id))
+        // A place must not even be made where it is taken: its drop would give up the other's.
+        let entered = self.0.borrow_mut().insert(id);
+        entered.then(|| Place(self, id))
     }
 }
 
@@ -121,9 +123,7 @@ impl Coordinator {
         let id = place.1;
         self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
         match self.attempt(ports, config, place, request, received_at).await? {
-            Outcome::NotNow { message, retry_at } => {
-                self.put_off(ports, id, request, callback_url, message, retry_at).await
-            }
+            Outcome::NotNow { message, retry_at } => Self::put_off(ports, id, request, callback_url, message, retry_at),
             outcome => Ok(Reply::Outcome(outcome)),
         }
     }
@@ -153,7 +153,7 @@ impl Coordinator {
             }
             if !self.in_flight.0.borrow().contains(&id) || ports.now() >= until {
                 let message = "the operation is under way".to_owned();
-                return self.put_off(ports, id, request, callback_url, message, None).await;
+                return Self::put_off(ports, id, request, callback_url, message, None);
             }
             ports.sleep(LOOK_MILLIS).await;
         }
@@ -209,8 +209,7 @@ impl Coordinator {
     /// Answers that it goes on. Where there is no way to call back, who asked asks again: a webhook under the same key, which then has
     /// the outcome or goes on from here. What has no key was asked once, and is given up: it must not happen later,
     /// when they may have asked for the contrary.
-    async fn put_off<P: World>(
-        &self,
+    fn put_off<P: World>(
         ports: &P,
         id: EntryId,
         request: &Request,
@@ -322,5 +321,22 @@ async fn send<P: World>(ports: &P, config: &Config, callback: &callback::Callbac
             ports.log(Level::Warn, "callback not delivered", serde_json::json!({ "operation": operation.0, "tenant": tenant, "why": why, "again": again.to_string() }));
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InFlight;
+    use crate::provision::journal::EntryId;
+
+    #[test]
+    fn a_place_is_had_once_until_it_is_given_up() {
+        let in_flight = InFlight::default();
+        let place = in_flight.enter(EntryId(1));
+        assert!(place.is_some());
+        assert!(in_flight.enter(EntryId(1)).is_none());
+        assert!(in_flight.enter(EntryId(1)).is_none(), "who was turned away has given up nothing");
+        drop(place);
+        assert!(in_flight.enter(EntryId(1)).is_some());
     }
 }
