@@ -13,6 +13,7 @@ mod protocol;
 pub use examine::Examination;
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
+use futures::channel::oneshot;
 use futures::future::join4;
 
 use crate::conductorone::signing::Sign;
@@ -99,17 +100,20 @@ impl Coordinator {
     ///
     /// The sync's step and what else is due go on side by side: a sync keeps nobody waiting.
     pub async fn alarm<P: World>(&self, ports: &P, config: &Config) {
+        let (ends, ended) = oneshot::channel();
         let sync = async {
             let next = sync::step(ports, config).await;
             // Nothing is awaited in between: a run's end and what follows from it are on disk together.
             if let Err(error) = Self::follow(ports, config) {
                 unusable(ports, "the jobs cannot be used", &error);
             }
+            // Nobody listens any more where catching up failed.
+            let _ = ends.send(());
             next
         };
         let (sync, operations, jobs, looks) = join4(
             sync,
-            self.catch_up(ports, config),
+            self.catch_up(ports, config, ended),
             self.work(ports, config),
             provision::look_again(ports, config, &self.locks),
         )

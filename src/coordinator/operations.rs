@@ -5,13 +5,14 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::pin::pin;
 
+use futures::channel::oneshot;
 use futures::future::{Either, join_all, select};
 
 use super::{Coordinator, Reply, World};
 use crate::conductorone::response::Document;
-use crate::config::Config;
+use crate::config::{Config, Plan};
 use crate::ports::{HttpRequest, Level, Method, SqlError};
-use crate::provision::journal::{self, Arrival, EntryId, State};
+use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
 use crate::provision::request::{Outcome, Refusal, Request};
 use crate::provision::{self, callback};
 use crate::time::Timestamp;
@@ -29,8 +30,19 @@ const LONGEST_WAIT_SECS: i64 = 5 * 60;
 /// An operation that could not be carried out for a day is given up: by then a person should look.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
-/// How many operations and callbacks one alarm takes on; the next one follows at once.
-const BATCH: i64 = 20;
+/// How long it is until what became due beside a sync's step is looked for again.
+const PAUSE_MILLIS: u32 = 1_000;
+
+/// How many operations and how many callbacks are taken on at once; the next ones follow. The free plan has 50 outgoing
+/// requests in an invocation, of which a sync's step takes 40 (`sync::limits`); an operation takes 3 and a callback 1. On the
+/// paid plan six connections are what is scarce: 20 operations that take turns on them are through in a second or two.
+const fn batch(plan: Plan, syncing: bool) -> i64 {
+    match (plan, syncing) {
+        (Plan::Free, true) => 2,
+        (Plan::Free, false) => 10,
+        (Plan::Paid, _) => 20,
+    }
+}
 
 /// How often somebody who waits for another's attempt looks whether it is done.
 const LOOK_MILLIS: u32 = 250;
@@ -44,7 +56,9 @@ struct Place<'a>(&'a InFlight, EntryId);
 
 impl InFlight {
     fn enter(&self, id: EntryId) -> Option<Place<'_>> {
-        self.0.borrow_mut().insert(id).then_some(Place(self, id))
+        // A place must not even be made where it is taken: its drop would give up the other's.
+        let entered = self.0.borrow_mut().insert(id);
+        entered.then(|| Place(self, id))
     }
 }
 
@@ -83,20 +97,53 @@ impl Coordinator {
                 callback::done(ports, id)?;
                 Ok(Reply::Outcome(outcome))
             }
-            Arrival::Underway(id) => self.join(ports, id, callback_url).await,
-            Arrival::New(id) => {
-                self.wake(ports, now.plus_secs(WATCHDOG_SECS)).await;
-                match self.attempt(ports, config, id, request, now).await? {
-                    Some(Outcome::NotNow { message, retry_at }) => put_off(ports, id, callback_url, message, retry_at),
-                    Some(outcome) => Ok(Reply::Outcome(outcome)),
-                    None => self.join(ports, id, callback_url).await,
+            Arrival::Underway(id) => match self.take_over(ports, id)? {
+                Some((place, entry)) => {
+                    self.begin(ports, config, place, &entry.request, entry.received_at, callback_url).await
                 }
-            }
+                None => self.join(ports, id, request, callback_url).await,
+            },
+            Arrival::New(id) => match self.in_flight.enter(id) {
+                Some(place) => self.begin(ports, config, place, request, now, callback_url).await,
+                None => self.join(ports, id, request, callback_url).await,
+            },
         }
     }
 
+    /// Makes an attempt and answers with what came of it. The place is taken already, so that who asks for the same meanwhile waits for this.
+    async fn begin<P: World>(
+        &self,
+        ports: &P,
+        config: &Config,
+        place: Place<'_>,
+        request: &Request,
+        received_at: Timestamp,
+        callback_url: Option<&str>,
+    ) -> Result<Reply, SqlError> {
+        let id = place.1;
+        self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
+        match self.attempt(ports, config, place, request, received_at).await? {
+            Outcome::NotNow { message, retry_at } => Self::put_off(ports, id, request, callback_url, message, retry_at),
+            outcome => Ok(Reply::Outcome(outcome)),
+        }
+    }
+
+    /// An operation that arrived before and that nobody is at work on, because the Worker vanished meanwhile, or whose time has come.
+    fn take_over<P: World>(&self, ports: &P, id: EntryId) -> Result<Option<(Place<'_>, Entry)>, SqlError> {
+        let Some(place) = self.in_flight.enter(id) else { return Ok(None) };
+        let Some(entry) = journal::find(ports, &id.0.to_string())? else { return Ok(None) };
+        let waits = entry.state == State::PutOff && entry.due_at.is_some_and(|due_at| due_at > ports.now());
+        Ok((!waits).then_some((place, entry)))
+    }
+
     /// Waits for an attempt that is somebody else's, as long as C1 waits for us.
-    async fn join<P: World>(&self, ports: &P, id: EntryId, callback_url: Option<&str>) -> Result<Reply, SqlError> {
+    async fn join<P: World>(
+        &self,
+        ports: &P,
+        id: EntryId,
+        request: &Request,
+        callback_url: Option<&str>,
+    ) -> Result<Reply, SqlError> {
         let until = ports.now().plus_millis(i64::from(PATIENCE_MILLIS));
         loop {
             let entry = journal::find(ports, &id.0.to_string())?;
@@ -106,23 +153,23 @@ impl Coordinator {
             }
             if !self.in_flight.0.borrow().contains(&id) || ports.now() >= until {
                 let message = "the operation is under way".to_owned();
-                return put_off(ports, id, callback_url, message, None);
+                return Self::put_off(ports, id, request, callback_url, message, None);
             }
             ports.sleep(LOOK_MILLIS).await;
         }
     }
 
-    /// One attempt, journalled; `None` where one is being made already. Cut off after a while: whatever was under way by
-    /// then is found out by the next attempt, which reads first.
+    /// One attempt, journalled. Cut off after a while: whatever was under way by then is found out by the next attempt,
+    /// which reads first.
     async fn attempt<P: World>(
         &self,
         ports: &P,
         config: &Config,
-        id: EntryId,
+        place: Place<'_>,
         request: &Request,
         received_at: Timestamp,
-    ) -> Result<Option<Outcome>, SqlError> {
-        let Some(_place) = self.in_flight.enter(id) else { return Ok(None) };
+    ) -> Result<Outcome, SqlError> {
+        let id = place.1;
         let begun = ports.now();
         let attempts = journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let work = pin!(provision::carry_out(ports, config, &self.locks, id, request));
@@ -151,42 +198,81 @@ impl Coordinator {
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
         } else {
             journal::settle(ports, id, &outcome, now)?;
-            callback::settled(ports, id, now)?;
+            if callback::settled(ports, id, now)? {
+                self.wake(ports, now).await;
+            }
         }
-        Ok(Some(outcome))
+        drop(place);
+        Ok(outcome)
     }
 
-    /// Takes on the operations and callbacks that are due; returns when the next one is.
-    pub(super) async fn catch_up<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
-        let due = journal::due(ports, ports.now(), BATCH)?;
-        let attempts = due.iter().map(|entry| self.attempt(ports, config, entry.id, &entry.request, entry.received_at));
-        for attempt in join_all(attempts).await {
-            attempt?;
+    /// Answers that it goes on. Where there is no way to call back, who asked asks again: a webhook under the same key, which then has
+    /// the outcome or goes on from here. What has no key was asked once, and is given up: it must not happen later,
+    /// when they may have asked for the contrary.
+    fn put_off<P: World>(
+        ports: &P,
+        id: EntryId,
+        request: &Request,
+        callback_url: Option<&str>,
+        message: String,
+        retry_at: Option<Timestamp>,
+    ) -> Result<Reply, SqlError> {
+        // The alarm may have settled it since the attempt: nothing is awaited between this look and what is noted.
+        if let Some(outcome) = journal::find(ports, &id.0.to_string())?.and_then(|entry| entry.outcome) {
+            callback::done(ports, id)?;
+            return Ok(Reply::Outcome(outcome));
         }
-        let callbacks = callback::due(ports, ports.now(), BATCH)?;
-        for sent in join_all(callbacks.iter().map(|callback| send(ports, config, callback))).await {
-            sent?;
+        if let Some(url) = callback_url {
+            callback::want(ports, id, url, ports.now())?;
+            return Ok(Reply::Accepted);
+        }
+        let outcome = Outcome::NotNow { message, retry_at };
+        if request.key.is_none() {
+            journal::settle(ports, id, &outcome, ports.now())?;
+        }
+        Ok(Reply::Outcome(outcome))
+    }
+
+    /// Takes on the operations and callbacks that are due; returns when the next one is. As the alarm does not ring again
+    /// before the sync's step has `ended`, which may take minutes, it looks again and again until then.
+    pub(super) async fn catch_up<P: World>(
+        &self,
+        ports: &P,
+        config: &Config,
+        mut ended: oneshot::Receiver<()>,
+    ) -> Result<Option<Timestamp>, SqlError> {
+        let mut syncing = true;
+        loop {
+            // An error is a sender that was dropped: the step is over as well.
+            syncing = syncing && matches!(ended.try_recv(), Ok(None));
+            self.take_on(ports, config, batch(config.plan, syncing)).await?;
+            // The free plan has no requests left for more of it in one invocation.
+            if !syncing || config.plan == Plan::Free {
+                break;
+            }
+            if let Either::Left(_) = select(&mut ended, pin!(ports.sleep(PAUSE_MILLIS))).await {
+                break;
+            }
         }
         Ok([journal::next_due(ports)?, callback::next_due(ports)?].into_iter().flatten().min())
     }
-}
 
-/// Answers that it goes on: by callback where there is one. Who asked without one asks again, and what was asked is
-/// given up: it must not happen later, when they may have asked for the contrary.
-fn put_off<P: World>(
-    ports: &P,
-    id: EntryId,
-    callback_url: Option<&str>,
-    message: String,
-    retry_at: Option<Timestamp>,
-) -> Result<Reply, SqlError> {
-    if let Some(url) = callback_url {
-        callback::want(ports, id, url, ports.now())?;
-        return Ok(Reply::Accepted);
+    async fn take_on<P: World>(&self, ports: &P, config: &Config, batch: i64) -> Result<(), SqlError> {
+        let due = journal::due(ports, ports.now(), batch)?;
+        // What a request is at work on right now is not for the alarm.
+        let attempts = due.iter().filter_map(|entry| {
+            let place = self.in_flight.enter(entry.id)?;
+            Some(self.attempt(ports, config, place, &entry.request, entry.received_at))
+        });
+        for attempt in join_all(attempts).await {
+            attempt?;
+        }
+        let callbacks = callback::due(ports, ports.now(), batch)?;
+        for sent in join_all(callbacks.iter().map(|callback| send(ports, config, callback))).await {
+            sent?;
+        }
+        Ok(())
     }
-    let outcome = Outcome::NotNow { message, retry_at };
-    journal::settle(ports, id, &outcome, ports.now())?;
-    Ok(Reply::Outcome(outcome))
 }
 
 const fn backoff(attempts: i64) -> i64 {
@@ -235,5 +321,22 @@ async fn send<P: World>(ports: &P, config: &Config, callback: &callback::Callbac
             ports.log(Level::Warn, "callback not delivered", serde_json::json!({ "operation": operation.0, "tenant": tenant, "why": why, "again": again.to_string() }));
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InFlight;
+    use crate::provision::journal::EntryId;
+
+    #[test]
+    fn a_place_is_had_once_until_it_is_given_up() {
+        let in_flight = InFlight::default();
+        let place = in_flight.enter(EntryId(1));
+        assert!(place.is_some());
+        assert!(in_flight.enter(EntryId(1)).is_none());
+        assert!(in_flight.enter(EntryId(1)).is_none(), "who was turned away has given up nothing");
+        drop(place);
+        assert!(in_flight.enter(EntryId(1)).is_some());
     }
 }

@@ -49,10 +49,13 @@ pub fn want<P: Sql>(sql: &P, operation: EntryId, url: &str, now: Timestamp) -> R
     Ok(())
 }
 
-/// Notes that an operation is settled: a callback that is wanted is due now.
-pub fn settled<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
-    sql.query("UPDATE callback SET due_at = ? WHERE operation = ?", &[now.into(), operation.0.into()])?;
-    Ok(())
+/// Notes that an operation is settled: a callback that is wanted is due now. Returns whether there is one.
+pub fn settled<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Result<bool, SqlError> {
+    let due = sql.query(
+        "UPDATE callback SET due_at = ? WHERE operation = ? RETURNING operation",
+        &[now.into(), operation.0.into()],
+    )?;
+    Ok(!due.is_empty())
 }
 
 /// Forgets a callback: C1 has the outcome, or waits no longer.

@@ -68,7 +68,9 @@ pub async fn change<P: Http + Clock + Sql>(
             read_at = ports.now();
             read(ports, client, id).await?
         };
-        let Some(member) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
+        let Some(member) = believable(ports, client, member, Some((action, atom))).await? else {
+            return Ok(Change::NotSeen);
+        };
         let before = member.own_policies();
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
@@ -118,14 +120,24 @@ pub fn apply(action: Action, policies: &[Policy], atom: Atom) -> Option<Vec<Poli
 }
 
 /// The member from a read that is not older than our last write; `None` where Cloudflare goes on showing an older state.
+///
+/// A write that never arrived looks like a stale read. Where the change that is `wanted` would make of the read just what was
+/// written last, the two need not be told apart: the same is written again, and is right in either case.
 pub(super) async fn believable<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     mut member: MemberRecord,
+    wanted: Option<(Action, Atom)>,
 ) -> Result<Option<MemberRecord>, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
-        if !written::is_stale(ports, member.id, &atoms(&member.own_policies()), ports.now())? {
+        let own = member.own_policies();
+        if !written::is_stale(ports, member.id, &atoms(&own), ports.now())? {
+            return Ok(Some(member));
+        }
+        if let Some(again) = wanted.and_then(|(action, atom)| apply(action, &own, atom))
+            && written::is_latest(ports, member.id, &atoms(&again), ports.now())?
+        {
             return Ok(Some(member));
         }
         let Some(wait) = waits.next() else { return Ok(None) };

@@ -139,7 +139,11 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// The person has a membership, accepted or pending.
     async fn for_member(&self, locks: &Locks, member: MemberRecord) -> Result<Outcome, Unresolved> {
-        let Some(member) = execute::believable(self.ports, &self.client, member).await? else {
+        let wanted = match self.what.access {
+            Wanted::Atom(atom) => Some((self.request.action, atom)),
+            Wanted::Account | Wanted::Group(_) => None,
+        };
+        let Some(member) = execute::believable(self.ports, &self.client, member, wanted).await? else {
             return Ok(Outcome::NotNow {
                 message: "Cloudflare shows the member as before an earlier change".to_owned(),
                 retry_at: Some(self.ports.now().plus_secs(10)),

@@ -61,6 +61,22 @@ pub(super) fn is_stale<P: Sql>(
     })
 }
 
+/// Whether this is what we wrote last, within the time in which reads are doubted. To write it once more changes nothing that a
+/// stale read could hide.
+pub(super) fn is_latest<P: Sql>(
+    sql: &P,
+    member: MemberId,
+    atoms: &BTreeSet<Atom>,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let oldest = now.plus_millis(-DISTRUST_MILLIS);
+    let rows = sql.query(
+        "SELECT atoms FROM written WHERE member = ? AND at >= ? ORDER BY at DESC LIMIT 1",
+        &[member.to_string().into(), oldest.into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::text) == Some(encode(atoms).as_str()))
+}
+
 fn encode(atoms: &BTreeSet<Atom>) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(atoms.len() * 67);

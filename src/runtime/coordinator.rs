@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "the `durable_object` macro's own methods have none")]
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
@@ -22,12 +23,15 @@ pub struct Coordinator {
     env: Env,
     core: coordinator::Coordinator,
     ready: Result<(), SqlError>,
+    /// The earliest time that anybody asked to be woken at since the alarm last rang.
+    wanted: Cell<Option<i64>>,
 }
 
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
-        let ready = coordinator::init(&Desk { state: &state, kv: None });
-        Self { state, env, core: coordinator::Coordinator::default(), ready }
+        let wanted = Cell::new(None);
+        let ready = coordinator::init(&Desk { state: &state, kv: None, wanted: &wanted });
+        Self { state, env, core: coordinator::Coordinator::default(), ready, wanted }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
@@ -40,6 +44,7 @@ impl DurableObject for Coordinator {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
+        self.wanted.set(None);
         match self.desk() {
             Ok((desk, config)) => self.core.alarm(&desk, &config).await,
             // Not an error of the alarm: trying it again would not mend the configuration.
@@ -55,7 +60,7 @@ impl Coordinator {
         let config = config(&self.env).map_err(|error| error.to_string())?;
         let kv =
             self.env.kv(kv::BINDING).map_err(|error| format!("the KV binding STATE is missing: {}", chain(&error)))?;
-        Ok((Desk { state: &self.state, kv: Some(kv) }, config))
+        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted }, config))
     }
 }
 
@@ -63,6 +68,7 @@ impl Coordinator {
 struct Desk<'a> {
     state: &'a State,
     kv: Option<worker::KvStore>,
+    wanted: &'a Cell<Option<i64>>,
 }
 
 impl Desk<'_> {
@@ -120,7 +126,11 @@ impl Log for Desk<'_> {
 impl Alarm for Desk<'_> {
     async fn wake(&self, at: Timestamp) -> Result<(), SqlError> {
         let storage = self.state.storage();
+        let earliest = || at.millis().min(self.wanted.get().unwrap_or(i64::MAX));
+        self.wanted.set(Some(earliest()));
         let current = storage.get_alarm().await.map_err(|error| sql_error(&error))?;
+        // Somebody else may have come between, and asked for an earlier time: the later one must not take its place.
+        let at = Timestamp::from_millis(earliest());
         if current.is_some_and(|current| current <= at.millis()) {
             return Ok(());
         }

@@ -240,6 +240,15 @@ async fn a_write_whose_answer_is_lost_is_settled_by_reading() {
 }
 
 #[tokio::test]
+async fn a_write_that_never_arrived_is_written_again_at_once() {
+    let jane = Jane::start().await;
+    jane.deployment.cloudflare.fail_next(Route::UpdateMember, 1, Fault::status(500, 10_000));
+    assert_done(&jane.call("PUT", &jane.lacks).await, "granted");
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 2);
+}
+
+#[tokio::test]
 async fn a_write_that_cloudflare_refuses_is_refused_with_its_words() {
     let jane = Jane::start().await;
     jane.deployment.cloudflare.fail_next(Route::UpdateMember, 1, Fault::status(403, 9109));

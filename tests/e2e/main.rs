@@ -17,6 +17,7 @@ mod accounts;
 mod auth;
 mod budget;
 mod c1;
+mod chaos;
 mod deployment;
 mod doctor;
 mod errors;

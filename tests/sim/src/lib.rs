@@ -2,6 +2,7 @@
 //! harness that runs the built Worker against them.
 
 pub mod baton;
+pub mod chaos;
 pub mod client;
 pub mod cloudflare;
 pub mod conductorone;

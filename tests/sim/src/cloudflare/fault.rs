@@ -238,6 +238,8 @@ struct Hook {
 struct Planned {
     on: On,
     fault: Fault,
+    /// How many requests are let through first.
+    after: usize,
     left: usize,
     probability: f64,
 }
@@ -265,10 +267,15 @@ impl Control {
     /// The fault that strikes a request, if one does: the first planned one that covers it and is due.
     pub(super) fn strike(&mut self, route: Route) -> Option<Fault> {
         let rng = &mut self.rng;
-        let planned = self.faults.iter_mut().find(|planned| {
-            planned.on.covers(route)
-                && planned.left > 0
-                && (planned.probability >= 1.0 || rng.f64() < planned.probability)
+        let planned = self.faults.iter_mut().find_map(|planned| {
+            if !planned.on.covers(route) || planned.left == 0 {
+                return None;
+            }
+            if planned.after > 0 {
+                planned.after -= 1;
+                return None;
+            }
+            (planned.probability >= 1.0 || rng.f64() < planned.probability).then_some(planned)
         })?;
         planned.left -= 1;
         Some(planned.fault.clone())
@@ -298,13 +305,19 @@ impl Control {
 impl Cloudflare {
     /// The next `times` requests covered go wrong in this way. Plans are used up in the order they were made.
     pub fn fail_next(&self, on: impl Into<On>, times: usize, fault: Fault) {
-        let planned = Planned { on: on.into(), fault, left: times, probability: 1.0 };
+        let planned = Planned { on: on.into(), fault, after: 0, left: times, probability: 1.0 };
+        lock(&self.shared.control).faults.push(planned);
+    }
+
+    /// After so many of the requests covered, one goes wrong in this way.
+    pub fn fail_later(&self, on: impl Into<On>, after: usize, fault: Fault) {
+        let planned = Planned { on: on.into(), fault, after, left: 1, probability: 1.0 };
         lock(&self.shared.control).faults.push(planned);
     }
 
     /// Each request covered goes wrong in this way with a probability, drawn from the account's seed.
     pub fn fail_randomly(&self, on: impl Into<On>, probability: f64, fault: Fault) {
-        let planned = Planned { on: on.into(), fault, left: usize::MAX, probability };
+        let planned = Planned { on: on.into(), fault, after: 0, left: usize::MAX, probability };
         lock(&self.shared.control).faults.push(planned);
     }
 

@@ -1,0 +1,41 @@
+//! Many webhooks at once, while Cloudflare fails and the Worker is killed. What is checked is in [`sim::chaos`]: every
+//! answer, every callback, the journal, and what every member holds in the end, against a model of its own.
+
+use futures::StreamExt as _;
+use sim::chaos::{Plan, Report, run};
+
+async fn kept(plan: Plan) -> Report {
+    let report = run(&plan).await.unwrap_or_else(|broken| panic!("{plan:?}: {broken}"));
+    eprintln!("{plan:?}: {report:?}");
+    report
+}
+
+#[tokio::test]
+async fn two_hundred_grants_at_once_are_all_there_in_the_end_whatever_fails() {
+    let report = kept(Plan { refusals: 1, ..Plan::full(1) }).await;
+    assert_eq!((report.deliveries, report.errored), (200, 0));
+    for fault in ["429", "reset", "truncated json", "status 500/10000", "html 524 after applying"] {
+        assert!(report.faults.contains_key(fault), "{fault} was not met: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn grants_and_revokes_at_once_end_as_the_model_says_for_every_seed() {
+    let reports: Vec<Report> =
+        futures::stream::iter(1..=20).map(|seed| kept(Plan::mixed(seed))).buffer_unordered(10).collect().await;
+    assert_eq!(reports.len(), 20);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_fifty_times_forgets_nothing_and_repeats_nothing() {
+    let report = kept(Plan { kills: 51, ..Plan::full(2) }).await;
+    assert_eq!((report.deliveries, report.errored), (200, 0));
+    assert!(report.kills >= 50, "{report:?}");
+}
+
+#[tokio::test]
+async fn grants_take_three_calls_each_however_many_there_are_at_once() {
+    let report = kept(Plan { faults: 0.0, ..Plan::full(3) }).await;
+    assert!(report.calls <= 3 * report.deliveries, "{report:?}");
+    assert_eq!((report.answered, report.callbacks), (200, 0));
+}

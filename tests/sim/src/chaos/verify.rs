@@ -1,0 +1,146 @@
+//! Whether what the Worker said, kept and sent is right.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::trouble::Troubles;
+use super::{Report, Told};
+use crate::conductorone::{CallbackPost, Verdict};
+use crate::stage::Stage;
+
+/// An operation in the journal.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: i64,
+    pub(super) json: Value,
+}
+
+/// The journal, by the operations' keys.
+pub(super) type Journal = BTreeMap<String, Entry>;
+
+/// Reads the journal. Each key may be there once, and each operation must be settled.
+pub(super) async fn journal(stage: &Stage) -> Result<Journal, String> {
+    let mut journal = Journal::new();
+    let mut cursor = String::new();
+    for _ in 0..1_000 {
+        let page = stage.json(&format!("/v1/operations?limit=500{cursor}")).await?;
+        for entry in page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+            let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+            let id = entry.get("id").and_then(Value::as_i64).ok_or("an operation has no number")?;
+            if text("state") != "settled" || text("settled_at").is_empty() || entry.get("outcome").is_none() {
+                return Err(format!("an operation is not settled, though it was answered: {entry}"));
+            }
+            let known = journal.insert(text("key").to_owned(), Entry { id, json: entry.clone() });
+            if known.is_some() {
+                return Err(format!("an operation is in the journal twice: {entry}"));
+            }
+        }
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(journal),
+        }
+    }
+    Err("the journal does not end".into())
+}
+
+/// Checks each webhook's answer against what became of it, and counts.
+pub(super) fn answers(
+    told: &[Told],
+    journal: &Journal,
+    posts: &[CallbackPost],
+    troubles: &Troubles,
+) -> Result<Report, String> {
+    let mut report = Report { deliveries: told.len(), ..Report::default() };
+    if journal.len() != told.len() {
+        return Err(format!("{} webhooks, and {} operations in the journal", told.len(), journal.len()));
+    }
+    for one in told {
+        answer(one, told, journal)?;
+        report.attempts += one.outcome.attempts.len();
+        report.errored += usize::from(one.document.get("errored").is_some());
+        let answered = matches!(one.outcome.verdict, Verdict::Answered(_));
+        report.answered += usize::from(answered);
+        report.accepted += usize::from(!answered);
+        let (taken, repeated) = callbacks(one, posts, troubles)?;
+        // One whose answer a kill cut off may have been called back before C1 asked again.
+        let expected = if answered { 0..=usize::from(!troubles.kills.is_empty()) } else { 1..=1 };
+        if !expected.contains(&taken) {
+            return Err(format!("{}: C1 took {taken} callbacks, {:?}", one.wish, one.outcome.verdict));
+        }
+        report.callbacks += taken;
+        report.repeated += repeated;
+    }
+    Ok(report)
+}
+
+/// What C1 was told must be what the journal says; and an error has one reason only, that the contrary was asked for later.
+fn answer(one: &Told, told: &[Told], journal: &Journal) -> Result<(), String> {
+    let entry = journal.get(&one.wish.key()).ok_or_else(|| format!("{} is not in the journal", one.wish))?;
+    let outcome = entry.json.get("outcome").unwrap_or(&Value::Null);
+    let field = |name: &str| outcome.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (kind, document) = match field("outcome") {
+        "done" => ("complete", one.document.get("complete")),
+        _ => ("errored", one.document.get("errored")),
+    };
+    let said = document.and_then(|document| document.get("comment")).and_then(Value::as_str);
+    if said != Some(field("message")) {
+        return Err(format!("{}: C1 was told {}, and the journal says {kind}: {outcome}", one.wish, one.document));
+    }
+    if kind == "complete" {
+        return Ok(());
+    }
+    let later = told.iter().any(|other| {
+        (&other.wish.member, &other.wish.atom) == (&one.wish.member, &one.wish.atom)
+            && other.wish.grants != one.wish.grants
+            && journal.get(&other.wish.key()).is_some_and(|other| other.id > entry.id)
+    });
+    if field("code") == "superseded" && later { Ok(()) } else { Err(format!("{} was refused: {outcome}", one.wish)) }
+}
+
+/// How many callbacks of a webhook C1 took, and how many came again after that. The Worker forgets a callback when it
+/// reads C1's 200; only a kill between the two can make it send one again, which C1 refuses.
+fn callbacks(one: &Told, posts: &[CallbackPost], troubles: &Troubles) -> Result<(usize, usize), String> {
+    let (mut taken, mut repeated) = (None, 0);
+    for (place, post) in posts.iter().enumerate().filter(|(_, post)| one.delivery.callback_url.ends_with(&post.token)) {
+        match taken {
+            Some(before) => {
+                if post.status == 200 {
+                    return Err(format!("{}: C1 took two callbacks", one.wish));
+                }
+                if !troubles.kills.iter().any(|kill| (before + 1..=place).contains(kill)) {
+                    return Err(format!("{}: the callback was sent again after C1 had taken it", one.wish));
+                }
+                repeated += 1;
+            }
+            None if post.status == 200 => {
+                if post.body != one.document {
+                    return Err(format!("{}: called back with {}, answered {}", one.wish, post.body, one.document));
+                }
+                taken = Some(place);
+            }
+            None => {}
+        }
+    }
+    Ok((usize::from(taken.is_some()), repeated))
+}
+
+/// Delivers some of them once more, as if C1 had lost the answer: it gets the same, and nothing is sent to Cloudflare. A
+/// grant that was followed by its revoke stays revoked.
+pub(super) async fn replays(stage: &Stage, told: &[Told]) -> Result<(), String> {
+    let calls = stage.cloudflare.total_requests();
+    for one in told.iter().step_by(7) {
+        let again = stage.world.deliver(&one.delivery).await;
+        if again.document() != Some(&one.document) {
+            return Err(format!("{}: answered {}, and then {:?}", one.wish, one.document, again.verdict));
+        }
+    }
+    let more = stage.cloudflare.total_requests() - calls;
+    if more > 0 { Err(format!("webhooks that were answered before caused {more} requests")) } else { Ok(()) }
+}
+
+/// The Worker must not have panicked.
+pub(super) fn log(lines: &[String]) -> Result<(), String> {
+    let bad = lines.iter().find(|line| line.contains("panicked") || line.contains("RuntimeError"));
+    bad.map_or(Ok(()), |line| Err(format!("the Worker panicked: {line}")))
+}
