@@ -33,6 +33,7 @@ pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming
         return Ok(Answer { status: 200, headers, body: Content::Unsent });
     }
     let made = export::open(ports.clone(), snapshot, file).await.map_err(failed)?;
+    let length = made.length();
     let log = ports.clone();
     let pieces = made.into_stream().map(move |piece| {
         piece.map_err(|error| {
@@ -45,7 +46,7 @@ pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming
             why
         })
     });
-    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces)) })
+    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
 }
 
 fn failed(error: ExportError) -> Problem {
