@@ -33,6 +33,9 @@ pub struct Config {
     pub guards: Guards,
     /// `DEFAULT_ROLE`: the role that a new account gets when it is asked for without one: a role id, or a permission group's name or label.
     pub default_role: Option<String>,
+    /// `RENEW_INVITATIONS_AFTER_DAYS`: an invitation of this connector's that nobody has accepted for so long is sent anew when the account is
+    /// asked for again; not where it is not set.
+    pub renew_invitations_after_days: Option<i64>,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
 }
@@ -176,6 +179,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
     };
     let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
+    let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 365));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
             if reader.problems.is_empty() =>
@@ -192,6 +196,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 plan: plan.unwrap_or(Plan::Free),
                 guards,
                 default_role,
+                renew_invitations_after_days,
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
             })
         }

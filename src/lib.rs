@@ -11,6 +11,7 @@ pub mod conductorone;
 pub mod config;
 pub mod coordinator;
 pub mod export;
+pub mod hash;
 pub mod model;
 pub mod ports;
 pub mod provision;

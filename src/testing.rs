@@ -9,8 +9,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
+use ed25519_dalek::Signer as _;
 use rusqlite::types::{Value, ValueRef};
 
+use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::time::Timestamp;
 
@@ -97,6 +99,16 @@ impl Clock for Desk {
 
     async fn sleep(&self, millis: u32) {
         self.time.set(self.time.get().plus_millis(i64::from(millis)));
+    }
+}
+
+impl Sign for Desk {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(ed25519_dalek::SigningKey::from_bytes(key.expose()).sign(message).to_bytes().to_vec())
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        Ok(ed25519_dalek::SigningKey::from_bytes(key.expose()).verifying_key().to_bytes().to_vec())
     }
 }
 

@@ -4,37 +4,45 @@
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
 mod examine;
+mod follow;
+pub mod jobs;
 mod operations;
 mod protocol;
 
 pub use examine::Examination;
-pub use protocol::{Ask, Command, Reply, Unreachable};
+pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
-use futures::future::join;
+use futures::future::join4;
 
+use crate::conductorone::signing::Sign;
 use crate::config::Config;
 use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::provision;
-use crate::provision::journal;
 use crate::provision::lock::Locks;
+use crate::provision::{incidents, journal};
 use crate::sync;
+
+/// So many incidents stand in the status; each stands with its operation too.
+const INCIDENTS_SHOWN: i64 = 20;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
 #[derive(Debug, Default)]
 pub struct Coordinator {
     locks: Locks,
     in_flight: operations::InFlight,
+    jobs: jobs::UnderWay,
 }
 
 /// Everything the Coordinator needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm {}
+pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign {}
 
-impl<T: Http + KeyValue + Clock + Sql + Log + Alarm> World for T {}
+impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign> World for T {}
 
 /// Creates the tables that are missing. Called before anything else, each time the Coordinator starts.
 pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
+    jobs::init(ports)?;
     provision::init(ports)
 }
 
@@ -54,9 +62,13 @@ impl Coordinator {
                 }
                 Err(sync::BeginError::Sql(error)) => failed(ports, "could not start a sync", &error),
             },
-            Command::Status => match sync::status(ports) {
+            Command::Status => match status(ports) {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
+            },
+            Command::Overlay { generation, until } => match sync::overlay::over(ports, &generation, until) {
+                Ok(overlay) => Reply::Overlay(overlay),
+                Err(error) => failed(ports, "could not read what was changed since the sync", &error),
             },
             Command::Operations { filter, limit } => match journal::list(ports, &filter, limit) {
                 Ok(entries) => Reply::Operations(entries),
@@ -77,20 +89,32 @@ impl Coordinator {
     ///
     /// The sync's step and what else is due go on side by side: a sync keeps nobody waiting.
     pub async fn alarm<P: World>(&self, ports: &P, config: &Config) {
-        let (sync, operations) = join(sync::step(ports, config), self.catch_up(ports, config)).await;
+        let sync = async {
+            let next = sync::step(ports, config).await;
+            // Nothing is awaited in between: a run's end and what follows from it are on disk together.
+            if let Err(error) = Self::follow(ports, config) {
+                unusable(ports, "the jobs cannot be used", &error);
+            }
+            next
+        };
+        let (sync, operations, jobs, looks) = join4(
+            sync,
+            self.catch_up(ports, config),
+            self.work(ports, config),
+            provision::look_again(ports, config, &self.locks),
+        )
+        .await;
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
-        match operations {
-            Ok(Some(at)) => self.wake(ports, at).await,
-            Ok(None) => {}
-            Err(error) => {
-                ports.log(
-                    Level::Error,
-                    "the journal cannot be used",
-                    serde_json::json!({ "error": error.to_string() }),
-                );
-                self.wake(ports, ports.now().plus_secs(60)).await;
+        for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports)] {
+            match due {
+                Ok(Some(at)) => self.wake(ports, at).await,
+                Ok(None) => {}
+                Err(error) => {
+                    unusable(ports, "the Coordinator's storage cannot be used", &error);
+                    self.wake(ports, ports.now().plus_secs(60)).await;
+                }
             }
         }
     }
@@ -105,13 +129,29 @@ impl Coordinator {
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
     let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
-    if let Err(error) = journal::purge(ports, oldest) {
+    if let Err(error) = provision::purge(ports, oldest) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
+    }
+    // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
+    if let Err(error) = sync::overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
+        unusable(ports, "could not purge the overlay", &error);
     }
     sync::begin(ports, config, trigger)
 }
 
+fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
+    Ok(Status {
+        sync: sync::status(ports)?,
+        jobs: jobs::all(ports)?,
+        incidents: incidents::latest(ports, INCIDENTS_SHOWN)?,
+    })
+}
+
 fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {
-    ports.log(Level::Error, message, serde_json::json!({ "error": error.to_string() }));
+    unusable(ports, message, error);
     Reply::Failed { message: message.to_owned() }
+}
+
+fn unusable<P: Log>(ports: &P, message: &str, error: &SqlError) {
+    ports.log(Level::Error, message, serde_json::json!({ "error": error.to_string() }));
 }

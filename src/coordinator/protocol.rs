@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
+use super::jobs::Job;
+use crate::provision::incidents::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
+use crate::sync::snapshot::Overlay;
 use crate::sync::{SyncStatus, Trigger};
 
 /// What the Worker wants of the Coordinator.
@@ -15,6 +18,13 @@ pub enum Command {
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
     Status,
+    /// Tell what our own operations changed since a generation was crawled.
+    Overlay {
+        /// The generation.
+        generation: String,
+        /// The overlay that was given before, to have the same again.
+        until: Option<i64>,
+    },
     /// Look operations up, the newest first.
     Operations {
         /// Which.
@@ -50,7 +60,9 @@ pub enum Reply {
         run: String,
     },
     /// How things stand.
-    Status(Box<SyncStatus>),
+    Status(Box<Status>),
+    /// What is laid over a generation.
+    Overlay(Overlay),
     /// Operations that were looked up.
     Operations(Vec<Entry>),
     /// What the token may do.
@@ -64,6 +76,18 @@ pub enum Reply {
         /// What could not be done.
         message: String,
     },
+}
+
+/// How things stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The sync and the snapshot.
+    #[serde(flatten)]
+    pub sync: SyncStatus,
+    /// What follows a publication, where anything is configured that does.
+    pub jobs: Vec<Job>,
+    /// What went on beside operations and a person should know of, the latest first.
+    pub incidents: Vec<Incident>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

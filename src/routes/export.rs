@@ -13,7 +13,7 @@ use crate::sync::snapshot::{Snapshot, SnapshotError};
 pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = match request.param("generation").filter(|generation| !generation.is_empty()) {
         Some(generation) => Snapshot::open(ports, generation).await.map_err(unreadable)?,
-        None => paging::open(ports, None).await?,
+        None => paging::open_published(ports, None).await?,
     };
     let generation = snapshot.manifest().generation.to_string();
     // Weak: another version of the runtime's compressor may make other bytes of the same content.

@@ -151,6 +151,7 @@ async fn dispatch<P: World>(
         Route::Export(file) => export::download(ports, file, request).await,
         Route::Changes => changes::list(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
+        Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,

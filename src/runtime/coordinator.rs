@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
-use super::{chain, config, fetch, kv, log, now, sql_error, zstd};
+use super::{chain, config, crypto, fetch, kv, log, now, sql_error, zstd};
+use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::config::Config;
 use crate::coordinator::{self, Command, Reply};
 use crate::ports::{
@@ -106,6 +107,16 @@ impl Zstd for Desk<'_> {
 
     fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
         Ok(zstd::frame(content_size))
+    }
+}
+
+impl Sign for Desk<'_> {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        crypto::sign(key, message).await
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        crypto::public_key(key).await
     }
 }
 

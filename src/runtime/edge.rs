@@ -8,6 +8,7 @@ use worker::{Env, FixedLengthStream, Headers, KvStore, Request, Response, Respon
 
 use super::{chain, config, crypto, fetch, kv, log, now, zstd};
 use crate::conductorone::jwks::{Cache, PublicKey};
+use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::conductorone::verify::{KeyCache, Signatures};
 use crate::coordinator::{Ask, Command, Reply, Unreachable};
 use crate::ports::{
@@ -135,6 +136,16 @@ impl Zstd for Edge {
 
     fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
         Ok(zstd::frame(content_size))
+    }
+}
+
+impl Sign for Edge {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        crypto::sign(key, message).await
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        crypto::public_key(key).await
     }
 }
 

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest as _, Sha256};
-
 use super::manifest::Naming;
+use crate::hash::sha256_hex;
 use crate::model::grant::Entitlement;
 use crate::model::resource::Row;
 
@@ -62,7 +61,7 @@ impl Cutter {
     pub(super) fn finish(&mut self) -> Option<Chunk> {
         let done = std::mem::take(self);
         (done.rows > 0).then(|| Chunk {
-            hash: digest(&done.body),
+            hash: sha256_hex(&done.body),
             body: done.body,
             rows: done.rows,
             first_key: done.first_key,
@@ -70,16 +69,6 @@ impl Cutter {
             held: done.held,
         })
     }
-}
-
-/// SHA-256 as 64 hexadecimal digits.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// FNV-1a, 64 bits, with a finaliser (the last steps of `MurmurHash3`) that spreads it to the low bits that decide here. Part of the format: another

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chunk::{Chunk, Cutter, digest};
+use super::chunk::{Chunk, Cutter};
 use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits, offered};
 use super::read::Pointer;
 use super::{CURRENT, FORMAT, chunk_key, manifest_key};
+use crate::hash::sha256_hex;
 use crate::model::grant::Entitlement;
 use crate::model::id::AccountId;
 use crate::model::resource::Row;
@@ -146,7 +147,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
 
     async fn finish(self, draft: Draft) -> Result<Published, PublishError> {
         let hashes: String = self.chunks.iter().map(|(chunk, _)| chunk.hash.as_str()).collect();
-        let digest = digest(hashes.as_bytes());
+        let digest = sha256_hex(hashes.as_bytes());
         if let Some(previous) = draft.previous.as_ref().filter(|previous| {
             previous.digest == digest
                 && previous.capabilities == draft.capabilities

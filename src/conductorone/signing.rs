@@ -1,0 +1,77 @@
+//! Tokens that we sign: Ed25519 (RFC 8032) in compact JWTs (RFC 7515, RFC 8037).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+/// An Ed25519 private key: its seed of 32 bytes. Not to be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey([u8; 32]);
+
+impl SigningKey {
+    /// The key of a seed.
+    pub const fn of(seed: [u8; 32]) -> Self {
+        Self(seed)
+    }
+
+    /// The seed, for whoever signs.
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+/// The runtime could not sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("could not sign: {0}")]
+pub struct SignError(pub String);
+
+/// Signs with Ed25519. `runtime` does it with `WebCrypto`.
+pub trait Sign {
+    /// The signature of 64 bytes over a message.
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError>;
+    /// The public key of 32 bytes that belongs to a private one.
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError>;
+}
+
+/// A compact JWT of the algorithm `EdDSA`.
+pub async fn jwt<P: Sign>(ports: &P, key: &SigningKey, kid: Option<&str>, claims: &Value) -> Result<String, SignError> {
+    let mut header = serde_json::json!({ "alg": "EdDSA", "typ": "JWT" });
+    if let (Some(kid), Some(header)) = (kid, header.as_object_mut()) {
+        header.insert("kid".to_owned(), kid.into());
+    }
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(&header), part(claims));
+    let signature = ports.sign(key, message.as_bytes()).await?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
+    use futures::executor::block_on;
+    use serde_json::json;
+
+    use super::{Sign as _, SigningKey, jwt};
+    use crate::testing::Desk;
+
+    #[test]
+    fn a_token_is_signed_with_the_key_that_its_public_key_belongs_to() {
+        let (desk, key) = (Desk::new(), SigningKey::of([7; 32]));
+        let token = block_on(jwt(&desk, &key, Some("k1"), &json!({ "sub": "acme" }))).unwrap();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+        let public = block_on(desk.public_key(&key)).unwrap();
+        VerifyingKey::from_bytes(&public.try_into().unwrap()).unwrap().verify(message.as_bytes(), &signature).unwrap();
+        assert_eq!(format!("{key:?}"), "SigningKey(…)");
+    }
+}

@@ -1,0 +1,61 @@
+//! Which jobs a sync brings about, and the loop that carries jobs out.
+
+use futures::future::join_all;
+
+use super::jobs::{self, Attempt, Job, Kind};
+use super::{Coordinator, World};
+use crate::config::Config;
+use crate::ports::{Level, SqlError};
+use crate::sync;
+use crate::time::Timestamp;
+
+/// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
+fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<String> {
+    match kind {
+        Kind::Push | Kind::Wire | Kind::Signal => None,
+    }
+}
+
+/// One attempt at a job.
+#[allow(clippy::unused_async, reason = "each kind of job awaits")]
+async fn attempt<P: World>(_ports: &P, _config: &Config, job: &Job) -> Attempt {
+    match job.kind {
+        Kind::Push | Kind::Wire | Kind::Signal => {
+            Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
+        }
+    }
+}
+
+impl Coordinator {
+    /// Asks for the jobs that what was synced calls for. Called after each step of a sync, with nothing awaited in between, so
+    /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
+    pub(super) fn follow<P: World>(ports: &P, config: &Config) -> Result<(), SqlError> {
+        let status = sync::status(ports)?;
+        for kind in Kind::ALL {
+            if let Some(subject) = subject(config, kind, &status) {
+                jobs::want(ports, kind, &subject, false, ports.now())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out the jobs that are due; returns when the next one is.
+    pub(super) async fn work<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
+        let due = jobs::due(ports, ports.now())?;
+        for ended in join_all(due.iter().map(|job| self.one_job(ports, config, job))).await {
+            ended?;
+        }
+        jobs::next_due(ports)
+    }
+
+    async fn one_job<P: World>(&self, ports: &P, config: &Config, job: &Job) -> Result<(), SqlError> {
+        let Some(_place) = self.jobs.enter(job.kind) else { return Ok(()) };
+        jobs::begin(ports, job, ports.now())?;
+        let came_to = attempt(ports, config, job).await;
+        if let Attempt::Again(why) | Attempt::GivenUp(why) = &came_to {
+            let fields = serde_json::json!({ "job": job.kind.as_str(), "subject": job.subject, "why": why });
+            ports.log(Level::Warn, "a job did not work out", fields);
+        }
+        jobs::end(ports, job, &came_to, ports.now())
+    }
+}
