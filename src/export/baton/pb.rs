@@ -145,12 +145,10 @@ impl Any {
 impl Struct {
     /// The texts by name.
     pub(crate) fn texts(&self) -> BTreeMap<&str, &str> {
-        let text = |value: &'_ Text| matches!(value.kind, Some(Kind::StringValue(_)));
-        assert!(self.fields.values().all(text));
-        let pairs = self.fields.iter().filter_map(|(name, value)| match &value.kind {
-            Some(Kind::StringValue(text)) => Some((name.as_str(), text.as_str())),
-            None => None,
+        let texts = self.fields.iter().map(|(name, value)| match &value.kind {
+            Some(Kind::StringValue(text)) => (name.as_str(), text.as_str()),
+            None => panic!("{name} is no text"),
         });
-        pairs.collect()
+        texts.collect()
     }
 }

@@ -61,7 +61,7 @@ fn a_user_is_told_as_the_reference_has_it() {
     assert_eq!((user.emails[0].address.as_str(), user.emails[0].is_primary), ("jane.doe@example.com", true));
     assert_eq!((user.login.as_str(), user.account_type), ("jane.doe@example.com", 1));
     assert_eq!(user.status, Some(Status { status: 1, details: String::new() }));
-    assert_eq!(user.mfa_status.unwrap().mfa_enabled, true);
+    assert!(user.mfa_status.unwrap().mfa_enabled);
     let name = user.structured_name.unwrap();
     assert_eq!((name.given_name.as_str(), name.family_name.as_str()), ("Jane", "Doe"));
 }

@@ -145,8 +145,8 @@ fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
         ("", ""),
     ];
     for (name, shown) in names {
-        let named = Member { last_name: Some(name.to_owned()), ..member(1, &[], &[]) };
-        assert_eq!(lines(vec![Row::member(named)], File::UsersCsv)[0]["Last Name"], shown, "{name:?}");
+        let person = Member { last_name: Some(name.to_owned()), ..member(1, &[], &[]) };
+        assert_eq!(lines(vec![Row::member(person)], File::UsersCsv)[0]["Last Name"], shown, "{name:?}");
     }
     for (address, shown) in [
         ("+alice@example.com", "+alice@example.com"),
@@ -155,8 +155,8 @@ fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
         ("+sum(1)@example.com", "'+sum(1)@example.com"),
         ("o'brien@example.com", "o'brien@example.com"),
     ] {
-        let named = Member { email: address.to_owned(), first_name: None, last_name: None, ..member(1, &[], &[]) };
-        let line = &lines(vec![Row::member(named)], File::UsersCsv)[0];
+        let person = Member { email: address.to_owned(), first_name: None, last_name: None, ..member(1, &[], &[]) };
+        let line = &lines(vec![Row::member(person)], File::UsersCsv)[0];
         assert_eq!((line["Email Address"].as_str(), line["Username"].as_str()), (shown, shown));
     }
 }

@@ -28,6 +28,7 @@ struct Made {
     cpu: [Option<Duration>; 2],
     idle: Option<u64>,
     peak: Option<u64>,
+    wasm: Option<u64>,
     reads: usize,
 }
 
@@ -53,6 +54,7 @@ pub(crate) async fn measure() -> Result<(), String> {
                 table::known(made.idle, mib),
                 table::known(made.peak, mib),
                 table::known(grown, mib),
+                table::known(made.wasm, mib),
             ]);
             size.push(table::kib(made.bytes));
             size.extend(made.content.map(|bytes| table::kib(usize::try_from(bytes).unwrap_or(usize::MAX))));
@@ -72,6 +74,7 @@ pub(crate) async fn measure() -> Result<(), String> {
             "workerd's memory, idle",
             "at its peak",
             "more",
+            "of it the WebAssembly's own",
         ],
         &costs,
     );
@@ -123,6 +126,7 @@ async fn make(members: usize, file: &str) -> Result<Made, String> {
         cpu,
         idle,
         peak: world.worker.peak_memory(),
+        wasm: world.worker.wasm_memory(),
         reads: world.kv.count(Kind::Get),
     })
 }
