@@ -15,6 +15,13 @@ use crate::ports::{ZstdError, ZstdFrame};
 /// `ZSTD_c_compressionLevel`, the parameter's number in libzstd, and the level: `baton-sdk` writes at the fastest one as well.
 const LEVEL: (u32, u32) = (100, 1);
 
+/// `ZSTD_e_flush`. The stream is not told to end its frame: workerd takes an end that does not fit the stream's buffer at once for
+/// an error ("Unexpected end of file", seen with 1.20261117). A flush it repeats as often as it takes.
+const FLUSH: u32 = 1;
+
+/// What ends the frame then: an empty raw block that says it is the last (RFC 8878 section 3.1.1.2).
+const LAST_BLOCK: [u8; 3] = [1, 0, 0];
+
 /// A frame.
 pub(super) enum Frame {
     Node(Node),
@@ -59,6 +66,7 @@ impl Node {
         Reflect::set(&params, &LEVEL.0.into(), &LEVEL.1.into())?;
         let options = Object::new();
         Reflect::set(&options, &"params".into(), &params)?;
+        Reflect::set(&options, &"finishFlush".into(), &FLUSH.into())?;
         // Within 2^53: the file has less than 2^44 bytes.
         #[allow(clippy::cast_precision_loss, reason = "a size of some megabytes")]
         Reflect::set(&options, &"pledgedSrcSize".into(), &(content_size as f64).into())?;
@@ -93,7 +101,9 @@ impl Node {
             call(&self.stream, "end", &[])
         })
         .await?;
-        Ok(std::mem::take(&mut *self.ready.borrow_mut()))
+        let mut rest = std::mem::take(&mut *self.ready.borrow_mut());
+        rest.extend_from_slice(&LAST_BLOCK);
+        Ok(rest)
     }
 
     /// Does something and waits until the stream has called back; with an error where it called back with one.

@@ -210,6 +210,19 @@ async fn a_file_that_cannot_be_finished_is_broken_off() {
 }
 
 #[tokio::test]
+async fn the_compressed_file_is_whole_wherever_its_last_block_ends() {
+    let deployment = Deployment::start().await;
+    for members in (0..2_000).step_by(190).chain([12_000]) {
+        let generation = snapshot::publish(&deployment.kv, &deployment.cloudflare.account_id(), members);
+        let file = deployment.get(&format!("/v1/export/sync.c1z?generation={generation}")).await;
+        assert_eq!(file.status, 200, "{members} members: {}", file.text());
+        let count = "SELECT count(*) FROM v1_grants";
+        let grants: i64 = database(&file.body).query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(usize::try_from(grants).unwrap(), members * snapshot::GRANTS_EACH);
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_which_something_is_missing_is_not_begun() {
     let deployment = Deployment::start().await.synced().await;
     let chunk = deployment.kv.keys_under("chunk/").pop().unwrap();

@@ -41,9 +41,11 @@ pub fn publish(kv: &Kv, account: &str, members: usize) -> String {
     let mut chunks = Vec::new();
     for rows in rows.chunks(CHUNK_ROWS) {
         let mut body = String::new();
-        for (_, row) in rows {
-            body.push_str(&row.to_string());
-            body.push('\n');
+        for (key, row) in rows {
+            // The type comes first in a line, as the connector writes it; it is the key up to the colon.
+            let kind = key.split_once(':').map_or(key.as_str(), |(kind, _)| kind);
+            let fields = row.to_string();
+            let _ = writeln!(body, "{{\"type\":\"{kind}\",{}", fields.trim_start_matches('{'));
         }
         let hash = hash(body.as_bytes());
         chunks.push(json!({
@@ -94,8 +96,7 @@ fn rows(members: usize) -> Vec<(String, Value)> {
         let name = format!("Cloudflare Role Number {n}");
         rows.push((
             format!("role:{id}"),
-            json!({ "type": "role", "id": id, "name": name, "description": format!("What {name} may do"),
-                    "permission_group": id }),
+            json!({ "id": id, "name": name, "description": format!("What {name} may do"), "permission_group": id }),
         ));
     }
     for n in 0..members {
@@ -112,13 +113,12 @@ fn rows(members: usize) -> Vec<(String, Value)> {
             "two_factor": n % 3 > 0,
             "atoms": atoms,
         });
-        let (kind, status, key) = if is_pending(n) {
-            ("invitation", "pending", format!("invitation:{member}"))
+        let (status, key) = if is_pending(n) {
+            ("pending", format!("invitation:{member}"))
         } else {
-            ("user", "accepted", format!("user:{user}"))
+            ("accepted", format!("user:{user}"))
         };
         if let Some(fields) = row.as_object_mut() {
-            fields.insert("type".to_owned(), json!(kind));
             fields.insert("status".to_owned(), json!(status));
             if !is_pending(n) {
                 fields.insert("user_id".to_owned(), json!(user));
