@@ -11,6 +11,7 @@ pub mod conductorone;
 pub mod config;
 pub mod coordinator;
 pub mod decide;
+pub mod export;
 pub mod hash;
 pub mod model;
 pub mod ports;

@@ -141,7 +141,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn for_member(&self, locks: &Locks, member: MemberRecord) -> Result<Outcome, Unresolved> {
         let wanted = match self.what.access {
             Wanted::Atom(atom) => Some((self.request.action, atom)),
-            Wanted::Account | Wanted::Group(_) => None,
+            Wanted::Account | Wanted::Group(_) | Wanted::Renewal => None,
         };
         let Some(member) = execute::believable(self.ports, &self.client, member, wanted).await? else {
             return Ok(Outcome::NotNow {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
-use super::{chain, config, crypto, fetch, kv, log, now, sql_error};
+use super::{chain, config, crypto, fetch, kv, log, now, sql_error, zstd};
 use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::config::Config;
 use crate::coordinator::{self, Command, Reply};
 use crate::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
+    Zstd, ZstdError,
 };
 use crate::time::Timestamp;
 
@@ -104,6 +105,14 @@ impl Clock for Desk<'_> {
 
     async fn sleep(&self, millis: u32) {
         worker::Delay::from(Duration::from_millis(u64::from(millis))).await;
+    }
+}
+
+impl Zstd for Desk<'_> {
+    type Frame = zstd::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        Ok(zstd::frame(content_size))
     }
 }
 

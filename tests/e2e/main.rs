@@ -21,6 +21,7 @@ mod chaos;
 mod deployment;
 mod doctor;
 mod errors;
+mod export;
 mod fresh;
 mod grants;
 mod lists;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Answer, Incoming, World};
+use super::{Answer, Content, Incoming, World};
 use crate::config::Config;
 use crate::ports::Method;
 use crate::scim::plan::PlanError;
@@ -200,7 +200,7 @@ impl<P: World> Call<'_, P> {
             && matches!(self.request.method, Method::Get | Method::Head)
             && self.request.header("if-none-match").is_some_and(|known| names(known, &tag))
         {
-            return Ok(Answer { status: 304, headers: vec![("ETag", tag)], body: Vec::new() });
+            return Ok(Answer { status: 304, headers: vec![("ETag", tag)], body: Content::Bytes(Vec::new()) });
         }
         let location = resource.pointer("/meta/location").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut answer = json_answer(status, &self.projection()?.apply(resource));
@@ -270,7 +270,7 @@ mod tests {
             assert!(owns(path), "{path}");
         }
         assert!(!owns("/scimitar") && !owns("/v1/users"));
-        let read = |problem| serde_json::from_slice::<serde_json::Value>(&error(problem).body).unwrap();
+        let read = |problem| serde_json::from_slice::<serde_json::Value>(error(problem).body.bytes()).unwrap();
         let body = read(Problem::new(400, "invalidFilter", "why"));
         assert_eq!(
             (&body["status"], &body["scimType"], &body["detail"]),

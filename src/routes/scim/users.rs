@@ -8,7 +8,7 @@ use crate::model::grant::Principal;
 use crate::model::resource::Row;
 use crate::provision::request::{Effect, Target};
 use crate::routes::problem::Problem;
-use crate::routes::{Answer, World, paging, provisioning};
+use crate::routes::{Answer, Content, World, paging, provisioning};
 use crate::scim::{ScimError, id, patch, resource};
 
 /// Who asked, in the journal.
@@ -81,7 +81,7 @@ pub(super) async fn delete<P: World>(call: &Call<'_, P>, id: &str) -> Result<Ans
     let (principal, user) = find(call, id).await?;
     call.unchanged(&user)?;
     remove(call, principal).await?;
-    Ok(Answer { status: 204, headers: Vec::new(), body: Vec::new() })
+    Ok(Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) })
 }
 
 async fn settle<P: World>(

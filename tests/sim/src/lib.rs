@@ -9,4 +9,5 @@ pub mod conductorone;
 pub mod harness;
 pub mod http;
 pub mod openapi;
+pub mod snapshot;
 pub mod stage;

@@ -244,6 +244,32 @@ impl Worker {
         Some(kibibytes * 1024)
     }
 
+    /// The linear memory of the Worker's WebAssembly, in bytes; it only grows. `None` where the system has no `/proc`. V8 maps it
+    /// in front of gigabytes that may not be touched, so that accesses need no checks; of several such, it is the largest.
+    pub fn wasm_memory(&self) -> Option<u64> {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", (*lock(&self.pid))?)).ok()?;
+        let mappings = maps.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (start, end) = fields.next()?.split_once('-')?;
+            let permissions = fields.next()?.to_owned();
+            let named = fields.nth(3).is_some();
+            Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?, permissions, named))
+        });
+        let mappings: Vec<(u64, u64, String, bool)> = mappings.collect();
+        let memories = mappings.windows(2).filter_map(|pair| match pair {
+            [(start, end, permissions, false), (guard, guard_end, guarded, _)]
+                if permissions.starts_with("rw")
+                    && end == guard
+                    && guarded.starts_with("---")
+                    && guard_end - guard > 1 << 31 =>
+            {
+                Some(end - start)
+            }
+            _ => None,
+        });
+        memories.max()
+    }
+
     async fn stop(&self, process: &mut Option<Process>) {
         self.door.lead_to(None);
         *lock(&self.control) = None;

@@ -2,6 +2,7 @@
 //! promised; times are only told, since they are this machine's.
 
 mod chaos;
+mod export;
 mod grants;
 mod size;
 mod syncs;
@@ -22,10 +23,25 @@ async fn main() -> ExitCode {
 
 async fn measure() -> Result<(), String> {
     println!("{}", machine());
-    size::measure()?;
-    syncs::measure().await?;
-    grants::measure().await?;
-    chaos::measure().await
+    // Without arguments everything; `bench export` measures that alone.
+    let parts: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wanted("size") {
+        size::measure()?;
+    }
+    if wanted("syncs") {
+        syncs::measure().await?;
+    }
+    if wanted("grants") {
+        grants::measure().await?;
+    }
+    if wanted("chaos") {
+        chaos::measure().await?;
+    }
+    if wanted("export") {
+        export::measure().await?;
+    }
+    Ok(())
 }
 
 /// Where this was measured.

@@ -1,0 +1,149 @@
+//! A generation as files that ConductorOne takes in: `.c1z` and CSV, made piece by piece from the snapshot's chunks.
+//!
+//! **Invariants:** a file is a function of its generation alone, so the same generation gives the same bytes; memory is bound
+//! by a chunk and by what can be granted (roles, scoped roles, user groups), never by the number of members; a file that
+//! cannot be finished ends with an error, never early.
+
+mod baton;
+mod c1z;
+mod chunks;
+mod csv;
+mod directory;
+mod sqlite;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod zstd;
+
+use futures::Stream;
+
+use crate::ports::{Clock, KeyValue, Zstd, ZstdError};
+use crate::sync::snapshot::{Snapshot, SnapshotError};
+use chunks::Chunks;
+pub use sqlite::SqliteError;
+
+/// The version of what the files say of a generation; another one makes other files of the same generation.
+pub const FORMAT: u32 = 1;
+
+/// So much of a `.c1z` is held in memory while its length is found, so that it need not be made twice: a file of about
+/// 100,000 members, and an eighth of the isolate's 128 MB.
+const HELD: usize = 16 * 1024 * 1024;
+
+/// A piece of a file ends with the row that makes it so long, or with the page.
+const PIECE: usize = 256 * 1024;
+
+/// The files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum File {
+    /// `sync.c1z`: everything, as a finished sync of a Baton connector.
+    C1z,
+    /// `users.csv`: one line for each person.
+    UsersCsv,
+    /// `grants.csv`: one line for each person and entitlement.
+    GrantsCsv,
+}
+
+impl File {
+    /// All files.
+    pub const ALL: [Self; 3] = [Self::C1z, Self::UsersCsv, Self::GrantsCsv];
+
+    /// The file's name, which is also the end of its URL. C1's data sources expect `sync.c1z`
+    /// (`reference/conductorone.md` 5).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::C1z => "sync.c1z",
+            Self::UsersCsv => "users.csv",
+            Self::GrantsCsv => "grants.csv",
+        }
+    }
+
+    /// The file with a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| file.name() == name)
+    }
+
+    /// The media type. RFC 4180 section 3 for CSV; a `.c1z` has none of its own.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::C1z => "application/octet-stream",
+            Self::UsersCsv | Self::GrantsCsv => "text/csv; charset=utf-8; header=present",
+        }
+    }
+}
+
+/// What an export needs of the world.
+pub trait Ports: KeyValue + Clock + Zstd {}
+
+impl<T: KeyValue + Clock + Zstd> Ports for T {}
+
+/// Why a file cannot be made, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// The snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The account is too large for the format.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The compressor failed.
+    #[error(transparent)]
+    Zstd(#[from] ZstdError),
+}
+
+/// A file that is being made.
+pub struct Export<P: Ports> {
+    chunks: Chunks<P>,
+    making: Making<P::Frame>,
+    length: u64,
+}
+
+enum Making<F> {
+    C1z(Box<c1z::C1z<F>>),
+    Csv(csv::Csv),
+}
+
+/// Makes a file as far as it takes to know its length, so that what is missing is known before the first byte is on its way,
+/// and a transfer that breaks off cannot be taken for a whole one.
+///
+/// Reads the generation once; what does not fit in the memory set aside for it is read once more as the file is sent. For a
+/// `.c1z` that is longer than is held, twice more.
+pub async fn open<P: Ports>(ports: P, snapshot: Snapshot, file: File) -> Result<Export<P>, ExportError> {
+    begin(Chunks::new(ports, snapshot), file, HELD).await
+}
+
+async fn begin<P: Ports>(chunks: Chunks<P>, file: File, held: usize) -> Result<Export<P>, ExportError> {
+    let (making, length) = match file {
+        File::C1z => {
+            let (c1z, length) = c1z::C1z::open(&chunks, held).await?;
+            (Making::C1z(Box::new(c1z)), length)
+        }
+        File::UsersCsv | File::GrantsCsv => {
+            let table = if file == File::UsersCsv { csv::Table::Users } else { csv::Table::Grants };
+            let (csv, length) = csv::Csv::open(&chunks, table).await?;
+            (Making::Csv(csv), length)
+        }
+    };
+    Ok(Export { chunks, making, length })
+}
+
+impl<P: Ports> Export<P> {
+    /// The file's length in bytes.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The next piece of the file, never empty; `None` after its end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
+        match &mut self.making {
+            Making::C1z(c1z) => c1z.next(&self.chunks).await,
+            Making::Csv(csv) => csv.next(&self.chunks).await,
+        }
+    }
+
+    /// The pieces as a stream. It ends after an error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Vec<u8>, ExportError>> {
+        futures::stream::try_unfold(
+            self,
+            |mut export| async move { Ok(export.next().await?.map(|piece| (piece, export))) },
+        )
+    }
+}
