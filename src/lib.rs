@@ -10,6 +10,7 @@ pub mod cloudflare;
 pub mod conductorone;
 pub mod config;
 pub mod coordinator;
+pub mod export;
 pub mod hash;
 pub mod model;
 pub mod ports;

@@ -147,12 +147,66 @@ pub trait KeyValue {
     async fn delete(&self, key: &str) -> Result<(), KvError>;
 }
 
+impl<T: KeyValue> KeyValue for &T {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        (**self).get(key).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        (**self).put(key, value).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        (**self).delete(key).await
+    }
+}
+
 /// Time, which on Workers stands still while the processor is busy.
 pub trait Clock {
     /// Now.
     fn now(&self) -> Timestamp;
     /// Waits. Only for waits of a few seconds, within an invocation.
     async fn sleep(&self, millis: u32);
+}
+
+impl<T: Clock> Clock for &T {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        (**self).sleep(millis).await;
+    }
+}
+
+/// A failed compression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("zstd: {0}")]
+pub struct ZstdError(pub String);
+
+/// Compresses with zstd (RFC 8878).
+pub trait Zstd {
+    /// A frame that is being written.
+    type Frame: ZstdFrame;
+
+    /// Begins a frame whose content will have this many bytes; its header says so.
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError>;
+}
+
+/// One zstd frame, written piece by piece in bounded memory.
+pub trait ZstdFrame {
+    /// Takes a piece of the content; gives what of the frame is ready, which may be nothing.
+    async fn write(&mut self, content: &[u8]) -> Result<Vec<u8>, ZstdError>;
+    /// The rest of the frame, once all content was written.
+    async fn finish(&mut self) -> Result<Vec<u8>, ZstdError>;
+}
+
+impl<T: Zstd> Zstd for &T {
+    type Frame = T::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        (**self).frame(content_size)
+    }
 }
 
 /// A value in a row of [`Sql`].

@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     pub(crate) puts: RefCell<Vec<String>>,
     pub(crate) gets: RefCell<Vec<String>>,
     pub(crate) faults: RefCell<BTreeMap<String, Fault>>,
+    /// Values that are only seen after so many reads in vain.
+    pub(crate) late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
     pub(crate) time: Cell<Timestamp>,
     database: rusqlite::Connection,
 }
@@ -41,6 +43,7 @@ impl Desk {
             puts: RefCell::default(),
             gets: RefCell::default(),
             faults: RefCell::default(),
+            late: RefCell::default(),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
             database: rusqlite::Connection::open_in_memory().unwrap(),
         }
@@ -63,6 +66,14 @@ impl Desk {
 impl KeyValue for Desk {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.gets.borrow_mut().push(key.to_owned());
+        let late = self.late.borrow_mut().remove(key);
+        if let Some((reads, value)) = late {
+            if reads > 0 {
+                self.late.borrow_mut().insert(key.to_owned(), (reads - 1, value));
+            } else {
+                self.values.borrow_mut().insert(key.to_owned(), value);
+            }
+        }
         Ok(self.values.borrow().get(key).cloned())
     }
 
@@ -126,5 +137,13 @@ impl Sql for Desk {
             found.push(values.collect());
         }
         Ok(found)
+    }
+}
+
+impl crate::ports::Zstd for Desk {
+    type Frame = crate::export::zstd::RawFrame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, crate::ports::ZstdError> {
+        Ok(crate::export::zstd::RawFrame::new(content_size))
     }
 }

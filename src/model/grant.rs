@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::id::{InvalidId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
+use super::resource::Kind;
 
 /// Who can hold an entitlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,26 @@ pub enum Principal {
     Invitation(MemberId),
     /// A user group, whose members hold what it holds; `group:<group id>`.
     Group(UserGroupId),
+}
+
+impl Principal {
+    /// The kind of resource it is.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::User(_) => Kind::User,
+            Self::Invitation(_) => Kind::Invitation,
+            Self::Group(_) => Kind::Group,
+        }
+    }
+
+    /// The id without the kind: 32 hexadecimal digits.
+    pub fn id(self) -> String {
+        match self {
+            Self::User(id) => id.to_string(),
+            Self::Invitation(id) => id.to_string(),
+            Self::Group(id) => id.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Principal {

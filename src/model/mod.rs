@@ -6,4 +6,5 @@
 pub mod access;
 pub mod grant;
 pub mod id;
+pub mod offer;
 pub mod resource;

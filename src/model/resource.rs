@@ -23,6 +23,13 @@ pub enum MemberStatus {
     Other,
 }
 
+impl MemberStatus {
+    /// Whether it is of use: a pending membership can be accepted at any time.
+    pub fn is_live(self) -> bool {
+        self != Self::Other
+    }
+}
+
 /// A person's membership: a user once accepted, an invitation until then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::model::grant::{Entitlement, Principal};
+use crate::model::offer::SLUG;
 use crate::model::resource::{Kind, Member, MemberStatus, Row};
 use crate::sync::snapshot::Manifest;
 
@@ -159,8 +160,8 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
 fn person(member: &Member, entitlements: Vec<String>) -> Person {
     let principal = member.principal();
     Person {
-        id: principal_id(principal),
-        resource_type: principal_type(principal),
+        id: principal.id(),
+        resource_type: principal.kind().as_str(),
         member_id: member.member_id.to_string(),
         cloudflare_user_id: member.user_id.map(|id| id.to_string()).unwrap_or_default(),
         email: member.email.clone(),
@@ -180,37 +181,17 @@ fn person(member: &Member, entitlements: Vec<String>) -> Person {
 
 /// The entitlement that a role, scoped role or group offers.
 pub(super) fn entitlement(row: &Row) -> Option<EntitlementItem> {
-    let (entitlement, display_name, description, grantable_to) = match row {
-        Row::Role(role) => (
-            Entitlement::Role(role.id),
-            format!("{} Member Role", role.name),
-            format!("Has the {} role in Cloudflare", role.name),
-            vec!["user", "invitation", "group"],
-        ),
-        Row::ScopedRole(role) => (
-            Entitlement::scoped(role.permission_group, role.resource_group),
-            format!("{} Member Role", role.display_name()),
-            format!("Has the {} role on {} in Cloudflare", role.permission_group_name, role.resource_group_name),
-            vec!["user", "invitation", "group"],
-        ),
-        Row::Group(group) => (
-            Entitlement::Group(group.id),
-            format!("{} Member", group.name),
-            format!("Is in the {} user group in Cloudflare", group.name),
-            vec!["user", "invitation"],
-        ),
-        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => return None,
-    };
-    let resource = entitlement.resource();
+    let offer = row.offer()?;
+    let resource = offer.entitlement.resource();
     Some(EntitlementItem {
-        id: entitlement.to_string(),
-        slug: "member",
-        display_name,
-        description,
+        id: offer.entitlement.to_string(),
+        slug: SLUG,
+        display_name: offer.display_name,
+        description: offer.description,
         purpose: "assignment",
         resource_type: row.kind().as_str(),
         resource_id: resource.split_once(':').map(|(_, id)| id.to_owned()).unwrap_or_default(),
-        grantable_to,
+        grantable_to: offer.grantable_to.iter().map(|kind| kind.as_str()).collect(),
     })
 }
 
@@ -222,8 +203,8 @@ pub(super) fn grants(row: &Row, manifest: &Manifest) -> Vec<Grant> {
         .map(|(entitlement, principal)| Grant {
             id: entitlement.grant_id(principal),
             entitlement_id: entitlement.to_string(),
-            principal_type: principal_type(principal),
-            principal_id: principal_id(principal),
+            principal_type: principal.kind().as_str(),
+            principal_id: principal.id(),
             expandable: match principal {
                 Principal::Group(id) => Some(Entitlement::Group(id).to_string()),
                 Principal::User(_) | Principal::Invitation(_) => None,
@@ -242,8 +223,8 @@ pub(super) fn holder(row: &Row, entitlement: Entitlement) -> Option<Holder> {
     };
     Some(Holder {
         grant_id: entitlement.grant_id(principal),
-        principal_type: principal_type(principal),
-        principal_id: principal_id(principal),
+        principal_type: principal.kind().as_str(),
+        principal_id: principal.id(),
         user_id: match principal {
             Principal::User(id) => Some(id.to_string()),
             Principal::Invitation(_) | Principal::Group(_) => None,
@@ -251,20 +232,4 @@ pub(super) fn holder(row: &Row, entitlement: Entitlement) -> Option<Holder> {
         email: member.map(|member| member.email.clone()),
         display_name,
     })
-}
-
-const fn principal_type(principal: Principal) -> &'static str {
-    match principal {
-        Principal::User(_) => Kind::User.as_str(),
-        Principal::Invitation(_) => Kind::Invitation.as_str(),
-        Principal::Group(_) => Kind::Group.as_str(),
-    }
-}
-
-fn principal_id(principal: Principal) -> String {
-    match principal {
-        Principal::User(id) => id.to_string(),
-        Principal::Invitation(id) => id.to_string(),
-        Principal::Group(id) => id.to_string(),
-    }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::access::Access;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
-use crate::model::resource::Row;
+use crate::model::resource::{Kind, Row};
 use crate::time::Timestamp;
 
 /// The id of a generation: when its sync began, and the beginning of its digest, such as `20261123T100000Z-7f3a09c1`. Sorts by time.
@@ -155,6 +155,13 @@ pub struct ChunkRef {
 }
 
 impl ChunkRef {
+    /// Whether its range of keys may have rows of a kind.
+    pub fn may_have(&self, kind: Kind) -> bool {
+        // Every key of a kind begins `<kind>:`; `;` is the byte after the colon.
+        let (low, high) = (format!("{}:", kind.as_str()), format!("{};", kind.as_str()));
+        self.last_key >= low && self.first_key < high
+    }
+
     /// Whether somebody in the chunk may hold the entitlement at a place in the manifest's list.
     pub(super) fn holds(&self, place: usize) -> bool {
         let bits = STANDARD_NO_PAD.decode(&self.held).unwrap_or_default();

@@ -112,6 +112,11 @@ impl Snapshot {
         &self.manifest
     }
 
+    /// All rows of one of the manifest's chunks, in the order of their keys.
+    pub async fn rows<P: KeyValue>(&self, kv: &P, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
+        rows(kv, chunk).await
+    }
+
     /// The row with a key.
     pub async fn get<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
         let Some(chunk) = self.manifest.chunks.iter().find(|chunk| chunk.last_key.as_str() >= key) else {
@@ -140,7 +145,7 @@ impl Snapshot {
         let mut read = 0;
         for chunk in &self.manifest.chunks {
             let behind = scan.after.as_deref().is_some_and(|after| chunk.last_key.as_str() <= after);
-            let other = !scan.kinds.iter().any(|kind| may_have(chunk, *kind));
+            let other = !scan.kinds.iter().any(|kind| chunk.may_have(*kind));
             let unheld = place.is_some_and(|(_, place)| !chunk.holds(place));
             if behind || other || unheld {
                 continue;
@@ -172,13 +177,6 @@ impl Snapshot {
         page.next = None;
         Ok(page)
     }
-}
-
-/// Whether a chunk's range of keys may have rows of a kind.
-fn may_have(chunk: &ChunkRef, kind: Kind) -> bool {
-    // Every key of a kind begins `<kind>:`; `;` is the byte after the colon.
-    let (low, high) = (format!("{}:", kind.as_str()), format!("{};", kind.as_str()));
-    chunk.last_key >= low && chunk.first_key < high
 }
 
 /// The rows of a chunk, whose bytes must have the hash that is its name.

@@ -1,0 +1,62 @@
+//! Lines of CSV: quoted as RFC 4180 says, and safe to open in a spreadsheet.
+
+/// A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"); the last four are the
+/// same signs in full width, which some take for theirs.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// A line that is being written.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, first: true }
+    }
+
+    /// A text. One that a spreadsheet would take for a formula gets an apostrophe in front.
+    pub(super) fn text(&mut self, text: &str) {
+        self.cell(text, text.starts_with(FORMULA));
+    }
+
+    /// An e-mail address, by which C1 knows people: `+alice@example.com` must stay what it is. It does where it has nothing
+    /// that a formula needs to do harm: to call a function takes a parenthesis, to start a program a `|` and a `!`.
+    pub(super) fn address(&mut self, address: &str) {
+        let harmless = address.chars().all(|c| c.is_ascii_alphanumeric() || "@.+-_".contains(c));
+        self.cell(address, address.starts_with(FORMULA) && !harmless);
+    }
+
+    /// Names as one cell, with commas between. A name's own comma would make two of it: it becomes a semicolon.
+    pub(super) fn list(&mut self, names: Vec<String>) {
+        let names: Vec<String> = names.into_iter().map(|name| name.replace(',', ";")).collect();
+        self.text(&names.join(","));
+    }
+
+    pub(super) fn end(self) {
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn cell(&mut self, text: &str, apostrophe: bool) {
+        if !std::mem::replace(&mut self.first, false) {
+            self.out.push(b',');
+        }
+        let quoted = text.contains(['"', ',', '\r', '\n']);
+        if quoted {
+            self.out.push(b'"');
+        }
+        if apostrophe {
+            self.out.push(b'\'');
+        }
+        for &byte in text.as_bytes() {
+            if byte == b'"' {
+                self.out.push(b'"');
+            }
+            self.out.push(byte);
+        }
+        if quoted {
+            self.out.push(b'"');
+        }
+    }
+}

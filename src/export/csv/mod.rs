@@ -1,0 +1,152 @@
+//! The two CSV files, with exactly the column names that C1 knows by itself (`reference/conductorone.md` 5).
+
+mod cell;
+#[cfg(test)]
+mod tests;
+
+use cell::Line;
+
+use super::ExportError;
+use super::chunks::Chunks;
+use super::directory::{Directory, Held};
+use crate::model::grant::Principal;
+use crate::model::offer::SLUG;
+use crate::model::resource::{Kind, Member, Row};
+use crate::ports::{Clock, KeyValue};
+use crate::sync::snapshot::Manifest;
+
+/// Which file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Identity-focused.
+    Users,
+    /// Grant-focused.
+    Grants,
+}
+
+/// What both files say of a person. There is no `Last Login` in Cloudflare's API, and no `User Type` other than people.
+const PERSON: [&str; 7] =
+    ["User ID", "Username", "Email Address", "Full Name", "First Name", "Last Name", "User Status"];
+
+const USERS: [&str; 2] = ["Groups", "Roles"];
+
+const GRANTS: [&str; 6] = [
+    "Resource Type",
+    "Resource Name",
+    "Entitlement",
+    "Entitlement Display Name",
+    "Entitlement Slug",
+    "Entitlement Description",
+];
+
+/// Those who have a line: a user group's own grants are told as those of its members.
+const PEOPLE: [Kind; 2] = [Kind::Invitation, Kind::User];
+
+/// A CSV file that is being made, a chunk at a time.
+#[derive(Debug)]
+pub(super) struct Csv {
+    table: Table,
+    directory: Directory,
+    begun: bool,
+    place: usize,
+}
+
+impl Csv {
+    pub(super) async fn open<P: KeyValue + Clock>(chunks: &Chunks<P>, table: Table) -> Result<Self, ExportError> {
+        Ok(Self { table, directory: Directory::read(chunks).await?, begun: false, place: 0 })
+    }
+
+    /// The next lines. The head comes with the first ones, so that a file of which nothing can be read does not begin.
+    pub(super) async fn next<P: KeyValue + Clock>(
+        &mut self,
+        chunks: &Chunks<P>,
+    ) -> Result<Option<Vec<u8>>, ExportError> {
+        let mut lines = Vec::new();
+        while let Some((rows, next)) = chunks.next(self.place, &PEOPLE).await? {
+            self.place = next;
+            self.head(&mut lines);
+            for row in &rows {
+                self.row(row, chunks.manifest(), &mut lines);
+            }
+            if !lines.is_empty() {
+                return Ok(Some(lines));
+            }
+        }
+        self.head(&mut lines);
+        Ok((!lines.is_empty()).then_some(lines))
+    }
+
+    fn head(&mut self, lines: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let mut line = Line::new(lines);
+        let rest = match self.table {
+            Table::Users => USERS.as_slice(),
+            Table::Grants => GRANTS.as_slice(),
+        };
+        for name in PERSON.iter().chain(rest) {
+            line.text(name);
+        }
+        line.end();
+    }
+
+    fn row(&self, row: &Row, manifest: &Manifest, lines: &mut Vec<u8>) {
+        let Some(member) = row.as_member() else { return };
+        let Some((principal, held)) = self.directory.held(row, manifest) else { return };
+        match self.table {
+            Table::Users => {
+                let mut line = Line::new(lines);
+                person(&mut line, principal, member);
+                line.list(self.names(&held, |kind| kind == Kind::Group));
+                line.list(self.names(&held, |kind| kind != Kind::Group));
+                line.end();
+            }
+            Table::Grants => {
+                for held in held {
+                    let Some((resource, offer)) = self.directory.offer(held.entitlement) else { continue };
+                    let mut line = Line::new(lines);
+                    person(&mut line, principal, member);
+                    line.text(resource_type(resource.kind()));
+                    line.text(&resource.display_name());
+                    line.text(&offer.entitlement.to_string());
+                    line.text(&offer.display_name);
+                    line.text(SLUG);
+                    line.text(&offer.description);
+                    line.end();
+                }
+            }
+        }
+    }
+
+    fn names(&self, held: &[Held], wanted: impl Fn(Kind) -> bool) -> Vec<String> {
+        let resources = held.iter().filter_map(|held| self.directory.resource(held.entitlement));
+        resources.filter(|row| wanted(row.kind())).map(Row::display_name).collect()
+    }
+}
+
+fn person(line: &mut Line<'_>, principal: Principal, member: &Member) {
+    // An invitation's id says that it is one: nothing else in these files does.
+    line.text(&match principal {
+        Principal::User(id) => id.to_string(),
+        Principal::Invitation(_) | Principal::Group(_) => principal.to_string(),
+    });
+    line.address(&member.email);
+    line.address(&member.email);
+    line.text(&member.display_name());
+    line.text(member.first_name.as_deref().unwrap_or_default());
+    line.text(member.last_name.as_deref().unwrap_or_default());
+    line.text(if member.status.is_live() { "enabled" } else { "disabled" });
+}
+
+/// What C1 shows as the type.
+const fn resource_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ApiToken => "API Token",
+        Kind::Group => "Group",
+        Kind::Invitation => "Invitation",
+        Kind::Role => "Role",
+        Kind::ScopedRole => "Scoped Role",
+        Kind::User => "User",
+    }
+}

@@ -1,0 +1,113 @@
+//! What can be granted, by entitlement: held in memory while a file is made, since every grant tells of it.
+
+use std::collections::BTreeMap;
+
+use super::chunks::Chunks;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::UserGroupId;
+use crate::model::offer::Offer;
+use crate::model::resource::{Group, Kind, Role, Row, ScopedRole};
+use crate::ports::{Clock, KeyValue};
+use crate::sync::snapshot::{Manifest, SnapshotError};
+
+/// The kinds of resources that offer something.
+pub(super) const OFFERING: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];
+
+/// Everything that can be granted in a generation.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    offers: BTreeMap<Entitlement, Row>,
+    /// What each user group holds, sorted.
+    groups: BTreeMap<UserGroupId, Vec<Entitlement>>,
+    /// Resources that somebody holds and no row tells of.
+    untold: Vec<Row>,
+}
+
+/// One entitlement of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) entitlement: Entitlement,
+    /// Whether the person has it by a policy or a membership of their own.
+    pub(super) direct: bool,
+    /// The user groups the person has it through, sorted.
+    pub(super) through: Vec<UserGroupId>,
+}
+
+impl Directory {
+    /// Reads the rows that offer something; it takes the few chunks that may have them.
+    pub(super) async fn read<P: KeyValue + Clock>(chunks: &Chunks<P>) -> Result<Self, SnapshotError> {
+        let mut directory = Self::default();
+        let mut place = 0;
+        while let Some((rows, next)) = chunks.next(place, &OFFERING).await? {
+            for row in rows {
+                directory.take(row, chunks.manifest());
+            }
+            place = next;
+        }
+        for name in &chunks.manifest().entitlements {
+            let Ok(entitlement) = name.parse() else { continue };
+            if !directory.offers.contains_key(&entitlement) {
+                let row = untold(entitlement);
+                directory.untold.push(row.clone());
+                directory.offers.insert(entitlement, row);
+            }
+        }
+        Ok(directory)
+    }
+
+    fn take(&mut self, row: Row, manifest: &Manifest) {
+        let Some(offer) = row.offer() else { return };
+        if let Row::Group(group) = &row {
+            let held = manifest.grants_of(&row).into_iter().map(|(entitlement, _)| entitlement).collect();
+            self.groups.insert(group.id, held);
+        }
+        self.offers.insert(offer.entitlement, row);
+    }
+
+    /// The resource that offers an entitlement.
+    pub(super) fn resource(&self, entitlement: Entitlement) -> Option<&Row> {
+        self.offers.get(&entitlement)
+    }
+
+    /// What is said of an entitlement.
+    pub(super) fn offer(&self, entitlement: Entitlement) -> Option<(&Row, Offer)> {
+        let row = self.resource(entitlement)?;
+        Some((row, row.offer()?))
+    }
+
+    /// Resources that are held, and that no row of the generation tells of: known by their ids alone.
+    pub(super) fn untold(&self) -> &[Row] {
+        &self.untold
+    }
+
+    /// Everything a person or group holds, sorted, each once: what is their own, and for a person what comes through user
+    /// groups as well.
+    pub(super) fn held(&self, row: &Row, manifest: &Manifest) -> Option<(Principal, Vec<Held>)> {
+        let (principal, _, groups) = row.holder()?;
+        let own = manifest.grants_of(row).into_iter().map(|(entitlement, _)| entitlement);
+        let mut held: BTreeMap<Entitlement, Held> =
+            own.map(|entitlement| (entitlement, Held { entitlement, direct: true, through: Vec::new() })).collect();
+        for group in groups {
+            for &entitlement in self.groups.get(group).map(Vec::as_slice).unwrap_or_default() {
+                let entry = held.entry(entitlement).or_insert(Held { entitlement, direct: false, through: Vec::new() });
+                entry.through.push(*group);
+            }
+        }
+        Some((principal, held.into_values().collect()))
+    }
+}
+
+/// A resource of which only the id is known.
+fn untold(entitlement: Entitlement) -> Row {
+    let name = entitlement.resource();
+    match entitlement {
+        Entitlement::Role(id) => Row::Role(Role { id, name, description: None, permission_group: None, label: None }),
+        Entitlement::ScopedRole(id) => Row::ScopedRole(ScopedRole {
+            permission_group: id.permission_group,
+            resource_group: id.resource_group,
+            permission_group_name: id.permission_group.to_string(),
+            resource_group_name: id.resource_group.to_string(),
+        }),
+        Entitlement::Group(id) => Row::Group(Group { id, name, atoms: Vec::new() }),
+    }
+}

@@ -1,0 +1,111 @@
+//! A generation as files that ConductorOne takes in: `.c1z` and CSV, made piece by piece from the snapshot's chunks.
+//!
+//! **Invariants:** a file is a function of its generation alone, so the same generation gives the same bytes; memory is bound
+//! by a chunk and by what can be granted (roles, scoped roles, user groups), never by the number of members; a file that
+//! cannot be finished ends with an error, never early.
+
+mod chunks;
+mod csv;
+mod directory;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod zstd;
+
+use futures::Stream;
+
+use crate::ports::{Clock, KeyValue, Zstd};
+use crate::sync::snapshot::{Snapshot, SnapshotError};
+use chunks::Chunks;
+
+/// The files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum File {
+    /// `sync.c1z`: everything, as a finished sync of a Baton connector.
+    C1z,
+    /// `users.csv`: one line for each person.
+    UsersCsv,
+    /// `grants.csv`: one line for each person and entitlement.
+    GrantsCsv,
+}
+
+impl File {
+    /// All files.
+    pub const ALL: [Self; 3] = [Self::C1z, Self::UsersCsv, Self::GrantsCsv];
+
+    /// The file's name, which is also the end of its URL. C1's data sources expect `sync.c1z`
+    /// (`reference/conductorone.md` 5).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::C1z => "sync.c1z",
+            Self::UsersCsv => "users.csv",
+            Self::GrantsCsv => "grants.csv",
+        }
+    }
+
+    /// The file with a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| file.name() == name)
+    }
+
+    /// The media type. RFC 4180 section 3 for CSV; a `.c1z` has none of its own.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::C1z => "application/octet-stream",
+            Self::UsersCsv | Self::GrantsCsv => "text/csv; charset=utf-8; header=present",
+        }
+    }
+}
+
+/// What an export needs of the world.
+pub trait Ports: KeyValue + Clock + Zstd {}
+
+impl<T: KeyValue + Clock + Zstd> Ports for T {}
+
+/// Why a file cannot be made, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// The snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// A file that is being made.
+#[derive(Debug)]
+pub struct Export<P> {
+    chunks: Chunks<P>,
+    making: Making,
+}
+
+#[derive(Debug)]
+enum Making {
+    Csv(csv::Csv),
+}
+
+/// Begins a file. What can be known to be missing is known here, before the first byte is on its way.
+///
+/// The length is not known beforehand. A file of an account with 50,000 members takes some hundred KV reads.
+pub async fn open<P: Ports>(ports: P, snapshot: Snapshot, file: File) -> Result<Export<P>, ExportError> {
+    let chunks = Chunks::new(ports, snapshot);
+    let making = match file {
+        File::C1z | File::UsersCsv => Making::Csv(csv::Csv::open(&chunks, csv::Table::Users).await?),
+        File::GrantsCsv => Making::Csv(csv::Csv::open(&chunks, csv::Table::Grants).await?),
+    };
+    Ok(Export { chunks, making })
+}
+
+impl<P: Ports> Export<P> {
+    /// The next piece of the file, never empty; `None` after its end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
+        match &mut self.making {
+            Making::Csv(csv) => csv.next(&self.chunks).await,
+        }
+    }
+
+    /// The pieces as a stream. It ends after an error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Vec<u8>, ExportError>> {
+        futures::stream::try_unfold(
+            self,
+            |mut export| async move { Ok(export.next().await?.map(|piece| (piece, export))) },
+        )
+    }
+}
