@@ -5,6 +5,7 @@ use std::fmt;
 
 use url::Url;
 
+use crate::conductorone::credentials::{Credentials, Proof};
 use crate::model::id::AccountId;
 use crate::ports::Secret;
 
@@ -35,6 +36,12 @@ pub struct Config {
     pub default_role: Option<String>,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
+    /// `C1_CLIENT_ID` and `C1_CLIENT_SECRET`: call C1's API.
+    pub c1_credentials: Option<Credentials>,
+    /// `C1_APP_ID`: the C1 app that stands for the account, where it is not to be looked for.
+    pub c1_app_id: Option<String>,
+    /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
+    pub auto_wire: bool,
 }
 
 /// What provisioning must not do, whoever asks.
@@ -176,6 +183,13 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
     };
     let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
+    let c1_credentials = reader.credentials();
+    let c1_app_id = reader.optional("C1_APP_ID", c1_id);
+    let auto_wire = reader.optional("AUTO_WIRE", |text| match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    });
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
             if reader.problems.is_empty() =>
@@ -193,6 +207,9 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 guards,
                 default_role,
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
+                c1_credentials,
+                c1_app_id,
+                auto_wire: auto_wire.unwrap_or(false),
             })
         }
         (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),
@@ -233,6 +250,30 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         self.optional(name, parse)
     }
 
+    /// The two halves of C1's API key: both or none.
+    fn credentials(&mut self) -> Option<Credentials> {
+        const NAMES: (&str, &str) = ("C1_CLIENT_ID", "C1_CLIENT_SECRET");
+        let id = self.optional(NAMES.0, |text| {
+            let plain = text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic());
+            let message =
+                "must be the client id that ConductorOne showed, such as happy-otter-12345@acme.conductor.one/pcc";
+            plain.then(|| text.to_owned()).ok_or_else(|| message.to_owned())
+        });
+        let proof = self.optional(NAMES.1, |text| Proof::parse(text).map_err(|error| error.to_string()));
+        let lone = match (self.text(NAMES.0), self.text(NAMES.1)) {
+            (Some(_), None) => Some((NAMES.1, NAMES.0)),
+            (None, Some(_)) => Some((NAMES.0, NAMES.1)),
+            _ => None,
+        };
+        if let Some((name, other)) = lone {
+            let message = format!(
+                "missing: {other} is set, and one is of no use without the other; set it with: npx wrangler secret put {name}"
+            );
+            self.problems.push(Problem { name, message });
+        }
+        Some(Credentials { client_id: id?, proof: proof? })
+    }
+
     fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(name)?;
         parse(&text).map_err(|message| self.problems.push(Problem { name, message })).ok()
@@ -242,6 +283,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 #[allow(clippy::unnecessary_wraps, reason = "one of several parsers")]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
+}
+
+/// An id as C1 writes them: letters and digits.
+fn c1_id(text: &str) -> Result<String, String> {
+    let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let message =
+        "must be the app's id in ConductorOne, which stands in the address bar after /apps/ when you look at the app";
+    plain.then(|| text.to_owned()).ok_or_else(|| message.to_owned())
 }
 
 /// A list with commas or white space between its items.

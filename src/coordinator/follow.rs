@@ -4,6 +4,7 @@ use futures::future::join_all;
 
 use super::jobs::{self, Attempt, Job, Kind};
 use super::{Coordinator, World};
+use crate::conductorone::api::Tokens;
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
 use crate::sync;
@@ -16,9 +17,9 @@ fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<S
     }
 }
 
-/// One attempt at a job.
+/// One attempt at a job. The tokens are for C1's API.
 #[allow(clippy::unused_async, reason = "each kind of job awaits")]
-async fn attempt<P: World>(_ports: &P, _config: &Config, job: &Job) -> Attempt {
+async fn attempt<P: World>(_ports: &P, _config: &Config, _tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
         Kind::Push | Kind::Wire | Kind::Signal => {
             Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
@@ -51,7 +52,7 @@ impl Coordinator {
     async fn one_job<P: World>(&self, ports: &P, config: &Config, job: &Job) -> Result<(), SqlError> {
         let Some(_place) = self.jobs.enter(job.kind) else { return Ok(()) };
         jobs::begin(ports, job, ports.now())?;
-        let came_to = attempt(ports, config, job).await;
+        let came_to = attempt(ports, config, &self.tokens, job).await;
         if let Attempt::Again(why) | Attempt::GivenUp(why) = &came_to {
             let fields = serde_json::json!({ "job": job.kind.as_str(), "subject": job.subject, "why": why });
             ports.log(Level::Warn, "a job did not work out", fields);

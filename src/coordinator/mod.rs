@@ -14,6 +14,7 @@ pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
 use futures::future::join3;
 
+use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
 use crate::config::Config;
 use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
@@ -28,6 +29,7 @@ pub struct Coordinator {
     locks: Locks,
     in_flight: operations::InFlight,
     jobs: jobs::UnderWay,
+    tokens: Tokens,
 }
 
 /// Everything the Coordinator needs of the world.

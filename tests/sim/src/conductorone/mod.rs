@@ -1,6 +1,7 @@
 //! A ConductorOne tenant: it signs and sends webhooks, lists its keys, and takes callbacks
 //! (`reference/conductorone.md` 1, 2 and 8).
 
+mod api;
 mod callback;
 mod delivery;
 mod directory;
@@ -13,15 +14,18 @@ mod response;
 mod task;
 mod token;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use api::Api;
 use callback::Callbacks;
 use jwks::Jwks;
 
+pub use api::{ApiFault, ApiRequest, Credential};
 pub use callback::{CallbackFault, CallbackPost};
 pub use delivery::Delivery;
 pub use directory::{Account, App, Entitlement, Person};
@@ -91,6 +95,9 @@ struct State {
     jwks: Jwks,
     callbacks: Callbacks,
     unexpected: Vec<String>,
+    api: Api,
+    /// Where the hosts of webhooks really are.
+    reachable: HashMap<String, String>,
 }
 
 impl Default for ConductorOne {
@@ -113,6 +120,8 @@ impl ConductorOne {
             jwks: Jwks::new(options.seed),
             callbacks: Callbacks::default(),
             unexpected: Vec::new(),
+            api: Api::default(),
+            reachable: HashMap::new(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -148,6 +157,21 @@ impl ConductorOne {
     /// The webhook's id.
     pub fn webhook_id(&self) -> String {
         id::derived(&format!("webhook of {}", self.inner.host))
+    }
+
+    /// Says where a host of webhooks really is: a base URL such as `http://127.0.0.1:8787`. Others cannot be reached.
+    pub fn reach(&self, host: &str, base_url: &str) {
+        self.state().reachable.insert(host.to_owned(), base_url.to_owned());
+    }
+
+    /// Sends the test event of a webhook of the API, where its host can be reached.
+    fn send_test(&self, id: &str, url: &str) {
+        let host = url.split("//").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
+        let Some(base) = self.state().reachable.get(host).cloned() else { return };
+        let mut delivery = self.test_event().signed_for(url);
+        id.clone_into(&mut delivery.webhook_id);
+        let tenant = self.clone();
+        tokio::spawn(async move { tenant.deliver(&base, &delivery).await });
     }
 
     /// How patient the tenant is.
@@ -301,6 +325,17 @@ impl ConductorOne {
                 self.inner.called_back.send_modify(|count| *count += 1);
                 reply
             }
+            (_, path) if api::has(path) => {
+                if let Some(answered) = state.api.answer(&self.inner.host, request) {
+                    drop(state);
+                    if let Some((id, url)) = &answered.test {
+                        self.send_test(id, url);
+                    }
+                    return jwks::Answer::After(answered.after, answered.reply);
+                }
+                state.unexpected.push(format!("{} {path}", request.method));
+                Reply::json(404, &json!({ "code": 5, "message": "Not Found", "details": [] }))
+            }
             (method, path) => {
                 state.unexpected.push(format!("{method} {path}"));
                 Reply::json(404, &json!({ "code": 5, "message": "Not Found", "details": [] }))
@@ -314,6 +349,10 @@ impl Handler for ConductorOne {
         Box::pin(async move {
             match self.answer(&request) {
                 jwks::Answer::Now(reply) => reply,
+                jwks::Answer::After(pause, reply) => {
+                    tokio::time::sleep(pause).await;
+                    reply
+                }
                 jwks::Answer::Never => {
                     tokio::time::sleep(jwks::HANG).await;
                     Reply::Reset
