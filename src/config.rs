@@ -3,6 +3,10 @@
 
 use std::fmt;
 
+mod push;
+
+pub use push::{Addressing, Azure, Connector, Push, S3, Store};
+
 use url::Url;
 
 use crate::conductorone::credentials::{Credentials, Proof};
@@ -40,6 +44,8 @@ pub struct Config {
     pub c1_credentials: Option<Credentials>,
     /// `C1_APP_ID`: the C1 app that stands for the account, where it is not to be looked for.
     pub c1_app_id: Option<String>,
+    /// What is pushed after a publication, and where to.
+    pub push: Option<Push>,
     /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
     pub auto_wire: bool,
 }
@@ -185,6 +191,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
     let c1_credentials = reader.credentials();
     let c1_app_id = reader.optional("C1_APP_ID", c1_id);
+    let push = push::read(&mut reader, c1_app_id.as_deref());
     let auto_wire = reader.optional("AUTO_WIRE", |text| match text {
         "on" => Ok(true),
         "off" => Ok(false),
@@ -209,6 +216,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
                 c1_credentials,
                 c1_app_id,
+                push,
                 auto_wire: auto_wire.unwrap_or(false),
             })
         }
@@ -235,6 +243,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let text = (self.lookup)(name)?;
         let trimmed = text.trim();
         (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    }
+
+    fn problem(&mut self, name: &'static str, message: &str) {
+        self.problems.push(Problem { name, message: message.to_owned() });
     }
 
     fn required<T>(

@@ -3,7 +3,7 @@
 
 use url::Url;
 
-use super::{Problem, Reader, base_url, secret};
+use super::{Reader, base_url, c1_id, secret};
 use crate::export::File;
 use crate::ports::Secret;
 use crate::time::Timestamp;
@@ -96,7 +96,7 @@ const S3_MAY: [&str; 4] = ["S3_ENDPOINT", "S3_KEY", "S3_ADDRESSING", "S3_SESSION
 const MAX_KEY: usize = 1024;
 
 /// Reads what there is; `None` where nothing is to be pushed. Half a configuration is a problem that names the other half.
-pub(super) fn read<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Option<Push> {
+pub(super) fn read<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, app_id: Option<&str>) -> Option<Push> {
     let file = reader.optional("PUSH_FILE", |text| {
         File::named(text).ok_or_else(|| {
             let names = File::ALL.map(File::name);
@@ -123,7 +123,7 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Opt
             None
         }
     };
-    let connector = connector(reader);
+    let connector = connector(reader, app_id);
     (store.is_some() || connector.is_some()).then_some(Push { store, file: named, connector })
 }
 
@@ -164,28 +164,25 @@ fn s3<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, file: File) -> Opti
     })
 }
 
-fn connector<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>) -> Option<Connector> {
+fn connector<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, app_id: Option<&str>) -> Option<Connector> {
     reader.text("C1_CONNECTOR_ID")?;
     let whole = [
         ("C1_APP_ID", "the app's id, from the address bar of its page in ConductorOne"),
-        ("C1_CLIENT_ID", "the client id of an API key of ConductorOne"),
-        ("C1_CLIENT_SECRET", "that API key's secret, with: npx wrangler secret put C1_CLIENT_SECRET"),
+        ("C1_CLIENT_ID", "the client id of an API key of ConductorOne, and C1_CLIENT_SECRET to its secret"),
     ];
     for (name, what) in whole {
-        if reader.text(name).is_none() {
+        // A key whose one half is there is told of already.
+        let told = name == "C1_CLIENT_ID" && reader.text("C1_CLIENT_SECRET").is_some();
+        if reader.text(name).is_none() && !told {
             reader.problem(name, &format!("missing, for C1_CONNECTOR_ID is set: set it to {what}"));
         }
     }
-    let connector_id = reader.optional("C1_CONNECTOR_ID", c1_id)?;
-    Some(Connector { app_id: reader.optional("C1_APP_ID", c1_id)?, connector_id })
-}
-
-/// An id of C1's goes into paths of its API.
-fn c1_id(text: &str) -> Result<String, String> {
-    let plain = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    plain.then(|| text.to_owned()).ok_or_else(|| {
-        "must be an id as it stands in the address bar of ConductorOne: letters and digits alone".to_owned()
-    })
+    let connector_id = reader.optional("C1_CONNECTOR_ID", |text| {
+        c1_id(text).map_err(|_| {
+            "must be the connector's id in ConductorOne, which stands in the address bar after /connectors/".to_owned()
+        })
+    })?;
+    Some(Connector { app_id: app_id?.to_owned(), connector_id })
 }
 
 fn region(text: &str) -> Result<String, String> {

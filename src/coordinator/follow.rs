@@ -7,21 +7,28 @@ use super::{Coordinator, World};
 use crate::conductorone::api::Tokens;
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
+use crate::push;
 use crate::sync;
 use crate::time::Timestamp;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<String> {
+fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
-        Kind::Push | Kind::Wire | Kind::Signal => None,
+        Kind::Push => config.push.as_ref().and_then(|_| current(status)),
+        Kind::Wire | Kind::Signal => None,
     }
 }
 
+/// The generation that is current.
+fn current(status: &sync::SyncStatus) -> Option<String> {
+    status.generations.first().map(|summary| summary.generation.to_string())
+}
+
 /// One attempt at a job. The tokens are for C1's API.
-#[allow(clippy::unused_async, reason = "each kind of job awaits")]
-async fn attempt<P: World>(_ports: &P, _config: &Config, _tokens: &Tokens, job: &Job) -> Attempt {
+async fn attempt<P: World>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
-        Kind::Push | Kind::Wire | Kind::Signal => {
+        Kind::Push => push::attempt(ports, config, tokens, job).await,
+        Kind::Wire | Kind::Signal => {
             Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
         }
     }
@@ -38,6 +45,15 @@ impl Coordinator {
             }
         }
         Ok(())
+    }
+
+    /// Asks for a push of the current generation, be it pushed already or not; gives the generation, `None` where there is none yet.
+    pub(super) fn push_again<P: World>(ports: &P) -> Result<Option<String>, SqlError> {
+        let generation = current(&sync::status(ports)?);
+        if let Some(generation) = &generation {
+            jobs::want(ports, Kind::Push, generation, true, ports.now())?;
+        }
+        Ok(generation)
     }
 
     /// Carries out the jobs that are due; returns when the next one is.

@@ -17,10 +17,11 @@ use futures::future::join3;
 use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
 use crate::config::Config;
-use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
 use crate::provision;
 use crate::provision::journal;
 use crate::provision::lock::Locks;
+use crate::push;
 use crate::sync;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
@@ -33,15 +34,16 @@ pub struct Coordinator {
 }
 
 /// Everything the Coordinator needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign {}
+pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd {}
 
-impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign> World for T {}
+impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> World for T {}
 
 /// Creates the tables that are missing. Called before anything else, each time the Coordinator starts.
 pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;
+    push::init(ports)?;
     provision::init(ports)
 }
 
@@ -73,7 +75,20 @@ impl Coordinator {
                 Ok(entry) => Reply::Operations(entry.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the journal", &error),
             },
-            Command::Examine => Reply::Examination(examine::examine(ports, config).await),
+            Command::Examine => {
+                let mut found = examine::examine(ports, config).await;
+                found.extend(push::examine(ports, config, &self.tokens).await.into_iter().map(Examination::from));
+                Reply::Examination(found)
+            }
+            Command::Push if config.push.is_none() => Reply::PushNotConfigured,
+            Command::Push => match Self::push_again(ports) {
+                Ok(Some(generation)) => {
+                    self.wake(ports, ports.now()).await;
+                    Reply::Pushing { generation }
+                }
+                Ok(None) => Reply::NothingToPush,
+                Err(error) => failed(ports, "could not ask for a push", &error),
+            },
             Command::Provision { request, callback_url } => {
                 self.operate(ports, config, &request, callback_url.as_deref()).await
             }

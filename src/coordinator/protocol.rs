@@ -25,8 +25,10 @@ pub enum Command {
     },
     /// Look one operation up, by its number or its key.
     Operation(String),
-    /// Check what the Cloudflare token may do.
+    /// Check what the Cloudflare token may do, and whether what is pushed could be.
     Examine,
+    /// Push the current generation once more.
+    Push,
     /// Grant or revoke.
     Provision {
         /// What is asked.
@@ -60,6 +62,15 @@ pub enum Reply {
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.
     Accepted,
+    /// The generation is on its way.
+    Pushing {
+        /// Its id.
+        generation: String,
+    },
+    /// Nothing was published yet that could be pushed.
+    NothingToPush,
+    /// There is no place to push to, and no connector to tell.
+    PushNotConfigured,
     /// The Coordinator's own storage failed.
     Failed {
         /// What could not be done.

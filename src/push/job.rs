@@ -8,6 +8,7 @@ use super::force_sync::{self, Forcing, Next};
 use super::s3::Object;
 use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
 use super::Ports;
+use crate::conductorone::api::Tokens;
 use crate::config::{Config, Push, Store};
 use crate::coordinator::jobs::{Attempt, Job};
 use crate::export::{self, ExportError};
@@ -35,14 +36,14 @@ struct Left {
 const FORMAT: u32 = 1;
 
 /// One attempt at pushing the generation that the job is about.
-pub async fn attempt<P: Ports>(ports: &P, config: &Config, job: &Job) -> Attempt {
+pub async fn attempt<P: Ports>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
     let Some(push) = &config.push else {
         return Attempt::GivenUp("Nothing is configured to be pushed any more, so nothing was done.".to_owned());
     };
     let left: Option<Left> = serde_json::from_value(job.left.clone()).ok().filter(|left: &Left| left.v == FORMAT);
     match left {
         None => uploading(ports, push, &job.subject).await,
-        Some(left) => forcing(ports, config, push, left).await,
+        Some(left) => forcing(ports, config, tokens, push, left).await,
     }
 }
 
@@ -88,13 +89,13 @@ async fn into_store<P: Ports>(
     }
 }
 
-async fn forcing<P: Ports>(ports: &P, config: &Config, push: &Push, left: Left) -> Attempt {
+async fn forcing<P: Ports>(ports: &P, config: &Config, tokens: &Tokens, push: &Push, left: Left) -> Attempt {
     let Some(connector) = &push.connector else {
         return Attempt::Done(format!("{} ConductorOne pulls it by itself, within the hour.", left.uploaded));
     };
     let Left { uploaded, forcing, .. } = left;
     let sentence = |told: String| format!("{uploaded} {told}").trim().to_owned();
-    match force_sync::step(ports, config, connector, forcing).await {
+    match force_sync::step(ports, config, tokens, connector, forcing).await {
         Next::Wait(at, forcing) => go_on(at, Left { v: FORMAT, uploaded, forcing }),
         Next::Done(told) => Attempt::Done(sentence(told)),
         Next::Again(told) => Attempt::Again(sentence(told)),

@@ -13,7 +13,7 @@ mod s3;
 mod sigv4;
 mod upload;
 
-pub use examine::examine;
+pub use examine::{Finding, examine};
 pub use job::attempt;
 
 use crate::conductorone::signing::Sign;

@@ -112,12 +112,24 @@ impl Pending {
     }
 }
 
+/// Where the bytes come from.
+pub(super) trait Source {
+    /// The next piece, never empty; `None` after the end.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError>;
+}
+
+impl<E: Exporting> Source for Export<E> {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
+        Self::next(self).await
+    }
+}
+
 /// What is uploaded.
-pub(super) struct File<'a, E> {
+pub(super) struct File<'a, S> {
     /// What it is made of: the same subject gives the same bytes.
     pub(super) subject: &'a str,
     /// The bytes.
-    pub(super) bytes: Export<E>,
+    pub(super) bytes: S,
     /// Of so many bytes a part is.
     pub(super) part: usize,
     /// No further part is begun after this.
@@ -125,10 +137,10 @@ pub(super) struct File<'a, E> {
 }
 
 /// Uploads a file, or goes on with that.
-pub(super) async fn upload<P: Sql + Clock, T: Target, E: Exporting>(
+pub(super) async fn upload<P: Sql + Clock, T: Target, S: Source>(
     ports: &P,
     target: &T,
-    file: File<'_, E>,
+    file: File<'_, S>,
 ) -> Result<Uploaded, UploadError> {
     let pending = Pending::load(ports)?;
     let known = pending.as_ref().is_some_and(|known| known.subject == file.subject && known.place == target.place());
@@ -169,7 +181,7 @@ struct Uploading<'a, P, T> {
 }
 
 impl<P: Sql + Clock, T: Target> Uploading<'_, P, T> {
-    async fn run<E: Exporting>(&mut self, mut bytes: Export<E>, size: usize) -> Result<Uploaded, UploadError> {
+    async fn run<S: Source>(&mut self, mut bytes: S, size: usize) -> Result<Uploaded, UploadError> {
         let (mut body, mut total, mut number) = (Vec::new(), 0_u64, 0_u32);
         while let Some(piece) = bytes.next().await? {
             total += piece.len() as u64;

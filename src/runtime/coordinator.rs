@@ -10,8 +10,10 @@ use super::{chain, config, crypto, fetch, kv, log, now, sql_error};
 use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::config::Config;
 use crate::coordinator::{self, Command, Reply};
+use crate::export::zstd::RawFrame;
 use crate::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
+    Zstd, ZstdError,
 };
 use crate::time::Timestamp;
 
@@ -108,6 +110,14 @@ impl Sign for Desk<'_> {
 
     async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
         crypto::public_key(key).await
+    }
+}
+
+impl Zstd for Desk<'_> {
+    type Frame = RawFrame;
+
+    fn frame(&self, content_size: u64) -> Result<RawFrame, ZstdError> {
+        Ok(RawFrame::new(content_size))
     }
 }
 

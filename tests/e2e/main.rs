@@ -21,5 +21,6 @@ mod doctor;
 mod errors;
 mod grants;
 mod lists;
+mod push;
 mod sync;
 mod webhook;

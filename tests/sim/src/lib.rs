@@ -9,3 +9,4 @@ pub mod harness;
 pub mod http;
 pub mod openapi;
 pub mod stage;
+pub mod stores;

@@ -25,7 +25,7 @@ use api::Api;
 use callback::Callbacks;
 use jwks::Jwks;
 
-pub use api::{ApiFault, ApiRequest, Credential};
+pub use api::{ApiFault, ApiRequest, Credential, SyncEnd};
 pub use callback::{CallbackFault, CallbackPost};
 pub use delivery::Delivery;
 pub use directory::{Account, App, Entitlement, Person};

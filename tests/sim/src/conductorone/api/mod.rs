@@ -1,6 +1,7 @@
 //! C1's REST API: bearer tokens, permissions, faults, and the routes that a connector uses (`reference/conductorone.md` 8.2 and 8.3).
 
 mod apps;
+mod connectors;
 mod oauth;
 mod webhooks;
 
@@ -11,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+pub use connectors::SyncEnd;
 pub use oauth::Credential;
 
 use super::ConductorOne;
@@ -71,6 +73,7 @@ pub(super) struct Api {
     oauth: oauth::OAuth,
     webhooks: Vec<webhooks::Webhook>,
     apps: Vec<apps::AppState>,
+    connectors: Vec<connectors::Connector>,
     faults: Vec<Fault>,
     forbidden: BTreeSet<String>,
     requests: Vec<ApiRequest>,
@@ -157,6 +160,9 @@ impl Api {
             ["api", "v1", "webhooks", rest @ ..] => self.webhooks(rest, request),
             ["api", "v1", "search", "webhooks"] => Some(self.search_webhooks(request).into()),
             ["api", "v1", "search", "entitlements"] => Some(self.search_entitlements(request).into()),
+            ["api", "v1", "apps", app_id, "connectors", rest @ ..] => {
+                self.connectors(app_id, rest, request).map(Answered::from)
+            }
             ["api", "v1", "apps", rest @ ..] => self.apps(rest, request).map(Answered::from),
             _ => None,
         }
