@@ -71,6 +71,13 @@ impl Timestamp {
         self.utc().format("%Y%m%dT%H%M%SZ").to_string()
     }
 
+    /// The form that Go programs store in `SQLite`, such as `2026-08-21 10:00:00.25`: UTC, without zeros at its end.
+    pub fn datetime(self) -> String {
+        let text = self.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string();
+        // The fraction is always there, so no zero of the seconds is taken for one of its own.
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
@@ -114,6 +121,15 @@ mod tests {
         assert_eq!(Timestamp::parse("2024-03-01").unwrap().to_string(), "2024-03-01T00:00:00Z");
         assert_eq!(Timestamp::parse("yesterday"), None);
         assert_eq!(Timestamp::parse_http_date("Fri, 01 Mar 2024 12:21:02 GMT"), expected);
+    }
+
+    #[test]
+    fn has_the_form_of_a_go_program() {
+        for (text, expected) in
+            [("2026-08-21T10:00:00Z", "2026-08-21 10:00:00"), ("2026-08-21T10:10:10.250Z", "2026-08-21 10:10:10.25")]
+        {
+            assert_eq!(Timestamp::parse(text).unwrap().datetime(), expected);
+        }
     }
 
     #[test]

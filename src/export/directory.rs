@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Cursor};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::UserGroupId;
 use crate::model::offer::Offer;
@@ -11,7 +11,7 @@ use crate::ports::{Clock, KeyValue};
 use crate::sync::snapshot::{Manifest, SnapshotError};
 
 /// The kinds of resources that offer something.
-pub(super) const OFFERING: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];
+const OFFERING: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];
 
 /// Everything that can be granted in a generation.
 #[derive(Debug, Default)]
@@ -37,12 +37,9 @@ impl Directory {
     /// Reads the rows that offer something; it takes the few chunks that may have them.
     pub(super) async fn read<P: KeyValue + Clock>(chunks: &Chunks<P>) -> Result<Self, SnapshotError> {
         let mut directory = Self::default();
-        let mut place = 0;
-        while let Some((rows, next)) = chunks.next(place, &OFFERING).await? {
-            for row in rows {
-                directory.take(row, chunks.manifest());
-            }
-            place = next;
+        let mut cursor = Cursor::default();
+        while let Some(row) = cursor.next(chunks, &OFFERING).await? {
+            directory.take(row, chunks.manifest());
         }
         for name in &chunks.manifest().entitlements {
             let Ok(entitlement) = name.parse() else { continue };
@@ -62,6 +59,11 @@ impl Directory {
             self.groups.insert(group.id, held);
         }
         self.offers.insert(offer.entitlement, row);
+    }
+
+    /// Everything that is offered, in the order of entitlements.
+    pub(super) fn offers(&self) -> impl Iterator<Item = (Entitlement, &Row)> {
+        self.offers.iter().map(|(entitlement, row)| (*entitlement, row))
     }
 
     /// The resource that offers an entitlement.

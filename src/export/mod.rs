@@ -4,18 +4,28 @@
 //! by a chunk and by what can be granted (roles, scoped roles, user groups), never by the number of members; a file that
 //! cannot be finished ends with an error, never early.
 
+mod baton;
+mod c1z;
 mod chunks;
 mod csv;
 mod directory;
+mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod zstd;
 
 use futures::Stream;
 
-use crate::ports::{Clock, KeyValue, Zstd};
+use crate::ports::{Clock, KeyValue, Zstd, ZstdError};
 use crate::sync::snapshot::{Snapshot, SnapshotError};
 use chunks::Chunks;
+pub use sqlite::SqliteError;
+
+/// The version of what the files say of a generation; another one makes other files of the same generation.
+pub const FORMAT: u32 = 1;
+
+/// A piece of a file ends with the row that makes it so long, or with the page.
+const PIECE: usize = 256 * 1024;
 
 /// The files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,17 +77,22 @@ pub enum ExportError {
     /// The snapshot cannot be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The account is too large for the format.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The compressor failed.
+    #[error(transparent)]
+    Zstd(#[from] ZstdError),
 }
 
 /// A file that is being made.
-#[derive(Debug)]
-pub struct Export<P> {
+pub struct Export<P: Ports> {
     chunks: Chunks<P>,
-    making: Making,
+    making: Making<P::Frame>,
 }
 
-#[derive(Debug)]
-enum Making {
+enum Making<F> {
+    C1z(Box<c1z::C1z<F>>),
     Csv(csv::Csv),
 }
 
@@ -87,7 +102,8 @@ enum Making {
 pub async fn open<P: Ports>(ports: P, snapshot: Snapshot, file: File) -> Result<Export<P>, ExportError> {
     let chunks = Chunks::new(ports, snapshot);
     let making = match file {
-        File::C1z | File::UsersCsv => Making::Csv(csv::Csv::open(&chunks, csv::Table::Users).await?),
+        File::C1z => Making::C1z(Box::new(c1z::C1z::open(&chunks).await?)),
+        File::UsersCsv => Making::Csv(csv::Csv::open(&chunks, csv::Table::Users).await?),
         File::GrantsCsv => Making::Csv(csv::Csv::open(&chunks, csv::Table::Grants).await?),
     };
     Ok(Export { chunks, making })
@@ -97,6 +113,7 @@ impl<P: Ports> Export<P> {
     /// The next piece of the file, never empty; `None` after its end.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
         match &mut self.making {
+            Making::C1z(c1z) => c1z.next(&self.chunks).await,
             Making::Csv(csv) => csv.next(&self.chunks).await,
         }
     }

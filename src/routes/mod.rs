@@ -6,6 +6,7 @@ mod auth;
 mod catalog;
 mod changes;
 mod doctor;
+mod export;
 mod lists;
 mod operations;
 mod paging;
@@ -15,12 +16,16 @@ mod route;
 mod status;
 mod webhook;
 
+use std::fmt;
+use std::pin::Pin;
+
+use futures::Stream;
 use serde::Serialize;
 
 use crate::conductorone::verify::{self, KeyCache, Signatures};
 use crate::config::{Config, ConfigError};
 use crate::coordinator::Ask;
-use crate::ports::{Clock, Http, KeyValue, Level, Log, Method};
+use crate::ports::{Clock, Http, KeyValue, Level, Log, Method, Zstd};
 use problem::Problem;
 use route::Route;
 
@@ -49,20 +54,34 @@ pub enum Body {
 }
 
 /// A response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Content,
 }
 
-/// What an answer needs of the world.
-pub trait World: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log {}
+/// The pieces of a body. One that fails is the last: the transfer is broken off, so that nobody takes what came for the
+/// whole.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, String>>>>;
 
-impl<T: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log> World for T {}
+/// A response's body.
+pub enum Content {
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// Made while it is sent.
+    Stream(Pieces),
+    /// Of a length that is not known, and not sent: the answer to `HEAD`.
+    Unsent,
+}
+
+/// What an answer needs of the world. A body that is made while it is sent takes a copy along.
+pub trait World: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log + Zstd + Clone + 'static {}
+
+impl<T: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log + Zstd + Clone + 'static> World for T {}
 
 /// The body of a `/v1` request, in bytes at most: they are a few fields each.
 const MAX_BODY: usize = 64 * 1024;
@@ -80,7 +99,7 @@ pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, r
         Err(problem) => problem.into_answer(),
     };
     if answer.status >= 500 {
-        let why = String::from_utf8_lossy(&answer.body).into_owned();
+        let why = String::from_utf8_lossy(answer.body.bytes()).into_owned();
         ports.log(
             Level::Error,
             "request failed",
@@ -88,8 +107,10 @@ pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, r
         );
     }
     if head {
-        answer.headers.push(("Content-Length", answer.body.len().to_string()));
-        answer.body.clear();
+        if let Content::Bytes(body) = &answer.body {
+            answer.headers.push(("Content-Length", body.len().to_string()));
+        }
+        answer.body = Content::none();
     }
     answer
 }
@@ -129,6 +150,7 @@ async fn dispatch<P: World>(
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
+        Route::Export(file) => export::download(ports, file, request).await,
         Route::Changes => changes::list(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
@@ -146,7 +168,32 @@ impl Answer {
         // Our own types serialise; should one not, the client reads `null` rather than nothing.
         let body = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
         let headers = vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())];
-        Self { status, headers, body }
+        Self { status, headers, body: Content::Bytes(body) }
+    }
+}
+
+impl Content {
+    /// An empty body.
+    const fn none() -> Self {
+        Self::Bytes(Vec::new())
+    }
+
+    /// The bytes; of a body that is made while it is sent there are none yet.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Stream(_) | Self::Unsent => &[],
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Stream(_) => f.write_str("a stream"),
+            Self::Unsent => f.write_str("nothing of unknown length"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{Answer, Incoming, World};
+use super::{Answer, Content, Incoming, World};
 use crate::sync::snapshot::{self, Snapshot, SnapshotError};
 
 /// How many items a page has when nobody says, and at most.
@@ -126,15 +126,23 @@ pub(super) fn page<T: Serialize>(
     tagged(request, snapshot, &page)
 }
 
+/// Whether the client has what has this tag. Compared weakly, as RFC 9110 section 13.1.2 says.
+pub(super) fn known(request: &Incoming, tag: &str) -> bool {
+    let known = request.header("if-none-match").unwrap_or_default();
+    let tag = tag.trim_start_matches("W/");
+    known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag || known == "*")
+}
+
 /// An answer that is the same as long as the snapshot is.
 pub(super) fn tagged(request: &Incoming, snapshot: &Snapshot, body: &impl Serialize) -> Answer {
     let digest: String = snapshot.manifest().digest.chars().take(32).collect();
     let tag = format!("\"{digest}\"");
-    let known = request.header("if-none-match").unwrap_or_default();
-    let unchanged =
-        known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag || known == "*");
-    let mut answer =
-        if unchanged { Answer { status: 304, headers: vec![], body: Vec::new() } } else { Answer::json(200, body) };
+    let unchanged = known(request, &tag);
+    let mut answer = if unchanged {
+        Answer { status: 304, headers: vec![], body: Content::none() }
+    } else {
+        Answer::json(200, body)
+    };
     answer.headers.retain(|(name, _)| *name != "Cache-Control");
     // To be kept, but asked for each time: the answer to a grant must not be hidden by a cache.
     answer.headers.push(("Cache-Control", "private, no-cache".to_owned()));

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use super::{Incoming, webhook};
 use crate::conductorone::payload::Action;
+use crate::export::File;
 use crate::model::grant::{Entitlement, Principal, ScopedRoleId};
 use crate::model::id::{InvalidId, MemberId, RoleId, UserGroupId, UserId};
 use crate::model::resource::Kind;
@@ -21,6 +22,7 @@ pub(super) enum Route {
     Member(Principal),
     Holders(Entitlement),
     Changes,
+    Export(File),
     Invite,
     Remove(Principal),
     Operations,
@@ -72,6 +74,10 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "push"] => post(Route::Push),
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "export", name] => match File::named(name) {
+            Some(file) => get(Route::Export(file)),
+            None => Vec::new(),
+        },
         ["v1", "accounts"] => post(Route::Invite),
         // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.
         ["v1", "accounts", id] => {
@@ -133,6 +139,7 @@ fn entitlement(collection: &str, id: &str) -> Result<Option<Entitlement>, Invali
 #[cfg(test)]
 mod tests {
     use super::{List, Route, find};
+    use crate::export::File;
     use crate::model::resource::Kind;
     use crate::ports::Method;
     use crate::routes::{Body, Incoming};
@@ -155,15 +162,28 @@ mod tests {
         assert_eq!(check(Method::Get, "/healthz"), Ok(Route::Health));
         assert_eq!(check(Method::Head, "/v1/users"), Ok(Route::List(List::Resources(Kind::User))));
         assert_eq!(check(Method::Post, "/webhooks/conductorone"), Ok(Route::Webhook));
+        assert_eq!(check(Method::Get, "/v1/export/sync.c1z"), Ok(Route::Export(File::C1z)));
+        assert_eq!(check(Method::Head, "/v1/export/users.csv"), Ok(Route::Export(File::UsersCsv)));
         assert!(matches!(check(Method::Put, &format!("/v1/roles/{ID}/members/{ID}")), Ok(Route::Grant(..))));
         assert!(matches!(check(Method::Get, &format!("/v1/scoped-roles/{ID}-{ID}/members")), Ok(Route::Holders(_))));
     }
 
     #[test]
     fn unknown_paths_are_not_found() {
-        for path in
-            ["/", "", "/v1", "/v1/", "/v2/users", "/v1/users/", "/V1/users", "/healthz/", "/v1/zones", "//healthz"]
-        {
+        for path in [
+            "/",
+            "",
+            "/v1",
+            "/v1/",
+            "/v2/users",
+            "/v1/users/",
+            "/V1/users",
+            "/healthz/",
+            "/v1/zones",
+            "//healthz",
+            "/v1/export",
+            "/v1/export/sync.csv",
+        ] {
             let status = check(Method::Get, path).unwrap_err().0;
             assert!(status == 404 || (status == 400 && path == "/v1/users/"), "{path}: {status}");
         }

@@ -1,7 +1,7 @@
 //! C1's webhook: verified, read, answered with the document C1 expects.
 
 use super::problem::Problem;
-use super::{Answer, Incoming, World, status};
+use super::{Answer, Content, Incoming, World, status};
 use crate::conductorone::payload::{Event, ProvisionStep, Webhook};
 use crate::conductorone::response::Document;
 use crate::conductorone::verify::{self, Rejected, Signed};
@@ -98,7 +98,7 @@ fn document(document: &Document) -> Answer {
     Answer {
         status: 200,
         headers: vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())],
-        body: document.to_json().into_bytes(),
+        body: Content::Bytes(document.to_json().into_bytes()),
     }
 }
 

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
-use super::{chain, config, crypto, fetch, kv, log, now, sql_error};
+use super::{chain, config, crypto, fetch, kv, log, now, sql_error, zstd};
 use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::config::Config;
 use crate::coordinator::{self, Command, Reply};
-use crate::export::zstd::RawFrame;
 use crate::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
     Zstd, ZstdError,
@@ -114,10 +113,10 @@ impl Sign for Desk<'_> {
 }
 
 impl Zstd for Desk<'_> {
-    type Frame = RawFrame;
+    type Frame = zstd::Frame;
 
-    fn frame(&self, content_size: u64) -> Result<RawFrame, ZstdError> {
-        Ok(RawFrame::new(content_size))
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        Ok(zstd::frame(content_size))
     }
 }
 

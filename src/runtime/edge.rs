@@ -6,13 +6,15 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use worker::{Env, Headers, KvStore, Request, Response};
 
-use super::{chain, config, crypto, fetch, kv, log, now};
+use super::{chain, config, crypto, fetch, kv, log, now, zstd};
 use crate::conductorone::jwks::{Cache, PublicKey};
 use crate::conductorone::signing::{Sign, SignError, SigningKey};
 use crate::conductorone::verify::{KeyCache, Signatures};
 use crate::coordinator::{Ask, Command, Reply, Unreachable};
-use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method};
-use crate::routes;
+use crate::ports::{
+    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method, Zstd, ZstdError,
+};
+use crate::routes::{self, Content};
 use crate::sync::Trigger;
 use crate::time::Timestamp;
 
@@ -37,19 +39,23 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
         headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
         body,
     };
-    let answer = routes::answer(&Edge { env }, &config(env), incoming).await;
+    let answer = routes::answer(&Edge { env: env.clone() }, &config(env), incoming).await;
     let headers = Headers::new();
     for (name, value) in &answer.headers {
         headers.set(name, value)?;
     }
-    let response = if answer.body.is_empty() { Response::empty()? } else { Response::from_bytes(answer.body)? };
+    let response = match answer.body {
+        Content::Bytes(bytes) if !bytes.is_empty() => Response::from_bytes(bytes)?,
+        Content::Bytes(_) | Content::Unsent => Response::empty()?,
+        Content::Stream(pieces) => Response::from_stream(pieces)?,
+    };
     // Building from bytes sets a content type of its own: ours replace it.
     Ok(response.with_status(answer.status).with_headers(headers))
 }
 
 /// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
 pub async fn cron(env: &Env) -> Result<(), String> {
-    let edge = Edge { env };
+    let edge = Edge { env: env.clone() };
     if let Err(error) = config(env) {
         edge.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
         return Err(error.to_string());
@@ -79,23 +85,24 @@ async fn read(request: &mut Request, limit: usize) -> worker::Result<routes::Bod
 }
 
 /// What a request is answered with.
-struct Edge<'a> {
-    env: &'a Env,
+#[derive(Clone)]
+struct Edge {
+    env: Env,
 }
 
-impl Edge<'_> {
+impl Edge {
     fn kv(&self) -> Result<KvStore, KvError> {
         self.env.kv(kv::BINDING).map_err(|error| KvError(format!("the KV binding STATE is missing: {}", chain(&error))))
     }
 }
 
-impl Http for Edge<'_> {
+impl Http for Edge {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         fetch::send(request).await
     }
 }
 
-impl KeyValue for Edge<'_> {
+impl KeyValue for Edge {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         kv::get(&self.kv()?, key).await
     }
@@ -109,7 +116,7 @@ impl KeyValue for Edge<'_> {
     }
 }
 
-impl Clock for Edge<'_> {
+impl Clock for Edge {
     fn now(&self) -> Timestamp {
         now()
     }
@@ -119,7 +126,7 @@ impl Clock for Edge<'_> {
     }
 }
 
-impl Sign for Edge<'_> {
+impl Sign for Edge {
     async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
         crypto::sign(key, message).await
     }
@@ -129,25 +136,33 @@ impl Sign for Edge<'_> {
     }
 }
 
-impl Log for Edge<'_> {
+impl Zstd for Edge {
+    type Frame = zstd::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        Ok(zstd::frame(content_size))
+    }
+}
+
+impl Log for Edge {
     fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
         log(level, message, &fields);
     }
 }
 
-impl Signatures for Edge<'_> {
+impl Signatures for Edge {
     async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         crypto::verify(key, message, signature).await
     }
 }
 
-impl KeyCache for Edge<'_> {
+impl KeyCache for Edge {
     fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
         KEYS.with_borrow_mut(f)
     }
 }
 
-impl Ask for Edge<'_> {
+impl Ask for Edge {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         let (binding, name) = COORDINATOR;
         let ask = async {

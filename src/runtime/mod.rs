@@ -6,6 +6,7 @@ mod crypto;
 mod edge;
 mod fetch;
 mod kv;
+mod zstd;
 
 pub use edge::{cron, respond};
 

@@ -19,6 +19,7 @@ mod budget;
 mod deployment;
 mod doctor;
 mod errors;
+mod export;
 mod grants;
 mod lists;
 mod push;

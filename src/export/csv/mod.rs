@@ -6,9 +6,9 @@ mod tests;
 
 use cell::Line;
 
-use super::ExportError;
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Cursor};
 use super::directory::{Directory, Held};
+use super::{ExportError, PIECE};
 use crate::model::grant::Principal;
 use crate::model::offer::SLUG;
 use crate::model::resource::{Kind, Member, Row};
@@ -48,12 +48,12 @@ pub(super) struct Csv {
     table: Table,
     directory: Directory,
     begun: bool,
-    place: usize,
+    cursor: Cursor,
 }
 
 impl Csv {
     pub(super) async fn open<P: KeyValue + Clock>(chunks: &Chunks<P>, table: Table) -> Result<Self, ExportError> {
-        Ok(Self { table, directory: Directory::read(chunks).await?, begun: false, place: 0 })
+        Ok(Self { table, directory: Directory::read(chunks).await?, begun: false, cursor: Cursor::default() })
     }
 
     /// The next lines. The head comes with the first ones, so that a file of which nothing can be read does not begin.
@@ -62,13 +62,10 @@ impl Csv {
         chunks: &Chunks<P>,
     ) -> Result<Option<Vec<u8>>, ExportError> {
         let mut lines = Vec::new();
-        while let Some((rows, next)) = chunks.next(self.place, &PEOPLE).await? {
-            self.place = next;
+        while let Some(row) = self.cursor.next(chunks, &PEOPLE).await? {
             self.head(&mut lines);
-            for row in &rows {
-                self.row(row, chunks.manifest(), &mut lines);
-            }
-            if !lines.is_empty() {
+            self.row(&row, chunks.manifest(), &mut lines);
+            if lines.len() >= PIECE {
                 return Ok(Some(lines));
             }
         }

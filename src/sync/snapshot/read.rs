@@ -112,11 +112,6 @@ impl Snapshot {
         &self.manifest
     }
 
-    /// All rows of one of the manifest's chunks, in the order of their keys.
-    pub async fn rows<P: KeyValue>(&self, kv: &P, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
-        rows(kv, chunk).await
-    }
-
     /// The row with a key.
     pub async fn get<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
         let Some(chunk) = self.manifest.chunks.iter().find(|chunk| chunk.last_key.as_str() >= key) else {
@@ -179,14 +174,27 @@ impl Snapshot {
     }
 }
 
-/// The rows of a chunk, whose bytes must have the hash that is its name.
+/// The rows of a chunk.
 pub(super) async fn rows<P: KeyValue>(kv: &P, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
-    let key = chunk_key(&chunk.hash);
-    let body = kv.get(&key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
-    if sha256_hex(&body) != chunk.hash {
-        return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
+    chunk.parse(&chunk.read(kv).await?)
+}
+
+impl ChunkRef {
+    /// The chunk's bytes, which must have the hash that is its name.
+    pub async fn read<P: KeyValue>(&self, kv: &P) -> Result<Vec<u8>, SnapshotError> {
+        let key = chunk_key(&self.hash);
+        let body = kv.get(&key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
+        if sha256_hex(&body) != self.hash {
+            return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
+        }
+        Ok(body)
     }
-    body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(|line| read(line, &key)).collect()
+
+    /// The rows that a chunk's bytes are, in the order of their keys.
+    pub fn parse(&self, body: &[u8]) -> Result<Vec<Row>, SnapshotError> {
+        let key = chunk_key(&self.hash);
+        body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(|line| read(line, &key)).collect()
+    }
 }
 
 fn read<'a, T: Deserialize<'a>>(value: &'a [u8], key: &str) -> Result<T, SnapshotError> {

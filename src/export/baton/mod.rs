@@ -1,0 +1,49 @@
+//! Rows as Baton's data model has them (`c1.connector.v2`, `reference/conductorone.md` 3.2 and 3.4), encoded as `baton-sdk`
+//! does: ids and texts are those of `baton-cloudflare`, what it leaves out is added.
+
+mod grant;
+#[cfg(test)]
+pub(super) mod pb;
+mod resource;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub(super) use grant::{entitlement, expansion, grant};
+pub(super) use resource::{Embedded, resource, resource_types};
+
+use wire::Message;
+
+use crate::model::resource::Kind;
+
+/// `ResourceType.Trait`.
+const fn a_trait(kind: Kind) -> u8 {
+    match kind {
+        Kind::User | Kind::Invitation => 1,
+        Kind::Group => 2,
+        Kind::Role | Kind::ScopedRole => 3,
+        Kind::ApiToken => 5,
+    }
+}
+
+/// What people call a resource type.
+const fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ApiToken => "API Token",
+        Kind::Group => "User Group",
+        Kind::Invitation => "Invitation",
+        Kind::Role => "Role",
+        Kind::ScopedRole => "Scoped Role",
+        Kind::User => "User",
+    }
+}
+
+/// A `ResourceId`.
+fn resource_id(kind: Kind, id: &str) -> Message {
+    Message::new().string(1, kind.as_str()).string(2, id)
+}
+
+/// A text of so many bytes at most: the model has limits, and a reader refuses a row that breaks one.
+fn at_most(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}

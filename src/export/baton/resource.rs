@@ -1,0 +1,211 @@
+//! Resource types and resources, with their traits.
+
+use super::wire::Message;
+use super::{a_trait, at_most, resource_id, title};
+use crate::model::resource::{Kind, Member, MemberStatus, Row, Token};
+use crate::time::Timestamp;
+
+/// `Resource.description` has at most so many bytes.
+const MAX_DESCRIPTION: usize = 2048;
+
+/// `Status.details` has at most so many bytes.
+const MAX_DETAILS: usize = 1024;
+
+/// `RESOURCE_STATUS_ENABLED` and `STATUS_ENABLED`; the values for disabled are one more.
+const ENABLED: u64 = 1;
+
+/// `ACCOUNT_TYPE_HUMAN`: Cloudflare's members are people.
+const HUMAN: u64 = 1;
+
+/// `CREDENTIAL_TYPE_STATIC_SECRET`.
+const STATIC_SECRET: u64 = 1;
+
+/// What `baton-cloudflare` says of an account's API token.
+const TOKEN_DETAIL: &str = "cloudflare.account_api_token";
+
+/// A resource as an entitlement or a grant carries it: its id, its encoding, and its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::export) struct Embedded {
+    pub(in crate::export) kind: Kind,
+    pub(in crate::export) id: String,
+    pub(super) message: Message,
+}
+
+/// The resource types: id and `ResourceType`, sorted by id.
+pub(in crate::export) fn resource_types() -> Vec<(&'static str, Vec<u8>)> {
+    Kind::ALL.into_iter().map(|kind| (kind.as_str(), resource_type(kind).into_bytes())).collect()
+}
+
+fn resource_type(kind: Kind) -> Message {
+    let mut annotations = Vec::new();
+    // Those that `baton-cloudflare` had before this connector, under the names it gave them.
+    if matches!(kind, Kind::User | Kind::Invitation | Kind::Role) {
+        annotations.push(Message::any("V1Identifier", &Message::new().string(1, kind.as_str())));
+    }
+    if matches!(kind, Kind::User | Kind::Invitation | Kind::ApiToken) {
+        annotations.push(Message::any("SkipEntitlementsAndGrants", &Message::new()));
+    }
+    // Invitations come and go: a day without any is not a fault.
+    if kind == Kind::Invitation {
+        annotations.push(Message::any("SkipSyncAnomalyDetection", &Message::new()));
+    }
+    let plain = plain_type(kind);
+    annotations.iter().fold(plain, |message, annotation| message.message(4, annotation))
+}
+
+/// A resource type as an entitlement names it.
+pub(super) fn plain_type(kind: Kind) -> Message {
+    Message::new().string(1, kind.as_str()).string(2, title(kind)).packed(3, a_trait(kind))
+}
+
+impl Embedded {
+    /// The resource of a row, as it is carried along: without its description.
+    pub(in crate::export) fn of(row: &Row) -> Self {
+        let (kind, id) = identity(row);
+        let message = encode(row, kind, &id, "");
+        Self { kind, id, message }
+    }
+}
+
+/// A row's resource: type, id, and `Resource`.
+pub(in crate::export) fn resource(row: &Row) -> (Kind, String, Vec<u8>) {
+    let description = match row {
+        Row::Role(role) => role.description.as_deref().unwrap_or_default(),
+        _ => "",
+    };
+    let (kind, id) = identity(row);
+    let message = encode(row, kind, &id, at_most(description, MAX_DESCRIPTION));
+    (kind, id, message.into_bytes())
+}
+
+fn identity(row: &Row) -> (Kind, String) {
+    let key = row.key();
+    (row.kind(), key.split_once(':').map(|(_, id)| id.to_owned()).unwrap_or_default())
+}
+
+fn encode(row: &Row, kind: Kind, id: &str, description: &str) -> Message {
+    let name = row.display_name();
+    // A name is not required of a token or a group.
+    let name = if name.is_empty() { id } else { &name };
+    let base = Message::new().message(1, &resource_id(kind, id)).string(3, name);
+    let annotated = annotations(row, id).iter().fold(base, |message, annotation| message.message(4, annotation));
+    let profiled = annotated.string(5, description).message(9, &profile(row, id));
+    let (status, created_at) = match row {
+        Row::User(member) | Row::Invitation(member) => {
+            (Some((member.status.is_live(), capitalised(status_word(member)))), None)
+        }
+        Row::ApiToken(token) => (Some((token.status == "active", capitalised(&token.status))), token.issued_on),
+        Row::Group(_) | Row::Role(_) | Row::ScopedRole(_) => (None, None),
+    };
+    let with_status = match status {
+        Some((enabled, details)) => {
+            let status = Message::new().number(1, state(enabled)).string(2, at_most(&details, MAX_DETAILS));
+            profiled.message(11, &status)
+        }
+        None => profiled,
+    };
+    optional_time(with_status, 12, created_at)
+}
+
+/// Traits, and the id as Cloudflare's API has it.
+fn annotations(row: &Row, id: &str) -> Vec<Message> {
+    let (name, a_trait, raw) = match row {
+        Row::User(member) | Row::Invitation(member) => ("UserTrait", user_trait(member), Some(id)),
+        Row::Role(_) => ("RoleTrait", Message::new(), Some(id)),
+        // A pair of ids is none of Cloudflare's.
+        Row::ScopedRole(_) => ("RoleTrait", Message::new(), None),
+        Row::Group(_) => ("GroupTrait", Message::new(), Some(id)),
+        Row::ApiToken(token) => ("SecretTrait", secret_trait(token), Some(id)),
+    };
+    let mut annotations = vec![Message::any(name, &a_trait)];
+    annotations.extend(raw.map(|id| Message::any("RawId", &Message::new().string(1, id))));
+    annotations
+}
+
+fn user_trait(member: &Member) -> Message {
+    let mut message = Message::new();
+    if !member.email.is_empty() {
+        message = message.message(1, &Message::new().string(1, &member.email).flag(2, true));
+    }
+    message = message
+        .message(2, &Message::new().number(1, state(member.status.is_live())))
+        .number(5, HUMAN)
+        .string(6, &member.email);
+    if let Some(two_factor) = member.two_factor {
+        message = message.message(10, &Message::new().flag(1, two_factor));
+    }
+    let [first, last] = names(member);
+    if !first.is_empty() || !last.is_empty() {
+        message = message.message(12, &Message::new().string(1, first).string(2, last));
+    }
+    message
+}
+
+fn secret_trait(token: &Token) -> Message {
+    let message = optional_time(Message::new(), 2, token.issued_on);
+    let message = optional_time(message, 3, token.expires_on);
+    let last_used = token.last_used_day.as_deref().and_then(Timestamp::parse);
+    optional_time(message, 4, last_used).number(7, STATIC_SECRET).string(8, TOKEN_DETAIL)
+}
+
+fn profile(row: &Row, id: &str) -> Message {
+    match row {
+        Row::User(member) => {
+            let [first, last] = names(member);
+            Message::texts(&[
+                ("cloudflare_user_id", id),
+                ("email", &member.email),
+                ("first_name", first),
+                ("last_name", last),
+                ("login", &member.email),
+                ("member_id", &member.member_id.to_string()),
+                ("status", &capitalised(status_word(member))),
+            ])
+        }
+        Row::Invitation(member) => Message::texts(&[
+            ("email", &member.email),
+            ("member_id", &member.member_id.to_string()),
+            ("status", status_word(member)),
+        ]),
+        Row::Role(role) => Message::texts(&[("role_id", id), ("role_name", &role.name)]),
+        Row::ScopedRole(role) => Message::texts(&[
+            ("permission_group_id", &role.permission_group.to_string()),
+            ("permission_group_name", &role.permission_group_name),
+            ("resource_group_id", &role.resource_group.to_string()),
+            ("resource_group_name", &role.resource_group_name),
+            ("role_name", &role.display_name()),
+        ]),
+        Row::Group(group) => Message::texts(&[("group_id", id), ("group_name", &group.name)]),
+        Row::ApiToken(token) => {
+            Message::texts(&[("status", &token.status), ("token_id", id), ("token_name", &token.name)])
+        }
+    }
+}
+
+fn names(member: &Member) -> [&str; 2] {
+    [&member.first_name, &member.last_name].map(|name| name.as_deref().unwrap_or_default())
+}
+
+const fn status_word(member: &Member) -> &'static str {
+    match member.status {
+        MemberStatus::Accepted => "accepted",
+        MemberStatus::Pending => "pending",
+        MemberStatus::Other => "rejected",
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+const fn state(enabled: bool) -> u64 {
+    if enabled { ENABLED } else { ENABLED + 1 }
+}
+
+fn optional_time(message: Message, field: u32, at: Option<Timestamp>) -> Message {
+    match at {
+        Some(at) => message.message(field, &Message::timestamp(at.millis())),
+        None => message,
+    }
+}

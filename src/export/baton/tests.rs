@@ -1,0 +1,234 @@
+//! Rows as another implementation of protobuf reads them.
+
+use std::collections::BTreeMap;
+
+use super::pb::{
+    Entitlement, Grant, GrantExpandable, Id, Nothing, Resource, ResourceType, SecretTrait, Status, Timestamp,
+    UserTrait, exact, read,
+};
+use super::wire::Message;
+use super::{Embedded, at_most, entitlement, expansion, grant, resource, resource_types};
+use crate::export::directory::Held;
+use crate::export::testing::{WHOLE, atom, group, hex, invited, member, role, scoped, token};
+use crate::model::id::UserId;
+use crate::model::resource::{Member, MemberStatus, Role, Row};
+
+/// An id's text.
+fn text(n: usize) -> String {
+    hex::<UserId>(n).to_string()
+}
+
+fn decoded(row: &Row) -> Resource {
+    exact(&resource(row).2)
+}
+
+/// The type and id that are on every resource, and in its profile what is expected.
+fn check(resource: &Resource, kind: &str, id: &str, profile: &[(&str, &str)]) {
+    let named = resource.id.as_ref().unwrap();
+    assert_eq!((named.resource_type.as_str(), named.resource.as_str()), (kind, id));
+    assert_eq!(resource.profile.as_ref().unwrap().texts(), profile.iter().copied().collect::<BTreeMap<_, _>>());
+}
+
+#[test]
+fn a_user_is_told_as_the_reference_has_it() {
+    let jane = Member {
+        first_name: Some("Jane".to_owned()),
+        last_name: Some("Doe".to_owned()),
+        email: "jane.doe@example.com".to_owned(),
+        two_factor: Some(true),
+        ..member(5, &[], &[])
+    };
+    let resource = decoded(&Row::member(jane));
+    check(
+        &resource,
+        "user",
+        &text(5),
+        &[
+            ("login", "jane.doe@example.com"),
+            ("first_name", "Jane"),
+            ("last_name", "Doe"),
+            ("email", "jane.doe@example.com"),
+            ("status", "Accepted"),
+            ("member_id", &text(1_000_005)),
+            ("cloudflare_user_id", &text(5)),
+        ],
+    );
+    assert_eq!(resource.display_name, "Jane Doe");
+    assert_eq!(resource.status, Some(Status { status: 1, details: "Accepted".to_owned() }));
+    let [user, raw] = resource.annotations.as_slice() else { panic!("{:?}", resource.annotations) };
+    assert_eq!(raw.unpack::<Id>("RawId").id, text(5));
+    let user: UserTrait = user.unpack("UserTrait");
+    assert_eq!((user.emails[0].address.as_str(), user.emails[0].is_primary), ("jane.doe@example.com", true));
+    assert_eq!((user.login.as_str(), user.account_type), ("jane.doe@example.com", 1));
+    assert_eq!(user.status, Some(Status { status: 1, details: String::new() }));
+    assert_eq!(user.mfa_status.unwrap().mfa_enabled, true);
+    let name = user.structured_name.unwrap();
+    assert_eq!((name.given_name.as_str(), name.family_name.as_str()), ("Jane", "Doe"));
+}
+
+#[test]
+fn what_is_not_known_of_a_person_is_left_out() {
+    let bare = Member { first_name: None, last_name: None, two_factor: None, ..member(5, &[], &[]) };
+    let (_, _, bytes) = resource(&Row::member(bare.clone()));
+    let resource: Resource = read(&bytes);
+    let user: UserTrait = resource.annotations[0].unpack("UserTrait");
+    assert_eq!((user.mfa_status, user.structured_name), (None, None));
+    assert_eq!(resource.display_name, "member5@example.com");
+    assert_eq!(resource.profile.unwrap().texts()["first_name"], "");
+    let off = decoded(&Row::member(Member { two_factor: Some(false), ..member(5, &[], &[]) }));
+    let user: UserTrait = off.annotations[0].unpack("UserTrait");
+    assert_eq!(user.mfa_status.map(|mfa| mfa.mfa_enabled), Some(false), "no second factor is known, and not nothing");
+}
+
+#[test]
+fn an_empty_text_in_a_profile_is_written_as_go_does() {
+    // A map's entry has key and value, whatever they are; so has the oneof.
+    let bytes = Message::texts(&[("a", "")]).into_bytes();
+    assert_eq!(bytes, [0x0a, 7, 0x0a, 1, b'a', 0x12, 2, 0x1a, 0]);
+}
+
+#[test]
+fn an_invitation_is_a_person_who_may_still_come() {
+    let pending = decoded(&Row::member(invited(6, &[])));
+    let email = "member6@example.com";
+    check(
+        &pending,
+        "invitation",
+        &text(1_000_006),
+        &[("email", email), ("status", "pending"), ("member_id", &text(1_000_006))],
+    );
+    assert_eq!(pending.status, Some(Status { status: 1, details: "Pending".to_owned() }));
+    let rejected = decoded(&Row::member(Member { status: MemberStatus::Other, ..invited(6, &[]) }));
+    assert_eq!(rejected.status, Some(Status { status: 2, details: "Rejected".to_owned() }));
+    let user: UserTrait = rejected.annotations[0].unpack("UserTrait");
+    assert_eq!(user.status.unwrap().status, 2);
+}
+
+#[test]
+fn roles_groups_and_tokens_have_their_traits() {
+    let resource = decoded(&role(1, "Administrator Read Only"));
+    check(&resource, "role", &text(1), &[("role_id", &text(1)), ("role_name", "Administrator Read Only")]);
+    assert_eq!(resource.description, "What Administrator Read Only may do.");
+    resource.annotations[0].unpack::<Nothing>("RoleTrait");
+    assert_eq!(resource.annotations[1].unpack::<Id>("RawId").id, text(1));
+
+    let resource = decoded(&scoped(2, 3));
+    let profile = [
+        ("permission_group_id", &*text(2)),
+        ("permission_group_name", "Domain Role 2"),
+        ("resource_group_id", &*text(3)),
+        ("resource_group_name", "zone3.example"),
+        ("role_name", "Domain Role 2 on zone3.example"),
+    ];
+    check(&resource, "scoped_role", &format!("{}-{}", text(2), text(3)), &profile);
+    resource.annotations[0].unpack::<Nothing>("RoleTrait");
+    assert_eq!((resource.annotations.len(), resource.display_name.as_str()), (1, "Domain Role 2 on zone3.example"));
+
+    let resource = decoded(&group(4, "Engineers", &[]));
+    check(&resource, "group", &text(4), &[("group_id", &text(4)), ("group_name", "Engineers")]);
+    resource.annotations[0].unpack::<Nothing>("GroupTrait");
+
+    let resource = decoded(&token(5));
+    check(&resource, "api_token", &text(5), &[("status", "active"), ("token_id", &text(5)), ("token_name", "Token 5")]);
+    let secret: SecretTrait = resource.annotations[0].unpack("SecretTrait");
+    let issued = Some(Timestamp { seconds: 1_767_323_045, nanos: 0 });
+    assert_eq!((secret.created_at.as_ref(), resource.created_at.as_ref()), (issued.as_ref(), issued.as_ref()));
+    assert_eq!(secret.expires_at, Some(Timestamp { seconds: 1_798_859_045, nanos: 250_000_000 }));
+    assert_eq!(secret.last_used_at, Some(Timestamp { seconds: 1_787_270_400, nanos: 0 }));
+    assert_eq!((secret.credential_type, secret.credential_detail.as_str()), (1, "cloudflare.account_api_token"));
+    assert_eq!(resource.status, Some(Status { status: 1, details: "Active".to_owned() }));
+}
+
+#[test]
+fn the_types_have_traits_and_annotations() {
+    let types: BTreeMap<&str, ResourceType> =
+        resource_types().into_iter().map(|(id, bytes)| (id, exact(&bytes))).collect();
+    let expected = [("api_token", 5), ("group", 2), ("invitation", 1), ("role", 3), ("scoped_role", 3), ("user", 1)];
+    for (id, of) in expected {
+        assert_eq!((types[id].id.as_str(), types[id].traits.as_slice()), (id, [of].as_slice()));
+    }
+    assert_eq!(types.len(), expected.len());
+    let names = |id: &str| -> Vec<&str> {
+        types[id].annotations.iter().map(|any| any.type_url.rsplit_once('.').unwrap().1).collect()
+    };
+    assert_eq!(names("user"), ["V1Identifier", "SkipEntitlementsAndGrants"]);
+    assert_eq!(names("invitation"), ["V1Identifier", "SkipEntitlementsAndGrants", "SkipSyncAnomalyDetection"]);
+    assert_eq!(names("role"), ["V1Identifier"]);
+    assert_eq!(types["role"].annotations[0].unpack::<Id>("V1Identifier").id, "role");
+    assert!(names("group").is_empty() && names("scoped_role").is_empty());
+}
+
+#[test]
+fn an_entitlement_is_told_as_the_reference_has_it() {
+    let row = role(1, "Administrator Read Only");
+    let entitlement: Entitlement = exact(&entitlement(&row.offer().unwrap(), &Embedded::of(&row)));
+    assert_eq!(entitlement.id, format!("role:{}:member", text(1)));
+    assert_eq!((entitlement.slug.as_str(), entitlement.purpose), ("member", 1));
+    assert_eq!(entitlement.display_name, "Administrator Read Only Member Role");
+    assert_eq!(entitlement.description, "Has the Administrator Read Only role in Cloudflare");
+    let to: Vec<(&str, &[i32])> =
+        entitlement.grantable_to.iter().map(|kind| (kind.id.as_str(), kind.traits.as_slice())).collect();
+    assert_eq!(to, [("user", [1].as_slice()), ("invitation", &[1]), ("group", &[2])]);
+    assert_eq!(entitlement.resource.unwrap().id.unwrap().resource, text(1));
+}
+
+fn a_grant(direct: bool, through: &[usize]) -> Grant {
+    let row = role(1, "Administrator");
+    let offer = row.offer().unwrap();
+    let held =
+        Held { entitlement: offer.entitlement, direct, through: through.iter().map(|&group| hex(group)).collect() };
+    let jane = member(5, &[atom(1, WHOLE)], &[]);
+    let bytes = grant(&held, &offer, &Embedded::of(&row), jane.principal(), Some(jane.member_id));
+    exact(&bytes)
+}
+
+#[test]
+fn a_grant_of_ones_own_has_the_entitlements_id_and_resource() {
+    let grant = a_grant(true, &[]);
+    assert_eq!(grant.id, format!("role:{}:member:user:{}", text(1), text(5)));
+    let entitlement = grant.entitlement.unwrap();
+    assert_eq!((entitlement.id, entitlement.slug), (format!("role:{}:member", text(1)), String::new()));
+    assert_eq!(entitlement.resource.unwrap().profile.unwrap().texts()["role_name"], "Administrator");
+    let principal = grant.principal.unwrap();
+    assert_eq!(principal.id.unwrap().resource, text(5));
+    assert_eq!((principal.annotations.len(), principal.profile), (0, None));
+    let id = grant.annotations[0].unpack::<Id>("V1Identifier").id;
+    assert_eq!(id, format!("grant:membership:{}:{}", text(1), text(1_000_005)));
+    assert_eq!(grant.sources, None);
+}
+
+#[test]
+fn a_grant_through_groups_names_them_and_cannot_be_revoked_by_itself() {
+    let sources = |grant: &Grant| -> Vec<String> {
+        let sources = &grant.sources.as_ref().unwrap().sources;
+        assert!(sources.values().all(|source| source.is_direct));
+        sources.keys().cloned().collect()
+    };
+    let derived = a_grant(false, &[50, 51]);
+    derived.annotations[0].unpack::<Nothing>("GrantImmutable");
+    assert_eq!(derived.entitlement.as_ref().unwrap().slug, "member");
+    let mut groups = vec![format!("group:{}:member", text(50)), format!("group:{}:member", text(51))];
+    groups.sort();
+    assert_eq!(sources(&derived), groups);
+    let both = a_grant(true, &[50]);
+    assert_eq!(sources(&both), [format!("group:{}:member", text(50)), format!("role:{}:member", text(1))]);
+    both.annotations[0].unpack::<Id>("V1Identifier");
+    let expandable: GrantExpandable = exact(&expansion(hex(50)));
+    assert_eq!(expandable.entitlement_ids, [format!("group:{}:member", text(50))]);
+    assert_eq!((expandable.shallow, expandable.resource_type_ids), (false, vec!["user".into(), "invitation".into()]));
+}
+
+#[test]
+fn what_is_longer_than_the_model_allows_is_cut_between_letters() {
+    assert_eq!(at_most("Zoë", 3), "Zo");
+    assert_eq!(at_most("Zoë", 4), "Zoë");
+    let Row::Role(known) = role(1, "x") else { panic!() };
+    let long = Row::Role(Role { description: Some("ë".repeat(5_000)), ..known });
+    assert_eq!(decoded(&long).description, "ë".repeat(1_024));
+}
+
+#[test]
+fn times_before_1970_are_times() {
+    let timestamp: Timestamp = exact(&Message::timestamp(-1_500).into_bytes());
+    assert_eq!((timestamp.seconds, timestamp.nanos), (-2, 500_000_000));
+}

@@ -1,0 +1,190 @@
+//! The tables of a `.c1z`, and which rows a resource has in them.
+
+use std::collections::BTreeMap;
+
+use super::sync_id;
+use crate::export::baton::{self, Embedded};
+use crate::export::directory::Directory;
+use crate::export::sqlite::{SqliteError, Table, Value, Writer};
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::offer::Offer;
+use crate::model::resource::{Member, Row};
+use crate::sync::snapshot::Manifest;
+
+/// The tables, with the columns of the newest `baton-sdk` (`reference/conductorone.md` 4.2). Without indexes: who opens the
+/// file makes them.
+pub(super) const TABLES: [Table; 7] = [
+    Table {
+        name: "v1_resource_types",
+        sql: "CREATE TABLE v1_resource_types (id integer primary key, external_id text not null, data blob not null, \
+              sync_id text not null, discovered_at datetime not null)",
+    },
+    Table {
+        name: "v1_resources",
+        sql: "CREATE TABLE v1_resources (id integer primary key, resource_type_id text not null, \
+              external_id text not null, parent_resource_type_id text, parent_resource_id text, data blob not null, \
+              sync_id text not null, discovered_at datetime not null)",
+    },
+    Table {
+        name: "v1_entitlements",
+        sql: "CREATE TABLE v1_entitlements (id integer primary key, resource_type_id text not null, \
+              resource_id text not null, external_id text not null, data blob not null, sync_id text not null, \
+              discovered_at datetime not null)",
+    },
+    Table {
+        name: "v1_grants",
+        sql: "CREATE TABLE v1_grants (id integer primary key, resource_type_id text not null, \
+              resource_id text not null, entitlement_id text not null, principal_resource_type_id text not null, \
+              principal_resource_id text not null, external_id text not null, expansion blob, \
+              needs_expansion integer not null default 0, data blob not null, sync_id text not null, \
+              discovered_at datetime not null)",
+    },
+    Table {
+        name: "v1_assets",
+        sql: "CREATE TABLE v1_assets (id integer primary key, external_id text not null, content_type text not null, \
+              data blob not null, sync_id text not null, discovered_at datetime not null)",
+    },
+    Table {
+        name: "v1_sync_runs",
+        sql: "CREATE TABLE v1_sync_runs (id integer primary key, sync_id text not null, started_at datetime not null, \
+              ended_at datetime, sync_token text not null, sync_type text not null default 'full', \
+              parent_sync_id text not null default '', linked_sync_id text not null default '', \
+              supports_diff integer not null default 0, grants_backfilled integer not null default 0, stats text, \
+              ingest_invariant_generation text not null default '', \
+              ingest_invariant_coverage text not null default '', ingest_invariant_mode text not null default '')",
+    },
+    Table {
+        name: "v1_connector_sessions",
+        sql: "CREATE TABLE v1_connector_sessions (id integer primary key, sync_id text not null, key text not null, \
+              value blob not null)",
+    },
+];
+
+const RESOURCE_TYPES: usize = 0;
+const RESOURCES: usize = 1;
+const ENTITLEMENTS: usize = 2;
+const GRANTS: usize = 3;
+const SYNC_RUNS: usize = 5;
+
+/// What the rows of a generation have in common.
+pub(super) struct Rows {
+    directory: Directory,
+    offers: BTreeMap<Entitlement, (Offer, Embedded)>,
+    sync_id: String,
+    discovered_at: String,
+}
+
+impl Rows {
+    pub(super) fn new(directory: Directory, manifest: &Manifest) -> Self {
+        let offers = directory
+            .offers()
+            .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, Embedded::of(row)))))
+            .collect();
+        Self { directory, offers, sync_id: sync_id::of(manifest), discovered_at: manifest.finished_at.datetime() }
+    }
+
+    /// Appends what comes before all resources: their types.
+    pub(super) fn begin(&self, writer: &mut Writer) -> Result<(), SqliteError> {
+        for (id, data) in baton::resource_types() {
+            writer.append(RESOURCE_TYPES, &[Value::Text(id), Value::Blob(&data), self.sync(), self.discovered()])?;
+        }
+        Ok(())
+    }
+
+    /// Appends a resource, what it offers, and what it holds.
+    pub(super) fn resource(&self, row: &Row, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
+        let (kind, id, data) = baton::resource(row);
+        writer.append(
+            RESOURCES,
+            &[
+                Value::Text(kind.as_str()),
+                Value::Text(&format!("{}:{id}", kind.as_str())),
+                Value::Null,
+                Value::Null,
+                Value::Blob(&data),
+                self.sync(),
+                self.discovered(),
+            ],
+        )?;
+        if let Some((offer, embedded)) = row.offer().and_then(|offer| self.offers.get(&offer.entitlement)) {
+            writer.append(
+                ENTITLEMENTS,
+                &[
+                    Value::Text(kind.as_str()),
+                    Value::Text(&id),
+                    Value::Text(&offer.entitlement.to_string()),
+                    Value::Blob(&baton::entitlement(offer, embedded)),
+                    self.sync(),
+                    self.discovered(),
+                ],
+            )?;
+        }
+        self.grants(row, manifest, writer)
+    }
+
+    fn grants(&self, row: &Row, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
+        let Some((principal, held)) = self.directory.held(row, manifest) else { return Ok(()) };
+        let member = row.as_member().map(|member: &Member| member.member_id);
+        let expansion = match principal {
+            Principal::Group(group) => Some(baton::expansion(group)),
+            Principal::User(_) | Principal::Invitation(_) => None,
+        };
+        let principal_id = principal.id();
+        for held in held {
+            let Some((offer, embedded)) = self.offers.get(&held.entitlement) else { continue };
+            writer.append(
+                GRANTS,
+                &[
+                    Value::Text(embedded.kind.as_str()),
+                    Value::Text(&embedded.id),
+                    Value::Text(&offer.entitlement.to_string()),
+                    Value::Text(principal.kind().as_str()),
+                    Value::Text(&principal_id),
+                    Value::Text(&offer.entitlement.grant_id(principal)),
+                    expansion.as_deref().map_or(Value::Null, Value::Blob),
+                    // Expanded already: see `directory::Held`.
+                    Value::Integer(0),
+                    Value::Blob(&baton::grant(&held, offer, embedded, principal, member)),
+                    self.sync(),
+                    self.discovered(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Appends what comes after all resources: those that no row tells of, and the sync, which is finished.
+    pub(super) fn end(&self, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
+        for row in self.directory.untold() {
+            self.resource(row, manifest, writer)?;
+        }
+        let empty = Value::Text("");
+        let (started, ended) = (manifest.started_at.datetime(), manifest.finished_at.datetime());
+        writer.append(
+            SYNC_RUNS,
+            &[
+                self.sync(),
+                Value::Text(&started),
+                Value::Text(&ended),
+                empty,
+                Value::Text("full"),
+                empty,
+                empty,
+                Value::Integer(0),
+                Value::Integer(1),
+                Value::Null,
+                empty,
+                empty,
+                empty,
+            ],
+        )
+    }
+
+    fn sync(&self) -> Value<'_> {
+        Value::Text(&self.sync_id)
+    }
+
+    fn discovered(&self) -> Value<'_> {
+        Value::Text(&self.discovered_at)
+    }
+}

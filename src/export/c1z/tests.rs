@@ -1,0 +1,212 @@
+//! The file as a reader of `.c1z` sees it: zstd's reference implementation, `SQLite`, and `prost`.
+
+use std::collections::BTreeSet;
+
+use futures::executor::block_on;
+use rusqlite::{Connection, MAIN_DB};
+
+use super::rows::TABLES;
+use crate::export::baton::pb::{Entitlement, Grant, GrantExpandable, Resource, ResourceType, read};
+use crate::export::testing::{WHOLE, account, atom, grants, hex, member, pieces, published, whole};
+use crate::export::{ExportError, File, PIECE, open};
+use crate::model::id::UserId;
+use crate::model::resource::Row;
+use crate::sync::snapshot::SnapshotError;
+
+fn database(file: &[u8]) -> Connection {
+    let frame = file.strip_prefix(b"C1ZF\0").unwrap();
+    assert_eq!(zstd::zstd_safe::find_frame_compressed_size(frame), Ok(frame.len()), "one frame, and nothing after it");
+    let content = zstd::stream::decode_all(frame).unwrap();
+    assert_eq!(zstd::zstd_safe::get_frame_content_size(frame).unwrap(), Some(content.len() as u64));
+    let mut connection = Connection::open_in_memory().unwrap();
+    connection.deserialize_read_exact(MAIN_DB, content.as_slice(), content.len(), false).unwrap();
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+    connection
+}
+
+fn texts(connection: &Connection, query: &str) -> Vec<String> {
+    let mut statement = connection.prepare(query).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+fn blobs(connection: &Connection, query: &str) -> Vec<Vec<u8>> {
+    let mut statement = connection.prepare(query).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+fn set(list: Vec<String>) -> BTreeSet<String> {
+    let count = list.len();
+    let set: BTreeSet<String> = list.into_iter().collect();
+    assert_eq!(set.len(), count, "each once");
+    set
+}
+
+/// Checks a file against the rows it was made of, in its columns and in its messages.
+fn check(rows: &[Row]) {
+    let (desk, snapshot) = published(rows.to_vec());
+    let connection = database(&whole(&desk, &snapshot, File::C1z));
+    let resources = set(texts(&connection, "SELECT external_id FROM v1_resources"));
+    assert_eq!(resources, rows.iter().map(Row::key).collect());
+    let offered: BTreeSet<String> = rows.iter().filter_map(|row| Some(row.offer()?.entitlement.to_string())).collect();
+    assert_eq!(set(texts(&connection, "SELECT external_id FROM v1_entitlements")), offered);
+    let (own, derived) = grants(rows);
+    let all: BTreeSet<String> = own.union(&derived).cloned().collect();
+    assert_eq!(set(texts(&connection, "SELECT external_id FROM v1_grants")), all);
+
+    // The columns say what the messages say.
+    let kinds = set(texts(&connection, "SELECT external_id FROM v1_resource_types"));
+    for data in blobs(&connection, "SELECT data FROM v1_resource_types") {
+        assert!(kinds.contains(&read::<ResourceType>(&data).id));
+    }
+    let mut ids = BTreeSet::new();
+    for data in blobs(&connection, "SELECT data FROM v1_resources") {
+        let id = read::<Resource>(&data).id.unwrap();
+        assert!(kinds.contains(&id.resource_type));
+        ids.insert(format!("{}:{}", id.resource_type, id.resource));
+    }
+    assert_eq!(ids, resources);
+    let mut statement = connection.prepare("SELECT * FROM v1_entitlements").unwrap();
+    let mut found = statement.query([]).unwrap();
+    while let Some(row) = found.next().unwrap() {
+        let entitlement: Entitlement = read(&row.get::<_, Vec<u8>>("data").unwrap());
+        let id = entitlement.resource.unwrap().id.unwrap();
+        assert_eq!(row.get::<_, String>("resource_type_id").unwrap(), id.resource_type);
+        assert_eq!(row.get::<_, String>("resource_id").unwrap(), id.resource);
+        assert_eq!(row.get::<_, String>("external_id").unwrap(), entitlement.id);
+        assert!(resources.contains(&format!("{}:{}", id.resource_type, id.resource)));
+    }
+    let mut statement = connection.prepare("SELECT * FROM v1_grants").unwrap();
+    let mut found = statement.query([]).unwrap();
+    while let Some(row) = found.next().unwrap() {
+        let text = |name: &str| row.get::<_, String>(name).unwrap();
+        let grant: Grant = read(&row.get::<_, Vec<u8>>("data").unwrap());
+        let entitlement = grant.entitlement.unwrap();
+        let of = entitlement.resource.unwrap().id.unwrap();
+        let principal = grant.principal.unwrap().id.unwrap();
+        assert_eq!((text("resource_type_id"), text("resource_id")), (of.resource_type, of.resource));
+        assert_eq!((text("external_id"), text("entitlement_id")), (grant.id.clone(), entitlement.id.clone()));
+        assert_eq!(text("principal_resource_type_id"), principal.resource_type);
+        assert_eq!(text("principal_resource_id"), principal.resource);
+        let holder = format!("{}:{}", principal.resource_type, principal.resource);
+        assert!(resources.contains(&holder) && offered.contains(&entitlement.id));
+        assert_eq!(grant.id, format!("{}:{holder}", entitlement.id));
+        assert_eq!(derived.contains(&grant.id), entitlement.slug == "member", "{}", grant.id);
+        assert_eq!(row.get::<_, i64>("needs_expansion").unwrap(), 0);
+        match row.get::<_, Option<Vec<u8>>>("expansion").unwrap() {
+            Some(bytes) => {
+                let expandable: GrantExpandable = read(&bytes);
+                assert_eq!(expandable.entitlement_ids, [format!("{holder}:member")]);
+                assert_eq!(principal.resource_type, "group");
+            }
+            None => assert_ne!(principal.resource_type, "group"),
+        }
+    }
+}
+
+#[test]
+fn the_file_is_the_account_whatever_its_size() {
+    check(&[]);
+    for members in [0, 1, 50, 1_000] {
+        check(&account(members));
+    }
+}
+
+#[test]
+fn readers_find_one_finished_sync_and_can_make_their_indexes() {
+    let (desk, snapshot) = published(account(100));
+    let connection = database(&whole(&desk, &snapshot, File::C1z));
+    let (sync_id, started, ended, kind, token, backfilled): (String, String, String, String, String, i64) = connection
+        .query_row(
+            "SELECT sync_id, started_at, ended_at, sync_type, sync_token, grants_backfilled FROM v1_sync_runs",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)),
+        )
+        .unwrap();
+    assert_eq!((started.as_str(), ended.as_str()), ("2027-01-15 08:00:00", "2027-01-15 08:00:00"));
+    assert_eq!((kind.as_str(), token.as_str(), backfilled), ("full", "", 1));
+    assert!(sync_id.len() == 27 && sync_id.chars().all(|c| c.is_ascii_alphanumeric()), "{sync_id}");
+    for table in ["v1_resource_types", "v1_resources", "v1_entitlements", "v1_grants"] {
+        let ids = texts(&connection, &format!("SELECT DISTINCT sync_id FROM {table}"));
+        assert_eq!(ids, [sync_id.as_str()], "{table}");
+        let statement = format!("CREATE UNIQUE INDEX unique_{table} ON {table} (external_id, sync_id)");
+        connection.execute(&statement, []).unwrap();
+    }
+    assert_eq!(TABLES.len(), texts(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table'").len());
+}
+
+#[test]
+fn the_same_generation_is_the_same_file_and_another_is_another_sync() {
+    let (desk, snapshot) = published(account(300));
+    let file = whole(&desk, &snapshot, File::C1z);
+    assert_eq!(whole(&desk, &snapshot, File::C1z), file);
+    // Another Worker, where chunks are seen late.
+    let (other, _) = published(account(300));
+    for chunk in &snapshot.manifest().chunks {
+        let key = format!("chunk/{}", chunk.hash);
+        let body = other.values.borrow_mut().remove(&key).unwrap();
+        other.late.borrow_mut().insert(key, (1, body));
+    }
+    assert_eq!(whole(&other, &snapshot, File::C1z), file);
+    let (desk, next) = published(account(301));
+    let id = |file: &[u8]| texts(&database(file), "SELECT sync_id FROM v1_sync_runs").remove(0);
+    assert_ne!(id(&whole(&desk, &next, File::C1z)), id(&file));
+}
+
+#[test]
+fn what_is_held_and_told_by_no_row_is_in_the_file_by_its_id() {
+    let rows = vec![Row::member(member(5, &[atom(77, WHOLE), atom(78, 79)], &[80]))];
+    let (desk, snapshot) = published(rows);
+    let connection = database(&whole(&desk, &snapshot, File::C1z));
+    let id = |n: usize| hex::<UserId>(n).to_string();
+    let expected = [
+        format!("group:{}", id(80)),
+        format!("role:{}", id(77)),
+        format!("scoped_role:{}-{}", id(78), id(79)),
+        format!("user:{}", id(5)),
+    ];
+    assert_eq!(texts(&connection, "SELECT external_id FROM v1_resources ORDER BY external_id"), expected);
+    assert_eq!(texts(&connection, "SELECT external_id FROM v1_entitlements").len(), 3);
+    assert_eq!(texts(&connection, "SELECT external_id FROM v1_grants").len(), 3);
+}
+
+#[test]
+fn memory_is_bound_by_a_chunk_and_a_small_account_is_read_once() {
+    let (desk, snapshot) = published(account(3_000));
+    let (pieces, end) = pieces(&desk, &snapshot, File::C1z);
+    assert_eq!(end, Ok(()));
+    let longest = pieces.iter().map(Vec::len).max().unwrap();
+    assert!(pieces.len() > 10 && longest < 3 * PIECE, "{} pieces, the longest of {longest} bytes", pieces.len());
+    assert_eq!(desk.gets.borrow().len(), snapshot.manifest().chunks.len());
+}
+
+#[test]
+fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
+    let (desk, snapshot) = published(account(3_000));
+    let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
+    desk.values.borrow_mut().remove(&last).unwrap();
+    let (pieces, end) = pieces(&desk, &snapshot, File::C1z);
+    assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
+}
+
+#[test]
+fn a_chunk_that_vanishes_while_it_is_written_is_an_error_and_the_file_has_no_end() {
+    let (desk, snapshot) = published(account(3_000));
+    let complete = whole(&desk, &snapshot, File::C1z);
+    let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
+    let (mut written, mut end) = (Vec::new(), None);
+    block_on(async {
+        let mut export = open(&desk, snapshot.clone(), File::C1z).await.unwrap();
+        export.chunks.forget();
+        desk.values.borrow_mut().remove(&last).unwrap();
+        while end.is_none() {
+            match export.next().await {
+                Ok(Some(piece)) => written.extend(piece),
+                other => end = Some(other),
+            }
+        }
+    });
+    assert_eq!(end, Some(Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
+    assert!(complete.starts_with(&written) && written.len() > complete.len() / 2);
+    assert!(zstd::stream::decode_all(&written[5..]).is_err(), "what came is not taken for a whole file");
+}

@@ -1,0 +1,67 @@
+//! `GET /v1/export/<file>`: a generation as a file.
+
+use futures::StreamExt as _;
+
+use super::paging;
+use super::problem::Problem;
+use super::{Answer, Content, Incoming, World};
+use crate::export::{self, ExportError, File};
+use crate::ports::{Level, Method};
+use crate::sync::snapshot::{Snapshot, SnapshotError};
+
+/// Sends a file of the generation that `generation` names, or of the current one.
+pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming) -> Result<Answer, Problem> {
+    let snapshot = match request.param("generation").filter(|generation| !generation.is_empty()) {
+        Some(generation) => Snapshot::open(ports, generation).await.map_err(unreadable)?,
+        None => paging::open(ports, None).await?,
+    };
+    let generation = snapshot.manifest().generation.to_string();
+    // Weak: another version of the runtime's compressor may make other bytes of the same content.
+    let tag = format!("W/\"{}-{generation}-{}\"", file.name(), export::FORMAT);
+    let headers = vec![
+        ("Content-Type", file.content_type().to_owned()),
+        ("Content-Disposition", format!("attachment; filename=\"{}\"", file.name())),
+        ("Cache-Control", "private, no-cache".to_owned()),
+        ("ETag", tag.clone()),
+        ("X-Generation", generation.clone()),
+    ];
+    if paging::known(request, &tag) {
+        return Ok(Answer { status: 304, headers, body: Content::none() });
+    }
+    if request.method == Method::Head {
+        // The length is not known before the file is made.
+        return Ok(Answer { status: 200, headers, body: Content::Unsent });
+    }
+    let made = export::open(ports.clone(), snapshot, file).await.map_err(failed)?;
+    let log = ports.clone();
+    let pieces = made.into_stream().map(move |piece| {
+        piece.map_err(|error| {
+            let why = error.to_string();
+            log.log(
+                Level::Error,
+                "a file was broken off",
+                serde_json::json!({ "file": file.name(), "generation": generation, "why": why }),
+            );
+            why
+        })
+    });
+    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces)) })
+}
+
+fn failed(error: ExportError) -> Problem {
+    match error {
+        ExportError::Snapshot(error) => unreadable(error),
+        ExportError::Sqlite(_) | ExportError::Zstd(_) => Problem::new(500, "export_failed", error.to_string()),
+    }
+}
+
+fn unreadable(error: SnapshotError) -> Problem {
+    match error {
+        SnapshotError::Gone(generation) => Problem::new(
+            410,
+            "generation_gone",
+            format!("the generation {generation} is no longer kept; leave `generation` out to get the current one"),
+        ),
+        error => paging::unreadable(error),
+    }
+}
