@@ -74,9 +74,9 @@ impl<P: Http + Clock> Blob<'_, P> {
             (_, "AuthorizationPermissionMismatch" | "AuthorizationProtocolMismatch" | "AuthorizationResourceTypeMismatch" | "AuthorizationServiceMismatch") => {
                 refused(format!("The SAS URL does not allow to write {blob}: {NEW_SAS}"))
             }
-            (_, "AuthorizationSourceIPMismatch" | "AuthorizationFailure" | "PublicAccessNotPermitted") => refused(
-                "The storage account lets no one in from Cloudflare's network: allow public network access under Networking, and restrict no IP range in the SAS".to_owned(),
-            ),
+            (_, "AuthorizationSourceIPMismatch" | "AuthorizationFailure" | "PublicAccessNotPermitted") => refused(format!(
+                "Azure does not accept the SAS URL, or its storage account lets no one in from Cloudflare's network: allow public network access under Networking, restrict no IP range in the SAS, or {NEW_SAS}"
+            )),
             (_, "InvalidBlobType") => refused(format!("{blob} is there already as an append or page blob: delete it")),
             (_, "LeaseIdMissing" | "BlobImmutableDueToPolicy" | "BlobOverwriteNotAllowed") => {
                 refused(format!("{blob} may not be overwritten: end its lease, or remove the immutability policy"))

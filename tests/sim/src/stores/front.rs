@@ -1,6 +1,7 @@
 //! What stands before a store: it remembers each request, and goes wrong where a test says so.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -77,10 +78,10 @@ impl Front {
         self.state().faults.clear();
     }
 
-    /// Waits until so many requests were held up, ever.
-    pub async fn until_held(&self, count: usize) {
-        // An error would be a sender that is gone, and it is ours.
-        let _ = self.holding.held.subscribe().wait_for(|held| *held >= count).await;
+    /// Waits until so many requests were held up, ever; says whether they were within this time.
+    pub async fn until_held(&self, count: usize, patience: Duration) -> bool {
+        let mut held = self.holding.held.subscribe();
+        matches!(tokio::time::timeout(patience, held.wait_for(|held| *held >= count)).await, Ok(Ok(_)))
     }
 
     /// Lets go of the requests that are held up.

@@ -67,7 +67,21 @@ impl S3 {
         entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains(".part-")).collect()
     }
 
+    /// The bucket that a request is for: the host's first part, or the path's.
+    fn is_there(&self, request: &Request) -> bool {
+        let bucket = match request.host().strip_suffix(HOST) {
+            Some(bucket) if !bucket.is_empty() => bucket.trim_end_matches('.').to_owned(),
+            _ => request.segments().first().cloned().unwrap_or_default(),
+        };
+        self.directory.path().join(bucket).is_dir()
+    }
+
     async fn answer(&self, request: Request) -> Option<Reply> {
+        // The file system would make the bucket.
+        if !self.is_there(&request) {
+            let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+            return Some(Reply::text(404, "application/xml", body));
+        }
         let question = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
         let mut incoming = hyper::Request::builder()
             .method(request.method.as_str())
