@@ -121,7 +121,7 @@ pub(crate) fn published(rows: Vec<Row>) -> (Desk, Snapshot) {
     (desk, Snapshot::of(manifest))
 }
 
-/// The pieces of a file, until its end or an error.
+/// What a file is sent as: pieces of as many bytes as were announced, unless an error ends it.
 pub(crate) fn pieces(desk: &Desk, snapshot: &Snapshot, file: File) -> (Vec<Vec<u8>>, Result<(), ExportError>) {
     block_on(async {
         let mut export: Export<&Desk> = match open(desk, snapshot.clone(), file).await {
@@ -132,7 +132,10 @@ pub(crate) fn pieces(desk: &Desk, snapshot: &Snapshot, file: File) -> (Vec<Vec<u
         loop {
             match export.next().await {
                 Ok(Some(piece)) => pieces.push(piece),
-                Ok(None) => return (pieces, Ok(())),
+                Ok(None) => {
+                    assert_eq!(pieces.iter().map(|piece| piece.len() as u64).sum::<u64>(), export.length());
+                    return (pieces, Ok(()));
+                }
                 Err(error) => return (pieces, Err(error)),
             }
         }

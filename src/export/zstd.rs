@@ -79,6 +79,8 @@ fn block(out: &mut Vec<u8>, content: &[u8], last: bool) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "bytes that only have to differ")]
+
     use futures::executor::block_on;
     use proptest::collection::vec;
     use proptest::prelude::{Just, Strategy as _, any, prop_oneof, proptest};

@@ -13,7 +13,7 @@ use crate::sync::snapshot::{Snapshot, SnapshotError};
 pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = match request.param("generation").filter(|generation| !generation.is_empty()) {
         Some(generation) => Snapshot::open(ports, generation).await.map_err(unreadable)?,
-        None => paging::open(ports, None).await?,
+        None => paging::open_published(ports, None).await?,
     };
     let generation = snapshot.manifest().generation.to_string();
     // Weak: another version of the runtime's compressor may make other bytes of the same content.
@@ -33,6 +33,7 @@ pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming
         return Ok(Answer { status: 200, headers, body: Content::Unsent });
     }
     let made = export::open(ports.clone(), snapshot, file).await.map_err(failed)?;
+    let length = made.length();
     let log = ports.clone();
     let pieces = made.into_stream().map(move |piece| {
         piece.map_err(|error| {
@@ -45,7 +46,7 @@ pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming
             why
         })
     });
-    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces)) })
+    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
 }
 
 fn failed(error: ExportError) -> Problem {

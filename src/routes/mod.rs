@@ -64,16 +64,15 @@ pub struct Answer {
     pub body: Content,
 }
 
-/// The pieces of a body. One that fails is the last: the transfer is broken off, so that nobody takes what came for the
-/// whole.
+/// The pieces of a body. One that fails is the last, and the transfer is broken off.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, String>>>>;
 
 /// A response's body.
 pub enum Content {
     /// All of it.
     Bytes(Vec<u8>),
-    /// Made while it is sent.
-    Stream(Pieces),
+    /// Made while it is sent, and so many bytes long.
+    Stream(Pieces, u64),
     /// Of a length that is not known, and not sent: the answer to `HEAD`.
     Unsent,
 }
@@ -153,6 +152,7 @@ async fn dispatch<P: World>(
         Route::Export(file) => export::download(ports, file, request).await,
         Route::Changes => changes::list(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
+        Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
@@ -182,7 +182,7 @@ impl Content {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Stream(_) | Self::Unsent => &[],
+            Self::Stream(..) | Self::Unsent => &[],
         }
     }
 }
@@ -191,7 +191,7 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Stream(_) => f.write_str("a stream"),
+            Self::Stream(_, length) => write!(f, "a stream of {length} bytes"),
             Self::Unsent => f.write_str("nothing of unknown length"),
         }
     }

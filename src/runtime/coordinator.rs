@@ -102,6 +102,14 @@ impl Clock for Desk<'_> {
     }
 }
 
+impl Zstd for Desk<'_> {
+    type Frame = zstd::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        Ok(zstd::frame(content_size))
+    }
+}
+
 impl Sign for Desk<'_> {
     async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
         crypto::sign(key, message).await
@@ -109,14 +117,6 @@ impl Sign for Desk<'_> {
 
     async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
         crypto::public_key(key).await
-    }
-}
-
-impl Zstd for Desk<'_> {
-    type Frame = zstd::Frame;
-
-    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
-        Ok(zstd::frame(content_size))
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use worker::{Env, Headers, KvStore, Request, Response};
+use worker::{Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
 
 use super::{chain, config, crypto, fetch, kv, log, now, zstd};
 use crate::conductorone::jwks::{Cache, PublicKey};
@@ -47,7 +47,12 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
     let response = match answer.body {
         Content::Bytes(bytes) if !bytes.is_empty() => Response::from_bytes(bytes)?,
         Content::Bytes(_) | Content::Unsent => Response::empty()?,
-        Content::Stream(pieces) => Response::from_stream(pieces)?,
+        Content::Stream(pieces, length) => {
+            // With the length announced, a client knows a transfer that breaks off. Without it, workerd ends it as if well.
+            let pieces = pieces.map(|piece| piece.map_err(worker::Error::from));
+            let fixed: worker_sys::FixedLengthStream = FixedLengthStream::wrap(pieces, length).into();
+            ResponseBuilder::new().stream(fixed.readable())
+        }
     };
     // Building from bytes sets a content type of its own: ours replace it.
     Ok(response.with_status(answer.status).with_headers(headers))
@@ -126,6 +131,14 @@ impl Clock for Edge {
     }
 }
 
+impl Zstd for Edge {
+    type Frame = zstd::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        Ok(zstd::frame(content_size))
+    }
+}
+
 impl Sign for Edge {
     async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
         crypto::sign(key, message).await
@@ -133,14 +146,6 @@ impl Sign for Edge {
 
     async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
         crypto::public_key(key).await
-    }
-}
-
-impl Zstd for Edge {
-    type Frame = zstd::Frame;
-
-    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
-        Ok(zstd::frame(content_size))
     }
 }
 

@@ -20,6 +20,7 @@ mod deployment;
 mod doctor;
 mod errors;
 mod export;
+mod fresh;
 mod grants;
 mod lists;
 mod push;

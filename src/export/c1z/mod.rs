@@ -1,16 +1,18 @@
 //! `.c1z`, version 1: five bytes of magic, and one zstd frame with a `SQLite` database (`reference/conductorone.md` 4).
 //!
-//! The rows go through twice: first to find where the tables' roots will be and how long the file is, then to write it. So
-//! that every chunk is known to be there before the first byte is sent.
+//! The rows go through twice: first to find where the tables' roots will be, then to write the database. A third time for a
+//! file that is too long to be held until its length is known.
 
 mod rows;
 mod sync_id;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use super::chunks::{Chunks, Cursor};
 use super::directory::Directory;
-use super::sqlite::Writer;
+use super::sqlite::{Layout, Writer};
 use super::{ExportError, PIECE, Ports};
 use crate::model::resource::Kind;
 use crate::ports::{Clock, KeyValue, Zstd, ZstdFrame};
@@ -22,10 +24,13 @@ const MAGIC: &[u8; 5] = b"C1ZF\0";
 /// A `.c1z` that is being made.
 pub(super) struct C1z<F> {
     rows: Rows,
+    layout: Layout,
     cursor: Cursor,
     writer: Writer,
     frame: F,
     stage: Stage,
+    /// What was made already and is not sent yet.
+    held: VecDeque<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +41,12 @@ enum Stage {
 }
 
 impl<F: ZstdFrame> C1z<F> {
-    /// Reads the whole generation once, to know the layout of the database.
-    pub(super) async fn open<P: Ports + Zstd<Frame = F>>(chunks: &Chunks<P>) -> Result<Self, ExportError> {
+    /// Finds the layout of the database, and then the length of the file. A file of at most `held` bytes is in memory
+    /// then; a longer one is made anew as it is sent.
+    pub(super) async fn open<P: Ports + Zstd<Frame = F>>(
+        chunks: &Chunks<P>,
+        held: usize,
+    ) -> Result<(Self, u64), ExportError> {
         let rows = Rows::new(Directory::read(chunks).await?, chunks.manifest());
         let mut counting = Writer::counting(&TABLES);
         rows.begin(&mut counting)?;
@@ -47,15 +56,45 @@ impl<F: ZstdFrame> C1z<F> {
         }
         rows.end(chunks.manifest(), &mut counting)?;
         let layout = counting.finish()?;
-        let frame = chunks.ports().frame(layout.bytes())?;
-        let writer = Writer::writing(&TABLES, layout)?;
-        Ok(Self { rows, cursor: Cursor::default(), writer, frame, stage: Stage::Begin })
+        let mut c1z = Self {
+            rows,
+            cursor: Cursor::default(),
+            writer: Writer::writing(&TABLES, layout.clone())?,
+            frame: chunks.ports().frame(layout.bytes())?,
+            layout,
+            stage: Stage::Begin,
+            held: VecDeque::new(),
+        };
+        let mut length = 0;
+        while let Some(piece) = c1z.make(chunks).await? {
+            length += piece.len();
+            if length <= held {
+                c1z.held.push_back(piece);
+            } else {
+                c1z.held.clear();
+            }
+        }
+        if length > held {
+            c1z.cursor = Cursor::default();
+            c1z.writer = Writer::writing(&TABLES, c1z.layout.clone())?;
+            c1z.frame = chunks.ports().frame(c1z.layout.bytes())?;
+            c1z.stage = Stage::Begin;
+        }
+        Ok((c1z, length as u64))
     }
 
+    /// The next piece of the file.
     pub(super) async fn next<P: KeyValue + Clock>(
         &mut self,
         chunks: &Chunks<P>,
     ) -> Result<Option<Vec<u8>>, ExportError> {
+        match self.held.pop_front() {
+            Some(piece) => Ok(Some(piece)),
+            None => self.make(chunks).await,
+        }
+    }
+
+    async fn make<P: KeyValue + Clock>(&mut self, chunks: &Chunks<P>) -> Result<Option<Vec<u8>>, ExportError> {
         let mut piece = Vec::new();
         if self.stage == Stage::Begin {
             piece.extend_from_slice(MAGIC);

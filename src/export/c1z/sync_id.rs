@@ -1,8 +1,7 @@
 //! The id of a sync: a KSUID (<https://github.com/segmentio/ksuid>), 27 letters and digits that sort by time. Made of the
 //! generation alone.
 
-use sha2::{Digest as _, Sha256};
-
+use crate::hash::sha256;
 use crate::sync::snapshot::Manifest;
 
 /// KSUIDs count seconds from 2014-05-13T16:53:20Z.
@@ -12,7 +11,7 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// The id of the sync that a generation is.
 pub(super) fn of(manifest: &Manifest) -> String {
-    let hash = Sha256::digest(format!("{} {}", manifest.account_id, manifest.generation));
+    let hash = sha256(format!("{} {}", manifest.account_id, manifest.generation).as_bytes());
     let payload = hash.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
     let seconds = u32::try_from(manifest.started_at.secs() - EPOCH).unwrap_or_default();
     ksuid(seconds, payload)

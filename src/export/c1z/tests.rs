@@ -7,8 +7,9 @@ use rusqlite::{Connection, MAIN_DB};
 
 use super::rows::TABLES;
 use crate::export::baton::pb::{Entitlement, Grant, GrantExpandable, Resource, ResourceType, read};
+use crate::export::chunks::Chunks;
 use crate::export::testing::{WHOLE, account, atom, grants, hex, member, pieces, published, whole};
-use crate::export::{ExportError, File, PIECE, open};
+use crate::export::{ExportError, File, PIECE, begin};
 use crate::model::id::UserId;
 use crate::model::resource::Row;
 use crate::sync::snapshot::SnapshotError;
@@ -189,24 +190,55 @@ fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
     assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
 }
 
-#[test]
-fn a_chunk_that_vanishes_while_it_is_written_is_an_error_and_the_file_has_no_end() {
+/// What is sent of a file that is held up to so many bytes, when the last chunk is gone as the first byte is sent.
+fn sent_without_last_chunk(file: File, held: usize) -> (Vec<u8>, Result<Option<Vec<u8>>, ExportError>) {
     let (desk, snapshot) = published(account(3_000));
-    let complete = whole(&desk, &snapshot, File::C1z);
     let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
-    let (mut written, mut end) = (Vec::new(), None);
     block_on(async {
-        let mut export = open(&desk, snapshot.clone(), File::C1z).await.unwrap();
+        let mut export = begin(Chunks::new(&desk, snapshot), file, held).await.unwrap();
         export.chunks.forget();
         desk.values.borrow_mut().remove(&last).unwrap();
-        while end.is_none() {
+        let mut written = Vec::new();
+        loop {
             match export.next().await {
                 Ok(Some(piece)) => written.extend(piece),
-                other => end = Some(other),
+                end => return (written, end),
             }
         }
-    });
-    assert_eq!(end, Some(Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
-    assert!(complete.starts_with(&written) && written.len() > complete.len() / 2);
-    assert!(zstd::stream::decode_all(&written[5..]).is_err(), "what came is not taken for a whole file");
+    })
+}
+
+#[test]
+fn a_chunk_that_vanishes_while_a_file_is_sent_is_an_error_and_the_file_has_no_end() {
+    let (desk, snapshot) = published(account(3_000));
+    let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
+    let gone = Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)));
+    for file in File::ALL {
+        let complete = whole(&desk, &snapshot, file);
+        let (written, end) = sent_without_last_chunk(file, 0);
+        assert_eq!(end, gone);
+        assert!(complete.starts_with(&written) && written.len() < complete.len(), "{file:?}");
+        if file == File::C1z {
+            assert!(zstd::stream::decode_all(&written[5..]).is_err(), "what came is not taken for a whole file");
+            assert_eq!(sent_without_last_chunk(file, complete.len()), (complete, Ok(None)), "nothing is read any more");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_held_is_the_same_file() {
+    let (desk, snapshot) = published(account(1_000));
+    let complete = whole(&desk, &snapshot, File::C1z);
+    for held in [0, 600_000, complete.len() - 1, complete.len()] {
+        let made = block_on(async {
+            let mut export = begin(Chunks::new(&desk, snapshot.clone()), File::C1z, held).await.unwrap();
+            assert_eq!(export.length(), complete.len() as u64);
+            let mut made = Vec::new();
+            while let Some(piece) = export.next().await.unwrap() {
+                made.extend(piece);
+            }
+            made
+        });
+        assert!(made == complete, "{held} bytes held");
+    }
 }

@@ -52,11 +52,22 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    pub(super) async fn open<P: KeyValue + Clock>(chunks: &Chunks<P>, table: Table) -> Result<Self, ExportError> {
-        Ok(Self { table, directory: Directory::read(chunks).await?, begun: false, cursor: Cursor::default() })
+    /// Makes all lines once, to know how long the file is.
+    pub(super) async fn open<P: KeyValue + Clock>(
+        chunks: &Chunks<P>,
+        table: Table,
+    ) -> Result<(Self, u64), ExportError> {
+        let directory = Directory::read(chunks).await?;
+        let mut csv = Self { table, directory, begun: false, cursor: Cursor::default() };
+        let mut length = 0;
+        while let Some(lines) = csv.next(chunks).await? {
+            length += lines.len() as u64;
+        }
+        (csv.begun, csv.cursor) = (false, Cursor::default());
+        Ok((csv, length))
     }
 
-    /// The next lines. The head comes with the first ones, so that a file of which nothing can be read does not begin.
+    /// The next lines, with the head before the first ones.
     pub(super) async fn next<P: KeyValue + Clock>(
         &mut self,
         chunks: &Chunks<P>,

@@ -169,8 +169,7 @@ fn memory_is_bound_by_a_chunk() {
     assert_eq!(end, Ok(()));
     let longest = pieces.iter().map(Vec::len).max().unwrap();
     assert!(pieces.len() > 5 && longest < 2 * PIECE, "{} pieces, the longest of {longest} bytes", pieces.len());
-    let reads = desk.gets.borrow().len();
-    assert!(reads <= chunks + 4, "{reads} reads for {chunks} chunks");
+    assert_eq!(desk.gets.borrow().len(), chunks, "each is read once");
 }
 
 #[test]
@@ -184,6 +183,5 @@ fn a_chunk_that_is_on_its_way_is_waited_for_and_one_that_is_gone_is_an_error() {
 
     desk.values.borrow_mut().remove(&last).unwrap();
     let (pieces, end) = pieces(&desk, &snapshot, File::UsersCsv);
-    assert_eq!(end, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last))));
-    assert!(complete.starts_with(&pieces.concat()) && !pieces.is_empty());
+    assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
 }

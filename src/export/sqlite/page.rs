@@ -10,7 +10,7 @@ pub(super) const PAGE: usize = 4096;
 pub(super) type Page = [u8; PAGE];
 
 /// The page that holds the byte at 2^30, where `SQLite` keeps its locks, is never used (file format, section 1.5).
-const LOCK_PAGE: u32 = (1 << 30) / (PAGE as u32) + 1;
+const LOCK_PAGE: u32 = (1 << 30) / 4096 + 1;
 
 /// The database header's length.
 const HEADER: usize = 100;

@@ -8,5 +8,6 @@ pub mod conductorone;
 pub mod harness;
 pub mod http;
 pub mod openapi;
+pub mod snapshot;
 pub mod stage;
 pub mod stores;

@@ -1,6 +1,7 @@
 //! Measures the built Worker in the real runtime and prints the figures as Markdown. Counts are checked against what is
 //! promised; times are only told, since they are this machine's.
 
+mod export;
 mod grants;
 mod size;
 mod syncs;
@@ -23,7 +24,8 @@ async fn measure() -> Result<(), String> {
     println!("{}", machine());
     size::measure()?;
     syncs::measure().await?;
-    grants::measure().await
+    grants::measure().await?;
+    export::measure().await
 }
 
 /// Where this was measured.
