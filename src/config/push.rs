@@ -108,7 +108,10 @@ pub(super) fn read<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, app_id
     let named = file.unwrap_or(File::C1z);
     let store = match (has_s3, has_azure) {
         (true, true) => {
-            reader.problem("AZURE_SAS_URL", "the file goes to one place: remove this, or everything that begins with S3_");
+            reader.problem(
+                "AZURE_SAS_URL",
+                "the file goes to one place: remove this, or everything that begins with S3_",
+            );
             None
         }
         (true, false) => s3(reader, named).map(Store::S3),
@@ -135,13 +138,14 @@ fn s3<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, file: File) -> Opti
     }
     let region = reader.optional("S3_REGION", region)?;
     let bucket = reader.optional("S3_BUCKET", bucket)?;
-    let endpoint = reader
-        .optional("S3_ENDPOINT", base_url)
-        .unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com{}", if region.starts_with("cn-") { ".cn" } else { "" }));
+    let endpoint = reader.optional("S3_ENDPOINT", base_url).unwrap_or_else(|| {
+        format!("https://s3.{region}.amazonaws.com{}", if region.starts_with("cn-") { ".cn" } else { "" })
+    });
     let key = reader.optional("S3_KEY", key).unwrap_or_else(|| file.name().to_owned());
     let host = Url::parse(&endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     // A dot in the bucket's name would make a host that no wildcard certificate is for.
-    let virtual_fits = (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")) && !bucket.contains('.');
+    let virtual_fits =
+        (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")) && !bucket.contains('.');
     let addressing = reader
         .optional("S3_ADDRESSING", |text| match text {
             "virtual" => Ok(Addressing::Virtual),
@@ -156,7 +160,9 @@ fn s3<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, file: File) -> Opti
         key,
         access_key_id: reader.optional("S3_ACCESS_KEY_ID", |text| {
             let plain = text.len() <= 128 && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.+=@".contains(c));
-            plain.then(|| text.to_owned()).ok_or_else(|| "must be an access key's id, such as AKIAIOSFODNN7EXAMPLE".to_owned())
+            plain
+                .then(|| text.to_owned())
+                .ok_or_else(|| "must be an access key's id, such as AKIAIOSFODNN7EXAMPLE".to_owned())
         })?,
         secret_access_key: reader.optional("S3_SECRET_ACCESS_KEY", header_safe)?,
         session_token: reader.optional("S3_SESSION_TOKEN", header_safe),
@@ -251,7 +257,11 @@ fn azure(text: &str, file: File) -> Result<Azure, String> {
     if segments.len() < container {
         return bad("it names no container");
     }
-    let blob = if segments.len() == container { format!("/{}/{}", segments.join("/"), file.name()) } else { format!("/{}", segments.join("/")) };
+    let blob = if segments.len() == container {
+        format!("/{}/{}", segments.join("/"), file.name())
+    } else {
+        format!("/{}", segments.join("/"))
+    };
     let sas = url.query().unwrap_or_default().to_owned();
     url.set_query(None);
     url.set_path(&blob);

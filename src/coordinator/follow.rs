@@ -28,9 +28,7 @@ fn current(status: &sync::SyncStatus) -> Option<String> {
 async fn attempt<P: World>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
         Kind::Push => push::attempt(ports, config, tokens, job).await,
-        Kind::Wire | Kind::Signal => {
-            Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
-        }
+        Kind::Wire | Kind::Signal => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
 

@@ -49,7 +49,8 @@ impl<P: Http + Clock> Blob<'_, P> {
             timeout_millis: TIMEOUT_MILLIS,
             max_bytes: MAX_ANSWER,
         };
-        let answer = self.ports.send(request).await.map_err(|error| StoreError::silent("Azure Blob Storage", &error))?;
+        let answer =
+            self.ports.send(request).await.map_err(|error| StoreError::silent("Azure Blob Storage", &error))?;
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(self.explained(&answer)) }
     }
 
@@ -60,23 +61,37 @@ impl<P: Http + Clock> Blob<'_, P> {
             .map(quote)
             .or_else(|| element(&answer.body, "Code").map(|code| quote(&code)))
             .unwrap_or_default();
-        let told = if code.is_empty() { format!("HTTP {}", answer.status) } else { format!("HTTP {}, {code}", answer.status) };
+        let told =
+            if code.is_empty() { format!("HTTP {}", answer.status) } else { format!("HTTP {}, {code}", answer.status) };
         let blob = &self.settings.blob;
         let refused = |todo: String| StoreError::Refused(format!("{todo} ({told})."));
         match (answer.status, code.as_str()) {
             (_, "InvalidBlockList" | "InvalidBlockId") => StoreError::UnknownUpload,
-            (_, "ServerBusy" | "OperationTimedOut" | "InternalError" | "ContainerBeingDeleted" | "AccountBeingCreated")
+            (
+                _,
+                "ServerBusy" | "OperationTimedOut" | "InternalError" | "ContainerBeingDeleted" | "AccountBeingCreated",
+            )
             | (408 | 429 | 500.., _) => {
                 StoreError::Busy(format!("Azure Blob Storage could not take the file just now ({told})."))
             }
-            (_, "ContainerNotFound") => refused(format!("There is no such container: create it, or make a SAS URL of one that is there; the file was to go to {blob}")),
-            (_, "AuthenticationFailed") => refused(format!("Azure does not accept the SAS URL; it has expired, was cut off while copying, or its key was rotated: {NEW_SAS}")),
-            (_, "AuthorizationPermissionMismatch" | "AuthorizationProtocolMismatch" | "AuthorizationResourceTypeMismatch" | "AuthorizationServiceMismatch") => {
-                refused(format!("The SAS URL does not allow to write {blob}: {NEW_SAS}"))
-            }
-            (_, "AuthorizationSourceIPMismatch" | "AuthorizationFailure" | "PublicAccessNotPermitted") => refused(format!(
-                "Azure does not accept the SAS URL, or its storage account lets no one in from Cloudflare's network: allow public network access under Networking, restrict no IP range in the SAS, or {NEW_SAS}"
+            (_, "ContainerNotFound") => refused(format!(
+                "There is no such container: create it, or make a SAS URL of one that is there; the file was to go to {blob}"
             )),
+            (_, "AuthenticationFailed") => refused(format!(
+                "Azure does not accept the SAS URL; it has expired, was cut off while copying, or its key was rotated: {NEW_SAS}"
+            )),
+            (
+                _,
+                "AuthorizationPermissionMismatch"
+                | "AuthorizationProtocolMismatch"
+                | "AuthorizationResourceTypeMismatch"
+                | "AuthorizationServiceMismatch",
+            ) => refused(format!("The SAS URL does not allow to write {blob}: {NEW_SAS}")),
+            (_, "AuthorizationSourceIPMismatch" | "AuthorizationFailure" | "PublicAccessNotPermitted") => {
+                refused(format!(
+                    "Azure does not accept the SAS URL, or its storage account lets no one in from Cloudflare's network: allow public network access under Networking, restrict no IP range in the SAS, or {NEW_SAS}"
+                ))
+            }
             (_, "InvalidBlobType") => refused(format!("{blob} is there already as an append or page blob: delete it")),
             (_, "LeaseIdMissing" | "BlobImmutableDueToPolicy" | "BlobOverwriteNotAllowed") => {
                 refused(format!("{blob} may not be overwritten: end its lease, or remove the immutability policy"))
@@ -124,7 +139,7 @@ impl<P: Http + Clock> Target for Blob<'_, P> {
     }
 
     async fn complete(&self, _upload: &str, parts: &[Part]) -> Result<(), StoreError> {
-        let list: String = parts.iter().map(|part| format!("<Latest>{}</Latest>", part.tag)).collect();
+        let list = parts.iter().map(|part| format!("<Latest>{}</Latest>", part.tag)).collect::<Vec<_>>().concat();
         let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{list}</BlockList>");
         let headers = vec![
             ("content-type", "application/xml".to_owned()),

@@ -91,7 +91,8 @@ pub(super) async fn step<P: Http + Clock + Sign>(
     };
     if now.since(forcing.since) > PATIENCE_SECS * 1000 {
         return Next::GivenUp(
-            "ConductorOne has not ended a sync of it within two hours: look at the connector in ConductorOne.".to_owned(),
+            "ConductorOne has not ended a sync of it within two hours: look at the connector in ConductorOne."
+                .to_owned(),
         );
     }
     let seen = match look(&client, connector).await {
@@ -138,19 +139,14 @@ fn failed(error: &ApiError, forcing: Forcing, now: Timestamp) -> Next {
         return Next::Wait(now.plus_secs(BUSY_SECS), forcing);
     }
     let pulls = "It pulls by itself within the hour";
-    match error.retry_at(now) {
-        Some(_) => Next::Again(format!("{}. {pulls}.", capital(&error.to_string()))),
-        None => {
-            let hint = match error {
-                ApiError::NotFound { .. } => ": check C1_APP_ID and C1_CONNECTOR_ID",
-                _ => "",
-            };
-            Next::GivenUp(format!(
-                "{}{hint}. {pulls}; once that is put right, push again with: POST /v1/push.",
-                capital(&error.to_string())
-            ))
-        }
+    if error.retry_at(now).is_some() {
+        return Next::Again(format!("{}. {pulls}.", capital(&error.to_string())));
     }
+    let hint = if matches!(error, ApiError::NotFound { .. }) { ": check C1_APP_ID and C1_CONNECTOR_ID" } else { "" };
+    Next::GivenUp(format!(
+        "{}{hint}. {pulls}; once that is put right, push again with: POST /v1/push.",
+        capital(&error.to_string())
+    ))
 }
 
 fn capital(text: &str) -> String {

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Ports;
 use super::azure::Blob;
 use super::error::StoreError;
 use super::force_sync::{self, Forcing, Next};
 use super::s3::Object;
 use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
-use super::Ports;
 use crate::conductorone::api::Tokens;
 use crate::config::{Config, Push, Store};
 use crate::coordinator::jobs::{Attempt, Job};

@@ -169,17 +169,20 @@ impl<P: Http + Clock> Target for Object<'_, P> {
         let number = number.to_string();
         let answer = self.send(Method::Put, &[("partNumber", &number), ("uploadId", upload)], None, body).await?;
         match answer.header("etag") {
-            Some(etag) if !etag.is_empty() && etag.len() <= 200 && !etag.contains(['<', '>', '&']) => Ok(etag.to_owned()),
+            Some(etag) if !etag.is_empty() && etag.len() <= 200 && !etag.contains(['<', '>', '&']) => {
+                Ok(etag.to_owned())
+            }
             _ => Err(StoreError::Busy(format!("{} took a part without an ETag.", self.service()))),
         }
     }
 
     async fn complete(&self, upload: &str, parts: &[Part]) -> Result<(), StoreError> {
-        let list: String = parts
+        let list = parts
             .iter()
             .zip(1_u32..)
             .map(|(part, number)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", part.tag))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let body = format!(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{list}</CompleteMultipartUpload>"
         );

@@ -43,20 +43,14 @@ pub(super) fn sign(signer: &Signer<'_>, request: &Unsigned<'_>, now: Timestamp) 
     if let Some(token) = signer.session_token {
         headers.push(("x-amz-security-token", token.expose().to_owned()));
     }
-    let mut signed: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.trim())).collect();
-    signed.push(("host", request.host));
-    signed.sort_unstable();
-    let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = [
-        request.method.as_str(),
-        request.path,
-        &encoded_query(request.query),
-        &lines,
-        &names,
-        request.payload,
-    ]
-    .join("\n");
+    let mut lines: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.trim())).collect();
+    lines.push(("host", request.host));
+    lines.sort_unstable();
+    let names = lines.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+    let lines = lines.iter().map(|(name, value)| format!("{name}:{value}\n")).collect::<Vec<_>>().concat();
+    let canonical =
+        [request.method.as_str(), request.path, &encoded_query(request.query), &lines, &names, request.payload]
+            .join("\n");
     let scope = format!("{date}/{}/{}/aws4_request", signer.region, signer.service);
     let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
     let secret = format!("AWS4{}", signer.secret_access_key.expose());
@@ -66,7 +60,10 @@ pub(super) fn sign(signer: &Signer<'_>, request: &Unsigned<'_>, now: Timestamp) 
     let signature = hex(&hmac_sha256(&key, to_sign.as_bytes()));
     headers.push((
         "authorization",
-        format!("{ALGORITHM} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", signer.access_key_id),
+        format!(
+            "{ALGORITHM} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+            signer.access_key_id
+        ),
     ));
     headers
 }
@@ -125,7 +122,14 @@ mod tests {
         ];
         let range = [("range", "bytes=0-9".to_owned())];
         let cases: [(Method, &str, &[(&str, &str)], &[(&'static str, String)], &[u8], &str); 4] = [
-            (Method::Get, "/test.txt", &[], &range, b"", "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
+            (
+                Method::Get,
+                "/test.txt",
+                &[],
+                &range,
+                b"",
+                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+            ),
             (
                 Method::Put,
                 "/test$file.text",
@@ -171,8 +175,14 @@ mod tests {
             service: "s3",
         };
         let payload = sha256_hex(b"");
-        let request =
-            Unsigned { method: Method::Put, host: "b.example.com", path: "/k", query: &[], headers: &[], payload: &payload };
+        let request = Unsigned {
+            method: Method::Put,
+            host: "b.example.com",
+            path: "/k",
+            query: &[],
+            headers: &[],
+            payload: &payload,
+        };
         let now = Timestamp::from_secs(1_800_000_000);
         let (with, without) = (sign(&signer(Some(&token)), &request, now), sign(&signer(None), &request, now));
         assert!(with.contains(&("x-amz-security-token", "token".to_owned())));

@@ -147,8 +147,14 @@ pub(super) async fn upload<P: Sql + Clock, T: Target, S: Source>(
     if let (Some(other), false) = (&pending, known) {
         let_go(ports, target, other).await?;
     }
-    let mut uploading =
-        Uploading { ports, target, subject: file.subject, until: file.until, sent: 0, pending: pending.filter(|_| known) };
+    let mut uploading = Uploading {
+        ports,
+        target,
+        subject: file.subject,
+        until: file.until,
+        sent: 0,
+        pending: pending.filter(|_| known),
+    };
     let ended = uploading.run(file.bytes, file.part).await;
     if let (Err(UploadError::Store(StoreError::UnknownUpload) | UploadError::Differs), Some(pending)) =
         (&ended, &uploading.pending)

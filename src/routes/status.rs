@@ -57,9 +57,11 @@ pub(super) async fn push<P: World>(ports: &P) -> Result<Answer, Problem> {
             "push_not_configured",
             "there is nothing to push to: set S3_BUCKET and what belongs to it, AZURE_SAS_URL, or C1_CONNECTOR_ID, as docs/push.md says",
         )),
-        Reply::NothingToPush => {
-            Err(Problem::new(404, "nothing_to_push", "nothing was published yet that could be pushed; start a sync with: POST /v1/sync"))
-        }
+        Reply::NothingToPush => Err(Problem::new(
+            404,
+            "nothing_to_push",
+            "nothing was published yet that could be pushed; start a sync with: POST /v1/sync",
+        )),
         _ => Err(failed()),
     }
 }

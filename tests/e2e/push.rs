@@ -142,7 +142,10 @@ async fn a_store_in_trouble_is_tried_again() {
     let (deployment, s3, front) = with_s3(small(), |options| options).await;
     let slow_down = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
     let troubles = [
-        (StoreFault::Reply(Reply::text(503, "application/xml", slow_down)), "HTTP 503, SlowDown: Please reduce your request rate."),
+        (
+            StoreFault::Reply(Reply::text(503, "application/xml", slow_down)),
+            "HTTP 503, SlowDown: Please reduce your request rate.",
+        ),
         (StoreFault::Reply(Reply::text(500, "application/xml", "")), "HTTP 500"),
         (StoreFault::Reply(Reply::Reset), "does not answer"),
         (StoreFault::DoneButReset, "does not answer"),
@@ -189,7 +192,7 @@ async fn what_s3_refuses_is_told_with_what_to_do_in_the_status_and_by_the_doctor
         assert!(!message.contains("not-the-secret"));
         let doctor = deployment.get("/v1/doctor").await;
         assert_eq!(doctor.status, 503);
-        assert!(doctor.text().contains("S3_BUCKET") , "{}", doctor.text());
+        assert!(doctor.text().contains("S3_BUCKET"), "{}", doctor.text());
         deployment.worker.set_var(name, &right);
     }
     deployment.worker.restart().await.unwrap();
@@ -197,7 +200,8 @@ async fn what_s3_refuses_is_told_with_what_to_do_in_the_status_and_by_the_doctor
     front.fail("PUT", StoreFault::Reply(elsewhere.with_header("x-amz-bucket-region", "us-west-2")), 1);
     push_again(&deployment).await;
     assert!(given_up(&deployment).await.contains("set S3_REGION to us-west-2"));
-    let denied = Reply::text(403, "application/xml", "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
+    let denied =
+        Reply::text(403, "application/xml", "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
     front.fail("PUT", StoreFault::Reply(denied), 1);
     push_again(&deployment).await;
     let message = pushed(&deployment, |job| job["message"].as_str().unwrap_or_default().contains("AccessDenied")).await;
@@ -233,7 +237,8 @@ async fn a_large_file_goes_up_in_parts_and_a_worker_that_is_killed_in_between_go
 #[tokio::test]
 async fn a_file_goes_to_azure_small_or_large() {
     for (spec, blocks) in [(small(), false), (large(), true)] {
-        let (deployment, azure, front) = with_azure(spec, &azurite::sas_url("governance", "cw", in_a_year(), true)).await;
+        let (deployment, azure, front) =
+            with_azure(spec, &azurite::sas_url("governance", "cw", in_a_year(), true)).await;
         let deployment = deployment.synced().await;
         let message = done(&deployment).await;
         assert!(message.contains("to https://acme.blob.core.windows.net/governance/grants.csv."), "{message}");
@@ -314,12 +319,12 @@ async fn c1_is_told_to_sync_and_waited_for() {
 #[tokio::test]
 async fn a_sync_of_c1_that_fails_is_told_in_its_words() {
     let (deployment, front, connector) = with_connector().await;
-    deployment.c1.end_syncs(connector, SyncEnd::Error("could not read sync.c1z".to_owned()));
+    deployment.c1.end_syncs(connector, &SyncEnd::Error("could not read sync.c1z".to_owned()));
     let deployment = deployment.synced().await;
     let message = given_up(&deployment).await;
     assert!(message.contains("Uploaded users.csv") && message.contains("could not read sync.c1z"), "{message}");
 
-    deployment.c1.end_syncs(connector, SyncEnd::Disabled);
+    deployment.c1.end_syncs(connector, &SyncEnd::Disabled);
     push_again(&deployment).await;
     let message = pushed(&deployment, |job| job["message"].to_string().contains("disabled")).await;
     assert_eq!(message["state"], "failed", "{message}");

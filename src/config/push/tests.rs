@@ -5,8 +5,7 @@ use crate::config::{Config, ConfigError, read};
 use crate::export::File;
 use crate::time::Timestamp;
 
-const SAS: &str =
-    "https://acme.blob.core.windows.net/governance?sp=cw&st=2026-01-01T00:00:00Z&se=2027-01-01T00:00:00Z&sv=2021-12-02&sr=c&sig=c2VjcmV0";
+const SAS: &str = "https://acme.blob.core.windows.net/governance?sp=cw&st=2026-01-01T00:00:00Z&se=2027-01-01T00:00:00Z&sv=2021-12-02&sr=c&sig=c2VjcmV0";
 
 const S3: [(&str, &str); 4] = [
     ("S3_REGION", "eu-central-1"),
@@ -109,7 +108,8 @@ fn a_sas_url_is_a_blobs_or_a_containers() {
     assert_eq!(container.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
     assert!(container.sas.expose().ends_with("&sig=c2VjcmV0"));
     assert!(!format!("{container:?}").contains("c2VjcmV0"));
-    let blob = azure(&SAS.replace("governance?", "governance/cloudflare/all.csv?").replace("00:00:00Z&sv", "00:00Z&sv"));
+    let blob =
+        azure(&SAS.replace("governance?", "governance/cloudflare/all.csv?").replace("00:00:00Z&sv", "00:00Z&sv"));
     assert_eq!(blob.blob, "https://acme.blob.core.windows.net/governance/cloudflare/all.csv");
     assert_eq!(blob.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
     let local = azure("http://127.0.0.1:10000/devstoreaccount1/governance?se=2027-01-01&sig=x");

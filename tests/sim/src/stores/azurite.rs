@@ -109,7 +109,9 @@ impl Azurite {
             .headers()
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-            .filter(|(name, _)| !matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection" | "keep-alive"))
+            .filter(|(name, _)| {
+                !matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection" | "keep-alive")
+            })
             .collect();
         Some(Reply::Response { status, headers, body: answer.bytes().await.ok()? })
     }

@@ -48,8 +48,7 @@ impl S3 {
         for bucket in buckets {
             std::fs::create_dir(directory.path().join(bucket)).map_err(|error| failed(error.to_string()))?;
         }
-        let files =
-            s3s_fs::FileSystem::new(directory.path()).map_err(|error| failed(format!("{error:?}")))?;
+        let files = s3s_fs::FileSystem::new(directory.path()).map_err(|error| failed(format!("{error:?}")))?;
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
         builder.set_host(SingleDomain::new(HOST).map_err(|error| failed(error.to_string()))?);
@@ -83,9 +82,8 @@ impl S3 {
             return Some(Reply::text(404, "application/xml", body));
         }
         let question = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
-        let mut incoming = hyper::Request::builder()
-            .method(request.method.as_str())
-            .uri(format!("{}{question}", request.path));
+        let mut incoming =
+            hyper::Request::builder().method(request.method.as_str()).uri(format!("{}{question}", request.path));
         for (name, value) in &request.headers {
             incoming = incoming.header(name, value);
         }

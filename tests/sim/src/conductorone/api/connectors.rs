@@ -125,7 +125,7 @@ impl ConductorOne {
     }
 
     /// Says how syncs of a connector end from now on.
-    pub fn end_syncs(&self, id: &str, end: SyncEnd) {
+    pub fn end_syncs(&self, id: &str, end: &SyncEnd) {
         for connector in self.state().api.connectors.iter_mut().filter(|connector| connector.id == id) {
             connector.end = end.clone();
         }
@@ -133,6 +133,12 @@ impl ConductorOne {
 
     /// How often a connector was told to sync.
     pub fn forced_syncs(&self, id: &str) -> usize {
-        self.state().api.connectors.iter().filter(|connector| connector.id == id).map(|connector| connector.forced).sum()
+        self.state()
+            .api
+            .connectors
+            .iter()
+            .filter(|connector| connector.id == id)
+            .map(|connector| connector.forced)
+            .sum()
     }
 }
