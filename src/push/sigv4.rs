@@ -103,6 +103,9 @@ mod tests {
         value.rsplit_once("Signature=").unwrap().1.to_owned()
     }
 
+    /// Method, path, query, headers, body, signature.
+    type Case<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a [(&'static str, String)], &'a [u8], &'a str);
+
     /// The examples of the S3 API Reference, "Signature Calculations for the Authorization Header: Transferring Payload in a
     /// Single Chunk".
     #[test]
@@ -121,7 +124,7 @@ mod tests {
             ("x-amz-storage-class", "REDUCED_REDUNDANCY".to_owned()),
         ];
         let range = [("range", "bytes=0-9".to_owned())];
-        let cases: [(Method, &str, &[(&str, &str)], &[(&'static str, String)], &[u8], &str); 4] = [
+        let cases: [Case; 4] = [
             (
                 Method::Get,
                 "/test.txt",
@@ -163,7 +166,6 @@ mod tests {
         }
     }
 
-    /// Worked out with the reference's formulas: `post-sts-header-before` of AWS's test suite has no such payload header.
     #[test]
     fn a_session_token_is_sent_and_signed() {
         let (secret, token) = (Secret::new("secret"), Secret::new("token"));
