@@ -230,7 +230,7 @@ async fn a_large_file_goes_up_in_parts_and_a_worker_that_is_killed_in_between_go
     assert_eq!(s3.object(BUCKET, "grants.csv").unwrap(), export(&deployment, "grants.csv").await);
     assert_eq!(front.count("?uploads="), 1, "the upload that was begun went on");
     assert_eq!(front.count("partNumber=1"), 1, "what was there was not sent again");
-    assert_eq!(s3.loose_parts(), [std::path::PathBuf::new(); 0], "nothing is left over");
+    assert!(s3.loose_parts().is_empty(), "nothing is left over");
     assert!(front.seen().iter().all(|seen| seen.length <= 5 * 1024 * 1024));
 }
 
@@ -353,6 +353,9 @@ async fn where_c1_refuses_the_file_is_there_all_the_same() {
     deployment.c1.fail_api("GET /api/v1/apps", ApiFault::Status(503), Some(1));
     push_again(&deployment).await;
     pushed(&deployment, |job| job["state"] == "due" && told(job, "ConductorOne answered 503")).await;
+    push_again(&deployment).await;
+    pushed(&deployment, |_| deployment.c1.api_requests().iter().any(|request| request.status == 409)).await;
+    push_again(&deployment).await;
     let message = done(&deployment).await;
     assert!(message.ends_with("ConductorOne has synced."), "{message}");
     assert_eq!((deployment.c1.forced_syncs(connector), front.count("PUT")), (1, uploads + 1));
