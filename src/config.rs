@@ -3,8 +3,13 @@
 
 use std::fmt;
 
+mod push;
+
+pub use push::{Addressing, Azure, Connector, Push, S3, Store};
+
 use url::Url;
 
+use crate::conductorone::credentials::{Credentials, Proof};
 use crate::decide::{InvalidRules, Rules};
 use crate::model::id::AccountId;
 use crate::ports::Secret;
@@ -46,6 +51,14 @@ pub struct Config {
     pub rules: Result<Rules, InvalidRules>,
     /// `SIGNAL_URL` and what belongs to it: where C1 is told of what a sync found.
     pub signals: Option<signal::settings::Settings>,
+    /// `C1_CLIENT_ID` and `C1_CLIENT_SECRET`: call C1's API.
+    pub c1_credentials: Option<Credentials>,
+    /// `C1_APP_ID`: the C1 app that stands for the account, where it is not to be looked for.
+    pub c1_app_id: Option<String>,
+    /// What is pushed after a publication, and where to.
+    pub push: Option<Push>,
+    /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
+    pub auto_wire: bool,
 }
 
 /// What provisioning must not do, whoever asks.
@@ -195,6 +208,14 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
         reader.problems.extend(problems);
         None
     });
+    let c1_credentials = reader.credentials();
+    let c1_app_id = reader.optional("C1_APP_ID", c1_id);
+    let push = push::read(&mut reader, c1_app_id.as_deref());
+    let auto_wire = reader.optional("AUTO_WIRE", |text| match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    });
     let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 365));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
@@ -217,6 +238,10 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
                 rules,
                 signals,
+                c1_credentials,
+                c1_app_id,
+                push,
+                auto_wire: auto_wire.unwrap_or(false),
             })
         }
         (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),
@@ -244,6 +269,10 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         (!trimmed.is_empty()).then(|| trimmed.to_owned())
     }
 
+    fn problem(&mut self, name: &'static str, message: &str) {
+        self.problems.push(Problem { name, message: message.to_owned() });
+    }
+
     fn required<T>(
         &mut self,
         name: &'static str,
@@ -257,6 +286,30 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         self.optional(name, parse)
     }
 
+    /// The two halves of C1's API key: both or none.
+    fn credentials(&mut self) -> Option<Credentials> {
+        const NAMES: (&str, &str) = ("C1_CLIENT_ID", "C1_CLIENT_SECRET");
+        let id = self.optional(NAMES.0, |text| {
+            let plain = text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic());
+            let message =
+                "must be the client id that ConductorOne showed, such as happy-otter-12345@acme.conductor.one/pcc";
+            plain.then(|| text.to_owned()).ok_or_else(|| message.to_owned())
+        });
+        let proof = self.optional(NAMES.1, |text| Proof::parse(text).map_err(|error| error.to_string()));
+        let lone = match (self.text(NAMES.0), self.text(NAMES.1)) {
+            (Some(_), None) => Some((NAMES.1, NAMES.0)),
+            (None, Some(_)) => Some((NAMES.0, NAMES.1)),
+            _ => None,
+        };
+        if let Some((name, other)) = lone {
+            let message = format!(
+                "missing: {other} is set, and one is of no use without the other; set it with: npx wrangler secret put {name}"
+            );
+            self.problems.push(Problem { name, message });
+        }
+        Some(Credentials { client_id: id?, proof: proof? })
+    }
+
     fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(name)?;
         parse(&text).map_err(|message| self.problems.push(Problem { name, message })).ok()
@@ -266,6 +319,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 #[allow(clippy::unnecessary_wraps, reason = "one of several parsers")]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
+}
+
+/// An id as C1 writes them: letters and digits.
+fn c1_id(text: &str) -> Result<String, String> {
+    let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let message =
+        "must be the app's id in ConductorOne, which stands in the address bar after /apps/ when you look at the app";
+    plain.then(|| text.to_owned()).ok_or_else(|| message.to_owned())
 }
 
 /// A list with commas or white space between its items.

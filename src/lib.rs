@@ -16,6 +16,7 @@ pub mod hash;
 pub mod model;
 pub mod ports;
 pub mod provision;
+pub mod push;
 pub mod routes;
 #[cfg(target_arch = "wasm32")]
 pub mod runtime;

@@ -1,8 +1,12 @@
-//! ConductorOne's side: who signed a webhook, what it asks for, and how it wants to be answered.
+//! ConductorOne's side: who signed a webhook, what it asks for, how it wants to be answered, and its own API.
 
+pub mod api;
+pub mod apps;
+pub mod credentials;
 pub mod jwks;
 pub mod jwt;
 pub mod payload;
 pub mod response;
 pub mod signing;
 pub mod verify;
+pub mod webhooks;

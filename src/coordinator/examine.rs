@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose, TokenKind};
 use crate::config::Config;
 use crate::ports::{Clock, Http, Sql};
+use crate::push::Finding;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,12 @@ pub struct Examination {
     pub required: bool,
     /// What was found, and what to do.
     pub message: String,
+}
+
+impl From<Finding> for Examination {
+    fn from(found: Finding) -> Self {
+        Self { name: found.name.to_owned(), ok: found.ok, required: found.required, message: found.message }
+    }
 }
 
 /// Checks the token and each permission.

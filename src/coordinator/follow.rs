@@ -4,25 +4,34 @@ use futures::future::join_all;
 
 use super::jobs::{self, Attempt, Job, Kind};
 use super::{Coordinator, World};
+use crate::conductorone::api::Tokens;
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
+use crate::push;
 use crate::signal;
 use crate::sync;
 use crate::time::Timestamp;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<String> {
+fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
+        Kind::Push => config.push.as_ref().and_then(|_| current(status)),
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
-        Kind::Push | Kind::Wire | Kind::Signal => None,
+        Kind::Wire | Kind::Signal => None,
     }
 }
 
-/// One attempt at a job.
-async fn attempt<P: World>(ports: &P, config: &Config, job: &Job) -> Attempt {
+/// The generation that is current.
+fn current(status: &sync::SyncStatus) -> Option<String> {
+    status.generations.first().map(|summary| summary.generation.to_string())
+}
+
+/// One attempt at a job. The tokens are for C1's API.
+async fn attempt<P: World>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
+        Kind::Push => push::attempt(ports, config, tokens, job).await,
         Kind::Signal => signal::attempt(ports, config).await,
-        Kind::Push | Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
+        Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
 
@@ -42,6 +51,15 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Asks for a push of the current generation, be it pushed already or not; gives the generation, `None` where there is none yet.
+    pub(super) fn push_again<P: World>(ports: &P) -> Result<Option<String>, SqlError> {
+        let generation = current(&sync::status(ports)?);
+        if let Some(generation) = &generation {
+            jobs::want(ports, Kind::Push, generation, true, ports.now())?;
+        }
+        Ok(generation)
+    }
+
     /// Carries out the jobs that are due; returns when the next one is.
     pub(super) async fn work<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
         let due = jobs::due(ports, ports.now())?;
@@ -54,7 +72,7 @@ impl Coordinator {
     async fn one_job<P: World>(&self, ports: &P, config: &Config, job: &Job) -> Result<(), SqlError> {
         let Some(_place) = self.jobs.enter(job.kind) else { return Ok(()) };
         jobs::begin(ports, job, ports.now())?;
-        let came_to = attempt(ports, config, job).await;
+        let came_to = attempt(ports, config, &self.tokens, job).await;
         if let Attempt::Again(why) | Attempt::GivenUp(why) = &came_to {
             let fields = serde_json::json!({ "job": job.kind.as_str(), "subject": job.subject, "why": why });
             ports.log(Level::Warn, "a job did not work out", fields);

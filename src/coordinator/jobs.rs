@@ -119,27 +119,45 @@ const MAX_ATTEMPTS: i64 = 18;
 /// An attempt whose end nobody noted, because the Worker vanished, is made again after this. No attempt takes longer.
 pub const LEASE_SECS: i64 = 15 * 60;
 
-/// Creates the table.
+/// So often a job that was cut off is soon begun again; after that the lease is waited for.
+const INTERRUPTIONS: i64 = 5;
+
+/// Creates the table, and takes up again what was cut off. Called when the Coordinator starts.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS job (
             kind TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, state TEXT NOT NULL,
             left_over TEXT NOT NULL DEFAULT 'null', attempts INTEGER NOT NULL DEFAULT 0, message TEXT,
-            wanted_at INTEGER NOT NULL, due_at INTEGER, ended_at INTEGER, last_done_at INTEGER) WITHOUT ROWID",
+            wanted_at INTEGER NOT NULL, due_at INTEGER, ended_at INTEGER, last_done_at INTEGER, begun_at INTEGER)
+         WITHOUT ROWID",
         &[],
+    )?;
+    // There is one Coordinator at a time, and this one has begun nothing: who was at it is gone, and nobody needs to wait for the
+    // lease to end. It counts as a failure, lest a job that takes the Coordinator with it is tried again and again.
+    sql.query(
+        "UPDATE job SET due_at = MIN(due_at, begun_at + ?1), attempts = attempts + 1, begun_at = NULL
+         WHERE begun_at IS NOT NULL AND state = 'due' AND attempts < ?2",
+        &[(FIRST_WAIT_SECS * 1000).into(), INTERRUPTIONS.into()],
     )?;
     Ok(())
 }
 
-/// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `anew`.
+/// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `anew`: then it is done
+/// once more, or, where it waits for its time, that is now.
 pub fn want<P: Sql>(sql: &P, kind: Kind, subject: &str, anew: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
          ON CONFLICT (kind) DO UPDATE SET subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
-            wanted_at = ?3, due_at = ?3
+            wanted_at = ?3, due_at = ?3, begun_at = NULL
          WHERE subject <> ?2 OR (?4 AND state <> 'due')",
         &[kind.as_str().into(), subject.into(), now.into(), i64::from(anew).into()],
     )?;
+    if anew {
+        sql.query(
+            "UPDATE job SET due_at = MIN(due_at, ?) WHERE kind = ? AND state = 'due' AND begun_at IS NULL",
+            &[now.into(), kind.as_str().into()],
+        )?;
+    }
     Ok(())
 }
 
@@ -162,8 +180,8 @@ pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
 /// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
 pub fn begin<P: Sql>(sql: &P, job: &Job, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE job SET due_at = ? WHERE kind = ? AND subject = ?",
-        &[now.plus_secs(LEASE_SECS).into(), job.kind.as_str().into(), job.subject.as_str().into()],
+        "UPDATE job SET due_at = ?, begun_at = ? WHERE kind = ? AND subject = ?",
+        &[now.plus_secs(LEASE_SECS).into(), now.into(), job.kind.as_str().into(), job.subject.as_str().into()],
     )?;
     Ok(())
 }
@@ -187,7 +205,7 @@ pub fn end<P: Sql>(sql: &P, job: &Job, attempt: &Attempt, now: Timestamp) -> Res
     };
     sql.query(
         "UPDATE job SET state = ?, attempts = ?, due_at = ?, message = COALESCE(?, message), left_over = ?, ended_at = ?,
-            last_done_at = CASE WHEN ?1 = 'done' THEN ?6 ELSE last_done_at END
+            last_done_at = CASE WHEN ?1 = 'done' THEN ?6 ELSE last_done_at END, begun_at = NULL
          WHERE kind = ? AND subject = ?",
         &[
             state.as_str().into(),
@@ -303,6 +321,39 @@ mod tests {
         assert!(due(&desk, desk.now()).unwrap().is_empty());
         desk.advance(LEASE_SECS);
         assert_eq!(due(&desk, desk.now()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_attempt_that_ended_with_its_coordinator_is_soon_made_again_but_not_for_ever() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        for interruptions in 1..=6 {
+            let job = due(&desk, desk.now()).unwrap().remove(0);
+            begin(&desk, &job, desk.now()).unwrap();
+            init(&desk).unwrap();
+            assert!(due(&desk, desk.now()).unwrap().is_empty(), "not at once");
+            desk.advance(15);
+            assert_eq!(due(&desk, desk.now()).unwrap().len(), usize::from(interruptions < 6), "{interruptions}");
+        }
+        desk.advance(LEASE_SECS);
+        let job = due(&desk, desk.now()).unwrap().remove(0);
+        end(&desk, &job, &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
+        init(&desk).unwrap();
+        assert_eq!(one(&desk).state, State::Done);
+    }
+
+    #[test]
+    fn who_asks_anew_for_a_job_that_waits_need_not_wait_and_changes_nothing_of_one_under_way() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        end(&desk, &one(&desk), &Attempt::Again("No answer.".into()), desk.now()).unwrap();
+        assert!(due(&desk, desk.now()).unwrap().is_empty());
+        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        let job = due(&desk, desk.now()).unwrap().remove(0);
+        assert_eq!(job.attempts, 1);
+        begin(&desk, &job, desk.now()).unwrap();
+        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        assert!(due(&desk, desk.now()).unwrap().is_empty());
     }
 
     #[test]

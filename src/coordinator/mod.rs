@@ -16,13 +16,15 @@ pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 use futures::channel::oneshot;
 use futures::future::join4;
 
+use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
 use crate::config::Config;
 use crate::decide::record;
-use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
 use crate::provision;
 use crate::provision::lock::Locks;
 use crate::provision::{incidents, journal};
+use crate::push;
 use crate::signal;
 use crate::sync;
 
@@ -35,12 +37,13 @@ pub struct Coordinator {
     locks: Locks,
     in_flight: operations::InFlight,
     jobs: jobs::UnderWay,
+    tokens: Tokens,
 }
 
 /// Everything the Coordinator needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign {}
+pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd {}
 
-impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign> World for T {}
+impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> World for T {}
 
 /// Creates the tables that are missing. Called before anything else, each time the Coordinator starts.
 pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
@@ -49,6 +52,7 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     jobs::init(ports)?;
     record::init(ports)?;
     signal::init(ports)?;
+    push::init(ports)?;
     provision::init(ports)
 }
 
@@ -89,7 +93,20 @@ impl Coordinator {
                 Ok(records) => Reply::Decisions(records),
                 Err(error) => failed(ports, "could not read the decisions", &error),
             },
-            Command::Examine => Reply::Examination(examine::examine(ports, config).await),
+            Command::Examine => {
+                let mut found = examine::examine(ports, config).await;
+                found.extend(push::examine(ports, config, &self.tokens).await.into_iter().map(Examination::from));
+                Reply::Examination(found)
+            }
+            Command::Push if config.push.is_none() => Reply::PushNotConfigured,
+            Command::Push => match Self::push_again(ports) {
+                Ok(Some(generation)) => {
+                    self.wake(ports, ports.now()).await;
+                    Reply::Pushing { generation }
+                }
+                Ok(None) => Reply::NothingToPush,
+                Err(error) => failed(ports, "could not ask for a push", &error),
+            },
             Command::Provision { request, callback_url } => {
                 self.operate(ports, config, &request, callback_url.as_deref()).await
             }

@@ -36,7 +36,7 @@ pub enum Command {
     },
     /// Look one operation up, by its number or its key.
     Operation(String),
-    /// Check what the Cloudflare token may do.
+    /// Check what the Cloudflare token may do, and whether what is pushed could be.
     Examine,
     /// Say whether to approve.
     Decide(Box<Question>),
@@ -47,6 +47,8 @@ pub enum Command {
         /// How many at most.
         limit: i64,
     },
+    /// Push the current generation once more.
+    Push,
     /// Grant or revoke.
     Provision {
         /// What is asked.
@@ -86,6 +88,15 @@ pub enum Reply {
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.
     Accepted,
+    /// The generation is on its way.
+    Pushing {
+        /// Its id.
+        generation: String,
+    },
+    /// Nothing was published yet that could be pushed.
+    NothingToPush,
+    /// There is no place to push to, and no connector to tell.
+    PushNotConfigured,
     /// The Coordinator's own storage failed.
     Failed {
         /// What could not be done.

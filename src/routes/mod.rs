@@ -162,6 +162,7 @@ async fn dispatch<P: World>(
         Route::Status => status::show(ports).await,
         Route::Doctor => Ok(doctor::examine(ports, config).await),
         Route::Sync => status::begin_sync(ports, request).await,
+        Route::Push => status::push(ports).await,
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,

@@ -19,6 +19,7 @@ pub(super) enum Route {
     Status,
     Doctor,
     Sync,
+    Push,
     List(List),
     Member(Principal),
     Holders(Entitlement),
@@ -80,6 +81,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
+        ["v1", "push"] => post(Route::Push),
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "export", name] => match File::named(name) {

@@ -46,6 +46,26 @@ pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Resul
     }
 }
 
+/// Pushes the current generation once more.
+pub(super) async fn push<P: World>(ports: &P) -> Result<Answer, Problem> {
+    match ask(ports, Command::Push).await? {
+        Reply::Pushing { generation } => {
+            Ok(Answer::json(202, &serde_json::json!({ "generation": generation, "status": "/v1/status" })))
+        }
+        Reply::PushNotConfigured => Err(Problem::new(
+            409,
+            "push_not_configured",
+            "there is nothing to push to: set S3_BUCKET and what belongs to it, AZURE_SAS_URL, or C1_CONNECTOR_ID, as docs/push.md says",
+        )),
+        Reply::NothingToPush => Err(Problem::new(
+            404,
+            "nothing_to_push",
+            "nothing was published yet that could be pushed; start a sync with: POST /v1/sync",
+        )),
+        _ => Err(failed()),
+    }
+}
+
 /// Asks the Coordinator; a silent one is a problem of its own.
 pub(super) async fn ask<P: World>(ports: &P, command: Command) -> Result<Reply, Problem> {
     ports.ask(command).await.map_err(|error| Problem::unavailable("coordinator_unreachable", error.to_string(), 5))

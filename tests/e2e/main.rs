@@ -25,6 +25,7 @@ mod export;
 mod fresh;
 mod grants;
 mod lists;
+mod push;
 mod scim;
 mod signals;
 mod sync;

@@ -11,3 +11,4 @@ pub mod http;
 pub mod openapi;
 pub mod snapshot;
 pub mod stage;
+pub mod stores;

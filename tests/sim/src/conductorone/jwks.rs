@@ -106,9 +106,10 @@ impl Jwks {
     }
 }
 
-/// What a fetch of the keys comes to.
+/// What a request comes to.
 pub(super) enum Answer {
     Now(Reply),
+    After(Duration, Reply),
     Never,
 }
 

@@ -1,6 +1,7 @@
 //! A ConductorOne tenant: it signs and sends webhooks, lists its keys, and takes callbacks
 //! (`reference/conductorone.md` 1, 2 and 8).
 
+mod api;
 mod callback;
 mod delivery;
 mod directory;
@@ -14,16 +15,19 @@ mod response;
 mod task;
 mod token;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use api::Api;
 use callback::Callbacks;
 use inbound::Inbound;
 use jwks::Jwks;
 
+pub use api::{ApiFault, ApiRequest, Credential, SyncEnd};
 pub use callback::{CallbackFault, CallbackPost};
 pub use delivery::Delivery;
 pub use directory::{Account, App, Entitlement, Person};
@@ -95,6 +99,9 @@ struct State {
     callbacks: Callbacks,
     inbound: Inbound,
     unexpected: Vec<String>,
+    api: Api,
+    /// Where the hosts of webhooks really are.
+    reachable: HashMap<String, String>,
 }
 
 impl Default for ConductorOne {
@@ -118,6 +125,8 @@ impl ConductorOne {
             callbacks: Callbacks::default(),
             inbound: Inbound::default(),
             unexpected: Vec::new(),
+            api: Api::default(),
+            reachable: HashMap::new(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -153,6 +162,21 @@ impl ConductorOne {
     /// The webhook's id.
     pub fn webhook_id(&self) -> String {
         id::derived(&format!("webhook of {}", self.inner.host))
+    }
+
+    /// Says where a host of webhooks really is: a base URL such as `http://127.0.0.1:8787`. Others cannot be reached.
+    pub fn reach(&self, host: &str, base_url: &str) {
+        self.state().reachable.insert(host.to_owned(), base_url.to_owned());
+    }
+
+    /// Sends the test event of a webhook of the API, where its host can be reached.
+    fn send_test(&self, id: &str, url: &str) {
+        let host = url.split("//").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
+        let Some(base) = self.state().reachable.get(host).cloned() else { return };
+        let mut delivery = self.test_event().signed_for(url);
+        id.clone_into(&mut delivery.webhook_id);
+        let tenant = self.clone();
+        tokio::spawn(async move { tenant.deliver(&base, &delivery).await });
     }
 
     /// How patient the tenant is.
@@ -338,6 +362,17 @@ impl ConductorOne {
                 reply
             }
             ("POST", path) if path.starts_with(inbound::PREFIX) => state.inbound.receive(&self.inner.base_url, request),
+            (_, path) if api::has(path) => {
+                if let Some(answered) = state.api.answer(&self.inner.host, request) {
+                    drop(state);
+                    if let Some((id, url)) = &answered.test {
+                        self.send_test(id, url);
+                    }
+                    return jwks::Answer::After(answered.after, answered.reply);
+                }
+                state.unexpected.push(format!("{} {path}", request.method));
+                Reply::json(404, &json!({ "code": 5, "message": "Not Found", "details": [] }))
+            }
             (method, path) => {
                 state.unexpected.push(format!("{method} {path}"));
                 Reply::json(404, &json!({ "code": 5, "message": "Not Found", "details": [] }))
@@ -351,6 +386,10 @@ impl Handler for ConductorOne {
         Box::pin(async move {
             match self.answer(&request) {
                 jwks::Answer::Now(reply) => reply,
+                jwks::Answer::After(pause, reply) => {
+                    tokio::time::sleep(pause).await;
+                    reply
+                }
                 jwks::Answer::Never => {
                     tokio::time::sleep(jwks::HANG).await;
                     Reply::Reset

@@ -6,7 +6,7 @@ use super::config;
 use super::workerd::StartError;
 
 /// The workspace's root, two levels above this crate.
-pub(super) fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let this = Path::new(env!("CARGO_MANIFEST_DIR"));
     this.ancestors().nth(2).unwrap_or(this).to_owned()
 }

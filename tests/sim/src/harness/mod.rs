@@ -11,5 +11,6 @@ mod install;
 mod world;
 
 pub use config::COMPATIBILITY_DATE;
+pub(crate) use install::workspace;
 pub use workerd::{Options, StartError, Worker};
 pub use world::{CLOUDFLARE_HOST, NotInTime, World};

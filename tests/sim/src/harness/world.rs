@@ -10,7 +10,7 @@ use super::gateway::Gateway;
 use super::kv::Kv;
 use super::workerd::{Options, StartError, Worker};
 use crate::client::{self, Answer, Unanswered};
-use crate::conductorone::{ConductorOne, Delivery, Outcome};
+use crate::conductorone::{ConductorOne, Delivery, Outcome, PUBLIC_URL};
 use crate::http::{Handler, Server};
 
 /// The host of Cloudflare's API.
@@ -71,6 +71,9 @@ impl World {
         let gateway_server = Server::start(0, gateway.handler()).await.map_err(listen)?;
         let connector_token = options.vars.get("CONNECTOR_TOKEN").cloned().unwrap_or_default();
         let worker = Worker::start(options, kv_server.address, gateway_server.address).await?;
+        if let Some(host) = PUBLIC_URL.strip_prefix("https://") {
+            c1.reach(host, &worker.url());
+        }
         Ok(Self {
             worker,
             kv,

@@ -1,0 +1,68 @@
+//! Could the file be pushed? Asked of the store and of C1 themselves, by requests that leave nothing behind that anybody sees.
+
+use super::azure::Blob;
+use super::error::StoreError;
+use super::job::SAS_WARNING_SECS;
+use super::s3::Object;
+use super::upload::Target as _;
+use super::{Ports, force_sync};
+use crate::conductorone::api::Tokens;
+use crate::config::{Config, Store};
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was checked: variables by name.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// Whether nothing can be pushed without it.
+    pub required: bool,
+    /// What was found, and what to do.
+    pub message: String,
+}
+
+/// Checks what is configured; nothing where nothing is.
+pub async fn examine<P: Ports>(ports: &P, config: &Config, tokens: &Tokens) -> Vec<Finding> {
+    let Some(push) = &config.push else { return Vec::new() };
+    let content_type = push.file.content_type();
+    let mut found = Vec::new();
+    match &push.store {
+        None => {}
+        Some(Store::S3(settings)) => {
+            let object = Object { ports, settings, content_type };
+            found.push(store("S3_BUCKET", &object.name(), object.examine().await));
+        }
+        Some(Store::Azure(settings)) => {
+            let blob = Blob { ports, settings, content_type };
+            found.push(store("AZURE_SAS_URL", &blob.name(), blob.examine().await));
+            let soon = settings.expires_at.filter(|at| {
+                let left = at.since(ports.now());
+                left > 0 && left < SAS_WARNING_SECS * 1000
+            });
+            if let Some(at) = soon {
+                let message = format!(
+                    "the SAS URL expires on {}: make a new one before then, and set it with: npx wrangler secret put AZURE_SAS_URL",
+                    at.date()
+                );
+                found.push(Finding { name: "AZURE_SAS_URL (expiry)", ok: false, required: false, message });
+            }
+        }
+    }
+    if let Some(connector) = &push.connector {
+        let (ok, message) = match force_sync::examine(ports, config, tokens, connector).await {
+            Ok(()) => (true, "the connector can be read with C1_CLIENT_ID; each push makes it sync".to_owned()),
+            Err(why) => (false, why),
+        };
+        found.push(Finding { name: "C1_CONNECTOR_ID", ok, required: true, message });
+    }
+    found
+}
+
+fn store(name: &'static str, place: &str, examined: Result<(), StoreError>) -> Finding {
+    let (ok, message) = match examined {
+        Ok(()) => (true, format!("{place} can be written")),
+        Err(error) => (false, error.to_string()),
+    };
+    Finding { name, ok, required: true, message }
+}

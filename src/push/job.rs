@@ -1,0 +1,145 @@
+//! The job: upload, then tell C1, then wait for its sync to end.
+
+use serde::{Deserialize, Serialize};
+
+use super::Ports;
+use super::azure::Blob;
+use super::error::StoreError;
+use super::force_sync::{self, Forcing, Next};
+use super::s3::Object;
+use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
+use crate::conductorone::api::Tokens;
+use crate::config::{Config, Push, Store};
+use crate::coordinator::jobs::{Attempt, Job};
+use crate::export::{self, ExportError};
+use crate::sync::snapshot::{Snapshot, SnapshotError};
+use crate::time::Timestamp;
+
+/// How long an attempt begins further parts. With the one that is under way then it stays well under a minute, which the sync's
+/// steps and provisioning may have to wait for.
+const MAX_UPLOADING_SECS: i64 = 20;
+
+/// So long before a SAS URL expires it is said.
+pub(super) const SAS_WARNING_SECS: i64 = 14 * 24 * 60 * 60;
+
+/// What an attempt leaves for the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Left {
+    v: u32,
+    /// What was uploaded, as a sentence.
+    uploaded: String,
+    /// How it stands with C1's sync.
+    forcing: Forcing,
+}
+
+/// The format of [`Left`]. What is of another is begun anew.
+const FORMAT: u32 = 1;
+
+/// One attempt at pushing the generation that the job is about.
+pub async fn attempt<P: Ports>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
+    let Some(push) = &config.push else {
+        return Attempt::GivenUp("Nothing is configured to be pushed any more, so nothing was done.".to_owned());
+    };
+    let left: Option<Left> = serde_json::from_value(job.left.clone()).ok().filter(|left: &Left| left.v == FORMAT);
+    match left {
+        None => uploading(ports, push, &job.subject).await,
+        Some(left) => forcing(ports, config, tokens, push, left).await,
+    }
+}
+
+async fn uploading<P: Ports>(ports: &P, push: &Push, generation: &str) -> Attempt {
+    let uploaded = match &push.store {
+        None => String::new(),
+        Some(store) => match into_store(ports, push, store, generation).await {
+            Ok((Uploaded::Whole(bytes), name)) => {
+                format!("Uploaded {} ({}) to {name}.{}", push.file.name(), size(bytes), expiring(store, ports.now()))
+            }
+            Ok((Uploaded::Partly, _)) => return Attempt::GoOn(ports.now(), serde_json::Value::Null),
+            Err(error) => return failed(&error),
+        },
+    };
+    if push.connector.is_none() {
+        return Attempt::Done(format!("{uploaded} ConductorOne pulls it by itself, within the hour."));
+    }
+    go_on(ports.now(), Left { v: FORMAT, uploaded, forcing: Forcing::begin(ports.now()) })
+}
+
+async fn into_store<P: Ports>(
+    ports: &P,
+    push: &Push,
+    store: &Store,
+    generation: &str,
+) -> Result<(Uploaded, String), UploadError> {
+    let snapshot = Snapshot::open(ports, generation).await.map_err(ExportError::from)?;
+    let bytes = export::open(ports, snapshot, push.file).await?;
+    // Another file of the same generation is another subject.
+    let subject = format!("{generation} {}", push.file.name());
+    let until = ports.now().plus_secs(MAX_UPLOADING_SECS);
+    let file = upload::File { subject: &subject, bytes, part: PART, until };
+    let content_type = push.file.content_type();
+    match store {
+        Store::S3(settings) => {
+            let target = Object { ports, settings, content_type };
+            Ok((upload(ports, &target, file).await?, target.name()))
+        }
+        Store::Azure(settings) => {
+            let target = Blob { ports, settings, content_type };
+            Ok((upload(ports, &target, file).await?, target.name()))
+        }
+    }
+}
+
+async fn forcing<P: Ports>(ports: &P, config: &Config, tokens: &Tokens, push: &Push, left: Left) -> Attempt {
+    let Some(connector) = &push.connector else {
+        return Attempt::Done(format!("{} ConductorOne pulls it by itself, within the hour.", left.uploaded));
+    };
+    let Left { uploaded, forcing, .. } = left;
+    let sentence = |told: String| format!("{uploaded} {told}").trim().to_owned();
+    match force_sync::step(ports, config, tokens, connector, forcing).await {
+        Next::Wait(at, forcing) => go_on(at, Left { v: FORMAT, uploaded, forcing }),
+        Next::Done(told) => Attempt::Done(sentence(told)),
+        Next::Again(told) => Attempt::Again(sentence(told)),
+        Next::GivenUp(told) => Attempt::GivenUp(sentence(told)),
+    }
+}
+
+fn go_on(at: Timestamp, left: Left) -> Attempt {
+    // Our own types serialise; should one not, it is begun anew.
+    Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default())
+}
+
+fn failed(error: &UploadError) -> Attempt {
+    match error {
+        UploadError::Store(StoreError::Refused(why)) => {
+            Attempt::GivenUp(format!("{why} Then push again with: POST /v1/push."))
+        }
+        UploadError::Export(ExportError::Snapshot(SnapshotError::Gone(_))) => Attempt::GivenUp(
+            "The generation is not kept any more; the current one is pushed with: POST /v1/push.".to_owned(),
+        ),
+        UploadError::Store(StoreError::Busy(why)) => Attempt::Again(why.clone()),
+        UploadError::Store(StoreError::UnknownUpload) => Attempt::Again(
+            "The store knows nothing any more of the parts that were uploaded, so the upload begins anew.".to_owned(),
+        ),
+        UploadError::Differs => {
+            Attempt::Again("The file changed while it was uploaded, so the upload begins anew.".to_owned())
+        }
+        UploadError::Export(_) | UploadError::Sql(_) => Attempt::Again(format!("The file could not be made: {error}.")),
+    }
+}
+
+/// A size as people read it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} KB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+fn expiring(store: &Store, now: Timestamp) -> String {
+    let Store::Azure(azure) = store else { return String::new() };
+    match azure.expires_at.filter(|at| at.since(now) < SAS_WARNING_SECS * 1000) {
+        Some(at) => format!(" The SAS URL expires on {}: make a new one before then.", at.date()),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,31 @@
+//! What follows a publication where C1 takes the account in as a file: the file is brought to S3 or Azure Blob, and C1's connector
+//! is told to sync at once, since it pulls by itself only once an hour (`reference/conductorone.md` 5 and 8.3).
+//!
+//! **Invariants:** what the store shows is a whole file of one generation, the one before until the next is there; memory is bound
+//! by a part; everything may be repeated; neither a store's secret nor its SAS URL is in a message.
+
+mod azure;
+mod error;
+mod examine;
+mod force_sync;
+mod job;
+mod s3;
+mod sigv4;
+mod upload;
+
+pub use examine::{Finding, examine};
+pub use job::attempt;
+
+use crate::conductorone::signing::Sign;
+use crate::export;
+use crate::ports::{Http, Log, Sql, SqlError};
+
+/// What a push needs of the world.
+pub trait Ports: Http + Sql + Log + Sign + export::Ports {}
+
+impl<T: Http + Sql + Log + Sign + export::Ports> Ports for T {}
+
+/// Creates the table.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    upload::init(sql)
+}
