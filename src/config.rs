@@ -5,8 +5,10 @@ use std::fmt;
 
 use url::Url;
 
+use crate::decide::{InvalidRules, Rules};
 use crate::model::id::AccountId;
 use crate::ports::Secret;
+use crate::signal;
 
 /// What the person who deployed the Worker decided.
 #[derive(Clone, Debug)]
@@ -38,6 +40,10 @@ pub struct Config {
     pub renew_invitations_after_days: Option<i64>,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
+    /// `APPROVAL_RULES`: how approvals are decided. Rules that cannot be read approve nothing, and are nobody else's trouble.
+    pub rules: Result<Rules, InvalidRules>,
+    /// `SIGNAL_URL` and what belongs to it: where C1 is told of what a sync found.
+    pub signals: Option<signal::settings::Settings>,
 }
 
 /// What provisioning must not do, whoever asks.
@@ -179,6 +185,13 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
     };
     let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
+    let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
+    let origins: Vec<String> = tenant.iter().map(|host| format!("https://{host}")).chain(c1_url.clone()).collect();
+    let signals = signal::settings::read(|name| reader.text(name), &origins);
+    let signals = signals.unwrap_or_else(|problems| {
+        reader.problems.extend(problems);
+        None
+    });
     let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 365));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
@@ -198,6 +211,8 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 default_role,
                 renew_invitations_after_days,
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
+                rules,
+                signals,
             })
         }
         (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),

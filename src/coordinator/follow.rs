@@ -6,23 +6,23 @@ use super::jobs::{self, Attempt, Job, Kind};
 use super::{Coordinator, World};
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
+use crate::signal;
 use crate::sync;
 use crate::time::Timestamp;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
 fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<String> {
     match kind {
+        // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Push | Kind::Wire | Kind::Signal => None,
     }
 }
 
 /// One attempt at a job.
-#[allow(clippy::unused_async, reason = "each kind of job awaits")]
-async fn attempt<P: World>(_ports: &P, _config: &Config, job: &Job) -> Attempt {
+async fn attempt<P: World>(ports: &P, config: &Config, job: &Job) -> Attempt {
     match job.kind {
-        Kind::Push | Kind::Wire | Kind::Signal => {
-            Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
-        }
+        Kind::Signal => signal::attempt(ports, config).await,
+        Kind::Push | Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
 
@@ -31,6 +31,9 @@ impl Coordinator {
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
     pub(super) fn follow<P: World>(ports: &P, config: &Config) -> Result<(), SqlError> {
         let status = sync::status(ports)?;
+        if let Some(run) = signal::queue(ports, config, &status)? {
+            jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
+        }
         for kind in Kind::ALL {
             if let Some(subject) = subject(config, kind, &status) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;

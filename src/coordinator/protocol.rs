@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
 use super::jobs::Job;
+use crate::decide::Question;
+use crate::decide::record::{self, Record};
 use crate::provision::incidents::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
@@ -36,6 +38,15 @@ pub enum Command {
     Operation(String),
     /// Check what the Cloudflare token may do.
     Examine,
+    /// Say whether to approve.
+    Decide(Box<Question>),
+    /// Look decisions up, the newest first.
+    Decisions {
+        /// Which.
+        filter: Box<record::Filter>,
+        /// How many at most.
+        limit: i64,
+    },
     /// Grant or revoke.
     Provision {
         /// What is asked.
@@ -67,6 +78,10 @@ pub enum Reply {
     Operations(Vec<Entry>),
     /// What the token may do.
     Examination(Vec<Examination>),
+    /// Whether to approve: what was decided now, or when it was asked before.
+    Decided(Box<Record>),
+    /// Decisions that were looked up.
+    Decisions(Vec<Record>),
     /// How an operation ended.
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.

@@ -16,6 +16,7 @@
 mod accounts;
 mod auth;
 mod budget;
+mod c1;
 mod deployment;
 mod doctor;
 mod errors;
@@ -23,5 +24,6 @@ mod export;
 mod fresh;
 mod grants;
 mod lists;
+mod signals;
 mod sync;
 mod webhook;
