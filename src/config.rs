@@ -285,9 +285,11 @@ fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 
-/// An id as C1 writes them: letters and digits.
-fn c1_id(text: &str) -> Result<String, String> {
-    let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+/// Reads the id of an app as C1 writes them: letters and digits.
+pub fn c1_id(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let message =
         "must be the app's id in ConductorOne, which stands in the address bar after /apps/ when you look at the app";
     plain.then(|| text.to_owned()).ok_or_else(|| message.to_owned())

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::jobs::{self, Attempt, Job, Kind};
-use super::{Coordinator, World};
+use super::{Coordinator, World, wire};
 use crate::conductorone::api::Tokens;
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
@@ -11,16 +11,19 @@ use crate::sync;
 use crate::time::Timestamp;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(_config: &Config, kind: Kind, _status: &sync::SyncStatus) -> Option<String> {
+fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
+        Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => {
+            status.generations.first().map(|current| current.generation.to_string())
+        }
         Kind::Push | Kind::Wire | Kind::Signal => None,
     }
 }
 
 /// One attempt at a job. The tokens are for C1's API.
-#[allow(clippy::unused_async, reason = "each kind of job awaits")]
-async fn attempt<P: World>(_ports: &P, _config: &Config, _tokens: &Tokens, job: &Job) -> Attempt {
+async fn attempt<P: World>(ports: &P, config: &Config, _tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
+        Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => wire::attempt(ports, job).await,
         Kind::Push | Kind::Wire | Kind::Signal => {
             Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
         }

@@ -3,16 +3,18 @@
 //!
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
+mod connect;
 mod examine;
 mod follow;
 pub mod jobs;
 mod operations;
 mod protocol;
+mod wire;
 
 pub use examine::Examination;
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
-use futures::future::join3;
+use futures::future::join4;
 
 use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
@@ -30,6 +32,7 @@ pub struct Coordinator {
     in_flight: operations::InFlight,
     jobs: jobs::UnderWay,
     tokens: Tokens,
+    driving: connect::Driving,
 }
 
 /// Everything the Coordinator needs of the world.
@@ -42,6 +45,7 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;
+    crate::connect::init(ports)?;
     provision::init(ports)
 }
 
@@ -73,7 +77,17 @@ impl Coordinator {
                 Ok(entry) => Reply::Operations(entry.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the journal", &error),
             },
-            Command::Examine => Reply::Examination(examine::examine(ports, config).await),
+            Command::Examine => {
+                let mut found = examine::examine(ports, config).await;
+                found.extend(self.examine_c1(ports, config).await);
+                Reply::Examination(found)
+            }
+            Command::Connect(options) => self.connect(ports, config, options).await,
+            Command::Connection { after } => Self::connection(ports, after),
+            Command::TestArrived => match crate::connect::arrived(ports, ports.now()) {
+                Ok(()) => Reply::Noted,
+                Err(error) => failed(ports, "could not note the test event", &error),
+            },
             Command::Provision { request, callback_url } => {
                 self.operate(ports, config, &request, callback_url.as_deref()).await
             }
@@ -92,11 +106,14 @@ impl Coordinator {
             }
             next
         };
-        let (sync, operations, jobs) = join3(sync, self.catch_up(ports, config), self.work(ports, config)).await;
+        let connecting = self.go_on_connecting(ports, config);
+        let (sync, operations, jobs, connecting) =
+            join4(sync, self.catch_up(ports, config), self.work(ports, config), connecting).await;
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
-        for due in [operations, jobs, jobs::next_due(ports)] {
+        let connecting = connecting.and_then(|()| self.connecting_due(ports));
+        for due in [operations, jobs, jobs::next_due(ports), connecting] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
                 Ok(None) => {}
@@ -125,7 +142,7 @@ fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> R
 }
 
 fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
-    Ok(Status { sync: sync::status(ports)?, jobs: jobs::all(ports)? })
+    Ok(Status { sync: sync::status(ports)?, jobs: jobs::all(ports)?, connection: crate::connect::summary(ports)? })
 }
 
 fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
 use super::jobs::Job;
+use crate::connect::{Options, Report, Summary};
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
 use crate::sync::{SyncStatus, Trigger};
@@ -27,6 +28,15 @@ pub enum Command {
     Operation(String),
     /// Check what the Cloudflare token may do.
     Examine,
+    /// Connect to C1, tell what that would change, or put back what was there before.
+    Connect(Options),
+    /// Tell what the latest of these runs did.
+    Connection {
+        /// Lines after this one.
+        after: i64,
+    },
+    /// C1's test event has arrived.
+    TestArrived,
     /// Grant or revoke.
     Provision {
         /// What is asked.
@@ -56,6 +66,12 @@ pub enum Reply {
     Operations(Vec<Entry>),
     /// What the token may do.
     Examination(Vec<Examination>),
+    /// What the latest run of connecting tells; nothing where there was none.
+    Connect(Option<Box<Report>>),
+    /// Such a run is running already.
+    ConnectRunning,
+    /// It is noted.
+    Noted,
     /// How an operation ended.
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.
@@ -75,6 +91,9 @@ pub struct Status {
     pub sync: SyncStatus,
     /// What follows a publication, where anything is configured that does.
     pub jobs: Vec<Job>,
+    /// The connection to C1, where it was ever made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Summary>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

@@ -5,6 +5,7 @@
 mod auth;
 mod catalog;
 mod changes;
+mod connect;
 mod doctor;
 mod lists;
 mod operations;
@@ -125,6 +126,8 @@ async fn dispatch<P: World>(
         Route::Status => status::show(ports).await,
         Route::Doctor => Ok(doctor::examine(ports, config).await),
         Route::Sync => status::begin_sync(ports, request).await,
+        Route::Connect => connect::begin(ports, config, request).await,
+        Route::Connection => connect::show(ports, request).await,
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,

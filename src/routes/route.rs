@@ -16,6 +16,8 @@ pub(super) enum Route {
     Status,
     Doctor,
     Sync,
+    Connect,
+    Connection,
     List(List),
     Member(Principal),
     Holders(Entitlement),
@@ -69,6 +71,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
+        ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "accounts"] => post(Route::Invite),
         // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.

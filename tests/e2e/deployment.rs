@@ -155,7 +155,8 @@ impl Drop for Deployment {
         }
         let answers = self.answers.lock().unwrap().clone();
         let logs = self.world.worker.logs();
-        let secrets = [CONNECTOR_TOKEN.to_owned(), self.cloudflare.token(), self.cloudflare.user_token()];
+        let mut secrets = vec![CONNECTOR_TOKEN.to_owned(), self.cloudflare.token(), self.cloudflare.user_token()];
+        secrets.extend(self.world.c1.api_secrets());
         for text in answers.iter().chain(&logs) {
             for secret in &secrets {
                 assert!(!text.contains(secret.as_str()), "a secret is shown: {text}");

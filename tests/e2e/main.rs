@@ -16,6 +16,7 @@
 mod accounts;
 mod auth;
 mod budget;
+mod connect;
 mod deployment;
 mod doctor;
 mod errors;
