@@ -415,6 +415,20 @@ mod tests {
     }
 
     #[test]
+    fn an_api_key_is_both_of_its_halves_or_none() {
+        assert_eq!(read(lookup(&[])).unwrap().c1_credentials, None);
+        let (id, secret) = (("C1_CLIENT_ID", "otter@acme.conductor.one/pcc"), ("C1_CLIENT_SECRET", "hunter2"));
+        assert!(read(lookup(&[id, secret])).unwrap().c1_credentials.is_some());
+        for (set, missing) in [(id, secret.0), (secret, id.0)] {
+            let error = read(lookup(&[set])).unwrap_err();
+            assert_eq!(error.problems.iter().map(|problem| problem.name).collect::<Vec<_>>(), [missing]);
+        }
+        let cut_off = ("C1_CLIENT_SECRET", "secret-token:conductorone.com:v1:eyJr");
+        let error = read(lookup(&[id, cut_off])).unwrap_err();
+        assert!(error.to_string().contains("cut off") && !error.to_string().contains("eyJr"), "{error}");
+    }
+
+    #[test]
     fn a_printed_configuration_shows_no_secret() {
         let shown = format!("{:?}", read(lookup(&[])).unwrap());
         assert!(!shown.contains("cfat_secret") && !shown.contains("0123456789abcdef"), "{shown}");

@@ -256,8 +256,9 @@ impl<P: World> Step<'_, '_, P> {
 
     async fn create(&mut self) -> Result<(), Trouble> {
         let url = self.webhook_url();
-        // Whether it was created is not known should this fail: then it is looked for first.
+        // Whether it was created is not known should this fail or be cut off: then it is looked for first.
         self.run.phase = Phase::Webhook { page: None };
+        journal::store(self.ports, self.run)?;
         let description = "Grants and revokes access in Cloudflare. Created by c1-cloudflare.";
         let webhook = self.client.create_webhook(WEBHOOK_NAME, &url, description).await?;
         self.settle_webhook(webhook.id, &url, true, true)

@@ -91,8 +91,12 @@ impl Coordinator {
     /// Whether C1's API can be used, where there are credentials for it.
     pub(super) async fn examine_c1<P: World>(&self, ports: &P, config: &Config) -> Vec<Examination> {
         let check = |name: &str, ok, message| Examination { name: name.to_owned(), ok, required: false, message };
-        let Ok(client) = Client::new(ports, config, &self.tokens) else { return Vec::new() };
-        let Some(credentials) = config.c1_credentials.as_ref() else { return Vec::new() };
+        let (Ok(client), Some(credentials)) =
+            (Client::new(ports, config, &self.tokens), config.c1_credentials.as_ref())
+        else {
+            let message = "on, and of no use without C1_CLIENT_ID and C1_CLIENT_SECRET: set both, or set it to off";
+            return config.auto_wire.then(|| check("AUTO_WIRE", false, message.to_owned())).into_iter().collect();
+        };
         if let Err(error) = client.token().await {
             return vec![check("C1_CLIENT_ID", false, error.to_string())];
         }

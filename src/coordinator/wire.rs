@@ -79,3 +79,88 @@ async fn look<P: World>(ports: &P, job: &Job) -> Result<Attempt, Failed> {
         "ConductorOne has not learned of {count} roles or groups within a day; let it sync the app, and run make connect."
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+    use sim::conductorone::{App, Entitlement};
+
+    use super::{DISTANCES, attempt};
+    use crate::conductorone::api::Tokens;
+    use crate::conductorone::api::desk::{TenantDesk, config};
+    use crate::connect::{self, Options, Within};
+    use crate::coordinator::jobs::{self, Attempt, Job, Kind};
+    use crate::model::resource::{Role, Row};
+    use crate::ports::Clock as _;
+    use crate::sync::snapshot::{self, Draft, Naming};
+
+    /// A generation of two roles, of which C1 knows the first.
+    async fn published(ports: &TenantDesk) -> String {
+        snapshot::init(&ports.desk).unwrap();
+        let id = |n: u32| format!("{n:032x}");
+        ports.c1.add_app(&App::default(), &[Entitlement::role(&id(1), "Role 1")]);
+        let role = |n: u32| {
+            Row::Role(Role {
+                id: id(n).parse().unwrap(),
+                name: format!("Role {n}"),
+                description: None,
+                permission_group: None,
+                label: None,
+            })
+        };
+        let draft = Draft {
+            account_id: id(7).parse().unwrap(),
+            started_at: ports.now(),
+            capabilities: BTreeMap::new(),
+            naming: Naming { account_resource_group: None, roles: BTreeMap::new() },
+            previous: None,
+        };
+        let published = snapshot::publish(&ports.desk, draft, [role(1), role(2)]).await.unwrap();
+        published.manifest.generation.to_string()
+    }
+
+    fn job(subject: &str, left: Value, ports: &TenantDesk) -> Job {
+        jobs::want(&ports.desk, Kind::Wire, subject, false, ports.now()).unwrap();
+        Job { left, ..jobs::all(&ports.desk).unwrap().remove(0) }
+    }
+
+    #[tokio::test]
+    async fn it_looks_at_growing_distances_and_gives_up_after_a_day() {
+        let ports = TenantDesk::new();
+        jobs::init(&ports.desk).unwrap();
+        let generation = published(&ports).await;
+        let (config, tokens) = (config(&ports.c1.plain_credential("otter")), Tokens::default());
+        let drive = async || {
+            let within = Within { units: 100, until: ports.now().plus_secs(600) };
+            connect::drive(&ports, &config, &tokens, within).await.unwrap();
+        };
+        let early = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        assert!(matches!(&early, Attempt::GivenUp(why) if why.contains("make connect")), "{early:?}");
+
+        connect::begin(&ports, Options::default(), "api").unwrap();
+        let busy = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        assert!(matches!(busy, Attempt::GoOn(..)), "while somebody connects it waits: {busy:?}");
+        drive().await;
+
+        let (mut left, mut waits) = (Value::Null, Vec::new());
+        let ended = loop {
+            match attempt(&ports, &job(&generation, left, &ports)).await {
+                Attempt::GoOn(at, next) => {
+                    waits.push((at.since(ports.now()) + 500) / 1000);
+                    left = next;
+                    drive().await;
+                }
+                ended => break ended,
+            }
+            assert!(waits.len() < 100);
+        };
+        let looks: Vec<i64> = waits.iter().filter(|secs| **secs > 60).map(|secs| secs / 60).collect();
+        assert_eq!(looks, DISTANCES);
+        assert!(matches!(&ended, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{ended:?}");
+        // Given up once, it is not waited for again with each later generation.
+        let later = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        assert!(matches!(&later, Attempt::Done(said) if !said.contains("not learned")), "{later:?}");
+    }
+}
