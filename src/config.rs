@@ -34,6 +34,9 @@ pub struct Config {
     pub guards: Guards,
     /// `DEFAULT_ROLE`: the role that a new account gets when it is asked for without one: a role id, or a permission group's name or label.
     pub default_role: Option<String>,
+    /// `RENEW_INVITATIONS_AFTER_DAYS`: an invitation of this connector's that nobody has accepted for so long is sent anew when the account is
+    /// asked for again; not where it is not set.
+    pub renew_invitations_after_days: Option<i64>,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
     /// `C1_CLIENT_ID` and `C1_CLIENT_SECRET`: call C1's API.
@@ -190,6 +193,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
         "off" => Ok(false),
         _ => Err("must be on or off".to_owned()),
     });
+    let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 365));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
             if reader.problems.is_empty() =>
@@ -206,6 +210,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 plan: plan.unwrap_or(Plan::Free),
                 guards,
                 default_role,
+                renew_invitations_after_days,
                 journal_days: journal_days.unwrap_or(JOURNAL_DAYS),
                 c1_credentials,
                 c1_app_id,

@@ -87,6 +87,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.object(Call::get(self.account_path(""))).await
     }
 
+    /// The user whose token this is; refused for an account's own token, and without `User Details: Read`.
+    pub async fn user_id(&self) -> Result<UserId, ApiError> {
+        self.object::<User>(Call::get("/user".to_owned())).await.map(|user| user.0)
+    }
+
     /// Finds a person by e-mail address.
     pub async fn find_scim_user(&self, email: &str) -> Result<Option<ScimUser>, ApiError> {
         let filter = format!("userName eq \"{}\"", email.replace('\\', "\\\\").replace('"', "\\\""));
@@ -134,6 +139,21 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         }
         let page = self.page(Call::get(self.account_path(&format!("/logs/audit?{}", query.finish())))).await?;
         Ok(AuditPage { entries: page.items, cursor: page.info.and_then(|info| info.cursor) })
+    }
+}
+
+struct User(UserId);
+
+#[derive(Deserialize)]
+pub(super) struct UserWire {
+    id: Option<String>,
+}
+
+impl Record for User {
+    type Wire = UserWire;
+
+    fn read(wire: UserWire) -> Result<Self, String> {
+        Ok(Self(id(wire.id.as_deref(), "id")?))
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Client<'a, P> {
     config: &'a Config,
     budget: RefCell<Budget<'a>>,
     sent: Cell<u32>,
+    last_ray: RefCell<Option<String>>,
 }
 
 impl<P> fmt::Debug for Client<'_, P> {
@@ -78,12 +79,23 @@ pub(super) trait Record: Sized {
 impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     /// A client for one purpose; make a new one for each step or operation.
     pub fn new(ports: &'a P, config: &'a Config, purpose: Purpose) -> Self {
-        Self { ports, config, budget: RefCell::new(Budget::new(ports, purpose)), sent: Cell::new(0) }
+        Self {
+            ports,
+            config,
+            budget: RefCell::new(Budget::new(ports, purpose)),
+            sent: Cell::new(0),
+            last_ray: RefCell::default(),
+        }
     }
 
     /// How many requests this client has sent.
     pub fn sent(&self) -> u32 {
         self.sent.get()
+    }
+
+    /// The `cf-ray` of the last answer: what Cloudflare's support asks for.
+    pub fn last_ray(&self) -> Option<String> {
+        self.last_ray.borrow().clone()
     }
 
     pub(super) fn config(&self) -> &'a Config {
@@ -153,7 +165,9 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             timeout_millis: if call.method == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
             max_bytes: MAX_BODY,
         };
+        self.last_ray.replace(None);
         let response = self.ports.send(request).await.map_err(ApiError::Transport)?;
+        self.last_ray.replace(ray(&response));
         if (200..300).contains(&response.status) {
             // What the answer says of the rate is a hint; a failure to note it must not turn a success into an error.
             let _ = self.budget.borrow().observe(&response, None, self.ports.now());

@@ -7,12 +7,15 @@
 //! **Invariants:** nothing is pointed at this Worker before a test event of C1's has arrived here; what was there before is on disk
 //! before a change is sent; what people set up on purpose stays unless they say otherwise; one run at a time.
 
+mod apply;
 mod catalogue;
+mod find;
 mod journal;
 mod plan;
 mod report;
 mod steps;
 mod undo;
+mod webhook;
 
 use serde::{Deserialize, Serialize};
 

@@ -137,12 +137,11 @@ mod tests {
             let what = format!("{provisioner} {deprovisioner}");
             let (provisioner, deprovisioner) = (policy(&provisioner), policy(&deprovisioner));
             let decided = |overwrite| decide(&provisioner, &deprovisioner, "w", &["former".to_owned()], overwrite);
-            match expected {
-                Some(expected) => assert_eq!(decided(false), expected, "{what}"),
-                None => {
-                    assert!(matches!(decided(false), Decision::Custom(_)), "{what}: {:?}", decided(false));
-                    assert!(matches!(decided(true), Decision::Change { .. }), "{what}: {:?}", decided(true));
-                }
+            if let Some(expected) = expected {
+                assert_eq!(decided(false), expected, "{what}");
+            } else {
+                assert!(matches!(decided(false), Decision::Custom(_)), "{what}: {:?}", decided(false));
+                assert!(matches!(decided(true), Decision::Change { .. }), "{what}: {:?}", decided(true));
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::conductorone::api::desk::{Cut, TenantDesk, config};
 use crate::config::{Config, Plan};
 use crate::ports::Clock as _;
 
+/// Roles that are wired: four, and one that comes after the one that is left alone.
 const ROLES: usize = 5;
 
 struct World {
@@ -22,9 +23,15 @@ impl World {
     fn new() -> Self {
         let ports = TenantDesk::new();
         let mut entitlements: Vec<Entitlement> =
-            (0..ROLES).map(|n| Entitlement::role(&format!("{n:032x}"), &format!("Role {n}"))).collect();
+            (0..ROLES - 1).map(|n| Entitlement::role(&format!("{n:032x}"), &format!("Role {n}"))).collect();
         entitlements.push(Entitlement::access());
         ports.c1.add_app(&App::default(), &entitlements);
+        // Set up on purpose, and left alone: said once as well.
+        let custom = Entitlement::role(&format!("{:032x}", 99), "Custom");
+        ports.c1.add_entitlement(&App::default(), &custom);
+        ports.c1.set_policies(&custom.id, &json!({ "externalTicket": {} }), &Value::Null);
+        entitlements.insert(2, Entitlement::role(&format!("{:032x}", 98), "Role 98"));
+        ports.c1.add_entitlement(&App::default(), &entitlements[2]);
         let github = App { id: "2GitHub".into(), display_name: "GitHub".into() };
         ports.c1.add_app(&github, &[Entitlement::new("repo:1:admin", "Repository Admin")]);
         let credential: Credential = ports.c1.plain_credential("otter");
@@ -89,6 +96,9 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
                 ROLES + 2,
                 "each change is told once, and the webhook: cut {cut:?} request {n}: {told:?}"
             );
+
+            let left = told.lines.iter().filter(|line| line.what == What::Left).count();
+            assert_eq!(left, 1, "what is left alone is told once: cut {cut:?} request {n}: {told:?}");
 
             run(&world, Options { undo: true, ..Options::default() }, n, cut).await;
             assert_eq!(world.policies(), before, "cut {cut:?} request {n}");

@@ -75,12 +75,16 @@ impl<P: World> Step<'_, '_, P> {
         self.run.webhook.clone_from(&connection.webhook);
         let left = journal::count_saved(self.ports)?;
         if left > 0 {
-            return self.end(format!(
+            self.end(format!(
                 "{left} entitlements could not be put back, so the webhook stays; run it again when what stands in the way is gone."
             ));
+            return Ok(());
         }
         match (connection.webhook, connection.created) {
-            (None, _) if self.run.counts.total == 0 => self.end("There was nothing to put back.".to_owned()),
+            (None, _) if self.run.counts.total == 0 => {
+                self.end("There was nothing to put back.".to_owned());
+                Ok(())
+            }
             (Some(_), true) => {
                 self.run.phase = Phase::Used { page: None };
                 Ok(())
@@ -144,6 +148,7 @@ impl<P: World> Step<'_, '_, P> {
         self.end(format!(
             "Disconnected: {} entitlements are as they were before, {} left alone.",
             counts.restored, counts.left
-        ))
+        ));
+        Ok(())
     }
 }

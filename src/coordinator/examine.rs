@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloudflare::{ApiError, Client, Purpose};
+use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose, TokenKind};
 use crate::config::Config;
 use crate::ports::{Clock, Http, Sql};
 
@@ -37,6 +37,9 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, config: &Config) -
         ("user groups", false, settings, client.user_groups_page(1).await.map(drop)),
         ("account API tokens", false, "Account API Tokens: Read", client.tokens_page(1).await.map(drop)),
     ];
+    let now = ports.now();
+    let log = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), None).await.map(drop);
+    found.push(check("the audit log (to see whether somebody else's change was overwritten)", false, settings, log));
     found.extend(reads.into_iter().map(|(what, required, permission, read)| check(what, required, permission, read)));
     found
 }
@@ -45,7 +48,16 @@ async fn token<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Examination {
     let (ok, message) = match client.verify_token().await {
         Ok(token) if token.status == "active" => (
             true,
-            format!("the API token is active{}", token.expires_on.map(|at| format!(" until {at}")).unwrap_or_default()),
+            format!(
+                "the API token is active{}{}",
+                token.expires_on.map(|at| format!(" until {at}")).unwrap_or_default(),
+                match token.kind {
+                    TokenKind::Account => "",
+                    TokenKind::User => {
+                        "; it is a person's and goes when that person goes: an account API token (Manage Account > API Tokens) is safer"
+                    }
+                }
+            ),
         ),
         Ok(token) => (
             false,

@@ -14,16 +14,19 @@ mod wire;
 pub use examine::Examination;
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
-use futures::future::join4;
+use futures::future::join5;
 
 use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
 use crate::config::Config;
 use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::provision;
-use crate::provision::journal;
 use crate::provision::lock::Locks;
+use crate::provision::{incidents, journal};
 use crate::sync;
+
+/// So many incidents stand in the status; each stands with its operation too.
+const INCIDENTS_SHOWN: i64 = 20;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
 #[derive(Debug, Default)]
@@ -69,6 +72,10 @@ impl Coordinator {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
             },
+            Command::Overlay { generation, until } => match sync::overlay::over(ports, &generation, until) {
+                Ok(overlay) => Reply::Overlay(overlay),
+                Err(error) => failed(ports, "could not read what was changed since the sync", &error),
+            },
             Command::Operations { filter, limit } => match journal::list(ports, &filter, limit) {
                 Ok(entries) => Reply::Operations(entries),
                 Err(error) => failed(ports, "could not read the journal", &error),
@@ -106,14 +113,19 @@ impl Coordinator {
             }
             next
         };
-        let connecting = self.go_on_connecting(ports, config);
-        let (sync, operations, jobs, connecting) =
-            join4(sync, self.catch_up(ports, config), self.work(ports, config), connecting).await;
+        let (sync, operations, jobs, looks, connecting) = join5(
+            sync,
+            self.catch_up(ports, config),
+            self.work(ports, config),
+            provision::look_again(ports, config, &self.locks),
+            self.go_on_connecting(ports, config),
+        )
+        .await;
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
         let connecting = connecting.and_then(|()| self.connecting_due(ports));
-        for due in [operations, jobs, jobs::next_due(ports), connecting] {
+        for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports), connecting] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
                 Ok(None) => {}
@@ -135,14 +147,23 @@ impl Coordinator {
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
     let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
-    if let Err(error) = journal::purge(ports, oldest) {
+    if let Err(error) = provision::purge(ports, oldest) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
+    }
+    // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
+    if let Err(error) = sync::overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
+        unusable(ports, "could not purge the overlay", &error);
     }
     sync::begin(ports, config, trigger)
 }
 
 fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
-    Ok(Status { sync: sync::status(ports)?, jobs: jobs::all(ports)?, connection: crate::connect::summary(ports)? })
+    Ok(Status {
+        sync: sync::status(ports)?,
+        jobs: jobs::all(ports)?,
+        incidents: incidents::latest(ports, INCIDENTS_SHOWN)?,
+        connection: crate::connect::summary(ports)?,
+    })
 }
 
 fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::examine::Examination;
 use super::jobs::Job;
 use crate::connect::{Options, Report, Summary};
+use crate::provision::incidents::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
+use crate::sync::snapshot::Overlay;
 use crate::sync::{SyncStatus, Trigger};
 
 /// What the Worker wants of the Coordinator.
@@ -17,6 +19,13 @@ pub enum Command {
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
     Status,
+    /// Tell what our own operations changed since a generation was crawled.
+    Overlay {
+        /// The generation.
+        generation: String,
+        /// The overlay that was given before, to have the same again.
+        until: Option<i64>,
+    },
     /// Look operations up, the newest first.
     Operations {
         /// Which.
@@ -62,6 +71,8 @@ pub enum Reply {
     },
     /// How things stand.
     Status(Box<Status>),
+    /// What is laid over a generation.
+    Overlay(Overlay),
     /// Operations that were looked up.
     Operations(Vec<Entry>),
     /// What the token may do.
@@ -94,6 +105,8 @@ pub struct Status {
     /// The connection to C1, where it was ever made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<Summary>,
+    /// What went on beside operations and a person should know of, the latest first.
+    pub incidents: Vec<Incident>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

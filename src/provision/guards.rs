@@ -1,20 +1,16 @@
 //! What provisioning must not do, whoever asks. Each refusal is a sentence that names the rule and what to do.
 
-use super::execute;
 use super::journal::{self, EntryId};
+use super::owner;
 use super::request::{Outcome, Refusal, Request};
 use super::resolve::{Unresolved, each, latest};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::config::Config;
-use crate::model::access::{Access, Atom, atoms};
+use crate::model::access::{Access, Atom};
 use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
-use crate::model::resource::{Kind, MemberStatus, Row};
+use crate::model::resource::{Kind, Row};
 use crate::ports::{Clock, Http, KeyValue, Sql};
-use crate::sync;
 use crate::sync::snapshot::Snapshot;
-
-/// The role id of Super Administrator, which the roles list leaves out.
-const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
 
 /// The app must be one whose tasks are carried out.
 pub(super) fn app(config: &Config, request: &Request) -> Result<(), Unresolved> {
@@ -60,119 +56,27 @@ pub(super) fn removal_cap<P: Clock + Sql>(ports: &P, config: &Config, id: EntryI
     )
 }
 
-/// The permission group of Super Administrator, as far as it is known.
-fn super_administrator<P: Sql>(ports: &P) -> Result<Option<PermissionGroupId>, Unresolved> {
-    let Ok(role) = SUPER_ADMINISTRATOR.parse() else { return Ok(None) };
-    Ok(sync::permission_group_of(ports, role)?)
-}
-
-/// Whether a member would stop being Super Administrator were the atom, or everything, taken away.
-pub(super) fn loses_super_administrator<P: Sql>(
-    ports: &P,
-    member: &MemberRecord,
-    lost: Option<Atom>,
-) -> Result<bool, Unresolved> {
-    let Some(group) = super_administrator(ports)? else { return Ok(false) };
-    let is_it = |atom: &Atom| atom.access == Access::Allow && atom.permission_group == group;
-    Ok(atoms(&member.own_policies())
-        .iter()
-        .filter(|atom| is_it(atom))
-        .any(|atom| lost.is_none_or(|lost| lost == *atom)))
-}
-
-/// So many other accepted Super Administrators there must be, each asked for now: what the last sync saw may have changed.
-pub(super) async fn enough_super_administrators<P: Http + KeyValue + Clock + Sql>(
+/// The owner of the token that the connector calls with keeps their account: without it the token is gone too.
+pub(super) async fn token_owner<P: Http + Clock + Sql>(
     ports: &P,
     config: &Config,
     client: &Client<'_, P>,
     member: &MemberRecord,
 ) -> Result<(), Unresolved> {
-    let Some(group) = super_administrator(ports)? else { return Ok(()) };
-    let least = config.guards.min_super_admins;
-    let mut left = 0;
-    for candidate in candidates(ports, group).await? {
-        if candidate == member.id {
-            continue;
-        }
-        let Some(other) = present(execute::read(ports, client, candidate).await)? else { continue };
-        if other.status == MemberStatus::Accepted && holds(client, ports, &other, group).await? {
-            left += 1;
-            if left >= least {
-                return Ok(());
-            }
-        }
+    // An account's token is nobody's, and says so.
+    let Some(user) = member.user_id.filter(|_| !config.cloudflare_token.expose().starts_with("cfat_")) else {
+        return Ok(());
+    };
+    if owner::of_token(ports, config, client).await?.user != Some(user.to_string()) {
+        return Ok(());
     }
     refuse(
-        Refusal::MinSuperAdmins,
+        Refusal::TokenOwner,
         format!(
-            "Only {left} Super Administrators would be left besides {}, and MIN_SUPER_ADMINS asks for {least}. Make somebody else Super Administrator first.",
+            "{} is the owner of the API token that this connector calls Cloudflare with, which would stop working. Give the connector an account API token instead, or change the access in Cloudflare's dashboard.",
             member.email
         ),
     )
-}
-
-/// Whether a user group makes its members Super Administrators.
-pub(super) async fn group_makes_super_administrators<P: Http + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    user_group: UserGroupId,
-) -> Result<bool, Unresolved> {
-    let Some(group) = super_administrator(ports)? else { return Ok(false) };
-    let Some(found) = present(client.user_group(user_group).await)? else { return Ok(false) };
-    let all = found.policies.iter().flat_map(|policy| atoms(&[policy.policy()]));
-    Ok(all.into_iter().any(|atom| atom.access == Access::Allow && atom.permission_group == group))
-}
-
-/// Whether a member is Super Administrator, of their own or through a user group.
-pub(super) async fn may_be_super_administrator<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    member: &MemberRecord,
-) -> Result<bool, Unresolved> {
-    match super_administrator(ports)? {
-        Some(group) => holds(client, ports, member, group).await,
-        None => Ok(false),
-    }
-}
-
-/// The memberships that the last snapshot has as Super Administrators, of their own or through a user group.
-async fn candidates<P: KeyValue>(
-    ports: &P,
-    group: PermissionGroupId,
-) -> Result<Vec<crate::model::id::MemberId>, Unresolved> {
-    let Some(snapshot) = latest(ports).await? else { return Ok(Vec::new()) };
-    let through = groups_with(ports, &snapshot, |atom| atom.permission_group == group).await?;
-    let mut found = Vec::new();
-    each(ports, &snapshot, Kind::User, |row| {
-        let Some(member) = row.as_member() else { return };
-        let own = member.atoms.iter().any(|atom| atom.access == Access::Allow && atom.permission_group == group);
-        if own || member.groups.iter().any(|group| through.iter().any(|(id, _)| id == group)) {
-            found.push(member.member_id);
-        }
-    })
-    .await?;
-    Ok(found)
-}
-
-async fn holds<P: Http + KeyValue + Clock + Sql>(
-    client: &Client<'_, P>,
-    ports: &P,
-    member: &MemberRecord,
-    group: PermissionGroupId,
-) -> Result<bool, Unresolved> {
-    let is_it = |atom: &Atom| atom.access == Access::Allow && atom.permission_group == group;
-    if atoms(&member.own_policies()).iter().any(is_it) {
-        return Ok(true);
-    }
-    let Some(snapshot) = latest(ports).await? else { return Ok(false) };
-    for (id, _) in groups_with(ports, &snapshot, |atom| atom.permission_group == group).await? {
-        let Some(user_group) = present(client.user_group(id).await)? else { continue };
-        let gives = user_group.policies.iter().flat_map(|policy| atoms(&[policy.policy()])).any(|atom| is_it(&atom));
-        if gives && client.is_in_group(id, member.id).await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The user group through which a member holds what a revoke could not find among the member's own policies.
@@ -193,7 +97,8 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
     Ok(None)
 }
 
-async fn groups_with<P: KeyValue>(
+/// The user groups that give something, as the last snapshot has them.
+pub(super) async fn groups_with<P: KeyValue>(
     ports: &P,
     snapshot: &Snapshot,
     gives: impl Fn(&Atom) -> bool,
@@ -211,7 +116,7 @@ async fn groups_with<P: KeyValue>(
 }
 
 /// What was read, or nothing where it is gone.
-fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Unresolved> {
+pub(super) fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Unresolved> {
     match read {
         Ok(found) => Ok(Some(found)),
         Err(ApiError::NotFound(_)) => Ok(None),
@@ -219,6 +124,6 @@ fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Unresolved> {
     }
 }
 
-fn refuse(code: Refusal, message: String) -> Result<(), Unresolved> {
+pub(super) fn refuse(code: Refusal, message: String) -> Result<(), Unresolved> {
     Err(Unresolved::Refused(Outcome::refused(code, message)))
 }

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::incidents::{self, Incident};
 use super::request::{Outcome, Request};
 use crate::ports::{Sql, SqlError, SqlValue};
 use crate::time::Timestamp;
@@ -68,6 +69,9 @@ pub struct Entry {
     pub trail: Vec<String>,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// What went on beside it that a person should know of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<Incident>,
     /// When it was settled.
     pub settled_at: Option<Timestamp>,
     /// When it will be tried again.
@@ -105,6 +109,9 @@ pub struct Filter {
 /// The columns of an entry, in the order in which `entry` reads them.
 const COLUMNS: &str =
     "id, key, state, request, member, email, entitlement, outcome, attempts, trail, received_at, settled_at, due_at";
+
+/// How the line of a trail begins that says that a write is about to be sent.
+pub(super) const WRITING: &str = "writing: ";
 
 /// How many lines a trail keeps: an operation that is tried for days must not grow without end.
 const MAX_TRAIL: usize = 60;
@@ -237,7 +244,8 @@ pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError>
         Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
         Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
     };
-    rows.first().map(|row| entry(row)).transpose()
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(with_incidents(sql, vec![entry(row)?])?.pop())
 }
 
 /// Entries, the newest first.
@@ -271,7 +279,45 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     params.push(limit.into());
     let statement =
         format!("SELECT {COLUMNS} FROM operation WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect()
+    let entries: Vec<Entry> =
+        sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect::<Result<_, SqlError>>()?;
+    with_incidents(sql, entries)
+}
+
+fn with_incidents<P: Sql>(sql: &P, mut entries: Vec<Entry>) -> Result<Vec<Entry>, SqlError> {
+    let ids = || entries.iter().map(|entry| entry.id);
+    let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(entries) };
+    for incident in incidents::between(sql, first, last)? {
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.id == incident.operation) {
+            entry.incidents.push(incident);
+        }
+    }
+    Ok(entries)
+}
+
+/// Whether an attempt of an operation has sent a write, as far as the trail tells.
+pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+    // A line is a time, a space, and what happened.
+    let marked = format!(" {WRITING}");
+    let rows =
+        sql.query("SELECT 1 FROM operation WHERE id = ? AND instr(trail, ?) > 0", &[id.0.into(), marked.into()])?;
+    Ok(!rows.is_empty())
+}
+
+/// Whether an operation is settled, or not known any more.
+pub(super) fn is_settled<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+    Ok(sql.query("SELECT 1 FROM operation WHERE id = ? AND outcome IS NULL", &[id.0.into()])?.is_empty())
+}
+
+/// When this connector invited a membership, as far as the journal goes back: Cloudflare does not tell an invitation's age.
+pub(super) fn invited_at<P: Sql>(sql: &P, member: &str) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query(
+        "SELECT MIN(settled_at) FROM operation
+         WHERE member = ? AND json_extract(outcome, '$.effect') IN ('invited', 'renewed', 'granted')
+            AND instr(trail, ?) > 0",
+        &[member.into(), format!(" {WRITING}inviting").into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// How many revokes and removals were carried out, or are being carried out, since a time; this one not counted.
@@ -307,6 +353,7 @@ fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
         attempts: row.get(8).and_then(SqlValue::integer).unwrap_or(0),
         trail: serde_json::from_str(&required(9)?).unwrap_or_default(),
         received_at: time(10).ok_or_else(corrupt)?,
+        incidents: Vec::new(),
         settled_at: time(11),
         due_at: time(12),
     })
@@ -319,8 +366,8 @@ fn corrupt() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arrival, EntryId, Filter, State, arrive, begin, due, find, init, list, next_due, note, purge, put_off,
-        resolved, settle, superseded_by,
+        Arrival, EntryId, Filter, State, arrive, begin, due, find, list, next_due, note, purge, put_off, resolved,
+        settle, superseded_by,
     };
     use crate::conductorone::payload::{Action, Subject};
     use crate::ports::Clock;
@@ -329,7 +376,7 @@ mod tests {
 
     fn desk() -> Desk {
         let desk = Desk::new();
-        init(&desk).unwrap();
+        crate::provision::init(&desk).unwrap();
         desk
     }
 

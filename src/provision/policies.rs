@@ -42,6 +42,15 @@ pub fn revoke(policies: &[Policy], atom: Atom) -> Option<Vec<Policy>> {
     Some(kept)
 }
 
+/// Policies that stand for these atoms.
+pub(super) fn of_atoms<'a>(atoms: impl IntoIterator<Item = &'a Atom>) -> Vec<Policy> {
+    let mut policies = Vec::new();
+    for atom in atoms {
+        add(&mut policies, atom.access, &[atom.permission_group], &[atom.resource_group]);
+    }
+    policies
+}
+
 /// Adds the product of permission groups and resource groups, joining a policy of the same kind on the same resource groups.
 fn add(
     policies: &mut Vec<Policy>,

@@ -30,6 +30,8 @@ pub enum Target {
     Named(EntitlementRef),
     /// An account in Cloudflare, whatever roles it has.
     Account,
+    /// An invitation, to be sent anew.
+    Renewal,
 }
 
 /// Who asked for an operation: what an audit wants to know.
@@ -92,6 +94,8 @@ pub enum Effect {
     Invited,
     /// The member was removed, or the invitation cancelled.
     Removed,
+    /// The invitation was cancelled, and the person invited anew.
+    Renewed,
 }
 
 /// Why an operation is refused.

@@ -32,6 +32,8 @@ pub(super) enum Wanted {
     Group(UserGroupId),
     /// A membership of the account.
     Account,
+    /// The same invitation, sent anew.
+    Renewal,
 }
 
 /// Why something cannot be resolved.
@@ -66,19 +68,20 @@ fn refused(code: Refusal, message: impl Into<String>) -> Unresolved {
 pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
+    snapshot: Option<&Snapshot>,
     target: &Target,
 ) -> Result<What, Unresolved> {
-    let snapshot = latest(ports).await?;
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     let entitlement = match target {
         Target::Account => return Ok(account()),
+        Target::Renewal => return Ok(What { access: Wanted::Renewal, ..account() }),
         // Only the flag tells: the builtin entitlement's name is the customer's to choose.
         Target::Named(named) if named.builtin => return Ok(account()),
         Target::Id(id) => id.parse().map_err(|error| refused(Refusal::UnknownEntitlement, format!("{error}.")))?,
-        Target::Named(named) => by_reference(ports, snapshot.as_ref(), named).await?,
+        Target::Named(named) => by_reference(ports, snapshot, named).await?,
     };
-    describe(ports, client, snapshot.as_ref(), entitlement).await
+    describe(ports, client, snapshot, entitlement).await
 }
 
 async fn by_reference<P: KeyValue>(
@@ -230,6 +233,27 @@ pub(super) async fn whole_account<P: Http + Clock + Sql>(
     match sync::account_resource_group(ports)? {
         Some(group) => Ok(group),
         None => Ok(client.account_resource_group().await?),
+    }
+}
+
+/// What a configured role gives: by an entitlement's id, or as [`configured_role`] reads it.
+pub(super) async fn configured_access<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    role: &str,
+) -> Result<Option<Atom>, Unresolved> {
+    let group = match role.parse() {
+        Ok(Entitlement::ScopedRole(scoped)) => {
+            return Ok(Some(policies::allow(scoped.permission_group, scoped.resource_group)));
+        }
+        Ok(Entitlement::Role(id)) => configured_role(ports, &id.to_string()).await?,
+        // Membership of a group alone makes nobody a member of the account.
+        Ok(Entitlement::Group(_)) => None,
+        Err(_) => configured_role(ports, role).await?,
+    };
+    match group {
+        Some(group) => Ok(Some(policies::allow(group, whole_account(ports, client).await?))),
+        None => Ok(None),
     }
 }
 

@@ -24,10 +24,10 @@ struct Item {
 pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let asked = paging::asked(request)?;
     let since = request.param("since").filter(|since| !since.is_empty());
-    let current = paging::open(ports, None).await?;
+    let current = paging::open_published(ports, None).await?;
     let mut after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
     let mut newer = match &asked.cursor {
-        Some(_) => paging::open(ports, asked.cursor.as_ref()).await?,
+        Some(_) => paging::open_published(ports, asked.cursor.as_ref()).await?,
         None => current.clone(),
     };
     let mut items = Vec::new();
@@ -53,7 +53,7 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
             change,
         }));
         if changes.next.is_some() {
-            let next = Cursor { generation, after: changes.next, within: None };
+            let next = Cursor::of(&newer, changes.next, None);
             return Ok(paging::page(request, &current, items, Some(&next)));
         }
         (newer, after) = (older, None);
@@ -61,6 +61,6 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
             break;
         }
     }
-    let next = Cursor { generation: newer.manifest().generation.to_string(), after: None, within: None };
+    let next = Cursor::of(&newer, None, None);
     Ok(paging::page(request, &current, items, Some(&next)))
 }

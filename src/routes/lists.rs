@@ -1,6 +1,6 @@
 //! The lists of a snapshot, page by page.
 
-use super::paging::{self, Cursor};
+use super::paging::{self, Asked, Cursor};
 use super::problem::Problem;
 use super::route::List;
 use super::{Answer, Incoming, World, catalog};
@@ -10,17 +10,18 @@ use crate::sync::snapshot::{Scan, Snapshot};
 
 /// Lists resources, entitlements or grants.
 pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {
+    let listing = Listing::begin(ports, request).await?;
     match list {
         List::Resources(kind) => {
-            rows(ports, request, &[kind], None, |row, snapshot| vec![catalog::resource(row, snapshot.manifest())]).await
+            listing.rows(&[kind], None, |row, snapshot| vec![catalog::resource(row, snapshot.manifest())]).await
         }
         List::Entitlements => {
             let kinds = [Kind::Group, Kind::Role, Kind::ScopedRole];
-            rows(ports, request, &kinds, None, |row, _| catalog::entitlement(row).into_iter().collect()).await
+            listing.rows(&kinds, None, |row, _| catalog::entitlement(row).into_iter().collect()).await
         }
         List::Grants => {
             let kinds = [Kind::Group, Kind::Invitation, Kind::User];
-            rows(ports, request, &kinds, None, |row, snapshot| catalog::grants(row, snapshot.manifest())).await
+            listing.rows(&kinds, None, |row, snapshot| catalog::grants(row, snapshot.manifest())).await
         }
     }
 }
@@ -38,14 +39,12 @@ pub(super) async fn holders<P: World>(
         Some("group") => vec![Kind::Group],
         Some(_) => return Err(Problem::invalid("principal_type must be user, invitation or group")),
     };
-    let asked = paging::asked(request)?;
-    let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;
-    let resource = snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
+    let listing = Listing::begin(ports, request).await?;
+    let resource = listing.snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
     if resource.is_none() {
         return Err(Problem::new(404, "not_found", format!("the snapshot has no {}", entitlement.resource())));
     }
-    rows(ports, request, &kinds, Some(entitlement), |row, _| catalog::holder(row, entitlement).into_iter().collect())
-        .await
+    listing.rows(&kinds, Some(entitlement), |row, _| catalog::holder(row, entitlement).into_iter().collect()).await
 }
 
 /// Shows one person.
@@ -57,43 +56,56 @@ pub(super) async fn member<P: World>(ports: &P, principal: Principal, request: &
     }
 }
 
-/// One page of the items that rows stand for. A row may stand for many (a person's grants), so a page may end within one.
-async fn rows<P: World, T: serde::Serialize>(
-    ports: &P,
-    request: &Incoming,
-    kinds: &[Kind],
-    holding: Option<Entitlement>,
-    items_of: impl Fn(&Row, &Snapshot) -> Vec<T>,
-) -> Result<Answer, Problem> {
-    let asked = paging::asked(request)?;
-    let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;
-    let (mut after, mut within) = asked.cursor.map(|cursor| (cursor.after, cursor.within)).unwrap_or_default();
-    let mut items = Vec::new();
-    let generation = snapshot.manifest().generation.to_string();
-    loop {
-        let scan = Scan { kinds: kinds.to_vec(), holding, after, limit: asked.limit - items.len() };
-        let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
-        let mut before = scan.after;
-        for row in &page.rows {
-            let key = row.key();
-            let skip = within.take().filter(|(within, _)| *within == key).map_or(0, |(_, given)| given);
-            let of_row = items_of(row, &snapshot);
-            let (count, room) = (of_row.len(), asked.limit - items.len());
-            items.extend(of_row.into_iter().skip(skip).take(room));
-            if count.saturating_sub(skip) > room {
-                let next = Cursor { generation, after: before, within: Some((key, skip + room)) };
+/// A list that is being read.
+struct Listing<'a, P> {
+    ports: &'a P,
+    request: &'a Incoming,
+    asked: Asked,
+    snapshot: Snapshot,
+}
+
+impl<'a, P: World> Listing<'a, P> {
+    async fn begin(ports: &'a P, request: &'a Incoming) -> Result<Self, Problem> {
+        let asked = paging::asked(request)?;
+        let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;
+        Ok(Self { ports, request, asked, snapshot })
+    }
+
+    /// One page of the items that rows stand for. A row may stand for many (a person's grants), so a page may end within one.
+    async fn rows<T: serde::Serialize>(
+        self,
+        kinds: &[Kind],
+        holding: Option<Entitlement>,
+        items_of: impl Fn(&Row, &Snapshot) -> Vec<T>,
+    ) -> Result<Answer, Problem> {
+        let Self { ports, request, asked, snapshot } = self;
+        let (mut after, mut within) = asked.cursor.map(|cursor| (cursor.after, cursor.within)).unwrap_or_default();
+        let mut items = Vec::new();
+        loop {
+            let scan = Scan { kinds: kinds.to_vec(), holding, after, limit: asked.limit - items.len() };
+            let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+            let mut before = scan.after;
+            for row in &page.rows {
+                let key = row.key();
+                let skip = within.take().filter(|(within, _)| *within == key).map_or(0, |(_, given)| given);
+                let of_row = items_of(row, &snapshot);
+                let (count, room) = (of_row.len(), asked.limit - items.len());
+                items.extend(of_row.into_iter().skip(skip).take(room));
+                if count.saturating_sub(skip) > room {
+                    let next = Cursor::of(&snapshot, before, Some((key, skip + room)));
+                    return Ok(paging::page(request, &snapshot, items, Some(&next)));
+                }
+                before = Some(key);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(paging::page(request, &snapshot, items, None));
+            }
+            // An empty page would make some clients stop; a scan that was cut short by its budget goes on here.
+            if !items.is_empty() {
+                let next = Cursor::of(&snapshot, after, None);
                 return Ok(paging::page(request, &snapshot, items, Some(&next)));
             }
-            before = Some(key);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(paging::page(request, &snapshot, items, None));
-        }
-        // An empty page would make some clients stop; a scan that was cut short by its budget goes on here.
-        if !items.is_empty() {
-            let next = Cursor { generation, after, within: None };
-            return Ok(paging::page(request, &snapshot, items, Some(&next)));
         }
     }
 }

@@ -133,6 +133,7 @@ async fn dispatch<P: World>(
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
         Route::Changes => changes::list(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
+        Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,

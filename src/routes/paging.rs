@@ -6,7 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{Answer, Incoming, World};
+use super::{Answer, Incoming, World, status};
+use crate::coordinator::{Command, Reply};
 use crate::sync::snapshot::{self, Snapshot, SnapshotError};
 
 /// How many items a page has when nobody says, and at most.
@@ -18,6 +19,9 @@ pub(super) struct Cursor {
     /// The generation.
     #[serde(rename = "g")]
     pub(super) generation: String,
+    /// The number of the overlay that the list began with: what was changed since then shows in the next list.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(super) seq: Option<i64>,
     /// The key of the last row that was given, wholly or in part.
     #[serde(rename = "a")]
     pub(super) after: Option<String>,
@@ -27,6 +31,12 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
+    /// A place in a snapshot.
+    pub(super) fn of(snapshot: &Snapshot, after: Option<String>, within: Option<(String, usize)>) -> Self {
+        let generation = snapshot.manifest().generation.to_string();
+        Self { generation, seq: Some(snapshot.freshness().0), after, within }
+    }
+
     fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
@@ -71,8 +81,20 @@ pub(super) fn asked(request: &Incoming) -> Result<Asked, Problem> {
     Ok(Asked { limit, cursor })
 }
 
-/// Opens the snapshot that a request is about: the one its cursor pins, or the current one.
+/// Opens the snapshot that a request is about, the one its cursor pins or the current one, with what our own operations changed
+/// since laid over it.
 pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
+    let snapshot = open_published(ports, cursor).await?;
+    let generation = snapshot.manifest().generation.to_string();
+    let until = cursor.and_then(|cursor| cursor.seq);
+    match status::ask(ports, Command::Overlay { generation, until }).await? {
+        Reply::Overlay(overlay) => Ok(snapshot.with(overlay)),
+        _ => Err(status::failed()),
+    }
+}
+
+/// Opens a generation as it was published.
+pub(super) async fn open_published<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
     let opened = match cursor {
         Some(cursor) => Snapshot::open(ports, &cursor.generation).await,
         None => match snapshot::latest(ports).await {
@@ -129,7 +151,11 @@ pub(super) fn page<T: Serialize>(
 /// An answer that is the same as long as the snapshot is.
 pub(super) fn tagged(request: &Incoming, snapshot: &Snapshot, body: &impl Serialize) -> Answer {
     let digest: String = snapshot.manifest().digest.chars().take(32).collect();
-    let tag = format!("\"{digest}\"");
+    // A change that shows makes another answer of the same generation.
+    let tag = match snapshot.freshness() {
+        (seq, true) => format!("\"{digest}-{seq}\""),
+        (_, false) => format!("\"{digest}\""),
+    };
     let known = request.header("if-none-match").unwrap_or_default();
     let unchanged =
         known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag || known == "*");

@@ -7,6 +7,7 @@ use super::{Answer, Incoming, World, status};
 use crate::conductorone::payload::{Action, Subject};
 use crate::coordinator::{Command, Reply};
 use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::MemberId;
 use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
 
 /// What a successful call answers.
@@ -61,6 +62,12 @@ pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<An
 pub(super) async fn remove<P: World>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
     request.bytes()?;
     operate(ports, Action::Revoke, Target::Account, subject(principal)?, None).await
+}
+
+/// Cancels an invitation and sends it anew.
+pub(super) async fn renew<P: World>(ports: &P, member: MemberId, request: &Incoming) -> Result<Answer, Problem> {
+    request.bytes()?;
+    operate(ports, Action::Grant, Target::Renewal, subject(Principal::Invitation(member))?, None).await
 }
 
 fn subject(principal: Principal) -> Result<Subject, Problem> {

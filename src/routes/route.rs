@@ -23,6 +23,7 @@ pub(super) enum Route {
     Holders(Entitlement),
     Changes,
     Invite,
+    Renew(MemberId),
     Remove(Principal),
     Operations,
     Operation(String),
@@ -74,14 +75,8 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "accounts"] => post(Route::Invite),
-        // A user id, or `invitation:<membership id>` as the invitation's Baton id is written.
-        ["v1", "accounts", id] => {
-            let principal = match id.strip_prefix("invitation:") {
-                Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
-                None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
-            };
-            vec![(Method::Delete, Route::Remove(principal))]
-        }
+        ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(person(id)?))],
+        ["v1", "invitations", id, "renew"] => post(Route::Renew(id.parse::<MemberId>()?)),
         ["v1", "operations"] => get(Route::Operations),
         ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
         ["v1", "entitlements"] => get(Route::List(List::Entitlements)),
@@ -98,7 +93,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         },
         ["v1", collection, id, "members", user] => match entitlement(collection, id)? {
             Some(entitlement) => {
-                let user = Principal::User(user.parse::<UserId>()?);
+                let user = person(user)?;
                 vec![
                     (Method::Put, Route::Grant(Action::Grant, entitlement, user)),
                     (Method::Delete, Route::Grant(Action::Revoke, entitlement, user)),
@@ -107,6 +102,14 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             None => Vec::new(),
         },
         _ => Vec::new(),
+    })
+}
+
+/// A person's id: a user's, or `invitation:<membership id>` as an invitation's Baton id is written.
+fn person(id: &str) -> Result<Principal, InvalidId> {
+    Ok(match id.strip_prefix("invitation:") {
+        Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
+        None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
     })
 }
 

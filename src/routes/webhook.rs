@@ -7,6 +7,7 @@ use crate::conductorone::response::Document;
 use crate::conductorone::verify::{self, Rejected, Signed};
 use crate::config::Config;
 use crate::coordinator::{Command, Reply};
+use crate::hash::sha256_hex;
 use crate::ports::Level;
 use crate::provision::request::{Origin, Outcome, Request, Target};
 
@@ -53,7 +54,7 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
 }
 
 async fn provision<P: World>(ports: &P, step: ProvisionStep, callback_url: Option<String>) -> Result<Answer, Problem> {
-    let request = match read(step) {
+    let request = match read(step, callback_url.as_deref()) {
         Ok(request) => request,
         Err(sentence) => return Ok(document(&Document::Errored(sentence))),
     };
@@ -80,13 +81,13 @@ fn is_of_tenant(config: &Config, url: &str) -> bool {
 }
 
 /// The operation that a step asks for, or the sentence that says why it asks for none.
-fn read(step: ProvisionStep) -> Result<Request, String> {
+fn read(step: ProvisionStep, callback_url: Option<&str>) -> Result<Request, String> {
     step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
     let action = step.action.map_err(|kind| {
         format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")
     })?;
     Ok(Request {
-        key: step.step_id.map(|id| format!("{}/{id}", step.task_id)),
+        key: key(&step.task_id, step.step_id.as_deref(), callback_url),
         action,
         target: Target::Named(step.entitlement),
         subject: step.subject,
@@ -99,6 +100,16 @@ fn read(step: ProvisionStep) -> Result<Request, String> {
             approvers: step.approvers,
         },
     })
+}
+
+/// What identifies an operation however often it is delivered: C1's task and step. Should a step have no id, the callback URL is
+/// one delivery's own, and its digest tells nothing of it.
+fn key(task: &str, step: Option<&str>, callback_url: Option<&str>) -> Option<String> {
+    match (step, callback_url) {
+        (Some(step), _) => Some(format!("{task}/{step}")),
+        (None, Some(url)) => Some(format!("{task}/callback:{}", sha256_hex(url.as_bytes()))),
+        (None, None) => None,
+    }
 }
 
 fn document(document: &Document) -> Answer {

@@ -113,7 +113,7 @@ pub(super) struct PageFacts {
     pub(super) groups: Vec<UserGroupId>,
     /// How many requests it took.
     pub(super) requests: u32,
-    /// When it was read.
+    /// When it was asked for: what changed before that is on it.
     pub(super) at: Timestamp,
     /// The list cannot be read at all.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -56,15 +56,16 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
     let mut requests = 0;
     let outcome = loop {
         requests += 1;
+        let asked_at = ports.now();
         let error = match call(config, client, fetch).await {
             Ok((mut facts, rows)) => {
                 facts.requests = requests;
-                facts.at = ports.now();
+                facts.at = asked_at;
                 break Ok((facts, rows));
             }
             Err(error) => error,
         };
-        let facts = PageFacts { requests, at: ports.now(), ..PageFacts::default() };
+        let facts = PageFacts { requests, at: asked_at, ..PageFacts::default() };
         match judge(fetch, &error, requests) {
             Verdict::Again(millis) => ports.sleep(millis).await,
             Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::Off([]))),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::crawl::{Crawl, Further};
-use super::found::{Check, Found, Replacements, Verification, sightings, verify};
+use super::found::{Check, Found, Verification, sightings, verify};
 use super::history::{self, ChangeCounts, GenerationSummary, RunOutcome, RunRecord};
 use super::metered::Metered;
 use super::names::Names;
@@ -14,7 +14,7 @@ use super::snapshot::{
     self, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, Snapshot, SnapshotError,
 };
 use super::step::add_use;
-use super::{staging, state};
+use super::{overlay, staging, state};
 use crate::config::Config;
 use crate::model::id::MemberId;
 use crate::ports::{Clock, KeyValue, Sql, SqlError};
@@ -81,18 +81,21 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     crawl: &Crawl,
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
-    let previous = match previous(kv).await? {
+    let mut previous = match previous(kv).await? {
         Ok(previous) => previous,
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
+    let changes = overlay::open(kv)?;
+    if let Some(previous) = previous.as_mut() {
+        // Whom we removed ourselves nobody misses.
+        previous.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
+    }
     if let Some(further) = further(kv, crawl, cursor, previous.as_ref())? {
         cursor.further = further;
         return Ok(Finish::More);
     }
     let confirm = cursor.further.confirm.clone();
-    // The next version's operations change members while a crawl runs; what they leave goes in here.
-    let replacements = Replacements::new();
-    let found = Found::load(kv, &cursor.run, crawl, &confirm, &replacements)?;
+    let found = Found::load(kv, &cursor.run, crawl, &confirm, &changes)?;
     if let Ok(groups) = &found.user_groups {
         let policies = groups.iter().flat_map(|group| &group.policies).filter_map(|policy| policy.id.as_ref());
         state::store(kv, state::GROUP_POLICIES, &policies.collect::<BTreeSet<_>>())?;
@@ -134,6 +137,7 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
         Err(PublishError::Sql(error)) => return Err(error),
         Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
     };
+    overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     let ending = remember(kv, cursor, previous, published).await?;
     end(kv, cursor.clone(), Ending { warnings: assembled.warnings, ..ending }).await?;
     Ok(Finish::Ended)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crawl::{Crawl, List, Off};
+use super::overlay::Changes;
 use super::run::RunId;
 use super::staging::{self, Hints, MembersPage, StagedMember};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, UserGroup};
@@ -23,9 +24,6 @@ pub(super) struct Found {
     pub(super) members: BTreeMap<MemberId, StagedMember>,
     pub(super) hints: Hints,
 }
-
-/// Members that were changed while they were crawled: what the change left, and when. Stands in for what was read before.
-pub(super) type Replacements = BTreeMap<MemberId, (Timestamp, Option<StagedMember>)>;
 
 /// Which members each pass saw, and which of those that were asked for by id are there.
 #[derive(Clone, Debug, Default)]
@@ -60,15 +58,14 @@ impl Found {
         run: &RunId,
         crawl: &Crawl,
         confirm: &[MemberId],
-        replacements: &Replacements,
+        changes: &Changes,
     ) -> Result<Self, SqlError> {
         let groups: BTreeSet<UserGroupId> = crawl.groups().collect();
         let mut group_members = BTreeMap::new();
         for group in groups {
-            let members = list::<P, MemberId>(sql, run, crawl, List::GroupMembers(group))?;
-            group_members.insert(group, members.map(|members| members.into_iter().collect()));
+            group_members.insert(group, members_of(sql, run, crawl, group, changes)?);
         }
-        let (members, hints) = members(sql, run, confirm, replacements)?;
+        let (members, hints) = members(sql, run, confirm, changes)?;
         Ok(Self {
             resource_groups: list(sql, run, crawl, List::ResourceGroups)?,
             permission_groups: list(sql, run, crawl, List::PermissionGroups)?,
@@ -109,15 +106,46 @@ fn list<P: Sql, T: serde::de::DeserializeOwned>(
     Ok(Ok(pages.into_iter().flat_map(|(_, items)| items).collect()))
 }
 
-/// The members: of each the latest that was read, or what replaced it since.
+/// The members of a user group, with what our own operations changed since the list was read.
+fn members_of<P: Sql>(
+    sql: &P,
+    run: &RunId,
+    crawl: &Crawl,
+    group: UserGroupId,
+    changes: &Changes,
+) -> Result<Result<BTreeSet<MemberId>, Off>, SqlError> {
+    let list = List::GroupMembers(group);
+    if let Some(off) = crawl.off(list) {
+        return Ok(Err(off.clone()));
+    }
+    let mut members = BTreeSet::new();
+    let mut asked_at: Option<Timestamp> = None;
+    for (facts, page) in staging::pages::<P, Vec<MemberId>>(sql, run, list)? {
+        asked_at = Some(asked_at.map_or(facts.at, |earliest| earliest.min(facts.at)));
+        members.extend(page);
+    }
+    for (id, change) in &changes.members {
+        let Some((is_in, changed_at)) = change.groups.get(&group) else { continue };
+        if asked_at.is_none_or(|asked_at| Changes::outweighs(*changed_at, asked_at)) {
+            if *is_in {
+                members.insert(*id)
+            } else {
+                members.remove(id)
+            };
+        }
+    }
+    Ok(Ok(members))
+}
+
+/// The members: of each the latest that was read, or what our own operations left since.
 fn members<P: Sql>(
     sql: &P,
     run: &RunId,
     confirm: &[MemberId],
-    replacements: &Replacements,
+    changes: &Changes,
 ) -> Result<(BTreeMap<MemberId, StagedMember>, Hints), SqlError> {
     let mut members = BTreeMap::new();
-    let mut read_at: BTreeMap<MemberId, Timestamp> = BTreeMap::new();
+    let mut asked_at: BTreeMap<MemberId, Timestamp> = BTreeMap::new();
     let mut hints = Hints::default();
     let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
     for list in passes.into_iter().chain(confirm.iter().map(|&member| List::Member(member))) {
@@ -130,21 +158,24 @@ fn members<P: Sql>(
         }
         for (facts, page) in pages {
             hints.merge(page.hints);
+            if let (List::Member(member), true) = (list, page.members.is_empty()) {
+                asked_at.insert(member, facts.at);
+            }
             for member in page.members {
-                // A replacement is newer than a page unless the page was read after it.
-                if replacements.contains_key(&member.id) {
-                    read_at.insert(member.id, facts.at);
+                if changes.members.contains_key(&member.id) {
+                    asked_at.insert(member.id, facts.at);
                 }
                 members.insert(member.id, member);
             }
         }
     }
-    for (id, (at, member)) in replacements {
-        if read_at.get(id).is_some_and(|read| read > at) {
+    for (id, change) in &changes.members {
+        // A page that was asked for after the change is the newer word.
+        if asked_at.get(id).is_some_and(|asked_at| !Changes::outweighs(change.at, *asked_at)) {
             continue;
         }
-        match member {
-            Some(member) => members.insert(*id, member.clone()),
+        match &change.member {
+            Some(member) => members.insert(*id, StagedMember::of_model(member)),
             None => members.remove(id),
         };
     }

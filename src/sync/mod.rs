@@ -15,6 +15,7 @@ mod history;
 mod limits;
 mod metered;
 mod names;
+pub mod overlay;
 mod previous;
 mod rows;
 mod run;
@@ -38,6 +39,7 @@ use crate::ports::{Sql, SqlError};
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     state::init(sql)?;
     staging::init(sql)?;
+    overlay::init(sql)?;
     snapshot::init(sql)
 }
 

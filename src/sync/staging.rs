@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::crawl::{Fetch, List, PageFacts};
 use super::run::RunId;
 use crate::cloudflare::{MemberRecord, PermissionGroup, PolicyRecord, ResourceGroup};
-use crate::model::access::{Access, Policy};
+use crate::model::access::{Access, Atom, Policy};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserId};
-use crate::model::resource::MemberStatus;
+use crate::model::resource::{Member, MemberStatus};
 use crate::ports::{Sql, SqlError, SqlValue};
 
 /// A member, as much of it as a snapshot needs.
@@ -64,6 +64,28 @@ impl StagedPolicy {
             access: self.access,
             permission_groups: self.permission_groups.clone(),
             resource_groups: self.resource_groups.clone(),
+        }
+    }
+}
+
+impl StagedMember {
+    /// A member as one of our own operations left it: every atom a policy of its own.
+    pub(super) fn of_model(member: &Member) -> Self {
+        let policy = |atom: &Atom| StagedPolicy {
+            id: None,
+            access: atom.access,
+            permission_groups: vec![atom.permission_group],
+            resource_groups: vec![atom.resource_group],
+        };
+        Self {
+            id: member.member_id,
+            user_id: member.user_id,
+            email: member.email.clone(),
+            status: member.status,
+            first_name: member.first_name.clone(),
+            last_name: member.last_name.clone(),
+            two_factor: member.two_factor,
+            policies: member.atoms.iter().map(policy).collect(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod connect;
 mod deployment;
 mod doctor;
 mod errors;
+mod fresh;
 mod grants;
 mod lists;
 mod sync;

@@ -16,6 +16,7 @@ mod cost;
 mod drift;
 mod loss;
 mod oracle;
+mod overlay;
 mod resume;
 mod trouble;
 mod truth;

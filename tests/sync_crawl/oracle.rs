@@ -12,9 +12,8 @@ pub(crate) async fn manifest(world: &World) -> Manifest {
     snapshot::latest(world).await.unwrap().expect("something was published").manifest().clone()
 }
 
-/// Every row of the current generation.
-pub(crate) async fn rows(world: &World) -> Vec<Row> {
-    let snapshot: Snapshot = snapshot::latest(world).await.unwrap().expect("something was published");
+/// Every row of a snapshot.
+async fn rows(world: &World, snapshot: &Snapshot) -> Vec<Row> {
     let (mut rows, mut after) = (Vec::new(), None);
     for _ in 0..1_000 {
         let scan = Scan { kinds: Kind::ALL.to_vec(), holding: None, after, limit: 1_000 };
@@ -30,10 +29,14 @@ pub(crate) async fn rows(world: &World) -> Vec<Row> {
 
 /// What the current generation says of the account.
 pub(crate) async fn published(world: &World) -> Truth {
-    let manifest = manifest(world).await;
+    read(world, &snapshot::latest(world).await.unwrap().expect("something was published")).await
+}
+
+/// What a snapshot says of the account.
+pub(crate) async fn read(world: &World, snapshot: &Snapshot) -> Truth {
     let mut truth = Truth::default();
-    for row in rows(world).await {
-        let grants = manifest.grants_of(&row);
+    for row in rows(world, snapshot).await {
+        let grants = snapshot.manifest().grants_of(&row);
         truth.grants.extend(grants.into_iter().map(|(entitlement, principal)| entitlement.grant_id(principal)));
         let id = row.key().split_once(':').unwrap().1.to_owned();
         match row {

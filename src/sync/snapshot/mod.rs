@@ -10,6 +10,7 @@
 mod chunk;
 mod diff;
 mod manifest;
+mod overlay;
 mod publish;
 mod read;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
+pub use overlay::Overlay;
 pub use publish::{Draft, PublishError, Published, publish, sweep};
 pub(super) use publish::{forget, repoint};
 pub use read::{Page, Scan, Snapshot, SnapshotError, latest};

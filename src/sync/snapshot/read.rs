@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{ChunkRef, GenerationId, Manifest};
+use super::overlay::{Laid, Overlay};
 use super::{CURRENT, FORMAT, chunk_key, manifest_key};
 use crate::hash::sha256_hex;
 use crate::model::grant::Entitlement;
@@ -47,6 +48,7 @@ pub enum SnapshotError {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     manifest: Manifest,
+    overlay: Laid,
 }
 
 /// What to look for in a snapshot.
@@ -99,12 +101,23 @@ impl Snapshot {
                 manifest.v, manifest.generation
             )));
         }
-        Ok(Self { manifest })
+        Ok(Self::of(manifest))
     }
 
     /// The snapshot of a manifest that is at hand.
-    pub const fn of(manifest: Manifest) -> Self {
-        Self { manifest }
+    pub fn of(manifest: Manifest) -> Self {
+        Self { manifest, overlay: Laid::default() }
+    }
+
+    /// The generation with what our own operations changed since laid over it.
+    #[must_use]
+    pub fn with(self, overlay: Overlay) -> Self {
+        Self { overlay: Laid::new(overlay), ..self }
+    }
+
+    /// How many changes of our own the overlay takes in, and whether any of them shows.
+    pub fn freshness(&self) -> (i64, bool) {
+        (self.overlay.seq(), !self.overlay.is_empty())
     }
 
     /// The table of contents.
@@ -114,6 +127,13 @@ impl Snapshot {
 
     /// The row with a key.
     pub async fn get<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
+        if let Some(row) = self.overlay.row(key) {
+            return Ok(Some(row.clone()));
+        }
+        Ok(self.published(kv, key).await?.filter(|row| !self.overlay.hides(row)))
+    }
+
+    async fn published<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
         let Some(chunk) = self.manifest.chunks.iter().find(|chunk| chunk.last_key.as_str() >= key) else {
             return Ok(None);
         };
@@ -125,6 +145,11 @@ impl Snapshot {
 
     /// Rows of some kinds, in the order of their keys, from one key on.
     pub async fn scan<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<Page, SnapshotError> {
+        let page = self.scan_published(kv, scan).await?;
+        Ok(self.overlay.over(page, scan, &self.manifest))
+    }
+
+    async fn scan_published<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<Page, SnapshotError> {
         let mut page = Page::default();
         let place = match scan.holding {
             None => None,

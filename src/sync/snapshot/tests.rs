@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::executor::block_on;
 
 use super::{
-    Change, ChangeKind, Draft, GenerationId, Manifest, Naming, PublishError, Published, Scan, Snapshot, SnapshotError,
-    diff, latest, publish, sweep,
+    Change, ChangeKind, Draft, GenerationId, Manifest, Naming, Overlay, PublishError, Published, Scan, Snapshot,
+    SnapshotError, diff, latest, publish, sweep,
 };
 use crate::model::access::{Access, Atom};
 use crate::model::grant::{Entitlement, Principal};
@@ -283,4 +283,47 @@ fn damage_and_delay_are_told_apart_from_absence() {
     assert!(matches!(block_on(latest(&desk)), Err(SnapshotError::NotReplicated(_))));
     assert!(matches!(block_on(Snapshot::open(&desk, "../x")), Err(SnapshotError::Gone(_))));
     assert!(GenerationId::parse("").is_none());
+}
+
+#[test]
+fn an_overlay_stands_in_for_its_members_however_the_list_is_paged() {
+    let (desk, mut rows) = (desk(), account(700));
+    let published = publish_on(&desk, &rows, None).unwrap();
+    let mut overlay = Overlay { seq: 9, members: Vec::new() };
+    // Gone, changed, new, and accepted or taken back: a row with another key.
+    for n in (0..700).step_by(23) {
+        let (key, row) = (member(n, &[]).key(), member(n, &[10]));
+        rows.remove(&key);
+        let mut changed = row.as_member().unwrap().clone();
+        match n % 3 {
+            0 => overlay.members.push((changed.member_id, None)),
+            other => {
+                if other == 1 {
+                    changed.status = MemberStatus::Pending;
+                }
+                let row = Row::member(changed.clone());
+                rows.insert(row.key(), row);
+                overlay.members.push((changed.member_id, Some(changed)));
+            }
+        }
+    }
+    for n in 900..930 {
+        let row = member(n, &[1]);
+        overlay.members.push((hex(n), row.as_member().cloned()));
+        rows.insert(row.key(), row);
+    }
+    let snapshot = Snapshot::of(published.manifest).with(overlay);
+    assert_eq!(snapshot.freshness(), (9, true));
+    let rare = Entitlement::Role(hex(10));
+    let holds = |row: &&Row| snapshot.manifest().grants_of(row).iter().any(|(held, _)| *held == rare);
+    for limit in [1, 2, 7, 50, 1000] {
+        let all = read_all(&desk, &snapshot, &Kind::ALL, None, limit);
+        assert!(all.iter().eq(rows.values()), "{limit} a page");
+        let people = [Kind::Invitation, Kind::User];
+        let holders = read_all(&desk, &snapshot, &people, Some(rare), limit);
+        assert!(holders.iter().eq(rows.values().filter(holds)), "holders, {limit} a page");
+    }
+    for key in rows.keys().chain([&member(0, &[]).key(), &member(23, &[]).key()]) {
+        assert_eq!(block_on(snapshot.get(&desk, key)).unwrap().as_ref(), rows.get(key), "{key}");
+    }
 }

@@ -1,0 +1,223 @@
+//! What our own operations left of members, kept until a generation has it: readers lay it over the generations before
+//! ([`Overlay`]), and a crawl that read a member before the change takes it in, so that its snapshot does not undo it.
+//!
+//! **Invariant:** a change stays in force for every generation that was not built with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::history;
+use super::snapshot::{GenerationId, Overlay, Snapshot};
+use crate::cloudflare::MemberRecord;
+use crate::model::access::atoms;
+use crate::model::grant::Principal;
+use crate::model::id::{MemberId, UserGroupId};
+use crate::model::resource::{Member, Row};
+use crate::ports::{KeyValue, Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+/// A list may lag behind a write as a read of one member may (`reference/cloudflare.md` 2.4): a page that was asked for this soon
+/// after a change is not believed about that member. The next crawl sees what somebody else did meanwhile.
+const LAG_MILLIS: i64 = 15_000;
+
+/// What an operation left of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left<'a> {
+    /// The member as last read.
+    pub member: &'a MemberRecord,
+    /// Whether the membership is gone since.
+    pub gone: bool,
+    /// A user group whose membership the operation was about, and whether the member is in it now.
+    pub group: Option<(UserGroupId, bool)>,
+}
+
+/// A changed member, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    member: Option<Member>,
+    /// Groups that operations were about since the member was last part of a generation: in it or not, and since when.
+    #[serde(default)]
+    groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
+}
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS overlay (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL,
+            at INTEGER NOT NULL, kept TEXT NOT NULL, generation TEXT)",
+        &[],
+    )?;
+    sql.query("CREATE INDEX IF NOT EXISTS overlay_member ON overlay (member, seq)", &[])?;
+    Ok(())
+}
+
+/// Notes what an operation left of a member, before anybody is told that it is done. What readers see already is not noted.
+pub async fn note<P: KeyValue + Sql>(
+    ports: &P,
+    snapshot: Option<&Snapshot>,
+    left: Left<'_>,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let id = left.member.id;
+    let (known, mut groups, is_seen) = match latest(ports, id)? {
+        Some((kept, None)) => (kept.member, kept.groups, true),
+        taken_in => {
+            let newest = history::generations(ports)?.into_iter().next().map(|newest| newest.generation);
+            let is_newest = snapshot.is_some_and(|snapshot| Some(&snapshot.manifest().generation) == newest.as_ref());
+            // KV may still show an older generation than the one that took the last change in.
+            let newer = taken_in.and_then(|(kept, _)| kept.member).filter(|_| !is_newest);
+            let known = match newer {
+                Some(member) => Some(member),
+                None => published(ports, snapshot, left.member).await,
+            };
+            (known, BTreeMap::new(), is_newest)
+        }
+    };
+    let mut in_groups: BTreeSet<UserGroupId> = known.iter().flat_map(|member| member.groups.iter().copied()).collect();
+    if let Some((group, is_in)) = left.group {
+        groups.insert(group, (is_in, now));
+        if is_in {
+            in_groups.insert(group)
+        } else {
+            in_groups.remove(&group)
+        };
+    }
+    let member = (!left.gone).then(|| member(left.member, in_groups));
+    if is_seen && member == known {
+        return Ok(());
+    }
+    let kept = serde_json::to_string(&Kept { member, groups }).map_err(|error| SqlError(error.to_string()))?;
+    ports.query(
+        "INSERT INTO overlay (member, at, kept) VALUES (?, ?, ?)",
+        &[id.to_string().into(), now.into(), kept.into()],
+    )?;
+    Ok(())
+}
+
+/// The row that the snapshot has of a membership.
+async fn published<P: KeyValue>(ports: &P, snapshot: Option<&Snapshot>, record: &MemberRecord) -> Option<Member> {
+    let user = record.user_id.map(Principal::User);
+    for principal in user.into_iter().chain([Principal::Invitation(record.id)]) {
+        // What cannot be read right now counts as not there: then the change is noted once too often.
+        let row = snapshot?.get(ports, &principal.to_string()).await.ok().flatten();
+        if let Some(Row::User(member) | Row::Invitation(member)) = row
+            && member.member_id == record.id
+        {
+            return Some(member);
+        }
+    }
+    None
+}
+
+fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>) -> Member {
+    Member {
+        member_id: record.id,
+        user_id: record.user_id,
+        email: record.email.clone(),
+        status: record.status,
+        first_name: record.first_name.clone(),
+        last_name: record.last_name.clone(),
+        two_factor: record.two_factor,
+        atoms: atoms(&record.own_policies()).into_iter().collect(),
+        groups: groups.into_iter().collect(),
+    }
+}
+
+/// The user groups that a member is in by the latest change, where there is one.
+pub fn groups_of<P: Sql>(sql: &P, id: MemberId) -> Result<Option<BTreeSet<UserGroupId>>, SqlError> {
+    let member = latest(sql, id)?.and_then(|(kept, _)| kept.member);
+    Ok(member.map(|member| member.groups.into_iter().collect()))
+}
+
+/// What is laid over a generation. `until` is the number of an earlier overlay that is to be had again.
+pub fn over<P: Sql>(sql: &P, generation: &str, until: Option<i64>) -> Result<Overlay, SqlError> {
+    let rows = sql.query("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;
+    let newest = rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0);
+    let seq = until.unwrap_or(newest);
+    let rows = sql.query(
+        "SELECT member, kept, MAX(seq) FROM overlay
+         WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
+        &[seq.into(), generation.into()],
+    )?;
+    let mut members = Vec::new();
+    for row in &rows {
+        let (id, kept) = read(row)?;
+        members.push((id, kept.member));
+    }
+    Ok(Overlay { seq, members })
+}
+
+/// What a crawl has to take in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    /// The number of the last one.
+    pub(super) seq: i64,
+    /// The members: as they are now, or gone, and since when; and what of their groups was changed.
+    pub(super) members: BTreeMap<MemberId, Change>,
+}
+
+/// What a crawl has to take in of one member.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) at: Timestamp,
+    pub(super) member: Option<Member>,
+    pub(super) groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
+}
+
+impl Changes {
+    /// Whether a change counts more than a page that was asked for at a time.
+    pub(super) fn outweighs(changed_at: Timestamp, asked_at: Timestamp) -> bool {
+        asked_at <= changed_at.plus_millis(LAG_MILLIS)
+    }
+}
+
+/// The changes that no generation has yet.
+pub(super) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
+    let rows = sql.query(
+        "SELECT member, kept, MAX(seq), at FROM overlay WHERE generation IS NULL GROUP BY member ORDER BY member",
+        &[],
+    )?;
+    let mut changes = Changes::default();
+    for row in &rows {
+        let (id, kept) = read(row)?;
+        let number = |place: usize| row.get(place).and_then(SqlValue::integer).unwrap_or_default();
+        changes.seq = changes.seq.max(number(2));
+        let change = Change { at: Timestamp::from_millis(number(3)), member: kept.member, groups: kept.groups };
+        changes.members.insert(id, change);
+    }
+    Ok(changes)
+}
+
+/// Notes that a generation has the changes up to a number.
+pub(super) fn taken_in<P: Sql>(sql: &P, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ?",
+        &[generation.to_string().into(), seq.into()],
+    )?;
+    Ok(())
+}
+
+/// Forgets changes that every generation which is still kept has.
+pub fn purge<P: Sql>(sql: &P, oldest: Timestamp) -> Result<(), SqlError> {
+    sql.query("DELETE FROM overlay WHERE generation IS NOT NULL AND at < ?", &[oldest.into()])?;
+    Ok(())
+}
+
+/// The latest change of a member, and the generation that has it.
+fn latest<P: Sql>(sql: &P, id: MemberId) -> Result<Option<(Kept, Option<String>)>, SqlError> {
+    let rows = sql.query(
+        "SELECT member, kept, generation FROM overlay WHERE member = ? ORDER BY seq DESC LIMIT 1",
+        &[id.to_string().into()],
+    )?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (_, kept) = read(row)?;
+    Ok(Some((kept, row.get(2).and_then(SqlValue::text).map(str::to_owned))))
+}
+
+fn read(row: &[SqlValue]) -> Result<(MemberId, Kept), SqlError> {
+    let unreadable = || SqlError("a change of the overlay cannot be read".to_owned());
+    let text = |place: usize| row.get(place).and_then(SqlValue::text).ok_or_else(unreadable);
+    let id = text(0)?.parse().map_err(|_| unreadable())?;
+    Ok((id, serde_json::from_str(text(1)?).map_err(|_| unreadable())?))
+}

@@ -1,0 +1,172 @@
+//! Members that our own operations change while a crawl reads the account.
+
+use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
+use c1_cloudflare::config::Plan;
+use c1_cloudflare::model::id::{MemberId, UserGroupId};
+use c1_cloudflare::ports::Clock;
+use c1_cloudflare::sync::overlay::{self, Left};
+use c1_cloudflare::sync::snapshot::{Overlay, Snapshot, latest};
+use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
+use sim::cloudflare::{PolicySpec, Spec};
+
+use crate::oracle::{assert_same, manifest, published, still_offering};
+use crate::support::World;
+
+fn world() -> World {
+    let mut world = World::new(Spec { members: 130, groups: 2, roles: 8, ..Spec::default() });
+    // As many steps as there are pages, so that an operation can fall between any two.
+    world.limits = Limits { pages: 1, in_flight: 1, ..Limits::of(Plan::Free) };
+    world
+}
+
+async fn read(world: &World, id: &str) -> Option<MemberRecord> {
+    let client = Client::new(world, &world.config, Purpose::Provisioning);
+    match client.member(id.parse().unwrap()).await {
+        Ok(member) => Some(member),
+        Err(ApiError::NotFound(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
+    let snapshot = latest(world).await.unwrap();
+    overlay::note(world, snapshot.as_ref(), Left { member, gone, group }, world.now()).await.unwrap();
+}
+
+/// One operation of each kind, as provisioning carries them out: a grant, a revoke of everything but one, an invitation, a
+/// removal, into a group and out of one. Gives the memberships that were changed.
+async fn operate(world: &World) -> Vec<MemberId> {
+    let account = &world.cloudflare;
+    let members = account.memberships();
+    let accepted: Vec<_> = members.iter().filter(|member| member.status == "accepted").collect();
+    let role = account.permission_group("admin_readonly").unwrap();
+    let role = PolicySpec::allow(role.id, account.account_resource_group());
+    account.add_policy(&accepted[1].id, role.clone());
+    account.set_policies(&accepted[60].id, vec![role.clone()]);
+    let invited = account.invite("newcomer@example.com", vec![role]);
+    for id in [&accepted[1].id, &accepted[60].id, &invited] {
+        note(world, &read(world, id).await.unwrap(), false, None).await;
+    }
+    let removed = read(world, &accepted[5].id).await.unwrap();
+    account.remove_member(&accepted[5].id);
+    note(world, &removed, true, None).await;
+    let in_a_group = accepted.iter().find(|member| !member.groups.is_empty() && member.id != accepted[5].id).unwrap();
+    let group = in_a_group.groups.first().unwrap().clone();
+    let joining = accepted.iter().rev().find(|member| !member.groups.contains(&group)).unwrap();
+    account.join_group(&group, &joining.id);
+    note(world, &read(world, &joining.id).await.unwrap(), false, Some((group.parse().unwrap(), true))).await;
+    let leaving = in_a_group;
+    account.leave_group(&group, &leaving.id);
+    note(world, &read(world, &leaving.id).await.unwrap(), false, Some((group.parse().unwrap(), false))).await;
+    let ids = [&accepted[1].id, &accepted[60].id, &invited, &accepted[5].id, &joining.id, &leaving.id];
+    ids.into_iter().map(|id| id.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn an_operation_in_the_middle_of_a_crawl_is_not_undone_by_its_snapshot() {
+    let mut at = 0;
+    loop {
+        let world = world();
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        world.advance(900);
+        sync::begin(&world, &world.config, Trigger { by: "test".into(), accept_removals: false }).unwrap();
+        let mut steps = 0;
+        let mut operated = false;
+        while let Next::At(_) = sync::step_within(&world, &world.config, &world.limits).await {
+            if steps == at {
+                operate(&world).await;
+                operated = true;
+            }
+            world.advance(60);
+            steps += 1;
+            assert!(steps < 100, "the sync does not end");
+        }
+        let run = sync::status(&world).unwrap().runs.remove(0);
+        assert_eq!(
+            run.outcome,
+            if operated { RunOutcome::Published } else { RunOutcome::Unchanged },
+            "{}",
+            run.message
+        );
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        assert_same(&published(&world).await, &truth, &format!("operated after step {at}"));
+        if !operated {
+            assert!(at > 3, "the crawl had only {at} steps");
+            return;
+        }
+        at += 1;
+    }
+}
+
+#[tokio::test]
+async fn readers_see_an_operation_at_once_and_until_a_generation_has_it() {
+    let world = world();
+    world.sync().await;
+    let before = manifest(&world).await;
+    let old = before.generation.to_string();
+    assert_eq!(overlay::over(&world, &old, None).unwrap(), Overlay::default());
+    let truth = world.cloudflare.truth();
+    let changed = operate(&world).await;
+    let laid = overlay::over(&world, &old, None).unwrap();
+    let mut ids: Vec<MemberId> = laid.members.iter().map(|(id, _)| *id).collect();
+    ids.sort();
+    let mut expected = changed;
+    expected.sort();
+    assert_eq!(ids, expected);
+    let snapshot = Snapshot::of(before).with(laid.clone());
+    let truth = still_offering(world.cloudflare.truth(), &truth);
+    assert_same(&crate::oracle::read(&world, &snapshot).await, &truth, "laid over");
+
+    world.sync().await;
+    let new = manifest(&world).await.generation.to_string();
+    assert!(overlay::over(&world, &new, None).unwrap().members.is_empty(), "the new generation has them");
+    assert_eq!(overlay::over(&world, &old, None).unwrap(), laid, "one who still reads the old generation");
+    overlay::purge(&world, world.now().plus_secs(1)).unwrap();
+    assert!(overlay::over(&world, &old, None).unwrap().members.is_empty());
+}
+
+#[tokio::test]
+async fn a_list_that_is_paged_through_keeps_the_overlay_that_it_began_with() {
+    let world = world();
+    world.sync().await;
+    let old = manifest(&world).await.generation.to_string();
+    let members = world.cloudflare.memberships();
+    note(&world, &read(&world, &members[3].id).await.unwrap(), true, None).await;
+    let first = overlay::over(&world, &old, None).unwrap();
+    note(&world, &read(&world, &members[4].id).await.unwrap(), true, None).await;
+    note(&world, &read(&world, &members[3].id).await.unwrap(), false, None).await;
+    assert_eq!(overlay::over(&world, &old, Some(first.seq)).unwrap(), first);
+    assert_eq!(overlay::over(&world, &old, None).unwrap().members.len(), 2);
+}
+
+#[tokio::test]
+async fn what_readers_see_already_is_not_noted() {
+    let world = world();
+    world.sync().await;
+    let old = manifest(&world).await.generation.to_string();
+    let members = world.cloudflare.memberships();
+    for member in &members[..3] {
+        note(&world, &read(&world, &member.id).await.unwrap(), false, None).await;
+    }
+    assert_eq!(overlay::over(&world, &old, None).unwrap().seq, 0);
+}
+
+#[tokio::test]
+async fn people_whom_we_removed_ourselves_do_not_look_like_a_mass_disappearance() {
+    let world = World::new(Spec { members: 40, groups: 0, roles: 5, ..Spec::default() });
+    world.sync().await;
+    let before = world.cloudflare.truth();
+    let members = world.cloudflare.memberships();
+    for member in &members[5..25] {
+        let record = read(&world, &member.id).await.unwrap();
+        world.cloudflare.remove_member(&member.id);
+        note(&world, &record, true, None).await;
+    }
+    let sent = world.cloudflare.total_requests();
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let truth = still_offering(world.cloudflare.truth(), &before);
+    assert_same(&published(&world).await, &truth, "without them");
+    assert!(world.cloudflare.total_requests() - sent < 12, "nobody was asked for one by one");
+}
