@@ -1,7 +1,8 @@
 //! Changes what is to be changed, one entitlement after the other.
 
 use super::World;
-use super::journal::{self, Listed, Saved};
+use super::entitlements::{self, Listed, Saved};
+use super::journal;
 use super::plan::{self, Decision};
 use super::report::What;
 use super::steps::{Phase, Step, Trouble};
@@ -15,7 +16,7 @@ const BATCH: i64 = 200;
 impl<P: World> Step<'_, '_, P> {
     /// Passes over entitlements that stay, or changes the next one that does not.
     pub(super) async fn apply(&mut self, after: i64, pending: Option<String>) -> Result<(), Trouble> {
-        let batch = journal::listed(self.ports, after, BATCH)?;
+        let batch = entitlements::listed(self.ports, after, BATCH)?;
         let connection = journal::connection(self.ports)?;
         let ends = i64::try_from(batch.len()).unwrap_or(BATCH) < BATCH;
         let webhook = self.run.webhook.clone().unwrap_or_default();
@@ -101,7 +102,7 @@ impl<P: World> Step<'_, '_, P> {
             provisioner: sides.0.then(|| fresh.provisioner.clone()),
             deprovisioner: sides.1.then(|| fresh.deprovisioner.clone()),
         };
-        journal::save(self.ports, &saved, self.ports.now())?;
+        entitlements::save(self.ports, &saved, self.ports.now())?;
         self.run.phase = Phase::Apply { after: listed.n - 1, pending: Some(fresh.id.clone()) };
         journal::store(self.ports, self.run)?;
         let policy = Policy::webhook(webhook);

@@ -9,7 +9,7 @@ use crate::model::resource::{Kind, Row};
 use crate::ports::KeyValue;
 use crate::sync::snapshot::{self, Scan, Snapshot, SnapshotError};
 
-use super::journal::ACCESS;
+use super::entitlements::ACCESS;
 
 /// The entitlements of a snapshot; read when it is first needed.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! Finds the app and lists its entitlements.
 
 use super::World;
-use super::journal::{self, ACCESS, Listed};
+use super::entitlements::{self, ACCESS, Listed};
+use super::journal;
 use super::report::{Named, What};
 use super::steps::{Phase, Step, Trouble};
 use crate::conductorone::api::ApiError;
@@ -93,19 +94,19 @@ impl<P: World> Step<'_, '_, P> {
         let known = self.catalogue.known(self.ports).await?;
         let found = self.client.entitlements_page(&app, page.as_deref()).await?;
         if page.is_none() {
-            journal::forget_listed(self.ports)?;
+            entitlements::forget_listed(self.ports)?;
         }
         for entitlement in found.items {
             let own = known.own(&entitlement);
             let AppEntitlement { id, display_name: name, provisioner, deprovisioner, .. } = entitlement;
-            journal::list(self.ports, &Listed { n: 0, id, name, own, provisioner, deprovisioner })?;
+            entitlements::list(self.ports, &Listed { n: 0, id, name, own, provisioner, deprovisioner })?;
         }
         if let Some(next) = found.next.filter(|next| Some(next) != page.as_ref()) {
             self.run.phase = Phase::List { page: Some(next) };
             return Ok(());
         }
         // An app without a single role of ours is not the Cloudflare app, whoever named it.
-        if journal::known(self.ports)?.iter().all(|own| own.is_empty() || own == ACCESS) {
+        if entitlements::known(self.ports)?.iter().all(|own| own.is_empty() || own == ACCESS) {
             return Err(Trouble::Stop(format!(
                 "The app {app} has no entitlement that is a role or group of this account, so nothing was changed: is it the right app, and has ConductorOne synced it?"
             )));

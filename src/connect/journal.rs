@@ -1,16 +1,14 @@
-//! What connecting remembers: the runs and what each did, the entitlements as last listed, what each was before it was first
-//! changed, and the connection itself. All in the Coordinator's SQLite.
+//! What connecting remembers of itself: the runs and what each did, and the connection. All in the Coordinator's SQLite.
 //!
-//! **Invariants:** what was there before is on disk before a change is sent, and is never overwritten by a later run; one run at
-//! most is running.
+//! **Invariant:** one run at most is running.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::conductorone::apps::Policy;
 use crate::ports::{Sql, SqlError, SqlValue};
 use crate::time::Timestamp;
 
+use super::entitlements;
 use super::report::{Counts, Line, Named, RunState, What};
 use super::steps::Phase;
 use super::{Mode, Options};
@@ -75,31 +73,6 @@ impl Connection {
     }
 }
 
-/// An entitlement as last listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) n: i64,
-    pub(super) id: String,
-    pub(super) name: String,
-    /// This connector's id of it, or [`ACCESS`] for C1's own; empty where it is none of ours.
-    pub(super) own: String,
-    pub(super) provisioner: Policy,
-    pub(super) deprovisioner: Policy,
-}
-
-/// What stands for C1's builtin Access entitlement.
-pub(super) const ACCESS: &str = "access";
-
-/// What an entitlement was before it was first changed; a side that was not changed is `None`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Saved {
-    pub(super) app: String,
-    pub(super) entitlement: String,
-    pub(super) name: String,
-    pub(super) provisioner: Option<Policy>,
-    pub(super) deprovisioner: Option<Policy>,
-}
-
 /// So many runs are kept.
 const RUNS_KEPT: i64 = 20;
 
@@ -111,23 +84,15 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
         "CREATE TABLE IF NOT EXISTS connect_line (
             run INTEGER NOT NULL, n INTEGER NOT NULL, what TEXT NOT NULL, entitlement TEXT, text TEXT NOT NULL,
             PRIMARY KEY (run, n)) WITHOUT ROWID",
-        "CREATE TABLE IF NOT EXISTS connect_entitlement (
-            n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, own TEXT NOT NULL,
-            provisioner TEXT NOT NULL, deprovisioner TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS connect_saved (
-            app TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL,
-            provisioner TEXT, deprovisioner TEXT, saved_at INTEGER NOT NULL,
-            PRIMARY KEY (app, entitlement)) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS connect_state (
             name TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, body TEXT NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE IF NOT EXISTS connect_given_up (own TEXT PRIMARY KEY) WITHOUT ROWID",
     ] {
         sql.query(statement, &[])?;
     }
     Ok(())
 }
 
-fn unreadable(what: &str) -> SqlError {
+pub(super) fn unreadable(what: &str) -> SqlError {
     SqlError(format!("{what} cannot be read"))
 }
 
@@ -247,124 +212,11 @@ pub(super) fn arrival<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
     rows.first().and_then(|row| row.first()).map(|body| parsed(body, "the arrival")).transpose()
 }
 
-/// Forgets the list of entitlements, before it is read anew.
-pub(super) fn forget_listed<P: Sql>(sql: &P) -> Result<(), SqlError> {
-    sql.query("DELETE FROM connect_entitlement", &[]).map(drop)
-}
-
-/// Notes an entitlement; one that comes twice, since pages shifted meanwhile, is one.
-pub(super) fn list<P: Sql>(sql: &P, entitlement: &Listed) -> Result<(), SqlError> {
-    sql.query(
-        "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO NOTHING",
-        &[
-            entitlement.id.as_str().into(),
-            entitlement.name.as_str().into(),
-            entitlement.own.as_str().into(),
-            entitlement.provisioner.value().to_string().into(),
-            entitlement.deprovisioner.value().to_string().into(),
-        ],
-    )?;
-    Ok(())
-}
-
-/// The next entitlements as listed.
-pub(super) fn listed<P: Sql>(sql: &P, after: i64, limit: i64) -> Result<Vec<Listed>, SqlError> {
-    let rows = sql.query(
-        "SELECT n, id, name, own, provisioner, deprovisioner FROM connect_entitlement WHERE n > ? ORDER BY n LIMIT ?",
-        &[after.into(), limit.into()],
-    )?;
-    let read = |row: &Vec<SqlValue>| match row.as_slice() {
-        [n, id, name, own, provisioner, deprovisioner] => Some(Listed {
-            n: n.integer()?,
-            id: id.text()?.to_owned(),
-            name: name.text()?.to_owned(),
-            own: own.text()?.to_owned(),
-            provisioner: policy(provisioner)?,
-            deprovisioner: policy(deprovisioner)?,
-        }),
-        _ => None,
-    };
-    rows.iter().map(|row| read(row).ok_or_else(|| unreadable("a listed entitlement"))).collect()
-}
-
-fn policy(value: &SqlValue) -> Option<Policy> {
-    Some(Policy::of(Some(serde_json::from_str(value.text()?).ok()?)))
-}
-
-/// This connector's ids that C1 knew when its entitlements were last listed, and those that were given up waiting for.
-pub(super) fn known<P: Sql>(sql: &P) -> Result<Vec<String>, SqlError> {
-    let rows = sql.query("SELECT own FROM connect_entitlement UNION SELECT own FROM connect_given_up", &[])?;
-    Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
-}
-
-/// Gives up waiting for C1 to learn of an entitlement.
-pub(super) fn give_up<P: Sql>(sql: &P, own: &str) -> Result<(), SqlError> {
-    sql.query("INSERT OR IGNORE INTO connect_given_up (own) VALUES (?)", &[own.into()]).map(drop)
-}
-
-/// Notes what an entitlement was, before it is changed; what was noted before stays.
-pub(super) fn save<P: Sql>(sql: &P, saved: &Saved, now: Timestamp) -> Result<(), SqlError> {
-    let side = |policy: &Option<Policy>| policy.as_ref().map(|policy| policy.value().to_string());
-    sql.query(
-        "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (app, entitlement) DO UPDATE SET
-            provisioner = COALESCE(provisioner, excluded.provisioner),
-            deprovisioner = COALESCE(deprovisioner, excluded.deprovisioner)",
-        &[
-            saved.app.as_str().into(),
-            saved.entitlement.as_str().into(),
-            saved.name.as_str().into(),
-            side(&saved.provisioner).into(),
-            side(&saved.deprovisioner).into(),
-            now.into(),
-        ],
-    )?;
-    Ok(())
-}
-
-/// The next entitlement that was changed.
-pub(super) fn next_saved<P: Sql>(sql: &P, after: &(String, String)) -> Result<Option<Saved>, SqlError> {
-    let rows = sql.query(
-        "SELECT app, entitlement, name, provisioner, deprovisioner FROM connect_saved
-         WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",
-        &[after.0.as_str().into(), after.1.as_str().into()],
-    )?;
-    let Some([app, entitlement, name, provisioner, deprovisioner]) = rows.first().map(Vec::as_slice) else {
-        return Ok(None);
-    };
-    let word = |value: &SqlValue| value.text().map(str::to_owned).ok_or_else(|| unreadable("a saved entitlement"));
-    // A side that cannot be read must not be taken for one that was not changed.
-    let side = |value: &SqlValue| match value {
-        SqlValue::Null => Ok(None),
-        value => policy(value).map(Some).ok_or_else(|| unreadable("a saved policy")),
-    };
-    Ok(Some(Saved {
-        app: word(app)?,
-        entitlement: word(entitlement)?,
-        name: word(name)?,
-        provisioner: side(provisioner)?,
-        deprovisioner: side(deprovisioner)?,
-    }))
-}
-
-/// Forgets what an entitlement was: it is so again, or is not ours to put back any more.
-pub(super) fn forget_saved<P: Sql>(sql: &P, saved: &Saved) -> Result<(), SqlError> {
-    let key = [saved.app.as_str().into(), saved.entitlement.as_str().into()];
-    sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key).map(drop)
-}
-
 /// Forgets the connection; what was given up waiting for may come up again.
 pub(super) fn disconnect<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_state WHERE name = 'connection'", &[])?;
     sql.query("DELETE FROM connect_given_up", &[])?;
-    forget_listed(sql)
-}
-
-/// How many entitlements there are that can be put back.
-pub(super) fn count_saved<P: Sql>(sql: &P) -> Result<i64, SqlError> {
-    let rows = sql.query("SELECT COUNT(*) FROM connect_saved", &[])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+    entitlements::forget_listed(sql)
 }
 
 /// A run that begins now.
@@ -392,31 +244,9 @@ pub(super) fn new_run(options: Options, by: &str, now: Timestamp) -> Run {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::{Saved, arrival, arrived, init, next_saved, save};
-    use crate::conductorone::apps::Policy;
+    use super::{arrival, arrived, init};
     use crate::ports::Clock as _;
     use crate::testing::Desk;
-
-    #[test]
-    fn what_was_there_first_is_never_overwritten() {
-        let desk = Desk::new();
-        init(&desk).unwrap();
-        let (connector, unset) = (Policy::of(Some(json!({ "connector": {} }))), Policy::default());
-        let saved = |provisioner, deprovisioner| Saved {
-            app: "a".into(),
-            entitlement: "e".into(),
-            name: "Admin".into(),
-            provisioner,
-            deprovisioner,
-        };
-        save(&desk, &saved(None, Some(unset.clone())), desk.now()).unwrap();
-        save(&desk, &saved(Some(connector.clone()), Some(Policy::webhook("w"))), desk.now()).unwrap();
-        let first = next_saved(&desk, &Default::default()).unwrap().unwrap();
-        assert_eq!(first, saved(Some(connector), Some(unset)), "also where nothing was set");
-        assert_eq!(next_saved(&desk, &("a".into(), "e".into())).unwrap(), None);
-    }
 
     #[test]
     fn the_last_arrival_counts() {

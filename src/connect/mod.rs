@@ -9,6 +9,7 @@
 
 mod apply;
 mod catalogue;
+mod entitlements;
 mod find;
 mod journal;
 mod plan;
@@ -75,7 +76,8 @@ impl<T: Http + KeyValue + Clock + Sql + Sign> World for T {}
 
 /// Creates the tables.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
-    journal::init(sql)
+    journal::init(sql)?;
+    entitlements::init(sql)
 }
 
 /// Begins a run; `None` where one is running.
@@ -97,7 +99,7 @@ pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
 pub async fn missing<P: KeyValue + Sql>(ports: &P, generation: &str) -> Result<Vec<String>, MissingError> {
     let snapshot = Snapshot::open(ports, generation).await?;
     let wanted = Known::read(ports, &snapshot).await?;
-    let known = journal::known(ports)?;
+    let known = entitlements::known(ports)?;
     Ok(wanted.ids().iter().filter(|id| !known.contains(id)).cloned().collect())
 }
 
@@ -114,7 +116,7 @@ pub enum MissingError {
 
 /// Gives up waiting for C1 to learn of these.
 pub fn give_up<P: Sql>(sql: &P, missing: &[String]) -> Result<(), SqlError> {
-    missing.iter().try_for_each(|own| journal::give_up(sql, own))
+    missing.iter().try_for_each(|own| entitlements::give_up(sql, own))
 }
 
 /// How much of a run one invocation does.

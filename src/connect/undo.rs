@@ -1,7 +1,8 @@
 //! Puts back what was there before the first change: each entitlement, and then the webhook, where this connector created it.
 
 use super::World;
-use super::journal::{self, Saved};
+use super::entitlements::{self, Saved};
+use super::journal;
 use super::plan::{Back, put_back};
 use super::report::What;
 use super::steps::{Phase, Step, Trouble};
@@ -10,13 +11,13 @@ use crate::conductorone::api::ApiError;
 impl<P: World> Step<'_, '_, P> {
     /// Puts the next entitlement back.
     pub(super) async fn undo(&mut self, after: (String, String)) -> Result<(), Trouble> {
-        let Some(saved) = journal::next_saved(self.ports, &after)? else { return self.undone() };
+        let Some(saved) = entitlements::next_saved(self.ports, &after)? else { return self.undone() };
         let ours = journal::connection(self.ports)?.ours();
         self.run.phase = Phase::Undo { after };
         let now = match self.client.entitlement(&saved.app, &saved.entitlement).await {
             Ok(now) => now,
             Err(ApiError::NotFound { .. }) => {
-                journal::forget_saved(self.ports, &saved)?;
+                entitlements::forget_saved(self.ports, &saved)?;
                 return self.say_of(&saved, What::Left, "is not there any more");
             }
             Err(error) => return Err(error.into()),
@@ -38,7 +39,7 @@ impl<P: World> Step<'_, '_, P> {
                 Err(error) => return Err(error.into()),
             }
         }
-        journal::forget_saved(self.ports, &saved)?;
+        entitlements::forget_saved(self.ports, &saved)?;
         if sides.0 == Some(Back::Changed) || sides.1 == Some(Back::Changed) {
             return self.say_of(
                 &saved,
@@ -73,7 +74,7 @@ impl<P: World> Step<'_, '_, P> {
         let connection = journal::connection(self.ports)?;
         self.run.app = connection.app;
         self.run.webhook.clone_from(&connection.webhook);
-        let left = journal::count_saved(self.ports)?;
+        let left = entitlements::count_saved(self.ports)?;
         if left > 0 {
             self.end(format!(
                 "{left} entitlements could not be put back, so the webhook stays; run it again when what stands in the way is gone."

@@ -5,10 +5,12 @@ use std::cell::Cell;
 
 use super::{Coordinator, Reply, World, failed};
 use crate::conductorone::api::Client;
-use crate::config::Config;
+use crate::config::{Config, Plan};
 use crate::connect::{self, Options, Within};
 use crate::coordinator::Examination;
 use crate::ports::SqlError;
+use crate::sync;
+use crate::time::Timestamp;
 
 /// Whether a run is carried on by somebody in this very process.
 #[derive(Debug, Default)]
@@ -37,6 +39,11 @@ const ALARM_SECS: i64 = 20;
 
 /// While a request carries the run on, the alarm looks again after this, should that end without a word.
 const LOOK_SECS: i64 = 5;
+
+/// Whether the alarm leaves its invocation to a sync: on the Free plan its outgoing requests do not suffice for both.
+fn yields<P: World>(ports: &P, config: &Config) -> Result<bool, SqlError> {
+    Ok(config.plan == Plan::Free && sync::status(ports)?.running.is_some())
+}
 
 impl Coordinator {
     /// Begins a run, and carries it as far as it gets in the time of a request.
@@ -70,7 +77,7 @@ impl Coordinator {
     /// The alarm's part of a run.
     pub(super) async fn go_on_connecting<P: World>(&self, ports: &P, config: &Config) -> Result<(), SqlError> {
         match connect::next_due(ports)? {
-            Some(at) if at <= ports.now() => self.carry_on(ports, config, ALARM_SECS).await,
+            Some(at) if at <= ports.now() && !yields(ports, config)? => self.carry_on(ports, config, ALARM_SECS).await,
             _ => Ok(()),
         }
     }
@@ -82,10 +89,10 @@ impl Coordinator {
     }
 
     /// When the alarm is to look after the run that is running.
-    pub(super) fn connecting_due<P: World>(&self, ports: &P) -> Result<Option<crate::time::Timestamp>, SqlError> {
-        let due = connect::next_due(ports)?;
-        let earliest = if self.driving.0.get() { ports.now().plus_secs(LOOK_SECS) } else { ports.now() };
-        Ok(due.map(|at| at.max(earliest)))
+    pub(super) fn connecting_due<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
+        let Some(due) = connect::next_due(ports)? else { return Ok(None) };
+        let waits = self.driving.0.get() || yields(ports, config)?;
+        Ok(Some(if waits { due.max(ports.now().plus_secs(LOOK_SECS)) } else { due }))
     }
 
     /// Whether C1's API can be used, where there are credentials for it.

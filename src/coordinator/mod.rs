@@ -124,7 +124,7 @@ impl Coordinator {
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
-        let connecting = connecting.and_then(|()| self.connecting_due(ports));
+        let connecting = connecting.and_then(|()| self.connecting_due(ports, config));
         for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports), connecting] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
