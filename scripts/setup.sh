@@ -167,7 +167,7 @@ if ! has_wasm_bindgen; then
   done_something=yes
 fi
 if ! has_npm_tools; then
-  say "installing wasm-opt, esbuild, wrangler and the Workers runtime from npm, which shrink, bundle, run and deploy it"
+  say "installing wasm-opt, esbuild, TypeScript, wrangler and the Workers runtime from npm, which shrink, bundle, check, run and deploy it"
   install_npm_tools
   done_something=yes
 fi

@@ -6,8 +6,10 @@ use std::fmt;
 use url::Url;
 
 use crate::conductorone::credentials::{Credentials, Proof};
+use crate::decide::{InvalidRules, Rules};
 use crate::model::id::AccountId;
 use crate::ports::Secret;
+use crate::signal;
 
 /// What the person who deployed the Worker decided.
 #[derive(Clone, Debug)]
@@ -45,6 +47,10 @@ pub struct Config {
     pub c1_app_id: Option<String>,
     /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
     pub auto_wire: bool,
+    /// `APPROVAL_RULES`: how approvals are decided. Rules that cannot be read approve nothing, and are nobody else's trouble.
+    pub rules: Result<Rules, InvalidRules>,
+    /// `SIGNAL_URL` and what belongs to it: where C1 is told of what a sync found.
+    pub signals: Option<signal::settings::Settings>,
 }
 
 /// What provisioning must not do, whoever asks.
@@ -193,6 +199,13 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
         "off" => Ok(false),
         _ => Err("must be on or off".to_owned()),
     });
+    let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
+    let origins: Vec<String> = tenant.iter().map(|host| format!("https://{host}")).chain(c1_url.clone()).collect();
+    let signals = signal::settings::read(|name| reader.text(name), &origins);
+    let signals = signals.unwrap_or_else(|problems| {
+        reader.problems.extend(problems);
+        None
+    });
     let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 365));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
@@ -215,6 +228,8 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
                 c1_credentials,
                 c1_app_id,
                 auto_wire: auto_wire.unwrap_or(false),
+                rules,
+                signals,
             })
         }
         (_, _, connector_token, _, _) => Err(ConfigError { problems: reader.problems, connector_token }),

@@ -11,6 +11,7 @@ pub mod conductorone;
 pub mod config;
 pub mod connect;
 pub mod coordinator;
+pub mod decide;
 pub mod hash;
 pub mod model;
 pub mod ports;
@@ -18,10 +19,12 @@ pub mod provision;
 pub mod routes;
 #[cfg(target_arch = "wasm32")]
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod workflow;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {

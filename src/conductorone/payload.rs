@@ -22,7 +22,11 @@ pub enum Event {
     /// Somebody pressed "Test webhook".
     Test,
     /// Access is to be given or taken away.
-    Provision(Box<ProvisionStep>),
+    Provision(Box<TaskStep>),
+    /// Whether to give it, or to take it away, is asked.
+    Approval(Box<TaskStep>),
+    /// An automation asks something.
+    Workflow(WorkflowStep),
     /// An event that this connector has no part in; its name.
     Other(String),
 }
@@ -38,9 +42,9 @@ pub enum PayloadError {
     Shape(String),
 }
 
-/// A provision step: one grant or revoke that a task has come to.
+/// A step of a task: one grant or revoke that is to be carried out, or to be approved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProvisionStep {
+pub struct TaskStep {
     /// The task's id.
     pub task_id: String,
     /// The number people see.
@@ -61,9 +65,11 @@ pub struct ProvisionStep {
     pub requester: Option<String>,
     /// The e-mail addresses, or else the C1 ids, of who approved it.
     pub approvers: Vec<String>,
+    /// The C1 ids of those whom the task is about and by: the subject and the requester.
+    pub parties: Vec<String>,
 }
 
-/// What a provision step asks for.
+/// What a step asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -86,7 +92,16 @@ pub struct EntitlementRef {
     pub builtin: bool,
 }
 
-/// Who a provision step is about.
+/// A step of an automation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkflowStep {
+    /// The automation's id.
+    pub workflow_id: Option<String>,
+    /// What the automation's author wrote for this step: any JSON.
+    pub context: Value,
+}
+
+/// Who a step is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// E-mail addresses, the likeliest first.
@@ -111,21 +126,41 @@ impl Webhook {
         let name = raw.event.ok_or_else(|| PayloadError::Shape("it has no event".to_owned()))?;
         let event = match name.rsplit('.').next().unwrap_or_default() {
             "PayloadTest" => Event::Test,
-            "PayloadProvisionStep" => Event::Provision(Box::new(provision_step(raw.payload)?)),
+            "PayloadProvisionStep" => Event::Provision(Box::new(task_step(raw.payload, Waits::Provision)?)),
+            "PayloadPolicyApprovalStep" => Event::Approval(Box::new(task_step(raw.payload, Waits::Approval)?)),
+            "PayloadWorkflowStep" => Event::Workflow(workflow_step(raw.payload)),
             _ => Event::Other(name),
         };
         Ok(Self { webhook_id: raw.webhook_id, callback_url: raw.callback_url, event })
     }
 }
 
-fn provision_step(payload: Value) -> Result<ProvisionStep, PayloadError> {
+/// What a task waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Provision,
+    Approval,
+}
+
+/// Whatever the automation's author wrote is taken as it is: what is not understood is for the answer to say.
+fn workflow_step(mut payload: Value) -> WorkflowStep {
+    WorkflowStep {
+        workflow_id: text(&payload, "workflowId"),
+        context: payload.get_mut("context").map(Value::take).unwrap_or_default(),
+    }
+}
+
+fn task_step(payload: Value, waits: Waits) -> Result<TaskStep, PayloadError> {
     let raw: RawStep =
         serde_json::from_value(payload).map_err(|error| PayloadError::Shape(format!("payload: {error}")))?;
     let task = raw.task_view.task;
     let task_id =
         task.id.clone().ok_or_else(|| PayloadError::Shape("payload.taskView.task.id is missing".to_owned()))?;
     let current = task.policy.current;
-    let waits_for_us = current.provision.is_some();
+    let waits_for_us = match waits {
+        Waits::Provision => current.provision.is_some(),
+        Waits::Approval => current.approval.is_some_and(|approval| !approval.is_null()),
+    };
     let target = current.provision.unwrap_or_default().provision.provision_target;
     let (action, named) = action(task.r#type);
 
@@ -138,16 +173,21 @@ fn provision_step(payload: Value) -> Result<ProvisionStep, PayloadError> {
         .or_else(|| app_user.as_ref().and_then(|user| text(user, "identityUserId")))
         .or(task.user_id);
 
+    let mut parties: Vec<String> = identity.iter().chain(&task.created_by_user_id).cloned().collect();
+    parties.dedup();
     let state = task.state.unwrap_or_default();
     let actionable = if state == "TASK_STATE_CLOSED" {
         Err("the task is closed".to_owned())
     } else if !waits_for_us {
-        Err("the task is not at a provisioning step".to_owned())
+        Err(match waits {
+            Waits::Provision => "the task is not at a provisioning step".to_owned(),
+            Waits::Approval => "the task is not at an approval step".to_owned(),
+        })
     } else {
         Ok(())
     };
 
-    Ok(ProvisionStep {
+    Ok(TaskStep {
         task_id,
         task_number: task.numeric_id,
         step_id: current.id,
@@ -158,6 +198,7 @@ fn provision_step(payload: Value) -> Result<ProvisionStep, PayloadError> {
         subject: expanded.subject(app_user.as_ref(), app_user_id.is_some(), identity.as_deref()),
         requester: task.created_by_user_id.map(|id| expanded.person(id)),
         approvers: approvers(&task.policy.history).into_iter().map(|id| expanded.person(id)).collect(),
+        parties,
     })
 }
 
@@ -361,6 +402,7 @@ struct RawPolicyStep {
     #[serde(default, deserialize_with = "filled")]
     id: Option<String>,
     provision: Option<RawProvisionInstance>,
+    approval: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -380,7 +422,7 @@ struct RawProvision {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Action, Event, PayloadError, ProvisionStep, Webhook};
+    use super::{Action, Event, PayloadError, TaskStep, Webhook};
 
     const ROLE: &str = "role:05784afa30c1afe1440e79d9351c7430:member";
 
@@ -413,7 +455,7 @@ mod tests {
         })
     }
 
-    fn step(body: &Value) -> ProvisionStep {
+    fn step(body: &Value) -> TaskStep {
         match Webhook::parse(body.to_string().as_bytes()).unwrap().event {
             Event::Provision(step) => *step,
             other => panic!("not a provision step: {other:?}"),
@@ -478,6 +520,39 @@ mod tests {
         let step = step(&body);
         assert_eq!(step.action, Err("offboarding".to_owned()));
         assert_eq!(step.actionable, Err("the task is closed".to_owned()));
+    }
+
+    #[test]
+    fn an_approval_is_read_like_the_provisioning_that_follows_it() {
+        let mut body = grant();
+        body["event"] = json!("c1.webhooks.v1.PayloadPolicyApprovalStep");
+        body["payload"]["taskView"]["task"]["policy"]["current"] = json!({"id": "step0", "approval": {"approval": {}}});
+        let approval = |body: &Value| match Webhook::parse(body.to_string().as_bytes()).unwrap().event {
+            Event::Approval(step) => *step,
+            other => panic!("not an approval: {other:?}"),
+        };
+        let step = approval(&body);
+        assert_eq!(
+            (step.step_id.as_deref(), &step.actionable, &step.action),
+            (Some("step0"), &Ok(()), &Ok(Action::Grant))
+        );
+        assert_eq!(step.entitlement.candidates, [ROLE], "the task's type names it");
+        assert_eq!(step.parties, ["u1"], "who is concerned, and who asked");
+        body["payload"]["taskView"]["task"]["policy"]["current"]["approval"] = Value::Null;
+        assert_eq!(approval(&body).actionable, Err("the task is not at an approval step".to_owned()));
+    }
+
+    #[test]
+    fn an_automation_may_send_anything() {
+        for (payload, context) in [
+            (json!({"workflowId": "w1", "context": {"verb": "start_sync"}}), json!({"verb": "start_sync"})),
+            (json!({"context": ["x"]}), json!(["x"])),
+            (Value::Null, Value::Null),
+        ] {
+            let body = json!({"event": "c1.webhooks.v1.PayloadWorkflowStep", "payload": payload});
+            let Event::Workflow(step) = Webhook::parse(body.to_string().as_bytes()).unwrap().event else { panic!() };
+            assert_eq!(step.context, context);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The documents that C1 takes for an answer (`reference/conductorone.md` 1.4).
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Comments are cut to this many characters: C1 documents the limit for policy steps, and it does no harm elsewhere.
 const MAX_COMMENT: usize = 1024;
@@ -15,7 +15,23 @@ pub enum Document {
     Complete(String),
     /// The step cannot be done; a sentence that says why and what to do.
     Errored(String),
+    /// To an approval step: it is approved, because of what the sentence says.
+    Approve(String),
+    /// It is denied.
+    Deny(String),
+    /// It is for somebody else to say.
+    Reassign {
+        /// Why.
+        comment: String,
+        /// The C1 ids of those who are asked instead: one at least; of more than 32, the first.
+        users: Vec<String>,
+    },
+    /// To an automation's step: what it asked for.
+    Context(Map<String, Value>),
 }
+
+/// A reassignment names at most this many people.
+pub const MAX_REASSIGNED: usize = 32;
 
 impl Document {
     /// The JSON text.
@@ -24,6 +40,14 @@ impl Document {
             Self::Noted => json!({"version": "v1"}).to_string(),
             Self::Complete(comment) => json!({"version": "v1", "complete": Comment::cut(comment)}).to_string(),
             Self::Errored(comment) => json!({"version": "v1", "errored": Comment::cut(comment)}).to_string(),
+            Self::Approve(comment) => json!({"version": "v1", "approve": Comment::cut(comment)}).to_string(),
+            Self::Deny(comment) => json!({"version": "v1", "deny": Comment::cut(comment)}).to_string(),
+            Self::Reassign { comment, users } => {
+                let users: Vec<&String> = users.iter().take(MAX_REASSIGNED).collect();
+                let Comment { comment } = Comment::cut(comment);
+                json!({"version": "v1", "reassign": {"comment": comment, "newStepUserIds": users}}).to_string()
+            }
+            Self::Context(context) => json!({"version": "v1", "context": context}).to_string(),
         }
     }
 }

@@ -7,12 +7,14 @@ use super::{Coordinator, World, wire};
 use crate::conductorone::api::Tokens;
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
+use crate::signal;
 use crate::sync;
 use crate::time::Timestamp;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
 fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
+        // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => {
             status.generations.first().map(|current| current.generation.to_string())
         }
@@ -23,10 +25,9 @@ fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<Str
 /// One attempt at a job. The tokens are for C1's API.
 async fn attempt<P: World>(ports: &P, config: &Config, _tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
+        Kind::Signal => signal::attempt(ports, config).await,
         Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => wire::attempt(ports, job).await,
-        Kind::Push | Kind::Wire | Kind::Signal => {
-            Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned())
-        }
+        Kind::Push | Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
 
@@ -35,6 +36,9 @@ impl Coordinator {
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
     pub(super) fn follow<P: World>(ports: &P, config: &Config) -> Result<(), SqlError> {
         let status = sync::status(ports)?;
+        if let Some(run) = signal::queue(ports, config, &status)? {
+            jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
+        }
         for kind in Kind::ALL {
             if let Some(subject) = subject(config, kind, &status) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;

@@ -4,6 +4,7 @@
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
 mod connect;
+mod decisions;
 mod examine;
 mod follow;
 pub mod jobs;
@@ -19,10 +20,12 @@ use futures::future::join5;
 use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
 use crate::config::Config;
+use crate::decide::record;
 use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::provision;
 use crate::provision::lock::Locks;
 use crate::provision::{incidents, journal};
+use crate::signal;
 use crate::sync;
 
 /// So many incidents stand in the status; each stands with its operation too.
@@ -49,6 +52,8 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     sync::init(ports)?;
     jobs::init(ports)?;
     crate::connect::init(ports)?;
+    record::init(ports)?;
+    signal::init(ports)?;
     provision::init(ports)
 }
 
@@ -94,6 +99,11 @@ impl Coordinator {
             Command::TestArrived => match crate::connect::arrived(ports, ports.now()) {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not note the test event", &error),
+            },
+            Command::Decide(question) => decisions::decide(ports, config, &question).await,
+            Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {
+                Ok(records) => Reply::Decisions(records),
+                Err(error) => failed(ports, "could not read the decisions", &error),
             },
             Command::Provision { request, callback_url } => {
                 self.operate(ports, config, &request, callback_url.as_deref()).await
@@ -147,7 +157,7 @@ impl Coordinator {
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
     let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
-    if let Err(error) = provision::purge(ports, oldest) {
+    if let Err(error) = provision::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
     }
     // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.

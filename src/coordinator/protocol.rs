@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::examine::Examination;
 use super::jobs::Job;
 use crate::connect::{Options, Report, Summary};
+use crate::decide::Question;
+use crate::decide::record::{self, Record};
 use crate::provision::incidents::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
@@ -46,6 +48,15 @@ pub enum Command {
     },
     /// C1's test event has arrived.
     TestArrived,
+    /// Say whether to approve.
+    Decide(Box<Question>),
+    /// Look decisions up, the newest first.
+    Decisions {
+        /// Which.
+        filter: Box<record::Filter>,
+        /// How many at most.
+        limit: i64,
+    },
     /// Grant or revoke.
     Provision {
         /// What is asked.
@@ -83,6 +94,10 @@ pub enum Reply {
     ConnectRunning,
     /// It is noted.
     Noted,
+    /// Whether to approve: what was decided now, or when it was asked before.
+    Decided(Box<Record>),
+    /// Decisions that were looked up.
+    Decisions(Vec<Record>),
     /// How an operation ended.
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.

@@ -67,7 +67,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             joined = Some((group, true));
         }
         self.left(&member, false, joined).await?;
-        Ok(match self.what.access {
+        let outcome = match self.what.access {
             Wanted::Account => {
                 done(Effect::Invited, format!("Invited {email}; the account is there once the invitation is accepted."))
             }
@@ -75,7 +75,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 Effect::Granted,
                 format!("Invited {email} with {name}; it is effective once the invitation is accepted."),
             ),
-        })
+        };
+        Ok(outcome.to_account(&member))
     }
 
     /// An account is wanted for somebody who has one. An invitation that nobody has accepted for as long as the configuration says is

@@ -62,12 +62,11 @@ pub async fn change<P: Http + Clock + Sql>(
     let mut read_at = ports.now();
     let mut given = Some(member);
     for _ in 0..ROUNDS {
-        let member = match given.take() {
-            Some(member) => member,
-            None => {
-                read_at = ports.now();
-                read(ports, client, id).await?
-            }
+        let member = if let Some(member) = given.take() {
+            member
+        } else {
+            read_at = ports.now();
+            read(ports, client, id).await?
         };
         let Some(member) = believable(ports, client, member).await? else { return Ok(Change::NotSeen) };
         let before = member.own_policies();

@@ -179,6 +179,19 @@ pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, Sq
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(EntryId))
 }
 
+/// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
+pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
+    let rows = sql.query(
+        "SELECT json_extract(before.outcome, '$.effect') FROM operation AS this JOIN operation AS before
+            ON before.id < this.id AND before.email = this.email AND before.entitlement = this.entitlement
+         WHERE this.id = ? AND before.settled_at >= ? AND json_extract(before.outcome, '$.outcome') = 'done'
+         ORDER BY before.id DESC LIMIT 1",
+        &[id.0.into(), since.into()],
+    )?;
+    let effect = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    Ok(matches!(effect, Some("revoked" | "already_revoked")))
+}
+
 /// Notes who and what is concerned.
 pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
     sql.query(
@@ -331,6 +344,39 @@ pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Re
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
 }
 
+/// An operation of ours that may explain what a sync found.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// What was asked.
+    pub request: Request,
+    /// The e-mail address of the person, once it is known.
+    pub email: Option<String>,
+    /// The entitlement, once it is known.
+    pub entitlement: Option<String>,
+}
+
+/// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
+/// and those that were given up with their outcome unknown.
+pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
+    // Two searches by index rather than one through the whole journal.
+    let rows = sql.query(
+        "SELECT request, email, entitlement FROM operation
+            WHERE settled_at >= ?1 AND received_at <= ?2
+                AND (json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = 'gave_up')
+         UNION ALL
+         SELECT request, email, entitlement FROM operation
+            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')",
+        &[since.into(), until.into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let text = |place: usize| row.get(place).and_then(SqlValue::text);
+            let request = text(0).and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?;
+            Ok(Own { request, email: text(1).map(str::to_owned), entitlement: text(2).map(str::to_owned) })
+        })
+        .collect()
+}
+
 /// Forgets settled operations that are older than `before`.
 pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;
@@ -367,7 +413,7 @@ fn corrupt() -> SqlError {
 mod tests {
     use super::{
         Arrival, EntryId, Filter, State, arrive, begin, due, find, list, next_due, note, purge, put_off, resolved,
-        settle, superseded_by,
+        revoked_since, settle, superseded_by,
     };
     use crate::conductorone::payload::{Action, Subject};
     use crate::ports::Clock;
@@ -391,7 +437,7 @@ mod tests {
     }
 
     fn done(effect: Effect) -> Outcome {
-        Outcome::Done { effect, message: "Done.".into() }
+        Outcome::Done { effect, message: "Done.".into(), account: None }
     }
 
     fn new(desk: &Desk, key: Option<&str>, action: Action) -> EntryId {
@@ -436,6 +482,30 @@ mod tests {
         assert!(due(&desk, desk.now(), 10).unwrap().is_empty(), "the new attempt has its time");
         settle(&desk, id, &done(Effect::Revoked), desk.now()).unwrap();
         assert_eq!(next_due(&desk).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_revoked_is_so_until_it_is_granted_again_or_time_has_passed() {
+        let desk = desk();
+        let operation = |action, entitlement: &str, effect| {
+            let id = new(&desk, None, action);
+            resolved(&desk, id, "m1", "jane@example.com", entitlement).unwrap();
+            settle(&desk, id, &done(effect), desk.now()).unwrap();
+        };
+        let last_was_a_revoke = || {
+            let id = new(&desk, None, Action::Revoke);
+            resolved(&desk, id, "m1", "jane@example.com", "role:x:member").unwrap();
+            revoked_since(&desk, id, desk.now().plus_secs(-60)).unwrap()
+        };
+        operation(Action::Revoke, "role:y:member", Effect::Revoked);
+        assert!(!last_was_a_revoke(), "another role");
+        operation(Action::Revoke, "role:x:member", Effect::Revoked);
+        assert!(last_was_a_revoke());
+        desk.advance(61);
+        assert!(!last_was_a_revoke(), "long ago");
+        operation(Action::Revoke, "role:x:member", Effect::Revoked);
+        operation(Action::Grant, "role:x:member", Effect::Granted);
+        assert!(!last_was_a_revoke(), "granted since");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod owner;
 pub mod policies;
 mod renewal;
 pub mod request;
-mod resolve;
+pub(crate) mod resolve;
 mod roles;
 mod super_administrators;
 mod written;
@@ -156,13 +156,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 ),
             ));
         }
-        match (self.what.access, self.request.action) {
+        let told = member.clone();
+        let outcome = match (self.what.access, self.request.action) {
             (Wanted::Atom(atom), _) => self.change(locks, member, atom).await,
             (Wanted::Group(group), _) => self.change_group(locks, &member, group).await,
             (Wanted::Renewal, _) => self.renew(locks, &member).await,
             (Wanted::Account, Action::Grant) => self.account_is_there(locks, &member).await,
             (Wanted::Account, Action::Revoke) => self.remove(locks, &member).await,
-        }
+        }?;
+        Ok(if self.request.action == Action::Grant { outcome.to_account(&told) } else { outcome })
     }
 
     /// Nobody in the account is meant.
@@ -254,10 +256,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 }
 
 /// The label of the permission group with the least access there is.
-const MINIMAL_ACCESS: &str = "minimal_account_access";
+pub(crate) const MINIMAL_ACCESS: &str = "minimal_account_access";
 
 fn done(effect: Effect, message: String) -> Outcome {
-    Outcome::Done { effect, message }
+    Outcome::Done { effect, message, account: None }
 }
 
 /// The line of the journal for a write that was answered.

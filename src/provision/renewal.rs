@@ -100,8 +100,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.left(&old, true, None).await?;
             }
             // Accepted in this very moment: that is what the renewal was for.
-            Ok(_) => {
-                return Ok(done(Effect::AlreadyGranted, format!("{email} has accepted the invitation meanwhile.")));
+            Ok(now) => {
+                return Ok(done(Effect::AlreadyGranted, format!("{email} has accepted the invitation meanwhile."))
+                    .to_account(&now));
             }
             Err(ApiError::NotFound(_)) => {}
             Err(error) => return Err(error.into()),
@@ -110,22 +111,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let found = resolve::search(&self.client, &subject).await?;
         let new = match found.filter(|found| found.id != plan.member) {
             Some(new) => new,
-            None => {
-                self.writing("inviting anew")?;
-                match self.client.invite(email, &policies::of_atoms(&plan.atoms)).await {
-                    Ok(new) => {
-                        self.wrote()?;
-                        new
-                    }
-                    Err(ApiError::AlreadyExists(failure)) => {
-                        return Ok(Outcome::NotNow {
-                            message: format!("{email} is a member already, and not in the list yet ({failure})"),
-                            retry_at: Some(self.ports.now().plus_secs(2)),
-                        });
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            None => match self.invite_anew(plan).await? {
+                Ok(new) => new,
+                Err(not_now) => return Ok(not_now),
+            },
         };
         journal::resolved(self.ports, self.id, &new.id.to_string(), email, &self.what.id)?;
         let _turn = locks.acquire(&new.id.to_string(), || self.ports.now()).await;
@@ -142,7 +131,25 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(done(
             Effect::Renewed,
             format!("Cancelled the invitation of {email} and invited them anew, with what it held."),
-        ))
+        )
+        .to_account(&new))
+    }
+
+    /// Invites with what the plan has; or else what to try later.
+    async fn invite_anew(&self, plan: &Plan) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
+        let email = &plan.email;
+        self.writing("inviting anew")?;
+        match self.client.invite(email, &policies::of_atoms(&plan.atoms)).await {
+            Ok(new) => {
+                self.wrote()?;
+                Ok(Ok(new))
+            }
+            Err(ApiError::AlreadyExists(failure)) => Ok(Err(Outcome::NotNow {
+                message: format!("{email} is a member already, and not in the list yet ({failure})"),
+                retry_at: Some(self.ports.now().plus_secs(2)),
+            })),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The user groups that a member is in: those that readers know of, each asked for now.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cloudflare::MemberRecord;
 use crate::conductorone::payload::{Action, EntitlementRef, Subject};
+use crate::model::resource::{Kind, MemberStatus};
 use crate::time::Timestamp;
 
 /// One operation to carry out.
@@ -61,6 +63,9 @@ pub enum Outcome {
         effect: Effect,
         /// A sentence for the task's history.
         message: String,
+        /// The account that something was granted to, where the operation knows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
     },
     /// It cannot be done, and trying again will not help.
     Refused {
@@ -76,6 +81,28 @@ pub enum Outcome {
         /// When to try again, where that is known.
         retry_at: Option<Timestamp>,
     },
+}
+
+/// The account of a person, under the ids that a snapshot gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// `user`, or `invitation` while the person has not accepted.
+    pub resource_type: String,
+    /// The user's id, or the membership's.
+    pub id: String,
+    /// The e-mail address.
+    pub email: String,
+}
+
+impl Account {
+    /// The account of a membership as Cloudflare tells it.
+    pub fn of(member: &MemberRecord) -> Self {
+        let (kind, id) = match member.user_id {
+            Some(user) if member.status == MemberStatus::Accepted => (Kind::User, user.to_string()),
+            _ => (Kind::Invitation, member.id.to_string()),
+        };
+        Self { resource_type: kind.as_str().to_owned(), id, email: member.email.clone() }
+    }
 }
 
 /// What a finished operation did.
@@ -164,6 +191,17 @@ impl Refusal {
 }
 
 impl Outcome {
+    /// The same, with the account that something was granted to; one that it tells already stays.
+    #[must_use]
+    pub fn to_account(self, member: &MemberRecord) -> Self {
+        match self {
+            Self::Done { effect, message, account: None } => {
+                Self::Done { effect, message, account: Some(Account::of(member)) }
+            }
+            other => other,
+        }
+    }
+
     /// A refusal.
     pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
         Self::Refused { code, message: message.into() }

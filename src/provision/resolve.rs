@@ -7,7 +7,7 @@ use crate::conductorone::payload::{EntitlementRef, Subject};
 use crate::model::access::Atom;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
-use crate::model::resource::{Kind, Row};
+use crate::model::resource::{Kind, Member, Row};
 use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::sync;
 use crate::sync::snapshot::{self, Scan, Snapshot};
@@ -36,9 +36,18 @@ pub(super) enum Wanted {
     Renewal,
 }
 
+/// What a target names, before Cloudflare was asked for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// A membership of the account.
+    Account,
+    /// An entitlement; whether the account has it is another question.
+    Entitlement(Entitlement),
+}
+
 /// Why something cannot be resolved.
 #[derive(Debug)]
-pub(super) enum Unresolved {
+pub(crate) enum Unresolved {
     /// For a reason that trying again does not mend.
     Refused(Outcome),
     /// Cloudflare could not be asked.
@@ -73,15 +82,28 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<What, Unresolved> {
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
-    let entitlement = match target {
-        Target::Account => return Ok(account()),
-        Target::Renewal => return Ok(What { access: Wanted::Renewal, ..account() }),
+    match named(ports, snapshot, target).await? {
+        Named::Account if *target == Target::Renewal => Ok(What { access: Wanted::Renewal, ..account() }),
+        Named::Account => Ok(account()),
+        Named::Entitlement(entitlement) => describe(ports, client, snapshot, entitlement).await,
+    }
+}
+
+/// What a target names, from the snapshot alone.
+pub(crate) async fn named<P: KeyValue>(
+    ports: &P,
+    snapshot: Option<&Snapshot>,
+    target: &Target,
+) -> Result<Named, Unresolved> {
+    Ok(match target {
+        Target::Account | Target::Renewal => Named::Account,
         // Only the flag tells: the builtin entitlement's name is the customer's to choose.
-        Target::Named(named) if named.builtin => return Ok(account()),
-        Target::Id(id) => id.parse().map_err(|error| refused(Refusal::UnknownEntitlement, format!("{error}.")))?,
-        Target::Named(named) => by_reference(ports, snapshot, named).await?,
-    };
-    describe(ports, client, snapshot, entitlement).await
+        Target::Named(named) if named.builtin => Named::Account,
+        Target::Id(id) => {
+            Named::Entitlement(id.parse().map_err(|error| refused(Refusal::UnknownEntitlement, format!("{error}.")))?)
+        }
+        Target::Named(named) => Named::Entitlement(by_reference(ports, snapshot, named).await?),
+    })
 }
 
 async fn by_reference<P: KeyValue>(
@@ -325,6 +347,46 @@ pub(super) async fn probable_member<P: KeyValue>(ports: &P, subject: &Subject) -
         after = page.next;
         if after.is_none() {
             return Ok(None);
+        }
+    }
+}
+
+/// The subject as a generation has it: the member whom provisioning would change, chosen in the same order.
+pub(crate) async fn member_in<P: KeyValue>(
+    ports: &P,
+    snapshot: &Snapshot,
+    subject: &Subject,
+) -> Result<Option<Member>, snapshot::SnapshotError> {
+    let user = subject.user_id.as_deref().and_then(|id| id.parse::<UserId>().ok());
+    let membership = subject.member_id.as_deref().and_then(|id| id.parse::<MemberId>().ok());
+    let is_meant = |member: &Member| {
+        if subject.emails.is_empty() {
+            user.map_or(membership == Some(member.member_id), |user| member.user_id == Some(user))
+        } else {
+            names(subject, &member.email)
+        }
+    };
+    let mut found: Option<Member> = None;
+    if let Some(user) = user {
+        let row = snapshot.get(ports, &Principal::User(user).to_string()).await?;
+        found = row.as_ref().and_then(Row::as_member).filter(|member| is_meant(member)).cloned();
+        if found.as_ref().is_some_and(|member| membership.is_none_or(|hint| hint == member.member_id)) {
+            return Ok(found);
+        }
+    }
+    let mut scan = Scan { kinds: vec![Kind::Invitation, Kind::User], holding: None, after: None, limit: 1000 };
+    loop {
+        let page = snapshot.scan(ports, &scan).await?;
+        for member in page.rows.iter().filter_map(Row::as_member).filter(|member| is_meant(member)) {
+            if membership == Some(member.member_id) {
+                return Ok(Some(member.clone()));
+            }
+            found.get_or_insert_with(|| member.clone());
+        }
+        scan.after = page.next;
+        // Without a hint to look for, the first will do.
+        if scan.after.is_none() || (membership.is_none() && found.is_some()) {
+            return Ok(found);
         }
     }
 }

@@ -13,6 +13,10 @@ use crate::config::LastRole;
 use crate::model::access::Atom;
 use crate::ports::{Clock, Http, KeyValue, Sql};
 
+/// For how long a REST call that is made again is taken for the same one: C1 may run a connector's call again when the
+/// answer was lost, or when a rate limit struck (`reference/conductorone.md` 6.4).
+const REPEAT_SECS: i64 = 15 * 60;
+
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     pub(super) async fn change(&self, locks: &Locks, member: MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
@@ -82,7 +86,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let (name, email) = (&self.what.name, &member.email);
         let through =
             guards::held_through(self.ports, &self.client, member, atom.permission_group, atom.resource_group).await?;
+        // A REST call has no key by which a second one is known for the first again. What was revoked a moment ago is gone for the
+        // second too, though a group still has it.
+        let again = self.request.key.is_none()
+            && journal::revoked_since(self.ports, self.id, self.ports.now().plus_secs(-REPEAT_SECS))?;
         match through {
+            Some(group) if again => Ok(done(
+                Effect::AlreadyRevoked,
+                format!(
+                    "{email} does not have {name} of their own any more; it is left through the user group {group}."
+                ),
+            )),
             Some(group) => Ok(Outcome::refused(
                 Refusal::HeldThroughGroup,
                 format!(

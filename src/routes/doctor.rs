@@ -5,7 +5,10 @@ use serde::Serialize;
 
 use super::{Answer, World};
 use crate::config::{Config, ConfigError, Provisioning};
-use crate::coordinator::{Command, Examination, Reply};
+use crate::coordinator::{Command, Examination, Reply, jobs};
+use crate::signal;
+use crate::signal::settings::{Auth, Settings};
+use crate::sync::snapshot::{self, Catalogue};
 
 /// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +63,10 @@ pub(super) async fn examine<P: World>(ports: &P, config: &Config) -> Answer {
         },
     ];
     checks.push(storage(ports).await);
+    checks.push(rules(ports, config).await);
+    if let Some(settings) = &config.signals {
+        checks.push(signals(ports, config, settings).await);
+    }
     match ports.ask(Command::Examine).await {
         Ok(Reply::Examination(found)) => checks.extend(found.into_iter().map(from_examination)),
         Ok(_) => checks.push(coordinator("it could not read its own storage; see the Worker's log".to_owned())),
@@ -88,6 +95,83 @@ async fn storage<P: World>(ports: &P) -> Check {
             Err(error) => error.to_string(),
         },
     }
+}
+
+/// Whether the rules can be read, and whether the account has the roles that they name.
+async fn rules<P: World>(ports: &P, config: &Config) -> Check {
+    let check = |ok: bool, message: String| Check { name: "APPROVAL_RULES".to_owned(), ok, required: false, message };
+    let rules = match &config.rules {
+        Ok(rules) => rules,
+        Err(error) => {
+            return check(
+                false,
+                format!(
+                    "the rules cannot be read, so every approval that is asked of the connector is denied: {error}"
+                ),
+            );
+        }
+    };
+    let catalogue =
+        match snapshot::latest(ports).await {
+            Ok(Some(snapshot)) => Catalogue::load(ports, &snapshot).await,
+            Ok(None) => return check(
+                true,
+                "the rules can be read; whether the account has the roles that they name is known after the first sync"
+                    .to_owned(),
+            ),
+            Err(error) => Err(error),
+        };
+    let catalogue = match catalogue {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            return check(
+                true,
+                format!("the rules can be read; the roles that they name could not be looked up: {error}"),
+            );
+        }
+    };
+    let unknown = rules.unknown_names(&catalogue);
+    if !unknown.is_empty() {
+        let shown: Vec<&str> = unknown.iter().map(String::as_str).take(20).collect();
+        let more = if unknown.len() > shown.len() { " and others" } else { "" };
+        return check(
+            false,
+            format!(
+                "the account has no role, scoped role or user group of these names: {}{more}; correct them, or sync",
+                shown.join(", ")
+            ),
+        );
+    }
+    let (own, people) = rules.counts();
+    check(
+        true,
+        format!(
+            "the rules can be read, and the account has every role that they name ({own} rules of your own, {people} people to ask)"
+        ),
+    )
+}
+
+/// Where signals go, and whether the last ones got there.
+async fn signals<P: World>(ports: &P, config: &Config, settings: &Settings) -> Check {
+    let kinds: Vec<&str> = settings.kinds.iter().map(|kind| kind.as_str()).collect();
+    let mut message =
+        format!("{} are sent to ConductorOne's incoming webhook, known by {}", kinds.join(", "), settings.auth.name());
+    let mut ok = true;
+    if let Auth::Jwt(key) = &settings.auth {
+        message =
+            format!("{message}; the key set for ConductorOne is {}/.well-known/jwks.json", config.public_url.base);
+        if let Err(error) = signal::key_set(ports, key).await {
+            (ok, message) = (false, format!("SIGNAL_SIGNING_KEY cannot be used: {error}"));
+        }
+    }
+    if let Ok(Reply::Status(status)) = ports.ask(Command::Status).await
+        && let Some(job) = status.jobs.iter().find(|job| job.kind == jobs::Kind::Signal)
+        && let Some(last) = &job.message
+    {
+        ok &= job.state != jobs::State::Failed && job.attempts == 0;
+        message = format!("{message}; last: {last}");
+    }
+    Check { name: "SIGNAL_URL".to_owned(), ok, required: false, message }
 }
 
 /// Whether the tenant's keys can be had: without them no webhook is accepted.

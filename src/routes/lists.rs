@@ -26,7 +26,9 @@ pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) ->
     }
 }
 
-/// Lists who holds an entitlement; `principal_type=user` leaves out invitations and groups.
+/// Lists who holds an entitlement; `principal_type=user` leaves out invitations and groups. With `missing=empty` nobody
+/// holds what the snapshot does not have, where it is 404 otherwise: a client that walks a list of roles and asks for each
+/// one's holders may come to a role that was there when the list began, and is gone with a newer generation.
 pub(super) async fn holders<P: World>(
     ports: &P,
     entitlement: Entitlement,
@@ -39,8 +41,16 @@ pub(super) async fn holders<P: World>(
         Some("group") => vec![Kind::Group],
         Some(_) => return Err(Problem::invalid("principal_type must be user, invitation or group")),
     };
+    let missing_is_empty = match request.param("missing") {
+        None | Some("") => false,
+        Some("empty") => true,
+        Some(_) => return Err(Problem::invalid("missing must be empty, or left out")),
+    };
     let listing = Listing::begin(ports, request).await?;
     let resource = listing.snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
+    if resource.is_none() && missing_is_empty {
+        return Ok(paging::page(request, &listing.snapshot, Vec::<()>::new(), None));
+    }
     if resource.is_none() {
         return Err(Problem::new(404, "not_found", format!("the snapshot has no {}", entitlement.resource())));
     }

@@ -1,15 +1,18 @@
 //! The HTTP surface: parse, call, answer. No logic of its own.
 //!
-//! `/healthz` is open, `/webhooks/conductorone` is signed by C1, everything under `/v1` wants the bearer token.
+//! `/healthz` and the public keys are open, `/webhooks/conductorone` is signed by C1, everything under `/v1` wants the bearer token.
 
 mod auth;
 mod catalog;
 mod changes;
 mod connect;
+mod decisions;
 mod doctor;
+mod keys;
 mod lists;
 mod operations;
 mod paging;
+mod principal;
 mod problem;
 mod provisioning;
 mod route;
@@ -18,6 +21,7 @@ mod webhook;
 
 use serde::Serialize;
 
+use crate::conductorone::signing::Sign;
 use crate::conductorone::verify::{self, KeyCache, Signatures};
 use crate::config::{Config, ConfigError};
 use crate::coordinator::Ask;
@@ -61,9 +65,9 @@ pub struct Answer {
 }
 
 /// What an answer needs of the world.
-pub trait World: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log {}
+pub trait World: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log + Sign {}
 
-impl<T: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log> World for T {}
+impl<T: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log + Sign> World for T {}
 
 /// The body of a `/v1` request, in bytes at most: they are a few fields each.
 const MAX_BODY: usize = 64 * 1024;
@@ -120,9 +124,12 @@ async fn dispatch<P: World>(
     if route == Route::Webhook {
         return webhook::receive(ports, config, request).await;
     }
+    if route == Route::KeySet {
+        return keys::show(ports, config).await;
+    }
     auth::check(&config.connector_token, request)?;
     match route {
-        Route::Health | Route::Webhook => Err(Problem::not_found()),
+        Route::Health | Route::Webhook | Route::KeySet => Err(Problem::not_found()),
         Route::Status => status::show(ports).await,
         Route::Doctor => Ok(doctor::examine(ports, config).await),
         Route::Sync => status::begin_sync(ports, request).await,
@@ -135,10 +142,12 @@ async fn dispatch<P: World>(
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
+        Route::Decisions => decisions::list(ports, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
-        Route::Grant(action, entitlement, user) => {
-            provisioning::carry_out(ports, action, entitlement, user, request).await
+        Route::Grant(action, entitlement, named) => {
+            let principal = named.find(ports).await?;
+            provisioning::carry_out(ports, action, entitlement, principal, request).await
         }
     }
 }

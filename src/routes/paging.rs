@@ -106,13 +106,16 @@ pub(super) async fn open_published<P: World>(ports: &P, cursor: Option<&Cursor>)
     opened.map_err(unreadable)
 }
 
+/// The code of the problem that nothing was published yet.
+pub(super) const NO_SNAPSHOT: &str = "no_snapshot";
+
 /// The problem that a snapshot's error is for a client.
 #[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
 pub(super) fn unreadable(error: SnapshotError) -> Problem {
     let detail = error.to_string();
     match error {
         SnapshotError::NoneYet => Problem::unavailable(
-            "no_snapshot",
+            NO_SNAPSHOT,
             "there is no snapshot yet: the first sync has not finished; see GET /v1/status, or start one with POST /v1/sync",
             30,
         ),

@@ -8,7 +8,7 @@ use crate::conductorone::payload::{Action, Subject};
 use crate::coordinator::{Command, Reply};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::MemberId;
-use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
+use crate::provision::request::{Account, Effect, Origin, Outcome, Refusal, Request, Target};
 
 /// What a successful call answers.
 #[derive(Serialize)]
@@ -18,6 +18,9 @@ struct Done {
     /// The grant's id, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+    /// The account that the grant is to: the invitation that was made, or the membership that was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
 }
 
 /// Grants or revokes.
@@ -75,7 +78,11 @@ fn subject(principal: Principal) -> Result<Subject, Problem> {
     match principal {
         Principal::User(id) => subject.user_id = Some(id.to_string()),
         Principal::Invitation(id) => subject.member_id = Some(id.to_string()),
-        Principal::Group(_) => return Err(Problem::invalid("a group cannot be given a role through this connector")),
+        Principal::Group(_) => {
+            return Err(Problem::invalid(
+                "a user group's access is not changed through this connector; change the group's policies in Cloudflare",
+            ));
+        }
     }
     Ok(subject)
 }
@@ -90,8 +97,8 @@ async fn operate<P: World>(
     let origin = Origin { by: "rest".to_owned(), ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match status::ask(ports, Command::Provision { request, callback_url: None }).await? {
-        Reply::Outcome(Outcome::Done { effect, message }) => {
-            Ok(Answer::json(200, &Done { status: effect, message, grant }))
+        Reply::Outcome(Outcome::Done { effect, message, account }) => {
+            Ok(Answer::json(200, &Done { status: effect, message, grant, account }))
         }
         Reply::Outcome(Outcome::Refused { code, message }) => {
             Err(Problem::new(status_of(code), code.as_str(), message))

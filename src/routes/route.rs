@@ -1,5 +1,6 @@
 //! Which route a request is for.
 
+use super::principal::Named;
 use super::problem::Problem;
 use super::{Incoming, webhook};
 use crate::conductorone::payload::Action;
@@ -13,6 +14,7 @@ use crate::ports::Method;
 pub(super) enum Route {
     Health,
     Webhook,
+    KeySet,
     Status,
     Doctor,
     Sync,
@@ -22,12 +24,13 @@ pub(super) enum Route {
     Member(Principal),
     Holders(Entitlement),
     Changes,
+    Decisions,
     Invite,
     Renew(MemberId),
     Remove(Principal),
     Operations,
     Operation(String),
-    Grant(Action, Entitlement, Principal),
+    Grant(Action, Entitlement, Named),
 }
 
 /// A list.
@@ -68,12 +71,14 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
+        [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == webhook::PATH => post(Route::Webhook),
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "accounts"] => post(Route::Invite),
         ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(person(id)?))],
         ["v1", "invitations", id, "renew"] => post(Route::Renew(id.parse::<MemberId>()?)),
@@ -91,12 +96,12 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             Some(entitlement) => get(Route::Holders(entitlement)),
             None => Vec::new(),
         },
-        ["v1", collection, id, "members", user] => match entitlement(collection, id)? {
+        ["v1", collection, id, "members", principal] => match entitlement(collection, id)? {
             Some(entitlement) => {
-                let user = person(user)?;
+                let principal = Named::parse(principal)?;
                 vec![
-                    (Method::Put, Route::Grant(Action::Grant, entitlement, user)),
-                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, user)),
+                    (Method::Put, Route::Grant(Action::Grant, entitlement, principal)),
+                    (Method::Delete, Route::Grant(Action::Revoke, entitlement, principal)),
                 ]
             }
             None => Vec::new(),
@@ -160,6 +165,10 @@ mod tests {
         assert_eq!(check(Method::Head, "/v1/users"), Ok(Route::List(List::Resources(Kind::User))));
         assert_eq!(check(Method::Post, "/webhooks/conductorone"), Ok(Route::Webhook));
         assert!(matches!(check(Method::Put, &format!("/v1/roles/{ID}/members/{ID}")), Ok(Route::Grant(..))));
+        for principal in [ID.to_owned(), format!("user:{ID}"), format!("invitation:{ID}"), format!("group:{ID}")] {
+            let path = format!("/v1/roles/{ID}/members/{principal}");
+            assert!(matches!(check(Method::Delete, &path), Ok(Route::Grant(..))), "{path}");
+        }
         assert!(matches!(check(Method::Get, &format!("/v1/scoped-roles/{ID}-{ID}/members")), Ok(Route::Holders(_))));
     }
 

@@ -2,14 +2,16 @@
 
 use super::problem::Problem;
 use super::{Answer, Incoming, World, status};
-use crate::conductorone::payload::{Event, ProvisionStep, Webhook};
+use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
 use crate::conductorone::response::Document;
 use crate::conductorone::verify::{self, Rejected, Signed};
 use crate::config::Config;
 use crate::coordinator::{Command, Reply};
+use crate::decide::Question;
 use crate::hash::sha256_hex;
 use crate::ports::Level;
 use crate::provision::request::{Origin, Outcome, Request, Target};
+use crate::workflow;
 
 /// Where C1 sends its webhooks.
 pub(super) const PATH: &str = verify::PATH;
@@ -41,6 +43,8 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
             Ok(document(&Document::Noted))
         }
         Event::Provision(step) => provision(ports, *step, callback_url).await,
+        Event::Approval(step) => approve(ports, *step, callback_url.as_deref()).await,
+        Event::Workflow(step) => automate(ports, &step).await,
         Event::Other(name) => {
             // An error would make C1 try 50 times.
             ports.log(
@@ -53,7 +57,7 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
     }
 }
 
-async fn provision<P: World>(ports: &P, step: ProvisionStep, callback_url: Option<String>) -> Result<Answer, Problem> {
+async fn provision<P: World>(ports: &P, step: TaskStep, callback_url: Option<String>) -> Result<Answer, Problem> {
     let request = match read(step, callback_url.as_deref()) {
         Ok(request) => request,
         Err(sentence) => return Ok(document(&Document::Errored(sentence))),
@@ -71,6 +75,38 @@ async fn provision<P: World>(ports: &P, step: ProvisionStep, callback_url: Optio
     }
 }
 
+/// Whether to approve, by the connector's rules.
+async fn approve<P: World>(ports: &P, step: TaskStep, callback_url: Option<&str>) -> Result<Answer, Problem> {
+    let question = Question {
+        key: key(&step.task_id, step.step_id.as_deref(), callback_url),
+        actionable: step.actionable,
+        action: step.action,
+        entitlement: step.entitlement,
+        subject: step.subject,
+        origin: Origin {
+            by: "webhook".to_owned(),
+            task: Some(step.task_id),
+            task_number: step.task_number,
+            app_id: step.app_id,
+            requester: step.requester,
+            approvers: step.approvers,
+        },
+        parties: step.parties,
+    };
+    match status::ask(ports, Command::Decide(Box::new(question))).await? {
+        Reply::Decided(record) => Ok(document(&record.document())),
+        _ => Err(status::failed()),
+    }
+}
+
+/// What an automation asked for.
+async fn automate<P: World>(ports: &P, step: &WorkflowStep) -> Result<Answer, Problem> {
+    match workflow::answer(ports, &step.context).await {
+        Ok(context) => Ok(document(&Document::Context(context))),
+        Err(error) => Err(Problem::unavailable("not_now", error.to_string(), 5)),
+    }
+}
+
 /// Outcomes go to the configured tenant alone, whatever a delivery says.
 fn is_of_tenant(config: &Config, url: &str) -> bool {
     url.strip_prefix(config.c1_url.as_str()).is_some_and(|path| path.starts_with('/'))
@@ -81,7 +117,7 @@ fn is_of_tenant(config: &Config, url: &str) -> bool {
 }
 
 /// The operation that a step asks for, or the sentence that says why it asks for none.
-fn read(step: ProvisionStep, callback_url: Option<&str>) -> Result<Request, String> {
+fn read(step: TaskStep, callback_url: Option<&str>) -> Result<Request, String> {
     step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
     let action = step.action.map_err(|kind| {
         format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")

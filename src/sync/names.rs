@@ -17,7 +17,7 @@ use crate::ports::{Sql, SqlError};
 const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
 
 /// Its permission group's label.
-const SUPER_ADMINISTRATOR_LABEL: &str = "super_admin";
+pub(super) const SUPER_ADMINISTRATOR_LABEL: &str = "super_admin";
 
 /// Its name, where Cloudflare tells none.
 pub(super) const SUPER_ADMINISTRATOR_NAME: &str = "Super Administrator - All Privileges";

@@ -16,6 +16,7 @@
 mod accounts;
 mod auth;
 mod budget;
+mod c1;
 mod connect;
 mod deployment;
 mod doctor;
@@ -23,5 +24,6 @@ mod errors;
 mod fresh;
 mod grants;
 mod lists;
+mod signals;
 mod sync;
 mod webhook;

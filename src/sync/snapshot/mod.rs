@@ -7,6 +7,7 @@
 //! **Invariants:** a value under `chunk/` or `manifest/` never changes; `current` names a manifest all of whose chunks were
 //! written before; a reader that stays with one generation sees one account, whatever is published meanwhile.
 
+mod catalogue;
 mod chunk;
 mod diff;
 mod manifest;
@@ -16,6 +17,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::{Catalogue, Offered};
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
 pub use overlay::Overlay;

@@ -1,7 +1,6 @@
 //! Events that ask for nothing.
 
 use serde_json::json;
-use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
 
@@ -9,20 +8,16 @@ use crate::deployment::Deployment;
 async fn events_that_are_none_of_our_business_are_acknowledged_once() {
     let deployment = Deployment::start().await;
     let c1 = &deployment.c1;
-    let approval = Task::grant(Entitlement::access(), Person::newcomer("new.hire@example.com")).awaiting_approval();
     for (what, delivery) in [
         ("the test event", c1.test_event()),
         ("an event of the future", c1.event("c1.webhooks.v9.PayloadWhatever", json!({ "a": [1, null] }))),
         ("a post action", c1.event("c1.webhooks.v1.PayloadPolicyPostAction", json!({}))),
         ("a finding", c1.event("c1.webhooks.v1.PayloadFindingDispatch", json!({ "findingId": "f" }))),
-        ("an automation's step", c1.workflow_step(json!({ "anything": true }))),
     ] {
         let outcome = deployment.deliver(&delivery).await;
         assert_eq!(outcome.document(), Some(&json!({ "version": "v1" })), "{what}: {outcome:?}");
         assert_eq!(outcome.attempts.len(), 1, "{what}");
     }
-    // Whether to approve is asked of people; with this answer C1 goes on asking them.
-    assert_eq!(deployment.send(&c1.task(&approval)).await.json(), json!({ "version": "v1" }));
     assert_eq!(deployment.cloudflare.total_requests(), 0);
 }
 

@@ -8,6 +8,7 @@ mod directory;
 mod dispatch;
 mod edit;
 mod id;
+mod inbound;
 mod jwks;
 mod keys;
 mod response;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use api::Api;
 use callback::Callbacks;
+use inbound::Inbound;
 use jwks::Jwks;
 
 pub use api::{ApiFault, ApiRequest, Credential};
@@ -31,6 +33,7 @@ pub use delivery::Delivery;
 pub use directory::{Account, App, Entitlement, Person};
 pub use dispatch::{Attempt, Outcome, Pace, Unsettled, Verdict};
 pub use id::{derived as derived_id, fresh as fresh_id};
+pub use inbound::{InboundFault, InboundRequest, Proof};
 pub use jwks::JwksFault;
 pub use keys::{AlgStyle, Algorithm, JwkStyle, Key};
 pub use response::{InvalidDocument, MAX_BYTES, MAX_COMMENT, MAX_REASSIGNED, parse as parse_response};
@@ -94,6 +97,7 @@ struct State {
     pace: Pace,
     jwks: Jwks,
     callbacks: Callbacks,
+    inbound: Inbound,
     unexpected: Vec<String>,
     api: Api,
     /// Where the hosts of webhooks really are.
@@ -119,6 +123,7 @@ impl ConductorOne {
             pace: options.pace,
             jwks: Jwks::new(options.seed),
             callbacks: Callbacks::default(),
+            inbound: Inbound::default(),
             unexpected: Vec::new(),
             api: Api::default(),
             reachable: HashMap::new(),
@@ -297,6 +302,37 @@ impl ConductorOne {
         self.state().callbacks.posts.clone()
     }
 
+    /// Listens for events from others, in place of an earlier listener; gives the URL to send them to.
+    pub fn listen(&self, id: &str, proof: Proof) -> String {
+        let url = format!("{}{}{id}", self.inner.base_url, inbound::PREFIX);
+        let url = match &proof {
+            Proof::Capability(token) => format!("{url}/t/{token}"),
+            Proof::Hmac(_) | Proof::Jwt(_) => url,
+        };
+        self.state().inbound.listener = Some((id.to_owned(), proof));
+        url
+    }
+
+    /// Lets the listener go wrong the next `times` times.
+    pub fn fail_inbound(&self, fault: InboundFault, times: u32) {
+        self.state().inbound.fault = Some((fault, times));
+    }
+
+    /// Ends the listener's fault.
+    pub fn heal_inbound(&self) {
+        self.state().inbound.fault = None;
+    }
+
+    /// The events that the listener took, in order.
+    pub fn events(&self) -> Vec<Value> {
+        self.state().inbound.events.clone()
+    }
+
+    /// All requests to the listener, refused ones as well.
+    pub fn inbound_requests(&self) -> Vec<InboundRequest> {
+        self.state().inbound.requests.clone()
+    }
+
     /// Requests to routes that the tenant does not have, as `GET /path`.
     pub fn unexpected_requests(&self) -> Vec<String> {
         self.state().unexpected.clone()
@@ -325,6 +361,7 @@ impl ConductorOne {
                 self.inner.called_back.send_modify(|count| *count += 1);
                 reply
             }
+            ("POST", path) if path.starts_with(inbound::PREFIX) => state.inbound.receive(&self.inner.base_url, request),
             (_, path) if api::has(path) => {
                 if let Some(answered) = state.api.answer(&self.inner.host, request) {
                     drop(state);

@@ -1,0 +1,443 @@
+// Cloudflare for ConductorOne, as a hosted connector: it reads the c1-cloudflare Worker's snapshot, and grants, revokes,
+// invites and removes through it. Declarative: ConductorOne's runtime makes the requests and turns the pages.
+//
+// The runtime may replay any of this. Each write is a statement of what is to be so, and the Worker answers one that is
+// so already with 200 and a status that says it.
+
+import { accountResponse, annotations, entitlementId, grantId, provisioningResponse, resourceResponse } from "@baton/helpers"
+import {
+  config,
+  connector,
+  http,
+  node,
+  type PublicConfigField,
+  resourceType,
+  type RuntimeGrant,
+  scope,
+  type SecretConfigField,
+  slot,
+  walk,
+} from "@baton/runtime"
+import {
+  newGroupResource,
+  newResourceId,
+  newRoleResource,
+  newSecretResource,
+  newUserResource,
+  type ResourceTypeReference,
+  TRAIT_USER,
+} from "@baton/types"
+
+// What the Worker answers. Every field is always there; what is not known of a name is "".
+type Page<T> = { readonly items: readonly T[]; readonly next_cursor?: string }
+type Person = {
+  readonly id: string
+  readonly member_id: string
+  readonly cloudflare_user_id: string
+  readonly email: string
+  readonly display_name: string
+  readonly first_name: string
+  readonly last_name: string
+  readonly status: string
+  readonly active: boolean
+  readonly two_factor: boolean | null
+}
+type Role = { readonly id: string; readonly name: string; readonly description: string; readonly label: string | null }
+type ScopedRole = {
+  readonly id: string
+  readonly name: string
+  readonly permission_group_id: string
+  readonly permission_group_name: string
+  readonly resource_group_id: string
+  readonly resource_group_name: string
+}
+type Group = { readonly id: string; readonly name: string }
+type Token = {
+  readonly id: string
+  readonly name: string
+  readonly status: string
+  readonly issued_on: string | null
+  readonly expires_on: string | null
+  readonly last_used_on: string | null
+}
+type Holder = { readonly principal_type: string; readonly principal_id: string }
+type Account = { readonly resource_type: string; readonly id: string; readonly email: string }
+type Done = { readonly status: string; readonly message: string; readonly account?: Account }
+
+const workerUrl = config("worker-url") as PublicConfigField<string, "worker-url">
+const connectorToken = config("connector-token") as SecretConfigField<string, "connector-token">
+
+const worker = http.v1({
+  baseUrl: workerUrl,
+  auth: { type: "bearer", token: connectorToken },
+  headers: { Accept: "application/json" },
+})
+
+// The last page has no next_cursor. A cursor stays with one generation of the snapshot.
+const pages = {
+  kind: "response_token" as const,
+  tokenParam: "cursor",
+  tokenPath: ["next_cursor"] as const,
+  pageSizeParam: "limit",
+  pageSize: 500,
+}
+
+const MEMBER = "member"
+
+const userReference: ResourceTypeReference = { id: "user", displayName: "User", traits: [TRAIT_USER] }
+const invitationReference: ResourceTypeReference = { id: "invitation", displayName: "Invitation", traits: [TRAIT_USER] }
+const people: readonly ResourceTypeReference[] = [userReference, invitationReference]
+
+/** A list of the Worker's, row by row. */
+function list<T>(path: string) {
+  const row = slot<T>()
+  const rows = node({
+    outputs: { row },
+    run: () => worker.GET({ path, pagination: pages }),
+    result: ({ response }) => (response as Page<T>).items.map((item) => ({ row: item })),
+  })
+  return { row, rows }
+}
+
+/**
+ * What can be granted on a type of resources that the Worker lists under `/v1/<collection>`: one entitlement for each, who
+ * holds it, and its grant and revoke. `title` and `description` are the entitlement's.
+ */
+function membership(type: string, collection: string, title: (name: string) => string, description: (name: string) => string) {
+  const holder = slot<Holder>()
+  const granted = slot<Done>()
+  const revoked = slot<Done>()
+
+  const listHolders = node({
+    inputs: { resource: scope.resource },
+    outputs: { holder },
+    run: ({ resource }) =>
+      worker.GET({
+        path: `/v1/${collection}/${encodeURIComponent(resource.id)}/members`,
+        // What is gone since the resources were listed is held by nobody.
+        query: { missing: "empty" },
+        pagination: pages,
+      }),
+    result: ({ response }) => (response as Page<Holder>).items.map((item) => ({ holder: item })),
+  })
+
+  const member = (resource: string, principalType: string, principal: string) =>
+    `/v1/${collection}/${encodeURIComponent(resource)}/members/${principalType}:${encodeURIComponent(principal)}`
+
+  const grant = node({
+    inputs: { resource: scope.resource, principal: scope.principal },
+    outputs: { granted },
+    run: ({ resource, principal }) =>
+      worker.PUT({ path: member(resource.id, principal.id.resourceType, principal.id.resource) }),
+    result: ({ response }) => ({ granted: response as Done }),
+  })
+
+  const revoke = node({
+    inputs: { resource: scope.resource, held: scope.grant },
+    outputs: { revoked },
+    run: ({ resource, held }) =>
+      worker.DELETE({ path: member(resource.id, held.principal.id.resourceType, held.principal.id.resource) }),
+    result: ({ response }) => ({ revoked: response as Done }),
+  })
+
+  return {
+    entitlements: walk({
+      from: { resource: scope.resource },
+      to: ({ resource }) => ({
+        id: entitlementId(type, resource.id, MEMBER),
+        slug: MEMBER,
+        displayName: title(resource.displayName),
+        description: description(resource.displayName),
+        purpose: "PURPOSE_VALUE_ASSIGNMENT" as const,
+        grantableTo: people,
+      }),
+    }),
+    grants: walk({
+      nodes: [listHolders],
+      from: { resource: scope.resource, holder },
+      to: ({ resource, holder: { principal_type, principal_id } }): RuntimeGrant => {
+        const entitlement = entitlementId(type, resource.id, MEMBER)
+        return {
+          id: grantId(entitlement, principal_type, principal_id),
+          entitlement: { id: entitlement },
+          principal: { id: newResourceId(principal_type, principal_id) },
+          // What a user group holds, its members hold.
+          annotations:
+            principal_type === "group"
+              ? [
+                  annotations.grantExpandable({
+                    entitlementIds: [entitlementId("group", principal_id, MEMBER)],
+                    resourceTypeIds: ["user", "invitation"],
+                  }),
+                ]
+              : [],
+        }
+      },
+    }),
+    provisioning: {
+      grant: walk({
+        nodes: [grant],
+        from: { granted },
+        to: ({ granted: done }) =>
+          provisioningResponse.grant({
+            annotations: done.status === "already_granted" ? [annotations.grantAlreadyExists()] : [],
+          }),
+      }),
+      revoke: walk({
+        nodes: [revoke],
+        from: { revoked },
+        to: ({ revoked: done }) =>
+          provisioningResponse.revoke({
+            annotations: done.status === "already_revoked" ? [annotations.grantAlreadyRevoked()] : [],
+          }),
+      }),
+    },
+  }
+}
+
+/** Removes a member, or cancels an invitation; somebody who is gone already is no error. */
+function removal() {
+  const removed = slot<Done>()
+  const remove = node({
+    inputs: { id: scope.delete.resourceId },
+    outputs: { removed },
+    run: ({ id }) => worker.DELETE({ path: `/v1/accounts/${id.resourceType}:${encodeURIComponent(id.resource)}` }),
+    result: ({ response }) => ({ removed: response as Done }),
+  })
+  return walk({ nodes: [remove], from: { removed }, to: () => resourceResponse.delete({}) })
+}
+
+// Users: accepted members.
+
+const users = list<Person>("/v1/users")
+const invited = slot<Done>()
+
+const invite = node({
+  inputs: { account: scope.provisioning.account.info },
+  outputs: { invited },
+  run: ({ account }) => {
+    const mapped = account.profile?.["email"]
+    const primary = account.emails?.find((email) => email.isPrimary) ?? account.emails?.[0]
+    const entitlement = account.profile?.["entitlement"]
+    return worker.POST({
+      path: "/v1/accounts",
+      body: {
+        email: typeof mapped === "string" && mapped !== "" ? mapped : (primary?.address ?? account.login),
+        ...(typeof entitlement === "string" && entitlement !== "" ? { entitlement } : {}),
+      },
+    })
+  },
+  result: ({ response }) => ({ invited: response as Done }),
+})
+
+const createAccount = walk({
+  nodes: [invite],
+  from: { invited },
+  to: ({ invited: { message, account } }) => {
+    // The Worker tells the account of everything it has done; without one, the next sync shows what came of it.
+    if (account === undefined) return accountResponse.inProgress({})
+    const { resource_type, id, email } = account
+    const resource = newUserResource(email, resource_type, id, {
+      status: { status: "STATUS_ENABLED" },
+      accountType: "ACCOUNT_TYPE_HUMAN",
+      login: email,
+      emails: [{ address: email, isPrimary: true }],
+    })
+    // An invitation, of now or of before, waits for the person; the same answer when this is replayed.
+    return resource_type === "invitation"
+      ? accountResponse.actionRequired({ message, resource })
+      : accountResponse.alreadyExists({ resource })
+  },
+})
+
+const userType = resourceType({
+  id: "user",
+  displayName: "User",
+  description: "Accepted members of the account",
+  traits: ["TRAIT_USER"],
+  annotations: [annotations.skipEntitlementsAndGrants()],
+  resources: walk({
+    nodes: [users.rows],
+    from: { person: users.row },
+    to: ({ person }) =>
+      newUserResource(person.display_name, "user", person.id, {
+        status: { status: person.active ? "STATUS_ENABLED" : "STATUS_DISABLED", details: person.status },
+        accountType: "ACCOUNT_TYPE_HUMAN",
+        login: person.email,
+        emails: [{ address: person.email, isPrimary: true }],
+        mfaStatus: person.two_factor === null ? undefined : { mfaEnabled: person.two_factor },
+        structuredName: { givenName: person.first_name, familyName: person.last_name },
+        profile: {
+          login: person.email,
+          email: person.email,
+          first_name: person.first_name,
+          last_name: person.last_name,
+          status: person.status,
+          member_id: person.member_id,
+          cloudflare_user_id: person.cloudflare_user_id,
+        },
+      }),
+  }),
+  provisioning: {
+    createAccount: {
+      walk: createAccount,
+      schema: {
+        email: {
+          displayName: "E-mail address",
+          description: "Where Cloudflare sends the invitation.",
+          placeholder: "jane.doe@example.com",
+          required: true,
+          order: 1,
+          type: "string",
+        },
+        entitlement: {
+          displayName: "First role",
+          description:
+            "The id of the entitlement that the invitation comes with, such as role:<id>:member. Empty: the Worker's DEFAULT_ROLE.",
+          placeholder: "role:05784afa30c1afe1440e79d9351c7430:member",
+          required: false,
+          order: 2,
+          type: "string",
+        },
+      },
+      supportedCredentialOptions: ["CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD"],
+      preferredCredentialOption: "CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD",
+    },
+  },
+  resourceLifecycle: { delete: removal() },
+})
+
+// Invitations: people who have not accepted. They come and go by their nature, which is no anomaly of a sync.
+
+const invitations = list<Person>("/v1/invitations")
+
+const invitationType = resourceType({
+  id: "invitation",
+  displayName: "Invitation",
+  description: "People who were invited to the account and have not accepted",
+  traits: ["TRAIT_USER"],
+  annotations: [annotations.skipEntitlementsAndGrants(), annotations.skipSyncAnomalyDetection()],
+  resources: walk({
+    nodes: [invitations.rows],
+    from: { person: invitations.row },
+    to: ({ person }) =>
+      newUserResource(person.display_name, "invitation", person.id, {
+        status: { status: "STATUS_ENABLED", details: person.status },
+        accountType: "ACCOUNT_TYPE_HUMAN",
+        login: person.email,
+        emails: [{ address: person.email, isPrimary: true }],
+        profile: { email: person.email, status: person.status, member_id: person.member_id },
+      }),
+  }),
+  resourceLifecycle: { delete: removal() },
+})
+
+// Roles on the whole account.
+
+const roles = list<Role>("/v1/roles")
+
+const roleType = resourceType({
+  id: "role",
+  displayName: "Role",
+  description: "Roles on the whole account",
+  traits: ["TRAIT_ROLE"],
+  resources: walk({
+    nodes: [roles.rows],
+    from: { role: roles.row },
+    to: ({ role }) =>
+      newRoleResource(
+        role.name,
+        "role",
+        role.id,
+        { profile: { role_id: role.id, role_name: role.name, label: role.label ?? "" } },
+        { description: role.description },
+      ),
+  }),
+  ...membership("role", "roles", (name) => `${name} Member Role`, (name) => `Has the ${name} role in Cloudflare`),
+})
+
+// Roles on a part of the account, such as one domain.
+
+const scopedRoles = list<ScopedRole>("/v1/scoped-roles")
+
+const scopedRoleType = resourceType({
+  id: "scoped_role",
+  displayName: "Scoped Role",
+  description: "Roles on a part of the account, such as one domain",
+  traits: ["TRAIT_ROLE"],
+  resources: walk({
+    nodes: [scopedRoles.rows],
+    from: { role: scopedRoles.row },
+    to: ({ role }) =>
+      newRoleResource(role.name, "scoped_role", role.id, {
+        profile: {
+          permission_group_id: role.permission_group_id,
+          permission_group_name: role.permission_group_name,
+          resource_group_id: role.resource_group_id,
+          resource_group_name: role.resource_group_name,
+        },
+      }),
+  }),
+  ...membership("scoped_role", "scoped-roles", (name) => `${name} Member Role`, (name) => `Has the role ${name} in Cloudflare`),
+})
+
+// User groups.
+
+const groups = list<Group>("/v1/groups")
+
+const groupType = resourceType({
+  id: "group",
+  displayName: "User Group",
+  description: "User groups of the account",
+  traits: ["TRAIT_GROUP"],
+  resources: walk({
+    nodes: [groups.rows],
+    from: { group: groups.row },
+    to: ({ group }) =>
+      newGroupResource(group.name, "group", group.id, { profile: { group_id: group.id, group_name: group.name } }),
+  }),
+  ...membership("group", "groups", (name) => `${name} Member`, (name) => `Is in the ${name} user group in Cloudflare`),
+})
+
+// API tokens that the account owns. Their secrets are not known to the Worker.
+
+const tokens = list<Token>("/v1/tokens")
+
+const tokenType = resourceType({
+  id: "api_token",
+  displayName: "API Token",
+  description: "API tokens that the account owns",
+  traits: ["TRAIT_SECRET"],
+  annotations: [annotations.skipEntitlementsAndGrants()],
+  resources: walk({
+    nodes: [tokens.rows],
+    from: { token: tokens.row },
+    to: ({ token }) =>
+      newSecretResource(token.name === "" ? token.id : token.name, "api_token", token.id, {
+        credentialType: "CREDENTIAL_TYPE_STATIC_SECRET",
+        credentialDetail: "cloudflare.account_api_token",
+        createdAt: token.issued_on ?? undefined,
+        expiresAt: token.expires_on ?? undefined,
+        profile: { status: token.status, last_used_on: token.last_used_on ?? "" },
+      }),
+  }),
+})
+
+// Setting it up is checked with the Worker's status: the address and the token are right, or it does not come back.
+
+const status = slot<unknown>()
+const readStatus = node({
+  outputs: { status },
+  run: () => worker.GET({ path: "/v1/status" }),
+  result: ({ response }) => ({ status: response }),
+})
+
+export default connector({
+  metadata: {
+    displayName: "Cloudflare",
+    description: "Members, roles, user groups and API tokens of a Cloudflare account, through the c1-cloudflare Worker.",
+  },
+  transports: { worker },
+  resourceTypes: [userType, invitationType, groupType, roleType, scopedRoleType, tokenType],
+  validate: walk({ nodes: [readStatus], from: { status }, to: () => ({}) }),
+})

@@ -1,0 +1,32 @@
+//! Questions about approvals, from their arrival to their answer: decided once, kept, and answered the same whenever they come again.
+
+use super::{Reply, World};
+use crate::config::Config;
+use crate::decide::record::{self, Record};
+use crate::decide::{self, Question};
+use crate::ports::{Level, SqlError};
+
+/// Decides a question, or finds how it was decided.
+pub(super) async fn decide<P: World>(ports: &P, config: &Config, question: &Question) -> Reply {
+    match decided(ports, config, question).await {
+        Ok(record) => Reply::Decided(Box::new(record)),
+        Err(error) => super::failed(ports, "the decisions cannot be used", &error),
+    }
+}
+
+async fn decided<P: World>(ports: &P, config: &Config, question: &Question) -> Result<Record, SqlError> {
+    if let Some(key) = &question.key
+        && let Some(record) = record::find(ports, key)?
+    {
+        return Ok(record);
+    }
+    let facts = decide::gather(ports, config, question).await;
+    let decision = decide::decide(&config.rules, &facts, &question.parties);
+    let record = record::keep(ports, &Record::new(question, &facts, &decision, ports.now()))?;
+    let fields = serde_json::json!({
+        "decision": record.id, "task": record.origin.task, "verdict": record.verdict, "rule": record.rule,
+        "entitlement": record.entitlement, "email": record.email, "requester": record.origin.requester,
+    });
+    ports.log(Level::Info, "approval decided", fields);
+    Ok(record)
+}

@@ -1,0 +1,239 @@
+//! What is known of a request when it is decided: from the published snapshot alone, resolved as provisioning resolves it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::conductorone::payload::{Action, EntitlementRef, Subject};
+use crate::config::Config;
+use crate::model::grant::Entitlement;
+use crate::model::id::{PermissionGroupId, RoleId};
+use crate::model::resource::{Member, MemberStatus};
+use crate::ports::{Clock, KeyValue, KvError};
+use crate::provision::MINIMAL_ACCESS;
+use crate::provision::request::{Origin, Outcome, Target};
+use crate::provision::resolve::{self, Named, Unresolved};
+use crate::sync::snapshot::{self, Catalogue, Snapshot, SnapshotError};
+use crate::time::Timestamp;
+
+/// What C1 asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What identifies the question, however often it is delivered: C1's task and step ids.
+    pub key: Option<String>,
+    /// Whether the task waits for an answer at all; if not, why not.
+    pub actionable: Result<(), String>,
+    /// Grant or revoke; or the kind of task, where it is neither.
+    pub action: Result<Action, String>,
+    /// What is asked for.
+    pub entitlement: EntitlementRef,
+    /// Who is concerned.
+    pub subject: Subject,
+    /// Who asked.
+    pub origin: Origin,
+    /// The C1 ids of the subject and the requester.
+    pub parties: Vec<String>,
+}
+
+/// What is known.
+#[derive(Clone, Debug)]
+pub enum Facts {
+    /// All that rules look at.
+    Known(Box<Known>),
+    /// Not enough for any rule; a sentence that says why.
+    Unknown(String),
+}
+
+/// What rules look at.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Grant or revoke.
+    pub action: Action,
+    /// What is asked for.
+    pub wanted: Wanted,
+    /// For whom.
+    pub person: Person,
+    /// What the account offers.
+    pub catalogue: Catalogue,
+    /// The generation that all this is from.
+    pub generation: String,
+    /// How old it is: seconds since its sync began.
+    pub age_secs: i64,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The entitlement; none for an account.
+    pub entitlement: Option<Entitlement>,
+    /// The name people know it by.
+    pub name: String,
+    /// What comes with it: what a user group holds, or a new account's first role.
+    pub brings: Vec<Entitlement>,
+}
+
+/// For whom it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The address in Cloudflare, or the one that would be invited.
+    pub email: Option<String>,
+    /// What the person is in the account.
+    pub status: Standing,
+    /// Whether the person's Cloudflare login has a second factor, where that is known.
+    pub two_factor: Option<bool>,
+    /// What the person holds, through user groups as well.
+    pub held: Vec<Entitlement>,
+}
+
+/// What somebody is in the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A member.
+    Member,
+    /// Invited, and has not accepted.
+    Invited,
+    /// Neither.
+    None,
+}
+
+impl Person {
+    /// How the person is called in a sentence.
+    pub(super) fn shown(&self) -> &str {
+        self.email.as_deref().unwrap_or("the person, whose e-mail address is not known,")
+    }
+
+    /// Somebody who is in the account.
+    fn of(member: &Member, catalogue: &Catalogue, snapshot: &Snapshot) -> Self {
+        let row = crate::model::resource::Row::member(member.clone());
+        let own = snapshot.manifest().grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
+        let mut held: Vec<Entitlement> = own.flat_map(|entitlement| catalogue.given_by(entitlement)).collect();
+        held.sort();
+        held.dedup();
+        Self {
+            email: Some(member.email.clone()),
+            status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
+            two_factor: member.two_factor,
+            held,
+        }
+    }
+}
+
+/// How often a snapshot that cannot be read is read again, and how long it is waited before: a value takes a minute at most
+/// to reach every place, and C1 waits 30 s.
+const WAITS: [u32; 4] = [500, 1_000, 2_000, 4_000];
+
+/// Gathers what is known of a question.
+pub async fn gather<P: KeyValue + Clock>(ports: &P, config: &Config, question: &Question) -> Facts {
+    if let Err(why) = &question.actionable {
+        return Facts::Unknown(format!("There was nothing to decide, because {why}."));
+    }
+    let action = match &question.action {
+        Ok(action) => *action,
+        Err(kind) => {
+            return Facts::Unknown(format!(
+                "The connector decides about grants and revokes, not about a task of the kind \"{kind}\"."
+            ));
+        }
+    };
+    let allowed = &config.guards.allowed_apps;
+    if let Some(app) = question.origin.app_id.as_ref().filter(|app| !allowed.is_empty() && !allowed.contains(app)) {
+        return Facts::Unknown(format!(
+            "The ConductorOne app {app} is none that this connector is for: ALLOWED_APPS does not have it."
+        ));
+    }
+    let mut waits = WAITS.into_iter();
+    loop {
+        match known(ports, config, action, question).await {
+            Ok(facts) => return facts,
+            Err(error) => {
+                let Some(wait) = waits.next() else {
+                    return Facts::Unknown(format!(
+                        "What the connector knows of the account cannot be read right now ({error})."
+                    ));
+                };
+                ports.sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn known<P: KeyValue + Clock>(
+    ports: &P,
+    config: &Config,
+    action: Action,
+    question: &Question,
+) -> Result<Facts, SnapshotError> {
+    let Some(snapshot) = snapshot::latest(ports).await? else {
+        return Ok(Facts::Unknown("The connector has not read the Cloudflare account yet.".to_owned()));
+    };
+    let target = Target::Named(question.entitlement.clone());
+    let named = match resolve::named(ports, Some(&snapshot), &target).await {
+        Ok(named) => named,
+        Err(Unresolved::Refused(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
+        Err(Unresolved::Storage(message)) => return Err(SnapshotError::Kv(KvError(message))),
+        // Nobody is asked but the snapshot.
+        Err(_) => return Ok(Facts::Unknown("What is asked for could not be found out.".to_owned())),
+    };
+    let catalogue = Catalogue::load(ports, &snapshot).await?;
+    let wanted = match named {
+        Named::Account => Wanted {
+            entitlement: None,
+            name: "a Cloudflare account".to_owned(),
+            brings: first_role(config, &catalogue).into_iter().collect(),
+        },
+        Named::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
+            Some((entitlement, name, brings)) => Wanted { entitlement: Some(entitlement), name, brings },
+            None => {
+                return Ok(Facts::Unknown(format!(
+                    "The last sync of the Cloudflare account did not find {entitlement}, so the connector does not know what it is."
+                )));
+            }
+        },
+    };
+    let person = match resolve::member_in(ports, &snapshot, &question.subject).await? {
+        Some(member) => Person::of(&member, &catalogue, &snapshot),
+        None => Person {
+            email: question.subject.emails.first().cloned(),
+            status: Standing::None,
+            two_factor: None,
+            held: Vec::new(),
+        },
+    };
+    let manifest = snapshot.manifest();
+    let (generation, age_secs) = (manifest.generation.to_string(), age(ports.now(), manifest.started_at));
+    Ok(Facts::Known(Box::new(Known { action, wanted, person, catalogue, generation, age_secs })))
+}
+
+/// What is asked for, under the id that the snapshot has it under: a role may also be named by its permission group.
+fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<(Entitlement, String, Vec<Entitlement>)> {
+    let found = catalogue.get(entitlement).or_else(|| match entitlement {
+        Entitlement::Role(id) => {
+            let group = PermissionGroupId::from(id);
+            catalogue
+                .iter()
+                .find(|it| matches!(it.entitlement, Entitlement::Role(_)) && it.permission_group == Some(group))
+        }
+        _ => None,
+    });
+    found.map(|it| (it.entitlement, it.name.clone(), it.brings.clone()))
+}
+
+/// The role that comes with a new account.
+pub(crate) fn first_role(config: &Config, catalogue: &Catalogue) -> Option<Entitlement> {
+    configured(config.default_role.as_deref().unwrap_or(MINIMAL_ACCESS), catalogue)
+}
+
+/// The role that a configured text means, as [`resolve::configured_role`] finds it.
+pub(crate) fn configured(role: &str, catalogue: &Catalogue) -> Option<Entitlement> {
+    if let Ok(id) = role.parse::<RoleId>() {
+        return listed(catalogue, Entitlement::Role(id)).map(|(entitlement, _, _)| entitlement);
+    }
+    let mut found = catalogue.iter().filter(|it| {
+        matches!(it.entitlement, Entitlement::Role(_))
+            && (it.name.eq_ignore_ascii_case(role) || it.label.as_deref() == Some(role))
+    });
+    found.next().filter(|_| found.next().is_none()).map(|it| it.entitlement)
+}
+
+/// Seconds since a time; a clock that stands a little behind makes no age negative.
+fn age(now: Timestamp, since: Timestamp) -> i64 {
+    (now.since(since) / 1000).max(0)
+}

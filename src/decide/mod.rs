@@ -1,0 +1,256 @@
+//! Approvals: whether C1 should approve a task, deny it or ask others, by rules over what the account is known to be.
+//!
+//! Of the rules that match, the strictest decides: deny, then reassign, then approve; among equals the first. C1 takes no
+//! abstention (`reference/conductorone.md` 1.4), so where no rule matches others are asked, or it is denied.
+//!
+//! **Invariants:** what decides does no I/O and reads no clock. Nothing is approved but by a rule that names what is asked for, from
+//! facts that are all known and recent; rules that cannot be read approve nothing.
+
+pub(crate) mod facts;
+pub mod record;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use facts::{Facts, Known, Person, Question, gather};
+pub use rules::{InvalidRules, Rules, Verdict};
+
+use crate::conductorone::payload::Action;
+use crate::conductorone::response::Document;
+use crate::sync::snapshot::Catalogue;
+use rules::{BROKEN, Kind, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
+use words::{Domain, RoleName, UserId};
+
+/// What was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// How it is answered.
+    pub verdict: Verdict,
+    /// The name of the rule that decided.
+    pub rule: String,
+    /// Why, as sentences.
+    pub reason: String,
+    /// Who is asked instead, by their C1 ids; nobody unless `verdict` is to reassign.
+    pub users: Vec<String>,
+}
+
+impl Decision {
+    /// The answer to C1, with these sentences.
+    pub fn document(&self, comment: String) -> Document {
+        match self.verdict {
+            Verdict::Approve => Document::Approve(comment),
+            Verdict::Deny => Document::Deny(comment),
+            Verdict::Reassign => Document::Reassign { comment, users: self.users.clone() },
+        }
+    }
+}
+
+/// Decides. `parties` are the C1 ids of those whom the task is about and by: nobody is asked about their own.
+pub fn decide(rules: &Result<Rules, InvalidRules>, facts: &Facts, parties: &[String]) -> Decision {
+    let rules = match rules {
+        Ok(rules) => rules,
+        Err(error) => {
+            return Decision {
+                verdict: Verdict::Deny,
+                rule: BROKEN.to_owned(),
+                reason: format!(
+                    "The connector's rules cannot be read, so nothing is approved; whoever runs it should mend APPROVAL_RULES ({error}), then ask again."
+                ),
+                users: Vec::new(),
+            };
+        }
+    };
+    let known = match facts {
+        Facts::Known(known) => known,
+        Facts::Unknown(why) => return otherwise(rules, why, parties),
+    };
+    let mut matching = built_in(rules, known);
+    let own = rules.own.iter().filter(|rule| matches(rules, rule, known)).map(|rule| Match {
+        verdict: rule.then,
+        rule: &rule.name.0,
+        reason: rule.comment.as_ref().map_or_else(|| described(rule.then, known), |comment| comment.0.clone()),
+        users: if rule.reassign_to.is_empty() { &rules.reassign_to } else { &rule.reassign_to },
+    });
+    matching.extend(own);
+    let stale = known.age_secs > rules.max_snapshot_age_hours.0 * 60 * 60;
+    if stale {
+        matching.retain(|found| found.verdict != Verdict::Approve);
+    }
+    // Of equals the first: max_by_key gives the last.
+    match matching.into_iter().rev().max_by_key(|found| found.verdict) {
+        Some(found) if found.verdict == Verdict::Reassign => reassign(found.rule, &found.reason, found.users, parties),
+        Some(found) => {
+            Decision { verdict: found.verdict, rule: found.rule.to_owned(), reason: found.reason, users: Vec::new() }
+        }
+        None if stale => {
+            let hours = known.age_secs / 3600;
+            otherwise(
+                rules,
+                &format!("The last sync of the account is {hours} hours old, too old to approve anything from it."),
+                parties,
+            )
+        }
+        None => otherwise(rules, &format!("No rule of the connector decides about {}.", known.wanted.name), parties),
+    }
+}
+
+struct Match<'a> {
+    verdict: Verdict,
+    rule: &'a str,
+    reason: String,
+    users: &'a [UserId],
+}
+
+/// The rules that are always there.
+fn built_in<'a>(rules: &'a Rules, known: &Known) -> Vec<Match<'a>> {
+    let mut found = Vec::new();
+    if known.action != Action::Grant {
+        return found;
+    }
+    let (name, who) = (&known.wanted.name, known.person.shown());
+    let strict = match rules.unsafe_privileged {
+        Unsafe::Deny => Verdict::Deny,
+        Unsafe::Reassign => Verdict::Reassign,
+    };
+    let users = rules.reassign_to.as_slice();
+    let privileged = is_privileged(rules, known);
+    if privileged && known.person.two_factor != Some(true) {
+        let what = match (known.person.two_factor, &known.person.status) {
+            (Some(_), _) => "has no two-factor authentication in Cloudflare",
+            (None, facts::Standing::None) => {
+                "is not in the Cloudflare account yet, so two-factor authentication is not known"
+            }
+            (None, _) => "has not shown Cloudflare any two-factor authentication yet",
+        };
+        let reason = format!("{name} is privileged, and {who} {what}.");
+        found.push(Match { verdict: strict, rule: WITHOUT_TWO_FACTOR, reason, users });
+    }
+    let outside = rules.allowed_domains.is_some() && !in_allowed_domains(rules, known);
+    if privileged && outside {
+        let reason = format!("{name} is privileged, and {who} is outside the domains that may have it.");
+        found.push(Match { verdict: strict, rule: OUTSIDE_DOMAINS, reason, users });
+    }
+    if is_one_of(&rules.low_risk_roles, known) && !privileged && !outside {
+        let reason = format!("{name} is on the list of roles that are approved without asking.");
+        found.push(Match { verdict: Verdict::Approve, rule: LOW_RISK, reason, users });
+    }
+    found
+}
+
+fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
+    let when = &rule.when;
+    let privileged = is_privileged(rules, known);
+    // What a user group brings with it counts against a request, never for it.
+    let asked_for = |names: &Vec<RoleName>| {
+        is_one_of(names, known) || (rule.then != Verdict::Approve && brings_one_of(names, known))
+    };
+    let holds = |names: &Vec<RoleName>| {
+        names
+            .iter()
+            .any(|name| known.person.held.iter().filter_map(|it| known.catalogue.get(*it)).any(|it| name.is(it)))
+    };
+    let domains = |domains: &Vec<Domain>| {
+        known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
+    };
+    let status = match known.person.status {
+        facts::Standing::Member => Status::Member,
+        facts::Standing::Invited => Status::Invited,
+        facts::Standing::None => Status::None,
+    };
+    when.action() == known.action
+        && when.roles.as_ref().is_none_or(asked_for)
+        && when.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind(known)))
+        && when.privileged.is_none_or(|wanted| wanted == privileged)
+        && when.two_factor.is_none_or(|wanted| wanted == (known.person.two_factor == Some(true)))
+        && when.domains.as_ref().is_none_or(domains)
+        && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
+        && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
+        && when.holds.as_ref().is_none_or(holds)
+        // To approve a privileged role is said in so many words, or not at all.
+        && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
+}
+
+fn kind(known: &Known) -> Kind {
+    use crate::model::grant::Entitlement;
+    match known.wanted.entitlement {
+        None => Kind::Account,
+        Some(Entitlement::Role(_)) => Kind::Role,
+        Some(Entitlement::ScopedRole(_)) => Kind::ScopedRole,
+        Some(Entitlement::Group(_)) => Kind::Group,
+    }
+}
+
+/// What is asked for has one of these names.
+fn is_one_of(names: &[RoleName], known: &Known) -> bool {
+    let it = known.wanted.entitlement.and_then(|wanted| known.catalogue.get(wanted));
+    names.iter().any(|name| match it {
+        Some(it) => name.is(it),
+        None => known.wanted.entitlement.is_none() && name.is_account(),
+    })
+}
+
+/// What is asked for brings something with one of these names.
+fn brings_one_of(names: &[RoleName], known: &Known) -> bool {
+    let brought = known.wanted.brings.iter().filter_map(|it| known.catalogue.get(*it));
+    brought.into_iter().any(|it| names.iter().any(|name| name.is(it)))
+}
+
+fn is_privileged(rules: &Rules, known: &Known) -> bool {
+    is_one_of(&rules.privileged_roles, known) || brings_one_of(&rules.privileged_roles, known)
+}
+
+fn in_allowed_domains(rules: &Rules, known: &Known) -> bool {
+    let address = known.person.email.as_ref();
+    rules
+        .allowed_domains
+        .as_ref()
+        .is_none_or(|domains| address.is_some_and(|address| domains.iter().any(|domain| domain.has(address))))
+}
+
+fn described(verdict: Verdict, known: &Known) -> String {
+    let (name, who) = (&known.wanted.name, known.person.shown());
+    let what = match known.action {
+        Action::Grant => format!("{name} for {who}"),
+        Action::Revoke => format!("taking {name} from {who}"),
+    };
+    match verdict {
+        Verdict::Approve => format!("A rule of the connector approves {what}."),
+        Verdict::Reassign => format!("A rule of the connector leaves {what} to others."),
+        Verdict::Deny => format!("A rule of the connector denies {what}."),
+    }
+}
+
+/// Nothing decides: others are asked where there are any, and else it is denied.
+fn otherwise(rules: &Rules, why: &str, parties: &[String]) -> Decision {
+    reassign(OTHERWISE, why, &rules.reassign_to, parties)
+}
+
+fn reassign(rule: &str, why: &str, users: &[UserId], parties: &[String]) -> Decision {
+    let others: Vec<String> = users.iter().map(|user| user.0.clone()).filter(|user| !parties.contains(user)).collect();
+    let (verdict, reason) = if !others.is_empty() {
+        (Verdict::Reassign, why.to_owned())
+    } else if users.is_empty() {
+        (
+            Verdict::Deny,
+            format!("{why} Nobody is set who could be asked instead (reassign_to in APPROVAL_RULES), so it is denied."),
+        )
+    } else {
+        (Verdict::Deny, format!("{why} Those who could be asked instead are concerned themselves, so it is denied."))
+    };
+    Decision { verdict, rule: rule.to_owned(), reason, users: others }
+}
+
+impl Rules {
+    /// The names in the rules that nothing in the account has, each with where it stands.
+    pub fn unknown_names(&self, catalogue: &Catalogue) -> Vec<String> {
+        let known = |name: &RoleName| name.is_account() || catalogue.iter().any(|it| name.is(it));
+        let unknown = self.role_names().into_iter().filter(|(_, name)| !known(name));
+        unknown.map(|(path, name)| format!("{path}: {:?}", name.0)).collect()
+    }
+
+    /// How many rules of one's own there are, and how many people may be asked.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.own.len(), self.reassign_to.len())
+    }
+}

@@ -1,0 +1,214 @@
+//! The decisions that were made: who asked for what, how it was decided, by which rule and from what. An audit finds them here,
+//! and a delivery that comes again gets the answer that it got before.
+//!
+//! **Invariant:** a question has one decision, the first; it never changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Facts, Question, Verdict};
+use crate::conductorone::payload::Action;
+use crate::conductorone::response::Document;
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::provision::request::Origin;
+use crate::time::Timestamp;
+
+/// A decision, as it is kept and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number, rising with time.
+    #[serde(default)]
+    pub id: i64,
+    /// C1's task and step.
+    pub key: String,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Approve, reassign or deny.
+    pub verdict: Verdict,
+    /// The rule that decided.
+    pub rule: String,
+    /// What C1 was told.
+    pub comment: String,
+    /// Who is asked instead, by their C1 ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// Grant or revoke.
+    pub action: Option<Action>,
+    /// The entitlement's id, or `account`; absent where it is not known.
+    pub entitlement: Option<String>,
+    /// The name people know it by.
+    pub entitlement_name: Option<String>,
+    /// The e-mail address of the person concerned.
+    pub email: Option<String>,
+    /// The generation that it was decided from.
+    pub generation: Option<String>,
+    /// Who asked.
+    pub origin: Origin,
+}
+
+impl Record {
+    /// The record of a decision.
+    pub fn new(question: &Question, facts: &Facts, decision: &Decision, now: Timestamp) -> Self {
+        let known = match facts {
+            Facts::Known(known) => Some(known),
+            Facts::Unknown(_) => None,
+        };
+        let wanted = known.map(|known| &known.wanted);
+        Self {
+            id: 0,
+            key: question.key.clone().unwrap_or_default(),
+            at: now,
+            verdict: decision.verdict,
+            rule: decision.rule.clone(),
+            comment: comment(facts, decision),
+            users: decision.users.clone(),
+            action: question.action.as_ref().ok().copied(),
+            entitlement: wanted.map(|it| it.entitlement.map_or_else(|| "account".to_owned(), |id| id.to_string())),
+            entitlement_name: wanted.map(|it| it.name.clone()).or_else(|| question.entitlement.display_name.clone()),
+            email: known
+                .and_then(|known| known.person.email.clone())
+                .or_else(|| question.subject.emails.first().cloned())
+                .map(|email| email.to_lowercase()),
+            generation: known.map(|known| known.generation.clone()),
+            origin: question.origin.clone(),
+        }
+    }
+
+    /// The answer to C1.
+    pub fn document(&self) -> Document {
+        let decision = Decision {
+            verdict: self.verdict,
+            rule: self.rule.clone(),
+            reason: String::new(),
+            users: self.users.clone(),
+        };
+        decision.document(self.comment.clone())
+    }
+}
+
+/// A reason is cut to this many characters, so that what follows it stays: C1 takes 1,024 in all.
+const MAX_REASON: usize = 800;
+
+fn comment(facts: &Facts, decision: &Decision) -> String {
+    let mut reason: String = decision.reason.chars().take(MAX_REASON).collect();
+    if reason.len() < decision.reason.len() {
+        reason.push('…');
+    }
+    match facts {
+        Facts::Known(known) => format!(
+            "{reason} Decided by the connector's rule {:?} from the account as it was {} ago (generation {}).",
+            decision.rule,
+            span(known.age_secs),
+            known.generation
+        ),
+        Facts::Unknown(_) => format!("{reason} Decided by the connector's rule {:?}.", decision.rule),
+    }
+}
+
+fn span(secs: i64) -> String {
+    let (number, unit) = match secs {
+        ..60 => (secs, "second"),
+        60..7_200 => (secs / 60, "minute"),
+        7_200..172_800 => (secs / 3_600, "hour"),
+        _ => (secs / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What to look for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// An e-mail address.
+    pub member: Option<String>,
+    /// An entitlement id, or the id of a role in it.
+    pub entitlement: Option<String>,
+    /// `approve`, `reassign` or `deny`.
+    pub verdict: Option<String>,
+    /// A rule's name.
+    pub rule: Option<String>,
+    /// Decided at or after.
+    pub since: Option<Timestamp>,
+    /// Decided before.
+    pub until: Option<Timestamp>,
+    /// Decisions older than this one.
+    pub before: Option<i64>,
+}
+
+/// Creates the table.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS decision (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1,
+            key TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, record TEXT NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// The decision of a question that was asked before.
+pub fn find<P: Sql>(sql: &P, key: &str) -> Result<Option<Record>, SqlError> {
+    let rows = sql.query("SELECT id, record FROM decision WHERE key = ?", &[key.into()])?;
+    rows.first().map(|row| record(row)).transpose()
+}
+
+/// Keeps a decision, and gives the one that counts: an earlier one, where two deliveries of a question came at once.
+pub fn keep<P: Sql>(sql: &P, decided: &Record) -> Result<Record, SqlError> {
+    let body = serde_json::to_string(decided).map_err(|error| SqlError(error.to_string()))?;
+    // A question without ids is a question of its own.
+    let key = if decided.key.is_empty() { SqlValue::Null } else { decided.key.as_str().into() };
+    let kept = sql.query(
+        "INSERT INTO decision (key, at, record)
+         VALUES (COALESCE(?, 'unnamed/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM decision)), ?, ?)
+         ON CONFLICT (key) DO UPDATE SET key = key RETURNING id, record",
+        &[key, decided.at.into(), body.into()],
+    )?;
+    record(kept.first().ok_or_else(corrupt)?)
+}
+
+/// Decisions, the newest first.
+pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Record>, SqlError> {
+    let mut conditions = vec!["1 = 1"];
+    let mut params: Vec<SqlValue> = Vec::new();
+    let texts = [
+        (&filter.member, "json_extract(record, '$.email') = ? COLLATE NOCASE"),
+        (&filter.entitlement, "instr(json_extract(record, '$.entitlement'), ?) > 0"),
+        (&filter.verdict, "json_extract(record, '$.verdict') = ?"),
+        (&filter.rule, "json_extract(record, '$.rule') = ?"),
+    ];
+    for (text, condition) in texts {
+        if let Some(text) = text {
+            conditions.push(condition);
+            params.push(text.as_str().into());
+        }
+    }
+    let numbers = [
+        (filter.since.map(Timestamp::millis), "at >= ?"),
+        (filter.until.map(Timestamp::millis), "at < ?"),
+        (filter.before, "id < ?"),
+    ];
+    for (number, condition) in numbers {
+        if let Some(number) = number {
+            conditions.push(condition);
+            params.push(number.into());
+        }
+    }
+    params.push(limit.into());
+    let statement =
+        format!("SELECT id, record FROM decision WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
+    sql.query(&statement, &params)?.iter().map(|row| record(row)).collect()
+}
+
+/// Forgets decisions that are older than `before`.
+pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
+    sql.query("DELETE FROM decision WHERE at < ?", &[before.into()])?;
+    Ok(())
+}
+
+fn record(row: &[SqlValue]) -> Result<Record, SqlError> {
+    let [id, body] = row else { return Err(corrupt()) };
+    let record: Record = body.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?;
+    Ok(Record { id: id.integer().ok_or_else(corrupt)?, ..record })
+}
+
+fn corrupt() -> SqlError {
+    SqlError("a decision cannot be read".to_owned())
+}

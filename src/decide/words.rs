@@ -1,0 +1,136 @@
+//! The words in rules: each kind of text as a type, read with what was expected.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::model::grant::Entitlement;
+use crate::model::id::{PermissionGroupId, RoleId};
+use crate::sync::snapshot::Offered;
+
+/// What names a role, a scoped role, a user group or the account, in any of the ways people name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RoleName(pub(super) String);
+
+impl RoleName {
+    /// Whether this is the name of something. The name of a permission group means it on the whole account and on every part.
+    pub(super) fn is(&self, it: &Offered) -> bool {
+        if let Ok(entitlement) = self.0.parse::<Entitlement>() {
+            return it.entitlement == entitlement;
+        }
+        if let Ok(id) = self.0.parse::<RoleId>() {
+            return it.entitlement == Entitlement::Role(id) || it.permission_group == Some(PermissionGroupId::from(id));
+        }
+        let names = [Some(&it.name), it.permission_group_name.as_ref(), it.label.as_ref()];
+        names.into_iter().flatten().any(|name| name.trim().eq_ignore_ascii_case(&self.0))
+    }
+
+    /// Whether this means having an account at all.
+    pub(super) fn is_account(&self) -> bool {
+        self.0.eq_ignore_ascii_case("account")
+    }
+}
+
+/// The part of an address after the `@`, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Domain(pub(super) String);
+
+impl Domain {
+    /// Whether an address is of this domain; one of a subdomain is not.
+    pub(super) fn has(&self, address: &str) -> bool {
+        address.rsplit_once('@').is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&self.0))
+    }
+}
+
+/// The id of a C1 user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UserId(pub(super) String);
+
+/// A rule's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name(pub(super) String);
+
+/// A rule's own sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Comment(pub(super) String);
+
+/// A number of hours, from 1 to a year's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hours(pub(super) i64);
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self(24)
+    }
+}
+
+macro_rules! texts {
+    ($($name:ident: $expected:literal, $check:expr, $to:expr;)*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let text = text.trim();
+                let check: fn(&str) -> bool = $check;
+                let to: fn(&str) -> String = $to;
+                if check(text) { Ok(Self(to(text))) } else { Err(D::Error::custom(concat!("expected ", $expected))) }
+            }
+        }
+    )*};
+}
+
+texts! {
+    RoleName: "the name or the id of a role, a scoped role or a user group, or account",
+        |text| !text.is_empty() && text.len() <= 300, str::to_owned;
+    Domain: "a domain such as example.com, without an @",
+        |text| text.contains('.') && text.len() <= 253 && text.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-'), str::to_lowercase;
+    UserId: "the id of a ConductorOne user, such as 2fCjgK8tYJxV9u8d1wupBMeXZ45",
+        |text| !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), str::to_owned;
+    Name: "a name of 1 to 64 characters",
+        |text| !text.is_empty() && text.chars().count() <= 64, str::to_owned;
+    Comment: "a text of 1 to 500 characters",
+        |text| !text.is_empty() && text.chars().count() <= 500, str::to_owned;
+}
+
+impl<'de> Deserialize<'de> for Hours {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hours = i64::deserialize(deserializer)?;
+        if (1..=8784).contains(&hours) {
+            Ok(Self(hours))
+        } else {
+            Err(D::Error::custom("expected a number of hours from 1 to 8784"))
+        }
+    }
+}
+
+/// A struct that is written as an object: by itself, serde reads one from a list as well.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let objects: Vec<Object<T>> = Vec::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|Object(value)| value).collect())
+}

@@ -1,0 +1,21 @@
+//! The public key with which signals are signed, for C1 to fetch.
+
+use super::problem::Problem;
+use super::{Answer, World};
+use crate::config::Config;
+use crate::signal;
+use crate::signal::settings::Auth;
+
+/// Shows the key set; there is none where nothing is signed with a key.
+pub(super) async fn show<P: World>(ports: &P, config: &Config) -> Result<Answer, Problem> {
+    let Some(Auth::Jwt(key)) = config.signals.as_ref().map(|settings| &settings.auth) else {
+        return Err(Problem::not_found());
+    };
+    let set = signal::key_set(ports, key)
+        .await
+        .map_err(|error| Problem::unavailable("signing_failed", error.to_string(), 5))?;
+    let mut answer = Answer::json(200, &set);
+    answer.headers.retain(|(name, _)| *name != "Cache-Control");
+    answer.headers.push(("Cache-Control", "public, max-age=300".to_owned()));
+    Ok(answer)
+}

@@ -1,0 +1,64 @@
+//! Whom the last segment of a path means: `user:<id>`, `invitation:<id>`, or an id without its type, which is all that
+//! C1's generic HTTP connector can put into a URL (`reference/conductorone.md` 6.2, `.principal.id`).
+
+use super::problem::Problem;
+use super::{World, paging};
+use crate::model::grant::Principal;
+use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
+use crate::model::resource::{Kind, Row};
+use crate::sync::snapshot::Scan;
+
+/// A principal as a path names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// With its type.
+    As(Principal),
+    /// Without: what it would be as a user's id, as that of a membership which is not accepted, and as a group's.
+    Bare(UserId, MemberId, UserGroupId),
+}
+
+impl Named {
+    /// Reads a segment.
+    pub(super) fn parse(segment: &str) -> Result<Self, InvalidId> {
+        Ok(match segment.split_once(':') {
+            Some(("user", id)) => Self::As(Principal::User(id.parse::<UserId>()?)),
+            Some(("invitation", id)) => Self::As(Principal::Invitation(id.parse::<MemberId>()?)),
+            Some(("group", id)) => Self::As(Principal::Group(id.parse::<UserGroupId>()?)),
+            _ => Self::Bare(segment.parse()?, segment.parse()?, segment.parse()?),
+        })
+    }
+
+    /// Whom it means. An id without a type is a user's, unless the snapshot has only a membership, or only a group, under it.
+    pub(super) async fn find<P: World>(self, ports: &P) -> Result<Principal, Problem> {
+        let (user, member, group) = match self {
+            Self::As(principal) => return Ok(principal),
+            Self::Bare(user, member, group) => (Principal::User(user), member, Principal::Group(group)),
+        };
+        let snapshot = match paging::open(ports, None).await {
+            Ok(snapshot) => snapshot,
+            // Before the first sync nobody outside knows an invitation's id.
+            Err(problem) if problem.code == paging::NO_SNAPSHOT => return Ok(user),
+            Err(problem) => return Err(problem),
+        };
+        for principal in [user, Principal::Invitation(member), group] {
+            if snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)?.is_some() {
+                return Ok(principal);
+            }
+        }
+        // An invitation that was accepted, and which C1 has not heard of yet: to take its id for nobody's would answer a revoke
+        // as done.
+        let mut after = None;
+        loop {
+            let scan = Scan { kinds: vec![Kind::User], holding: None, after, limit: 1000 };
+            let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+            if let Some(accepted) = page.rows.iter().filter_map(Row::as_member).find(|known| known.member_id == member)
+            {
+                return Ok(accepted.principal());
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(user);
+            }
+        }
+    }
+}

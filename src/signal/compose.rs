@@ -1,0 +1,201 @@
+//! The texts of signals. C1 takes 64 KB at most: what does not fit is left out, and how much that is, is said.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::Kind;
+use super::foreign::ForeignGrant;
+use crate::sync::RunRecord;
+use crate::sync::snapshot::{Catalogue, Change, ChangeKind, Manifest};
+
+/// C1 takes 64 KB; a few are left for what is counted another way.
+pub(super) const MAX_BODY: usize = 63 * 1024;
+
+/// A change lists this many grants of a person or group at most, new and gone each.
+const MAX_GRANTS: usize = 50;
+
+/// Names and addresses are cut to this: what comes from outside must not fill a signal.
+const MAX_NAME: usize = 320;
+
+/// A message is cut to this.
+const MAX_MESSAGE: usize = 4_000;
+
+/// What changed between two generations.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    pub(super) items: Vec<Change>,
+    /// Whether there are more than these.
+    pub(super) more: bool,
+}
+
+/// A sync failed, or was held back.
+pub(super) fn sync_failed(account: &str, event_id: &str, run: &RunRecord) -> String {
+    json!({
+        "event": Kind::SyncFailed.as_str(), "version": 1, "event_id": event_id, "account_id": account,
+        "run": run.run, "outcome": run.outcome, "message": cut(&run.message, MAX_MESSAGE),
+        "started_at": run.started_at, "finished_at": run.finished_at, "generation": run.generation,
+    })
+    .to_string()
+}
+
+/// What is common to the signals about a generation.
+fn about(kind: Kind, account: &str, event_id: &str, run: &RunRecord, new: Option<&Manifest>) -> Value {
+    json!({
+        "event": kind.as_str(), "version": 1, "event_id": event_id, "account_id": account, "run": run.run,
+        "generation": run.generation, "previous": new.and_then(|new| new.previous.as_ref()), "at": run.finished_at,
+    })
+}
+
+/// Access changed: a summary, and as much of the difference as fits, Super Administrator first.
+pub(super) fn access_changed(
+    account: &str,
+    event_id: &str,
+    run: &RunRecord,
+    new: &Manifest,
+    catalogue: &Catalogue,
+    changes: &Changes,
+) -> String {
+    let count = |kind| changes.items.iter().filter(|change| change.kind == kind).count();
+    let mut body = about(Kind::AccessChanged, account, event_id, run, Some(new));
+    extend(
+        &mut body,
+        json!({
+            "summary": {
+                "added": count(ChangeKind::Added), "removed": count(ChangeKind::Removed), "changed": count(ChangeKind::Changed),
+                "grants_added": changes.items.iter().map(|change| change.grants_added.len()).sum::<usize>(),
+                "grants_removed": changes.items.iter().map(|change| change.grants_removed.len()).sum::<usize>(),
+                "more": changes.more,
+            },
+            "all": new.previous.as_ref().map(|previous| format!("/v1/changes?since={previous}")),
+        }),
+    );
+    let mut ordered: Vec<&Change> = changes.items.iter().collect();
+    ordered.sort_by_key(|change| !concerns_super_administrator(change, catalogue));
+    let items: Vec<Value> = ordered.into_iter().map(|change| shown(change, catalogue)).collect();
+    let fitting = fitting(&body, &items);
+    extend(
+        &mut body,
+        json!({
+            "left_out": items.len() - fitting,
+            "changes": items.into_iter().take(fitting).collect::<Vec<_>>(),
+        }),
+    );
+    body.to_string()
+}
+
+/// Something changed, and what exactly can no longer be found out.
+pub(super) fn unknown(kind: Kind, account: &str, event_id: &str, run: &RunRecord) -> String {
+    let mut body = about(kind, account, event_id, run, None);
+    let message =
+        "The older generation is not kept any more, so what changed cannot be told one by one: look at the account.";
+    extend(&mut body, json!({ "summary": run.changes, "message": message }));
+    body.to_string()
+}
+
+/// Somebody was given access past C1: in as many parts as it takes to name every new Super Administrator.
+pub(super) fn foreign_change(
+    account: &str,
+    event_id: impl Fn(usize) -> String,
+    run: &RunRecord,
+    new: &Manifest,
+    grants: &[ForeignGrant],
+) -> Vec<String> {
+    let mut items: Vec<(bool, Value)> =
+        grants.iter().map(|grant| (grant.super_administrator, foreign(grant))).collect();
+    items.sort_by_key(|(super_administrator, _)| !super_administrator);
+    let whole = items.len();
+    let administrators = items.iter().filter(|(super_administrator, _)| *super_administrator).count();
+    let mut rest: Vec<Value> = items.into_iter().map(|(_, item)| item).collect();
+    let mut bodies = Vec::new();
+    let mut told = 0;
+    while !rest.is_empty() && (bodies.is_empty() || told < administrators) {
+        let mut body = about(Kind::ForeignChange, account, &event_id(bodies.len()), run, Some(new));
+        extend(
+            &mut body,
+            json!({
+                "part": bodies.len() + 1,
+                "summary": { "grants": whole, "super_administrators": administrators },
+                "message": format!(
+                    "{whole} grants appeared in Cloudflare that nobody asked this connector for; {administrators} of them make Super Administrators."
+                ),
+            }),
+        );
+        // One at least goes into every part, so that there is an end.
+        let fitting = fitting(&body, &rest).clamp(1, rest.len());
+        let later = rest.split_off(fitting);
+        told += fitting;
+        extend(&mut body, json!({ "left_out": later.len(), "grants": rest }));
+        bodies.push(body.to_string());
+        rest = later;
+    }
+    bodies
+}
+
+fn foreign(grant: &ForeignGrant) -> Value {
+    json!({
+        "to": cut(&grant.to, MAX_NAME), "principal": grant.principal, "entitlement": grant.entitlement.to_string(),
+        "name": cut(&grant.name, MAX_NAME), "super_administrator": grant.super_administrator,
+    })
+}
+
+fn concerns_super_administrator(change: &Change, catalogue: &Catalogue) -> bool {
+    let grants = change.grants_added.iter().chain(&change.grants_removed);
+    grants.filter_map(|grant| super::foreign::parts(grant)).any(|(it, _)| catalogue.makes_super_administrator(it))
+}
+
+/// A change with the names of what was granted or taken away.
+fn shown(change: &Change, catalogue: &Catalogue) -> Value {
+    let names = |grants: &[String]| -> Vec<Value> {
+        let known = grants.iter().take(MAX_GRANTS).map(|grant| match super::foreign::parts(grant) {
+            Some((it, _)) => json!({ "entitlement": it.to_string(), "name": cut(&catalogue.name(it), MAX_NAME) }),
+            None => json!({ "entitlement": cut(grant, MAX_NAME) }),
+        });
+        known.collect()
+    };
+    let mut fields = BTreeMap::from([
+        ("kind", json!(change.kind)),
+        ("key", json!(change.key)),
+        ("name", json!(cut(&change.name, MAX_NAME))),
+    ]);
+    for (field, grants) in [("granted", &change.grants_added), ("taken_away", &change.grants_removed)] {
+        if !grants.is_empty() {
+            fields.insert(field, json!(names(grants)));
+        }
+    }
+    let cut_off =
+        change.grants_added.len().saturating_sub(MAX_GRANTS) + change.grants_removed.len().saturating_sub(MAX_GRANTS);
+    if cut_off > 0 {
+        fields.insert("grants_left_out", json!(cut_off));
+    }
+    if !change.fields.is_empty() {
+        fields.insert("fields", json!(change.fields));
+    }
+    json!(fields)
+}
+
+/// How many of the items, in their order, fit into a body beside what it has already.
+fn fitting(body: &Value, items: &[Value]) -> usize {
+    // What is added: `,"left_out":<number>,"changes":[…]`.
+    let mut room = MAX_BODY.saturating_sub(body.to_string().len() + 64);
+    let mut count = 0;
+    for item in items {
+        let size = item.to_string().len() + 1;
+        if size > room {
+            break;
+        }
+        room -= size;
+        count += 1;
+    }
+    count
+}
+
+fn extend(body: &mut Value, more: Value) {
+    if let (Value::Object(body), Value::Object(more)) = (body, more) {
+        body.extend(more);
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}

@@ -1,0 +1,145 @@
+//! Which new grants are somebody else's doing: those that no operation of ours in the journal explains.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::conductorone::payload::Action;
+use crate::config::{Config, LastRole};
+use crate::decide::facts::{configured, first_role};
+use crate::model::grant::Entitlement;
+use crate::model::id::PermissionGroupId;
+use crate::ports::{Sql, SqlError};
+use crate::provision::MINIMAL_ACCESS;
+use crate::provision::journal::{self, Own};
+use crate::provision::request::Target;
+use crate::sync::snapshot::{Catalogue, Change, Manifest, Naming};
+
+/// A crawl reads a member at some time after it began; a read may also be older than it seems, by this much at most.
+const MARGIN_SECS: i64 = 10 * 60;
+
+/// A new grant that nobody asked this connector for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ForeignGrant {
+    /// The e-mail address of the person, or the name of the user group.
+    pub(super) to: String,
+    /// Who that is, such as `user:<id>`.
+    pub(super) principal: String,
+    /// What was granted.
+    pub(super) entitlement: Entitlement,
+    /// Its name.
+    pub(super) name: String,
+    /// Whether it makes a Super Administrator.
+    pub(super) super_administrator: bool,
+}
+
+/// An entitlement and a principal, of a grant's id.
+pub(super) fn parts(grant: &str) -> Option<(Entitlement, &str)> {
+    let (resource, principal) = grant.split_once(":member:")?;
+    Some((format!("{resource}:member").parse().ok()?, principal))
+}
+
+/// Finds the grants of a newer generation that neither the older one nor the journal explains.
+pub(super) fn find<P: Sql>(
+    sql: &P,
+    config: &Config,
+    (old, new): (&Manifest, &Manifest),
+    catalogue: &Catalogue,
+    changes: &[Change],
+) -> Result<Vec<ForeignGrant>, SqlError> {
+    let own = journal::own_since(sql, old.started_at.plus_secs(-MARGIN_SECS), new.finished_at)?;
+    let explained = explained(config, &new.naming, catalogue, &own);
+    let was_off = |list: &str| {
+        let on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
+        !on(old) && on(new)
+    };
+    // A list that can be read again tells what was so all the time.
+    let groups_are_new = was_off("user_groups");
+    // What somebody held as invited, and holds as a member, or as invited anew.
+    let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.key.starts_with("invitation:")) {
+        let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);
+        invited.entry(change.name.to_lowercase()).or_default().extend(held);
+    }
+    let mut found = Vec::new();
+    for change in changes {
+        let to = change.name.to_lowercase();
+        let before: BTreeSet<Entitlement> =
+            change.grants_removed.iter().filter_map(|grant| Some(parts(grant)?.0)).collect();
+        for (entitlement, principal) in change.grants_added.iter().filter_map(|grant| parts(grant)) {
+            let of_group = principal.starts_with("group:");
+            let held_as_invited = invited.get(&to).is_some_and(|held| held.contains(&entitlement));
+            let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
+            let ours = !of_group && explained.contains(&(to.clone(), entitlement));
+            let newly_read = groups_are_new && (of_group || matches!(entitlement, Entitlement::Group(_)));
+            if held_as_invited || renamed || ours || newly_read {
+                continue;
+            }
+            found.push(ForeignGrant {
+                to: change.name.clone(),
+                principal: principal.to_owned(),
+                entitlement,
+                name: catalogue.name(entitlement),
+                super_administrator: catalogue.makes_super_administrator(entitlement),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Who was given what by us, under the names of the newer generation.
+fn explained(config: &Config, naming: &Naming, catalogue: &Catalogue, own: &[Own]) -> BTreeSet<(String, Entitlement)> {
+    let first = first_role(config, catalogue);
+    let minimal = configured(MINIMAL_ACCESS, catalogue).filter(|_| config.guards.last_role == LastRole::MinimalAccess);
+    let mut explained = BTreeSet::new();
+    for operation in own {
+        let request = &operation.request;
+        let mut gave: Vec<Entitlement> = Vec::new();
+        if request.action == Action::Revoke {
+            // The revoke of the last access may leave another in its place.
+            gave.extend(minimal);
+        } else {
+            let resolved = operation.entitlement.as_deref().and_then(|id| id.parse().ok());
+            match (resolved, &request.target) {
+                (Some(entitlement), _) => gave.push(entitlement),
+                (None, Target::Id(id)) => gave.extend(id.parse::<Entitlement>().ok()),
+                (None, Target::Named(named)) => {
+                    gave.extend(named.candidates.iter().filter_map(|id| id.parse::<Entitlement>().ok()));
+                }
+                (None, Target::Account | Target::Renewal) => {}
+            }
+            // Somebody new gets a first role with an account, or with a user group.
+            if gave.iter().all(|it| matches!(it, Entitlement::Group(_))) {
+                gave.extend(first);
+            }
+        }
+        let asked = request.subject.emails.iter().map(|email| email.to_lowercase());
+        // Whose membership it was is noted once it is known; until then it may be any of the addresses.
+        let emails: Vec<String> = operation.email.clone().map_or_else(|| asked.collect(), |email| vec![email]);
+        for email in emails {
+            explained.extend(gave.iter().map(|&it| (email.clone(), canonical(it, naming, catalogue))));
+        }
+    }
+    explained
+}
+
+/// An entitlement under the id that a generation has it under: a role may also have been named by its permission group.
+fn canonical(entitlement: Entitlement, naming: &Naming, catalogue: &Catalogue) -> Entitlement {
+    match entitlement {
+        Entitlement::Role(id) if catalogue.get(entitlement).is_none() => {
+            Entitlement::Role(naming.role_of(PermissionGroupId::from(id)))
+        }
+        Entitlement::ScopedRole(role) => naming.entitlement_of(role.permission_group, role.resource_group),
+        other => other,
+    }
+}
+
+/// What an older generation called an entitlement, where it called it otherwise.
+fn older_name(entitlement: Entitlement, old: &Naming, new: &Naming) -> Option<Entitlement> {
+    let Entitlement::Role(role) = entitlement else { return None };
+    let group = new.roles.iter().find(|(_, id)| **id == role).map_or_else(|| role.into(), |(group, _)| *group);
+    let earlier = match old.account_resource_group.or(new.account_resource_group) {
+        Some(account) if old.account_resource_group == new.account_resource_group => old.entitlement_of(group, account),
+        Some(_) => Entitlement::scoped(group, new.account_resource_group?),
+        None => return None,
+    };
+    (earlier != entitlement).then_some(earlier)
+}

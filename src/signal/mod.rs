@@ -1,0 +1,218 @@
+//! Signals to C1: what a sync found, told to an incoming webhook of the tenant, where automations begin from it.
+//!
+//! A run that ends queues what it calls for, in the same moment in which its end is put on disk. The job [`crate::coordinator::jobs::Kind::Signal`]
+//! makes the texts, while the generations that they tell of are there, and sends them one after the other.
+//!
+//! **Invariants:** a signal has one id and one text, whatever happens to it on its way; signals are sent in the order of what they
+//! tell of, and one that was taken is not sent again; a new Super Administrator is always named.
+
+mod compose;
+mod deliver;
+mod foreign;
+mod outbox;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use deliver::key_set;
+pub use outbox::init;
+
+use serde_json::Value;
+
+use crate::conductorone::signing::Sign;
+use crate::config::Config;
+use crate::coordinator::jobs::Attempt;
+use crate::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::sync::SyncStatus;
+use crate::sync::snapshot::{self, Catalogue, Manifest, Snapshot, SnapshotError};
+use compose::Changes;
+use deliver::Delivered;
+use outbox::{Waiting, event_id};
+use settings::Settings;
+
+/// The kinds of signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The account is another than at the sync before.
+    AccessChanged,
+    /// A sync failed, or was held back.
+    SyncFailed,
+    /// Somebody was given access past C1.
+    ForeignChange,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::AccessChanged, Self::SyncFailed, Self::ForeignChange];
+
+    /// The kind's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessChanged => "access_changed",
+            Self::SyncFailed => "sync_failed",
+            Self::ForeignChange => "foreign_change",
+        }
+    }
+
+    /// Reads a kind's name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// So many signals are sent in one attempt; the next one follows at once.
+const BATCH: usize = 10;
+
+/// So many changes of a generation are looked at.
+const MAX_CHANGES: usize = 20_000;
+
+/// A value that is not there this long after its publication will not come any more: KV takes a minute.
+const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
+
+/// Queues what the runs that ended call for. Gives the run that the job is to be about, where signals wait: with each further run
+/// that ends, one that was given up is begun anew.
+pub fn queue<P: Sql + Clock>(ports: &P, config: &Config, status: &SyncStatus) -> Result<Option<String>, SqlError> {
+    let kinds = config.signals.as_ref().map(|settings| settings.kinds.as_slice()).unwrap_or_default();
+    outbox::queue(ports, kinds, &status.runs, ports.now())?;
+    let waits = config.signals.is_some() && outbox::waiting(ports)? > 0;
+    Ok(status.runs.first().filter(|_| waits).map(|run| run.run.to_string()))
+}
+
+/// One attempt to send what waits.
+pub async fn attempt<P: Http + KeyValue + Clock + Sql + Log + Sign>(ports: &P, config: &Config) -> Attempt {
+    let Some(settings) = &config.signals else {
+        return Attempt::GivenUp("SIGNAL_URL is not set any more, so signals are not sent.".to_owned());
+    };
+    match send(ports, config, settings).await {
+        Ok(attempt) => attempt,
+        Err(error) => Attempt::Again(format!("The signals that wait cannot be read: {error}.")),
+    }
+}
+
+async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
+    ports: &P,
+    config: &Config,
+    settings: &Settings,
+) -> Result<Attempt, SqlError> {
+    let given_up = outbox::give_up(ports, ports.now())?;
+    if given_up > 0 {
+        ports.log(Level::Error, "signals given up", serde_json::json!({ "count": given_up }));
+    }
+    // First all texts, as long as the generations are there, even while C1 takes none.
+    let mut unmade = None;
+    while let Some(waiting) = outbox::next(ports, true)? {
+        match make(ports, config, &waiting).await? {
+            Ok(bodies) => outbox::made(ports, waiting.id, &bodies, ports.now())?,
+            Err(error) => {
+                unmade = Some(format!("What changed cannot be read: {error}."));
+                break;
+            }
+        }
+    }
+    let (mut sent, mut refused) = (0, None);
+    for _ in 0..BATCH {
+        let Some(waiting) = outbox::next(ports, false)? else { return Ok(ended(sent, refused)) };
+        let Some(bodies) = &waiting.bodies else {
+            return Ok(Attempt::Again(unmade.unwrap_or_else(|| "A signal has no text yet.".to_owned())));
+        };
+        let mut state = "sent";
+        for (part, body) in bodies.iter().enumerate().skip(waiting.sent) {
+            let id = event_id(waiting.kind, &waiting.run.run, part);
+            match deliver::send(ports, config, settings, &id, body).await {
+                Delivered::Yes => {
+                    outbox::part_sent(ports, waiting.id, part + 1)?;
+                    let fields =
+                        serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "run": waiting.run.run });
+                    ports.log(Level::Info, "signal sent", fields);
+                    sent += 1;
+                }
+                Delivered::Again(why) => return Ok(Attempt::Again(why)),
+                Delivered::Misconfigured(why) => return Ok(Attempt::GivenUp(why)),
+                Delivered::Refused(why) => {
+                    let fields = serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "why": why });
+                    ports.log(Level::Error, "signal refused", fields);
+                    refused = Some(format!("{why} It was {} of the run {}.", waiting.kind.as_str(), waiting.run.run));
+                    state = "refused";
+                }
+            }
+        }
+        outbox::settle(ports, waiting.id, state, ports.now())?;
+    }
+    Ok(match outbox::waiting(ports)? {
+        0 => ended(sent, refused),
+        _ => Attempt::GoOn(ports.now(), Value::Null),
+    })
+}
+
+fn ended(sent: usize, refused: Option<String>) -> Attempt {
+    match refused {
+        Some(why) => Attempt::GivenUp(format!("{why} Report it; the event will not be sent again.")),
+        None => Attempt::Done(match sent {
+            0 => "There was nothing to tell.".to_owned(),
+            1 => "Sent a signal.".to_owned(),
+            _ => format!("Sent {sent} signals."),
+        }),
+    }
+}
+
+/// Makes the texts of a signal: none where there is nothing to tell after all.
+async fn make<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    waiting: &Waiting,
+) -> Result<Result<Vec<String>, SnapshotError>, SqlError> {
+    let (run, account) = (&waiting.run, config.account_id.to_string());
+    let id = |part| event_id(waiting.kind, &run.run, part);
+    if waiting.kind == Kind::SyncFailed {
+        return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)]));
+    }
+    let read = match read(ports, waiting).await {
+        Ok(Some(read)) => read,
+        // The first generation: there is nothing that it differs from.
+        Ok(None) => return Ok(Ok(Vec::new())),
+        Err(SnapshotError::Gone(_)) if ports.now().since(run.finished_at) > LOST_AFTER_MILLIS => {
+            return Ok(Ok(vec![compose::unknown(waiting.kind, &account, &id(0), run)]));
+        }
+        Err(error) => return Ok(Err(error)),
+    };
+    let Read { old, new, catalogue, changes } = read;
+    if changes.items.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    if waiting.kind == Kind::AccessChanged {
+        return Ok(Ok(vec![compose::access_changed(&account, &id(0), run, &new, &catalogue, &changes)]));
+    }
+    let foreign = foreign::find(ports, config, (&old, &new), &catalogue, &changes.items)?;
+    Ok(Ok(compose::foreign_change(&account, id, run, &new, &foreign)))
+}
+
+/// Two generations, and what differs.
+struct Read {
+    old: Manifest,
+    new: Manifest,
+    catalogue: Catalogue,
+    changes: Changes,
+}
+
+async fn read<P: KeyValue>(kv: &P, waiting: &Waiting) -> Result<Option<Read>, SnapshotError> {
+    let Some(generation) = &waiting.run.generation else { return Ok(None) };
+    let new = Snapshot::open(kv, &generation.to_string()).await?;
+    let Some(previous) = &new.manifest().previous else { return Ok(None) };
+    let old = Snapshot::open(kv, &previous.to_string()).await?;
+    let mut changes = Changes::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = snapshot::diff(kv, old.manifest(), new.manifest(), after.as_deref(), 500).await?;
+        // That a token was used is no change of access.
+        let used =
+            |change: &snapshot::Change| change.key.starts_with("api_token:") && change.fields == ["last_used_day"];
+        changes.items.extend(page.items.into_iter().filter(|change| !used(change)));
+        after = page.next;
+        changes.more = after.is_some() && changes.items.len() >= MAX_CHANGES;
+        if after.is_none() || changes.more {
+            break;
+        }
+    }
+    let catalogue = Catalogue::load(kv, &new).await?;
+    Ok(Some(Read { old: old.manifest().clone(), new: new.manifest().clone(), catalogue, changes }))
+}

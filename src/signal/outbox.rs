@@ -1,0 +1,182 @@
+//! Signals that are to be sent, in the order in which what they tell of happened, and those that were.
+//!
+//! **Invariants:** the text of a signal is made once and kept, so that every attempt sends the same under the same id; a signal
+//! that was taken is never sent again; one that waits leaves only by being taken or refused, or with its end noted.
+
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use crate::hash::sha256;
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::sync::{RunId, RunOutcome, RunRecord};
+use crate::time::Timestamp;
+
+/// So many signals wait at most; beyond that the oldest are given up.
+const MAX_WAITING: i64 = 200;
+
+/// A signal that could not be sent for a week is given up: so long C1 remembers which it has, and so old it helps nobody.
+const GIVE_UP_SECS: i64 = 7 * 24 * 60 * 60;
+
+/// While syncs go on failing in the same way, that is told once a day.
+const TELL_AGAIN_SECS: i64 = 24 * 60 * 60;
+
+/// A signal that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) id: i64,
+    pub(super) kind: Kind,
+    /// The run that it tells of.
+    pub(super) run: RunRecord,
+    /// The texts of its parts, once they are made.
+    pub(super) bodies: Option<Vec<String>>,
+    /// How many of the parts were taken.
+    pub(super) sent: usize,
+}
+
+/// Creates the tables.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS signal (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, kind TEXT NOT NULL,
+            run TEXT NOT NULL, bodies TEXT, sent INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting',
+            queued_at INTEGER NOT NULL, settled_at INTEGER)",
+        &[],
+    )?;
+    sql.query("CREATE INDEX IF NOT EXISTS signal_waiting ON signal (id) WHERE state = 'waiting'", &[])?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS signal_seen (only INTEGER PRIMARY KEY CHECK (only = 1), seen TEXT NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// How far the runs were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    /// The last run that was looked at.
+    run: Option<RunId>,
+    /// How syncs have been failing since the last that did not, and when that was last told.
+    failing: Option<(RunOutcome, Timestamp)>,
+}
+
+/// Looks at the runs that ended since the last look, the latest first in `runs`, and queues what they call for; nothing where
+/// `kinds` is empty, but what was looked at stays so. Statements only, so that it is on disk together with the run's end.
+pub(super) fn queue<P: Sql>(sql: &P, kinds: &[Kind], runs: &[RunRecord], now: Timestamp) -> Result<(), SqlError> {
+    let mut seen = load(sql)?;
+    let new: Vec<&RunRecord> = runs.iter().take_while(|run| Some(&run.run) != seen.run.as_ref()).collect();
+    let Some(latest) = new.first() else { return Ok(()) };
+    for run in new.iter().rev() {
+        for kind in called_for(&mut seen, run, now).into_iter().filter(|kind| kinds.contains(kind)) {
+            let body = serde_json::to_string(run).map_err(|error| SqlError(error.to_string()))?;
+            sql.query(
+                "INSERT INTO signal (kind, run, queued_at) VALUES (?, ?, ?)",
+                &[kind.as_str().into(), body.into(), now.into()],
+            )?;
+        }
+    }
+    seen.run = Some(latest.run.clone());
+    let text = serde_json::to_string(&seen).map_err(|error| SqlError(error.to_string()))?;
+    sql.query("INSERT OR REPLACE INTO signal_seen (only, seen) VALUES (1, ?)", &[text.into()])?;
+    // What was settled long ago is of no use to anybody.
+    sql.query("DELETE FROM signal WHERE settled_at < ?", &[now.plus_secs(-GIVE_UP_SECS).into()])?;
+    Ok(())
+}
+
+/// What a run calls for. Whether access changed by somebody else's hand comes first: it may matter most.
+fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
+    match run.outcome {
+        RunOutcome::Published => {
+            seen.failing = None;
+            vec![Kind::ForeignChange, Kind::AccessChanged]
+        }
+        RunOutcome::Unchanged => {
+            seen.failing = None;
+            Vec::new()
+        }
+        RunOutcome::Failed | RunOutcome::Held => match seen.failing {
+            Some((outcome, told)) if outcome == run.outcome && now.since(told) < TELL_AGAIN_SECS * 1000 => Vec::new(),
+            _ => {
+                seen.failing = Some((run.outcome, now));
+                vec![Kind::SyncFailed]
+            }
+        },
+    }
+}
+
+fn load<P: Sql>(sql: &P) -> Result<Seen, SqlError> {
+    let rows = sql.query("SELECT seen FROM signal_seen", &[])?;
+    let text = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+}
+
+/// How many signals wait.
+pub(super) fn waiting<P: Sql>(sql: &P) -> Result<i64, SqlError> {
+    let rows = sql.query("SELECT COUNT(*) FROM signal WHERE state = 'waiting'", &[])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+}
+
+/// Gives up what has waited too long, and the oldest of too many; how many that were.
+pub(super) fn give_up<P: Sql>(sql: &P, now: Timestamp) -> Result<usize, SqlError> {
+    let given_up = sql.query(
+        "UPDATE signal SET state = 'given_up', settled_at = ?1, bodies = NULL WHERE state = 'waiting' AND (queued_at < ?2
+            OR id <= (SELECT id FROM signal WHERE state = 'waiting' ORDER BY id DESC LIMIT 1 OFFSET ?3)) RETURNING id",
+        &[now.into(), now.plus_secs(-GIVE_UP_SECS).into(), MAX_WAITING.into()],
+    )?;
+    Ok(given_up.len())
+}
+
+/// The oldest signal that waits; with `unmade`, the oldest whose texts are not made yet.
+pub(super) fn next<P: Sql>(sql: &P, unmade: bool) -> Result<Option<Waiting>, SqlError> {
+    let also = if unmade { "AND bodies IS NULL" } else { "" };
+    let statement =
+        format!("SELECT id, kind, run, bodies, sent FROM signal WHERE state = 'waiting' {also} ORDER BY id LIMIT 1");
+    let rows = sql.query(&statement, &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let corrupt = || SqlError("a signal cannot be read".to_owned());
+    let [id, kind, run, bodies, sent] = row.as_slice() else { return Err(corrupt()) };
+    Ok(Some(Waiting {
+        id: id.integer().ok_or_else(corrupt)?,
+        kind: kind.text().and_then(Kind::parse).ok_or_else(corrupt)?,
+        run: run.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?,
+        bodies: bodies.text().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
+        sent: sent.integer().and_then(|sent| usize::try_from(sent).ok()).unwrap_or(0),
+    }))
+}
+
+/// Keeps the texts of a signal; one that has none is settled thereby.
+pub(super) fn made<P: Sql>(sql: &P, id: i64, bodies: &[String], now: Timestamp) -> Result<(), SqlError> {
+    if bodies.is_empty() {
+        return settle(sql, id, "nothing", now);
+    }
+    let text = serde_json::to_string(bodies).map_err(|error| SqlError(error.to_string()))?;
+    sql.query("UPDATE signal SET bodies = ? WHERE id = ? AND bodies IS NULL", &[text.into(), id.into()])?;
+    Ok(())
+}
+
+/// Notes that another part of a signal was taken.
+pub(super) fn part_sent<P: Sql>(sql: &P, id: i64, sent: usize) -> Result<(), SqlError> {
+    let sent = i64::try_from(sent).unwrap_or(i64::MAX);
+    sql.query("UPDATE signal SET sent = MAX(sent, ?) WHERE id = ?", &[sent.into(), id.into()])?;
+    Ok(())
+}
+
+/// Settles a signal: `sent`, `refused` or `nothing` to tell.
+pub(super) fn settle<P: Sql>(sql: &P, id: i64, state: &str, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE signal SET state = ?, settled_at = ?, bodies = NULL WHERE id = ? AND state = 'waiting'",
+        &[state.into(), now.into(), id.into()],
+    )?;
+    Ok(())
+}
+
+/// The id of a signal's part: the same for every attempt, and in the form of a version 4 UUID (RFC 9562), which C1 asks for.
+pub(super) fn event_id(kind: Kind, run: &RunId, part: usize) -> String {
+    let digest = sha256(format!("c1-cloudflare/signal/{}/{run}/{part}", kind.as_str()).as_bytes());
+    let mut id: [u8; 16] = std::array::from_fn(|place| digest.get(place).copied().unwrap_or(0));
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut id;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
+    let hex = crate::hash::hex(&id);
+    let piece = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
+    [piece(0, 8), piece(8, 12), piece(12, 16), piece(16, 20), piece(20, 32)].join("-")
+}

@@ -1,0 +1,279 @@
+//! Where signals go and how they are signed: `SIGNAL_URL`, `SIGNAL_HMAC_SECRET` or `SIGNAL_SIGNING_KEY`, and `SIGNALS`.
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
+use url::Url;
+
+use super::Kind;
+use crate::conductorone::signing::SigningKey;
+use crate::config::Problem;
+use crate::ports::Secret;
+
+/// Where signals go, and which do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// C1's inbound webhook. With a token in its path it is a secret, so it is one always.
+    pub url: Secret,
+    /// How C1 knows that a signal is ours.
+    pub auth: Auth,
+    /// Which signals are sent.
+    pub kinds: Vec<Kind>,
+}
+
+/// How C1 knows that a signal is ours (`reference/conductorone.md` 8.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// By an HMAC with a secret that C1 made.
+    Hmac(Secret),
+    /// By a JWT, whose key C1 fetches from us.
+    Jwt(SigningKey),
+    /// By the URL alone, which nobody else knows.
+    Capability,
+}
+
+impl Auth {
+    /// What it is called.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hmac(_) => "an HMAC",
+            Self::Jwt(_) => "a JWT",
+            Self::Capability => "the capability URL alone",
+        }
+    }
+}
+
+/// Where C1 listens; the listener's id follows, and `/t/<token>` where the URL is a capability.
+const PATH: &str = "/api/v1/webhooks/incoming/";
+
+const HMAC: &str = "SIGNAL_HMAC_SECRET";
+const KEY: &str = "SIGNAL_SIGNING_KEY";
+const URL: &str = "SIGNAL_URL";
+const KINDS: &str = "SIGNALS";
+
+/// Reads the settings: none of them, or all that belong together. `origins` are the tenant's base URLs.
+pub fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Option<Settings>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut problem = |name, message: String| problems.push(Problem { name, message });
+    let (url, hmac, key, kinds) = (text(URL), text(HMAC), text(KEY), text(KINDS));
+    let Some(url) = url else {
+        let given = [(HMAC, &hmac), (KEY, &key), (KINDS, &kinds)].into_iter().find(|(_, text)| text.is_some());
+        return match given {
+            None => Ok(None),
+            Some((name, _)) => Err(vec![Problem {
+                name: URL,
+                message: format!(
+                    "missing: {name} is set, so set this to the URL of the incoming webhook in ConductorOne too, or take {name} away"
+                ),
+            }]),
+        };
+    };
+    let is_capability = match check_url(&url, origins) {
+        Ok(is_capability) => is_capability,
+        Err(message) => {
+            problem(URL, message);
+            false
+        }
+    };
+    let auth = match (hmac, key) {
+        (Some(_), Some(_)) => {
+            problem(
+                KEY,
+                format!("must not be set beside {HMAC}: the incoming webhook in ConductorOne takes one of the two"),
+            );
+            None
+        }
+        (None, None) if is_capability => Some(Auth::Capability),
+        (Some(_), None) if is_capability => {
+            problem(HMAC, format!("must not be set: the token in {URL} is all that ConductorOne asks for"));
+            None
+        }
+        (None, Some(_)) if is_capability => {
+            problem(KEY, format!("must not be set: the token in {URL} is all that ConductorOne asks for"));
+            None
+        }
+        (None, None) => {
+            problem(
+                HMAC,
+                format!(
+                    "missing: {URL} is set, so set this to the secret that ConductorOne showed, with: npx wrangler secret put {HMAC} (or {KEY}, where the incoming webhook takes JWTs)"
+                ),
+            );
+            None
+        }
+        (Some(secret), None) => Some(Auth::Hmac(Secret::new(secret))),
+        (None, Some(key)) => {
+            let key = signing_key(&key);
+            if key.is_none() {
+                problem(
+                    KEY,
+                    "must be an Ed25519 private key: a JWK with \"d\", or its 32 bytes in hexadecimal or base64, such as the output of: openssl rand -hex 32".to_owned(),
+                );
+            }
+            key.map(Auth::Jwt)
+        }
+    };
+    let kinds = match kinds.map_or_else(|| Ok(Kind::ALL.to_vec()), |text| read_kinds(&text)) {
+        Ok(kinds) => kinds,
+        Err(message) => {
+            problem(KINDS, message);
+            Vec::new()
+        }
+    };
+    match auth {
+        Some(auth) if problems.is_empty() => Ok(Some(Settings { url: Secret::new(url), auth, kinds })),
+        _ => Err(problems),
+    }
+}
+
+/// Whether the URL is a capability; `Err` says what is wrong with it, and never shows it.
+fn check_url(text: &str, origins: &[String]) -> Result<bool, String> {
+    let shape = || {
+        format!(
+            "must be the URL of an incoming webhook in ConductorOne: https://<tenant>{PATH}<id>, with /t/<token> where that is how it is protected"
+        )
+    };
+    let url = Url::parse(text).map_err(|_| shape())?;
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err(shape());
+    }
+    // What is signalled is the account's: it goes to the tenant alone.
+    if !origins.is_empty()
+        && !origins.iter().any(|origin| text.strip_prefix(origin.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    {
+        return Err("must be a URL of the tenant that C1_TENANT names".to_owned());
+    }
+    let path = url.path().split_once(PATH).map(|(_, rest)| rest).ok_or_else(shape)?;
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        [id] if !id.is_empty() => Ok(false),
+        [id, "t", token] if !id.is_empty() && !token.is_empty() => Ok(true),
+        _ => Err(shape()),
+    }
+}
+
+fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
+    let names = Kind::ALL.map(Kind::as_str).join(", ");
+    let words = text.split([',', ' ', '\n', '\t']).filter(|word| !word.is_empty());
+    let kinds: Option<Vec<Kind>> = words.map(Kind::parse).collect();
+    kinds.filter(|kinds| !kinds.is_empty()).ok_or_else(|| format!("must be some of {names}, with commas"))
+}
+
+/// An Ed25519 private key however it is written.
+fn signing_key(text: &str) -> Option<SigningKey> {
+    if text.starts_with('{') {
+        let jwk: Value = serde_json::from_str(text).ok()?;
+        let field = |name: &str| jwk.get(name).and_then(Value::as_str);
+        let is_ed25519 = field("kty") == Some("OKP") && field("crv") == Some("Ed25519");
+        return seed(field("d").filter(|_| is_ed25519)?);
+    }
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let digits: Vec<u8> =
+            text.chars().filter_map(|c| c.to_digit(16)).filter_map(|n| u8::try_from(n).ok()).collect();
+        let (pairs, _) = digits.as_chunks::<2>();
+        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        return bytes.try_into().ok().map(SigningKey::of);
+    }
+    seed(text)
+}
+
+/// Base64 in either alphabet, padded or not.
+fn seed(text: &str) -> Option<SigningKey> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let bytes = GeneralPurpose::new(&URL_SAFE, config).decode(text.replace('+', "-").replace('/', "_")).ok()?;
+    bytes.try_into().ok().map(SigningKey::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Auth, Settings, read};
+    use crate::conductorone::signing::SigningKey;
+    use crate::config::Problem;
+    use crate::ports::Secret;
+    use crate::signal::Kind;
+
+    const URL: &str = "https://acme.conductor.one/api/v1/webhooks/incoming/abc";
+
+    fn check(vars: &[(&str, &str)]) -> Result<Option<Settings>, Vec<Problem>> {
+        let lookup = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+        read(lookup, &["https://acme.conductor.one".to_owned()])
+    }
+
+    #[test]
+    fn nothing_is_sent_where_nothing_is_configured() {
+        assert_eq!(check(&[]), Ok(None));
+    }
+
+    #[test]
+    fn each_way_of_signing_is_read() {
+        let settings = |vars: &[(&str, &str)]| check(vars).unwrap().unwrap();
+        let hmac = settings(&[
+            ("SIGNAL_URL", URL),
+            ("SIGNAL_HMAC_SECRET", "s3cr3t"),
+            ("SIGNALS", "foreign_change, sync_failed"),
+        ]);
+        assert_eq!(hmac.auth, Auth::Hmac(Secret::new("s3cr3t")));
+        assert_eq!(hmac.kinds, [Kind::ForeignChange, Kind::SyncFailed]);
+        let capability = settings(&[("SIGNAL_URL", &format!("{URL}/t/token"))]);
+        assert_eq!((capability.auth, capability.kinds), (Auth::Capability, Kind::ALL.to_vec()));
+        for key in [
+            "0707070707070707070707070707070707070707070707070707070707070707",
+            "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc",
+            "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+            r#"{"kty":"OKP","crv":"Ed25519","d":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","x":"whatever"}"#,
+        ] {
+            let jwt = settings(&[("SIGNAL_URL", URL), ("SIGNAL_SIGNING_KEY", key)]);
+            assert_eq!(jwt.auth, Auth::Jwt(SigningKey::of([7; 32])), "{key}");
+        }
+    }
+
+    #[test]
+    fn half_a_configuration_names_what_is_missing_or_wrong_and_shows_no_secret() {
+        let capability = format!("{URL}/t/token-of-the-url");
+        for (vars, name, says) in [
+            (&[("SIGNAL_HMAC_SECRET", "hush")] as &[(&str, &str)], "SIGNAL_URL", "SIGNAL_HMAC_SECRET is set"),
+            (&[("SIGNALS", "sync_failed")], "SIGNAL_URL", "SIGNALS is set"),
+            (&[("SIGNAL_URL", URL)], "SIGNAL_HMAC_SECRET", "missing"),
+            (
+                &[("SIGNAL_URL", URL), ("SIGNAL_HMAC_SECRET", "hush"), ("SIGNAL_SIGNING_KEY", "hush")],
+                "SIGNAL_SIGNING_KEY",
+                "one of the two",
+            ),
+            (&[("SIGNAL_URL", URL), ("SIGNAL_SIGNING_KEY", "hush")], "SIGNAL_SIGNING_KEY", "Ed25519"),
+            (&[("SIGNAL_URL", &capability), ("SIGNAL_HMAC_SECRET", "hush")], "SIGNAL_HMAC_SECRET", "must not be set"),
+            (
+                &[("SIGNAL_URL", &capability), ("SIGNALS", "everything")],
+                "SIGNALS",
+                "access_changed, sync_failed, foreign_change",
+            ),
+            (&[("SIGNAL_URL", "https://evil.example/api/v1/webhooks/incoming/abc/t/hush")], "SIGNAL_URL", "C1_TENANT"),
+            (
+                &[("SIGNAL_URL", "https://acme.conductor.one.evil.example/api/v1/webhooks/incoming/a/t/b")],
+                "SIGNAL_URL",
+                "C1_TENANT",
+            ),
+            (
+                &[("SIGNAL_URL", "https://acme.conductor.one/api/v1/webhooks/incoming/")],
+                "SIGNAL_URL",
+                "https://<tenant>",
+            ),
+            (&[("SIGNAL_URL", "hush")], "SIGNAL_URL", "https://<tenant>"),
+        ] {
+            let problems = check(vars).unwrap_err();
+            let found = problems
+                .iter()
+                .find(|problem| problem.name == name)
+                .unwrap_or_else(|| panic!("{vars:?}: {problems:?}"));
+            assert!(found.message.contains(says), "{vars:?}: {problems:?}");
+            let shown = format!("{problems:?}");
+            assert!(!shown.contains("hush") && !shown.contains("token-of-the-url"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn printed_settings_show_no_secret() {
+        let settings = check(&[("SIGNAL_URL", &format!("{URL}/t/token-of-the-url"))]).unwrap();
+        assert!(!format!("{settings:?}").contains("token-of-the-url"));
+    }
+}

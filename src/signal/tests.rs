@@ -1,0 +1,531 @@
+//! Queueing, what is somebody else's doing, and the texts.
+
+use std::collections::BTreeMap;
+
+use futures::executor::block_on;
+use serde_json::{Value, json};
+
+use super::foreign::ForeignGrant;
+use super::outbox::{self, Waiting, event_id};
+use super::{Changes, Kind, compose, make};
+use crate::conductorone::payload::{Action, Subject};
+use crate::config::{self, Config};
+use crate::model::access::{Access, Atom};
+use crate::model::id::InvalidId;
+use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
+use crate::ports::Clock as _;
+use crate::provision::journal::{self, Arrival, State};
+use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
+use crate::sync::snapshot::{self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming};
+use crate::sync::{KvUse, RunId, RunOutcome, RunRecord};
+use crate::testing::Desk;
+use crate::time::Timestamp;
+
+const SUPER: u8 = 1;
+const MINIMAL: u8 = 2;
+const DNS: u8 = 3;
+const PLATFORM: u8 = 8;
+const JANE: u8 = 20;
+
+fn hex<T: std::str::FromStr<Err = InvalidId>>(n: u8) -> T {
+    format!("{n:032x}").parse().unwrap()
+}
+
+fn entitlement(n: u8) -> String {
+    format!("role:{n:032x}:member")
+}
+
+fn run_id(n: usize) -> RunId {
+    serde_json::from_value(json!(format!("20261123T100000Z-{n:04}"))).unwrap()
+}
+
+fn run(n: usize, outcome: RunOutcome, at: Timestamp) -> RunRecord {
+    RunRecord {
+        run: run_id(n),
+        by: "cron".to_owned(),
+        started_at: at,
+        finished_at: at,
+        outcome,
+        message: "the token is refused".to_owned(),
+        duration_millis: 0,
+        requests: 0,
+        kv: KvUse::default(),
+        chunks_written: 0,
+        bytes_written: 0,
+        generation: None,
+        changes: None,
+        warnings: Vec::new(),
+        not_before: None,
+    }
+}
+
+fn config(vars: &[(&str, &str)]) -> Config {
+    let lookup = |name: &str| {
+        let given = vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let text = given.unwrap_or(match name {
+            "CLOUDFLARE_ACCOUNT_ID" => "eb78d65290b24279ba6f44721b3ea3c4",
+            "CLOUDFLARE_API_TOKEN" => "cfat_secret",
+            "CONNECTOR_TOKEN" => "0123456789abcdef0123456789abcdef",
+            "C1_TENANT" => "acme.conductor.one",
+            "PUBLIC_URL" => "https://connector.example.com",
+            _ => "",
+        });
+        Some(text.to_owned())
+    };
+    config::read(lookup).unwrap()
+}
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    snapshot::init(&desk).unwrap();
+    journal::init(&desk).unwrap();
+    super::init(&desk).unwrap();
+    desk
+}
+
+/// The kinds that wait, in order; each is taken.
+fn taken(desk: &Desk) -> Vec<(Kind, RunId)> {
+    let mut all = Vec::new();
+    while let Some(waiting) = outbox::next(desk, false).unwrap() {
+        outbox::settle(desk, waiting.id, "sent", desk.now()).unwrap();
+        all.push((waiting.kind, waiting.run.run));
+    }
+    all
+}
+
+#[test]
+fn every_run_is_queued_once_and_in_order() {
+    let desk = desk();
+    let now = desk.now();
+    let (published, failed) = (RunOutcome::Published, RunOutcome::Failed);
+    let mut runs = vec![run(1, published, now)];
+    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
+    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
+    for (n, outcome) in [(2, RunOutcome::Unchanged), (3, failed), (4, published)] {
+        runs.insert(0, run(n, outcome, now));
+    }
+    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
+    let (foreign, changed) = (Kind::ForeignChange, Kind::AccessChanged);
+    let expected = [(foreign, 1), (changed, 1), (Kind::SyncFailed, 3), (foreign, 4), (changed, 4)];
+    assert_eq!(taken(&desk), expected.map(|(kind, n)| (kind, run_id(n))));
+    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
+    assert_eq!(taken(&desk), []);
+    // Ten more than are remembered: all that are remembered are new.
+    let later: Vec<_> = (50..60).rev().map(|n| run(n, RunOutcome::Published, now)).collect();
+    outbox::queue(&desk, &[Kind::AccessChanged], &later, now).unwrap();
+    assert_eq!(taken(&desk).len(), 10);
+}
+
+#[test]
+fn what_was_not_configured_is_not_made_up_for() {
+    let desk = desk();
+    let runs = [run(1, RunOutcome::Published, desk.now())];
+    outbox::queue(&desk, &[], &runs, desk.now()).unwrap();
+    outbox::queue(&desk, &Kind::ALL, &runs, desk.now()).unwrap();
+    assert_eq!(taken(&desk), []);
+}
+
+#[test]
+fn the_same_failure_again_is_told_once_a_day() {
+    let desk = desk();
+    let mut told = Vec::new();
+    let mut n = 0;
+    let mut end = |desk: &Desk, outcome| {
+        n += 1;
+        outbox::queue(desk, &[Kind::SyncFailed], &[run(n, outcome, desk.now())], desk.now()).unwrap();
+        told.push(taken(desk).len());
+    };
+    for outcome in [RunOutcome::Failed, RunOutcome::Failed, RunOutcome::Held, RunOutcome::Unchanged, RunOutcome::Held] {
+        end(&desk, outcome);
+    }
+    desk.advance(24 * 3600 - 1);
+    end(&desk, RunOutcome::Held);
+    desk.advance(1);
+    end(&desk, RunOutcome::Held);
+    assert_eq!(told, [1, 0, 1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn what_waits_is_bounded_in_number_and_time() {
+    let desk = desk();
+    for n in 1..=250 {
+        let kinds = [Kind::AccessChanged];
+        outbox::queue(&desk, &kinds, &[run(n, RunOutcome::Published, desk.now())], desk.now()).unwrap();
+    }
+    assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 50);
+    assert_eq!(outbox::next(&desk, false).unwrap().unwrap().run.run, run_id(51), "the oldest went");
+    assert_eq!(outbox::waiting(&desk).unwrap(), 200);
+    desk.advance(7 * 24 * 3600 + 1);
+    assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 200);
+}
+
+#[test]
+fn an_event_has_the_same_uuid_for_every_attempt_and_no_other_has_it() {
+    let id = event_id(Kind::AccessChanged, &run_id(1), 0);
+    assert_eq!(id, event_id(Kind::AccessChanged, &run_id(1), 0));
+    let parts: Vec<usize> = id.split('-').map(str::len).collect();
+    assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
+    assert!(id[14..].starts_with('4') && "89ab".contains(&id[19..20]), "{id}");
+    for other in [
+        event_id(Kind::ForeignChange, &run_id(1), 0),
+        event_id(Kind::AccessChanged, &run_id(2), 0),
+        event_id(Kind::AccessChanged, &run_id(1), 1),
+    ] {
+        assert_ne!(other, id);
+    }
+}
+
+/// An account of which tests change a thing or two.
+#[derive(Clone)]
+struct Account {
+    jane: Vec<u8>,
+    jane_groups: Vec<u8>,
+    joe: Option<(MemberStatus, Vec<u8>)>,
+    joe_is: u8,
+    platform: Vec<u8>,
+    naming: Vec<u8>,
+    groups_can_be_read: bool,
+    token_used: Option<String>,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self {
+            jane: vec![DNS],
+            jane_groups: Vec::new(),
+            joe: None,
+            joe_is: 21,
+            platform: vec![SUPER],
+            naming: vec![SUPER, MINIMAL, DNS],
+            groups_can_be_read: true,
+            token_used: None,
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let atom = |n: &u8| Atom { access: Access::Allow, permission_group: hex(n + 100), resource_group: hex(99) };
+        let member = |n: u8, email: &str, status: MemberStatus, roles: &[u8], groups: &[u8]| {
+            Row::member(Member {
+                member_id: hex(n),
+                user_id: (status == MemberStatus::Accepted).then(|| hex(n)),
+                email: email.to_owned(),
+                status,
+                first_name: None,
+                last_name: None,
+                two_factor: None,
+                atoms: roles.iter().map(atom).collect(),
+                groups: groups.iter().map(|&n| hex(n)).collect(),
+            })
+        };
+        let role = |n: u8, label: &str| {
+            let id = if self.naming.contains(&n) { hex(n) } else { hex(n + 100) };
+            Row::Role(Role {
+                id,
+                name: format!("Role {n}"),
+                description: None,
+                permission_group: Some(hex(n + 100)),
+                label: Some(label.to_owned()),
+            })
+        };
+        let mut rows = vec![
+            role(SUPER, "super_admin"),
+            role(MINIMAL, "minimal_account_access"),
+            role(DNS, "dns"),
+            member(JANE, "Jane@example.com", MemberStatus::Accepted, &self.jane, &self.jane_groups),
+            Row::ApiToken(Token {
+                id: hex(70),
+                name: "ci".to_owned(),
+                status: "active".to_owned(),
+                issued_on: None,
+                expires_on: None,
+                last_used_day: self.token_used.clone(),
+            }),
+        ];
+        if self.groups_can_be_read {
+            let atoms = self.platform.iter().map(atom).collect();
+            rows.push(Row::Group(Group { id: hex(PLATFORM), name: "Platform".to_owned(), atoms }));
+        }
+        if let Some((status, roles)) = &self.joe {
+            rows.push(member(self.joe_is, "joe@example.com", *status, roles, &[]));
+        }
+        rows.sort_by_key(Row::key);
+        rows
+    }
+
+    fn publish(&self, desk: &Desk, previous: Option<Manifest>) -> Manifest {
+        desk.advance(900);
+        let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None };
+        let draft = Draft {
+            account_id: config(&[]).account_id,
+            started_at: desk.now(),
+            capabilities: BTreeMap::from([("user_groups".to_owned(), groups)]),
+            naming: Naming {
+                account_resource_group: Some(hex(99)),
+                roles: self.naming.iter().map(|n| (hex(n + 100), hex(*n))).collect(),
+            },
+            previous,
+        };
+        desk.advance(60);
+        block_on(snapshot::publish(desk, draft, self.rows())).unwrap().manifest
+    }
+}
+
+/// Notes an operation of ours.
+fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcome: Option<Outcome>) {
+    let request = Request {
+        key: None,
+        action,
+        target: Target::Id(entitlement.to_owned()),
+        subject: Subject { emails: vec![email.to_owned()], ..Subject::default() },
+        origin: Origin::default(),
+    };
+    let Arrival::New(id) = journal::arrive(desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
+    journal::note(desk, id, State::Writing, "writing", desk.now()).unwrap();
+    journal::resolved(desk, id, "m", email, entitlement).unwrap();
+    if let Some(outcome) = outcome {
+        journal::settle(desk, id, &outcome, desk.now()).unwrap();
+    }
+}
+
+fn done(effect: Effect) -> Outcome {
+    Outcome::Done { effect, message: "Done.".to_owned(), account: None }
+}
+
+/// What is signalled after the account became another, with `meanwhile` between the two syncs: to whom, and what.
+fn signalled(
+    desk: &Desk,
+    before: &Account,
+    after: &Account,
+    meanwhile: impl FnOnce(&Desk),
+) -> Vec<(String, String, bool)> {
+    let text = foreign_text(desk, &config(&[]), before, after, meanwhile);
+    let Some(body) = text else { return Vec::new() };
+    let grants = body["grants"].as_array().unwrap();
+    grants
+        .iter()
+        .map(|grant| {
+            let text = |field: &str| grant[field].as_str().unwrap().to_owned();
+            (text("to"), text("name"), grant["super_administrator"] == true)
+        })
+        .collect()
+}
+
+fn foreign_text(
+    desk: &Desk,
+    config: &Config,
+    before: &Account,
+    after: &Account,
+    meanwhile: impl FnOnce(&Desk),
+) -> Option<Value> {
+    let old = before.publish(desk, None);
+    meanwhile(desk);
+    let new = after.publish(desk, Some(old));
+    let mut record = run(2, RunOutcome::Published, desk.now());
+    record.generation = Some(new.generation);
+    let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
+    let bodies = block_on(make(desk, config, &waiting)).unwrap().unwrap();
+    assert!(bodies.len() <= 1);
+    bodies.first().map(|body| serde_json::from_str(body).unwrap())
+}
+
+fn jane(name: &str, super_administrator: bool) -> (String, String, bool) {
+    ("Jane@example.com".to_owned(), name.to_owned(), super_administrator)
+}
+
+#[test]
+fn a_grant_that_nobody_asked_us_for_is_somebody_elses() {
+    let before = Account::new();
+    let after = Account { jane: vec![SUPER, DNS], ..before.clone() };
+    assert_eq!(signalled(&desk(), &before, &after, |_| ()), [jane("Role 1", true)]);
+    let fewer = Account { jane: Vec::new(), ..before.clone() };
+    assert_eq!(signalled(&desk(), &before, &fewer, |_| ()), [], "a role that is gone was not given");
+    let joins = Account { jane_groups: vec![PLATFORM], ..before.clone() };
+    assert_eq!(signalled(&desk(), &before, &joins, |_| ()), [jane("Platform", true)], "through the group");
+    let group = Account { platform: vec![SUPER, DNS], ..before.clone() };
+    let platform = ("Platform".to_owned(), "Role 3".to_owned(), false);
+    assert_eq!(signalled(&desk(), &before, &group, |_| ()), [platform]);
+}
+
+#[test]
+fn an_operation_of_ours_explains_what_it_gave_and_nothing_else() {
+    let before = Account::new();
+    let after = Account { jane: vec![SUPER, DNS, MINIMAL], ..before.clone() };
+    let (grant, email) = (Action::Grant, "jane@example.com");
+    let super_alone = [jane("Role 1", true)];
+    let both = [jane("Role 1", true), jane("Role 2", false)];
+    let check = |expected: &[_], meanwhile: &dyn Fn(&Desk)| {
+        assert_eq!(signalled(&desk(), &before, &after, meanwhile), expected);
+    };
+    let minimal = entitlement(MINIMAL);
+    check(&super_alone, &|desk| operation(desk, grant, email, &minimal, Some(done(Effect::Granted))));
+    check(&super_alone, &|desk| {
+        operation(desk, grant, email, &entitlement(MINIMAL + 100), Some(done(Effect::Granted)));
+    });
+    check(&super_alone, &|desk| operation(desk, grant, email, &minimal, None));
+    let gave_up = || Some(Outcome::refused(Refusal::GaveUp, "No."));
+    check(&super_alone, &|desk| operation(desk, grant, email, &minimal, gave_up()));
+    check(&both, &|desk| operation(desk, grant, "joe@example.com", &minimal, Some(done(Effect::Granted))));
+    check(&both, &|desk| operation(desk, grant, email, &entitlement(DNS), Some(done(Effect::Granted))));
+    check(&both, &|desk| operation(desk, Action::Revoke, email, &minimal, Some(done(Effect::Revoked))));
+    let refused = || Some(Outcome::refused(Refusal::ProvisioningOff, "No."));
+    check(&both, &|desk| operation(desk, grant, email, &minimal, refused()));
+    // An account that we gave brings its first role, and no other.
+    check(&super_alone, &|desk| operation(desk, grant, email, "account", Some(done(Effect::Invited))));
+}
+
+#[test]
+fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication() {
+    let before = Account::new();
+    let after = Account { jane: vec![DNS, MINIMAL], ..before.clone() };
+    let granted = |desk: &Desk| {
+        operation(desk, Action::Grant, "jane@example.com", &entitlement(MINIMAL), Some(done(Effect::Granted)));
+    };
+    let told = |early: i64| {
+        let desk = desk();
+        granted(&desk);
+        // The older crawl begins 900 s after this, and 600 s before it an operation may still have been missed by it.
+        desk.advance(early - 900);
+        signalled(&desk, &before, &after, |_| ()).len()
+    };
+    assert_eq!((told(599), told(601)), (0, 1));
+
+    let desk = desk();
+    let old = before.publish(&desk, None);
+    let new = after.publish(&desk, Some(old));
+    desk.advance(1);
+    granted(&desk);
+    let mut record = run(2, RunOutcome::Published, desk.now());
+    record.generation = Some(new.generation);
+    let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
+    let bodies = block_on(make(&desk, &config(&[]), &waiting)).unwrap().unwrap();
+    assert_eq!(bodies.len(), 1, "asked for after it was seen");
+}
+
+#[test]
+fn what_only_looks_new_is_not_told() {
+    let accepted = |status| Account { joe: Some((status, vec![DNS])), ..Account::new() };
+    let (pending, member) = (accepted(MemberStatus::Pending), accepted(MemberStatus::Accepted));
+    assert_eq!(signalled(&desk(), &pending, &member, |_| ()), [], "the invitation was accepted");
+    let more = Account { joe: Some((MemberStatus::Accepted, vec![DNS, SUPER])), ..member.clone() };
+    assert_eq!(signalled(&desk(), &pending, &more, |_| ()).len(), 1, "and somebody added to it");
+    for joe_is in [5, 60] {
+        let anew = Account { joe_is, ..pending.clone() };
+        assert_eq!(signalled(&desk(), &pending, &anew, |_| ()), [], "the invitation was sent anew");
+    }
+
+    let other_ids = Account { naming: vec![SUPER, MINIMAL], ..Account::new() };
+    assert_eq!(signalled(&desk(), &other_ids, &Account::new(), |_| ()), [], "the role has its older id back");
+    let unread = Account { groups_can_be_read: false, jane_groups: Vec::new(), ..Account::new() };
+    let read = Account { jane_groups: vec![PLATFORM], ..Account::new() };
+    assert_eq!(signalled(&desk(), &unread, &read, |_| ()), [], "groups can be read again");
+    let kept = Account { jane: vec![DNS, SUPER], ..read };
+    assert_eq!(signalled(&desk(), &unread, &kept, |_| ()), [jane("Role 1", true)]);
+}
+
+#[test]
+fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_change() {
+    let desk = desk();
+    let first = Account::new().publish(&desk, None);
+    let text = |manifest: &Manifest, kind| {
+        let mut record = run(2, RunOutcome::Published, desk.now());
+        record.generation = Some(manifest.generation.clone());
+        let waiting = Waiting { id: 1, kind, run: record, bodies: None, sent: 0 };
+        block_on(make(&desk, &config(&[]), &waiting)).unwrap().unwrap()
+    };
+    assert!(text(&first, Kind::AccessChanged).is_empty());
+    let used = Account { token_used: Some("2026-11-23".to_owned()), ..Account::new() };
+    let second = used.publish(&desk, Some(first));
+    assert!(text(&second, Kind::AccessChanged).is_empty());
+    let third = Account { jane: vec![SUPER], ..used }.publish(&desk, Some(second));
+    let [body] = text(&third, Kind::AccessChanged).try_into().unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        body["summary"],
+        json!({"added": 0, "removed": 0, "changed": 1, "grants_added": 1, "grants_removed": 1, "more": false})
+    );
+    assert_eq!(body["changes"][0]["granted"], json!([{"entitlement": entitlement(SUPER), "name": "Role 1"}]));
+    assert_eq!(body["changes"][0]["taken_away"], json!([{"entitlement": entitlement(DNS), "name": "Role 3"}]));
+    assert_eq!((&body["left_out"], &body["changes"][0]["name"]), (&json!(0), &json!("Jane@example.com")));
+}
+
+#[test]
+fn a_generation_that_is_gone_is_said_to_be() {
+    let desk = desk();
+    let mut record = run(2, RunOutcome::Published, desk.now());
+    record.generation = snapshot::GenerationId::parse("20261123T100000Z-7f3a09c1");
+    let waiting = Waiting { id: 1, kind: Kind::AccessChanged, run: record, bodies: None, sent: 0 };
+    assert!(block_on(make(&desk, &config(&[]), &waiting)).unwrap().is_err(), "it may be on its way");
+    desk.advance(601);
+    let bodies = block_on(make(&desk, &config(&[]), &waiting)).unwrap().unwrap();
+    assert!(bodies[0].contains("not kept any more"), "{bodies:?}");
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_and_counted_and_super_administrator_comes_first() {
+    let desk = desk();
+    let manifest = Account::new().publish(&desk, None);
+    let snapshot = snapshot::Snapshot::of(manifest.clone());
+    let catalogue = block_on(Catalogue::load(&desk, &snapshot)).unwrap();
+    let change = |n: usize, grants: usize, role: u8| Change {
+        kind: ChangeKind::Changed,
+        key: format!("user:{n:032x}"),
+        name: format!("member{n}@example.com\u{e9}\n\"{}", "x".repeat(1000)),
+        grants_added: vec![format!("role:{role:032x}:member:user:{n:032x}"); grants],
+        grants_removed: Vec::new(),
+        fields: Vec::new(),
+    };
+    for (count, grants) in [(1, 1), (1, 5000), (10, 60), (5_000, 1)] {
+        let mut items: Vec<Change> = (0..count).map(|n| change(n, grants, DNS)).collect();
+        items.push(change(99_999, 1, SUPER));
+        let changes = Changes { items, more: false };
+        let text = compose::access_changed(
+            "account",
+            "id",
+            &run(1, RunOutcome::Published, desk.now()),
+            &manifest,
+            &catalogue,
+            &changes,
+        );
+        assert!(text.len() <= 64 * 1024, "{} bytes", text.len());
+        let body: Value = serde_json::from_str(&text).unwrap();
+        let shown = body["changes"].as_array().unwrap();
+        assert_eq!(shown.len() + usize::try_from(body["left_out"].as_u64().unwrap()).unwrap(), count + 1);
+        assert!(shown[0]["name"].as_str().unwrap().starts_with("member99999@"), "first of all");
+        assert_eq!(body["summary"]["grants_added"], count * grants + 1);
+        if grants > 50 {
+            let (listed, left_out) = (shown[1]["granted"].as_array().unwrap().len(), &shown[1]["grants_left_out"]);
+            assert_eq!(json!(grants - listed), *left_out);
+        }
+    }
+}
+
+#[test]
+fn every_new_super_administrator_is_named_in_as_many_parts_as_that_takes() {
+    let desk = desk();
+    let manifest = Account::new().publish(&desk, None);
+    let grant = |n: usize, super_administrator| ForeignGrant {
+        to: format!("member{n}@example.com"),
+        principal: format!("user:{n:032x}"),
+        entitlement: entitlement(if super_administrator { SUPER } else { DNS }).parse().unwrap(),
+        name: "x".repeat(5000),
+        super_administrator,
+    };
+    let grants: Vec<_> = (0..3_000).map(|n| grant(n, n % 3 == 0)).collect();
+    let record = run(1, RunOutcome::Published, desk.now());
+    let bodies = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants);
+    assert!(bodies.len() > 1);
+    let mut named = Vec::new();
+    for (part, text) in bodies.iter().enumerate() {
+        assert!(text.len() <= 64 * 1024, "{} bytes", text.len());
+        let body: Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&body["part"], &body["event_id"]), (&json!(part + 1), &json!(format!("id{part}"))));
+        named.extend(
+            body["grants"].as_array().unwrap().iter().map(|it| (it["to"].clone(), it["super_administrator"] == true)),
+        );
+        assert_eq!(body["left_out"], json!(3_000 - named.len()), "what is not in this part or one before");
+    }
+    assert_eq!(named.iter().filter(|(_, is)| *is).count(), 1_000);
+    let few = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants[1..3]);
+    assert_eq!(few.len(), 1);
+    assert!(compose::foreign_change("account", |_| String::new(), &record, &manifest, &[]).is_empty());
+}

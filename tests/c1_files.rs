@@ -1,0 +1,202 @@
+//! What is pasted into ConductorOne (`c1/`): that it is of the documented language and shape, and agrees with itself. What it
+//! does is tested against the Worker in `tests/e2e/c1`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where, in its helpers as well"
+)]
+
+#[path = "hosted/mod.rs"]
+mod hosted;
+
+use std::collections::BTreeSet;
+
+use hosted::{Hosted, file, npm, said};
+use serde_json::{Value, json};
+
+/// A JSON file of the project.
+fn json_file(path: &str) -> Value {
+    let text = std::fs::read(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn yaml() -> String {
+    std::fs::read_to_string(file("c1/baton-http.yaml")).unwrap()
+}
+
+/// What the schema has against a configuration.
+fn complaints(yaml: &str) -> Vec<String> {
+    let configuration: Value = serde_saphyr::from_str(yaml).unwrap();
+    let schema = jsonschema::validator_for(&json_file("c1/baton-http.schema.json")).unwrap();
+    schema.iter_errors(&configuration).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+#[test]
+fn the_configuration_of_baton_http_is_of_the_documented_language() {
+    assert_eq!(complaints(&yaml()), Vec::<String>::new());
+}
+
+#[test]
+fn what_the_language_does_not_have_is_refused() {
+    for (good, bad) in [
+        ("app_name:", "app-name:"),
+        ("version: \"1\"", "version: \"2\""),
+        ("version: \"1\"", "version: 1"),
+        ("cursor_path:", "next_path:"),
+        ("strategy: cursor", "strategy: cursors"),
+        ("traits: [user]", "traits: [person]"),
+        ("mapping_type: grant", "mapping_type: grants"),
+        ("principal_type:", "principal_kind:"),
+        ("success_condition:", "success_if:"),
+        ("success_condition: \"cel:", "success_condition: \""),
+        ("purpose: assignment", "purpose: ownership"),
+        ("static_entitlements:", "role_traits:"),
+        ("method: PUT", "method: put"),
+        ("url: \"tmpl:/", "url: \"tmpl:"),
+        ("timeout: 60s", "timeout: 60"),
+        ("\"429\":", "\"too many\":"),
+        ("action: retry", "action: again"),
+        ("type: bearer", "type: digest"),
+    ] {
+        let text = yaml();
+        assert!(text.contains(good), "{good}");
+        assert!(!complaints(&text.replacen(good, bad, 1)).is_empty(), "{bad} passes");
+    }
+}
+
+#[test]
+fn the_configuration_of_baton_http_names_only_what_there_is() {
+    let text = yaml();
+    let configuration: Value = serde_saphyr::from_str(&text).unwrap();
+    let types = configuration["resource_types"].as_object().unwrap();
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    for (id, of) in types {
+        for other in names(&of["depends_on"]) {
+            assert!(types.contains_key(&other) && other != *id, "{id} depends on {other}");
+        }
+        let entitlements = of["static_entitlements"].as_array().cloned().unwrap_or_default();
+        for entitlement in &entitlements {
+            assert!(names(&entitlement["grantable_to"]).iter().all(|name| types.contains_key(name)), "{id}");
+            assert_eq!(entitlement["id"], "member", "{id}: the ids are baton-cloudflare's");
+        }
+        for grant in of["grants"].as_array().into_iter().flatten() {
+            let name = &grant["response"]["grant_mapping"]["entitlement_name"];
+            assert!(entitlements.iter().any(|entitlement| entitlement["id"] == *name), "{id}: {name}");
+        }
+        assert_eq!(of["skip_entitlements_and_grants"] == json!(true), entitlements.is_empty(), "{id}");
+    }
+    let variables: BTreeSet<&str> = text.split("${").skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    assert_eq!(variables, BTreeSet::from(["WORKER_TOKEN", "WORKER_URL"]));
+}
+
+/// Type-checks a connector; gives what the compiler said, where it was not content.
+async fn compile(name: &str, source: &str) -> Option<String> {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("connector.ts"), source).unwrap();
+    std::fs::copy(file("tests/hosted/baton.d.ts"), directory.join("baton.d.ts")).unwrap();
+    let mut project = json_file("tests/hosted/tsconfig.json");
+    project["files"] = json!(["baton.d.ts", "connector.ts"]);
+    std::fs::write(directory.join("tsconfig.json"), project.to_string()).unwrap();
+    let output = npm("tsc").arg("--project").arg(&directory).output().await.unwrap();
+    (!output.status.success()).then(|| said(&output))
+}
+
+#[tokio::test]
+async fn the_hosted_connector_compiles_strictly_and_has_the_size_that_is_allowed() {
+    let output = npm("tsc").args(["--project", "tests/hosted"]).output().await.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let source = std::fs::read_to_string(file("c1/connector/connector.ts")).unwrap();
+    assert!(source.len() < 256 * 1024, "connector.ts has {} bytes", source.len());
+    // The runtime makes the requests and turns the pages.
+    for forbidden in ["fetch(", "async ", "await ", "console.", "while (", "for ("] {
+        assert!(!source.contains(forbidden), "{forbidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_the_modules_would_refuse_does_not_compile() {
+    let source = std::fs::read_to_string(file("c1/connector/connector.ts")).unwrap();
+    for (index, (good, bad, complaint)) in [
+        ("tokenParam:", "tokenParm:", "ResponseToken"),
+        ("principal: scope.principal", "principal: scope.grant", "principal"),
+        ("from: { person: users.row },", "from: { person: scope.resource },", "\"resources\""),
+        ("traits: [\"TRAIT_GROUP\"]", "traits: [\"TRAIT_GROUPS\"]", "TRAIT_GROUPS"),
+        ("token: connectorToken", "token: workerUrl", "SecretConfigField"),
+        ("isPrimary: true", "primary: true", "primary"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(source.contains(good), "{good}");
+        let said = compile(&format!("misuse-{index}"), &source.replacen(good, bad, 1)).await;
+        assert!(said.as_ref().is_some_and(|said| said.contains(complaint)), "{bad}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_files_beside_the_hosted_connector_say_what_it_is() {
+    let connector = Hosted::bundled("describe", json!({})).await.call(json!({ "at": "describe" })).await;
+    let set = |list: &Value| -> BTreeSet<String> {
+        list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+
+    let config = json_file("c1/connector/config-schema.json");
+    let runtime = json_file("c1/connector/runtime-schema.json");
+    let fields = config["fields"].as_array().unwrap();
+    let runtime_fields = runtime["runtime"]["config_schema"]["fields"].as_array().unwrap();
+    let names = |fields: &[Value]| -> BTreeSet<String> {
+        fields.iter().map(|field| field["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(fields), set(&connector["fields"]), "each field is used, and each that is used is there");
+    assert_eq!(fields.len(), runtime_fields.len());
+    for (field, at_runtime) in fields.iter().zip(runtime_fields) {
+        for (one, other) in [
+            ("name", "name"),
+            ("displayName", "display_name"),
+            ("description", "description"),
+            ("placeholder", "placeholder"),
+            ("isRequired", "required"),
+            ("isSecret", "is_secret"),
+        ] {
+            assert_eq!(field[one], at_runtime[other], "{} {one}", field["name"]);
+        }
+        let name = field["name"].as_str().unwrap().to_owned();
+        assert_eq!(field["isSecret"] == json!(true), set(&connector["secrets"]).contains(&name), "{name}");
+        assert_eq!(field["stringField"]["rules"]["isRequired"], field["isRequired"]);
+        assert_eq!(at_runtime["type"], "string");
+    }
+    assert_eq!((&runtime["version"], &runtime["runtime"]["connector"]), (&json!("1"), &json!("connector.js")));
+    assert_eq!(runtime["description"], connector["metadata"]["description"]);
+    assert_eq!(runtime["runtime"]["config_schema"]["display_name"], connector["metadata"]["displayName"]);
+
+    let told = json_file("c1/connector/capabilities.json");
+    let types = connector["types"].as_array().unwrap();
+    let mut of_all = BTreeSet::new();
+    assert_eq!(told["resourceTypeCapabilities"].as_array().unwrap().len(), types.len());
+    for (entry, of) in told["resourceTypeCapabilities"].as_array().unwrap().iter().zip(types) {
+        for field in ["id", "displayName", "traits"] {
+            assert_eq!(entry["resourceType"][field], of[field]);
+        }
+        let mut expected = BTreeSet::from(["CAPABILITY_SYNC".to_owned()]);
+        for (declared, capability) in
+            [("grants", "PROVISION"), ("creates", "ACCOUNT_PROVISIONING"), ("deletes", "RESOURCE_DELETE")]
+        {
+            if of[declared] == json!(true) {
+                expected.insert(format!("CAPABILITY_{capability}"));
+            }
+        }
+        assert_eq!(set(&entry["capabilities"]), expected, "{}", of["id"]);
+        of_all.extend(expected);
+        if of["creates"] == json!(true) {
+            let details = &told["credentialDetails"]["capabilityAccountProvisioning"];
+            assert_eq!(details["supportedCredentialOptions"], of["credentials"]);
+            assert_eq!(details["preferredCredentialOption"], of["credentials"][0]);
+        }
+    }
+    assert_eq!(set(&told["connectorCapabilities"]), of_all);
+}
