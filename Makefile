@@ -8,7 +8,7 @@ DEMO_OPTIONS := $(if $(MEMBERS),--members $(MEMBERS)) $(if $(ROLES),--roles $(RO
 	$(if $(filter-out 0 no,$(SERVE)),--serve)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo dev deploy lint bench clean
+.PHONY: help setup build test demo dev deploy connect lint bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ dev: ## run the Worker locally against the real APIs, with the secrets of .dev.v
 
 deploy: ## deploy the Worker to your Cloudflare account
 	@bash scripts/deploy.sh
+
+connect: ## point C1's entitlements at the deployed Worker (URL= TOKEN=, APP=, DRY_RUN=1, UNDO=1, OVERWRITE=1)
+	@node scripts/connect.mjs
 
 lint: setup ## check the formatting and the lints, natively and for wasm32
 	@bash scripts/lint.sh

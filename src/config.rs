@@ -321,9 +321,11 @@ fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 
-/// An id as C1 writes them: letters and digits.
-fn c1_id(text: &str) -> Result<String, String> {
-    let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+/// Reads the id of an app as C1 writes them: letters and digits.
+pub fn c1_id(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let message =
         "must be the app's id in ConductorOne, which stands in the address bar after /apps/ when you look at the app";
     plain.then(|| text.to_owned()).ok_or_else(|| message.to_owned())
@@ -446,6 +448,20 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.problems.len(), 8, "{error}");
         assert!(!error.to_string().contains("short"), "a secret's value never shows: {error}");
+    }
+
+    #[test]
+    fn an_api_key_is_both_of_its_halves_or_none() {
+        assert_eq!(read(lookup(&[])).unwrap().c1_credentials, None);
+        let (id, secret) = (("C1_CLIENT_ID", "otter@acme.conductor.one/pcc"), ("C1_CLIENT_SECRET", "hunter2"));
+        assert!(read(lookup(&[id, secret])).unwrap().c1_credentials.is_some());
+        for (set, missing) in [(id, secret.0), (secret, id.0)] {
+            let error = read(lookup(&[set])).unwrap_err();
+            assert_eq!(error.problems.iter().map(|problem| problem.name).collect::<Vec<_>>(), [missing]);
+        }
+        let cut_off = ("C1_CLIENT_SECRET", "secret-token:conductorone.com:v1:eyJr");
+        let error = read(lookup(&[id, cut_off])).unwrap_err();
+        assert!(error.to_string().contains("cut off") && !error.to_string().contains("eyJr"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod cloudflare;
 pub mod conductorone;
 pub mod config;
+pub mod connect;
 pub mod coordinator;
 pub mod decide;
 pub mod export;

@@ -397,4 +397,6 @@ fn headers() -> Vec<(&'static str, String)> {
 }
 
 #[cfg(test)]
+pub(crate) mod desk;
+#[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::jobs::{self, Attempt, Job, Kind};
-use super::{Coordinator, World};
+use super::{Coordinator, World, wire};
 use crate::conductorone::api::Tokens;
 use crate::config::Config;
 use crate::ports::{Level, SqlError};
@@ -17,6 +17,7 @@ fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<Str
     match kind {
         Kind::Push => config.push.as_ref().and_then(|_| current(status)),
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
+        Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => current(status),
         Kind::Wire | Kind::Signal => None,
     }
 }
@@ -31,6 +32,7 @@ async fn attempt<P: World>(ports: &P, config: &Config, tokens: &Tokens, job: &Jo
     match job.kind {
         Kind::Push => push::attempt(ports, config, tokens, job).await,
         Kind::Signal => signal::attempt(ports, config).await,
+        Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => wire::attempt(ports, job).await,
         Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }

@@ -3,18 +3,20 @@
 //!
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
+mod connect;
 mod decisions;
 mod examine;
 mod follow;
 pub mod jobs;
 mod operations;
 mod protocol;
+mod wire;
 
 pub use examine::Examination;
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 
 use futures::channel::oneshot;
-use futures::future::join4;
+use futures::future::join5;
 
 use crate::conductorone::api::Tokens;
 use crate::conductorone::signing::Sign;
@@ -38,6 +40,7 @@ pub struct Coordinator {
     in_flight: operations::InFlight,
     jobs: jobs::UnderWay,
     tokens: Tokens,
+    driving: connect::Driving,
 }
 
 /// Everything the Coordinator needs of the world.
@@ -50,6 +53,7 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;
+    crate::connect::init(ports)?;
     record::init(ports)?;
     signal::init(ports)?;
     push::init(ports)?;
@@ -88,16 +92,23 @@ impl Coordinator {
                 Ok(entry) => Reply::Operations(entry.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the journal", &error),
             },
+            Command::Examine => {
+                let mut found = examine::examine(ports, config).await;
+                found.extend(self.examine_c1(ports, config).await);
+                found.extend(push::examine(ports, config, &self.tokens).await.into_iter().map(Examination::from));
+                Reply::Examination(found)
+            }
+            Command::Connect(options) => self.connect(ports, config, options).await,
+            Command::Connection { after } => Self::connection(ports, after),
+            Command::TestArrived => match crate::connect::arrived(ports, ports.now()) {
+                Ok(()) => Reply::Noted,
+                Err(error) => failed(ports, "could not note the test event", &error),
+            },
             Command::Decide(question) => decisions::decide(ports, config, &question).await,
             Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {
                 Ok(records) => Reply::Decisions(records),
                 Err(error) => failed(ports, "could not read the decisions", &error),
             },
-            Command::Examine => {
-                let mut found = examine::examine(ports, config).await;
-                found.extend(push::examine(ports, config, &self.tokens).await.into_iter().map(Examination::from));
-                Reply::Examination(found)
-            }
             Command::Push if config.push.is_none() => Reply::PushNotConfigured,
             Command::Push => match Self::push_again(ports) {
                 Ok(Some(generation)) => {
@@ -128,17 +139,19 @@ impl Coordinator {
             let _ = ends.send(());
             next
         };
-        let (sync, operations, jobs, looks) = join4(
+        let (sync, operations, jobs, looks, connecting) = join5(
             sync,
             self.catch_up(ports, config, ended),
             self.work(ports, config),
             provision::look_again(ports, config, &self.locks),
+            self.go_on_connecting(ports, config),
         )
         .await;
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
-        for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports)] {
+        let connecting = connecting.and_then(|()| self.connecting_due(ports, config));
+        for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports), connecting] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
                 Ok(None) => {}
@@ -175,6 +188,7 @@ fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
         incidents: incidents::latest(ports, INCIDENTS_SHOWN)?,
+        connection: crate::connect::summary(ports)?,
     })
 }
 

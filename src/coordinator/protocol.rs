@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
 use super::jobs::Job;
+use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
 use crate::provision::incidents::Incident;
@@ -38,6 +39,15 @@ pub enum Command {
     Operation(String),
     /// Check what the Cloudflare token may do, and whether what is pushed could be.
     Examine,
+    /// Connect to C1, tell what that would change, or put back what was there before.
+    Connect(Options),
+    /// Tell what the latest of these runs did.
+    Connection {
+        /// Lines after this one.
+        after: i64,
+    },
+    /// C1's test event has arrived.
+    TestArrived,
     /// Say whether to approve.
     Decide(Box<Question>),
     /// Look decisions up, the newest first.
@@ -80,6 +90,12 @@ pub enum Reply {
     Operations(Vec<Entry>),
     /// What the token may do.
     Examination(Vec<Examination>),
+    /// What the latest run of connecting tells; nothing where there was none.
+    Connect(Option<Box<Report>>),
+    /// Such a run is running already.
+    ConnectRunning,
+    /// It is noted.
+    Noted,
     /// Whether to approve: what was decided now, or when it was asked before.
     Decided(Box<Record>),
     /// Decisions that were looked up.
@@ -112,6 +128,9 @@ pub struct Status {
     pub sync: SyncStatus,
     /// What follows a publication, where anything is configured that does.
     pub jobs: Vec<Job>,
+    /// The connection to C1, where it was ever made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Summary>,
     /// What went on beside operations and a person should know of, the latest first.
     pub incidents: Vec<Incident>,
 }

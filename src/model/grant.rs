@@ -98,6 +98,17 @@ impl Entitlement {
         }
     }
 
+    /// The entitlement that a text of C1's may name: its id, or the bare id of a role, or the id of a role's resource
+    /// (`reference/conductorone.md` 2.5).
+    pub fn recognise(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(entitlement) = text.parse() {
+            return Some(entitlement);
+        }
+        let resource = text.strip_prefix("bid:r:").unwrap_or(text).replacen('/', ":", 1);
+        format!("{resource}:member").parse().ok().or_else(|| text.parse().ok().map(Self::Role))
+    }
+
     /// The id of the grant of this entitlement to a principal.
     pub fn grant_id(&self, principal: Principal) -> String {
         format!("{self}:{principal}")

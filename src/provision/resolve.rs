@@ -111,7 +111,7 @@ async fn by_reference<P: KeyValue>(
     snapshot: Option<&Snapshot>,
     named: &EntitlementRef,
 ) -> Result<Entitlement, Unresolved> {
-    let mut found: Vec<Entitlement> = named.candidates.iter().filter_map(|text| from_candidate(text)).collect();
+    let mut found: Vec<Entitlement> = named.candidates.iter().filter_map(|text| Entitlement::recognise(text)).collect();
     found.sort();
     found.dedup();
     match found.as_slice() {
@@ -155,16 +155,6 @@ async fn by_reference<P: KeyValue>(
             ))
         }
     }
-}
-
-/// A candidate that is an entitlement id, or the bare id of a role.
-fn from_candidate(text: &str) -> Option<Entitlement> {
-    let text = text.trim();
-    if let Ok(entitlement) = text.parse() {
-        return Some(entitlement);
-    }
-    let resource = text.strip_prefix("bid:r:").unwrap_or(text).replacen('/', ":", 1);
-    format!("{resource}:member").parse().ok().or_else(|| text.parse().ok().map(Entitlement::Role))
 }
 
 /// The entitlements of a display name, `Member Role` at its end or not.

@@ -6,6 +6,7 @@
 mod auth;
 mod catalog;
 mod changes;
+mod connect;
 mod decisions;
 mod doctor;
 mod export;
@@ -163,6 +164,8 @@ async fn dispatch<P: World>(
         Route::Doctor => Ok(doctor::examine(ports, config).await),
         Route::Sync => status::begin_sync(ports, request).await,
         Route::Push => status::push(ports).await,
+        Route::Connect => connect::begin(ports, config, request).await,
+        Route::Connection => connect::show(ports, request).await,
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Doctor,
     Sync,
     Push,
+    Connect,
+    Connection,
     List(List),
     Member(Principal),
     Holders(Entitlement),
@@ -82,6 +84,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "push"] => post(Route::Push),
+        ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "export", name] => match File::named(name) {

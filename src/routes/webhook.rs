@@ -34,7 +34,14 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
     })?;
     let callback_url = webhook.callback_url.filter(|url| is_of_tenant(config, url));
     match webhook.event {
-        Event::Test => Ok(document(&Document::Noted)),
+        Event::Test => {
+            // Whoever connects waits for it. That it could not be noted is no reason to let C1 try again.
+            if let Err(error) = ports.ask(Command::TestArrived).await {
+                let why = error.to_string();
+                ports.log(Level::Warn, "could not note the test event", serde_json::json!({ "why": why }));
+            }
+            Ok(document(&Document::Noted))
+        }
         Event::Provision(step) => provision(ports, *step, callback_url).await,
         Event::Approval(step) => approve(ports, *step, callback_url.as_deref()).await,
         Event::Workflow(step) => automate(ports, &step).await,

@@ -28,6 +28,8 @@ fn routes() -> Vec<(&'static str, String)> {
     .into();
     routes.extend([
         ("POST", "/v1/sync".to_owned()),
+        ("POST", "/v1/connect".to_owned()),
+        ("GET", "/v1/connect".to_owned()),
         ("GET", format!("/v1/users/{ID}")),
         ("GET", format!("/v1/invitations/{ID}")),
         ("GET", format!("/v1/roles/{ID}/members")),

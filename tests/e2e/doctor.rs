@@ -8,7 +8,7 @@ use sim::harness::workerd::CONNECTOR_TOKEN;
 use crate::deployment::{Deployment, assert_is_problem, small};
 
 /// Every variable that is checked, and a value of it that is malformed.
-const MALFORMED: [(&str, &str); 9] = [
+const MALFORMED: [(&str, &str); 11] = [
     ("CLOUDFLARE_ACCOUNT_ID", "my-account"),
     ("CONNECTOR_TOKEN", "hunter2hunter2"),
     ("C1_TENANT", "https://acme.conductor.one/"),
@@ -18,6 +18,8 @@ const MALFORMED: [(&str, &str); 9] = [
     ("PROVISIONING", "yes"),
     ("PLAN", "enterprise"),
     ("CLOUDFLARE_API_TOKEN", " "),
+    ("C1_APP_ID", "my app"),
+    ("AUTO_WIRE", "yes"),
 ];
 
 const REQUIRED: [&str; 5] =

@@ -18,6 +18,7 @@ mod auth;
 mod budget;
 mod c1;
 mod chaos;
+mod connect;
 mod deployment;
 mod doctor;
 mod errors;

@@ -1,108 +1,29 @@
 //! The client against the simulated tenant, which verifies what it is sent.
 
-#![allow(
-    unknown_lints,
-    clippy::unused_async_trait_impl,
-    reason = "async because the ports are; older Clippys do not know it"
-)]
-
-use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sim::conductorone::{ApiFault, App, ConductorOne, Credential, Entitlement};
-use sim::http::{Handler, Reply, Request};
+use sim::conductorone::{ApiFault, App, Credential, Entitlement};
 
+use super::desk::{TenantDesk, config};
 use super::{ApiError, Client, Tokens, path};
 use crate::conductorone::apps::Policy;
-use crate::conductorone::signing::{Sign, SignError, SigningKey};
-use crate::config::{self, Config};
-use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse};
-use crate::testing::Desk;
+use crate::config::Config;
+use crate::ports::Clock as _;
 use crate::time::Timestamp;
 
-/// HTTP that goes straight to the tenant, and a clock that agrees with it but for what a test adds.
-struct Ports {
-    c1: ConductorOne,
-    desk: Desk,
-    ahead_secs: Cell<i64>,
+fn ports() -> TenantDesk {
+    let ports = TenantDesk::new();
+    ports.c1.add_app(&App::default(), &[Entitlement::role("05784afa30c1afe1440e79d9351c7430", "Administrator")]);
+    ports
 }
 
-impl Ports {
-    fn new() -> Self {
-        let c1 = ConductorOne::new();
-        c1.add_app(&App::default(), &[Entitlement::role("05784afa30c1afe1440e79d9351c7430", "Administrator")]);
-        Self { c1, desk: Desk::new(), ahead_secs: Cell::new(0) }
-    }
-
-    fn token_requests(&self) -> usize {
-        self.c1.api_requests().iter().filter(|request| request.route == "POST /auth/v1/token").count()
-    }
-}
-
-impl Http for Ports {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let url = url::Url::parse(&request.url).unwrap();
-        let mut headers: Vec<(String, String)> =
-            request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        if let Some(token) = &request.bearer {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
-        }
-        let request = Request {
-            method: request.method.as_str().to_owned(),
-            path: url.path().to_owned(),
-            query: url.query().unwrap_or_default().to_owned(),
-            headers,
-            body: request.body.unwrap_or_default().into(),
-        };
-        match Arc::new(self.c1.clone()).handle(request).await {
-            Reply::Reset => Err(HttpError::Connection("reset".to_owned())),
-            Reply::Response { status, headers, body } => Ok(HttpResponse { status, headers, body: body.to_vec() }),
-        }
-    }
-}
-
-impl Clock for Ports {
-    #[allow(clippy::disallowed_methods, reason = "the tenant goes by the real time")]
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap()).plus_secs(self.ahead_secs.get())
-    }
-
-    async fn sleep(&self, _: u32) {}
-}
-
-impl Sign for Ports {
-    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.desk.sign(key, message).await
-    }
-
-    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        self.desk.public_key(key).await
-    }
-}
-
-fn config(credential: &Credential) -> Config {
-    let vars = [
-        ("CLOUDFLARE_ACCOUNT_ID", "eb78d65290b24279ba6f44721b3ea3c4"),
-        ("CLOUDFLARE_API_TOKEN", "cfat_secret"),
-        ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef"),
-        ("C1_TENANT", "acme.conductor.one"),
-        ("PUBLIC_URL", "https://connector.example.com"),
-        ("C1_CLIENT_ID", &credential.client_id),
-        ("C1_CLIENT_SECRET", &credential.client_secret),
-    ];
-    let vars = vars.map(|(name, value)| (name, value.to_owned()));
-    config::read(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())).unwrap()
-}
-
-async fn apps(ports: &Ports, config: &Config, tokens: &Tokens) -> Result<usize, ApiError> {
+async fn apps(ports: &TenantDesk, config: &Config, tokens: &Tokens) -> Result<usize, ApiError> {
     Client::new(ports, config, tokens)?.apps_page(None).await.map(|page| page.items.len())
 }
 
 #[tokio::test]
 async fn a_token_is_had_with_either_form_of_secret_and_had_again_once_it_is_refused() {
-    let ports = Ports::new();
+    let ports = ports();
     for credential in [ports.c1.credential("key"), ports.c1.plain_credential("plain")] {
         let (config, tokens, before) = (config(&credential), Tokens::default(), ports.token_requests());
         for _ in 0..3 {
@@ -117,7 +38,7 @@ async fn a_token_is_had_with_either_form_of_secret_and_had_again_once_it_is_refu
 
 #[tokio::test]
 async fn a_token_is_renewed_before_it_ends_and_when_the_credentials_change() {
-    let ports = Ports::new();
+    let ports = ports();
     let (plain, key) = (config(&ports.c1.plain_credential("plain")), config(&ports.c1.credential("key")));
     let tokens = Tokens::default();
     for (config, ahead_secs, requests) in [(&plain, 0, 1), (&plain, 3530, 1), (&plain, 3550, 2), (&key, 0, 3)] {
@@ -129,7 +50,7 @@ async fn a_token_is_renewed_before_it_ends_and_when_the_credentials_change() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_again_and_again_is_not_asked_for_for_ever() {
-    let ports = Ports::new();
+    let ports = ports();
     let config = config(&ports.c1.credential("key"));
     ports.c1.fail_api("GET /api/v1/apps", ApiFault::Status(401), None);
     let error = apps(&ports, &config, &Tokens::default()).await.unwrap_err();
@@ -139,7 +60,7 @@ async fn a_token_that_is_refused_again_and_again_is_not_asked_for_for_ever() {
 
 #[tokio::test]
 async fn wrong_credentials_are_named_with_what_to_do() {
-    let ports = Ports::new();
+    let ports = ports();
     let good = ports.c1.credential("key");
     let plain = ports.c1.plain_credential("plain");
     let nobody = Credential { client_id: "nobody@acme.conductor.one/pcc".into(), ..good.clone() };
@@ -160,7 +81,7 @@ type Is = fn(&ApiError) -> bool;
 
 #[tokio::test]
 async fn each_refusal_is_an_error_of_its_own() {
-    let ports = Ports::new();
+    let ports = ports();
     let (config, tokens) = (config(&ports.c1.credential("key")), Tokens::default());
     let table: [(ApiFault, Is); 8] = [
         (ApiFault::Status(403), |error| matches!(error, ApiError::Forbidden { what: "list apps", .. })),
@@ -187,7 +108,7 @@ async fn each_refusal_is_an_error_of_its_own() {
 
 #[tokio::test]
 async fn an_entitlements_policies_are_changed_and_nothing_else_of_it() {
-    let ports = Ports::new();
+    let ports = ports();
     let (config, tokens) = (config(&ports.c1.credential("key")), Tokens::default());
     let client = Client::new(&ports, &config, &tokens).unwrap();
     let webhook = client.create_webhook("Cloudflare connector", "https://connector.example.com/x", "").await.unwrap();
@@ -210,7 +131,7 @@ async fn an_entitlements_policies_are_changed_and_nothing_else_of_it() {
 
 #[tokio::test]
 async fn a_slow_answer_is_waited_for() {
-    let ports = Ports::new();
+    let ports = ports();
     ports.c1.fail_api("GET /api/v1/apps", ApiFault::Slow(Duration::from_millis(50)), Some(1));
     assert_eq!(apps(&ports, &config(&ports.c1.credential("key")), &Tokens::default()).await, Ok(1));
 }

@@ -1,0 +1,89 @@
+// Lets the deployed Worker connect itself to ConductorOne, and tells line by line what it changed: what `make connect` runs.
+// URL and TOKEN say which Worker; APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
+
+const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
+const on = (name) => !["", "0", "no", "off", "false"].includes((process.env[name] ?? "").toLowerCase());
+
+const PATIENCE_MS = 60_000; // the Worker answers a request within some 20 s
+const LOOK_MS = Number(process.env.LOOK_MS ?? 1_000);
+const MAX_UNANSWERED = 30;
+
+function quit(status, message) {
+  console.error(`connect: ${message}`);
+  process.exit(status);
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+
+/** Calls the Worker; a refusal ends the program with the Worker's own sentence. */
+async function call(method, path, body) {
+  const response = await fetch(`${base}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
+    body: body && JSON.stringify(body),
+    redirect: "error",
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  const text = await response.text();
+  let answer;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new Error(`${base} answered ${response.status} and no JSON: is URL the Worker's?`);
+  }
+  if (!response.ok) {
+    const code = answer?.code ?? response.status;
+    if (response.status >= 500) throw new Error(`${answer?.detail ?? response.status} (${code})`);
+    quit(1, `${answer?.detail ?? text.slice(0, 300)} (${code})`);
+  }
+  return answer;
+}
+
+/** Control characters in names that came from elsewhere are not for a terminal. */
+const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+
+let printed = 0;
+function print(report) {
+  for (const line of report.lines) {
+    if (line.n <= printed) continue;
+    console.log(`${line.what.replace("_", " ").padEnd(13)}${plain(line.text)}`);
+    printed = line.n;
+  }
+}
+
+let base;
+try {
+  const parsed = new globalThis.URL(url);
+  if (!/^https?:$/.test(parsed.protocol)) throw new Error();
+  base = url.replace(/\/+$/, "");
+} catch {
+  quit(2, "say where the Worker is and what its token is: make connect URL=https://… TOKEN=<the connector token>");
+}
+if (!token) quit(2, "TOKEN is missing: the secret CONNECTOR_TOKEN of the Worker");
+
+const options = { dry_run: on("DRY_RUN"), undo: on("UNDO"), overwrite: on("OVERWRITE"), ...(app && { app_id: app }) };
+let report;
+try {
+  report = await call("POST", "/v1/connect", options);
+} catch (error) {
+  quit(1, `the Worker did not answer (${error.cause?.code ?? error.message}); if it had begun, running this again says so`);
+}
+print(report);
+const run = report.run;
+let unanswered = 0;
+while (report.state === "running" || report.more) {
+  if (!report.more) await pause();
+  try {
+    report = await call("GET", `/v1/connect?after=${printed}`);
+    unanswered = 0;
+  } catch (error) {
+    unanswered += 1;
+    if (unanswered > MAX_UNANSWERED) quit(1, `the Worker does not answer any more: ${error.message}`);
+    await pause();
+    continue;
+  }
+  if (report.run !== run) quit(1, "somebody began another one meanwhile; see GET /v1/connect");
+  print(report);
+}
+console.log(plain(report.message ?? ""));
+process.exit(report.state === "done" ? 0 : 1);

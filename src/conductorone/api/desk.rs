@@ -1,0 +1,145 @@
+//! Ports that lead to the simulated tenant: for tests of whatever calls C1's API. They can be cut off at any request, as an
+//! isolate can.
+
+#![allow(
+    unknown_lints,
+    clippy::unused_async_trait_impl,
+    reason = "async because the ports are; older Clippys do not know it"
+)]
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use sim::conductorone::{ConductorOne, Credential};
+use sim::http::{Handler, Reply, Request};
+use tokio::sync::Notify;
+
+use crate::conductorone::signing::{Sign, SignError, SigningKey};
+use crate::config::{self, Config};
+use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue};
+use crate::testing::Desk;
+use crate::time::Timestamp;
+
+/// Where a request is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Before,
+    After,
+}
+
+/// HTTP that goes straight to the tenant, and a clock that agrees with it but for what a test adds.
+pub(crate) struct TenantDesk {
+    pub(crate) c1: ConductorOne,
+    pub(crate) desk: Desk,
+    pub(crate) ahead_secs: Cell<i64>,
+    /// The request after so many more is not answered.
+    pub(crate) cut: Cell<Option<(u32, Cut)>>,
+    pub(crate) cut_off: Notify,
+}
+
+impl TenantDesk {
+    pub(crate) fn new() -> Self {
+        let desk = Desk::new();
+        crate::connect::init(&desk).unwrap();
+        Self { c1: ConductorOne::new(), desk, ahead_secs: Cell::new(0), cut: Cell::new(None), cut_off: Notify::new() }
+    }
+
+    pub(crate) fn token_requests(&self) -> usize {
+        self.c1.api_requests().iter().filter(|request| request.route == "POST /auth/v1/token").count()
+    }
+
+    async fn cut_here(&self, at: Cut) {
+        if self.cut.get() == Some((0, at)) {
+            self.cut.set(None);
+            self.cut_off.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The configuration of a Worker that has this API key.
+pub(crate) fn config(credential: &Credential) -> Config {
+    let vars = [
+        ("CLOUDFLARE_ACCOUNT_ID", "eb78d65290b24279ba6f44721b3ea3c4"),
+        ("CLOUDFLARE_API_TOKEN", "cfat_secret"),
+        ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("C1_TENANT", "acme.conductor.one"),
+        ("PUBLIC_URL", "https://connector.example.com"),
+        ("C1_CLIENT_ID", &credential.client_id),
+        ("C1_CLIENT_SECRET", &credential.client_secret),
+    ];
+    let vars = vars.map(|(name, value)| (name, value.to_owned()));
+    config::read(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())).unwrap()
+}
+
+impl Http for TenantDesk {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.cut_here(Cut::Before).await;
+        let url = url::Url::parse(&request.url).unwrap();
+        let mut headers: Vec<(String, String)> =
+            request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        if let Some(token) = &request.bearer {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
+        }
+        let request = Request {
+            method: request.method.as_str().to_owned(),
+            path: url.path().to_owned(),
+            query: url.query().unwrap_or_default().to_owned(),
+            headers,
+            body: request.body.unwrap_or_default().into(),
+        };
+        if request.path.ends_with("/test") {
+            // The event is here before the answer is.
+            crate::connect::arrived(&self.desk, self.now()).unwrap();
+        }
+        let reply = Arc::new(self.c1.clone()).handle(request).await;
+        self.cut_here(Cut::After).await;
+        self.cut.set(self.cut.get().map(|(left, at)| (left.saturating_sub(1), at)));
+        match reply {
+            Reply::Reset => Err(HttpError::Connection("reset".to_owned())),
+            Reply::Response { status, headers, body } => Ok(HttpResponse { status, headers, body: body.to_vec() }),
+        }
+    }
+}
+
+impl Clock for TenantDesk {
+    #[allow(clippy::disallowed_methods, reason = "the tenant goes by the real time")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap()).plus_secs(self.ahead_secs.get())
+    }
+
+    async fn sleep(&self, _: u32) {
+        self.ahead_secs.set(self.ahead_secs.get() + 1);
+    }
+}
+
+impl Sign for TenantDesk {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.desk.sign(key, message).await
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        self.desk.public_key(key).await
+    }
+}
+
+impl KeyValue for TenantDesk {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        self.desk.get(key).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        self.desk.put(key, value).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.desk.delete(key).await
+    }
+}
+
+impl Sql for TenantDesk {
+    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        self.desk.query(statement, params)
+    }
+}

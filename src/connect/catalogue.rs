@@ -1,0 +1,176 @@
+//! What the last sync found that can be granted: to tell the Cloudflare app from others, and an entitlement by its name where C1
+//! carries no id of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::conductorone::apps::AppEntitlement;
+use crate::model::grant::Entitlement;
+use crate::model::resource::{Kind, Row};
+use crate::ports::KeyValue;
+use crate::sync::snapshot::{self, Scan, Snapshot, SnapshotError};
+
+use super::entitlements::ACCESS;
+
+/// The entitlements of a snapshot; read when it is first needed.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue(Option<Known>);
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Whether there is a snapshot.
+    synced: bool,
+    ids: BTreeSet<String>,
+    names: BTreeMap<String, Vec<Entitlement>>,
+}
+
+impl Catalogue {
+    /// The entitlements of the current snapshot.
+    pub(super) async fn known<P: KeyValue>(&mut self, ports: &P) -> Result<&Known, SnapshotError> {
+        let known = match self.0.take() {
+            Some(known) => known,
+            None => match snapshot::latest(ports).await? {
+                Some(snapshot) => Known::read(ports, &snapshot).await?,
+                None => Known::default(),
+            },
+        };
+        Ok(self.0.insert(known))
+    }
+}
+
+impl Known {
+    /// The entitlements of a snapshot.
+    pub(super) async fn read<P: KeyValue>(ports: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
+        let mut known = Self { synced: true, ..Self::default() };
+        for kind in [Kind::Role, Kind::ScopedRole, Kind::Group] {
+            let mut after = None;
+            loop {
+                let page = snapshot.scan(ports, &Scan { kinds: vec![kind], holding: None, after, limit: 1000 }).await?;
+                page.rows.iter().filter_map(titled).for_each(|(entitlement, title)| known.add(entitlement, &title));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    pub(super) fn add(&mut self, entitlement: Entitlement, title: &str) {
+        self.synced = true;
+        self.ids.insert(entitlement.to_string());
+        self.names.entry(title.trim().to_lowercase()).or_default().push(entitlement);
+    }
+
+    /// Their ids.
+    pub(super) fn ids(&self) -> &BTreeSet<String> {
+        &self.ids
+    }
+
+    /// Whether an entitlement carries an id of this account's: of one that was synced, where something was.
+    pub(super) fn is_of_account(&self, entitlement: &AppEntitlement) -> bool {
+        recognised(entitlement).is_some_and(|own| !self.synced || self.ids.contains(&own.to_string()))
+    }
+
+    /// This connector's id of an entitlement, as provisioning finds it (`reference/conductorone.md` 2.5): by the ids that C1 carries, else
+    /// by a name that exactly one has. Empty where it is none of ours.
+    pub(super) fn own(&self, entitlement: &AppEntitlement) -> String {
+        if entitlement.builtin {
+            return ACCESS.to_owned();
+        }
+        if let Some(own) = recognised(entitlement) {
+            return own.to_string();
+        }
+        if entitlement.candidates.iter().any(|text| Entitlement::recognise(text).is_some()) {
+            // It is named as several at once.
+            return String::new();
+        }
+        let name = entitlement.display_name.trim();
+        let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name);
+        let mut found: Vec<&Entitlement> =
+            [name, plain.trim()].iter().filter_map(|name| self.names.get(&name.to_lowercase())).flatten().collect();
+        found.sort();
+        found.dedup();
+        match found.as_slice() {
+            [one] => one.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The one entitlement that C1's ids of it name.
+fn recognised(entitlement: &AppEntitlement) -> Option<Entitlement> {
+    let mut found: Vec<Entitlement> =
+        entitlement.candidates.iter().filter_map(|text| Entitlement::recognise(text)).collect();
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    }
+}
+
+fn titled(row: &Row) -> Option<(Entitlement, String)> {
+    match row {
+        Row::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
+        Row::ScopedRole(role) => {
+            Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
+        }
+        Row::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
+        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Known;
+    use crate::conductorone::apps::{AppEntitlement, Policy};
+
+    const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
+    const OTHER: &str = "7c5dae5552338874e5053f2534d2767a";
+
+    fn entitlement(name: &str, candidates: &[&str], builtin: bool) -> AppEntitlement {
+        AppEntitlement {
+            id: "e".into(),
+            display_name: name.into(),
+            candidates: candidates.iter().map(|text| (*text).to_owned()).collect(),
+            builtin,
+            provisioner: Policy::default(),
+            deprovisioner: Policy::default(),
+        }
+    }
+
+    #[test]
+    fn an_entitlement_is_known_by_its_id_else_by_a_name_that_one_has() {
+        let mut known = Known::default();
+        known.add(format!("role:{ROLE}:member").parse().unwrap(), "Administrator");
+        for (n, id) in [(1, ROLE), (2, OTHER)] {
+            known.add(format!("group:{id}:member").parse().unwrap(), if n == 1 { "Twice" } else { "twice" });
+        }
+        let role = format!("role:{ROLE}:member");
+        let several = [role.clone(), format!("role:{OTHER}:member")];
+        let several: Vec<&str> = several.iter().map(String::as_str).collect();
+        let group = format!("group:{OTHER}:member");
+        for (what, expected) in [
+            (entitlement("x", &[&role], false), role.as_str()),
+            (entitlement("x", &["", "unrelated", ROLE], false), &role),
+            (entitlement("x", &[&group], false), &group),
+            (entitlement("Administrator Member Role", &[], false), &role),
+            (entitlement("administrator", &["3f9a"], false), &role),
+            (entitlement("Twice", &[], false), ""),
+            (entitlement("Administrator", &several, false), ""),
+            (entitlement("GitHub Admin", &["repo:1:admin"], false), ""),
+            (entitlement("Cloudflare Access", &[], true), "access"),
+        ] {
+            assert_eq!(known.own(&what), expected, "{what:?}");
+        }
+        assert!(known.is_of_account(&entitlement("x", &[&role], false)));
+        assert!(
+            !known.is_of_account(&entitlement("x", &[&format!("role:{OTHER}:member")], false)),
+            "another account's"
+        );
+        assert!(
+            Known::default().is_of_account(&entitlement("x", &[&role], false)),
+            "before the first sync the form decides"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! What connecting remembers of C1's entitlements: as last listed, and what each was before it was first changed.
+//!
+//! **Invariant:** what was there before is on disk before a change is sent, and is never overwritten by a later run.
+
+use super::journal::unreadable;
+use crate::conductorone::apps::Policy;
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+/// An entitlement as last listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) n: i64,
+    pub(super) id: String,
+    pub(super) name: String,
+    /// This connector's id of it, or [`ACCESS`] for C1's own; empty where it is none of ours.
+    pub(super) own: String,
+    pub(super) provisioner: Policy,
+    pub(super) deprovisioner: Policy,
+}
+
+/// What stands for C1's builtin Access entitlement.
+pub(super) const ACCESS: &str = "access";
+
+/// What an entitlement was before it was first changed; a side that was not changed is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Saved {
+    pub(super) app: String,
+    pub(super) entitlement: String,
+    pub(super) name: String,
+    pub(super) provisioner: Option<Policy>,
+    pub(super) deprovisioner: Option<Policy>,
+}
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    for statement in [
+        "CREATE TABLE IF NOT EXISTS connect_entitlement (
+            n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, own TEXT NOT NULL,
+            provisioner TEXT NOT NULL, deprovisioner TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS connect_saved (
+            app TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL,
+            provisioner TEXT, deprovisioner TEXT, saved_at INTEGER NOT NULL,
+            PRIMARY KEY (app, entitlement)) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS connect_given_up (own TEXT PRIMARY KEY) WITHOUT ROWID",
+    ] {
+        sql.query(statement, &[])?;
+    }
+    Ok(())
+}
+
+/// Forgets the list of entitlements, before it is read anew.
+pub(super) fn forget_listed<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query("DELETE FROM connect_entitlement", &[]).map(drop)
+}
+
+/// Notes an entitlement; one that comes twice, since pages shifted meanwhile, is one.
+pub(super) fn list<P: Sql>(sql: &P, entitlement: &Listed) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO NOTHING",
+        &[
+            entitlement.id.as_str().into(),
+            entitlement.name.as_str().into(),
+            entitlement.own.as_str().into(),
+            entitlement.provisioner.value().to_string().into(),
+            entitlement.deprovisioner.value().to_string().into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// The next entitlements as listed.
+pub(super) fn listed<P: Sql>(sql: &P, after: i64, limit: i64) -> Result<Vec<Listed>, SqlError> {
+    let rows = sql.query(
+        "SELECT n, id, name, own, provisioner, deprovisioner FROM connect_entitlement WHERE n > ? ORDER BY n LIMIT ?",
+        &[after.into(), limit.into()],
+    )?;
+    let read = |row: &Vec<SqlValue>| match row.as_slice() {
+        [n, id, name, own, provisioner, deprovisioner] => Some(Listed {
+            n: n.integer()?,
+            id: id.text()?.to_owned(),
+            name: name.text()?.to_owned(),
+            own: own.text()?.to_owned(),
+            provisioner: policy(provisioner)?,
+            deprovisioner: policy(deprovisioner)?,
+        }),
+        _ => None,
+    };
+    rows.iter().map(|row| read(row).ok_or_else(|| unreadable("a listed entitlement"))).collect()
+}
+
+fn policy(value: &SqlValue) -> Option<Policy> {
+    Some(Policy::of(Some(serde_json::from_str(value.text()?).ok()?)))
+}
+
+/// This connector's ids that C1 knew when its entitlements were last listed, and those that were given up waiting for.
+pub(super) fn known<P: Sql>(sql: &P) -> Result<Vec<String>, SqlError> {
+    let rows = sql.query("SELECT own FROM connect_entitlement UNION SELECT own FROM connect_given_up", &[])?;
+    Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
+}
+
+/// Gives up waiting for C1 to learn of an entitlement.
+pub(super) fn give_up<P: Sql>(sql: &P, own: &str) -> Result<(), SqlError> {
+    sql.query("INSERT OR IGNORE INTO connect_given_up (own) VALUES (?)", &[own.into()]).map(drop)
+}
+
+/// Notes what an entitlement was, before it is changed; what was noted before stays.
+pub(super) fn save<P: Sql>(sql: &P, saved: &Saved, now: Timestamp) -> Result<(), SqlError> {
+    let side = |policy: &Option<Policy>| policy.as_ref().map(|policy| policy.value().to_string());
+    sql.query(
+        "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (app, entitlement) DO UPDATE SET
+            provisioner = COALESCE(provisioner, excluded.provisioner),
+            deprovisioner = COALESCE(deprovisioner, excluded.deprovisioner)",
+        &[
+            saved.app.as_str().into(),
+            saved.entitlement.as_str().into(),
+            saved.name.as_str().into(),
+            side(&saved.provisioner).into(),
+            side(&saved.deprovisioner).into(),
+            now.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// The next entitlement that was changed.
+pub(super) fn next_saved<P: Sql>(sql: &P, after: &(String, String)) -> Result<Option<Saved>, SqlError> {
+    let rows = sql.query(
+        "SELECT app, entitlement, name, provisioner, deprovisioner FROM connect_saved
+         WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",
+        &[after.0.as_str().into(), after.1.as_str().into()],
+    )?;
+    let Some([app, entitlement, name, provisioner, deprovisioner]) = rows.first().map(Vec::as_slice) else {
+        return Ok(None);
+    };
+    let word = |value: &SqlValue| value.text().map(str::to_owned).ok_or_else(|| unreadable("a saved entitlement"));
+    // A side that cannot be read must not be taken for one that was not changed.
+    let side = |value: &SqlValue| match value {
+        SqlValue::Null => Ok(None),
+        value => policy(value).map(Some).ok_or_else(|| unreadable("a saved policy")),
+    };
+    Ok(Some(Saved {
+        app: word(app)?,
+        entitlement: word(entitlement)?,
+        name: word(name)?,
+        provisioner: side(provisioner)?,
+        deprovisioner: side(deprovisioner)?,
+    }))
+}
+
+/// Forgets what an entitlement was: it is so again, or is not ours to put back any more.
+pub(super) fn forget_saved<P: Sql>(sql: &P, saved: &Saved) -> Result<(), SqlError> {
+    let key = [saved.app.as_str().into(), saved.entitlement.as_str().into()];
+    sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key).map(drop)
+}
+
+/// How many entitlements there are that can be put back.
+pub(super) fn count_saved<P: Sql>(sql: &P) -> Result<i64, SqlError> {
+    let rows = sql.query("SELECT COUNT(*) FROM connect_saved", &[])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Saved, init, next_saved, save};
+    use crate::conductorone::apps::Policy;
+    use crate::ports::Clock as _;
+    use crate::testing::Desk;
+
+    #[test]
+    fn what_was_there_first_is_never_overwritten() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let (connector, unset) = (Policy::of(Some(json!({ "connector": {} }))), Policy::default());
+        let saved = |provisioner, deprovisioner| Saved {
+            app: "a".into(),
+            entitlement: "e".into(),
+            name: "Admin".into(),
+            provisioner,
+            deprovisioner,
+        };
+        save(&desk, &saved(None, Some(unset.clone())), desk.now()).unwrap();
+        save(&desk, &saved(Some(connector.clone()), Some(Policy::webhook("w"))), desk.now()).unwrap();
+        save(&desk, &saved(Some(Policy::webhook("w")), Some(Policy::webhook("w"))), desk.now()).unwrap();
+        let first = next_saved(&desk, &Default::default()).unwrap().unwrap();
+        assert_eq!(first, saved(Some(connector), Some(unset)), "also where nothing was set");
+        assert_eq!(next_saved(&desk, &("a".into(), "e".into())).unwrap(), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! Finds the app and lists its entitlements.
+
+use super::World;
+use super::entitlements::{self, ACCESS, Listed};
+use super::journal;
+use super::report::{Named, What};
+use super::steps::{Phase, Step, Trouble};
+use crate::conductorone::api::ApiError;
+use crate::conductorone::apps::{App, AppEntitlement};
+
+/// A tenant with more apps is asked to say which one it is, rather than have each looked into.
+const MAX_APPS: usize = 1_000;
+
+impl<P: World> Step<'_, '_, P> {
+    /// Takes the app that was named, else the one of the last time, else looks for it.
+    pub(super) async fn app(&mut self) -> Result<(), Trouble> {
+        let named = self.run.options.app_id.clone().or_else(|| self.config.c1_app_id.clone());
+        let before = journal::connection(self.ports)?.app.map(|app| app.id);
+        let Some(id) = named.clone().or(before) else {
+            self.look_for_app();
+            return Ok(());
+        };
+        match self.client.app(&id).await {
+            Ok(app) => self.settle_app(Named { id: app.id, name: app.display_name }),
+            Err(ApiError::NotFound { .. }) if named.is_some() => Err(Trouble::Stop(format!(
+                "There is no app {id} in ConductorOne, or the API key may not see it; take the id from the address bar when you look at the app."
+            ))),
+            Err(ApiError::NotFound { .. }) => {
+                self.look_for_app();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn look_for_app(&mut self) {
+        self.run.phase = Phase::Apps { page: None, apps: Vec::new() };
+    }
+
+    fn settle_app(&mut self, app: Named) -> Result<(), Trouble> {
+        self.say(What::Found, None, format!("The app is {:?} ({}).", app.name, app.id))?;
+        self.run.app = Some(app);
+        self.run.phase = Phase::List { page: None };
+        Ok(())
+    }
+
+    /// Lists apps.
+    pub(super) async fn apps(&mut self, page: Option<String>, mut apps: Vec<Named>) -> Result<(), Trouble> {
+        let found = self.client.apps_page(page.as_deref()).await?;
+        apps.extend(found.items.into_iter().map(|App { id, display_name: name }| Named { id, name }));
+        if apps.len() > MAX_APPS {
+            return Err(Trouble::Stop(format!(
+                "There are more than {MAX_APPS} apps in ConductorOne: say which one it is with app_id, or C1_APP_ID."
+            )));
+        }
+        self.run.phase = match found.next {
+            Some(next) if Some(&next) != page.as_ref() => Phase::Apps { page: Some(next), apps },
+            _ => Phase::Examine { left: apps, found: Vec::new() },
+        };
+        Ok(())
+    }
+
+    /// Looks into the next app for ids of this account.
+    pub(super) async fn examine(&mut self, mut left: Vec<Named>, mut found: Vec<Named>) -> Result<(), Trouble> {
+        if let Some(app) = left.pop() {
+            let known = self.catalogue.known(self.ports).await?;
+            match self.client.entitlements_page(&app.id, None).await {
+                Ok(page) if page.items.iter().any(|entitlement| known.is_of_account(entitlement)) => found.push(app),
+                // One app of many that the key may not look into is none that it could change.
+                Ok(_) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.run.phase = Phase::Examine { left, found };
+            return Ok(());
+        }
+        match found.as_slice() {
+            [app] => self.settle_app(app.clone()),
+            [] => Err(Trouble::Stop(
+                "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is with app_id, or C1_APP_ID.".to_owned(),
+            )),
+            several => {
+                let list: Vec<String> = several.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect();
+                Err(Trouble::Stop(format!(
+                    "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is with app_id, or C1_APP_ID.",
+                    list.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Lists the app's entitlements.
+    pub(super) async fn list(&mut self, page: Option<String>) -> Result<(), Trouble> {
+        let app = self.app_id()?;
+        let known = self.catalogue.known(self.ports).await?;
+        let found = self.client.entitlements_page(&app, page.as_deref()).await?;
+        if page.is_none() {
+            entitlements::forget_listed(self.ports)?;
+        }
+        for entitlement in found.items {
+            let own = known.own(&entitlement);
+            let AppEntitlement { id, display_name: name, provisioner, deprovisioner, .. } = entitlement;
+            entitlements::list(self.ports, &Listed { n: 0, id, name, own, provisioner, deprovisioner })?;
+        }
+        if let Some(next) = found.next.filter(|next| Some(next) != page.as_ref()) {
+            self.run.phase = Phase::List { page: Some(next) };
+            return Ok(());
+        }
+        // An app without a single role of ours is not the Cloudflare app, whoever named it.
+        if entitlements::known(self.ports)?.iter().all(|own| own.is_empty() || own == ACCESS) {
+            return Err(Trouble::Stop(format!(
+                "The app {app} has no entitlement that is a role or group of this account, so nothing was changed: is it the right app, and has ConductorOne synced it?"
+            )));
+        }
+        self.run.phase = Phase::Webhook { page: None };
+        Ok(())
+    }
+}

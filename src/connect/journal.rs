@@ -1,0 +1,262 @@
+//! What connecting remembers of itself: the runs and what each did, and the connection. All in the Coordinator's SQLite.
+//!
+//! **Invariant:** one run at most is running.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+use super::entitlements;
+use super::report::{Counts, Line, Named, RunState, What};
+use super::steps::Phase;
+use super::{Mode, Options};
+
+/// A run: what was asked, and how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    #[serde(skip)]
+    pub id: i64,
+    /// What was asked.
+    pub options: Options,
+    /// Who asked: `api`, or `auto_wire`.
+    pub by: String,
+    /// How it stands.
+    pub state: RunState,
+    /// What comes next.
+    pub(super) phase: Phase,
+    /// The app.
+    pub app: Option<Named>,
+    /// The webhook's id.
+    pub webhook: Option<String>,
+    /// What was found and done.
+    pub counts: Counts,
+    /// How it ended, or why it waits.
+    pub message: Option<String>,
+    /// How often in a row C1 could not be asked.
+    pub(super) attempts: u32,
+    /// When it goes on.
+    pub(super) due_at: Timestamp,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// The connection: what a run set up and the next one finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Connection {
+    /// The app that stands for the account.
+    pub app: Option<Named>,
+    /// The webhook's id.
+    pub webhook: Option<String>,
+    /// Whether this connector created the webhook.
+    pub created: bool,
+    /// The URL for which one is being created: should nobody note its id, it is found by that.
+    pub creating: Option<String>,
+    /// Webhooks that entitlements were pointed at earlier.
+    pub former: Vec<String>,
+    /// How many entitlements lead to the webhook, as last listed.
+    pub wired: u32,
+    /// When a run last went through.
+    pub connected_at: Option<Timestamp>,
+    /// When a test event last arrived.
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Connection {
+    /// The webhooks that are or were ours to point at.
+    pub(super) fn ours(&self) -> Vec<String> {
+        self.former.iter().chain(&self.webhook).cloned().collect()
+    }
+}
+
+/// So many runs are kept.
+const RUNS_KEPT: i64 = 20;
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    for statement in [
+        "CREATE TABLE IF NOT EXISTS connect_run (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, running INTEGER NOT NULL,
+            body TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS connect_line (
+            run INTEGER NOT NULL, n INTEGER NOT NULL, what TEXT NOT NULL, entitlement TEXT, text TEXT NOT NULL,
+            PRIMARY KEY (run, n)) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS connect_state (
+            name TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, body TEXT NOT NULL) WITHOUT ROWID",
+    ] {
+        sql.query(statement, &[])?;
+    }
+    Ok(())
+}
+
+pub(super) fn unreadable(what: &str) -> SqlError {
+    SqlError(format!("{what} cannot be read"))
+}
+
+fn text(value: &impl Serialize) -> Result<String, SqlError> {
+    serde_json::to_string(value).map_err(|error| SqlError(error.to_string()))
+}
+
+fn parsed<T: DeserializeOwned>(value: &SqlValue, what: &str) -> Result<T, SqlError> {
+    value.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| unreadable(what))
+}
+
+/// Notes a new run; what is older than the last few is forgotten.
+pub(super) fn begin<P: Sql>(sql: &P, run: &mut Run) -> Result<(), SqlError> {
+    let rows =
+        sql.query("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
+    run.id =
+        rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).ok_or_else(|| unreadable("a run's id"))?;
+    let oldest = [(run.id - RUNS_KEPT).into()];
+    sql.query("DELETE FROM connect_run WHERE id <= ?", &oldest)?;
+    sql.query("DELETE FROM connect_line WHERE run <= ?", &oldest)?;
+    Ok(())
+}
+
+/// Notes how far a run is.
+pub(super) fn store<P: Sql>(sql: &P, run: &Run) -> Result<(), SqlError> {
+    let running = i64::from(run.state == RunState::Running);
+    sql.query(
+        "UPDATE connect_run SET running = ?, body = ? WHERE id = ?",
+        &[running.into(), text(run)?.into(), run.id.into()],
+    )?;
+    Ok(())
+}
+
+fn run<P: Sql>(sql: &P, condition: &str) -> Result<Option<Run>, SqlError> {
+    let rows = sql.query(&format!("SELECT id, body FROM connect_run {condition} ORDER BY id DESC LIMIT 1"), &[])?;
+    let Some([id, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let id = id.integer().ok_or_else(|| unreadable("a run's id"))?;
+    Ok(Some(Run { id, ..parsed(body, "a run")? }))
+}
+
+/// The run that is running.
+pub fn running<P: Sql>(sql: &P) -> Result<Option<Run>, SqlError> {
+    run(sql, "WHERE running = 1")
+}
+
+/// The latest run.
+pub(super) fn latest<P: Sql>(sql: &P) -> Result<Option<Run>, SqlError> {
+    run(sql, "")
+}
+
+/// Adds a line to what a run did.
+pub(super) fn say<P: Sql>(
+    sql: &P,
+    run: &Run,
+    what: What,
+    entitlement: Option<&str>,
+    said: String,
+) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO connect_line (run, n, what, entitlement, text)
+         VALUES (?1, (SELECT COALESCE(MAX(n), 0) + 1 FROM connect_line WHERE run = ?1), ?2, ?3, ?4)",
+        &[run.id.into(), what.as_str().into(), entitlement.into(), said.into()],
+    )?;
+    Ok(())
+}
+
+/// What a run did, from a line on.
+pub(super) fn lines<P: Sql>(sql: &P, run: i64, after: i64, limit: i64) -> Result<Vec<Line>, SqlError> {
+    let rows = sql.query(
+        "SELECT n, what, entitlement, text FROM connect_line WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
+        &[run.into(), after.into(), limit.into()],
+    )?;
+    let line = |row: &Vec<SqlValue>| match row.as_slice() {
+        [n, what, entitlement, text] => Some(Line {
+            n: n.integer()?,
+            what: What::parse(what.text()?)?,
+            entitlement: entitlement.text().map(str::to_owned),
+            text: text.text()?.to_owned(),
+        }),
+        _ => None,
+    };
+    rows.iter().map(|row| line(row).ok_or_else(|| unreadable("a run's line"))).collect()
+}
+
+/// The connection.
+pub(super) fn connection<P: Sql>(sql: &P) -> Result<Connection, SqlError> {
+    let rows = sql.query("SELECT body FROM connect_state WHERE name = 'connection'", &[])?;
+    match rows.first().and_then(|row| row.first()) {
+        Some(body) => parsed(body, "the connection"),
+        None => Ok(Connection::default()),
+    }
+}
+
+/// Changes the connection.
+pub(super) fn connect<P: Sql>(sql: &P, change: impl FnOnce(&mut Connection)) -> Result<(), SqlError> {
+    let mut connection = connection(sql)?;
+    change(&mut connection);
+    sql.query(
+        "INSERT INTO connect_state (name, body) VALUES ('connection', ?1) ON CONFLICT (name) DO UPDATE SET body = ?1",
+        &[text(&connection)?.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes that C1's test event arrived.
+pub fn arrived<P: Sql>(sql: &P, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO connect_state (name, body) VALUES ('arrival', ?1) ON CONFLICT (name) DO UPDATE SET body = ?1",
+        &[text(&now)?.into()],
+    )?;
+    Ok(())
+}
+
+/// When C1's test event last arrived.
+pub(super) fn arrival<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query("SELECT body FROM connect_state WHERE name = 'arrival'", &[])?;
+    rows.first().and_then(|row| row.first()).map(|body| parsed(body, "the arrival")).transpose()
+}
+
+/// Forgets the connection; what was given up waiting for may come up again.
+pub(super) fn disconnect<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query("DELETE FROM connect_state WHERE name = 'connection'", &[])?;
+    sql.query("DELETE FROM connect_given_up", &[])?;
+    entitlements::forget_listed(sql)
+}
+
+/// A run that begins now.
+pub(super) fn new_run(options: Options, by: &str, now: Timestamp) -> Run {
+    let phase = match options.mode() {
+        Mode::Undo => Phase::Undo { after: Default::default() },
+        Mode::Connect | Mode::DryRun => Phase::App,
+    };
+    Run {
+        id: 0,
+        options,
+        by: by.to_owned(),
+        state: RunState::Running,
+        phase,
+        app: None,
+        webhook: None,
+        counts: Counts::default(),
+        message: None,
+        attempts: 0,
+        due_at: now,
+        started_at: now,
+        ended_at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arrival, arrived, init};
+    use crate::ports::Clock as _;
+    use crate::testing::Desk;
+
+    #[test]
+    fn the_last_arrival_counts() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        assert_eq!(arrival(&desk).unwrap(), None);
+        for _ in 0..2 {
+            desk.advance(5);
+            arrived(&desk, desk.now()).unwrap();
+        }
+        assert_eq!(arrival(&desk).unwrap(), Some(desk.now()));
+    }
+}

@@ -1,0 +1,211 @@
+//! Points C1's entitlements of the Cloudflare app at this Worker's webhook, and back: by one command, and again when C1 learns
+//! of new ones.
+//!
+//! A run is a row on disk with the phase it is in; each unit of work is one change at most, and what it was about to do is noted
+//! before. So it may be cut off anywhere, and goes on from there.
+//!
+//! **Invariants:** nothing is pointed at this Worker before a test event of C1's has arrived here; what was there before is on disk
+//! before a change is sent; what people set up on purpose stays unless they say otherwise; one run at a time.
+
+mod apply;
+mod catalogue;
+mod entitlements;
+mod find;
+mod journal;
+mod plan;
+mod report;
+mod steps;
+mod undo;
+mod webhook;
+
+use serde::{Deserialize, Serialize};
+
+pub use journal::{Run, arrived, running};
+pub use report::{Counts, Line, Named, Report, RunState, RunSummary, Summary, What, report, summary};
+
+use crate::conductorone::api::{ApiError, Client, Tokens};
+use crate::conductorone::signing::Sign;
+use crate::config::{Config, Plan};
+use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::sync::snapshot::{Snapshot, SnapshotError};
+use crate::time::Timestamp;
+use catalogue::{Catalogue, Known};
+use steps::Trouble;
+
+/// What is asked of a run. The body of `POST /v1/connect`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// C1's id of the app; else `C1_APP_ID`, else it is looked for.
+    pub app_id: Option<String>,
+    /// Tell what would be changed, and change nothing.
+    pub dry_run: bool,
+    /// Put back what was there before.
+    pub undo: bool,
+    /// Replace also what people set up on purpose.
+    pub overwrite: bool,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It connects.
+    Connect,
+    /// It tells what it would change.
+    DryRun,
+    /// It puts back what was there before.
+    Undo,
+}
+
+impl Options {
+    /// What a run with these options does.
+    pub const fn mode(&self) -> Mode {
+        match (self.undo, self.dry_run) {
+            (true, _) => Mode::Undo,
+            (false, true) => Mode::DryRun,
+            (false, false) => Mode::Connect,
+        }
+    }
+}
+
+/// Everything that connecting needs of the world.
+pub trait World: Http + KeyValue + Clock + Sql + Sign {}
+
+impl<T: Http + KeyValue + Clock + Sql + Sign> World for T {}
+
+/// Creates the tables.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    journal::init(sql)?;
+    entitlements::init(sql)
+}
+
+/// Begins a run; `None` where one is running.
+pub fn begin<P: Clock + Sql>(ports: &P, options: Options, by: &str) -> Result<Option<i64>, SqlError> {
+    if running(ports)?.is_some() {
+        return Ok(None);
+    }
+    let mut run = journal::new_run(options, by, ports.now());
+    journal::begin(ports, &mut run)?;
+    Ok(Some(run.id))
+}
+
+/// When the run that is running goes on.
+pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    Ok(running(sql)?.map(|run| run.due_at))
+}
+
+/// The entitlements of a generation that C1 did not know when its own were last listed, but for those that were given up.
+pub async fn missing<P: KeyValue + Sql>(ports: &P, generation: &str) -> Result<Vec<String>, MissingError> {
+    let snapshot = Snapshot::open(ports, generation).await?;
+    let wanted = Known::read(ports, &snapshot).await?;
+    let known = entitlements::known(ports)?;
+    Ok(wanted.ids().iter().filter(|id| !known.contains(id)).cloned().collect())
+}
+
+/// Why it is not known what is missing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MissingError {
+    /// The generation cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The Coordinator's storage failed.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+}
+
+/// Gives up waiting for C1 to learn of these.
+pub fn give_up<P: Sql>(sql: &P, missing: &[String]) -> Result<(), SqlError> {
+    missing.iter().try_for_each(|own| entitlements::give_up(sql, own))
+}
+
+/// How much of a run one invocation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Units of work, each of three requests at most.
+    pub units: u32,
+    /// Until when; also waits end then.
+    pub until: Timestamp,
+}
+
+impl Within {
+    /// What the plan allows in the time that is left (`reference/cloudflare.md` 4): 50 outgoing requests on the Free plan, of which
+    /// some go to KV and to a new token.
+    pub const fn of(plan: Plan, until: Timestamp) -> Self {
+        let units = match plan {
+            Plan::Free => 12,
+            Plan::Paid => 1_000,
+        };
+        Self { units, until }
+    }
+}
+
+/// A wait within an invocation is this long at most, so that an arrival is soon seen.
+const NAP_MILLIS: i64 = 300;
+
+/// Carries the running run on. What is left of it is due at [`next_due`].
+pub async fn drive<P: World>(ports: &P, config: &Config, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
+    let mut catalogue = Catalogue::default();
+    for _ in 0..within.units {
+        let Some(mut run) = running(ports)? else { return Ok(()) };
+        while run.due_at > ports.now() {
+            if ports.now() >= within.until {
+                return Ok(());
+            }
+            let nap = run.due_at.since(ports.now()).clamp(1, NAP_MILLIS);
+            ports.sleep(u32::try_from(nap).unwrap_or(1)).await;
+        }
+        if ports.now() >= within.until {
+            return Ok(());
+        }
+        let came_to = match Client::new(ports, config, tokens) {
+            Ok(client) => {
+                let mut step = steps::Step { ports, config, client, catalogue: &mut catalogue, run: &mut run };
+                step.advance().await
+            }
+            Err(error) => Err(Trouble::Api(error)),
+        };
+        match came_to {
+            Ok(()) => run.attempts = 0,
+            Err(Trouble::Sql(error)) => return Err(error),
+            Err(Trouble::Stop(message)) => fail(&mut run, message, ports.now()),
+            Err(Trouble::Api(error)) => trouble(&mut run, &error, ports.now()),
+        }
+        journal::store(ports, &run)?;
+    }
+    Ok(())
+}
+
+/// So often in a row C1 may fail to answer; then the run has failed, and may be asked for again.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// The wait before C1 is asked again doubles from a second up to a minute.
+const LONGEST_WAIT_SECS: i64 = 60;
+
+fn trouble(run: &mut Run, error: &ApiError, now: Timestamp) {
+    match error.retry_at(now) {
+        Some(at) if run.attempts + 1 < MAX_ATTEMPTS => {
+            let wait = (1_i64 << run.attempts.min(6)).min(LONGEST_WAIT_SECS);
+            run.attempts += 1;
+            run.due_at = at.max(now.plus_secs(wait));
+            run.message = Some(format!("{error}; it is tried again"));
+        }
+        _ => fail(run, sentence(error), now),
+    }
+}
+
+fn fail(run: &mut Run, message: String, now: Timestamp) {
+    run.state = RunState::Failed;
+    run.message = Some(message);
+    run.ended_at = Some(now);
+}
+
+/// An error as a sentence of its own.
+fn sentence(error: &ApiError) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+#[cfg(test)]
+mod tests;

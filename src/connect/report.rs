@@ -1,0 +1,214 @@
+//! What a run tells: how it stands, what it found and did, line by line.
+
+use serde::{Deserialize, Serialize};
+
+use super::Mode;
+use super::journal::{self, Run};
+use crate::ports::{Sql, SqlError};
+use crate::time::Timestamp;
+
+/// Something of C1's with a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// C1's id of it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It goes on by itself.
+    Running,
+    /// It went through.
+    Done,
+    /// Something could not be done; the message and the lines say what.
+    Failed,
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Something that was found.
+    Found,
+    /// Something that was changed.
+    Changed,
+    /// Something that would be changed.
+    WouldChange,
+    /// Something that was put back.
+    Restored,
+    /// Something that was left as it is, for a reason.
+    Left,
+    /// Something that could not be done.
+    Failed,
+}
+
+impl What {
+    const ALL: [Self; 6] = [Self::Found, Self::Changed, Self::WouldChange, Self::Restored, Self::Left, Self::Failed];
+
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Changed => "changed",
+            Self::WouldChange => "would_change",
+            Self::Restored => "restored",
+            Self::Left => "left",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.as_str() == text)
+    }
+}
+
+/// One thing that was found or done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its number within the run, from 1 on.
+    pub n: i64,
+    /// What it is about.
+    pub what: What,
+    /// C1's id of the entitlement, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entitlement: Option<String>,
+    /// A sentence.
+    pub text: String,
+}
+
+/// How many entitlements came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Were looked at.
+    pub total: u32,
+    /// Are none of Cloudflare's, and were left alone.
+    pub others: u32,
+    /// Led here already.
+    pub already: u32,
+    /// Were changed, or would be.
+    pub changed: u32,
+    /// Are set up on purpose, and were left alone.
+    pub custom: u32,
+    /// Were put back.
+    pub restored: u32,
+    /// Were changed by somebody since, and were left alone.
+    pub left: u32,
+    /// Could not be changed.
+    pub failed: u32,
+}
+
+/// What a run tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The run's number.
+    pub run: i64,
+    /// What was asked.
+    pub mode: Mode,
+    /// Who asked.
+    pub by: String,
+    /// How it stands.
+    pub state: RunState,
+    /// How it ended, or why it waits.
+    pub message: Option<String>,
+    /// The app.
+    pub app: Option<Named>,
+    /// The webhook's id.
+    pub webhook: Option<String>,
+    /// What was found and done, in numbers.
+    pub entitlements: Counts,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What was found and done, from the line that was asked for on.
+    pub lines: Vec<Line>,
+    /// Whether there are more lines by now; ask for those after the last one.
+    pub more: bool,
+}
+
+/// The connection, as the status shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The app.
+    pub app: Option<Named>,
+    /// The webhook's id.
+    pub webhook: Option<String>,
+    /// How many entitlements lead to it, as last listed.
+    pub wired: u32,
+    /// When a run last went through.
+    pub connected_at: Option<Timestamp>,
+    /// When a test event of C1's last arrived.
+    pub verified_at: Option<Timestamp>,
+    /// How the latest run stands.
+    pub last_run: RunSummary,
+}
+
+/// The latest run, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Its number.
+    pub run: i64,
+    /// What was asked.
+    pub mode: Mode,
+    /// Who asked.
+    pub by: String,
+    /// How it stands.
+    pub state: RunState,
+    /// How it ended, or why it waits.
+    pub message: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// So many lines are told at once.
+const MAX_LINES: usize = 500;
+
+/// The report of the latest run, its lines after a number; nothing where there was no run yet.
+pub fn report<P: Sql>(sql: &P, after: i64) -> Result<Option<Report>, SqlError> {
+    let Some(run) = journal::latest(sql)? else { return Ok(None) };
+    let limit = i64::try_from(MAX_LINES + 1).unwrap_or(i64::MAX);
+    let mut lines = journal::lines(sql, run.id, after, limit)?;
+    let more = lines.len() > MAX_LINES;
+    lines.truncate(MAX_LINES);
+    let Run { id, options, by, state, message, app, webhook, counts, started_at, ended_at, .. } = run;
+    Ok(Some(Report {
+        run: id,
+        mode: options.mode(),
+        by,
+        state,
+        message,
+        app,
+        webhook,
+        entitlements: counts,
+        started_at,
+        ended_at,
+        lines,
+        more,
+    }))
+}
+
+/// The connection in short; nothing where there was no run yet.
+pub fn summary<P: Sql>(sql: &P) -> Result<Option<Summary>, SqlError> {
+    let Some(run) = journal::latest(sql)? else { return Ok(None) };
+    let connection = journal::connection(sql)?;
+    let last_run = RunSummary {
+        run: run.id,
+        mode: run.options.mode(),
+        by: run.by,
+        state: run.state,
+        message: run.message,
+        ended_at: run.ended_at,
+    };
+    Ok(Some(Summary {
+        app: connection.app,
+        webhook: connection.webhook,
+        wired: connection.wired,
+        connected_at: connection.connected_at,
+        verified_at: connection.verified_at,
+        last_run,
+    }))
+}

@@ -1,0 +1,120 @@
+//! The phases of a run, and what each unit of work has at hand. What is done in them is in [`find`](super::find),
+//! [`webhook`](super::webhook), [`apply`](super::apply) and [`undo`](super::undo).
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::Catalogue;
+use super::journal::{self, Run};
+use super::report::{Named, RunState, What};
+use super::{Mode, World};
+use crate::conductorone::api::{ApiError, Client};
+use crate::config::Config;
+use crate::ports::SqlError;
+use crate::sync::snapshot::SnapshotError;
+use crate::time::Timestamp;
+
+/// What comes next in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Phase {
+    /// Read the app that was named, or that was found before.
+    App,
+    /// List apps.
+    Apps { page: Option<String>, apps: Vec<Named> },
+    /// Look for this account's ids in each.
+    Examine { left: Vec<Named>, found: Vec<Named> },
+    /// List the app's entitlements.
+    List { page: Option<String> },
+    /// Look for the webhook.
+    Webhook { page: Option<String> },
+    /// Create it.
+    Create,
+    /// Let C1 send the test event, and wait for it since a time.
+    Verify { since: Option<Timestamp> },
+    /// Change entitlements; of the one that is `pending` it is not known whether it was changed.
+    Apply { after: i64, pending: Option<String> },
+    /// Put entitlements back.
+    Undo { after: (String, String) },
+    /// See whether anything else leads to the webhook.
+    Used { page: Option<String> },
+    /// Delete the webhook.
+    Delete,
+}
+
+/// Why a unit did not work out.
+pub(super) enum Trouble {
+    /// C1 did not do it.
+    Api(ApiError),
+    /// The Coordinator's own storage failed.
+    Sql(SqlError),
+    /// It cannot go on; a sentence that says what to do.
+    Stop(String),
+}
+
+impl From<ApiError> for Trouble {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<SqlError> for Trouble {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<SnapshotError> for Trouble {
+    fn from(error: SnapshotError) -> Self {
+        Self::Stop(format!("The snapshot cannot be read ({error}); try again, and see GET /v1/status."))
+    }
+}
+
+/// One unit of a run.
+pub(super) struct Step<'a, 'b, P> {
+    pub(super) ports: &'a P,
+    pub(super) config: &'a Config,
+    pub(super) client: Client<'a, P>,
+    pub(super) catalogue: &'b mut Catalogue,
+    pub(super) run: &'b mut Run,
+}
+
+impl<P: World> Step<'_, '_, P> {
+    /// Does one unit of work.
+    pub(super) async fn advance(&mut self) -> Result<(), Trouble> {
+        self.run.message = None;
+        match self.run.phase.clone() {
+            Phase::App => self.app().await,
+            Phase::Apps { page, apps } => self.apps(page, apps).await,
+            Phase::Examine { left, found } => self.examine(left, found).await,
+            Phase::List { page } => self.list(page).await,
+            Phase::Webhook { page } => self.webhook(page).await,
+            Phase::Create => self.create().await,
+            Phase::Verify { since } => self.verify(since).await,
+            Phase::Apply { after, pending } => self.apply(after, pending).await,
+            Phase::Undo { after } => self.undo(after).await,
+            Phase::Used { page } => self.used(page).await,
+            Phase::Delete => self.delete().await,
+        }
+    }
+
+    pub(super) fn say(&self, what: What, entitlement: Option<&str>, text: String) -> Result<(), SqlError> {
+        journal::say(self.ports, self.run, what, entitlement, text)
+    }
+
+    /// Whether this only tells.
+    pub(super) fn is_dry(&self) -> bool {
+        self.run.options.mode() == Mode::DryRun
+    }
+
+    pub(super) fn app_id(&self) -> Result<String, Trouble> {
+        let app = self.run.app.as_ref().map(|app| app.id.clone());
+        app.ok_or_else(|| Trouble::Stop("The run does not know its app; start it again.".to_owned()))
+    }
+
+    /// Ends the run; it failed where one of its entitlements did.
+    pub(super) fn end(&mut self, message: String) {
+        self.run.state = if self.run.counts.failed > 0 { RunState::Failed } else { RunState::Done };
+        self.run.ended_at = Some(self.ports.now());
+        self.run.message = Some(message);
+    }
+}

@@ -1,0 +1,152 @@
+//! Runs against the simulated tenant, cut off at every request.
+
+use serde_json::{Value, json};
+use sim::conductorone::{App, Credential, Entitlement};
+
+use super::report::{RunState, What};
+use super::{Options, Within, begin, drive, missing, next_due, report, running, summary};
+use crate::conductorone::api::Tokens;
+use crate::conductorone::api::desk::{Cut, TenantDesk, config};
+use crate::config::{Config, Plan};
+use crate::ports::Clock as _;
+
+/// Roles that are wired: four, and one that comes after the one that is left alone.
+const ROLES: usize = 5;
+
+struct World {
+    ports: TenantDesk,
+    config: Config,
+    entitlements: Vec<Entitlement>,
+}
+
+impl World {
+    fn new() -> Self {
+        let ports = TenantDesk::new();
+        let mut entitlements: Vec<Entitlement> =
+            (0..ROLES - 1).map(|n| Entitlement::role(&format!("{n:032x}"), &format!("Role {n}"))).collect();
+        entitlements.push(Entitlement::access());
+        ports.c1.add_app(&App::default(), &entitlements);
+        // Set up on purpose, and left alone: said once as well.
+        let custom = Entitlement::role(&format!("{:032x}", 99), "Custom");
+        ports.c1.add_entitlement(&App::default(), &custom);
+        ports.c1.set_policies(&custom.id, &json!({ "externalTicket": {} }), &Value::Null);
+        entitlements.insert(2, Entitlement::role(&format!("{:032x}", 98), "Role 98"));
+        ports.c1.add_entitlement(&App::default(), &entitlements[2]);
+        let github = App { id: "2GitHub".into(), display_name: "GitHub".into() };
+        ports.c1.add_app(&github, &[Entitlement::new("repo:1:admin", "Repository Admin")]);
+        let credential: Credential = ports.c1.plain_credential("otter");
+        let config = config(&credential);
+        Self { ports, config, entitlements }
+    }
+
+    fn within(&self, units: u32) -> Within {
+        Within { units, until: self.ports.now().plus_secs(600) }
+    }
+
+    /// Carries the run on as a new isolate does: nothing is in memory. Gives whether it was cut off.
+    async fn carry_on(&self) -> bool {
+        let tokens = Tokens::default();
+        tokio::select! {
+            biased;
+            ended = drive(&self.ports, &self.config, &tokens, self.within(1_000)) => {
+                ended.unwrap();
+                false
+            }
+            () = self.ports.cut_off.notified() => true,
+        }
+    }
+
+    fn policies(&self) -> Vec<(Value, Value)> {
+        self.entitlements.iter().map(|entitlement| self.ports.c1.policies(&entitlement.id)).collect()
+    }
+}
+
+/// Runs with a cut at the request after `n` more, and to its end after that; gives whether it was cut off at all.
+async fn run(world: &World, options: Options, n: u32, cut: Cut) -> bool {
+    begin(&world.ports, options, "api").unwrap().unwrap();
+    world.ports.cut.set(Some((n, cut)));
+    let was_cut = world.carry_on().await;
+    world.ports.cut.set(None);
+    assert!(!world.carry_on().await);
+    let report = report(&world.ports.desk, 0).unwrap().unwrap();
+    assert_eq!(report.state, RunState::Done, "cut {cut:?} request {n}: {report:?}");
+    was_cut
+}
+
+#[tokio::test]
+async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
+    for cut in [Cut::Before, Cut::After] {
+        let mut n = 0;
+        loop {
+            let world = World::new();
+            let before = world.policies();
+            let was_cut = run(&world, Options::default(), n, cut).await;
+            let (id, _, _) = world.ports.c1.webhooks().pop().unwrap();
+            assert_eq!(world.ports.c1.webhooks().len(), 1, "cut {cut:?} request {n}");
+            let policy = json!({ "webhook": { "webhookId": id } });
+            assert!(
+                world.policies().iter().all(|(to, from)| *to == policy && *from == policy),
+                "cut {cut:?} request {n}"
+            );
+            let told = report(&world.ports.desk, 0).unwrap().unwrap();
+            assert_eq!(told.entitlements.changed as usize, ROLES + 1, "cut {cut:?} request {n}: {told:?}");
+            let changed = told.lines.iter().filter(|line| line.what == What::Changed).count();
+            assert_eq!(
+                changed,
+                ROLES + 2,
+                "each change is told once, and the webhook: cut {cut:?} request {n}: {told:?}"
+            );
+
+            let left = told.lines.iter().filter(|line| line.what == What::Left).count();
+            assert_eq!(left, 1, "what is left alone is told once: cut {cut:?} request {n}: {told:?}");
+
+            run(&world, Options { undo: true, ..Options::default() }, n, cut).await;
+            assert_eq!(world.policies(), before, "cut {cut:?} request {n}");
+            assert!(world.ports.c1.webhooks().is_empty(), "cut {cut:?} request {n}");
+            if !was_cut {
+                break;
+            }
+            n += 1;
+        }
+        assert!(n > 15, "there were {n} requests to be cut off at");
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_does_so_much_and_the_next_one_goes_on() {
+    let world = World::new();
+    begin(&world.ports, Options::default(), "api").unwrap().unwrap();
+    assert_eq!(begin(&world.ports, Options::default(), "api"), Ok(None), "one at a time");
+    let (mut invocations, tokens) = (0, Tokens::default());
+    while next_due(&world.ports.desk).unwrap().is_some() {
+        let before = world.ports.c1.api_requests().len();
+        drive(&world.ports, &world.config, &tokens, world.within(3)).await.unwrap();
+        let requests = world.ports.c1.api_requests().len() - before;
+        assert!(requests <= 3 * 2 + 1, "{requests}");
+        invocations += 1;
+        assert!(invocations < 50);
+    }
+    assert!(invocations > 3);
+    assert_eq!(running(&world.ports.desk).unwrap(), None);
+    let Within { units, .. } = Within::of(Plan::Free, world.ports.now());
+    assert!(units * 3 < 50, "within the Free plan's outgoing requests");
+}
+
+#[tokio::test]
+async fn what_fails_for_long_is_given_up_with_the_reason() {
+    let world = World::new();
+    world.ports.c1.fail_api("GET /api/v1/apps", sim::conductorone::ApiFault::Status(503), None);
+    begin(&world.ports, Options::default(), "api").unwrap().unwrap();
+    assert!(!world.carry_on().await);
+    let last = summary(&world.ports.desk).unwrap().unwrap().last_run;
+    assert_eq!(last.state, RunState::Failed);
+    assert!(last.message.unwrap().contains("503"));
+    let asked = world.ports.c1.api_requests().iter().filter(|request| request.status == 503).count();
+    assert_eq!(asked, 8);
+}
+
+#[tokio::test]
+async fn what_is_missing_in_c1_cannot_be_told_from_a_generation_that_is_gone() {
+    let world = World::new();
+    assert!(missing(&world.ports, "20261123T100000Z-7f3a09c1").await.is_err());
+}

@@ -1,0 +1,155 @@
+//! Puts back what was there before the first change: each entitlement, and then the webhook, where this connector created it.
+
+use super::World;
+use super::entitlements::{self, Saved};
+use super::journal;
+use super::plan::{Back, put_back};
+use super::report::What;
+use super::steps::{Phase, Step, Trouble};
+use crate::conductorone::api::ApiError;
+
+impl<P: World> Step<'_, '_, P> {
+    /// Puts the next entitlement back.
+    pub(super) async fn undo(&mut self, after: (String, String)) -> Result<(), Trouble> {
+        let Some(saved) = entitlements::next_saved(self.ports, &after)? else { return self.undone() };
+        let ours = journal::connection(self.ports)?.ours();
+        self.run.phase = Phase::Undo { after };
+        let now = match self.client.entitlement(&saved.app, &saved.entitlement).await {
+            Ok(now) => now,
+            Err(ApiError::NotFound { .. }) => {
+                entitlements::forget_saved(self.ports, &saved)?;
+                return self.say_of(&saved, What::Left, "is not there any more");
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let of = |current, before: &Option<_>| before.as_ref().map(|before| put_back(current, before, &ours));
+        let sides = (of(&now.provisioner, &saved.provisioner), of(&now.deprovisioner, &saved.deprovisioner));
+        let restore = |side, before| (side == Some(Back::Restore)).then_some(before).flatten();
+        let provisioner = restore(sides.0, saved.provisioner.as_ref());
+        let deprovisioner = restore(sides.1, saved.deprovisioner.as_ref());
+        if provisioner.is_some() || deprovisioner.is_some() {
+            match self.client.set_policies(&saved.app, &saved.entitlement, provisioner, deprovisioner).await {
+                Ok(after)
+                    if provisioner.is_none_or(|before| *before == after.provisioner)
+                        && deprovisioner.is_none_or(|before| *before == after.deprovisioner) => {}
+                Ok(_) => return self.not_restored(&saved, "ConductorOne took the change and shows something else"),
+                Err(error @ (ApiError::NotFound { .. } | ApiError::Refused { .. })) => {
+                    return self.not_restored(&saved, &error.to_string());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        entitlements::forget_saved(self.ports, &saved)?;
+        if sides.0 == Some(Back::Changed) || sides.1 == Some(Back::Changed) {
+            return self.say_of(
+                &saved,
+                What::Left,
+                "was changed by somebody since, and what they changed was left alone",
+            );
+        }
+        self.say_of(&saved, What::Restored, "is as it was before")
+    }
+
+    fn say_of(&mut self, saved: &Saved, what: What, text: &str) -> Result<(), Trouble> {
+        let counts = &mut self.run.counts;
+        counts.total += 1;
+        if what == What::Restored {
+            counts.restored += 1;
+        } else {
+            counts.left += 1;
+        }
+        self.say(what, Some(&saved.entitlement), format!("{:?} {text}.", saved.name))?;
+        Ok(())
+    }
+
+    fn not_restored(&mut self, saved: &Saved, why: &str) -> Result<(), Trouble> {
+        self.run.counts.total += 1;
+        self.run.counts.failed += 1;
+        self.say(What::Failed, Some(&saved.entitlement), format!("{:?} was not put back: {why}.", saved.name))?;
+        self.run.phase = Phase::Undo { after: (saved.app.clone(), saved.entitlement.clone()) };
+        Ok(())
+    }
+
+    fn undone(&mut self) -> Result<(), Trouble> {
+        let connection = journal::connection(self.ports)?;
+        self.run.app = connection.app;
+        self.run.webhook.clone_from(&connection.webhook);
+        let left = entitlements::count_saved(self.ports)?;
+        if left > 0 {
+            self.end(format!(
+                "{left} entitlements could not be put back, so the webhook stays; run it again when what stands in the way is gone."
+            ));
+            return Ok(());
+        }
+        match (connection.webhook, connection.created) {
+            (None, _) if self.run.counts.total == 0 => {
+                self.end("There was nothing to put back.".to_owned());
+                Ok(())
+            }
+            (Some(_), true) => {
+                self.run.phase = Phase::Used { page: None };
+                Ok(())
+            }
+            (Some(id), false) => {
+                self.say(What::Left, None, format!("The webhook {id} was there before, and stays."))?;
+                self.disconnected()
+            }
+            (None, _) => self.disconnected(),
+        }
+    }
+
+    /// A webhook that somebody else points entitlements at by now is theirs too.
+    pub(super) async fn used(&mut self, page: Option<String>) -> Result<(), Trouble> {
+        let app = self.app_id()?;
+        let webhook = self.run.webhook.clone();
+        let found = match self.client.entitlements_page(&app, page.as_deref()).await {
+            Ok(found) => found,
+            Err(ApiError::NotFound { .. }) => {
+                self.run.phase = Phase::Delete;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let leads_there = found.items.iter().find(|entitlement| {
+            [&entitlement.provisioner, &entitlement.deprovisioner]
+                .iter()
+                .any(|policy| policy.webhook_id().is_some() && policy.webhook_id() == webhook.as_deref())
+        });
+        if let Some(entitlement) = leads_there {
+            let text =
+                format!("The webhook stays, since {:?} was pointed at it by somebody else.", entitlement.display_name);
+            self.say(What::Left, Some(&entitlement.id), text)?;
+            return self.disconnected();
+        }
+        self.run.phase = match found.next {
+            Some(next) if Some(&next) != page.as_ref() => Phase::Used { page: Some(next) },
+            _ => Phase::Delete,
+        };
+        Ok(())
+    }
+
+    /// Deletes the webhook that this connector created.
+    pub(super) async fn delete(&mut self) -> Result<(), Trouble> {
+        let id = self.run.webhook.clone().unwrap_or_default();
+        match self.client.delete_webhook(&id).await {
+            Ok(()) | Err(ApiError::NotFound { .. }) => {
+                self.say(What::Restored, None, format!("The webhook {id}, which this connector created, is deleted."))?;
+            }
+            Err(error @ ApiError::Refused { .. }) => {
+                self.say(What::Left, None, format!("The webhook {id} stays: {error}."))?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.disconnected()
+    }
+
+    fn disconnected(&mut self) -> Result<(), Trouble> {
+        journal::disconnect(self.ports)?;
+        let counts = self.run.counts;
+        self.end(format!(
+            "Disconnected: {} entitlements are as they were before, {} left alone.",
+            counts.restored, counts.left
+        ));
+        Ok(())
+    }
+}

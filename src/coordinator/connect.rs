@@ -1,0 +1,132 @@
+//! Connecting, as the Coordinator does it: a run is carried on by the request that began it and by the alarm, one of them at a
+//! time.
+
+use std::cell::Cell;
+
+use super::{Coordinator, Reply, World, failed};
+use crate::conductorone::api::Client;
+use crate::config::{Config, Plan};
+use crate::connect::{self, Options, Within};
+use crate::coordinator::Examination;
+use crate::ports::SqlError;
+use crate::sync;
+use crate::time::Timestamp;
+
+/// Whether a run is carried on by somebody in this very process.
+#[derive(Debug, Default)]
+pub(super) struct Driving(Cell<bool>);
+
+/// The place of the one who does; given up when this is dropped.
+struct Place<'a>(&'a Driving);
+
+impl Driving {
+    fn enter(&self) -> Option<Place<'_>> {
+        (!self.0.replace(true)).then(|| Place(self))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.set(false);
+    }
+}
+
+/// A request that began a run is answered after this at the latest; the alarm goes on.
+const ANSWER_SECS: i64 = 20;
+
+/// The alarm's part of a run ends after this, and the next one begins.
+const ALARM_SECS: i64 = 20;
+
+/// While a request carries the run on, the alarm looks again after this, should that end without a word.
+const LOOK_SECS: i64 = 5;
+
+/// Whether the alarm leaves its invocation to a sync: on the Free plan its outgoing requests do not suffice for both.
+fn yields<P: World>(ports: &P, config: &Config) -> Result<bool, SqlError> {
+    Ok(config.plan == Plan::Free && sync::status(ports)?.running.is_some())
+}
+
+impl Coordinator {
+    /// Begins a run, and carries it as far as it gets in the time of a request.
+    pub(super) async fn connect<P: World>(&self, ports: &P, config: &Config, options: Options) -> Reply {
+        match connect::begin(ports, options, "api") {
+            Ok(Some(_)) => {}
+            Ok(None) => return Reply::ConnectRunning,
+            Err(error) => return failed(ports, "could not begin to connect", &error),
+        }
+        // Before anything is done: should this request be cut off, the alarm goes on.
+        self.wake(ports, ports.now().plus_secs(LOOK_SECS)).await;
+        if let Err(error) = self.carry_on(ports, config, ANSWER_SECS).await {
+            return failed(ports, "could not note how far connecting is", &error);
+        }
+        match connect::next_due(ports) {
+            Ok(Some(at)) => self.wake(ports, at).await,
+            Ok(None) => {}
+            Err(error) => return failed(ports, "could not read how far connecting is", &error),
+        }
+        Self::connection(ports, 0)
+    }
+
+    /// What the latest run tells, from a line on.
+    pub(super) fn connection<P: World>(ports: &P, after: i64) -> Reply {
+        match connect::report(ports, after) {
+            Ok(report) => Reply::Connect(report.map(Box::new)),
+            Err(error) => failed(ports, "could not read how far connecting is", &error),
+        }
+    }
+
+    /// The alarm's part of a run.
+    pub(super) async fn go_on_connecting<P: World>(&self, ports: &P, config: &Config) -> Result<(), SqlError> {
+        match connect::next_due(ports)? {
+            Some(at) if at <= ports.now() && !yields(ports, config)? => self.carry_on(ports, config, ALARM_SECS).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn carry_on<P: World>(&self, ports: &P, config: &Config, secs: i64) -> Result<(), SqlError> {
+        let Some(_place) = self.driving.enter() else { return Ok(()) };
+        let until = ports.now().plus_secs(secs);
+        connect::drive(ports, config, &self.tokens, Within::of(config.plan, until)).await
+    }
+
+    /// When the alarm is to look after the run that is running.
+    pub(super) fn connecting_due<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
+        let Some(due) = connect::next_due(ports)? else { return Ok(None) };
+        let waits = self.driving.0.get() || yields(ports, config)?;
+        Ok(Some(if waits { due.max(ports.now().plus_secs(LOOK_SECS)) } else { due }))
+    }
+
+    /// Whether C1's API can be used, where there are credentials for it.
+    pub(super) async fn examine_c1<P: World>(&self, ports: &P, config: &Config) -> Vec<Examination> {
+        let check = |name: &str, ok, message| Examination { name: name.to_owned(), ok, required: false, message };
+        let (Ok(client), Some(credentials)) =
+            (Client::new(ports, config, &self.tokens), config.c1_credentials.as_ref())
+        else {
+            let message = "on, and of no use without C1_CLIENT_ID and C1_CLIENT_SECRET: set both, or set it to off";
+            return config.auto_wire.then(|| check("AUTO_WIRE", false, message.to_owned())).into_iter().collect();
+        };
+        if let Err(error) = client.token().await {
+            return vec![check("C1_CLIENT_ID", false, error.to_string())];
+        }
+        let mut found = vec![check(
+            "C1_CLIENT_ID",
+            true,
+            format!("ConductorOne issues access tokens to {}", credentials.client_id),
+        )];
+        let known = connect::summary(ports).ok().flatten().and_then(|connection| connection.app).map(|app| app.id);
+        match config.c1_app_id.clone().or(known) {
+            Some(id) => match client.app(&id).await {
+                Ok(app) => found.push(check("C1_APP_ID", true, format!("the app {:?} can be read", app.display_name))),
+                Err(error) => found.push(check("C1_APP_ID", false, format!("the app {id}: {error}"))),
+            },
+            None => match client.apps_page(None).await {
+                Ok(_) => found.push(check(
+                    "C1_APP_ID",
+                    true,
+                    "apps can be listed; make connect finds the one that carries this account's ids".to_owned(),
+                )),
+                Err(error) => found.push(check("C1_APP_ID", false, error.to_string())),
+            },
+        }
+        found
+    }
+}

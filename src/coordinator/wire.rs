@@ -1,0 +1,166 @@
+//! Points entitlements at this Worker that C1 learns of later: a job that follows a publication. C1 learns of a new role with a sync
+//! of its own, so the job looks again at growing distances, and gives up after a day.
+
+use serde::{Deserialize, Serialize};
+
+use super::jobs::{Attempt, Job};
+use crate::connect::{self, MissingError, Options, RunState, World};
+use crate::ports::SqlError;
+
+/// What an attempt leaves for the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Left {
+    /// How often it was looked.
+    looks: usize,
+    /// The run that looks now.
+    run: Option<i64>,
+}
+
+/// The distances between the looks, in minutes: some 32 hours in all.
+const DISTANCES: [i64; 8] = [5, 15, 30, 60, 120, 240, 480, 960];
+
+/// How long until it is looked whether a run has ended.
+const RUN_SECS: i64 = 5;
+
+/// One attempt; the job's subject is the generation whose entitlements are to be pointed here.
+pub(super) async fn attempt<P: World>(ports: &P, job: &Job) -> Attempt {
+    match look(ports, job).await {
+        Ok(attempt) => attempt,
+        Err(Failed(message)) => Attempt::Again(message),
+    }
+}
+
+struct Failed(String);
+
+impl From<SqlError> for Failed {
+    fn from(error: SqlError) -> Self {
+        Self(format!("The Coordinator's storage failed ({error})."))
+    }
+}
+
+impl From<MissingError> for Failed {
+    fn from(error: MissingError) -> Self {
+        Self(format!("The snapshot cannot be read ({error})."))
+    }
+}
+
+async fn look<P: World>(ports: &P, job: &Job) -> Result<Attempt, Failed> {
+    let left: Left = serde_json::from_value(job.left.clone()).unwrap_or_default();
+    let now = ports.now();
+    let go_on = |at, left: Left| Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default());
+    if connect::running(ports)?.is_some() {
+        return Ok(go_on(now.plus_secs(RUN_SECS), left));
+    }
+    let Some(connection) = connect::summary(ports)?.filter(|connection| connection.connected_at.is_some()) else {
+        return Ok(Attempt::GivenUp(
+            "AUTO_WIRE is on, and nothing is connected yet: run make connect once.".to_owned(),
+        ));
+    };
+    let last = connection.last_run;
+    if Some(last.run) == left.run && last.state == RunState::Failed {
+        return Ok(Attempt::GivenUp(last.message.unwrap_or_default()));
+    }
+    let missing = connect::missing(ports, &job.subject).await?;
+    if missing.is_empty() {
+        return Ok(Attempt::Done(
+            "ConductorOne knows every role and group, and those that are not set up on purpose lead here.".to_owned(),
+        ));
+    }
+    if left.run.is_none() {
+        let run = connect::begin(ports, Options::default(), "auto_wire")?;
+        return Ok(go_on(now.plus_secs(RUN_SECS), Left { run, ..left }));
+    }
+    if let Some(minutes) = DISTANCES.get(left.looks) {
+        return Ok(go_on(now.plus_secs(minutes * 60), Left { looks: left.looks + 1, run: None }));
+    }
+    let count = missing.len();
+    connect::give_up(ports, &missing)?;
+    Ok(Attempt::Done(format!(
+        "ConductorOne has not learned of {count} roles or groups within a day; let it sync the app, and run make connect."
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+    use sim::conductorone::{App, Entitlement};
+
+    use super::{DISTANCES, attempt};
+    use crate::conductorone::api::Tokens;
+    use crate::conductorone::api::desk::{TenantDesk, config};
+    use crate::connect::{self, Options, Within};
+    use crate::coordinator::jobs::{self, Attempt, Job, Kind};
+    use crate::model::resource::{Role, Row};
+    use crate::ports::Clock as _;
+    use crate::sync::snapshot::{self, Draft, Naming};
+
+    /// A generation of two roles, of which C1 knows the first.
+    async fn published(ports: &TenantDesk) -> String {
+        snapshot::init(&ports.desk).unwrap();
+        let id = |n: u32| format!("{n:032x}");
+        ports.c1.add_app(&App::default(), &[Entitlement::role(&id(1), "Role 1")]);
+        let role = |n: u32| {
+            Row::Role(Role {
+                id: id(n).parse().unwrap(),
+                name: format!("Role {n}"),
+                description: None,
+                permission_group: None,
+                label: None,
+            })
+        };
+        let draft = Draft {
+            account_id: id(7).parse().unwrap(),
+            started_at: ports.now(),
+            capabilities: BTreeMap::new(),
+            naming: Naming { account_resource_group: None, roles: BTreeMap::new() },
+            previous: None,
+        };
+        let published = snapshot::publish(&ports.desk, draft, [role(1), role(2)]).await.unwrap();
+        published.manifest.generation.to_string()
+    }
+
+    fn job(subject: &str, left: Value, ports: &TenantDesk) -> Job {
+        jobs::want(&ports.desk, Kind::Wire, subject, false, ports.now()).unwrap();
+        Job { left, ..jobs::all(&ports.desk).unwrap().remove(0) }
+    }
+
+    #[tokio::test]
+    async fn it_looks_at_growing_distances_and_gives_up_after_a_day() {
+        let ports = TenantDesk::new();
+        jobs::init(&ports.desk).unwrap();
+        let generation = published(&ports).await;
+        let (config, tokens) = (config(&ports.c1.plain_credential("otter")), Tokens::default());
+        let drive = async || {
+            let within = Within { units: 100, until: ports.now().plus_secs(600) };
+            connect::drive(&ports, &config, &tokens, within).await.unwrap();
+        };
+        let early = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        assert!(matches!(&early, Attempt::GivenUp(why) if why.contains("make connect")), "{early:?}");
+
+        connect::begin(&ports, Options::default(), "api").unwrap();
+        let busy = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        assert!(matches!(busy, Attempt::GoOn(..)), "while somebody connects it waits: {busy:?}");
+        drive().await;
+
+        let (mut left, mut waits) = (Value::Null, Vec::new());
+        let ended = loop {
+            match attempt(&ports, &job(&generation, left, &ports)).await {
+                Attempt::GoOn(at, next) => {
+                    waits.push((at.since(ports.now()) + 500) / 1000);
+                    left = next;
+                    drive().await;
+                }
+                ended => break ended,
+            }
+            assert!(waits.len() < 100);
+        };
+        let looks: Vec<i64> = waits.iter().filter(|secs| **secs > 60).map(|secs| secs / 60).collect();
+        assert_eq!(looks, DISTANCES);
+        assert!(matches!(&ended, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{ended:?}");
+        // Given up once, it is not waited for again with each later generation.
+        let later = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        assert!(matches!(&later, Attempt::Done(said) if !said.contains("not learned")), "{later:?}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Connecting to C1, and what became of it.
+
+use super::problem::Problem;
+use super::{Answer, Incoming, World, status};
+use crate::config::{self, Config};
+use crate::connect::{Options, RunState};
+use crate::coordinator::{Command, Reply};
+
+/// Begins a run: 200 with its report where it ended within the time of a request, well or not; 202 where it goes on.
+pub(super) async fn begin<P: World>(ports: &P, config: &Config, request: &Incoming) -> Result<Answer, Problem> {
+    let options = options(request)?;
+    if config.c1_credentials.is_none() {
+        return Err(Problem::new(
+            409,
+            "connect_not_configured",
+            "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne, and set both with npx wrangler secret put",
+        ));
+    }
+    match status::ask(ports, Command::Connect(options)).await? {
+        Reply::Connect(Some(report)) => {
+            let status = if report.state == RunState::Running { 202 } else { 200 };
+            Ok(Answer::json(status, &report))
+        }
+        Reply::ConnectRunning => Err(Problem::new(
+            409,
+            "connect_running",
+            "this is being done already; see GET /v1/connect for how far it is",
+        )),
+        _ => Err(status::failed()),
+    }
+}
+
+/// Shows what the latest run did; `after` gives the lines after that one.
+pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let after = match request.param("after") {
+        None | Some("") => 0,
+        Some(text) => text
+            .parse::<u32>()
+            .map(i64::from)
+            .map_err(|_| Problem::invalid("after must be the number of the last line that is known"))?,
+    };
+    match status::ask(ports, Command::Connection { after }).await? {
+        Reply::Connect(Some(report)) => Ok(Answer::json(200, &report)),
+        Reply::Connect(None) => {
+            Err(Problem::new(404, "not_found", "nothing was connected yet; POST /v1/connect does it"))
+        }
+        _ => Err(status::failed()),
+    }
+}
+
+fn options(request: &Incoming) -> Result<Options, Problem> {
+    let body = request.bytes()?;
+    if body.is_empty() {
+        return Ok(Options::default());
+    }
+    // An object first: a struct is read from a list as well.
+    let object: Result<serde_json::Map<_, _>, _> = serde_json::from_slice(body);
+    let options: Options = object.and_then(|object| serde_json::from_value(object.into())).map_err(|error| {
+        Problem::invalid(format!(
+            "the body must be empty, or an object with app_id, dry_run, undo or overwrite: {error}"
+        ))
+    })?;
+    if options.undo && options.dry_run {
+        return Err(Problem::invalid("undo and dry_run do not go together: undo puts back what it finds saved"));
+    }
+    if let Some(id) = &options.app_id {
+        config::c1_id(id).map_err(|error| Problem::invalid(format!("app_id {error}")))?;
+    }
+    Ok(options)
+}

@@ -1,0 +1,117 @@
+//! `POST /v1/connect`, `GET /v1/connect` and `make connect`: C1's entitlements are pointed at the Worker, and back.
+
+mod command;
+mod run;
+mod trouble;
+mod undo;
+mod wire;
+
+use serde_json::{Value, json};
+use sim::client::Answer;
+use sim::conductorone::{App, ConductorOne, Entitlement, PUBLIC_URL};
+use sim::harness::Options;
+
+use crate::deployment::{Deployment, PATIENCE, roles, small};
+
+/// The name of the API key.
+const KEY: &str = "happy-otter-12345";
+
+/// A connector with an API key, and a tenant with two apps, of which one is the Cloudflare account.
+struct Connected {
+    deployment: Deployment,
+    app: App,
+    /// The entitlements of the account's roles.
+    roles: Vec<Entitlement>,
+    access: Entitlement,
+    /// An entitlement of the app that is none of the account's.
+    other: Entitlement,
+}
+
+impl std::ops::Deref for Connected {
+    type Target = Deployment;
+
+    fn deref(&self) -> &Deployment {
+        &self.deployment
+    }
+}
+
+/// As [`Connected`], with more variables.
+async fn prepared(change: impl FnOnce(Options) -> Options) -> Connected {
+    // The same name is the same key in any tenant of this host.
+    let key = ConductorOne::new().credential(KEY);
+    let deployment = Deployment::with(small(), |options| {
+        change(options.var("C1_CLIENT_ID", &key.client_id).var("C1_CLIENT_SECRET", &key.client_secret))
+    })
+    .await;
+    deployment.c1.credential(KEY);
+    let roles: Vec<Entitlement> =
+        roles(&deployment.cloudflare).iter().map(|role| Entitlement::role(role.governed_as(), &role.name)).collect();
+    let (access, other) = (Entitlement::access(), Entitlement::new("license:pro:assigned", "Pro Licence"));
+    let app = App::default();
+    let mut all = roles.clone();
+    all.extend([access.clone(), other.clone()]);
+    deployment.c1.add_app(&app, &all);
+    let github = App { id: "2GitHubGitHubGitHubGitHubGi".into(), display_name: "GitHub".into() };
+    deployment.c1.add_app(&github, &[Entitlement::new("repo:1234:admin", "Repository Admin")]);
+    Connected { deployment, app, roles, access, other }
+}
+
+impl Connected {
+    async fn post(&self, body: &Value) -> Answer {
+        self.request("POST", "/v1/connect", &[], Some(body)).await
+    }
+
+    /// A run, carried to its end.
+    async fn run(&self, body: Value) -> Value {
+        let answer = self.post(&body).await;
+        assert!(matches!(answer.status, 200 | 202), "{} {}", answer.status, answer.text());
+        self.ended().await
+    }
+
+    /// The report of the latest run, once it has ended.
+    async fn ended(&self) -> Value {
+        self.world.wait_for("/v1/connect", PATIENCE, |report| report["state"] != "running").await.unwrap()
+    }
+
+    /// What the app's entitlements that are the account's lead to.
+    fn policies(&self) -> Vec<(Value, Value)> {
+        self.ours().map(|entitlement| self.c1.policies(&entitlement.id)).collect()
+    }
+
+    fn ours(&self) -> impl Iterator<Item = &Entitlement> {
+        self.roles.iter().chain([&self.access])
+    }
+
+    fn assert_wired(&self, webhook: &str) {
+        let policy = json!({ "webhook": { "webhookId": webhook } });
+        for (entitlement, policies) in self.ours().zip(self.policies()) {
+            assert_eq!(policies, (policy.clone(), policy.clone()), "{}", entitlement.display_name);
+        }
+    }
+
+    /// What was there before anything was connected.
+    fn assert_untouched(&self) {
+        for (entitlement, policies) in self.ours().zip(self.policies()) {
+            assert_eq!(policies, (json!({ "connector": {} }), Value::Null), "{}", entitlement.display_name);
+        }
+    }
+
+    /// The webhook that leads to the Worker.
+    fn webhook(&self) -> String {
+        let url = format!("{PUBLIC_URL}/webhooks/conductorone");
+        let found: Vec<_> = self.c1.webhooks().into_iter().filter(|(_, _, to)| *to == url).collect();
+        assert_eq!(found.len(), 1, "one webhook leads here: {found:?}");
+        found[0].0.clone()
+    }
+
+    /// How many requests so far were meant to change something in C1.
+    fn writes(&self) -> usize {
+        self.c1.api_requests().iter().filter(|request| request.writes() && request.route.contains("/api/")).count()
+    }
+}
+
+/// The lines of a kind.
+fn lines(report: &Value, what: &str) -> Vec<String> {
+    let all = report["lines"].as_array().unwrap().iter();
+    all.filter(|line| line["what"] == what).map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+}

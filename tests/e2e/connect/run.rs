@@ -1,0 +1,175 @@
+//! Connecting when all goes well.
+
+use serde_json::{Value, json};
+use sim::conductorone::{App, Entitlement, Person, Task};
+
+use super::{lines, prepared};
+use crate::deployment::{assert_is_problem, roles};
+
+#[tokio::test]
+async fn every_cloudflare_entitlement_leads_here_after_one_call_and_a_second_one_changes_nothing() {
+    let connected = prepared(|options| options).await;
+    let report = connected.run(json!({})).await;
+    assert_eq!(report["state"], "done", "{report}");
+    let webhook = connected.webhook();
+    connected.assert_wired(&webhook);
+    assert_eq!(connected.c1.policies(&connected.other.id).0, json!({ "connector": {} }), "others are left alone");
+    let count = connected.roles.len() + 1;
+    assert_eq!(report["entitlements"]["changed"], count);
+    assert_eq!(report["entitlements"]["others"], 1);
+    assert_eq!(report["app"]["id"], connected.app.id.as_str());
+    // One line for each entitlement, and one for the webhook.
+    assert_eq!(lines(&report, "changed").len(), count + 1, "{report}");
+    assert!(report.to_string().contains("provisioning was the connector and is now this webhook"), "{report}");
+    let name = &connected.c1.webhooks()[0].1;
+    assert_eq!(name, "Cloudflare connector");
+
+    let writes = connected.writes();
+    let again = connected.run(json!({})).await;
+    assert_eq!((again["state"].as_str(), connected.writes()), (Some("done"), writes), "{again}");
+    assert_eq!(again["entitlements"]["already"], count);
+    assert_eq!(lines(&again, "changed"), [""; 0]);
+
+    let status = connected.json("/v1/status").await;
+    assert_eq!(status["connection"]["webhook"], webhook.as_str());
+    assert_eq!(status["connection"]["wired"], count);
+    assert!(status["connection"]["verified_at"].is_string(), "{status}");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_same_and_changes_nothing() {
+    let connected = prepared(|options| options).await;
+    let report = connected.run(json!({ "dry_run": true })).await;
+    assert_eq!(report["state"], "done", "{report}");
+    assert_eq!(lines(&report, "would_change").len(), connected.roles.len() + 2, "{report}");
+    assert_eq!(connected.writes(), 0);
+    assert!(connected.c1.webhooks().is_empty());
+    connected.assert_untouched();
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["message"], "There was nothing to put back.");
+}
+
+#[tokio::test]
+async fn what_people_set_up_on_purpose_stays_until_they_say_otherwise() {
+    let connected = prepared(|options| options).await;
+    let theirs = connected.c1.add_webhook("Theirs", "https://other.example.com/hook");
+    let steps = json!({ "multiStep": { "provisionSteps": [{ "webhook": { "webhookId": theirs } }] } });
+    let ticket = json!({ "externalTicket": { "instructions": "Ask Jane." } });
+    connected.c1.set_policies(&connected.roles[0].id, &steps, &Value::Null);
+    connected.c1.set_policies(&connected.roles[1].id, &json!({ "connector": {} }), &ticket);
+    let report = connected.run(json!({})).await;
+    assert_eq!(
+        (report["state"].as_str(), report["entitlements"]["custom"].as_u64()),
+        (Some("done"), Some(2)),
+        "{report}"
+    );
+    assert_eq!(connected.c1.policies(&connected.roles[0].id), (steps, Value::Null));
+    assert_eq!(connected.c1.policies(&connected.roles[1].id).1, ticket);
+    let left = lines(&report, "left").join("\n");
+    assert!(
+        left.contains("provisioning is several steps") && left.contains("deprovisioning is an external ticket"),
+        "{left}"
+    );
+
+    let report = connected.run(json!({ "overwrite": true })).await;
+    assert_eq!(report["entitlements"]["changed"], 2, "{report}");
+    connected.assert_wired(&connected.webhook());
+}
+
+#[tokio::test]
+async fn a_webhook_that_leads_here_already_is_taken() {
+    let connected = prepared(|options| options).await;
+    let found = connected.c1.add_webhook("By hand", "https://connector.example.com/webhooks/conductorone");
+    let report = connected.run(json!({})).await;
+    assert_eq!(report["state"], "done", "{report}");
+    connected.assert_wired(&found);
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+    assert_eq!(connected.c1.webhooks().len(), 1, "it was there before, and stays");
+}
+
+#[tokio::test]
+async fn of_several_apps_with_these_ids_it_says_which_there_are() {
+    let connected = prepared(|options| options).await;
+    let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare (old)".into() };
+    let role = Entitlement { id: "2TwinRole".into(), ..connected.roles[0].clone() };
+    connected.c1.add_app(&twin, &[role]);
+    let report = connected.run(json!({})).await;
+    assert_eq!(report["state"], "failed");
+    let message = report["message"].as_str().unwrap();
+    for name in ["\"Cloudflare\"", "\"Cloudflare (old)\"", &twin.id, &connected.app.id] {
+        assert!(message.contains(name), "{message}");
+    }
+    assert_eq!(connected.writes(), 0);
+
+    let report = connected.run(json!({ "app_id": connected.app.id })).await;
+    assert_eq!(report["state"], "done", "{report}");
+    connected.assert_wired(&connected.webhook());
+    assert_eq!(connected.run(json!({})).await["state"], "done", "which one it was is remembered");
+}
+
+#[tokio::test]
+async fn entitlements_that_carry_no_id_are_known_by_their_names_once_there_was_a_sync() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.world.sync().await.unwrap()["state"], "connected");
+    let role = &roles(&connected.cloudflare)[0];
+    connected.c1.remove_entitlement(&connected.roles[0].id);
+    let named = Entitlement::role(role.governed_as(), &role.name).known_by_name_only();
+    let stranger = Entitlement { id: "2Stranger".into(), display_name: "No such role".into(), ..named.clone() };
+    for entitlement in [&named, &stranger] {
+        connected.c1.add_entitlement(&connected.app, entitlement);
+    }
+    let report = connected.run(json!({})).await;
+    assert_eq!(
+        (report["state"].as_str(), report["entitlements"]["others"].as_u64()),
+        (Some("done"), Some(2)),
+        "{report}"
+    );
+    connected.assert_wired(&connected.webhook());
+    assert_eq!(connected.c1.policies(&stranger.id).0, json!({ "connector": {} }));
+}
+
+#[tokio::test]
+async fn an_app_of_many_pages_is_wired_to_its_end() {
+    let connected = prepared(|options| options).await;
+    for n in 0..230 {
+        let role = Entitlement::role(&format!("{n:032x}"), &format!("Role {n:03}"));
+        connected.c1.add_entitlement(&connected.app, &role);
+    }
+    let report = connected.run(json!({ "app_id": connected.app.id })).await;
+    assert_eq!(report["state"], "done", "{}", report["message"]);
+    assert_eq!(report["entitlements"]["changed"], connected.roles.len() + 231);
+    let last = Entitlement::role(&format!("{:032x}", 229), "x");
+    assert_eq!(connected.c1.policies(&last.id).1, json!({ "webhook": { "webhookId": connected.webhook() } }));
+}
+
+#[tokio::test]
+async fn what_was_wired_is_provisioned() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.world.sync().await.unwrap()["state"], "connected");
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let task = Task::grant(connected.roles[0].clone(), Person::newcomer("new.hire@example.com"));
+    let outcome = connected.deliver(&connected.c1.task(&task)).await;
+    assert!(outcome.completed().is_some(), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_with_what_to_do() {
+    let connected = prepared(|options| options).await;
+    let missing = connected.get("/v1/connect").await;
+    assert_eq!((missing.status, assert_is_problem(&missing, "none yet").as_str()), (404, "not_found"));
+    for body in
+        [json!([]), json!({ "app": "x" }), json!({ "app_id": "../x" }), json!({ "undo": true, "dry_run": true })]
+    {
+        let answer = connected.post(&body).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, "body").as_str()), (400, "invalid_request"), "{body}");
+    }
+    let answer = connected.get("/v1/connect?after=x").await;
+    assert_eq!(answer.status, 400);
+    connected.worker.unset_var("C1_CLIENT_ID");
+    connected.worker.unset_var("C1_CLIENT_SECRET");
+    connected.worker.restart().await.unwrap();
+    let answer = connected.post(&json!({})).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "no key").as_str()), (409, "connect_not_configured"));
+}
