@@ -38,12 +38,12 @@ pub struct Config {
     pub plan: Plan,
     /// What provisioning must not do.
     pub guards: Guards,
-    /// `DEFAULT_ROLE`: the role that a new account gets when it is asked for without one: a role id, or a permission group's name or label.
+    /// `DEFAULT_ROLE`: what a new account gets when it is asked for without a role: the entitlement id of a role or a scoped
+    /// role, a role's bare id, or a permission group's name or label.
     pub default_role: Option<String>,
     /// `SCIM_REPLACE_MAX_REMOVALS`: so many members one SCIM operation may take out of a Group.
     pub scim_replace_max_removals: usize,
-    /// `RENEW_INVITATIONS_AFTER_DAYS`: an invitation of this connector's that nobody has accepted for so long is sent anew when the account is
-    /// asked for again; not where it is not set.
+    /// `RENEW_INVITATIONS_AFTER_DAYS`: how old an invitation of ours must be for a grant of the account to renew it; not set for never.
     pub renew_invitations_after_days: Option<i64>,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
@@ -200,6 +200,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
     };
     let default_role = reader.optional("DEFAULT_ROLE", |text| Ok(text.to_owned()));
     let scim_replace_max_removals = reader.optional("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
+    let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 3650));
     let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650));
     let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
     let origins: Vec<String> = tenant.iter().map(|host| format!("https://{host}")).chain(c1_url.clone()).collect();
@@ -216,7 +217,6 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErr
         "off" => Ok(false),
         _ => Err("must be on or off".to_owned()),
     });
-    let renew_invitations_after_days = reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 365));
     match (account_id, cloudflare_token, connector_token, tenant, public_url) {
         (Some(account_id), Some(cloudflare_token), Some(connector_token), Some(tenant), Some(public_url))
             if reader.problems.is_empty() =>

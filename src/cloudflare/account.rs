@@ -61,8 +61,12 @@ pub struct AuditEntry {
     pub description: Option<String>,
     /// Whose e-mail address did it.
     pub actor_email: Option<String>,
+    /// The id of the user or account that did it.
+    pub actor_id: Option<String>,
     /// Which token did it, where one did.
     pub actor_token_id: Option<String>,
+    /// The path that was called, where told.
+    pub uri: Option<String>,
     /// What was changed.
     pub resource_id: Option<String>,
     /// The ray id of the request.
@@ -218,7 +222,9 @@ impl Record for AuditEntry {
             action: text("/action/type"),
             description: text("/action/description"),
             actor_email: text("/actor/email"),
+            actor_id: text("/actor/id"),
             actor_token_id: text("/actor/token_id"),
+            uri: text("/raw/uri"),
             resource_id: text("/resource/id"),
             ray: text("/raw/cf_ray_id"),
         })

@@ -11,6 +11,7 @@ use super::envelope::{Envelope, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use crate::config::Config;
 use crate::ports::{Clock, Http, HttpRequest, HttpResponse, Method, Sql};
+use crate::time::Timestamp;
 
 pub use super::envelope::PageInfo;
 
@@ -23,7 +24,8 @@ pub struct Client<'a, P> {
     config: &'a Config,
     budget: RefCell<Budget<'a>>,
     sent: Cell<u32>,
-    last_ray: RefCell<Option<String>>,
+    asked_at: Cell<Option<Timestamp>>,
+    ray: RefCell<Option<String>>,
 }
 
 impl<P> fmt::Debug for Client<'_, P> {
@@ -84,7 +86,8 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             config,
             budget: RefCell::new(Budget::new(ports, purpose)),
             sent: Cell::new(0),
-            last_ray: RefCell::default(),
+            asked_at: Cell::new(None),
+            ray: RefCell::default(),
         }
     }
 
@@ -93,9 +96,14 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         self.sent.get()
     }
 
-    /// The `cf-ray` of the last answer: what Cloudflare's support asks for.
-    pub fn last_ray(&self) -> Option<String> {
-        self.last_ray.borrow().clone()
+    /// When the last request of this client was sent.
+    pub fn asked_at(&self) -> Option<Timestamp> {
+        self.asked_at.get()
+    }
+
+    /// The `cf-ray` of the last answer to this client, where it had one.
+    pub fn ray(&self) -> Option<String> {
+        self.ray.borrow().clone()
     }
 
     pub(super) fn config(&self) -> &'a Config {
@@ -148,6 +156,8 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     pub(super) async fn call(&self, call: Call) -> Result<HttpResponse, ApiError> {
         self.budget.borrow_mut().spend(self.ports.now())?;
         self.sent.set(self.sent.get() + 1);
+        self.asked_at.set(Some(self.ports.now()));
+        self.ray.replace(None);
         let mut headers = vec![
             ("Accept", call.accept.to_owned()),
             ("User-Agent", concat!("c1-cloudflare/", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -165,9 +175,8 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             timeout_millis: if call.method == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
             max_bytes: MAX_BODY,
         };
-        self.last_ray.replace(None);
         let response = self.ports.send(request).await.map_err(ApiError::Transport)?;
-        self.last_ray.replace(ray(&response));
+        self.ray.replace(ray(&response));
         if (200..300).contains(&response.status) {
             // What the answer says of the rate is a hint; a failure to note it must not turn a success into an error.
             let _ = self.budget.borrow().observe(&response, None, self.ports.now());

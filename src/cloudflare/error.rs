@@ -120,6 +120,17 @@ impl ApiError {
         matches!(self, Self::Server(_) | Self::Transport(_) | Self::Malformed { .. })
     }
 
+    /// Whether a write that ended so may still be carried out later: nobody answered who had finished with it. A page of the
+    /// edge (520 to 524, 504) says that Cloudflare's own server did not answer in time, not that it stopped
+    /// (`reference/cloudflare.md` 3.5).
+    pub const fn may_come_late(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Server(failure) => matches!(failure.status, 408 | 504 | 520..=524),
+            _ => false,
+        }
+    }
+
     /// The HTTP status, where there was an answer.
     pub fn status(&self) -> Option<u16> {
         self.failure().map(|failure| failure.status)
@@ -274,5 +285,12 @@ mod tests {
         assert!(ApiError::Transport(crate::ports::HttpError::Timeout(1)).outcome_unknown());
         assert!(!ApiError::OutOfBudget { until: Timestamp::from_secs(1) }.outcome_unknown());
         assert!(!ApiError::Forbidden(Failure::default()).outcome_unknown());
+    }
+
+    #[test]
+    fn what_the_server_answered_itself_does_not_come_later() {
+        let server = |status| ApiError::Server(Failure { status, ..Failure::default() }).may_come_late();
+        assert!(server(524) && server(504) && !server(500) && !server(503));
+        assert!(ApiError::Transport(crate::ports::HttpError::Timeout(1)).may_come_late());
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::PER_PAGE;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
-use crate::model::id::TokenId;
+use crate::model::id::{TokenId, UserId};
 use crate::ports::{Clock, Http, Sql};
 use crate::time::Timestamp;
 
@@ -70,6 +70,27 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         }
         let verified = self.object::<Verified>(Call::get("/user/tokens/verify".to_owned())).await?;
         Ok(verified.of(TokenKind::User))
+    }
+
+    /// The person whose token this is. An account's token has nobody, and a user's may lack the permission to tell
+    /// (*User Details: Read*): both are refused.
+    pub async fn token_owner(&self) -> Result<UserId, ApiError> {
+        self.object::<Owner>(Call::get("/user".to_owned())).await.map(|owner| owner.0)
+    }
+}
+
+struct Owner(UserId);
+
+#[derive(Deserialize)]
+pub(super) struct OwnerWire {
+    id: Option<String>,
+}
+
+impl Record for Owner {
+    type Wire = OwnerWire;
+
+    fn read(wire: OwnerWire) -> Result<Self, String> {
+        Ok(Self(id(wire.id.as_deref(), "id")?))
     }
 }
 

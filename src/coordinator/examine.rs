@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose, TokenKind};
+use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose};
 use crate::config::Config;
 use crate::ports::{Clock, Http, Sql};
+use crate::provision::owner::{self, Owner};
 use crate::push::Finding;
 
 /// One thing that was checked.
@@ -44,27 +45,35 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, config: &Config) -
         ("user groups", false, settings, client.user_groups_page(1).await.map(drop)),
         ("account API tokens", false, "Account API Tokens: Read", client.tokens_page(1).await.map(drop)),
     ];
-    let now = ports.now();
-    let log = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), None).await.map(drop);
-    found.push(check("the audit log (to see whether somebody else's change was overwritten)", false, settings, log));
     found.extend(reads.into_iter().map(|(what, required, permission, read)| check(what, required, permission, read)));
+    let now = ports.now();
+    let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), None).await.map(drop);
+    found.push(check("audit log (finds others' changes that were overwritten)", false, settings, recent));
+    found.extend(whose(ports, config, &client).await);
     found
+}
+
+/// A person's token is worth a word: it goes when the person goes, and its owner is not to be locked out by it.
+async fn whose<P: Http + Clock + Sql>(ports: &P, config: &Config, client: &Client<'_, P>) -> Option<Examination> {
+    let (ok, message) = match owner::identity(ports, config, client).await.ok()?.owner {
+        Owner::Account => return None,
+        Owner::User(user) => (
+            true,
+            format!("the token belongs to the user {user}, whom this connector therefore never removes; an account's token would outlast them"),
+        ),
+        Owner::Unknown => (
+            false,
+            "the token is a person's and may not tell whose, so no Super Administrator can be revoked or removed: add the permission User Details: Read, or use an account's token".to_owned(),
+        ),
+    };
+    Some(Examination { name: "the token's owner".to_owned(), ok, required: false, message })
 }
 
 async fn token<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Examination {
     let (ok, message) = match client.verify_token().await {
         Ok(token) if token.status == "active" => (
             true,
-            format!(
-                "the API token is active{}{}",
-                token.expires_on.map(|at| format!(" until {at}")).unwrap_or_default(),
-                match token.kind {
-                    TokenKind::Account => "",
-                    TokenKind::User => {
-                        "; it is a person's and goes when that person goes: an account API token (Manage Account > API Tokens) is safer"
-                    }
-                }
-            ),
+            format!("the API token is active{}", token.expires_on.map(|at| format!(" until {at}")).unwrap_or_default()),
         ),
         Ok(token) => (
             false,

@@ -24,14 +24,11 @@ use crate::config::Config;
 use crate::decide::record;
 use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
 use crate::provision;
+use crate::provision::journal;
 use crate::provision::lock::Locks;
-use crate::provision::{incidents, journal};
 use crate::push;
 use crate::signal;
 use crate::sync;
-
-/// So many incidents stand in the status; each stands with its operation too.
-const INCIDENTS_SHOWN: i64 = 20;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
 #[derive(Debug, Default)]
@@ -139,11 +136,11 @@ impl Coordinator {
             let _ = ends.send(());
             next
         };
-        let (sync, operations, jobs, looks, connecting) = join5(
+        let (sync, operations, jobs, aftercare, connecting) = join5(
             sync,
             self.catch_up(ports, config, ended),
             self.work(ports, config),
-            provision::look_again(ports, config, &self.locks),
+            provision::aftercare::look_after(ports, config, &self.locks),
             self.go_on_connecting(ports, config),
         )
         .await;
@@ -151,7 +148,7 @@ impl Coordinator {
             self.wake(ports, at).await;
         }
         let connecting = connecting.and_then(|()| self.connecting_due(ports, config));
-        for due in [operations, jobs, looks, jobs::next_due(ports), provision::next_look(ports), connecting] {
+        for due in [operations, jobs, aftercare, jobs::next_due(ports), connecting] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
                 Ok(None) => {}
@@ -173,7 +170,7 @@ impl Coordinator {
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
     let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
-    if let Err(error) = provision::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
+    if let Err(error) = journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
     }
     // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
@@ -187,7 +184,8 @@ fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
     Ok(Status {
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
-        incidents: incidents::latest(ports, INCIDENTS_SHOWN)?,
+        incidents: provision::incident::latest(ports)?,
+        audit_log: provision::aftercare::audit_log(ports)?,
         connection: crate::connect::summary(ports)?,
     })
 }

@@ -192,7 +192,7 @@ impl Coordinator {
         };
         if let Outcome::NotNow { message, retry_at } = &outcome {
             let due_at = retry_at.unwrap_or_else(|| now.plus_secs(backoff(attempts)));
-            journal::note(ports, id, State::PutOff, &format!("put off: {message}"), now)?;
+            journal::note(ports, id, State::PutOff, &format!("{}{message}", journal::PUT_OFF), now)?;
             journal::put_off(ports, id, due_at)?;
             self.wake(ports, due_at).await;
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
@@ -203,6 +203,9 @@ impl Coordinator {
             }
         }
         drop(place);
+        if let Some(at) = provision::aftercare::next_due(ports)? {
+            self.wake(ports, at).await;
+        }
         Ok(outcome)
     }
 
@@ -225,6 +228,11 @@ impl Coordinator {
         if let Some(url) = callback_url {
             callback::want(ports, id, url, ports.now())?;
             return Ok(Reply::Accepted);
+        }
+        if request.key.is_none() && provision::must_go_on(ports, id)? {
+            // It took something away that it has to bring back.
+            let message = format!("{message}; it goes on by itself, and GET /v1/operations/{} tells how it ends", id.0);
+            return Ok(Reply::Outcome(Outcome::NotNow { message, retry_at }));
         }
         let outcome = Outcome::NotNow { message, retry_at };
         if request.key.is_none() {

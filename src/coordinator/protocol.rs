@@ -7,7 +7,8 @@ use super::jobs::Job;
 use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
-use crate::provision::incidents::Incident;
+use crate::provision::aftercare::AuditLog;
+use crate::provision::incident::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::provision::request::{Outcome, Request};
 use crate::sync::snapshot::Overlay;
@@ -131,8 +132,10 @@ pub struct Status {
     /// The connection to C1, where it was ever made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<Summary>,
-    /// What went on beside operations and a person should know of, the latest first.
+    /// The latest things that happened to members beside what was asked for, the newest first.
     pub incidents: Vec<Incident>,
+    /// How the audit log, in which others' writes are found, stood when it was last asked.
+    pub audit_log: Option<AuditLog>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

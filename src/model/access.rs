@@ -37,7 +37,7 @@ pub struct Atom {
 }
 
 /// A policy without its server-side id, which changes with every update and so identifies nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Allowed or denied.
     pub access: Access,

@@ -1,69 +1,114 @@
-//! Accounts: invitations, and removals of members.
+//! Accounts: a membership is made by an invitation, and ends by removal.
 
-use super::lock::Locks;
-use super::request::{Effect, Outcome, Refusal};
-use super::resolve::{Unresolved, Wanted};
-use super::{MINIMAL_ACCESS, Work, done, execute, guards, journal, resolve, super_administrators};
+use super::execute::{self, READ_BACK_WAITS};
+use super::request::{Effect, Outcome, Refusal, Target};
+use super::resolve::{self, Unresolved, Wanted};
+use super::{MINIMAL_ACCESS, Work, done, guards, journal, owner, renewal, super_admins, superseded, written};
 use crate::cloudflare::{ApiError, MemberRecord};
-use crate::model::access::Policy;
+use crate::conductorone::payload::Action;
+use crate::model::access::{Atom, Policy, atoms};
 use crate::model::resource::MemberStatus;
 use crate::ports::{Clock, Http, KeyValue, Sql};
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
-    /// Invites somebody new, with the role that was asked for, or with the configured one where an account or a group was.
-    pub(super) async fn invite(&self, email: &str) -> Result<Outcome, Unresolved> {
-        let name = &self.what.name;
-        if self.config.guards.protected.contains(&email.to_lowercase()) {
-            return Ok(Outcome::refused(
-                Refusal::ProtectedMember,
-                format!(
-                    "{email} is a protected member: PROTECTED_MEMBERS says that this connector never changes their access."
-                ),
-            ));
+    /// Nobody in the account is meant.
+    pub(super) async fn for_nobody(&self) -> Result<Outcome, Unresolved> {
+        let subject = &self.request.subject;
+        // Between the removal of an invitation and the new one there is nobody, and it will not stay so.
+        if renewal::is_under_way(self.ports, subject)? {
+            return Ok(self.not_now("the invitation is being made anew", 5));
         }
+        let known = subject.emails.first().or(subject.user_id.as_ref()).or(subject.member_id.as_ref());
+        let who = known.map_or("the person", String::as_str);
+        if let Some(email) = subject.emails.first() {
+            // An invitation that was put off must not go out after a revoke that came later and was answered.
+            journal::resolved(self.ports, self.id, "", email, &self.what.id)?;
+            if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
+                return Ok(superseded(newer));
+            }
+        }
+        match (self.request.action, subject.emails.first()) {
+            // Removed by an earlier attempt that was cut off before it could say so.
+            (Action::Revoke, _)
+                if self.what.access == Wanted::Account && journal::has_written(self.ports, self.id)? =>
+            {
+                Ok(done(Effect::Removed, format!("Removed {who} from the account.")))
+            }
+            // Somebody who is gone holds nothing.
+            (Action::Revoke, _) => Ok(done(
+                Effect::AlreadyRevoked,
+                format!("{who} is not a member of the Cloudflare account; nothing was changed."),
+            )),
+            (Action::Grant, _) if self.request.target == Target::Renewal => Ok(Outcome::refused(
+                Refusal::UnknownMember,
+                format!(
+                    "There is no invitation {who} in the Cloudflare account; GET /v1/invitations lists those there are."
+                ),
+            )),
+            (Action::Grant, Some(email)) if !subject.has_account => self.invite(email).await,
+            // Somebody took the account away: to invite anew is a decision, not a detail of a grant.
+            (Action::Grant, Some(email)) => Ok(Outcome::refused(
+                Refusal::UnknownMember,
+                format!(
+                    "{email} is not a member of the Cloudflare account any more, though ConductorOne still has the account; sync this connector in ConductorOne, then ask again, and the person is invited."
+                ),
+            )),
+            (Action::Grant, None) => Ok(Outcome::refused(
+                Refusal::UnknownMember,
+                format!(
+                    "{who} is not a member of the Cloudflare account, and without an e-mail address nobody can be invited; invite them by their address first."
+                ),
+            )),
+        }
+    }
+
+    /// An account is asked for by somebody who has one, or an invitation to it.
+    pub(super) async fn account_exists(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
+        if member.status == MemberStatus::Pending && self.is_stale_invitation(&member)? {
+            return self.renew(member).await;
+        }
+        self.left(&member, false, None).await?;
+        let email = &member.email;
+        if member.status == MemberStatus::Pending && journal::has_written(self.ports, self.id)? {
+            // Invited by an earlier attempt that was cut off before it could say so.
+            let said = format!("Invited {email}; the account is there once the invitation is accepted.");
+            return Ok(done(Effect::Invited, said));
+        }
+        Ok(done(
+            Effect::AlreadyGranted,
+            match member.status {
+                MemberStatus::Pending => {
+                    format!("{email} was invited already and has not accepted yet; nothing was changed.")
+                }
+                _ => format!("{email} is a member already; nothing was changed."),
+            },
+        ))
+    }
+
+    /// Invites somebody new, with the role that was asked for, or with the configured one where an account or a group was.
+    async fn invite(&self, email: &str) -> Result<Outcome, Unresolved> {
+        let name = &self.what.name;
+        guards::protected(self.config, email)?;
         let atom = match self.what.access {
             Wanted::Atom(atom) => atom,
-            Wanted::Account | Wanted::Group(_) | Wanted::Renewal => {
-                let role = self.config.default_role.as_deref().unwrap_or(MINIMAL_ACCESS);
-                match resolve::configured_access(self.ports, &self.client, role).await? {
-                    Some(atom) => atom,
-                    None => {
-                        return Ok(Outcome::refused(
-                            Refusal::NoDefaultRole,
-                            format!(
-                                "A new account needs a role, and this Cloudflare account has none that is called {role:?}; set DEFAULT_ROLE to the id or the name of a role, or to an entitlement's id."
-                            ),
-                        ));
-                    }
-                }
-            }
+            Wanted::Account | Wanted::Group(_) => self.default_role().await?,
         };
         self.may_write(&format!("would have invited {email} with {name}"))?;
-        self.writing("inviting")?;
+        self.note("inviting")?;
         let policy = Policy {
             access: atom.access,
             permission_groups: vec![atom.permission_group],
             resource_groups: vec![atom.resource_group],
         };
-        let member = match self.client.invite(email, &[policy]).await {
-            Ok(member) => {
-                self.wrote()?;
-                member
-            }
-            // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
-            Err(ApiError::AlreadyExists(failure)) => {
-                return Ok(Outcome::NotNow {
-                    message: format!("{email} is a member already, and not in the list yet ({failure})"),
-                    retry_at: Some(self.ports.now().plus_secs(2)),
-                });
-            }
-            Err(error) => return Err(error.into()),
+        let member = match self.send_invitation(email, &[policy]).await? {
+            Ok(member) => member,
+            Err(not_now) => return Ok(not_now),
         };
-        journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
         let mut joined = None;
         if let Wanted::Group(group) = self.what.access {
-            self.writing("into the group")?;
-            self.client.add_to_group(group, member.id).await?;
+            if !self.join(group, name, &member).await? {
+                return Ok(self.not_now(format!("{email} is invited, and not in the group {name} yet"), 5));
+            }
             joined = Some((group, true));
         }
         self.left(&member, false, joined).await?;
@@ -79,54 +124,70 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(outcome.to_account(&member))
     }
 
-    /// An account is wanted for somebody who has one. An invitation that nobody has accepted for as long as the configuration says is
-    /// renewed.
-    pub(super) async fn account_is_there(&self, locks: &Locks, member: &MemberRecord) -> Result<Outcome, Unresolved> {
-        let email = &member.email;
-        if member.status == MemberStatus::Pending
-            && let Some(days) = self.config.renew_invitations_after_days
-            && let Some(invited_at) = journal::invited_at(self.ports, &member.id.to_string())?
-            && self.ports.now().since(invited_at) >= days * 24 * 60 * 60 * 1000
-        {
-            return self.renew(locks, member).await;
-        }
-        self.left(member, false, None).await?;
-        let ours = journal::has_written(self.ports, self.id)?;
-        Ok(match (member.status, ours) {
-            (MemberStatus::Pending, true) => {
-                done(Effect::Invited, format!("Invited {email}; the account is there once the invitation is accepted."))
-            }
-            (MemberStatus::Pending, false) => done(
-                Effect::AlreadyGranted,
-                format!("{email} was invited already and has not accepted yet; nothing was changed."),
-            ),
-            _ => done(Effect::AlreadyGranted, format!("{email} is a member already; nothing was changed.")),
+    /// What an account gets that is asked for without a role.
+    async fn default_role(&self) -> Result<Atom, Unresolved> {
+        let role = self.config.default_role.as_deref().unwrap_or(MINIMAL_ACCESS);
+        resolve::configured_role(self.ports, &self.client, role).await?.ok_or_else(|| {
+            Unresolved::Refused(Outcome::refused(
+                Refusal::NoDefaultRole,
+                format!(
+                    "A new account needs a role, and this Cloudflare account has none that is called {role:?}; set DEFAULT_ROLE to the entitlement id, the id or the name of a role."
+                ),
+            ))
         })
     }
 
+    /// Sends an invitation; the outcome instead, where it is not there yet. One whose answer was lost is looked for at once: who
+    /// asked by REST does not come again by itself.
+    pub(super) async fn send_invitation(
+        &self,
+        email: &str,
+        policies: &[Policy],
+    ) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
+        let member = match self.client.invite(email, policies).await {
+            Ok(member) => member,
+            // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
+            Err(ApiError::AlreadyExists(failure)) => {
+                let message = format!("{email} is a member already, and not in the list yet ({failure})");
+                return Ok(Err(self.not_now(message, 2)));
+            }
+            Err(error) if error.outcome_unknown() => {
+                self.note(&format!("outcome unknown: {error}"))?;
+                let by_email = crate::conductorone::payload::Subject {
+                    emails: vec![email.to_owned()],
+                    ..crate::conductorone::payload::Subject::default()
+                };
+                match resolve::search(&self.client, &by_email).await? {
+                    // Another than ours may have been quicker: that is for the next attempt to find out.
+                    Some(found) if atoms(&found.own_policies()) == atoms(policies) => found,
+                    _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.note_done("invited")?;
+        renewal::invited(self.ports, member.id, self.ports.now())?;
+        journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
+        Ok(Ok(member))
+    }
+
     /// Removes a member, or cancels an invitation.
-    pub(super) async fn remove(&self, locks: &Locks, member: &MemberRecord) -> Result<Outcome, Unresolved> {
+    pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Unresolved> {
         let email = &member.email;
-        guards::protected(self.config, member)?;
+        guards::protected(self.config, email)?;
         guards::removal_cap(self.ports, self.config, self.id)?;
-        guards::token_owner(self.ports, self.config, &self.client, member).await?;
-        let loses = member.status == MemberStatus::Accepted
-            && super_administrators::is_one(self.ports, &self.client, member).await?;
-        let _turn = self.keep_super_administrators(locks, member, loses).await?;
-        self.may_write(&format!("would have removed {email} from the account"))?;
-        self.writing("removing the membership")?;
-        match self.client.remove_member(member.id).await {
-            Ok(()) => self.wrote()?,
-            Err(ApiError::NotFound(_)) => {}
-            Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
-            Err(error) => return Err(error.into()),
+        let loses =
+            member.status == MemberStatus::Accepted && super_admins::is_one(self.ports, &self.client, member).await?;
+        owner::spared(self.ports, self.config, &self.client, member, loses).await?;
+        let _turn = self.keep_super_administrators(member, loses).await?;
+        self.may_write(&match member.status {
+            MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
+            _ => format!("would have removed {email} from the account"),
+        })?;
+        self.note("removing the membership")?;
+        if !self.delete(member).await? {
+            return Ok(self.not_now(format!("Cloudflare still shows {email}"), 5));
         }
-        match execute::read(self.ports, &self.client, member.id).await {
-            Err(ApiError::NotFound(_)) => {}
-            Ok(_) => return Ok(Outcome::NotNow { message: format!("Cloudflare still shows {email}"), retry_at: None }),
-            Err(error) => return Err(error.into()),
-        }
-        self.note("gone")?;
         self.left(member, true, None).await?;
         Ok(done(
             Effect::Removed,
@@ -135,5 +196,30 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 _ => format!("Removed {email} from the account."),
             },
         ))
+    }
+
+    /// Deletes a membership; whether it is gone.
+    pub(super) async fn delete(&self, member: &MemberRecord) -> Result<bool, Unresolved> {
+        match self.client.remove_member(member.id).await {
+            Ok(()) | Err(ApiError::NotFound(_)) => {}
+            Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
+            Err(error) => return Err(error.into()),
+        }
+        let ray = self.client.ray();
+        let mut waits = READ_BACK_WAITS.into_iter();
+        loop {
+            match execute::read(self.ports, &self.client, member.id).await {
+                Err(ApiError::NotFound(_)) => break,
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let Some(wait) = waits.next() else { return Ok(false) };
+            self.ports.sleep(wait).await;
+        }
+        let now = self.ports.now();
+        written::note(self.ports, member.id, &atoms(&member.own_policies()), now)?;
+        written::note(self.ports, member.id, &atoms(&[]), now)?;
+        self.note(&format!("gone{}", ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default()))?;
+        Ok(true)
     }
 }

@@ -1,13 +1,14 @@
-//! Read, change, write, read back: how one atom is granted or revoked.
+//! Read, change, write, read back: how a member's policies are changed.
 //!
 //! **Invariants:** between the GET whose policies are changed and the PUT that writes them there is no other I/O; what
-//! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without a policy.
+//! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without a policy;
+//! [`change`]'s end is the one place that knows what a write to a member came to.
 
 use std::collections::BTreeSet;
 
-use super::foreign::{self, Window};
 use super::journal::{self, EntryId, State};
-use super::{doubt, policies, written};
+use super::sent::{self, Sent};
+use super::{aftercare, policies, written};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::conductorone::payload::Action;
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -21,7 +22,50 @@ const ROUNDS: usize = 3;
 /// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
 pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 
-/// How an attempt to change one atom of one member ended.
+/// What is to be different about a member's policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// What the member shall have.
+    pub grant: Vec<Atom>,
+    /// What the member shall not have.
+    pub revoke: Vec<Atom>,
+}
+
+impl Edit {
+    /// One atom more, or less.
+    pub fn of(action: Action, atom: Atom) -> Self {
+        match action {
+            Action::Grant => Self { grant: vec![atom], revoke: Vec::new() },
+            Action::Revoke => Self { grant: Vec::new(), revoke: vec![atom] },
+        }
+    }
+
+    /// The policies as they should be, or `None` where they are so already.
+    pub fn apply(&self, policies: &[Policy]) -> Option<Vec<Policy>> {
+        let mut edited: Option<Vec<Policy>> = None;
+        for atom in &self.grant {
+            edited = policies::grant(edited.as_deref().unwrap_or(policies), *atom).or(edited);
+        }
+        for atom in &self.revoke {
+            edited = policies::revoke(edited.as_deref().unwrap_or(policies), *atom).or(edited);
+        }
+        edited
+    }
+
+    /// The same, and made once more what a write that came late has undone; what this edit is about is not of that.
+    fn and_once_more(&self, late: &Sent) -> Self {
+        let (mut lost, mut back) = late.undid();
+        lost.retain(|atom| !self.revoke.contains(atom));
+        back.retain(|atom| !self.grant.contains(atom));
+        Self { grant: [self.grant.as_slice(), &lost].concat(), revoke: [self.revoke.as_slice(), &back].concat() }
+    }
+
+    fn shows_in(&self, seen: &BTreeSet<Atom>) -> bool {
+        self.grant.iter().all(|atom| seen.contains(atom)) && !self.revoke.iter().any(|atom| seen.contains(atom))
+    }
+}
+
+/// How an attempt to change a member's policies ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It was written, and read back: this is the member since.
@@ -46,77 +90,87 @@ pub(super) async fn read<P: Http + Clock + Sql>(
     Ok(client.member(id).await?.without_inherited(&sync::group_policies(ports)?))
 }
 
-/// Grants or revokes `atom`, given the member as just read (the first round's GET is the caller's, so that a grant that
-/// goes well takes three calls in all).
+/// Changes the policies of a member as just read (the first round's GET is the caller's, so that a grant that goes well
+/// takes three calls in all).
 pub async fn change<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     operation: EntryId,
     member: MemberRecord,
-    action: Action,
-    atom: Atom,
+    edit: &Edit,
 ) -> Result<Change, ApiError> {
     let mut wrote = false;
     let id = member.id;
-    // The caller's GET came immediately before; the clock has not moved since its answer.
-    let mut read_at = ports.now();
     let mut given = Some(member);
     for _ in 0..ROUNDS {
-        let member = if let Some(member) = given.take() {
-            member
-        } else {
-            read_at = ports.now();
-            read(ports, client, id).await?
+        let member = match given.take() {
+            Some(member) => member,
+            None => read(ports, client, id).await?,
         };
-        let Some(member) = believable(ports, client, member, Some((action, atom))).await? else {
+        let Some(member) = believable(ports, client, member, Some(edit)).await? else {
             return Ok(Change::NotSeen);
         };
         let before = member.own_policies();
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
         }
-        let Some(planned) = apply(action, &before, atom) else {
+        let late = sent::come_late(ports, id, &atoms(&before))?;
+        let edit = &late.as_ref().map_or_else(|| edit.clone(), |late| edit.and_once_more(late));
+        let Some(planned) = edit.apply(&before) else {
+            sent::settled(ports, id, &atoms(&before))?;
             let member = Box::new(member);
             return Ok(if wrote { Change::Made(member) } else { Change::AlreadySo(member) });
         };
         if planned.is_empty() {
             return Ok(Change::WouldBeEmpty);
         }
-        written::note(ports, id, &atoms(&before), ports.now())?;
-        written::note(ports, id, &atoms(&planned), ports.now())?;
-        let line = format!("{}the member's policies", journal::WRITING);
-        journal::note(ports, operation, State::Writing, &line, ports.now())?;
+        let now = ports.now();
+        written::note(ports, id, &atoms(&before), now)?;
+        written::note(ports, id, &atoms(&planned), now)?;
+        journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
+        let noted = sent::begin(
+            ports,
+            &sent::Write { operation, member: &member, planned: &atoms(&planned), read_at: client.asked_at(), now },
+        )?;
         // A write whose outcome is unknown is settled by reading, like one that was answered.
-        match client.update_policies(id, &planned).await {
-            Ok(_) => {
-                journal::note(ports, operation, State::Writing, &super::answered(client), ports.now())?;
-            }
+        let answer = client.update_policies(id, &planned).await.map(drop);
+        let ray = client.ray();
+        match &answer {
+            Ok(()) => sent::answered(ports, noted, ray.as_deref(), false, ports.now())?,
             Err(error) if error.outcome_unknown() => {
-                doubt::lost(ports, id, operation, &atoms(&planned), ports.now())?;
+                sent::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
                 journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
             }
-            Err(error) => return Err(error),
+            Err(_) => sent::refused(ports, noted)?,
+        }
+        let unknown = answer.is_err();
+        if let Err(error) = answer
+            && !error.outcome_unknown()
+        {
+            // Nothing was written: what is there is what was read.
+            written::note(ports, id, &atoms(&before), ports.now())?;
+            return Err(error);
         }
         wrote = true;
-        let (written_at, ray) = (ports.now(), client.last_ray());
-        if let Some(member) = read_back(ports, client, id, action, atom, &atoms(&before)).await? {
-            journal::note(ports, operation, State::Writing, "read back", ports.now())?;
-            doubt::seen(ports, id, &atoms(&member.own_policies()))?;
-            let window = Window { operation, member: id, read_at, written_at, ray: ray.as_deref() };
-            foreign::note(ports, &window, ports.now())?;
-            return Ok(Change::Made(Box::new(member)));
+        let read_back = read_back(ports, client, id, edit, &atoms(&before)).await?;
+        if let ReadBack::Shows(member) = read_back {
+            sent::seen(ports, noted, id)?;
+            sent::settled(ports, id, &atoms(&member.own_policies()))?;
+            if let Some(late) = &late {
+                aftercare::report_late(ports, late, "those were made once more, and nothing needs to be done")?;
+            }
+            let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+            journal::note(ports, operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
+            return Ok(Change::Made(member));
+        }
+        // Nobody said that it was carried out, and it does not show: it is written once more, from what is there. Should it have
+        // been carried out all the same, the same is written twice.
+        if unknown && matches!(read_back, ReadBack::Unchanged) {
+            written::note(ports, id, &atoms(&before), ports.now())?;
         }
         journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
     }
     Ok(Change::NotSeen)
-}
-
-/// The policies as they should be, or `None` where they are so already.
-pub fn apply(action: Action, policies: &[Policy], atom: Atom) -> Option<Vec<Policy>> {
-    match action {
-        Action::Grant => policies::grant(policies, atom),
-        Action::Revoke => policies::revoke(policies, atom),
-    }
 }
 
 /// The member from a read that is not older than our last write; `None` where Cloudflare goes on showing an older state.
@@ -127,7 +181,7 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     mut member: MemberRecord,
-    wanted: Option<(Action, Atom)>,
+    wanted: Option<&Edit>,
 ) -> Result<Option<MemberRecord>, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
@@ -135,7 +189,7 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
         if !written::is_stale(ports, member.id, &atoms(&own), ports.now())? {
             return Ok(Some(member));
         }
-        if let Some(again) = wanted.and_then(|(action, atom)| apply(action, &own, atom))
+        if let Some(again) = wanted.and_then(|edit| edit.apply(&own))
             && written::is_latest(ports, member.id, &atoms(&again), ports.now())?
         {
             return Ok(Some(member));
@@ -146,27 +200,35 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
     }
 }
 
-/// Reads the member until the change shows; `None` where it does not. What else differs from what was written is somebody else's doing and stays.
+/// What a member shows after a write.
+enum ReadBack {
+    /// What was to be changed, whatever somebody else changed besides.
+    Shows(Box<MemberRecord>),
+    /// What was there before.
+    Unchanged,
+    /// Neither: somebody else wrote after us, and waiting would not bring ours back.
+    Replaced,
+}
+
+/// Reads the member until the change shows. What else differs from what was written is somebody else's doing and stays.
 async fn read_back<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     id: MemberId,
-    action: Action,
-    atom: Atom,
+    edit: &Edit,
     before: &BTreeSet<Atom>,
-) -> Result<Option<MemberRecord>, ApiError> {
+) -> Result<ReadBack, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
         let member = read(ports, client, id).await?;
         let seen = atoms(&member.own_policies());
-        if seen.contains(&atom) == (action == Action::Grant) {
-            return Ok(Some(member));
+        if edit.shows_in(&seen) {
+            return Ok(ReadBack::Shows(Box::new(member)));
         }
-        // Neither ours nor what was there before: somebody else wrote after us, and waiting would not bring ours back.
         if seen != *before {
-            return Ok(None);
+            return Ok(ReadBack::Replaced);
         }
-        let Some(wait) = waits.next() else { return Ok(None) };
+        let Some(wait) = waits.next() else { return Ok(ReadBack::Unchanged) };
         ports.sleep(wait).await;
     }
 }

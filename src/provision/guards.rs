@@ -1,7 +1,6 @@
 //! What provisioning must not do, whoever asks. Each refusal is a sentence that names the rule and what to do.
 
 use super::journal::{self, EntryId};
-use super::owner;
 use super::request::{Outcome, Refusal, Request};
 use super::resolve::{Unresolved, each, latest};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
@@ -22,21 +21,20 @@ pub(super) fn app(config: &Config, request: &Request) -> Result<(), Unresolved> 
     refuse(
         Refusal::AppNotAllowed,
         format!(
-            "This connector does not carry out tasks of the ConductorOne app {app}: ALLOWED_APPS does not have it. Add it there, or assign the entitlement's provisioning to the right webhook."
+            "This connector does not carry out tasks of the ConductorOne app {app}: ALLOWED_APPS does not have it; add it there, or assign the entitlement's provisioning to the right webhook."
         ),
     )
 }
 
 /// A protected member's access is never changed.
-pub(super) fn protected(config: &Config, member: &MemberRecord) -> Result<(), Unresolved> {
-    if !config.guards.protected.contains(&member.email.to_lowercase()) {
+pub(super) fn protected(config: &Config, email: &str) -> Result<(), Unresolved> {
+    if !config.guards.protected.contains(&email.to_lowercase()) {
         return Ok(());
     }
     refuse(
         Refusal::ProtectedMember,
         format!(
-            "{} is a protected member: PROTECTED_MEMBERS says that this connector never changes their access. Change it in Cloudflare's dashboard, or take the address off that list.",
-            member.email
+            "{email} is a protected member: PROTECTED_MEMBERS says that this connector never changes their access; change it in Cloudflare's dashboard, or take the address off that list."
         ),
     )
 }
@@ -51,30 +49,7 @@ pub(super) fn removal_cap<P: Clock + Sql>(ports: &P, config: &Config, id: EntryI
     refuse(
         Refusal::RemovalCap,
         format!(
-            "{done} revokes and removals were carried out within the last hour, and MAX_REMOVALS_PER_HOUR allows {most}. If this many are meant, raise it; else find out who is revoking, then ask again."
-        ),
-    )
-}
-
-/// The owner of the token that the connector calls with keeps their account: without it the token is gone too.
-pub(super) async fn token_owner<P: Http + Clock + Sql>(
-    ports: &P,
-    config: &Config,
-    client: &Client<'_, P>,
-    member: &MemberRecord,
-) -> Result<(), Unresolved> {
-    // An account's token is nobody's, and says so.
-    let Some(user) = member.user_id.filter(|_| !config.cloudflare_token.expose().starts_with("cfat_")) else {
-        return Ok(());
-    };
-    if owner::of_token(ports, config, client).await?.user != Some(user.to_string()) {
-        return Ok(());
-    }
-    refuse(
-        Refusal::TokenOwner,
-        format!(
-            "{} is the owner of the API token that this connector calls Cloudflare with, which would stop working. Give the connector an account API token instead, or change the access in Cloudflare's dashboard.",
-            member.email
+            "{done} revokes and removals were carried out within the last hour, and MAX_REMOVALS_PER_HOUR allows {most}; if this many are meant, raise it; else find out who is revoking, then ask again."
         ),
     )
 }
@@ -97,8 +72,8 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
     Ok(None)
 }
 
-/// The user groups that give something, as the last snapshot has them.
-pub(super) async fn groups_with<P: KeyValue>(
+/// The user groups of a snapshot that allow an atom, with their names.
+async fn groups_with<P: KeyValue>(
     ports: &P,
     snapshot: &Snapshot,
     gives: impl Fn(&Atom) -> bool,
@@ -124,6 +99,6 @@ pub(super) fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Unresol
     }
 }
 
-pub(super) fn refuse(code: Refusal, message: String) -> Result<(), Unresolved> {
+fn refuse(code: Refusal, message: String) -> Result<(), Unresolved> {
     Err(Unresolved::Refused(Outcome::refused(code, message)))
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::incidents::{self, Incident};
+use super::incident::{self, Incident};
 use super::request::{Outcome, Request};
 use crate::ports::{Sql, SqlError, SqlValue};
 use crate::time::Timestamp;
@@ -49,7 +49,7 @@ pub struct EntryId(pub i64);
 pub struct Entry {
     /// Its number, rising with time.
     pub id: EntryId,
-    /// C1's task and step, or `rest/<number>`.
+    /// C1's task and step, or `rest/<number>`; `callback/<hash>` where C1 named no step.
     pub key: String,
     /// How far it has come.
     pub state: State,
@@ -67,11 +67,11 @@ pub struct Entry {
     pub attempts: i64,
     /// What happened on the way, the `cf-ray` ids of Cloudflare's answers among it.
     pub trail: Vec<String>,
+    /// What happened beside what was asked for: somebody else's write that ours may have replaced, a write that came late.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// What went on beside it that a person should know of.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub incidents: Vec<Incident>,
     /// When it was settled.
     pub settled_at: Option<Timestamp>,
     /// When it will be tried again.
@@ -110,9 +110,6 @@ pub struct Filter {
 const COLUMNS: &str =
     "id, key, state, request, member, email, entitlement, outcome, attempts, trail, received_at, settled_at, due_at";
 
-/// How the line of a trail begins that says that a write is about to be sent.
-pub(super) const WRITING: &str = "writing: ";
-
 /// How many lines a trail keeps: an operation that is tried for days must not grow without end.
 const MAX_TRAIL: usize = 60;
 
@@ -146,10 +143,18 @@ pub fn arrive<P: Sql>(sql: &P, request: &Request, now: Timestamp, due_at: Timest
         }
     }
     let body = serde_json::to_string(request).map_err(|error| SqlError(error.to_string()))?;
+    let by = if request.origin.by.is_empty() { "rest" } else { request.origin.by.as_str() };
     let inserted = sql.query(
         "INSERT INTO operation (key, state, request, received_at, due_at)
-         VALUES (COALESCE(?, 'rest/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, ?, ?, ?) RETURNING id",
-        &[request.key.clone().into(), State::Received.as_str().into(), body.into(), now.into(), due_at.into()],
+         VALUES (COALESCE(?, ? || '/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, ?, ?, ?) RETURNING id",
+        &[
+            request.key.clone().into(),
+            by.into(),
+            State::Received.as_str().into(),
+            body.into(),
+            now.into(),
+            due_at.into(),
+        ],
     )?;
     let id = inserted.first().and_then(|row| row.first()).and_then(SqlValue::integer).ok_or_else(corrupt)?;
     Ok(Arrival::New(EntryId(id)))
@@ -203,18 +208,30 @@ pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitle
 
 /// Notes a step on the way.
 pub fn note<P: Sql>(sql: &P, id: EntryId, state: State, line: &str, now: Timestamp) -> Result<(), SqlError> {
+    let trail = lengthened(sql, id, line, now)?;
+    sql.query(
+        "UPDATE operation SET state = ?, trail = ? WHERE id = ? AND outcome IS NULL",
+        &[state.as_str().into(), trail.into(), id.0.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes what was found out later, whether the operation is settled or not; its outcome stays.
+pub fn remark<P: Sql>(sql: &P, id: EntryId, line: &str, now: Timestamp) -> Result<(), SqlError> {
+    let trail = lengthened(sql, id, line, now)?;
+    sql.query("UPDATE operation SET trail = ? WHERE id = ?", &[trail.into(), id.0.into()])?;
+    Ok(())
+}
+
+/// An operation's trail with one line more, while there is room.
+fn lengthened<P: Sql>(sql: &P, id: EntryId, line: &str, now: Timestamp) -> Result<String, SqlError> {
     let trail = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
     let trail = trail.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
     let mut trail: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
     if trail.len() < MAX_TRAIL {
         trail.push(format!("{now} {line}"));
     }
-    let trail = serde_json::to_string(&trail).unwrap_or_else(|_| "[]".to_owned());
-    sql.query(
-        "UPDATE operation SET state = ?, trail = ? WHERE id = ? AND outcome IS NULL",
-        &[state.as_str().into(), trail.into(), id.0.into()],
-    )?;
-    Ok(())
+    Ok(serde_json::to_string(&trail).unwrap_or_else(|_| "[]".to_owned()))
 }
 
 /// Notes that it is to be tried again.
@@ -257,8 +274,13 @@ pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError>
         Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
         Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
     };
-    let Some(row) = rows.first() else { return Ok(None) };
-    Ok(with_incidents(sql, vec![entry(row)?])?.pop())
+    rows.first().map(|row| with_incidents(sql, row)).transpose()
+}
+
+fn with_incidents<P: Sql>(sql: &P, row: &[SqlValue]) -> Result<Entry, SqlError> {
+    let mut entry = entry(row)?;
+    entry.incidents = incident::of(sql, entry.id)?;
+    Ok(entry)
 }
 
 /// Entries, the newest first.
@@ -292,52 +314,14 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     params.push(limit.into());
     let statement =
         format!("SELECT {COLUMNS} FROM operation WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    let entries: Vec<Entry> =
-        sql.query(&statement, &params)?.iter().map(|row| entry(row)).collect::<Result<_, SqlError>>()?;
-    with_incidents(sql, entries)
-}
-
-fn with_incidents<P: Sql>(sql: &P, mut entries: Vec<Entry>) -> Result<Vec<Entry>, SqlError> {
-    let ids = || entries.iter().map(|entry| entry.id);
-    let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(entries) };
-    for incident in incidents::between(sql, first, last)? {
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.id == incident.operation) {
-            entry.incidents.push(incident);
-        }
-    }
-    Ok(entries)
-}
-
-/// Whether an attempt of an operation has sent a write, as far as the trail tells.
-pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
-    // A line is a time, a space, and what happened.
-    let marked = format!(" {WRITING}");
-    let rows =
-        sql.query("SELECT 1 FROM operation WHERE id = ? AND instr(trail, ?) > 0", &[id.0.into(), marked.into()])?;
-    Ok(!rows.is_empty())
-}
-
-/// Whether an operation is settled, or not known any more.
-pub(super) fn is_settled<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
-    Ok(sql.query("SELECT 1 FROM operation WHERE id = ? AND outcome IS NULL", &[id.0.into()])?.is_empty())
-}
-
-/// When this connector invited a membership, as far as the journal goes back: Cloudflare does not tell an invitation's age.
-pub(super) fn invited_at<P: Sql>(sql: &P, member: &str) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query(
-        "SELECT MIN(settled_at) FROM operation
-         WHERE member = ? AND json_extract(outcome, '$.effect') IN ('invited', 'renewed', 'granted')
-            AND instr(trail, ?) > 0",
-        &[member.into(), format!(" {WRITING}inviting").into()],
-    )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.query(&statement, &params)?.iter().map(|row| with_incidents(sql, row)).collect()
 }
 
 /// How many revokes and removals were carried out, or are being carried out, since a time; this one not counted.
 pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Result<i64, SqlError> {
     let rows = sql.query(
         "SELECT COUNT(*) FROM operation WHERE id <> ? AND (
-            (settled_at >= ? AND json_extract(outcome, '$.effect') IN ('revoked', 'removed'))
+            (settled_at >= ? AND json_extract(outcome, '$.effect') IN ('revoked', 'removed', 'renewed'))
             OR (outcome IS NULL AND state = 'writing' AND json_extract(request, '$.action') = 'revoke'))",
         &[besides.0.into(), since.into()],
     )?;
@@ -377,6 +361,18 @@ pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<
         .collect()
 }
 
+/// Whether an attempt of an operation got as far as a write: what an attempt notes otherwise is that it was put off.
+pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+    let rows = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
+    let trail = rows.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
+    let lines: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
+    // A line is a time, a space, and what happened.
+    Ok(lines.iter().any(|line| line.split_once(' ').is_some_and(|(_, what)| !what.starts_with(PUT_OFF))))
+}
+
+/// How the line of a trail begins that says that an attempt came to nothing.
+pub const PUT_OFF: &str = "put off: ";
+
 /// Forgets settled operations that are older than `before`.
 pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;
@@ -398,8 +394,8 @@ fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
         outcome: text(7).map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt())?,
         attempts: row.get(8).and_then(SqlValue::integer).unwrap_or(0),
         trail: serde_json::from_str(&required(9)?).unwrap_or_default(),
-        received_at: time(10).ok_or_else(corrupt)?,
         incidents: Vec::new(),
+        received_at: time(10).ok_or_else(corrupt)?,
         settled_at: time(11),
         due_at: time(12),
     })
@@ -412,8 +408,8 @@ fn corrupt() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arrival, EntryId, Filter, State, arrive, begin, due, find, list, next_due, note, purge, put_off, resolved,
-        revoked_since, settle, superseded_by,
+        Arrival, EntryId, Filter, State, arrive, begin, due, find, init, list, next_due, note, purge, put_off,
+        resolved, revoked_since, settle, superseded_by,
     };
     use crate::conductorone::payload::{Action, Subject};
     use crate::ports::Clock;
@@ -422,7 +418,8 @@ mod tests {
 
     fn desk() -> Desk {
         let desk = Desk::new();
-        crate::provision::init(&desk).unwrap();
+        init(&desk).unwrap();
+        super::incident::init(&desk).unwrap();
         desk
     }
 

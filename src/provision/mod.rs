@@ -1,32 +1,34 @@
-//! Changing the account: grants, revokes, and what keeps them safe.
+//! Changing the account: grants, revokes, accounts, and what keeps them safe.
 
 mod accounts;
+pub mod aftercare;
 pub mod callback;
-mod doubt;
 pub mod execute;
-mod foreign;
-mod groups;
+mod grants;
+mod group;
 mod guards;
-pub mod incidents;
+pub mod incident;
 pub mod journal;
 pub mod lock;
-mod owner;
+pub mod owner;
 pub mod policies;
 mod renewal;
 pub mod request;
 pub(crate) mod resolve;
-mod roles;
-mod super_administrators;
+mod sent;
+mod super_admins;
 mod written;
+
+pub use renewal::must_go_on;
 
 use crate::cloudflare::{ApiError, Client, MemberRecord, Purpose};
 use crate::conductorone::payload::Action;
 use crate::config::{Config, Provisioning};
 use crate::model::id::UserGroupId;
-use crate::ports::{Clock, Http, KeyValue, Log, Sql, SqlError};
+use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::sync::overlay::{self, Left};
 use crate::sync::snapshot::Snapshot;
-use crate::time::Timestamp;
+use execute::Edit;
 use journal::EntryId;
 use lock::{Guard, Locks};
 use request::{Effect, Outcome, Refusal, Request, Target};
@@ -36,35 +38,12 @@ use resolve::{Unresolved, Wanted, What};
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     journal::init(sql)?;
     callback::init(sql)?;
-    doubt::init(sql)?;
-    foreign::init(sql)?;
+    written::init(sql)?;
+    sent::init(sql)?;
+    incident::init(sql)?;
     owner::init(sql)?;
     renewal::init(sql)?;
-    written::init(sql)
-}
-
-/// Forgets operations that were settled before a time, and what belongs to them.
-pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
-    journal::purge(sql, before)?;
-    incidents::purge(sql, before)?;
-    renewal::purge(sql)
-}
-
-/// What is to be looked at again some time after a write: whether one that got lost was carried out late, and whether
-/// somebody else wrote at the same moment. Returns when there is something again.
-pub async fn look_again<P: Http + KeyValue + Clock + Sql + Log>(
-    ports: &P,
-    config: &Config,
-    locks: &Locks,
-) -> Result<Option<Timestamp>, SqlError> {
-    doubt::look_again(ports, config, locks).await?;
-    foreign::look(ports, config).await?;
-    next_look(ports)
-}
-
-/// When something is to be looked at again.
-pub fn next_look<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    Ok([doubt::next_due(sql)?, foreign::next_due(sql)?].into_iter().flatten().min())
+    aftercare::init(sql)
 }
 
 /// Carries out an operation. Safe to repeat at any point: it reads first, and what is so already is left alone.
@@ -86,6 +65,7 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
 struct Work<'a, P> {
     ports: &'a P,
     config: &'a Config,
+    locks: &'a Locks,
     client: Client<'a, P>,
     id: EntryId,
     request: &'a Request,
@@ -105,118 +85,90 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     let client = Client::new(ports, config, Purpose::Provisioning);
     let snapshot = resolve::latest(ports).await?;
     let what = resolve::entitlement(ports, &client, snapshot.as_ref(), &request.target).await?;
-    let work = Work { ports, config, client, id, request, what, snapshot };
-    if request.target == Target::Renewal
-        && let Some(plan) = renewal::plan(ports, id)?
-    {
-        // An earlier attempt had decided what to do: by now the invitation may be gone that it was about.
-        let _turn = locks.acquire(&plan.email.to_lowercase(), || ports.now()).await;
-        return work.renew_as_planned(locks, &plan).await;
+    let work = Work { ports, config, locks, client, id, request, what, snapshot };
+    // An invitation that was removed to be made anew: whatever else, it comes back first.
+    if let Some(held) = renewal::begun(ports, id)? {
+        return work.resume_renewal(held).await;
     }
-    // The lock comes before the read that the change is worked out from.
-    if let Some(member) = resolve::probable_member(ports, &request.subject).await? {
-        let _turn = locks.acquire(&member.to_string(), || ports.now()).await;
-        match execute::read(ports, &work.client, member).await {
-            Ok(member) if resolve::is_subject(&request.subject, &member) => {
-                return work.for_member(locks, member).await;
-            }
-            // A membership that is somebody else's, or gone: the person may have another one by now.
-            Ok(_) | Err(ApiError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    // Somebody new is known by the address alone: two grants for one must not both invite.
-    let name = request.subject.emails.first().map(|email| email.to_lowercase()).unwrap_or_default();
-    let _turn = locks.acquire(&name, || ports.now()).await;
-    let Some(found) = resolve::search(&work.client, &request.subject).await? else {
-        return work.for_nobody().await;
-    };
-    let _turn = locks.acquire(&found.id.to_string(), || ports.now()).await;
-    let member = execute::read(ports, &work.client, found.id).await?;
-    work.for_member(locks, member).await
+    work.find_and_go_on().await
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
+    async fn find_and_go_on(&self) -> Result<Outcome, Unresolved> {
+        let subject = &self.request.subject;
+        // The lock comes before the read that the change is worked out from.
+        if let Some(member) = resolve::probable_member(self.ports, subject).await? {
+            let _turn = self.lock(&member.to_string()).await;
+            match execute::read(self.ports, &self.client, member).await {
+                Ok(member) if resolve::is_subject(subject, &member) => match self.for_member(member).await {
+                    // Removed since it was read, and perhaps invited anew: who has the address now is meant.
+                    Err(Unresolved::Api(ApiError::NotFound(_))) => {}
+                    ended => return ended,
+                },
+                // A membership that is somebody else's, or gone: the person may have another one by now.
+                Ok(_) | Err(ApiError::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // Somebody new is known by the address alone: two grants for one must not both invite.
+        let name = subject.emails.first().map(|email| email.to_lowercase()).unwrap_or_default();
+        let _turn = self.lock(&name).await;
+        let Some(found) = resolve::search(&self.client, subject).await? else {
+            return self.for_nobody().await;
+        };
+        let _turn = self.lock(&found.id.to_string()).await;
+        let ended = match execute::read(self.ports, &self.client, found.id).await {
+            Ok(member) => self.for_member(member).await,
+            Err(error) => Err(error.into()),
+        };
+        match ended {
+            Err(Unresolved::Api(ApiError::NotFound(_))) => {
+                Ok(self.not_now("the membership was removed at this very moment", 2))
+            }
+            ended => ended,
+        }
+    }
+
     /// The person has a membership, accepted or pending.
-    async fn for_member(&self, locks: &Locks, member: MemberRecord) -> Result<Outcome, Unresolved> {
-        let wanted = match self.what.access {
-            Wanted::Atom(atom) => Some((self.request.action, atom)),
-            Wanted::Account | Wanted::Group(_) | Wanted::Renewal => None,
+    async fn for_member(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
+        let edit = match self.what.access {
+            Wanted::Atom(atom) => Some(Edit::of(self.request.action, atom)),
+            Wanted::Account | Wanted::Group(_) => None,
         };
-        let Some(member) = execute::believable(self.ports, &self.client, member, wanted).await? else {
-            return Ok(Outcome::NotNow {
-                message: "Cloudflare shows the member as before an earlier change".to_owned(),
-                retry_at: Some(self.ports.now().plus_secs(10)),
-            });
+        let Some(member) = execute::believable(self.ports, &self.client, member, edit.as_ref()).await? else {
+            return Ok(self.not_now("Cloudflare shows the member as before an earlier change", 10));
         };
-        let (ports, email) = (self.ports, member.email.as_str());
-        journal::resolved(ports, self.id, &member.id.to_string(), email, &self.what.id)?;
-        if let Some(newer) = journal::superseded_by(ports, self.id)? {
-            return Ok(Outcome::refused(
-                Refusal::Superseded,
-                format!(
-                    "Operation {} asked for the contrary later and was carried out; this one came too late, and nothing was changed.",
-                    newer.0
-                ),
-            ));
+        journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, &self.what.id)?;
+        if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
+            return Ok(superseded(newer));
+        }
+        if self.request.target == Target::Renewal {
+            return self.renew(member).await;
         }
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
-            (Wanted::Atom(atom), _) => self.change(locks, member, atom).await,
-            (Wanted::Group(group), _) => self.change_group(locks, &member, group).await,
-            (Wanted::Renewal, _) => self.renew(locks, &member).await,
-            (Wanted::Account, Action::Grant) => self.account_is_there(locks, &member).await,
-            (Wanted::Account, Action::Revoke) => self.remove(locks, &member).await,
+            (Wanted::Atom(atom), _) => self.change(member, atom).await,
+            (Wanted::Group(group), _) => self.change_group(&member, group).await,
+            (Wanted::Account, Action::Grant) => self.account_exists(member).await,
+            (Wanted::Account, Action::Revoke) => self.remove(&member).await,
         }?;
         Ok(if self.request.action == Action::Grant { outcome.to_account(&told) } else { outcome })
     }
 
-    /// Nobody in the account is meant.
-    async fn for_nobody(&self) -> Result<Outcome, Unresolved> {
-        let subject = &self.request.subject;
-        let known = subject.emails.first().or(subject.user_id.as_ref()).or(subject.member_id.as_ref());
-        let who = known.map_or("the person", String::as_str);
-        match (self.request.action, subject.emails.first()) {
-            _ if self.what.access == Wanted::Renewal => Ok(Outcome::refused(
-                Refusal::UnknownMember,
-                format!("{who} is no invitation of this Cloudflare account any more; invite the person anew."),
-            )),
-            // Somebody who is gone holds nothing.
-            (Action::Revoke, _) => Ok(done(
-                Effect::AlreadyRevoked,
-                format!("{who} is not a member of the Cloudflare account; nothing was changed."),
-            )),
-            (Action::Grant, Some(email)) if !subject.has_account => self.invite(email).await,
-            // Somebody took the account away: to invite anew is a decision, not a detail of a grant.
-            (Action::Grant, Some(email)) => Ok(Outcome::refused(
-                Refusal::UnknownMember,
-                format!(
-                    "{email} is not a member of the Cloudflare account any more, though ConductorOne still has the account; sync this connector in ConductorOne, then ask again, and the person is invited."
-                ),
-            )),
-            (Action::Grant, None) => Ok(Outcome::refused(
-                Refusal::UnknownMember,
-                format!(
-                    "{who} is not a member of the Cloudflare account, and without an e-mail address nobody can be invited; nothing was changed."
-                ),
-            )),
-        }
+    async fn lock(&self, name: &str) -> Guard {
+        self.locks.acquire(name, || self.ports.now()).await
     }
 
-    /// Where the member would stop being Super Administrator, enough others must be left. What comes back is held until the
-    /// change is through, so that two revokes do not count each other's.
-    async fn keep_super_administrators(
-        &self,
-        locks: &Locks,
-        member: &MemberRecord,
-        loses: bool,
-    ) -> Result<Option<Guard>, Unresolved> {
+    /// Where the member would stop being Super Administrator, enough others must be left, and the owner of the connector's
+    /// token is not touched. What comes back is held until the change is through, so that two revokes do not count each
+    /// other's.
+    async fn keep_super_administrators(&self, member: &MemberRecord, loses: bool) -> Result<Option<Guard>, Unresolved> {
         if !loses {
             return Ok(None);
         }
-        guards::token_owner(self.ports, self.config, &self.client, member).await?;
-        let turn = locks.acquire("super administrators", || self.ports.now()).await;
-        super_administrators::enough(self.ports, self.config, &self.client, member).await?;
+        owner::spared(self.ports, self.config, &self.client, member, true).await?;
+        let turn = self.lock("super administrators").await;
+        super_admins::enough(self.ports, self.config, &self.client, member).await?;
         Ok(Some(turn))
     }
 
@@ -228,7 +180,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Err(Unresolved::Refused(Outcome::refused(
             Refusal::ProvisioningOff,
             format!(
-                "Provisioning is off in this connector; it {planned}. To have it done, set PROVISIONING to on in wrangler.toml and deploy."
+                "Provisioning is off in this connector, which {planned}; to have it done, set PROVISIONING to on in wrangler.toml and deploy."
             ),
         )))
     }
@@ -244,18 +196,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
     }
 
-    /// Notes a write that is about to be sent.
-    fn writing(&self, what: &str) -> Result<(), SqlError> {
-        self.note(&format!("{}{what}", journal::WRITING))
-    }
-
-    /// Notes a write that was answered, with the ray id that Cloudflare's support asks for.
-    fn wrote(&self) -> Result<(), SqlError> {
-        self.note(&answered(&self.client))
-    }
-
     fn note(&self, line: &str) -> Result<(), SqlError> {
         journal::note(self.ports, self.id, journal::State::Writing, line, self.ports.now())
+    }
+
+    /// Notes what was just done, with the ray id of Cloudflare's answer.
+    fn note_done(&self, line: &str) -> Result<(), SqlError> {
+        let ray = self.client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+        self.note(&format!("{line}{ray}"))
+    }
+
+    fn not_now(&self, message: impl Into<String>, secs: i64) -> Outcome {
+        Outcome::NotNow { message: message.into(), retry_at: Some(self.ports.now().plus_secs(secs)) }
     }
 }
 
@@ -266,12 +218,14 @@ fn done(effect: Effect, message: String) -> Outcome {
     Outcome::Done { effect, message, account: None }
 }
 
-/// The line of the journal for a write that was answered.
-fn answered<P: Http + Clock + Sql>(client: &Client<'_, P>) -> String {
-    match client.last_ray() {
-        Some(ray) => format!("answered (cf-ray {ray})"),
-        None => "answered".to_owned(),
-    }
+fn superseded(newer: EntryId) -> Outcome {
+    Outcome::refused(
+        Refusal::Superseded,
+        format!(
+            "Operation {} asked for the contrary later and was carried out, so nothing was changed; ask again if this is still wanted.",
+            newer.0
+        ),
+    )
 }
 
 fn unknown_policy(email: &str) -> Outcome {
@@ -279,15 +233,6 @@ fn unknown_policy(email: &str) -> Outcome {
         Refusal::UnknownPolicy,
         format!(
             "{email} has a policy of a kind that this version of the connector does not know and could not write back unchanged; change the access in Cloudflare's dashboard, and update the connector."
-        ),
-    )
-}
-
-fn last_role(email: &str, name: &str) -> Outcome {
-    Outcome::refused(
-        Refusal::LastRole,
-        format!(
-            "{name} is the last access that {email} has of their own; a member without any cannot exist in Cloudflare. Revoke the account instead, or give another role first."
         ),
     )
 }

@@ -1,58 +1,128 @@
-//! Whose token the connector calls with. A person's own token goes when that person goes, so their account and their Super
-//! Administrator role are not taken away with it; an account's token is nobody's.
+//! Whose API token the connector calls with: what tells its own entries of the audit log from others', and who must not be
+//! locked out by it.
 
-use crate::cloudflare::{ApiError, Client, TokenKind};
+use super::request::{Outcome, Refusal};
+use super::resolve::Unresolved;
+use crate::cloudflare::{ApiError, Client, MemberRecord, TokenKind};
 use crate::config::Config;
 use crate::hash::sha256_hex;
-use crate::ports::{Clock, Http, Sql, SqlError, SqlValue};
+use crate::model::id::{TokenId, UserId};
+use crate::ports::{Clock, Http, Sql, SqlError};
 
-/// The connector's token, as far as Cloudflare tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    /// The token's id.
-    pub(super) id: String,
-    /// The user whose token it is; `None` where it is the account's own, or where the token may not read whose it is.
-    pub(super) user: Option<String>,
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The account's.
+    Account,
+    /// This person's.
+    User(UserId),
+    /// A person's, and the token may not tell whose.
+    Unknown,
+}
+
+/// What is known of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub token: TokenId,
+    /// Whose it is.
+    pub owner: Owner,
 }
 
 pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS own_token (fingerprint TEXT PRIMARY KEY, id TEXT NOT NULL, user_id TEXT) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS identity (
+            id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, secret TEXT NOT NULL,
+            token TEXT NOT NULL, owner TEXT)",
         &[],
     )?;
     Ok(())
 }
 
-/// What is known of the token; asked of Cloudflare once for each token.
-pub(super) async fn of_token<P: Http + Clock + Sql>(
+/// Who the token is. Asked once for each token, and kept: neither its id nor its owner ever changes. The secret itself is not
+/// kept; a part of its hash tells whether it is still the same one.
+pub async fn identity<P: Http + Clock + Sql>(
     ports: &P,
     config: &Config,
     client: &Client<'_, P>,
-) -> Result<Token, ApiError> {
-    // The digest of a random text of 40 characters tells nothing of it.
-    let fingerprint = sha256_hex(config.cloudflare_token.expose().as_bytes());
-    let rows =
-        ports.query("SELECT id, user_id FROM own_token WHERE fingerprint = ?", &[fingerprint.as_str().into()])?;
-    if let Some([id, user]) = rows.first().map(Vec::as_slice)
-        && let Some(id) = id.text()
-    {
-        return Ok(Token { id: id.to_owned(), user: user.text().map(str::to_owned) });
+) -> Result<Identity, ApiError> {
+    let secret: String = sha256_hex(config.cloudflare_token.expose().as_bytes()).chars().take(32).collect();
+    if let Some(known) = kept(ports, &secret)? {
+        return Ok(known);
     }
     let verified = client.verify_token().await?;
-    let user = match verified.kind {
-        TokenKind::Account => None,
-        TokenKind::User => match client.user_id().await {
-            Ok(user) => Some(user.to_string()),
-            // Without `User Details: Read` nobody can say.
-            Err(ApiError::Forbidden(_) | ApiError::Unauthorized(_) | ApiError::NotFound(_)) => None,
-            Err(error) => return Err(error),
+    let owner = match verified.kind {
+        TokenKind::Account => Owner::Account,
+        TokenKind::User => match client.token_owner().await {
+            Ok(user) => Owner::User(user),
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(_) => Owner::Unknown,
         },
     };
-    let token = Token { id: verified.id.to_string(), user };
-    ports.query("DELETE FROM own_token", &[])?;
+    let text = match owner {
+        Owner::Account => None,
+        Owner::User(user) => Some(user.to_string()),
+        // A permission may be added: it is asked again.
+        Owner::Unknown => return Ok(Identity { token: verified.id, owner }),
+    };
     ports.query(
-        "INSERT INTO own_token (fingerprint, id, user_id) VALUES (?, ?, ?)",
-        &[fingerprint.into(), token.id.as_str().into(), SqlValue::from(token.user.clone())],
+        "INSERT OR REPLACE INTO identity (id, secret, token, owner) VALUES (1, ?, ?, ?)",
+        &[secret.into(), verified.id.to_string().into(), text.into()],
     )?;
-    Ok(token)
+    Ok(Identity { token: verified.id, owner })
+}
+
+fn kept<P: Sql>(sql: &P, secret: &str) -> Result<Option<Identity>, SqlError> {
+    let rows = sql.query("SELECT token, owner FROM identity WHERE id = 1 AND secret = ?", &[secret.into()])?;
+    let Some([token, owner]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let Some(token) = token.text().and_then(|token| token.parse().ok()) else { return Ok(None) };
+    Ok(match owner.text() {
+        None => Some(Identity { token, owner: Owner::Account }),
+        Some(owner) => owner.parse().ok().map(|owner| Identity { token, owner: Owner::User(owner) }),
+    })
+}
+
+/// The owner of the connector's own token is neither removed nor made less than Super Administrator: either would take the
+/// token's rights away with it. Where nobody tells who that is, no Super Administrator is.
+pub(super) async fn spared<P: Http + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    client: &Client<'_, P>,
+    member: &MemberRecord,
+    is_super_administrator: bool,
+) -> Result<(), Unresolved> {
+    // What an account owns says so in its first letters.
+    if config.cloudflare_token.expose().starts_with("cfat_") {
+        return Ok(());
+    }
+    let message = match identity(ports, config, client).await?.owner {
+        Owner::User(owner) if member.user_id == Some(owner) => format!(
+            "{} owns the API token that this connector works with, which would lose its rights, so nothing was changed; give the connector an account's token (Manage Account > Account API Tokens), or change this in Cloudflare's dashboard.",
+            member.email
+        ),
+        Owner::Unknown if is_super_administrator => format!(
+            "The connector's API token is a person's and may not tell whose, so {} might be the owner, and nothing was changed; add the permission User Details: Read to the token, or give the connector an account's token.",
+            member.email
+        ),
+        _ => return Ok(()),
+    };
+    Err(Unresolved::Refused(Outcome::refused(Refusal::TokenOwner, message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Owner, init, kept};
+    use crate::ports::Sql as _;
+    use crate::testing::Desk;
+
+    #[test]
+    fn what_is_known_of_one_token_is_not_believed_of_another() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let id = "05784afa30c1afe1440e79d9351c7430";
+        assert_eq!(kept(&desk, "a").unwrap(), None);
+        desk.query("INSERT INTO identity (id, secret, token, owner) VALUES (1, 'a', ?1, ?1)", &[id.into()]).unwrap();
+        assert_eq!(kept(&desk, "a").unwrap().unwrap().owner, Owner::User(id.parse().unwrap()));
+        assert_eq!(kept(&desk, "b").unwrap(), None);
+    }
 }

@@ -42,15 +42,6 @@ pub fn revoke(policies: &[Policy], atom: Atom) -> Option<Vec<Policy>> {
     Some(kept)
 }
 
-/// Policies that stand for these atoms.
-pub(super) fn of_atoms<'a>(atoms: impl IntoIterator<Item = &'a Atom>) -> Vec<Policy> {
-    let mut policies = Vec::new();
-    for atom in atoms {
-        add(&mut policies, atom.access, &[atom.permission_group], &[atom.resource_group]);
-    }
-    policies
-}
-
 /// Adds the product of permission groups and resource groups, joining a policy of the same kind on the same resource groups.
 fn add(
     policies: &mut Vec<Policy>,
@@ -88,8 +79,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{allow, grant, revoke};
+    use crate::cloudflare::{MemberRecord, PermissionGroup, PolicyRecord, ResourceGroup};
     use crate::model::access::{Access, Atom, Policy, atoms};
     use crate::model::id::{PermissionGroupId, ResourceGroupId};
+    use crate::model::resource::MemberStatus;
+
+    fn named(id: PermissionGroupId) -> PermissionGroup {
+        serde_json::from_value(serde_json::json!({ "id": id })).unwrap()
+    }
+
+    fn on(id: ResourceGroupId) -> ResourceGroup {
+        serde_json::from_value(serde_json::json!({ "id": id })).unwrap()
+    }
 
     fn permission_group(n: u8) -> PermissionGroupId {
         format!("{n:032x}").parse().unwrap()
@@ -154,6 +155,70 @@ mod tests {
                     prop_assert!(revoked.iter().all(|policy| policy.atoms().next().is_some()), "no empty policy");
                     prop_assert_eq!(revoke(&revoked, atom), None, "a second revoke finds nothing");
                 }
+            }
+        }
+
+        #[test]
+        fn what_does_not_cover_the_atom_stays_as_it_is((policies, atom) in any_case()) {
+            if let Some(granted) = grant(&policies, atom) {
+                let changed = policies.iter().filter(|policy| !granted.contains(policy)).count();
+                prop_assert!(changed <= 1, "one policy at most is joined: {:?}", granted);
+            }
+            if let Some(revoked) = revoke(&policies, atom) {
+                for policy in policies.iter().filter(|policy| policy.atoms().all(|held| held != atom)) {
+                    // As it is, or joined by what is left of a policy on the same resource groups.
+                    let kept = revoked.iter().any(|kept| {
+                        kept.access == policy.access
+                            && kept.resource_groups == policy.resource_groups
+                            && policy.permission_groups.iter().all(|group| kept.permission_groups.contains(group))
+                    });
+                    prop_assert!(kept, "{:?} is not in {:?}", policy, revoked);
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_of_the_policies_does_not_matter((policies, atom) in any_case(), turn in 0..6_usize) {
+            let mut turned = policies.clone();
+            turned.rotate_left(turn.min(policies.len()));
+            turned.reverse();
+            let access = |changed: Option<Vec<Policy>>| changed.map(|policies| atoms(&policies));
+            prop_assert_eq!(access(grant(&turned, atom)), access(grant(&policies, atom)));
+            prop_assert_eq!(access(revoke(&turned, atom)), access(revoke(&policies, atom)));
+        }
+
+        #[test]
+        fn what_comes_through_a_group_is_neither_taken_for_the_members_own_nor_written_back(
+            (own, atom) in any_case(),
+            (inherited, _) in any_case(),
+        ) {
+            let record = |prefix: &str, n: usize, policy: &Policy| PolicyRecord {
+                id: Some(format!("{prefix}{n}")),
+                access: policy.access,
+                permission_groups: policy.permission_groups.iter().map(|&id| named(id)).collect(),
+                resource_groups: policy.resource_groups.iter().map(|&id| on(id)).collect(),
+            };
+            let all = |prefix, policies: &[Policy]| -> Vec<PolicyRecord> {
+                policies.iter().enumerate().map(|(n, policy)| record(prefix, n, policy)).collect()
+            };
+            let group_policies = (0..inherited.len()).map(|n| format!("group{n}")).collect();
+            let member = MemberRecord {
+                id: format!("{:032x}", 1).parse().unwrap(),
+                user_id: None,
+                email: "jane@example.com".into(),
+                status: MemberStatus::Accepted,
+                first_name: None,
+                last_name: None,
+                two_factor: None,
+                roles: Vec::new(),
+                policies: [all("own", &own), all("group", &inherited)].concat(),
+            }
+            .without_inherited(&group_policies);
+            prop_assert_eq!(member.own_policies(), own.clone());
+            let mut expected = atoms(&own);
+            if let Some(granted) = grant(&member.own_policies(), atom) {
+                expected.insert(atom);
+                prop_assert_eq!(atoms(&granted), expected);
             }
         }
 

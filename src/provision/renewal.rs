@@ -1,172 +1,250 @@
-//! Renewing an invitation that expired or got stuck. Cloudflare has no call for that: the membership is removed and the person
-//! invited anew, with what the invitation held (`reference/cloudflare.md` 2.6). The new membership has a new id.
+//! Renewing an invitation that expired or got stuck. Cloudflare's API cannot send one again, so it is removed and made anew
+//! (`reference/cloudflare.md` 2.6), under a new membership id.
 //!
-//! **Invariant:** what is to be invited anew is on disk before anything is removed, so whoever comes after a crash in between knows it.
-
-use std::collections::BTreeSet;
+//! **Invariants:** what the invitation held is on disk before it is removed, and stays there until the new one has all of it;
+//! a renewal that removed an invitation is never given up in favour of nothing.
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::{self, EntryId};
-use super::lock::Locks;
+use super::execute::{self, Change, Edit};
+use super::journal::EntryId;
 use super::request::{Effect, Outcome, Refusal};
 use super::resolve::{self, Unresolved};
-use super::{Work, done, execute, guards, policies};
+use super::{Work, done, guards, journal, super_admins, unknown_policy};
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::conductorone::payload::Subject;
-use crate::model::access::{Access, Atom, atoms};
-use crate::model::grant::Principal;
+use crate::model::access::{Access, Policy, atoms};
 use crate::model::id::{MemberId, UserGroupId};
-use crate::model::resource::{MemberStatus, Row};
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::model::resource::MemberStatus;
+use crate::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
 
-/// What is to be invited anew.
+/// What an invitation held, from before it is removed until the new one has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Plan {
-    pub(super) member: MemberId,
-    pub(super) email: String,
-    atoms: BTreeSet<Atom>,
-    groups: Vec<UserGroupId>,
+pub(super) struct Held {
+    member: MemberId,
+    email: String,
+    policies: Vec<Policy>,
+    groups: Vec<(UserGroupId, String)>,
 }
 
 pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
-    sql.query("CREATE TABLE IF NOT EXISTS renewal (operation INTEGER PRIMARY KEY, plan TEXT NOT NULL)", &[])?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS renewal (
+            operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL,
+            held TEXT NOT NULL)",
+        &[],
+    )?;
+    sql.query("CREATE TABLE IF NOT EXISTS invited (member TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     Ok(())
 }
 
-/// What an earlier attempt of an operation decided.
-pub(super) fn plan<P: Sql>(sql: &P, operation: EntryId) -> Result<Option<Plan>, SqlError> {
-    let rows = sql.query("SELECT plan FROM renewal WHERE operation = ?", &[operation.0.into()])?;
-    let Some(text) = rows.first().and_then(|row| row.first()?.text()) else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|_| SqlError("the plan of a renewal cannot be read".to_owned()))
-}
-
-fn store<P: Sql>(sql: &P, operation: EntryId, plan: &Plan) -> Result<(), SqlError> {
-    let text = serde_json::to_string(plan).map_err(|error| SqlError(error.to_string()))?;
-    sql.query("INSERT OR REPLACE INTO renewal (operation, plan) VALUES (?, ?)", &[operation.0.into(), text.into()])?;
+/// Notes when we invited somebody: Cloudflare does not tell an invitation's age.
+pub(super) fn invited<P: Sql>(sql: &P, member: MemberId, now: Timestamp) -> Result<(), SqlError> {
+    // Nobody asks for the age of what is older than ten years, the most that can be configured.
+    sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-3_651 * 24 * 60 * 60).into()])?;
+    sql.query("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])?;
     Ok(())
 }
 
-/// Forgets plans of operations that are no longer in the journal.
-pub(super) fn purge<P: Sql>(sql: &P) -> Result<(), SqlError> {
-    sql.query("DELETE FROM renewal WHERE operation NOT IN (SELECT id FROM operation)", &[])?;
+fn invited_at<P: Sql>(sql: &P, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// The renewal that an operation is in the middle of.
+pub(super) fn begun<P: Sql>(sql: &P, operation: EntryId) -> Result<Option<Held>, SqlError> {
+    let rows = sql.query("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
+    let Some(text) = rows.first().and_then(|row| row.first()).and_then(SqlValue::text) else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|_| SqlError("what an invitation held cannot be read".to_owned()))
+}
+
+/// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back.
+pub fn must_go_on<P: Sql>(sql: &P, operation: EntryId) -> Result<bool, SqlError> {
+    Ok(begun(sql, operation)?.is_some())
+}
+
+/// Whether an invitation of the subject's is being made anew at the moment.
+pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, SqlError> {
+    let rows = sql.query(
+        "SELECT renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation
+         WHERE operation.outcome IS NULL",
+        &[],
+    )?;
+    Ok(rows.iter().any(|row| {
+        let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
+        subject.member_id.as_deref() == Some(text(0))
+            || subject.emails.iter().any(|email| email.eq_ignore_ascii_case(text(1)))
+    }))
+}
+
+fn save<P: Sql>(sql: &P, operation: EntryId, held: &Held) -> Result<(), SqlError> {
+    let body = serde_json::to_string(held).map_err(|error| SqlError(error.to_string()))?;
+    sql.query(
+        "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
+        &[operation.0.into(), held.member.to_string().into(), held.email.as_str().into(), body.into()],
+    )?;
+    Ok(())
+}
+
+fn forget<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
+    sql.query("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])?;
     Ok(())
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
-    /// Removes a pending membership and invites the person anew.
-    pub(super) async fn renew(&self, locks: &Locks, member: &MemberRecord) -> Result<Outcome, Unresolved> {
-        let email = &member.email;
+    /// Whether an invitation is one of ours, and older than the configuration lets it get.
+    pub(super) fn is_stale_invitation(&self, member: &MemberRecord) -> Result<bool, SqlError> {
+        let Some(days) = self.config.renew_invitations_after_days else { return Ok(false) };
+        let oldest = self.ports.now().plus_secs(-days * 24 * 60 * 60);
+        Ok(invited_at(self.ports, member.id)?.is_some_and(|at| at <= oldest))
+    }
+
+    /// Removes an invitation and makes it anew.
+    pub(super) async fn renew(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
+        guards::protected(self.config, &member.email)?;
         if member.status != MemberStatus::Pending {
-            return Ok(Outcome::refused(
-                Refusal::Unsupported,
-                format!("{email} has accepted the invitation, so there is nothing to renew; nothing was changed."),
-            ));
+            return Ok(not_pending(&member.email));
         }
-        guards::protected(self.config, member)?;
-        let held = atoms(&member.own_policies());
-        if held.iter().any(|atom| atom.access == Access::Unknown) {
-            return Ok(super::unknown_policy(email));
+        guards::removal_cap(self.ports, self.config, self.id)?;
+        self.may_write(&format!("would have removed the invitation of {} and made it anew", member.email))?;
+        let mut groups = Vec::new();
+        for group in super_admins::user_groups(&self.client).await? {
+            if self.client.is_in_group(group.id, member.id).await? {
+                groups.push((group.id, group.name));
+            }
         }
-        if held.is_empty() {
-            return Ok(Outcome::refused(
-                Refusal::LastRole,
-                format!(
-                    "The invitation of {email} holds nothing, and nobody can be invited without a role; cancel it, and grant a role instead."
-                ),
-            ));
-        }
-        self.may_write(&format!("would have cancelled the invitation of {email} and invited them anew"))?;
-        let groups = self.groups_of(member).await?;
-        let plan = Plan { member: member.id, email: email.clone(), atoms: held, groups };
-        store(self.ports, self.id, &plan)?;
-        self.renew_as_planned(locks, &plan).await
+        self.remove_and_invite(member.id, groups).await
     }
 
-    /// Carries a renewal on from wherever it got to.
-    pub(super) async fn renew_as_planned(&self, locks: &Locks, plan: &Plan) -> Result<Outcome, Unresolved> {
-        let email = &plan.email;
-        match execute::read(self.ports, &self.client, plan.member).await {
-            Ok(old) if old.status == MemberStatus::Pending => {
-                self.writing("cancelling the invitation")?;
-                match self.client.remove_member(old.id).await {
-                    Ok(()) => self.wrote()?,
-                    Err(ApiError::NotFound(_)) => {}
-                    Err(error) if error.outcome_unknown() => {
-                        return Ok(Outcome::NotNow { message: error.to_string(), retry_at: error.retry_at() });
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                self.left(&old, true, None).await?;
-            }
-            // Accepted in this very moment: that is what the renewal was for.
-            Ok(now) => {
-                return Ok(done(Effect::AlreadyGranted, format!("{email} has accepted the invitation meanwhile."))
-                    .to_account(&now));
-            }
-            Err(ApiError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let subject = Subject { emails: vec![email.clone()], ..Subject::default() };
-        let found = resolve::search(&self.client, &subject).await?;
-        let new = match found.filter(|found| found.id != plan.member) {
-            Some(new) => new,
-            None => match self.invite_anew(plan).await? {
-                Ok(new) => new,
-                Err(not_now) => return Ok(not_now),
-            },
-        };
-        journal::resolved(self.ports, self.id, &new.id.to_string(), email, &self.what.id)?;
-        let _turn = locks.acquire(&new.id.to_string(), || self.ports.now()).await;
-        for &group in &plan.groups {
-            if !self.client.is_in_group(group, new.id).await? {
-                self.writing("adding to a group again")?;
-                self.client.add_to_group(group, new.id).await?;
-            }
-            self.left(&new, false, Some((group, true))).await?;
-        }
-        if plan.groups.is_empty() {
-            self.left(&new, false, None).await?;
-        }
-        Ok(done(
-            Effect::Renewed,
-            format!("Cancelled the invitation of {email} and invited them anew, with what it held."),
-        )
-        .to_account(&new))
-    }
-
-    /// Invites with what the plan has; or else what to try later.
-    async fn invite_anew(&self, plan: &Plan) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
-        let email = &plan.email;
-        self.writing("inviting anew")?;
-        match self.client.invite(email, &policies::of_atoms(&plan.atoms)).await {
-            Ok(new) => {
-                self.wrote()?;
-                Ok(Ok(new))
-            }
-            Err(ApiError::AlreadyExists(failure)) => Ok(Err(Outcome::NotNow {
-                message: format!("{email} is a member already, and not in the list yet ({failure})"),
-                retry_at: Some(self.ports.now().plus_secs(2)),
-            })),
+    /// Goes on with a renewal that was cut off anywhere.
+    pub(super) async fn resume_renewal(&self, held: Held) -> Result<Outcome, Unresolved> {
+        let _turn = self.lock(&held.email.to_lowercase()).await;
+        let _turn = self.lock(&held.member.to_string()).await;
+        match execute::read(self.ports, &self.client, held.member).await {
+            // It was not removed yet.
+            Ok(_) => self.remove_and_invite(held.member, held.groups).await,
+            Err(ApiError::NotFound(_)) => self.invite_anew(&held, true).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The user groups that a member is in: those that readers know of, each asked for now.
-    async fn groups_of(&self, member: &MemberRecord) -> Result<Vec<UserGroupId>, Unresolved> {
-        let mut known: BTreeSet<UserGroupId> =
-            crate::sync::overlay::groups_of(self.ports, member.id)?.unwrap_or_default();
-        if let Some(snapshot) = &self.snapshot {
-            let key = Principal::Invitation(member.id).to_string();
-            let row = snapshot.get(self.ports, &key).await.map_err(|error| Unresolved::Storage(error.to_string()))?;
-            known.extend(row.as_ref().and_then(Row::as_member).into_iter().flat_map(|member| member.groups.clone()));
+    /// The GET right before the DELETE tells what is to come back, and that the invitation was not accepted meanwhile.
+    async fn remove_and_invite(
+        &self,
+        member: MemberId,
+        groups: Vec<(UserGroupId, String)>,
+    ) -> Result<Outcome, Unresolved> {
+        let fresh = execute::read(self.ports, &self.client, member).await?;
+        let Some(fresh) = execute::believable(self.ports, &self.client, fresh, None).await? else {
+            return Ok(self.not_now("Cloudflare shows the invitation as before an earlier change", 10));
+        };
+        let policies = fresh.own_policies();
+        if fresh.status != MemberStatus::Pending {
+            forget(self.ports, self.id)?;
+            return Ok(not_pending(&fresh.email));
         }
-        let mut groups = Vec::new();
-        for group in known {
-            if self.client.is_in_group(group, member.id).await? {
-                groups.push(group);
+        if policies.iter().any(|policy| policy.access == Access::Unknown) || policies.is_empty() {
+            forget(self.ports, self.id)?;
+            return Ok(unknown_policy(&fresh.email));
+        }
+        let held = Held { member, email: fresh.email.clone(), policies, groups };
+        save(self.ports, self.id, &held)?;
+        self.note(&format!("removing the invitation {member}, to be made anew"))?;
+        match self.delete(&fresh).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
+            Err(Unresolved::Api(error)) if !error.is_retryable() && !error.outcome_unknown() => {
+                // Refused: nothing was taken away, so there is nothing to bring back.
+                forget(self.ports, self.id)?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error),
+        }
+        self.left(&fresh, true, None).await?;
+        self.invite_anew(&held, false).await
+    }
+
+    /// The old invitation is gone. `again` where a new one may be there already.
+    async fn invite_anew(&self, held: &Held, again: bool) -> Result<Outcome, Unresolved> {
+        let email = held.email.as_str();
+        let found = if again {
+            let by_email = Subject { emails: vec![email.to_owned()], ..Subject::default() };
+            // A list that is behind may still have the old one.
+            resolve::search(&self.client, &by_email).await?.filter(|found| found.id != held.member)
+        } else {
+            None
+        };
+        let member = match found {
+            Some(found) => self.complete(held, found).await?,
+            None => match self.send_invitation(email, &held.policies).await {
+                Ok(sent) => sent,
+                Err(Unresolved::Api(error)) if !error.is_retryable() => {
+                    forget(self.ports, self.id)?;
+                    let had: Vec<String> =
+                        atoms(&held.policies).iter().map(|atom| atom.permission_group.to_string()).collect();
+                    return Ok(Outcome::refused(
+                        Refusal::Cloudflare,
+                        format!(
+                            "The invitation of {email} was removed, and Cloudflare refuses to make it anew ({error}); when that is mended, invite them with POST /v1/accounts and give back the permission groups {}.",
+                            had.join(", ")
+                        ),
+                    ));
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let member = match member {
+            Ok(member) => member,
+            Err(not_now) => return Ok(not_now),
+        };
+        journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
+        let mut missing = Vec::new();
+        for (group, name) in &held.groups {
+            match self.join(*group, name, &member).await {
+                Ok(true) => self.left(&member, false, Some((*group, true))).await?,
+                Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
+                // A group that is gone or closed meanwhile must not keep the invitation back.
+                Err(Unresolved::Refused(_)) => missing.push(name.as_str()),
+                Err(error) => return Err(error),
             }
         }
-        Ok(groups)
+        self.left(&member, false, None).await?;
+        forget(self.ports, self.id)?;
+        let without = match missing.as_slice() {
+            [] => String::new(),
+            missing => format!(", but for the groups {}, which could not be joined again", missing.join(", ")),
+        };
+        Ok(done(
+            Effect::Renewed,
+            format!(
+                "Invited {email} anew with what the invitation held{without}; its membership id is {} now.",
+                member.id
+            ),
+        )
+        .to_account(&member))
     }
+
+    /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the
+    /// old one.
+    async fn complete(&self, held: &Held, found: MemberRecord) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
+        let _turn = self.lock(&found.id.to_string()).await;
+        let fresh = execute::read(self.ports, &self.client, found.id).await?;
+        // What is denied is not for this connector to write.
+        let grant = atoms(&held.policies).into_iter().filter(|atom| atom.access == Access::Allow).collect();
+        let edit = Edit { grant, revoke: Vec::new() };
+        Ok(match execute::change(self.ports, &self.client, self.id, fresh, &edit).await? {
+            Change::Made(member) | Change::AlreadySo(member) => Ok(*member),
+            _ => Err(self.not_now(format!("{} is invited anew, and not with everything yet", held.email), 10)),
+        })
+    }
+}
+
+fn not_pending(email: &str) -> Outcome {
+    Outcome::refused(
+        Refusal::NotPending,
+        format!(
+            "{email} has accepted the invitation, so there is nothing to renew; sync this connector, and {email} is listed among the users."
+        ),
+    )
 }

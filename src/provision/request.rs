@@ -32,7 +32,7 @@ pub enum Target {
     Named(EntitlementRef),
     /// An account in Cloudflare, whatever roles it has.
     Account,
-    /// An invitation, to be sent anew.
+    /// A new invitation in the place of one that expired or got stuck, with what that one holds.
     Renewal,
 }
 
@@ -121,7 +121,7 @@ pub enum Effect {
     Invited,
     /// The member was removed, or the invitation cancelled.
     Removed,
-    /// The invitation was cancelled, and the person invited anew.
+    /// The invitation was removed and made anew.
     Renewed,
 }
 
@@ -137,8 +137,12 @@ pub enum Refusal {
     AmbiguousEntitlement,
     /// Nobody in the account is meant.
     UnknownMember,
-    /// The request itself makes no sense to this connector.
-    Unsupported,
+    /// There is no invitation to renew: it was accepted.
+    NotPending,
+    /// An identity provider manages the user group.
+    ManagedElsewhere,
+    /// The member cannot be in a user group.
+    NotEligible,
     /// The member would be left without any access.
     LastRole,
     /// The member has a policy that this version cannot write back unchanged.
@@ -158,6 +162,7 @@ pub enum Refusal {
     /// A new account needs a role, and none is configured.
     NoDefaultRole,
     /// Cloudflare refused it.
+    #[serde(rename = "cloudflare_refused", alias = "cloudflare")]
     Cloudflare,
     /// A newer operation asked for the contrary and was carried out.
     Superseded,
@@ -173,7 +178,9 @@ impl Refusal {
             Self::UnknownEntitlement => "unknown_entitlement",
             Self::AmbiguousEntitlement => "ambiguous_entitlement",
             Self::UnknownMember => "unknown_member",
-            Self::Unsupported => "unsupported",
+            Self::NotPending => "not_pending",
+            Self::ManagedElsewhere => "managed_elsewhere",
+            Self::NotEligible => "not_eligible",
             Self::LastRole => "last_role",
             Self::UnknownPolicy => "unknown_policy",
             Self::ProtectedMember => "protected_member",
@@ -205,5 +212,22 @@ impl Outcome {
     /// A refusal.
     pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
         Self::Refused { code, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn the_journal_and_the_answers_have_the_same_words() {
+        for refusal in [Refusal::Cloudflare, Refusal::LastRole, Refusal::NotPending, Refusal::ManagedElsewhere] {
+            assert_eq!(serde_json::json!(refusal), refusal.as_str());
+        }
+        assert_eq!(
+            serde_json::from_str::<Refusal>("\"cloudflare\"").unwrap(),
+            Refusal::Cloudflare,
+            "as it was stored once"
+        );
     }
 }

@@ -32,8 +32,6 @@ pub(super) enum Wanted {
     Group(UserGroupId),
     /// A membership of the account.
     Account,
-    /// The same invitation, sent anew.
-    Renewal,
 }
 
 /// What a target names, before Cloudflare was asked for anything.
@@ -83,7 +81,6 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     match named(ports, snapshot, target).await? {
-        Named::Account if *target == Target::Renewal => Ok(What { access: Wanted::Renewal, ..account() }),
         Named::Account => Ok(account()),
         Named::Entitlement(entitlement) => describe(ports, client, snapshot, entitlement).await,
     }
@@ -258,35 +255,34 @@ pub(super) async fn whole_account<P: Http + Clock + Sql>(
     }
 }
 
-/// What a configured role gives: by an entitlement's id, or as [`configured_role`] reads it.
-pub(super) async fn configured_access<P: Http + KeyValue + Clock + Sql>(
+/// The atom that a configured role means: by an entitlement id, by the id of a role or permission group, or by a role's name or
+/// label in Cloudflare.
+pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     role: &str,
 ) -> Result<Option<Atom>, Unresolved> {
-    let group = match role.parse() {
+    let named = match role.parse::<Entitlement>() {
         Ok(Entitlement::ScopedRole(scoped)) => {
             return Ok(Some(policies::allow(scoped.permission_group, scoped.resource_group)));
         }
-        Ok(Entitlement::Role(id)) => configured_role(ports, &id.to_string()).await?,
-        // Membership of a group alone makes nobody a member of the account.
-        Ok(Entitlement::Group(_)) => None,
-        Err(_) => configured_role(ports, role).await?,
+        Ok(Entitlement::Role(id)) => Some(id),
+        // Membership of a group is no access that an invitation can carry.
+        Ok(Entitlement::Group(_)) => return Ok(None),
+        Err(_) => role.parse::<RoleId>().ok(),
     };
-    match group {
-        Some(group) => Ok(Some(policies::allow(group, whole_account(ports, client).await?))),
-        None => Ok(None),
-    }
+    let group = match named {
+        Some(id) => sync::permission_group_of(ports, id)?.unwrap_or_else(|| id.into()),
+        None => match by_name_or_label(ports, role).await? {
+            Some(group) => group,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(policies::allow(group, whole_account(ports, client).await?)))
 }
 
-/// The permission group that a configured role means: by its id or the role's, or by its name or label in Cloudflare.
-pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    role: &str,
-) -> Result<Option<PermissionGroupId>, Unresolved> {
-    if let Ok(id) = role.parse::<RoleId>() {
-        return Ok(Some(sync::permission_group_of(ports, id)?.unwrap_or_else(|| id.into())));
-    }
+/// The permission group of the only role that has a name or a label.
+async fn by_name_or_label<P: KeyValue>(ports: &P, role: &str) -> Result<Option<PermissionGroupId>, Unresolved> {
     let Some(snapshot) = latest(ports).await? else { return Ok(None) };
     let mut found = Vec::new();
     each(ports, &snapshot, Kind::Role, |row| {

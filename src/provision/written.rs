@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::access::Atom;
-use crate::model::id::MemberId;
+use crate::model::id::{MemberId, UserGroupId};
 use crate::ports::{Sql, SqlError, SqlValue};
 use crate::time::Timestamp;
 
@@ -25,18 +25,38 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Notes a state of a member: the one read before a write, and the one that is about to be written.
+/// Notes a state of a member: the one read before a write, and the one that is about to be written. No atoms at all: gone.
 pub(super) fn note<P: Sql>(sql: &P, member: MemberId, atoms: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
+    note_state(sql, &member.to_string(), &encode(atoms), now)
+}
+
+/// Notes that a member was put into a user group, or taken out.
+pub(super) fn note_group<P: Sql>(
+    sql: &P,
+    group: UserGroupId,
+    member: MemberId,
+    is_in: bool,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let subject = format!("{group}/{member}");
+    note_state(sql, &subject, membership(!is_in), now)?;
+    note_state(sql, &subject, membership(is_in), now)
+}
+
+const fn membership(is_in: bool) -> &'static str {
+    if is_in { "in" } else { "out" }
+}
+
+fn note_state<P: Sql>(sql: &P, subject: &str, state: &str, now: Timestamp) -> Result<(), SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    sql.query("DELETE FROM written WHERE member = ? AND at < ?", &[member.to_string().into(), oldest.into()])?;
+    sql.query("DELETE FROM written WHERE member = ? AND at < ?", &[subject.into(), oldest.into()])?;
     // A clock that stands still would put two states at one time and lose their order.
-    let last = sql.query("SELECT MAX(at) FROM written WHERE member = ?", &[member.to_string().into()])?;
+    let last = sql.query("SELECT MAX(at) FROM written WHERE member = ?", &[subject.into()])?;
     let last = last.first().and_then(|row| row.first()).and_then(SqlValue::integer);
     let at = last.map_or(now.millis(), |last| now.millis().max(last + 1));
-    let state = encode(atoms);
     sql.query(
         "INSERT OR REPLACE INTO written (member, at, atoms) VALUES (?, ?, ?)",
-        &[member.to_string().into(), at.into(), state.into()],
+        &[subject.into(), at.into(), state.into()],
     )?;
     Ok(())
 }
@@ -48,15 +68,29 @@ pub(super) fn is_stale<P: Sql>(
     seen: &BTreeSet<Atom>,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
+    is_replaced(sql, &member.to_string(), &encode(seen), now)
+}
+
+/// Whether a read shows a member in a user group, or out of it, as it was before our own change not long ago.
+pub(super) fn is_group_stale<P: Sql>(
+    sql: &P,
+    group: UserGroupId,
+    member: MemberId,
+    seen: bool,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    is_replaced(sql, &format!("{group}/{member}"), membership(seen), now)
+}
+
+fn is_replaced<P: Sql>(sql: &P, subject: &str, seen: &str, now: Timestamp) -> Result<bool, SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
     let rows = sql.query(
         "SELECT atoms FROM written WHERE member = ? AND at >= ? ORDER BY at",
-        &[member.to_string().into(), oldest.into()],
+        &[subject.into(), oldest.into()],
     )?;
     let states: Vec<&str> = rows.iter().filter_map(|row| row.first()?.text()).collect();
-    let seen = encode(seen);
     Ok(match states.split_last() {
-        Some((latest, earlier)) => *latest != seen && earlier.contains(&seen.as_str()),
+        Some((latest, earlier)) => *latest != seen && earlier.contains(&seen),
         None => false,
     })
 }

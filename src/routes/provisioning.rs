@@ -141,7 +141,9 @@ const fn status_of(code: Refusal) -> u16 {
         | Refusal::HeldThroughGroup
         | Refusal::AppNotAllowed
         | Refusal::NoDefaultRole
+        | Refusal::NotPending
+        | Refusal::ManagedElsewhere
         | Refusal::GaveUp => 409,
-        Refusal::Unsupported | Refusal::Cloudflare => 422,
+        Refusal::NotEligible | Refusal::Cloudflare => 422,
     }
 }

@@ -32,6 +32,9 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
         ports.log(Level::Warn, "webhook not understood", serde_json::json!({ "why": error.to_string() }));
         Problem::new(400, "invalid_webhook", error.to_string())
     })?;
+    // One for each delivery, however often it comes: what identifies it where C1 names no step
+    // (`reference/conductorone.md` 1.2). The URL is a capability, so its hash stands for it.
+    let delivery = webhook.callback_url.as_deref().map(|url| format!("callback/{}", sha256_hex(url.as_bytes())));
     let callback_url = webhook.callback_url.filter(|url| is_of_tenant(config, url));
     match webhook.event {
         Event::Test => {
@@ -42,7 +45,7 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
             }
             Ok(document(&Document::Noted))
         }
-        Event::Provision(step) => provision(ports, *step, callback_url).await,
+        Event::Provision(step) => provision(ports, *step, delivery, callback_url).await,
         Event::Approval(step) => approve(ports, *step, callback_url.as_deref()).await,
         Event::Workflow(step) => automate(ports, &step).await,
         Event::Other(name) => {
@@ -57,8 +60,13 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
     }
 }
 
-async fn provision<P: World>(ports: &P, step: TaskStep, callback_url: Option<String>) -> Result<Answer, Problem> {
-    let request = match read(step, callback_url.as_deref()) {
+async fn provision<P: World>(
+    ports: &P,
+    step: TaskStep,
+    delivery: Option<String>,
+    callback_url: Option<String>,
+) -> Result<Answer, Problem> {
+    let request = match read(step, delivery) {
         Ok(request) => request,
         Err(sentence) => return Ok(document(&Document::Errored(sentence))),
     };
@@ -117,13 +125,13 @@ fn is_of_tenant(config: &Config, url: &str) -> bool {
 }
 
 /// The operation that a step asks for, or the sentence that says why it asks for none.
-fn read(step: TaskStep, callback_url: Option<&str>) -> Result<Request, String> {
+fn read(step: TaskStep, delivery: Option<String>) -> Result<Request, String> {
     step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
     let action = step.action.map_err(|kind| {
         format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")
     })?;
     Ok(Request {
-        key: key(&step.task_id, step.step_id.as_deref(), callback_url),
+        key: step.step_id.map(|id| format!("{}/{id}", step.task_id)).or(delivery),
         action,
         target: Target::Named(step.entitlement),
         subject: step.subject,

@@ -132,12 +132,18 @@ async fn a_connector_that_lacks_nothing_is_told_so() {
 #[tokio::test]
 async fn each_permission_that_the_token_lacks_is_named_as_the_dashboard_does() {
     let deployment = Deployment::with(small(), |options| options.var("PROVISIONING", "off")).await;
-    for permission in [Permission::Tokens, Permission::UserGroups] {
+    for permission in [Permission::Tokens, Permission::UserGroups, Permission::Audit] {
         deployment.cloudflare.revoke_permission(permission);
     }
     let report = deployment.json("/v1/doctor").await;
     assert_eq!(report["ok"], true, "what is optional does not make it unwell: {report}");
-    assert_eq!(names(&report, false), ["PROVISIONING", "permission: user groups", "permission: account API tokens"]);
+    let lacking = [
+        "PROVISIONING",
+        "permission: user groups",
+        "permission: account API tokens",
+        "permission: audit log (finds others' changes that were overwritten)",
+    ];
+    assert_eq!(names(&report, false), lacking);
     assert!(report.to_string().contains("Account API Tokens: Read"), "{report}");
 
     deployment.cloudflare.revoke_permission(Permission::Members);
@@ -170,4 +176,21 @@ async fn a_tenant_whose_keys_cannot_be_had_is_named() {
     deployment.c1.fail_jwks(JwksFault::Status(404), None);
     let report = deployment.get("/v1/doctor").await;
     assert_eq!((report.status, names(&report.json(), false)), (503, vec!["C1_TENANT".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_token_of_a_person_is_told_whose_it_is() {
+    let deployment = Deployment::start().await;
+    deployment.worker.set_var("CLOUDFLARE_API_TOKEN", &deployment.cloudflare.user_token());
+    deployment.worker.restart().await.unwrap();
+    let owner = |report: &Value| {
+        let checks = report["checks"].as_array().unwrap().iter();
+        checks.clone().find(|check| check["name"] == "the token's owner").unwrap_or_else(|| panic!("{report}")).clone()
+    };
+    deployment.cloudflare.revoke_permission(Permission::User);
+    let unknown = owner(&deployment.json("/v1/doctor").await);
+    assert_eq!(unknown["ok"], false);
+    assert!(unknown.to_string().contains("User Details: Read"), "{unknown}");
+    deployment.cloudflare.allow_permission(Permission::User);
+    assert_eq!(owner(&deployment.json("/v1/doctor").await)["ok"], true);
 }

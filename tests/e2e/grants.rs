@@ -66,7 +66,7 @@ impl Jane {
         atom(&self.deployment.cloudflare, role)
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let exchanges = self.deployment.cloudflare.exchanges();
         exchanges.into_iter().map(|exchange| exchange.method).collect()
     }

@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod adverse;
 mod auth;
 mod budget;
 mod c1;
@@ -25,6 +26,7 @@ mod errors;
 mod export;
 mod fresh;
 mod grants;
+mod invitations;
 mod lists;
 mod push;
 mod scim;

@@ -50,6 +50,8 @@ pub(crate) struct World {
     operations: Cell<u64>,
     cut: Cell<Option<u64>>,
     cut_off: Notify,
+    /// Whether the answer to a request counts as an operation of its own.
+    pub(crate) cuts_answers: Cell<bool>,
 }
 
 impl World {
@@ -81,6 +83,7 @@ impl World {
             operations: Cell::new(0),
             cut: Cell::new(None),
             cut_off: Notify::new(),
+            cuts_answers: Cell::new(false),
         };
         world.init();
         world
@@ -149,6 +152,19 @@ impl World {
         !ended
     }
 
+    /// Carries work on and cuts it off at the n-th operation, before a request is sent or after it was carried out; `None` where
+    /// it was.
+    pub(crate) async fn cut_off<T>(&self, operation: u64, work: impl Future<Output = T>) -> Option<T> {
+        self.cut.set(Some(self.operations.get() + operation));
+        let ended = tokio::select! {
+            biased;
+            () = self.cut_off.notified() => None,
+            ended = work => Some(ended),
+        };
+        self.cut.set(None);
+        ended
+    }
+
     async fn operation(&self) {
         self.operations.set(self.operations.get() + 1);
         if self.cut.get().is_some_and(|cut| self.operations.get() > cut) {
@@ -183,7 +199,11 @@ impl Http for World {
             headers,
             body: request.body.unwrap_or_default().into(),
         };
-        match Arc::new(self.cloudflare.clone()).handle(request).await {
+        let reply = Arc::new(self.cloudflare.clone()).handle(request).await;
+        if self.cuts_answers.get() {
+            self.operation().await;
+        }
+        match reply {
             Reply::Reset => Err(HttpError::Connection("reset on purpose".to_owned())),
             Reply::Response { status, headers, body } => {
                 let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();

@@ -4,6 +4,7 @@ mod approval;
 mod body;
 mod event;
 mod keys;
-mod provision;
+pub(crate) mod provision;
+mod replay;
 mod token;
 mod workflow;

@@ -6,7 +6,7 @@ use sim::conductorone::{Algorithm, Delivery, Entitlement, Outcome, Person, Style
 use crate::deployment::{holds, roles};
 use crate::grants::{EMAIL, Jane};
 
-fn named(role: &KnownPermissionGroup) -> Entitlement {
+pub(crate) fn named(role: &KnownPermissionGroup) -> Entitlement {
     Entitlement::role(role.governed_as(), &role.name)
 }
 
@@ -20,11 +20,11 @@ impl Jane {
         Task::grant(named(role), self.person())
     }
 
-    fn revoke(&self, role: &KnownPermissionGroup) -> Task {
+    pub(crate) fn revoke(&self, role: &KnownPermissionGroup) -> Task {
         Task::revoke(named(role), self.person())
     }
 
-    async fn deliver(&self, task: &Task) -> Outcome {
+    pub(crate) async fn deliver(&self, task: &Task) -> Outcome {
         self.deployment.deliver(&self.deployment.c1.task(task)).await
     }
 
@@ -38,7 +38,7 @@ impl Jane {
     }
 }
 
-fn completed(outcome: &Outcome) -> String {
+pub(crate) fn completed(outcome: &Outcome) -> String {
     assert_eq!(outcome.attempts.len(), 1, "{outcome:?}");
     outcome.completed().unwrap_or_else(|| panic!("{outcome:?}")).to_owned()
 }

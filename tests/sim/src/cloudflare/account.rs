@@ -197,6 +197,8 @@ pub(super) struct Account {
     pub(super) audit: Vec<AuditEntry>,
     /// Members that cannot be put into a user group ("do not have DSR enabled").
     pub(super) without_dsr: BTreeSet<String>,
+    /// User groups whose members an identity provider manages.
+    pub(super) scim_managed: BTreeSet<String>,
     /// Invitations that can no longer be accepted; they stay listed as pending.
     pub(super) expired: BTreeSet<String>,
     /// User ids of people who were members once, by lower-case e-mail address.
@@ -222,6 +224,7 @@ impl Account {
             tokens: Vec::new(),
             audit: Vec::new(),
             without_dsr: BTreeSet::new(),
+            scim_managed: BTreeSet::new(),
             expired: BTreeSet::new(),
             known_users: HashMap::new(),
             rng,

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::envelope::failure;
 use super::limiter;
-use super::route::{Call, Route};
+use super::route::{Call, Route, resolve};
 use super::spec::Limits;
 use super::{Cloudflare, lock};
-use crate::http::Reply;
+use crate::http::{Reply, Request};
 
 /// Which requests something applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,10 @@ pub enum Fault {
     Delay(Duration),
     /// The request is carried out, and then the answer is the inner fault.
     After(Box<Fault>),
+    /// The connection is dropped at once, and the request is carried out so much later.
+    Late(Duration),
+    /// The connection is dropped at once, and the request is carried out when [`Cloudflare::release_held`] says so.
+    Held,
 }
 
 impl Fault {
@@ -116,6 +120,8 @@ impl Fault {
             Self::Hang(_) => "hang".into(),
             Self::Delay(_) => "delay".into(),
             Self::After(inner) => format!("{} after applying", inner.name()),
+            Self::Late(_) => "carried out late".into(),
+            Self::Held => "held".into(),
         }
     }
 
@@ -157,7 +163,7 @@ impl Fault {
                     None => reply,
                 }
             }
-            Self::Reset | Self::Hang(_) => Reply::Reset,
+            Self::Reset | Self::Hang(_) | Self::Late(_) | Self::Held => Reply::Reset,
             Self::After(inner) => return inner.reply(limits, ray),
             Self::TruncatedJson | Self::Delay(_) => return None,
         })
@@ -250,6 +256,7 @@ pub(super) struct Control {
     hooks: Vec<Hook>,
     latency: Latency,
     route_latency: HashMap<Route, Latency>,
+    held: Vec<Request>,
     rng: fastrand::Rng,
 }
 
@@ -260,6 +267,7 @@ impl Control {
             hooks: Vec::new(),
             latency: Latency::default(),
             route_latency: HashMap::new(),
+            held: Vec::new(),
             rng: fastrand::Rng::with_seed(seed ^ 0xFA17),
         }
     }
@@ -319,6 +327,27 @@ impl Cloudflare {
     pub fn fail_randomly(&self, on: impl Into<On>, probability: f64, fault: Fault) {
         let planned = Planned { on: on.into(), fault, after: 0, left: usize::MAX, probability };
         lock(&self.shared.control).faults.push(planned);
+    }
+
+    /// Carries out what [`Fault::Held`] held back, in the order in which it came; how much that was.
+    pub fn release_held(&self) -> usize {
+        let held = std::mem::take(&mut lock(&self.shared.control).held);
+        for request in &held {
+            self.carry_out_unseen(request);
+        }
+        held.len()
+    }
+
+    /// Carries out a request whose caller has long gone.
+    pub(super) fn carry_out_unseen(&self, request: &Request) {
+        let resolved = resolve(request);
+        let ray = lock(&self.shared.control).ray();
+        lock(&self.shared.state).process(request, &resolved, &ray);
+    }
+
+    /// Keeps a request back.
+    pub(super) fn hold(&self, request: Request) {
+        lock(&self.shared.control).held.push(request);
     }
 
     /// Forgets every fault that was planned.

@@ -162,6 +162,18 @@ impl Cloudflare {
         lock(&self.shared.state).account.without_dsr.insert(member.to_owned());
     }
 
+    /// Hands a user group over to an identity provider: its members can no longer be changed here.
+    pub fn manage_by_scim(&self, group: &str) {
+        lock(&self.shared.state).account.scim_managed.insert(group.to_owned());
+    }
+
+    /// Makes a user group one that was created just now.
+    pub fn make_new(&self, group: &str) {
+        if let Some(group) = lock(&self.shared.state).account.user_groups.get_mut(group) {
+            group.created_at = Some(tokio::time::Instant::now());
+        }
+    }
+
     /// Adds a resource group for one more domain; returns its id.
     pub fn add_zone(&self, name: &str) -> String {
         self.change("POST", "iam/resource_groups", name, |account| {

@@ -42,6 +42,17 @@ impl Cloudflare {
         };
         // Half of the way there, half of the way back.
         tokio::time::sleep(latency / 2).await;
+        match &fault {
+            Some(Fault::Held) => self.hold(request.clone()),
+            Some(Fault::Late(time)) => {
+                let (cloudflare, request, time) = (self.clone(), request.clone(), *time);
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    cloudflare.carry_out_unseen(&request);
+                });
+            }
+            _ => {}
+        }
         let (reply, applied) = self.decide(&request, &resolved, fault.as_ref());
         let wait = fault.as_ref().map(Fault::wait).unwrap_or_default();
         tokio::time::sleep(latency / 2 + wait).await;
@@ -92,7 +103,7 @@ impl Cloudflare {
 
 impl State {
     /// Answers a request that nothing strikes.
-    fn process(&mut self, request: &Request, resolved: &Resolved, ray: &str) -> (Reply, bool) {
+    pub(super) fn process(&mut self, request: &Request, resolved: &Resolved, ray: &str) -> (Reply, bool) {
         let credential = request.header("authorization").unwrap_or("").to_owned();
         let limits = self.limiter.limits;
         let (left, resets_in) = match self.limiter.take(&credential, Instant::now()) {

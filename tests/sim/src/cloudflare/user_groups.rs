@@ -132,6 +132,7 @@ pub(super) fn list_members(desk: &mut Desk<'_>) -> Answer {
 pub(super) fn add_members(desk: &mut Desk<'_>) -> Answer {
     let added = member_ids(desk)?;
     let id = settled(desk)?.id.clone();
+    not_managed(desk, &id)?;
     let group = desk.account.user_groups.get_mut(&id).ok_or_else(not_found)?;
     group.members.extend(added.iter().cloned());
     Ok(success(Value::Array(shown(desk, &added))))
@@ -159,6 +160,7 @@ pub(super) fn get_member(desk: &mut Desk<'_>) -> Answer {
 /// DELETE one member of a group.
 pub(super) fn remove_member(desk: &mut Desk<'_>) -> Answer {
     let id = settled(desk)?.id.clone();
+    not_managed(desk, &id)?;
     let member = desk.call.id(1);
     let group = desk.account.user_groups.get_mut(&id).ok_or_else(not_found)?;
     if group.members.remove(member) {
@@ -183,6 +185,14 @@ fn member_ids(desk: &Desk<'_>) -> Result<BTreeSet<String>, Failure> {
         ids.insert(id.to_owned());
     }
     Ok(ids)
+}
+
+/// What an identity provider manages is closed to everybody else; the words are not documented.
+fn not_managed(desk: &Desk<'_>, group: &str) -> Result<(), Failure> {
+    if desk.account.scim_managed.contains(group) {
+        return Err(failure(400, 400, "This user group is managed via SCIM and cannot be modified"));
+    }
+    Ok(())
 }
 
 fn shown(desk: &Desk<'_>, ids: &BTreeSet<String>) -> Vec<Value> {

@@ -1,12 +1,9 @@
-//! Roles and scoped roles: one atom of a member's policies.
+//! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
-use super::execute::{self, Change};
-use super::lock::Locks;
+use super::execute::{self, Change, Edit};
 use super::request::{Effect, Outcome, Refusal};
-use super::resolve::Unresolved;
-use super::{
-    MINIMAL_ACCESS, Work, done, guards, journal, last_role, policies, resolve, super_administrators, unknown_policy,
-};
+use super::resolve::{self, Unresolved};
+use super::{MINIMAL_ACCESS, Work, done, guards, journal, super_admins, unknown_policy};
 use crate::cloudflare::MemberRecord;
 use crate::conductorone::payload::Action;
 use crate::config::LastRole;
@@ -18,21 +15,23 @@ use crate::ports::{Clock, Http, KeyValue, Sql};
 const REPEAT_SECS: i64 = 15 * 60;
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
-    pub(super) async fn change(&self, locks: &Locks, member: MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+    /// Grants or revokes an atom.
+    pub(super) async fn change(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
         let action = self.request.action;
-        let Some(planned) = execute::apply(action, &member.own_policies(), atom) else {
+        let edit = Edit::of(action, atom);
+        let Some(planned) = edit.apply(&member.own_policies()) else {
             return self.already_so(&member, atom).await;
         };
-        guards::protected(self.config, &member)?;
+        guards::protected(self.config, &member.email)?;
         let mut turn = None;
         if action == Action::Revoke {
             if planned.is_empty() && self.config.guards.last_role != LastRole::Refuse {
-                return self.last_role(locks, &member, atom).await;
+                return self.last_role(&member, atom).await;
             }
             guards::removal_cap(self.ports, self.config, self.id)?;
-            let loses = super_administrators::loses(self.ports, &self.client, &member, Some(atom)).await?;
-            turn = self.keep_super_administrators(locks, &member, loses).await?;
+            let loses = super_admins::loses(self.ports, &self.client, &member, atom).await?;
+            turn = self.keep_super_administrators(&member, loses).await?;
         }
         if planned.is_empty() {
             return Ok(last_role(&email, &name));
@@ -43,7 +42,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         })?;
         // A guard has asked Cloudflare in between: the read is made anew right before the write.
         let member = if turn.is_some() { execute::read(self.ports, &self.client, member.id).await? } else { member };
-        let change = execute::change(self.ports, &self.client, self.id, member, action, atom).await?;
+        let change = execute::change(self.ports, &self.client, self.id, member, &edit).await?;
         if let Change::Made(member) | Change::AlreadySo(member) = &change {
             self.left(member, false, None).await?;
         }
@@ -53,37 +52,19 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Change::AlreadySo(_), _) => self.nothing_to_do(&email)?,
             (Change::WouldBeEmpty, _) => last_role(&email, &name),
             (Change::UnknownPolicy, _) => unknown_policy(&email),
-            (Change::NotSeen, _) => Outcome::NotNow {
-                message: format!("Cloudflare accepted the change of {name} for {email}, but does not show it"),
-                retry_at: Some(self.ports.now().plus_secs(10)),
-            },
-        })
-    }
-
-    /// It is as was asked for. Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is
-    /// what it did.
-    fn nothing_to_do(&self, email: &str) -> Result<Outcome, Unresolved> {
-        let name = &self.what.name;
-        let ours = journal::has_written(self.ports, self.id)?;
-        Ok(match (self.request.action, ours) {
-            (Action::Grant, true) => done(Effect::Granted, format!("Granted {name} to {email}.")),
-            (Action::Revoke, true) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
-            (Action::Grant, false) => {
-                done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed."))
-            }
-            (Action::Revoke, false) => {
-                done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
+            (Change::NotSeen, _) => {
+                self.not_now(format!("Cloudflare accepted the change of {name} for {email}, but does not show it"), 10)
             }
         })
     }
 
     /// There is nothing to write; a revoke may still have left the access, where it comes through a user group.
     async fn already_so(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+        let (name, email) = (&self.what.name, &member.email);
         self.left(member, false, None).await?;
         if self.request.action == Action::Grant {
-            return self.nothing_to_do(&member.email);
+            return self.nothing_to_do(email);
         }
-        let (name, email) = (&self.what.name, &member.email);
         let through =
             guards::held_through(self.ports, &self.client, member, atom.permission_group, atom.resource_group).await?;
         // A REST call has no key by which a second one is known for the first again. What was revoked a moment ago is gone for the
@@ -107,41 +88,58 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
     }
 
+    /// It is as was asked for. Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is
+    /// what it did.
+    fn nothing_to_do(&self, email: &str) -> Result<Outcome, Unresolved> {
+        let name = &self.what.name;
+        let ours = journal::has_written(self.ports, self.id)?;
+        Ok(match (self.request.action, ours) {
+            (Action::Grant, true) => done(Effect::Granted, format!("Granted {name} to {email}.")),
+            (Action::Revoke, true) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
+            (Action::Grant, false) => {
+                done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed."))
+            }
+            (Action::Revoke, false) => {
+                done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
+            }
+        })
+    }
+
     /// The revoke of a member's last access, where the configuration says what that is to do.
-    async fn last_role(&self, locks: &Locks, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+    async fn last_role(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
         let (name, email) = (&self.what.name, &member.email);
         if self.config.guards.last_role == LastRole::RemoveMember {
-            return self.remove(locks, member).await;
+            return self.remove(member).await;
         }
-        let minimal = match resolve::configured_role(self.ports, MINIMAL_ACCESS).await? {
-            Some(group) => policies::allow(group, resolve::whole_account(self.ports, &self.client).await?),
-            None => return Ok(last_role(email, name)),
+        let minimal = match resolve::configured_role(self.ports, &self.client, MINIMAL_ACCESS).await? {
+            Some(minimal) if minimal != atom => minimal,
+            _ => return Ok(last_role(email, name)),
         };
-        if minimal == atom {
-            return Ok(last_role(email, name));
-        }
         guards::removal_cap(self.ports, self.config, self.id)?;
-        let loses = super_administrators::loses(self.ports, &self.client, member, Some(atom)).await?;
-        let _turn = self.keep_super_administrators(locks, member, loses).await?;
+        let loses = super_admins::loses(self.ports, &self.client, member, atom).await?;
+        let _turn = self.keep_super_administrators(member, loses).await?;
         self.may_write(&format!("would have revoked {name} from {email} and left them with Minimal Account Access"))?;
-        // First the one, then the other: at no time is the member without any.
+        // Both in one write: at no time is the member without any.
+        let edit = Edit { grant: vec![minimal], revoke: vec![atom] };
         let fresh = execute::read(self.ports, &self.client, member.id).await?;
-        match execute::change(self.ports, &self.client, self.id, fresh, Action::Grant, minimal).await? {
-            Change::Made(_) | Change::AlreadySo(_) => {}
-            _ => {
-                return Ok(Outcome::NotNow {
-                    message: format!("Minimal Account Access could not be given to {email}"),
-                    retry_at: None,
-                });
-            }
-        }
-        let fresh = execute::read(self.ports, &self.client, member.id).await?;
-        Ok(match execute::change(self.ports, &self.client, self.id, fresh, Action::Revoke, atom).await? {
+        Ok(match execute::change(self.ports, &self.client, self.id, fresh, &edit).await? {
             Change::Made(member) | Change::AlreadySo(member) => {
                 self.left(&member, false, None).await?;
                 done(Effect::Revoked, format!("Revoked {name} from {email}, who is left with Minimal Account Access."))
             }
-            _ => Outcome::NotNow { message: format!("{name} could not be revoked from {email}"), retry_at: None },
+            Change::UnknownPolicy => unknown_policy(email),
+            Change::WouldBeEmpty | Change::NotSeen => {
+                self.not_now(format!("{name} could not be seen to be gone from {email}"), 10)
+            }
         })
     }
+}
+
+fn last_role(email: &str, name: &str) -> Outcome {
+    Outcome::refused(
+        Refusal::LastRole,
+        format!(
+            "{name} is the last access that {email} has of their own, and a member without any cannot exist in Cloudflare; revoke the account instead, or give another role first."
+        ),
+    )
 }

@@ -1,0 +1,382 @@
+//! What is left to do once operations are answered: looking for writes that come late, and into the audit log for others' writes
+//! that ours may have replaced (`reference/cloudflare.md` 1.7, 2.4). Both on the Coordinator's alarm, in nobody's way.
+
+use serde::{Deserialize, Serialize};
+
+use super::execute::{self, Change, Edit};
+use super::incident::{self, Incident, Kind};
+use super::lock::Locks;
+use super::sent::{self, CHECKS, LOOKS, Sent};
+use super::{journal, owner, written};
+use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose};
+use crate::config::{Config, Provisioning};
+use crate::model::access::atoms;
+use crate::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::sync::overlay::{self, Left};
+use crate::sync::snapshot;
+use crate::time::Timestamp;
+
+/// How many late writes one alarm looks for, a GET each, and how many spans of the audit log it asks about.
+const CHECKS_AT_ONCE: i64 = 10;
+const SPANS_AT_ONCE: usize = 2;
+
+/// Writes that one question to the audit log is about at most, and how far they may lie apart.
+const WRITES_AT_ONCE: i64 = 500;
+const SPAN_MILLIS: i64 = 10 * 60 * 1_000;
+
+/// Writes whose time comes within this are asked about along with those that are due.
+const EARLY_SECS: i64 = 60;
+
+/// 3,000 entries within ten minutes; a busier log is not read to its end.
+const MAX_PAGES: usize = 3;
+
+/// Cloudflare's clock and this one's may differ, and a write is in force a moment before or after its entry's time.
+const SLACK_MILLIS: i64 = 2_000;
+
+/// A log that may not be read is asked for again after this; what was written meanwhile is not looked up.
+const UNREADABLE_SECS: i64 = 60 * 60;
+
+/// A write that the log could not be asked about for a day is left alone.
+const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// What a late write undid is tried to be made once more for this long.
+const TRY_MILLIS: i64 = 60 * 60 * 1_000;
+
+/// How the audit log stands, as the status shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLog {
+    /// Whether it could be read when it was last asked.
+    pub readable: bool,
+    /// A sentence about that.
+    pub message: String,
+    /// When it was last asked.
+    pub at: Timestamp,
+}
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS audit_log (
+            id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// How the audit log stood when it was last asked; `None` where it never was.
+pub fn audit_log<P: Sql>(sql: &P) -> Result<Option<AuditLog>, SqlError> {
+    let rows = sql.query("SELECT state FROM audit_log WHERE id = 1", &[])?;
+    Ok(rows
+        .first()
+        .and_then(|row| row.first())
+        .and_then(SqlValue::text)
+        .and_then(|text| serde_json::from_str(text).ok()))
+}
+
+fn note_audit_log<P: Sql>(sql: &P, state: &AuditLog) -> Result<(), SqlError> {
+    let text = serde_json::to_string(state).map_err(|error| SqlError(error.to_string()))?;
+    sql.query("INSERT OR REPLACE INTO audit_log (id, state) VALUES (1, ?)", &[text.into()])?;
+    Ok(())
+}
+
+/// When there is something to do next.
+pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    sent::next_due(sql)
+}
+
+/// Does what is due; returns when something is next.
+pub async fn look_after<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    locks: &Locks,
+) -> Result<Option<Timestamp>, SqlError> {
+    for write in sent::unanswered(ports, ports.now(), CHECKS_AT_ONCE)? {
+        check(ports, config, locks, &write).await?;
+    }
+    ask_audit_log(ports, config).await?;
+    next_due(ports)
+}
+
+/// Looks for a write whose answer never came: has it been carried out over a later change, that change is made once more.
+async fn check<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    locks: &Locks,
+    write: &Sent,
+) -> Result<(), SqlError> {
+    let _turn = locks.acquire(&write.member.to_string(), || ports.now()).await;
+    // Others may have been busy with the member while this waited.
+    let Some(write) = sent::still_open(ports, write.id)? else { return Ok(()) };
+    let age = ports.now().since(write.at) / 1_000;
+    let next = CHECKS.into_iter().find(|secs| *secs > age).map(|secs| write.at.plus_secs(secs));
+    let Some(expected) = &write.expected else {
+        // Nothing was done with the member since: there is nothing that it could undo.
+        return sent::checked(ports, write.id, next);
+    };
+    let client = Client::new(ports, config, Purpose::Provisioning);
+    let member = match execute::read(ports, &client, write.member).await {
+        Ok(member) => member,
+        Err(ApiError::NotFound(_)) => return sent::checked(ports, write.id, None),
+        Err(error) => {
+            let later = error.retry_at().unwrap_or_else(|| ports.now().plus_secs(15));
+            let given_up = ports.now().since(write.at) > GIVE_UP_MILLIS;
+            return sent::checked(ports, write.id, (!given_up).then_some(later));
+        }
+    };
+    let seen = atoms(&member.own_policies());
+    if seen != write.planned || seen == *expected {
+        return sent::checked(ports, write.id, next);
+    }
+    // Not long after our last write this may as well be a read that is behind: it is looked at again until it cannot be.
+    if written::is_stale(ports, write.member, &seen, ports.now())? {
+        return sent::checked(ports, write.id, Some(ports.now().plus_secs(15)));
+    }
+    if config.provisioning == Provisioning::Off {
+        report_late(ports, &write, "provisioning is off, so put it right in Cloudflare's dashboard")?;
+        return sent::checked(ports, write.id, None);
+    }
+    match execute::change(ports, &client, write.operation, member, &Edit::default()).await {
+        Ok(Change::Made(member) | Change::AlreadySo(member)) => {
+            let snapshot = snapshot::latest(ports).await.ok().flatten();
+            let left = Left { member: &member, gone: false, group: None };
+            overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
+            sent::checked(ports, write.id, None)
+        }
+        Ok(_) | Err(_) if ports.now().since(write.at) < TRY_MILLIS => {
+            sent::checked(ports, write.id, Some(ports.now().plus_secs(30)))
+        }
+        Ok(_) | Err(_) => {
+            report_late(ports, &write, "they could not be made once more, so compare the member with the journal")?;
+            sent::checked(ports, write.id, None)
+        }
+    }
+}
+
+/// Notes that a write came late, and what became of that.
+pub(super) fn report_late<P: Clock + Sql>(ports: &P, write: &Sent, and: &str) -> Result<(), SqlError> {
+    let (lost, back) = write.undid();
+    let incident = Incident {
+        kind: Kind::LateWrite,
+        at: ports.now(),
+        operation: write.operation,
+        member: write.member.to_string(),
+        email: write.email.clone(),
+        message: format!(
+            "A write to {} that Cloudflare had not answered was carried out late, over later changes ({} taken away, {} brought back); {and}.",
+            write.email,
+            lost.len(),
+            back.len()
+        ),
+        actor: None,
+        reference: write.ray.clone(),
+    };
+    if incident::note(ports, &format!("late/{}", write.id), &incident)? {
+        journal::remark(ports, write.operation, "its write came late, over later changes", ports.now())?;
+    }
+    Ok(())
+}
+
+/// Asks the audit log about the writes that are due, several at once.
+async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, config: &Config) -> Result<(), SqlError> {
+    let now = ports.now();
+    if sent::unlooked(ports, now, 1)?.is_empty() {
+        return Ok(());
+    }
+    let due = sent::unlooked(ports, now.plus_secs(EARLY_SECS), WRITES_AT_ONCE)?;
+    let unreadable = audit_log(ports)?.filter(|log| !log.readable && now.since(log.at) < UNREADABLE_SECS * 1_000);
+    if unreadable.is_some() {
+        return due.iter().try_for_each(|write| sent::looked(ports, write.id, write.looks + 1, None));
+    }
+    let client = Client::new(ports, config, Purpose::Sync);
+    for span in spans(due).into_iter().take(SPANS_AT_ONCE) {
+        let found = match entries(ports, config, &client, &span).await {
+            Ok(found) => found,
+            Err(error @ (ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Unauthorized(_))) => {
+                let message = format!(
+                    "The audit log cannot be read ({error}), so others' writes that were overwritten are not found; give the token Account Settings: Read."
+                );
+                note_audit_log(ports, &AuditLog { readable: false, message, at: now })?;
+                return span.iter().try_for_each(|write| sent::looked(ports, write.id, write.looks + 1, None));
+            }
+            Err(error) => {
+                let later = error.retry_at().unwrap_or_else(|| now.plus_secs(60)).max(now.plus_secs(60));
+                return span.iter().try_for_each(|write| {
+                    let given_up = now.since(write.at) > GIVE_UP_MILLIS;
+                    sent::looked(ports, write.id, write.looks, (!given_up).then_some(later))
+                });
+            }
+        };
+        let message = "The audit log can be read.".to_owned();
+        note_audit_log(ports, &AuditLog { readable: true, message, at: now })?;
+        for write in &span {
+            for entry in found.iter().filter(|entry| fell_between(write, entry)) {
+                report(ports, write, entry)?;
+            }
+            let looks = write.looks + 1;
+            let next = usize::try_from(looks).ok().and_then(|looks| LOOKS.get(looks));
+            sent::looked(ports, write.id, looks, next.map(|secs| write.at.plus_secs(*secs).max(now)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The writes by the spans of time that the log is asked about.
+fn spans(writes: Vec<Sent>) -> Vec<Vec<Sent>> {
+    let mut spans: Vec<Vec<Sent>> = Vec::new();
+    for write in writes {
+        match spans.last_mut() {
+            Some(span) if span.first().is_some_and(|first| write.read_at.since(first.read_at) < SPAN_MILLIS) => {
+                span.push(write);
+            }
+            _ => spans.push(vec![write]),
+        }
+    }
+    spans
+}
+
+/// The entries of a span that others made.
+async fn entries<P: Http + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    client: &Client<'_, P>,
+    span: &[Sent],
+) -> Result<Vec<AuditEntry>, ApiError> {
+    let (Some(since), Some(before)) = (span.iter().map(|write| write.read_at).min(), span.iter().map(ended).max())
+    else {
+        return Ok(Vec::new());
+    };
+    let ours = owner::identity(ports, config, client).await?.token.to_string();
+    let rays: Vec<&str> = span.iter().filter_map(|write| write.ray.as_deref()).map(request_of).collect();
+    // Which product members are filed under is not documented: the member's id in an entry decides, not a filter.
+    let filters = AuditFilters { action_result: Some("success".to_owned()), ..AuditFilters::default() };
+    let (since, before) = (since.plus_millis(-SLACK_MILLIS), before.plus_millis(SLACK_MILLIS));
+    let (mut found, mut cursor) = (Vec::new(), None);
+    for _ in 0..MAX_PAGES {
+        let page = client.audit_log(since, before, &filters, cursor.as_deref()).await?;
+        found.extend(page.entries.into_iter().filter(|entry| {
+            let by_us = entry.actor_token_id.as_deref() == Some(ours.as_str());
+            let our_request = entry.ray.as_deref().is_some_and(|ray| rays.contains(&request_of(ray)));
+            !by_us && !our_request
+        }));
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// A ray id without the data centre, which the header has behind it and the log has not.
+fn request_of(ray: &str) -> &str {
+    ray.split('-').next().unwrap_or(ray)
+}
+
+fn ended(write: &Sent) -> Timestamp {
+    // A write that nobody answered may have been carried out until it was last looked for.
+    write.answered_at.unwrap_or_else(|| write.at.plus_secs(60))
+}
+
+/// Whether an entry is of a write to the same member, between our read and our write.
+fn fell_between(write: &Sent, entry: &AuditEntry) -> bool {
+    let member = write.member.to_string();
+    let by_path = entry
+        .uri
+        .as_deref()
+        .is_some_and(|uri| uri.contains(&format!("/members/{member}")) && !uri.contains("/user_groups/"));
+    let is_member = entry.resource_id.as_deref() == Some(member.as_str()) || by_path;
+    let from = write.read_at.plus_millis(-SLACK_MILLIS);
+    let until = ended(write).plus_millis(SLACK_MILLIS);
+    is_member && entry.at.is_some_and(|at| at >= from && at <= until)
+}
+
+fn report<P: Clock + Sql>(ports: &P, write: &Sent, entry: &AuditEntry) -> Result<(), SqlError> {
+    let actor = entry.actor_email.clone().or_else(|| entry.actor_token_id.clone()).or_else(|| entry.actor_id.clone());
+    let who = actor.as_deref().unwrap_or("somebody");
+    let what = entry.description.as_deref().unwrap_or("a change");
+    let message = format!(
+        "{who} changed {} ({what}) at the same moment as this operation, which may have overwritten it; compare the member with what was intended, and make the change again where it is missing.",
+        write.email
+    );
+    let incident = Incident {
+        kind: Kind::ForeignWrite,
+        at: entry.at.unwrap_or_else(|| ports.now()),
+        operation: write.operation,
+        member: write.member.to_string(),
+        email: write.email.clone(),
+        message,
+        actor,
+        reference: entry.ray.clone().or_else(|| Some(entry.id.clone())),
+    };
+    if incident::note(ports, &format!("audit/{}", entry.id), &incident)? {
+        journal::remark(ports, write.operation, "somebody else wrote to the member at the same moment", ports.now())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Sent, fell_between, request_of, spans};
+    use crate::cloudflare::AuditEntry;
+    use crate::provision::journal::EntryId;
+    use crate::time::Timestamp;
+
+    fn write(secs: i64) -> Sent {
+        Sent {
+            id: secs,
+            operation: EntryId(1),
+            member: format!("{:032x}", 7).parse().unwrap(),
+            email: "jane@example.com".into(),
+            planned: BTreeSet::new(),
+            expected: None,
+            read_at: Timestamp::from_secs(secs),
+            at: Timestamp::from_secs(secs),
+            answered_at: Some(Timestamp::from_secs(secs + 1)),
+            ray: None,
+            looks: 0,
+        }
+    }
+
+    fn entry(secs: i64, resource: &str, uri: &str) -> AuditEntry {
+        AuditEntry {
+            id: "e".into(),
+            at: Some(Timestamp::from_secs(secs)),
+            action: None,
+            description: None,
+            actor_email: None,
+            actor_id: None,
+            actor_token_id: None,
+            uri: Some(uri.into()),
+            resource_id: Some(resource.into()),
+            ray: None,
+        }
+    }
+
+    #[test]
+    fn only_a_write_to_the_same_member_around_the_same_time_counts() {
+        let member = format!("{:032x}", 7);
+        let path = format!("/accounts/a/members/{member}");
+        for (secs, resource, uri, counts) in [
+            (100, member.as_str(), "", true),
+            (100, "policy", path.as_str(), true),
+            (103, &member, "", true),
+            (104, &member, "", false),
+            (97, &member, "", false),
+            (100, "other", "/accounts/a/members/other", false),
+            (100, "group", &format!("/accounts/a/iam/user_groups/g/members/{member}"), false),
+        ] {
+            assert_eq!(fell_between(&write(100), &entry(secs, resource, uri)), counts, "{secs} {resource} {uri}");
+        }
+    }
+
+    #[test]
+    fn writes_that_lie_close_together_are_asked_about_at_once() {
+        let lengths: Vec<usize> = spans([0, 10, 599, 600, 5_000].map(write).to_vec()).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [3, 1, 1]);
+    }
+
+    #[test]
+    fn a_ray_is_the_same_with_and_without_its_data_centre() {
+        assert_eq!(request_of("8e9b1c60ef9e1c9a-FRA"), request_of("8e9b1c60ef9e1c9a"));
+    }
+}

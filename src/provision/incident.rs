@@ -1,0 +1,81 @@
+//! What happened to a member beside what was asked for: somebody else's write that ours may have replaced, and a write of ours
+//! that came late. Shown with the operation it is about, and the latest ones in the status.
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::EntryId;
+use crate::ports::{Sql, SqlError, SqlValue};
+use crate::time::Timestamp;
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Somebody else wrote between our read and our write, and may have been overwritten.
+    ForeignWrite,
+    /// A write of ours was carried out late, over a later change.
+    LateWrite,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// What kind.
+    pub kind: Kind,
+    /// When it happened, or was found.
+    pub at: Timestamp,
+    /// The operation whose write it is about.
+    pub operation: EntryId,
+    /// The membership.
+    pub member: String,
+    /// The e-mail address of the member.
+    pub email: String,
+    /// A sentence that says what happened, and what to do.
+    pub message: String,
+    /// Who did it, where somebody else did: an e-mail address, or the id of a token, user or account.
+    pub actor: Option<String>,
+    /// The ray id of their request, or the id of the audit log's entry.
+    pub reference: Option<String>,
+}
+
+/// How many the status shows.
+const SHOWN: i64 = 20;
+
+/// How many are kept.
+const KEPT: i64 = 1_000;
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS incident (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
+            source TEXT NOT NULL, incident TEXT NOT NULL, UNIQUE (operation, source))",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Notes an incident, once for a source.
+pub(super) fn note<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result<bool, SqlError> {
+    let body = serde_json::to_string(incident).map_err(|error| SqlError(error.to_string()))?;
+    let noted = sql.query(
+        "INSERT INTO incident (operation, source, incident) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+        &[incident.operation.0.into(), source.into(), body.into()],
+    )?;
+    sql.query("DELETE FROM incident WHERE id <= (SELECT MAX(id) FROM incident) - ?", &[KEPT.into()])?;
+    Ok(!noted.is_empty())
+}
+
+/// The latest incidents, the newest first.
+pub fn latest<P: Sql>(sql: &P) -> Result<Vec<Incident>, SqlError> {
+    read(&sql.query("SELECT incident FROM incident ORDER BY id DESC LIMIT ?", &[SHOWN.into()])?)
+}
+
+/// The incidents of an operation, the oldest first.
+pub(super) fn of<P: Sql>(sql: &P, operation: EntryId) -> Result<Vec<Incident>, SqlError> {
+    read(&sql.query("SELECT incident FROM incident WHERE operation = ? ORDER BY id", &[operation.0.into()])?)
+}
+
+fn read(rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {
+    let one = |row: &Vec<SqlValue>| serde_json::from_str(row.first()?.text()?).ok();
+    rows.iter().map(|row| one(row).ok_or_else(|| SqlError("an incident cannot be read".to_owned()))).collect()
+}

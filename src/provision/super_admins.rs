@@ -1,0 +1,233 @@
+//! Who is Super Administrator, asked of Cloudflare itself, so that no revoke or removal leaves too few of them.
+
+use std::collections::BTreeSet;
+
+use super::execute;
+use super::guards::present;
+use super::request::{Outcome, Refusal};
+use super::resolve::{Unresolved, each, latest};
+use super::written;
+use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
+use crate::config::Config;
+use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::id::{MemberId, PermissionGroupId, RoleId, UserGroupId};
+use crate::model::resource::{Kind, MemberStatus};
+use crate::ports::{Clock, Http, KeyValue, Sql};
+use crate::sync;
+
+/// The role id of Super Administrator, which the roles list leaves out.
+const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
+
+/// The label of its permission group.
+const LABEL: &str = "super_admin";
+
+/// Pages of permission groups that are read at most; there are some 150 groups, three pages.
+const MAX_GROUP_PAGES: u32 = 20;
+
+/// 50,000 members.
+const MAX_MEMBER_PAGES: u32 = 1_000;
+
+/// The permission group of Super Administrator: what a sync learned, else what Cloudflare's list says.
+async fn permission_group<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+) -> Result<Option<PermissionGroupId>, Unresolved> {
+    let Ok(role) = SUPER_ADMINISTRATOR.parse::<RoleId>() else { return Ok(None) };
+    if let Some(group) = sync::permission_group_of(ports, role)? {
+        return Ok(Some(group));
+    }
+    for number in 1..=MAX_GROUP_PAGES {
+        let page = client.permission_groups_page(number).await?;
+        if let Some(group) = page.items.iter().find(|group| group.label.as_deref() == Some(LABEL)) {
+            return Ok(Some(group.id));
+        }
+        if page.items.len() < PER_PAGE as usize {
+            break;
+        }
+    }
+    Ok(Some(role.into()))
+}
+
+/// Whether policies make Super Administrator: allowed somewhere, and denied nowhere.
+fn make(policies: &[Policy], group: PermissionGroupId) -> bool {
+    let has =
+        |access| policies.iter().any(|policy| policy.access == access && policy.permission_groups.contains(&group));
+    has(Access::Allow) && !has(Access::Deny)
+}
+
+fn group_makes(user_group: &UserGroup, group: PermissionGroupId) -> bool {
+    let policies: Vec<Policy> = user_group.policies.iter().map(PolicyRecord::policy).collect();
+    make(&policies, group)
+}
+
+/// Whether an accepted member would stop being Super Administrator of their own were the atom taken away.
+pub(super) async fn loses<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    member: &MemberRecord,
+    lost: Atom,
+) -> Result<bool, Unresolved> {
+    if member.status != MemberStatus::Accepted || lost.access != Access::Allow {
+        return Ok(false);
+    }
+    let group = permission_group(ports, client).await?;
+    Ok(group == Some(lost.permission_group) && atoms(&member.own_policies()).contains(&lost))
+}
+
+/// Whether a user group makes its members Super Administrators.
+pub(super) async fn come_of<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    user_group: UserGroupId,
+) -> Result<bool, Unresolved> {
+    let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
+    let found = present(client.user_group(user_group).await)?;
+    Ok(found.is_some_and(|found| group_makes(&found, group)))
+}
+
+/// Whether a member is Super Administrator, of their own or through a user group.
+pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    member: &MemberRecord,
+) -> Result<bool, Unresolved> {
+    let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
+    if make(&member.own_policies(), group) {
+        return Ok(true);
+    }
+    for user_group in user_groups(client).await? {
+        if group_makes(&user_group, group) && client.is_in_group(user_group.id, member.id).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// So many other accepted Super Administrators there must be, as Cloudflare tells now. First those are asked for whom the last
+/// snapshot has as such, a GET each; where they do not suffice, the members list is gone through, until it is enough.
+pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    config: &Config,
+    client: &Client<'_, P>,
+    member: &MemberRecord,
+) -> Result<(), Unresolved> {
+    let Some(group) = permission_group(ports, client).await? else { return Ok(()) };
+    let least = config.guards.min_super_admins;
+    let mut count = Count { ports, group, besides: member.id, found: BTreeSet::new() };
+    for candidate in candidates(ports, group).await?.into_iter().take(least.saturating_mul(2)) {
+        if candidate == member.id {
+            continue;
+        }
+        let Some(other) = present(execute::read(ports, client, candidate).await)? else { continue };
+        count.see(&other, &BTreeSet::new())?;
+        if count.found.len() >= least {
+            return Ok(());
+        }
+    }
+    let through = members_through_groups(ports, client, group).await?;
+    let inherited = sync::group_policies(ports)?;
+    let (mut number, mut total) = (1, 1);
+    while number <= total {
+        let page = client.members_page(number).await?;
+        total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_MEMBER_PAGES);
+        for other in page.items {
+            count.see(&other.without_inherited(&inherited), &through)?;
+        }
+        if count.found.len() >= least {
+            return Ok(());
+        }
+        number += 1;
+    }
+    let left = count.found.len();
+    Err(Unresolved::Refused(Outcome::refused(
+        Refusal::MinSuperAdmins,
+        format!(
+            "Only {left} Super Administrators would be left besides {}, and MIN_SUPER_ADMINS asks for {least}; make somebody else Super Administrator first.",
+            member.email
+        ),
+    )))
+}
+
+/// The others that were found to be Super Administrators.
+struct Count<'a, P> {
+    ports: &'a P,
+    group: PermissionGroupId,
+    besides: MemberId,
+    found: BTreeSet<MemberId>,
+}
+
+impl<P: Clock + Sql> Count<'_, P> {
+    /// Counts a member as just read. A read that is older than our own last write to the member does not count.
+    fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<(), Unresolved> {
+        let own = other.own_policies();
+        let is_one = make(&own, self.group) || through.contains(&other.id);
+        if other.id != self.besides
+            && other.status == MemberStatus::Accepted
+            && is_one
+            && !written::is_stale(self.ports, other.id, &atoms(&own), self.ports.now())?
+        {
+            self.found.insert(other.id);
+        }
+        Ok(())
+    }
+}
+
+/// The memberships that the last snapshot has as Super Administrators of their own.
+async fn candidates<P: KeyValue>(ports: &P, group: PermissionGroupId) -> Result<Vec<MemberId>, Unresolved> {
+    let Some(snapshot) = latest(ports).await? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    each(ports, &snapshot, Kind::User, |row| {
+        if let Some(member) = row.as_member()
+            && member.atoms.iter().any(|atom| atom.access == Access::Allow && atom.permission_group == group)
+        {
+            found.push(member.member_id);
+        }
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Everybody who is in a user group that makes its members Super Administrators.
+async fn members_through_groups<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    group: PermissionGroupId,
+) -> Result<BTreeSet<MemberId>, Unresolved> {
+    let mut members = BTreeSet::new();
+    for user_group in user_groups(client).await?.into_iter().filter(|found| group_makes(found, group)) {
+        let (mut number, mut total) = (1, 1);
+        while number <= total {
+            let page = match client.user_group_members_page(user_group.id, number).await {
+                Ok(page) => page,
+                // A group that cannot be read makes nobody count.
+                Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => break,
+                Err(error) => return Err(error.into()),
+            };
+            total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_MEMBER_PAGES);
+            for member in page.items {
+                if !written::is_group_stale(ports, user_group.id, member.id, true, ports.now())? {
+                    members.insert(member.id);
+                }
+            }
+            number += 1;
+        }
+    }
+    Ok(members)
+}
+
+/// All user groups; none where the account has no such thing, or the token may not see them.
+pub(super) async fn user_groups<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<Vec<UserGroup>, ApiError> {
+    let mut groups: Vec<UserGroup> = Vec::new();
+    let (mut number, mut total) = (1, 1);
+    while number <= total {
+        let page = match client.user_groups_page(number).await {
+            Ok(page) => page,
+            Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => break,
+            Err(error) => return Err(error),
+        };
+        total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_GROUP_PAGES);
+        groups.extend(page.items);
+        number += 1;
+    }
+    Ok(groups)
+}

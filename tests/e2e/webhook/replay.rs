@@ -1,0 +1,55 @@
+//! Deliveries that come again, whatever identifies them.
+
+use sim::cloudflare::Route;
+use sim::conductorone::{Person, Token};
+
+use super::provision::completed;
+use crate::grants::Jane;
+
+const STEP: &str = "/taskView/task/policy/current/id";
+
+#[tokio::test]
+async fn a_delivery_without_a_step_is_known_by_its_callback_url() {
+    let jane = Jane::start().await;
+    let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks).without(STEP));
+    let first = completed(&jane.deployment.deliver(&delivery).await);
+    assert_eq!(completed(&jane.deployment.deliver(&delivery.clone().token(Token::new())).await), first);
+    assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 1);
+    let entries = jane.deployment.json("/v1/operations").await;
+    assert_eq!(entries["items"].as_array().unwrap().len(), 1, "{entries}");
+    assert!(entries["items"][0]["key"].as_str().unwrap().starts_with("callback/"), "{entries}");
+    // Another delivery is another operation.
+    completed(&jane.deliver(&jane.revoke(&jane.lacks).without(STEP)).await);
+    jane.changed(&[], &[]);
+}
+
+#[tokio::test]
+async fn a_grant_that_is_replayed_after_its_revoke_stays_revoked() {
+    let jane = Jane::start().await;
+    let granted = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+    let first = completed(&jane.deployment.deliver(&granted).await);
+    completed(&jane.deliver(&jane.revoke(&jane.lacks)).await);
+    jane.deployment.cloudflare.reset_log();
+    for token in [Token::new(), Token::new()] {
+        assert_eq!(completed(&jane.deployment.deliver(&granted.clone().token(token)).await), first);
+    }
+    jane.deployment.worker.restart().await.unwrap();
+    assert_eq!(completed(&jane.deployment.deliver(&granted).await), first);
+    assert_eq!(jane.deployment.cloudflare.total_requests(), 0);
+    jane.changed(&[], &[]);
+}
+
+#[tokio::test]
+async fn the_journal_tells_who_asked_and_who_approved() {
+    let jane = Jane::start().await;
+    let requester = Person::newcomer("rita.requester@example.com");
+    let approver = Person::newcomer("andy.approver@example.com");
+    let task = jane.grant(&jane.lacks).requested_by(requester).approved_by(approver);
+    completed(&jane.deliver(&task).await);
+    let entry = jane.deployment.json("/v1/operations").await["items"][0].clone();
+    let origin = &entry["request"]["origin"];
+    assert_eq!(origin["by"], "webhook", "{entry}");
+    assert_eq!(origin["requester"], "rita.requester@example.com", "{entry}");
+    assert_eq!(origin["approvers"], serde_json::json!(["andy.approver@example.com"]), "{entry}");
+    assert!(entry["trail"].to_string().contains("cf-ray"), "{entry}");
+}

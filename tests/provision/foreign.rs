@@ -1,0 +1,238 @@
+//! What others do to a member while an operation works on it, and writes of ours that come late.
+
+use c1_cloudflare::cloudflare::{AuditFilters, Client, Purpose};
+use c1_cloudflare::ports::Clock as _;
+use c1_cloudflare::provision::aftercare;
+use c1_cloudflare::provision::incident::{self, Kind};
+use c1_cloudflare::time::Timestamp;
+use sim::cloudflare::{Fault, Permission, Route};
+
+use super::{Action, Bench, Effect, NEW, Outcome, assert_done, atom, holds, member, person, roles, target};
+
+/// Sets the clock of the bench to that of the audit log, which is the real one.
+async fn by_the_log(bench: &Bench) {
+    bench.account().add_zone("what-time-is-it.example");
+    let client = Client::new(&bench.world, &bench.world.config, Purpose::Sync);
+    let (since, before) = (Timestamp::from_secs(1_000_000_000), Timestamp::from_secs(4_000_000_000));
+    let page = client.audit_log(since, before, &AuditFilters::default(), None).await.unwrap();
+    let now = page.entries.last().unwrap().at.unwrap();
+    bench.world.advance(now.since(bench.world.now()) / 1_000);
+}
+
+#[tokio::test]
+async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_log() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    by_the_log(&bench).await;
+    let theirs = holds(account, &known[2]);
+    account.before_next_put(move |cloudflare, member| cloudflare.add_policy(member, theirs));
+    account.reset_log();
+    let id = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&bench.settle(id).await, Effect::Granted);
+    assert_eq!(account.total_requests(), 3, "the log is not in the grant's way");
+    assert!(!bench.atoms(&jane).contains(&atom(account, &known[2])), "theirs was overwritten");
+    assert_eq!(bench.entry(id).incidents, []);
+
+    bench.later(130).await;
+    let incidents = bench.entry(id).incidents;
+    // The addition of Jane may be as near in time as the write in between.
+    assert!(!incidents.is_empty());
+    for found in &incidents {
+        assert_eq!((found.kind, found.actor.as_deref()), (Kind::ForeignWrite, Some("somebody.else@example.com")));
+        assert!(found.message.contains("jane.doe@example.com"), "{}", found.message);
+    }
+    assert_eq!(incident::latest(&bench.world).unwrap().len(), incidents.len());
+    assert!(aftercare::audit_log(&bench.world).unwrap().unwrap().readable);
+
+    // It is looked once more, and nothing is reported twice; then it is over.
+    bench.later(2_000).await;
+    assert_eq!(bench.entry(id).incidents.len(), incidents.len());
+    assert_eq!(account.requests(Route::ListAuditLogs), 2);
+    assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
+}
+
+#[tokio::test]
+async fn our_own_writes_are_nobody_elses_and_many_are_looked_up_at_once() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let people: Vec<String> = (0..6)
+        .map(|n| account.add_member(&format!("person{n}@example.com"), vec![holds(account, &known[0])]))
+        .collect();
+    by_the_log(&bench).await;
+    bench.world.advance(10);
+    account.reset_log();
+    for person in &people {
+        for role in &known[1..3] {
+            assert_done(&bench.operate(Action::Grant, target(role), member(person)).await, Effect::Granted);
+        }
+    }
+    bench.later(125).await;
+    assert_eq!(incident::latest(&bench.world).unwrap(), []);
+    assert_eq!(account.requests(Route::ListAuditLogs), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    account.revoke_permission(Permission::Audit);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    for role in &known[1..4] {
+        assert_done(&bench.operate(Action::Grant, target(role), member(&jane)).await, Effect::Granted);
+        bench.later(130).await;
+    }
+    assert_eq!(account.requests(Route::ListAuditLogs), 1);
+    let log = aftercare::audit_log(&bench.world).unwrap().unwrap();
+    assert!(!log.readable && log.message.contains("Account Settings: Read"), "{log:?}");
+    assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&bench.settle(first).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Revoke, target(&known[0]), member(&jane)).await, Effect::Revoked);
+    let settled = bench.atoms(&jane);
+    assert_eq!(account.release_held(), 1);
+    assert_ne!(bench.atoms(&jane), settled, "the late write has undone both");
+    bench.later(16).await;
+    assert_ne!(bench.atoms(&jane), settled, "it may be a read that is behind");
+    for _ in 0..5 {
+        bench.later(16).await;
+    }
+    assert_eq!(bench.atoms(&jane), settled);
+    assert_reported(&bench, first);
+}
+
+fn assert_reported(bench: &Bench, operation: super::EntryId) {
+    let entry = bench.entry(operation);
+    assert_eq!(entry.incidents.len(), 1);
+    assert_eq!(entry.incidents[0].kind, Kind::LateWrite);
+    assert!(entry.trail.iter().any(|line| line.contains("came late")), "{:?}", entry.trail);
+}
+
+#[tokio::test]
+async fn an_operation_that_finds_a_late_write_makes_what_it_undid_once_more() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&bench.settle(first).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, target(&known[3]), member(&jane)).await, Effect::Granted);
+    account.release_held();
+    bench.world.advance(70);
+    assert_done(&bench.operate(Action::Grant, target(&known[4]), member(&jane)).await, Effect::Granted);
+    let expected = [0, 1, 2, 3, 4].map(|n: usize| atom(account, &known[n]));
+    assert_eq!(bench.atoms(&jane), expected.into());
+    assert_reported(&bench, first);
+}
+
+#[tokio::test]
+async fn somebody_elses_later_change_is_not_taken_for_a_late_write() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Reset);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    account.set_policies(&jane, vec![holds(account, &known[5])]);
+    for _ in 0..3 {
+        bench.later(70).await;
+    }
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[5])].into());
+    assert_eq!(incident::latest(&bench.world).unwrap().iter().filter(|found| found.kind == Kind::LateWrite).count(), 0);
+}
+
+#[tokio::test]
+async fn a_write_that_was_seen_is_not_looked_for() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Reset.after());
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    account.reset_log();
+    bench.later(30).await;
+    assert_eq!(account.total_requests(), 0);
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_accepted_meanwhile_is_granted_to_all_the_same() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.invite(NEW, vec![holds(account, &known[0])]);
+    account.before_next_put(|cloudflare, member| {
+        cloudflare.accept_invitation(member);
+    });
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    assert_eq!(account.membership(&jane).unwrap().status, "accepted");
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into());
+}
+
+#[tokio::test]
+async fn who_is_removed_and_invited_anew_meanwhile_is_found_by_the_address() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let old = account.invite(NEW, vec![holds(account, &known[0])]);
+    let again = holds(account, &known[2]);
+    account.before_next_put(move |cloudflare, member| {
+        cloudflare.remove_member(member);
+        cloudflare.invite(NEW, vec![again]);
+    });
+    let mut subject = person(NEW);
+    (subject.member_id, subject.has_account) = (Some(old.clone()), true);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), subject).await, Effect::Granted);
+    let new = account.membership_of(NEW).unwrap().id;
+    assert_ne!(new, old);
+    assert_eq!(bench.atoms(&new), [atom(account, &known[1]), atom(account, &known[2])].into());
+}
+
+#[tokio::test]
+async fn a_membership_id_that_is_somebody_elses_by_now_is_not_touched() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0])]);
+    let mut subject = person("joe@example.com");
+    (subject.member_id, subject.has_account) = (Some(jane.clone()), true);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), subject).await, Effect::Granted);
+    assert_eq!((bench.atoms(&jane).len(), bench.atoms(&joe).len()), (1, 2));
+}
+
+#[tokio::test]
+async fn the_journal_has_the_ray_of_every_write() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[3])]);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    let rays = |id| bench.entry(id).trail.iter().filter(|line| line.contains("cf-ray")).count();
+    for (action, what, whom) in [
+        (Action::Grant, target(&known[1]), member(&jane)),
+        (Action::Grant, super::group_target(&group), member(&jane)),
+        (Action::Revoke, super::group_target(&group), member(&jane)),
+        (Action::Grant, super::Target::Account, person(NEW)),
+        (Action::Revoke, super::Target::Account, person(NEW)),
+    ] {
+        let id = bench.arrive(action, what, whom);
+        assert!(matches!(bench.settle(id).await, Outcome::Done { .. }));
+        assert_eq!(rays(id), 1, "{:?}", bench.entry(id).trail);
+    }
+}

@@ -1,0 +1,87 @@
+//! Membership of user groups, and what Cloudflare has against it.
+
+use std::time::Duration;
+
+use super::{Action, Bench, Effect, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles};
+use sim::cloudflare::{Fault, Route};
+
+/// Jane, and a group that she is not in.
+async fn jane() -> (Bench, String, String) {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[1])]);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    (bench, jane, group)
+}
+
+#[tokio::test]
+async fn an_invitation_can_be_in_a_group() {
+    let (bench, _, group) = jane().await;
+    let invitation = bench.account().invite(super::NEW, vec![holds(bench.account(), &roles(bench.account())[0])]);
+    assert_done(&bench.operate(Action::Grant, group_target(&group), member(&invitation)).await, Effect::Granted);
+    assert!(bench.account().membership(&invitation).unwrap().groups.contains(&group));
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&invitation)).await, Effect::Revoked);
+    assert!(!bench.account().membership(&invitation).unwrap().groups.contains(&group));
+}
+
+#[tokio::test]
+async fn what_cloudflare_has_against_it_is_told_as_what_it_is() {
+    let (bench, jane, group) = jane().await;
+    bench.account().without_dsr(&jane);
+    let outcome = bench.operate(Action::Grant, group_target(&group), member(&jane)).await;
+    assert_refused(&outcome, Refusal::NotEligible, "one by one");
+    let (bench, jane, group) = self::jane().await;
+    bench.account().manage_by_scim(&group);
+    let outcome = bench.operate(Action::Grant, group_target(&group), member(&jane)).await;
+    assert_refused(&outcome, Refusal::ManagedElsewhere, "change the group there");
+    bench.account().join_group(&group, &jane);
+    let outcome = bench.operate(Action::Revoke, group_target(&group), member(&jane)).await;
+    assert_refused(&outcome, Refusal::ManagedElsewhere, "Operators");
+}
+
+#[tokio::test]
+async fn a_group_that_was_made_just_now_is_waited_for() {
+    for action in [Action::Grant, Action::Revoke] {
+        let (bench, jane, group) = jane().await;
+        let account = bench.account();
+        if action == Action::Revoke {
+            account.join_group(&group, &jane);
+        }
+        account.make_new(&group);
+        account.configure(|behaviour| behaviour.new_group_lag = Duration::from_hours(1));
+        let id = bench.arrive(action, group_target(&group), member(&jane));
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }), "{action:?}");
+        account.configure(|behaviour| behaviour.new_group_lag = Duration::ZERO);
+        let effect = if action == Action::Grant { Effect::Granted } else { Effect::Revoked };
+        assert_done(&bench.settle(id).await, effect);
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_is_said_to_be() {
+    let (bench, jane, group) = jane().await;
+    bench.world.sync().await;
+    bench.account().remove_group(&group);
+    let outcome = bench.operate(Action::Grant, group_target(&group), member(&jane)).await;
+    assert_refused(&outcome, Refusal::UnknownEntitlement, "Operators");
+    let revoked = bench.operate(Action::Revoke, group_target(&group), member(&jane)).await;
+    assert_done(&revoked, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_and_a_read_that_is_behind_are_settled_by_reading() {
+    for fault in [Fault::Reset.after(), Fault::status(500, 10_000).after(), Fault::Html { status: 524 }.after()] {
+        let (bench, jane, group) = jane().await;
+        bench.account().fail_next(Route::AddUserGroupMembers, 1, fault.clone());
+        assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+        assert_eq!(bench.account().requests(Route::AddUserGroupMembers), 1);
+        // The read-back does not find her at first.
+        bench.account().leave_group(&group, &jane);
+        bench.world.advance(120);
+        bench.account().after_next(Route::AddUserGroupMembers, |cloudflare, _| {
+            cloudflare.fail_next(Route::GetUserGroupMember, 2, Fault::status(404, 404));
+        });
+        assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+    }
+}

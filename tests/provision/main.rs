@@ -1,0 +1,162 @@
+//! Provisioning against the simulated account, without the runtime around it: what is written, what is refused, what others do
+//! meanwhile, and what is left when the Worker vanishes at any moment.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod foreign;
+mod groups;
+mod guards;
+mod off;
+mod renewal;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use c1_cloudflare::conductorone::payload::{Action, Subject};
+use c1_cloudflare::config::Config;
+use c1_cloudflare::ports::Clock as _;
+use c1_cloudflare::provision::journal::{self, Arrival, Entry, EntryId};
+use c1_cloudflare::provision::lock::Locks;
+use c1_cloudflare::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
+use c1_cloudflare::provision::{self, aftercare};
+use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec};
+
+use support::World;
+
+/// A connector to a small account that was synced, with provisioning on.
+struct Bench {
+    world: World,
+    locks: RefCell<Locks>,
+}
+
+const NEW: &str = "new.hire@example.com";
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with(|_| {}, |_| {}).await
+    }
+
+    /// The same, with an account and a configuration of one's own.
+    async fn with(account: impl FnOnce(&Cloudflare), configure: impl FnOnce(&mut Config)) -> Self {
+        let mut world = World::new(Spec { members: 8, roles: 12, groups: 2, zones: 2, ..Spec::default() });
+        provision::init(&world).unwrap();
+        world.config.provisioning = c1_cloudflare::config::Provisioning::On;
+        configure(&mut world.config);
+        account(&world.cloudflare);
+        world.sync().await;
+        world.cloudflare.reset_log();
+        Self { world, locks: RefCell::default() }
+    }
+
+    fn account(&self) -> &Cloudflare {
+        &self.world.cloudflare
+    }
+
+    /// Notes an operation as the Coordinator does.
+    fn arrive(&self, action: Action, target: Target, subject: Subject) -> EntryId {
+        let request = Request { key: None, action, target, subject, origin: Origin::default() };
+        let now = self.world.now();
+        match journal::arrive(&self.world, &request, now, now.plus_secs(30)).unwrap() {
+            Arrival::New(id) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One attempt at an operation, settled if it comes to an end.
+    async fn attempt(&self, id: EntryId) -> Outcome {
+        let entry = self.entry(id);
+        let locks = self.locks.borrow().clone();
+        journal::begin(&self.world, id, self.world.now()).unwrap();
+        let outcome = provision::carry_out(&self.world, &self.world.config, &locks, id, &entry.request).await;
+        if !matches!(outcome, Outcome::NotNow { .. }) {
+            journal::settle(&self.world, id, &outcome, self.world.now()).unwrap();
+        }
+        outcome
+    }
+
+    /// Attempts until an operation is settled.
+    async fn settle(&self, id: EntryId) -> Outcome {
+        for _ in 0..20 {
+            match self.attempt(id).await {
+                Outcome::NotNow { .. } => self.world.advance(10),
+                outcome => return outcome,
+            }
+        }
+        panic!("it is never settled: {:?}", self.entry(id));
+    }
+
+    async fn operate(&self, action: Action, target: Target, subject: Subject) -> Outcome {
+        self.settle(self.arrive(action, target, subject)).await
+    }
+
+    fn entry(&self, id: EntryId) -> Entry {
+        journal::find(&self.world, &id.0.to_string()).unwrap().unwrap()
+    }
+
+    fn atoms(&self, member: &str) -> BTreeSet<Atom> {
+        self.account().member_atoms(member)
+    }
+
+    /// Lets time pass, and lets the alarm do what is due.
+    async fn later(&self, secs: i64) {
+        self.world.advance(secs);
+        let locks = self.locks.borrow().clone();
+        aftercare::look_after(&self.world, &self.world.config, &locks).await.unwrap();
+    }
+
+    /// The isolate is lost: its locks are, too.
+    fn vanish(&self) {
+        self.locks.replace(Locks::default());
+    }
+}
+
+/// The account-wide roles without Super Administrator.
+fn roles(account: &Cloudflare) -> Vec<KnownPermissionGroup> {
+    let groups = account.permission_groups().into_iter();
+    groups.filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin").collect()
+}
+
+fn holds(account: &Cloudflare, role: &KnownPermissionGroup) -> PolicySpec {
+    PolicySpec::allow(role.id.clone(), account.account_resource_group())
+}
+
+fn atom(account: &Cloudflare, role: &KnownPermissionGroup) -> Atom {
+    (sim::cloudflare::Access::Allow, role.id.clone(), account.account_resource_group())
+}
+
+fn target(role: &KnownPermissionGroup) -> Target {
+    Target::Id(format!("role:{}:member", role.governed_as()))
+}
+
+fn group_target(group: &str) -> Target {
+    Target::Id(format!("group:{group}:member"))
+}
+
+fn member(id: &str) -> Subject {
+    Subject { member_id: Some(id.to_owned()), has_account: true, ..Subject::default() }
+}
+
+fn person(email: &str) -> Subject {
+    Subject { emails: vec![email.to_owned()], ..Subject::default() }
+}
+
+fn assert_done(outcome: &Outcome, expected: Effect) {
+    assert!(matches!(outcome, Outcome::Done { effect, .. } if *effect == expected), "{outcome:?}");
+}
+
+/// A refusal is one sentence, and contains what to do.
+fn assert_refused(outcome: &Outcome, expected: Refusal, says: &str) {
+    let Outcome::Refused { code, message } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(*code, expected, "{message}");
+    assert!(message.contains(says), "{message}");
+    assert!(message.ends_with('.') && !message.trim_end_matches('.').contains(". "), "one sentence: {message}");
+}

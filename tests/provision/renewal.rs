@@ -1,0 +1,145 @@
+//! Invitations that are made anew.
+
+use super::{
+    Action, Bench, Effect, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, holds, member, person,
+    roles, target,
+};
+use sim::cloudflare::{Access, Fault, PolicySpec, Route};
+
+/// An invitation with two policies, one of them denied, in a group; and the group.
+async fn invited() -> (Bench, String, String) {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let mut denied = holds(account, &known[4]);
+    denied.access = Access::Deny;
+    let policies = vec![
+        PolicySpec { permission_groups: vec![known[0].id.clone(), known[1].id.clone()], ..holds(account, &known[0]) },
+        denied,
+    ];
+    let invitation = account.invite(NEW, policies);
+    let group = account.add_group("Operators", vec![holds(account, &known[2])]);
+    account.join_group(&group, &invitation);
+    (bench, invitation, group)
+}
+
+#[tokio::test]
+async fn an_invitation_is_made_anew_with_exactly_what_it_held() {
+    let (bench, old, group) = invited().await;
+    bench.account().expire_invitation(&old);
+    let held = bench.atoms(&old);
+    let outcome = bench.operate(Action::Grant, Target::Renewal, member(&old)).await;
+    assert_done(&outcome, Effect::Renewed);
+    let new = bench.account().membership_of(NEW).unwrap();
+    assert_ne!(new.id, old);
+    assert_eq!(bench.atoms(&new.id), held);
+    assert!(new.groups.contains(&group));
+    assert!(bench.account().accept_invitation(&new.id).is_some(), "it can be accepted again");
+    assert_refused(
+        &bench.operate(Action::Grant, Target::Renewal, member(&new.id)).await,
+        Refusal::NotPending,
+        "accepted",
+    );
+    assert_refused(
+        &bench.operate(Action::Grant, Target::Renewal, member(&old)).await,
+        Refusal::UnknownMember,
+        "no invitation",
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_vanishes_at_any_moment_leaves_nobody_uninvited() {
+    let mut moments = 0;
+    for moment in 0.. {
+        let (bench, old, group) = invited().await;
+        let held = bench.atoms(&old);
+        let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+        bench.world.cuts_answers.set(true);
+        let ended = bench.world.cut_off(moment, bench.attempt(id)).await;
+        bench.world.cuts_answers.set(false);
+        bench.vanish();
+        if ended.is_none() {
+            assert_done(&bench.settle(id).await, Effect::Renewed);
+        }
+        let new = bench.account().membership_of(NEW).unwrap_or_else(|| panic!("lost at moment {moment}"));
+        assert_ne!(new.id, old, "moment {moment}");
+        assert_eq!(bench.atoms(&new.id), held, "moment {moment}");
+        assert!(new.groups.contains(&group), "moment {moment}");
+        moments += 1;
+        if ended.is_some() {
+            break;
+        }
+    }
+    assert!(moments > 12, "{moments}");
+}
+
+#[tokio::test]
+async fn whatever_fails_on_the_way_the_invitation_comes_back() {
+    for route in [Route::DeleteMember, Route::CreateMember, Route::GetMember, Route::AddUserGroupMembers] {
+        for fault in
+            [Fault::Reset, Fault::Reset.after(), Fault::status(500, 10_000), Fault::Html { status: 524 }.after()]
+        {
+            let (bench, old, group) = invited().await;
+            let held = bench.atoms(&old);
+            bench.account().fail_next(route, 2, fault.clone());
+            assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&old)).await, Effect::Renewed);
+            let new = bench.account().membership_of(NEW).unwrap();
+            assert_eq!((bench.atoms(&new.id), new.groups.contains(&group)), (held, true), "{route:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_the_person_meanwhile_is_told_to_come_again() {
+    let (bench, old, _) = invited().await;
+    bench.account().fail_next(Route::CreateMember, 1, Fault::status(500, 10_000));
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
+    assert!(super::provision::must_go_on(&bench.world, renewal).unwrap(), "nobody may give it up now");
+    let role = roles(bench.account())[0].clone();
+    let revoke = bench.arrive(Action::Revoke, target(&role), person(NEW));
+    assert!(
+        matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }),
+        "or the role would come back after the revoke"
+    );
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap());
+    assert_done(&bench.settle(revoke).await, Effect::Revoked);
+    let new = bench.account().membership_of(NEW).unwrap();
+    assert!(!bench.atoms(&new.id).contains(&atom(bench.account(), &role)));
+}
+
+#[tokio::test]
+async fn a_renewal_that_cloudflare_refuses_says_what_was_held() {
+    let (bench, old, _) = invited().await;
+    bench.account().fail_next(
+        Route::CreateMember,
+        1,
+        Fault::Status { status: 400, code: 429, message: "add limit reached".into() },
+    );
+    let outcome = bench.operate(Action::Grant, Target::Renewal, member(&old)).await;
+    assert_refused(&outcome, Refusal::Cloudflare, &roles(bench.account())[0].id);
+    bench.account().fail_next(Route::DeleteMember, 1, Fault::status(403, 9109));
+    let other = bench.account().invite("other@example.com", vec![holds(bench.account(), &roles(bench.account())[0])]);
+    let refused = bench.operate(Action::Grant, Target::Renewal, member(&other)).await;
+    assert_refused(&refused, Refusal::Cloudflare, "9109");
+    assert!(bench.account().membership(&other).is_some(), "nothing was removed");
+}
+
+#[tokio::test]
+async fn a_grant_of_the_account_renews_our_own_invitation_when_it_is_old_enough() {
+    for (days, renews) in [(None, false), (Some(7), true), (Some(30), false)] {
+        let bench = Bench::with(|_| {}, |config| config.renew_invitations_after_days = days).await;
+        assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+        let old = bench.account().membership_of(NEW).unwrap().id;
+        bench.world.advance(8 * 24 * 60 * 60);
+        let outcome = bench.operate(Action::Grant, Target::Account, person(NEW)).await;
+        assert_done(&outcome, if renews { Effect::Renewed } else { Effect::AlreadyGranted });
+        assert_eq!(bench.account().membership_of(NEW).unwrap().id != old, renews, "{days:?}");
+    }
+    // Whom somebody else invited may have been invited yesterday.
+    let bench = Bench::with(|_| {}, |config| config.renew_invitations_after_days = Some(1)).await;
+    bench.account().invite(NEW, vec![holds(bench.account(), &roles(bench.account())[0])]);
+    bench.world.advance(8 * 24 * 60 * 60);
+    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::AlreadyGranted);
+}
