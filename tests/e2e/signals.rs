@@ -78,10 +78,11 @@ async fn what_changed_is_told_with_who_did_it_past_c1() {
     desk.job(|job| job.is_null() || job["state"] == "done").await;
     assert_eq!(desk.events(), [""; 0], "the first generation differs from nothing");
 
-    // One role by us, Super Administrator by somebody else.
+    // Super Administrator by somebody else, and one role by us. In this order: right after a write of ours, the crawl's read is
+    // not believed for a moment, and what came then is told after the next sync.
+    desk.given(&super_admin);
     let path = format!("/v1/roles/{}/members/{}", desk.roles[1].governed_as(), desk.user);
     assert_eq!(desk.deployment.request("PUT", &path, &[], None).await.status, 200);
-    desk.given(&super_admin);
     let status = desk.synced().await;
     desk.deployment.wait_for("/v1/status", PATIENCE, |_| desk.events().len() == 2).await.unwrap();
     assert_eq!(desk.events(), ["foreign_change", "access_changed"]);
