@@ -171,7 +171,7 @@ impl Coordinator {
     ) -> Result<Outcome, SqlError> {
         let id = place.1;
         let begun = ports.now();
-        let attempts = journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
+        journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let work = pin!(provision::carry_out(ports, config, &self.locks, id, request));
         let outcome = match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
             Either::Left((outcome, _)) => outcome,
@@ -191,8 +191,9 @@ impl Coordinator {
             outcome => outcome,
         };
         if let Outcome::NotNow { message, retry_at } = &outcome {
-            let due_at = retry_at.unwrap_or_else(|| now.plus_secs(backoff(attempts)));
             journal::note(ports, id, State::PutOff, &format!("{}{message}", journal::PUT_OFF), now)?;
+            let failures = journal::put_offs(ports, id)?;
+            let due_at = retry_at.unwrap_or_else(|| now.plus_secs(backoff(failures)));
             journal::put_off(ports, id, due_at)?;
             self.wake(ports, due_at).await;
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
@@ -283,8 +284,8 @@ impl Coordinator {
     }
 }
 
-const fn backoff(attempts: i64) -> i64 {
-    let doublings = if attempts > 10 { 10 } else { attempts - 1 };
+const fn backoff(failures: i64) -> i64 {
+    let doublings = if failures > 10 { 10 } else { failures - 1 };
     let wait = FIRST_WAIT_SECS << (if doublings < 0 { 0 } else { doublings });
     if wait > LONGEST_WAIT_SECS { LONGEST_WAIT_SECS } else { wait }
 }

@@ -363,11 +363,23 @@ pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<
 
 /// Whether an attempt of an operation got as far as a write: what an attempt notes otherwise is that it was put off.
 pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+    Ok(happened(sql, id)?.iter().any(|what| !what.starts_with(PUT_OFF)))
+}
+
+/// How often an operation was put off. Attempts that were cut off with the Worker are not among these: they say nothing of
+/// what stands in the way.
+pub fn put_offs<P: Sql>(sql: &P, id: EntryId) -> Result<i64, SqlError> {
+    let count = happened(sql, id)?.iter().filter(|what| what.starts_with(PUT_OFF)).count();
+    Ok(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// What the trail of an operation says, without the times.
+fn happened<P: Sql>(sql: &P, id: EntryId) -> Result<Vec<String>, SqlError> {
     let rows = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
     let trail = rows.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
     let lines: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
     // A line is a time, a space, and what happened.
-    Ok(lines.iter().any(|line| line.split_once(' ').is_some_and(|(_, what)| !what.starts_with(PUT_OFF))))
+    Ok(lines.iter().filter_map(|line| line.split_once(' ').map(|(_, what)| what.to_owned())).collect())
 }
 
 /// How the line of a trail begins that says that an attempt came to nothing.
@@ -408,8 +420,8 @@ fn corrupt() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arrival, EntryId, Filter, State, arrive, begin, due, find, init, list, next_due, note, purge, put_off,
-        resolved, revoked_since, settle, superseded_by,
+        Arrival, EntryId, Filter, State, arrive, begin, due, find, has_written, init, list, next_due, note, purge,
+        put_off, put_offs, resolved, revoked_since, settle, superseded_by,
     };
     use crate::conductorone::payload::{Action, Subject};
     use crate::ports::Clock;
@@ -453,6 +465,20 @@ mod tests {
         assert!(matches!(again(), Arrival::Underway(known) if known == id));
         assert!(settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap());
         assert!(matches!(again(), Arrival::Settled(known, outcome) if known == id && outcome == done(Effect::Granted)));
+    }
+
+    #[test]
+    fn attempts_that_were_cut_off_do_not_count_as_put_off() {
+        let desk = desk();
+        let id = new(&desk, None, Action::Grant);
+        for _ in 0..3 {
+            begin(&desk, id, desk.now()).unwrap();
+        }
+        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (0, false));
+        note(&desk, id, State::PutOff, "put off: no answer", desk.now()).unwrap();
+        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (1, false));
+        note(&desk, id, State::Writing, "writing the member's policies", desk.now()).unwrap();
+        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (1, true));
     }
 
     #[test]

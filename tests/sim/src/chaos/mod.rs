@@ -179,7 +179,14 @@ async fn deliver(stage: &Stage, wish: &Wish) -> Result<Told, String> {
         Verdict::Answered(document) => document.clone(),
         Verdict::Accepted => {
             let called_back = stage.world.c1.callback(&delivery, PATIENCE).await;
-            called_back.ok_or_else(|| format!("{wish}: accepted, and no callback within {PATIENCE:?}"))?
+            match called_back {
+                Some(document) => document,
+                None => {
+                    let path = format!("/v1/operations/{}~{}", wish.task, wish.step);
+                    let known = stage.world.get(&path).await.map(|answer| answer.text()).unwrap_or_default();
+                    return Err(format!("{wish}: accepted, and no callback within {PATIENCE:?}; the journal: {known}"));
+                }
+            }
         }
         other => return Err(format!("{wish} ended with {other:?}; last: {}", last(&outcome))),
     };
