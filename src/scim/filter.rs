@@ -369,9 +369,9 @@ mod tests {
             ("active ne false", true),
             (r#"id eq "2819C223""#, false),
             (r#"userName ew ".COM""#, true),
-            (r#"title eq null and userName ne null"#, true),
-            (r#"active eq true or title pr and title pr"#, true),
-            (r#"(active eq true or title pr) and title pr"#, false),
+            ("title eq null and userName ne null", true),
+            ("active eq true or title pr and title pr", true),
+            ("(active eq true or title pr) and title pr", false),
             (r#"userName eq "a \"quoted\" (text)""#, false),
         ] {
             assert_eq!(check(filter), expected, "{filter}");
@@ -393,7 +393,7 @@ mod tests {
             r#"(userName eq "x""#,
             r#"userName eq "x" title"#,
             r#"not userName eq "x""#,
-            r#"active co true"#,
+            "active co true",
             r#"emails[emails[type eq "x"]]"#,
             "emails[type pr",
             "][",

@@ -179,14 +179,12 @@ async fn deliver(stage: &Stage, wish: &Wish) -> Result<Told, String> {
         Verdict::Answered(document) => document.clone(),
         Verdict::Accepted => {
             let called_back = stage.world.c1.callback(&delivery, PATIENCE).await;
-            match called_back {
-                Some(document) => document,
-                None => {
-                    let path = format!("/v1/operations/{}~{}", wish.task, wish.step);
-                    let known = stage.world.get(&path).await.map(|answer| answer.text()).unwrap_or_default();
-                    return Err(format!("{wish}: accepted, and no callback within {PATIENCE:?}; the journal: {known}"));
-                }
-            }
+            let Some(document) = called_back else {
+                let path = format!("/v1/operations/{}~{}", wish.task, wish.step);
+                let known = stage.world.get(&path).await.map(|answer| answer.text()).unwrap_or_default();
+                return Err(format!("{wish}: accepted, and no callback within {PATIENCE:?}; the journal: {known}"));
+            };
+            document
         }
         other => return Err(format!("{wish} ended with {other:?}; last: {}", last(&outcome))),
     };
