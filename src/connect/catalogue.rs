@@ -45,7 +45,10 @@ impl Known {
             let mut after = None;
             loop {
                 let page = snapshot.scan(ports, &Scan { kinds: vec![kind], holding: None, after, limit: 1000 }).await?;
-                page.rows.iter().filter_map(titled).for_each(|(entitlement, title)| known.add(entitlement, &title));
+                page.rows
+                    .iter()
+                    .filter_map(Row::offered)
+                    .for_each(|(entitlement, title)| known.add(entitlement, &title));
                 after = page.next;
                 if after.is_none() {
                     break;
@@ -106,17 +109,6 @@ fn recognised(entitlement: &AppEntitlement) -> Option<Entitlement> {
     match found.as_slice() {
         [one] => Some(*one),
         _ => None,
-    }
-}
-
-fn titled(row: &Row) -> Option<(Entitlement, String)> {
-    match row {
-        Row::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
-        Row::ScopedRole(role) => {
-            Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
-        }
-        Row::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
-        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
     }
 }
 

@@ -240,6 +240,18 @@ impl Row {
         }
     }
 
+    /// The entitlement that this row's resource offers, and the name that people know it by.
+    pub fn offered(&self) -> Option<(Entitlement, String)> {
+        match self {
+            Self::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
+            Self::ScopedRole(role) => {
+                Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
+            }
+            Self::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
+            Self::ApiToken(_) | Self::Invitation(_) | Self::User(_) => None,
+        }
+    }
+
     /// Who holds what this row lists; `None` for resources that hold nothing.
     pub fn holder(&self) -> Option<(Principal, &[Atom], &[UserGroupId])> {
         match self {

@@ -160,7 +160,7 @@ async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Res
     let mut found = Vec::new();
     for kind in [Kind::Role, Kind::ScopedRole, Kind::Group] {
         each(ports, snapshot, kind, |row| {
-            if let Some((entitlement, title)) = titled(row)
+            if let Some((entitlement, title)) = row.offered()
                 && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
             {
                 found.push(entitlement);
@@ -169,17 +169,6 @@ async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Res
         .await?;
     }
     Ok(found)
-}
-
-fn titled(row: &Row) -> Option<(Entitlement, String)> {
-    match row {
-        Row::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
-        Row::ScopedRole(role) => {
-            Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
-        }
-        Row::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
-        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
-    }
 }
 
 async fn describe<P: Http + KeyValue + Clock + Sql>(
@@ -193,7 +182,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
             .get(ports, &entitlement.resource())
             .await
             .map_err(|error| Unresolved::Storage(error.to_string()))?
-            .and_then(|row| titled(&row))
+            .and_then(|row| row.offered())
             .map(|(_, title)| title),
         None => None,
     };

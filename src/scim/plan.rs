@@ -163,7 +163,10 @@ mod tests {
             Change::RemoveWhere(None),
             Change::Remove(users("ab")),
         ] {
-            assert!(matches!(check(std::slice::from_ref(&change), 1), Err(PlanError::TooManyRemovals { .. })), "{change:?}");
+            assert!(
+                matches!(check(std::slice::from_ref(&change), 1), Err(PlanError::TooManyRemovals { .. })),
+                "{change:?}"
+            );
             assert!(check(&[change], 3).is_ok());
         }
         assert!(check(&[Change::Remove(users("a"))], 0).is_err());

@@ -72,18 +72,6 @@ pub fn deactivated(mut user: Value) -> Value {
     user
 }
 
-/// The name that a row offers as a Group, with its entitlement.
-pub fn offered(row: &Row) -> Option<(Entitlement, String)> {
-    match row {
-        Row::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
-        Row::ScopedRole(role) => {
-            Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
-        }
-        Row::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
-        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
-    }
-}
-
 /// What can be granted; `members` by [`member`], or `None` where they are not asked for.
 pub fn group(base: &str, entitlement: Entitlement, name: &str, members: Option<&[Value]>) -> Value {
     let mut group = json!({
@@ -110,7 +98,7 @@ pub fn member(base: &str, row: &Row) -> Option<Value> {
         Principal::Group(_) => ("Group", "Groups"),
         Principal::User(_) | Principal::Invitation(_) => ("User", "Users"),
     };
-    let display = row.as_member().map(Member::display_name).or_else(|| offered(row).map(|(_, name)| name));
+    let display = row.as_member().map(Member::display_name).or_else(|| row.offered().map(|(_, name)| name));
     Some(json!({ "value": id, "$ref": format!("{base}/{path}/{id}"), "type": kind, "display": display }))
 }
 

@@ -6,6 +6,7 @@ use super::users::BY;
 use super::{Call, lists};
 use crate::conductorone::payload::Action;
 use crate::model::grant::Entitlement;
+use crate::model::resource::Row;
 use crate::provision::request::{Refusal, Target};
 use crate::routes::problem::Problem;
 use crate::routes::{Answer, World, paging, provisioning};
@@ -82,7 +83,7 @@ async fn find<P: World>(call: &Call<'_, P>, id: &str, with_members: bool) -> Res
     let entitlement = id::entitlement(id).ok_or_else(missing)?;
     let snapshot = paging::open(call.ports, None).await?;
     let row = snapshot.get(call.ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
-    let (entitlement, name) = row.as_ref().and_then(resource::offered).ok_or_else(missing)?;
+    let (entitlement, name) = row.as_ref().and_then(Row::offered).ok_or_else(missing)?;
     let mut members = None;
     if with_members {
         let mut held = lists::holders(call, &snapshot, &[entitlement].into()).await?;

@@ -148,7 +148,7 @@ pub(super) async fn offered<P: World>(
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<Entitlement, String>, Problem> {
     let mut offered = BTreeMap::new();
-    each(call, snapshot, &OFFERED, None, |row| offered.extend(resource::offered(row))).await?;
+    each(call, snapshot, &OFFERED, None, |row| offered.extend(row.offered())).await?;
     Ok(offered)
 }
 

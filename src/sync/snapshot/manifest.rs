@@ -107,20 +107,10 @@ impl Counts {
             Row::User(_) => &mut self.users,
         };
         *count += 1;
-        if offered(row).is_some() {
+        if row.offered().is_some() {
             self.entitlements += 1;
         }
         self.grants += naming.grants_of(row).len() as u64;
-    }
-}
-
-/// The entitlement that a row's resource offers.
-pub(super) fn offered(row: &Row) -> Option<Entitlement> {
-    match row {
-        Row::Group(group) => Some(Entitlement::Group(group.id)),
-        Row::Role(role) => Some(Entitlement::Role(role.id)),
-        Row::ScopedRole(role) => Some(Entitlement::scoped(role.permission_group, role.resource_group)),
-        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => None,
     }
 }
 

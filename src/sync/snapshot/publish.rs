@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chunk::{Chunk, Cutter};
-use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits, offered};
+use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits};
 use super::read::Pointer;
 use super::{CURRENT, FORMAT, chunk_key, manifest_key};
 use crate::hash::sha256_hex;
@@ -103,7 +103,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
         }
         last = key;
         writing.counts.add(&row, &draft.naming);
-        writing.offered.extend(offered(&row));
+        writing.offered.extend(row.offered().map(|(entitlement, _)| entitlement));
         if let Some(chunk) = cutter.push(&row, &draft.naming)? {
             writing.store(chunk).await?;
         }
