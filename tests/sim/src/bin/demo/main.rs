@@ -2,6 +2,7 @@
 //! ConductorOne. Every step is checked against the account; the exit status says whether all was as it should be.
 
 mod account;
+mod files;
 mod progress;
 mod serve;
 mod sync;
@@ -77,6 +78,7 @@ async fn play(terminal: &mut Terminal, options: Options, patience: Duration) -> 
     sync::first(terminal, &stage, patience).await?;
     sync::second(terminal, &stage, patience).await?;
     webhooks::show(terminal, &stage).await?;
+    files::show(terminal, &stage).await?;
     strangers(&stage)?;
     Ok(stage)
 }

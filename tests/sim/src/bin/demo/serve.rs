@@ -31,6 +31,8 @@ pub(crate) async fn stay(terminal: &mut Terminal, stage: &Stage) -> Result<(), S
         format!("curl -sH \"$AUTH\" -X PUT $URL{grant}       # grants {} to {}", cast.role.name, cast.member.email),
         "curl -sH \"$AUTH\" -X POST $URL/v1/sync".to_owned(),
         "curl -sH \"$AUTH\" $URL/v1/changes".to_owned(),
+        "curl -sOJH \"$AUTH\" $URL/v1/export/sync.c1z".to_owned(),
+        "curl -sH \"$AUTH\" \"$URL/scim/v2/Users?count=2\"".to_owned(),
         format!("curl -sH \"$AUTH\" $URL/v1/users/{}", cast.user_id),
         format!("curl -sH \"$AUTH\" -X DELETE $URL{grant}"),
     ] {
