@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 WRANGLER := node_modules/.bin/wrangler
 export WRANGLER_SEND_METRICS ?= false
+# Many tests wait for simulated latencies, so more of them than there are processors run at once.
+export RUST_TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? 4 : n)))
 
 # The demo's options, passed on only when given: make demo MEMBERS=1000 ROLES=60 SEED=7 SERVE=1
 DEMO_OPTIONS := $(if $(MEMBERS),--members $(MEMBERS)) $(if $(ROLES),--roles $(ROLES)) $(if $(SEED),--seed $(SEED)) \

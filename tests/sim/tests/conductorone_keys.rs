@@ -101,9 +101,9 @@ async fn the_key_set_cannot_always_be_had() {
 #[tokio::test]
 async fn other_routes_are_not_there_and_are_remembered() {
     let served = Served::start().await;
-    let url = format!("{}/api/v1/nothing", served.server.url());
+    let url = format!("{}/nothing", served.server.url());
     assert_eq!(reqwest::get(url).await.unwrap().status(), 404);
-    assert_eq!(served.c1.unexpected_requests(), ["GET /api/v1/nothing"]);
+    assert_eq!(served.c1.unexpected_requests(), ["GET /nothing"]);
 }
 
 #[test]
