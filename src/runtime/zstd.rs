@@ -12,6 +12,10 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use crate::export::zstd::RawFrame;
 use crate::ports::{ZstdError, ZstdFrame};
 
+/// What is called with a piece of output, and with what went wrong.
+type OnData = Closure<dyn FnMut(Uint8Array)>;
+type OnError = Closure<dyn FnMut(JsValue)>;
+
 /// `ZSTD_c_compressionLevel`, the parameter's number in libzstd, and the level: `baton-sdk` writes at the fastest one as well.
 const LEVEL: (u32, u32) = (100, 1);
 
@@ -34,7 +38,7 @@ pub(super) struct Node {
     ready: Rc<RefCell<Vec<u8>>>,
     failed: Rc<RefCell<Option<String>>>,
     /// What the stream calls; they live as long as it does.
-    _listeners: (Closure<dyn FnMut(Uint8Array)>, Closure<dyn FnMut(JsValue)>),
+    _listeners: (OnData, OnError),
 }
 
 /// Begins a frame.
