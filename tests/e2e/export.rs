@@ -206,7 +206,8 @@ async fn a_file_that_cannot_be_finished_is_broken_off() {
     // What cannot be read for a moment only is waited for.
     deployment.kv.heal();
     deployment.kv.fail(Fault::new(Kind::Get, Keys::Prefixed("chunk/".to_owned())).after(after).times(2));
-    assert!(deployment.get(&path).await.body == complete.body);
+    let same = deployment.get(&path).await.body == complete.body;
+    assert!(same);
 }
 
 #[tokio::test]
