@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
         Kind::Push => config.push.as_ref().and_then(|_| current(status)),
-        // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => current(status),
+        // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Wire | Kind::Signal => None,
     }
 }
