@@ -1,40 +1,34 @@
 //! ConductorOne's connector to Cloudflare: a Worker that crawls an account's people and access into Workers KV and
 //! provisions roles when ConductorOne asks for it. ARCHITECTURE.md has the map.
 //!
-//! This file has the entry points alone: `fetch`, `scheduled`, and the Durable Object class [`runtime::coordinator::Coordinator`].
+//! This file has the entry points alone: `fetch`, `scheduled`, and the Durable Object class [`worker::coordinator::Coordinator`].
 
 // The ports are used generically within this crate, on one thread: their futures need not be `Send`.
 #![allow(async_fn_in_trait)]
 
+pub mod base;
 pub mod cloudflare;
 pub mod conductorone;
-pub mod config;
 pub mod connect;
 pub mod coordinator;
 pub mod decide;
 pub mod export;
-pub mod hash;
 pub mod model;
-pub mod ports;
 pub mod provision;
 pub mod push;
 pub mod routes;
-#[cfg(target_arch = "wasm32")]
-pub mod runtime;
 pub mod scim;
 pub mod signal;
+pub mod snapshot;
 pub mod sync;
-#[cfg(test)]
-mod testing;
-pub mod time;
-pub mod workflow;
+pub mod worker;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {
     use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
     use worker::{Context, Env, Request, Response, event};
 
-    use crate::runtime;
+    use crate::worker;
 
     #[event(start)]
     fn start() {
@@ -43,7 +37,7 @@ mod entry {
 
     #[event(fetch)]
     async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-        runtime::respond(request, &env).await
+        worker::respond(request, &env).await
     }
 
     /// Exported by hand: the macro's handler cannot fail, and a cron that could not start a sync should show as failed.
@@ -54,6 +48,6 @@ mod entry {
         env: Env,
         _context: worker::worker_sys::ScheduleContext,
     ) -> Result<JsValue, JsValue> {
-        runtime::cron(&env).await.map(|()| JsValue::UNDEFINED).map_err(|message| JsValue::from_str(&message))
+        worker::cron(&env).await.map(|()| JsValue::UNDEFINED).map_err(|message| JsValue::from_str(&message))
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::PER_PAGE;
 use super::client::{Call, Client, Page, Record, filled, id};
 use super::error::{ApiError, Failure};
+use crate::base::ports::{Clock, Http, Sql};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
-use crate::ports::{Clock, Http, Sql};
 
 /// A legacy role. The list is deprecated, depends on the plan, and leaves out Super Administrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

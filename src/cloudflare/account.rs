@@ -7,9 +7,9 @@ use url::form_urlencoded::Serializer;
 
 use super::client::{Call, Client, Record, filled, id, malformed, required};
 use super::error::ApiError;
+use crate::base::ports::{Clock, Http, Sql};
+use crate::base::time::Timestamp;
 use crate::model::id::{AccountId, UserId};
-use crate::ports::{Clock, Http, Sql};
-use crate::time::Timestamp;
 
 /// The account.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use crate::ports::{HttpResponse, Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
+use crate::base::ports::{HttpResponse, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 
 /// What requests are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,9 +273,9 @@ mod tests {
     use std::cell::RefCell;
 
     use super::{Budget, Limit, Purpose, parse_limits};
+    use crate::base::ports::{HttpResponse, Sql, SqlError, SqlValue};
+    use crate::base::time::Timestamp;
     use crate::cloudflare::ApiError;
-    use crate::ports::{HttpResponse, Sql, SqlError, SqlValue};
-    use crate::time::Timestamp;
 
     /// One row, which is all that the budget keeps.
     #[derive(Default)]

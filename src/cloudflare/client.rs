@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 use super::budget::{Budget, Purpose};
 use super::envelope::{Envelope, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
-use crate::config::Config;
-use crate::ports::{Clock, Http, HttpRequest, HttpResponse, Method, Sql};
-use crate::time::Timestamp;
+use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method, Sql};
+use crate::base::time::Timestamp;
+use crate::worker::config::Config;
 
 pub use super::envelope::PageInfo;
 

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::ports::{HttpError, SqlError};
-use crate::time::Timestamp;
+use crate::base::ports::{HttpError, SqlError};
+use crate::base::time::Timestamp;
 
 /// What Cloudflare said when it refused a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,7 +219,7 @@ const TOKEN_PREFIXES: [&str; 3] = ["cfut_", "cfat_", "cfk_"];
 #[cfg(test)]
 mod tests {
     use super::{ApiError, Failure, classify, presentable};
-    use crate::time::Timestamp;
+    use crate::base::time::Timestamp;
 
     fn class(status: u16, code: Option<i64>, message: &str) -> &'static str {
         let failure = Failure { status, code, message: message.to_owned(), ray: None };
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn only_a_write_without_a_clear_answer_is_unknown() {
-        assert!(ApiError::Transport(crate::ports::HttpError::Timeout(1)).outcome_unknown());
+        assert!(ApiError::Transport(crate::base::ports::HttpError::Timeout(1)).outcome_unknown());
         assert!(!ApiError::OutOfBudget { until: Timestamp::from_secs(1) }.outcome_unknown());
         assert!(!ApiError::Forbidden(Failure::default()).outcome_unknown());
     }
@@ -291,6 +291,6 @@ mod tests {
     fn what_the_server_answered_itself_does_not_come_later() {
         let server = |status| ApiError::Server(Failure { status, ..Failure::default() }).may_come_late();
         assert!(server(524) && server(504) && !server(500) && !server(503));
-        assert!(ApiError::Transport(crate::ports::HttpError::Timeout(1)).may_come_late());
+        assert!(ApiError::Transport(crate::base::ports::HttpError::Timeout(1)).may_come_late());
     }
 }

@@ -7,8 +7,8 @@ use super::GROUPS_PER_PAGE;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::members::{PolicyRecord, PolicyWire};
+use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::id::{MemberId, UserGroupId};
-use crate::ports::{Clock, Http, Method, Sql};
 
 /// A user group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

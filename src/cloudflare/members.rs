@@ -9,10 +9,12 @@ use super::PER_PAGE;
 use super::access::{MetaWire, PermissionGroup, ResourceGroup};
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
+use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::access::{Access, Policy};
+use crate::model::grant::Principal;
 use crate::model::id::{MemberId, RoleId, UserId};
+use crate::model::operation::Account;
 use crate::model::resource::MemberStatus;
-use crate::ports::{Clock, Http, Method, Sql};
 
 /// A membership as Cloudflare tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,19 @@ impl PolicyRecord {
 }
 
 impl MemberRecord {
+    /// Whom the membership is governed as: the user when accepted, else the invitation.
+    pub const fn principal(&self) -> Principal {
+        match (self.user_id, self.status) {
+            (Some(user), MemberStatus::Accepted) => Principal::User(user),
+            _ => Principal::Invitation(self.id),
+        }
+    }
+
+    /// The account that it is, as an answer names it.
+    pub fn account(&self) -> Account {
+        Account::of(self.principal(), &self.email)
+    }
+
     /// The policies, as they are written back.
     ///
     /// Cloudflare's documentation disagrees with itself on whether a member's policies include those of the member's

@@ -24,7 +24,7 @@ pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord, PolicyRecord};
 pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 
-use crate::ports::{Sql, SqlError};
+use crate::base::ports::{Sql, SqlError};
 
 /// Creates the table of the rate budget.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {

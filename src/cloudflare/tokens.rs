@@ -5,9 +5,9 @@ use serde::Deserialize;
 use super::PER_PAGE;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
+use crate::base::ports::{Clock, Http, Sql};
+use crate::base::time::Timestamp;
 use crate::model::id::{TokenId, UserId};
-use crate::ports::{Clock, Http, Sql};
-use crate::time::Timestamp;
 
 /// An API token that the account owns. Its secret is not in any answer that is read here.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::credentials::{Credentials, Proof};
-use super::signing::{Sign, SignError, SigningKey, jwt};
-use crate::config::Config;
-use crate::hash;
-use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
-use crate::time::Timestamp;
+use crate::base::hash;
+use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
+use crate::base::ports::{Sign, SignError};
+use crate::base::signing::{SigningKey, jwt};
+use crate::base::time::Timestamp;
+use crate::worker::config::Config;
 
 /// The access token, kept in memory alone: never on disk, in KV or in a log.
 #[derive(Debug, Default)]

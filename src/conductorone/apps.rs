@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::api::{ApiError, Call, Client, path};
-use super::signing::Sign;
-use crate::ports::{Clock, Http, Method};
+use crate::base::ports::Sign;
+use crate::base::ports::{Clock, Http, Method};
 
 /// An app.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use super::signing::SigningKey;
-use crate::ports::Secret;
+use crate::base::ports::Secret;
+use crate::base::signing::SigningKey;
 
 /// A client id and what goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,8 @@ mod tests {
     use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 
     use super::{Credentials, Proof, SecretError};
-    use crate::conductorone::signing::SigningKey;
-    use crate::ports::Secret;
+    use crate::base::ports::Secret;
+    use crate::base::signing::SigningKey;
 
     const SEED: [u8; 32] = [251; 32];
 

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use super::jwt::Algorithm;
-use crate::time::Timestamp;
+use crate::base::signing::{Algorithm, PublicKey};
+use crate::base::time::Timestamp;
 
 /// Keys are asked for again after this long, so that a key that C1 withdrew stops counting within minutes.
 const FRESH_MILLIS: i64 = 10 * 60 * 1000;
@@ -26,42 +26,6 @@ const MAX_KEYS: usize = 32;
 
 /// How many bytes of key set are read.
 pub const MAX_BYTES: usize = 64 * 1024;
-
-/// A public key, rebuilt from the fields that define it. The set's own `use`, `key_ops` and `alg` are not passed on: a
-/// runtime may refuse a key for their spelling (`reference/workers-rs.md` 3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PublicKey {
-    /// RSA: modulus and exponent, base64url as in the set.
-    Rsa {
-        /// The modulus.
-        n: String,
-        /// The exponent.
-        e: String,
-    },
-    /// A point on P-256, base64url coordinates.
-    P256 {
-        /// The x coordinate.
-        x: String,
-        /// The y coordinate.
-        y: String,
-    },
-    /// An Ed25519 key, base64url.
-    Ed25519 {
-        /// The key.
-        x: String,
-    },
-}
-
-impl PublicKey {
-    /// The algorithm that goes with this type of key; a token that names another one is refused.
-    pub const fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Rsa { .. } => Algorithm::Rs256,
-            Self::P256 { .. } => Algorithm::Es256,
-            Self::Ed25519 { .. } => Algorithm::EdDsa,
-        }
-    }
-}
 
 /// The usable keys of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -201,8 +165,8 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::{Cache, KeySet, KeySetError, PublicKey};
-    use crate::conductorone::jwt::Algorithm;
-    use crate::time::Timestamp;
+    use crate::base::signing::Algorithm;
+    use crate::base::time::Timestamp;
 
     const SET: &str = r#"{"keys":[
         {"kty":"RSA","kid":"r","alg":"RS256","use":"sig","n":"AQAB","e":"AQAB"},

@@ -3,24 +3,13 @@
 //! **Not checked here:** the signature and the claims' values. [`verify`](super::verify) does both; nothing else may
 //! read a [`Token`].
 
+use crate::base::signing::Algorithm;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 /// A signed token of C1's is about 700 bytes; a longer one than this is not worth decoding.
 const MAX_TOKEN: usize = 8 * 1024;
-
-/// The signature algorithms C1 documents (`reference/conductorone.md` 1.3). Anything else, `none` and the shared-secret
-/// `HS256` above all, has no variant and so cannot be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256; the signature is r‖s, 64 bytes.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
 
 /// A token taken apart.
 #[derive(Clone, Debug)]

@@ -7,6 +7,5 @@ pub mod jwks;
 pub mod jwt;
 pub mod payload;
 pub mod response;
-pub mod signing;
 pub mod verify;
 pub mod webhooks;

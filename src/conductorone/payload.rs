@@ -2,8 +2,10 @@
 //! `null`, `""` and `…_UNSPECIFIED` mean the same, unknown fields are ignored, and objects are found by type and id
 //! rather than by the position their paths name.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::model::ask::{Action, EntitlementRef, Subject};
 
 /// A webhook's body, read as far as its event is known.
 #[derive(Clone, Debug)]
@@ -69,29 +71,6 @@ pub struct TaskStep {
     pub parties: Vec<String>,
 }
 
-/// What a step asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Give access.
-    Grant,
-    /// Take access away.
-    Revoke,
-}
-
-/// How C1 names an entitlement.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntitlementRef {
-    /// C1's own id of it.
-    pub id: Option<String>,
-    /// Texts that may be the connector's id of it, the likeliest first (`reference/conductorone.md` 2.5).
-    pub candidates: Vec<String>,
-    /// The name people see, such as `Administrator Member Role`.
-    pub display_name: Option<String>,
-    /// The app's builtin entitlement: to have it is to have an account.
-    pub builtin: bool,
-}
-
 /// A step of an automation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkflowStep {
@@ -99,21 +78,6 @@ pub struct WorkflowStep {
     pub workflow_id: Option<String>,
     /// What the automation's author wrote for this step: any JSON.
     pub context: Value,
-}
-
-/// Who a step is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
-    /// E-mail addresses, the likeliest first.
-    pub emails: Vec<String>,
-    /// The membership id that the last sync told C1: a hint, since a new invitation has a new one.
-    pub member_id: Option<String>,
-    /// The Cloudflare user id that the last sync told C1.
-    pub user_id: Option<String>,
-    /// The name people see.
-    pub display_name: Option<String>,
-    /// Whether C1 knows an account of the person in the app.
-    pub has_account: bool,
 }
 
 impl Webhook {

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::jwks::{self, Cache, KeySet, PublicKey};
+use super::jwks::{self, Cache, KeySet};
 use super::jwt::{Claims, Token, TokenError};
-use crate::config::Config;
-use crate::ports::{Clock, Http, HttpRequest, Method};
-use crate::time::Timestamp;
+use crate::base::ports::{Clock, Http, HttpRequest, KeyCache, Method, Signatures};
+use crate::base::time::Timestamp;
+use crate::worker::config::Config;
 
 /// How far the tenant's clock and ours may be apart, in seconds. C1's tokens live two minutes; every second more here
 /// is a second longer in which a token that leaked can be used again.
@@ -25,18 +25,6 @@ pub const MAX_BODY: usize = 1024 * 1024;
 
 /// The path at which C1's webhook is received, under `PUBLIC_URL`.
 pub const PATH: &str = "/webhooks/conductorone";
-
-/// Checks a signature over a message. `runtime` does it with `WebCrypto`.
-pub trait Signatures {
-    /// Whether `signature` over `message` is of `key`. A key or signature that cannot be used is not an error but `false`.
-    async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
-}
-
-/// Where the tenant's keys are kept between requests.
-pub trait KeyCache {
-    /// Reads or changes the cache; never held over an `await`.
-    fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T;
-}
 
 /// A request as it arrived, as far as the check needs it.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +91,7 @@ pub enum Rejected {
 }
 
 /// Checks a request; what comes back is its token's claims.
-pub async fn verify<P: Http + Clock + Signatures + KeyCache>(
+pub async fn verify<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
     config: &Config,
     request: Signed<'_>,
@@ -122,7 +110,7 @@ pub fn bearer(authorization: Option<&str>) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-async fn check_signature<P: Http + Clock + Signatures + KeyCache>(
+async fn check_signature<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
     config: &Config,
     token: &Token,
@@ -157,7 +145,7 @@ async fn signed_by_one_of<P: Signatures>(ports: &P, keys: &KeySet, token: &Token
 
 /// The tenant's keys: kept ones while they are fresh, else fetched. Of many requests that need them at once, one fetches and the
 /// others look whether it has them.
-pub async fn current_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
     let begun = ports.now();
     for _ in 0..FETCH_MILLIS / LOOK_MILLIS {
         let now = ports.now();
@@ -186,7 +174,7 @@ const FETCH_MILLIS: u32 = 5_000;
 const LOOK_MILLIS: u32 = 50;
 
 /// Fetches the key set of the *configured* tenant: where a token says it comes from decides nothing.
-async fn fetch_keys<P: Http + Clock + KeyCache>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
     let request = HttpRequest {
         method: Method::Get,
         url: format!("{}/auth/v1/jwks", config.c1_url),

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::api::{ApiError, Call, Client, path};
 use super::apps::{Page, page_query, set};
-use super::signing::Sign;
-use crate::ports::{Clock, Http, Method};
+use crate::base::ports::Sign;
+use crate::base::ports::{Clock, Http, Method};
 
 /// A webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use super::journal;
 use super::plan::{self, Decision};
 use super::report::What;
 use super::steps::{Phase, Step, Trouble};
+use crate::base::ports::SqlError;
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::Policy;
-use crate::ports::SqlError;
 
 /// So many entitlements that need no request are passed over at once.
 const BATCH: i64 = 200;

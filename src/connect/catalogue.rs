@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::ports::KeyValue;
 use crate::conductorone::apps::AppEntitlement;
 use crate::model::grant::Entitlement;
-use crate::model::resource::{Kind, Row};
-use crate::ports::KeyValue;
-use crate::sync::snapshot::{self, Scan, Snapshot, SnapshotError};
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
+use crate::snapshot::{self, Scan, Snapshot, SnapshotError};
 
 use super::entitlements::ACCESS;
 

@@ -3,9 +3,9 @@
 //! **Invariant:** what was there before is on disk before a change is sent, and is never overwritten by a later run.
 
 use super::journal::unreadable;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::conductorone::apps::Policy;
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
 
 /// An entitlement as last listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,9 +166,9 @@ mod tests {
     use serde_json::json;
 
     use super::{Saved, init, next_saved, save};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Clock as _;
     use crate::conductorone::apps::Policy;
-    use crate::ports::Clock as _;
-    use crate::testing::Desk;
 
     #[test]
     fn what_was_there_first_is_never_overwritten() {

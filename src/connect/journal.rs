@@ -5,8 +5,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 
 use super::entitlements;
 use super::report::{Counts, Line, Named, RunState, What};
@@ -245,8 +245,8 @@ pub(super) fn new_run(options: Options, by: &str, now: Timestamp) -> Run {
 #[cfg(test)]
 mod tests {
     use super::{arrival, arrived, init};
-    use crate::ports::Clock as _;
-    use crate::testing::Desk;
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Clock as _;
 
     #[test]
     fn the_last_arrival_counts() {

@@ -23,12 +23,12 @@ use serde::{Deserialize, Serialize};
 pub use journal::{Run, arrived, running};
 pub use report::{Counts, Line, Named, Report, RunState, RunSummary, Summary, What, report, summary};
 
+use crate::base::ports::Sign;
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::base::time::Timestamp;
 use crate::conductorone::api::{ApiError, Client, Tokens};
-use crate::conductorone::signing::Sign;
-use crate::config::{Config, Plan};
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
-use crate::sync::snapshot::{Snapshot, SnapshotError};
-use crate::time::Timestamp;
+use crate::snapshot::{Snapshot, SnapshotError};
+use crate::worker::config::{Config, Plan};
 use catalogue::{Catalogue, Known};
 use steps::Trouble;
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use super::journal::{self, Run};
-use crate::ports::{Sql, SqlError};
-use crate::time::Timestamp;
+use crate::base::ports::{Sql, SqlError};
+use crate::base::time::Timestamp;
 
 /// Something of C1's with a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,11 +7,11 @@ use super::catalogue::Catalogue;
 use super::journal::{self, Run};
 use super::report::{Named, RunState, What};
 use super::{Mode, World};
+use crate::base::ports::SqlError;
+use crate::base::time::Timestamp;
 use crate::conductorone::api::{ApiError, Client};
-use crate::config::Config;
-use crate::ports::SqlError;
-use crate::sync::snapshot::SnapshotError;
-use crate::time::Timestamp;
+use crate::snapshot::SnapshotError;
+use crate::worker::config::Config;
 
 /// What comes next in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

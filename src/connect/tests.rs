@@ -5,10 +5,10 @@ use sim::conductorone::{App, Credential, Entitlement};
 
 use super::report::{RunState, What};
 use super::{Options, Within, begin, drive, missing, next_due, report, running, summary};
+use crate::base::ports::Clock as _;
 use crate::conductorone::api::Tokens;
 use crate::conductorone::api::desk::{Cut, TenantDesk, config};
-use crate::config::{Config, Plan};
-use crate::ports::Clock as _;
+use crate::worker::config::{Config, Plan};
 
 /// Roles that are wired: four, and one that comes after the one that is left alone.
 const ROLES: usize = 5;

@@ -4,8 +4,8 @@ use super::World;
 use super::journal;
 use super::report::What;
 use super::steps::{Phase, Step, Trouble};
+use crate::base::time::Timestamp;
 use crate::conductorone::verify;
-use crate::time::Timestamp;
 
 /// The webhook's name in C1.
 const WEBHOOK_NAME: &str = "Cloudflare connector";

@@ -4,13 +4,13 @@
 use std::cell::Cell;
 
 use super::{Coordinator, Reply, World, failed};
+use crate::base::ports::SqlError;
+use crate::base::time::Timestamp;
 use crate::conductorone::api::Client;
-use crate::config::{Config, Plan};
 use crate::connect::{self, Options, Within};
 use crate::coordinator::Examination;
-use crate::ports::SqlError;
 use crate::sync;
-use crate::time::Timestamp;
+use crate::worker::config::{Config, Plan};
 
 /// Whether a run is carried on by somebody in this very process.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
 //! Questions about approvals, from their arrival to their answer: decided once, kept, and answered the same whenever they come again.
 
 use super::{Reply, World};
-use crate::config::Config;
+use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
 use crate::decide::{self, Question};
-use crate::ports::{Level, SqlError};
+use crate::worker::config::Config;
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: World>(ports: &P, config: &Config, question: &Question) -> Reply {

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose};
-use crate::config::Config;
-use crate::ports::{Clock, Http, Sql};
 use crate::provision::owner::{self, Owner};
 use crate::push::Finding;
+use crate::worker::config::Config;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

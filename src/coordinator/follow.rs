@@ -2,15 +2,15 @@
 
 use futures::future::join_all;
 
-use super::jobs::{self, Attempt, Job, Kind};
 use super::{Coordinator, World, wire};
+use crate::base::jobs::{self, Attempt, Job, Kind};
+use crate::base::ports::{Level, SqlError};
+use crate::base::time::Timestamp;
 use crate::conductorone::api::Tokens;
-use crate::config::Config;
-use crate::ports::{Level, SqlError};
 use crate::push;
 use crate::signal;
 use crate::sync;
-use crate::time::Timestamp;
+use crate::worker::config::Config;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
 fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {

@@ -7,7 +7,6 @@ mod connect;
 mod decisions;
 mod examine;
 mod follow;
-pub mod jobs;
 mod operations;
 mod protocol;
 mod wire;
@@ -18,17 +17,18 @@ pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 use futures::channel::oneshot;
 use futures::future::join5;
 
+use crate::base::jobs;
+use crate::base::ports::Sign;
+use crate::base::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
 use crate::conductorone::api::Tokens;
-use crate::conductorone::signing::Sign;
-use crate::config::Config;
 use crate::decide::record;
-use crate::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
 use crate::provision;
 use crate::provision::journal;
 use crate::provision::lock::Locks;
 use crate::push;
 use crate::signal;
 use crate::sync;
+use crate::worker::config::Config;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
 #[derive(Debug, Default)]
@@ -160,7 +160,7 @@ impl Coordinator {
         }
     }
 
-    async fn wake<P: World>(&self, ports: &P, at: crate::time::Timestamp) {
+    async fn wake<P: World>(&self, ports: &P, at: crate::base::time::Timestamp) {
         if let Err(error) = ports.wake(at).await {
             ports.log(Level::Error, "could not set the alarm", serde_json::json!({ "error": error.to_string() }));
         }

@@ -9,13 +9,13 @@ use futures::channel::oneshot;
 use futures::future::{Either, join_all, select};
 
 use super::{Coordinator, Reply, World};
+use crate::base::ports::{HttpRequest, Level, Method, SqlError};
+use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
-use crate::config::{Config, Plan};
-use crate::ports::{HttpRequest, Level, Method, SqlError};
+use crate::model::operation::{Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
-use crate::provision::request::{Outcome, Refusal, Request};
 use crate::provision::{self, callback};
-use crate::time::Timestamp;
+use crate::worker::config::{Config, Plan};
 
 /// C1 waits 30 s for an answer; a third of that is left for the way here and back.
 const PATIENCE_MILLIS: u32 = 20_000;

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
-use super::jobs::Job;
+use crate::base::jobs::Job;
 use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
+use crate::model::operation::{Outcome, Request};
 use crate::provision::aftercare::AuditLog;
 use crate::provision::incident::Incident;
 use crate::provision::journal::{Entry, Filter};
-use crate::provision::request::{Outcome, Request};
-use crate::sync::snapshot::Overlay;
+use crate::snapshot::Overlay;
 use crate::sync::{SyncStatus, Trigger};
 
 /// What the Worker wants of the Coordinator.

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{Attempt, Job};
+use crate::base::jobs::{Attempt, Job};
+use crate::base::ports::SqlError;
 use crate::connect::{self, MissingError, Options, RunState, World};
-use crate::ports::SqlError;
 
 /// What an attempt leaves for the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +88,13 @@ mod tests {
     use sim::conductorone::{App, Entitlement};
 
     use super::{DISTANCES, attempt};
+    use crate::base::jobs::{self, Attempt, Job, Kind};
+    use crate::base::ports::Clock as _;
     use crate::conductorone::api::Tokens;
     use crate::conductorone::api::desk::{TenantDesk, config};
     use crate::connect::{self, Options, Within};
-    use crate::coordinator::jobs::{self, Attempt, Job, Kind};
     use crate::model::resource::{Role, Row};
-    use crate::ports::Clock as _;
-    use crate::sync::snapshot::{self, Draft, Naming};
+    use crate::snapshot::{self, Draft, Naming};
 
     /// A generation of two roles, of which C1 knows the first.
     async fn published(ports: &TenantDesk) -> String {

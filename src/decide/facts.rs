@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::conductorone::payload::{Action, EntitlementRef, Subject};
-use crate::config::Config;
+use crate::base::ports::{Clock, KeyValue, KvError};
+use crate::base::time::Timestamp;
+use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
+use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
-use crate::ports::{Clock, KeyValue, KvError};
 use crate::provision::MINIMAL_ACCESS;
-use crate::provision::request::{Origin, Outcome, Target};
 use crate::provision::resolve::{self, Named, Unresolved};
-use crate::sync::snapshot::{self, Catalogue, Snapshot, SnapshotError};
-use crate::time::Timestamp;
+use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
+use crate::worker::config::Config;
 
 /// What C1 asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

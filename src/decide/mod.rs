@@ -16,9 +16,9 @@ mod words;
 pub use facts::{Facts, Known, Person, Question, gather};
 pub use rules::{InvalidRules, Rules, Verdict};
 
-use crate::conductorone::payload::Action;
 use crate::conductorone::response::Document;
-use crate::sync::snapshot::Catalogue;
+use crate::model::ask::Action;
+use crate::snapshot::Catalogue;
 use rules::{BROKEN, Kind, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
 use words::{Domain, RoleName, UserId};
 

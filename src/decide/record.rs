@@ -6,11 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Facts, Question, Verdict};
-use crate::conductorone::payload::Action;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::provision::request::Origin;
-use crate::time::Timestamp;
+use crate::model::ask::Action;
+use crate::model::operation::Origin;
 
 /// A decision, as it is kept and shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::{Comment, Domain, Hours, Name, Object, RoleName, UserId, object, objects};
-use crate::conductorone::payload::Action;
 use crate::conductorone::response::MAX_REASSIGNED;
+use crate::model::ask::Action;
 
 /// So many rules and list items there are at most; Workers take 5 KB for a variable.
 const MAX_ITEMS: usize = 200;

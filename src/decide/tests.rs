@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use super::facts::Standing;
 use super::record::{Filter, Record, find, init, keep, list, purge};
 use super::{Decision, Facts, Known, Person, Question, Rules, Verdict, decide, facts, gather};
-use crate::conductorone::payload::{Action, EntitlementRef, Subject};
-use crate::config::{self, Config};
+use crate::base::fakes::Desk;
+use crate::base::ports::Clock as _;
 use crate::model::access::{Access, Atom};
+use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::id::InvalidId;
+use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
-use crate::ports::Clock as _;
-use crate::provision::request::Origin;
-use crate::sync::snapshot::{self, Catalogue, Draft, Naming, Offered};
-use crate::testing::Desk;
+use crate::snapshot::{self, Catalogue, Draft, Naming, Offered};
+use crate::worker::config::{self, Config};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
-use crate::sync::snapshot::Offered;
+use crate::snapshot::Offered;
 
 /// What names a role, a scoped role, a user group or the account, in any of the ways people name them.
 #[derive(Clone, Debug, PartialEq, Eq)]

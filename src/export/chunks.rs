@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::model::resource::{Kind, Row};
-use crate::ports::{Clock, KeyValue};
-use crate::sync::snapshot::{ChunkRef, Manifest, Snapshot, SnapshotError};
+use crate::base::ports::{Clock, KeyValue};
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
+use crate::snapshot::{ChunkRef, Manifest, Snapshot, SnapshotError};
 
 /// Waits between the attempts to read a chunk, in milliseconds. KV may take a minute; a reader of a file waits some seconds.
 const PAUSES: [u32; 3] = [250, 1_000, 4_000];

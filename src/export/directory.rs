@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::chunks::{Chunks, Cursor};
+use crate::base::ports::{Clock, KeyValue};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::UserGroupId;
+use crate::model::kind::Kind;
 use crate::model::offer::Offer;
-use crate::model::resource::{Group, Kind, Role, Row, ScopedRole};
-use crate::ports::{Clock, KeyValue};
-use crate::sync::snapshot::{Manifest, SnapshotError};
+use crate::model::resource::{Group, Role, Row, ScopedRole};
+use crate::snapshot::{Manifest, SnapshotError};
 
 /// The kinds of resources that offer something.
 const OFFERING: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];

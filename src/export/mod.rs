@@ -12,12 +12,11 @@ mod directory;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod zstd;
 
 use futures::Stream;
 
-use crate::ports::{Clock, KeyValue, Zstd, ZstdError};
-use crate::sync::snapshot::{Snapshot, SnapshotError};
+use crate::base::ports::{Clock, KeyValue, Zstd, ZstdError};
+use crate::snapshot::{Snapshot, SnapshotError};
 use chunks::Chunks;
 pub use sqlite::SqliteError;
 

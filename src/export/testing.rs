@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::executor::block_on;
 
 use super::{Export, ExportError, File, open};
+use crate::base::fakes::Desk;
+use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, ScopedRole, Token};
-use crate::sync::snapshot::{self, Draft, Naming, Snapshot, publish};
-use crate::testing::Desk;
-use crate::time::Timestamp;
+use crate::snapshot::{self, Draft, Naming, Snapshot, publish};
 
 /// An id, spread over the id space as real ids are.
 pub(crate) fn hex<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: usize) -> T {

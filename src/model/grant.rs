@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::id::{InvalidId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
-use super::resource::Kind;
+use super::kind::Kind;
 
 /// Who can hold an entitlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,11 @@
 //! **Invariant:** nothing here does any I/O or knows of time.
 
 pub mod access;
+pub mod ask;
 pub mod grant;
 pub mod id;
+pub mod kind;
 pub mod offer;
+pub mod operation;
 pub mod resource;
+pub mod super_administrator;

@@ -1,7 +1,8 @@
 //! What a role, a scoped role or a user group offers: its one entitlement, and the words people know it by.
 
 use super::grant::Entitlement;
-use super::resource::{Kind, Row};
+use super::kind::Kind;
+use super::resource::Row;
 
 /// An entitlement with what is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::access::{Access, Atom};
 use super::grant::{Entitlement, Principal};
 use super::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, TokenId, UserGroupId, UserId};
-use crate::time::Timestamp;
+use super::kind::Kind;
+use crate::base::time::Timestamp;
 
 /// Whether a membership was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,41 +164,6 @@ pub enum Row {
     ScopedRole(ScopedRole),
     /// An accepted member.
     User(Member),
-}
-
-/// The kinds of resources, under their Baton resource type ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `api_token`
-    ApiToken,
-    /// `group`
-    Group,
-    /// `invitation`
-    Invitation,
-    /// `role`
-    Role,
-    /// `scoped_role`
-    ScopedRole,
-    /// `user`
-    User,
-}
-
-impl Kind {
-    /// All kinds, in the order in which their rows stand in a snapshot.
-    pub const ALL: [Self; 6] =
-        [Self::ApiToken, Self::Group, Self::Invitation, Self::Role, Self::ScopedRole, Self::User];
-
-    /// The Baton resource type id; also the prefix of the row keys, before a colon.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ApiToken => "api_token",
-            Self::Group => "group",
-            Self::Invitation => "invitation",
-            Self::Role => "role",
-            Self::ScopedRole => "scoped_role",
-            Self::User => "user",
-        }
-    }
 }
 
 impl Row {

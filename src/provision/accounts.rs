@@ -1,14 +1,14 @@
 //! Accounts: a membership is made by an invitation, and ends by removal.
 
 use super::execute::{self, READ_BACK_WAITS};
-use super::request::{Effect, Outcome, Refusal, Target};
 use super::resolve::{self, Unresolved, Wanted};
 use super::{MINIMAL_ACCESS, Work, done, guards, journal, owner, renewal, super_admins, superseded, written};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, MemberRecord};
-use crate::conductorone::payload::Action;
 use crate::model::access::{Atom, Policy, atoms};
+use crate::model::ask::Action;
+use crate::model::operation::{Effect, Outcome, Refusal, Target};
 use crate::model::resource::MemberStatus;
-use crate::ports::{Clock, Http, KeyValue, Sql};
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Nobody in the account is meant.
@@ -121,7 +121,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 format!("Invited {email} with {name}; it is effective once the invitation is accepted."),
             ),
         };
-        Ok(outcome.to_account(&member))
+        Ok(outcome.to_account(|| member.account()))
     }
 
     /// What an account gets that is asked for without a role.
@@ -153,9 +153,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             Err(error) if error.outcome_unknown() => {
                 self.note(&format!("outcome unknown: {error}"))?;
-                let by_email = crate::conductorone::payload::Subject {
+                let by_email = crate::model::ask::Subject {
                     emails: vec![email.to_owned()],
-                    ..crate::conductorone::payload::Subject::default()
+                    ..crate::model::ask::Subject::default()
                 };
                 match resolve::search(&self.client, &by_email).await? {
                     // Another than ours may have been quicker: that is for the next attempt to find out.

@@ -8,13 +8,13 @@ use super::incident::{self, Incident, Kind};
 use super::lock::Locks;
 use super::sent::{self, CHECKS, LOOKS, Sent};
 use super::{journal, owner, written};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose};
-use crate::config::{Config, Provisioning};
 use crate::model::access::atoms;
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::snapshot;
 use crate::sync::overlay::{self, Left};
-use crate::sync::snapshot;
-use crate::time::Timestamp;
+use crate::worker::config::{Config, Provisioning};
 
 /// How many late writes one alarm looks for, a GET each, and how many spans of the audit log it asks about.
 const CHECKS_AT_ONCE: i64 = 10;
@@ -317,9 +317,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{Sent, fell_between, request_of, spans};
+    use crate::base::time::Timestamp;
     use crate::cloudflare::AuditEntry;
     use crate::provision::journal::EntryId;
-    use crate::time::Timestamp;
 
     fn write(secs: i64) -> Sent {
         Sent {

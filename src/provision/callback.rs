@@ -3,9 +3,9 @@
 //! **Invariants:** a callback is sent only for a settled operation, and never again once C1 has taken it; its URL is a
 //! capability and leaves the Coordinator only as the address of that request.
 
-use crate::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::provision::journal::EntryId;
-use crate::time::Timestamp;
 
 /// C1 keeps a callback open for 8 days unless configured otherwise (`reference/conductorone.md` 1.4).
 const EXPIRES_MILLIS: i64 = 8 * 24 * 60 * 60 * 1000;
@@ -103,9 +103,9 @@ pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
 #[cfg(test)]
 mod tests {
     use super::{done, due, failed, init, next_due, settled, want};
-    use crate::ports::Clock;
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Clock;
     use crate::provision::journal::EntryId;
-    use crate::testing::Desk;
 
     fn desk() -> Desk {
         let desk = Desk::new();

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use super::journal::{self, EntryId, State};
 use super::sent::{self, Sent};
 use super::{aftercare, policies, written};
+use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
-use crate::conductorone::payload::Action;
 use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::ask::Action;
 use crate::model::id::MemberId;
-use crate::ports::{Clock, Http, Sql};
 use crate::sync;
 
 /// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.

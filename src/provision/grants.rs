@@ -1,14 +1,14 @@
 //! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
 use super::execute::{self, Change, Edit};
-use super::request::{Effect, Outcome, Refusal};
 use super::resolve::{self, Unresolved};
 use super::{MINIMAL_ACCESS, Work, done, guards, journal, super_admins, unknown_policy};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
-use crate::conductorone::payload::Action;
-use crate::config::LastRole;
 use crate::model::access::Atom;
-use crate::ports::{Clock, Http, KeyValue, Sql};
+use crate::model::ask::Action;
+use crate::model::operation::{Effect, Outcome, Refusal};
+use crate::worker::config::LastRole;
 
 /// For how long a REST call that is made again is taken for the same one: C1 may run a connector's call again when the
 /// answer was lost, or when a rate limit struck (`reference/conductorone.md` 6.4).

@@ -2,14 +2,14 @@
 //! merged and written back.
 
 use super::execute::READ_BACK_WAITS;
-use super::request::{Effect, Outcome, Refusal};
 use super::resolve::Unresolved;
 use super::{Work, done, guards, journal, super_admins, written};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};
-use crate::conductorone::payload::Action;
+use crate::model::ask::Action;
 use crate::model::id::{MemberId, UserGroupId};
+use crate::model::operation::{Effect, Outcome, Refusal};
 use crate::model::resource::MemberStatus;
-use crate::ports::{Clock, Http, KeyValue, Sql};
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Puts a member into a user group, or takes the member out.

@@ -1,15 +1,16 @@
 //! What provisioning must not do, whoever asks. Each refusal is a sentence that names the rule and what to do.
 
 use super::journal::{self, EntryId};
-use super::request::{Outcome, Refusal, Request};
 use super::resolve::{Unresolved, each, latest};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
-use crate::config::Config;
 use crate::model::access::{Access, Atom};
 use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
-use crate::model::resource::{Kind, Row};
-use crate::ports::{Clock, Http, KeyValue, Sql};
-use crate::sync::snapshot::Snapshot;
+use crate::model::kind::Kind;
+use crate::model::operation::{Outcome, Refusal, Request};
+use crate::model::resource::Row;
+use crate::snapshot::Snapshot;
+use crate::worker::config::Config;
 
 /// The app must be one whose tasks are carried out.
 pub(super) fn app(config: &Config, request: &Request) -> Result<(), Unresolved> {

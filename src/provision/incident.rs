@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::journal::EntryId;
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

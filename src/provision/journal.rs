@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::incident::{self, Incident};
-use super::request::{Outcome, Request};
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+use crate::model::operation::{Outcome, Request};
 
 /// How far an operation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -423,10 +423,10 @@ mod tests {
         Arrival, EntryId, Filter, State, arrive, begin, due, find, has_written, init, list, next_due, note, purge,
         put_off, put_offs, resolved, revoked_since, settle, superseded_by,
     };
-    use crate::conductorone::payload::{Action, Subject};
-    use crate::ports::Clock;
-    use crate::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
-    use crate::testing::Desk;
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Clock;
+    use crate::model::ask::{Action, Subject};
+    use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 
     fn desk() -> Desk {
         let desk = Desk::new();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
 
 /// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its
 /// use of resources, and then the guard never ran. Longer than any operation: three rounds of GET (30 s at most), PUT
@@ -100,7 +100,7 @@ mod tests {
     use futures::task::LocalSpawnExt as _;
 
     use super::{LEASE_MILLIS, Locks};
-    use crate::time::Timestamp;
+    use crate::base::time::Timestamp;
 
     #[test]
     fn one_at_a_time_and_in_order() {

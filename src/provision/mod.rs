@@ -13,7 +13,6 @@ pub mod lock;
 pub mod owner;
 pub mod policies;
 mod renewal;
-pub mod request;
 pub(crate) mod resolve;
 mod sent;
 mod super_admins;
@@ -21,17 +20,17 @@ mod written;
 
 pub use renewal::must_go_on;
 
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, Purpose};
-use crate::conductorone::payload::Action;
-use crate::config::{Config, Provisioning};
+use crate::model::ask::Action;
 use crate::model::id::UserGroupId;
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
+use crate::snapshot::Snapshot;
 use crate::sync::overlay::{self, Left};
-use crate::sync::snapshot::Snapshot;
+use crate::worker::config::{Config, Provisioning};
 use execute::Edit;
 use journal::EntryId;
 use lock::{Guard, Locks};
-use request::{Effect, Outcome, Refusal, Request, Target};
 use resolve::{Unresolved, Wanted, What};
 
 /// Creates the tables of provisioning.
@@ -152,7 +151,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Wanted::Account, Action::Grant) => self.account_exists(member).await,
             (Wanted::Account, Action::Revoke) => self.remove(&member).await,
         }?;
-        Ok(if self.request.action == Action::Grant { outcome.to_account(&told) } else { outcome })
+        Ok(if self.request.action == Action::Grant { outcome.to_account(|| told.account()) } else { outcome })
     }
 
     async fn lock(&self, name: &str) -> Guard {

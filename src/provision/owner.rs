@@ -1,13 +1,13 @@
 //! Whose API token the connector calls with: what tells its own entries of the audit log from others', and who must not be
 //! locked out by it.
 
-use super::request::{Outcome, Refusal};
 use super::resolve::Unresolved;
+use crate::base::hash::sha256_hex;
+use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, TokenKind};
-use crate::config::Config;
-use crate::hash::sha256_hex;
 use crate::model::id::{TokenId, UserId};
-use crate::ports::{Clock, Http, Sql, SqlError};
+use crate::model::operation::{Outcome, Refusal};
+use crate::worker::config::Config;
 
 /// Whose token it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,8 @@ pub(super) async fn spared<P: Http + Clock + Sql>(
 #[cfg(test)]
 mod tests {
     use super::{Owner, init, kept};
-    use crate::ports::Sql as _;
-    use crate::testing::Desk;
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Sql as _;
 
     #[test]
     fn what_is_known_of_one_token_is_not_believed_of_another() {

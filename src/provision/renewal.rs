@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Change, Edit};
 use super::journal::EntryId;
-use super::request::{Effect, Outcome, Refusal};
 use super::resolve::{self, Unresolved};
 use super::{Work, done, guards, journal, super_admins, unknown_policy};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
-use crate::conductorone::payload::Subject;
 use crate::model::access::{Access, Policy, atoms};
+use crate::model::ask::Subject;
 use crate::model::id::{MemberId, UserGroupId};
+use crate::model::operation::{Effect, Outcome, Refusal};
 use crate::model::resource::MemberStatus;
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
 
 /// What an invitation held, from before it is removed until the new one has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,7 +222,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 member.id
             ),
         )
-        .to_account(&member))
+        .to_account(|| member.account()))
     }
 
     /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the

@@ -1,16 +1,17 @@
 //! Who and what is meant: from the names in a request to a member and an atom of the account.
 
 use super::policies;
-use super::request::{Outcome, Refusal, Target};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
-use crate::conductorone::payload::{EntitlementRef, Subject};
 use crate::model::access::Atom;
+use crate::model::ask::{EntitlementRef, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
-use crate::model::resource::{Kind, Member, Row};
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::model::kind::Kind;
+use crate::model::operation::{Outcome, Refusal, Target};
+use crate::model::resource::{Member, Row};
+use crate::snapshot::{self, Scan, Snapshot};
 use crate::sync;
-use crate::sync::snapshot::{self, Scan, Snapshot};
 
 /// What is to be granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]

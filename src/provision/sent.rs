@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::journal::EntryId;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
 use crate::model::id::MemberId;
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
 
 /// When a write whose answer never came is looked for, in seconds after it was sent. Cloudflare's edge waits 120 s for its own
 /// servers (`reference/cloudflare.md` 3.5); how long those go on is not documented.

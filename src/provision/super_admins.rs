@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 
 use super::execute;
 use super::guards::present;
-use super::request::{Outcome, Refusal};
 use super::resolve::{Unresolved, each, latest};
 use super::written;
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
-use crate::config::Config;
 use crate::model::access::{Access, Atom, Policy, atoms};
-use crate::model::id::{MemberId, PermissionGroupId, RoleId, UserGroupId};
-use crate::model::resource::{Kind, MemberStatus};
-use crate::ports::{Clock, Http, KeyValue, Sql};
+use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
+use crate::model::kind::Kind;
+use crate::model::operation::{Outcome, Refusal};
+use crate::model::resource::MemberStatus;
+use crate::model::super_administrator;
 use crate::sync;
-
-/// The role id of Super Administrator, which the roles list leaves out.
-const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
+use crate::worker::config::Config;
 
 /// The label of its permission group.
 const LABEL: &str = "super_admin";
@@ -32,7 +31,7 @@ async fn permission_group<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
 ) -> Result<Option<PermissionGroupId>, Unresolved> {
-    let Ok(role) = SUPER_ADMINISTRATOR.parse::<RoleId>() else { return Ok(None) };
+    let Some(role) = super_administrator::role() else { return Ok(None) };
     if let Some(group) = sync::permission_group_of(ports, role)? {
         return Ok(Some(group));
     }

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::model::access::Atom;
 use crate::model::id::{MemberId, UserGroupId};
-use crate::ports::{Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
 
 /// How long a read may lag behind a write before it is believed all the same. Nothing is documented; reads are seen to
 /// catch up within seconds (`reference/cloudflare.md` 2.4), and somebody who really put an earlier state back by hand
@@ -126,10 +126,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{init, is_stale, note};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Clock;
     use crate::model::access::{Access, Atom};
     use crate::model::id::MemberId;
-    use crate::ports::Clock;
-    use crate::testing::Desk;
 
     fn state(names: &[u8]) -> BTreeSet<Atom> {
         let id = |n: u8| format!("{n:032x}");

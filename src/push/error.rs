@@ -1,6 +1,6 @@
 //! Why a store did not take the file.
 
-use crate::ports::HttpError;
+use crate::base::ports::HttpError;
 
 /// Why a store did not take the file, by what is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

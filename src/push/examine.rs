@@ -7,7 +7,7 @@ use super::s3::Object;
 use super::upload::Target as _;
 use super::{Ports, force_sync};
 use crate::conductorone::api::Tokens;
-use crate::config::{Config, Store};
+use crate::worker::config::{Config, Store};
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

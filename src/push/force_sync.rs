@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::quote;
+use crate::base::ports::Sign;
+use crate::base::ports::{Clock, Http, Method};
+use crate::base::time::Timestamp;
 use crate::conductorone::api::{ApiError, Call, Client, Tokens, path};
-use crate::conductorone::signing::Sign;
-use crate::config::{Config, Connector};
-use crate::ports::{Clock, Http, Method};
-use crate::time::Timestamp;
+use crate::worker::config::{Config, Connector};
 
 /// How it stands with a sync that is to be forced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,7 +206,7 @@ pub(super) async fn examine<P: Http + Clock + Sign>(
 #[cfg(test)]
 mod tests {
     use super::{Forcing, Next, Seen, judged};
-    use crate::time::Timestamp;
+    use crate::base::time::Timestamp;
 
     fn seen(status: &str, started: &str, completed: &str) -> Seen {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());

@@ -8,12 +8,12 @@ use super::error::StoreError;
 use super::force_sync::{self, Forcing, Next};
 use super::s3::Object;
 use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
+use crate::base::jobs::{Attempt, Job};
+use crate::base::time::Timestamp;
 use crate::conductorone::api::Tokens;
-use crate::config::{Config, Push, Store};
-use crate::coordinator::jobs::{Attempt, Job};
 use crate::export::{self, ExportError};
-use crate::sync::snapshot::{Snapshot, SnapshotError};
-use crate::time::Timestamp;
+use crate::snapshot::{Snapshot, SnapshotError};
+use crate::worker::config::{Config, Push, Store};
 
 /// How long an attempt begins further parts. With the one that is under way then it stays well under a minute, which the sync's
 /// steps and provisioning may have to wait for.

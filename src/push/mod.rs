@@ -16,9 +16,9 @@ mod upload;
 pub use examine::{Finding, examine};
 pub use job::attempt;
 
-use crate::conductorone::signing::Sign;
+use crate::base::ports::Sign;
+use crate::base::ports::{Http, Log, Sql, SqlError};
 use crate::export;
-use crate::ports::{Http, Log, Sql, SqlError};
 
 /// What a push needs of the world.
 pub trait Ports: Http + Sql + Log + Sign + export::Ports {}

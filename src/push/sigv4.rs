@@ -1,9 +1,9 @@
 //! AWS Signature Version 4 (AWS General Reference, "Signature Version 4 signing process"; S3 API Reference, "Authenticating
 //! Requests: Using the Authorization Header"). The whole payload is signed, by its SHA-256.
 
-use crate::hash::{hex, hmac_sha256, sha256_hex};
-use crate::ports::{Method, Secret};
-use crate::time::Timestamp;
+use crate::base::hash::{hex, hmac_sha256, sha256_hex};
+use crate::base::ports::{Method, Secret};
+use crate::base::time::Timestamp;
 
 /// Who signs, and for what.
 #[derive(Clone, Copy, Debug)]
@@ -94,9 +94,9 @@ fn encoded(text: &str, keep_slash: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Signer, Unsigned, encoded_path, sign};
-    use crate::hash::sha256_hex;
-    use crate::ports::{Method, Secret};
-    use crate::time::Timestamp;
+    use crate::base::hash::sha256_hex;
+    use crate::base::ports::{Method, Secret};
+    use crate::base::time::Timestamp;
 
     fn signature(headers: &[(&'static str, String)]) -> String {
         let (_, value) = headers.iter().find(|(name, _)| *name == "authorization").unwrap();

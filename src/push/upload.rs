@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use crate::base::hash::sha256_hex;
+use crate::base::ports::{Clock, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::export::{Export, ExportError, Ports as Exporting};
-use crate::hash::sha256_hex;
-use crate::ports::{Clock, Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
 
 /// Of so many bytes a part is: S3's least (S3 User Guide, "Amazon S3 multipart upload limits": 5 MiB and 10,000 parts, which makes
 /// 50 GiB). A file that is no longer goes up in one request.

@@ -5,8 +5,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::Incoming;
 use super::problem::Problem;
+use crate::base::ports::Secret;
 use crate::conductorone::verify::bearer;
-use crate::ports::Secret;
 
 /// Checks the token, in a time that does not depend on where a wrong one differs: digests are compared, which have one length.
 pub(super) fn check(expected: &Secret, request: &Incoming) -> Result<(), Problem> {

@@ -4,9 +4,10 @@
 use serde::Serialize;
 
 use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
 use crate::model::offer::SLUG;
-use crate::model::resource::{Kind, Member, MemberStatus, Row};
-use crate::sync::snapshot::Manifest;
+use crate::model::resource::{Member, MemberStatus, Row};
+use crate::snapshot::Manifest;
 
 /// A resource of any kind.
 #[derive(Debug, Serialize)]

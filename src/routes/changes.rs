@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::paging::{self, Cursor};
 use super::problem::Problem;
 use super::{Answer, Incoming, World};
-use crate::sync::snapshot::{self, Change, Snapshot, SnapshotError};
+use crate::snapshot::{self, Change, Snapshot, SnapshotError};
 
 /// A page looks at this many generations at most, so that a long quiet time does not make it slow.
 const MAX_GENERATIONS: usize = 10;

@@ -2,9 +2,9 @@
 
 use super::problem::Problem;
 use super::{Answer, Incoming, World, status};
-use crate::config::{self, Config};
 use crate::connect::{Options, RunState};
 use crate::coordinator::{Command, Reply};
+use crate::worker::config::{self, Config};
 
 /// Begins a run: 200 with its report where it ended within the time of a request, well or not; 202 where it goes on.
 pub(super) async fn begin<P: World>(ports: &P, config: &Config, request: &Incoming) -> Result<Answer, Problem> {

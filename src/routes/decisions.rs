@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Answer, Incoming, World, paging, status};
+use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
 use crate::decide::record::{Filter, Record};
-use crate::time::Timestamp;
 
 #[derive(Serialize)]
 struct Page {

@@ -4,11 +4,12 @@
 use serde::Serialize;
 
 use super::{Answer, World};
-use crate::config::{Config, ConfigError, Provisioning};
-use crate::coordinator::{Command, Examination, Reply, jobs};
+use crate::base::jobs;
+use crate::coordinator::{Command, Examination, Reply};
 use crate::signal;
 use crate::signal::settings::{Auth, Settings};
-use crate::sync::snapshot::{self, Catalogue};
+use crate::snapshot::{self, Catalogue};
+use crate::worker::config::{Config, ConfigError, Provisioning};
 
 /// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]

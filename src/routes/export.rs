@@ -5,9 +5,9 @@ use futures::StreamExt as _;
 use super::paging;
 use super::problem::Problem;
 use super::{Answer, Content, Incoming, World};
+use crate::base::ports::{Level, Method};
 use crate::export::{self, ExportError, File};
-use crate::ports::{Level, Method};
-use crate::sync::snapshot::{Snapshot, SnapshotError};
+use crate::snapshot::{Snapshot, SnapshotError};
 
 /// Sends a file of the generation that `generation` names, or of the current one.
 pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming) -> Result<Answer, Problem> {

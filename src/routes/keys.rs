@@ -2,9 +2,9 @@
 
 use super::problem::Problem;
 use super::{Answer, World};
-use crate::config::Config;
 use crate::signal;
 use crate::signal::settings::Auth;
+use crate::worker::config::Config;
 
 /// Shows the key set; there is none where nothing is signed with a key.
 pub(super) async fn show<P: World>(ports: &P, config: &Config) -> Result<Answer, Problem> {

@@ -5,8 +5,9 @@ use super::problem::Problem;
 use super::route::List;
 use super::{Answer, Incoming, World, catalog};
 use crate::model::grant::{Entitlement, Principal};
-use crate::model::resource::{Kind, Row};
-use crate::sync::snapshot::{Scan, Snapshot};
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
+use crate::snapshot::{Scan, Snapshot};
 
 /// Lists resources, entitlements or grants.
 pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {

@@ -4,6 +4,7 @@
 //! bearer token.
 
 mod auth;
+pub mod automation;
 mod catalog;
 mod changes;
 mod connect;
@@ -28,11 +29,13 @@ use std::pin::Pin;
 use futures::Stream;
 use serde::Serialize;
 
-use crate::conductorone::signing::Sign;
-use crate::conductorone::verify::{self, KeyCache, Signatures};
-use crate::config::{Config, ConfigError};
+use crate::base::ports::Sign;
+use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Method, Zstd};
+use crate::base::ports::{KeyCache, Signatures};
+use crate::conductorone::jwks::Cache;
+use crate::conductorone::verify;
 use crate::coordinator::Ask;
-use crate::ports::{Clock, Http, KeyValue, Level, Log, Method, Zstd};
+use crate::worker::config::{Config, ConfigError};
 use problem::Problem;
 use route::Route;
 
@@ -85,9 +88,15 @@ pub enum Content {
 }
 
 /// What an answer needs of the world. A body that is made while it is sent takes a copy along.
-pub trait World: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log + Sign + Zstd + Clone + 'static {}
+pub trait World:
+    Http + KeyValue + Clock + Signatures + KeyCache<Cache> + Ask + Log + Sign + Zstd + Clone + 'static
+{
+}
 
-impl<T: Http + KeyValue + Clock + Signatures + KeyCache + Ask + Log + Sign + Zstd + Clone + 'static> World for T {}
+impl<T: Http + KeyValue + Clock + Signatures + KeyCache<Cache> + Ask + Log + Sign + Zstd + Clone + 'static> World
+    for T
+{
+}
 
 /// The body of a `/v1` request, in bytes at most: they are a few fields each.
 const MAX_BODY: usize = 64 * 1024;

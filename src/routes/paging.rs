@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::{Answer, Content, Incoming, World, status};
 use crate::coordinator::{Command, Reply};
-use crate::sync::snapshot::{self, Snapshot, SnapshotError};
+use crate::snapshot::{self, Snapshot, SnapshotError};
 
 /// How many items a page has when nobody says, and at most.
 const LIMITS: (usize, usize) = (100, 1000);

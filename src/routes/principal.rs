@@ -5,8 +5,9 @@ use super::problem::Problem;
 use super::{World, paging};
 use crate::model::grant::Principal;
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
-use crate::model::resource::{Kind, Row};
-use crate::sync::snapshot::Scan;
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
+use crate::snapshot::Scan;
 
 /// A principal as a path names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

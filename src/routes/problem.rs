@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Answer;
-use crate::config::ConfigError;
+use crate::worker::config::ConfigError;
 
 /// An error as the client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]

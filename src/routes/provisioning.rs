@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::{Answer, Incoming, World, status};
-use crate::conductorone::payload::{Action, Subject};
 use crate::coordinator::{Command, Reply};
+use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::MemberId;
-use crate::provision::request::{Account, Effect, Origin, Outcome, Refusal, Request, Target};
+use crate::model::operation::{Account, Effect, Origin, Outcome, Refusal, Request, Target};
 
 /// What a successful call answers.
 #[derive(Serialize)]

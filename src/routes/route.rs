@@ -3,12 +3,12 @@
 use super::principal::Named;
 use super::problem::Problem;
 use super::{Incoming, scim, webhook};
-use crate::conductorone::payload::Action;
+use crate::base::ports::Method;
 use crate::export::File;
+use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Principal, ScopedRoleId};
 use crate::model::id::{InvalidId, MemberId, RoleId, UserGroupId, UserId};
-use crate::model::resource::Kind;
-use crate::ports::Method;
+use crate::model::kind::Kind;
 
 /// A route with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,9 +154,9 @@ fn entitlement(collection: &str, id: &str) -> Result<Option<Entitlement>, Invali
 #[cfg(test)]
 mod tests {
     use super::{List, Route, find};
+    use crate::base::ports::Method;
     use crate::export::File;
-    use crate::model::resource::Kind;
-    use crate::ports::Method;
+    use crate::model::kind::Kind;
     use crate::routes::{Body, Incoming};
 
     const ID: &str = "05784afa30c1afe1440e79d9351c7430";

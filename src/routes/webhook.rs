@@ -1,17 +1,17 @@
 //! C1's webhook: verified, read, answered with the document C1 expects.
 
+use super::automation;
 use super::problem::Problem;
 use super::{Answer, Content, Incoming, World, status};
+use crate::base::hash::sha256_hex;
+use crate::base::ports::Level;
 use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
 use crate::conductorone::response::Document;
 use crate::conductorone::verify::{self, Rejected, Signed};
-use crate::config::Config;
 use crate::coordinator::{Command, Reply};
 use crate::decide::Question;
-use crate::hash::sha256_hex;
-use crate::ports::Level;
-use crate::provision::request::{Origin, Outcome, Request, Target};
-use crate::workflow;
+use crate::model::operation::{Origin, Outcome, Request, Target};
+use crate::worker::config::Config;
 
 /// Where C1 sends its webhooks.
 pub(super) const PATH: &str = verify::PATH;
@@ -109,7 +109,7 @@ async fn approve<P: World>(ports: &P, step: TaskStep, callback_url: Option<&str>
 
 /// What an automation asked for.
 async fn automate<P: World>(ports: &P, step: &WorkflowStep) -> Result<Answer, Problem> {
-    match workflow::answer(ports, &step.context).await {
+    match automation::answer(ports, &step.context).await {
         Ok(context) => Ok(document(&Document::Context(context))),
         Err(error) => Err(Problem::unavailable("not_now", error.to_string(), 5)),
     }

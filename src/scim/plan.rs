@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::patch::Change;
 use super::{ScimError, id};
-use crate::conductorone::payload::Action;
+use crate::model::ask::Action;
 use crate::model::grant::Principal;
 
 /// So many grants and revokes in one request: each is several requests to Cloudflare.
@@ -115,7 +115,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Change, PlanError, plan};
-    use crate::conductorone::payload::Action;
+    use crate::model::ask::Action;
     use crate::scim::{GROUP, filter, id};
 
     /// The user of a letter.

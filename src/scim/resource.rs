@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{GROUP, LIST, USER, id};
-use crate::hash::sha256_hex;
+use crate::base::hash::sha256_hex;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::resource::{Member, MemberStatus, Row};
 

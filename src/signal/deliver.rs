@@ -5,10 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::settings::{Auth, Settings};
-use crate::conductorone::signing::{Sign, SignError, SigningKey, jwt};
-use crate::config::Config;
-use crate::hash::{hmac_sha256, sha256};
-use crate::ports::{Clock, Http, HttpRequest, Method, Secret};
+use crate::base::hash::{hmac_sha256, sha256};
+use crate::base::ports::{Clock, Http, HttpRequest, Method, Secret};
+use crate::base::ports::{Sign, SignError};
+use crate::base::signing::{SigningKey, jwt};
+use crate::worker::config::Config;
 
 /// How long C1 may take.
 const TIMEOUT_MILLIS: u32 = 15_000;
@@ -129,9 +130,9 @@ mod tests {
     use futures::executor::block_on;
 
     use super::{Auth, Delivered, key_id, key_set, signature, verdict};
-    use crate::conductorone::signing::SigningKey;
-    use crate::ports::Secret;
-    use crate::testing::Desk;
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Secret;
+    use crate::base::signing::SigningKey;
 
     #[test]
     fn the_signature_is_the_documented_one() {

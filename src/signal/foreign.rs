@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conductorone::payload::Action;
-use crate::config::{Config, LastRole};
+use crate::base::ports::{Sql, SqlError};
 use crate::decide::facts::{configured, first_role};
+use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
-use crate::ports::{Sql, SqlError};
+use crate::model::operation::Target;
 use crate::provision::MINIMAL_ACCESS;
 use crate::provision::journal::{self, Own};
-use crate::provision::request::Target;
-use crate::sync::snapshot::{Catalogue, Change, Manifest, Naming};
+use crate::snapshot::{Catalogue, Change, Manifest, Naming};
+use crate::worker::config::{Config, LastRole};
 
 /// A crawl reads a member at some time after it began; a read may also be older than it seems, by this much at most.
 const MARGIN_SECS: i64 = 10 * 60;

@@ -1,6 +1,6 @@
 //! Signals to C1: what a sync found, told to an incoming webhook of the tenant, where automations begin from it.
 //!
-//! A run that ends queues what it calls for, in the same moment in which its end is put on disk. The job [`crate::coordinator::jobs::Kind::Signal`]
+//! A run that ends queues what it calls for, in the same moment in which its end is put on disk. The job [`crate::base::jobs::Kind::Signal`]
 //! makes the texts, while the generations that they tell of are there, and sends them one after the other.
 //!
 //! **Invariants:** a signal has one id and one text, whatever happens to it on its way; signals are sent in the order of what they
@@ -19,12 +19,12 @@ pub use outbox::init;
 
 use serde_json::Value;
 
-use crate::conductorone::signing::Sign;
-use crate::config::Config;
-use crate::coordinator::jobs::Attempt;
-use crate::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::base::jobs::Attempt;
+use crate::base::ports::Sign;
+use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::snapshot::{self, Catalogue, Manifest, Snapshot, SnapshotError};
 use crate::sync::SyncStatus;
-use crate::sync::snapshot::{self, Catalogue, Manifest, Snapshot, SnapshotError};
+use crate::worker::config::Config;
 use compose::Changes;
 use deliver::Delivered;
 use outbox::{Waiting, event_id};

@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
-use crate::hash::sha256;
-use crate::ports::{Sql, SqlError, SqlValue};
+use crate::base::hash::sha256;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::sync::{RunId, RunOutcome, RunRecord};
-use crate::time::Timestamp;
 
 /// So many signals wait at most; beyond that the oldest are given up.
 const MAX_WAITING: i64 = 200;
@@ -176,7 +176,7 @@ pub(super) fn event_id(kind: Kind, run: &RunId, part: usize) -> String {
     let [.., version, _, variant, _, _, _, _, _, _, _] = &mut id;
     *version = *version & 0x0f | 0x40;
     *variant = *variant & 0x3f | 0x80;
-    let hex = crate::hash::hex(&id);
+    let hex = crate::base::hash::hex(&id);
     let piece = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
     [piece(0, 8), piece(8, 12), piece(12, 16), piece(16, 20), piece(20, 32)].join("-")
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::Kind;
-use crate::conductorone::signing::SigningKey;
-use crate::config::Problem;
-use crate::ports::Secret;
+use crate::base::ports::Secret;
+use crate::base::signing::SigningKey;
+use crate::worker::config::Problem;
 
 /// Where signals go, and which do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,10 +188,10 @@ fn seed(text: &str) -> Option<SigningKey> {
 #[cfg(test)]
 mod tests {
     use super::{Auth, Settings, read};
-    use crate::conductorone::signing::SigningKey;
-    use crate::config::Problem;
-    use crate::ports::Secret;
+    use crate::base::ports::Secret;
+    use crate::base::signing::SigningKey;
     use crate::signal::Kind;
+    use crate::worker::config::Problem;
 
     const URL: &str = "https://acme.conductor.one/api/v1/webhooks/incoming/abc";
 

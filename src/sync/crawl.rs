@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, PER_PAGE};
 use crate::model::id::{MemberId, UserGroupId};
-use crate::time::Timestamp;
 
 /// A list of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::crawl::{Fetch, List, PageFacts, Verdict, ids_hash, judge};
 use super::staging::MembersPage;
+use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{
     ApiError, Client, Page, PermissionGroup, ResourceGroup, RoleRecord, TokenRecord, UserGroup,
     account_resource_group_name,
 };
-use crate::config::Config;
 use crate::model::id::MemberId;
 use crate::model::resource::Token;
-use crate::ports::{Clock, Http, Sql};
+use crate::worker::config::Config;
 
 /// What is staged of a page.
 #[derive(Debug, Serialize)]
@@ -39,7 +39,7 @@ pub(super) struct Fetched {
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// Not before then.
-    Until(crate::time::Timestamp),
+    Until(crate::base::time::Timestamp),
     /// Not in this step.
     Later(String),
     /// Not in this run.
@@ -143,6 +143,6 @@ fn token(record: TokenRecord) -> Token {
         status: record.status,
         issued_on: record.issued_on,
         expires_on: record.expires_on,
-        last_used_day: record.last_used_on.map(crate::time::Timestamp::date),
+        last_used_day: record.last_used_on.map(crate::base::time::Timestamp::date),
     }
 }

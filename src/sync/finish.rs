@@ -10,15 +10,15 @@ use super::names::Names;
 use super::previous::Previous;
 use super::rows::assemble;
 use super::run::{CURSOR_KEY, Cursor};
-use super::snapshot::{
-    self, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, Snapshot, SnapshotError,
-};
 use super::step::add_use;
 use super::{overlay, staging, state};
-use crate::config::Config;
+use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
+use crate::base::time::Timestamp;
 use crate::model::id::MemberId;
-use crate::ports::{Clock, KeyValue, Sql, SqlError};
-use crate::time::Timestamp;
+use crate::snapshot::{
+    self, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, Snapshot, SnapshotError,
+};
+use crate::worker::config::Config;
 
 /// What comes next.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::crawl::{Crawl, Phase, Progress};
 use super::run::{Cursor, KvUse, RunId};
-use super::snapshot::{Capability, Counts, GenerationId};
 use super::{staging, state};
-use crate::ports::{Sql, SqlError};
-use crate::time::Timestamp;
+use crate::base::ports::{Sql, SqlError};
+use crate::base::time::Timestamp;
+use crate::snapshot::{Capability, Counts, GenerationId};
 
 /// So many runs and generations are remembered.
 const KEEP: usize = 10;

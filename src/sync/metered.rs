@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use super::run::KvUse;
-use crate::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
+use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 
 /// The same ports, counted.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ pub mod overlay;
 mod previous;
 mod rows;
 mod run;
-pub mod snapshot;
 mod staging;
 mod state;
 mod step;
@@ -32,15 +31,15 @@ pub use step::{BeginError, Next, begin, step, step_within};
 
 use std::collections::BTreeSet;
 
+use crate::base::ports::{Sql, SqlError};
 use crate::model::id::{PermissionGroupId, ResourceGroupId, RoleId};
-use crate::ports::{Sql, SqlError};
 
 /// Creates the tables.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     state::init(sql)?;
     staging::init(sql)?;
     overlay::init(sql)?;
-    snapshot::init(sql)
+    crate::snapshot::init(sql)
 }
 
 /// The permission group behind a role, as far as a sync has learned it.

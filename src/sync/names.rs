@@ -6,26 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Naming;
 use super::staging::{Hints, same};
 use super::state;
+use crate::base::ports::{Sql, SqlError};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, account_resource_group_name};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
-use crate::ports::{Sql, SqlError};
-
-/// The id of the Super Administrator role in every account. The roles list leaves it out.
-const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
-
-/// Its permission group's label.
-pub(super) const SUPER_ADMINISTRATOR_LABEL: &str = "super_admin";
-
-/// Its name, where Cloudflare tells none.
-pub(super) const SUPER_ADMINISTRATOR_NAME: &str = "Super Administrator - All Privileges";
-
-/// The Super Administrator role.
-pub(super) fn super_administrator() -> Option<RoleId> {
-    SUPER_ADMINISTRATOR.parse().ok()
-}
+use crate::model::super_administrator;
+use crate::snapshot::Naming;
 
 /// What is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +117,7 @@ impl Names {
         }
         let listed = seen.roles.iter().map(|role| role.id);
         let roles: BTreeSet<RoleId> =
-            listed.chain(seen.hints.roles.iter().copied()).chain(super_administrator()).collect();
+            listed.chain(seen.hints.roles.iter().copied()).chain(super_administrator::role()).collect();
         // A permission group that appears among the roles under its own id is that role, whatever other names say.
         let taken: BTreeSet<PermissionGroupId> = roles
             .iter()
@@ -220,10 +207,10 @@ impl Names {
 
 fn by_label(seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
     let labelled = |group: &&PermissionGroup| {
-        group.label.as_deref().is_some_and(|label| same(label, SUPER_ADMINISTRATOR_LABEL)) && is_account_wide(group)
+        group.label.as_deref().is_some_and(|label| same(label, super_administrator::LABEL)) && is_account_wide(group)
     };
     let groups = seen.permission_groups.values().filter(labelled).map(|group| group.id);
-    super_administrator().into_iter().flat_map(|role| groups.clone().map(move |group| (role, group))).collect()
+    super_administrator::role().into_iter().flat_map(|role| groups.clone().map(move |group| (role, group))).collect()
 }
 
 #[cfg(test)]
@@ -299,7 +286,7 @@ mod tests {
         let mut labelled = group(11, "Super Administrator");
         labelled.label = Some("super_admin".to_owned());
         let (names, _) = learn(Names::default(), &Crawl { groups: vec![labelled], roles: vec![], pairs: vec![] });
-        assert_eq!(names.permission_group_of(super_administrator().unwrap()), Some(id(11)));
+        assert_eq!(names.permission_group_of(super_administrator::role().unwrap()), Some(id(11)));
     }
 
     #[test]

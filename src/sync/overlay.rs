@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::history;
-use super::snapshot::{GenerationId, Overlay, Snapshot};
+use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
 use crate::model::access::atoms;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::resource::{Member, Row};
-use crate::ports::{KeyValue, Sql, SqlError, SqlValue};
-use crate::time::Timestamp;
+use crate::snapshot::{GenerationId, Overlay, Snapshot};
 
 /// A list may lag behind a write as a read of one member may (`reference/cloudflare.md` 2.4): a page that was asked for this soon
 /// after a change is not believed about that member. The next crawl sees what somebody else did meanwhile.

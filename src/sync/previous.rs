@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{self, GenerationId, Manifest, Scan, Snapshot, SnapshotError};
+use crate::base::ports::KeyValue;
 use crate::model::id::{MemberId, UserGroupId, UserId};
-use crate::model::resource::{Group, Kind, Role, Row, ScopedRole, Token};
-use crate::ports::KeyValue;
+use crate::model::kind::Kind;
+use crate::model::resource::{Group, Role, Row, ScopedRole, Token};
+use crate::snapshot::{self, GenerationId, Manifest, Scan, Snapshot, SnapshotError};
 
 /// The current generation.
 #[derive(Clone, Debug)]

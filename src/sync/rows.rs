@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::crawl::Off;
 use super::found::Found;
-use super::names::{Names, SUPER_ADMINISTRATOR_NAME, Seen, is_account_wide, super_administrator};
+use super::names::{Names, Seen, is_account_wide};
 use super::previous::Previous;
-use super::snapshot::{Capability, GenerationId};
 use super::staging::StagedMember;
 use crate::cloudflare::{PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
 use crate::model::resource::{Group, Member, Role, Row, ScopedRole};
+use crate::model::super_administrator;
+use crate::snapshot::{Capability, GenerationId};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
@@ -275,7 +276,7 @@ impl Builder<'_> {
             let group = self.names.permission_group_of(record.id).or(own);
             roles.insert(record.id, self.role(record.id, group, Some(record)));
         }
-        if let Some(id) = super_administrator() {
+        if let Some(id) = super_administrator::role() {
             roles.entry(id).or_insert_with(|| self.role(id, self.names.permission_group_of(id), None));
         }
         let kept = self.kept_roles(found, &roles);
@@ -306,8 +307,9 @@ impl Builder<'_> {
         let before = self.previous.and_then(|previous| previous.roles.iter().find(|role| role.id == id));
         let known = group.and_then(|group| self.permission_groups.get(&group));
         let named = |name: &String| !name.trim().is_empty();
-        let fallback =
-            || if Some(id) == super_administrator() { SUPER_ADMINISTRATOR_NAME.to_owned() } else { id.to_string() };
+        let fallback = || {
+            if Some(id) == super_administrator::role() { super_administrator::NAME.to_owned() } else { id.to_string() }
+        };
         let name = listed
             .map(|role| role.name.clone())
             .filter(named)

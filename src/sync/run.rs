@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::crawl::{Crawl, Further, Phase};
 use super::state;
-use crate::config::Config;
-use crate::ports::{Sql, SqlError};
-use crate::time::Timestamp;
+use crate::base::ports::{Sql, SqlError};
+use crate::base::time::Timestamp;
+use crate::worker::config::Config;
 
 /// The id of a run, such as `20261123T100000Z-0007`: when it began, and the how many-th it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError, SqlValue};
 
 /// The cursor of the running sync; there is none between runs.
 pub(super) const CURSOR: &str = "cursor";

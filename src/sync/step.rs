@@ -15,10 +15,10 @@ use super::limits::Limits;
 use super::metered::Metered;
 use super::run::{CURSOR_KEY, Cursor, RunId, Trigger};
 use super::{staging, state};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::base::time::Timestamp;
 use crate::cloudflare::{Client, Purpose};
-use crate::config::Config;
-use crate::ports::{Clock, Http, KeyValue, Sql, SqlError};
-use crate::time::Timestamp;
+use crate::worker::config::Config;
 
 /// Why no run was begun.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! What others do to a member while an operation works on it, and writes of ours that come late.
 
+use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::cloudflare::{AuditFilters, Client, Purpose};
-use c1_cloudflare::ports::Clock as _;
 use c1_cloudflare::provision::aftercare;
 use c1_cloudflare::provision::incident::{self, Kind};
-use c1_cloudflare::time::Timestamp;
 use sim::cloudflare::{Fault, Permission, Route};
 
 use super::{Action, Bench, Effect, NEW, Outcome, assert_done, atom, holds, member, person, roles, target};

@@ -1,8 +1,8 @@
 //! What provisioning must not do.
 
+use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::cloudflare::{Client, Purpose};
-use c1_cloudflare::config::Config;
-use c1_cloudflare::ports::Secret;
+use c1_cloudflare::worker::config::Config;
 use sim::cloudflare::{Access, Cloudflare, Membership, Permission, Route};
 
 use super::{

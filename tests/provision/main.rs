@@ -21,13 +21,13 @@ mod renewal;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use c1_cloudflare::conductorone::payload::{Action, Subject};
-use c1_cloudflare::config::Config;
-use c1_cloudflare::ports::Clock as _;
+use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::model::ask::{Action, Subject};
+use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 use c1_cloudflare::provision::journal::{self, Arrival, Entry, EntryId};
 use c1_cloudflare::provision::lock::Locks;
-use c1_cloudflare::provision::request::{Effect, Origin, Outcome, Refusal, Request, Target};
 use c1_cloudflare::provision::{self, aftercare};
+use c1_cloudflare::worker::config::Config;
 use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec};
 
 use support::World;
@@ -49,7 +49,7 @@ impl Bench {
     async fn with(account: impl FnOnce(&Cloudflare), configure: impl FnOnce(&mut Config)) -> Self {
         let mut world = World::new(Spec { members: 8, roles: 12, groups: 2, zones: 2, ..Spec::default() });
         provision::init(&world).unwrap();
-        world.config.provisioning = c1_cloudflare::config::Provisioning::On;
+        world.config.provisioning = c1_cloudflare::worker::config::Provisioning::On;
         configure(&mut world.config);
         account(&world.cloudflare);
         world.sync().await;

@@ -1,6 +1,6 @@
 //! With provisioning off, every kind of operation says what it would have done, and nothing is written.
 
-use c1_cloudflare::config::{LastRole, Provisioning};
+use c1_cloudflare::worker::config::{LastRole, Provisioning};
 use sim::cloudflare::Route;
 
 use super::{Action, Bench, NEW, Refusal, Target, assert_refused, group_target, holds, member, person, roles, target};

@@ -12,12 +12,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use c1_cloudflare::config::{self, Config};
-use c1_cloudflare::ports::{
+use c1_cloudflare::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
 };
+use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
-use c1_cloudflare::time::Timestamp;
+use c1_cloudflare::worker::config::{self, Config};
 use rusqlite::types::{Value, ValueRef};
 use sim::cloudflare::{Cloudflare, Spec};
 use sim::http::{Handler, Reply, Request};

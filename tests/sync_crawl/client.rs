@@ -1,9 +1,9 @@
 //! The client against the simulated API, call by call.
 
+use c1_cloudflare::base::ports::{Clock, HttpError};
 use c1_cloudflare::cloudflare::{ApiError, AuditFilters, Client, Purpose, TokenKind};
 use c1_cloudflare::model::access::{Access, Policy, atoms};
 use c1_cloudflare::model::id::MemberId;
-use c1_cloudflare::ports::{Clock, HttpError};
 use c1_cloudflare::sync;
 use sim::cloudflare::{Behaviour, Fault, Permission, Route, Spec};
 
@@ -119,9 +119,9 @@ async fn the_token_is_verified_on_the_route_of_its_kind() {
     let mut world = World::new(account(5));
     let verified = client(&world).verify_token().await.unwrap();
     assert_eq!((verified.kind, verified.status.as_str()), (TokenKind::Account, "active"));
-    world.config.cloudflare_token = c1_cloudflare::ports::Secret::new(world.cloudflare.user_token());
+    world.config.cloudflare_token = c1_cloudflare::base::ports::Secret::new(world.cloudflare.user_token());
     assert_eq!(client(&world).verify_token().await.unwrap().kind, TokenKind::User);
-    world.config.cloudflare_token = c1_cloudflare::ports::Secret::new("cfat_of_nobody_0123456789");
+    world.config.cloudflare_token = c1_cloudflare::base::ports::Secret::new("cfat_of_nobody_0123456789");
     let error = client(&world).verify_token().await.unwrap_err();
     assert!(!error.is_retryable() && !error.to_string().contains("of_nobody"), "{error}");
 }
@@ -174,7 +174,7 @@ async fn the_audit_log_tells_who_changed_a_member() {
     let member = client.members_page(1).await.unwrap().items.remove(0);
     client.update_policies(member.id, &[policy(&world)]).await.unwrap();
     let filters = AuditFilters { resource_id: Some(member.id.to_string()), ..AuditFilters::default() };
-    let (since, before) = (c1_cloudflare::time::Timestamp::from_secs(0), world.now().plus_secs(1_000_000_000));
+    let (since, before) = (c1_cloudflare::base::time::Timestamp::from_secs(0), world.now().plus_secs(1_000_000_000));
     let page = client.audit_log(since, before, &filters, None).await.unwrap();
     assert_eq!(page.entries.len(), 1, "{page:?}");
     assert_eq!(page.entries[0].resource_id, Some(member.id.to_string()));

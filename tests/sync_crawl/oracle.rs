@@ -1,8 +1,9 @@
 //! Reads a published snapshot in the shape of the simulator's own account of itself.
 
 use c1_cloudflare::model::grant::Entitlement;
-use c1_cloudflare::model::resource::{Kind, Row};
-use c1_cloudflare::sync::snapshot::{self, Manifest, Scan, Snapshot};
+use c1_cloudflare::model::kind::Kind;
+use c1_cloudflare::model::resource::Row;
+use c1_cloudflare::snapshot::{self, Manifest, Scan, Snapshot};
 use sim::cloudflare::Truth;
 
 use crate::support::World;

@@ -1,12 +1,12 @@
 //! Members that our own operations change while a crawl reads the account.
 
+use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
-use c1_cloudflare::config::Plan;
 use c1_cloudflare::model::id::{MemberId, UserGroupId};
-use c1_cloudflare::ports::Clock;
+use c1_cloudflare::snapshot::{Overlay, Snapshot, latest};
 use c1_cloudflare::sync::overlay::{self, Left};
-use c1_cloudflare::sync::snapshot::{Overlay, Snapshot, latest};
 use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
+use c1_cloudflare::worker::config::Plan;
 use sim::cloudflare::{PolicySpec, Spec};
 
 use crate::oracle::{assert_same, manifest, published, still_offering};

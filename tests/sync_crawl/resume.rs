@@ -1,8 +1,8 @@
 //! A run that is cut off anywhere goes on, and publishes what an undisturbed one does.
 
-use c1_cloudflare::config::Plan;
-use c1_cloudflare::sync::snapshot::SnapshotError;
+use c1_cloudflare::snapshot::SnapshotError;
 use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
+use c1_cloudflare::worker::config::Plan;
 use sim::cloudflare::{Cloudflare, Spec};
 
 use crate::oracle::{assert_same, manifest, published};
@@ -172,10 +172,7 @@ async fn values_that_the_store_lost_are_written_anew() {
     world.sync().await;
     let chunk = world.keys().into_iter().find(|key| key.starts_with("chunk/")).unwrap();
     world.values.borrow_mut().insert(chunk, b"{}\n".to_vec());
-    assert!(matches!(
-        c1_cloudflare::sync::snapshot::Snapshot::open(&world, "unknown").await,
-        Err(SnapshotError::Gone(_))
-    ));
+    assert!(matches!(c1_cloudflare::snapshot::Snapshot::open(&world, "unknown").await, Err(SnapshotError::Gone(_))));
     world.sync().await;
     assert_same(&published(&world).await, &world.cloudflare.truth(), "damaged");
 }

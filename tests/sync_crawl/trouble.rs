@@ -1,6 +1,6 @@
 //! Cloudflare answers badly, slowly, or not at all.
 
-use c1_cloudflare::ports::Clock;
+use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::sync::{self, Next, RunOutcome, Trigger};
 use sim::cloudflare::{Fault, Limits, On, Route};
 

@@ -14,11 +14,14 @@ use sim::conductorone::{ConductorOne, Credential};
 use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
 
-use crate::conductorone::signing::{Sign, SignError, SigningKey};
-use crate::config::{self, Config};
-use crate::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue};
-use crate::testing::Desk;
-use crate::time::Timestamp;
+use crate::base::fakes::Desk;
+use crate::base::ports::{
+    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
+};
+use crate::base::ports::{Sign, SignError};
+use crate::base::signing::SigningKey;
+use crate::base::time::Timestamp;
+use crate::worker::config::{self, Config};
 
 /// Where a request is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

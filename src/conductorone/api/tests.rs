@@ -6,10 +6,10 @@ use sim::conductorone::{ApiFault, App, Credential, Entitlement};
 
 use super::desk::{TenantDesk, config};
 use super::{ApiError, Client, Tokens, path};
+use crate::base::ports::Clock as _;
+use crate::base::time::Timestamp;
 use crate::conductorone::apps::Policy;
-use crate::config::Config;
-use crate::ports::Clock as _;
-use crate::time::Timestamp;
+use crate::worker::config::Config;
 
 fn ports() -> TenantDesk {
     let ports = TenantDesk::new();

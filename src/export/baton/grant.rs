@@ -8,8 +8,8 @@ use super::{at_most, resource_id};
 use crate::export::directory::Held;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
+use crate::model::kind::Kind;
 use crate::model::offer::{Offer, SLUG};
-use crate::model::resource::Kind;
 
 /// `PURPOSE_VALUE_ASSIGNMENT`.
 const ASSIGNMENT: u64 = 1;

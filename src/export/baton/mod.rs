@@ -14,7 +14,7 @@ pub(super) use resource::{Embedded, resource, resource_types};
 
 use wire::Message;
 
-use crate::model::resource::Kind;
+use crate::model::kind::Kind;
 
 /// `ResourceType.Trait`.
 const fn a_trait(kind: Kind) -> u8 {

@@ -2,8 +2,9 @@
 
 use super::wire::Message;
 use super::{a_trait, at_most, resource_id, title};
-use crate::model::resource::{Kind, Member, MemberStatus, Row, Token};
-use crate::time::Timestamp;
+use crate::base::time::Timestamp;
+use crate::model::kind::Kind;
+use crate::model::resource::{Member, MemberStatus, Row, Token};
 
 /// `Resource.description` has at most so many bytes.
 const MAX_DESCRIPTION: usize = 2048;

@@ -14,8 +14,8 @@ use super::chunks::{Chunks, Cursor};
 use super::directory::Directory;
 use super::sqlite::{Layout, Writer};
 use super::{ExportError, PIECE, Ports};
-use crate::model::resource::Kind;
-use crate::ports::{Clock, KeyValue, Zstd, ZstdFrame};
+use crate::base::ports::{Clock, KeyValue, Zstd, ZstdFrame};
+use crate::model::kind::Kind;
 use rows::{Rows, TABLES};
 
 /// What every `.c1z` of version 1 begins with.

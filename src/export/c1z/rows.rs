@@ -9,7 +9,7 @@ use crate::export::sqlite::{SqliteError, Table, Value, Writer};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::offer::Offer;
 use crate::model::resource::{Member, Row};
-use crate::sync::snapshot::Manifest;
+use crate::snapshot::Manifest;
 
 /// The tables, with the columns of the newest `baton-sdk` (`reference/conductorone.md` 4.2). Without indexes: who opens the
 /// file makes them.

@@ -1,8 +1,8 @@
 //! The id of a sync: a KSUID (<https://github.com/segmentio/ksuid>), 27 letters and digits that sort by time. Made of the
 //! generation alone.
 
-use crate::hash::sha256;
-use crate::sync::snapshot::Manifest;
+use crate::base::hash::sha256;
+use crate::snapshot::Manifest;
 
 /// KSUIDs count seconds from 2014-05-13T16:53:20Z.
 const EPOCH: i64 = 1_400_000_000;

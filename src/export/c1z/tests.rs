@@ -12,7 +12,7 @@ use crate::export::testing::{WHOLE, account, atom, grants, hex, member, pieces, 
 use crate::export::{ExportError, File, PIECE, begin};
 use crate::model::id::UserId;
 use crate::model::resource::Row;
-use crate::sync::snapshot::SnapshotError;
+use crate::snapshot::SnapshotError;
 
 fn database(file: &[u8]) -> Connection {
     let frame = file.strip_prefix(b"C1ZF\0").unwrap();

@@ -9,11 +9,12 @@ use cell::Line;
 use super::chunks::{Chunks, Cursor};
 use super::directory::{Directory, Held};
 use super::{ExportError, PIECE};
+use crate::base::ports::{Clock, KeyValue};
 use crate::model::grant::Principal;
+use crate::model::kind::Kind;
 use crate::model::offer::SLUG;
-use crate::model::resource::{Kind, Member, Row};
-use crate::ports::{Clock, KeyValue};
-use crate::sync::snapshot::Manifest;
+use crate::model::resource::{Member, Row};
+use crate::snapshot::Manifest;
 
 /// Which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::export::testing::{
 use crate::export::{ExportError, File, PIECE};
 use crate::model::id::UserId;
 use crate::model::resource::{Member, MemberStatus, Row};
-use crate::sync::snapshot::SnapshotError;
+use crate::snapshot::SnapshotError;
 
 /// The lines of a file as maps from column name to cell, read by the `csv` crate.
 fn read(bytes: &[u8]) -> (Vec<String>, Vec<BTreeMap<String, String>>) {

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 
 use super::{File, Part, Pending, Source, StoreError, Target, UploadError, Uploaded, init, upload};
+use crate::base::fakes::Desk;
+use crate::base::ports::{Clock as _, Sql as _};
 use crate::export::ExportError;
-use crate::ports::{Clock as _, Sql as _};
-use crate::testing::Desk;
 
 const SIZE: usize = 10;
 

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::users::BY;
 use super::{Call, lists};
-use crate::conductorone::payload::Action;
+use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
+use crate::model::operation::{Refusal, Target};
 use crate::model::resource::Row;
-use crate::provision::request::{Refusal, Target};
 use crate::routes::problem::Problem;
 use crate::routes::{Answer, World, paging, provisioning};
 use crate::scim::patch::{self, Change};

@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::{Call, Kind as Of, Params, json_answer};
 use crate::model::grant::Entitlement;
-use crate::model::resource::{Kind, Row};
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
 use crate::routes::problem::Problem;
 use crate::routes::{Answer, World, paging};
 use crate::scim::query::{self, Query};
 use crate::scim::{GROUP, USER, id, resource};
-use crate::sync::snapshot::{Scan, Snapshot};
+use crate::snapshot::{Scan, Snapshot};
 
 /// The kinds of rows that Users are, and those that Groups are.
 const PEOPLE: [Kind; 2] = [Kind::Invitation, Kind::User];

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::{Answer, Content, Incoming, World};
-use crate::config::Config;
-use crate::ports::Method;
+use crate::base::ports::Method;
 use crate::scim::plan::PlanError;
 use crate::scim::projection::Projection;
 use crate::scim::{self, KEYWORDS, MEDIA_TYPE, PATH, ScimError, discovery, query, resource, schema};
+use crate::worker::config::Config;
 
 /// The body of a request, in bytes at most: a list of 1,000 members with their names and URLs is 300 KB.
 pub(super) const MAX_BODY: usize = 1024 * 1024;

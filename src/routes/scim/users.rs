@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{Call, lists};
-use crate::conductorone::payload::{Action, Subject};
+use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
+use crate::model::operation::{Effect, Target};
 use crate::model::resource::Row;
-use crate::provision::request::{Effect, Target};
 use crate::routes::problem::Problem;
 use crate::routes::{Answer, Content, World, paging, provisioning};
 use crate::scim::{ScimError, id, patch, resource};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Crawl, Fetch, Further, List, Off, PageFacts, Phase, Verdict, judge};
+use crate::base::ports::HttpError;
+use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, Failure};
 use crate::model::id::MemberId;
-use crate::ports::HttpError;
-use crate::time::Timestamp;
 
 fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: u32) -> T {
     format!("{n:032x}").parse().unwrap()

@@ -1,0 +1,150 @@
+//! Ports for unit tests: a clock that is set, a key-value store that fails on chosen keys, SQLite in memory.
+
+#![allow(
+    unknown_lints,
+    clippy::unused_async_trait_impl,
+    reason = "async because the ports are; older Clippys do not know it"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use ed25519_dalek::Signer as _;
+use rusqlite::types::{Value, ValueRef};
+
+use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
+use crate::base::ports::{Sign, SignError};
+use crate::base::signing::SigningKey;
+use crate::base::time::Timestamp;
+
+/// When a write of a chosen key fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    BeforePersisting,
+    AfterPersisting,
+}
+
+/// A desk with everything on it.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(crate) puts: RefCell<Vec<String>>,
+    pub(crate) gets: RefCell<Vec<String>>,
+    pub(crate) faults: RefCell<BTreeMap<String, Fault>>,
+    /// Values that are only seen after so many reads in vain.
+    pub(crate) late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
+    pub(crate) time: Cell<Timestamp>,
+    database: rusqlite::Connection,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self {
+            values: RefCell::default(),
+            puts: RefCell::default(),
+            gets: RefCell::default(),
+            faults: RefCell::default(),
+            late: RefCell::default(),
+            time: Cell::new(Timestamp::from_secs(1_800_000_000)),
+            database: rusqlite::Connection::open_in_memory().unwrap(),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        self.values.borrow().keys().cloned().collect()
+    }
+
+    pub(crate) fn advance(&self, secs: i64) {
+        self.time.set(self.time.get().plus_secs(secs));
+    }
+
+    /// The first key with a prefix that has a fault decides.
+    fn fault(&self, key: &str) -> Option<Fault> {
+        self.faults.borrow().iter().find(|(prefix, _)| key.starts_with(prefix.as_str())).map(|(_, fault)| *fault)
+    }
+}
+
+impl KeyValue for Desk {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        self.gets.borrow_mut().push(key.to_owned());
+        let late = self.late.borrow_mut().remove(key);
+        if let Some((reads, value)) = late {
+            if reads > 0 {
+                self.late.borrow_mut().insert(key.to_owned(), (reads - 1, value));
+            } else {
+                self.values.borrow_mut().insert(key.to_owned(), value);
+            }
+        }
+        Ok(self.values.borrow().get(key).cloned())
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        let fault = self.fault(key);
+        if fault != Some(Fault::BeforePersisting) {
+            self.values.borrow_mut().insert(key.to_owned(), value);
+            self.puts.borrow_mut().push(key.to_owned());
+        }
+        fault.map_or(Ok(()), |fault| Err(KvError(format!("{fault:?}"))))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.values.borrow_mut().remove(key);
+        Ok(())
+    }
+}
+
+impl Clock for Desk {
+    fn now(&self) -> Timestamp {
+        self.time.get()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        self.time.set(self.time.get().plus_millis(i64::from(millis)));
+    }
+}
+
+impl Sign for Desk {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(ed25519_dalek::SigningKey::from_bytes(key.expose()).sign(message).to_bytes().to_vec())
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        Ok(ed25519_dalek::SigningKey::from_bytes(key.expose()).verifying_key().to_bytes().to_vec())
+    }
+}
+
+impl Sql for Desk {
+    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        let failed = |error: rusqlite::Error| SqlError(error.to_string());
+        let mut prepared = self.database.prepare(statement).map_err(failed)?;
+        let params = params.iter().map(|value| match value {
+            SqlValue::Null => Value::Null,
+            SqlValue::Integer(number) => Value::Integer(*number),
+            SqlValue::Real(number) => Value::Real(*number),
+            SqlValue::Text(text) => Value::Text(text.clone()),
+            SqlValue::Blob(bytes) => Value::Blob(bytes.clone()),
+        });
+        let columns = prepared.column_count();
+        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let values = (0..columns).map(|column| match row.get_ref(column).unwrap() {
+                ValueRef::Null => SqlValue::Null,
+                ValueRef::Integer(number) => SqlValue::Integer(number),
+                ValueRef::Real(number) => SqlValue::Real(number),
+                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+            });
+            found.push(values.collect());
+        }
+        Ok(found)
+    }
+}
+
+impl crate::base::ports::Zstd for Desk {
+    type Frame = crate::base::zstd::RawFrame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, crate::base::ports::ZstdError> {
+        Ok(crate::base::zstd::RawFrame::new(content_size))
+    }
+}

@@ -1,0 +1,387 @@
+//! What follows a publication: jobs that talk to others than Cloudflare. Each kind is one row on disk, at most one
+//! attempt of a kind is under way, and one that does not work out is tried again after a growing wait.
+//!
+//! **Invariants:** what is wanted is a state, not an event: a job is about a subject (a generation, a run), a newer subject takes an
+//! older one's place, and whoever looks again and again asks for nothing twice. An attempt that ends settles its own subject
+//! alone. An attempt that was cut off anywhere is begun again, so each must bear repetition.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+
+/// The kinds of jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The current generation's file is brought to where C1 pulls it from, and C1 is asked to.
+    Push,
+    /// Entitlements that C1 has learned of get this Worker's webhook as their provisioner.
+    Wire,
+    /// What a sync found is told to C1's inbound webhook.
+    Signal,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Push, Self::Wire, Self::Signal];
+
+    /// The kind's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Wire => "wire",
+            Self::Signal => "signal",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The job is done; a sentence for the status.
+    Done(String),
+    /// All is well so far; it goes on then, from this state.
+    GoOn(Timestamp, Value),
+    /// It did not work out this time; a sentence that says why, and what to do should it last.
+    Again(String),
+    /// Trying again will not help; a sentence that says what to do.
+    GivenUp(String),
+}
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is waiting for its time, or under way.
+    Due,
+    /// It is done.
+    Done,
+    /// It was given up.
+    Failed,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Due, Self::Done, Self::Failed].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A job, as the status shows it and as an attempt gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its kind.
+    pub kind: Kind,
+    /// What it is about: a generation's or a run's id.
+    pub subject: String,
+    /// How it stands.
+    pub state: State,
+    /// What an earlier attempt left for the next one. May hold what is not to be shown.
+    #[serde(skip)]
+    pub left: Value,
+    /// How many attempts failed in a row.
+    pub attempts: i64,
+    /// What the last attempt said.
+    pub message: Option<String>,
+    /// When it was asked for.
+    pub wanted_at: Timestamp,
+    /// When it is tried next.
+    pub due_at: Option<Timestamp>,
+    /// When the last attempt ended.
+    pub ended_at: Option<Timestamp>,
+    /// When a job of this kind was last done.
+    pub last_done_at: Option<Timestamp>,
+}
+
+/// The wait before a job is tried again doubles from 15 s up to an hour.
+const FIRST_WAIT_SECS: i64 = 15;
+const LONGEST_WAIT_SECS: i64 = 60 * 60;
+
+/// After so many failures in a row, some ten hours, a job is given up; the next generation begins anew.
+const MAX_ATTEMPTS: i64 = 18;
+
+/// An attempt whose end nobody noted, because the Worker vanished, is made again after this. No attempt takes longer.
+pub const LEASE_SECS: i64 = 15 * 60;
+
+/// So often a job that was cut off is soon begun again; after that the lease is waited for.
+const INTERRUPTIONS: i64 = 5;
+
+/// Creates the table, and takes up again what was cut off. Called when the Coordinator starts.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS job (
+            kind TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, state TEXT NOT NULL,
+            left_over TEXT NOT NULL DEFAULT 'null', attempts INTEGER NOT NULL DEFAULT 0, message TEXT,
+            wanted_at INTEGER NOT NULL, due_at INTEGER, ended_at INTEGER, last_done_at INTEGER, begun_at INTEGER)
+         WITHOUT ROWID",
+        &[],
+    )?;
+    // There is one Coordinator at a time, and this one has begun nothing: who was at it is gone, and nobody needs to wait for the
+    // lease to end. It counts as a failure, lest a job that takes the Coordinator with it is tried again and again.
+    sql.query(
+        "UPDATE job SET due_at = MIN(due_at, begun_at + ?1), attempts = attempts + 1, begun_at = NULL
+         WHERE begun_at IS NOT NULL AND state = 'due' AND attempts < ?2",
+        &[(FIRST_WAIT_SECS * 1000).into(), INTERRUPTIONS.into()],
+    )?;
+    Ok(())
+}
+
+/// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `anew`: then it is done
+/// once more, or, where it waits for its time, that is now.
+pub fn want<P: Sql>(sql: &P, kind: Kind, subject: &str, anew: bool, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
+         ON CONFLICT (kind) DO UPDATE SET subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
+            wanted_at = ?3, due_at = ?3, begun_at = NULL
+         WHERE subject <> ?2 OR (?4 AND state <> 'due')",
+        &[kind.as_str().into(), subject.into(), now.into(), i64::from(anew).into()],
+    )?;
+    if anew {
+        sql.query(
+            "UPDATE job SET due_at = MIN(due_at, ?) WHERE kind = ? AND state = 'due' AND begun_at IS NULL",
+            &[now.into(), kind.as_str().into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// All jobs.
+pub fn all<P: Sql>(sql: &P) -> Result<Vec<Job>, SqlError> {
+    read(sql, "1 = 1", &[])
+}
+
+/// The jobs that are due.
+pub fn due<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<Job>, SqlError> {
+    read(sql, "state = 'due' AND due_at <= ?", &[now.into()])
+}
+
+/// When the next job is due.
+pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query("SELECT MIN(due_at) FROM job WHERE state = 'due'", &[])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
+pub fn begin<P: Sql>(sql: &P, job: &Job, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE job SET due_at = ?, begun_at = ? WHERE kind = ? AND subject = ?",
+        &[now.plus_secs(LEASE_SECS).into(), now.into(), job.kind.as_str().into(), job.subject.as_str().into()],
+    )?;
+    Ok(())
+}
+
+/// Notes what an attempt came to. Where the subject is another by now, that one stays due.
+pub fn end<P: Sql>(sql: &P, job: &Job, attempt: &Attempt, now: Timestamp) -> Result<(), SqlError> {
+    let mut left = Value::Null;
+    let (state, attempts, due_at, message) = match attempt {
+        Attempt::Done(message) => (State::Done, 0, None, Some(message)),
+        Attempt::GoOn(at, state) => {
+            left.clone_from(state);
+            (State::Due, 0, Some(*at), None)
+        }
+        Attempt::Again(message) if job.attempts + 1 < MAX_ATTEMPTS => {
+            left.clone_from(&job.left);
+            let doublings = u32::try_from(job.attempts.clamp(0, 20)).unwrap_or(0);
+            let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
+            (State::Due, job.attempts + 1, Some(now.plus_secs(wait)), Some(message))
+        }
+        Attempt::Again(message) | Attempt::GivenUp(message) => (State::Failed, job.attempts + 1, None, Some(message)),
+    };
+    sql.query(
+        "UPDATE job SET state = ?, attempts = ?, due_at = ?, message = COALESCE(?, message), left_over = ?, ended_at = ?,
+            last_done_at = CASE WHEN ?1 = 'done' THEN ?6 ELSE last_done_at END, begun_at = NULL
+         WHERE kind = ? AND subject = ?",
+        &[
+            state.as_str().into(),
+            attempts.into(),
+            due_at.into(),
+            message.cloned().into(),
+            left.to_string().into(),
+            now.into(),
+            job.kind.as_str().into(),
+            job.subject.as_str().into(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Job>, SqlError> {
+    let statement = format!(
+        "SELECT kind, subject, state, left_over, attempts, message, wanted_at, due_at, ended_at, last_done_at
+         FROM job WHERE {condition} ORDER BY kind"
+    );
+    let rows = sql.query(&statement, params)?;
+    rows.iter().map(|row| job(row).ok_or_else(|| SqlError("a job cannot be read".to_owned()))).collect()
+}
+
+fn job(row: &[SqlValue]) -> Option<Job> {
+    let [kind, subject, state, left, attempts, message, wanted_at, due_at, ended_at, last_done_at] = row else {
+        return None;
+    };
+    let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
+    Some(Job {
+        kind: Kind::parse(kind.text()?)?,
+        subject: subject.text()?.to_owned(),
+        state: State::parse(state.text()?)?,
+        left: left.text().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+        attempts: attempts.integer()?,
+        message: message.text().map(str::to_owned),
+        wanted_at: time(wanted_at)?,
+        due_at: time(due_at),
+        ended_at: time(ended_at),
+        last_done_at: time(last_done_at),
+    })
+}
+
+/// The kinds of which an attempt is under way in this very process.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(RefCell<HashSet<Kind>>);
+
+/// A kind's place among those, given up when this is dropped.
+pub(crate) struct Place<'a>(&'a UnderWay, Kind);
+
+impl UnderWay {
+    pub(crate) fn enter(&self, kind: Kind) -> Option<Place<'_>> {
+        self.0.borrow_mut().insert(kind).then_some(Place(self, kind))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().remove(&self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Attempt, Job, Kind, LEASE_SECS, State, all, begin, due, end, init, next_due, want};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Clock as _;
+
+    fn desk() -> Desk {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        desk
+    }
+
+    fn one(desk: &Desk) -> Job {
+        let mut jobs = all(desk).unwrap();
+        assert_eq!(jobs.len(), 1);
+        jobs.remove(0)
+    }
+
+    #[test]
+    fn a_job_is_asked_for_once_however_often_somebody_looks() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        end(&desk, &one(&desk), &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        assert_eq!((one(&desk).state, next_due(&desk).unwrap()), (State::Done, None));
+        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        assert_eq!(one(&desk).state, State::Due, "unless it is asked for anew");
+        assert_eq!(one(&desk).last_done_at, Some(desk.now()));
+    }
+
+    #[test]
+    fn a_newer_subject_takes_the_place_of_the_one_before_and_outlives_its_attempt() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        let older = one(&desk);
+        begin(&desk, &older, desk.now()).unwrap();
+        want(&desk, Kind::Push, "g2", false, desk.now()).unwrap();
+        end(&desk, &older, &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
+        let newer = one(&desk);
+        assert_eq!((newer.subject.as_str(), newer.state), ("g2", State::Due));
+        assert_eq!(due(&desk, desk.now()).unwrap(), [newer]);
+    }
+
+    #[test]
+    fn an_attempt_whose_end_nobody_noted_is_made_again() {
+        let desk = desk();
+        want(&desk, Kind::Wire, "g1", false, desk.now()).unwrap();
+        begin(&desk, &one(&desk), desk.now()).unwrap();
+        assert!(due(&desk, desk.now()).unwrap().is_empty());
+        desk.advance(LEASE_SECS);
+        assert_eq!(due(&desk, desk.now()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_attempt_that_ended_with_its_coordinator_is_soon_made_again_but_not_for_ever() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        for interruptions in 1..=6 {
+            let job = due(&desk, desk.now()).unwrap().remove(0);
+            begin(&desk, &job, desk.now()).unwrap();
+            init(&desk).unwrap();
+            assert!(due(&desk, desk.now()).unwrap().is_empty(), "not at once");
+            desk.advance(15);
+            assert_eq!(due(&desk, desk.now()).unwrap().len(), usize::from(interruptions < 6), "{interruptions}");
+        }
+        desk.advance(LEASE_SECS);
+        let job = due(&desk, desk.now()).unwrap().remove(0);
+        end(&desk, &job, &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
+        init(&desk).unwrap();
+        assert_eq!(one(&desk).state, State::Done);
+    }
+
+    #[test]
+    fn who_asks_anew_for_a_job_that_waits_need_not_wait_and_changes_nothing_of_one_under_way() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        end(&desk, &one(&desk), &Attempt::Again("No answer.".into()), desk.now()).unwrap();
+        assert!(due(&desk, desk.now()).unwrap().is_empty());
+        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        let job = due(&desk, desk.now()).unwrap().remove(0);
+        assert_eq!(job.attempts, 1);
+        begin(&desk, &job, desk.now()).unwrap();
+        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        assert!(due(&desk, desk.now()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn failures_are_tried_again_at_growing_distances_and_given_up_at_last() {
+        let desk = desk();
+        want(&desk, Kind::Signal, "r1", false, desk.now()).unwrap();
+        let mut waits = Vec::new();
+        while let [job] = due(&desk, desk.now()).unwrap().as_slice() {
+            end(&desk, job, &Attempt::Again("The bucket does not answer.".into()), desk.now()).unwrap();
+            let Some(at) = next_due(&desk).unwrap() else { break };
+            waits.push(at.since(desk.now()) / 1000);
+            desk.time.set(at);
+        }
+        assert_eq!(waits[..5], [15, 30, 60, 120, 240]);
+        assert_eq!(waits.last(), Some(&3600));
+        let job = one(&desk);
+        assert_eq!((job.state, job.message.as_deref()), (State::Failed, Some("The bucket does not answer.")));
+    }
+
+    #[test]
+    fn a_job_that_goes_on_finds_what_it_left() {
+        let desk = desk();
+        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        let later = desk.now().plus_secs(5);
+        end(&desk, &one(&desk), &Attempt::GoOn(later, json!({ "uploaded": true })), desk.now()).unwrap();
+        assert!(due(&desk, desk.now()).unwrap().is_empty());
+        let jobs = due(&desk, later).unwrap();
+        assert_eq!(jobs[0].left, json!({ "uploaded": true }));
+        assert!(!serde_json::to_string(&jobs).unwrap().contains("uploaded"), "what is left is not shown");
+    }
+}

@@ -1,0 +1,11 @@
+//! The ground floor: time, hashes, the ports through which the world is reached, signing, and the table of jobs. It knows nothing of
+//! Cloudflare, of C1, or of what is governed.
+
+#[cfg(test)]
+pub(crate) mod fakes;
+pub mod hash;
+pub mod jobs;
+pub mod ports;
+pub mod signing;
+pub mod time;
+pub mod zstd;

@@ -1,0 +1,352 @@
+//! What the connector needs of the world, as small traits. `worker` implements them on Workers, [`fakes`](super) and `tests/support` for tests.
+//!
+//! The futures are not `Send`: a Worker has one thread.
+
+use std::fmt;
+
+use super::signing::{PublicKey, SigningKey};
+use super::time::Timestamp;
+
+/// Text that must never be shown: API tokens, client secrets, signing keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text in.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that must have it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// Any other.
+    Other,
+}
+
+impl Method {
+    /// The method's name in capitals.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Other => "OTHER",
+        }
+    }
+
+    /// Reads a method's name.
+    pub fn parse(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A request that goes out.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: Method,
+    /// The absolute URL.
+    pub url: String,
+    /// Headers other than `Authorization`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The bearer token, kept apart so that a printed request does not show it.
+    pub bearer: Option<Secret>,
+    /// The body.
+    pub body: Option<Vec<u8>>,
+    /// How long the whole exchange may take, reading the body included.
+    pub timeout_millis: u32,
+    /// How many bytes of body are read at most; a longer one is [`HttpError::TooLarge`].
+    pub max_bytes: usize,
+}
+
+/// The answer to a request that went out.
+#[derive(Clone, Debug, Default)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The first value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there is no answer. Whether the request was carried out is unknown in every case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// No answer, or not all of it, in the time given.
+    #[error("no answer within {0} ms")]
+    Timeout(u32),
+    /// The connection failed or broke.
+    #[error("connection failed: {0}")]
+    Connection(String),
+    /// The body is longer than the request allows.
+    #[error("the answer is longer than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// Sends HTTP requests. Redirects are never followed: a bearer token must not travel.
+pub trait Http {
+    /// Sends one request and reads the whole answer.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
+}
+
+/// A failed key-value operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key-value store: {0}")]
+pub struct KvError(pub String);
+
+/// Workers KV: eventually consistent, without locks; immutable values under content-derived keys suit it.
+pub trait KeyValue {
+    /// Reads a value; a value written within the last minute may not be seen yet.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError>;
+    /// Writes a value (25 MiB at most).
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError>;
+    /// Deletes a value; one that is not there is fine.
+    async fn delete(&self, key: &str) -> Result<(), KvError>;
+}
+
+impl<T: KeyValue> KeyValue for &T {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        (**self).get(key).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        (**self).put(key, value).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        (**self).delete(key).await
+    }
+}
+
+/// Time, which on Workers stands still while the processor is busy.
+pub trait Clock {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Waits. Only for waits of a few seconds, within an invocation.
+    async fn sleep(&self, millis: u32);
+}
+
+impl<T: Clock> Clock for &T {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        (**self).sleep(millis).await;
+    }
+}
+
+/// A failed compression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("zstd: {0}")]
+pub struct ZstdError(pub String);
+
+/// Compresses with zstd (RFC 8878).
+pub trait Zstd {
+    /// A frame that is being written.
+    type Frame: ZstdFrame;
+
+    /// Begins a frame whose content will have this many bytes; its header says so.
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError>;
+}
+
+/// One zstd frame, written piece by piece in bounded memory.
+pub trait ZstdFrame {
+    /// Takes a piece of the content; gives what of the frame is ready, which may be nothing.
+    async fn write(&mut self, content: &[u8]) -> Result<Vec<u8>, ZstdError>;
+    /// The rest of the frame, once all content was written.
+    async fn finish(&mut self) -> Result<Vec<u8>, ZstdError>;
+}
+
+impl<T: Zstd> Zstd for &T {
+    type Frame = T::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        (**self).frame(content_size)
+    }
+}
+
+/// A value in a row of [`Sql`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum SqlValue {
+    /// `NULL`
+    Null,
+    /// `INTEGER`, within ±2^53: the numbers pass through JavaScript.
+    Integer(i64),
+    /// `REAL`
+    Real(f64),
+    /// `TEXT`
+    Text(String),
+    /// `BLOB`
+    Blob(Vec<u8>),
+}
+
+impl SqlValue {
+    /// The text, where it is text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number, where it is a whole number.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            // Durable Object SQL hands every number over as a double.
+            #[allow(clippy::cast_possible_truncation, reason = "whole and far below 2^53")]
+            Self::Real(number) if number.fract() == 0.0 => Some(*number as i64),
+            _ => None,
+        }
+    }
+
+    /// The bytes, where it is a blob.
+    pub fn blob(&self) -> Option<&[u8]> {
+        match self {
+            Self::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+impl From<i64> for SqlValue {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<Timestamp> for SqlValue {
+    fn from(at: Timestamp) -> Self {
+        Self::Integer(at.millis())
+    }
+}
+
+impl From<&str> for SqlValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for SqlValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<u8>> for SqlValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Blob(bytes)
+    }
+}
+
+impl<T: Into<SqlValue>> From<Option<T>> for SqlValue {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A failed statement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("database: {0}")]
+pub struct SqlError(pub String);
+
+/// The Coordinator's own SQLite: strongly consistent, and durable before any answer or request leaves the Coordinator
+/// (the output gate of Durable Objects). Statements with no `await` between them are one transaction.
+pub trait Sql {
+    /// Runs one statement and returns its rows.
+    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError>;
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something happened as it should.
+    Info,
+    /// Somebody may want to look.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// One JSON line per event, for Workers Logs. A failure is logged once, at the boundary that handles it; a line never
+/// carries a secret, a token or a callback URL.
+pub trait Log {
+    /// Writes a line: a message that can be read alone, and fields to filter by.
+    fn log(&self, level: Level, message: &str, fields: serde_json::Value);
+}
+
+/// Wakes the Coordinator up again.
+pub trait Alarm {
+    /// Sees to it that the alarm rings at `at` or earlier.
+    async fn wake(&self, at: Timestamp) -> Result<(), SqlError>;
+}
+
+/// The runtime could not sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("could not sign: {0}")]
+pub struct SignError(pub String);
+
+/// Signs with Ed25519. `worker` does it with `WebCrypto`.
+pub trait Sign {
+    /// The signature of 64 bytes over a message.
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError>;
+    /// The public key of 32 bytes that belongs to a private one.
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError>;
+}
+
+/// Checks a signature over a message. `worker` does it with `WebCrypto`.
+pub trait Signatures {
+    /// Whether `signature` over `message` is of `key`. A key or signature that cannot be used is not an error but `false`.
+    async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// Where keys are kept between requests, as long as the isolate lives.
+pub trait KeyCache<C> {
+    /// Reads or changes the cache; never held over an `await`.
+    fn with<T>(&self, f: impl FnOnce(&mut C) -> T) -> T;
+}

@@ -1,0 +1,226 @@
+//! What is asked of the connector, and how it ends: the same for a webhook and for a REST call.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::Timestamp;
+use crate::model::ask::{Action, EntitlementRef, Subject};
+use crate::model::grant::Principal;
+
+/// One operation to carry out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What identifies the operation, however often it is delivered: C1's task and step ids. A REST call has none.
+    pub key: Option<String>,
+    /// Grant or revoke.
+    pub action: Action,
+    /// What is granted or revoked.
+    pub target: Target,
+    /// Who is concerned.
+    pub subject: Subject,
+    /// Who asked.
+    pub origin: Origin,
+}
+
+/// What is granted or revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// An entitlement under its own id, as a REST path names it.
+    Id(String),
+    /// An entitlement as C1 names it.
+    Named(EntitlementRef),
+    /// An account in Cloudflare, whatever roles it has.
+    Account,
+    /// A new invitation in the place of one that expired or got stuck, with what that one holds.
+    Renewal,
+}
+
+/// Who asked for an operation: what an audit wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `webhook`, `rest` or `scim`.
+    pub by: String,
+    /// C1's task.
+    pub task: Option<String>,
+    /// The task's number, as people see it.
+    pub task_number: Option<String>,
+    /// C1's app.
+    pub app_id: Option<String>,
+    /// Who asked for it in C1.
+    pub requester: Option<String>,
+    /// Who approved it in C1.
+    pub approvers: Vec<String>,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is done: the account is as was asked for.
+    Done {
+        /// Whether anything had to change.
+        effect: Effect,
+        /// A sentence for the task's history.
+        message: String,
+        /// The account that something was granted to, where the operation knows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+    },
+    /// It cannot be done, and trying again will not help.
+    Refused {
+        /// A stable word for the reason.
+        code: Refusal,
+        /// A sentence that says which rule, and what to do.
+        message: String,
+    },
+    /// It could not be done now; trying again may help.
+    NotNow {
+        /// A sentence for the log.
+        message: String,
+        /// When to try again, where that is known.
+        retry_at: Option<Timestamp>,
+    },
+}
+
+/// The account of a person, under the ids that a snapshot gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// `user`, or `invitation` while the person has not accepted.
+    pub resource_type: String,
+    /// The user's id, or the membership's.
+    pub id: String,
+    /// The e-mail address.
+    pub email: String,
+}
+
+impl Account {
+    /// The account of somebody, under an e-mail address.
+    pub fn of(principal: Principal, email: &str) -> Self {
+        Self { resource_type: principal.kind().as_str().to_owned(), id: principal.id(), email: email.to_owned() }
+    }
+}
+
+/// What a finished operation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The access was given.
+    Granted,
+    /// It was there already.
+    AlreadyGranted,
+    /// The access was taken away.
+    Revoked,
+    /// It was gone already.
+    AlreadyRevoked,
+    /// The person was invited.
+    Invited,
+    /// The member was removed, or the invitation cancelled.
+    Removed,
+    /// The invitation was removed and made anew.
+    Renewed,
+}
+
+/// Why an operation is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// `PROVISIONING` is off.
+    ProvisioningOff,
+    /// No entitlement of the account is meant.
+    UnknownEntitlement,
+    /// More than one entitlement could be meant.
+    AmbiguousEntitlement,
+    /// Nobody in the account is meant.
+    UnknownMember,
+    /// There is no invitation to renew: it was accepted.
+    NotPending,
+    /// An identity provider manages the user group.
+    ManagedElsewhere,
+    /// The member cannot be in a user group.
+    NotEligible,
+    /// The member would be left without any access.
+    LastRole,
+    /// The member has a policy that this version cannot write back unchanged.
+    UnknownPolicy,
+    /// The member is on the list of those whose access is never changed.
+    ProtectedMember,
+    /// The member is the owner of the connector's own API token.
+    TokenOwner,
+    /// Too few Super Administrators would be left.
+    MinSuperAdmins,
+    /// The access comes through a user group.
+    HeldThroughGroup,
+    /// The cap on revokes and removals within an hour is reached.
+    RemovalCap,
+    /// The C1 app is not on the list of those whose tasks are carried out.
+    AppNotAllowed,
+    /// A new account needs a role, and none is configured.
+    NoDefaultRole,
+    /// Cloudflare refused it.
+    #[serde(rename = "cloudflare_refused", alias = "cloudflare")]
+    Cloudflare,
+    /// A newer operation asked for the contrary and was carried out.
+    Superseded,
+    /// It could not be carried out for so long that it was given up.
+    GaveUp,
+}
+
+impl Refusal {
+    /// The word as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProvisioningOff => "provisioning_off",
+            Self::UnknownEntitlement => "unknown_entitlement",
+            Self::AmbiguousEntitlement => "ambiguous_entitlement",
+            Self::UnknownMember => "unknown_member",
+            Self::NotPending => "not_pending",
+            Self::ManagedElsewhere => "managed_elsewhere",
+            Self::NotEligible => "not_eligible",
+            Self::LastRole => "last_role",
+            Self::UnknownPolicy => "unknown_policy",
+            Self::ProtectedMember => "protected_member",
+            Self::TokenOwner => "token_owner",
+            Self::MinSuperAdmins => "min_super_admins",
+            Self::HeldThroughGroup => "held_through_group",
+            Self::RemovalCap => "removal_cap",
+            Self::AppNotAllowed => "app_not_allowed",
+            Self::NoDefaultRole => "no_default_role",
+            Self::Cloudflare => "cloudflare_refused",
+            Self::Superseded => "superseded",
+            Self::GaveUp => "gave_up",
+        }
+    }
+}
+
+impl Outcome {
+    /// The same, with the account that something was granted to; one that it tells already stays.
+    #[must_use]
+    pub fn to_account(self, to: impl FnOnce() -> Account) -> Self {
+        match self {
+            Self::Done { effect, message, account: None } => Self::Done { effect, message, account: Some(to()) },
+            other => other,
+        }
+    }
+
+    /// A refusal.
+    pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
+        Self::Refused { code, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn the_journal_and_the_answers_have_the_same_words() {
+        for refusal in [Refusal::Cloudflare, Refusal::LastRole, Refusal::NotPending, Refusal::ManagedElsewhere] {
+            assert_eq!(serde_json::json!(refusal), refusal.as_str());
+        }
+        assert_eq!(
+            serde_json::from_str::<Refusal>("\"cloudflare\"").unwrap(),
+            Refusal::Cloudflare,
+            "as it was stored once"
+        );
+    }
+}

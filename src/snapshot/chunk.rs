@@ -1,0 +1,83 @@
+//! Cutting sorted rows into chunks. A chunk ends after a row whose key says so, so one row more, one less or one changed
+//! touches the chunk it is in (and the next one, where that row was the end) and no other.
+
+use std::collections::BTreeSet;
+
+use super::manifest::Naming;
+use crate::base::hash::sha256_hex;
+use crate::model::grant::Entitlement;
+use crate::model::resource::Row;
+
+/// One key in so many ends a chunk: about 77 KB at 300 bytes a row, 20 chunks for 5,000 members, 200 for 50,000.
+const ONE_IN: u64 = 256;
+
+/// No chunk has more rows, whatever the keys say: one in e⁴ = 55 chunks would.
+const MAX_ROWS: u32 = 1024;
+
+/// No chunk has more bytes than this, save for one row that has them alone. Far below KV's 25 MiB and the isolate's 128 MB.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// A finished chunk.
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    /// SHA-256 of the body, 64 hexadecimal digits.
+    pub(super) hash: String,
+    /// The rows as JSON lines.
+    pub(super) body: Vec<u8>,
+    pub(super) rows: u32,
+    pub(super) first_key: String,
+    pub(super) last_key: String,
+    /// The entitlements that somebody in this chunk holds.
+    pub(super) held: BTreeSet<Entitlement>,
+}
+
+/// Cuts rows, which must come in the order of their keys.
+#[derive(Debug, Default)]
+pub(super) struct Cutter {
+    body: Vec<u8>,
+    rows: u32,
+    first_key: String,
+    last_key: String,
+    held: BTreeSet<Entitlement>,
+}
+
+impl Cutter {
+    /// Takes a row; gives back a chunk when that row ended one.
+    pub(super) fn push(&mut self, row: &Row, naming: &Naming) -> Result<Option<Chunk>, serde_json::Error> {
+        let key = row.key();
+        if self.rows == 0 {
+            self.first_key.clone_from(&key);
+        }
+        serde_json::to_writer(&mut self.body, row)?;
+        self.body.push(b'\n');
+        self.rows += 1;
+        self.held.extend(naming.grants_of(row).into_iter().map(|(entitlement, _)| entitlement));
+        let ends = hash(key.as_bytes()).is_multiple_of(ONE_IN) || self.rows >= MAX_ROWS || self.body.len() >= MAX_BYTES;
+        self.last_key = key;
+        Ok(if ends { self.finish() } else { None })
+    }
+
+    /// The last chunk, where there are rows left.
+    pub(super) fn finish(&mut self) -> Option<Chunk> {
+        let done = std::mem::take(self);
+        (done.rows > 0).then(|| Chunk {
+            hash: sha256_hex(&done.body),
+            body: done.body,
+            rows: done.rows,
+            first_key: done.first_key,
+            last_key: done.last_key,
+            held: done.held,
+        })
+    }
+}
+
+/// FNV-1a, 64 bits, with a finaliser (the last steps of `MurmurHash3`) that spreads it to the low bits that decide here. Part of the format: another
+/// hash would cut every account anew.
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}

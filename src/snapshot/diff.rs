@@ -1,0 +1,170 @@
+//! What changed between two generations: only the chunks that one has and the other has not are read, and of each side one
+//! chunk is in memory at a time.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{ChunkRef, Manifest};
+use super::read::{self, SnapshotError};
+use crate::base::ports::KeyValue;
+use crate::model::resource::Row;
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// The newer generation has it.
+    Added,
+    /// The older generation had it.
+    Removed,
+    /// Both have it, differently.
+    Changed,
+}
+
+/// One changed resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The resource's Baton id, such as `user:<user id>`.
+    pub key: String,
+    /// The name or e-mail address people know it by.
+    pub name: String,
+    /// The ids of the grants that are new.
+    pub grants_added: Vec<String>,
+    /// The ids of the grants that are gone.
+    pub grants_removed: Vec<String>,
+    /// The other fields that differ.
+    pub fields: Vec<String>,
+}
+
+/// Some changes, in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The changes.
+    pub items: Vec<Change>,
+    /// Where to go on, if there are more.
+    pub next: Option<String>,
+}
+
+/// The changes from `old` to `new` that come after a key, `limit` at most.
+pub async fn diff<P: KeyValue>(
+    kv: &P,
+    old: &Manifest,
+    new: &Manifest,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Changes, SnapshotError> {
+    let mut before = Side::new(old, new, after);
+    let mut now = Side::new(new, old, after);
+    let mut changes = Changes::default();
+    loop {
+        before.fill(kv).await?;
+        now.fill(kv).await?;
+        let order = match (before.rows.front(), now.rows.front()) {
+            (None, None) => return Ok(changes),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((left, _)), Some((right, _))) => left.cmp(right),
+        };
+        let left = if order.is_le() { before.rows.pop_front() } else { None };
+        let right = if order.is_ge() { now.rows.pop_front() } else { None };
+        let change = match (&left, &right) {
+            (Some((_, left)), Some((_, right))) if left == right && old.naming == new.naming => None,
+            (left, right) => compare(left.as_ref().map(|(_, row)| row), right.as_ref().map(|(_, row)| row), old, new),
+        };
+        if let Some(change) = change {
+            if changes.items.len() == limit {
+                changes.next = changes.items.last().map(|change| change.key.clone());
+                return Ok(changes);
+            }
+            changes.items.push(change);
+        }
+    }
+}
+
+/// The rows of one generation that are not in a chunk of both.
+struct Side<'a> {
+    chunks: VecDeque<&'a ChunkRef>,
+    rows: VecDeque<(String, Row)>,
+    after: Option<&'a str>,
+}
+
+impl<'a> Side<'a> {
+    fn new(own: &'a Manifest, other: &Manifest, after: Option<&'a str>) -> Self {
+        let shared: BTreeSet<&str> = other.chunks.iter().map(|chunk| chunk.hash.as_str()).collect();
+        // Where atoms came to mean other entitlements, equal rows stand for different grants.
+        let renamed = own.naming != other.naming;
+        let chunks = own
+            .chunks
+            .iter()
+            .filter(|chunk| renamed || !shared.contains(chunk.hash.as_str()))
+            .filter(|chunk| after.is_none_or(|after| chunk.last_key.as_str() > after))
+            .collect();
+        Self { chunks, rows: VecDeque::new(), after }
+    }
+
+    async fn fill<P: KeyValue>(&mut self, kv: &P) -> Result<(), SnapshotError> {
+        while self.rows.is_empty() {
+            let Some(chunk) = self.chunks.pop_front() else { return Ok(()) };
+            let rows = read::rows(kv, chunk).await?.into_iter().map(|row| (row.key(), row));
+            self.rows = rows.filter(|(key, _)| self.after.is_none_or(|after| key.as_str() > after)).collect();
+        }
+        Ok(())
+    }
+}
+
+fn compare(left: Option<&Row>, right: Option<&Row>, old: &Manifest, new: &Manifest) -> Option<Change> {
+    let grants = |row: Option<&Row>, manifest: &Manifest| -> BTreeSet<String> {
+        row.map(|row| manifest.grants_of(row))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(entitlement, principal)| entitlement.grant_id(principal))
+            .collect()
+    };
+    let (had, has) = (grants(left, old), grants(right, new));
+    let kind = match (left, right) {
+        (None, _) => ChangeKind::Added,
+        (_, None) => ChangeKind::Removed,
+        _ => ChangeKind::Changed,
+    };
+    let change = Change {
+        kind,
+        key: right.or(left)?.key(),
+        name: right.or(left).map(name).unwrap_or_default(),
+        grants_added: has.difference(&had).cloned().collect(),
+        grants_removed: had.difference(&has).cloned().collect(),
+        fields: fields(left, right),
+    };
+    let empty = change.grants_added.is_empty() && change.grants_removed.is_empty() && change.fields.is_empty();
+    (kind != ChangeKind::Changed || !empty).then_some(change)
+}
+
+/// The names of the fields that differ, grants aside.
+fn fields(left: Option<&Row>, right: Option<&Row>) -> Vec<String> {
+    let object = |row: Option<&Row>| match row.map(serde_json::to_value) {
+        Some(Ok(serde_json::Value::Object(object))) => object,
+        _ => serde_json::Map::new(),
+    };
+    if left.is_none() || right.is_none() {
+        return Vec::new();
+    }
+    let (left, right) = (object(left), object(right));
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| !matches!(name.as_str(), "atoms" | "groups") && left.get(*name) != right.get(*name))
+        .cloned()
+        .collect()
+}
+
+fn name(row: &Row) -> String {
+    match row {
+        Row::ApiToken(token) => token.name.clone(),
+        Row::Group(group) => group.name.clone(),
+        Row::Invitation(member) | Row::User(member) => member.email.clone(),
+        Row::Role(role) => role.name.clone(),
+        Row::ScopedRole(role) => role.display_name(),
+    }
+}

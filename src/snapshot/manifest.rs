@@ -1,0 +1,211 @@
+//! The table of contents of a generation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::Timestamp;
+use crate::model::access::Access;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
+
+/// The id of a generation: when its sync began, and the beginning of its digest, such as `20261123T100000Z-7f3a09c1`. Sorts by time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GenerationId(String);
+
+impl GenerationId {
+    /// The id of the generation that a sync begun at `started_at` publishes.
+    pub fn new(started_at: Timestamp, digest: &str) -> Self {
+        let digest: String = digest.chars().take(8).collect();
+        Self(format!("{}-{digest}", started_at.compact()))
+    }
+
+    /// Reads an id that came from outside; only what could be one is looked up.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        (plain && !text.is_empty()).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What turns atoms into entitlements: which resource group is the whole account, and under which role id a permission
+/// group is governed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// The resource group that is the whole account; unknown only in an account where nobody holds anything.
+    pub account_resource_group: Option<ResourceGroupId>,
+    /// The role ids of permission groups that are governed under another id than their own.
+    pub roles: BTreeMap<PermissionGroupId, RoleId>,
+}
+
+impl Naming {
+    /// The role id that a permission group is governed under.
+    pub fn role_of(&self, group: PermissionGroupId) -> RoleId {
+        self.roles.get(&group).copied().unwrap_or_else(|| group.into())
+    }
+
+    /// What an atom is as an entitlement.
+    pub fn entitlement_of(&self, permission_group: PermissionGroupId, resource_group: ResourceGroupId) -> Entitlement {
+        if self.account_resource_group == Some(resource_group) {
+            Entitlement::Role(self.role_of(permission_group))
+        } else {
+            Entitlement::scoped(permission_group, resource_group)
+        }
+    }
+
+    /// What the person or group of a row holds, sorted, each once. A denied atom grants nothing.
+    pub fn grants_of(&self, row: &Row) -> Vec<(Entitlement, Principal)> {
+        let Some((principal, atoms, groups)) = row.holder() else { return Vec::new() };
+        let held: BTreeSet<Entitlement> = atoms
+            .iter()
+            .filter(|atom| atom.access == Access::Allow)
+            .map(|atom| self.entitlement_of(atom.permission_group, atom.resource_group))
+            .chain(groups.iter().map(|&group| Entitlement::Group(group)))
+            .collect();
+        held.into_iter().map(|entitlement| (entitlement, principal)).collect()
+    }
+}
+
+/// How many there are of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Accepted members.
+    pub users: u64,
+    /// Pending members.
+    pub invitations: u64,
+    /// Roles on the whole account.
+    pub roles: u64,
+    /// Roles on parts of it.
+    pub scoped_roles: u64,
+    /// User groups.
+    pub groups: u64,
+    /// Account API tokens.
+    pub tokens: u64,
+    /// What can be granted.
+    pub entitlements: u64,
+    /// What is granted.
+    pub grants: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, row: &Row, naming: &Naming) {
+        let count = match row {
+            Row::ApiToken(_) => &mut self.tokens,
+            Row::Group(_) => &mut self.groups,
+            Row::Invitation(_) => &mut self.invitations,
+            Row::Role(_) => &mut self.roles,
+            Row::ScopedRole(_) => &mut self.scoped_roles,
+            Row::User(_) => &mut self.users,
+        };
+        *count += 1;
+        if row.offered().is_some() {
+            self.entitlements += 1;
+        }
+        self.grants += naming.grants_of(row).len() as u64;
+    }
+}
+
+/// Whether a list of the account could be read, and if not, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capability {
+    /// Whether it could be read.
+    pub on: bool,
+    /// Why it could not, and which permission of the token would mend it, by its name in Cloudflare's dashboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where the rows of this kind come from an older generation because the list can no longer be read: that generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_from: Option<GenerationId>,
+}
+
+/// One chunk, as a manifest lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRef {
+    /// SHA-256 of its bytes, 64 hexadecimal digits: its name in KV.
+    pub hash: String,
+    /// How many rows it has.
+    pub rows: u32,
+    /// How many bytes.
+    pub bytes: u32,
+    /// Its first row's key.
+    pub first_key: String,
+    /// Its last row's key.
+    pub last_key: String,
+    /// Which of the manifest's entitlements somebody in it holds: one bit each, the first in the lowest bit, base64.
+    pub held: String,
+}
+
+impl ChunkRef {
+    /// Whether its range of keys may have rows of a kind.
+    pub fn may_have(&self, kind: Kind) -> bool {
+        // Every key of a kind begins `<kind>:`; `;` is the byte after the colon.
+        let (low, high) = (format!("{}:", kind.as_str()), format!("{};", kind.as_str()));
+        self.last_key >= low && self.first_key < high
+    }
+
+    /// Whether somebody in the chunk may hold the entitlement at a place in the manifest's list.
+    pub(super) fn holds(&self, place: usize) -> bool {
+        let bits = STANDARD_NO_PAD.decode(&self.held).unwrap_or_default();
+        bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
+    }
+}
+
+/// One bit for each of `entitlements` that is in `held`.
+pub(super) fn bits(held: &BTreeSet<Entitlement>, entitlements: &[Entitlement]) -> String {
+    let mut bits = vec![0_u8; entitlements.len().div_ceil(8)];
+    for place in held.iter().filter_map(|entitlement| entitlements.binary_search(entitlement).ok()) {
+        if let Some(byte) = bits.get_mut(place / 8) {
+            *byte |= 1 << (place % 8);
+        }
+    }
+    while bits.last() == Some(&0) {
+        bits.pop();
+    }
+    STANDARD_NO_PAD.encode(bits)
+}
+
+/// A generation's table of contents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format's version.
+    pub v: u32,
+    /// The generation.
+    pub generation: GenerationId,
+    /// The account.
+    pub account_id: AccountId,
+    /// The generation before.
+    pub previous: Option<GenerationId>,
+    /// When its sync began: what happened to the account later may or may not be in it.
+    pub started_at: Timestamp,
+    /// When it was published.
+    pub finished_at: Timestamp,
+    /// SHA-256 over the chunks' hashes: two generations with the same digest are the same account.
+    pub digest: String,
+    /// How many there are of what.
+    pub counts: Counts,
+    /// Which lists could be read.
+    pub capabilities: BTreeMap<String, Capability>,
+    /// What turns atoms into entitlements.
+    pub naming: Naming,
+    /// The ids of all entitlements that are offered or held, in the order of [`Entitlement`].
+    pub entitlements: Vec<String>,
+    /// The chunks, in the order of their keys.
+    pub chunks: Vec<ChunkRef>,
+}
+
+impl Manifest {
+    /// What the person or group of a row holds; see [`Naming::grants_of`].
+    pub fn grants_of(&self, row: &Row) -> Vec<(Entitlement, Principal)> {
+        self.naming.grants_of(row)
+    }
+}

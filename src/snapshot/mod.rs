@@ -1,0 +1,47 @@
+//! The snapshot: what a sync found, as immutable values in KV.
+//!
+//! Rows ([`Row`](crate::model::resource::Row), as JSON lines) are sorted by key and cut into chunks whose ends the content decides; each chunk is stored
+//! under its own SHA-256. A manifest lists the chunks of a generation; `current` names the generation that readers begin
+//! with, and is written last.
+//!
+//! **Invariants:** a value under `chunk/` or `manifest/` never changes; `current` names a manifest all of whose chunks were
+//! written before; a reader that stays with one generation sees one account, whatever is published meanwhile.
+
+mod catalogue;
+mod chunk;
+mod diff;
+mod manifest;
+mod overlay;
+mod publish;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use catalogue::{Catalogue, Offered};
+pub use diff::{Change, ChangeKind, Changes, diff};
+pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
+pub use overlay::Overlay;
+pub use publish::{Draft, PublishError, Published, publish, sweep};
+pub(crate) use publish::{forget, repoint};
+pub use read::{Page, Scan, Snapshot, SnapshotError, latest};
+
+use crate::base::ports::{Sql, SqlError};
+
+/// The version of every value that is written; a reader refuses another one rather than misread it.
+const FORMAT: u32 = 1;
+
+/// The key of the pointer to the current generation.
+const CURRENT: &str = "current";
+
+fn chunk_key(hash: &str) -> String {
+    format!("chunk/{hash}")
+}
+
+fn manifest_key(generation: &GenerationId) -> String {
+    format!("manifest/{generation}")
+}
+
+/// Creates the tables: which chunks are stored, which generations were published.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    publish::init(sql)
+}

@@ -1,0 +1,270 @@
+//! Writing a snapshot: chunks first, the manifest next, `current` last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chunk::{Chunk, Cutter};
+use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits};
+use super::read::Pointer;
+use super::{CURRENT, FORMAT, chunk_key, manifest_key};
+use crate::base::hash::sha256_hex;
+use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+use crate::model::grant::Entitlement;
+use crate::model::id::AccountId;
+use crate::model::resource::Row;
+
+/// A generation that was superseded is kept this long, for those who page through it.
+const KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// So many generations are kept however old they are: `/v1/changes` goes back at least as far.
+const KEEP_COUNT: usize = 3;
+
+/// So many values are deleted in one sweep; the Free plan has 1,000 deletions a day.
+const MAX_DELETES: usize = 100;
+
+/// What is known of a generation before its rows are.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The account.
+    pub account_id: AccountId,
+    /// When the sync began.
+    pub started_at: Timestamp,
+    /// Which lists could be read.
+    pub capabilities: BTreeMap<String, Capability>,
+    /// What turns atoms into entitlements.
+    pub naming: Naming,
+    /// The manifest of the current generation.
+    pub previous: Option<Manifest>,
+}
+
+/// What a publication came to.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The manifest that is current now: a new one, or the previous one where nothing changed.
+    pub manifest: Manifest,
+    /// Whether it is a new one.
+    pub changed: bool,
+    /// How many chunks were written.
+    pub chunks_written: u64,
+    /// How many bytes of chunks were written.
+    pub bytes_written: u64,
+    /// How many values were written, chunks included.
+    pub values_written: u64,
+}
+
+/// Why nothing was published. What was published before is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// KV failed.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    /// The Coordinator's storage failed.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// A value could not be written as JSON.
+    #[error("a row cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The rows did not come in the order of their keys, each key once.
+    #[error("the rows are out of order at {0}")]
+    Order(String),
+}
+
+pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS generation (
+            id TEXT PRIMARY KEY, published_at INTEGER NOT NULL, chunks TEXT NOT NULL) WITHOUT ROWID",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Publishes rows, which must come in the order of their keys. Where they are what is published already, nothing is written.
+/// Safe to repeat after any failure: what was written before is known and not written again.
+pub async fn publish<P: KeyValue + Sql + Clock>(
+    ports: &P,
+    draft: Draft,
+    rows: impl IntoIterator<Item = Row>,
+) -> Result<Published, PublishError> {
+    let mut writing = Writing {
+        ports,
+        chunks: Vec::new(),
+        counts: Counts::default(),
+        offered: BTreeSet::new(),
+        written: 0,
+        bytes: 0,
+    };
+    let mut cutter = Cutter::default();
+    let mut last = String::new();
+    for row in rows {
+        let key = row.key();
+        if key <= last {
+            return Err(PublishError::Order(key));
+        }
+        last = key;
+        writing.counts.add(&row, &draft.naming);
+        writing.offered.extend(row.offered().map(|(entitlement, _)| entitlement));
+        if let Some(chunk) = cutter.push(&row, &draft.naming)? {
+            writing.store(chunk).await?;
+        }
+    }
+    if let Some(chunk) = cutter.finish() {
+        writing.store(chunk).await?;
+    }
+    writing.finish(draft).await
+}
+
+struct Writing<'a, P> {
+    ports: &'a P,
+    chunks: Vec<(ChunkRef, BTreeSet<Entitlement>)>,
+    counts: Counts,
+    offered: BTreeSet<Entitlement>,
+    written: u64,
+    bytes: u64,
+}
+
+impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
+    async fn store(&mut self, chunk: Chunk) -> Result<(), PublishError> {
+        let bytes = u32::try_from(chunk.body.len()).unwrap_or(u32::MAX);
+        let known = self.ports.query("SELECT 1 FROM stored_chunk WHERE hash = ?", &[chunk.hash.as_str().into()])?;
+        if known.is_empty() {
+            self.ports.put(&chunk_key(&chunk.hash), chunk.body).await?;
+            self.ports.query("INSERT OR IGNORE INTO stored_chunk (hash) VALUES (?)", &[chunk.hash.as_str().into()])?;
+            self.written += 1;
+            self.bytes += u64::from(bytes);
+        }
+        let reference = ChunkRef {
+            hash: chunk.hash,
+            rows: chunk.rows,
+            bytes,
+            first_key: chunk.first_key,
+            last_key: chunk.last_key,
+            held: String::new(),
+        };
+        self.chunks.push((reference, chunk.held));
+        Ok(())
+    }
+
+    async fn finish(self, draft: Draft) -> Result<Published, PublishError> {
+        let hashes: String = self.chunks.iter().map(|(chunk, _)| chunk.hash.as_str()).collect();
+        let digest = sha256_hex(hashes.as_bytes());
+        if let Some(previous) = draft.previous.as_ref().filter(|previous| {
+            previous.digest == digest
+                && previous.capabilities == draft.capabilities
+                && previous.naming == draft.naming
+                && previous.account_id == draft.account_id
+        }) {
+            return Ok(Published {
+                manifest: previous.clone(),
+                changed: false,
+                chunks_written: self.written,
+                bytes_written: self.bytes,
+                values_written: self.written,
+            });
+        }
+        let mut entitlements = self.offered;
+        entitlements.extend(self.chunks.iter().flat_map(|(_, held)| held.iter().copied()));
+        let entitlements: Vec<Entitlement> = entitlements.into_iter().collect();
+        let now = self.ports.now();
+        let manifest = Manifest {
+            v: FORMAT,
+            generation: GenerationId::new(draft.started_at, &digest),
+            account_id: draft.account_id,
+            previous: draft.previous.map(|previous| previous.generation),
+            started_at: draft.started_at,
+            finished_at: now,
+            digest,
+            counts: self.counts,
+            capabilities: draft.capabilities,
+            naming: draft.naming,
+            chunks: self
+                .chunks
+                .into_iter()
+                .map(|(chunk, held)| ChunkRef { held: bits(&held, &entitlements), ..chunk })
+                .collect(),
+            entitlements: entitlements.iter().map(ToString::to_string).collect(),
+        };
+        self.ports.put(&manifest_key(&manifest.generation), serde_json::to_vec(&manifest)?).await?;
+        let pointer = Pointer {
+            v: FORMAT,
+            generation: manifest.generation.clone(),
+            digest: manifest.digest.clone(),
+            published_at: now,
+        };
+        // Before the flip: a generation that is known but was never current is swept like any other.
+        let hashes: Vec<&str> = manifest.chunks.iter().map(|chunk| chunk.hash.as_str()).collect();
+        self.ports.query(
+            "INSERT OR REPLACE INTO generation (id, published_at, chunks) VALUES (?, ?, ?)",
+            &[manifest.generation.to_string().into(), now.into(), serde_json::to_string(&hashes)?.into()],
+        )?;
+        self.ports.put(CURRENT, serde_json::to_vec(&pointer)?).await?;
+        Ok(Published {
+            manifest,
+            changed: true,
+            chunks_written: self.written,
+            bytes_written: self.bytes,
+            values_written: self.written + 2,
+        })
+    }
+}
+
+/// Makes `current` name a generation again that was published before: for a key-value store that has lost it.
+pub(crate) async fn repoint<P: KeyValue>(kv: &P, manifest: &Manifest) -> Result<(), PublishError> {
+    let pointer = Pointer {
+        v: FORMAT,
+        generation: manifest.generation.clone(),
+        digest: manifest.digest.clone(),
+        published_at: manifest.finished_at,
+    };
+    kv.put(CURRENT, serde_json::to_vec(&pointer)?).await?;
+    Ok(())
+}
+
+/// Forgets what is stored, so that the next publication writes everything: for a key-value store that has lost values.
+pub(crate) fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    sql.query("DELETE FROM stored_chunk", &[])?;
+    sql.query("DELETE FROM generation", &[])?;
+    Ok(())
+}
+
+/// Deletes generations that nobody may be reading any more, and the chunks that only they had. Returns how many values were
+/// deleted; what did not fit goes with the next sweep. `current` is never among them.
+pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId) -> Result<u64, PublishError> {
+    let rows =
+        ports.query("SELECT id, published_at, chunks FROM generation ORDER BY published_at DESC, id DESC", &[])?;
+    let now = ports.now();
+    let mut kept: BTreeSet<String> = BTreeSet::new();
+    let mut old = Vec::new();
+    let mut superseded_at = None;
+    for (place, row) in rows.iter().enumerate() {
+        let [id, published_at, chunks] = row.as_slice() else { continue };
+        let (Some(id), Some(published_at)) = (id.text(), published_at.integer()) else { continue };
+        let chunks: Vec<String> = chunks.text().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let age = superseded_at.map_or(0, |at: i64| now.since(Timestamp::from_millis(at)));
+        if id == current.to_string() || place < KEEP_COUNT || age <= KEEP_MILLIS {
+            kept.extend(chunks);
+        } else {
+            old.push((id.to_owned(), chunks));
+        }
+        superseded_at = Some(published_at);
+    }
+    let mut deleted = 0;
+    for (id, _) in old.iter().take(MAX_DELETES) {
+        if let Some(generation) = GenerationId::parse(id) {
+            ports.delete(&manifest_key(&generation)).await?;
+            deleted += 1;
+        }
+        ports.query("DELETE FROM generation WHERE id = ?", &[id.as_str().into()])?;
+    }
+    // Also what a publication that failed left behind: stored, and in no generation that is kept.
+    let stored = ports.query("SELECT hash FROM stored_chunk", &[])?;
+    let stored = stored.iter().filter_map(|row| row.first().and_then(SqlValue::text));
+    let unused: Vec<&str> = stored.filter(|hash| !kept.contains(*hash)).collect();
+    for hash in unused.into_iter().take(MAX_DELETES) {
+        // Forgotten first: a chunk that is deleted and still believed to be there would be missing for ever.
+        ports.query("DELETE FROM stored_chunk WHERE hash = ?", &[hash.into()])?;
+        ports.delete(&chunk_key(hash)).await?;
+        deleted += 1;
+    }
+    Ok(deleted)
+}

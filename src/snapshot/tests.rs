@@ -1,0 +1,330 @@
+//! Publishing and reading back, over a key-value store that can fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::executor::block_on;
+
+use super::{
+    Change, ChangeKind, Draft, GenerationId, Manifest, Naming, Overlay, PublishError, Published, Scan, Snapshot,
+    SnapshotError, diff, latest, publish, sweep,
+};
+use crate::base::fakes::{Desk, Fault};
+use crate::base::ports::Clock;
+use crate::model::access::{Access, Atom};
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
+use crate::model::resource::{Member, MemberStatus, Role, Row};
+
+fn hex<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: usize) -> T {
+    // Spread over the id space, as real ids are.
+    let high = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{high:016x}{n:016x}").parse().unwrap()
+}
+
+fn role(n: usize) -> Row {
+    Row::Role(Role {
+        id: hex(n),
+        name: format!("Role {n}"),
+        description: None,
+        permission_group: Some(hex(n)),
+        label: None,
+    })
+}
+
+fn member(n: usize, roles: &[usize]) -> Row {
+    let atoms = roles.iter().map(|&n| Atom { access: Access::Allow, permission_group: hex(n), resource_group: hex(0) });
+    Row::member(Member {
+        member_id: hex(n),
+        user_id: Some(hex(n)),
+        email: format!("member{n}@example.com"),
+        status: MemberStatus::Accepted,
+        first_name: None,
+        last_name: None,
+        two_factor: None,
+        atoms: atoms.collect(),
+        groups: Vec::new(),
+    })
+}
+
+/// Ten roles, and members of whom each has two of the first nine.
+fn account(members: usize) -> BTreeMap<String, Row> {
+    let roles = (1..=10).map(role);
+    let members = (0..members).map(|n| member(n, &[n % 9 + 1, n % 5 + 1]));
+    roles.chain(members).map(|row| (row.key(), row)).collect()
+}
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    super::init(&desk).unwrap();
+    desk
+}
+
+fn publish_on(
+    desk: &Desk,
+    rows: &BTreeMap<String, Row>,
+    previous: Option<&Manifest>,
+) -> Result<Published, PublishError> {
+    desk.advance(900);
+    let draft = Draft {
+        account_id: hex(7),
+        started_at: desk.now(),
+        capabilities: BTreeMap::new(),
+        naming: Naming { account_resource_group: Some(hex(0)), roles: BTreeMap::new() },
+        previous: previous.cloned(),
+    };
+    block_on(publish(desk, draft, rows.values().cloned()))
+}
+
+fn read_all(desk: &Desk, snapshot: &Snapshot, kinds: &[Kind], holding: Option<Entitlement>, limit: usize) -> Vec<Row> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    for _ in 0..10_000 {
+        let scan = Scan { kinds: kinds.to_vec(), holding, after, limit };
+        let page = block_on(snapshot.scan(desk, &scan)).unwrap();
+        assert!(page.rows.len() <= limit);
+        rows.extend(page.rows);
+        after = page.next;
+        if after.is_none() {
+            return rows;
+        }
+    }
+    panic!("the scan does not end");
+}
+
+fn all_changes(desk: &Desk, old: &Manifest, new: &Manifest, limit: usize) -> Vec<Change> {
+    let (mut items, mut after) = (Vec::new(), None);
+    for _ in 0..10_000 {
+        let changes = block_on(diff(desk, old, new, after.as_deref(), limit)).unwrap();
+        items.extend(changes.items);
+        after = changes.next;
+        if after.is_none() {
+            return items;
+        }
+    }
+    panic!("the diff does not end");
+}
+
+#[test]
+fn what_is_published_is_read_back() {
+    for members in [0, 1, 49, 300, 3000] {
+        let (desk, rows) = (desk(), account(members));
+        let published = publish_on(&desk, &rows, None).unwrap();
+        assert_eq!(published.manifest.counts.users, members as u64);
+        let snapshot = block_on(latest(&desk)).unwrap().unwrap();
+        assert_eq!(*snapshot.manifest(), published.manifest);
+        for limit in [7, 1000] {
+            let read = read_all(&desk, &snapshot, &Kind::ALL, None, limit);
+            assert!(read.iter().eq(rows.values()), "{members} members, {limit} a page");
+        }
+        for key in rows.keys().step_by(97) {
+            assert_eq!(block_on(snapshot.get(&desk, key)).unwrap().as_ref(), rows.get(key));
+        }
+        assert_eq!(block_on(snapshot.get(&desk, "user:00")).unwrap(), None);
+    }
+}
+
+#[test]
+fn the_holders_of_a_role_are_found_without_reading_chunks_that_have_none() {
+    let (desk, mut rows) = (desk(), account(3000));
+    let rare = member(5000, &[10]);
+    rows.insert(rare.key(), rare.clone());
+    publish_on(&desk, &rows, None).unwrap();
+    let snapshot = block_on(latest(&desk)).unwrap().unwrap();
+    desk.gets.borrow_mut().clear();
+    assert_eq!(read_all(&desk, &snapshot, &[Kind::User], Some(Entitlement::Role(hex(10))), 100), [rare]);
+    assert_eq!(desk.gets.borrow().len(), 1);
+    let common = read_all(&desk, &snapshot, &[Kind::User], Some(Entitlement::Role(hex(1))), 100);
+    let expected = rows
+        .values()
+        .filter(|row| snapshot.manifest().grants_of(row).iter().any(|(e, _)| *e == Entitlement::Role(hex(1))));
+    assert!(common.iter().eq(expected.filter(|row| row.kind() == Kind::User)));
+}
+
+#[test]
+fn an_unchanged_account_writes_nothing() {
+    let (desk, rows) = (desk(), account(1000));
+    let first = publish_on(&desk, &rows, None).unwrap();
+    desk.puts.borrow_mut().clear();
+    let second = publish_on(&desk, &rows, Some(&first.manifest)).unwrap();
+    assert!(!second.changed);
+    assert_eq!(second.manifest.generation, first.manifest.generation);
+    assert!(desk.puts.borrow().is_empty());
+}
+
+#[test]
+fn one_change_among_5000_rewrites_at_most_two_chunks_and_is_the_whole_difference() {
+    let rows = account(5000);
+    let keys: Vec<_> = rows.keys().filter(|key| key.starts_with("user:")).cloned().collect();
+    for n in (0..5000).step_by(523) {
+        let desk = desk();
+        let first = publish_on(&desk, &rows, None).unwrap();
+        let check = |edited: &BTreeMap<String, Row>, kind: ChangeKind, added: usize, removed: usize| {
+            let second = publish_on(&desk, edited, Some(&first.manifest)).unwrap();
+            assert!(second.chunks_written <= 2, "{} chunks", second.chunks_written);
+            let changes = all_changes(&desk, &first.manifest, &second.manifest, 3);
+            let [change] = changes.as_slice() else { panic!("{changes:?}") };
+            assert_eq!((change.kind, change.grants_added.len(), change.grants_removed.len()), (kind, added, removed));
+        };
+        let Some(Row::User(mut changed)) = rows.get(&keys[n]).cloned() else { panic!() };
+        changed.atoms = vec![Atom { access: Access::Allow, permission_group: hex(10), resource_group: hex(0) }];
+        let had = if changed.atoms.is_empty() { 0 } else { first.manifest.grants_of(&rows[&keys[n]]).len() };
+        let mut edited = rows.clone();
+        edited.insert(keys[n].clone(), Row::User(changed));
+        check(&edited, ChangeKind::Changed, 1, had);
+
+        let mut fewer = rows.clone();
+        fewer.remove(&keys[n]);
+        check(&fewer, ChangeKind::Removed, 0, had);
+
+        let mut more = rows.clone();
+        let new = member(9000 + n, &[3]);
+        more.insert(new.key(), new);
+        check(&more, ChangeKind::Added, 1, 0);
+    }
+}
+
+#[test]
+fn a_difference_reads_only_the_chunks_that_differ() {
+    let (desk, rows) = (desk(), account(5000));
+    let first = publish_on(&desk, &rows, None).unwrap();
+    let mut edited = rows.clone();
+    let new = member(9999, &[3]);
+    edited.insert(new.key(), new);
+    let second = publish_on(&desk, &edited, Some(&first.manifest)).unwrap();
+    desk.gets.borrow_mut().clear();
+    assert_eq!(all_changes(&desk, &first.manifest, &second.manifest, 100).len(), 1);
+    assert!(desk.gets.borrow().len() <= 4, "{}", desk.gets.borrow().len());
+    assert_eq!(all_changes(&desk, &second.manifest, &second.manifest, 100), []);
+}
+
+#[test]
+fn a_permission_group_that_gets_its_role_id_changes_the_grants() {
+    let (desk, rows) = (desk(), account(10));
+    let first = publish_on(&desk, &rows, None).unwrap().manifest;
+    let mut second = first.clone();
+    second.naming.roles.insert(hex(1), hex(77));
+    let changes = all_changes(&desk, &first, &second, 100);
+    let holders = rows.values().filter(|row| first.grants_of(row).iter().any(|(e, _)| *e == Entitlement::Role(hex(1))));
+    assert_eq!(changes.len(), holders.count());
+    assert!(changes.iter().all(|change| change.grants_added.len() == 1 && change.grants_removed.len() == 1));
+}
+
+#[test]
+fn a_write_that_fails_anywhere_leaves_what_was_published_and_can_be_repeated() {
+    let rows = account(2000);
+    let mut edited = rows.clone();
+    for n in 0..40 {
+        let new = member(9000 + n, &[3]);
+        edited.insert(new.key(), new);
+    }
+    let expected = {
+        let desk = desk();
+        let first = publish_on(&desk, &rows, None).unwrap();
+        publish_on(&desk, &edited, Some(&first.manifest)).unwrap().manifest.digest
+    };
+    for prefix in ["chunk/", "manifest/", "current"] {
+        for fault in [Fault::BeforePersisting, Fault::AfterPersisting] {
+            let desk = desk();
+            let first = publish_on(&desk, &rows, None).unwrap().manifest;
+            desk.faults.borrow_mut().insert(prefix.to_owned(), fault);
+            assert!(publish_on(&desk, &edited, Some(&first)).is_err());
+            let snapshot = block_on(latest(&desk)).unwrap().unwrap();
+            let flipped = prefix == "current" && fault == Fault::AfterPersisting;
+            assert_eq!(snapshot.manifest().digest == expected, flipped);
+            let whole = if flipped { &edited } else { &rows };
+            assert!(read_all(&desk, &snapshot, &Kind::ALL, None, 500).iter().eq(whole.values()));
+            desk.faults.borrow_mut().clear();
+            assert_eq!(publish_on(&desk, &edited, Some(&first)).unwrap().manifest.digest, expected);
+        }
+    }
+}
+
+#[test]
+fn old_generations_are_swept_after_a_day_and_not_before() {
+    let desk = desk();
+    let mut manifests: Vec<Manifest> = Vec::new();
+    for n in 0..6 {
+        let mut rows = account(600);
+        let new = member(9000 + n, &[3]);
+        rows.insert(new.key(), new);
+        manifests.push(publish_on(&desk, &rows, manifests.last()).unwrap().manifest);
+        assert_eq!(block_on(sweep(&desk, &manifests[n].generation)).unwrap(), 0, "all are young");
+    }
+    desk.advance(25 * 60 * 60);
+    let current = &manifests[5].generation;
+    assert!(block_on(sweep(&desk, current)).unwrap() > 0);
+    let gone = block_on(Snapshot::open(&desk, &manifests[2].generation.to_string()));
+    assert!(matches!(gone, Err(SnapshotError::Gone(_))));
+    for kept in &manifests[3..] {
+        let snapshot = block_on(Snapshot::open(&desk, &kept.generation.to_string())).unwrap();
+        assert_eq!(read_all(&desk, &snapshot, &[Kind::User], None, 500).len(), 601);
+    }
+    let referenced: BTreeSet<String> = manifests[3..]
+        .iter()
+        .flat_map(|manifest| manifest.chunks.iter().map(|chunk| format!("chunk/{}", chunk.hash)))
+        .collect();
+    let stored: BTreeSet<String> = desk.keys().into_iter().filter(|key| key.starts_with("chunk/")).collect();
+    assert_eq!(stored, referenced);
+}
+
+#[test]
+fn damage_and_delay_are_told_apart_from_absence() {
+    let (desk, rows) = (desk(), account(10));
+    assert_eq!(block_on(latest(&desk)).unwrap().map(|_| ()), None);
+    let published = publish_on(&desk, &rows, None).unwrap().manifest;
+    let chunk = format!("chunk/{}", published.chunks[0].hash);
+    let good = desk.values.borrow_mut().insert(chunk.clone(), b"{}".to_vec()).unwrap();
+    let snapshot = block_on(latest(&desk)).unwrap().unwrap();
+    let key = Principal::User(hex(1)).to_string();
+    assert!(matches!(block_on(snapshot.get(&desk, &key)), Err(SnapshotError::Corrupt(_))));
+    desk.values.borrow_mut().remove(&chunk);
+    assert!(matches!(block_on(snapshot.get(&desk, &key)), Err(SnapshotError::NotReplicated(_))));
+    desk.values.borrow_mut().insert(chunk, good);
+    let manifest = format!("manifest/{}", published.generation);
+    desk.values.borrow_mut().remove(&manifest);
+    assert!(matches!(block_on(latest(&desk)), Err(SnapshotError::NotReplicated(_))));
+    assert!(matches!(block_on(Snapshot::open(&desk, "../x")), Err(SnapshotError::Gone(_))));
+    assert!(GenerationId::parse("").is_none());
+}
+
+#[test]
+fn an_overlay_stands_in_for_its_members_however_the_list_is_paged() {
+    let (desk, mut rows) = (desk(), account(700));
+    let published = publish_on(&desk, &rows, None).unwrap();
+    let mut overlay = Overlay { seq: 9, members: Vec::new() };
+    // Gone, changed, new, and accepted or taken back: a row with another key.
+    for n in (0..700).step_by(23) {
+        let (key, row) = (member(n, &[]).key(), member(n, &[10]));
+        rows.remove(&key);
+        let mut changed = row.as_member().unwrap().clone();
+        match n % 3 {
+            0 => overlay.members.push((changed.member_id, None)),
+            other => {
+                if other == 1 {
+                    changed.status = MemberStatus::Pending;
+                }
+                let row = Row::member(changed.clone());
+                rows.insert(row.key(), row);
+                overlay.members.push((changed.member_id, Some(changed)));
+            }
+        }
+    }
+    for n in 900..930 {
+        let row = member(n, &[1]);
+        overlay.members.push((hex(n), row.as_member().cloned()));
+        rows.insert(row.key(), row);
+    }
+    let snapshot = Snapshot::of(published.manifest).with(overlay);
+    assert_eq!(snapshot.freshness(), (9, true));
+    let rare = Entitlement::Role(hex(10));
+    let holds = |row: &&Row| snapshot.manifest().grants_of(row).iter().any(|(held, _)| *held == rare);
+    for limit in [1, 2, 7, 50, 1000] {
+        let all = read_all(&desk, &snapshot, &Kind::ALL, None, limit);
+        assert!(all.iter().eq(rows.values()), "{limit} a page");
+        let people = [Kind::Invitation, Kind::User];
+        let holders = read_all(&desk, &snapshot, &people, Some(rare), limit);
+        assert!(holders.iter().eq(rows.values().filter(holds)), "holders, {limit} a page");
+    }
+    for key in rows.keys().chain([&member(0, &[]).key(), &member(23, &[]).key()]) {
+        assert_eq!(block_on(snapshot.get(&desk, key)).unwrap().as_ref(), rows.get(key), "{key}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What is read of the variables of a push, and what is said about those that are wrong.
+
+use super::{Addressing, Store};
+use crate::base::time::Timestamp;
+use crate::export::File;
+use crate::worker::config::{Config, ConfigError, read};
+
+const SAS: &str = "https://acme.blob.core.windows.net/governance?sp=cw&st=2026-01-01T00:00:00Z&se=2027-01-01T00:00:00Z&sv=2021-12-02&sr=c&sig=c2VjcmV0";
+
+const S3: [(&str, &str); 4] = [
+    ("S3_REGION", "eu-central-1"),
+    ("S3_BUCKET", "governance"),
+    ("S3_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+    ("S3_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG"),
+];
+
+fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let all = [
+        ("CLOUDFLARE_ACCOUNT_ID", "eb78d65290b24279ba6f44721b3ea3c4"),
+        ("CLOUDFLARE_API_TOKEN", "cfat_secret"),
+        ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("C1_TENANT", "acme.conductor.one"),
+        ("PUBLIC_URL", "https://connector.example.com"),
+    ];
+    let find = |name: &str| vars.iter().rev().chain(&all).find(|(known, _)| *known == name).map(|(_, value)| *value);
+    read(|name| find(name).map(str::to_owned))
+}
+
+fn with_s3(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    config(&[&S3, changes].concat())
+}
+
+/// The names of what is wrong.
+fn wrong(config: Result<Config, ConfigError>) -> Vec<&'static str> {
+    config.unwrap_err().problems.iter().map(|problem| problem.name).collect()
+}
+
+#[test]
+fn nothing_is_pushed_unless_it_is_asked_for() {
+    assert_eq!(config(&[]).unwrap().push, None);
+    assert_eq!(wrong(config(&[("PUSH_FILE", "users.csv")])), ["PUSH_FILE"]);
+}
+
+#[test]
+fn half_a_configuration_is_told_with_the_other_half() {
+    for (name, value) in S3.into_iter().chain([("S3_KEY", "a/b"), ("S3_ENDPOINT", "https://s3.example.com")]) {
+        let missing: Vec<_> = S3.iter().map(|(name, _)| *name).filter(|needed| *needed != name).collect();
+        assert_eq!(wrong(config(&[(name, value)])), missing, "{name}");
+    }
+    assert_eq!(wrong(config(&[("C1_CONNECTOR_ID", "2abc")])), ["C1_APP_ID", "C1_CLIENT_ID"]);
+    assert_eq!(wrong(with_s3(&[("AZURE_SAS_URL", SAS)])), ["AZURE_SAS_URL"]);
+}
+
+#[test]
+fn everything_malformed_is_named_and_no_secret_shown() {
+    let error = with_s3(&[
+        ("PUSH_FILE", "users.xlsx"),
+        ("S3_REGION", "Frankfurt am Main"),
+        ("S3_BUCKET", "s3://governance"),
+        ("S3_KEY", "a/../b"),
+        ("S3_ADDRESSING", "dns"),
+        ("S3_ENDPOINT", "http://s3.example.com"),
+        ("S3_ACCESS_KEY_ID", "AKIA/x"),
+        ("S3_SECRET_ACCESS_KEY", "hunter2 hunter2"),
+    ]);
+    let text = error.as_ref().unwrap_err().to_string();
+    assert!(!text.contains("hunter2"), "{text}");
+    let names = wrong(error);
+    assert!(names.contains(&"PUSH_FILE") && names.contains(&"S3_REGION"), "{names:?}");
+    for (name, value) in [
+        ("S3_BUCKET", "s3://governance"),
+        ("S3_KEY", "a/../b"),
+        ("S3_KEY", "/sync.c1z"),
+        ("S3_ADDRESSING", "dns"),
+        ("S3_ENDPOINT", "http://s3.example.com"),
+        ("S3_ACCESS_KEY_ID", "AKIA/x"),
+        ("S3_SECRET_ACCESS_KEY", "hunter2 hunter2"),
+    ] {
+        assert_eq!(wrong(with_s3(&[(name, value)])), [name], "{value}");
+    }
+}
+
+#[test]
+fn s3_is_where_aws_has_it_unless_said_otherwise() {
+    let s3 = |changes: &[(&str, &str)]| match with_s3(changes).unwrap().push.unwrap().store {
+        Some(Store::S3(s3)) => (s3.endpoint, s3.addressing, s3.key),
+        other => panic!("{other:?}"),
+    };
+    let aws = "https://s3.eu-central-1.amazonaws.com".to_owned();
+    assert_eq!(s3(&[]), (aws.clone(), Addressing::Virtual, "sync.c1z".to_owned()));
+    assert_eq!(s3(&[("S3_BUCKET", "my.bucket")]), (aws, Addressing::Path, "sync.c1z".to_owned()));
+    let other = [("S3_ENDPOINT", "https://minio.example.com:9000/"), ("PUSH_FILE", "grants.csv")];
+    assert_eq!(s3(&other), ("https://minio.example.com:9000".to_owned(), Addressing::Path, "grants.csv".to_owned()));
+    assert_eq!(s3(&[("S3_REGION", "cn-north-1")]).0, "https://s3.cn-north-1.amazonaws.com.cn");
+}
+
+#[test]
+fn a_sas_url_is_a_blobs_or_a_containers() {
+    let azure = |url: &str| match config(&[("AZURE_SAS_URL", url), ("PUSH_FILE", "users.csv")]).unwrap().push.unwrap() {
+        push if push.file == File::UsersCsv => match push.store {
+            Some(Store::Azure(azure)) => azure,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let container = azure(SAS);
+    assert_eq!(container.blob, "https://acme.blob.core.windows.net/governance/users.csv");
+    assert_eq!(container.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
+    assert!(container.sas.expose().ends_with("&sig=c2VjcmV0"));
+    assert!(!format!("{container:?}").contains("c2VjcmV0"));
+    let blob =
+        azure(&SAS.replace("governance?", "governance/cloudflare/all.csv?").replace("00:00:00Z&sv", "00:00Z&sv"));
+    assert_eq!(blob.blob, "https://acme.blob.core.windows.net/governance/cloudflare/all.csv");
+    assert_eq!(blob.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
+    let local = azure("http://127.0.0.1:10000/devstoreaccount1/governance?se=2027-01-01&sig=x");
+    assert_eq!(local.blob, "http://127.0.0.1:10000/devstoreaccount1/governance/users.csv");
+}
+
+#[test]
+fn a_sas_url_that_will_not_do_is_refused_without_showing_it() {
+    for bad in [
+        "acme.blob.core.windows.net/governance",
+        &SAS.replace("https", "http"),
+        &SAS.replace("/governance", ""),
+        &SAS.replace("sig=", "not="),
+        &SAS.replace("sp=cw", "sp=rl"),
+        &SAS.replace("se=2027-01-01T00:00:00Z", "se=soon"),
+    ] {
+        let error = config(&[("AZURE_SAS_URL", bad)]).unwrap_err();
+        assert_eq!(error.problems.len(), 1, "{bad}: {error}");
+        assert!(!error.to_string().contains("c2VjcmV0"), "{error}");
+    }
+}
+
+#[test]
+fn a_connector_alone_is_enough() {
+    let key = [("C1_CLIENT_ID", "otter@acme.conductor.one/pcc"), ("C1_CLIENT_SECRET", "secret")];
+    let config = config(&[&key[..], &[("C1_APP_ID", "2app"), ("C1_CONNECTOR_ID", "2con")]].concat()).unwrap();
+    let push = config.push.unwrap();
+    assert_eq!((push.store, push.connector.map(|connector| connector.app_id)), (None, Some("2app".to_owned())));
+}

@@ -1,0 +1,189 @@
+//! The stateless Worker: a request in, a response out, and the cron trigger.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use worker::{Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
+
+use super::env::{chain, config, log, now};
+use super::{crypto, fetch, kv, zstd};
+use crate::base::ports::{
+    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method, Zstd, ZstdError,
+};
+use crate::base::ports::{KeyCache, Signatures};
+use crate::base::ports::{Sign, SignError};
+use crate::base::signing::PublicKey;
+use crate::base::signing::SigningKey;
+use crate::base::time::Timestamp;
+use crate::conductorone::jwks::Cache;
+use crate::coordinator::Ask;
+use crate::coordinator::{Command, Reply, Unreachable};
+use crate::routes::{self, Content};
+use crate::sync::Trigger;
+
+thread_local! {
+    /// The tenant's keys. Lost with the isolate: only ever a saving.
+    static KEYS: RefCell<Cache> = RefCell::default();
+}
+
+/// The binding of the Coordinator, and the name of its one instance per Worker: the account is the Worker's
+/// configuration, so one name is one account.
+const COORDINATOR: (&str, &str) = ("COORDINATOR", "account");
+
+/// Answers a request.
+pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response> {
+    let url = request.url()?;
+    let method = Method::parse(request.method().as_ref());
+    let body = read(&mut request, routes::body_limit(url.path())).await?;
+    let incoming = routes::Incoming {
+        method,
+        path: url.path().to_owned(),
+        query: url.query_pairs().into_owned().collect(),
+        headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        body,
+    };
+    let answer = routes::answer(&Edge { env: env.clone() }, &config(env), incoming).await;
+    let headers = Headers::new();
+    for (name, value) in &answer.headers {
+        headers.set(name, value)?;
+    }
+    let response = match answer.body {
+        Content::Bytes(bytes) if !bytes.is_empty() => Response::from_bytes(bytes)?,
+        Content::Bytes(_) | Content::Unsent => Response::empty()?,
+        Content::Stream(pieces, length) => {
+            // With the length announced, a client knows a transfer that breaks off. Without it, workerd ends it as if well.
+            let pieces = pieces.map(|piece| piece.map_err(worker::Error::from));
+            let fixed: worker_sys::FixedLengthStream = FixedLengthStream::wrap(pieces, length).into();
+            ResponseBuilder::new().stream(fixed.readable())
+        }
+    };
+    // Building from bytes sets a content type of its own: ours replace it.
+    Ok(response.with_status(answer.status).with_headers(headers))
+}
+
+/// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
+pub async fn cron(env: &Env) -> Result<(), String> {
+    let edge = Edge { env: env.clone() };
+    if let Err(error) = config(env) {
+        edge.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+        return Err(error.to_string());
+    }
+    let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
+    match edge.ask(Command::BeginSync(trigger)).await {
+        Ok(Reply::SyncBegun { .. } | Reply::SyncRunning { .. }) => Ok(()),
+        Ok(other) => Err(format!("the Coordinator said {other:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads the body up to a limit; what is longer is not read to its end.
+async fn read(request: &mut Request, limit: usize) -> worker::Result<routes::Body> {
+    let mut body = Vec::new();
+    // A request without a body has no stream.
+    if let Ok(mut stream) = request.stream() {
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            if body.len() + piece.len() > limit {
+                return Ok(routes::Body::TooLarge);
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+    Ok(routes::Body::Read(body))
+}
+
+/// What a request is answered with.
+#[derive(Clone)]
+struct Edge {
+    env: Env,
+}
+
+impl Edge {
+    fn kv(&self) -> Result<KvStore, KvError> {
+        self.env.kv(kv::BINDING).map_err(|error| KvError(format!("the KV binding STATE is missing: {}", chain(&error))))
+    }
+}
+
+impl Http for Edge {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        fetch::send(request).await
+    }
+}
+
+impl KeyValue for Edge {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        kv::get(&self.kv()?, key).await
+    }
+
+    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+        kv::put(&self.kv()?, key, &value).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        kv::delete(&self.kv()?, key).await
+    }
+}
+
+impl Clock for Edge {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        worker::Delay::from(Duration::from_millis(u64::from(millis))).await;
+    }
+}
+
+impl Zstd for Edge {
+    type Frame = zstd::Frame;
+
+    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
+        Ok(zstd::frame(content_size))
+    }
+}
+
+impl Sign for Edge {
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        crypto::sign(key, message).await
+    }
+
+    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        crypto::public_key(key).await
+    }
+}
+
+impl Log for Edge {
+    fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
+        log(level, message, &fields);
+    }
+}
+
+impl Signatures for Edge {
+    async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        crypto::verify(key, message, signature).await
+    }
+}
+
+impl KeyCache<Cache> for Edge {
+    fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
+        KEYS.with_borrow_mut(f)
+    }
+}
+
+impl Ask for Edge {
+    async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
+        let (binding, name) = COORDINATOR;
+        let ask = async {
+            let stub = self.env.durable_object(binding)?.get_by_name(name)?;
+            let mut init = worker::RequestInit::new();
+            init.with_method(worker::Method::Post);
+            init.with_body(Some(serde_json::to_string(&command)?.into()));
+            // The host is a placeholder: the stub, not the URL, says where this goes.
+            let request = Request::new_with_init("https://coordinator/", &init)?;
+            let reply = stub.fetch_with_request(request).await?.bytes().await?;
+            Ok::<_, worker::Error>(serde_json::from_slice(&reply)?)
+        };
+        ask.await.map_err(|error| Unreachable(chain(&error)))
+    }
+}

@@ -1,0 +1,41 @@
+//! What every file of this room needs of the runtime: the bindings, the clock, the log, the text of an error.
+
+use worker::Env;
+
+use super::config::{self, Config, ConfigError};
+use crate::base::ports::{Level, SqlError};
+use crate::base::time::Timestamp;
+
+/// Reads the configuration from the bindings.
+pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
+    // Variables and secrets are the same kind of binding; an unset one is an error here, which is how it is known.
+    config::read(|name| env.var(name).ok().map(|binding| binding.to_string()))
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_millis(i64::try_from(worker::Date::now().as_millis()).unwrap_or(i64::MAX))
+}
+
+pub(super) fn log(level: Level, message: &str, fields: &serde_json::Value) {
+    let line = serde_json::json!({ "message": message, "fields": fields }).to_string();
+    match level {
+        Level::Info => worker::console_log!("{line}"),
+        Level::Warn => worker::console_warn!("{line}"),
+        Level::Error => worker::console_error!("{line}"),
+    }
+}
+
+/// The text of an error of the runtime's, causes included: its own `Display` names the category alone.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+pub(super) fn sql_error(error: &worker::Error) -> SqlError {
+    SqlError(chain(error))
+}

@@ -1,0 +1,73 @@
+//! Outgoing requests: a timeout over the whole exchange, a cap on the body, and never a redirect.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::{Either, select};
+use worker::{AbortController, Delay, Fetch, Headers, Request, RequestInit, RequestRedirect, Response};
+
+use super::env::chain;
+use crate::base::ports::{HttpError, HttpRequest, HttpResponse, Method};
+
+/// Sends a request; see [`Http`](crate::base::ports::Http).
+pub(super) async fn send(request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let exchange = pin!(async {
+        let outgoing = outgoing(&request).map_err(|error| HttpError::Connection(chain(&error)))?;
+        let response = Fetch::Request(outgoing).send_with_signal(&signal).await;
+        read(response.map_err(|error| HttpError::Connection(chain(&error)))?, request.max_bytes).await
+    });
+    let timeout = Delay::from(Duration::from_millis(u64::from(request.timeout_millis)));
+    match select(exchange, pin!(timeout)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => {
+            controller.abort();
+            Err(HttpError::Timeout(request.timeout_millis))
+        }
+    }
+}
+
+fn outgoing(request: &HttpRequest) -> Result<Request, worker::Error> {
+    let headers = Headers::new();
+    for (name, value) in &request.headers {
+        headers.set(name, value)?;
+    }
+    if let Some(token) = &request.bearer {
+        headers.set("Authorization", &format!("Bearer {}", token.expose()))?;
+    }
+    let mut init = RequestInit::new();
+    init.with_method(match request.method {
+        Method::Get | Method::Other => worker::Method::Get,
+        Method::Head => worker::Method::Head,
+        Method::Post => worker::Method::Post,
+        Method::Put => worker::Method::Put,
+        Method::Patch => worker::Method::Patch,
+        Method::Delete => worker::Method::Delete,
+    });
+    init.with_headers(headers);
+    // A redirect is handed back as an answer with a 3xx status: the token must not follow it.
+    init.with_redirect(RequestRedirect::Manual);
+    if let Some(body) = &request.body {
+        init.with_body(Some(js_sys::Uint8Array::from(body.as_slice()).into()));
+    }
+    Request::new_with_init(&request.url, &init)
+}
+
+async fn read(mut response: Response, max_bytes: usize) -> Result<HttpResponse, HttpError> {
+    let headers = response.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    let status = response.status_code();
+    let mut body = Vec::new();
+    // A response without a body, such as a 204, has no stream.
+    if let Ok(mut stream) = response.stream() {
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|error| HttpError::Connection(chain(&error)))?;
+            if body.len() + piece.len() > max_bytes {
+                return Err(HttpError::TooLarge(max_bytes));
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+    Ok(HttpResponse { status, headers, body })
+}

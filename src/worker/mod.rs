@@ -1,0 +1,21 @@
+//! The Workers runtime, and the configuration that it hands over. Here alone the `worker` crate is named: the [`ports`](crate::base::ports) on
+//! Workers, and the runtime's requests as ours.
+
+pub mod config;
+#[cfg(target_arch = "wasm32")]
+pub mod coordinator;
+#[cfg(target_arch = "wasm32")]
+mod crypto;
+#[cfg(target_arch = "wasm32")]
+mod edge;
+#[cfg(target_arch = "wasm32")]
+mod env;
+#[cfg(target_arch = "wasm32")]
+mod fetch;
+#[cfg(target_arch = "wasm32")]
+mod kv;
+#[cfg(target_arch = "wasm32")]
+mod zstd;
+
+#[cfg(target_arch = "wasm32")]
+pub use edge::{cron, respond};
