@@ -28,8 +28,6 @@ mod entry {
     use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
     use worker::{Context, Env, Request, Response, event};
 
-    use crate::worker;
-
     #[event(start)]
     fn start() {
         console_error_panic_hook::set_once();
@@ -37,7 +35,7 @@ mod entry {
 
     #[event(fetch)]
     async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-        worker::respond(request, &env).await
+        crate::worker::respond(request, &env).await
     }
 
     /// Exported by hand: the macro's handler cannot fail, and a cron that could not start a sync should show as failed.
@@ -48,6 +46,6 @@ mod entry {
         env: Env,
         _context: worker::worker_sys::ScheduleContext,
     ) -> Result<JsValue, JsValue> {
-        worker::cron(&env).await.map(|()| JsValue::UNDEFINED).map_err(|message| JsValue::from_str(&message))
+        crate::worker::cron(&env).await.map(|()| JsValue::UNDEFINED).map_err(|message| JsValue::from_str(&message))
     }
 }
