@@ -1,0 +1,292 @@
+//! The house has floors, and what a room knows lies below it. The table of floors is in ARCHITECTURE.md too, and both are compared.
+//!
+//! `cargo test --test floors -- --nocapture` tells how many rooms, floors, arrows and circles there are.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "floors/house.rs"]
+mod house;
+#[path = "floors/scan.rs"]
+mod scan;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use house::{Fault, House, Plan};
+
+/// The rooms by floor, from the top. Rooms on one floor are neighbours: none knows another.
+const PLAN: Plan = Plan {
+    floors: &[
+        (10, &["lib"]),
+        (9, &["worker"]),
+        (8, &["routes"]),
+        (7, &["coordinator"]),
+        (6, &["signal"]),
+        (5, &["sync", "provision", "decide", "push"]),
+        (4, &["account", "connect", "export"]),
+        (3, &["snapshot", "cloudflare", "conductorone", "scim"]),
+        (2, &["model"]),
+        (1, &["base"]),
+    ],
+    // A signal tells of what provisioning did not do and of how risky it is; it needs nothing else of that floor.
+    only: &[("signal", 5, &["provision::journal", "decide"])],
+};
+
+/// Pairs of rooms whose arrows are still to be mended; a room beside itself stands for the circles in it. The list has to be exact:
+/// nothing new is added, and what is mended is taken out.
+const KNOWN: &[(&str, &str)] = &[
+    ("base", "base"),
+    ("cloudflare", "worker"),
+    ("conductorone", "worker"),
+    ("connect", "connect"),
+    ("connect", "worker"),
+    ("coordinator", "coordinator"),
+    ("coordinator", "worker"),
+    ("decide", "provision"),
+    ("decide", "worker"),
+    ("export", "export"),
+    ("provision", "provision"),
+    ("provision", "sync"),
+    ("provision", "worker"),
+    ("push", "worker"),
+    ("routes", "routes"),
+    ("routes", "worker"),
+    ("signal", "provision"),
+    ("signal", "signal"),
+    ("signal", "sync"),
+    ("signal", "worker"),
+    ("snapshot", "snapshot"),
+    ("sync", "sync"),
+    ("sync", "worker"),
+    ("worker", "worker"),
+];
+
+fn read(folder: &Path, into: &mut Vec<(String, String)>, root: &Path) {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            read(&path, into, root);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            into.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    read(&root().join(folder), &mut files, root());
+    files
+}
+
+/// What differs between the faults of a house and those that are known.
+fn complaints(house: &House, plan: &Plan, known: &[(&str, &str)]) -> Vec<String> {
+    let faults = house.faults(plan);
+    let known: BTreeSet<(&str, &str)> = known.iter().copied().collect();
+    let rooms = |arrow: &house::Arrow| (house::room(&arrow.from).to_owned(), house::room(&arrow.to).to_owned());
+    let is_known = |(from, to): &(String, String)| known.contains(&(from.as_str(), to.as_str()));
+    let new = faults.iter().filter(|(_, arrow)| !is_known(&rooms(arrow)));
+    let mut complaints: Vec<String> = new
+        .map(|(fault, arrow)| format!("{}:{}: `{}` ({}) {fault}", arrow.from, arrow.line, arrow.path, arrow.to))
+        .collect();
+    let present: BTreeSet<(String, String)> = faults.iter().map(|(_, arrow)| rooms(arrow)).collect();
+    let mended = known.iter().filter(|(from, to)| !present.contains(&((*from).to_owned(), (*to).to_owned())));
+    complaints.extend(mended.map(|(from, to)| format!("{from} -> {to} is mended: take it out of KNOWN")));
+    complaints
+}
+
+fn summary(house: &House, plan: &Plan) -> String {
+    let between = house.between_rooms();
+    let faults = house.faults(plan);
+    let count = |wanted: Fault| {
+        let found = faults.iter().filter(|(fault, _)| *fault == wanted);
+        found.map(|(_, arrow)| (house::room(&arrow.from), house::room(&arrow.to))).collect::<BTreeSet<_>>().len()
+    };
+    let floors: BTreeSet<u8> = house.rooms.iter().filter_map(|room| plan.floor(room)).collect();
+    let mut text = format!(
+        "{} rooms on {} floors; {} arrows between rooms, of which {} go up and {} sideways; {} circles of rooms, {} inside rooms",
+        house.rooms.len(),
+        floors.len(),
+        between.len(),
+        count(Fault::Up),
+        count(Fault::Sideways) + count(Fault::Crossing),
+        house.circles_of_rooms().len(),
+        house.circles().len(),
+    );
+    for circle in house.circles_of_rooms().into_iter().chain(house.circles()) {
+        write!(text, "\n  circle of {}: {}", circle.len(), circle.into_iter().collect::<Vec<_>>().join(", ")).unwrap();
+    }
+    text
+}
+
+#[test]
+fn what_a_room_knows_lies_below_it_and_no_files_form_a_circle() {
+    let house = House::read(&sources("src"));
+    println!("{}", summary(&house, &PLAN));
+    let complaints = complaints(&house, &PLAN, KNOWN);
+    assert!(complaints.is_empty(), "{} arrows are wrong:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let house = House::read(&sources("src"));
+    let homeless: Vec<_> = house.rooms.iter().filter(|room| PLAN.floor(room).is_none()).collect();
+    assert!(homeless.is_empty(), "put these rooms on a floor: {homeless:?}");
+}
+
+/// The rooms that the headings of ARCHITECTURE.md name, in its order.
+fn code_map(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with("### "));
+    let paths = headings.flat_map(|line| line.split('`').skip(1).step_by(2));
+    paths.filter_map(|path| path.strip_prefix("src/")).map(|path| house::room(path).to_owned()).collect()
+}
+
+#[test]
+fn the_code_map_has_the_order_of_the_floors() {
+    let house = House::read(&sources("src"));
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rooms = PLAN.floors.iter().flat_map(|(_, rooms)| rooms.iter().map(|room| (*room).to_owned()));
+    let expected: Vec<String> = rooms.filter(|room| house.rooms.contains(room)).collect();
+    assert_eq!(code_map(&text), expected, "ARCHITECTURE.md's headings, and the table in this file");
+}
+
+// The checker itself, on small sources.
+
+const SMALL: Plan =
+    Plan { floors: &[(3, &["shop"]), (2, &["left", "right"]), (1, &["base"])], only: &[("shop", 2, &["left::open"])] };
+
+fn check(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<(String, String)> =
+        files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+    complaints(&House::read(&files), &SMALL, &[])
+}
+
+#[test]
+fn an_import_that_goes_down_is_right_and_one_turned_round_is_told_with_its_line() {
+    let down = [("src/base/time.rs", "pub struct Time;"), ("src/left/mod.rs", "\nuse crate::base::time::Time;\n")];
+    assert_eq!(check(&down), [""; 0]);
+    let up = [("src/base/time.rs", "\n\nuse crate::left::Left;\n"), ("src/left/mod.rs", "pub struct Left;")];
+    assert_eq!(check(&up), ["src/base/time.rs:3: `left::Left` (src/left/mod.rs) goes up the floors"]);
+}
+
+#[test]
+fn a_path_in_the_code_counts_as_an_import_does() {
+    let files = [("src/base/time.rs", "fn now() {\n    crate::left::now()\n}"), ("src/left/mod.rs", "pub fn now() {}")];
+    assert_eq!(check(&files), ["src/base/time.rs:2: `left::now` (src/left/mod.rs) goes up the floors"]);
+}
+
+#[test]
+fn each_branch_of_a_use_tree_has_its_own_line() {
+    let files = [
+        ("src/left/mod.rs", "use crate::{\n    base::Time,\n    right::{\n        self as other,\n    },\n};"),
+        ("src/right/mod.rs", ""),
+        ("src/base/mod.rs", "pub struct Time;"),
+    ];
+    assert_eq!(check(&files), ["src/left/mod.rs:4: `right` (src/right/mod.rs) leads to a neighbour on the same floor"]);
+}
+
+#[test]
+fn comments_texts_and_tests_are_not_read() {
+    let base = r##"
+        //! [`crate::left`]
+        /* crate::left::x /* crate::left::y */ */
+        const A: &str = "crate::left::x \" crate::left";
+        const B: &str = r#"" crate::left::x "#;
+        const C: char = '"'; const D: char = '\''; fn life<'a>(x: &'a str) {}
+        #[cfg(test)]
+        use crate::left::{Left, Right};
+        #[cfg(test)]
+        mod tests { use crate::left::Left; fn f() { if true { } } }
+        #[cfg(test)]
+        pub fn f(x: [u8; 2]) -> u8 { crate::left::f() }
+    "##;
+    let left = ("src/left/mod.rs", "pub struct Left;");
+    assert_eq!(check(&[("src/base/mod.rs", base), left]), [""; 0]);
+    assert_eq!(check(&[("src/base/fakes.rs", "use crate::left::Left;"), left]), [""; 0]);
+    let stand_in = ("src/base/stand_in.rs", "use crate::left::Left;");
+    assert_eq!(check(&[("src/base/mod.rs", "#[cfg(test)]\nmod stand_in;"), stand_in, left]), [""; 0]);
+    assert_eq!(check(&[("src/base/mod.rs", "mod stand_in;"), stand_in, left]).len(), 1, "compiled for more than tests");
+    let after = format!("{base}\nuse crate::left::Left;");
+    assert_eq!(check(&[("src/base/mod.rs", &after), left]).len(), 1);
+}
+
+#[test]
+fn a_room_may_know_the_named_part_of_the_floor_below_alone() {
+    let files = [
+        (
+            "src/shop/mod.rs",
+            "use crate::left::open::Door;\nuse crate::left::shut::Door as Other;\nuse crate::base::Time;",
+        ),
+        ("src/left/open.rs", "pub struct Door;"),
+        ("src/left/shut.rs", "pub struct Door;"),
+        ("src/base/mod.rs", "pub struct Time;"),
+    ];
+    assert_eq!(
+        check(&files),
+        [
+            "src/shop/mod.rs:2: `left::shut::Door` (src/left/shut.rs) leads to a part of the floor below that this room may not know"
+        ]
+    );
+}
+
+#[test]
+fn files_of_one_room_that_know_each_other_are_a_circle() {
+    let files = [
+        ("src/left/one.rs", "use super::two::Two;"),
+        ("src/left/two.rs", "use super::three::Three;"),
+        ("src/left/three.rs", "\nuse super::one::One;"),
+        ("src/left/four.rs", "use super::one::One;"),
+    ];
+    assert_eq!(check(&files).len(), 3);
+    assert!(check(&files).contains(
+        &"src/left/three.rs:2: `left::one::One` (src/left/one.rs) closes a circle inside its room".to_owned()
+    ));
+}
+
+#[test]
+fn a_mod_file_may_show_its_children_but_not_drive_one_that_knows_it() {
+    let child = ("src/left/child.rs", "use super::Type;");
+    assert_eq!(check(&[("src/left/mod.rs", "mod child;\npub use child::Child;\npub struct Type;"), child]), [""; 0]);
+    let driven = [("src/left/mod.rs", "mod child;\npub struct Type;\nfn f() { child::go() }"), child];
+    assert_eq!(check(&driven).len(), 2, "{:?}", check(&driven));
+    let apart = [
+        ("src/left/mod.rs", "mod child;\nmod kind;\npub use kind::Type;\nfn f() { child::go() }"),
+        ("src/left/kind.rs", "pub struct Type;"),
+        child,
+    ];
+    assert_eq!(check(&apart), [""; 0], "what is shown again is known where it stands");
+}
+
+#[test]
+fn what_is_known_has_to_be_exact() {
+    let house = House::read(&[
+        ("src/base/mod.rs".to_owned(), "use crate::left::Left;".to_owned()),
+        ("src/left/mod.rs".to_owned(), String::new()),
+    ]);
+    assert_eq!(complaints(&house, &SMALL, &[("base", "left")]), [""; 0]);
+    let mended = complaints(&house, &SMALL, &[("base", "left"), ("base", "right")]);
+    assert_eq!(mended, ["base -> right is mended: take it out of KNOWN"]);
+}
+
+#[test]
+fn circles_of_rooms_are_counted() {
+    let house = House::read(&[
+        ("src/base/mod.rs".to_owned(), "use crate::left::Left;".to_owned()),
+        ("src/left/mod.rs".to_owned(), "use crate::base::Base;".to_owned()),
+    ]);
+    assert_eq!(house.circles_of_rooms().len(), 1);
+    assert_eq!(house.between_rooms().len(), 2);
+}
