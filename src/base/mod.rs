@@ -5,6 +5,7 @@
 pub(crate) mod fakes;
 pub mod hash;
 pub mod jobs;
+pub mod keys;
 pub mod ports;
 pub mod signing;
 pub mod time;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::signing::{PublicKey, SigningKey};
+use super::keys::{PublicKey, SigningKey};
 use super::time::Timestamp;
 
 /// Text that must never be shown: API tokens, client secrets, signing keys.

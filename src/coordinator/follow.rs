@@ -42,7 +42,7 @@ impl Coordinator {
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
     pub(super) fn follow<P: World>(ports: &P, config: &Config) -> Result<(), SqlError> {
         let status = sync::status(ports)?;
-        if let Some(run) = signal::queue(ports, config, &status)? {
+        if let Some(run) = signal::queue(ports, config, &status.runs)? {
             jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
         }
         for kind in Kind::ALL {

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use super::foreign::ForeignGrant;
-use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest};
-use crate::sync::RunRecord;
+use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord};
 
 /// C1 takes 64 KB; a few are left for what is counted another way.
 pub(super) const MAX_BODY: usize = 63 * 1024;

@@ -9,12 +9,14 @@
 mod compose;
 mod deliver;
 mod foreign;
+mod kind;
 mod outbox;
 pub mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use deliver::key_set;
+pub use kind::Kind;
 pub use outbox::init;
 
 use serde_json::Value;
@@ -22,43 +24,12 @@ use serde_json::Value;
 use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
-use crate::snapshot::{self, Catalogue, Manifest, Snapshot, SnapshotError};
-use crate::sync::SyncStatus;
+use crate::snapshot::{self, Catalogue, Manifest, RunRecord, Snapshot, SnapshotError};
 use crate::worker::config::Config;
 use compose::Changes;
 use deliver::Delivered;
 use outbox::{Waiting, event_id};
 use settings::Settings;
-
-/// The kinds of signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// The account is another than at the sync before.
-    AccessChanged,
-    /// A sync failed, or was held back.
-    SyncFailed,
-    /// Somebody was given access past C1.
-    ForeignChange,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::AccessChanged, Self::SyncFailed, Self::ForeignChange];
-
-    /// The kind's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessChanged => "access_changed",
-            Self::SyncFailed => "sync_failed",
-            Self::ForeignChange => "foreign_change",
-        }
-    }
-
-    /// Reads a kind's name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
 
 /// So many signals are sent in one attempt; the next one follows at once.
 const BATCH: usize = 10;
@@ -71,11 +42,11 @@ const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
 
 /// Queues what the runs that ended call for. Gives the run that the job is to be about, where signals wait: with each further run
 /// that ends, one that was given up is begun anew.
-pub fn queue<P: Sql + Clock>(ports: &P, config: &Config, status: &SyncStatus) -> Result<Option<String>, SqlError> {
+pub fn queue<P: Sql + Clock>(ports: &P, config: &Config, runs: &[RunRecord]) -> Result<Option<String>, SqlError> {
     let kinds = config.signals.as_ref().map(|settings| settings.kinds.as_slice()).unwrap_or_default();
-    outbox::queue(ports, kinds, &status.runs, ports.now())?;
+    outbox::queue(ports, kinds, runs, ports.now())?;
     let waits = config.signals.is_some() && outbox::waiting(ports)? > 0;
-    Ok(status.runs.first().filter(|_| waits).map(|run| run.run.to_string()))
+    Ok(runs.first().filter(|_| waits).map(|run| run.run.to_string()))
 }
 
 /// One attempt to send what waits.

@@ -9,7 +9,7 @@ use super::Kind;
 use crate::base::hash::sha256;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
-use crate::sync::{RunId, RunOutcome, RunRecord};
+use crate::snapshot::{RunId, RunOutcome, RunRecord};
 
 /// So many signals wait at most; beyond that the oldest are given up.
 const MAX_WAITING: i64 = 200;

@@ -17,8 +17,9 @@ use crate::model::id::InvalidId;
 use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
 use crate::provision::journal::{self, Arrival, State};
-use crate::snapshot::{self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming};
-use crate::sync::{KvUse, RunId, RunOutcome, RunRecord};
+use crate::snapshot::{
+    self, Capability, Catalogue, Change, ChangeKind, Draft, KvUse, Manifest, Naming, RunId, RunOutcome, RunRecord,
+};
 use crate::worker::config::{self, Config};
 
 const SUPER: u8 = 1;

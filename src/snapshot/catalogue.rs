@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::read::{Scan, Snapshot, SnapshotError};
+use super::read::{Snapshot, SnapshotError};
+use super::scan::Scan;
 use crate::base::ports::KeyValue;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;

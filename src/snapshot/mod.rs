@@ -10,10 +10,13 @@
 mod catalogue;
 mod chunk;
 mod diff;
+mod keys;
 mod manifest;
 mod overlay;
 mod publish;
 mod read;
+mod run;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -21,27 +24,8 @@ pub use catalogue::{Catalogue, Offered};
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
 pub use overlay::Overlay;
-pub use publish::{Draft, PublishError, Published, publish, sweep};
+pub use publish::{Draft, PublishError, Published, init, publish, sweep};
 pub(crate) use publish::{forget, repoint};
-pub use read::{Page, Scan, Snapshot, SnapshotError, latest};
-
-use crate::base::ports::{Sql, SqlError};
-
-/// The version of every value that is written; a reader refuses another one rather than misread it.
-const FORMAT: u32 = 1;
-
-/// The key of the pointer to the current generation.
-const CURRENT: &str = "current";
-
-fn chunk_key(hash: &str) -> String {
-    format!("chunk/{hash}")
-}
-
-fn manifest_key(generation: &GenerationId) -> String {
-    format!("manifest/{generation}")
-}
-
-/// Creates the tables: which chunks are stored, which generations were published.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
-    publish::init(sql)
-}
+pub use read::{Snapshot, SnapshotError, latest};
+pub use run::{ChangeCounts, KvUse, RunId, RunOutcome, RunRecord};
+pub use scan::{Page, Scan};

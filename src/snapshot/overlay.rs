@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
-use super::read::{Page, Scan};
+use super::scan::{Page, Scan};
 use crate::model::id::MemberId;
 use crate::model::resource::{Member, Row};
 

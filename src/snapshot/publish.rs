@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chunk::{Chunk, Cutter};
+use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
 use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits};
-use super::read::Pointer;
-use super::{CURRENT, FORMAT, chunk_key, manifest_key};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -69,7 +68,8 @@ pub enum PublishError {
     Order(String),
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+/// Creates the tables: which chunks are stored, which generations were published.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS generation (

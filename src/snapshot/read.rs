@@ -1,29 +1,19 @@
 //! Reading a snapshot, from KV alone.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
 use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::overlay::{Laid, Overlay};
-use super::{CURRENT, FORMAT, chunk_key, manifest_key};
+use super::scan::{Page, Scan};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{KeyValue, KvError};
-use crate::base::time::Timestamp;
-use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 
 /// A scan reads this many chunks at most before it hands back what it has: 3 MB of rows, and far from KV's 1,000
 /// operations in one invocation.
 const MAX_CHUNKS: usize = 40;
-
-/// What the value under `current` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pointer {
-    pub(super) v: u32,
-    pub(super) generation: GenerationId,
-    pub(super) digest: String,
-    pub(super) published_at: Timestamp,
-}
 
 /// Why a snapshot cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,28 +40,6 @@ pub enum SnapshotError {
 pub struct Snapshot {
     manifest: Manifest,
     overlay: Laid,
-}
-
-/// What to look for in a snapshot.
-#[derive(Clone, Debug)]
-pub struct Scan {
-    /// The kinds of rows.
-    pub kinds: Vec<Kind>,
-    /// Only rows of people and groups that hold this.
-    pub holding: Option<Entitlement>,
-    /// Only rows after this key.
-    pub after: Option<String>,
-    /// How many rows at most.
-    pub limit: usize,
-}
-
-/// Some rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The rows, in the order of their keys.
-    pub rows: Vec<Row>,
-    /// Where to go on, if there may be more. There may be even where `rows` is short or empty.
-    pub next: Option<String>,
 }
 
 /// Opens the current generation, or `None` where nothing was published yet.

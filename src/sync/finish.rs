@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use super::crawl::{Crawl, Further};
 use super::found::{Check, Found, Verification, sightings, verify};
-use super::history::{self, ChangeCounts, GenerationSummary, RunOutcome, RunRecord};
+use super::history::{self, GenerationSummary};
 use super::metered::Metered;
+use super::metered::add_use;
 use super::names::Names;
 use super::previous::Previous;
 use super::rows::assemble;
 use super::run::{CURSOR_KEY, Cursor};
-use super::step::add_use;
 use super::{overlay, staging, state};
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::model::id::MemberId;
 use crate::snapshot::{
-    self, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, Snapshot, SnapshotError,
+    self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, RunOutcome, RunRecord,
+    Snapshot, SnapshotError,
 };
 use crate::worker::config::Config;
 

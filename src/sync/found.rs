@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::crawl::{Crawl, List, Off};
 use super::overlay::Changes;
-use super::run::RunId;
 use super::staging::{self, Hints, MembersPage, StagedMember};
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, UserGroup};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, UserGroupId};
 use crate::model::resource::Token;
+use crate::snapshot::RunId;
 
 /// The lists; one that could not be read is `Err` with the reason.
 #[derive(Clone, Debug)]

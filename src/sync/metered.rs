@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
-use super::run::KvUse;
+use super::run::Cursor;
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::snapshot::KvUse;
 
 /// The same ports, counted.
 #[derive(Debug)]
@@ -28,6 +29,14 @@ impl<'a, P> Metered<'a, P> {
         change(&mut used);
         self.used.set(used);
     }
+}
+
+/// Adds what was used of KV to the cursor's account.
+pub(super) fn add_use<P>(cursor: &mut Cursor, kv: &Metered<'_, P>) {
+    let used = kv.take();
+    cursor.kv.reads += used.reads;
+    cursor.kv.writes += used.writes;
+    cursor.kv.deletes += used.deletes;
 }
 
 impl<P: KeyValue> KeyValue for Metered<'_, P> {

@@ -23,10 +23,11 @@ mod staging;
 mod state;
 mod step;
 
+pub use crate::snapshot::{RunId, RunOutcome, RunRecord};
 pub use crawl::{Phase, Progress};
-pub use history::{ChangeCounts, GenerationSummary, RunOutcome, RunRecord, Running, SyncState, SyncStatus, status};
+pub use history::{GenerationSummary, Running, SyncState, SyncStatus, status};
 pub use limits::Limits;
-pub use run::{KvUse, RunId, Trigger};
+pub use run::Trigger;
 pub use step::{BeginError, Next, begin, step, step_within};
 
 use std::collections::BTreeSet;

@@ -1,35 +1,13 @@
 //! The running sync: its id, its cursor, and where both are kept.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::crawl::{Crawl, Further, Phase};
 use super::state;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::snapshot::{KvUse, RunId};
 use crate::worker::config::Config;
-
-/// The id of a run, such as `20261123T100000Z-0007`: when it began, and the how many-th it is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RunId(String);
-
-impl RunId {
-    pub(super) fn new(at: Timestamp, number: u64) -> Self {
-        Self(format!("{}-{number:04}", at.compact()))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What starts a sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,18 +71,6 @@ pub(super) struct Cursor {
     pub(super) copied_at: Option<Timestamp>,
     /// Grows with everything that is done; of two copies the one with more is the newer.
     pub(super) progress: u64,
-}
-
-/// Key-value operations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KvUse {
-    /// Values read.
-    pub reads: u64,
-    /// Values written.
-    pub writes: u64,
-    /// Values deleted.
-    pub deletes: u64,
 }
 
 /// Where the cursor's copy is in KV.

@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::crawl::{Fetch, List, PageFacts};
-use super::run::RunId;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::cloudflare::{MemberRecord, PermissionGroup, PolicyRecord, ResourceGroup};
 use crate::model::access::{Access, Atom, Policy};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserId};
 use crate::model::resource::{Member, MemberStatus};
+use crate::snapshot::RunId;
 
 /// A member, as much of it as a snapshot needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,12 +12,13 @@ use super::fetch::{Fetched, Trouble, fetch};
 use super::finish::{self, Finish};
 use super::history;
 use super::limits::Limits;
-use super::metered::Metered;
-use super::run::{CURSOR_KEY, Cursor, RunId, Trigger};
+use super::metered::{Metered, add_use};
+use super::run::{CURSOR_KEY, Cursor, Trigger};
 use super::{staging, state};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{Client, Purpose};
+use crate::snapshot::RunId;
 use crate::worker::config::Config;
 
 /// Why no run was begun.
@@ -294,12 +295,4 @@ async fn fail<P: KeyValue + Clock + Sql>(
     let pause = kv.now().plus_secs(FAILURE_PAUSE_SECS);
     finish::end(kv, cursor, finish::Ending::failed(message, pause)).await?;
     Ok(Next::Idle)
-}
-
-/// Adds what was used of KV to the cursor's account.
-pub(super) fn add_use<P>(cursor: &mut Cursor, kv: &Metered<'_, P>) {
-    let used = kv.take();
-    cursor.kv.reads += used.reads;
-    cursor.kv.writes += used.writes;
-    cursor.kv.deletes += used.deletes;
 }

@@ -7,33 +7,33 @@ use crate::scan::{self, Source};
 
 /// What the house is to be: each room with its floor, and the files of the floor below that a room may know alone.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The rooms with their floors, from the top.
-    pub floors: &'static [(u8, &'static [&'static str])],
+    pub(crate) floors: &'static [(u8, &'static [&'static str])],
     /// Rooms that may know only some modules of the neighbours below them.
-    pub only: &'static [(&'static str, u8, &'static [&'static str])],
+    pub(crate) only: &'static [(&'static str, u8, &'static [&'static str])],
 }
 
 impl Plan {
     /// The floor of a room.
-    pub fn floor(&self, room: &str) -> Option<u8> {
+    pub(crate) fn floor(&self, room: &str) -> Option<u8> {
         self.floors.iter().find(|(_, rooms)| rooms.contains(&room)).map(|(floor, _)| *floor)
     }
 }
 
 /// One file knows another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Arrow {
-    pub from: String,
-    pub to: String,
-    pub line: usize,
+pub(crate) struct Arrow {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) line: usize,
     /// The path as it was resolved.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 /// What is wrong with an arrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It goes up the floors.
     Up,
     /// It leads to a neighbour on the same floor.
@@ -56,20 +56,20 @@ impl fmt::Display for Fault {
 }
 
 /// The sources with the arrows between them.
-pub struct House {
-    pub arrows: Vec<Arrow>,
-    pub rooms: BTreeSet<String>,
+pub(crate) struct House {
+    pub(crate) arrows: Vec<Arrow>,
+    pub(crate) rooms: BTreeSet<String>,
 }
 
 /// The room of a file: the folder under `src/`, or the file's own name.
-pub fn room(file: &str) -> &str {
+pub(crate) fn room(file: &str) -> &str {
     let inside = file.trim_start_matches("src/");
     inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
 }
 
 impl House {
     /// Reads the sources, given as pairs of path and text.
-    pub fn read(files: &[(String, String)]) -> Self {
+    pub(crate) fn read(files: &[(String, String)]) -> Self {
         let mut sources: BTreeMap<&str, Source> = files
             .iter()
             .filter(|(file, _)| !scan::is_for_tests(file))
@@ -105,24 +105,24 @@ impl House {
     }
 
     /// The pairs of rooms of which one knows the other.
-    pub fn between_rooms(&self) -> BTreeSet<(String, String)> {
+    pub(crate) fn between_rooms(&self) -> BTreeSet<(String, String)> {
         let pairs = self.arrows.iter().map(|arrow| (room(&arrow.from).to_owned(), room(&arrow.to).to_owned()));
         pairs.filter(|(from, to)| from != to).collect()
     }
 
     /// The circles inside of rooms: each a set of files that all know each other, if by detours.
-    pub fn circles(&self) -> Vec<BTreeSet<String>> {
+    pub(crate) fn circles(&self) -> Vec<BTreeSet<String>> {
         let inside = self.arrows.iter().filter(|arrow| room(&arrow.from) == room(&arrow.to));
         circles(inside.map(|arrow| (arrow.from.clone(), arrow.to.clone())))
     }
 
     /// The circles between rooms.
-    pub fn circles_of_rooms(&self) -> Vec<BTreeSet<String>> {
+    pub(crate) fn circles_of_rooms(&self) -> Vec<BTreeSet<String>> {
         circles(self.between_rooms().into_iter())
     }
 
     /// Every arrow that the plan does not allow.
-    pub fn faults(&self, plan: &Plan) -> Vec<(Fault, &Arrow)> {
+    pub(crate) fn faults(&self, plan: &Plan) -> Vec<(Fault, &Arrow)> {
         let circles = self.circles();
         let mut faults: Vec<(Fault, &Arrow)> =
             self.arrows.iter().filter_map(|arrow| Some((fault(plan, &circles, arrow)?, arrow))).collect();

@@ -7,30 +7,30 @@ use std::collections::BTreeMap;
 
 /// A path, as it was written somewhere, from the root of the crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mention {
+pub(crate) struct Mention {
     /// The line it stands on.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Its segments without `crate`.
-    pub path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// Whether it is a `pub use`.
-    pub reexported: bool,
+    pub(crate) reexported: bool,
 }
 
 /// What a file says of others.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
+pub(crate) struct Source {
     /// The module it is, from the root of the crate.
-    pub module: Vec<String>,
+    pub(crate) module: Vec<String>,
     /// The paths in it.
-    pub mentions: Vec<Mention>,
+    pub(crate) mentions: Vec<Mention>,
     /// What its own `use` lines bring into it, by name: whoever asks it for such a name means what stands behind it.
-    pub names: BTreeMap<String, Vec<String>>,
+    pub(crate) names: BTreeMap<String, Vec<String>>,
     /// The modules in files of their own that it declares for tests alone.
-    pub for_tests: Vec<Vec<String>>,
+    pub(crate) for_tests: Vec<Vec<String>>,
 }
 
 /// The module that a file under `src/` is.
-pub fn module_of(file: &str) -> Vec<String> {
+pub(crate) fn module_of(file: &str) -> Vec<String> {
     let path = file.trim_start_matches("src/").trim_end_matches(".rs");
     let mut module: Vec<String> = path.split('/').map(str::to_owned).collect();
     if module.last().is_some_and(|last| last == "mod" || last == "lib") {
@@ -40,12 +40,12 @@ pub fn module_of(file: &str) -> Vec<String> {
 }
 
 /// Whether a file is for tests alone.
-pub fn is_for_tests(file: &str) -> bool {
+pub(crate) fn is_for_tests(file: &str) -> bool {
     file.trim_end_matches(".rs").split('/').any(|part| ["tests", "testing", "fakes"].contains(&part))
 }
 
 /// Reads one file.
-pub fn read(file: &str, text: &str) -> Source {
+pub(crate) fn read(file: &str, text: &str) -> Source {
     let all = tokens(text);
     let tokens = without_tests(&all);
     let children = declared(&tokens);
