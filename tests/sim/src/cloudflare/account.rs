@@ -268,6 +268,15 @@ impl Account {
         self.members.get_mut(id)
     }
 
+    /// Gives a member another e-mail address.
+    pub(super) fn change_email(&mut self, id: &str, email: &str) {
+        self.orders.clear();
+        let Some(member) = self.members.get_mut(id) else { return };
+        self.by_email.remove(&member.email.to_lowercase());
+        self.by_email.insert(email.to_lowercase(), id.to_owned());
+        email.clone_into(&mut member.email);
+    }
+
     /// Adds a membership at the end of the order of joining.
     pub(super) fn add_member(&mut self, mut member: Member) {
         self.orders.clear();

@@ -84,6 +84,13 @@ impl Cloudflare {
         });
     }
 
+    /// Gives a member's login another e-mail address, as the person does it: user id and membership id stay.
+    pub fn change_email(&self, member: &str, email: &str) {
+        self.change("PUT", "user/email", member, |account| {
+            account.change_email(member, email);
+        });
+    }
+
     /// Gives a member another name, or none.
     pub fn rename(&self, member: &str, first: Option<&str>, last: Option<&str>) {
         self.change("PUT", &format!("members/{member}"), member, |account| {

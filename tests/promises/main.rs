@@ -1,0 +1,60 @@
+//! The promises, held against accounts in which everything changes at once: e-mail addresses, groups and their policies, memberships,
+//! while hundreds of operations run, Cloudflare fails in every way it has, and the Worker is killed. Time is simulated, so
+//! that nothing depends on how fast the machine is: with everything slowed forty times the same must be true.
+//!
+//! Checked are promises, and no schedule: no access that C1 was told is gone, none given to another, the minimum and the cap never
+//! crossed, protected members untouched. `SOAK=<seeds>` tries more seeds than the few of every run.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod lives;
+mod scenario;
+mod world;
+
+use scenario::Plan;
+
+/// How many seeds are tried: `SOAK`, or else a few.
+fn seeds(few: u64) -> std::ops::Range<u64> {
+    1..1 + std::env::var("SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
+}
+
+fn each(few: u64, plan: impl Fn(u64) -> Plan) {
+    for seed in seeds(few) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let plan = plan(seed);
+        if let Err(broken) = runtime.block_on(scenario::run(&plan)) {
+            panic!("{plan:?}: {broken}");
+        }
+    }
+}
+
+#[test]
+fn promises_hold_while_everything_changes() {
+    each(6, Plan::of);
+}
+
+#[test]
+fn promises_hold_with_everything_slowed_forty_times() {
+    each(4, |seed| Plan { slow: 40, ..Plan::of(seed) });
+}
+
+#[test]
+fn promises_hold_while_the_worker_is_killed() {
+    each(4, |seed| Plan { kills: 12, ..Plan::of(seed) });
+}
+
+#[test]
+fn without_faults_everything_that_is_asked_for_is_done() {
+    each(2, |seed| Plan { faults: 0.0, ..Plan::of(seed) });
+}
+
+#[test]
+fn the_cap_holds_whatever_fails_and_everything_is_done_in_the_end() {
+    each(3, |seed| Plan { cap: 6, kills: 4, ..Plan::of(seed) });
+}

@@ -1,0 +1,531 @@
+//! One run: an account, what C1 asks for, what others do meanwhile, and what must be true.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::time::Timestamp;
+use c1_cloudflare::model::ask::{Action, Subject};
+use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
+use c1_cloudflare::worker::config;
+use futures::future::{join_all, select};
+use sim::cloudflare::{Access, Atom, Cloudflare, Fault, KnownPermissionGroup, Latency, Limits, On, PolicySpec, Spec};
+use tokio::time::sleep;
+
+use super::lives::{Lives, Told};
+use super::world::{WRITES, World};
+
+/// The least number of Super Administrators.
+const LEAST: usize = 2;
+
+/// What is tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// How many times slower Cloudflare is than on a good day.
+    pub(crate) slow: u32,
+    /// Which share of Cloudflare's answers goes wrong.
+    pub(crate) faults: f64,
+    pub(crate) kills: usize,
+    /// How many revokes and removals within an hour there may be.
+    pub(crate) cap: usize,
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self { seed, slow: 1, faults: 0.15, kills: 0, cap: 1_000 }
+    }
+}
+
+/// What somebody of the account goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Roles are granted and revoked.
+    Ordinary,
+    /// The same, while the person changes the address of their login; C1 goes on with the old one.
+    Renamed,
+    /// Somebody gives the person's user group what is being revoked.
+    Grouped,
+    /// The person's identity has another account, which nobody asks anything for; C1's membership id is outdated.
+    Twin,
+    /// Roles are granted while the account is removed.
+    Leaver,
+    /// The person is on the list of those whose access is never changed.
+    Protected,
+    /// Somebody removes the person and invites them again.
+    Moved,
+    /// Super Administrator is taken from the person, as from too many others.
+    Administrator,
+}
+
+#[derive(Clone, Debug)]
+struct Person {
+    part: Part,
+    member: String,
+    email: String,
+    subject: Subject,
+}
+
+/// One task that ended.
+#[derive(Clone, Debug)]
+struct Ended {
+    person: usize,
+    action: Action,
+    /// The role's place, or nothing for the account.
+    role: Option<usize>,
+    told: Told,
+    at: Timestamp,
+}
+
+struct Stage {
+    plan: Plan,
+    lives: Lives,
+    people: Vec<Person>,
+    roles: Vec<KnownPermissionGroup>,
+    group: String,
+    ended: RefCell<Vec<Ended>>,
+    broken: RefCell<Vec<String>>,
+    rng: RefCell<fastrand::Rng>,
+    number: Cell<usize>,
+}
+
+/// Runs a plan. An error is a promise that was not kept, in a sentence.
+pub(crate) async fn run(plan: &Plan) -> Result<(), String> {
+    let stage = Stage::set(plan);
+    let ringing = stage.lives.ring();
+    let all = async {
+        stage.lives.sync().await;
+        stage.make_trouble();
+        let before = stage.all_atoms();
+        let load = join_all((0..stage.people.len()).map(|person| stage.play(person)));
+        tokio::join!(load, stage.meddle(), stage.kill());
+        stage.account().clear_faults();
+        // Whatever may still arrive arrives, and the alarm looks after it.
+        sleep(Duration::from_secs(600 * u64::from(plan.slow))).await;
+        stage.check(&before);
+        stage.lives.stop();
+    };
+    select(std::pin::pin!(ringing), std::pin::pin!(all)).await;
+    let broken = stage.broken.borrow();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} promises were broken; the first of them:\n{}",
+        broken.len(),
+        broken[..broken.len().min(8)].join("\n")
+    ))
+}
+
+impl Stage {
+    fn set(plan: &Plan) -> Self {
+        let cloudflare = Cloudflare::new(Spec {
+            members: 40,
+            roles: 12,
+            groups: 0,
+            zones: 2,
+            seed: plan.seed,
+            pending_share: 0.0,
+            limits: Limits { requests: 1_000_000, ..Limits::default() },
+            ..Spec::default()
+        });
+        let roles: Vec<_> = cloudflare
+            .permission_groups()
+            .into_iter()
+            .filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin")
+            .take(4)
+            .collect();
+        let whole = cloudflare.account_resource_group();
+        let admin = cloudflare.permission_group("super_admin").unwrap();
+        let group = cloudflare.add_group("Platform", vec![PolicySpec::allow(roles[3].id.clone(), whole.clone())]);
+        let mut people = Vec::new();
+        let parts = [
+            (Part::Ordinary, 6),
+            (Part::Renamed, 4),
+            (Part::Grouped, 3),
+            (Part::Twin, 3),
+            (Part::Leaver, 4),
+            (Part::Protected, 1),
+            (Part::Moved, 2),
+            (Part::Administrator, 5),
+        ];
+        let mut number = 0;
+        for (part, count) in parts {
+            for _ in 0..count {
+                number += 1;
+                let email = format!("person{number}@example.com");
+                let first = vec![
+                    PolicySpec::allow(roles[number % 3].id.clone(), whole.clone()),
+                    PolicySpec::allow(roles[3].id.clone(), whole.clone()),
+                ];
+                let member = cloudflare.add_member(&email, first);
+                let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+                let mut subject = Subject { emails: vec![email.clone()], has_account: true, ..Subject::default() };
+                subject.member_id = Some(member.parse().unwrap());
+                subject.user_id = Some(user.parse().unwrap());
+                match part {
+                    Part::Grouped => cloudflare.join_group(&group, &member),
+                    Part::Twin => {
+                        cloudflare.add_member(
+                            &format!("person{number}.root@example.com"),
+                            vec![PolicySpec::allow(roles[1].id.clone(), whole.clone())],
+                        );
+                        subject.member_id = Some(format!("{number:032x}").parse().unwrap());
+                        subject.user_id = None;
+                    }
+                    Part::Administrator => {
+                        cloudflare.add_policy(&member, PolicySpec::allow(admin.id.clone(), whole.clone()));
+                    }
+                    _ => {}
+                }
+                people.push(Person { part, member, email, subject });
+            }
+        }
+        // Those who were administrators from the start are none, so that the five are all there are.
+        for member in cloudflare.memberships() {
+            if !people.iter().any(|person| person.member == member.id) {
+                let rest: Vec<_> =
+                    cloudflare.member_atoms(&member.id).into_iter().filter(|atom| atom.1 != admin.id).collect();
+                if rest.len() < cloudflare.member_atoms(&member.id).len() {
+                    cloudflare.set_policies(&member.id, vec![PolicySpec::allow(roles[0].id.clone(), whole.clone())]);
+                }
+            }
+        }
+        let protected = people.iter().find(|person| person.part == Part::Protected).unwrap().email.clone();
+        let vars: BTreeMap<&str, String> = BTreeMap::from([
+            ("CLOUDFLARE_ACCOUNT_ID", cloudflare.account_id()),
+            ("CLOUDFLARE_API_TOKEN", cloudflare.token()),
+            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
+            ("C1_TENANT", "acme.conductor.one".to_owned()),
+            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
+            ("PLAN", "paid".to_owned()),
+            ("PROVISIONING", "on".to_owned()),
+            ("MIN_SUPER_ADMINS", LEAST.to_string()),
+            ("MAX_REMOVALS_PER_HOUR", plan.cap.to_string()),
+            ("PROTECTED_MEMBERS", protected),
+        ]);
+        let config = config::read(|name| vars.get(name).cloned()).unwrap();
+        let fewest = Rc::new(Cell::new(usize::MAX));
+        let (seen, whole_account) = (fewest.clone(), atom_of(&cloudflare, &admin));
+        let world = World::new(cloudflare, move |account| {
+            seen.set(seen.get().min(administrators(account, &whole_account)));
+            assert!(seen.get() >= LEAST, "only {} Super Administrators are left", seen.get());
+        });
+        Self {
+            plan: plan.clone(),
+            lives: Lives::begin(world, config),
+            people,
+            roles,
+            group,
+            ended: RefCell::default(),
+            broken: RefCell::default(),
+            rng: RefCell::new(fastrand::Rng::with_seed(plan.seed)),
+            number: Cell::new(0),
+        }
+    }
+
+    fn account(&self) -> &Cloudflare {
+        &self.lives.world.cloudflare
+    }
+
+    fn broken(&self, what: String) {
+        self.broken.borrow_mut().push(what);
+    }
+
+    fn make_trouble(&self) {
+        let (slow, share) = (self.plan.slow, self.plan.faults);
+        let account = self.account();
+        account
+            .set_latency(Latency { base: Duration::from_millis(40) * slow, jitter: Duration::from_millis(80) * slow });
+        if share <= 0.0 {
+            return;
+        }
+        let faults = [
+            (On::Any, Fault::status(500, 10_000)),
+            (On::Any, Fault::status(502, 10_000).after()),
+            (On::Any, Fault::Reset),
+            (On::Any, Fault::Reset.after()),
+            (On::Any, Fault::TruncatedJson),
+            (On::Any, Fault::Html { status: 524 }.after()),
+        ];
+        for (on, fault) in faults {
+            account.fail_randomly(on, share / 8.0, fault);
+        }
+        for route in WRITES {
+            account.fail_randomly(route, share / 4.0, Fault::Late(Duration::from_secs(3) * slow));
+        }
+    }
+
+    /// What one person goes through.
+    async fn play(&self, person: usize) {
+        let chain = |role: usize, actions: Vec<Action>| async move {
+            for action in actions {
+                self.pause().await;
+                self.ask(person, action, Some(role)).await;
+            }
+        };
+        use Action::{Grant, Revoke};
+        match self.people[person].part {
+            Part::Ordinary | Part::Renamed | Part::Moved | Part::Twin => {
+                let first = if self.random(2) == 0 { vec![Grant, Revoke] } else { vec![Revoke, Grant, Revoke] };
+                tokio::join!(chain(0, first), chain(1, vec![Grant, Revoke, Grant]), chain(2, vec![Revoke]));
+            }
+            Part::Grouped | Part::Protected => {
+                tokio::join!(chain(0, vec![Revoke]), chain(1, vec![Revoke]), chain(2, vec![Revoke, Grant]));
+            }
+            Part::Leaver => {
+                let leave = async {
+                    self.pause().await;
+                    self.ask(person, Revoke, None).await;
+                };
+                tokio::join!(chain(0, vec![Grant]), chain(1, vec![Grant]), leave);
+            }
+            Part::Administrator => self.ask(person, Revoke, Some(usize::MAX)).await,
+        }
+    }
+
+    async fn pause(&self) {
+        sleep(Duration::from_millis(self.random(3_000)) * self.plan.slow).await;
+    }
+
+    fn random(&self, below: u64) -> u64 {
+        self.rng.borrow_mut().u64(0..below)
+    }
+
+    async fn ask(&self, person: usize, action: Action, role: Option<usize>) {
+        let number = self.number.get();
+        self.number.set(number + 1);
+        let target = match role {
+            Some(role) => target(&self.role(role)),
+            None => Target::Account,
+        };
+        let request = Request {
+            key: Some(format!("task{number}~step")),
+            action,
+            target,
+            subject: self.people[person].subject.clone(),
+            origin: Origin { by: "webhook".to_owned(), ..Origin::default() },
+        };
+        let told = self.lives.deliver(request).await;
+        let ended = Ended { person, action, role, told, at: self.lives.world.now() };
+        self.check_now(&ended);
+        self.ended.borrow_mut().push(ended);
+    }
+
+    fn role(&self, role: usize) -> KnownPermissionGroup {
+        self.roles.get(role).cloned().unwrap_or_else(|| self.account().permission_group("super_admin").unwrap())
+    }
+
+    /// What others do meanwhile.
+    async fn meddle(&self) {
+        let account = self.account();
+        let whole = account.account_resource_group();
+        let gives = |roles: &[usize]| {
+            roles.iter().map(|role| PolicySpec::allow(self.roles[*role].id.clone(), whole.clone())).collect::<Vec<_>>()
+        };
+        for (place, person) in self.people.iter().enumerate() {
+            self.pause().await;
+            match person.part {
+                Part::Renamed => account.change_email(&person.member, &format!("married{place}@example.com")),
+                Part::Grouped => account.set_group_policies(&self.group, gives(&[place % 3, 3])),
+                Part::Moved if account.membership(&person.member).is_some() => {
+                    let held: Vec<_> = account
+                        .member_atoms(&person.member)
+                        .into_iter()
+                        .map(|atom| PolicySpec::allow(atom.1, atom.2))
+                        .collect();
+                    account.remove_member(&person.member);
+                    account.add_member(&person.email, held);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn kill(&self) {
+        for _ in 0..self.plan.kills {
+            self.pause().await;
+            self.lives.kill();
+        }
+    }
+
+    /// Everybody's own atoms, by e-mail address at the start.
+    fn all_atoms(&self) -> BTreeMap<String, BTreeSet<Atom>> {
+        let account = self.account();
+        account.memberships().into_iter().map(|member| (member.id.clone(), account.member_atoms(&member.id))).collect()
+    }
+
+    /// The membership that a person has now, whatever their address.
+    fn membership(&self, person: usize) -> Option<String> {
+        let person = &self.people[person];
+        let account = self.account();
+        account.membership(&person.member).or_else(|| account.membership_of(&person.email)).map(|member| member.id)
+    }
+
+    /// Whether the person has a role now, by whatever way.
+    fn has(&self, person: usize, role: usize) -> bool {
+        let Some(member) = self.membership(person) else { return false };
+        let account = self.account();
+        let atom = atom_of(account, &self.role(role));
+        let groups = account.membership(&member).map(|member| member.groups).unwrap_or_default();
+        account.member_atoms(&member).contains(&atom)
+            || groups.iter().any(|group| account.group_atoms(group).contains(&atom))
+    }
+
+    /// What must be true at the moment in which C1 is told.
+    fn check_now(&self, ended: &Ended) {
+        let part = self.people[ended.person].part;
+        // Only what nobody asks for meanwhile can be looked at now: each role has one task at a time.
+        if let (Action::Revoke, Some(role), Outcome::Done { .. }) = (ended.action, ended.role, &ended.told.outcome)
+            && part != Part::Leaver
+            && self.has(ended.person, role)
+        {
+            self.broken(format!("C1 was told that access is gone, and it is there: {ended:?} of a {part:?}"));
+        }
+    }
+
+    /// What must be true in the end.
+    fn check(&self, before: &BTreeMap<String, BTreeSet<Atom>>) {
+        let account = self.account();
+        let ended = self.ended.borrow();
+        for (place, person) in self.people.iter().enumerate() {
+            let theirs: Vec<&Ended> = ended.iter().filter(|ended| ended.person == place).collect();
+            self.check_answers(person, &theirs);
+            match person.part {
+                Part::Protected => {
+                    if account.member_atoms(&person.member) != before[&person.member] {
+                        self.broken(format!("a protected member was changed: {theirs:?}"));
+                    }
+                }
+                Part::Leaver => self.check_leaver(place, &theirs),
+                Part::Twin => {
+                    let number = place + 1;
+                    let twin = account.membership_of(&format!("person{number}.root@example.com")).unwrap();
+                    if account.member_atoms(&twin.id) != before[&twin.id] {
+                        self.broken(format!("somebody else's account was changed: {theirs:?}"));
+                    }
+                    self.check_roles(place, &theirs, before);
+                }
+                Part::Administrator => {}
+                _ => self.check_roles(place, &theirs, before),
+            }
+        }
+        self.check_cap(&ended);
+        let bystanders = account
+            .memberships()
+            .into_iter()
+            .filter(|member| !self.people.iter().any(|person| person.member == member.id));
+        for member in bystanders {
+            if before.get(&member.id).is_some_and(|before| *before != account.member_atoms(&member.id)) {
+                self.broken(format!("somebody who was not asked about was changed: {member:?}"));
+            }
+        }
+    }
+
+    /// Within an hour there are no more revokes, and no more removals, than the cap says. C1 is told a while after the write, so less
+    /// than an hour is looked at.
+    fn check_cap(&self, ended: &[Ended]) {
+        let within = 50 * 60 * 1000;
+        for removals in [true, false] {
+            let counts = |ended: &&Ended| {
+                let heavy = ended.role.is_none_or(|role| role == usize::MAX);
+                let effect = |effect: &Effect| matches!(effect, Effect::Revoked | Effect::Removed);
+                heavy == removals && matches!(&ended.told.outcome, Outcome::Done { effect: it, .. } if effect(it))
+            };
+            let times: Vec<_> = ended.iter().filter(counts).map(|ended| ended.at).collect();
+            let most =
+                times.iter().map(|from| times.iter().filter(|at| (0..within).contains(&at.since(*from))).count()).max();
+            if most.unwrap_or(0) > self.plan.cap {
+                self.broken(format!("{most:?} within an hour, and the cap is {}", self.plan.cap));
+            }
+        }
+    }
+
+    /// Each role is as C1 was told last.
+    fn check_roles(&self, place: usize, theirs: &[&Ended], before: &BTreeMap<String, BTreeSet<Atom>>) {
+        let person = &self.people[place];
+        let account = self.account();
+        let mut expected = before[&person.member].clone();
+        for ended in theirs {
+            let (Some(role), Outcome::Done { .. }) = (ended.role, &ended.told.outcome) else { continue };
+            let atom = atom_of(account, &self.role(role));
+            if ended.action == Action::Grant {
+                expected.insert(atom);
+            } else {
+                expected.remove(&atom);
+            }
+        }
+        let own = self.membership(place).map(|member| account.member_atoms(&member)).unwrap_or_default();
+        // Somebody removed and invited this person again with what they held at that moment, which is not in the tasks.
+        let exact = person.part != Part::Moved;
+        let wrong: Vec<_> = if exact {
+            own.symmetric_difference(&expected).collect()
+        } else {
+            let told = |atom: &Atom| {
+                theirs.iter().any(|ended| ended.role.is_some_and(|role| atom_of(account, &self.role(role)) == *atom))
+            };
+            own.difference(&expected).filter(|atom| told(atom)).collect()
+        };
+        if !wrong.is_empty() {
+            self.broken(format!("{person:?} has not what C1 was told: {wrong:?} after {theirs:?}"));
+        }
+    }
+
+    /// Of a removal and the grants beside it the newest that was carried out counts.
+    fn check_leaver(&self, place: usize, theirs: &[&Ended]) {
+        let done = |ended: &&&Ended| matches!(ended.told.outcome, Outcome::Done { .. });
+        let Some(removal) = theirs.iter().find(|ended| ended.role.is_none()) else { return };
+        let newer_grant =
+            theirs.iter().filter(done).find(|ended| ended.role.is_some() && ended.told.id > removal.told.id);
+        let gone = self.membership(place).is_none();
+        match newer_grant {
+            Some(grant) if !self.has(place, grant.role.unwrap()) => {
+                self.broken(format!("a removal undid a newer grant: {theirs:?}"));
+            }
+            None if done(&removal) && !gone => {
+                self.broken(format!("C1 was told that the account is gone, and it is there: {theirs:?}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// What may be refused, and what may not.
+    fn check_answers(&self, person: &Person, theirs: &[&Ended]) {
+        for ended in theirs {
+            let Outcome::Refused { code, .. } = &ended.told.outcome else { continue };
+            let right = match person.part {
+                Part::Ordinary => false,
+                // Twins' outdated membership ids, and addresses that changed: a grant may be refused for that, a revoke not.
+                Part::Renamed => ended.action == Action::Grant,
+                Part::Twin => false,
+                Part::Grouped => matches!(code, Refusal::HeldThroughGroup),
+                Part::Protected => *code == Refusal::ProtectedMember,
+                Part::Moved | Part::Leaver => true,
+                Part::Administrator => *code == Refusal::MinSuperAdmins,
+            };
+            if !right {
+                self.broken(format!("a {:?} was refused: {ended:?}", person.part));
+            }
+        }
+        let granted =
+            |ended: &&&Ended| matches!(&ended.told.outcome, Outcome::Done { effect, .. } if *effect == Effect::Granted);
+        if self.plan.faults <= 0.0 && person.part == Part::Ordinary && !theirs.iter().any(|ended| granted(&ended)) {
+            self.broken(format!("nothing was granted: {theirs:?}"));
+        }
+    }
+}
+
+fn atom_of(account: &Cloudflare, role: &KnownPermissionGroup) -> Atom {
+    (Access::Allow, role.id.clone(), account.account_resource_group())
+}
+
+fn administrators(account: &Cloudflare, atom: &Atom) -> usize {
+    let members = account.memberships().into_iter().filter(|member| member.status == "accepted");
+    members.filter(|member| account.member_atoms(&member.id).contains(atom)).count()
+}
+
+fn target(role: &KnownPermissionGroup) -> Target {
+    Target::Id(format!("role:{}:member", role.governed_as()))
+}
