@@ -8,7 +8,7 @@ use crate::conductorone::apps::AppEntitlement;
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
-use crate::snapshot::{self, Scan, Snapshot, SnapshotError};
+use crate::snapshot::{self, Snapshot, SnapshotError};
 
 use super::entitlements::ACCESS;
 
@@ -42,20 +42,8 @@ impl Known {
     /// The entitlements of a snapshot.
     pub(super) async fn read<P: KeyValue>(ports: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let mut known = Self { synced: true, ..Self::default() };
-        for kind in [Kind::Role, Kind::ScopedRole, Kind::Group] {
-            let mut after = None;
-            loop {
-                let page = snapshot.scan(ports, &Scan { kinds: vec![kind], holding: None, after, limit: 1000 }).await?;
-                page.rows
-                    .iter()
-                    .filter_map(Row::offered)
-                    .for_each(|(entitlement, title)| known.add(entitlement, &title));
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
+        let add = |row: Row| row.offered().into_iter().for_each(|(entitlement, title)| known.add(entitlement, &title));
+        snapshot.each(ports, Kind::OFFERING, add).await?;
         Ok(known)
     }
 

@@ -11,9 +11,6 @@ use crate::model::offer::Offer;
 use crate::model::resource::{Group, Role, Row, ScopedRole};
 use crate::snapshot::{Manifest, SnapshotError};
 
-/// The kinds of resources that offer something.
-const OFFERING: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];
-
 /// Everything that can be granted in a generation.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
@@ -39,7 +36,7 @@ impl Directory {
     pub(super) async fn read<P: KeyValue + Clock>(chunks: &Chunks<P>) -> Result<Self, SnapshotError> {
         let mut directory = Self::default();
         let mut cursor = Cursor::default();
-        while let Some(row) = cursor.next(chunks, &OFFERING).await? {
+        while let Some(row) = cursor.next(chunks, Kind::OFFERING).await? {
             directory.take(row, chunks.manifest());
         }
         for name in &chunks.manifest().entitlements {

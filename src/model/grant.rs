@@ -41,9 +41,9 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(id) => write!(f, "user:{id}"),
-            Self::Invitation(id) => write!(f, "invitation:{id}"),
-            Self::Group(id) => write!(f, "group:{id}"),
+            Self::User(id) => write!(f, "{}:{id}", self.kind().as_str()),
+            Self::Invitation(id) => write!(f, "{}:{id}", self.kind().as_str()),
+            Self::Group(id) => write!(f, "{}:{id}", self.kind().as_str()),
         }
     }
 }
@@ -89,13 +89,37 @@ impl Entitlement {
         Self::ScopedRole(ScopedRoleId { permission_group, resource_group })
     }
 
+    /// The kind of resource it belongs to.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Role(_) => Kind::Role,
+            Self::ScopedRole(_) => Kind::ScopedRole,
+            Self::Group(_) => Kind::Group,
+        }
+    }
+
+    /// The id of the resource it belongs to, without its kind.
+    pub fn resource_id(&self) -> String {
+        match self {
+            Self::Role(id) => id.to_string(),
+            Self::ScopedRole(id) => id.to_string(),
+            Self::Group(id) => id.to_string(),
+        }
+    }
+
+    /// The entitlement that a resource of a kind offers; `None` where the kind offers nothing.
+    pub fn of(kind: Kind, id: &str) -> Result<Option<Self>, InvalidId> {
+        Ok(match kind {
+            Kind::Role => Some(Self::Role(id.parse()?)),
+            Kind::ScopedRole => Some(Self::ScopedRole(id.parse()?)),
+            Kind::Group => Some(Self::Group(id.parse()?)),
+            Kind::ApiToken | Kind::Invitation | Kind::User => None,
+        })
+    }
+
     /// The Baton id of the resource it belongs to, such as `role:<role id>`.
     pub fn resource(&self) -> String {
-        match self {
-            Self::Role(id) => format!("role:{id}"),
-            Self::ScopedRole(id) => format!("scoped_role:{id}"),
-            Self::Group(id) => format!("group:{id}"),
-        }
+        format!("{}{}", self.kind().prefix(), self.resource_id())
     }
 
     /// The entitlement that a text of C1's may name: its id, or the bare id of a role, or the id of a role's resource
@@ -144,12 +168,8 @@ impl FromStr for Entitlement {
         let rest = text.strip_prefix("bid:e:").unwrap_or(text);
         let (resource, slug) = rest.rsplit_once(':').ok_or_else(shape)?;
         let (kind, id) = resource.split_once([':', '/']).ok_or_else(shape)?;
-        match (kind, slug) {
-            ("role", "member") => Ok(Self::Role(id.parse()?)),
-            ("scoped_role", "member") => Ok(Self::ScopedRole(id.parse()?)),
-            ("group", "member") => Ok(Self::Group(id.parse()?)),
-            _ => Err(shape()),
-        }
+        let kind = Kind::parse(kind).filter(|_| slug == "member").ok_or_else(shape)?;
+        Self::of(kind, id)?.ok_or_else(shape)
     }
 }
 

@@ -23,14 +23,13 @@ pub const SLUG: &str = "member";
 impl Row {
     /// What the resource offers; people and tokens offer nothing.
     pub fn offer(&self) -> Option<Offer> {
-        const ANYONE: &[Kind] = &[Kind::User, Kind::Invitation, Kind::Group];
-        const PEOPLE: &[Kind] = &[Kind::User, Kind::Invitation];
+        let grantable_to = self.kind().facts().grantable_to;
         Some(match self {
             Self::Role(role) => Offer {
                 entitlement: Entitlement::Role(role.id),
                 display_name: format!("{} Member Role", role.name),
                 description: format!("Has the {} role in Cloudflare", role.name),
-                grantable_to: ANYONE,
+                grantable_to,
             },
             Self::ScopedRole(role) => Offer {
                 entitlement: Entitlement::scoped(role.permission_group, role.resource_group),
@@ -39,13 +38,13 @@ impl Row {
                     "Has the {} role on {} in Cloudflare",
                     role.permission_group_name, role.resource_group_name
                 ),
-                grantable_to: ANYONE,
+                grantable_to,
             },
             Self::Group(group) => Offer {
                 entitlement: Entitlement::Group(group.id),
                 display_name: format!("{} Member", group.name),
                 description: format!("Is in the {} user group in Cloudflare", group.name),
-                grantable_to: PEOPLE,
+                grantable_to,
             },
             Self::ApiToken(_) | Self::Invitation(_) | Self::User(_) => return None,
         })

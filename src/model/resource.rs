@@ -198,7 +198,7 @@ impl Row {
     /// The row's key: the Baton id of its resource, `<type>:<id>`. Snapshots are sorted by its bytes.
     pub fn key(&self) -> String {
         match self {
-            Self::ApiToken(token) => format!("api_token:{}", token.id),
+            Self::ApiToken(token) => format!("{}:{}", Kind::ApiToken.as_str(), token.id),
             Self::Group(group) => Principal::Group(group.id).to_string(),
             Self::Invitation(member) | Self::User(member) => member.principal().to_string(),
             Self::Role(role) => Entitlement::Role(role.id).resource(),

@@ -159,7 +159,7 @@ async fn by_reference<P: KeyValue>(
 async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Result<Vec<Entitlement>, Unresolved> {
     let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim();
     let mut found = Vec::new();
-    for kind in [Kind::Role, Kind::ScopedRole, Kind::Group] {
+    for &kind in Kind::OFFERING {
         each(ports, snapshot, kind, |row| {
             if let Some((entitlement, title)) = row.offered()
                 && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
@@ -296,16 +296,7 @@ pub(super) async fn each<P: KeyValue>(
     kind: Kind,
     mut see: impl FnMut(&Row),
 ) -> Result<(), Unresolved> {
-    let mut after = None;
-    loop {
-        let scan = Scan { kinds: vec![kind], holding: None, after, limit: 1000 };
-        let page = snapshot.scan(ports, &scan).await.map_err(|error| Unresolved::Storage(error.to_string()))?;
-        page.rows.iter().for_each(&mut see);
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
+    snapshot.each(ports, &[kind], |row| see(&row)).await.map_err(|error| Unresolved::Storage(error.to_string()))
 }
 
 /// The membership that the subject probably has, without asking Cloudflare: what the last sync told C1, or what the
@@ -324,7 +315,7 @@ pub(super) async fn probable_member<P: KeyValue>(ports: &P, subject: &Subject) -
     }
     let mut after = None;
     loop {
-        let scan = Scan { kinds: vec![Kind::Invitation, Kind::User], holding: None, after, limit: 1000 };
+        let scan = Scan { kinds: Kind::PEOPLE.to_vec(), holding: None, after, limit: 1000 };
         let page = snapshot.scan(ports, &scan).await.map_err(storage)?;
         let members = page.rows.iter().filter_map(Row::as_member);
         if let Some(member) = members.into_iter().find(|member| names(subject, &member.email)) {
@@ -360,7 +351,7 @@ pub(crate) async fn member_in<P: KeyValue>(
             return Ok(found);
         }
     }
-    let mut scan = Scan { kinds: vec![Kind::Invitation, Kind::User], holding: None, after: None, limit: 1000 };
+    let mut scan = Scan { kinds: Kind::PEOPLE.to_vec(), holding: None, after: None, limit: 1000 };
     loop {
         let page = snapshot.scan(ports, &scan).await?;
         for member in page.rows.iter().filter_map(Row::as_member).filter(|member| is_meant(member)) {

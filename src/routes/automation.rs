@@ -11,7 +11,7 @@ use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::provision::resolve;
-use crate::snapshot::{self, Catalogue, Scan, Snapshot, SnapshotError};
+use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
 use crate::sync::Trigger;
 
 /// A list in an answer has at most this many items: an answer has 250 KB at most.
@@ -172,29 +172,22 @@ async fn summary<P: KeyValue + Clock>(ports: &P, snapshot: &Snapshot) -> Result<
     let catalogue = Catalogue::load(ports, snapshot).await?;
     let (mut without, mut unknown, mut all) = (0_u64, 0_u64, 0_u64);
     let mut administrators = Vec::new();
-    let mut scan = Scan { kinds: vec![Kind::User], holding: None, after: None, limit: 1000 };
-    loop {
-        let page = snapshot.scan(ports, &scan).await?;
-        for row in &page.rows {
-            let Some(member) = row.as_member() else { continue };
-            match member.two_factor {
-                Some(true) => {}
-                Some(false) => without += 1,
-                None => unknown += 1,
-            }
-            let mut held = snapshot.manifest().grants_of(row).into_iter();
-            if held.any(|(held, _)| catalogue.makes_super_administrator(held)) {
-                all += 1;
-                if administrators.len() < MAX_ITEMS {
-                    administrators.push(json!({ "email": member.email, "two_factor": member.two_factor }));
-                }
+    let count = |row: Row| {
+        let Some(member) = row.as_member() else { return };
+        match member.two_factor {
+            Some(true) => {}
+            Some(false) => without += 1,
+            None => unknown += 1,
+        }
+        let mut held = snapshot.manifest().grants_of(&row).into_iter();
+        if held.any(|(held, _)| catalogue.makes_super_administrator(held)) {
+            all += 1;
+            if administrators.len() < MAX_ITEMS {
+                administrators.push(json!({ "email": member.email, "two_factor": member.two_factor }));
             }
         }
-        scan.after = page.next;
-        if scan.after.is_none() {
-            break;
-        }
-    }
+    };
+    snapshot.each(ports, &[Kind::User], count).await?;
     let manifest = snapshot.manifest();
     let off = manifest.capabilities.iter().filter(|(_, capability)| !capability.on).map(|(name, _)| name);
     let answer = json!({

@@ -4,7 +4,6 @@
 use serde::Serialize;
 
 use crate::model::grant::{Entitlement, Principal};
-use crate::model::kind::Kind;
 use crate::model::offer::SLUG;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::Manifest;
@@ -118,7 +117,7 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
         Row::User(member) | Row::Invitation(member) => Resource::Person(person(member, held())),
         Row::Role(role) => Resource::Role(Role {
             id: role.id.to_string(),
-            resource_type: Kind::Role.as_str(),
+            resource_type: row.kind().as_str(),
             name: role.name.clone(),
             description: role.description.clone().unwrap_or_default(),
             entitlement_id: Entitlement::Role(role.id).to_string(),
@@ -130,7 +129,7 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
             let entitlement = Entitlement::scoped(role.permission_group, role.resource_group);
             Resource::ScopedRole(ScopedRole {
                 id: format!("{}-{}", role.permission_group, role.resource_group),
-                resource_type: Kind::ScopedRole.as_str(),
+                resource_type: row.kind().as_str(),
                 name: role.display_name(),
                 entitlement_id: entitlement.to_string(),
                 permission_group_id: role.permission_group.to_string(),
@@ -141,14 +140,14 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
         }
         Row::Group(group) => Resource::Group(Group {
             id: group.id.to_string(),
-            resource_type: Kind::Group.as_str(),
+            resource_type: row.kind().as_str(),
             name: group.name.clone(),
             entitlement_id: Entitlement::Group(group.id).to_string(),
             entitlements: held(),
         }),
         Row::ApiToken(token) => Resource::Token(Token {
             id: token.id.to_string(),
-            resource_type: Kind::ApiToken.as_str(),
+            resource_type: row.kind().as_str(),
             name: token.name.clone(),
             status: token.status.clone(),
             issued_on: token.issued_on.map(|at| at.to_string()),
@@ -183,7 +182,6 @@ fn person(member: &Member, entitlements: Vec<String>) -> Person {
 /// The entitlement that a role, scoped role or group offers.
 pub(super) fn entitlement(row: &Row) -> Option<EntitlementItem> {
     let offer = row.offer()?;
-    let resource = offer.entitlement.resource();
     Some(EntitlementItem {
         id: offer.entitlement.to_string(),
         slug: SLUG,
@@ -191,7 +189,7 @@ pub(super) fn entitlement(row: &Row) -> Option<EntitlementItem> {
         description: offer.description,
         purpose: "assignment",
         resource_type: row.kind().as_str(),
-        resource_id: resource.split_once(':').map(|(_, id)| id.to_owned()).unwrap_or_default(),
+        resource_id: offer.entitlement.resource_id(),
         grantable_to: offer.grantable_to.iter().map(|kind| kind.as_str()).collect(),
     })
 }

@@ -17,12 +17,10 @@ pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) ->
             listing.rows(&[kind], None, |row, snapshot| vec![catalog::resource(row, snapshot.manifest())]).await
         }
         List::Entitlements => {
-            let kinds = [Kind::Group, Kind::Role, Kind::ScopedRole];
-            listing.rows(&kinds, None, |row, _| catalog::entitlement(row).into_iter().collect()).await
+            listing.rows(Kind::OFFERING, None, |row, _| catalog::entitlement(row).into_iter().collect()).await
         }
         List::Grants => {
-            let kinds = [Kind::Group, Kind::Invitation, Kind::User];
-            listing.rows(&kinds, None, |row, snapshot| catalog::grants(row, snapshot.manifest())).await
+            listing.rows(Kind::HOLDERS, None, |row, snapshot| catalog::grants(row, snapshot.manifest())).await
         }
     }
 }
@@ -36,11 +34,11 @@ pub(super) async fn holders<P: World>(
     request: &Incoming,
 ) -> Result<Answer, Problem> {
     let kinds = match request.param("principal_type") {
-        None | Some("") => vec![Kind::Group, Kind::Invitation, Kind::User],
-        Some("user") => vec![Kind::User],
-        Some("invitation") => vec![Kind::Invitation],
-        Some("group") => vec![Kind::Group],
-        Some(_) => return Err(Problem::invalid("principal_type must be user, invitation or group")),
+        None | Some("") => Kind::HOLDERS.to_vec(),
+        Some(name) => match Kind::parse(name).filter(|kind| kind.facts().holds) {
+            Some(kind) => vec![kind],
+            None => return Err(Problem::invalid("principal_type must be user, invitation or group")),
+        },
     };
     let missing_is_empty = match request.param("missing") {
         None | Some("") => false,

@@ -6,8 +6,8 @@ use super::{Incoming, scim, webhook};
 use crate::base::ports::Method;
 use crate::export::File;
 use crate::model::ask::Action;
-use crate::model::grant::{Entitlement, Principal, ScopedRoleId};
-use crate::model::id::{InvalidId, MemberId, RoleId, UserGroupId, UserId};
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::{InvalidId, MemberId, UserId};
 use crate::model::kind::Kind;
 
 /// A route with its parameters.
@@ -98,7 +98,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
         ["v1", "entitlements"] => get(Route::List(List::Entitlements)),
         ["v1", "grants"] => get(Route::List(List::Grants)),
-        ["v1", collection] => match kind(collection) {
+        ["v1", collection] => match Kind::of_collection(collection) {
             Some(kind) => get(Route::List(List::Resources(kind))),
             None => Vec::new(),
         },
@@ -130,25 +130,8 @@ fn person(id: &str) -> Result<Principal, InvalidId> {
     })
 }
 
-fn kind(collection: &str) -> Option<Kind> {
-    Some(match collection {
-        "users" => Kind::User,
-        "invitations" => Kind::Invitation,
-        "roles" => Kind::Role,
-        "scoped-roles" => Kind::ScopedRole,
-        "groups" => Kind::Group,
-        "tokens" => Kind::ApiToken,
-        _ => return None,
-    })
-}
-
 fn entitlement(collection: &str, id: &str) -> Result<Option<Entitlement>, InvalidId> {
-    Ok(match collection {
-        "roles" => Some(Entitlement::Role(id.parse::<RoleId>()?)),
-        "scoped-roles" => Some(Entitlement::ScopedRole(id.parse::<ScopedRoleId>()?)),
-        "groups" => Some(Entitlement::Group(id.parse::<UserGroupId>()?)),
-        _ => None,
-    })
+    Kind::of_collection(collection).map_or(Ok(None), |kind| Entitlement::of(kind, id))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::decide::facts::{configured, first_role};
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
+use crate::model::kind::Kind;
 use crate::model::operation::Target;
 use crate::provision::MINIMAL_ACCESS;
 use crate::provision::journal::{self, Own};
@@ -52,10 +53,10 @@ pub(super) fn find<P: Sql>(
         !on(old) && on(new)
     };
     // A list that can be read again tells what was so all the time.
-    let groups_are_new = was_off("user_groups");
+    let groups_are_new = Kind::Group.facts().capability.is_some_and(was_off);
     // What somebody held as invited, and holds as a member, or as invited anew.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
-    for change in changes.iter().filter(|change| change.key.starts_with("invitation:")) {
+    for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
         let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);
         invited.entry(change.name.to_lowercase()).or_default().extend(held);
     }
@@ -65,7 +66,7 @@ pub(super) fn find<P: Sql>(
         let before: BTreeSet<Entitlement> =
             change.grants_removed.iter().filter_map(|grant| Some(parts(grant)?.0)).collect();
         for (entitlement, principal) in change.grants_added.iter().filter_map(|grant| parts(grant)) {
-            let of_group = principal.starts_with("group:");
+            let of_group = principal.starts_with(&Kind::Group.prefix());
             let held_as_invited = invited.get(&to).is_some_and(|held| held.contains(&entitlement));
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
             let ours = !of_group && explained.contains(&(to.clone(), entitlement));

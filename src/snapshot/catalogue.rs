@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::read::{Snapshot, SnapshotError};
-use super::scan::Scan;
 use crate::base::ports::KeyValue;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
@@ -39,16 +38,8 @@ impl Catalogue {
     /// Reads what a generation offers.
     pub async fn load<P: KeyValue>(kv: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let mut all = Vec::new();
-        let kinds = vec![Kind::Role, Kind::ScopedRole, Kind::Group];
-        let mut scan = Scan { kinds, holding: None, after: None, limit: 1000 };
-        loop {
-            let page = snapshot.scan(kv, &scan).await?;
-            all.extend(page.rows.iter().filter_map(|row| offered(row, snapshot)));
-            scan.after = page.next;
-            if scan.after.is_none() {
-                return Ok(Self::of(all));
-            }
-        }
+        snapshot.each(kv, Kind::OFFERING, |row| all.extend(offered(&row, snapshot))).await?;
+        Ok(Self::of(all))
     }
 
     /// The catalogue of these.

@@ -160,11 +160,5 @@ fn fields(left: Option<&Row>, right: Option<&Row>) -> Vec<String> {
 }
 
 fn name(row: &Row) -> String {
-    match row {
-        Row::ApiToken(token) => token.name.clone(),
-        Row::Group(group) => group.name.clone(),
-        Row::Invitation(member) | Row::User(member) => member.email.clone(),
-        Row::Role(role) => role.name.clone(),
-        Row::ScopedRole(role) => role.display_name(),
-    }
+    row.as_member().map_or_else(|| row.display_name(), |member| member.email.clone())
 }

@@ -149,7 +149,7 @@ impl ChunkRef {
     /// Whether its range of keys may have rows of a kind.
     pub fn may_have(&self, kind: Kind) -> bool {
         // Every key of a kind begins `<kind>:`; `;` is the byte after the colon.
-        let (low, high) = (format!("{}:", kind.as_str()), format!("{};", kind.as_str()));
+        let (low, high) = (kind.prefix(), format!("{};", kind.as_str()));
         self.last_key >= low && self.first_key < high
     }
 

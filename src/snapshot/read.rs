@@ -114,7 +114,7 @@ impl Snapshot {
         }
         for chunk in self.manifest.chunks.iter().filter(|chunk| kinds.iter().any(|kind| chunk.may_have(*kind))) {
             let all = kinds.iter().any(|kind| {
-                let prefix = format!("{}:", kind.as_str());
+                let prefix = kind.prefix();
                 chunk.first_key.starts_with(&prefix) && chunk.last_key.starts_with(&prefix)
             });
             let count = if all {
@@ -147,6 +147,25 @@ impl Snapshot {
             return Ok(None);
         }
         Ok(rows(kv, chunk).await?.into_iter().find(|row| row.key() == key))
+    }
+
+    /// Shows every row of some kinds, in the order of their keys. A few chunks are in memory at a time.
+    pub async fn each<P: KeyValue>(
+        &self,
+        kv: &P,
+        kinds: &[Kind],
+        mut see: impl FnMut(Row),
+    ) -> Result<(), SnapshotError> {
+        // A limit within a chunk would have that chunk read twice.
+        let mut scan = Scan { kinds: kinds.to_vec(), holding: None, after: None, limit: usize::MAX };
+        loop {
+            let page = self.scan(kv, &scan).await?;
+            page.rows.into_iter().for_each(&mut see);
+            scan.after = page.next;
+            if scan.after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Rows of some kinds, in the order of their keys, from one key on.

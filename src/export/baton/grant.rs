@@ -86,8 +86,10 @@ fn sources(held: &Held) -> Message {
 
 /// The `GrantExpandable` of a group's grant: those in the group hold it too.
 pub(in crate::export) fn expansion(group: UserGroupId) -> Vec<u8> {
-    [Kind::User, Kind::Invitation]
-        .into_iter()
+    Kind::Group
+        .facts()
+        .grantable_to
+        .iter()
         .fold(Message::new().element(1, &Entitlement::Group(group).to_string()), |message, kind| {
             message.element(3, kind.as_str())
         })

@@ -16,28 +16,6 @@ use wire::Message;
 
 use crate::model::kind::Kind;
 
-/// `ResourceType.Trait`.
-const fn a_trait(kind: Kind) -> u8 {
-    match kind {
-        Kind::User | Kind::Invitation => 1,
-        Kind::Group => 2,
-        Kind::Role | Kind::ScopedRole => 3,
-        Kind::ApiToken => 5,
-    }
-}
-
-/// What people call a resource type.
-const fn title(kind: Kind) -> &'static str {
-    match kind {
-        Kind::ApiToken => "API Token",
-        Kind::Group => "User Group",
-        Kind::Invitation => "Invitation",
-        Kind::Role => "Role",
-        Kind::ScopedRole => "Scoped Role",
-        Kind::User => "User",
-    }
-}
-
 /// A `ResourceId`.
 fn resource_id(kind: Kind, id: &str) -> Message {
     Message::new().string(1, kind.as_str()).string(2, id)

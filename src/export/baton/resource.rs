@@ -1,9 +1,9 @@
 //! Resource types and resources, with their traits.
 
 use super::wire::Message;
-use super::{a_trait, at_most, resource_id, title};
+use super::{at_most, resource_id};
 use crate::base::time::Timestamp;
-use crate::model::kind::Kind;
+use crate::model::kind::{IdForm, Kind};
 use crate::model::resource::{Member, MemberStatus, Row, Token};
 
 /// `Resource.description` has at most so many bytes.
@@ -34,20 +34,19 @@ pub(in crate::export) struct Embedded {
 
 /// The resource types: id and `ResourceType`, sorted by id.
 pub(in crate::export) fn resource_types() -> Vec<(&'static str, Vec<u8>)> {
-    Kind::ALL.into_iter().map(|kind| (kind.as_str(), resource_type(kind).into_bytes())).collect()
+    Kind::ALL.iter().map(|kind| (kind.as_str(), resource_type(*kind).into_bytes())).collect()
 }
 
 fn resource_type(kind: Kind) -> Message {
     let mut annotations = Vec::new();
     // Those that `baton-cloudflare` had before this connector, under the names it gave them.
-    if matches!(kind, Kind::User | Kind::Invitation | Kind::Role) {
+    if kind.facts().of_baton {
         annotations.push(Message::any("V1Identifier", &Message::new().string(1, kind.as_str())));
     }
-    if matches!(kind, Kind::User | Kind::Invitation | Kind::ApiToken) {
+    if !kind.offers() {
         annotations.push(Message::any("SkipEntitlementsAndGrants", &Message::new()));
     }
-    // Invitations come and go: a day without any is not a fault.
-    if kind == Kind::Invitation {
+    if kind.facts().comes_and_goes {
         annotations.push(Message::any("SkipSyncAnomalyDetection", &Message::new()));
     }
     let plain = plain_type(kind);
@@ -56,7 +55,8 @@ fn resource_type(kind: Kind) -> Message {
 
 /// A resource type as an entitlement names it.
 pub(super) fn plain_type(kind: Kind) -> Message {
-    Message::new().string(1, kind.as_str()).string(2, title(kind)).packed(3, a_trait(kind))
+    let facts = kind.facts();
+    Message::new().string(1, facts.name).string(2, facts.title).packed(3, facts.is_a.number())
 }
 
 impl Embedded {
@@ -110,16 +110,16 @@ fn encode(row: &Row, kind: Kind, id: &str, description: &str) -> Message {
 
 /// Traits, and the id as Cloudflare's API has it.
 fn annotations(row: &Row, id: &str) -> Vec<Message> {
-    let (name, a_trait, raw) = match row {
-        Row::User(member) | Row::Invitation(member) => ("UserTrait", user_trait(member), Some(id)),
-        Row::Role(_) => ("RoleTrait", Message::new(), Some(id)),
-        // A pair of ids is none of Cloudflare's.
-        Row::ScopedRole(_) => ("RoleTrait", Message::new(), None),
-        Row::Group(_) => ("GroupTrait", Message::new(), Some(id)),
-        Row::ApiToken(token) => ("SecretTrait", secret_trait(token), Some(id)),
+    let facts = row.kind().facts();
+    let a_trait = match row {
+        Row::User(member) | Row::Invitation(member) => user_trait(member),
+        Row::ApiToken(token) => secret_trait(token),
+        Row::Role(_) | Row::ScopedRole(_) | Row::Group(_) => Message::new(),
     };
-    let mut annotations = vec![Message::any(name, &a_trait)];
-    annotations.extend(raw.map(|id| Message::any("RawId", &Message::new().string(1, id))));
+    let mut annotations = vec![Message::any(facts.is_a.annotation(), &a_trait)];
+    if facts.id == IdForm::Own {
+        annotations.push(Message::any("RawId", &Message::new().string(1, id)));
+    }
     annotations
 }
 

@@ -51,7 +51,7 @@ impl<F: ZstdFrame> C1z<F> {
         let mut counting = Writer::counting(&TABLES);
         rows.begin(&mut counting)?;
         let mut cursor = Cursor::default();
-        while let Some(row) = cursor.next(chunks, &Kind::ALL).await? {
+        while let Some(row) = cursor.next(chunks, Kind::ALL).await? {
             rows.resource(&row, chunks.manifest(), &mut counting)?;
         }
         rows.end(chunks.manifest(), &mut counting)?;
@@ -114,7 +114,7 @@ impl<F: ZstdFrame> C1z<F> {
     /// Appends rows until some pages are ready, or the last row is in.
     async fn fill<P: KeyValue + Clock>(&mut self, chunks: &Chunks<P>) -> Result<(), ExportError> {
         while self.writer.ready() < PIECE {
-            let Some(row) = self.cursor.next(chunks, &Kind::ALL).await? else {
+            let Some(row) = self.cursor.next(chunks, Kind::ALL).await? else {
                 self.rows.end(chunks.manifest(), &mut self.writer)?;
                 self.writer.finish()?;
                 self.stage = Stage::End;

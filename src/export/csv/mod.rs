@@ -40,9 +40,6 @@ const GRANTS: [&str; 6] = [
     "Entitlement Description",
 ];
 
-/// Those who have a line: a user group's own grants are told as those of its members.
-const PEOPLE: [Kind; 2] = [Kind::Invitation, Kind::User];
-
 /// A CSV file that is being made, a chunk at a time.
 #[derive(Debug)]
 pub(super) struct Csv {
@@ -74,7 +71,8 @@ impl Csv {
         chunks: &Chunks<P>,
     ) -> Result<Option<Vec<u8>>, ExportError> {
         let mut lines = Vec::new();
-        while let Some(row) = self.cursor.next(chunks, &PEOPLE).await? {
+        // A user group's own grants are told as those of its members.
+        while let Some(row) = self.cursor.next(chunks, Kind::PEOPLE).await? {
             self.head(&mut lines);
             self.row(&row, chunks.manifest(), &mut lines);
             if lines.len() >= PIECE {
@@ -116,7 +114,7 @@ impl Csv {
                     let Some((resource, offer)) = self.directory.offer(held.entitlement) else { continue };
                     let mut line = Line::new(lines);
                     person(&mut line, principal, member);
-                    line.text(resource_type(resource.kind()));
+                    line.text(resource.kind().facts().short_title);
                     line.text(&resource.display_name());
                     line.text(&offer.entitlement.to_string());
                     line.text(&offer.display_name);
@@ -146,16 +144,4 @@ fn person(line: &mut Line<'_>, principal: Principal, member: &Member) {
     line.text(member.first_name.as_deref().unwrap_or_default());
     line.text(member.last_name.as_deref().unwrap_or_default());
     line.text(if member.status.is_live() { "enabled" } else { "disabled" });
-}
-
-/// What C1 shows as the type.
-const fn resource_type(kind: Kind) -> &'static str {
-    match kind {
-        Kind::ApiToken => "API Token",
-        Kind::Group => "Group",
-        Kind::Invitation => "Invitation",
-        Kind::Role => "Role",
-        Kind::ScopedRole => "Scoped Role",
-        Kind::User => "User",
-    }
 }

@@ -14,10 +14,6 @@ use crate::scim::query::{self, Query};
 use crate::scim::{GROUP, USER, id, resource};
 use crate::snapshot::{Scan, Snapshot};
 
-/// The kinds of rows that Users are, and those that Groups are.
-const PEOPLE: [Kind; 2] = [Kind::Invitation, Kind::User];
-const OFFERED: [Kind; 3] = [Kind::Group, Kind::Role, Kind::ScopedRole];
-
 /// A page of Groups ends before it has more members than this: 2 MB of JSON, far from what an isolate holds.
 const MEMBERS_PER_PAGE: usize = 10_000;
 
@@ -58,13 +54,13 @@ async fn users<P: World>(
     // Without a filter, the manifest knows how many there are and where the page begins; but not what the overlay hides.
     let counted = filter.is_none() && !snapshot.freshness().1;
     let (after, mut skip) = if counted {
-        snapshot.seek(call.ports, &PEOPLE, before).await.map_err(paging::unreadable)?
+        snapshot.seek(call.ports, Kind::PEOPLE, before).await.map_err(paging::unreadable)?
     } else {
         (None, before)
     };
     let mut page = Vec::new();
     let mut total = 0;
-    let mut scan = Scan { kinds: PEOPLE.to_vec(), holding: None, after, limit: query::COUNTS.1 };
+    let mut scan = Scan { kinds: Kind::PEOPLE.to_vec(), holding: None, after, limit: query::COUNTS.1 };
     if counted {
         scan.limit = skip + query.count;
     }
@@ -149,7 +145,7 @@ pub(super) async fn offered<P: World>(
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<Entitlement, String>, Problem> {
     let mut offered = BTreeMap::new();
-    each(call, snapshot, &OFFERED, None, |row| offered.extend(row.offered())).await?;
+    each(call, snapshot, Kind::OFFERING, None, |row| offered.extend(row.offered())).await?;
     Ok(offered)
 }
 
@@ -165,7 +161,7 @@ pub(super) async fn holders<P: World>(
     }
     // One alone is looked for where the manifest says that somebody holds it.
     let only = wanted.first().copied().filter(|_| wanted.len() == 1);
-    each(call, snapshot, &[Kind::Group, Kind::Invitation, Kind::User], only, |row| {
+    each(call, snapshot, Kind::HOLDERS, only, |row| {
         for (held, _) in snapshot.manifest().grants_of(row) {
             if wanted.contains(&held) {
                 members.entry(held).or_default().extend(resource::member(&call.base, row));
