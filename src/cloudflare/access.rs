@@ -85,14 +85,14 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// All resource groups: this list has no pages.
-    pub async fn resource_groups(&self) -> Result<Vec<ResourceGroup>, ApiError> {
-        self.page(Call::get(self.account_path("/iam/resource_groups"))).await.map(|page| page.items)
+    pub async fn resource_groups(&self) -> Result<Page<ResourceGroup>, ApiError> {
+        self.page(Call::get(self.account_path("/iam/resource_groups"))).await
     }
 
     /// The resource group that is the whole account; a grant of an account-wide role is on this one.
     pub async fn account_resource_group(&self) -> Result<ResourceGroupId, ApiError> {
         let name = account_resource_group_name(self.config().account_id);
-        let found = self.resource_groups().await?.into_iter().find(|group| group.name == name);
+        let found = self.resource_groups().await?.items.into_iter().find(|group| group.name == name);
         found.map(|group| group.id).ok_or_else(|| {
             let message = format!("the account has no resource group {name}");
             ApiError::NotFound(Failure { status: 200, message, ..Failure::default() })

@@ -4,11 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::budget::{Budget, Purpose};
 use super::envelope::{Envelope, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
+use super::odd::Odd;
 use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method, Sql};
 use crate::base::time::Timestamp;
 use crate::worker::config::Config;
@@ -39,6 +42,8 @@ impl<P> fmt::Debug for Client<'_, P> {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
+    /// Records that are on it and cannot be read.
+    pub odd: Vec<Odd>,
     /// Where the page stands, in the lists that say so.
     pub info: Option<PageInfo>,
 }
@@ -117,38 +122,70 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 
     /// Reads one object.
     pub(super) async fn object<T: Record>(&self, call: Call) -> Result<T, ApiError> {
-        let (wire, _, response) = self.result::<T::Wire>(call).await?;
-        let wire = wire.ok_or_else(|| malformed("result is missing", &response))?;
-        T::read(wire).map_err(|what| malformed(&format!("result: {what}"), &response))
+        let response = self.call(call).await?;
+        T::read(self.told::<T::Wire>(&response)?).map_err(|what| malformed(&format!("result: {what}"), &response))
     }
 
-    /// Reads one page of a list.
+    /// Reads one object, which came, and may be odd: then the inner error says what of it cannot be read.
+    pub(super) async fn record<T: Record>(&self, call: Call) -> Result<Result<T, String>, ApiError> {
+        let response = self.call(call).await?;
+        let told: Value = self.told(&response)?;
+        let wire = T::Wire::deserialize(told).map_err(|error| presentable(&error.to_string(), ""));
+        Ok(wire.and_then(T::read))
+    }
+
+    fn told<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<T, ApiError> {
+        let result = self.envelope::<T>(response)?.result;
+        result.flatten().ok_or_else(|| malformed("result is missing", response))
+    }
+
+    /// Reads one page of a list. A record that cannot be read stops no other.
     pub(super) async fn page<T: Record>(&self, call: Call) -> Result<Page<T>, ApiError> {
-        let (wire, info, response) = self.result::<Vec<T::Wire>>(call).await?;
-        let wire = wire.ok_or_else(|| malformed("result is missing", &response))?;
-        let items = wire
-            .into_iter()
-            .enumerate()
-            .map(|(n, wire)| T::read(wire).map_err(|what| malformed(&format!("result[{n}]: {what}"), &response)))
-            .collect::<Result<_, _>>()?;
-        Ok(Page { items, info })
+        let response = self.call(call).await?;
+        // What is read in one go is read fastest; the records are looked at one by one where that fails.
+        let whole = self.envelope::<Vec<T::Wire>>(&response);
+        if let Err(error) = &whole
+            && !matches!(error, ApiError::Malformed { .. })
+        {
+            return Err(error.clone());
+        }
+        if let Ok(Envelope { result: Some(Some(wire)), result_info, .. }) = whole
+            && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<T>, String>>()
+        {
+            return Ok(Page { items, odd: Vec::new(), info: result_info });
+        }
+        let envelope = self.envelope::<Vec<Value>>(&response)?;
+        let told = envelope.result.ok_or_else(|| malformed("result is missing", &response))?;
+        let info = envelope.result_info;
+        let counted = info.as_ref().and_then(|info| info.count);
+        let Some(records) = told else {
+            // Nothing where something was counted is no empty list.
+            let empty = counted.is_none_or(|count| count == 0);
+            let page = Page { items: Vec::new(), odd: Vec::new(), info };
+            return if empty { Ok(page) } else { Err(malformed("result is null", &response)) };
+        };
+        let (mut items, mut odd) = (Vec::new(), Vec::new());
+        for record in records {
+            let wire = T::Wire::deserialize(&record).map_err(|error| error.to_string());
+            match wire.and_then(T::read) {
+                Ok(item) => items.push(item),
+                Err(why) => odd.push(Odd::of(&record, &why)),
+            }
+        }
+        Ok(Page { items, odd, info })
     }
 
     /// Calls, and looks at nothing but whether it succeeded.
     pub(super) async fn done(&self, call: Call) -> Result<(), ApiError> {
-        self.result::<serde_json::Value>(call).await.map(|_| ())
+        let response = self.call(call).await?;
+        self.envelope::<serde::de::IgnoredAny>(&response).map(drop)
     }
 
-    /// Calls and reads the envelope.
-    pub(super) async fn result<T: DeserializeOwned>(
-        &self,
-        call: Call,
-    ) -> Result<(Option<T>, Option<PageInfo>, HttpResponse), ApiError> {
-        let response = self.call(call).await?;
+    fn envelope<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<Envelope<T>, ApiError> {
         match serde_json::from_slice::<Envelope<T>>(&response.body) {
-            Ok(envelope) if envelope.success != Some(false) => Ok((envelope.result, envelope.result_info, response)),
-            Err(error) if !refusal(&response.body).success_is_false => Err(malformed(&error.to_string(), &response)),
-            Ok(_) | Err(_) => Err(self.refused(&response)),
+            Ok(envelope) if envelope.success != Some(false) => Ok(envelope),
+            Err(error) if !refusal(&response.body).success_is_false => Err(malformed(&error.to_string(), response)),
+            Ok(_) | Err(_) => Err(self.refused(response)),
         }
     }
 

@@ -11,14 +11,19 @@ use serde_json::Value;
 pub(super) struct Envelope<T> {
     #[serde(default)]
     pub(super) success: Option<bool>,
-    #[serde(default = "none")]
-    pub(super) result: Option<T>,
+    /// Absent, `null`, or there: a list that is `null` is empty, and one that is absent is not told.
+    #[serde(default = "none", deserialize_with = "told")]
+    pub(super) result: Option<Option<T>>,
     #[serde(default)]
     pub(super) result_info: Option<PageInfo>,
 }
 
 fn none<T>() -> Option<T> {
     None
+}
+
+fn told<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// `result_info`: where a page stands. Every field is optional; some lists have none at all.

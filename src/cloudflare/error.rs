@@ -80,6 +80,14 @@ pub enum ApiError {
         /// The status and the ray of the answer.
         failure: Failure,
     },
+    /// A record that came, and of which something is missing or of a form that is not known.
+    #[error("Cloudflare's record of {of} cannot be read in full: {what}")]
+    Unreadable {
+        /// Whose record: an e-mail address, or `member` and an id.
+        of: String,
+        /// What is missing or odd.
+        what: String,
+    },
     /// Nothing was sent: the budget for requests is used up, or a block by Cloudflare is still in force.
     #[error("the budget for Cloudflare requests is used up until {until}")]
     OutOfBudget {
@@ -111,6 +119,7 @@ impl ApiError {
             | Self::Forbidden(_)
             | Self::Quota(_)
             | Self::Invalid(_)
+            | Self::Unreadable { .. }
             | Self::Refused(_) => false,
         }
     }
@@ -166,7 +175,11 @@ impl ApiError {
             | Self::Invalid(failure)
             | Self::Server(failure)
             | Self::Malformed { failure, .. } => Some(failure),
-            Self::Transport(_) | Self::OutOfBudget { .. } | Self::Refused(_) | Self::Storage(_) => None,
+            Self::Transport(_)
+            | Self::Unreadable { .. }
+            | Self::OutOfBudget { .. }
+            | Self::Refused(_)
+            | Self::Storage(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::GROUPS_PER_PAGE;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
-use super::members::{PolicyRecord, PolicyWire};
+use super::policies::{Policies, PolicyWire};
 use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::id::{MemberId, UserGroupId};
 
@@ -17,8 +17,8 @@ pub struct UserGroup {
     pub id: UserGroupId,
     /// The group's name.
     pub name: String,
-    /// What its members hold through it.
-    pub policies: Vec<PolicyRecord>,
+    /// What its members hold through it, as far as it could be read.
+    pub policies: Policies,
 }
 
 /// A member of a user group.
@@ -86,7 +86,7 @@ impl Record for UserGroup {
         Ok(Self {
             id: id(wire.id.as_deref(), "id")?,
             name: required(wire.name, "name")?,
-            policies: wire.policies.into_iter().flatten().map(PolicyRecord::read).collect::<Result<_, _>>()?,
+            policies: Policies::read(wire.policies),
         })
     }
 }

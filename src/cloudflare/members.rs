@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::PER_PAGE;
-use super::access::{MetaWire, PermissionGroup, ResourceGroup};
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
+use super::policies::{Policies, PolicyRecord, PolicyWire};
 use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::access::{Access, Policy};
 use crate::model::grant::Principal;
@@ -35,8 +35,8 @@ pub struct MemberRecord {
     pub two_factor: Option<bool>,
     /// The legacy roles: a projection of the policies, read for names and ids only.
     pub roles: Vec<LegacyRole>,
-    /// The policies: what the member holds.
-    pub policies: Vec<PolicyRecord>,
+    /// The policies: what the member holds, as far as they could be read.
+    pub policies: Policies,
 }
 
 /// A legacy role on a member.
@@ -46,30 +46,6 @@ pub struct LegacyRole {
     pub id: RoleId,
     /// The role's name.
     pub name: String,
-}
-
-/// A policy with the names of what it names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyRecord {
-    /// The policy's id, which changes with every update of its member.
-    pub id: Option<String>,
-    /// Allowed or denied.
-    pub access: Access,
-    /// What may be done; in a user group's policies without names.
-    pub permission_groups: Vec<PermissionGroup>,
-    /// On what; in a user group's policies without names.
-    pub resource_groups: Vec<ResourceGroup>,
-}
-
-impl PolicyRecord {
-    /// The policy without its id and names.
-    pub fn policy(&self) -> Policy {
-        Policy {
-            access: self.access,
-            permission_groups: self.permission_groups.iter().map(|group| group.id).collect(),
-            resource_groups: self.resource_groups.iter().map(|group| group.id).collect(),
-        }
-    }
 }
 
 impl MemberRecord {
@@ -86,12 +62,25 @@ impl MemberRecord {
         Account::of(self.principal(), &self.email)
     }
 
-    /// The policies, as they are written back.
+    /// Why the record is not the whole of what Cloudflare has of the member, where it is not. Nothing is written for such a member:
+    /// a write replaces what was not read.
+    pub fn unread(&self) -> Option<&str> {
+        match self.policies.all() {
+            Err(why) => Some(why),
+            Ok(_) if self.status == MemberStatus::Other => Some("the status is missing or not a known one"),
+            Ok(_) => None,
+        }
+    }
+
+    /// The policies, as they are written back; [`ApiError::Unreadable`] where they are not all known.
     ///
     /// Cloudflare's documentation disagrees with itself on whether a member's policies include those of the member's
     /// user groups (`reference/cloudflare.md` 2.2); [`Self::without_inherited`] first where the groups are known.
-    pub fn own_policies(&self) -> Vec<Policy> {
-        self.policies.iter().map(PolicyRecord::policy).collect()
+    pub fn own_policies(&self) -> Result<Vec<Policy>, ApiError> {
+        match self.unread() {
+            Some(why) => Err(ApiError::Unreadable { of: self.email.clone(), what: why.to_owned() }),
+            None => Ok(self.policies.readable().iter().map(PolicyRecord::policy).collect()),
+        }
     }
 
     /// The member without the policies that have one of these ids, those of the member's user groups. Only the id decides:
@@ -110,9 +99,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.page(Call::get(self.account_path(&query))).await
     }
 
-    /// One member. [`ApiError::NotFound`] where the membership is gone.
+    /// One member. [`ApiError::NotFound`] where the membership is gone, [`ApiError::Unreadable`] where the record lacks what tells who
+    /// it is.
     pub async fn member(&self, id: MemberId) -> Result<MemberRecord, ApiError> {
-        self.object(Call::get(self.member_path(id))).await
+        let call = Call::get(self.member_path(id));
+        self.record(call).await?.map_err(|what| ApiError::Unreadable { of: format!("member {id}"), what })
     }
 
     /// Replaces *all* policies of a member. An empty list is refused here: what Cloudflare makes of it is unknown.
@@ -168,7 +159,8 @@ fn wire_policies(policies: &[Policy]) -> Result<serde_json::Value, ApiError> {
 pub(super) struct MemberWire {
     id: Option<String>,
     email: Option<String>,
-    status: Option<MemberStatus>,
+    #[serde(default, deserialize_with = "text")]
+    status: Option<String>,
     user: Option<UserWire>,
     roles: Option<Vec<RoleWire>>,
     policies: Option<Vec<PolicyWire>>,
@@ -189,26 +181,24 @@ struct RoleWire {
     name: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct PolicyWire {
-    id: Option<String>,
-    access: Option<Access>,
-    permission_groups: Option<Vec<NamedWire>>,
-    resource_groups: Option<Vec<NamedWire>>,
-}
-
-#[derive(Deserialize)]
-struct NamedWire {
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(default)]
-    meta: MetaWire,
+/// A text that may be anything else, which then counts as absent.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    })
 }
 
 impl Record for MemberRecord {
     type Wire = MemberWire;
 
     fn read(wire: MemberWire) -> Result<Self, String> {
+        // Roles name what the policies give; one that cannot be read loses a name and nothing else.
+        let listed = wire.roles.unwrap_or_default();
+        let mut policies = Policies::read(wire.policies);
+        if !listed.is_empty() && policies.all().is_ok_and(<[_]>::is_empty) {
+            policies = policies.and_unread("there are roles, and no policies that give them");
+        }
         let user = wire.user.unwrap_or_default();
         let user_id = match user.id.as_deref() {
             None | Some("") => None,
@@ -218,13 +208,12 @@ impl Record for MemberRecord {
             id: id(wire.id.as_deref(), "id")?,
             user_id,
             email: required(filled(wire.email).or_else(|| filled(user.email)), "email")?,
-            status: required(wire.status, "status")?,
+            status: wire.status.as_deref().map_or(MemberStatus::Other, MemberStatus::read),
             first_name: filled(user.first_name),
             last_name: filled(user.last_name),
             two_factor: user.two_factor_authentication_enabled,
-            // Roles name what the policies give; one that cannot be read loses a name and nothing else.
-            roles: wire.roles.into_iter().flatten().filter_map(LegacyRole::read).collect(),
-            policies: wire.policies.into_iter().flatten().map(PolicyRecord::read).collect::<Result<_, _>>()?,
+            roles: listed.into_iter().filter_map(LegacyRole::read).collect(),
+            policies,
         })
     }
 }
@@ -232,30 +221,5 @@ impl Record for MemberRecord {
 impl LegacyRole {
     fn read(wire: RoleWire) -> Option<Self> {
         Some(Self { id: wire.id?.parse().ok()?, name: wire.name.unwrap_or_default() })
-    }
-}
-
-impl PolicyRecord {
-    pub(super) fn read(wire: PolicyWire) -> Result<Self, String> {
-        let permission_groups = required(wire.permission_groups, "policies[].permission_groups")?;
-        let resource_groups = required(wire.resource_groups, "policies[].resource_groups")?;
-        Ok(Self {
-            id: filled(wire.id),
-            access: wire.access.unwrap_or(Access::Unknown),
-            permission_groups: permission_groups
-                .into_iter()
-                .map(|group| {
-                    let id = id(group.id.as_deref(), "policies[].permission_groups[].id")?;
-                    Ok(PermissionGroup::new(id, group.name, group.meta))
-                })
-                .collect::<Result<_, String>>()?,
-            resource_groups: resource_groups
-                .into_iter()
-                .map(|group| {
-                    let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
-                    Ok(ResourceGroup { id, name: group.name.unwrap_or_default() })
-                })
-                .collect::<Result<_, String>>()?,
-        })
     }
 }

@@ -12,6 +12,8 @@ mod envelope;
 mod error;
 mod groups;
 mod members;
+mod odd;
+mod policies;
 mod tokens;
 
 pub(crate) use access::account_resource_group_name;
@@ -21,7 +23,9 @@ pub use budget::Purpose;
 pub use client::{Client, Page, PageInfo};
 pub use error::{ApiError, Failure};
 pub use groups::{GroupMember, UserGroup};
-pub use members::{LegacyRole, MemberRecord, PolicyRecord};
+pub use members::{LegacyRole, MemberRecord};
+pub use odd::Odd;
+pub use policies::{Policies, PolicyRecord};
 pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 
 use crate::base::ports::{Sql, SqlError};

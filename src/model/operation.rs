@@ -142,6 +142,8 @@ pub enum Refusal {
     LastRole,
     /// The member has a policy that this version cannot write back unchanged.
     UnknownPolicy,
+    /// Cloudflare's record of the member cannot be read in full.
+    UnreadableMember,
     /// The member is on the list of those whose access is never changed.
     ProtectedMember,
     /// The member is the owner of the connector's own API token.
@@ -178,6 +180,7 @@ impl Refusal {
             Self::NotEligible => "not_eligible",
             Self::LastRole => "last_role",
             Self::UnknownPolicy => "unknown_policy",
+            Self::UnreadableMember => "unreadable_member",
             Self::ProtectedMember => "protected_member",
             Self::TokenOwner => "token_owner",
             Self::MinSuperAdmins => "min_super_admins",

@@ -19,15 +19,27 @@ pub enum MemberStatus {
     Accepted,
     /// The person was invited.
     Pending,
-    /// Rejected, or a value this version does not know.
+    /// The person declined: that is no member.
+    Rejected,
+    /// A value this version does not know.
     #[serde(other)]
     Other,
 }
 
 impl MemberStatus {
+    /// Reads Cloudflare's word.
+    pub fn read(text: &str) -> Self {
+        match text {
+            "accepted" => Self::Accepted,
+            "pending" => Self::Pending,
+            "rejected" => Self::Rejected,
+            _ => Self::Other,
+        }
+    }
+
     /// Whether it is of use: a pending membership can be accepted at any time.
     pub fn is_live(self) -> bool {
-        self != Self::Other
+        !matches!(self, Self::Rejected | Self::Other)
     }
 }
 

@@ -159,7 +159,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 };
                 match resolve::search(&self.client, &by_email).await? {
                     // Another than ours may have been quicker: that is for the next attempt to find out.
-                    Some(found) if atoms(&found.own_policies()) == atoms(policies) => found,
+                    Some(found) if atoms(&found.own_policies()?) == atoms(policies) => found,
                     _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
                 }
             }
@@ -217,7 +217,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             self.ports.sleep(wait).await;
         }
         let now = self.ports.now();
-        written::note(self.ports, member.id, &atoms(&member.own_policies()), now)?;
+        written::note(self.ports, member.id, &atoms(&member.own_policies()?), now)?;
         written::note(self.ports, member.id, &atoms(&[]), now)?;
         self.note(&format!("gone{}", ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default()))?;
         Ok(true)

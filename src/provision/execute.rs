@@ -22,6 +22,9 @@ const ROUNDS: usize = 3;
 /// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
 pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 
+/// The wait before a member is read again whose record came without something.
+const READ_AGAIN_WAIT: u32 = 500;
+
 /// What is to be different about a member's policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
@@ -87,7 +90,13 @@ pub(super) async fn read<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     id: MemberId,
 ) -> Result<MemberRecord, ApiError> {
-    Ok(client.member(id).await?.without_inherited(&sync::group_policies(ports)?))
+    let mut member = client.member(id).await?;
+    if member.unread().is_some() {
+        // An answer that leaves something out may be followed by one that does not.
+        ports.sleep(READ_AGAIN_WAIT).await;
+        member = client.member(id).await?;
+    }
+    Ok(member.without_inherited(&sync::group_policies(ports)?))
 }
 
 /// Changes the policies of a member as just read (the first round's GET is the caller's, so that a grant that goes well
@@ -110,7 +119,7 @@ pub async fn change<P: Http + Clock + Sql>(
         let Some(member) = believable(ports, client, member, Some(edit)).await? else {
             return Ok(Change::NotSeen);
         };
-        let before = member.own_policies();
+        let before = member.own_policies()?;
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
         }
@@ -155,7 +164,7 @@ pub async fn change<P: Http + Clock + Sql>(
         let read_back = read_back(ports, client, id, edit, &atoms(&before)).await?;
         if let ReadBack::Shows(member) = read_back {
             sent::seen(ports, noted, id)?;
-            sent::settled(ports, id, &atoms(&member.own_policies()))?;
+            sent::settled(ports, id, &atoms(&member.own_policies()?))?;
             if let Some(late) = &late {
                 aftercare::report_late(ports, late, "those were made once more, and nothing needs to be done")?;
             }
@@ -185,7 +194,7 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
 ) -> Result<Option<MemberRecord>, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
-        let own = member.own_policies();
+        let own = member.own_policies()?;
         if !written::is_stale(ports, member.id, &atoms(&own), ports.now())? {
             return Ok(Some(member));
         }
@@ -221,7 +230,7 @@ async fn read_back<P: Http + Clock + Sql>(
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
         let member = read(ports, client, id).await?;
-        let seen = atoms(&member.own_policies());
+        let seen = atoms(&member.own_policies()?);
         if edit.shows_in(&seen) {
             return Ok(ReadBack::Shows(Box::new(member)));
         }

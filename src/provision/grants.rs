@@ -20,7 +20,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
         let action = self.request.action;
         let edit = Edit::of(action, atom);
-        let Some(planned) = edit.apply(&member.own_policies()) else {
+        let Some(planned) = edit.apply(&member.own_policies()?) else {
             return self.already_so(&member, atom).await;
         };
         guards::protected(self.config, &member.email)?;

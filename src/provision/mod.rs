@@ -243,6 +243,12 @@ fn after(error: &ApiError) -> Outcome {
         error if error.is_retryable() || error.outcome_unknown() => {
             Outcome::NotNow { message, retry_at: error.retry_at() }
         }
+        ApiError::Unreadable { .. } => Outcome::refused(
+            Refusal::UnreadableMember,
+            format!(
+                "{message}; a write would replace what was not read, so nothing was written: change the access in Cloudflare's dashboard, and report the record to Cloudflare."
+            ),
+        ),
         _ => Outcome::refused(Refusal::Cloudflare, format!("Cloudflare refused: {message}.")),
     }
 }

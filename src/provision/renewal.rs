@@ -139,7 +139,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let Some(fresh) = execute::believable(self.ports, &self.client, fresh, None).await? else {
             return Ok(self.not_now("Cloudflare shows the invitation as before an earlier change", 10));
         };
-        let policies = fresh.own_policies();
+        let policies = fresh.own_policies()?;
         if fresh.status != MemberStatus::Pending {
             forget(self.ports, self.id)?;
             return Ok(not_pending(&fresh.email));

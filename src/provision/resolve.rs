@@ -449,6 +449,11 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         let addresses: Vec<String> = page.items.iter().map(|member| member.email.to_lowercase()).collect();
         self.ordered &= addresses.is_sorted();
         let found = page.items.into_iter().find(|member| is_subject(self.subject, member));
+        let odd = page.odd.into_iter().find(|odd| odd.name.as_deref().is_some_and(|email| names(self.subject, email)));
+        if let (None, Some(odd)) = (&found, odd) {
+            // Somebody has the address, and it cannot be read who: that is not nobody.
+            return Err(ApiError::Unreadable { of: odd.name.unwrap_or_default(), what: odd.why });
+        }
         Ok(match found {
             Some(member) => Visit::Found(Box::new(member)),
             None => Visit::StartsAt(addresses.into_iter().next()),

@@ -54,9 +54,14 @@ fn make(policies: &[Policy], group: PermissionGroupId) -> bool {
     has(Access::Allow) && !has(Access::Deny)
 }
 
-fn group_makes(user_group: &UserGroup, group: PermissionGroupId) -> bool {
-    let policies: Vec<Policy> = user_group.policies.iter().map(PolicyRecord::policy).collect();
-    make(&policies, group)
+/// Whether a user group makes its members Super Administrators; an error where its policies are not all known.
+fn group_makes(user_group: &UserGroup, group: PermissionGroupId) -> Result<bool, ApiError> {
+    let policies = user_group.policies.all().map_err(|what| ApiError::Unreadable {
+        of: format!("the user group {}", user_group.name),
+        what: what.to_owned(),
+    })?;
+    let policies: Vec<Policy> = policies.iter().map(PolicyRecord::policy).collect();
+    Ok(make(&policies, group))
 }
 
 /// Whether an accepted member would stop being Super Administrator of their own were the atom taken away.
@@ -70,7 +75,7 @@ pub(super) async fn loses<P: Http + Clock + Sql>(
         return Ok(false);
     }
     let group = permission_group(ports, client).await?;
-    Ok(group == Some(lost.permission_group) && atoms(&member.own_policies()).contains(&lost))
+    Ok(group == Some(lost.permission_group) && atoms(&member.own_policies()?).contains(&lost))
 }
 
 /// Whether a user group makes its members Super Administrators.
@@ -81,7 +86,7 @@ pub(super) async fn come_of<P: Http + Clock + Sql>(
 ) -> Result<bool, Unresolved> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
     let found = present(client.user_group(user_group).await)?;
-    Ok(found.is_some_and(|found| group_makes(&found, group)))
+    Ok(found.map_or(Ok(false), |found| group_makes(&found, group))?)
 }
 
 /// Whether a member is Super Administrator, of their own or through a user group.
@@ -91,12 +96,13 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     member: &MemberRecord,
 ) -> Result<bool, Unresolved> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
-    if make(&member.own_policies(), group) {
+    if make(&member.own_policies()?, group) {
         return Ok(true);
     }
     for user_group in user_groups(client).await? {
-        if group_makes(&user_group, group) && client.is_in_group(user_group.id, member.id).await? {
-            return Ok(true);
+        let makes = group_makes(&user_group, group);
+        if !matches!(makes, Ok(false)) && client.is_in_group(user_group.id, member.id).await? {
+            return Ok(makes?);
         }
     }
     Ok(false)
@@ -158,7 +164,8 @@ struct Count<'a, P> {
 impl<P: Clock + Sql> Count<'_, P> {
     /// Counts a member as just read. A read that is older than our own last write to the member does not count.
     fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<(), Unresolved> {
-        let own = other.own_policies();
+        // Of whom it is not known what they hold, they are not counted.
+        let Ok(own) = other.own_policies() else { return Ok(()) };
         let is_one = make(&own, self.group) || through.contains(&other.id);
         if other.id != self.besides
             && other.status == MemberStatus::Accepted
@@ -193,7 +200,7 @@ async fn members_through_groups<P: Http + Clock + Sql>(
     group: PermissionGroupId,
 ) -> Result<BTreeSet<MemberId>, Unresolved> {
     let mut members = BTreeSet::new();
-    for user_group in user_groups(client).await?.into_iter().filter(|found| group_makes(found, group)) {
+    for user_group in user_groups(client).await?.into_iter().filter(|found| group_makes(found, group) == Ok(true)) {
         let (mut number, mut total) = (1, 1);
         while number <= total {
             let page = match client.user_group_members_page(user_group.id, number).await {

@@ -152,7 +152,7 @@ fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
         "status": match member.status {
             MemberStatus::Accepted => "member",
             MemberStatus::Pending => "invited",
-            MemberStatus::Other => "other",
+            MemberStatus::Rejected | MemberStatus::Other => "other",
         },
         "email": member.email,
         "display_name": member.display_name(),

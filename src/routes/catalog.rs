@@ -171,7 +171,7 @@ fn person(member: &Member, entitlements: Vec<String>) -> Person {
         status: match member.status {
             MemberStatus::Accepted => "accepted",
             MemberStatus::Pending => "pending",
-            MemberStatus::Other => "other",
+            MemberStatus::Rejected | MemberStatus::Other => "other",
         },
         active: member.status == MemberStatus::Accepted,
         two_factor: member.two_factor,

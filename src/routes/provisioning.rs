@@ -134,6 +134,7 @@ const fn status_of(code: Refusal) -> u16 {
         | Refusal::AmbiguousEntitlement
         | Refusal::LastRole
         | Refusal::UnknownPolicy
+        | Refusal::UnreadableMember
         | Refusal::Superseded
         | Refusal::ProtectedMember
         | Refusal::TokenOwner

@@ -255,7 +255,7 @@ impl Account {
 
     fn publish(&self, desk: &Desk, previous: Option<Manifest>) -> Manifest {
         desk.advance(900);
-        let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None };
+        let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None, unreadable: None };
         let draft = Draft {
             account_id: config(&[]).account_id,
             started_at: desk.now(),

@@ -126,6 +126,18 @@ pub struct Capability {
     /// Where the rows of this kind come from an older generation because the list can no longer be read: that generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_from: Option<GenerationId>,
+    /// Records of it that could not be read in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Records of a list that could not be read in full: what an earlier generation knew of them is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, each by its id or name, with what is odd about it.
+    pub first: Vec<String>,
 }
 
 /// One chunk, as a manifest lists it.

@@ -22,7 +22,7 @@ mod tests;
 
 pub use catalogue::{Catalogue, Offered};
 pub use diff::{Change, ChangeKind, Changes, diff};
-pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming};
+pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Unreadable};
 pub use overlay::Overlay;
 pub use publish::{Draft, PublishError, Published, init, publish, sweep};
 pub(crate) use publish::{forget, repoint};

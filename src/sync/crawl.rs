@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Timestamp;
-use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, PER_PAGE};
+use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, Odd, PER_PAGE};
 use crate::model::id::{MemberId, UserGroupId};
 
 /// A list of the account.
@@ -32,7 +32,8 @@ pub(super) enum List {
 }
 
 impl List {
-    const FIRST: [Self; 5] =
+    /// Those that stand for themselves.
+    pub(super) const FIRST: [Self; 5] =
         [Self::ResourceGroups, Self::PermissionGroups, Self::Roles, Self::UserGroups, Self::Tokens];
 
     const fn per_page(self) -> u32 {
@@ -108,6 +109,15 @@ pub(super) struct PageFacts {
     pub(super) per_page: Option<u32>,
     /// A hash over the items' ids, to know a page that was answered before.
     pub(super) ids: u64,
+    /// The members on it, those that cannot be read included where their id can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) members: Vec<MemberId>,
+    /// Members on it of whom something is not told: they are asked for by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unclear: Vec<MemberId>,
+    /// Records on it that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) odd: Vec<Odd>,
     /// The user groups on it, whose members are to be fetched too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<UserGroupId>,
@@ -292,6 +302,16 @@ impl Crawl {
     /// Why a list cannot be read, where it cannot.
     pub(super) fn off(&self, list: List) -> Option<&Off> {
         self.lists.get(&list)?.read.values().find_map(|facts| facts.off.as_ref())
+    }
+
+    /// What each page of a list said of itself, in the order of the pages.
+    pub(super) fn facts(&self, list: List) -> impl Iterator<Item = &PageFacts> {
+        self.lists.get(&list).into_iter().flat_map(|pages| pages.read.values())
+    }
+
+    /// The records of a list that cannot be read, each once.
+    pub(super) fn odd(&self, list: List) -> BTreeSet<&Odd> {
+        self.facts(list).flat_map(|facts| &facts.odd).collect()
     }
 
     /// The user groups whose members are read.

@@ -6,7 +6,7 @@ use super::crawl::{Fetch, List, PageFacts, Verdict, ids_hash, judge};
 use super::staging::MembersPage;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{
-    ApiError, Client, Page, PermissionGroup, ResourceGroup, RoleRecord, TokenRecord, UserGroup,
+    ApiError, Client, MemberRecord, Odd, Page, PermissionGroup, ResourceGroup, RoleRecord, TokenRecord, UserGroup,
     account_resource_group_name,
 };
 use crate::model::id::MemberId;
@@ -86,8 +86,8 @@ async fn call<P: Http + Clock + Sql>(
     let account = account_resource_group_name(config.account_id);
     Ok(match list {
         List::ResourceGroups => {
-            let items = client.resource_groups().await?;
-            let found = Page { items, info: None };
+            // This list ignores `page`, and so has nothing to say of pages.
+            let found = Page { info: None, ..client.resource_groups().await? };
             (facts(&found, |group| group.id), Rows::ResourceGroups(found.items))
         }
         List::PermissionGroups => {
@@ -100,7 +100,8 @@ async fn call<P: Http + Clock + Sql>(
         }
         List::UserGroups => {
             let found = client.user_groups_page(page).await?;
-            let groups = found.items.iter().map(|group| group.id).collect();
+            let odd = found.odd.iter().filter_map(Odd::parsed);
+            let groups = found.items.iter().map(|group| group.id).chain(odd).collect();
             (PageFacts { groups, ..facts(&found, |group| group.id) }, Rows::UserGroups(found.items))
         }
         List::GroupMembers(group) => {
@@ -114,26 +115,57 @@ async fn call<P: Http + Clock + Sql>(
         }
         List::Members { .. } => {
             let found = client.members_page(page).await?;
-            (facts(&found, |member| member.id), Rows::Members(MembersPage::of(found.items, &account)))
+            let facts = PageFacts {
+                members: found
+                    .items
+                    .iter()
+                    .map(|member| member.id)
+                    .chain(found.odd.iter().filter_map(Odd::parsed))
+                    .collect(),
+                unclear: unclear(&found),
+                ..facts(&found, |member| member.id)
+            };
+            (facts, Rows::Members(MembersPage::of(found.items, &account)))
         }
         List::Member(member) => {
-            let found = client.member(member).await?;
-            let facts = PageFacts { count: 1, ids: ids_hash([found.id]), ..PageFacts::default() };
-            (facts, Rows::Members(MembersPage::of(vec![found], &account)))
+            let found = match client.member(member).await {
+                Ok(found) => Page { items: vec![found], odd: Vec::new(), info: None },
+                // The membership is there, and what is odd about it stays so.
+                Err(ApiError::Unreadable { what, .. }) => {
+                    let odd = Odd { id: Some(member.to_string()), name: None, why: what };
+                    Page { items: Vec::new(), odd: vec![odd], info: None }
+                }
+                Err(error) => return Err(error),
+            };
+            let facts =
+                PageFacts { members: vec![member], unclear: unclear(&found), ..facts(&found, |member| member.id) };
+            (facts, Rows::Members(MembersPage::of(found.items, &account)))
         }
     })
+}
+
+/// Of whom something is not told.
+fn unclear(page: &Page<MemberRecord>) -> Vec<MemberId> {
+    let partly = page.items.iter().filter(|member| member.unread().is_some()).map(|member| member.id);
+    partly.chain(page.odd.iter().filter_map(Odd::parsed)).collect()
 }
 
 fn facts<T, I: std::fmt::Display>(page: &Page<T>, id: impl Fn(&T) -> I) -> PageFacts {
     let info = page.info.clone().unwrap_or_default();
     PageFacts {
-        count: u32::try_from(page.items.len()).unwrap_or(u32::MAX),
+        count: u32::try_from(page.items.len() + page.odd.len()).unwrap_or(u32::MAX),
         total_count: info.total_count,
         total_pages: info.total_pages,
         per_page: info.per_page.filter(|size| *size > 0),
-        ids: ids_hash(page.items.iter().map(id)),
+        ids: ids_hash(page.items.iter().map(|item| id(item).to_string()).chain(page.odd.iter().map(odd_id))),
+        odd: page.odd.clone(),
         ..PageFacts::default()
     }
+}
+
+/// What tells an odd record from the others of its list.
+fn odd_id(odd: &Odd) -> String {
+    [&odd.id, &odd.name].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn token(record: TokenRecord) -> Token {

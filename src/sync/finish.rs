@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::crawl::{Crawl, Further};
-use super::found::{Check, Found, Verification, sightings, verify};
+use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
 use super::metered::Metered;
 use super::metered::add_use;
@@ -91,18 +91,24 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
         // Whom we removed ourselves nobody misses.
         previous.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
     }
-    if let Some(further) = further(kv, crawl, cursor, previous.as_ref())? {
+    if let Some(further) = further(crawl, cursor, previous.as_ref()) {
         cursor.further = further;
         return Ok(Finish::More);
     }
     let confirm = cursor.further.confirm.clone();
-    let found = Found::load(kv, &cursor.run, crawl, &confirm, &changes)?;
-    if let Ok(groups) = &found.user_groups {
-        let policies = groups.iter().flat_map(|group| &group.policies).filter_map(|policy| policy.id.as_ref());
+    let harvest = Harvest::load(kv, &cursor.run, crawl, &confirm, &changes)?;
+    if let Some(previous) = previous.as_mut()
+        && let Err(error) = previous.load_rows(kv, &harvest, &changes).await
+    {
+        return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
+    }
+    if let Ok(groups) = &harvest.user_groups {
+        let policies =
+            groups.iter().flat_map(|group| group.policies.readable()).filter_map(|policy| policy.id.as_ref());
         state::store(kv, state::GROUP_POLICIES, &policies.collect::<BTreeSet<_>>())?;
     }
     let accept = cursor.trigger.accept_removals;
-    let assembled = assemble(config.account_id, found, Names::load(kv)?, previous.as_ref(), accept);
+    let assembled = assemble(config.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
     assembled.names.store(kv)?;
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
 
@@ -168,17 +174,13 @@ async fn previous<P: KeyValue + Clock + Sql>(
 }
 
 /// What is still to be read before the crawl can be believed.
-fn further<P: Sql>(
-    sql: &P,
-    crawl: &Crawl,
-    cursor: &mut Cursor,
-    previous: Option<&Previous>,
-) -> Result<Option<Further>, SqlError> {
+fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> Option<Further> {
     let asked = cursor.further.confirm.clone();
-    let seen = sightings(sql, &cursor.run, &asked)?;
+    let seen = sightings(crawl, &asked);
     let before: BTreeSet<MemberId> =
         previous.map(|previous| previous.members.keys().copied().collect()).unwrap_or_default();
-    let other_total = crawl.members_total(1).is_some_and(|total| usize::try_from(total) != Ok(seen.first.len()));
+    let there = seen.first.len() + seen.unnamed;
+    let other_total = crawl.members_total(1).is_some_and(|total| usize::try_from(total) != Ok(there));
     cursor.dirty = other_total || crawl.totals_differ(1);
     let check = Check {
         seen: &seen,
@@ -187,14 +189,14 @@ fn further<P: Sql>(
         asked: &asked,
         before: &before,
     };
-    Ok(match verify(check) {
+    match verify(check) {
         Verification::Enough => None,
         Verification::SecondPass => Some(Further { second_pass: true, confirm: asked }),
         Verification::Confirm(unasked) => {
             let confirm = asked.into_iter().chain(unasked).collect();
             Some(Further { second_pass: cursor.further.second_pass, confirm })
         }
-    })
+    }
 }
 
 /// Remembers what was published, and sweeps what nobody reads any more.

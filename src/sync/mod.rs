@@ -10,7 +10,7 @@
 mod crawl;
 mod fetch;
 mod finish;
-mod found;
+mod harvest;
 mod history;
 mod limits;
 mod metered;

@@ -83,7 +83,7 @@ pub async fn note<P: KeyValue + Sql>(
             in_groups.remove(&group)
         };
     }
-    let member = (!left.gone).then(|| member(left.member, in_groups));
+    let member = (!left.gone).then(|| member(left.member, in_groups, known.as_ref()));
     if is_seen && member == known {
         return Ok(());
     }
@@ -110,7 +110,12 @@ async fn published<P: KeyValue>(ports: &P, snapshot: Option<&Snapshot>, record: 
     None
 }
 
-fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>) -> Member {
+/// The member of a record. What the record does not tell stays as it was known.
+fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&Member>) -> Member {
+    let atoms = match record.own_policies() {
+        Ok(policies) => atoms(&policies).into_iter().collect(),
+        Err(_) => known.map(|known| known.atoms.clone()).unwrap_or_default(),
+    };
     Member {
         member_id: record.id,
         user_id: record.user_id,
@@ -119,7 +124,7 @@ fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>) -> Member {
         first_name: record.first_name.clone(),
         last_name: record.last_name.clone(),
         two_factor: record.two_factor,
-        atoms: atoms(&record.own_policies()).into_iter().collect(),
+        atoms,
         groups: groups.into_iter().collect(),
     }
 }

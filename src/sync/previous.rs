@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use super::harvest::Harvest;
+use super::overlay::Changes;
 use crate::base::ports::KeyValue;
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
-use crate::model::resource::{Group, Role, Row, ScopedRole, Token};
+use crate::model::resource::{Group, Member, Role, Row, ScopedRole, Token};
 use crate::snapshot::{self, GenerationId, Manifest, Scan, Snapshot, SnapshotError};
 
 /// The current generation.
@@ -16,6 +18,8 @@ pub(super) struct Previous {
     pub(super) members: BTreeMap<MemberId, Option<UserId>>,
     /// The user groups of those who are in any.
     pub(super) memberships: BTreeMap<MemberId, Vec<UserGroupId>>,
+    /// The rows of those of whom the crawl could not read everything; see [`Self::load_rows`].
+    pub(super) rows: BTreeMap<MemberId, Member>,
     pub(super) roles: Vec<Role>,
     pub(super) scoped_roles: Vec<ScopedRole>,
     pub(super) groups: Vec<Group>,
@@ -46,6 +50,7 @@ impl Previous {
             manifest: snapshot.manifest().clone(),
             members: BTreeMap::new(),
             memberships: BTreeMap::new(),
+            rows: BTreeMap::new(),
             roles: Vec::new(),
             scoped_roles: Vec::new(),
             groups: Vec::new(),
@@ -66,6 +71,43 @@ impl Previous {
                 return Ok(previous);
             }
         }
+    }
+
+    /// Reads what is known of members whose records are odd: from the generation, and from what our own operations left since. Most
+    /// accounts have none, and then nothing is read.
+    pub(super) async fn load_rows<P: KeyValue>(
+        &mut self,
+        kv: &P,
+        harvest: &Harvest,
+        changes: &Changes,
+    ) -> Result<(), SnapshotError> {
+        if !harvest.needs_any() {
+            return Ok(());
+        }
+        let snapshot = Snapshot::of(self.manifest.clone());
+        let mut after = None;
+        loop {
+            let scan = Scan { kinds: vec![Kind::User, Kind::Invitation], holding: None, after, limit: usize::MAX };
+            let page = snapshot.scan(kv, &scan).await?;
+            for row in page.rows {
+                if let Row::User(member) | Row::Invitation(member) = row
+                    && self.members.contains_key(&member.member_id)
+                    && harvest.needs(&member)
+                {
+                    self.rows.insert(member.member_id, member);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        for member in changes.members.values().filter_map(|change| change.member.as_ref()) {
+            if harvest.needs(member) {
+                self.rows.insert(member.member_id, member.clone());
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, row: Row) {

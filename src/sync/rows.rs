@@ -1,18 +1,18 @@
-//! From what a crawl found to the rows of a snapshot.
+//! From what a crawl brought to the rows of a snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::crawl::Off;
-use super::found::Found;
+use super::crawl::{List, Off};
+use super::harvest::Harvest;
 use super::names::{Names, Seen, is_account_wide};
 use super::previous::Previous;
 use super::staging::StagedMember;
-use crate::cloudflare::{PermissionGroup, PolicyRecord, RoleRecord};
+use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
-use crate::model::resource::{Group, Member, Role, Row, ScopedRole};
+use crate::model::resource::{Group, Member, MemberStatus, Role, Row, ScopedRole, Token};
 use crate::model::super_administrator;
-use crate::snapshot::{Capability, GenerationId};
+use crate::snapshot::{Capability, GenerationId, Unreadable};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
@@ -30,18 +30,18 @@ pub(super) struct Assembled {
 /// Builds the rows. With `accept_removals`, nothing is kept from the current generation where a list can no longer be read.
 pub(super) fn assemble(
     account: AccountId,
-    found: Found,
+    harvest: Harvest,
     names: Names,
     previous: Option<&Previous>,
     accept_removals: bool,
 ) -> Assembled {
-    let permission_groups = found.known_permission_groups();
+    let permission_groups = harvest.known_permission_groups();
     let (names, warnings) = names.learn(Seen {
         account,
-        resource_groups: found.resource_groups.as_deref().unwrap_or_default(),
+        resource_groups: harvest.resource_groups.as_deref().unwrap_or_default(),
         permission_groups: &permission_groups,
-        roles: found.roles.as_deref().unwrap_or_default(),
-        hints: &found.hints,
+        roles: harvest.roles.as_deref().unwrap_or_default(),
+        hints: &harvest.hints,
         previous: previous.map(|previous| &previous.manifest.naming),
     });
     let mut builder = Builder {
@@ -53,17 +53,19 @@ pub(super) fn assemble(
         capabilities: BTreeMap::new(),
         warnings,
         held: BTreeSet::new(),
+        unreadable: BTreeMap::new(),
     };
-    builder.tokens(&found);
-    let memberships = builder.groups(&found);
-    let gone = gone(&found.members, previous);
-    let mut found = found;
-    builder.members(std::mem::take(&mut found.members), &found, &memberships);
-    builder.roles(&found);
-    builder.scoped_roles(&found);
-    builder.note("resource_groups", &found.resource_groups, None);
-    builder.note("permission_groups", &found.permission_groups, None);
+    builder.tokens(&harvest);
+    let memberships = builder.groups(&harvest);
+    let gone = gone(&harvest.members, previous);
+    let mut harvest = harvest;
+    builder.members(std::mem::take(&mut harvest.members), &memberships);
+    builder.roles(&harvest);
+    builder.scoped_roles(&harvest);
+    builder.note("resource_groups", &harvest.resource_groups, None);
+    builder.note("permission_groups", &harvest.permission_groups, None);
     builder.capabilities.insert("members".to_owned(), ON);
+    builder.name_unreadable(&harvest);
     Assembled {
         rows: builder.rows,
         names: builder.names,
@@ -74,13 +76,17 @@ pub(super) fn assemble(
     }
 }
 
-const ON: Capability = Capability { on: true, message: None, kept_from: None };
+const ON: Capability = Capability { on: true, message: None, kept_from: None, unreadable: None };
+
+/// So many records that cannot be read are named, of all that there are.
+const NAMED: usize = 5;
 
 /// How many of those who were there are not. Somebody with a new membership, invited anew, is not gone.
 fn gone(members: &BTreeMap<MemberId, StagedMember>, previous: Option<&Previous>) -> usize {
     let users: BTreeSet<UserId> = members.values().filter_map(|member| member.user_id).collect();
+    let kept = |id: &MemberId| previous.is_some_and(|previous| previous.rows.contains_key(id));
     let is_gone = |(id, user): &(&MemberId, &Option<UserId>)| {
-        !members.contains_key(*id) && user.is_none_or(|user| !users.contains(&user))
+        !members.contains_key(*id) && !kept(id) && user.is_none_or(|user| !users.contains(&user))
     };
     previous.map_or(0, |previous| previous.members.iter().filter(is_gone).count())
 }
@@ -96,6 +102,8 @@ struct Builder<'a> {
     warnings: Vec<String>,
     /// What somebody or some group holds.
     held: BTreeSet<(PermissionGroupId, ResourceGroupId)>,
+    /// Records that could not be read in full, by the name of their list.
+    unreadable: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
 /// Which user groups a member is in, and the ids of those groups' policies.
@@ -127,26 +135,35 @@ impl Builder<'_> {
     fn note<T>(&mut self, list: &str, read: &Result<Vec<T>, Off>, kept_from: Option<GenerationId>) {
         let capability = match read {
             Ok(_) => ON,
-            Err(off) => Capability { on: false, message: Some(explain(list, off, kept_from.as_ref())), kept_from },
+            Err(off) => {
+                let message = Some(explain(list, off, kept_from.as_ref()));
+                Capability { on: false, message, kept_from, unreadable: None }
+            }
         };
         self.capabilities.insert(list.to_owned(), capability);
     }
 
-    fn tokens(&mut self, found: &Found) {
-        let kept_from = self.kept.filter(|_| found.tokens.is_err()).and_then(|kept| kept.keeps("tokens"));
+    fn tokens(&mut self, harvest: &Harvest) {
+        let kept_from = self.kept.filter(|_| harvest.tokens.is_err()).and_then(|kept| kept.keeps("tokens"));
         let kept = self.kept.filter(|_| kept_from.is_some());
-        let tokens = found.tokens.iter().flatten().chain(kept.into_iter().flat_map(|kept| &kept.tokens));
+        let tokens = harvest.tokens.iter().flatten().chain(kept.into_iter().flat_map(|kept| &kept.tokens));
         // A list that moved while it was read may have one of them twice.
         let tokens: BTreeMap<_, _> = tokens.map(|token| (token.id, token)).collect();
-        for token in tokens.into_values() {
-            self.insert(Row::ApiToken(token.clone()));
+        for token in tokens.values() {
+            self.insert(Row::ApiToken((*token).clone()));
         }
-        self.note("tokens", &found.tokens, kept_from);
+        let odd = |token: &&Token| harvest.odd(List::Tokens).any(|odd| odd.may_be(&token.id, &token.name));
+        let before = self.previous.iter().flat_map(|previous| &previous.tokens).filter(odd);
+        let kept: Vec<Token> = before.filter(|token| !tokens.contains_key(&token.id)).cloned().collect();
+        for token in kept {
+            self.insert(Row::ApiToken(token));
+        }
+        self.note("tokens", &harvest.tokens, kept_from);
     }
 
-    fn groups(&mut self, found: &Found) -> Memberships {
+    fn groups(&mut self, harvest: &Harvest) -> Memberships {
         let mut memberships = Memberships::default();
-        let Ok(groups) = &found.user_groups else {
+        let Ok(groups) = &harvest.user_groups else {
             let kept = self.kept.and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
             if let Some((kept, _)) = &kept {
                 for group in &kept.groups {
@@ -157,34 +174,71 @@ impl Builder<'_> {
                     memberships.groups.entry(member).or_default().extend(groups);
                 }
             }
-            self.note("user_groups", &found.user_groups, kept.map(|(_, from)| from));
+            self.note("user_groups", &harvest.user_groups, kept.map(|(_, from)| from));
             return memberships;
         };
         // A list that moved while it was read may have one of them twice.
         let groups: BTreeMap<_, _> = groups.iter().map(|group| (group.id, group)).collect();
+        let before: Vec<Group> = self.previous.iter().flat_map(|previous| previous.groups.iter().cloned()).collect();
+        for group in before.iter().filter(|group| !groups.contains_key(&group.id)) {
+            if harvest.odd(List::UserGroups).any(|odd| odd.may_be(&group.id, &group.name)) {
+                self.hold(&group.atoms.iter().copied().collect());
+                self.insert(Row::Group(group.clone()));
+            }
+        }
         for group in groups.into_values() {
-            let policies: Vec<Policy> = group.policies.iter().map(PolicyRecord::policy).collect();
-            let held = atoms(&policies);
+            let policies: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
+            let mut held = atoms(&policies);
+            if let Err(why) = group.policies.all() {
+                self.name_one("user_groups", &group.id.to_string(), why);
+                // What is not told of the group is as it was.
+                let known = before.iter().find(|known| known.id == group.id);
+                held = known.map_or(held, |known| known.atoms.iter().copied().collect());
+            }
             self.hold(&held);
-            let ids = group.policies.iter().filter_map(|policy| policy.id.clone()).collect();
+            let ids = group.policies.readable().iter().filter_map(|policy| policy.id.clone()).collect();
             memberships.policies.insert(group.id, ids);
             let atoms = held.into_iter().collect();
             self.insert(Row::Group(Group { id: group.id, name: group.name.clone(), atoms }));
         }
-        self.note("user_groups", &found.user_groups, None);
-        self.group_members(found, &mut memberships);
+        self.note("user_groups", &harvest.user_groups, None);
+        self.group_members(harvest, &mut memberships);
         memberships
     }
 
     /// The members of each group. A group whose members cannot be read keeps those it had: a group that holds an invalid policy
     /// answers with an error (`reference/cloudflare.md` 2.7), and that is nobody's leaving.
-    fn group_members(&mut self, found: &Found, memberships: &mut Memberships) {
+    fn group_members(&mut self, harvest: &Harvest, memberships: &mut Memberships) {
+        // A group whose own record cannot be read, and whose members therefore were not asked for, keeps them.
+        let unasked: BTreeSet<UserGroupId> = self
+            .rows
+            .values()
+            .filter_map(|row| if let Row::Group(group) = row { Some(group.id) } else { None })
+            .filter(|group| !harvest.group_members.contains_key(group))
+            .collect();
+        for (&member, groups) in self.previous.iter().flat_map(|previous| &previous.memberships) {
+            let kept: Vec<UserGroupId> = groups.iter().filter(|group| unasked.contains(group)).copied().collect();
+            if !kept.is_empty() {
+                memberships.groups.entry(member).or_default().extend(kept);
+            }
+        }
         let mut unread = Vec::new();
-        for (&group, members) in &found.group_members {
+        for (&group, members) in &harvest.group_members {
             match members {
                 Ok(members) => {
                     for &member in members {
                         memberships.groups.entry(member).or_default().insert(group);
+                    }
+                    let odd = |member: &MemberId| {
+                        let email = harvest.members.get(member).map(|member| member.email.as_str());
+                        harvest
+                            .odd(List::GroupMembers(group))
+                            .any(|odd| email.is_some_and(|email| odd.may_be(member, email)))
+                    };
+                    for (&member, groups) in self.previous.iter().flat_map(|previous| &previous.memberships) {
+                        if groups.contains(&group) && odd(&member) {
+                            memberships.groups.entry(member).or_default().insert(group);
+                        }
                     }
                 }
                 Err(off) => {
@@ -217,19 +271,34 @@ impl Builder<'_> {
                         describe(off)
                     )),
                     kept_from: known,
+                    unreadable: None,
                 }
             }
         };
         self.capabilities.insert("user_group_members".to_owned(), capability);
     }
 
-    fn members(&mut self, members: BTreeMap<MemberId, StagedMember>, found: &Found, memberships: &Memberships) {
+    fn members(&mut self, members: BTreeMap<MemberId, StagedMember>, memberships: &Memberships) {
         let none = BTreeSet::new();
-        let known: BTreeSet<UserGroupId> = match &found.user_groups {
-            Ok(groups) => groups.iter().map(|group| group.id).collect(),
-            Err(_) => memberships.groups.values().flatten().copied().collect(),
+        let known: BTreeSet<UserGroupId> = self
+            .rows
+            .values()
+            .filter_map(|row| if let Row::Group(group) = row { Some(group.id) } else { None })
+            .collect();
+        let groups_of = |id: &MemberId| -> Vec<UserGroupId> {
+            let groups = memberships.groups.get(id).unwrap_or(&none);
+            groups.iter().filter(|group| known.contains(group)).copied().collect()
         };
+        let before = self.previous.map(|previous| &previous.rows);
+        let unseen: Vec<&Member> = before
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter(|known| !members.contains_key(&known.member_id))
+            .collect();
         for (id, member) in members {
+            if member.status == MemberStatus::Rejected {
+                continue;
+            }
             let groups = memberships.groups.get(&id).unwrap_or(&none);
             let inherited: BTreeSet<&String> =
                 groups.iter().filter_map(|group| memberships.policies.get(group)).flatten().collect();
@@ -239,9 +308,7 @@ impl Builder<'_> {
                 .filter(|policy| policy.id.as_ref().is_none_or(|id| !inherited.contains(id)))
                 .map(super::staging::StagedPolicy::policy)
                 .collect();
-            let held = atoms(&own);
-            self.hold(&held);
-            self.insert(Row::member(Member {
+            let mut row = Member {
                 member_id: id,
                 user_id: member.user_id,
                 email: member.email,
@@ -249,19 +316,77 @@ impl Builder<'_> {
                 first_name: member.first_name,
                 last_name: member.last_name,
                 two_factor: member.two_factor,
-                atoms: held.into_iter().collect(),
-                groups: groups.iter().filter(|group| known.contains(group)).copied().collect(),
-            }));
+                atoms: atoms(&own).into_iter().collect(),
+                groups: groups_of(&id),
+            };
+            if let Some(why) = &member.unread {
+                self.name_one("members", &id.to_string(), why);
+                // What Cloudflare does not tell is as it was; of somebody new it is only known that there is more.
+                if let Some(known) = before.and_then(|rows| rows.get(&id)) {
+                    row.atoms.clone_from(&known.atoms);
+                    if row.status == MemberStatus::Other {
+                        (row.status, row.user_id) = (known.status, known.user_id);
+                    }
+                }
+            }
+            self.hold(&row.atoms.iter().copied().collect());
+            self.insert(Row::member(row));
+        }
+        // Only a record that cannot be read stands for them: they stay as they were, unless somebody is there in their place.
+        for known in unseen {
+            let row = Row::member(Member { groups: groups_of(&known.member_id), ..known.clone() });
+            if !self.rows.contains_key(&row.key()) {
+                self.hold(&known.atoms.iter().copied().collect());
+                self.insert(row);
+            }
+        }
+    }
+
+    /// Notes a record that could not be read in full.
+    fn name_one(&mut self, list: &'static str, of: &str, why: &str) {
+        self.unreadable.entry(list).or_default().insert(format!("{of}: {why}"));
+    }
+
+    /// Says of each list which records could not be read in full.
+    fn name_unreadable(&mut self, harvest: &Harvest) {
+        for (list, odd) in &harvest.odd {
+            let name = match list {
+                List::ResourceGroups => "resource_groups",
+                List::PermissionGroups => "permission_groups",
+                List::Roles => "roles",
+                List::UserGroups => "user_groups",
+                List::Tokens => "tokens",
+                List::GroupMembers(_) => "user_group_members",
+                List::Members { .. } | List::Member(_) => "members",
+            };
+            for odd in odd {
+                let of = odd.id.as_deref().or(odd.name.as_deref()).unwrap_or("a record without an id");
+                self.name_one(name, of, &odd.why);
+            }
+        }
+        for (list, all) in std::mem::take(&mut self.unreadable) {
+            let first: Vec<String> = all.iter().take(NAMED).cloned().collect();
+            let count = all.len() as u64;
+            let message = format!(
+                "{count} of the {} cannot be read in full ({}{}): what was known of them is kept, and nothing is written for them. Look at them in Cloudflare's dashboard, and report the records to Cloudflare",
+                list.replace('_', " "),
+                first.join("; "),
+                if all.len() > NAMED { "; …" } else { "" },
+            );
+            self.warnings.push(message.clone());
+            let capability = self.capabilities.entry(list.to_owned()).or_insert(ON);
+            capability.message.get_or_insert(message);
+            capability.unreadable = Some(Unreadable { count, first });
         }
     }
 
     /// Roles: those Cloudflare lists, every permission group that can be held on the whole account or is, and Super Administrator.
-    fn roles(&mut self, found: &Found) {
+    fn roles(&mut self, harvest: &Harvest) {
         let account = self.names.account_resource_group;
         let mut roles: BTreeMap<RoleId, Role> = BTreeMap::new();
         let naming = self.names.naming();
         let listed =
-            found.permission_groups.iter().flatten().filter(|group| is_account_wide(group)).map(|group| group.id);
+            harvest.permission_groups.iter().flatten().filter(|group| is_account_wide(group)).map(|group| group.id);
         let held = self.held.iter().filter(|(_, on)| Some(*on) == account).map(|(group, _)| *group);
         let groups: BTreeSet<PermissionGroupId> = listed.chain(held).collect();
         for group in groups {
@@ -270,7 +395,7 @@ impl Builder<'_> {
         }
         // Two roles have been seen under one id (`reference/cloudflare.md` 6, no. 4): the first is taken.
         let mut listed = BTreeSet::new();
-        for record in found.roles.iter().flatten().filter(|record| listed.insert(record.id)) {
+        for record in harvest.roles.iter().flatten().filter(|record| listed.insert(record.id)) {
             let own = PermissionGroupId::from(record.id);
             let own = self.permission_groups.contains_key(&own).then_some(own);
             let group = self.names.permission_group_of(record.id).or(own);
@@ -279,7 +404,7 @@ impl Builder<'_> {
         if let Some(id) = super_administrator::role() {
             roles.entry(id).or_insert_with(|| self.role(id, self.names.permission_group_of(id), None));
         }
-        let kept = self.kept_roles(found, &roles);
+        let kept = self.kept_roles(harvest, &roles);
         roles.extend(kept.into_iter().map(|role| (role.id, role)));
         let own = roles.values().filter_map(|role| role.permission_group.filter(|&group| role.id == group.into()));
         self.names.set_own(own.collect());
@@ -287,20 +412,29 @@ impl Builder<'_> {
             self.insert(Row::Role(role));
         }
         let kept_from = self.kept.and_then(|kept| kept.keeps("roles"));
-        self.note("roles", &found.roles, kept_from);
+        self.note("roles", &harvest.roles, kept_from);
     }
 
     /// Roles that the current generation has and that come from a list that cannot be read now.
-    fn kept_roles(&self, found: &Found, roles: &BTreeMap<RoleId, Role>) -> Vec<Role> {
-        let from_roles = found.roles.is_err();
-        let from_groups = found.permission_groups.is_err();
-        let of_unread = |role: &&Role| match role.permission_group {
+    fn kept_roles(&self, harvest: &Harvest, roles: &BTreeMap<RoleId, Role>) -> Vec<Role> {
+        let from_roles = harvest.roles.is_err();
+        let from_groups = harvest.permission_groups.is_err();
+        let of_unread = |role: &Role| match role.permission_group {
             // The role may come from either list.
             Some(_) => from_groups,
             None => from_roles,
         };
-        let kept = self.kept.iter().flat_map(|kept| &kept.roles);
-        kept.filter(of_unread).filter(|role| !roles.contains_key(&role.id)).cloned().collect()
+        let odd = |role: &Role| {
+            harvest.odd(List::Roles).any(|odd| odd.may_be(&role.id, &role.name))
+                || role
+                    .permission_group
+                    .is_some_and(|group| harvest.odd(List::PermissionGroups).any(|odd| odd.may_be(&group, &role.name)))
+        };
+        let kept = self.kept.iter().flat_map(|kept| &kept.roles).filter(|role| of_unread(role));
+        let odd = self.previous.iter().flat_map(|previous| &previous.roles).filter(|role| odd(role));
+        let kept: BTreeMap<RoleId, &Role> =
+            kept.chain(odd).filter(|role| !roles.contains_key(&role.id)).map(|role| (role.id, role)).collect();
+        kept.into_values().cloned().collect()
     }
 
     fn role(&self, id: RoleId, group: Option<PermissionGroupId>, listed: Option<&RoleRecord>) -> Role {
@@ -325,9 +459,9 @@ impl Builder<'_> {
     }
 
     /// Scoped roles: every pair that is held, and those of the current generation that still can be.
-    fn scoped_roles(&mut self, found: &Found) {
+    fn scoped_roles(&mut self, harvest: &Harvest) {
         let account = self.names.account_resource_group;
-        let resource_groups = found.known_resource_groups();
+        let resource_groups = harvest.known_resource_groups();
         let before: BTreeMap<_, _> = self
             .previous
             .iter()
@@ -337,8 +471,15 @@ impl Builder<'_> {
         let mut pairs: BTreeSet<(PermissionGroupId, ResourceGroupId)> =
             self.held.iter().filter(|(_, on)| Some(*on) != account).copied().collect();
         let exists = |&&(group, on): &&(PermissionGroupId, ResourceGroupId)| {
-            let permitted = found.permission_groups.is_err() || self.permission_groups.contains_key(&group);
-            let there = found.resource_groups.is_err() || resource_groups.contains_key(&on);
+            let named = before.get(&(group, on));
+            let odd_group = |odd: &Odd| named.is_some_and(|role| odd.may_be(&group, &role.permission_group_name));
+            let odd_on = |odd: &Odd| named.is_some_and(|role| odd.may_be(&on, &role.resource_group_name));
+            let permitted = harvest.permission_groups.is_err()
+                || self.permission_groups.contains_key(&group)
+                || harvest.odd(List::PermissionGroups).any(odd_group);
+            let there = harvest.resource_groups.is_err()
+                || resource_groups.contains_key(&on)
+                || harvest.odd(List::ResourceGroups).any(odd_on);
             permitted && there && Some(on) != account
         };
         pairs.extend(before.keys().filter(exists));

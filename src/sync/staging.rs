@@ -33,6 +33,9 @@ pub(super) struct StagedMember {
     pub(super) two_factor: Option<bool>,
     #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) policies: Vec<StagedPolicy>,
+    /// Why this is not the whole of what Cloudflare has of the member, where it is not.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub(super) unread: Option<String>,
 }
 
 /// A member's policy. Its id tells whether it comes from a user group.
@@ -86,6 +89,7 @@ impl StagedMember {
             last_name: member.last_name.clone(),
             two_factor: member.two_factor,
             policies: member.atoms.iter().map(policy).collect(),
+            unread: None,
         }
     }
 }
@@ -119,7 +123,7 @@ impl Hints {
     /// Takes in what a member tells. `account` is the name of the resource group that is the whole account.
     fn add(&mut self, member: &MemberRecord, account: &str) {
         let mut account_wide: BTreeMap<PermissionGroupId, &str> = BTreeMap::new();
-        for policy in &member.policies {
+        for policy in member.policies.readable() {
             let whole = policy.resource_groups.iter().any(|group| group.name == account);
             for group in policy.permission_groups.iter().filter(|group| !group.name.is_empty()) {
                 let named = PermissionGroup { description: None, ..group.clone() };
@@ -163,7 +167,8 @@ impl MembersPage {
         for member in members {
             page.hints.add(&member, account);
             page.members.push(StagedMember {
-                policies: member.policies.iter().map(StagedPolicy::of).collect(),
+                policies: member.policies.readable().iter().map(StagedPolicy::of).collect(),
+                unread: member.unread().map(str::to_owned),
                 id: member.id,
                 user_id: member.user_id,
                 email: member.email,

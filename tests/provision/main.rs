@@ -15,6 +15,7 @@ mod support;
 mod foreign;
 mod groups;
 mod guards;
+mod odd;
 mod off;
 mod renewal;
 

@@ -192,6 +192,7 @@ impl Http for World {
         if let Some(token) = &request.bearer {
             headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
         }
+        let max_bytes = request.max_bytes;
         let request = Request {
             method: request.method.as_str().to_owned(),
             path: url.path().to_owned(),
@@ -205,6 +206,7 @@ impl Http for World {
         }
         match reply {
             Reply::Reset => Err(HttpError::Connection("reset on purpose".to_owned())),
+            Reply::Response { body, .. } if body.len() > max_bytes => Err(HttpError::TooLarge(max_bytes)),
             Reply::Response { status, headers, body } => {
                 let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
                 Ok(HttpResponse { status, headers, body: body.to_vec() })

@@ -15,6 +15,7 @@ mod client;
 mod cost;
 mod drift;
 mod loss;
+mod odd;
 mod oracle;
 mod overlay;
 mod resume;

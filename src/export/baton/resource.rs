@@ -191,7 +191,7 @@ const fn status_word(member: &Member) -> &'static str {
     match member.status {
         MemberStatus::Accepted => "accepted",
         MemberStatus::Pending => "pending",
-        MemberStatus::Other => "rejected",
+        MemberStatus::Rejected | MemberStatus::Other => "rejected",
     }
 }
 

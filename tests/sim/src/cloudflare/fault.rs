@@ -33,7 +33,7 @@ impl From<Route> for On {
 }
 
 impl On {
-    fn covers(self, route: Route) -> bool {
+    pub(super) fn covers(self, route: Route) -> bool {
         match self {
             Self::Any => true,
             Self::Reads => !route.is_write(),

@@ -21,6 +21,7 @@ mod look;
 mod members;
 mod mutate;
 mod names;
+mod odd;
 mod paging;
 mod policies;
 mod render;
@@ -43,6 +44,7 @@ pub use catalogue::{ADMINISTRATOR_READ_ONLY, SUPER_ADMINISTRATOR};
 pub use fault::{Fault, Latency, On};
 pub use log::{Exchange, UNEXPECTED};
 pub use look::{KnownPermissionGroup, Membership};
+pub use odd::Oddity;
 pub use route::{Call, Permission, Route};
 pub use spec::{Behaviour, Collation, Denial, Limits, OutOfRange, ScopeShape, Spec};
 pub use truth::{SCOPED_ROLE_SEPARATOR, Truth};
@@ -72,6 +74,7 @@ struct State {
     credentials: Vec<Credential>,
     stale: Stale,
     limiter: Limiter,
+    odd: odd::Odd,
 }
 
 impl Cloudflare {
@@ -108,6 +111,7 @@ impl Cloudflare {
             credentials,
             stale: Stale::new(),
             limiter: Limiter::new(spec.limits),
+            odd: odd::Odd::default(),
         };
         Self {
             shared: Arc::new(Shared {

@@ -158,7 +158,8 @@ impl State {
             request,
             caller: &caller,
         };
-        let success = carry_out(&mut desk)?;
+        let mut success = carry_out(&mut desk)?;
+        self.odd.apply(call.route, &mut success.body);
         let applied = call.route.is_write();
         if applied {
             let result = success.body.pointer("/result/id").and_then(serde_json::Value::as_str);

@@ -1,4 +1,4 @@
-//! Everything that a finished crawl found, put together from its staged pages.
+//! Everything that a finished crawl brought, put together from its staged pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use super::overlay::Changes;
 use super::staging::{self, Hints, MembersPage, StagedMember};
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, UserGroup};
+use crate::cloudflare::{Odd, PermissionGroup, ResourceGroup, RoleRecord, UserGroup};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, UserGroupId};
-use crate::model::resource::Token;
+use crate::model::resource::{Member, Token};
 use crate::snapshot::RunId;
 
 /// The lists; one that could not be read is `Err` with the reason.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct Harvest {
     pub(super) resource_groups: Result<Vec<ResourceGroup>, Off>,
     pub(super) permission_groups: Result<Vec<PermissionGroup>, Off>,
     pub(super) roles: Result<Vec<RoleRecord>, Off>,
@@ -23,7 +23,12 @@ pub(super) struct Found {
     pub(super) tokens: Result<Vec<Token>, Off>,
     pub(super) members: BTreeMap<MemberId, StagedMember>,
     pub(super) hints: Hints,
+    /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
+    pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
 }
+
+/// The list under which the odd ones of the members stand.
+const MEMBERS: List = List::Members { pass: 1 };
 
 /// Which members each pass saw, and which of those that were asked for by id are there.
 #[derive(Clone, Debug, Default)]
@@ -32,26 +37,28 @@ pub(super) struct Sightings {
     pub(super) second: BTreeSet<MemberId>,
     /// Asked for by id, and there.
     pub(super) confirmed: BTreeSet<MemberId>,
+    /// Seen, with something that the list did not tell.
+    pub(super) unclear: BTreeSet<MemberId>,
+    /// How many records of the first pass have no id that could be read.
+    pub(super) unnamed: usize,
 }
 
-/// Reads which members were seen.
-pub(super) fn sightings<P: Sql>(sql: &P, run: &RunId, confirm: &[MemberId]) -> Result<Sightings, SqlError> {
-    let ids = |list| -> Result<BTreeSet<MemberId>, SqlError> {
-        let pages = staging::pages::<P, MembersPage>(sql, run, list)?;
-        Ok(pages.into_iter().flat_map(|(_, page)| page.members.into_iter().map(|member| member.id)).collect())
-    };
-    let mut seen = Sightings {
-        first: ids(List::Members { pass: 1 })?,
-        second: ids(List::Members { pass: 2 })?,
-        confirmed: BTreeSet::new(),
-    };
-    for &member in confirm {
-        seen.confirmed.extend(ids(List::Member(member))?);
+/// Which members were seen: the pages' own facts say it.
+pub(super) fn sightings(crawl: &Crawl, confirm: &[MemberId]) -> Sightings {
+    let ids = |list| crawl.facts(list).flat_map(|facts| facts.members.iter().copied()).collect::<BTreeSet<MemberId>>();
+    let unclear = |list| crawl.facts(list).flat_map(|facts| facts.unclear.iter().copied());
+    let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
+    let unnamed = |list: List| crawl.odd(list).into_iter().filter(|odd| odd.parsed::<MemberId>().is_none()).count();
+    Sightings {
+        first: ids(List::Members { pass: 1 }),
+        second: ids(List::Members { pass: 2 }),
+        confirmed: confirm.iter().flat_map(|&member| ids(List::Member(member))).collect(),
+        unclear: passes.into_iter().flat_map(unclear).collect(),
+        unnamed: unnamed(MEMBERS),
     }
-    Ok(seen)
 }
 
-impl Found {
+impl Harvest {
     /// Puts together what a run staged.
     pub(super) fn load<P: Sql>(
         sql: &P,
@@ -66,6 +73,13 @@ impl Found {
             group_members.insert(group, members_of(sql, run, crawl, group, changes)?);
         }
         let (members, hints) = members(sql, run, confirm, changes)?;
+        let mut odd: BTreeMap<List, BTreeSet<Odd>> = BTreeMap::new();
+        let groups = group_members.keys().map(|&group| List::GroupMembers(group));
+        for list in List::FIRST.into_iter().chain(groups) {
+            odd.insert(list, crawl.odd(list).into_iter().cloned().collect());
+        }
+        odd.insert(MEMBERS, odd_members(crawl, confirm, &members));
+        odd.retain(|_, odd| !odd.is_empty());
         Ok(Self {
             resource_groups: list(sql, run, crawl, List::ResourceGroups)?,
             permission_groups: list(sql, run, crawl, List::PermissionGroups)?,
@@ -75,7 +89,32 @@ impl Found {
             group_members,
             members,
             hints,
+            odd,
         })
+    }
+
+    /// The records of a list that cannot be read.
+    pub(super) fn odd(&self, list: List) -> impl Iterator<Item = &Odd> {
+        self.odd.get(&list).into_iter().flatten()
+    }
+
+    /// The members' records that cannot be read.
+    pub(super) fn odd_members(&self) -> impl Iterator<Item = &Odd> {
+        self.odd(MEMBERS)
+    }
+
+    /// Whether what an earlier generation says of a member is still needed: the crawl saw the member, or a record that may be the
+    /// member's, and could not read all of it.
+    pub(super) fn needs(&self, known: &Member) -> bool {
+        match self.members.get(&known.member_id) {
+            Some(member) => member.unread.is_some(),
+            None => self.odd_members().any(|odd| odd.may_be(&known.member_id, &known.email)),
+        }
+    }
+
+    /// Whether there is anything of which an earlier generation may know more.
+    pub(super) fn needs_any(&self) -> bool {
+        self.odd_members().next().is_some() || self.members.values().any(|member| member.unread.is_some())
     }
 
     /// Every permission group that is known: from the list, and from members' policies.
@@ -91,6 +130,18 @@ impl Found {
         known.extend(self.resource_groups.iter().flatten().map(|group| (group.id, group.name.clone())));
         known
     }
+}
+
+/// The members' records that cannot be read. One that was read by its id since, or is gone by then, is none of them.
+fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &BTreeMap<MemberId, StagedMember>) -> BTreeSet<Odd> {
+    let asked = |id: MemberId| confirm.contains(&id).then(|| crawl.facts(List::Member(id)).next()).flatten();
+    let settled = |odd: &Odd| {
+        odd.parsed::<MemberId>()
+            .is_some_and(|id| members.contains_key(&id) || asked(id).is_some_and(|facts| facts.members.is_empty()))
+    };
+    let passes = [MEMBERS, List::Members { pass: 2 }];
+    let odd = passes.into_iter().flat_map(|list| crawl.odd(list));
+    odd.filter(|odd| !settled(odd)).cloned().collect()
 }
 
 fn list<P: Sql, T: serde::de::DeserializeOwned>(
@@ -151,14 +202,14 @@ fn members<P: Sql>(
     for list in passes.into_iter().chain(confirm.iter().map(|&member| List::Member(member))) {
         let pages = staging::pages::<P, MembersPage>(sql, run, list)?;
         if let List::Member(member) = list
-            && pages.iter().all(|(_, page)| page.members.is_empty())
+            && pages.iter().all(|(facts, _)| facts.members.is_empty())
         {
             // Asked for, and not there.
             members.remove(&member);
         }
         for (facts, page) in pages {
             hints.merge(page.hints);
-            if let (List::Member(member), true) = (list, page.members.is_empty()) {
+            if let (List::Member(member), true) = (list, facts.members.is_empty()) {
                 asked_at.insert(member, facts.at);
             }
             for member in page.members {
@@ -223,7 +274,10 @@ pub(super) fn verify(check: Check<'_>) -> Verification {
     // Whoever was only in the first pass may have left since, or have slipped between two pages of the second.
     let vanished = seen.first.difference(&seen.second).copied().filter(|_| second_pass);
     let room = MAX_CONFIRM.saturating_sub(asked.len());
-    let unasked: Vec<MemberId> = vanished.chain(missing).filter(|member| !asked.contains(member)).take(room).collect();
+    // What the list does not tell of somebody, the member's own record may.
+    let unclear = seen.unclear.iter().copied();
+    let unasked = vanished.chain(missing).chain(unclear).filter(|member| !asked.contains(member));
+    let unasked: Vec<MemberId> = unasked.take(room).collect();
     if unasked.is_empty() { Verification::Enough } else { Verification::Confirm(unasked) }
 }
 

@@ -1,0 +1,74 @@
+//! Records of a list that cannot be read. One of them stops no other: what can be said of it is kept, so that it can be named
+//! and so that nobody takes its absence among the others for its end.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::presentable;
+
+/// How much of an odd record's id or name is kept.
+const MAX_TEXT: usize = 100;
+
+/// A record of a list that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Odd {
+    /// The id as Cloudflare tells it, whatever its form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The name, or a person's e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which field is missing or wrong.
+    pub why: String,
+}
+
+impl Odd {
+    /// What is to be said of a record that cannot be read for a reason.
+    pub(super) fn of(record: &Value, why: &str) -> Self {
+        let text = |path: &str| {
+            let text = record.pointer(path)?.as_str()?.trim();
+            (!text.is_empty()).then(|| text.chars().take(MAX_TEXT).collect::<String>())
+        };
+        let name = text("/email").or_else(|| text("/user/email")).or_else(|| text("/name"));
+        Self { id: text("/id"), name, why: presentable(why, "") }
+    }
+
+    /// The id, where it is one of ours.
+    pub fn parsed<T: std::str::FromStr>(&self) -> Option<T> {
+        self.id.as_deref()?.parse().ok()
+    }
+
+    /// Whether this may be the record of something that is known under an id and a name. An id of the usual form decides; a record
+    /// without one goes by its name, and one without a name may be anything.
+    pub fn may_be<T: std::str::FromStr + PartialEq>(&self, id: &T, name: &str) -> bool {
+        match self.parsed::<T>() {
+            Some(own) => own == *id,
+            None => self.name.as_deref().is_none_or(|own| own.to_lowercase() == name.trim().to_lowercase()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Odd;
+    use crate::model::id::MemberId;
+
+    #[test]
+    fn an_id_decides_then_the_name_and_a_record_without_either_may_be_anything() {
+        let known: MemberId = format!("{:032x}", 7).parse().unwrap();
+        let cases = [
+            (json!({ "id": known, "email": "other@example.com" }), true),
+            (json!({ "id": format!("{:032x}", 8), "email": "jane@example.com" }), false),
+            (json!({ "id": "mem_7", "email": " Jane@Example.com " }), true),
+            (json!({ "id": 7, "user": { "email": "jane@example.com" } }), true),
+            (json!({ "id": "mem_7", "email": "joe@example.com" }), false),
+            (json!({ "id": "mem_7" }), true),
+            (json!("nothing of a record"), true),
+        ];
+        for (record, expected) in cases {
+            assert_eq!(Odd::of(&record, "why").may_be(&known, "jane@example.com"), expected, "{record}");
+        }
+    }
+}

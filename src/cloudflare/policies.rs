@@ -1,0 +1,126 @@
+//! Policies as Cloudflare tells them. What is absent is unknown, not empty: a set of policies that is missing, or of which one
+//! cannot be read, is never taken for all that somebody holds.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{MetaWire, PermissionGroup, ResourceGroup};
+use super::client::{filled, id, required};
+use crate::model::access::{Access, Policy};
+
+/// A policy with the names of what it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// The policy's id, which changes with every update of its member.
+    pub id: Option<String>,
+    /// Allowed or denied.
+    pub access: Access,
+    /// What may be done; in a user group's policies without names.
+    pub permission_groups: Vec<PermissionGroup>,
+    /// On what; in a user group's policies without names.
+    pub resource_groups: Vec<ResourceGroup>,
+}
+
+impl PolicyRecord {
+    /// The policy without its id and names.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            access: self.access,
+            permission_groups: self.permission_groups.iter().map(|group| group.id).collect(),
+            resource_groups: self.resource_groups.iter().map(|group| group.id).collect(),
+        }
+    }
+}
+
+/// The policies of a member or of a user group, as far as they could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policies {
+    readable: Vec<PolicyRecord>,
+    /// Why these are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unread: Option<String>,
+}
+
+impl From<Vec<PolicyRecord>> for Policies {
+    fn from(all: Vec<PolicyRecord>) -> Self {
+        Self { readable: all, unread: None }
+    }
+}
+
+impl Policies {
+    pub(super) fn read(wire: Option<Vec<PolicyWire>>) -> Self {
+        let Some(wire) = wire else { return Self::default().and_unread("policies is missing") };
+        let mut policies = Self::default();
+        for policy in wire {
+            match PolicyRecord::read(policy) {
+                Ok(policy) => policies.readable.push(policy),
+                Err(why) => policies = policies.and_unread(&why),
+            }
+        }
+        policies
+    }
+
+    /// The same, known not to be all, for a reason. The first reason stays.
+    #[must_use]
+    pub(super) fn and_unread(mut self, why: &str) -> Self {
+        self.unread.get_or_insert_with(|| why.to_owned());
+        self
+    }
+
+    /// All policies; an error says why they are not all known.
+    pub fn all(&self) -> Result<&[PolicyRecord], &str> {
+        match &self.unread {
+            None => Ok(&self.readable),
+            Some(why) => Err(why),
+        }
+    }
+
+    /// Those that could be read, for the names and ids in them: what somebody holds may be more.
+    pub fn readable(&self) -> &[PolicyRecord] {
+        &self.readable
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&PolicyRecord) -> bool) {
+        self.readable.retain(keep);
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PolicyWire {
+    id: Option<String>,
+    access: Option<Access>,
+    permission_groups: Option<Vec<NamedWire>>,
+    resource_groups: Option<Vec<NamedWire>>,
+}
+
+#[derive(Deserialize)]
+struct NamedWire {
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    meta: MetaWire,
+}
+
+impl PolicyRecord {
+    fn read(wire: PolicyWire) -> Result<Self, String> {
+        let permission_groups = required(wire.permission_groups, "policies[].permission_groups")?;
+        let resource_groups = required(wire.resource_groups, "policies[].resource_groups")?;
+        Ok(Self {
+            id: filled(wire.id),
+            access: wire.access.unwrap_or(Access::Unknown),
+            permission_groups: permission_groups
+                .into_iter()
+                .map(|group| {
+                    let id = id(group.id.as_deref(), "policies[].permission_groups[].id")?;
+                    Ok(PermissionGroup::new(id, group.name, group.meta))
+                })
+                .collect::<Result<_, String>>()?,
+            resource_groups: resource_groups
+                .into_iter()
+                .map(|group| {
+                    let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
+                    Ok(ResourceGroup { id, name: group.name.unwrap_or_default() })
+                })
+                .collect::<Result<_, String>>()?,
+        })
+    }
+}

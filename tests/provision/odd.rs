@@ -1,0 +1,87 @@
+//! A member whose record cannot be read in full is never written: a write would replace what was not read.
+
+use sim::cloudflare::{Oddity, On, Route};
+
+use super::{
+    Action, Bench, Effect, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds, member,
+    person, roles, target,
+};
+
+/// What changes a member of the account.
+const WRITES: [Route; 4] =
+    [Route::UpdateMember, Route::DeleteMember, Route::AddUserGroupMembers, Route::DeleteUserGroupMember];
+
+fn writes(bench: &Bench) -> usize {
+    WRITES.into_iter().map(|route| bench.account().requests(route)).sum()
+}
+
+#[tokio::test]
+async fn unreadable_member_is_refused_whatever_is_asked_and_nothing_is_written() {
+    let odd = [
+        Oddity::Without("policies"),
+        Oddity::Null("policies"),
+        Oddity::Empty("policies"),
+        Oddity::NullInPolicies("resource_groups"),
+        Oddity::NullInPolicies("permission_groups"),
+        Oddity::Text("status", "suspended"),
+        Oddity::NoEmail,
+        Oddity::UserText("id", "usr_1"),
+    ];
+    for oddity in odd {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let (first, wanted) = (roles(account)[0].clone(), roles(account)[5].clone());
+        let whom = account.add_member("odd@example.com", vec![holds(account, &first)]);
+        let other = account.add_member("even@example.com", vec![holds(account, &first)]);
+        let group = account.add_group("Group", vec![holds(account, &wanted)]);
+        account.make_odd(On::Reads, &whom, oddity.clone());
+        let before = bench.atoms(&whom);
+        let asked = [
+            (Action::Grant, target(&wanted)),
+            (Action::Revoke, target(&first)),
+            (Action::Revoke, target(&wanted)),
+            (Action::Grant, group_target(&group)),
+            (Action::Revoke, Target::Account),
+        ];
+        for (action, what) in asked {
+            let refused = bench.operate(action, what.clone(), member(&whom)).await;
+            let Outcome::Refused { code, .. } = &refused else { panic!("{oddity:?}, {what:?}: {refused:?}") };
+            assert_eq!(*code, Refusal::UnreadableMember, "{oddity:?}, {what:?}");
+            assert_refused(&refused, Refusal::UnreadableMember, "Cloudflare's dashboard");
+        }
+        assert_eq!((writes(&bench), bench.atoms(&whom)), (0, before), "{oddity:?}");
+        // The one beside is not concerned.
+        assert_done(&bench.operate(Action::Grant, target(&wanted), member(&other)).await, Effect::Granted);
+        assert!(bench.atoms(&other).contains(&atom(account, &wanted)));
+        // And once Cloudflare tells the rest, neither is this one.
+        account.make_even();
+        assert_done(&bench.operate(Action::Grant, target(&wanted), member(&whom)).await, Effect::Granted);
+        assert!(bench.atoms(&whom).is_superset(&[atom(account, &first), atom(account, &wanted)].into()));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_leaves_something_out_once_is_read_again() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let (first, wanted) = (roles(account)[0].clone(), roles(account)[5].clone());
+    let whom = account.add_member("odd@example.com", vec![holds(account, &first)]);
+    account.make_odd(Route::GetMember, &whom, Oddity::Without("policies"));
+    account.after_next(Route::GetMember, |account, _| account.make_even());
+    assert_done(&bench.operate(Action::Grant, target(&wanted), member(&whom)).await, Effect::Granted);
+    assert_eq!(bench.atoms(&whom).len(), 2, "what was held is held still");
+}
+
+#[tokio::test]
+async fn whoever_has_the_address_under_an_id_that_cannot_be_read_is_not_nobody() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let first = roles(account)[0].clone();
+    let whom = account.add_member("odd@example.com", vec![holds(account, &first)]);
+    account.make_odd(Route::ListMembers, &whom, Oddity::Text("id", "mem_1"));
+    let refused = bench.operate(Action::Revoke, target(&first), person("odd@example.com")).await;
+    assert_refused(&refused, Refusal::UnreadableMember, "Cloudflare's dashboard");
+    // Somebody who is in no record at all is nobody.
+    let nobody = bench.operate(Action::Revoke, target(&first), person("nobody@example.com")).await;
+    assert!(!matches!(nobody, Outcome::Refused { code: Refusal::UnreadableMember, .. }), "{nobody:?}");
+}

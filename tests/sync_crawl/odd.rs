@@ -1,0 +1,239 @@
+//! Records that are not as the contract has them: what is absent is unknown and not empty, and one odd record stops nobody else.
+
+use c1_cloudflare::snapshot::Capability;
+use c1_cloudflare::sync::{self, RunOutcome};
+use sim::cloudflare::{Access, Atom, Oddity, On, PolicySpec, Route, Truth};
+
+use crate::account;
+use crate::oracle::{assert_same, manifest, published};
+use crate::support::World;
+
+/// An account that was synced once, and what it was then.
+async fn synced() -> (World, Truth) {
+    let world = World::new(account(60));
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    let truth = published(&world).await;
+    assert_same(&truth, &world.cloudflare.truth(), "the first sync");
+    (world, truth)
+}
+
+/// An accepted member who holds something.
+fn somebody(world: &World) -> sim::cloudflare::Membership {
+    let all = world.cloudflare.memberships().into_iter();
+    let mut found = all.filter(|member| member.status == "accepted");
+    found.find(|member| world.cloudflare.member_atoms(&member.id).len() > 1).expect("somebody holds something")
+}
+
+/// What the manifest and the status say of a list's odd records; both say the same.
+async fn unreadable(world: &World, list: &str) -> Option<(u64, String)> {
+    let told: Capability = manifest(world).await.capabilities[list].clone();
+    assert_eq!(sync::status(world).unwrap().capabilities[list], told);
+    let unreadable = told.unreadable?;
+    assert!(told.message.unwrap().contains(&unreadable.first[0]), "the message names it");
+    Some((unreadable.count, unreadable.first.join("; ")))
+}
+
+#[tokio::test]
+async fn a_list_without_policies_is_mended_by_the_members_own_records() {
+    let (world, before) = synced().await;
+    let member = somebody(&world);
+    world.cloudflare.make_odd(Route::ListMembers, &member.id, Oddity::Without("policies"));
+    let asked = world.cloudflare.requests(Route::GetMember);
+    let run = world.sync().await;
+    assert_eq!((run.outcome, run.warnings), (RunOutcome::Unchanged, Vec::new()), "{}", run.message);
+    assert_eq!(world.cloudflare.requests(Route::GetMember), asked + 1);
+    assert_same(&published(&world).await, &before, "read again by id");
+    assert_eq!(unreadable(&world, "members").await, None);
+}
+
+#[tokio::test]
+async fn what_is_told_nowhere_is_kept_as_it_was_and_the_member_is_named() {
+    let odd = [
+        Oddity::Without("policies"),
+        Oddity::Null("policies"),
+        // There are roles, and the policies do not account for them.
+        Oddity::Empty("policies"),
+        Oddity::NullInPolicies("resource_groups"),
+        Oddity::NullInPolicies("permission_groups"),
+        Oddity::Text("status", "suspended"),
+        Oddity::Without("status"),
+        Oddity::NoEmail,
+        Oddity::UserText("id", "usr_1"),
+        // An id that nothing can be asked for: the e-mail address tells whose it is.
+        Oddity::Text("id", "mem_1"),
+        Oddity::Text("policies", "of another shape"),
+    ];
+    for oddity in odd {
+        let what = format!("{oddity:?}");
+        let (world, before) = synced().await;
+        let member = somebody(&world);
+        world.cloudflare.make_odd(On::Reads, &member.id, oddity.clone());
+        // Another's change is seen all the same.
+        let other = world.cloudflare.add_member("newest@example.com", vec![]);
+        let mut expected = before;
+        expected.users.insert(world.cloudflare.membership(&other).unwrap().user_id.unwrap());
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+        assert_same(&published(&world).await, &expected, &what);
+        let (count, first) = unreadable(&world, "members").await.expect("it is named");
+        assert_eq!(count, 1, "{what}: {first}");
+        assert_eq!(run.warnings.len(), 1, "{what}: {:?}", run.warnings);
+        let named = if oddity == Oddity::Text("id", "mem_1") { "mem_1" } else { member.id.as_str() };
+        assert!(first.starts_with(named), "{what}: {first}");
+        // The generation after keeps it too, and is the same.
+        assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "{what}");
+        // And once it is told again, all is well.
+        world.cloudflare.make_even();
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &what);
+        assert_eq!(unreadable(&world, "members").await, None, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_whose_members_all_lack_policies_keeps_every_grant() {
+    let (world, before) = synced().await;
+    for member in world.cloudflare.memberships() {
+        world.cloudflare.make_odd(On::Reads, &member.id, Oddity::Without("policies"));
+    }
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_same(&published(&world).await, &before, "nobody's policies are told");
+    assert_eq!(unreadable(&world, "members").await.unwrap().0, 60);
+    assert!(world.cloudflare.requests(Route::GetMember) <= 25, "few are asked for one by one");
+}
+
+#[tokio::test]
+async fn a_member_who_holds_nothing_of_their_own_is_nothing_odd() {
+    let (world, _) = synced().await;
+    let member = somebody(&world);
+    world.cloudflare.set_policies(&member.id, vec![]);
+    let run = world.sync().await;
+    assert_eq!((run.outcome, run.warnings), (RunOutcome::Published, Vec::new()));
+    let now = published(&world).await;
+    assert!(!now.grants.iter().any(|grant| grant.contains(&format!(":role:{}", member.id))));
+    assert_eq!(unreadable(&world, "members").await, None);
+}
+
+#[tokio::test]
+async fn somebody_who_is_gone_is_not_kept_by_anothers_odd_record() {
+    let (world, _) = synced().await;
+    let member = somebody(&world);
+    world.cloudflare.make_odd(On::Reads, &member.id, Oddity::Text("id", "mem_1"));
+    let leaver = world.cloudflare.memberships().into_iter().find(|other| other.id != member.id).unwrap();
+    world.cloudflare.remove_member(&leaver.id);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let now = published(&world).await;
+    assert!(
+        !now.users.contains(leaver.user_id.as_deref().unwrap_or_default()) && !now.invitations.contains(&leaver.id)
+    );
+}
+
+#[tokio::test]
+async fn a_declined_invitation_is_no_member() {
+    let (world, before) = synced().await;
+    let pending = world.cloudflare.memberships().into_iter().find(|member| member.status == "pending").unwrap();
+    assert!(before.invitations.contains(&pending.id));
+    world.cloudflare.set_status(&pending.id, "rejected");
+    let run = world.sync().await;
+    assert_eq!((run.outcome, run.warnings), (RunOutcome::Published, Vec::new()));
+    let now = published(&world).await;
+    assert!(!now.invitations.contains(&pending.id));
+    assert_eq!(now.invitations.len() + 1, before.invitations.len(), "the others stay");
+}
+
+#[tokio::test]
+async fn groups_and_what_names_access_are_kept_as_they_were() {
+    let cases = [
+        (Route::ListUserGroups, "user_groups", Oddity::Without("policies")),
+        (Route::ListUserGroups, "user_groups", Oddity::NullInPolicies("resource_groups")),
+        (Route::ListUserGroups, "user_groups", Oddity::Without("name")),
+        (Route::ListUserGroups, "user_groups", Oddity::Text("id", "grp_1")),
+        (Route::ListTokens, "tokens", Oddity::Text("id", "tok_1")),
+        (Route::ListRoles, "roles", Oddity::Text("id", "rol_1")),
+        (Route::ListPermissionGroups, "permission_groups", Oddity::Text("id", "per_1")),
+        (Route::ListResourceGroups, "resource_groups", Oddity::Text("id", "res_1")),
+    ];
+    for (route, list, oddity) in cases {
+        let what = format!("{list}: {oddity:?}");
+        let (world, before) = synced().await;
+        let id = match list {
+            "user_groups" => before.groups.keys().next().unwrap().clone(),
+            "tokens" => before.tokens.keys().next().unwrap().clone(),
+            "roles" => before.roles.keys().last().unwrap().clone(),
+            "permission_groups" => world.cloudflare.permission_groups()[0].id.clone(),
+            _ => world.cloudflare.domain_resource_groups()[0].0.clone(),
+        };
+        world.cloudflare.make_odd(route, &id, oddity);
+        let run = world.sync().await;
+        assert_ne!(run.outcome, RunOutcome::Failed, "{what}: {}", run.message);
+        assert_same(&published(&world).await, &before, &what);
+        assert_eq!(unreadable(&world, list).await.expect("it is named").0, 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_group_member_with_an_odd_id_stays_in_the_group() {
+    let world = World::new(account(60));
+    let role = &world.cloudflare.permission_groups()[0];
+    let whole = world.cloudflare.account_resource_group();
+    let group = world.cloudflare.add_group("Few", vec![PolicySpec::allow(role.id.clone(), whole)]);
+    let members: Vec<_> = world.cloudflare.memberships().into_iter().take(3).collect();
+    for member in &members {
+        world.cloudflare.join_group(&group, &member.id);
+    }
+    world.sync().await;
+    let before = published(&world).await;
+    world.cloudflare.make_odd(Route::ListUserGroupMembers, &members[0].id, Oddity::Text("id", "mem_1"));
+    // Another who leaves is seen to leave.
+    world.cloudflare.leave_group(&group, &members[1].id);
+    world.sync().await;
+    let now = published(&world).await;
+    let gone: Vec<_> = before.grants.difference(&now.grants).collect();
+    assert!(gone.len() == 1 && gone[0].starts_with(&format!("group:{group}:member")), "{gone:?}");
+    assert_eq!(unreadable(&world, "user_group_members").await.unwrap().0, 1);
+}
+
+#[tokio::test]
+async fn a_list_that_is_null_is_an_empty_list() {
+    for (route, list) in [
+        (Route::ListUserGroups, "user_groups"),
+        (Route::ListTokens, "tokens"),
+        (Route::ListRoles, "roles"),
+        (Route::ListPermissionGroups, "permission_groups"),
+        (Route::ListResourceGroups, "resource_groups"),
+        (Route::ListUserGroupMembers, "user_group_members"),
+    ] {
+        let world = World::new(sim::cloudflare::Spec { groups: 2, ..account(20) });
+        world.cloudflare.answer_null(route);
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{list}: {}", run.message);
+        let told = &manifest(&world).await.capabilities[list];
+        assert!(told.on && told.unreadable.is_none(), "{list}: {told:?}");
+    }
+    // No account is without members: one that had some is not believed to have none.
+    let (world, before) = synced().await;
+    world.cloudflare.answer_null(Route::ListMembers);
+    let run = world.sync().await;
+    assert!(matches!(run.outcome, RunOutcome::Held | RunOutcome::Failed), "{}", run.message);
+    assert_same(&published(&world).await, &before, "members answered with null");
+}
+
+#[tokio::test]
+async fn a_member_who_holds_more_than_is_told_does_not_lose_it_for_good() {
+    let (world, _) = synced().await;
+    let member = somebody(&world);
+    world.cloudflare.make_odd(On::Reads, &member.id, Oddity::Without("policies"));
+    world.sync().await;
+    // What changes meanwhile is seen once Cloudflare tells it.
+    let role = world.cloudflare.permission_group("super_admin").unwrap();
+    let whole = world.cloudflare.account_resource_group();
+    world.cloudflare.add_policy(&member.id, PolicySpec::allow(role.id.clone(), whole.clone()));
+    world.sync().await;
+    world.cloudflare.make_even();
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "told again");
+    let atom: Atom = (Access::Allow, role.id, whole);
+    assert!(world.cloudflare.member_atoms(&member.id).contains(&atom));
+}
