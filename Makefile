@@ -37,7 +37,7 @@ dev: ## run the Worker locally against the real APIs, with the secrets of .dev.v
 deploy: ## deploy the Worker to your Cloudflare account
 	@bash scripts/deploy.sh
 
-connect: ## point C1's entitlements at the deployed Worker (URL= TOKEN=, APP=, DRY_RUN=1, UNDO=1, OVERWRITE=1)
+connect: ## point C1's entitlements at the deployed Worker (URL=, TOKEN in the environment, APP=, DRY_RUN=1, UNDO=1, OVERWRITE=1)
 	@node scripts/connect.mjs
 
 lint: setup ## check the formatting and the lints, natively and for wasm32

@@ -1,5 +1,5 @@
 // Lets the deployed Worker connect itself to ConductorOne, and tells line by line what it changed: what `make connect` runs.
-// URL and TOKEN say which Worker; APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
+// URL and TOKEN say which Worker (TOKEN belongs into the environment, where no process list shows it); APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
 
 const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
 const on = (name) => !["", "0", "no", "off", "false"].includes((process.env[name] ?? "").toLowerCase());
@@ -57,7 +57,7 @@ try {
   if (!/^https?:$/.test(parsed.protocol)) throw new Error();
   base = url.replace(/\/+$/, "");
 } catch {
-  quit(2, "say where the Worker is and what its token is: make connect URL=https://… TOKEN=<the connector token>");
+  quit(2, "say where the Worker is and what its token is: make connect URL=https://…, with the connector token as TOKEN in the environment");
 }
 if (!token) quit(2, "TOKEN is missing: the secret CONNECTOR_TOKEN of the Worker");
 

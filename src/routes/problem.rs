@@ -29,7 +29,7 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(404, "not_found", "there is nothing at this path; the README lists the routes")
+        Self::new(404, "not_found", "there is nothing at this path; docs/routes.md lists the routes")
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {

@@ -126,7 +126,7 @@ pub struct Problem {
 /// Everything that is wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The problems, in the order of the configuration table of the README.
+    /// The problems, in the order of docs/configuration.md.
     pub problems: Vec<Problem>,
     /// The bearer token for `/v1`, where that at least is right: then it guards the list of problems too.
     pub connector_token: Option<Secret>,

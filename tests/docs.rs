@@ -1,0 +1,318 @@
+//! README and `docs/` say what is there: links lead somewhere, and the tables have every variable, code and route, and no other.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use c1_cloudflare::model::kind::Kind;
+use c1_cloudflare::model::operation::Refusal;
+use c1_cloudflare::worker::config;
+
+/// Somebody who looks for the first time reads all of it.
+const README_LIMIT: usize = 12 * 1024;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Everything that is written for people, by its path from the root.
+fn pages() -> BTreeMap<String, String> {
+    let mut paths = vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned()];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
+            paths.push(format!("docs/{name}"));
+        }
+    }
+    paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+/// The lines of a page, each with whether it stands in a fenced block.
+fn lines(page: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut fenced = false;
+    page.lines().map(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        (fenced || fence, line)
+    })
+}
+
+/// What stands between backticks outside of fenced blocks, line by line.
+fn spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// The first cell of every row of the table whose head begins with `head`.
+fn first_cells<'a>(page: &'a str, head: &str) -> Vec<&'a str> {
+    let rows = page.lines().skip_while(|line| !line.starts_with(head)).skip(2).take_while(|line| line.starts_with('|'));
+    let cells: Vec<_> = rows.map(|row| row.split('|').nth(1).unwrap().trim()).collect();
+    assert!(!cells.is_empty(), "there is no table whose head begins with {head}");
+    cells
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut seen = BTreeMap::<String, usize>::new();
+    let mut anchors = BTreeSet::new();
+    for (fenced, line) in lines(page) {
+        let title = line.trim_start_matches('#');
+        if fenced || title == line || !title.starts_with(' ') {
+            continue;
+        }
+        let slug: String = title
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter(|&c| c.is_alphanumeric() || c == ' ' || c == '-' || c == '_')
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect();
+        let count = seen.entry(slug.clone()).or_default();
+        anchors.insert(if *count == 0 { slug } else { format!("{slug}-{count}") });
+        *count += 1;
+    }
+    anchors
+}
+
+/// The targets of a page's links.
+fn links(page: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for (fenced, line) in lines(page) {
+        // What stands between backticks is no link.
+        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
+        if !fenced {
+            links.extend(prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+        }
+    }
+    links
+}
+
+#[test]
+fn the_readme_is_short() {
+    let length = read("README.md").len();
+    assert!(length <= README_LIMIT, "README.md has {length} bytes; move something into docs/");
+}
+
+#[test]
+fn every_page_of_docs_is_linked_from_the_readme() {
+    let links: BTreeSet<_> =
+        links(&read("README.md")).into_iter().map(|link| link.split('#').next().unwrap().to_owned()).collect();
+    for path in pages().keys().filter(|path| *path != "README.md") {
+        assert!(links.contains(path), "README.md has no link to {path}");
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let pages = pages();
+    let mut count = 0;
+    for (path, page) in &pages {
+        for link in links(page).iter().filter(|link| !link.contains("://")) {
+            count += 1;
+            let (file, anchor) =
+                link.split_once('#').map_or((link.as_str(), None), |(file, anchor)| (file, Some(anchor)));
+            let target =
+                if file.is_empty() { root().join(path) } else { root().join(path).parent().unwrap().join(file) };
+            assert!(target.exists(), "{path}: the link {link} leads to no file");
+            if let Some(anchor) = anchor {
+                let text = fs::read_to_string(&target).unwrap();
+                assert!(anchors(&text).contains(anchor), "{path}: the link {link} leads to no heading");
+            }
+        }
+    }
+    assert!(count > 30, "only {count} links were found: is a link written otherwise?");
+}
+
+#[test]
+fn the_readme_names_the_two_commands() {
+    let page = read("README.md");
+    for command in ["make demo", "make test"] {
+        let named = lines(&page).any(|(fenced, line)| fenced && line.split('#').next().unwrap().trim() == command);
+        assert!(named, "README.md has no line with `{command}` in a block of commands");
+    }
+}
+
+/// The names that the configuration is read by, whatever the values of others are.
+fn variables() -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    let look = |value: Option<&str>| {
+        let read = config::read(|name| {
+            names.borrow_mut().insert(name.to_owned());
+            value.map(str::to_owned)
+        });
+        assert!(read.is_err(), "neither nothing nor nonsense is a configuration");
+    };
+    look(None);
+    look(Some("nonsense"));
+    names.into_inner()
+}
+
+#[test]
+fn the_page_on_the_configuration_has_every_variable_and_no_other() {
+    let read = variables();
+    assert!(read.len() > 20, "{read:?}");
+    let page = read_page_cells("docs/configuration.md", "| Name |");
+    assert_eq!(page, read, "on the left what the page names, on the right what is read");
+}
+
+/// What stands between backticks in the first column.
+fn read_page_cells(path: &str, head: &str) -> BTreeSet<String> {
+    first_cells(&read(path), head).into_iter().flat_map(spans).map(str::to_owned).collect()
+}
+
+/// The words that `Refusal` is written as: serde names all of them when it meets another.
+fn refusals() -> BTreeSet<String> {
+    let error = serde_json::from_str::<Refusal>("\"\"").unwrap_err().to_string();
+    spans(&error)
+        .filter_map(|word| serde_json::from_str::<Refusal>(&format!("\"{word}\"")).ok())
+        .map(|refusal| refusal.as_str().to_owned())
+        .collect()
+}
+
+/// The codes that the routes write by themselves: what stands after the status of a `Problem`, a word or a constant's name.
+fn problems() -> BTreeSet<String> {
+    // SCIM's errors have their own words, which RFC 7644 defines.
+    let source = sources("src/routes", &|path| !path.ends_with("scim"));
+    let mut codes = BTreeSet::new();
+    for call in ["Problem::new(", "Self::new(", "unavailable("] {
+        for rest in source.split(call).skip(1) {
+            let rest = rest.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
+            let code = rest.trim_start_matches(',').split(',').next().unwrap().trim();
+            let constant = format!("const {code}: &str = \"");
+            let word = match source.split_once(&constant) {
+                Some((_, value)) => value.split('"').next(),
+                None => code.strip_prefix('"').and_then(|code| code.strip_suffix('"')),
+            };
+            codes.extend(word.map(str::to_owned));
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_page_on_codes_has_every_refusal_and_every_problem() {
+    let page = read_page_cells("docs/codes.md", "| `code` |");
+    let refusals = refusals();
+    assert!(refusals.len() >= 19 && refusals.contains("cloudflare_refused"), "{refusals:?}");
+    let problems = problems();
+    assert!(problems.len() >= 15 && problems.contains("no_snapshot"), "{problems:?}");
+    let missing: Vec<_> = refusals.union(&problems).filter(|code| !page.contains(*code)).collect();
+    assert!(missing.is_empty(), "docs/codes.md does not have {missing:?}");
+    let source = sources("src", &|_| true);
+    let gone: Vec<_> =
+        page.iter().filter(|code| !refusals.contains(*code) && !source.contains(&format!("\"{code}\""))).collect();
+    assert!(gone.is_empty(), "docs/codes.md has codes that nothing answers with: {gone:?}");
+}
+
+/// The text of the files below a folder, without those that `enters` leaves out.
+fn sources(folder: &str, enters: &dyn Fn(&Path) -> bool) -> String {
+    let mut text = String::new();
+    let mut paths = vec![root().join(folder)];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() && enters(&path) {
+            paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.is_file() {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+/// A segment of a path: a word, or something that stands for one.
+type Template = Vec<Option<String>>;
+
+/// The routes of `fn at` in `src/routes/route.rs`, by the patterns of its `match`.
+fn routes() -> BTreeSet<Template> {
+    let source = read("src/routes/route.rs");
+    let body = source.split("fn at(").nth(1).expect("src/routes/route.rs has fn at").split("\n}\n").next().unwrap();
+    let mut routes = BTreeSet::new();
+    for line in body.lines() {
+        let Some(pattern) = line.trim().strip_prefix('[').and_then(|line| line.split_once(']')) else { continue };
+        if !pattern.1.contains("=>") {
+            continue;
+        }
+        let segments =
+            pattern.0.split(", ").map(|segment| Some(segment.strip_prefix('"')?.strip_suffix('"')?.to_owned()));
+        routes.insert(segments.collect());
+    }
+    assert!(routes.len() >= 20, "{routes:?}");
+    routes
+}
+
+/// What the page has in its first column, with `(also …)` spelled out.
+fn documented() -> BTreeSet<Template> {
+    let page = read("docs/routes.md");
+    let mut routes = BTreeSet::new();
+    for cell in first_cells(&page, "| Route |") {
+        let (cell, also) = cell.split_once("(also").unwrap_or((cell, ""));
+        for span in spans(cell) {
+            let path = span.split_once(" /").map_or(span, |(_, path)| path).trim_start_matches('/');
+            let route: Template = path
+                .split('/')
+                .map(|segment| (!segment.starts_with('{') && segment != "…").then(|| segment.to_owned()))
+                .collect();
+            for other in spans(also) {
+                let mut route = route.clone();
+                route[1] = Some(other.to_owned());
+                routes.insert(route);
+            }
+            routes.insert(route);
+        }
+    }
+    routes
+}
+
+/// Whether a path of the page is one of a pattern of the source: what is variable there may be a word here.
+fn is_of(path: &Template, pattern: &Template) -> bool {
+    path.len() == pattern.len()
+        && path.iter().zip(pattern).all(|(segment, pattern)| pattern.is_none() || segment == pattern)
+}
+
+#[test]
+fn the_page_on_routes_has_every_route_and_no_other() {
+    let (routes, page) = (routes(), documented());
+    for route in &routes {
+        assert!(page.iter().any(|path| is_of(path, route)), "docs/routes.md has no {route:?}");
+    }
+    let source = read("src/routes/route.rs") + &read("src/routes/webhook.rs");
+    for path in &page {
+        let written =
+            format!("/{}", path.iter().map(|segment| segment.as_deref().unwrap_or("{}")).collect::<Vec<_>>().join("/"));
+        let found = routes.iter().any(|route| is_of(path, route)) || source.contains(&format!("\"{written}\""));
+        assert!(found, "docs/routes.md has {written}, which leads nowhere");
+    }
+    // The lists are one pattern in the source; each is a path of its own on the page.
+    for kind in Kind::ALL {
+        let name = kind.facts().collection;
+        assert!(page.contains(&vec![Some("v1".to_owned()), Some(name.to_owned())]), "docs/routes.md has no /v1/{name}");
+    }
+    assert!(page.contains(&vec![Some("webhooks".to_owned()), Some("conductorone".to_owned())]));
+}
+
+/// Whoever looks at the list of processes, or into the shell's history, sees what stands on a command line.
+#[test]
+fn no_page_puts_a_token_on_a_command_line() {
+    for (path, page) in pages() {
+        for (_, line) in lines(&page).filter(|(fenced, _)| *fenced) {
+            let header = ["curl", "-H"].iter().all(|word| line.contains(word)) && line.contains("Authorization");
+            let literal = ["TOKEN", "SECRET", "API_KEY"].iter().any(|name| {
+                line.split_once(&format!("{name}="))
+                    .is_some_and(|(_, value)| !value.trim_start_matches('"').starts_with("$("))
+            });
+            let flag = ["--client-secret", "--api-key", "--token"].iter().any(|flag| line.contains(flag));
+            assert!(!header && !literal && !flag, "{path} puts a token on a command line: {line}");
+        }
+    }
+}
