@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::PER_PAGE;
+use super::SIZES;
 use super::client::{Call, Client, Page, Record, filled, id};
 use super::error::{ApiError, Failure};
 use crate::base::ports::{Clock, Http, Sql};
@@ -70,13 +70,15 @@ pub(crate) fn account_resource_group_name(account: AccountId) -> String {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the legacy roles.
     pub async fn roles_page(&self, page: u32) -> Result<Page<RoleRecord>, ApiError> {
-        self.page(Call::get(self.account_path(&format!("/roles?page={page}&per_page={PER_PAGE}")))).await
+        self.page_of(page, &SIZES, |page, size| self.account_path(&format!("/roles?page={page}&per_page={size}"))).await
     }
 
     /// One page of the permission groups.
     pub async fn permission_groups_page(&self, page: u32) -> Result<Page<PermissionGroup>, ApiError> {
-        let query = format!("/iam/permission_groups?page={page}&per_page={PER_PAGE}");
-        self.page(Call::get(self.account_path(&query))).await
+        self.page_of(page, &SIZES, |page, size| {
+            self.account_path(&format!("/iam/permission_groups?page={page}&per_page={size}"))
+        })
+        .await
     }
 
     /// One permission group.
@@ -86,7 +88,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// All resource groups: this list has no pages.
     pub async fn resource_groups(&self) -> Result<Page<ResourceGroup>, ApiError> {
-        self.page(Call::get(self.account_path("/iam/resource_groups"))).await
+        self.page(Call::get_long(self.account_path("/iam/resource_groups"))).await
     }
 
     /// The resource group that is the whole account; a grant of an account-wide role is on this one.

@@ -12,7 +12,7 @@ use super::budget::{Budget, Purpose};
 use super::envelope::{Envelope, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
-use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method, Sql};
+use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Sql};
 use crate::base::time::Timestamp;
 use crate::worker::config::Config;
 
@@ -55,6 +55,12 @@ const WRITE_MILLIS: u32 = 60_000;
 /// 50 members with 60 roles each are about 2 MB: a role carries a map of some 30 permissions, 600 bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
+/// A list that has no pages, and a page of a few records, may be this long: four of them are read at once in an isolate of 128 MB.
+const MAX_LONG_BODY: usize = 8 * 1024 * 1024;
+
+/// A page of so many records has few.
+const FEW: u32 = 5;
+
 /// A request on its way into [`Client::call`].
 pub(super) struct Call {
     pub(super) method: Method,
@@ -62,15 +68,22 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) accept: &'static str,
     pub(super) body: Option<serde_json::Value>,
+    /// The longest answer that is read.
+    pub(super) max_bytes: usize,
 }
 
 impl Call {
     pub(super) fn get(path: String) -> Self {
-        Self { method: Method::Get, path, accept: "application/json", body: None }
+        Self { method: Method::Get, path, accept: "application/json", body: None, max_bytes: MAX_BODY }
+    }
+
+    /// A read whose answer may be long.
+    pub(super) fn get_long(path: String) -> Self {
+        Self { max_bytes: MAX_LONG_BODY, ..Self::get(path) }
     }
 
     pub(super) fn write(method: Method, path: String, body: Option<serde_json::Value>) -> Self {
-        Self { method, path, accept: "application/json", body }
+        Self { method, path, accept: "application/json", body, max_bytes: MAX_BODY }
     }
 }
 
@@ -175,6 +188,69 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         Ok(Page { items, odd, info })
     }
 
+    /// Reads one page of a list, of the first of `sizes`. A page that is longer than what is read in one go is read in pages of the
+    /// sizes after it, each of which divides the one before; a record that is too long even so is named as one that cannot be
+    /// read. `path` makes the path of a page, by its number and size.
+    pub(super) async fn page_of<T: Record>(
+        &self,
+        page: u32,
+        sizes: &[u32],
+        path: impl Fn(u32, u32) -> String,
+    ) -> Result<Page<T>, ApiError> {
+        let whole = sizes.first().copied().unwrap_or(super::PER_PAGE);
+        let mut read: Page<T> = Page { items: Vec::new(), odd: Vec::new(), info: None };
+        // Last in, first out: the parts of a page that is too long are read before what comes after it.
+        let mut to_read = vec![(page, 0)];
+        while let Some((number, place)) = to_read.pop() {
+            let size = sizes.get(place).copied().unwrap_or(whole);
+            let before = number.saturating_sub(1).saturating_mul(size);
+            let told = read.info.as_ref().and_then(|info| info.total_count);
+            if place > 0 && told.is_some_and(|total| before >= total) {
+                continue;
+            }
+            let call = Call::get(path(number, size));
+            let max_bytes = if size <= FEW { MAX_LONG_BODY } else { MAX_BODY };
+            let part = match self.page::<T>(Call { max_bytes, ..call }).await {
+                Err(ApiError::Transport(HttpError::TooLarge(_))) => None,
+                // Smaller pages than are documented may be refused, or answered with larger ones, which are others.
+                Err(ApiError::Invalid(_)) if size < FEW => None,
+                Ok(part) => Some(part).filter(|part| {
+                    let applied = part.info.as_ref().and_then(|info| info.per_page);
+                    place == 0 || applied.is_none_or(|applied| applied == size)
+                }),
+                Err(error) => return Err(error),
+            };
+            match (part, sizes.get(place + 1)) {
+                (Some(part), _) => {
+                    read.items.extend(part.items);
+                    read.odd.extend(part.odd);
+                    let info = part.info.map(|info| PageInfo {
+                        page: Some(page),
+                        per_page: if place == 0 { info.per_page } else { Some(whole) },
+                        total_pages: if place == 0 {
+                            info.total_pages
+                        } else {
+                            info.total_count.map(|total| total.div_ceil(whole))
+                        },
+                        ..info
+                    });
+                    read.info = read.info.or(info);
+                }
+                (None, Some(&smaller)) => {
+                    let parts = size / smaller.max(1);
+                    let first = number.saturating_sub(1).saturating_mul(parts) + 1;
+                    to_read.extend((first..first.saturating_add(parts)).rev().map(|number| (number, place + 1)));
+                }
+                (None, None) => read.odd.push(Odd::unseen(before + 1, max_bytes)),
+            }
+        }
+        if read.items.is_empty() && read.info.is_none() && !read.odd.is_empty() {
+            // Nothing came of it at all, not even how long the list is.
+            return Err(ApiError::Transport(HttpError::TooLarge(MAX_LONG_BODY)));
+        }
+        Ok(read)
+    }
+
     /// Calls, and looks at nothing but whether it succeeded.
     pub(super) async fn done(&self, call: Call) -> Result<(), ApiError> {
         let response = self.call(call).await?;
@@ -210,7 +286,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             bearer: Some(self.config.cloudflare_token.clone()),
             body,
             timeout_millis: if call.method == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
-            max_bytes: MAX_BODY,
+            max_bytes: call.max_bytes,
         };
         let response = self.ports.send(request).await.map_err(ApiError::Transport)?;
         self.ray.replace(ray(&response));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::GROUPS_PER_PAGE;
+use super::GROUP_SIZES;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyWire};
@@ -33,8 +33,10 @@ pub struct GroupMember {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the user groups, by name.
     pub async fn user_groups_page(&self, page: u32) -> Result<Page<UserGroup>, ApiError> {
-        let query = format!("/iam/user_groups?page={page}&per_page={GROUPS_PER_PAGE}&direction=asc");
-        self.page(Call::get(self.account_path(&query))).await
+        self.page_of(page, &GROUP_SIZES, |page, size| {
+            self.account_path(&format!("/iam/user_groups?page={page}&per_page={size}&direction=asc"))
+        })
+        .await
     }
 
     /// One user group.
@@ -44,8 +46,10 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One page of a user group's members, by e-mail address.
     pub async fn user_group_members_page(&self, group: UserGroupId, page: u32) -> Result<Page<GroupMember>, ApiError> {
-        let query = format!("/iam/user_groups/{group}/members?page={page}&per_page={GROUPS_PER_PAGE}&direction=asc");
-        self.page(Call::get(self.account_path(&query))).await
+        self.page_of(page, &GROUP_SIZES, |page, size| {
+            self.account_path(&format!("/iam/user_groups/{group}/members?page={page}&per_page={size}&direction=asc"))
+        })
+        .await
     }
 
     /// Whether a member is in a user group.

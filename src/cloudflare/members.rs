@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::PER_PAGE;
+use super::SIZES;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyRecord, PolicyWire};
-use crate::base::ports::{Clock, Http, Method, Sql};
+use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
 use crate::model::access::{Access, Policy};
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, RoleId, UserId};
@@ -95,15 +95,22 @@ impl MemberRecord {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the members, accepted and pending, ordered by e-mail address, which does not change.
     pub async fn members_page(&self, page: u32) -> Result<Page<MemberRecord>, ApiError> {
-        let query = format!("/members?page={page}&per_page={PER_PAGE}&order=user.email&direction=asc");
-        self.page(Call::get(self.account_path(&query))).await
+        self.page_of(page, &SIZES, |page, size| {
+            self.account_path(&format!("/members?page={page}&per_page={size}&order=user.email&direction=asc"))
+        })
+        .await
     }
 
     /// One member. [`ApiError::NotFound`] where the membership is gone, [`ApiError::Unreadable`] where the record lacks what tells who
     /// it is.
     pub async fn member(&self, id: MemberId) -> Result<MemberRecord, ApiError> {
-        let call = Call::get(self.member_path(id));
-        self.record(call).await?.map_err(|what| ApiError::Unreadable { of: format!("member {id}"), what })
+        let call = Call::get_long(self.member_path(id));
+        let told = match self.record(call).await {
+            Ok(told) => told,
+            Err(ApiError::Transport(error @ HttpError::TooLarge(_))) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        told.map_err(|what| ApiError::Unreadable { of: format!("member {id}"), what })
     }
 
     /// Replaces *all* policies of a member. An empty list is refused here: what Cloudflare makes of it is unknown.

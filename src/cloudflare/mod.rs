@@ -39,5 +39,11 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 /// silently cut (`reference/cloudflare.md` 3.6).
 pub const PER_PAGE: u32 = 50;
 
+/// In what pages a list of [`PER_PAGE`] is read when its pages are too long. Less than 5 is not documented, and tried all the same.
+const SIZES: [u32; 4] = [PER_PAGE, 25, 5, 1];
+
+/// The same for [`GROUPS_PER_PAGE`].
+const GROUP_SIZES: [u32; 4] = [GROUPS_PER_PAGE, 50, 5, 1];
+
 /// User groups, and members of a user group, on a page at most.
 pub const GROUPS_PER_PAGE: u32 = 500;

@@ -33,6 +33,17 @@ impl Odd {
         Self { id: text("/id"), name, why: presentable(why, "") }
     }
 
+    /// The record at a place of a list, of which nothing came because it is longer than what is read.
+    pub(super) fn unseen(place: u32, max_bytes: usize) -> Self {
+        Self {
+            id: None,
+            name: None,
+            why: format!(
+                "number {place} of the list is, with those about it, longer than {max_bytes} bytes; take some of its policies' resource groups away, or put them into fewer"
+            ),
+        }
+    }
+
     /// The id, where it is one of ours.
     pub fn parsed<T: std::str::FromStr>(&self) -> Option<T> {
         self.id.as_deref()?.parse().ok()

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::PER_PAGE;
+use super::SIZES;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use crate::base::ports::{Clock, Http, Sql};
@@ -51,8 +51,10 @@ pub struct TokenVerification {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the account's tokens. A token that may only list itself sees only itself here, without any sign of it.
     pub async fn tokens_page(&self, page: u32) -> Result<Page<TokenRecord>, ApiError> {
-        let query = format!("/tokens?page={page}&per_page={PER_PAGE}&direction=asc");
-        self.page(Call::get(self.account_path(&query))).await
+        self.page_of(page, &SIZES, |page, size| {
+            self.account_path(&format!("/tokens?page={page}&per_page={size}&direction=asc"))
+        })
+        .await
     }
 
     /// Asks whether the connector's token is valid, and whose it is. Each kind has a route of its own, and the other kind is

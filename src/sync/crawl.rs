@@ -136,6 +136,22 @@ pub(super) struct Off {
     pub(super) status: Option<u16>,
     pub(super) code: Option<i64>,
     pub(super) message: String,
+    /// It may be read another time: Cloudflare failed, again and again.
+    #[serde(default)]
+    pub(super) passing: bool,
+}
+
+impl Off {
+    fn of(error: &ApiError) -> Self {
+        let passing = error.is_retryable();
+        let (status, failure) = (error.status(), error.failure().cloned().unwrap_or_default());
+        let message = match error {
+            ApiError::Malformed { what, .. } => format!("the answer cannot be read: {what}"),
+            ApiError::Transport(error) => error.to_string(),
+            _ => failure.message,
+        };
+        Self { status, code: failure.code, message, passing }
+    }
 }
 
 /// Where a crawl is.
@@ -411,8 +427,8 @@ pub(super) enum Verdict {
     Gone,
     /// End the step, and go on at this time at the earliest.
     Until(Timestamp),
-    /// End the step; a later one tries again, a few times.
-    Later(String),
+    /// End the step; a later one tries again, a few times. A list that a sync can do without is then off.
+    Later(String, Option<Off>),
     /// The run has failed.
     Failed(String),
 }
@@ -424,17 +440,16 @@ const TRIES: u32 = 4;
 pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
     match error {
         ApiError::RateLimited { until, .. } | ApiError::OutOfBudget { until } => Verdict::Until(*until),
-        ApiError::Storage(_) => Verdict::Later(error.to_string()),
+        ApiError::Storage(_) => Verdict::Later(error.to_string(), None),
         ApiError::Unauthorized(failure) => Verdict::Failed(format!(
             "Cloudflare does not accept the API token ({failure}); make a new one in Cloudflare's dashboard and set it with: npx wrangler secret put CLOUDFLARE_API_TOKEN"
         )),
         ApiError::NotFound(_) if matches!(fetch.list, List::Member(_)) => Verdict::Gone,
         error if error.is_retryable() && tries < TRIES => Verdict::Again(500 << (tries - 1).min(4)),
-        error if error.is_retryable() => Verdict::Later(error.to_string()),
-        error if fetch.list.is_optional() => {
-            let failure = error.failure().cloned().unwrap_or_default();
-            Verdict::Off(Off { status: error.status(), code: failure.code, message: failure.message })
+        error if error.is_retryable() => {
+            Verdict::Later(error.to_string(), fetch.list.is_optional().then(|| Off::of(error)))
         }
+        error if fetch.list.is_optional() => Verdict::Off(Off::of(error)),
         ApiError::Forbidden(failure) => Verdict::Failed(format!(
             "Cloudflare does not let the API token read the account's members ({failure}); edit the token in Cloudflare's dashboard and give it the permission \"Account Settings: Read\""
         )),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::crawl::{Fetch, List, PageFacts, Verdict, ids_hash, judge};
+use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
 use super::staging::MembersPage;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{
@@ -40,8 +40,8 @@ pub(super) struct Fetched {
 pub(super) enum Trouble {
     /// Not before then.
     Until(crate::base::time::Timestamp),
-    /// Not in this step.
-    Later(String),
+    /// Not in this step; and what is to be said of the list where it never comes, and the sync can do without it.
+    Later(String, Option<Off>),
     /// Not in this run.
     Failed(String),
 }
@@ -71,7 +71,7 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
             Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::Off([]))),
             Verdict::Gone => break Ok((facts, Rows::Members(MembersPage::default()))),
             Verdict::Until(at) => break Err(Trouble::Until(at)),
-            Verdict::Later(message) => break Err(Trouble::Later(message)),
+            Verdict::Later(message, off) => break Err(Trouble::Later(message, off)),
             Verdict::Failed(message) => break Err(Trouble::Failed(message)),
         }
     };

@@ -292,7 +292,8 @@ pub(super) async fn end<P: KeyValue + Clock + Sql>(
     }
     add_use(&mut cursor, kv);
     let now = kv.now();
-    let staged = Crawl::resume(staging::facts(kv, &cursor.run)?, Further::default()).progress();
+    // A run ends whatever cannot be read of its pages: their number of requests is all that is lost.
+    let staged = Crawl::resume(staging::facts(kv, &cursor.run).unwrap_or_default(), Further::default()).progress();
     let record = RunRecord {
         run: cursor.run,
         by: cursor.trigger.by,
@@ -312,5 +313,7 @@ pub(super) async fn end<P: KeyValue + Clock + Sql>(
     };
     history::remember_run(kv, record)?;
     state::remove(kv, state::CURSOR)?;
-    staging::clear(kv)
+    // What stays behind is cleared when the next run begins.
+    let _ = staging::clear(kv);
+    Ok(())
 }

@@ -140,8 +140,14 @@ fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &BTreeMap<MemberId,
             .is_some_and(|id| members.contains_key(&id) || asked(id).is_some_and(|facts| facts.members.is_empty()))
     };
     let passes = [MEMBERS, List::Members { pass: 2 }];
-    let odd = passes.into_iter().flat_map(|list| crawl.odd(list));
-    odd.filter(|odd| !settled(odd)).cloned().collect()
+    let asked = confirm.iter().map(|&member| List::Member(member));
+    let odd = passes.into_iter().chain(asked).flat_map(|list| crawl.odd(list));
+    let odd: BTreeSet<Odd> = odd.filter(|odd| !settled(odd)).cloned().collect();
+    // Of records that were too long to read nothing is known, until everybody there is was found in another way.
+    let known = members.len() + odd.iter().filter_map(Odd::parsed::<MemberId>).collect::<BTreeSet<_>>().len();
+    let everybody =
+        crawl.members_total(1).is_some_and(|total| usize::try_from(total).is_ok_and(|total| known >= total));
+    odd.into_iter().filter(|odd| !everybody || odd.id.is_some() || odd.name.is_some()).collect()
 }
 
 fn list<P: Sql, T: serde::de::DeserializeOwned>(

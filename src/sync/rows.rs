@@ -45,7 +45,7 @@ pub(super) fn assemble(
         previous: previous.map(|previous| &previous.manifest.naming),
     });
     let mut builder = Builder {
-        kept: previous.filter(|_| !accept_removals),
+        accept_removals,
         previous,
         names,
         permission_groups,
@@ -93,8 +93,8 @@ fn gone(members: &BTreeMap<MemberId, StagedMember>, previous: Option<&Previous>)
 
 struct Builder<'a> {
     previous: Option<&'a Previous>,
-    /// The current generation, where its rows may stand in for a list that cannot be read.
-    kept: Option<&'a Previous>,
+    /// Nothing is to stand in for a list that cannot be read for good.
+    accept_removals: bool,
     names: Names,
     permission_groups: BTreeMap<PermissionGroupId, PermissionGroup>,
     rows: BTreeMap<String, Row>,
@@ -113,7 +113,7 @@ struct Memberships {
     policies: BTreeMap<UserGroupId, BTreeSet<String>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     fn insert(&mut self, row: Row) {
         use std::collections::btree_map::Entry;
         match self.rows.entry(row.key()) {
@@ -131,6 +131,12 @@ impl Builder<'_> {
         self.held.extend(allowed.map(|atom| (atom.permission_group, atom.resource_group)));
     }
 
+    /// The current generation, where its rows may stand in for a list that cannot be read.
+    fn kept<T>(&self, read: &Result<T, Off>) -> Option<&'a Previous> {
+        let passing = read.as_ref().is_err_and(|off| off.passing);
+        self.previous.filter(|_| passing || !self.accept_removals)
+    }
+
     /// Says whether a list could be read.
     fn note<T>(&mut self, list: &str, read: &Result<Vec<T>, Off>, kept_from: Option<GenerationId>) {
         let capability = match read {
@@ -144,8 +150,9 @@ impl Builder<'_> {
     }
 
     fn tokens(&mut self, harvest: &Harvest) {
-        let kept_from = self.kept.filter(|_| harvest.tokens.is_err()).and_then(|kept| kept.keeps("tokens"));
-        let kept = self.kept.filter(|_| kept_from.is_some());
+        let kept = self.kept(&harvest.tokens).filter(|_| harvest.tokens.is_err());
+        let kept_from = kept.and_then(|kept| kept.keeps("tokens"));
+        let kept = kept.filter(|_| kept_from.is_some());
         let tokens = harvest.tokens.iter().flatten().chain(kept.into_iter().flat_map(|kept| &kept.tokens));
         // A list that moved while it was read may have one of them twice.
         let tokens: BTreeMap<_, _> = tokens.map(|token| (token.id, token)).collect();
@@ -164,7 +171,7 @@ impl Builder<'_> {
     fn groups(&mut self, harvest: &Harvest) -> Memberships {
         let mut memberships = Memberships::default();
         let Ok(groups) = &harvest.user_groups else {
-            let kept = self.kept.and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
+            let kept = self.kept(&harvest.user_groups).and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
             if let Some((kept, _)) = &kept {
                 for group in &kept.groups {
                     self.hold(&group.atoms.iter().copied().collect());
@@ -243,7 +250,7 @@ impl Builder<'_> {
                 }
                 Err(off) => {
                     unread.push((group, off));
-                    for (&member, groups) in self.kept.iter().flat_map(|kept| &kept.memberships) {
+                    for (&member, groups) in self.kept(members).iter().flat_map(|kept| &kept.memberships) {
                         if groups.contains(&group) {
                             memberships.groups.entry(member).or_default().insert(group);
                         }
@@ -258,7 +265,7 @@ impl Builder<'_> {
                     0 => String::new(),
                     n => format!(" and {n} other user groups"),
                 };
-                let known = self.kept.and_then(|kept| {
+                let known = self.previous.filter(|_| off.passing || !self.accept_removals).and_then(|kept| {
                     let before = kept.manifest.capabilities.get("user_group_members");
                     before
                         .and_then(|before| before.kept_from.clone())
@@ -411,14 +418,14 @@ impl Builder<'_> {
         for role in roles.into_values() {
             self.insert(Row::Role(role));
         }
-        let kept_from = self.kept.and_then(|kept| kept.keeps("roles"));
+        let kept_from = self.kept(&harvest.roles).and_then(|kept| kept.keeps("roles"));
         self.note("roles", &harvest.roles, kept_from);
     }
 
     /// Roles that the current generation has and that come from a list that cannot be read now.
     fn kept_roles(&self, harvest: &Harvest, roles: &BTreeMap<RoleId, Role>) -> Vec<Role> {
-        let from_roles = harvest.roles.is_err();
-        let from_groups = harvest.permission_groups.is_err();
+        let from_roles = harvest.roles.is_err() && self.kept(&harvest.roles).is_some();
+        let from_groups = harvest.permission_groups.is_err() && self.kept(&harvest.permission_groups).is_some();
         let of_unread = |role: &Role| match role.permission_group {
             // The role may come from either list.
             Some(_) => from_groups,
@@ -430,7 +437,7 @@ impl Builder<'_> {
                     .permission_group
                     .is_some_and(|group| harvest.odd(List::PermissionGroups).any(|odd| odd.may_be(&group, &role.name)))
         };
-        let kept = self.kept.iter().flat_map(|kept| &kept.roles).filter(|role| of_unread(role));
+        let kept = self.previous.iter().flat_map(|kept| &kept.roles).filter(|role| of_unread(role));
         let odd = self.previous.iter().flat_map(|previous| &previous.roles).filter(|role| odd(role));
         let kept: BTreeMap<RoleId, &Role> =
             kept.chain(odd).filter(|role| !roles.contains_key(&role.id)).map(|role| (role.id, role)).collect();
@@ -514,17 +521,20 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
         "user_groups" => ("user groups", "Account Settings: Read"),
         "permission_groups" => ("permission groups", "Account Settings: Read"),
         "resource_groups" => ("resource groups", "Account Settings: Read"),
-        _ => ("the deprecated list of roles", "Account Settings: Read"),
+        _ => ("deprecated list of roles", "Account Settings: Read"),
     };
     let kept = kept_from.map(|from| format!("; what generation {from} says of them is kept")).unwrap_or_default();
     let why = describe(off);
     match off.status {
+        _ if off.passing => {
+            format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it anew{kept}")
+        }
         Some(404 | 410) if list == "roles" => {
-            format!("Cloudflare no longer offers {what} ({why}); permission groups take its place")
+            format!("Cloudflare no longer offers the {what} ({why}); permission groups take its place")
         }
         Some(404 | 410) => format!("this account does not have {what} ({why}){kept}"),
         _ => format!(
-            "the API token may not read {what} ({why}): edit it in Cloudflare's dashboard under API Tokens and add the permission \"{permission}\"{kept}"
+            "the API token may not read the {what} ({why}): edit it in Cloudflare's dashboard under API Tokens and add the permission \"{permission}\"{kept}"
         ),
     }
 }
@@ -533,5 +543,5 @@ fn describe(off: &Off) -> String {
     let status = off.status.map(|status| format!("HTTP {status}")).unwrap_or_default();
     let code = off.code.map(|code| format!(", code {code}")).unwrap_or_default();
     let message = if off.message.is_empty() { String::new() } else { format!(": {}", off.message) };
-    format!("{status}{code}{message}")
+    format!("{status}{code}{message}").trim_start_matches(": ").to_owned()
 }

@@ -60,6 +60,9 @@ pub(super) struct Cursor {
     /// That trouble.
     #[serde(default)]
     pub(super) trouble: Option<String>,
+    /// Lists that went on failing, and are done without.
+    #[serde(default)]
+    pub(super) given_up: u32,
     /// How often the run started over.
     #[serde(default)]
     pub(super) restarts: u32,
@@ -99,6 +102,7 @@ impl Cursor {
             failed_requests: 0,
             attempt: 0,
             trouble: None,
+            given_up: 0,
             restarts: 0,
             kv: KvUse::default(),
             copied_at: None,

@@ -1,5 +1,6 @@
 //! What a crawl has read so far, in the Coordinator's SQLite: one row for each page, not for each member, since rows
-//! written cost money. A page is stored in one statement, so it is there wholly or not at all.
+//! written cost money. A page counts when its row is there, which is written last: what does not fit into it stands in further
+//! rows by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,9 @@ use crate::model::access::{Access, Atom, Policy};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserId};
 use crate::model::resource::{Member, MemberStatus};
 use crate::snapshot::RunId;
+
+/// A row of a Durable Object's SQLite takes 2 MB; of a page's rows so much stands in each.
+const PIECE: usize = 1_500_000;
 
 /// A member, as much of it as a snapshot needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +194,12 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
             PRIMARY KEY (run, list, page))",
         &[],
     )?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS staged_rest (
+            run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, piece INTEGER NOT NULL, rows BLOB NOT NULL,
+            PRIMARY KEY (run, list, page, piece))",
+        &[],
+    )?;
     Ok(())
 }
 
@@ -204,15 +214,21 @@ pub(super) fn store<P: Sql, T: Serialize>(
     let json = |error: serde_json::Error| SqlError(error.to_string());
     let facts = serde_json::to_string(facts).map_err(json)?;
     let rows = serde_json::to_vec(rows).map_err(json)?;
+    let place: [SqlValue; 3] = [run.as_str().into(), fetch.list.to_string().into(), i64::from(fetch.page).into()];
+    sql.query("DELETE FROM staged_rest WHERE run = ? AND list = ? AND page = ?", &place)?;
+    let mut pieces = rows.chunks(PIECE);
+    let rows = pieces.next().unwrap_or_default().to_vec();
+    for (piece, rows) in (1_i64..).zip(pieces) {
+        let [run, list, page] = place.clone();
+        sql.query(
+            "INSERT INTO staged_rest (run, list, page, piece, rows) VALUES (?, ?, ?, ?, ?)",
+            &[run, list, page, piece.into(), SqlValue::Blob(rows.to_vec())],
+        )?;
+    }
+    let [run, list, page] = place;
     sql.query(
         "INSERT OR REPLACE INTO staged (run, list, page, facts, rows) VALUES (?, ?, ?, ?, ?)",
-        &[
-            run.as_str().into(),
-            fetch.list.to_string().into(),
-            i64::from(fetch.page).into(),
-            facts.into(),
-            SqlValue::Blob(rows),
-        ],
+        &[run, list, page, facts.into(), SqlValue::Blob(rows)],
     )?;
     Ok(())
 }
@@ -238,17 +254,28 @@ pub(super) fn pages<P: Sql, T: DeserializeOwned>(
     run: &RunId,
     list: List,
 ) -> Result<Vec<(PageFacts, T)>, SqlError> {
-    let rows = sql.query(
-        "SELECT facts, rows FROM staged WHERE run = ? AND list = ? ORDER BY page",
-        &[run.as_str().into(), list.to_string().into()],
-    )?;
+    let of_list: [SqlValue; 2] = [run.as_str().into(), list.to_string().into()];
+    let rows = sql.query("SELECT facts, rows, page FROM staged WHERE run = ? AND list = ? ORDER BY page", &of_list)?;
+    let rest =
+        sql.query("SELECT page, rows FROM staged_rest WHERE run = ? AND list = ? ORDER BY page, piece", &of_list)?;
+    let mut further: BTreeMap<i64, Vec<&[u8]>> = BTreeMap::new();
+    for row in &rest {
+        let (page, rows) = (row.first().and_then(SqlValue::integer), row.get(1).and_then(SqlValue::blob));
+        if let (Some(page), Some(rows)) = (page, rows) {
+            further.entry(page).or_default().push(rows);
+        }
+    }
     let unreadable = || SqlError(format!("a staged page of {list} cannot be read"));
     rows.iter()
         .map(|row| {
-            let [facts, rows] = row.as_slice() else { return Err(unreadable()) };
+            let [facts, rows, page] = row.as_slice() else { return Err(unreadable()) };
             let facts = facts.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(unreadable)?;
-            let rows = rows.blob().and_then(|bytes| serde_json::from_slice(bytes).ok()).ok_or_else(unreadable)?;
-            Ok((facts, rows))
+            let first = rows.blob().ok_or_else(unreadable)?;
+            let rows = match page.integer().and_then(|page| further.get(&page)) {
+                None => serde_json::from_slice(first),
+                Some(rest) => serde_json::from_slice(&[&[first], rest.as_slice()].concat().concat()),
+            };
+            Ok((facts, rows.map_err(|_| unreadable())?))
         })
         .collect()
 }
@@ -256,5 +283,6 @@ pub(super) fn pages<P: Sql, T: DeserializeOwned>(
 /// Forgets everything staged.
 pub(super) fn clear<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query("DELETE FROM staged", &[])?;
+    sql.query("DELETE FROM staged_rest", &[])?;
     Ok(())
 }

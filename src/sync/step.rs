@@ -6,16 +6,17 @@
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use serde_json::json;
 
-use super::crawl::Crawl;
-use super::fetch::{Fetched, Trouble, fetch};
+use super::crawl::{Crawl, Fetch, Off, PageFacts};
+use super::fetch::{Fetched, Rows, Trouble, fetch};
 use super::finish::{self, Finish};
 use super::history;
 use super::limits::Limits;
 use super::metered::{Metered, add_use};
 use super::run::{CURSOR_KEY, Cursor, Trigger};
 use super::{staging, state};
-use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{Client, Purpose};
 use crate::snapshot::RunId;
@@ -79,20 +80,47 @@ pub fn begin<P: Sql + Clock>(ports: &P, config: &Config, trigger: Trigger) -> Re
     Ok(cursor.run)
 }
 
-/// Carries the running sync on, as far as one invocation's limits allow. Never fails: what goes wrong ends in the run's record.
-pub async fn step<P: Http + KeyValue + Clock + Sql>(ports: &P, config: &Config) -> Next {
+/// Carries the running sync on, as far as one invocation's limits allow. Never fails: what goes wrong is on the run's cursor, in the log,
+/// and in the end in the run's record.
+pub async fn step<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, config: &Config) -> Next {
     step_within(ports, config, &Limits::of(config.plan)).await
 }
 
 /// [`step`] within limits of the caller's.
-pub async fn step_within<P: Http + KeyValue + Clock + Sql>(ports: &P, config: &Config, limits: &Limits) -> Next {
-    match advance(ports, config, limits).await {
+pub async fn step_within<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, config: &Config, limits: &Limits) -> Next {
+    let error = match advance(ports, config, limits).await {
+        Ok(next) => return next,
+        Err(error) => error,
+    };
+    let message = error.to_string();
+    ports.log(Level::Error, "the Coordinator's storage failed in a step of a sync", json!({ "error": message }));
+    match unstored(ports, message).await {
         Ok(next) => next,
-        Err(_) => Next::At(ports.now().plus_secs(STORAGE_PAUSE_SECS)),
+        Err(error) => {
+            let fields = json!({ "error": error.to_string() });
+            ports.log(Level::Error, "the trouble of a sync could not be noted", fields);
+            Next::At(ports.now().plus_secs(STORAGE_PAUSE_SECS))
+        }
     }
 }
 
-async fn advance<P: Http + KeyValue + Clock + Sql>(
+/// After a failure of storage: what the step did may be lost, and the cursor is as it was before. The trouble is noted on it; after
+/// too many the run fails.
+async fn unstored<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, message: String) -> Result<Next, SqlError> {
+    let Some(mut cursor) = Cursor::load(ports)? else { return Ok(Next::Idle) };
+    if cursor.attempt + 1 >= MAX_ATTEMPTS {
+        let message = format!("storage failed {MAX_ATTEMPTS} times in a row: {message}");
+        return fail(ports, &Metered::new(ports), cursor, message).await;
+    }
+    let at = ports.now().plus_secs(STORAGE_PAUSE_SECS);
+    cursor.attempt += 1;
+    cursor.trouble = Some(message);
+    cursor.not_before = Some(at);
+    cursor.store(ports)?;
+    Ok(Next::At(at))
+}
+
+async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
     ports: &P,
     config: &Config,
     limits: &Limits,
@@ -107,7 +135,7 @@ async fn advance<P: Http + KeyValue + Clock + Sql>(
     if cursor.is_outdated(config, started) {
         if cursor.restarts >= MAX_RESTARTS {
             let message = "the sync does not come to an end within six hours; on the free plan an account of this size needs PLAN=paid";
-            return fail(&kv, cursor, message.to_owned()).await;
+            return fail(ports, &kv, cursor, message.to_owned()).await;
         }
         staging::clear(ports)?;
         cursor = cursor.restarted(config, started);
@@ -119,14 +147,14 @@ async fn advance<P: Http + KeyValue + Clock + Sql>(
     cursor.not_before = None;
     let client = Client::new(ports, config, Purpose::Sync);
     let mut crawl = Crawl::resume(staging::facts(ports, &cursor.run)?, cursor.further.clone());
-    let mut step = Step { ports, config, limits, client: &client, kv: &kv, started, pages: 0 };
+    let mut step = Step { ports, config, limits, client: &client, kv: &kv, started, pages: 0, failing: Vec::new() };
     loop {
         match step.read(&mut crawl, &mut cursor).await? {
             Pause::AllRead => {}
             Pause::Budget => return step.put_off(&crawl, cursor, ports.now(), None).await,
             Pause::Until(at) => return step.put_off(&crawl, cursor, at, None).await,
             Pause::Trouble(message) => return step.troubled(&crawl, cursor, message).await,
-            Pause::Failed(message) => return fail(&kv, step.settled(&crawl, cursor), message).await,
+            Pause::Failed(message) => return fail(ports, &kv, step.settled(&crawl, cursor), message).await,
         }
         if limits.publish_apart && step.pages > 0 {
             return step.put_off(&crawl, cursor, ports.now(), None).await;
@@ -167,9 +195,11 @@ struct Step<'a, 'b, P> {
     started: Timestamp,
     /// Pages staged in this step.
     pages: u32,
+    /// Lists that did not come in this step, and that the sync can do without.
+    failing: Vec<(Fetch, Off)>,
 }
 
-impl<P: Http + KeyValue + Clock + Sql> Step<'_, '_, P> {
+impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
     /// Fetches and stages pages until all are read or the step must end. Pages on their way at that moment are awaited.
     async fn read(&mut self, crawl: &mut Crawl, cursor: &mut Cursor) -> Result<Pause, SqlError> {
         let mut in_flight = FuturesUnordered::new();
@@ -197,7 +227,10 @@ impl<P: Http + KeyValue + Clock + Sql> Step<'_, '_, P> {
                     crawl.on_failure(fetch);
                     let found = match trouble {
                         Trouble::Until(at) => Pause::Until(at),
-                        Trouble::Later(message) => Pause::Trouble(message),
+                        Trouble::Later(message, off) => {
+                            self.failing.extend(off.map(|off| (fetch, off)));
+                            Pause::Trouble(message)
+                        }
                         Trouble::Failed(message) => Pause::Failed(message),
                     };
                     pause = Some(graver(pause, found));
@@ -262,9 +295,21 @@ impl<P: Http + KeyValue + Clock + Sql> Step<'_, '_, P> {
 
     /// Ends the step after something that may pass; after too many such steps in a row the run fails.
     async fn troubled(&self, crawl: &Crawl, cursor: Cursor, message: String) -> Result<Next, SqlError> {
-        let cursor = self.settled(crawl, cursor);
+        let mut cursor = self.settled(crawl, cursor);
+        let fields = json!({ "run": cursor.run, "attempt": cursor.attempt + 1, "why": message });
+        self.ports.log(Level::Warn, "a step of a sync ended in trouble", fields);
+        // Once a list was given up, the next one that goes on failing is not waited for as long: a hundred groups are a hundred lists.
+        if !self.failing.is_empty() && (cursor.attempt + 1 >= MAX_ATTEMPTS || cursor.given_up > 0) {
+            for (fetch, off) in &self.failing {
+                let facts = PageFacts { off: Some(off.clone()), at: self.ports.now(), ..PageFacts::default() };
+                staging::store(self.ports, &cursor.run, *fetch, &facts, &Rows::Off([]))?;
+                cursor.given_up += 1;
+            }
+            return self.put_off(crawl, cursor, self.ports.now(), None).await;
+        }
         if cursor.attempt + 1 >= MAX_ATTEMPTS {
-            return fail(self.kv, cursor, format!("the same trouble {MAX_ATTEMPTS} times in a row: {message}")).await;
+            let message = format!("the same trouble {MAX_ATTEMPTS} times in a row: {message}");
+            return fail(self.ports, self.kv, cursor, message).await;
         }
         let wait = ATTEMPT_SECS << cursor.attempt.min(8);
         let at = self.ports.now().plus_secs(wait);
@@ -287,11 +332,13 @@ fn graver(known: Option<Pause>, found: Pause) -> Pause {
     }
 }
 
-async fn fail<P: KeyValue + Clock + Sql>(
+async fn fail<P: KeyValue + Clock + Sql + Log>(
+    ports: &P,
     kv: &Metered<'_, P>,
     cursor: Cursor,
     message: String,
 ) -> Result<Next, SqlError> {
+    ports.log(Level::Error, "a sync failed", json!({ "run": cursor.run, "why": message }));
     let pause = kv.now().plus_secs(FAILURE_PAUSE_SECS);
     finish::end(kv, cursor, finish::Ending::failed(message, pause)).await?;
     Ok(Next::Idle)

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use c1_cloudflare::base::ports::{
-    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
+    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
 };
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
@@ -43,6 +43,10 @@ pub(crate) struct World {
     pub(crate) deletes: RefCell<Vec<String>>,
     /// Failures of writes by key prefix, each so many times.
     pub(crate) faults: RefCell<BTreeMap<String, (Fault, usize)>>,
+    /// Statements that contain a text fail, so many times.
+    pub(crate) sql_faults: RefCell<Option<(String, usize)>>,
+    /// The lines of the log.
+    pub(crate) lines: RefCell<Vec<String>>,
     /// Rows written by statements that write.
     pub(crate) statements: Cell<u64>,
     time: Cell<Timestamp>,
@@ -77,6 +81,8 @@ impl World {
             puts: RefCell::default(),
             deletes: RefCell::default(),
             faults: RefCell::default(),
+            sql_faults: RefCell::default(),
+            lines: RefCell::default(),
             statements: Cell::new(0),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
             database: rusqlite::Connection::open_in_memory().unwrap(),
@@ -250,9 +256,22 @@ impl Clock for World {
     }
 }
 
+impl Log for World {
+    fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
+        self.lines.borrow_mut().push(format!("{level:?} {message} {fields}"));
+    }
+}
+
 impl Sql for World {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
+        if let Some((part, left)) = self.sql_faults.borrow_mut().as_mut()
+            && *left > 0
+            && statement.contains(part.as_str())
+        {
+            *left -= 1;
+            return Err(SqlError("failed on purpose".to_owned()));
+        }
         let mut prepared = self.database.prepare_cached(statement).map_err(failed)?;
         if !prepared.readonly() {
             self.statements.set(self.statements.get() + 1);

@@ -14,6 +14,7 @@ mod support;
 mod client;
 mod cost;
 mod drift;
+mod large;
 mod loss;
 mod odd;
 mod oracle;

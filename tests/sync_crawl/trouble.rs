@@ -123,3 +123,35 @@ async fn a_sync_beyond_its_share_of_the_budget_goes_on_when_the_window_has_passe
     assert_eq!((run.outcome, puts_off), (RunOutcome::Published, 1), "{}", run.message);
     assert_same(&published(&world).await, &world.cloudflare.truth(), "many groups");
 }
+
+#[tokio::test]
+async fn storage_that_fails_is_told_logged_and_counted_towards_the_end_of_the_run() {
+    for part in ["INSERT OR REPLACE INTO staged ", "SELECT facts, rows, page FROM staged", "FROM overlay"] {
+        let world = World::new(account(60));
+        world.sync().await;
+        let before = published(&world).await;
+        world.advance(900);
+        sync::begin(&world, &world.config, trigger()).unwrap();
+        world.sql_faults.replace(Some((part.to_owned(), usize::MAX)));
+        let Next::At(_) = sync::step(&world, &world.config).await else { panic!("{part}: it went on") };
+        let running = sync::status(&world).unwrap().running.unwrap();
+        assert!(running.trouble.unwrap().contains("failed on purpose"), "{part}");
+        assert!(world.lines.borrow().iter().any(|line| line.contains("failed on purpose")), "{part}");
+        let run = world.finish().await;
+        assert_eq!(run.outcome, RunOutcome::Failed, "{part}");
+        assert!(run.message.contains("failed on purpose"), "{part}: {}", run.message);
+        // The next one is begun, and goes well.
+        world.sql_faults.replace(None);
+        assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "{part}");
+        assert_same(&published(&world).await, &before, part);
+    }
+}
+
+#[tokio::test]
+async fn storage_that_fails_a_few_times_fails_no_run() {
+    let world = World::new(account(60));
+    world.sql_faults.replace(Some(("INSERT OR REPLACE INTO staged ".to_owned(), 4)));
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "after four failures");
+}

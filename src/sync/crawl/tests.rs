@@ -143,7 +143,7 @@ fn what_lies_beyond_the_first_pass_is_read_after_it() {
 
 #[test]
 fn a_list_that_is_off_is_read_no_further() {
-    let off = Off { status: Some(403), code: Some(9109), message: String::new() };
+    let off = Off { status: Some(403), code: Some(9109), message: String::new(), passing: false };
     let facts = |n: u32| PageFacts { off: (n == 2).then(|| off.clone()), ..page(50, Some(500)) };
     assert_eq!(read(List::Tokens, facts), [1, 2]);
 }
@@ -172,7 +172,7 @@ fn errors_are_judged_by_what_they_are_and_what_they_hit() {
 
     let waits: Vec<Verdict> = (1..=4).map(|tries| judge(members, &ApiError::Server(failure(502)), tries)).collect();
     assert_eq!(waits[..3], [Verdict::Again(500), Verdict::Again(1_000), Verdict::Again(2_000)]);
-    assert!(matches!(waits[3], Verdict::Later(_)));
+    assert!(matches!(waits[3], Verdict::Later(..)));
     let lost = ApiError::Transport(HttpError::Timeout(30_000));
     assert_eq!(judge(tokens, &lost, 1), Verdict::Again(500));
 
