@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 # Folders are among the sources, so that a file's removal counts too.
 stamp=build/.built-from
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
-  && [ -z "$(find src Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/tools.sh -newer "$stamp")" ]; then
+  && [ -z "$(find src Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/tools.sh -newer "$stamp")" ]; then
   exit 0
 fi
 
@@ -26,5 +26,12 @@ trap 'rm -f "$started"' EXIT
 export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" WASM_OPT_BIN="$npm_bin/wasm-opt" ESBUILD_BIN="$npm_bin/esbuild"
 export RUN_TO_COMPLETION=1
 "$tools/bin/worker-build" --release
+node scripts/names.mjs take build/index_bg.wasm build/index_bg.names
 mv "$started" "$stamp"
-echo "build: build/index_bg.wasm has $(($(wc -c <build/index_bg.wasm) / 1024)) KiB, $(($(gzip -c build/index_bg.wasm | wc -c) / 1024)) KiB gzipped"
+kib() { echo $((($1 + 1023) / 1024)); }
+gzipped=$(kib "$(gzip -c build/index_bg.wasm | wc -c)")
+echo "build: build/index_bg.wasm has $(kib "$(wc -c <build/index_bg.wasm)") KiB, $gzipped KiB gzipped; the functions' names are in build/index_bg.names"
+if [ "$gzipped" -gt "$most_gzipped_kib" ]; then
+  echo "build: that is above the bound of $most_gzipped_kib KiB in scripts/tools.sh: find out what grew before raising it" >&2
+  exit 1
+fi

@@ -1,0 +1,114 @@
+// The names of the Worker's functions stand in a custom section of the wasm that only a person who reads a stack trace needs; it is a
+// fourth of the file. The build takes it out into a file beside it:
+//
+//   node scripts/names.mjs take build/index_bg.wasm build/index_bg.names
+//
+// and a trace from the logs, whose frames say wasm-function[1234], is made readable with the names of the very build that is deployed:
+//
+//   node scripts/names.mjs read build/index_bg.names < trace.txt
+//
+// Format: the WebAssembly core specification, binary format and appendix "Custom Sections".
+import { readFileSync, writeFileSync } from "node:fs";
+
+const HEADER = 8; // magic and version
+const CUSTOM = 0;
+const FUNCTION_NAMES = 1;
+
+/** Reads an unsigned LEB128 number; gives it and the place after it. */
+function number(bytes, at) {
+  let value = 0;
+  for (let shift = 0; shift < 35; shift += 7) {
+    const byte = bytes[at++];
+    if (byte === undefined) throw new Error("the file ends in the middle of a number");
+    value += (byte & 0x7f) * 2 ** shift;
+    if (byte < 0x80) return [value, at];
+  }
+  throw new Error("a number is too long");
+}
+
+function text(bytes, at) {
+  const [length, start] = number(bytes, at);
+  return [bytes.toString("utf8", start, start + length), start + length];
+}
+
+/** The sections of a wasm: where each begins, where its content begins, where it ends, and a custom one's name. */
+function* sections(wasm) {
+  if (wasm.length < HEADER || wasm.toString("latin1", 0, 4) !== "\0asm") throw new Error("this is no wasm");
+  for (let begin = HEADER; begin < wasm.length; ) {
+    const id = wasm[begin];
+    const [length, content] = number(wasm, begin + 1);
+    const end = content + length;
+    if (end > wasm.length) throw new Error("the file ends in the middle of a section");
+    yield id === CUSTOM
+      ? { begin, end, name: text(wasm, content)[0], content: text(wasm, content)[1] }
+      : { begin, end, content };
+    begin = end;
+  }
+}
+
+/** Takes the section of names out of a wasm; a wasm without one stays as it is, and so does the file of names. */
+function take(wasmFile, namesFile) {
+  const wasm = readFileSync(wasmFile);
+  const kept = [wasm.subarray(0, HEADER)];
+  let names;
+  for (const section of sections(wasm)) {
+    if (section.name === "name") names = wasm.subarray(section.content, section.end);
+    else kept.push(wasm.subarray(section.begin, section.end));
+  }
+  if (names === undefined) return;
+  writeFileSync(namesFile, names);
+  writeFileSync(wasmFile, Buffer.concat(kept));
+}
+
+/** Function names by number, from the content of a section of names. */
+function functions(names) {
+  for (let at = 0; at < names.length; ) {
+    const kind = names[at];
+    const [length, content] = number(names, at + 1);
+    at = content + length;
+    if (kind !== FUNCTION_NAMES) continue;
+    const found = new Map();
+    let [count, place] = number(names, content);
+    for (; count > 0; count--) {
+      let index, name;
+      [index, place] = number(names, place);
+      [name, place] = text(names, place);
+      found.set(index, name);
+    }
+    return found;
+  }
+  return new Map();
+}
+
+/** A mangled name of Rust's (`_ZN4core3fmt…17h0123456789abcdefE`) as its path; any other as it is. */
+function path(name) {
+  const mangled = /^_ZN(.*?)(17h[0-9a-f]{16})?E/.exec(name);
+  if (!mangled) return name;
+  const parts = [];
+  for (let rest = mangled[1]; rest; ) {
+    const length = /^\d+/.exec(rest)?.[0];
+    if (!length) return name;
+    parts.push(rest.substr(length.length, Number(length)));
+    rest = rest.slice(length.length + Number(length));
+  }
+  return parts.join("::");
+}
+
+function read(namesFile) {
+  const names = functions(readFileSync(namesFile));
+  const trace = readFileSync(0, "utf8");
+  process.stdout.write(
+    trace.replace(/wasm-function\[(\d+)\]/g, (frame, index) => {
+      const name = names.get(Number(index));
+      return name === undefined ? frame : `${frame} (${path(name)})`;
+    }),
+  );
+}
+
+const [verb, ...files] = process.argv.slice(2);
+if (verb === "take" && files.length === 2) take(...files);
+else if (verb === "read" && files.length === 1) read(...files);
+else {
+  console.error("names: usage: node scripts/names.mjs take <wasm> <names>, or: node scripts/names.mjs read <names> < trace");
+  process.exit(2);
+}
