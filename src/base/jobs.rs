@@ -13,34 +13,17 @@ use serde_json::Value;
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::base::words::words;
 
-/// The kinds of jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The current generation's file is brought to where C1 pulls it from, and C1 is asked to.
-    Push,
-    /// Entitlements that C1 has learned of get this Worker's webhook as their provisioner.
-    Wire,
-    /// What a sync found is told to C1's inbound webhook.
-    Signal,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Push, Self::Wire, Self::Signal];
-
-    /// The kind's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-            Self::Wire => "wire",
-            Self::Signal => "signal",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+words! {
+    /// The kinds of jobs.
+    pub enum Kind {
+        /// The current generation's file is brought to where C1 pulls it from, and C1 is asked to.
+        Push = "push",
+        /// Entitlements that C1 has learned of get this Worker's webhook as their provisioner.
+        Wire = "wire",
+        /// What a sync found is told to C1's inbound webhook.
+        Signal = "signal",
     }
 }
 
@@ -57,29 +40,15 @@ pub enum Attempt {
     GivenUp(String),
 }
 
-/// How a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It is waiting for its time, or under way.
-    Due,
-    /// It is done.
-    Done,
-    /// It was given up.
-    Failed,
-}
-
-impl State {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Done => "done",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Due, Self::Done, Self::Failed].into_iter().find(|state| state.as_str() == text)
+words! {
+    /// How a job stands.
+    pub enum State {
+        /// It is waiting for its time, or under way.
+        Due = "due",
+        /// It is done.
+        Done = "done",
+        /// It was given up.
+        Failed = "failed",
     }
 }
 

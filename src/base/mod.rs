@@ -9,4 +9,5 @@ pub mod keys;
 pub mod ports;
 pub mod signing;
 pub mod time;
+pub(crate) mod words;
 pub mod zstd;

@@ -6,6 +6,7 @@ use super::Mode;
 use super::journal::{self, Run};
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::base::words::words;
 
 /// Something of C1's with a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,41 +29,21 @@ pub enum RunState {
     Failed,
 }
 
-/// What a line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// Something that was found.
-    Found,
-    /// Something that was changed.
-    Changed,
-    /// Something that would be changed.
-    WouldChange,
-    /// Something that was put back.
-    Restored,
-    /// Something that was left as it is, for a reason.
-    Left,
-    /// Something that could not be done.
-    Failed,
-}
-
-impl What {
-    const ALL: [Self; 6] = [Self::Found, Self::Changed, Self::WouldChange, Self::Restored, Self::Left, Self::Failed];
-
-    /// The name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::Changed => "changed",
-            Self::WouldChange => "would_change",
-            Self::Restored => "restored",
-            Self::Left => "left",
-            Self::Failed => "failed",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|what| what.as_str() == text)
+words! {
+    /// What a line is about.
+    pub enum What {
+        /// Something that was found.
+        Found = "found",
+        /// Something that was changed.
+        Changed = "changed",
+        /// Something that would be changed.
+        WouldChange = "would_change",
+        /// Something that was put back.
+        Restored = "restored",
+        /// Something that was left as it is, for a reason.
+        Left = "left",
+        /// Something that could not be done.
+        Failed = "failed",
     }
 }
 

@@ -19,7 +19,7 @@ pub use rules::{InvalidRules, Rules, Verdict};
 use crate::conductorone::response::Document;
 use crate::model::ask::Action;
 use crate::snapshot::Catalogue;
-use rules::{BROKEN, Kind, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
+use rules::{Asked, BROKEN, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
 use words::{Domain, RoleName, UserId};
 
 /// What was decided.
@@ -160,7 +160,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     };
     when.action() == known.action
         && when.roles.as_ref().is_none_or(asked_for)
-        && when.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind(known)))
+        && when.kinds.as_ref().is_none_or(|kinds| kinds.contains(&asked(known)))
         && when.privileged.is_none_or(|wanted| wanted == privileged)
         && when.two_factor.is_none_or(|wanted| wanted == (known.person.two_factor == Some(true)))
         && when.domains.as_ref().is_none_or(domains)
@@ -171,14 +171,8 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
 }
 
-fn kind(known: &Known) -> Kind {
-    use crate::model::grant::Entitlement;
-    match known.wanted.entitlement {
-        None => Kind::Account,
-        Some(Entitlement::Role(_)) => Kind::Role,
-        Some(Entitlement::ScopedRole(_)) => Kind::ScopedRole,
-        Some(Entitlement::Group(_)) => Kind::Group,
-    }
+fn asked(known: &Known) -> Asked {
+    known.wanted.entitlement.map_or(Asked::Account, |entitlement| Asked::Of(entitlement.kind()))
 }
 
 /// What is asked for has one of these names.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::words::{Comment, Domain, Hours, Name, Object, RoleName, UserId, object, objects};
 use crate::conductorone::response::MAX_REASSIGNED;
 use crate::model::ask::Action;
+use crate::model::kind::Kind;
 
 /// So many rules and list items there are at most; Workers take 5 KB for a variable.
 const MAX_ITEMS: usize = 200;
@@ -102,7 +103,7 @@ pub(super) struct When {
     pub(super) roles: Option<Vec<RoleName>>,
     /// Something of these kinds is asked for.
     #[serde(default)]
-    pub(super) kinds: Option<Vec<Kind>>,
+    pub(super) kinds: Option<Vec<Asked>>,
     /// Whether what is asked for is, or brings with it, a privileged role.
     #[serde(default)]
     pub(super) privileged: Option<bool>,
@@ -147,15 +148,31 @@ pub enum Verdict {
     Deny,
 }
 
-/// The kinds of things that are asked for.
+/// The kind of thing that is asked for: an account, or what an entitlement belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
-    Role,
-    ScopedRole,
-    Group,
+#[serde(try_from = "String")]
+pub(super) enum Asked {
     Account,
+    Of(Kind),
 }
+
+impl TryFrom<String> for Asked {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == ACCOUNT {
+            return Ok(Self::Account);
+        }
+        let kind = Kind::parse(&text).filter(|kind| kind.offers());
+        kind.map(Self::Of).ok_or_else(|| {
+            let known = Kind::OFFERING.iter().map(|kind| kind.as_str()).chain([ACCOUNT]);
+            format!("unknown kind `{text}`, expected one of `{}`", known.collect::<Vec<_>>().join("`, `"))
+        })
+    }
+}
+
+/// What a rule calls an account.
+const ACCOUNT: &str = "account";
 
 /// What a person is in the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -8,7 +8,7 @@ use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
 use crate::model::offer::Offer;
-use crate::model::resource::{Group, Role, Row, ScopedRole};
+use crate::model::resource::Row;
 use crate::snapshot::{Manifest, SnapshotError};
 
 /// Everything that can be granted in a generation.
@@ -42,7 +42,7 @@ impl Directory {
         for name in &chunks.manifest().entitlements {
             let Ok(entitlement) = name.parse() else { continue };
             if !directory.offers.contains_key(&entitlement) {
-                let row = untold(entitlement);
+                let row = Row::untold(entitlement);
                 directory.untold.push(row.clone());
                 directory.offers.insert(entitlement, row);
             }
@@ -94,20 +94,5 @@ impl Directory {
             }
         }
         Some((principal, held.into_values().collect()))
-    }
-}
-
-/// A resource of which only the id is known.
-fn untold(entitlement: Entitlement) -> Row {
-    let name = entitlement.resource();
-    match entitlement {
-        Entitlement::Role(id) => Row::Role(Role { id, name, description: None, permission_group: None, label: None }),
-        Entitlement::ScopedRole(id) => Row::ScopedRole(ScopedRole {
-            permission_group: id.permission_group,
-            resource_group: id.resource_group,
-            permission_group_name: id.permission_group.to_string(),
-            resource_group_name: id.resource_group.to_string(),
-        }),
-        Entitlement::Group(id) => Row::Group(Group { id, name, atoms: Vec::new() }),
     }
 }

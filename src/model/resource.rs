@@ -9,6 +9,7 @@ use super::access::{Access, Atom};
 use super::grant::{Entitlement, Principal};
 use super::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, TokenId, UserGroupId, UserId};
 use super::kind::Kind;
+use super::offer::Offer;
 use crate::base::time::Timestamp;
 
 /// Whether a membership was accepted.
@@ -195,6 +196,23 @@ impl Row {
         }
     }
 
+    /// The row of a resource of which only the id is known: somebody holds it, and no list tells of it.
+    pub fn untold(entitlement: Entitlement) -> Self {
+        let name = entitlement.resource();
+        match entitlement {
+            Entitlement::Role(id) => {
+                Self::Role(Role { id, name, description: None, permission_group: None, label: None })
+            }
+            Entitlement::ScopedRole(id) => Self::ScopedRole(ScopedRole {
+                permission_group: id.permission_group,
+                resource_group: id.resource_group,
+                permission_group_name: id.permission_group.to_string(),
+                resource_group_name: id.resource_group.to_string(),
+            }),
+            Entitlement::Group(id) => Self::Group(Group { id, name, atoms: Vec::new() }),
+        }
+    }
+
     /// The kind of resource.
     pub fn kind(&self) -> Kind {
         match self {
@@ -220,14 +238,7 @@ impl Row {
 
     /// The entitlement that this row's resource offers, and the name that people know it by.
     pub fn offered(&self) -> Option<(Entitlement, String)> {
-        match self {
-            Self::Role(role) => Some((Entitlement::Role(role.id), role.name.clone())),
-            Self::ScopedRole(role) => {
-                Some((Entitlement::scoped(role.permission_group, role.resource_group), role.display_name()))
-            }
-            Self::Group(group) => Some((Entitlement::Group(group.id), group.name.clone())),
-            Self::ApiToken(_) | Self::Invitation(_) | Self::User(_) => None,
-        }
+        Some((self.offer()?.entitlement, self.display_name()))
     }
 
     /// Who holds what this row lists; `None` for resources that hold nothing.
@@ -236,6 +247,46 @@ impl Row {
             Self::Group(group) => Some((Principal::Group(group.id), &group.atoms, &[])),
             Self::Invitation(member) | Self::User(member) => Some((member.principal(), &member.atoms, &member.groups)),
             Self::ApiToken(_) | Self::Role(_) | Self::ScopedRole(_) => None,
+        }
+    }
+
+    /// What the resource offers; people and tokens offer nothing.
+    pub fn offer(&self) -> Option<Offer> {
+        let grantable_to = self.kind().facts().grantable_to;
+        Some(match self {
+            Self::Role(role) => Offer {
+                entitlement: Entitlement::Role(role.id),
+                display_name: format!("{} Member Role", role.name),
+                description: format!("Has the {} role in Cloudflare", role.name),
+                grantable_to,
+            },
+            Self::ScopedRole(role) => Offer {
+                entitlement: Entitlement::scoped(role.permission_group, role.resource_group),
+                display_name: format!("{} Member Role", role.display_name()),
+                description: format!(
+                    "Has the {} role on {} in Cloudflare",
+                    role.permission_group_name, role.resource_group_name
+                ),
+                grantable_to,
+            },
+            Self::Group(group) => Offer {
+                entitlement: Entitlement::Group(group.id),
+                display_name: format!("{} Member", group.name),
+                description: format!("Is in the {} user group in Cloudflare", group.name),
+                grantable_to,
+            },
+            Self::ApiToken(_) | Self::Invitation(_) | Self::User(_) => return None,
+        })
+    }
+
+    /// The name people know the resource by: a role's, a group's or a token's name, a person's first and last name.
+    pub fn display_name(&self) -> String {
+        match self {
+            Self::ApiToken(token) => token.name.clone(),
+            Self::Group(group) => group.name.clone(),
+            Self::Invitation(member) | Self::User(member) => member.display_name(),
+            Self::Role(role) => role.name.clone(),
+            Self::ScopedRole(role) => role.display_name(),
         }
     }
 }

@@ -94,37 +94,34 @@ impl Catalogue {
                     })
             }
             Entitlement::ScopedRole(role) => Some(role.permission_group) == self.super_administrator,
-            Entitlement::Group(_) => false,
+            _ => false,
         })
     }
 }
 
 fn offered(row: &Row, snapshot: &Snapshot) -> Option<Offered> {
-    let plain = |entitlement, name: &str| Offered {
+    let (entitlement, name) = row.offered()?;
+    let plain = Offered {
         entitlement,
-        name: name.to_owned(),
+        name,
         permission_group_name: None,
         label: None,
         permission_group: None,
         brings: Vec::new(),
     };
     Some(match row {
-        Row::Role(role) => Offered {
-            label: role.label.clone(),
-            permission_group: role.permission_group,
-            ..plain(Entitlement::Role(role.id), &role.name)
-        },
+        Row::Role(role) => Offered { label: role.label.clone(), permission_group: role.permission_group, ..plain },
         Row::ScopedRole(role) => Offered {
             permission_group_name: Some(role.permission_group_name.clone()),
             permission_group: Some(role.permission_group),
-            ..plain(Entitlement::scoped(role.permission_group, role.resource_group), &role.display_name())
+            ..plain
         },
         Row::Group(group) => {
             let naming = &snapshot.manifest().naming;
             let brings =
                 allowed(&group.atoms).map(|atom| naming.entitlement_of(atom.permission_group, atom.resource_group));
-            Offered { brings: brings.collect(), ..plain(Entitlement::Group(group.id), &group.name) }
+            Offered { brings: brings.collect(), ..plain }
         }
-        Row::ApiToken(_) | Row::Invitation(_) | Row::User(_) => return None,
+        _ => plain,
     })
 }
