@@ -142,8 +142,8 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<Job>, SqlError> {
 
 /// When the next job is due.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query("SELECT MIN(due_at) FROM job WHERE state = 'due'", &[])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+    let value = sql.one("SELECT MIN(due_at) FROM job WHERE state = 'due'", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
@@ -196,7 +196,7 @@ fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Job
          FROM job WHERE {condition} ORDER BY kind"
     );
     let rows = sql.query(&statement, params)?;
-    rows.iter().map(|row| job(row).ok_or_else(|| SqlError("a job cannot be read".to_owned()))).collect()
+    rows.iter().map(|row| job(row).ok_or_else(|| SqlError::unreadable("a job"))).collect()
 }
 
 fn job(row: &[SqlValue]) -> Option<Job> {

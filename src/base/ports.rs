@@ -295,11 +295,30 @@ impl<T: Into<SqlValue>> From<Option<T>> for SqlValue {
 #[error("database: {0}")]
 pub struct SqlError(pub String);
 
+impl SqlError {
+    /// A row that this version cannot read: `what` it is, such as `a run's line`.
+    pub fn unreadable(what: &str) -> Self {
+        Self(format!("{what} cannot be read"))
+    }
+}
+
+impl From<serde_json::Error> for SqlError {
+    /// What was to be stored cannot be written as JSON.
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// The Coordinator's own SQLite: strongly consistent, and durable before any answer or request leaves the Coordinator
 /// (the output gate of Durable Objects). Statements with no `await` between them are one transaction.
 pub trait Sql {
     /// Runs one statement and returns its rows.
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError>;
+
+    /// Runs one statement and returns the first value of its first row.
+    fn one(&self, statement: &str, params: &[SqlValue]) -> Result<Option<SqlValue>, SqlError> {
+        Ok(self.query(statement, params)?.into_iter().next().and_then(|row| row.into_iter().next()))
+    }
 }
 
 /// How much a log line matters.

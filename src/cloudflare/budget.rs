@@ -80,15 +80,15 @@ impl State {
     const VERSION: u32 = 1;
 
     fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
-        let rows = sql.query("SELECT state FROM rate_budget WHERE id = 1", &[])?;
-        let text = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+        let value = sql.one("SELECT state FROM rate_budget WHERE id = 1", &[])?;
+        let text = value.as_ref().and_then(SqlValue::text);
         // A state of another version is forgotten: at worst a window's requests are counted anew.
         let state = text.and_then(|text| serde_json::from_str::<Self>(text).ok());
         Ok(state.filter(|state| state.v == Self::VERSION).unwrap_or(Self { v: Self::VERSION, ..Self::default() }))
     }
 
     fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
-        let text = serde_json::to_string(self).map_err(|error| SqlError(error.to_string()))?;
+        let text = serde_json::to_string(self)?;
         sql.query(
             "INSERT INTO rate_budget (id, state) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
             &[text.into()],

@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** what was there before is on disk before a change is sent, and is never overwritten by a later run.
 
-use super::journal::unreadable;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::conductorone::apps::Policy;
@@ -86,7 +85,7 @@ pub(super) fn listed<P: Sql>(sql: &P, after: i64, limit: i64) -> Result<Vec<List
         }),
         _ => None,
     };
-    rows.iter().map(|row| read(row).ok_or_else(|| unreadable("a listed entitlement"))).collect()
+    rows.iter().map(|row| read(row).ok_or_else(|| SqlError::unreadable("a listed entitlement"))).collect()
 }
 
 fn policy(value: &SqlValue) -> Option<Policy> {
@@ -134,11 +133,12 @@ pub(super) fn next_saved<P: Sql>(sql: &P, after: &(String, String)) -> Result<Op
     let Some([app, entitlement, name, provisioner, deprovisioner]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
-    let word = |value: &SqlValue| value.text().map(str::to_owned).ok_or_else(|| unreadable("a saved entitlement"));
+    let word =
+        |value: &SqlValue| value.text().map(str::to_owned).ok_or_else(|| SqlError::unreadable("a saved entitlement"));
     // A side that cannot be read must not be taken for one that was not changed.
     let side = |value: &SqlValue| match value {
         SqlValue::Null => Ok(None),
-        value => policy(value).map(Some).ok_or_else(|| unreadable("a saved policy")),
+        value => policy(value).map(Some).ok_or_else(|| SqlError::unreadable("a saved policy")),
     };
     Ok(Some(Saved {
         app: word(app)?,
@@ -157,8 +157,8 @@ pub(super) fn forget_saved<P: Sql>(sql: &P, saved: &Saved) -> Result<(), SqlErro
 
 /// How many entitlements there are that can be put back.
 pub(super) fn count_saved<P: Sql>(sql: &P) -> Result<i64, SqlError> {
-    let rows = sql.query("SELECT COUNT(*) FROM connect_saved", &[])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+    let value = sql.one("SELECT COUNT(*) FROM connect_saved", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -92,24 +92,18 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     Ok(())
 }
 
-pub(super) fn unreadable(what: &str) -> SqlError {
-    SqlError(format!("{what} cannot be read"))
-}
-
 fn text(value: &impl Serialize) -> Result<String, SqlError> {
-    serde_json::to_string(value).map_err(|error| SqlError(error.to_string()))
+    Ok(serde_json::to_string(value)?)
 }
 
 fn parsed<T: DeserializeOwned>(value: &SqlValue, what: &str) -> Result<T, SqlError> {
-    value.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| unreadable(what))
+    value.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| SqlError::unreadable(what))
 }
 
 /// Notes a new run; what is older than the last few is forgotten.
 pub(super) fn begin<P: Sql>(sql: &P, run: &mut Run) -> Result<(), SqlError> {
-    let rows =
-        sql.query("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
-    run.id =
-        rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).ok_or_else(|| unreadable("a run's id"))?;
+    let value = sql.one("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
+    run.id = value.as_ref().and_then(SqlValue::integer).ok_or_else(|| SqlError::unreadable("a run's id"))?;
     let oldest = [(run.id - RUNS_KEPT).into()];
     sql.query("DELETE FROM connect_run WHERE id <= ?", &oldest)?;
     sql.query("DELETE FROM connect_line WHERE run <= ?", &oldest)?;
@@ -129,7 +123,7 @@ pub(super) fn store<P: Sql>(sql: &P, run: &Run) -> Result<(), SqlError> {
 fn run<P: Sql>(sql: &P, condition: &str) -> Result<Option<Run>, SqlError> {
     let rows = sql.query(&format!("SELECT id, body FROM connect_run {condition} ORDER BY id DESC LIMIT 1"), &[])?;
     let Some([id, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
-    let id = id.integer().ok_or_else(|| unreadable("a run's id"))?;
+    let id = id.integer().ok_or_else(|| SqlError::unreadable("a run's id"))?;
     Ok(Some(Run { id, ..parsed(body, "a run")? }))
 }
 
@@ -174,13 +168,13 @@ pub(super) fn lines<P: Sql>(sql: &P, run: i64, after: i64, limit: i64) -> Result
         }),
         _ => None,
     };
-    rows.iter().map(|row| line(row).ok_or_else(|| unreadable("a run's line"))).collect()
+    rows.iter().map(|row| line(row).ok_or_else(|| SqlError::unreadable("a run's line"))).collect()
 }
 
 /// The connection.
 pub(super) fn connection<P: Sql>(sql: &P) -> Result<Connection, SqlError> {
-    let rows = sql.query("SELECT body FROM connect_state WHERE name = 'connection'", &[])?;
-    match rows.first().and_then(|row| row.first()) {
+    let value = sql.one("SELECT body FROM connect_state WHERE name = 'connection'", &[])?;
+    match &value {
         Some(body) => parsed(body, "the connection"),
         None => Ok(Connection::default()),
     }
@@ -208,8 +202,8 @@ pub fn arrived<P: Sql>(sql: &P, now: Timestamp) -> Result<(), SqlError> {
 
 /// When C1's test event last arrived.
 pub(super) fn arrival<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query("SELECT body FROM connect_state WHERE name = 'arrival'", &[])?;
-    rows.first().and_then(|row| row.first()).map(|body| parsed(body, "the arrival")).transpose()
+    let value = sql.one("SELECT body FROM connect_state WHERE name = 'arrival'", &[])?;
+    value.as_ref().map(|body| parsed(body, "the arrival")).transpose()
 }
 
 /// Forgets the connection; what was given up waiting for may come up again.

@@ -152,7 +152,7 @@ pub fn find<P: Sql>(sql: &P, key: &str) -> Result<Option<Record>, SqlError> {
 
 /// Keeps a decision, and gives the one that counts: an earlier one, where two deliveries of a question came at once.
 pub fn keep<P: Sql>(sql: &P, decided: &Record) -> Result<Record, SqlError> {
-    let body = serde_json::to_string(decided).map_err(|error| SqlError(error.to_string()))?;
+    let body = serde_json::to_string(decided)?;
     // A question without ids is a question of its own.
     let key = if decided.key.is_empty() { SqlValue::Null } else { decided.key.as_str().into() };
     let kept = sql.query(
@@ -210,5 +210,5 @@ fn record(row: &[SqlValue]) -> Result<Record, SqlError> {
 }
 
 fn corrupt() -> SqlError {
-    SqlError("a decision cannot be read".to_owned())
+    SqlError::unreadable("a decision")
 }

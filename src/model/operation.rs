@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Timestamp;
+use crate::base::words::words;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Principal;
 
@@ -120,78 +121,49 @@ pub enum Effect {
     Renewed,
 }
 
-/// Why an operation is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// `PROVISIONING` is off.
-    ProvisioningOff,
-    /// No entitlement of the account is meant.
-    UnknownEntitlement,
-    /// More than one entitlement could be meant.
-    AmbiguousEntitlement,
-    /// Nobody in the account is meant.
-    UnknownMember,
-    /// There is no invitation to renew: it was accepted.
-    NotPending,
-    /// An identity provider manages the user group.
-    ManagedElsewhere,
-    /// The member cannot be in a user group.
-    NotEligible,
-    /// The member would be left without any access.
-    LastRole,
-    /// The member has a policy that this version cannot write back unchanged.
-    UnknownPolicy,
-    /// Cloudflare's record of the member cannot be read in full.
-    UnreadableMember,
-    /// The member is on the list of those whose access is never changed.
-    ProtectedMember,
-    /// The member is the owner of the connector's own API token.
-    TokenOwner,
-    /// Too few Super Administrators would be left.
-    MinSuperAdmins,
-    /// The access comes through a user group.
-    HeldThroughGroup,
-    /// The cap on revokes and removals within an hour is reached.
-    RemovalCap,
-    /// The C1 app is not on the list of those whose tasks are carried out.
-    AppNotAllowed,
-    /// A new account needs a role, and none is configured.
-    NoDefaultRole,
-    /// Cloudflare refused it.
-    #[serde(rename = "cloudflare_refused", alias = "cloudflare")]
-    Cloudflare,
-    /// A newer operation asked for the contrary and was carried out.
-    Superseded,
-    /// It could not be carried out for so long that it was given up.
-    GaveUp,
-}
-
-impl Refusal {
-    /// The word as it stands in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ProvisioningOff => "provisioning_off",
-            Self::UnknownEntitlement => "unknown_entitlement",
-            Self::AmbiguousEntitlement => "ambiguous_entitlement",
-            Self::UnknownMember => "unknown_member",
-            Self::NotPending => "not_pending",
-            Self::ManagedElsewhere => "managed_elsewhere",
-            Self::NotEligible => "not_eligible",
-            Self::LastRole => "last_role",
-            Self::UnknownPolicy => "unknown_policy",
-            Self::UnreadableMember => "unreadable_member",
-            Self::ProtectedMember => "protected_member",
-            Self::TokenOwner => "token_owner",
-            Self::MinSuperAdmins => "min_super_admins",
-            Self::HeldThroughGroup => "held_through_group",
-            Self::RemovalCap => "removal_cap",
-            Self::AppNotAllowed => "app_not_allowed",
-            Self::NoDefaultRole => "no_default_role",
-            Self::Cloudflare => "cloudflare_refused",
-            Self::Superseded => "superseded",
-            Self::GaveUp => "gave_up",
-        }
+words! {
+    /// Why an operation is refused.
+    pub enum Refusal {
+        /// `PROVISIONING` is off.
+        ProvisioningOff = "provisioning_off",
+        /// No entitlement of the account is meant.
+        UnknownEntitlement = "unknown_entitlement",
+        /// More than one entitlement could be meant.
+        AmbiguousEntitlement = "ambiguous_entitlement",
+        /// Nobody in the account is meant.
+        UnknownMember = "unknown_member",
+        /// There is no invitation to renew: it was accepted.
+        NotPending = "not_pending",
+        /// An identity provider manages the user group.
+        ManagedElsewhere = "managed_elsewhere",
+        /// The member cannot be in a user group.
+        NotEligible = "not_eligible",
+        /// The member would be left without any access.
+        LastRole = "last_role",
+        /// The member has a policy that this version cannot write back unchanged.
+        UnknownPolicy = "unknown_policy",
+        /// Cloudflare's record of the member cannot be read in full.
+        UnreadableMember = "unreadable_member",
+        /// The member is on the list of those whose access is never changed.
+        ProtectedMember = "protected_member",
+        /// The member is the owner of the connector's own API token.
+        TokenOwner = "token_owner",
+        /// Too few Super Administrators would be left.
+        MinSuperAdmins = "min_super_admins",
+        /// The access comes through a user group.
+        HeldThroughGroup = "held_through_group",
+        /// The cap on revokes and removals within an hour is reached.
+        RemovalCap = "removal_cap",
+        /// The C1 app is not on the list of those whose tasks are carried out.
+        AppNotAllowed = "app_not_allowed",
+        /// A new account needs a role, and none is configured.
+        NoDefaultRole = "no_default_role",
+        /// Cloudflare refused it.
+        Cloudflare = "cloudflare_refused" | "cloudflare",
+        /// A newer operation asked for the contrary and was carried out.
+        Superseded = "superseded",
+        /// It could not be carried out for so long that it was given up.
+        GaveUp = "gave_up",
     }
 }
 

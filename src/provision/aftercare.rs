@@ -64,16 +64,12 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// How the audit log stood when it was last asked; `None` where it never was.
 pub fn audit_log<P: Sql>(sql: &P) -> Result<Option<AuditLog>, SqlError> {
-    let rows = sql.query("SELECT state FROM audit_log WHERE id = 1", &[])?;
-    Ok(rows
-        .first()
-        .and_then(|row| row.first())
-        .and_then(SqlValue::text)
-        .and_then(|text| serde_json::from_str(text).ok()))
+    let value = sql.one("SELECT state FROM audit_log WHERE id = 1", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| serde_json::from_str(text).ok()))
 }
 
 fn note_audit_log<P: Sql>(sql: &P, state: &AuditLog) -> Result<(), SqlError> {
-    let text = serde_json::to_string(state).map_err(|error| SqlError(error.to_string()))?;
+    let text = serde_json::to_string(state)?;
     sql.query("INSERT OR REPLACE INTO audit_log (id, state) VALUES (1, ?)", &[text.into()])?;
     Ok(())
 }

@@ -96,8 +96,8 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Callback>,
 
 /// When the next callback is due.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query("SELECT MIN(due_at) FROM callback", &[])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+    let value = sql.one("SELECT MIN(due_at) FROM callback", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// Notes an incident, once for a source.
 pub(super) fn note<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result<bool, SqlError> {
-    let body = serde_json::to_string(incident).map_err(|error| SqlError(error.to_string()))?;
+    let body = serde_json::to_string(incident)?;
     let noted = sql.query(
         "INSERT INTO incident (operation, source, incident) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
         &[incident.operation.0.into(), source.into(), body.into()],
@@ -77,5 +77,5 @@ pub(super) fn of<P: Sql>(sql: &P, operation: EntryId) -> Result<Vec<Incident>, S
 
 fn read(rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {
     let one = |row: &Vec<SqlValue>| serde_json::from_str(row.first()?.text()?).ok();
-    rows.iter().map(|row| one(row).ok_or_else(|| SqlError("an incident cannot be read".to_owned()))).collect()
+    rows.iter().map(|row| one(row).ok_or_else(|| SqlError::unreadable("an incident"))).collect()
 }

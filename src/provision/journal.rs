@@ -9,34 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::incident::{self, Incident};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::base::words::words;
 use crate::model::operation::{Outcome, Request};
 
-/// How far an operation has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It is on disk; nothing was sent to Cloudflare for it yet, or only reads were.
-    Received,
-    /// A write is about to be sent, or was: until it is read back, what became of it is unknown.
-    Writing,
-    /// It could not be finished and will be tried again.
-    PutOff,
-    /// It is finished, one way or the other.
-    Settled,
-}
-
-impl State {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Writing => "writing",
-            Self::PutOff => "put_off",
-            Self::Settled => "settled",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Received, Self::Writing, Self::PutOff, Self::Settled].into_iter().find(|state| state.as_str() == text)
+words! {
+    /// How far an operation has come.
+    pub enum State {
+        /// It is on disk; nothing was sent to Cloudflare for it yet, or only reads were.
+        Received = "received",
+        /// A write is about to be sent, or was: until it is read back, what became of it is unknown.
+        Writing = "writing",
+        /// It could not be finished and will be tried again.
+        PutOff = "put_off",
+        /// It is finished, one way or the other.
+        Settled = "settled",
     }
 }
 
@@ -142,7 +128,7 @@ pub fn arrive<P: Sql>(sql: &P, request: &Request, now: Timestamp, due_at: Timest
             });
         }
     }
-    let body = serde_json::to_string(request).map_err(|error| SqlError(error.to_string()))?;
+    let body = serde_json::to_string(request)?;
     let by = if request.origin.by.is_empty() { "rest" } else { request.origin.by.as_str() };
     let inserted = sql.query(
         "INSERT INTO operation (key, state, request, received_at, due_at)
@@ -162,17 +148,17 @@ pub fn arrive<P: Sql>(sql: &P, request: &Request, now: Timestamp, due_at: Timest
 
 /// Notes that an attempt begins; returns which one it is, the first being 1.
 pub fn begin<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<i64, SqlError> {
-    let rows = sql.query(
+    let value = sql.one(
         "UPDATE operation SET attempts = attempts + 1, due_at = ? WHERE id = ? AND outcome IS NULL RETURNING attempts",
         &[due_at.into(), id.0.into()],
     )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(1))
+    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(1))
 }
 
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
 /// was put off meanwhile, is out of date.
 pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, SqlError> {
-    let rows = sql.query(
+    let value = sql.one(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer
             ON newer.id > older.id AND newer.email = older.email AND newer.entitlement = older.entitlement
          WHERE older.id = ?
@@ -181,19 +167,19 @@ pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, Sq
          ORDER BY newer.id DESC LIMIT 1",
         &[id.0.into()],
     )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(EntryId))
+    Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
 
 /// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
 pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
-    let rows = sql.query(
+    let value = sql.one(
         "SELECT json_extract(before.outcome, '$.effect') FROM operation AS this JOIN operation AS before
             ON before.id < this.id AND before.email = this.email AND before.entitlement = this.entitlement
          WHERE this.id = ? AND before.settled_at >= ? AND json_extract(before.outcome, '$.outcome') = 'done'
          ORDER BY before.id DESC LIMIT 1",
         &[id.0.into(), since.into()],
     )?;
-    let effect = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    let effect = value.as_ref().and_then(SqlValue::text);
     Ok(matches!(effect, Some("revoked" | "already_revoked")))
 }
 
@@ -245,7 +231,7 @@ pub fn put_off<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<(), Sq
 
 /// Settles an operation; whether it was this call that did. The first outcome stays.
 pub fn settle<P: Sql>(sql: &P, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<bool, SqlError> {
-    let body = serde_json::to_string(outcome).map_err(|error| SqlError(error.to_string()))?;
+    let body = serde_json::to_string(outcome)?;
     let settled = sql.query(
         "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
         &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
@@ -264,8 +250,8 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Entry>, Sq
 
 /// When the next operation is due.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query("SELECT MIN(due_at) FROM operation WHERE due_at IS NOT NULL", &[])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+    let value = sql.one("SELECT MIN(due_at) FROM operation WHERE due_at IS NOT NULL", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// One entry, by its number or its key.
@@ -319,13 +305,13 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
 
 /// How many revokes and removals were carried out, or are being carried out, since a time; this one not counted.
 pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Result<i64, SqlError> {
-    let rows = sql.query(
+    let value = sql.one(
         "SELECT COUNT(*) FROM operation WHERE id <> ? AND (
             (settled_at >= ? AND json_extract(outcome, '$.effect') IN ('revoked', 'removed', 'renewed'))
             OR (outcome IS NULL AND state = 'writing' AND json_extract(request, '$.action') = 'revoke'))",
         &[besides.0.into(), since.into()],
     )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }
 
 /// An operation of ours that may explain what a sync found.
@@ -375,8 +361,8 @@ pub fn put_offs<P: Sql>(sql: &P, id: EntryId) -> Result<i64, SqlError> {
 
 /// What the trail of an operation says, without the times.
 fn happened<P: Sql>(sql: &P, id: EntryId) -> Result<Vec<String>, SqlError> {
-    let rows = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
-    let trail = rows.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
+    let value = sql.one("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
+    let trail = value.as_ref().and_then(SqlValue::text).unwrap_or("[]");
     let lines: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
     // A line is a time, a space, and what happened.
     Ok(lines.iter().filter_map(|line| line.split_once(' ').map(|(_, what)| what.to_owned())).collect())
@@ -414,7 +400,7 @@ fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
 }
 
 fn corrupt() -> SqlError {
-    SqlError("an entry of the journal cannot be read".to_owned())
+    SqlError::unreadable("an entry of the journal")
 }
 
 #[cfg(test)]

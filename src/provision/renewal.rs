@@ -48,15 +48,15 @@ pub(super) fn invited<P: Sql>(sql: &P, member: MemberId, now: Timestamp) -> Resu
 }
 
 fn invited_at<P: Sql>(sql: &P, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis))
+    let value = sql.one("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// The renewal that an operation is in the middle of.
 pub(super) fn begun<P: Sql>(sql: &P, operation: EntryId) -> Result<Option<Held>, SqlError> {
-    let rows = sql.query("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
-    let Some(text) = rows.first().and_then(|row| row.first()).and_then(SqlValue::text) else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|_| SqlError("what an invitation held cannot be read".to_owned()))
+    let value = sql.one("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
+    let Some(text) = value.as_ref().and_then(SqlValue::text) else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|_| SqlError::unreadable("what an invitation held"))
 }
 
 /// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back.
@@ -79,7 +79,7 @@ pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, S
 }
 
 fn save<P: Sql>(sql: &P, operation: EntryId, held: &Held) -> Result<(), SqlError> {
-    let body = serde_json::to_string(held).map_err(|error| SqlError(error.to_string()))?;
+    let body = serde_json::to_string(held)?;
     sql.query(
         "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
         &[operation.0.into(), held.member.to_string().into(), held.email.as_str().into(), body.into()],

@@ -63,7 +63,7 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 /// Notes a write, before it is sent: should the Worker vanish meanwhile, nobody knows whether it will be carried out.
 pub(super) fn begin<P: Sql>(sql: &P, write: &Write<'_>) -> Result<i64, SqlError> {
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
-    let rows = sql.query(
+    let value = sql.one(
         "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         &[
@@ -77,7 +77,7 @@ pub(super) fn begin<P: Sql>(sql: &P, write: &Write<'_>) -> Result<i64, SqlError>
             after(LOOKS.first()).into(),
         ],
     )?;
-    rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).ok_or_else(corrupt)
+    value.as_ref().and_then(SqlValue::integer).ok_or_else(corrupt)
 }
 
 /// Notes the answer to a write; `may_come_late` where there was none that would exclude it.
@@ -173,8 +173,8 @@ fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
 pub(super) fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
     let mut next: Option<Timestamp> = None;
     for column in ["check_at", "look_at"] {
-        let rows = sql.query(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL"), &[])?;
-        let due = rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis);
+        let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL"), &[])?;
+        let due = value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
         next = [next, due].into_iter().flatten().min();
     }
     Ok(next)
@@ -212,9 +212,9 @@ fn sent(row: &[SqlValue]) -> Option<Sent> {
 }
 
 fn encode(atoms: &BTreeSet<Atom>) -> Result<String, SqlError> {
-    serde_json::to_string(atoms).map_err(|error| SqlError(error.to_string()))
+    Ok(serde_json::to_string(atoms)?)
 }
 
 fn corrupt() -> SqlError {
-    SqlError("a write that was sent cannot be read".to_owned())
+    SqlError::unreadable("a write that was sent")
 }

@@ -104,11 +104,11 @@ pub(super) fn is_latest<P: Sql>(
     now: Timestamp,
 ) -> Result<bool, SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    let rows = sql.query(
+    let value = sql.one(
         "SELECT atoms FROM written WHERE member = ? AND at >= ? ORDER BY at DESC LIMIT 1",
         &[member.to_string().into(), oldest.into()],
     )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::text) == Some(encode(atoms).as_str()))
+    Ok(value.as_ref().and_then(SqlValue::text) == Some(encode(atoms).as_str()))
 }
 
 fn encode(atoms: &BTreeSet<Atom>) -> String {

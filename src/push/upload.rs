@@ -98,7 +98,7 @@ impl Pending {
     }
 
     fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
-        let parts = serde_json::to_string(&self.parts).map_err(|error| SqlError(error.to_string()))?;
+        let parts = serde_json::to_string(&self.parts)?;
         sql.query(
             "INSERT OR REPLACE INTO push_upload (one, subject, place, upload, parts) VALUES (1, ?, ?, ?, ?)",
             &[self.subject.as_str().into(), self.place.as_str().into(), self.upload.as_str().into(), parts.into()],

@@ -67,7 +67,7 @@ pub(super) fn queue<P: Sql>(sql: &P, kinds: &[Kind], runs: &[RunRecord], now: Ti
     let Some(latest) = new.first() else { return Ok(()) };
     for run in new.iter().rev() {
         for kind in called_for(&mut seen, run, now).into_iter().filter(|kind| kinds.contains(kind)) {
-            let body = serde_json::to_string(run).map_err(|error| SqlError(error.to_string()))?;
+            let body = serde_json::to_string(run)?;
             sql.query(
                 "INSERT INTO signal (kind, run, queued_at) VALUES (?, ?, ?)",
                 &[kind.as_str().into(), body.into(), now.into()],
@@ -75,7 +75,7 @@ pub(super) fn queue<P: Sql>(sql: &P, kinds: &[Kind], runs: &[RunRecord], now: Ti
         }
     }
     seen.run = Some(latest.run.clone());
-    let text = serde_json::to_string(&seen).map_err(|error| SqlError(error.to_string()))?;
+    let text = serde_json::to_string(&seen)?;
     sql.query("INSERT OR REPLACE INTO signal_seen (only, seen) VALUES (1, ?)", &[text.into()])?;
     // What was settled long ago is of no use to anybody.
     sql.query("DELETE FROM signal WHERE settled_at < ?", &[now.plus_secs(-GIVE_UP_SECS).into()])?;
@@ -104,15 +104,15 @@ fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
 }
 
 fn load<P: Sql>(sql: &P) -> Result<Seen, SqlError> {
-    let rows = sql.query("SELECT seen FROM signal_seen", &[])?;
-    let text = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    let value = sql.one("SELECT seen FROM signal_seen", &[])?;
+    let text = value.as_ref().and_then(SqlValue::text);
     Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
 }
 
 /// How many signals wait.
 pub(super) fn waiting<P: Sql>(sql: &P) -> Result<i64, SqlError> {
-    let rows = sql.query("SELECT COUNT(*) FROM signal WHERE state = 'waiting'", &[])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+    let value = sql.one("SELECT COUNT(*) FROM signal WHERE state = 'waiting'", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }
 
 /// Gives up what has waited too long, and the oldest of too many; how many that were.
@@ -132,7 +132,7 @@ pub(super) fn next<P: Sql>(sql: &P, unmade: bool) -> Result<Option<Waiting>, Sql
         format!("SELECT id, kind, run, bodies, sent FROM signal WHERE state = 'waiting' {also} ORDER BY id LIMIT 1");
     let rows = sql.query(&statement, &[])?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let corrupt = || SqlError("a signal cannot be read".to_owned());
+    let corrupt = || SqlError::unreadable("a signal");
     let [id, kind, run, bodies, sent] = row.as_slice() else { return Err(corrupt()) };
     Ok(Some(Waiting {
         id: id.integer().ok_or_else(corrupt)?,
@@ -148,7 +148,7 @@ pub(super) fn made<P: Sql>(sql: &P, id: i64, bodies: &[String], now: Timestamp) 
     if bodies.is_empty() {
         return settle(sql, id, "nothing", now);
     }
-    let text = serde_json::to_string(bodies).map_err(|error| SqlError(error.to_string()))?;
+    let text = serde_json::to_string(bodies)?;
     sql.query("UPDATE signal SET bodies = ? WHERE id = ? AND bodies IS NULL", &[text.into(), id.into()])?;
     Ok(())
 }

@@ -87,7 +87,7 @@ pub async fn note<P: KeyValue + Sql>(
     if is_seen && member == known {
         return Ok(());
     }
-    let kept = serde_json::to_string(&Kept { member, groups }).map_err(|error| SqlError(error.to_string()))?;
+    let kept = serde_json::to_string(&Kept { member, groups })?;
     ports.query(
         "INSERT INTO overlay (member, at, kept) VALUES (?, ?, ?)",
         &[id.to_string().into(), now.into(), kept.into()],
@@ -137,8 +137,8 @@ pub fn groups_of<P: Sql>(sql: &P, id: MemberId) -> Result<Option<BTreeSet<UserGr
 
 /// What is laid over a generation. `until` is the number of an earlier overlay that is to be had again.
 pub fn over<P: Sql>(sql: &P, generation: &str, until: Option<i64>) -> Result<Overlay, SqlError> {
-    let rows = sql.query("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;
-    let newest = rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0);
+    let value = sql.one("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;
+    let newest = value.as_ref().and_then(SqlValue::integer).unwrap_or(0);
     let seq = until.unwrap_or(newest);
     let rows = sql.query(
         "SELECT member, kept, MAX(seq) FROM overlay
@@ -221,7 +221,7 @@ fn latest<P: Sql>(sql: &P, id: MemberId) -> Result<Option<(Kept, Option<String>)
 }
 
 fn read(row: &[SqlValue]) -> Result<(MemberId, Kept), SqlError> {
-    let unreadable = || SqlError("a change of the overlay cannot be read".to_owned());
+    let unreadable = || SqlError::unreadable("a change of the overlay");
     let text = |place: usize| row.get(place).and_then(SqlValue::text).ok_or_else(unreadable);
     let id = text(0)?.parse().map_err(|_| unreadable())?;
     Ok((id, serde_json::from_str(text(1)?).map_err(|_| unreadable())?))

@@ -265,7 +265,7 @@ pub(super) fn pages<P: Sql, T: DeserializeOwned>(
             further.entry(page).or_default().push(rows);
         }
     }
-    let unreadable = || SqlError(format!("a staged page of {list} cannot be read"));
+    let unreadable = || SqlError::unreadable(&format!("a staged page of {list}"));
     rows.iter()
         .map(|row| {
             let [facts, rows, page] = row.as_slice() else { return Err(unreadable()) };

@@ -25,14 +25,14 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// Reads a value. One that cannot be read, such as one of another version, counts as absent.
 pub(super) fn load<P: Sql, T: DeserializeOwned>(sql: &P, name: &str) -> Result<Option<T>, SqlError> {
-    let rows = sql.query("SELECT value FROM sync_state WHERE name = ?", &[name.into()])?;
-    let text = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    let value = sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])?;
+    let text = value.as_ref().and_then(SqlValue::text);
     Ok(text.and_then(|text| serde_json::from_str(text).ok()))
 }
 
 /// Writes a value, unless it is there already: rows written cost money.
 pub(super) fn store<P: Sql, T: Serialize>(sql: &P, name: &str, value: &T) -> Result<(), SqlError> {
-    let text = serde_json::to_string(value).map_err(|error| SqlError(error.to_string()))?;
+    let text = serde_json::to_string(value)?;
     let known =
         sql.query("SELECT 1 FROM sync_state WHERE name = ? AND value = ?", &[name.into(), text.as_str().into()])?;
     if known.is_empty() {
