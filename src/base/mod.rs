@@ -7,6 +7,7 @@ pub mod hash;
 pub mod jobs;
 pub mod keys;
 pub mod ports;
+pub mod settings;
 pub mod signing;
 pub mod time;
 pub(crate) mod words;

@@ -93,7 +93,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// The resource group that is the whole account; a grant of an account-wide role is on this one.
     pub async fn account_resource_group(&self) -> Result<ResourceGroupId, ApiError> {
-        let name = account_resource_group_name(self.config().account_id);
+        let name = account_resource_group_name(self.settings().account_id);
         let found = self.resource_groups().await?.items.into_iter().find(|group| group.name == name);
         found.map(|group| group.id).ok_or_else(|| {
             let message = format!("the account has no resource group {name}");

@@ -12,9 +12,9 @@ use super::budget::{Budget, Purpose};
 use super::envelope::{Envelope, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
+use super::settings::Settings;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Sql};
 use crate::base::time::Timestamp;
-use crate::worker::config::Config;
 
 pub use super::envelope::PageInfo;
 
@@ -24,7 +24,7 @@ pub use super::envelope::PageInfo;
 /// sent, and a request beyond it is not sent ([`ApiError::OutOfBudget`]).
 pub struct Client<'a, P> {
     ports: &'a P,
-    config: &'a Config,
+    settings: &'a Settings,
     budget: RefCell<Budget<'a>>,
     sent: Cell<u32>,
     asked_at: Cell<Option<Timestamp>>,
@@ -98,10 +98,10 @@ pub(super) trait Record: Sized {
 
 impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     /// A client for one purpose; make a new one for each step or operation.
-    pub fn new(ports: &'a P, config: &'a Config, purpose: Purpose) -> Self {
+    pub fn new(ports: &'a P, settings: &'a Settings, purpose: Purpose) -> Self {
         Self {
             ports,
-            config,
+            settings,
             budget: RefCell::new(Budget::new(ports, purpose)),
             sent: Cell::new(0),
             asked_at: Cell::new(None),
@@ -124,13 +124,14 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         self.ray.borrow().clone()
     }
 
-    pub(super) fn config(&self) -> &'a Config {
-        self.config
+    /// Which account, and with what its API is called.
+    pub fn settings(&self) -> &'a Settings {
+        self.settings
     }
 
     /// A path of the account, such as `/accounts/<id>/members`.
     pub(super) fn account_path(&self, rest: &str) -> String {
-        format!("/accounts/{}{rest}", self.config.account_id)
+        format!("/accounts/{}{rest}", self.settings.account_id)
     }
 
     /// Reads one object.
@@ -281,9 +282,9 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         });
         let request = HttpRequest {
             method: call.method,
-            url: format!("{}{}", self.config.cloudflare_url, call.path),
+            url: format!("{}{}", self.settings.url, call.path),
             headers,
-            bearer: Some(self.config.cloudflare_token.clone()),
+            bearer: Some(self.settings.token.clone()),
             body,
             timeout_millis: if call.method == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
             max_bytes: call.max_bytes,
@@ -305,7 +306,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         let failure = Failure {
             status: response.status,
             code: refusal.code,
-            message: presentable(&refusal.message, self.config.cloudflare_token.expose()),
+            message: presentable(&refusal.message, self.settings.token.expose()),
             ray: ray(response),
         };
         classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)), now)

@@ -14,6 +14,7 @@ mod groups;
 mod members;
 mod odd;
 mod policies;
+mod settings;
 mod tokens;
 
 pub(crate) use access::account_resource_group_name;
@@ -26,6 +27,7 @@ pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord};
 pub use odd::Odd;
 pub use policies::{Policies, PolicyRecord};
+pub use settings::Settings;
 pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 
 use crate::base::ports::{Sql, SqlError};

@@ -60,7 +60,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     /// Asks whether the connector's token is valid, and whose it is. Each kind has a route of its own, and the other kind is
     /// refused there with code 1000; a token in the older form without a prefix is tried on both.
     pub async fn verify_token(&self) -> Result<TokenVerification, ApiError> {
-        let token = self.config().cloudflare_token.expose();
+        let token = self.settings().token.expose();
         if !token.starts_with("cfut_") {
             let verified = self.object::<Verified>(Call::get(self.account_path("/tokens/verify"))).await;
             match verified {

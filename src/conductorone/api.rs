@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::credentials::{Credentials, Proof};
+use super::settings::Settings;
 use crate::base::hash;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::{SigningKey, jwt};
 use crate::base::time::Timestamp;
-use crate::worker::config::Config;
 
 /// The access token, kept in memory alone: never on disk, in KV or in a log.
 #[derive(Debug, Default)]
@@ -145,7 +145,7 @@ pub fn path(segments: &[&str]) -> String {
 #[derive(Debug)]
 pub struct Client<'a, P> {
     ports: &'a P,
-    config: &'a Config,
+    settings: &'a Settings,
     credentials: &'a Credentials,
     tokens: &'a Tokens,
 }
@@ -195,9 +195,9 @@ struct Refusal {
 
 impl<'a, P: Http + Clock + Sign> Client<'a, P> {
     /// A client, where there are credentials.
-    pub fn new(ports: &'a P, config: &'a Config, tokens: &'a Tokens) -> Result<Self, ApiError> {
-        let credentials = config.c1_credentials.as_ref().ok_or(ApiError::NotConfigured)?;
-        Ok(Self { ports, config, credentials, tokens })
+    pub fn new(ports: &'a P, settings: &'a Settings, tokens: &'a Tokens) -> Result<Self, ApiError> {
+        let credentials = settings.credentials.as_ref().ok_or(ApiError::NotConfigured)?;
+        Ok(Self { ports, settings, credentials, tokens })
     }
 
     /// Sends a request and reads the JSON of its answer; an answer without a body reads as an empty object.
@@ -231,7 +231,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
         });
         let request = HttpRequest {
             method: call.method,
-            url: format!("{}{}", self.config.c1_url, call.path),
+            url: format!("{}{}", self.settings.url, call.path),
             headers,
             bearer: Some(token),
             body,
@@ -244,7 +244,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
     /// The token: the one at hand, or a new one.
     pub async fn token(&self) -> Result<Secret, ApiError> {
         let now = self.ports.now();
-        let of = (self.fingerprint(), self.config.c1_url.clone());
+        let of = (self.fingerprint(), self.settings.url.clone());
         let known = self.tokens.current.borrow().clone();
         if let Some(token) = known.filter(|token| token.of == of && token.usable_until > now) {
             return Ok(token.text);
@@ -278,7 +278,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
                 let claims = json!({
                     "iss": self.credentials.client_id,
                     "sub": self.credentials.client_id,
-                    "aud": self.credentials.host().unwrap_or(&self.config.tenant),
+                    "aud": self.credentials.host().unwrap_or(&self.settings.tenant),
                     "iat": now.secs(),
                     "nbf": now.secs() - ASSERTION_SKEW_SECS,
                     "exp": now.secs() + ASSERTION_SECS,
@@ -292,7 +292,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
         headers.push(("Content-Type", "application/x-www-form-urlencoded".to_owned()));
         Ok(HttpRequest {
             method: Method::Post,
-            url: format!("{}/auth/v1/token", self.config.c1_url),
+            url: format!("{}/auth/v1/token", self.settings.url),
             headers,
             bearer: None,
             body: Some(form.finish().into_bytes()),
@@ -370,17 +370,17 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
 
     fn advice(&self) -> String {
         match self.credentials.host() {
-            Some(host) if !host.eq_ignore_ascii_case(&self.config.tenant) => format!(
+            Some(host) if !host.eq_ignore_ascii_case(&self.settings.tenant) => format!(
                 "the id is of the tenant {host} and C1_TENANT is {}; make an API key in the right tenant",
-                self.config.tenant
+                self.settings.tenant
             ),
             _ => "make a new API key in ConductorOne and set both secrets anew with npx wrangler secret put".to_owned(),
         }
     }
 
     fn unreachable(&self, error: HttpError) -> ApiError {
-        let url = url::Url::parse(&self.config.c1_url).ok();
-        let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(&self.config.tenant).to_owned();
+        let url = url::Url::parse(&self.settings.url).ok();
+        let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(&self.settings.tenant).to_owned();
         ApiError::Unreachable { host, error }
     }
 }

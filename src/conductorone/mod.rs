@@ -7,5 +7,8 @@ pub mod jwks;
 pub mod jwt;
 pub mod payload;
 pub mod response;
+pub mod settings;
 pub mod verify;
 pub mod webhooks;
+
+pub use settings::Settings;

@@ -9,9 +9,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::jwks::{self, Cache, KeySet};
 use super::jwt::{Claims, Token, TokenError};
+use super::settings::Settings;
 use crate::base::ports::{Clock, Http, HttpRequest, KeyCache, Method, Signatures};
 use crate::base::time::Timestamp;
-use crate::worker::config::Config;
 
 /// How far the tenant's clock and ours may be apart, in seconds. C1's tokens live two minutes; every second more here
 /// is a second longer in which a token that leaked can be used again.
@@ -93,12 +93,12 @@ pub enum Rejected {
 /// Checks a request; what comes back is its token's claims.
 pub async fn verify<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     request: Signed<'_>,
 ) -> Result<Claims, Rejected> {
     let token = Token::parse(bearer(request.authorization).ok_or(Rejected::NoToken)?)?;
-    check_signature(ports, config, &token).await?;
-    check_claims(config, &token.claims, ports.now())?;
+    check_signature(ports, settings, &token).await?;
+    check_claims(settings, &token.claims, ports.now())?;
     check_body(&token.claims, request)?;
     Ok(token.claims)
 }
@@ -112,10 +112,10 @@ pub fn bearer(authorization: Option<&str>) -> Option<&str> {
 
 async fn check_signature<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     token: &Token,
 ) -> Result<(), Rejected> {
-    let keys = current_keys(ports, config).await?;
+    let keys = current_keys(ports, settings).await?;
     let rejected = match signed_by_one_of(ports, &keys, token).await {
         Ok(()) => return Ok(()),
         Err(rejected) => rejected,
@@ -126,7 +126,7 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache<Cache>>(
     if !may_be_new || !ports.with(|cache| cache.take_refetch(now)) {
         return Err(rejected);
     }
-    let keys = fetch_keys(ports, config).await?;
+    let keys = fetch_keys(ports, settings).await?;
     signed_by_one_of(ports, &keys, token).await
 }
 
@@ -145,7 +145,10 @@ async fn signed_by_one_of<P: Signatures>(ports: &P, keys: &KeySet, token: &Token
 
 /// The tenant's keys: kept ones while they are fresh, else fetched. Of many requests that need them at once, one fetches and the
 /// others look whether it has them.
-pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(
+    ports: &P,
+    settings: &Settings,
+) -> Result<KeySet, Rejected> {
     let begun = ports.now();
     for _ in 0..FETCH_MILLIS / LOOK_MILLIS {
         let now = ports.now();
@@ -156,7 +159,7 @@ pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, config: 
             break;
         }
         if ports.with(|cache| cache.begin_fetch(now)) {
-            return match fetch_keys(ports, config).await {
+            return match fetch_keys(ports, settings).await {
                 Ok(keys) => Ok(keys),
                 Err(error) => ports.with(|cache| cache.usable(now).cloned()).ok_or(error),
             };
@@ -174,10 +177,10 @@ const FETCH_MILLIS: u32 = 5_000;
 const LOOK_MILLIS: u32 = 50;
 
 /// Fetches the key set of the *configured* tenant: where a token says it comes from decides nothing.
-async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, config: &Config) -> Result<KeySet, Rejected> {
+async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Settings) -> Result<KeySet, Rejected> {
     let request = HttpRequest {
         method: Method::Get,
-        url: format!("{}/auth/v1/jwks", config.c1_url),
+        url: format!("{}/auth/v1/jwks", settings.url),
         headers: vec![("Accept", "application/json".to_owned())],
         bearer: None,
         body: None,
@@ -194,13 +197,13 @@ async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, config: &Confi
     keys.map_err(Rejected::KeysUnavailable)
 }
 
-fn check_claims(config: &Config, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
+fn check_claims(settings: &Settings, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
     let issuer = claims.iss.as_deref().ok_or(Rejected::MissingClaim("iss"))?;
     let issuer = issuer.strip_prefix("https://").unwrap_or(issuer).trim_end_matches('/');
-    if !issuer.eq_ignore_ascii_case(&config.tenant) {
+    if !issuer.eq_ignore_ascii_case(&settings.tenant) {
         return Err(Rejected::Issuer);
     }
-    if !claims.aud.as_ref().ok_or(Rejected::MissingClaim("aud"))?.contains(&config.public_url.host) {
+    if !claims.aud.as_ref().ok_or(Rejected::MissingClaim("aud"))?.contains(&settings.public_url.host) {
         return Err(Rejected::Audience);
     }
     if claims.c1typ.as_deref().ok_or(Rejected::MissingClaim("c1typ"))? != "wh" {
@@ -210,7 +213,7 @@ fn check_claims(config: &Config, claims: &Claims, now: Timestamp) -> Result<(), 
         return Err(Rejected::Method);
     }
     // The URL the tenant was given, not the one the runtime shows: a route or a proxy may have rewritten that.
-    let expected = format!("{}{PATH}", config.public_url.base);
+    let expected = format!("{}{PATH}", settings.public_url.base);
     if claims.htu.as_deref().ok_or(Rejected::MissingClaim("htu"))? != expected {
         return Err(Rejected::Url);
     }

@@ -14,7 +14,7 @@ const MAX_APPS: usize = 1_000;
 impl<P: World> Step<'_, '_, P> {
     /// Takes the app that was named, else the one of the last time, else looks for it.
     pub(super) async fn app(&mut self) -> Result<(), Trouble> {
-        let named = self.run.options.app_id.clone().or_else(|| self.config.c1_app_id.clone());
+        let named = self.run.options.app_id.clone().or_else(|| self.settings.app_id.clone());
         let before = journal::connection(self.ports)?.app.map(|app| app.id);
         let Some(id) = named.clone().or(before) else {
             self.look_for_app();

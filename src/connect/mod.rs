@@ -25,10 +25,11 @@ pub use report::{Counts, Line, Named, Report, RunState, RunSummary, Summary, Wha
 
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client, Tokens};
 use crate::snapshot::{Snapshot, SnapshotError};
-use crate::worker::config::{Config, Plan};
 use catalogue::{Catalogue, Known};
 use steps::Trouble;
 
@@ -144,7 +145,7 @@ impl Within {
 const NAP_MILLIS: i64 = 300;
 
 /// Carries the running run on. What is left of it is due at [`next_due`].
-pub async fn drive<P: World>(ports: &P, config: &Config, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
+pub async fn drive<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
     let mut catalogue = Catalogue::default();
     for _ in 0..within.units {
         let Some(mut run) = running(ports)? else { return Ok(()) };
@@ -158,9 +159,9 @@ pub async fn drive<P: World>(ports: &P, config: &Config, tokens: &Tokens, within
         if ports.now() >= within.until {
             return Ok(());
         }
-        let came_to = match Client::new(ports, config, tokens) {
+        let came_to = match Client::new(ports, settings, tokens) {
             Ok(client) => {
-                let mut step = steps::Step { ports, config, client, catalogue: &mut catalogue, run: &mut run };
+                let mut step = steps::Step { ports, settings, client, catalogue: &mut catalogue, run: &mut run };
                 step.advance().await
             }
             Err(error) => Err(Trouble::Api(error)),

@@ -9,9 +9,9 @@ use super::report::{Named, RunState, What};
 use super::{Mode, World};
 use crate::base::ports::SqlError;
 use crate::base::time::Timestamp;
+use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client};
 use crate::snapshot::SnapshotError;
-use crate::worker::config::Config;
 
 /// What comes next in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl From<SnapshotError> for Trouble {
 /// One unit of a run.
 pub(super) struct Step<'a, 'b, P> {
     pub(super) ports: &'a P,
-    pub(super) config: &'a Config,
+    pub(super) settings: &'a Settings,
     pub(super) client: Client<'a, P>,
     pub(super) catalogue: &'b mut Catalogue,
     pub(super) run: &'b mut Run,

@@ -6,16 +6,17 @@ use sim::conductorone::{App, Credential, Entitlement};
 use super::report::{RunState, What};
 use super::{Options, Within, begin, drive, missing, next_due, report, running, summary};
 use crate::base::ports::Clock as _;
+use crate::base::settings::Plan;
+use crate::conductorone::Settings;
 use crate::conductorone::api::Tokens;
-use crate::conductorone::api::desk::{Cut, TenantDesk, config};
-use crate::worker::config::{Config, Plan};
+use crate::conductorone::api::desk::{Cut, TenantDesk, settings};
 
 /// Roles that are wired: four, and one that comes after the one that is left alone.
 const ROLES: usize = 5;
 
 struct World {
     ports: TenantDesk,
-    config: Config,
+    settings: Settings,
     entitlements: Vec<Entitlement>,
 }
 
@@ -35,8 +36,8 @@ impl World {
         let github = App { id: "2GitHub".into(), display_name: "GitHub".into() };
         ports.c1.add_app(&github, &[Entitlement::new("repo:1:admin", "Repository Admin")]);
         let credential: Credential = ports.c1.plain_credential("otter");
-        let config = config(&credential);
-        Self { ports, config, entitlements }
+        let settings = settings(&credential);
+        Self { ports, settings, entitlements }
     }
 
     fn within(&self, units: u32) -> Within {
@@ -48,7 +49,7 @@ impl World {
         let tokens = Tokens::default();
         tokio::select! {
             biased;
-            ended = drive(&self.ports, &self.config, &tokens, self.within(1_000)) => {
+            ended = drive(&self.ports, &self.settings, &tokens, self.within(1_000)) => {
                 ended.unwrap();
                 false
             }
@@ -120,7 +121,7 @@ async fn an_invocation_does_so_much_and_the_next_one_goes_on() {
     let (mut invocations, tokens) = (0, Tokens::default());
     while next_due(&world.ports.desk).unwrap().is_some() {
         let before = world.ports.c1.api_requests().len();
-        drive(&world.ports, &world.config, &tokens, world.within(3)).await.unwrap();
+        drive(&world.ports, &world.settings, &tokens, world.within(3)).await.unwrap();
         let requests = world.ports.c1.api_requests().len() - before;
         assert!(requests <= 3 * 2 + 1, "{requests}");
         invocations += 1;

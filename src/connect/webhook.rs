@@ -18,7 +18,7 @@ const LOOK_MILLIS: i64 = 250;
 
 impl<P: World> Step<'_, '_, P> {
     fn webhook_url(&self) -> String {
-        format!("{}{}", self.config.public_url.base, verify::PATH)
+        format!("{}{}", self.settings.public_url.base, verify::PATH)
     }
 
     /// Looks for the webhook that leads here.

@@ -3,14 +3,15 @@
 
 use std::cell::Cell;
 
+use super::settings::Settings;
 use super::{Coordinator, Reply, World, failed};
 use crate::base::ports::SqlError;
+use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::api::Client;
 use crate::connect::{self, Options, Within};
 use crate::coordinator::Examination;
 use crate::sync;
-use crate::worker::config::{Config, Plan};
 
 /// Whether a run is carried on by somebody in this very process.
 #[derive(Debug, Default)]
@@ -41,13 +42,13 @@ const ALARM_SECS: i64 = 20;
 const LOOK_SECS: i64 = 5;
 
 /// Whether the alarm leaves its invocation to a sync: on the Free plan its outgoing requests do not suffice for both.
-fn yields<P: World>(ports: &P, config: &Config) -> Result<bool, SqlError> {
-    Ok(config.plan == Plan::Free && sync::status(ports)?.running.is_some())
+fn yields<P: World>(ports: &P, settings: &Settings) -> Result<bool, SqlError> {
+    Ok(settings.plan == Plan::Free && sync::status(ports)?.running.is_some())
 }
 
 impl Coordinator {
     /// Begins a run, and carries it as far as it gets in the time of a request.
-    pub(super) async fn connect<P: World>(&self, ports: &P, config: &Config, options: Options) -> Reply {
+    pub(super) async fn connect<P: World>(&self, ports: &P, settings: &Settings, options: Options) -> Reply {
         match connect::begin(ports, options, "api") {
             Ok(Some(_)) => {}
             Ok(None) => return Reply::ConnectRunning,
@@ -55,7 +56,7 @@ impl Coordinator {
         }
         // Before anything is done: should this request be cut off, the alarm goes on.
         self.wake(ports, ports.now().plus_secs(LOOK_SECS)).await;
-        if let Err(error) = self.carry_on(ports, config, ANSWER_SECS).await {
+        if let Err(error) = self.carry_on(ports, settings, ANSWER_SECS).await {
             return failed(ports, "could not note how far connecting is", &error);
         }
         match connect::next_due(ports) {
@@ -75,34 +76,40 @@ impl Coordinator {
     }
 
     /// The alarm's part of a run.
-    pub(super) async fn go_on_connecting<P: World>(&self, ports: &P, config: &Config) -> Result<(), SqlError> {
+    pub(super) async fn go_on_connecting<P: World>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
         match connect::next_due(ports)? {
-            Some(at) if at <= ports.now() && !yields(ports, config)? => self.carry_on(ports, config, ALARM_SECS).await,
+            Some(at) if at <= ports.now() && !yields(ports, settings)? => {
+                self.carry_on(ports, settings, ALARM_SECS).await
+            }
             _ => Ok(()),
         }
     }
 
-    async fn carry_on<P: World>(&self, ports: &P, config: &Config, secs: i64) -> Result<(), SqlError> {
+    async fn carry_on<P: World>(&self, ports: &P, settings: &Settings, secs: i64) -> Result<(), SqlError> {
         let Some(_place) = self.driving.enter() else { return Ok(()) };
         let until = ports.now().plus_secs(secs);
-        connect::drive(ports, config, &self.tokens, Within::of(config.plan, until)).await
+        connect::drive(ports, &settings.conductorone, &self.tokens, Within::of(settings.plan, until)).await
     }
 
     /// When the alarm is to look after the run that is running.
-    pub(super) fn connecting_due<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
+    pub(super) fn connecting_due<P: World>(
+        &self,
+        ports: &P,
+        settings: &Settings,
+    ) -> Result<Option<Timestamp>, SqlError> {
         let Some(due) = connect::next_due(ports)? else { return Ok(None) };
-        let waits = self.driving.0.get() || yields(ports, config)?;
+        let waits = self.driving.0.get() || yields(ports, settings)?;
         Ok(Some(if waits { due.max(ports.now().plus_secs(LOOK_SECS)) } else { due }))
     }
 
     /// Whether C1's API can be used, where there are credentials for it.
-    pub(super) async fn examine_c1<P: World>(&self, ports: &P, config: &Config) -> Vec<Examination> {
+    pub(super) async fn examine_c1<P: World>(&self, ports: &P, settings: &Settings) -> Vec<Examination> {
         let check = |name: &str, ok, message| Examination { name: name.to_owned(), ok, required: false, message };
         let (Ok(client), Some(credentials)) =
-            (Client::new(ports, config, &self.tokens), config.c1_credentials.as_ref())
+            (Client::new(ports, &settings.conductorone, &self.tokens), settings.conductorone.credentials.as_ref())
         else {
             let message = "on, and of no use without C1_CLIENT_ID and C1_CLIENT_SECRET: set both, or set it to off";
-            return config.auto_wire.then(|| check("AUTO_WIRE", false, message.to_owned())).into_iter().collect();
+            return settings.auto_wire.then(|| check("AUTO_WIRE", false, message.to_owned())).into_iter().collect();
         };
         if let Err(error) = client.token().await {
             return vec![check("C1_CLIENT_ID", false, error.to_string())];
@@ -113,7 +120,7 @@ impl Coordinator {
             format!("ConductorOne issues access tokens to {}", credentials.client_id),
         )];
         let known = connect::summary(ports).ok().flatten().and_then(|connection| connection.app).map(|app| app.id);
-        match config.c1_app_id.clone().or(known) {
+        match settings.conductorone.app_id.clone().or(known) {
             Some(id) => match client.app(&id).await {
                 Ok(app) => found.push(check("C1_APP_ID", true, format!("the app {:?} can be read", app.display_name))),
                 Err(error) => found.push(check("C1_APP_ID", false, format!("the app {id}: {error}"))),

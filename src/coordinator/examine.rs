@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::ports::{Clock, Http, Sql};
+use crate::cloudflare::Settings;
 use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose};
 use crate::provision::owner::{self, Owner};
 use crate::push::Finding;
-use crate::worker::config::Config;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ impl From<Finding> for Examination {
 }
 
 /// Checks the token and each permission.
-pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, config: &Config) -> Vec<Examination> {
-    let client = Client::new(ports, config, Purpose::Provisioning);
+pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Settings) -> Vec<Examination> {
+    let client = Client::new(ports, settings, Purpose::Provisioning);
     let mut found = vec![token(&client).await];
     if found.iter().any(|check| !check.ok) {
         return found;
@@ -49,13 +49,13 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, config: &Config) -
     let now = ports.now();
     let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), None).await.map(drop);
     found.push(check("audit log (finds others' changes that were overwritten)", false, settings, recent));
-    found.extend(whose(ports, config, &client).await);
+    found.extend(whose(ports, &client).await);
     found
 }
 
 /// A person's token is worth a word: it goes when the person goes, and its owner is not to be locked out by it.
-async fn whose<P: Http + Clock + Sql>(ports: &P, config: &Config, client: &Client<'_, P>) -> Option<Examination> {
-    let (ok, message) = match owner::identity(ports, config, client).await.ok()?.owner {
+async fn whose<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Option<Examination> {
+    let (ok, message) = match owner::identity(ports, client).await.ok()?.owner {
         Owner::Account => return None,
         Owner::User(user) => (
             true,

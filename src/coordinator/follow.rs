@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 
+use super::settings::Settings;
 use super::{Coordinator, World, wire};
 use crate::base::jobs::{self, Attempt, Job, Kind};
 use crate::base::ports::{Level, SqlError};
@@ -10,13 +11,12 @@ use crate::conductorone::api::Tokens;
 use crate::push;
 use crate::signal;
 use crate::sync;
-use crate::worker::config::Config;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(config: &Config, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
+fn subject(settings: &Settings, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
-        Kind::Push => config.push.as_ref().and_then(|_| current(status)),
-        Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => current(status),
+        Kind::Push => settings.push.as_ref().and_then(|_| current(status)),
+        Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => current(status),
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Wire | Kind::Signal => None,
     }
@@ -28,11 +28,13 @@ fn current(status: &sync::SyncStatus) -> Option<String> {
 }
 
 /// One attempt at a job. The tokens are for C1's API.
-async fn attempt<P: World>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
+async fn attempt<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
-        Kind::Push => push::attempt(ports, config, tokens, job).await,
-        Kind::Signal => signal::attempt(ports, config).await,
-        Kind::Wire if config.auto_wire && config.c1_credentials.is_some() => wire::attempt(ports, job).await,
+        Kind::Push => push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, job).await,
+        Kind::Signal => signal::attempt(ports, settings.told_by()).await,
+        Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
+            wire::attempt(ports, job).await
+        }
         Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
@@ -40,13 +42,14 @@ async fn attempt<P: World>(ports: &P, config: &Config, tokens: &Tokens, job: &Jo
 impl Coordinator {
     /// Asks for the jobs that what was synced calls for. Called after each step of a sync, with nothing awaited in between, so
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
-    pub(super) fn follow<P: World>(ports: &P, config: &Config) -> Result<(), SqlError> {
+    pub(super) fn follow<P: World>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
         let status = sync::status(ports)?;
-        if let Some(run) = signal::queue(ports, config, &status.runs)? {
+        let kinds = settings.signal.as_ref().map(|signal| signal.kinds.as_slice()).unwrap_or_default();
+        if let Some(run) = signal::queue(ports, kinds, &status.runs)? {
             jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
         }
         for kind in Kind::ALL {
-            if let Some(subject) = subject(config, kind, &status) {
+            if let Some(subject) = subject(settings, kind, &status) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
         }
@@ -63,18 +66,18 @@ impl Coordinator {
     }
 
     /// Carries out the jobs that are due; returns when the next one is.
-    pub(super) async fn work<P: World>(&self, ports: &P, config: &Config) -> Result<Option<Timestamp>, SqlError> {
+    pub(super) async fn work<P: World>(&self, ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
         let due = jobs::due(ports, ports.now())?;
-        for ended in join_all(due.iter().map(|job| self.one_job(ports, config, job))).await {
+        for ended in join_all(due.iter().map(|job| self.one_job(ports, settings, job))).await {
             ended?;
         }
         jobs::next_due(ports)
     }
 
-    async fn one_job<P: World>(&self, ports: &P, config: &Config, job: &Job) -> Result<(), SqlError> {
+    async fn one_job<P: World>(&self, ports: &P, settings: &Settings, job: &Job) -> Result<(), SqlError> {
         let Some(_place) = self.jobs.enter(job.kind) else { return Ok(()) };
         jobs::begin(ports, job, ports.now())?;
-        let came_to = attempt(ports, config, &self.tokens, job).await;
+        let came_to = attempt(ports, settings, &self.tokens, job).await;
         if let Attempt::Again(why) | Attempt::GivenUp(why) = &came_to {
             let fields = serde_json::json!({ "job": job.kind.as_str(), "subject": job.subject, "why": why });
             ports.log(Level::Warn, "a job did not work out", fields);

@@ -9,10 +9,12 @@ mod examine;
 mod follow;
 mod operations;
 mod protocol;
+mod settings;
 mod wire;
 
 pub use examine::Examination;
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
+pub use settings::Settings;
 
 use futures::channel::oneshot;
 use futures::future::join5;
@@ -28,7 +30,6 @@ use crate::provision::lock::Locks;
 use crate::push;
 use crate::signal;
 use crate::sync;
-use crate::worker::config::Config;
 
 /// What the Coordinator holds in memory; everything that must last is in its SQLite.
 #[derive(Debug, Default)]
@@ -59,9 +60,9 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
 
 impl Coordinator {
     /// Carries out a command.
-    pub async fn handle<P: World>(&self, ports: &P, config: &Config, command: Command) -> Reply {
+    pub async fn handle<P: World>(&self, ports: &P, settings: &Settings, command: Command) -> Reply {
         match command {
-            Command::BeginSync(trigger) => match begin_sync(ports, config, trigger) {
+            Command::BeginSync(trigger) => match begin_sync(ports, settings, trigger) {
                 Ok(run) => {
                     self.wake(ports, ports.now()).await;
                     Reply::SyncBegun { run: run.to_string() }
@@ -90,23 +91,28 @@ impl Coordinator {
                 Err(error) => failed(ports, "could not read the journal", &error),
             },
             Command::Examine => {
-                let mut found = examine::examine(ports, config).await;
-                found.extend(self.examine_c1(ports, config).await);
-                found.extend(push::examine(ports, config, &self.tokens).await.into_iter().map(Examination::from));
+                let mut found = examine::examine(ports, &settings.cloudflare).await;
+                found.extend(self.examine_c1(ports, settings).await);
+                found.extend(
+                    push::examine(ports, settings.push.as_ref(), &settings.conductorone, &self.tokens)
+                        .await
+                        .into_iter()
+                        .map(Examination::from),
+                );
                 Reply::Examination(found)
             }
-            Command::Connect(options) => self.connect(ports, config, options).await,
+            Command::Connect(options) => self.connect(ports, settings, options).await,
             Command::Connection { after } => Self::connection(ports, after),
             Command::TestArrived => match crate::connect::arrived(ports, ports.now()) {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not note the test event", &error),
             },
-            Command::Decide(question) => decisions::decide(ports, config, &question).await,
+            Command::Decide(question) => decisions::decide(ports, settings, &question).await,
             Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {
                 Ok(records) => Reply::Decisions(records),
                 Err(error) => failed(ports, "could not read the decisions", &error),
             },
-            Command::Push if config.push.is_none() => Reply::PushNotConfigured,
+            Command::Push if settings.push.is_none() => Reply::PushNotConfigured,
             Command::Push => match Self::push_again(ports) {
                 Ok(Some(generation)) => {
                     self.wake(ports, ports.now()).await;
@@ -116,7 +122,7 @@ impl Coordinator {
                 Err(error) => failed(ports, "could not ask for a push", &error),
             },
             Command::Provision { request, callback_url } => {
-                self.operate(ports, config, &request, callback_url.as_deref()).await
+                self.operate(ports, settings, &request, callback_url.as_deref()).await
             }
         }
     }
@@ -124,12 +130,12 @@ impl Coordinator {
     /// Does what is due, and sees to it that the alarm rings again when the next thing is.
     ///
     /// The sync's step and what else is due go on side by side: a sync keeps nobody waiting.
-    pub async fn alarm<P: World>(&self, ports: &P, config: &Config) {
+    pub async fn alarm<P: World>(&self, ports: &P, settings: &Settings) {
         let (ends, ended) = oneshot::channel();
         let sync = async {
-            let next = sync::step(ports, config).await;
+            let next = sync::step(ports, &settings.cloudflare, settings.plan).await;
             // Nothing is awaited in between: a run's end and what follows from it are on disk together.
-            if let Err(error) = Self::follow(ports, config) {
+            if let Err(error) = Self::follow(ports, settings) {
                 unusable(ports, "the jobs cannot be used", &error);
             }
             // Nobody listens any more where catching up failed.
@@ -138,16 +144,16 @@ impl Coordinator {
         };
         let (sync, operations, jobs, aftercare, connecting) = join5(
             sync,
-            self.catch_up(ports, config, ended),
-            self.work(ports, config),
-            provision::aftercare::look_after(ports, config, &self.locks),
-            self.go_on_connecting(ports, config),
+            self.catch_up(ports, settings, ended),
+            self.work(ports, settings),
+            provision::aftercare::look_after(ports, &settings.cloudflare, &settings.provision, &self.locks),
+            self.go_on_connecting(ports, settings),
         )
         .await;
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
-        let connecting = connecting.and_then(|()| self.connecting_due(ports, config));
+        let connecting = connecting.and_then(|()| self.connecting_due(ports, settings));
         for due in [operations, jobs, aftercare, jobs::next_due(ports), connecting] {
             match due {
                 Ok(Some(at)) => self.wake(ports, at).await,
@@ -168,8 +174,12 @@ impl Coordinator {
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
-fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> Result<sync::RunId, sync::BeginError> {
-    let oldest = ports.now().plus_secs(-config.journal_days * 24 * 60 * 60);
+fn begin_sync<P: World>(
+    ports: &P,
+    settings: &Settings,
+    trigger: sync::Trigger,
+) -> Result<sync::RunId, sync::BeginError> {
+    let oldest = ports.now().plus_secs(-settings.journal_days * 24 * 60 * 60);
     if let Err(error) = journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
     }
@@ -177,7 +187,7 @@ fn begin_sync<P: World>(ports: &P, config: &Config, trigger: sync::Trigger) -> R
     if let Err(error) = sync::overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
         unusable(ports, "could not purge the overlay", &error);
     }
-    sync::begin(ports, config, trigger)
+    sync::begin(ports, &settings.cloudflare, trigger)
 }
 
 fn status<P: World>(ports: &P) -> Result<Status, SqlError> {

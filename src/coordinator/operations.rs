@@ -8,14 +8,15 @@ use std::pin::pin;
 use futures::channel::oneshot;
 use futures::future::{Either, join_all, select};
 
+use super::settings::Settings;
 use super::{Coordinator, Reply, World};
 use crate::base::ports::{HttpRequest, Level, Method, SqlError};
+use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
 use crate::model::operation::{Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
 use crate::provision::{self, callback};
-use crate::worker::config::{Config, Plan};
 
 /// C1 waits 30 s for an answer; a third of that is left for the way here and back.
 const PATIENCE_MILLIS: u32 = 20_000;
@@ -73,11 +74,11 @@ impl Coordinator {
     pub(super) async fn operate<P: World>(
         &self,
         ports: &P,
-        config: &Config,
+        settings: &Settings,
         request: &Request,
         callback_url: Option<&str>,
     ) -> Reply {
-        match self.arrive(ports, config, request, callback_url).await {
+        match self.arrive(ports, settings, request, callback_url).await {
             Ok(reply) => reply,
             Err(error) => super::failed(ports, "the journal cannot be used", &error),
         }
@@ -86,7 +87,7 @@ impl Coordinator {
     async fn arrive<P: World>(
         &self,
         ports: &P,
-        config: &Config,
+        settings: &Settings,
         request: &Request,
         callback_url: Option<&str>,
     ) -> Result<Reply, SqlError> {
@@ -99,12 +100,12 @@ impl Coordinator {
             }
             Arrival::Underway(id) => match self.take_over(ports, id)? {
                 Some((place, entry)) => {
-                    self.begin(ports, config, place, &entry.request, entry.received_at, callback_url).await
+                    self.begin(ports, settings, place, &entry.request, entry.received_at, callback_url).await
                 }
                 None => self.join(ports, id, request, callback_url).await,
             },
             Arrival::New(id) => match self.in_flight.enter(id) {
-                Some(place) => self.begin(ports, config, place, request, now, callback_url).await,
+                Some(place) => self.begin(ports, settings, place, request, now, callback_url).await,
                 None => self.join(ports, id, request, callback_url).await,
             },
         }
@@ -114,7 +115,7 @@ impl Coordinator {
     async fn begin<P: World>(
         &self,
         ports: &P,
-        config: &Config,
+        settings: &Settings,
         place: Place<'_>,
         request: &Request,
         received_at: Timestamp,
@@ -122,7 +123,7 @@ impl Coordinator {
     ) -> Result<Reply, SqlError> {
         let id = place.1;
         self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
-        match self.attempt(ports, config, place, request, received_at).await? {
+        match self.attempt(ports, settings, place, request, received_at).await? {
             Outcome::NotNow { message, retry_at } => Self::put_off(ports, id, request, callback_url, message, retry_at),
             outcome => Ok(Reply::Outcome(outcome)),
         }
@@ -164,7 +165,7 @@ impl Coordinator {
     async fn attempt<P: World>(
         &self,
         ports: &P,
-        config: &Config,
+        settings: &Settings,
         place: Place<'_>,
         request: &Request,
         received_at: Timestamp,
@@ -172,7 +173,8 @@ impl Coordinator {
         let id = place.1;
         let begun = ports.now();
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
-        let work = pin!(provision::carry_out(ports, config, &self.locks, id, request));
+        let work =
+            pin!(provision::carry_out(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
         let outcome = match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => Outcome::NotNow {
@@ -247,16 +249,16 @@ impl Coordinator {
     pub(super) async fn catch_up<P: World>(
         &self,
         ports: &P,
-        config: &Config,
+        settings: &Settings,
         mut ended: oneshot::Receiver<()>,
     ) -> Result<Option<Timestamp>, SqlError> {
         let mut syncing = true;
         loop {
             // An error is a sender that was dropped: the step is over as well.
             syncing = syncing && matches!(ended.try_recv(), Ok(None));
-            self.take_on(ports, config, batch(config.plan, syncing)).await?;
+            self.take_on(ports, settings, batch(settings.plan, syncing)).await?;
             // The free plan has no requests left for more of it in one invocation.
-            if !syncing || config.plan == Plan::Free {
+            if !syncing || settings.plan == Plan::Free {
                 break;
             }
             if let Either::Left(_) = select(&mut ended, pin!(ports.sleep(PAUSE_MILLIS))).await {
@@ -266,18 +268,18 @@ impl Coordinator {
         Ok([journal::next_due(ports)?, callback::next_due(ports)?].into_iter().flatten().min())
     }
 
-    async fn take_on<P: World>(&self, ports: &P, config: &Config, batch: i64) -> Result<(), SqlError> {
+    async fn take_on<P: World>(&self, ports: &P, settings: &Settings, batch: i64) -> Result<(), SqlError> {
         let due = journal::due(ports, ports.now(), batch)?;
         // What a request is at work on right now is not for the alarm.
         let attempts = due.iter().filter_map(|entry| {
             let place = self.in_flight.enter(entry.id)?;
-            Some(self.attempt(ports, config, place, &entry.request, entry.received_at))
+            Some(self.attempt(ports, settings, place, &entry.request, entry.received_at))
         });
         for attempt in join_all(attempts).await {
             attempt?;
         }
         let callbacks = callback::due(ports, ports.now(), batch)?;
-        for sent in join_all(callbacks.iter().map(|callback| send(ports, config, callback))).await {
+        for sent in join_all(callbacks.iter().map(|callback| send(ports, settings, callback))).await {
             sent?;
         }
         Ok(())
@@ -298,7 +300,7 @@ pub(super) fn document(outcome: &Outcome) -> Document {
     }
 }
 
-async fn send<P: World>(ports: &P, config: &Config, callback: &callback::Callback) -> Result<(), SqlError> {
+async fn send<P: World>(ports: &P, settings: &Settings, callback: &callback::Callback) -> Result<(), SqlError> {
     let operation = callback.operation;
     let drop_it = |why: &str| {
         ports.log(Level::Error, "callback given up", serde_json::json!({ "operation": operation.0, "why": why }));
@@ -326,7 +328,7 @@ async fn send<P: World>(ports: &P, config: &Config, callback: &callback::Callbac
             let why =
                 other.map_or_else(|error| error.to_string(), |response| format!("HTTP status {}", response.status));
             let again = callback::failed(ports, callback, ports.now())?;
-            let tenant = &config.tenant;
+            let tenant = &settings.conductorone.tenant;
             ports.log(Level::Warn, "callback not delivered", serde_json::json!({ "operation": operation.0, "tenant": tenant, "why": why, "again": again.to_string() }));
             Ok(())
         }

@@ -91,7 +91,7 @@ mod tests {
     use crate::base::jobs::{self, Attempt, Job, Kind};
     use crate::base::ports::Clock as _;
     use crate::conductorone::api::Tokens;
-    use crate::conductorone::api::desk::{TenantDesk, config};
+    use crate::conductorone::api::desk::{TenantDesk, settings};
     use crate::connect::{self, Options, Within};
     use crate::model::resource::{Role, Row};
     use crate::snapshot::{self, Draft, Naming};
@@ -131,10 +131,10 @@ mod tests {
         let ports = TenantDesk::new();
         jobs::init(&ports.desk).unwrap();
         let generation = published(&ports).await;
-        let (config, tokens) = (config(&ports.c1.plain_credential("otter")), Tokens::default());
+        let (settings, tokens) = (settings(&ports.c1.plain_credential("otter")), Tokens::default());
         let drive = async || {
             let within = Within { units: 100, until: ports.now().plus_secs(600) };
-            connect::drive(&ports, &config, &tokens, within).await.unwrap();
+            connect::drive(&ports, &settings, &tokens, within).await.unwrap();
         };
         let early = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(matches!(&early, Attempt::GivenUp(why) if why.contains("make connect")), "{early:?}");

@@ -12,7 +12,6 @@ use crate::model::resource::{Member, MemberStatus};
 use crate::provision::MINIMAL_ACCESS;
 use crate::provision::resolve::{self, Named, Unresolved};
 use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
-use crate::worker::config::Config;
 
 /// What C1 asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,8 +119,17 @@ impl Person {
 /// to reach every place, and C1 waits 30 s.
 const WAITS: [u32; 4] = [500, 1_000, 2_000, 4_000];
 
+/// What facts are gathered by.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownBy<'a> {
+    /// The C1 apps whose tasks are decided; empty for any.
+    pub allowed_apps: &'a [String],
+    /// The role of a new account, where it is not Minimal Account Access.
+    pub default_role: Option<&'a str>,
+}
+
 /// Gathers what is known of a question.
-pub async fn gather<P: KeyValue + Clock>(ports: &P, config: &Config, question: &Question) -> Facts {
+pub async fn gather<P: KeyValue + Clock>(ports: &P, by: KnownBy<'_>, question: &Question) -> Facts {
     if let Err(why) = &question.actionable {
         return Facts::Unknown(format!("There was nothing to decide, because {why}."));
     }
@@ -133,7 +141,7 @@ pub async fn gather<P: KeyValue + Clock>(ports: &P, config: &Config, question: &
             ));
         }
     };
-    let allowed = &config.guards.allowed_apps;
+    let allowed = by.allowed_apps;
     if let Some(app) = question.origin.app_id.as_ref().filter(|app| !allowed.is_empty() && !allowed.contains(app)) {
         return Facts::Unknown(format!(
             "The ConductorOne app {app} is none that this connector is for: ALLOWED_APPS does not have it."
@@ -141,7 +149,7 @@ pub async fn gather<P: KeyValue + Clock>(ports: &P, config: &Config, question: &
     }
     let mut waits = WAITS.into_iter();
     loop {
-        match known(ports, config, action, question).await {
+        match known(ports, by, action, question).await {
             Ok(facts) => return facts,
             Err(error) => {
                 let Some(wait) = waits.next() else {
@@ -157,7 +165,7 @@ pub async fn gather<P: KeyValue + Clock>(ports: &P, config: &Config, question: &
 
 async fn known<P: KeyValue + Clock>(
     ports: &P,
-    config: &Config,
+    by: KnownBy<'_>,
     action: Action,
     question: &Question,
 ) -> Result<Facts, SnapshotError> {
@@ -177,7 +185,7 @@ async fn known<P: KeyValue + Clock>(
         Named::Account => Wanted {
             entitlement: None,
             name: "a Cloudflare account".to_owned(),
-            brings: first_role(config, &catalogue).into_iter().collect(),
+            brings: first_role(by.default_role, &catalogue).into_iter().collect(),
         },
         Named::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
             Some((entitlement, name, brings)) => Wanted { entitlement: Some(entitlement), name, brings },
@@ -217,8 +225,8 @@ fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<(Entitlemen
 }
 
 /// The role that comes with a new account.
-pub(crate) fn first_role(config: &Config, catalogue: &Catalogue) -> Option<Entitlement> {
-    configured(config.default_role.as_deref().unwrap_or(MINIMAL_ACCESS), catalogue)
+pub(crate) fn first_role(default_role: Option<&str>, catalogue: &Catalogue) -> Option<Entitlement> {
+    configured(default_role.unwrap_or(MINIMAL_ACCESS), catalogue)
 }
 
 /// The role that a configured text means, as [`resolve::configured_role`] finds it.

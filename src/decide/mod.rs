@@ -13,7 +13,7 @@ mod rules;
 mod tests;
 mod words;
 
-pub use facts::{Facts, Known, Person, Question, gather};
+pub use facts::{Facts, Known, KnownBy, Person, Question, gather};
 pub use rules::{InvalidRules, Rules, Verdict};
 
 use crate::conductorone::response::Document;

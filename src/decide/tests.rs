@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::facts::Standing;
 use super::record::{Filter, Record, find, init, keep, list, purge};
-use super::{Decision, Facts, Known, Person, Question, Rules, Verdict, decide, facts, gather};
+use super::{Decision, Facts, Known, KnownBy, Person, Question, Rules, Verdict, decide, facts, gather};
 use crate::base::fakes::Desk;
 use crate::base::ports::Clock as _;
 use crate::model::access::{Access, Atom};
@@ -15,7 +15,6 @@ use crate::model::id::InvalidId;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
 use crate::snapshot::{self, Catalogue, Draft, Naming, Offered};
-use crate::worker::config::{self, Config};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 
@@ -330,21 +329,8 @@ fn names_that_the_account_does_not_have_are_found() {
     assert_eq!(unknown, ["privileged_roles[1]: \"Supreme Being\"", "rules[0].when.holds[0]: \"Nothing\""]);
 }
 
-fn config(vars: &[(&str, &str)]) -> Config {
-    let lookup = |name: &str| {
-        let given = vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let text = given.unwrap_or(match name {
-            "CLOUDFLARE_ACCOUNT_ID" => "eb78d65290b24279ba6f44721b3ea3c4",
-            "CLOUDFLARE_API_TOKEN" => "cfat_secret",
-            "CONNECTOR_TOKEN" => "0123456789abcdef0123456789abcdef",
-            "C1_TENANT" => "acme.conductor.one",
-            "PUBLIC_URL" => "https://connector.example.com",
-            _ => "",
-        });
-        Some(text.to_owned())
-    };
-    config::read(lookup).unwrap()
-}
+/// Whatever app asks, and without a default role.
+const ANY: KnownBy<'_> = KnownBy { allowed_apps: &[], default_role: None };
 
 /// A published account: Jane holds read access; Platform makes Super Administrators; Joe is invited.
 fn published() -> Desk {
@@ -381,7 +367,7 @@ fn published() -> Desk {
     ];
     rows.sort_by_key(Row::key);
     let draft = Draft {
-        account_id: config(&[]).account_id,
+        account_id: "eb78d65290b24279ba6f44721b3ea3c4".parse().unwrap(),
         started_at: desk.now(),
         capabilities: std::collections::BTreeMap::new(),
         naming: Naming {
@@ -406,8 +392,8 @@ fn question(candidate: &str, email: &str) -> Question {
     }
 }
 
-fn gathered(desk: &Desk, config: &Config, question: &Question) -> Known {
-    match block_on(gather(desk, config, question)) {
+fn gathered(desk: &Desk, by: KnownBy<'_>, question: &Question) -> Known {
+    match block_on(gather(desk, by, question)) {
         Facts::Known(known) => *known,
         Facts::Unknown(why) => panic!("{why}"),
     }
@@ -415,26 +401,26 @@ fn gathered(desk: &Desk, config: &Config, question: &Question) -> Known {
 
 #[test]
 fn a_request_is_resolved_against_the_published_snapshot() {
-    let (desk, config) = (published(), config(&[]));
+    let (desk, by) = (published(), ANY);
     desk.advance(90);
-    let jane = gathered(&desk, &config, &question(&format!("role:{READ:032x}:member"), "JANE@example.com"));
+    let jane = gathered(&desk, by, &question(&format!("role:{READ:032x}:member"), "JANE@example.com"));
     assert_eq!((jane.wanted.name.as_str(), jane.age_secs), ("Administrator Read Only", 90));
     assert_eq!((jane.person.status, jane.person.two_factor), (Standing::Member, Some(true)));
     assert_eq!(jane.person.held, [role(SUPER), role(READ), group(8)], "through the group as well");
     // By the permission group's own id, which provisioning takes too.
-    let by_group = gathered(&desk, &config, &question(&format!("role:{:032x}:member", READ + 100), "joe@example.com"));
+    let by_group = gathered(&desk, by, &question(&format!("role:{:032x}:member", READ + 100), "joe@example.com"));
     assert_eq!(by_group.wanted.entitlement, Some(role(READ)));
     assert_eq!((by_group.person.status, by_group.person.two_factor), (Standing::Invited, None));
-    let platform = gathered(&desk, &config, &question(&format!("group:{:032x}:member", 8), "new@example.com"));
+    let platform = gathered(&desk, by, &question(&format!("group:{:032x}:member", 8), "new@example.com"));
     assert_eq!((platform.wanted.brings, platform.person.status), (vec![role(SUPER)], Standing::None));
     let mut account = question("", "new@example.com");
     account.entitlement.builtin = true;
-    assert_eq!(gathered(&desk, &config, &account).wanted.brings, [role(READ)], "the role that comes with it");
+    assert_eq!(gathered(&desk, by, &account).wanted.brings, [role(READ)], "the role that comes with it");
 }
 
 #[test]
 fn what_cannot_be_resolved_is_decided_by_no_rule() {
-    let (desk, config) = (published(), config(&[("ALLOWED_APPS", "app1")]));
+    let (desk, by) = (published(), KnownBy { allowed_apps: &["app1".to_owned()], ..ANY });
     let good = question(&format!("role:{READ:032x}:member"), "jane@example.com");
     let mut app = good.clone();
     app.origin.app_id = Some("app2".to_owned());
@@ -446,25 +432,25 @@ fn what_cannot_be_resolved_is_decided_by_no_rule() {
     let cases =
         [(app, "ALLOWED_APPS"), (closed, "closed"), (review, "review"), (two, "not clear"), (gone, "did not find")];
     for (question, why) in cases {
-        let Facts::Unknown(sentence) = block_on(gather(&desk, &config, &question)) else { panic!("{why}") };
+        let Facts::Unknown(sentence) = block_on(gather(&desk, by, &question)) else { panic!("{why}") };
         assert!(sentence.contains(why) && sentence.ends_with('.'), "{sentence}");
     }
     let empty = Desk::new();
-    assert!(matches!(block_on(gather(&empty, &config, &good)), Facts::Unknown(_)));
+    assert!(matches!(block_on(gather(&empty, by, &good)), Facts::Unknown(_)));
     // KV lost a chunk: that is waited for a few seconds, not for ever.
     desk.values.borrow_mut().retain(|key, _| !key.starts_with("chunk/"));
     let before = desk.now();
-    let Facts::Unknown(sentence) = block_on(gather(&desk, &config, &good)) else { panic!() };
+    let Facts::Unknown(sentence) = block_on(gather(&desk, by, &good)) else { panic!() };
     assert!(sentence.contains("cannot be read right now"), "{sentence}");
     assert!(desk.now().since(before) < 10_000);
 }
 
 #[test]
 fn a_question_has_one_decision_whoever_comes_second() {
-    let (desk, config) = (published(), config(&[]));
+    let (desk, by) = (published(), ANY);
     let question = question(&format!("role:{SUPER:032x}:member"), "jane@example.com");
-    let facts = block_on(gather(&desk, &config, &question));
-    let decision = decide(&config.rules, &facts, &[]);
+    let facts = block_on(gather(&desk, by, &question));
+    let decision = decide(&Ok(Rules::default()), &facts, &[]);
     let first = keep(&desk, &Record::new(&question, &facts, &decision, desk.now())).unwrap();
     assert_eq!((first.verdict, first.email.as_deref()), (Verdict::Deny, Some("jane@example.com")));
     assert!(first.comment.contains("from the account as it was 0 seconds ago (generation "), "{}", first.comment);
@@ -495,9 +481,9 @@ fn a_question_has_one_decision_whoever_comes_second() {
 
 #[test]
 fn only_documents_that_c1_takes_leave_however_long_a_reason_is() {
-    let (desk, config) = (published(), config(&[]));
+    let (desk, by) = (published(), ANY);
     let question = question(&format!("role:{SUPER:032x}:member"), "jane@example.com");
-    for facts in [block_on(gather(&desk, &config, &question)), Facts::Unknown("x".repeat(5000))] {
+    for facts in [block_on(gather(&desk, by, &question)), Facts::Unknown("x".repeat(5000))] {
         for verdict in [Verdict::Approve, Verdict::Reassign, Verdict::Deny] {
             let users = if verdict == Verdict::Reassign { vec![BOSS.to_owned(); 32] } else { Vec::new() };
             let decision = Decision { verdict, rule: "ü".repeat(64), reason: "é".repeat(2000), users };

@@ -88,7 +88,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Invites somebody new, with the role that was asked for, or with the configured one where an account or a group was.
     async fn invite(&self, email: &str) -> Result<Outcome, Unresolved> {
         let name = &self.what.name;
-        guards::protected(self.config, email)?;
+        guards::protected(self.guards(), email)?;
         let atom = match self.what.access {
             Wanted::Atom(atom) => atom,
             Wanted::Account | Wanted::Group(_) => self.default_role().await?,
@@ -126,7 +126,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// What an account gets that is asked for without a role.
     async fn default_role(&self) -> Result<Atom, Unresolved> {
-        let role = self.config.default_role.as_deref().unwrap_or(MINIMAL_ACCESS);
+        let role = self.settings.default_role.as_deref().unwrap_or(MINIMAL_ACCESS);
         resolve::configured_role(self.ports, &self.client, role).await?.ok_or_else(|| {
             Unresolved::Refused(Outcome::refused(
                 Refusal::NoDefaultRole,
@@ -174,11 +174,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Removes a member, or cancels an invitation.
     pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Unresolved> {
         let email = &member.email;
-        guards::protected(self.config, email)?;
-        guards::removal_cap(self.ports, self.config, self.id)?;
+        guards::protected(self.guards(), email)?;
+        guards::removal_cap(self.ports, self.guards(), self.id)?;
         let loses =
             member.status == MemberStatus::Accepted && super_admins::is_one(self.ports, &self.client, member).await?;
-        owner::spared(self.ports, self.config, &self.client, member, loses).await?;
+        owner::spared(self.ports, &self.client, member, loses).await?;
         let _turn = self.keep_super_administrators(member, loses).await?;
         self.may_write(&match member.status {
             MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),

@@ -7,14 +7,15 @@ use super::execute::{self, Change, Edit};
 use super::incident::{self, Incident, Kind};
 use super::lock::Locks;
 use super::sent::{self, CHECKS, LOOKS, Sent};
+use super::settings::{Provisioning, Settings};
 use super::{journal, owner, written};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::cloudflare;
 use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose};
 use crate::model::access::atoms;
 use crate::snapshot;
 use crate::sync::overlay::{self, Left};
-use crate::worker::config::{Config, Provisioning};
 
 /// How many late writes one alarm looks for, a GET each, and how many spans of the audit log it asks about.
 const CHECKS_AT_ONCE: i64 = 10;
@@ -82,20 +83,22 @@ pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
 /// Does what is due; returns when something is next.
 pub async fn look_after<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
     locks: &Locks,
 ) -> Result<Option<Timestamp>, SqlError> {
     for write in sent::unanswered(ports, ports.now(), CHECKS_AT_ONCE)? {
-        check(ports, config, locks, &write).await?;
+        check(ports, cloudflare, settings, locks, &write).await?;
     }
-    ask_audit_log(ports, config).await?;
+    ask_audit_log(ports, cloudflare).await?;
     next_due(ports)
 }
 
 /// Looks for a write whose answer never came: has it been carried out over a later change, that change is made once more.
 async fn check<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
     locks: &Locks,
     write: &Sent,
 ) -> Result<(), SqlError> {
@@ -108,7 +111,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
         // Nothing was done with the member since: there is nothing that it could undo.
         return sent::checked(ports, write.id, next);
     };
-    let client = Client::new(ports, config, Purpose::Provisioning);
+    let client = Client::new(ports, cloudflare, Purpose::Provisioning);
     let member = match execute::read(ports, &client, write.member).await {
         Ok(member) => member,
         Err(ApiError::NotFound(_)) => return sent::checked(ports, write.id, None),
@@ -131,7 +134,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     if written::is_stale(ports, write.member, &seen, ports.now())? {
         return sent::checked(ports, write.id, Some(ports.now().plus_secs(15)));
     }
-    if config.provisioning == Provisioning::Off {
+    if settings.provisioning == Provisioning::Off {
         report_late(ports, &write, "provisioning is off, so put it right in Cloudflare's dashboard")?;
         return sent::checked(ports, write.id, None);
     }
@@ -177,7 +180,7 @@ pub(super) fn report_late<P: Clock + Sql>(ports: &P, write: &Sent, and: &str) ->
 }
 
 /// Asks the audit log about the writes that are due, several at once.
-async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, config: &Config) -> Result<(), SqlError> {
+async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, cloudflare: &cloudflare::Settings) -> Result<(), SqlError> {
     let now = ports.now();
     if sent::unlooked(ports, now, 1)?.is_empty() {
         return Ok(());
@@ -187,9 +190,9 @@ async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, config: &Config) -> Res
     if unreadable.is_some() {
         return due.iter().try_for_each(|write| sent::looked(ports, write.id, write.looks + 1, None));
     }
-    let client = Client::new(ports, config, Purpose::Sync);
+    let client = Client::new(ports, cloudflare, Purpose::Sync);
     for span in spans(due).into_iter().take(SPANS_AT_ONCE) {
-        let found = match entries(ports, config, &client, &span).await {
+        let found = match entries(ports, &client, &span).await {
             Ok(found) => found,
             Err(error @ (ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Unauthorized(_))) => {
                 let message = format!(
@@ -237,7 +240,6 @@ fn spans(writes: Vec<Sent>) -> Vec<Vec<Sent>> {
 /// The entries of a span that others made.
 async fn entries<P: Http + Clock + Sql>(
     ports: &P,
-    config: &Config,
     client: &Client<'_, P>,
     span: &[Sent],
 ) -> Result<Vec<AuditEntry>, ApiError> {
@@ -245,7 +247,7 @@ async fn entries<P: Http + Clock + Sql>(
     else {
         return Ok(Vec::new());
     };
-    let ours = owner::identity(ports, config, client).await?.token.to_string();
+    let ours = owner::identity(ports, client).await?.token.to_string();
     let rays: Vec<&str> = span.iter().filter_map(|write| write.ray.as_deref()).map(request_of).collect();
     // Which product members are filed under is not documented: the member's id in an entry decides, not a filter.
     let filters = AuditFilters { action_result: Some("success".to_owned()), ..AuditFilters::default() };

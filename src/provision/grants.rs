@@ -2,13 +2,13 @@
 
 use super::execute::{self, Change, Edit};
 use super::resolve::{self, Unresolved};
+use super::settings::LastRole;
 use super::{MINIMAL_ACCESS, Work, done, guards, journal, super_admins, unknown_policy};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal};
-use crate::worker::config::LastRole;
 
 /// For how long a REST call that is made again is taken for the same one: C1 may run a connector's call again when the
 /// answer was lost, or when a rate limit struck (`reference/conductorone.md` 6.4).
@@ -23,13 +23,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let Some(planned) = edit.apply(&member.own_policies()?) else {
             return self.already_so(&member, atom).await;
         };
-        guards::protected(self.config, &member.email)?;
+        guards::protected(self.guards(), &member.email)?;
         let mut turn = None;
         if action == Action::Revoke {
-            if planned.is_empty() && self.config.guards.last_role != LastRole::Refuse {
+            if planned.is_empty() && self.guards().last_role != LastRole::Refuse {
                 return self.last_role(&member, atom).await;
             }
-            guards::removal_cap(self.ports, self.config, self.id)?;
+            guards::removal_cap(self.ports, self.guards(), self.id)?;
             let loses = super_admins::loses(self.ports, &self.client, &member, atom).await?;
             turn = self.keep_super_administrators(&member, loses).await?;
         }
@@ -108,14 +108,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// The revoke of a member's last access, where the configuration says what that is to do.
     async fn last_role(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
         let (name, email) = (&self.what.name, &member.email);
-        if self.config.guards.last_role == LastRole::RemoveMember {
+        if self.guards().last_role == LastRole::RemoveMember {
             return self.remove(member).await;
         }
         let minimal = match resolve::configured_role(self.ports, &self.client, MINIMAL_ACCESS).await? {
             Some(minimal) if minimal != atom => minimal,
             _ => return Ok(last_role(email, name)),
         };
-        guards::removal_cap(self.ports, self.config, self.id)?;
+        guards::removal_cap(self.ports, self.guards(), self.id)?;
         let loses = super_admins::loses(self.ports, &self.client, member, atom).await?;
         let _turn = self.keep_super_administrators(member, loses).await?;
         self.may_write(&format!("would have revoked {name} from {email} and left them with Minimal Account Access"))?;

@@ -35,10 +35,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 }
             });
         }
-        guards::protected(self.config, email)?;
+        guards::protected(self.guards(), email)?;
         let mut _turn = None;
         if self.request.action == Action::Revoke {
-            guards::removal_cap(self.ports, self.config, self.id)?;
+            guards::removal_cap(self.ports, self.guards(), self.id)?;
             let loses = member.status == MemberStatus::Accepted
                 && super_admins::come_of(self.ports, &self.client, group).await?;
             _turn = self.keep_super_administrators(member, loses).await?;

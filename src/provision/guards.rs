@@ -2,6 +2,7 @@
 
 use super::journal::{self, EntryId};
 use super::resolve::{Unresolved, each, latest};
+use super::settings::Guards;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::model::access::{Access, Atom};
@@ -10,11 +11,10 @@ use crate::model::kind::Kind;
 use crate::model::operation::{Outcome, Refusal, Request};
 use crate::model::resource::Row;
 use crate::snapshot::Snapshot;
-use crate::worker::config::Config;
 
 /// The app must be one whose tasks are carried out.
-pub(super) fn app(config: &Config, request: &Request) -> Result<(), Unresolved> {
-    let allowed = &config.guards.allowed_apps;
+pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Unresolved> {
+    let allowed = &guards.allowed_apps;
     let Some(app) = request.origin.app_id.as_ref().filter(|_| !allowed.is_empty()) else { return Ok(()) };
     if allowed.contains(app) {
         return Ok(());
@@ -28,8 +28,8 @@ pub(super) fn app(config: &Config, request: &Request) -> Result<(), Unresolved> 
 }
 
 /// A protected member's access is never changed.
-pub(super) fn protected(config: &Config, email: &str) -> Result<(), Unresolved> {
-    if !config.guards.protected.contains(&email.to_lowercase()) {
+pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Unresolved> {
+    if !guards.protected.contains(&email.to_lowercase()) {
         return Ok(());
     }
     refuse(
@@ -41,8 +41,8 @@ pub(super) fn protected(config: &Config, email: &str) -> Result<(), Unresolved> 
 }
 
 /// So many revokes and removals within an hour, and no more.
-pub(super) fn removal_cap<P: Clock + Sql>(ports: &P, config: &Config, id: EntryId) -> Result<(), Unresolved> {
-    let most = config.guards.max_removals_per_hour;
+pub(super) fn removal_cap<P: Clock + Sql>(ports: &P, guards: &Guards, id: EntryId) -> Result<(), Unresolved> {
+    let most = guards.max_removals_per_hour;
     let done = journal::removals_since(ports, ports.now().plus_secs(-60 * 60), id)?;
     if done < most {
         return Ok(());

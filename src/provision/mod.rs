@@ -15,19 +15,20 @@ pub mod policies;
 mod renewal;
 pub(crate) mod resolve;
 mod sent;
+mod settings;
 mod super_admins;
 mod written;
 
 pub use renewal::must_go_on;
+pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
-use crate::cloudflare::{ApiError, Client, MemberRecord, Purpose};
+use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::model::ask::Action;
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
 use crate::snapshot::Snapshot;
 use crate::sync::overlay::{self, Left};
-use crate::worker::config::{Config, Provisioning};
 use execute::Edit;
 use journal::EntryId;
 use lock::{Guard, Locks};
@@ -48,12 +49,13 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 /// Carries out an operation. Safe to repeat at any point: it reads first, and what is so already is left alone.
 pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
     locks: &Locks,
     id: EntryId,
     request: &Request,
 ) -> Outcome {
-    match attempt(ports, config, locks, id, request).await {
+    match attempt(ports, cloudflare, settings, locks, id, request).await {
         Ok(outcome) | Err(Unresolved::Refused(outcome)) => outcome,
         Err(Unresolved::Api(error)) => after(&error),
         Err(Unresolved::Storage(message)) => Outcome::NotNow { message, retry_at: None },
@@ -63,7 +65,7 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
 /// An operation under way: what its steps share.
 struct Work<'a, P> {
     ports: &'a P,
-    config: &'a Config,
+    settings: &'a Settings,
     locks: &'a Locks,
     client: Client<'a, P>,
     id: EntryId,
@@ -75,16 +77,17 @@ struct Work<'a, P> {
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
     locks: &Locks,
     id: EntryId,
     request: &Request,
 ) -> Result<Outcome, Unresolved> {
-    guards::app(config, request)?;
-    let client = Client::new(ports, config, Purpose::Provisioning);
+    guards::app(&settings.guards, request)?;
+    let client = Client::new(ports, cloudflare, Purpose::Provisioning);
     let snapshot = resolve::latest(ports).await?;
     let what = resolve::entitlement(ports, &client, snapshot.as_ref(), &request.target).await?;
-    let work = Work { ports, config, locks, client, id, request, what, snapshot };
+    let work = Work { ports, settings, locks, client, id, request, what, snapshot };
     // An invitation that was removed to be made anew: whatever else, it comes back first.
     if let Some(held) = renewal::begun(ports, id)? {
         return work.resume_renewal(held).await;
@@ -93,6 +96,11 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
+    /// What must not be done.
+    fn guards(&self) -> &Guards {
+        &self.settings.guards
+    }
+
     async fn find_and_go_on(&self) -> Result<Outcome, Unresolved> {
         let subject = &self.request.subject;
         // The lock comes before the read that the change is worked out from.
@@ -165,15 +173,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if !loses {
             return Ok(None);
         }
-        owner::spared(self.ports, self.config, &self.client, member, true).await?;
+        owner::spared(self.ports, &self.client, member, true).await?;
         let turn = self.lock("super administrators").await;
-        super_admins::enough(self.ports, self.config, &self.client, member).await?;
+        super_admins::enough(self.ports, self.guards().min_super_admins, &self.client, member).await?;
         Ok(Some(turn))
     }
 
     /// Nothing is written while provisioning is off; the refusal says what would have been.
     fn may_write(&self, planned: &str) -> Result<(), Unresolved> {
-        if self.config.provisioning == Provisioning::On {
+        if self.settings.provisioning == Provisioning::On {
             return Ok(());
         }
         Err(Unresolved::Refused(Outcome::refused(

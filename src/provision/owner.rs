@@ -7,7 +7,6 @@ use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, TokenKind};
 use crate::model::id::{TokenId, UserId};
 use crate::model::operation::{Outcome, Refusal};
-use crate::worker::config::Config;
 
 /// Whose token it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +40,8 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// Who the token is. Asked once for each token, and kept: neither its id nor its owner ever changes. The secret itself is not
 /// kept; a part of its hash tells whether it is still the same one.
-pub async fn identity<P: Http + Clock + Sql>(
-    ports: &P,
-    config: &Config,
-    client: &Client<'_, P>,
-) -> Result<Identity, ApiError> {
-    let secret: String = sha256_hex(config.cloudflare_token.expose().as_bytes()).chars().take(32).collect();
+pub async fn identity<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Result<Identity, ApiError> {
+    let secret: String = sha256_hex(client.settings().token.expose().as_bytes()).chars().take(32).collect();
     if let Some(known) = kept(ports, &secret)? {
         return Ok(known);
     }
@@ -86,16 +81,15 @@ fn kept<P: Sql>(sql: &P, secret: &str) -> Result<Option<Identity>, SqlError> {
 /// token's rights away with it. Where nobody tells who that is, no Super Administrator is.
 pub(super) async fn spared<P: Http + Clock + Sql>(
     ports: &P,
-    config: &Config,
     client: &Client<'_, P>,
     member: &MemberRecord,
     is_super_administrator: bool,
 ) -> Result<(), Unresolved> {
     // What an account owns says so in its first letters.
-    if config.cloudflare_token.expose().starts_with("cfat_") {
+    if client.settings().token.expose().starts_with("cfat_") {
         return Ok(());
     }
-    let message = match identity(ports, config, client).await?.owner {
+    let message = match identity(ports, client).await?.owner {
         Owner::User(owner) if member.user_id == Some(owner) => format!(
             "{} owns the API token that this connector works with, which would lose its rights, so nothing was changed; give the connector an account's token (Manage Account > Account API Tokens), or change this in Cloudflare's dashboard.",
             member.email

@@ -95,18 +95,18 @@ fn forget<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Whether an invitation is one of ours, and older than the configuration lets it get.
     pub(super) fn is_stale_invitation(&self, member: &MemberRecord) -> Result<bool, SqlError> {
-        let Some(days) = self.config.renew_invitations_after_days else { return Ok(false) };
+        let Some(days) = self.settings.renew_invitations_after_days else { return Ok(false) };
         let oldest = self.ports.now().plus_secs(-days * 24 * 60 * 60);
         Ok(invited_at(self.ports, member.id)?.is_some_and(|at| at <= oldest))
     }
 
     /// Removes an invitation and makes it anew.
     pub(super) async fn renew(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
-        guards::protected(self.config, &member.email)?;
+        guards::protected(self.guards(), &member.email)?;
         if member.status != MemberStatus::Pending {
             return Ok(not_pending(&member.email));
         }
-        guards::removal_cap(self.ports, self.config, self.id)?;
+        guards::removal_cap(self.ports, self.guards(), self.id)?;
         self.may_write(&format!("would have removed the invitation of {} and made it anew", member.email))?;
         let mut groups = Vec::new();
         for group in super_admins::user_groups(&self.client).await? {

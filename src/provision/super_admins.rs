@@ -15,7 +15,6 @@ use crate::model::operation::{Outcome, Refusal};
 use crate::model::resource::MemberStatus;
 use crate::model::super_administrator;
 use crate::sync;
-use crate::worker::config::Config;
 
 /// The label of its permission group.
 const LABEL: &str = "super_admin";
@@ -112,12 +111,11 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
 /// snapshot has as such, a GET each; where they do not suffice, the members list is gone through, until it is enough.
 pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    least: usize,
     client: &Client<'_, P>,
     member: &MemberRecord,
 ) -> Result<(), Unresolved> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(()) };
-    let least = config.guards.min_super_admins;
     let mut count = Count { ports, group, besides: member.id, found: BTreeSet::new() };
     for candidate in candidates(ports, group).await?.into_iter().take(least.saturating_mul(2)) {
         if candidate == member.id {

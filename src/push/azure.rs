@@ -5,11 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::{StoreError, element, quote};
+use super::settings::Azure;
 use super::sigv4::encoded_query;
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method};
-use crate::worker::config::Azure;
 
 /// The version of the REST API: old enough for every emulator and every sovereign cloud.
 const VERSION: &str = "2021-12-02";

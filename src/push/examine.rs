@@ -4,10 +4,11 @@ use super::azure::Blob;
 use super::error::StoreError;
 use super::job::SAS_WARNING_SECS;
 use super::s3::Object;
+use super::settings::{Settings, Store};
 use super::upload::Target as _;
 use super::{Ports, force_sync};
+use crate::conductorone;
 use crate::conductorone::api::Tokens;
-use crate::worker::config::{Config, Store};
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,13 @@ pub struct Finding {
 }
 
 /// Checks what is configured; nothing where nothing is.
-pub async fn examine<P: Ports>(ports: &P, config: &Config, tokens: &Tokens) -> Vec<Finding> {
-    let Some(push) = &config.push else { return Vec::new() };
+pub async fn examine<P: Ports>(
+    ports: &P,
+    settings: Option<&Settings>,
+    conductorone: &conductorone::Settings,
+    tokens: &Tokens,
+) -> Vec<Finding> {
+    let Some(push) = settings else { return Vec::new() };
     let content_type = push.file.content_type();
     let mut found = Vec::new();
     match &push.store {
@@ -50,7 +56,7 @@ pub async fn examine<P: Ports>(ports: &P, config: &Config, tokens: &Tokens) -> V
         }
     }
     if let Some(connector) = &push.connector {
-        let (ok, message) = match force_sync::examine(ports, config, tokens, connector).await {
+        let (ok, message) = match force_sync::examine(ports, conductorone, tokens, connector).await {
             Ok(()) => (true, "the connector can be read with C1_CLIENT_ID; each push makes it sync".to_owned()),
             Err(why) => (false, why),
         };

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::quote;
+use super::settings::Connector;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 use crate::base::time::Timestamp;
+use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Call, Client, Tokens, path};
-use crate::worker::config::{Config, Connector};
 
 /// How it stands with a sync that is to be forced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,13 +81,13 @@ const PATIENCE_SECS: i64 = 2 * 60 * 60;
 /// Does the next thing.
 pub(super) async fn step<P: Http + Clock + Sign>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     tokens: &Tokens,
     connector: &Connector,
     forcing: Forcing,
 ) -> Next {
     let now = ports.now();
-    let Ok(client) = Client::new(ports, config, tokens) else {
+    let Ok(client) = Client::new(ports, settings, tokens) else {
         return Next::GivenUp("C1_CLIENT_ID and C1_CLIENT_SECRET are not set any more, so ConductorOne was not told; it pulls by itself within the hour.".to_owned());
     };
     if now.since(forcing.since) > PATIENCE_SECS * 1000 {
@@ -190,11 +191,11 @@ async fn force<P: Http + Clock + Sign>(client: &Client<'_, P>, connector: &Conne
 /// Whether the connector is there, and its syncs are not disabled; what is wrong, as a sentence.
 pub(super) async fn examine<P: Http + Clock + Sign>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     tokens: &Tokens,
     connector: &Connector,
 ) -> Result<(), String> {
-    let client = Client::new(ports, config, tokens).map_err(|error| error.to_string())?;
+    let client = Client::new(ports, settings, tokens).map_err(|error| error.to_string())?;
     match look(&client, connector).await {
         Ok(seen) if seen.is("DISABLED") => Err("its syncs are disabled: resume them in ConductorOne".to_owned()),
         Ok(_) => Ok(()),

@@ -7,13 +7,14 @@ use super::azure::Blob;
 use super::error::StoreError;
 use super::force_sync::{self, Forcing, Next};
 use super::s3::Object;
+use super::settings::{Settings, Store};
 use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
 use crate::base::jobs::{Attempt, Job};
 use crate::base::time::Timestamp;
+use crate::conductorone;
 use crate::conductorone::api::Tokens;
 use crate::export::{self, ExportError};
 use crate::snapshot::{Snapshot, SnapshotError};
-use crate::worker::config::{Config, Push, Store};
 
 /// How long an attempt begins further parts. With the one that is under way then it stays well under a minute, which the sync's
 /// steps and provisioning may have to wait for.
@@ -36,18 +37,24 @@ struct Left {
 const FORMAT: u32 = 1;
 
 /// One attempt at pushing the generation that the job is about.
-pub async fn attempt<P: Ports>(ports: &P, config: &Config, tokens: &Tokens, job: &Job) -> Attempt {
-    let Some(push) = &config.push else {
+pub async fn attempt<P: Ports>(
+    ports: &P,
+    settings: Option<&Settings>,
+    conductorone: &conductorone::Settings,
+    tokens: &Tokens,
+    job: &Job,
+) -> Attempt {
+    let Some(push) = settings else {
         return Attempt::GivenUp("Nothing is configured to be pushed any more, so nothing was done.".to_owned());
     };
     let left: Option<Left> = serde_json::from_value(job.left.clone()).ok().filter(|left: &Left| left.v == FORMAT);
     match left {
         None => uploading(ports, push, &job.subject).await,
-        Some(left) => forcing(ports, config, tokens, push, left).await,
+        Some(left) => forcing(ports, conductorone, tokens, push, left).await,
     }
 }
 
-async fn uploading<P: Ports>(ports: &P, push: &Push, generation: &str) -> Attempt {
+async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str) -> Attempt {
     let uploaded = match &push.store {
         None => String::new(),
         Some(store) => match into_store(ports, push, store, generation).await {
@@ -66,7 +73,7 @@ async fn uploading<P: Ports>(ports: &P, push: &Push, generation: &str) -> Attemp
 
 async fn into_store<P: Ports>(
     ports: &P,
-    push: &Push,
+    push: &Settings,
     store: &Store,
     generation: &str,
 ) -> Result<(Uploaded, String), UploadError> {
@@ -89,13 +96,19 @@ async fn into_store<P: Ports>(
     }
 }
 
-async fn forcing<P: Ports>(ports: &P, config: &Config, tokens: &Tokens, push: &Push, left: Left) -> Attempt {
+async fn forcing<P: Ports>(
+    ports: &P,
+    conductorone: &conductorone::Settings,
+    tokens: &Tokens,
+    push: &Settings,
+    left: Left,
+) -> Attempt {
     let Some(connector) = &push.connector else {
         return Attempt::Done(format!("{} ConductorOne pulls it by itself, within the hour.", left.uploaded));
     };
     let Left { uploaded, forcing, .. } = left;
     let sentence = |told: String| format!("{uploaded} {told}").trim().to_owned();
-    match force_sync::step(ports, config, tokens, connector, forcing).await {
+    match force_sync::step(ports, conductorone, tokens, connector, forcing).await {
         Next::Wait(at, forcing) => go_on(at, Left { v: FORMAT, uploaded, forcing }),
         Next::Done(told) => Attempt::Done(sentence(told)),
         Next::Again(told) => Attempt::Again(sentence(told)),

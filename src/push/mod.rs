@@ -10,11 +10,13 @@ mod examine;
 mod force_sync;
 mod job;
 mod s3;
+mod settings;
 mod sigv4;
 mod upload;
 
 pub use examine::{Finding, examine};
 pub use job::attempt;
+pub use settings::{Addressing, Azure, Connector, S3, Settings, Store};
 
 use crate::base::ports::Sign;
 use crate::base::ports::{Http, Log, Sql, SqlError};

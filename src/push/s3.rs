@@ -3,11 +3,11 @@
 use url::Url;
 
 use super::error::{StoreError, element, quote};
+use super::settings::{Addressing, S3};
 use super::sigv4::{self, Signer, Unsigned, encoded_path, encoded_query};
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method};
-use crate::worker::config::{Addressing, S3};
 
 /// How long one request may take: 5 MiB at 200 KiB/s.
 const TIMEOUT_MILLIS: u32 = 25_000;

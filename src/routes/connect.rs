@@ -1,15 +1,16 @@
 //! Connecting to C1, and what became of it.
 
 use super::problem::Problem;
+use super::settings::Settings;
 use super::{Answer, Incoming, World, status};
+use crate::conductorone::settings::app_id;
 use crate::connect::{Options, RunState};
 use crate::coordinator::{Command, Reply};
-use crate::worker::config::{self, Config};
 
 /// Begins a run: 200 with its report where it ended within the time of a request, well or not; 202 where it goes on.
-pub(super) async fn begin<P: World>(ports: &P, config: &Config, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn begin<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let options = options(request)?;
-    if config.c1_credentials.is_none() {
+    if settings.coordinator.conductorone.credentials.is_none() {
         return Err(Problem::new(
             409,
             "connect_not_configured",
@@ -64,7 +65,7 @@ fn options(request: &Incoming) -> Result<Options, Problem> {
         return Err(Problem::invalid("undo and dry_run do not go together: undo puts back what it finds saved"));
     }
     if let Some(id) = &options.app_id {
-        config::c1_id(id).map_err(|error| Problem::invalid(format!("app_id {error}")))?;
+        app_id(id).map_err(|error| Problem::invalid(format!("app_id {error}")))?;
     }
     Ok(options)
 }

@@ -3,13 +3,14 @@
 
 use serde::Serialize;
 
+use super::settings::{NotConfigured, Settings};
 use super::{Answer, World};
 use crate::base::jobs;
 use crate::coordinator::{Command, Examination, Reply};
+use crate::provision::Provisioning;
 use crate::signal;
-use crate::signal::settings::{Auth, Settings};
+use crate::signal::settings::Auth;
 use crate::snapshot::{self, Catalogue};
-use crate::worker::config::{Config, ConfigError, Provisioning};
 
 /// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +36,7 @@ impl Report {
 }
 
 /// The report of a Worker that is not configured.
-pub(super) fn unconfigured(error: &ConfigError) -> Answer {
+pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
     let checks = error
         .problems
         .iter()
@@ -50,30 +51,30 @@ pub(super) fn unconfigured(error: &ConfigError) -> Answer {
 }
 
 /// The report of a configured Worker: one request for each thing that the token must be able to do.
-pub(super) async fn examine<P: World>(ports: &P, config: &Config) -> Answer {
+pub(super) async fn examine<P: World>(ports: &P, settings: &Settings) -> Answer {
     let mut checks = vec![
         Check { name: "configuration".to_owned(), ok: true, required: true, message: "every required variable and secret is set".to_owned() },
         Check {
             name: "PROVISIONING".to_owned(),
-            ok: config.provisioning == Provisioning::On,
+            ok: settings.coordinator.provision.provisioning == Provisioning::On,
             required: false,
-            message: match config.provisioning {
+            message: match settings.coordinator.provision.provisioning {
                 Provisioning::On => "on: grants and revokes are carried out".to_owned(),
                 Provisioning::Off => "off: grants and revokes are refused with what would have been done; set PROVISIONING to on in wrangler.toml and deploy".to_owned(),
             },
         },
     ];
     checks.push(storage(ports).await);
-    checks.push(rules(ports, config).await);
-    if let Some(settings) = &config.signals {
-        checks.push(signals(ports, config, settings).await);
+    checks.push(rules(ports, settings).await);
+    if let Some(signal) = &settings.coordinator.signal {
+        checks.push(signals(ports, settings, signal).await);
     }
     match ports.ask(Command::Examine).await {
         Ok(Reply::Examination(found)) => checks.extend(found.into_iter().map(from_examination)),
         Ok(_) => checks.push(coordinator("it could not read its own storage; see the Worker's log".to_owned())),
         Err(error) => checks.push(coordinator(error.to_string())),
     }
-    checks.push(keys(ports, config).await);
+    checks.push(keys(ports, settings).await);
     Report::answer(checks)
 }
 
@@ -99,9 +100,9 @@ async fn storage<P: World>(ports: &P) -> Check {
 }
 
 /// Whether the rules can be read, and whether the account has the roles that they name.
-async fn rules<P: World>(ports: &P, config: &Config) -> Check {
+async fn rules<P: World>(ports: &P, settings: &Settings) -> Check {
     let check = |ok: bool, message: String| Check { name: "APPROVAL_RULES".to_owned(), ok, required: false, message };
-    let rules = match &config.rules {
+    let rules = match &settings.coordinator.rules {
         Ok(rules) => rules,
         Err(error) => {
             return check(
@@ -153,14 +154,16 @@ async fn rules<P: World>(ports: &P, config: &Config) -> Check {
 }
 
 /// Where signals go, and whether the last ones got there.
-async fn signals<P: World>(ports: &P, config: &Config, settings: &Settings) -> Check {
-    let kinds: Vec<&str> = settings.kinds.iter().map(|kind| kind.as_str()).collect();
+async fn signals<P: World>(ports: &P, settings: &Settings, signal: &signal::Settings) -> Check {
+    let kinds: Vec<&str> = signal.kinds.iter().map(|kind| kind.as_str()).collect();
     let mut message =
-        format!("{} are sent to ConductorOne's incoming webhook, known by {}", kinds.join(", "), settings.auth.name());
+        format!("{} are sent to ConductorOne's incoming webhook, known by {}", kinds.join(", "), signal.auth.name());
     let mut ok = true;
-    if let Auth::Jwt(key) = &settings.auth {
-        message =
-            format!("{message}; the key set for ConductorOne is {}/.well-known/jwks.json", config.public_url.base);
+    if let Auth::Jwt(key) = &signal.auth {
+        message = format!(
+            "{message}; the key set for ConductorOne is {}/.well-known/jwks.json",
+            settings.coordinator.conductorone.public_url.base
+        );
         if let Err(error) = signal::key_set(ports, key).await {
             (ok, message) = (false, format!("SIGNAL_SIGNING_KEY cannot be used: {error}"));
         }
@@ -176,14 +179,14 @@ async fn signals<P: World>(ports: &P, config: &Config, settings: &Settings) -> C
 }
 
 /// Whether the tenant's keys can be had: without them no webhook is accepted.
-async fn keys<P: World>(ports: &P, config: &Config) -> Check {
-    let keys = crate::conductorone::verify::current_keys(ports, config).await;
+async fn keys<P: World>(ports: &P, settings: &Settings) -> Check {
+    let keys = crate::conductorone::verify::current_keys(ports, &settings.coordinator.conductorone).await;
     Check {
         name: "C1_TENANT".to_owned(),
         ok: keys.is_ok(),
         required: true,
         message: match keys {
-            Ok(_) => format!("the webhook keys of {} can be fetched", config.tenant),
+            Ok(_) => format!("the webhook keys of {} can be fetched", settings.coordinator.conductorone.tenant),
             Err(error) => {
                 format!("{error}; is C1_TENANT the host in your browser's address bar when you use ConductorOne?")
             }

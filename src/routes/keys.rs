@@ -1,14 +1,14 @@
 //! The public key with which signals are signed, for C1 to fetch.
 
 use super::problem::Problem;
+use super::settings::Settings;
 use super::{Answer, World};
 use crate::signal;
 use crate::signal::settings::Auth;
-use crate::worker::config::Config;
 
 /// Shows the key set; there is none where nothing is signed with a key.
-pub(super) async fn show<P: World>(ports: &P, config: &Config) -> Result<Answer, Problem> {
-    let Some(Auth::Jwt(key)) = config.signals.as_ref().map(|settings| &settings.auth) else {
+pub(super) async fn show<P: World>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
+    let Some(Auth::Jwt(key)) = settings.coordinator.signal.as_ref().map(|settings| &settings.auth) else {
         return Err(Problem::not_found());
     };
     let set = signal::key_set(ports, key)

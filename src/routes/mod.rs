@@ -20,8 +20,11 @@ mod problem;
 mod provisioning;
 mod route;
 mod scim;
+mod settings;
 mod status;
 mod webhook;
+
+pub use settings::{NotConfigured, Settings};
 
 use std::fmt;
 use std::pin::Pin;
@@ -35,7 +38,6 @@ use crate::base::ports::{KeyCache, Signatures};
 use crate::conductorone::jwks::Cache;
 use crate::conductorone::verify;
 use crate::coordinator::Ask;
-use crate::worker::config::{Config, ConfigError};
 use problem::Problem;
 use route::Route;
 
@@ -113,11 +115,11 @@ pub fn body_limit(path: &str) -> usize {
 }
 
 /// Answers a request.
-pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, request: Incoming) -> Answer {
+pub async fn answer<P: World>(ports: &P, settings: &Result<Settings, NotConfigured>, request: Incoming) -> Answer {
     let head = request.method == Method::Head;
     let told = |problem: Problem| if scim::owns(&request.path) { scim::error(problem) } else { problem.into_answer() };
     let mut answer = match route::find(&request) {
-        Ok(route) => dispatch(ports, config, route, &request).await.unwrap_or_else(told),
+        Ok(route) => dispatch(ports, settings, route, &request).await.unwrap_or_else(told),
         Err(problem) => told(problem),
     };
     // What is not implemented is no failure.
@@ -140,40 +142,40 @@ pub async fn answer<P: World>(ports: &P, config: &Result<Config, ConfigError>, r
 
 async fn dispatch<P: World>(
     ports: &P,
-    config: &Result<Config, ConfigError>,
+    settings: &Result<Settings, NotConfigured>,
     route: Route,
     request: &Incoming,
 ) -> Result<Answer, Problem> {
     if route == Route::Health {
         return Ok(Answer::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })));
     }
-    if let (Route::Doctor, Err(error)) = (&route, config) {
+    if let (Route::Doctor, Err(error)) = (&route, settings) {
         // The one place that answers without a configuration, since it is there to say what is missing. It is open only
         // while there is no token to compare with; it names variables, never their values.
-        if let Some(token) = &error.connector_token {
+        if let Some(token) = &error.token {
             auth::check(token, request)?;
         }
         ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
         return Ok(doctor::unconfigured(error));
     }
-    let config = config.as_ref().map_err(|error| {
+    let settings = settings.as_ref().map_err(|error| {
         ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
         Problem::not_configured(error)
     })?;
     if route == Route::Webhook {
-        return webhook::receive(ports, config, request).await;
+        return webhook::receive(ports, settings, request).await;
     }
     if route == Route::KeySet {
-        return keys::show(ports, config).await;
+        return keys::show(ports, settings).await;
     }
-    auth::check(&config.connector_token, request)?;
+    auth::check(&settings.token, request)?;
     match route {
         Route::Health | Route::Webhook | Route::KeySet => Err(Problem::not_found()),
         Route::Status => status::show(ports).await,
-        Route::Doctor => Ok(doctor::examine(ports, config).await),
+        Route::Doctor => Ok(doctor::examine(ports, settings).await),
         Route::Sync => status::begin_sync(ports, request).await,
         Route::Push => status::push(ports).await,
-        Route::Connect => connect::begin(ports, config, request).await,
+        Route::Connect => connect::begin(ports, settings, request).await,
         Route::Connection => connect::show(ports, request).await,
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
@@ -183,7 +185,7 @@ async fn dispatch<P: World>(
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
-        Route::Scim(endpoint) => scim::answer(ports, config, endpoint, request).await,
+        Route::Scim(endpoint) => scim::answer(ports, settings, endpoint, request).await,
         Route::Decisions => decisions::list(ports, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,

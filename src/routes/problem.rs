@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Answer;
-use crate::worker::config::ConfigError;
+use super::settings::NotConfigured;
 
 /// An error as the client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Problem {
     }
 
     /// The names of what is missing go to those who hold the token (`/v1/doctor`) and to the log, not to everybody.
-    pub(super) fn not_configured(error: &ConfigError) -> Self {
+    pub(super) fn not_configured(error: &NotConfigured) -> Self {
         let count = error.problems.len();
         Self::new(503, "not_configured", format!("the Worker is not configured: {count} of its variables are missing or malformed; see GET /v1/doctor or the Worker's log"))
             .retry_after(60)

@@ -2,6 +2,7 @@
 
 use super::automation;
 use super::problem::Problem;
+use super::settings::Settings;
 use super::{Answer, Content, Incoming, World, status};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::Level;
@@ -11,20 +12,19 @@ use crate::conductorone::verify::{self, Rejected, Signed};
 use crate::coordinator::{Command, Reply};
 use crate::decide::Question;
 use crate::model::operation::{Origin, Outcome, Request, Target};
-use crate::worker::config::Config;
 
 /// Where C1 sends its webhooks.
 pub(super) const PATH: &str = verify::PATH;
 
 /// Receives a webhook.
-pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let body = request.bytes()?;
     let signed = Signed {
         authorization: request.header("authorization"),
         content_digest: request.header("content-digest"),
         body,
     };
-    if let Err(rejected) = verify::verify(ports, config, signed).await {
+    if let Err(rejected) = verify::verify(ports, &settings.coordinator.conductorone, signed).await {
         ports.log(Level::Warn, "webhook rejected", serde_json::json!({ "why": rejected.to_string() }));
         return Err(refuse(&rejected));
     }
@@ -35,7 +35,7 @@ pub(super) async fn receive<P: World>(ports: &P, config: &Config, request: &Inco
     // One for each delivery, however often it comes: what identifies it where C1 names no step
     // (`reference/conductorone.md` 1.2). The URL is a capability, so its hash stands for it.
     let delivery = webhook.callback_url.as_deref().map(|url| format!("callback/{}", sha256_hex(url.as_bytes())));
-    let callback_url = webhook.callback_url.filter(|url| is_of_tenant(config, url));
+    let callback_url = webhook.callback_url.filter(|url| is_of_tenant(settings, url));
     match webhook.event {
         Event::Test => {
             // Whoever connects waits for it. That it could not be noted is no reason to let C1 try again.
@@ -116,11 +116,11 @@ async fn automate<P: World>(ports: &P, step: &WorkflowStep) -> Result<Answer, Pr
 }
 
 /// Outcomes go to the configured tenant alone, whatever a delivery says.
-fn is_of_tenant(config: &Config, url: &str) -> bool {
-    url.strip_prefix(config.c1_url.as_str()).is_some_and(|path| path.starts_with('/'))
+fn is_of_tenant(settings: &Settings, url: &str) -> bool {
+    url.strip_prefix(settings.coordinator.conductorone.url.as_str()).is_some_and(|path| path.starts_with('/'))
         || url
             .strip_prefix("https://")
-            .and_then(|rest| rest.strip_prefix(config.tenant.as_str()))
+            .and_then(|rest| rest.strip_prefix(settings.coordinator.conductorone.tenant.as_str()))
             .is_some_and(|path| path.starts_with('/'))
 }
 

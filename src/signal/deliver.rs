@@ -9,7 +9,6 @@ use crate::base::hash::{hmac_sha256, sha256};
 use crate::base::ports::{Clock, Http, HttpRequest, Method, Secret};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::{SigningKey, jwt};
-use crate::worker::config::Config;
 
 /// How long C1 may take.
 const TIMEOUT_MILLIS: u32 = 15_000;
@@ -33,7 +32,7 @@ pub(super) enum Delivered {
 /// Sends an event.
 pub(super) async fn send<P: Http + Clock + Sign>(
     ports: &P,
-    config: &Config,
+    c1_url: &str,
     settings: &Settings,
     event_id: &str,
     body: &str,
@@ -51,7 +50,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
         Auth::Hmac(secret) => headers.push(("Webhook-Signature", signature(secret, &timestamp, event_id, body))),
         Auth::Jwt(key) => {
             let claims = json!({
-                "sub": config.c1_url,
+                "sub": c1_url,
                 "aud": settings.url.expose(),
                 "iat": now.secs(),
                 "exp": now.plus_secs(TOKEN_SECS).secs(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::settings::ToldBy;
 use crate::base::ports::{Sql, SqlError};
 use crate::decide::facts::{configured, first_role};
 use crate::model::ask::Action;
@@ -12,7 +13,6 @@ use crate::model::operation::Target;
 use crate::provision::MINIMAL_ACCESS;
 use crate::provision::journal::{self, Own};
 use crate::snapshot::{Catalogue, Change, Manifest, Naming};
-use crate::worker::config::{Config, LastRole};
 
 /// A crawl reads a member at some time after it began; a read may also be older than it seems, by this much at most.
 const MARGIN_SECS: i64 = 10 * 60;
@@ -41,13 +41,13 @@ pub(super) fn parts(grant: &str) -> Option<(Entitlement, &str)> {
 /// Finds the grants of a newer generation that neither the older one nor the journal explains.
 pub(super) fn find<P: Sql>(
     sql: &P,
-    config: &Config,
+    by: ToldBy<'_>,
     (old, new): (&Manifest, &Manifest),
     catalogue: &Catalogue,
     changes: &[Change],
 ) -> Result<Vec<ForeignGrant>, SqlError> {
     let own = journal::own_since(sql, old.started_at.plus_secs(-MARGIN_SECS), new.finished_at)?;
-    let explained = explained(config, &new.naming, catalogue, &own);
+    let explained = explained(by, &new.naming, catalogue, &own);
     let was_off = |list: &str| {
         let on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
         !on(old) && on(new)
@@ -87,9 +87,9 @@ pub(super) fn find<P: Sql>(
 }
 
 /// Who was given what by us, under the names of the newer generation.
-fn explained(config: &Config, naming: &Naming, catalogue: &Catalogue, own: &[Own]) -> BTreeSet<(String, Entitlement)> {
-    let first = first_role(config, catalogue);
-    let minimal = configured(MINIMAL_ACCESS, catalogue).filter(|_| config.guards.last_role == LastRole::MinimalAccess);
+fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]) -> BTreeSet<(String, Entitlement)> {
+    let first = first_role(by.default_role, catalogue);
+    let minimal = configured(MINIMAL_ACCESS, catalogue).filter(|_| by.last_role_is_minimal);
     let mut explained = BTreeSet::new();
     for operation in own {
         let request = &operation.request;

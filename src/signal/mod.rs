@@ -18,6 +18,7 @@ mod tests;
 pub use deliver::key_set;
 pub use kind::Kind;
 pub use outbox::init;
+pub use settings::{Settings, ToldBy};
 
 use serde_json::Value;
 
@@ -25,11 +26,9 @@ use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::snapshot::{self, Catalogue, Manifest, RunRecord, Snapshot, SnapshotError};
-use crate::worker::config::Config;
 use compose::Changes;
 use deliver::Delivered;
 use outbox::{Waiting, event_id};
-use settings::Settings;
 
 /// So many signals are sent in one attempt; the next one follows at once.
 const BATCH: usize = 10;
@@ -42,19 +41,18 @@ const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
 
 /// Queues what the runs that ended call for. Gives the run that the job is to be about, where signals wait: with each further run
 /// that ends, one that was given up is begun anew.
-pub fn queue<P: Sql + Clock>(ports: &P, config: &Config, runs: &[RunRecord]) -> Result<Option<String>, SqlError> {
-    let kinds = config.signals.as_ref().map(|settings| settings.kinds.as_slice()).unwrap_or_default();
+pub fn queue<P: Sql + Clock>(ports: &P, kinds: &[Kind], runs: &[RunRecord]) -> Result<Option<String>, SqlError> {
     outbox::queue(ports, kinds, runs, ports.now())?;
-    let waits = config.signals.is_some() && outbox::waiting(ports)? > 0;
+    let waits = !kinds.is_empty() && outbox::waiting(ports)? > 0;
     Ok(runs.first().filter(|_| waits).map(|run| run.run.to_string()))
 }
 
 /// One attempt to send what waits.
-pub async fn attempt<P: Http + KeyValue + Clock + Sql + Log + Sign>(ports: &P, config: &Config) -> Attempt {
-    let Some(settings) = &config.signals else {
+pub async fn attempt<P: Http + KeyValue + Clock + Sql + Log + Sign>(ports: &P, by: ToldBy<'_>) -> Attempt {
+    let Some(settings) = by.settings else {
         return Attempt::GivenUp("SIGNAL_URL is not set any more, so signals are not sent.".to_owned());
     };
-    match send(ports, config, settings).await {
+    match send(ports, by, settings).await {
         Ok(attempt) => attempt,
         Err(error) => Attempt::Again(format!("The signals that wait cannot be read: {error}.")),
     }
@@ -62,7 +60,7 @@ pub async fn attempt<P: Http + KeyValue + Clock + Sql + Log + Sign>(ports: &P, c
 
 async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     ports: &P,
-    config: &Config,
+    by: ToldBy<'_>,
     settings: &Settings,
 ) -> Result<Attempt, SqlError> {
     let given_up = outbox::give_up(ports, ports.now())?;
@@ -72,7 +70,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     // First all texts, as long as the generations are there, even while C1 takes none.
     let mut unmade = None;
     while let Some(waiting) = outbox::next(ports, true)? {
-        match make(ports, config, &waiting).await? {
+        match make(ports, by, &waiting).await? {
             Ok(bodies) => outbox::made(ports, waiting.id, &bodies, ports.now())?,
             Err(error) => {
                 unmade = Some(format!("What changed cannot be read: {error}."));
@@ -89,7 +87,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         let mut state = "sent";
         for (part, body) in bodies.iter().enumerate().skip(waiting.sent) {
             let id = event_id(waiting.kind, &waiting.run.run, part);
-            match deliver::send(ports, config, settings, &id, body).await {
+            match deliver::send(ports, by.c1_url, settings, &id, body).await {
                 Delivered::Yes => {
                     outbox::part_sent(ports, waiting.id, part + 1)?;
                     let fields =
@@ -129,10 +127,10 @@ fn ended(sent: usize, refused: Option<String>) -> Attempt {
 /// Makes the texts of a signal: none where there is nothing to tell after all.
 async fn make<P: KeyValue + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    by: ToldBy<'_>,
     waiting: &Waiting,
 ) -> Result<Result<Vec<String>, SnapshotError>, SqlError> {
-    let (run, account) = (&waiting.run, config.account_id.to_string());
+    let (run, account) = (&waiting.run, by.account_id.to_string());
     let id = |part| event_id(waiting.kind, &run.run, part);
     if waiting.kind == Kind::SyncFailed {
         return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)]));
@@ -153,7 +151,7 @@ async fn make<P: KeyValue + Clock + Sql>(
     if waiting.kind == Kind::AccessChanged {
         return Ok(Ok(vec![compose::access_changed(&account, &id(0), run, &new, &catalogue, &changes)]));
     }
-    let foreign = foreign::find(ports, config, (&old, &new), &catalogue, &changes.items)?;
+    let foreign = foreign::find(ports, by, (&old, &new), &catalogue, &changes.items)?;
     Ok(Ok(compose::foreign_change(&account, id, run, &new, &foreign)))
 }
 

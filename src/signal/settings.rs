@@ -8,8 +8,10 @@ use url::Url;
 
 use super::Kind;
 use crate::base::ports::Secret;
+use crate::base::settings::{Problem, Reader};
 use crate::base::signing::SigningKey;
-use crate::worker::config::Problem;
+use crate::conductorone;
+use crate::model::id::AccountId;
 
 /// Where signals go, and which do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,21 @@ pub struct Settings {
     pub auth: Auth,
     /// Which signals are sent.
     pub kinds: Vec<Kind>,
+}
+
+/// What signals are made and sent by.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldBy<'a> {
+    /// Where they go; `None` where none are sent.
+    pub settings: Option<&'a Settings>,
+    /// The account that they are about.
+    pub account_id: AccountId,
+    /// Where the tenant is.
+    pub c1_url: &'a str,
+    /// The role of a new account, where it is not Minimal Account Access.
+    pub default_role: Option<&'a str>,
+    /// Whether the revoke of a member's last access leaves Minimal Account Access.
+    pub last_role_is_minimal: bool,
 }
 
 /// How C1 knows that a signal is ours (`reference/conductorone.md` 8.1).
@@ -52,8 +69,19 @@ const KEY: &str = "SIGNAL_SIGNING_KEY";
 const URL: &str = "SIGNAL_URL";
 const KINDS: &str = "SIGNALS";
 
+impl Settings {
+    /// Reads them; `None` where no signals are sent.
+    pub fn read(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Self> {
+        let origins = conductorone.map(|settings| settings.origins().to_vec()).unwrap_or_default();
+        read(|name| reader.text(name), &origins).unwrap_or_else(|problems| {
+            reader.problems.extend(problems);
+            None
+        })
+    }
+}
+
 /// Reads the settings: none of them, or all that belong together. `origins` are the tenant's base URLs.
-pub fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Option<Settings>, Vec<Problem>> {
+fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Option<Settings>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name, message: String| problems.push(Problem { name, message });
     let (url, hmac, key, kinds) = (text(URL), text(HMAC), text(KEY), text(KINDS));
@@ -189,9 +217,9 @@ fn seed(text: &str) -> Option<SigningKey> {
 mod tests {
     use super::{Auth, Settings, read};
     use crate::base::ports::Secret;
+    use crate::base::settings::Problem;
     use crate::base::signing::SigningKey;
     use crate::signal::Kind;
-    use crate::worker::config::Problem;
 
     const URL: &str = "https://acme.conductor.one/api/v1/webhooks/incoming/abc";
 

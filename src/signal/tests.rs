@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 use serde_json::{Value, json};
 
+use super::ToldBy;
 use super::foreign::ForeignGrant;
 use super::outbox::{self, Waiting, event_id};
 use super::{Changes, Kind, compose, make};
@@ -20,7 +21,6 @@ use crate::provision::journal::{self, Arrival, State};
 use crate::snapshot::{
     self, Capability, Catalogue, Change, ChangeKind, Draft, KvUse, Manifest, Naming, RunId, RunOutcome, RunRecord,
 };
-use crate::worker::config::{self, Config};
 
 const SUPER: u8 = 1;
 const MINIMAL: u8 = 2;
@@ -60,20 +60,15 @@ fn run(n: usize, outcome: RunOutcome, at: Timestamp) -> RunRecord {
     }
 }
 
-fn config(vars: &[(&str, &str)]) -> Config {
-    let lookup = |name: &str| {
-        let given = vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let text = given.unwrap_or(match name {
-            "CLOUDFLARE_ACCOUNT_ID" => "eb78d65290b24279ba6f44721b3ea3c4",
-            "CLOUDFLARE_API_TOKEN" => "cfat_secret",
-            "CONNECTOR_TOKEN" => "0123456789abcdef0123456789abcdef",
-            "C1_TENANT" => "acme.conductor.one",
-            "PUBLIC_URL" => "https://connector.example.com",
-            _ => "",
-        });
-        Some(text.to_owned())
-    };
-    config::read(lookup).unwrap()
+/// Settings with which nothing is sent; a default role may be named.
+fn by(default_role: Option<&str>) -> ToldBy<'_> {
+    ToldBy {
+        settings: None,
+        account_id: "eb78d65290b24279ba6f44721b3ea3c4".parse().unwrap(),
+        c1_url: "https://acme.conductor.one",
+        default_role,
+        last_role_is_minimal: false,
+    }
 }
 
 fn desk() -> Desk {
@@ -257,7 +252,7 @@ impl Account {
         desk.advance(900);
         let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None, unreadable: None };
         let draft = Draft {
-            account_id: config(&[]).account_id,
+            account_id: by(None).account_id,
             started_at: desk.now(),
             capabilities: BTreeMap::from([("user_groups".to_owned(), groups)]),
             naming: Naming {
@@ -299,7 +294,7 @@ fn signalled(
     after: &Account,
     meanwhile: impl FnOnce(&Desk),
 ) -> Vec<(String, String, bool)> {
-    let text = foreign_text(desk, &config(&[]), before, after, meanwhile);
+    let text = foreign_text(desk, by(None), before, after, meanwhile);
     let Some(body) = text else { return Vec::new() };
     let grants = body["grants"].as_array().unwrap();
     grants
@@ -313,7 +308,7 @@ fn signalled(
 
 fn foreign_text(
     desk: &Desk,
-    config: &Config,
+    by: ToldBy<'_>,
     before: &Account,
     after: &Account,
     meanwhile: impl FnOnce(&Desk),
@@ -324,7 +319,7 @@ fn foreign_text(
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
     let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
-    let bodies = block_on(make(desk, config, &waiting)).unwrap().unwrap();
+    let bodies = block_on(make(desk, by, &waiting)).unwrap().unwrap();
     assert!(bodies.len() <= 1);
     bodies.first().map(|body| serde_json::from_str(body).unwrap())
 }
@@ -398,7 +393,7 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
     let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
-    let bodies = block_on(make(&desk, &config(&[]), &waiting)).unwrap().unwrap();
+    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap();
     assert_eq!(bodies.len(), 1, "asked for after it was seen");
 }
 
@@ -431,7 +426,7 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
         let mut record = run(2, RunOutcome::Published, desk.now());
         record.generation = Some(manifest.generation.clone());
         let waiting = Waiting { id: 1, kind, run: record, bodies: None, sent: 0 };
-        block_on(make(&desk, &config(&[]), &waiting)).unwrap().unwrap()
+        block_on(make(&desk, by(None), &waiting)).unwrap().unwrap()
     };
     assert!(text(&first, Kind::AccessChanged).is_empty());
     let used = Account { token_used: Some("2026-11-23".to_owned()), ..Account::new() };
@@ -455,9 +450,9 @@ fn a_generation_that_is_gone_is_said_to_be() {
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = snapshot::GenerationId::parse("20261123T100000Z-7f3a09c1");
     let waiting = Waiting { id: 1, kind: Kind::AccessChanged, run: record, bodies: None, sent: 0 };
-    assert!(block_on(make(&desk, &config(&[]), &waiting)).unwrap().is_err(), "it may be on its way");
+    assert!(block_on(make(&desk, by(None), &waiting)).unwrap().is_err(), "it may be on its way");
     desk.advance(601);
-    let bodies = block_on(make(&desk, &config(&[]), &waiting)).unwrap().unwrap();
+    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap();
     assert!(bodies[0].contains("not kept any more"), "{bodies:?}");
 }
 

@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
 use super::staging::MembersPage;
 use crate::base::ports::{Clock, Http, Sql};
+use crate::cloudflare::Settings;
 use crate::cloudflare::{
     ApiError, Client, MemberRecord, Odd, Page, PermissionGroup, ResourceGroup, RoleRecord, TokenRecord, UserGroup,
     account_resource_group_name,
 };
 use crate::model::id::MemberId;
 use crate::model::resource::Token;
-use crate::worker::config::Config;
 
 /// What is staged of a page.
 #[derive(Debug, Serialize)]
@@ -49,7 +49,7 @@ pub(super) enum Trouble {
 /// Fetches a page, asking again after a while where the error may pass.
 pub(super) async fn fetch<P: Http + Clock + Sql>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     client: &Client<'_, P>,
     fetch: Fetch,
 ) -> Fetched {
@@ -57,7 +57,7 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
     let outcome = loop {
         requests += 1;
         let asked_at = ports.now();
-        let error = match call(config, client, fetch).await {
+        let error = match call(settings, client, fetch).await {
             Ok((mut facts, rows)) => {
                 facts.requests = requests;
                 facts.at = asked_at;
@@ -79,11 +79,11 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
 }
 
 async fn call<P: Http + Clock + Sql>(
-    config: &Config,
+    settings: &Settings,
     client: &Client<'_, P>,
     Fetch { list, page }: Fetch,
 ) -> Result<(PageFacts, Rows), ApiError> {
-    let account = account_resource_group_name(config.account_id);
+    let account = account_resource_group_name(settings.account_id);
     Ok(match list {
         List::ResourceGroups => {
             // This list ignores `page`, and so has nothing to say of pages.

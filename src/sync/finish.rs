@@ -14,12 +14,12 @@ use super::run::{CURSOR_KEY, Cursor};
 use super::{overlay, staging, state};
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::cloudflare::Settings;
 use crate::model::id::MemberId;
 use crate::snapshot::{
     self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, RunOutcome, RunRecord,
     Snapshot, SnapshotError,
 };
-use crate::worker::config::Config;
 
 /// What comes next.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ const LOST_AFTER_SECS: i64 = 600;
 /// Verifies what was read, and publishes it.
 pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     kv: &Metered<'_, P>,
-    config: &Config,
+    settings: &Settings,
     crawl: &Crawl,
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
@@ -108,7 +108,7 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
         state::store(kv, state::GROUP_POLICIES, &policies.collect::<BTreeSet<_>>())?;
     }
     let accept = cursor.trigger.accept_removals;
-    let assembled = assemble(config.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
+    let assembled = assemble(settings.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
     assembled.names.store(kv)?;
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
 
@@ -133,7 +133,7 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     }
     let previous = previous.map(|previous| previous.manifest);
     let draft = Draft {
-        account_id: config.account_id,
+        account_id: settings.account_id,
         started_at: cursor.started_at,
         capabilities: assembled.capabilities,
         naming: assembled.names.naming(),

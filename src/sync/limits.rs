@@ -1,6 +1,6 @@
 //! What one invocation may use.
 
-use crate::worker::config::Plan;
+use crate::base::settings::Plan;
 
 /// The limits of one step (`reference/cloudflare.md` 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

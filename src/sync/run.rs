@@ -6,8 +6,8 @@ use super::crawl::{Crawl, Further, Phase};
 use super::state;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::cloudflare::Settings;
 use crate::snapshot::{KvUse, RunId};
-use crate::worker::config::Config;
 
 /// What starts a sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,12 +83,12 @@ pub(super) const CURSOR_KEY: &str = "sync/cursor";
 const MAX_AGE_MILLIS: i64 = 6 * 60 * 60 * 1000;
 
 impl Cursor {
-    pub(super) fn new(run: RunId, trigger: Trigger, config: &Config, now: Timestamp) -> Self {
+    pub(super) fn new(run: RunId, trigger: Trigger, settings: &Settings, now: Timestamp) -> Self {
         Self {
             v: FORMAT,
             run,
             trigger,
-            cfg_hash: cfg_hash(config),
+            cfg_hash: cfg_hash(settings),
             started_at: now,
             updated_at: now,
             not_before: None,
@@ -119,18 +119,18 @@ impl Cursor {
     }
 
     /// Whether what was read so far is of no use any more.
-    pub(super) fn is_outdated(&self, config: &Config, now: Timestamp) -> bool {
-        self.v != FORMAT || self.cfg_hash != cfg_hash(config) || now.since(self.started_at) > MAX_AGE_MILLIS
+    pub(super) fn is_outdated(&self, settings: &Settings, now: Timestamp) -> bool {
+        self.v != FORMAT || self.cfg_hash != cfg_hash(settings) || now.since(self.started_at) > MAX_AGE_MILLIS
     }
 
     /// The cursor of the same run from its beginning.
-    pub(super) fn restarted(self, config: &Config, now: Timestamp) -> Self {
+    pub(super) fn restarted(self, settings: &Settings, now: Timestamp) -> Self {
         Self {
             restarts: self.restarts + 1,
             kv: self.kv,
             copied_at: self.copied_at,
             progress: self.progress + 1,
-            ..Self::new(self.run, self.trigger, config, now)
+            ..Self::new(self.run, self.trigger, settings, now)
         }
     }
 
@@ -152,6 +152,6 @@ impl Cursor {
 }
 
 /// What a crawl depends on: pages read for another account, or kept in another format, are not for this one.
-fn cfg_hash(config: &Config) -> String {
-    format!("{FORMAT}/{}/{}", config.account_id, config.cloudflare_url)
+fn cfg_hash(settings: &Settings) -> String {
+    format!("{FORMAT}/{}/{}", settings.account_id, settings.url)
 }

@@ -17,10 +17,11 @@ use super::metered::{Metered, add_use};
 use super::run::{CURSOR_KEY, Cursor, Trigger};
 use super::{staging, state};
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::cloudflare::Settings;
 use crate::cloudflare::{Client, Purpose};
 use crate::snapshot::RunId;
-use crate::worker::config::Config;
 
 /// Why no run was begun.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +63,7 @@ const COPY_MILLIS: i64 = 30_000;
 const STORAGE_PAUSE_SECS: i64 = 60;
 
 /// Begins a run, unless one runs. The first [`step`] is due at once.
-pub fn begin<P: Sql + Clock>(ports: &P, config: &Config, trigger: Trigger) -> Result<RunId, BeginError> {
+pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -> Result<RunId, BeginError> {
     if let Some(cursor) = Cursor::load(ports)? {
         return Err(BeginError::AlreadyRunning(cursor.run));
     }
@@ -70,7 +71,7 @@ pub fn begin<P: Sql + Clock>(ports: &P, config: &Config, trigger: Trigger) -> Re
     let runs = history::runs(ports)?;
     // The number tells runs apart that begin in the same second.
     let last = runs.first().and_then(|run| run.run.as_str().rsplit_once('-')?.1.parse::<u64>().ok());
-    let mut cursor = Cursor::new(RunId::new(now, last.map_or(1, |last| last + 1)), trigger, config, now);
+    let mut cursor = Cursor::new(RunId::new(now, last.map_or(1, |last| last + 1)), trigger, settings, now);
     if cursor.trigger.by == "cron" {
         let pause = runs.first().and_then(|run| run.not_before);
         cursor.not_before = pause.filter(|&until| until > now);
@@ -82,13 +83,17 @@ pub fn begin<P: Sql + Clock>(ports: &P, config: &Config, trigger: Trigger) -> Re
 
 /// Carries the running sync on, as far as one invocation's limits allow. Never fails: what goes wrong is on the run's cursor, in the log,
 /// and in the end in the run's record.
-pub async fn step<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, config: &Config) -> Next {
-    step_within(ports, config, &Limits::of(config.plan)).await
+pub async fn step<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, settings: &Settings, plan: Plan) -> Next {
+    step_within(ports, settings, &Limits::of(plan)).await
 }
 
 /// [`step`] within limits of the caller's.
-pub async fn step_within<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, config: &Config, limits: &Limits) -> Next {
-    let error = match advance(ports, config, limits).await {
+pub async fn step_within<P: Http + KeyValue + Clock + Sql + Log>(
+    ports: &P,
+    settings: &Settings,
+    limits: &Limits,
+) -> Next {
+    let error = match advance(ports, settings, limits).await {
         Ok(next) => return next,
         Err(error) => error,
     };
@@ -122,7 +127,7 @@ async fn unstored<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, message: St
 
 async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     limits: &Limits,
 ) -> Result<Next, SqlError> {
     let started = ports.now();
@@ -132,22 +137,22 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
         return Ok(Next::Idle);
     };
     let kv = Metered::new(ports);
-    if cursor.is_outdated(config, started) {
+    if cursor.is_outdated(settings, started) {
         if cursor.restarts >= MAX_RESTARTS {
             let message = "the sync does not come to an end within six hours; on the free plan an account of this size needs PLAN=paid";
             return fail(ports, &kv, cursor, message.to_owned()).await;
         }
         staging::clear(ports)?;
-        cursor = cursor.restarted(config, started);
+        cursor = cursor.restarted(settings, started);
         cursor.store(ports)?;
     }
     if let Some(until) = cursor.not_before.filter(|&until| until > started) {
         return Ok(Next::At(until));
     }
     cursor.not_before = None;
-    let client = Client::new(ports, config, Purpose::Sync);
+    let client = Client::new(ports, settings, Purpose::Sync);
     let mut crawl = Crawl::resume(staging::facts(ports, &cursor.run)?, cursor.further.clone());
-    let mut step = Step { ports, config, limits, client: &client, kv: &kv, started, pages: 0, failing: Vec::new() };
+    let mut step = Step { ports, settings, limits, client: &client, kv: &kv, started, pages: 0, failing: Vec::new() };
     loop {
         match step.read(&mut crawl, &mut cursor).await? {
             Pause::AllRead => {}
@@ -160,7 +165,7 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
             return step.put_off(&crawl, cursor, ports.now(), None).await;
         }
         cursor = step.settled(&crawl, cursor);
-        match finish::finish(&kv, config, &crawl, &mut cursor).await? {
+        match finish::finish(&kv, settings, &crawl, &mut cursor).await? {
             Finish::Ended => return Ok(Next::Idle),
             Finish::More => {
                 crawl.extend(cursor.further.clone());
@@ -188,7 +193,7 @@ enum Pause {
 /// One invocation's work.
 struct Step<'a, 'b, P> {
     ports: &'a P,
-    config: &'a Config,
+    settings: &'a Settings,
     limits: &'a Limits,
     client: &'a Client<'b, P>,
     kv: &'a Metered<'b, P>,
@@ -211,7 +216,7 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                     break;
                 }
                 let Some(next) = crawl.next() else { break };
-                in_flight.push(fetch(self.ports, self.config, self.client, next));
+                in_flight.push(fetch(self.ports, self.settings, self.client, next));
             }
             let Some(Fetched { fetch, outcome }) = in_flight.next().await else {
                 return Ok(pause.unwrap_or(Pause::AllRead));

@@ -17,7 +17,6 @@ use crate::base::ports::{Sign, SignError};
 use crate::base::signing::SigningKey;
 use crate::base::time::Timestamp;
 use crate::coordinator::{self, Command, Reply};
-use crate::worker::config::Config;
 
 /// The Durable Object class.
 #[durable_object]
@@ -40,7 +39,7 @@ impl DurableObject for Coordinator {
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         let command: Command = serde_json::from_slice(&request.bytes().await?)?;
         let reply = match self.desk() {
-            Ok((desk, config)) => self.core.handle(&desk, &config, command).await,
+            Ok((desk, settings)) => self.core.handle(&desk, &settings, command).await,
             Err(message) => Reply::Failed { message },
         };
         Response::from_json(&reply)
@@ -49,7 +48,7 @@ impl DurableObject for Coordinator {
     async fn alarm(&self) -> worker::Result<Response> {
         self.wanted.set(None);
         match self.desk() {
-            Ok((desk, config)) => self.core.alarm(&desk, &config).await,
+            Ok((desk, settings)) => self.core.alarm(&desk, &settings).await,
             // Not an error of the alarm: trying it again would not mend the configuration.
             Err(message) => log(Level::Error, "the alarm rang in vain", &serde_json::json!({ "why": message })),
         }
@@ -58,12 +57,12 @@ impl DurableObject for Coordinator {
 }
 
 impl Coordinator {
-    fn desk(&self) -> Result<(Desk<'_>, Config), String> {
+    fn desk(&self) -> Result<(Desk<'_>, coordinator::Settings), String> {
         self.ready.clone().map_err(|error| error.to_string())?;
-        let config = config(&self.env).map_err(|error| error.to_string())?;
+        let settings = config(&self.env).map_err(|error| error.to_string())?.coordinator;
         let kv =
             self.env.kv(kv::BINDING).map_err(|error| format!("the KV binding STATE is missing: {}", chain(&error)))?;
-        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted }, config))
+        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted }, settings))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use worker::Env;
 
-use super::config::{self, Config, ConfigError};
+use super::config;
 use crate::base::ports::{Level, SqlError};
 use crate::base::time::Timestamp;
+use crate::routes::{NotConfigured, Settings};
 
 /// Reads the configuration from the bindings.
-pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
+pub(super) fn config(env: &Env) -> Result<Settings, NotConfigured> {
     // Variables and secrets are the same kind of binding; an unset one is an error here, which is how it is known.
     config::read(|name| env.var(name).ok().map(|binding| binding.to_string()))
 }

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::coordinator::{self, Command, Coordinator, Reply};
 use c1_cloudflare::model::operation::{Outcome, Request};
-use c1_cloudflare::worker::config::Config;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_hours(30);
 /// The Worker through all of its lives.
 pub(crate) struct Lives {
     pub(crate) world: World,
-    config: Config,
+    config: Settings,
     now: RefCell<Rc<Coordinator>>,
     life: watch::Sender<usize>,
     stopped: Cell<bool>,
@@ -36,7 +36,7 @@ pub(crate) struct Told {
 }
 
 impl Lives {
-    pub(crate) fn begin(world: World, config: Config) -> Self {
+    pub(crate) fn begin(world: World, config: Settings) -> Self {
         coordinator::init(&world).unwrap();
         let now = RefCell::new(Rc::new(Coordinator::default()));
         Self { world, config, now, life: watch::Sender::new(0), stopped: Cell::new(false) }

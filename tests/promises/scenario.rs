@@ -206,7 +206,7 @@ impl Stage {
             ("MAX_REMOVALS_PER_HOUR", plan.cap.to_string()),
             ("PROTECTED_MEMBERS", protected),
         ]);
-        let config = config::read(|name| vars.get(name).cloned()).unwrap();
+        let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
         let fewest = Rc::new(Cell::new(usize::MAX));
         let (seen, whole_account) = (fewest.clone(), atom_of(&cloudflare, &admin));
         let world = World::new(cloudflare, move |account| {

@@ -12,7 +12,7 @@ use super::{Action, Bench, Effect, NEW, Outcome, assert_done, atom, holds, membe
 /// Sets the clock of the bench to that of the audit log, which is the real one.
 async fn by_the_log(bench: &Bench) {
     bench.account().add_zone("what-time-is-it.example");
-    let client = Client::new(&bench.world, &bench.world.config, Purpose::Sync);
+    let client = Client::new(&bench.world, &bench.world.config.cloudflare, Purpose::Sync);
     let (since, before) = (Timestamp::from_secs(1_000_000_000), Timestamp::from_secs(4_000_000_000));
     let page = client.audit_log(since, before, &AuditFilters::default(), None).await.unwrap();
     let now = page.entries.last().unwrap().at.unwrap();

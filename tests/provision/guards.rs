@@ -2,7 +2,7 @@
 
 use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::cloudflare::{Client, Purpose};
-use c1_cloudflare::worker::config::Config;
+use c1_cloudflare::coordinator::Settings;
 use sim::cloudflare::{Access, Cloudflare, Membership, Permission, Route};
 
 use super::{
@@ -95,12 +95,12 @@ async fn two_revokes_at_once_never_both_pass() {
 }
 
 /// The first Super Administrator owns the user token.
-fn with_user_token(config: &mut Config, account: &Cloudflare) {
-    config.cloudflare_token = Secret::new(account.user_token());
+fn with_user_token(config: &mut Settings, account: &Cloudflare) {
+    config.cloudflare.token = Secret::new(account.user_token());
 }
 
 async fn owner(bench: &Bench) -> Membership {
-    let client = Client::new(&bench.world, &bench.world.config, Purpose::Sync);
+    let client = Client::new(&bench.world, &bench.world.config.cloudflare, Purpose::Sync);
     let user = client.token_owner().await.unwrap().to_string();
     bench.account().memberships().into_iter().find(|member| member.user_id.as_ref() == Some(&user)).unwrap()
 }
@@ -159,7 +159,7 @@ async fn the_default_role_may_be_an_entitlement_of_either_kind() {
         (format!("group:{}:member", "a".repeat(32)), None),
         ("No Such Role".to_owned(), None),
     ] {
-        let bench = Bench::with(|_| {}, |config| config.default_role = Some(setting.clone())).await;
+        let bench = Bench::with(|_| {}, |config| config.provision.default_role = Some(setting.clone())).await;
         let outcome = bench.operate(Action::Grant, Target::Account, person(NEW)).await;
         match expected {
             Some(expected) => {

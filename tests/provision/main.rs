@@ -23,12 +23,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 use c1_cloudflare::provision::journal::{self, Arrival, Entry, EntryId};
 use c1_cloudflare::provision::lock::Locks;
 use c1_cloudflare::provision::{self, aftercare};
-use c1_cloudflare::worker::config::Config;
 use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec};
 
 use support::World;
@@ -47,10 +47,10 @@ impl Bench {
     }
 
     /// The same, with an account and a configuration of one's own.
-    async fn with(account: impl FnOnce(&Cloudflare), configure: impl FnOnce(&mut Config)) -> Self {
+    async fn with(account: impl FnOnce(&Cloudflare), configure: impl FnOnce(&mut Settings)) -> Self {
         let mut world = World::new(Spec { members: 8, roles: 12, groups: 2, zones: 2, ..Spec::default() });
         provision::init(&world).unwrap();
-        world.config.provisioning = c1_cloudflare::worker::config::Provisioning::On;
+        world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::On;
         configure(&mut world.config);
         account(&world.cloudflare);
         world.sync().await;
@@ -77,7 +77,15 @@ impl Bench {
         let entry = self.entry(id);
         let locks = self.locks.borrow().clone();
         journal::begin(&self.world, id, self.world.now()).unwrap();
-        let outcome = provision::carry_out(&self.world, &self.world.config, &locks, id, &entry.request).await;
+        let outcome = provision::carry_out(
+            &self.world,
+            &self.world.config.cloudflare,
+            &self.world.config.provision,
+            &locks,
+            id,
+            &entry.request,
+        )
+        .await;
         if !matches!(outcome, Outcome::NotNow { .. }) {
             journal::settle(&self.world, id, &outcome, self.world.now()).unwrap();
         }
@@ -111,7 +119,9 @@ impl Bench {
     async fn later(&self, secs: i64) {
         self.world.advance(secs);
         let locks = self.locks.borrow().clone();
-        aftercare::look_after(&self.world, &self.world.config, &locks).await.unwrap();
+        aftercare::look_after(&self.world, &self.world.config.cloudflare, &self.world.config.provision, &locks)
+            .await
+            .unwrap();
     }
 
     /// The isolate is lost: its locks are, too.

@@ -1,13 +1,13 @@
 //! With provisioning off, every kind of operation says what it would have done, and nothing is written.
 
-use c1_cloudflare::worker::config::{LastRole, Provisioning};
+use c1_cloudflare::provision::{LastRole, Provisioning};
 use sim::cloudflare::Route;
 
 use super::{Action, Bench, NEW, Refusal, Target, assert_refused, group_target, holds, member, person, roles, target};
 
 #[tokio::test]
 async fn nothing_is_written_whatever_is_asked() {
-    let mut bench = Bench::with(|_| {}, |config| config.provisioning = Provisioning::Off).await;
+    let mut bench = Bench::with(|_| {}, |config| config.provision.provisioning = Provisioning::Off).await;
     let account = bench.account().clone();
     let known = roles(&account);
     let scoped = account.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
@@ -37,7 +37,7 @@ async fn nothing_is_written_whatever_is_asked() {
         (grant, target(&known[2]), member(&invitation), LastRole::Refuse, "would have granted"),
         (grant, Target::Renewal, member(&invitation), LastRole::Refuse, "made it anew"),
     ] {
-        bench.world.config.guards.last_role = last_role;
+        bench.world.config.provision.guards.last_role = last_role;
         let outcome = bench.operate(action, what, whom).await;
         assert_refused(&outcome, Refusal::ProvisioningOff, says);
     }

@@ -129,7 +129,7 @@ async fn a_renewal_that_cloudflare_refuses_says_what_was_held() {
 #[tokio::test]
 async fn a_grant_of_the_account_renews_our_own_invitation_when_it_is_old_enough() {
     for (days, renews) in [(None, false), (Some(7), true), (Some(30), false)] {
-        let bench = Bench::with(|_| {}, |config| config.renew_invitations_after_days = days).await;
+        let bench = Bench::with(|_| {}, |config| config.provision.renew_invitations_after_days = days).await;
         assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
         let old = bench.account().membership_of(NEW).unwrap().id;
         bench.world.advance(8 * 24 * 60 * 60);
@@ -138,7 +138,7 @@ async fn a_grant_of_the_account_renews_our_own_invitation_when_it_is_old_enough(
         assert_eq!(bench.account().membership_of(NEW).unwrap().id != old, renews, "{days:?}");
     }
     // Whom somebody else invited may have been invited yesterday.
-    let bench = Bench::with(|_| {}, |config| config.renew_invitations_after_days = Some(1)).await;
+    let bench = Bench::with(|_| {}, |config| config.provision.renew_invitations_after_days = Some(1)).await;
     bench.account().invite(NEW, vec![holds(bench.account(), &roles(bench.account())[0])]);
     bench.world.advance(8 * 24 * 60 * 60);
     assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::AlreadyGranted);

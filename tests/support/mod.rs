@@ -16,8 +16,9 @@ use c1_cloudflare::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
 };
 use c1_cloudflare::base::time::Timestamp;
+use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
-use c1_cloudflare::worker::config::{self, Config};
+use c1_cloudflare::worker::config;
 use rusqlite::types::{Value, ValueRef};
 use sim::cloudflare::{Cloudflare, Spec};
 use sim::http::{Handler, Reply, Request};
@@ -35,7 +36,7 @@ pub(crate) enum Fault {
 /// An account, and everything the Coordinator works with.
 pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
-    pub(crate) config: Config,
+    pub(crate) config: Settings,
     pub(crate) limits: Limits,
     pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
     /// The keys written, in order.
@@ -72,7 +73,7 @@ impl World {
             ("PUBLIC_URL", "https://connector.example.com".to_owned()),
             ("PLAN", "paid".to_owned()),
         ]);
-        let config = config::read(|name| vars.get(name).cloned()).unwrap();
+        let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
         let world = Self {
             cloudflare,
             limits: Limits::of(config.plan),
@@ -128,14 +129,14 @@ impl World {
     /// The same, with a trigger of the test's.
     pub(crate) async fn sync_as(&self, trigger: Trigger) -> RunRecord {
         self.advance(900);
-        sync::begin(self, &self.config, trigger).unwrap();
+        sync::begin(self, &self.config.cloudflare, trigger).unwrap();
         self.finish().await
     }
 
     /// Carries the running sync to its end.
     pub(crate) async fn finish(&self) -> RunRecord {
         for _ in 0..2_000 {
-            match sync::step_within(self, &self.config, &self.limits).await {
+            match sync::step_within(self, &self.config.cloudflare, &self.limits).await {
                 Next::Idle => return sync::status(self).unwrap().runs[0].clone(),
                 Next::At(at) => self.time.set(self.time.get().max(at)),
             }

@@ -11,7 +11,7 @@ use crate::account;
 use crate::support::World;
 
 fn client(world: &World) -> Client<'_, World> {
-    Client::new(world, &world.config, Purpose::Provisioning)
+    Client::new(world, &world.config.cloudflare, Purpose::Provisioning)
 }
 
 fn nobody() -> MemberId {
@@ -119,9 +119,9 @@ async fn the_token_is_verified_on_the_route_of_its_kind() {
     let mut world = World::new(account(5));
     let verified = client(&world).verify_token().await.unwrap();
     assert_eq!((verified.kind, verified.status.as_str()), (TokenKind::Account, "active"));
-    world.config.cloudflare_token = c1_cloudflare::base::ports::Secret::new(world.cloudflare.user_token());
+    world.config.cloudflare.token = c1_cloudflare::base::ports::Secret::new(world.cloudflare.user_token());
     assert_eq!(client(&world).verify_token().await.unwrap().kind, TokenKind::User);
-    world.config.cloudflare_token = c1_cloudflare::base::ports::Secret::new("cfat_of_nobody_0123456789");
+    world.config.cloudflare.token = c1_cloudflare::base::ports::Secret::new("cfat_of_nobody_0123456789");
     let error = client(&world).verify_token().await.unwrap_err();
     assert!(!error.is_retryable() && !error.to_string().contains("of_nobody"), "{error}");
 }
@@ -130,7 +130,7 @@ async fn the_token_is_verified_on_the_route_of_its_kind() {
 async fn the_other_lists_are_read() {
     let world = World::new(account(60));
     let client = client(&world);
-    assert_eq!(client.account().await.unwrap().id, world.config.account_id);
+    assert_eq!(client.account().await.unwrap().id, world.config.cloudflare.account_id);
     let whole = client.account_resource_group().await.unwrap();
     assert_eq!(whole.to_string(), world.cloudflare.account_resource_group());
     let known = world.cloudflare.permission_group("super_admin").unwrap();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::snapshot::{ChangeKind, Snapshot, diff};
 use c1_cloudflare::sync::{Limits, RunOutcome};
-use c1_cloudflare::worker::config::Plan;
 use sim::cloudflare::{PolicySpec, Route, Spec};
 
 use crate::account;

@@ -162,8 +162,9 @@ async fn a_token_that_may_not_read_members_fails_the_run_and_touches_nothing() {
 
         // The clock waits a while before it tries again; a person need not.
         world.cloudflare.reset_log();
-        sync::begin(&world, &world.config, Trigger { by: "cron".to_owned(), accept_removals: false }).unwrap();
-        let next = sync::step(&world, &world.config).await;
+        sync::begin(&world, &world.config.cloudflare, Trigger { by: "cron".to_owned(), accept_removals: false })
+            .unwrap();
+        let next = sync::step(&world, &world.config.cloudflare, world.config.plan).await;
         assert_eq!(next, sync::Next::At(run.not_before.unwrap()));
         assert_eq!(world.cloudflare.total_requests(), 0);
     }

@@ -1,12 +1,12 @@
 //! Members that our own operations change while a crawl reads the account.
 
 use c1_cloudflare::base::ports::Clock;
+use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
 use c1_cloudflare::model::id::{MemberId, UserGroupId};
 use c1_cloudflare::snapshot::{Overlay, Snapshot, latest};
 use c1_cloudflare::sync::overlay::{self, Left};
 use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
-use c1_cloudflare::worker::config::Plan;
 use sim::cloudflare::{PolicySpec, Spec};
 
 use crate::oracle::{assert_same, manifest, published, still_offering};
@@ -20,7 +20,7 @@ fn world() -> World {
 }
 
 async fn read(world: &World, id: &str) -> Option<MemberRecord> {
-    let client = Client::new(world, &world.config, Purpose::Provisioning);
+    let client = Client::new(world, &world.config.cloudflare, Purpose::Provisioning);
     match client.member(id.parse().unwrap()).await {
         Ok(member) => Some(member),
         Err(ApiError::NotFound(_)) => None,
@@ -70,10 +70,10 @@ async fn an_operation_in_the_middle_of_a_crawl_is_not_undone_by_its_snapshot() {
         world.sync().await;
         let before = world.cloudflare.truth();
         world.advance(900);
-        sync::begin(&world, &world.config, Trigger { by: "test".into(), accept_removals: false }).unwrap();
+        sync::begin(&world, &world.config.cloudflare, Trigger { by: "test".into(), accept_removals: false }).unwrap();
         let mut steps = 0;
         let mut operated = false;
-        while let Next::At(_) = sync::step_within(&world, &world.config, &world.limits).await {
+        while let Next::At(_) = sync::step_within(&world, &world.config.cloudflare, &world.limits).await {
             if steps == at {
                 operate(&world).await;
                 operated = true;

@@ -1,8 +1,8 @@
 //! A run that is cut off anywhere goes on, and publishes what an undisturbed one does.
 
+use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::snapshot::SnapshotError;
 use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
-use c1_cloudflare::worker::config::Plan;
 use sim::cloudflare::{Cloudflare, Spec};
 
 use crate::oracle::{assert_same, manifest, published};
@@ -18,7 +18,7 @@ fn trigger() -> Trigger {
 
 fn begin(world: &World) {
     world.advance(900);
-    sync::begin(world, &world.config, trigger()).unwrap();
+    sync::begin(world, &world.config.cloudflare, trigger()).unwrap();
 }
 
 /// Some of everything: a member gone, one new, one renamed, one who left a group.
@@ -118,7 +118,7 @@ async fn a_run_that_is_under_way_says_how_far_it_is() {
     assert_eq!(running.progress.members_total, Some(230));
     assert!((50..=230).contains(&running.progress.members_seen), "{running:?}");
     assert!(running.progress.pages_done < running.progress.pages_total, "{running:?}");
-    let error = sync::begin(&world, &world.config, trigger()).unwrap_err();
+    let error = sync::begin(&world, &world.config.cloudflare, trigger()).unwrap_err();
     assert_eq!(error, sync::BeginError::AlreadyRunning(running.run));
     world.finish().await;
     assert_eq!(sync::status(&world).unwrap().state, SyncState::Connected);

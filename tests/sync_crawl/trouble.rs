@@ -71,13 +71,15 @@ async fn a_rate_limit_puts_the_run_off_and_loses_nothing() {
             cloudflare.fail_next(Route::ListMembers, 1, Fault::TooManyRequests { retry_after, headers: false });
         });
         world.advance(900);
-        sync::begin(&world, &world.config, trigger()).unwrap();
-        let Next::At(at) = sync::step(&world, &world.config).await else { panic!("it went on") };
+        sync::begin(&world, &world.config.cloudflare, trigger()).unwrap();
+        let Next::At(at) = sync::step(&world, &world.config.cloudflare, world.config.plan).await else {
+            panic!("it went on")
+        };
         let wait = i64::try_from(retry_after.unwrap_or(60)).unwrap();
         assert!((wait * 1000 - 1000..=wait * 1000).contains(&at.since(world.now())), "{at} is not {wait} s later");
         assert!(world.keys().contains("sync/cursor"), "how far it got is in KV meanwhile");
         let sent = world.cloudflare.total_requests();
-        assert_eq!(sync::step(&world, &world.config).await, Next::At(at), "too early");
+        assert_eq!(sync::step(&world, &world.config.cloudflare, world.config.plan).await, Next::At(at), "too early");
         assert_eq!(world.cloudflare.total_requests(), sent);
         let run = world.finish().await;
         assert_eq!(run.outcome, RunOutcome::Published);
@@ -93,10 +95,12 @@ async fn a_low_remainder_stops_the_sync_before_cloudflare_does() {
     world.cloudflare.configure(|behaviour| behaviour.ratelimit_headers = true);
     world.cloudflare.set_limits(Limits { requests: 640, ..Limits::default() });
     world.advance(900);
-    sync::begin(&world, &world.config, trigger()).unwrap();
+    sync::begin(&world, &world.config.cloudflare, trigger()).unwrap();
     // A step reads 400 pages; the second one is stopped.
-    assert_eq!(sync::step(&world, &world.config).await, Next::At(world.now()));
-    let Next::At(at) = sync::step(&world, &world.config).await else { panic!("it went on") };
+    assert_eq!(sync::step(&world, &world.config.cloudflare, world.config.plan).await, Next::At(world.now()));
+    let Next::At(at) = sync::step(&world, &world.config.cloudflare, world.config.plan).await else {
+        panic!("it went on")
+    };
     assert!(at > world.now());
     let sent = world.cloudflare.total_requests();
     assert!((580..590).contains(&sent), "{sent} were sent: some are left for provisioning");
@@ -106,10 +110,10 @@ async fn a_low_remainder_stops_the_sync_before_cloudflare_does() {
 async fn a_sync_beyond_its_share_of_the_budget_goes_on_when_the_window_has_passed() {
     let world = World::new(sim::cloudflare::Spec { groups: 850, ..account(60) });
     world.advance(900);
-    sync::begin(&world, &world.config, trigger()).unwrap();
+    sync::begin(&world, &world.config.cloudflare, trigger()).unwrap();
     let mut puts_off = 0;
     let run = loop {
-        match sync::step(&world, &world.config).await {
+        match sync::step(&world, &world.config.cloudflare, world.config.plan).await {
             Next::Idle => break sync::status(&world).unwrap().runs.remove(0),
             Next::At(at) => {
                 if at > world.now() {
@@ -131,9 +135,11 @@ async fn storage_that_fails_is_told_logged_and_counted_towards_the_end_of_the_ru
         world.sync().await;
         let before = published(&world).await;
         world.advance(900);
-        sync::begin(&world, &world.config, trigger()).unwrap();
+        sync::begin(&world, &world.config.cloudflare, trigger()).unwrap();
         world.sql_faults.replace(Some((part.to_owned(), usize::MAX)));
-        let Next::At(_) = sync::step(&world, &world.config).await else { panic!("{part}: it went on") };
+        let Next::At(_) = sync::step(&world, &world.config.cloudflare, world.config.plan).await else {
+            panic!("{part}: it went on")
+        };
         let running = sync::status(&world).unwrap().running.unwrap();
         assert!(running.trouble.unwrap().contains("failed on purpose"), "{part}");
         assert!(world.lines.borrow().iter().any(|line| line.contains("failed on purpose")), "{part}");

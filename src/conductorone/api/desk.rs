@@ -19,9 +19,10 @@ use crate::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
 };
 use crate::base::ports::{Sign, SignError};
+use crate::base::settings::Reader;
 use crate::base::signing::SigningKey;
 use crate::base::time::Timestamp;
-use crate::worker::config::{self, Config};
+use crate::conductorone::Settings;
 
 /// Where a request is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +61,17 @@ impl TenantDesk {
     }
 }
 
-/// The configuration of a Worker that has this API key.
-pub(crate) fn config(credential: &Credential) -> Config {
+/// The settings of a Worker that has this API key.
+pub(crate) fn settings(credential: &Credential) -> Settings {
     let vars = [
-        ("CLOUDFLARE_ACCOUNT_ID", "eb78d65290b24279ba6f44721b3ea3c4"),
-        ("CLOUDFLARE_API_TOKEN", "cfat_secret"),
-        ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef"),
         ("C1_TENANT", "acme.conductor.one"),
         ("PUBLIC_URL", "https://connector.example.com"),
         ("C1_CLIENT_ID", &credential.client_id),
         ("C1_CLIENT_SECRET", &credential.client_secret),
     ];
     let vars = vars.map(|(name, value)| (name, value.to_owned()));
-    config::read(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())).unwrap()
+    let lookup = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    Settings::read(&mut Reader::new(&lookup)).unwrap()
 }
 
 impl Http for TenantDesk {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use sim::conductorone::{ApiFault, App, Credential, Entitlement};
 
-use super::desk::{TenantDesk, config};
+use super::desk::{TenantDesk, settings};
 use super::{ApiError, Client, Tokens, path};
 use crate::base::ports::Clock as _;
 use crate::base::time::Timestamp;
+use crate::conductorone::Settings;
 use crate::conductorone::apps::Policy;
-use crate::worker::config::Config;
 
 fn ports() -> TenantDesk {
     let ports = TenantDesk::new();
@@ -17,21 +17,21 @@ fn ports() -> TenantDesk {
     ports
 }
 
-async fn apps(ports: &TenantDesk, config: &Config, tokens: &Tokens) -> Result<usize, ApiError> {
-    Client::new(ports, config, tokens)?.apps_page(None).await.map(|page| page.items.len())
+async fn apps(ports: &TenantDesk, settings: &Settings, tokens: &Tokens) -> Result<usize, ApiError> {
+    Client::new(ports, settings, tokens)?.apps_page(None).await.map(|page| page.items.len())
 }
 
 #[tokio::test]
 async fn a_token_is_had_with_either_form_of_secret_and_had_again_once_it_is_refused() {
     let ports = ports();
     for credential in [ports.c1.credential("key"), ports.c1.plain_credential("plain")] {
-        let (config, tokens, before) = (config(&credential), Tokens::default(), ports.token_requests());
+        let (settings, tokens, before) = (settings(&credential), Tokens::default(), ports.token_requests());
         for _ in 0..3 {
-            assert_eq!(apps(&ports, &config, &tokens).await, Ok(1));
+            assert_eq!(apps(&ports, &settings, &tokens).await, Ok(1));
         }
         assert_eq!(ports.token_requests() - before, 1);
         ports.c1.expire_api_tokens();
-        assert_eq!(apps(&ports, &config, &tokens).await, Ok(1));
+        assert_eq!(apps(&ports, &settings, &tokens).await, Ok(1));
         assert_eq!(ports.token_requests() - before, 2);
     }
 }
@@ -39,11 +39,11 @@ async fn a_token_is_had_with_either_form_of_secret_and_had_again_once_it_is_refu
 #[tokio::test]
 async fn a_token_is_renewed_before_it_ends_and_when_the_credentials_change() {
     let ports = ports();
-    let (plain, key) = (config(&ports.c1.plain_credential("plain")), config(&ports.c1.credential("key")));
+    let (plain, key) = (settings(&ports.c1.plain_credential("plain")), settings(&ports.c1.credential("key")));
     let tokens = Tokens::default();
-    for (config, ahead_secs, requests) in [(&plain, 0, 1), (&plain, 3530, 1), (&plain, 3550, 2), (&key, 0, 3)] {
+    for (settings, ahead_secs, requests) in [(&plain, 0, 1), (&plain, 3530, 1), (&plain, 3550, 2), (&key, 0, 3)] {
         ports.ahead_secs.set(ahead_secs);
-        assert_eq!(apps(&ports, config, &tokens).await, Ok(1));
+        assert_eq!(apps(&ports, settings, &tokens).await, Ok(1));
         assert_eq!(ports.token_requests(), requests, "{ahead_secs} s on");
     }
 }
@@ -51,9 +51,9 @@ async fn a_token_is_renewed_before_it_ends_and_when_the_credentials_change() {
 #[tokio::test]
 async fn a_token_that_is_refused_again_and_again_is_not_asked_for_for_ever() {
     let ports = ports();
-    let config = config(&ports.c1.credential("key"));
+    let settings = settings(&ports.c1.credential("key"));
     ports.c1.fail_api("GET /api/v1/apps", ApiFault::Status(401), None);
-    let error = apps(&ports, &config, &Tokens::default()).await.unwrap_err();
+    let error = apps(&ports, &settings, &Tokens::default()).await.unwrap_err();
     assert!(matches!(error, ApiError::Unauthorized(_)), "{error}");
     assert_eq!(ports.token_requests(), 2);
 }
@@ -67,13 +67,13 @@ async fn wrong_credentials_are_named_with_what_to_do() {
     let mixed = Credential { client_secret: ports.c1.credential("other").client_secret, ..good.clone() };
     let guess = Credential { client_secret: "hunter2-hunter2".into(), ..plain };
     for wrong in [nobody, mixed, guess] {
-        let error = apps(&ports, &config(&wrong), &Tokens::default()).await.unwrap_err();
+        let error = apps(&ports, &settings(&wrong), &Tokens::default()).await.unwrap_err();
         assert!(matches!(error, ApiError::Credentials { .. }), "{error}");
         assert!(error.to_string().contains("make a new API key"), "{error}");
         assert!(!error.to_string().contains(&wrong.client_secret), "{error}");
     }
     let elsewhere = Credential { client_id: "key@other.conductor.one/pcc".into(), ..good };
-    let error = apps(&ports, &config(&elsewhere), &Tokens::default()).await.unwrap_err().to_string();
+    let error = apps(&ports, &settings(&elsewhere), &Tokens::default()).await.unwrap_err().to_string();
     assert!(error.contains("of the tenant other.conductor.one and C1_TENANT is acme.conductor.one"), "{error}");
 }
 
@@ -82,7 +82,7 @@ type Is = fn(&ApiError) -> bool;
 #[tokio::test]
 async fn each_refusal_is_an_error_of_its_own() {
     let ports = ports();
-    let (config, tokens) = (config(&ports.c1.credential("key")), Tokens::default());
+    let (settings, tokens) = (settings(&ports.c1.credential("key")), Tokens::default());
     let table: [(ApiFault, Is); 8] = [
         (ApiFault::Status(403), |error| matches!(error, ApiError::Forbidden { what: "list apps", .. })),
         (ApiFault::Status(404), |error| matches!(error, ApiError::NotFound { .. })),
@@ -97,20 +97,20 @@ async fn each_refusal_is_an_error_of_its_own() {
     ];
     for (fault, is) in table {
         ports.c1.fail_api("GET /api/v1/apps", fault.clone(), Some(1));
-        let error = apps(&ports, &config, &tokens).await.unwrap_err();
+        let error = apps(&ports, &settings, &tokens).await.unwrap_err();
         assert!(is(&error), "{fault:?}: {error}");
     }
     ports.c1.fail_api("GET /api/v1/apps", ApiFault::RateLimited(7), Some(1));
     let begun = ports.now();
-    let Err(ApiError::RateLimited(at)) = apps(&ports, &config, &tokens).await else { panic!("not limited") };
+    let Err(ApiError::RateLimited(at)) = apps(&ports, &settings, &tokens).await else { panic!("not limited") };
     assert!(at.since(begun) >= 7_000, "Retry-After is kept to");
 }
 
 #[tokio::test]
 async fn an_entitlements_policies_are_changed_and_nothing_else_of_it() {
     let ports = ports();
-    let (config, tokens) = (config(&ports.c1.credential("key")), Tokens::default());
-    let client = Client::new(&ports, &config, &tokens).unwrap();
+    let (settings, tokens) = (settings(&ports.c1.credential("key")), Tokens::default());
+    let client = Client::new(&ports, &settings, &tokens).unwrap();
     let webhook = client.create_webhook("Cloudflare connector", "https://connector.example.com/x", "").await.unwrap();
     assert_eq!(client.webhooks_page(None).await.unwrap().items, std::slice::from_ref(&webhook));
     let app = client.apps_page(None).await.unwrap().items.remove(0);
@@ -133,7 +133,7 @@ async fn an_entitlements_policies_are_changed_and_nothing_else_of_it() {
 async fn a_slow_answer_is_waited_for() {
     let ports = ports();
     ports.c1.fail_api("GET /api/v1/apps", ApiFault::Slow(Duration::from_millis(50)), Some(1));
-    assert_eq!(apps(&ports, &config(&ports.c1.credential("key")), &Tokens::default()).await, Ok(1));
+    assert_eq!(apps(&ports, &settings(&ports.c1.credential("key")), &Tokens::default()).await, Ok(1));
 }
 
 #[test]

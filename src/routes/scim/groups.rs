@@ -41,7 +41,7 @@ async fn change<P: World>(call: &Call<'_, P>, id: &str, changes: &[Change]) -> R
     let (entitlement, group) = find(call, id, true).await?;
     call.unchanged(&group)?;
     let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
-    let steps = plan(members, changes, call.config.scim_replace_max_removals)?;
+    let steps = plan(members, changes, call.settings.scim_replace_max_removals)?;
     let mut done = Vec::new();
     for (place, step) in steps.iter().enumerate() {
         let subject = provisioning::subject(step.member)?;

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::{Answer, Content, Incoming, World};
 use crate::base::ports::Method;
+use crate::routes::settings::Settings;
 use crate::scim::plan::PlanError;
 use crate::scim::projection::Projection;
 use crate::scim::{self, KEYWORDS, MEDIA_TYPE, PATH, ScimError, discovery, query, resource, schema};
-use crate::worker::config::Config;
 
 /// The body of a request, in bytes at most: a list of 1,000 members with their names and URLs is 300 KB.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
@@ -95,11 +95,12 @@ pub(super) fn at(segments: &[&str]) -> Vec<(Method, Endpoint)> {
 /// Answers.
 pub(super) async fn answer<P: World>(
     ports: &P,
-    config: &Config,
+    settings: &Settings,
     endpoint: Endpoint,
     request: &Incoming,
 ) -> Result<Answer, Problem> {
-    let call = Call { ports, config, request, base: format!("{}{PATH}", config.public_url.base) };
+    let call =
+        Call { ports, settings, request, base: format!("{}{PATH}", settings.coordinator.conductorone.public_url.base) };
     match endpoint {
         Endpoint::ServiceProviderConfig => {
             call.unfiltered()?;
@@ -154,7 +155,7 @@ impl From<PlanError> for Problem {
 /// What a request is answered with.
 struct Call<'a, P> {
     ports: &'a P,
-    config: &'a Config,
+    settings: &'a Settings,
     request: &'a Incoming,
     /// The URL of `/scim/v2`.
     base: String,

@@ -3,14 +3,16 @@
 
 use url::Url;
 
-use super::{Reader, base_url, c1_id, secret};
 use crate::base::ports::Secret;
+use crate::base::settings::{Reader, base_url, secret};
 use crate::base::time::Timestamp;
+use crate::conductorone;
+use crate::conductorone::settings::is_id;
 use crate::export::File;
 
 /// What follows a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Push {
+pub struct Settings {
     /// Where the file goes; `None` where C1 is only told to sync.
     pub store: Option<Store>,
     /// `PUSH_FILE`: which file.
@@ -95,45 +97,47 @@ const S3_MAY: [&str; 4] = ["S3_ENDPOINT", "S3_KEY", "S3_ADDRESSING", "S3_SESSION
 /// An object's key has at most this many bytes (S3 User Guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
 
-/// Reads what there is; `None` where nothing is to be pushed. Half a configuration is a problem that names the other half.
-pub(super) fn read<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, app_id: Option<&str>) -> Option<Push> {
-    let file = reader.optional("PUSH_FILE", |text| {
-        File::named(text).ok_or_else(|| {
-            let names = File::ALL.map(File::name);
-            format!("must be one of {}", names.join(", "))
-        })
-    });
-    let has_s3 = S3_NEEDS.iter().map(|(name, _)| name).chain(&S3_MAY).any(|name| reader.text(name).is_some());
-    let has_azure = reader.text("AZURE_SAS_URL").is_some();
-    let named = file.unwrap_or(File::C1z);
-    let store = match (has_s3, has_azure) {
-        (true, true) => {
-            reader.problem(
-                "AZURE_SAS_URL",
-                "the file goes to one place: remove this, or everything that begins with S3_",
-            );
-            None
-        }
-        (true, false) => s3(reader, named).map(Store::S3),
-        (false, true) => reader.optional("AZURE_SAS_URL", |text| azure(text, named)).map(Store::Azure),
-        (false, false) => {
-            if reader.text("PUSH_FILE").is_some() {
+impl Settings {
+    /// Reads what there is; `None` where nothing is to be pushed. Half a configuration is a problem that names the other half.
+    pub fn read(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Self> {
+        let file = reader.optional("PUSH_FILE", |text| {
+            File::named(text).ok_or_else(|| {
+                let names = File::ALL.map(File::name);
+                format!("must be one of {}", names.join(", "))
+            })
+        });
+        let has_s3 = S3_NEEDS.iter().map(|(name, _)| name).chain(&S3_MAY).any(|name| reader.text(name).is_some());
+        let has_azure = reader.text("AZURE_SAS_URL").is_some();
+        let named = file.unwrap_or(File::C1z);
+        let store = match (has_s3, has_azure) {
+            (true, true) => {
                 reader.problem(
+                    "AZURE_SAS_URL",
+                    "the file goes to one place: remove this, or everything that begins with S3_",
+                );
+                None
+            }
+            (true, false) => s3(reader, named).map(Store::S3),
+            (false, true) => reader.optional("AZURE_SAS_URL", |text| azure(text, named)).map(Store::Azure),
+            (false, false) => {
+                if reader.text("PUSH_FILE").is_some() {
+                    reader.problem(
                     "PUSH_FILE",
                     "there is no place to push it to: set S3_BUCKET and what belongs to it, or AZURE_SAS_URL, or remove this",
                 );
+                }
+                None
             }
-            None
-        }
-    };
-    let connector = connector(reader, app_id);
-    (store.is_some() || connector.is_some()).then_some(Push { store, file: named, connector })
+        };
+        let connector = connector(reader, conductorone.and_then(|settings| settings.app_id.as_deref()));
+        (store.is_some() || connector.is_some()).then_some(Self { store, file: named, connector })
+    }
 }
 
-fn s3<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, file: File) -> Option<S3> {
+fn s3(reader: &mut Reader<'_>, file: File) -> Option<S3> {
     for (name, what) in S3_NEEDS {
         if reader.text(name).is_none() {
-            reader.problem(name, &format!("missing, for other variables of S3 are set: set it to {what}"));
+            reader.problem(name, format!("missing, for other variables of S3 are set: set it to {what}"));
         }
     }
     let region = reader.optional("S3_REGION", region)?;
@@ -170,7 +174,7 @@ fn s3<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, file: File) -> Opti
     })
 }
 
-fn connector<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, app_id: Option<&str>) -> Option<Connector> {
+fn connector(reader: &mut Reader<'_>, app_id: Option<&str>) -> Option<Connector> {
     reader.text("C1_CONNECTOR_ID")?;
     let whole = [
         ("C1_APP_ID", "the app's id, from the address bar of its page in ConductorOne"),
@@ -180,11 +184,11 @@ fn connector<F: Fn(&str) -> Option<String>>(reader: &mut Reader<F>, app_id: Opti
         // A key whose one half is there is told of already.
         let told = name == "C1_CLIENT_ID" && reader.text("C1_CLIENT_SECRET").is_some();
         if reader.text(name).is_none() && !told {
-            reader.problem(name, &format!("missing, for C1_CONNECTOR_ID is set: set it to {what}"));
+            reader.problem(name, format!("missing, for C1_CONNECTOR_ID is set: set it to {what}"));
         }
     }
     let connector_id = reader.optional("C1_CONNECTOR_ID", |text| {
-        c1_id(text).map_err(|_| {
+        is_id(text).then(|| text.to_owned()).ok_or_else(|| {
             "must be the connector's id in ConductorOne, which stands in the address bar after /connectors/".to_owned()
         })
     })?;

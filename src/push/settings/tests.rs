@@ -1,9 +1,10 @@
 //! What is read of the variables of a push, and what is said about those that are wrong.
 
-use super::{Addressing, Store};
+use super::{Addressing, Settings, Store};
+use crate::base::settings::{Problem, Reader};
 use crate::base::time::Timestamp;
+use crate::conductorone;
 use crate::export::File;
-use crate::worker::config::{Config, ConfigError, read};
 
 const SAS: &str = "https://acme.blob.core.windows.net/governance?sp=cw&st=2026-01-01T00:00:00Z&se=2027-01-01T00:00:00Z&sv=2021-12-02&sr=c&sig=c2VjcmV0";
 
@@ -14,40 +15,39 @@ const S3: [(&str, &str); 4] = [
     ("S3_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG"),
 ];
 
-fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let all = [
-        ("CLOUDFLARE_ACCOUNT_ID", "eb78d65290b24279ba6f44721b3ea3c4"),
-        ("CLOUDFLARE_API_TOKEN", "cfat_secret"),
-        ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef"),
-        ("C1_TENANT", "acme.conductor.one"),
-        ("PUBLIC_URL", "https://connector.example.com"),
-    ];
+/// The settings, or what is wrong with the variables.
+fn read(vars: &[(&str, &str)]) -> Result<Option<Settings>, Vec<Problem>> {
+    let all = [("C1_TENANT", "acme.conductor.one"), ("PUBLIC_URL", "https://connector.example.com")];
     let find = |name: &str| vars.iter().rev().chain(&all).find(|(known, _)| *known == name).map(|(_, value)| *value);
-    read(|name| find(name).map(str::to_owned))
+    let lookup = |name: &str| find(name).map(str::to_owned);
+    let mut reader = Reader::new(&lookup);
+    let conductorone = conductorone::Settings::read(&mut reader);
+    let settings = Settings::read(&mut reader, conductorone.as_ref());
+    if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
 }
 
-fn with_s3(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    config(&[&S3, changes].concat())
+fn with_s3(changes: &[(&str, &str)]) -> Result<Option<Settings>, Vec<Problem>> {
+    read(&[&S3, changes].concat())
 }
 
 /// The names of what is wrong.
-fn wrong(config: Result<Config, ConfigError>) -> Vec<&'static str> {
-    config.unwrap_err().problems.iter().map(|problem| problem.name).collect()
+fn wrong(settings: Result<Option<Settings>, Vec<Problem>>) -> Vec<&'static str> {
+    settings.unwrap_err().iter().map(|problem| problem.name).collect()
 }
 
 #[test]
 fn nothing_is_pushed_unless_it_is_asked_for() {
-    assert_eq!(config(&[]).unwrap().push, None);
-    assert_eq!(wrong(config(&[("PUSH_FILE", "users.csv")])), ["PUSH_FILE"]);
+    assert_eq!(read(&[]).unwrap(), None);
+    assert_eq!(wrong(read(&[("PUSH_FILE", "users.csv")])), ["PUSH_FILE"]);
 }
 
 #[test]
 fn half_a_configuration_is_told_with_the_other_half() {
     for (name, value) in S3.into_iter().chain([("S3_KEY", "a/b"), ("S3_ENDPOINT", "https://s3.example.com")]) {
         let missing: Vec<_> = S3.iter().map(|(name, _)| *name).filter(|needed| *needed != name).collect();
-        assert_eq!(wrong(config(&[(name, value)])), missing, "{name}");
+        assert_eq!(wrong(read(&[(name, value)])), missing, "{name}");
     }
-    assert_eq!(wrong(config(&[("C1_CONNECTOR_ID", "2abc")])), ["C1_APP_ID", "C1_CLIENT_ID"]);
+    assert_eq!(wrong(read(&[("C1_CONNECTOR_ID", "2abc")])), ["C1_APP_ID", "C1_CLIENT_ID"]);
     assert_eq!(wrong(with_s3(&[("AZURE_SAS_URL", SAS)])), ["AZURE_SAS_URL"]);
 }
 
@@ -63,7 +63,7 @@ fn everything_malformed_is_named_and_no_secret_shown() {
         ("S3_ACCESS_KEY_ID", "AKIA/x"),
         ("S3_SECRET_ACCESS_KEY", "hunter2 hunter2"),
     ]);
-    let text = error.as_ref().unwrap_err().to_string();
+    let text = format!("{:?}", error.as_ref().unwrap_err());
     assert!(!text.contains("hunter2"), "{text}");
     let names = wrong(error);
     assert!(names.contains(&"PUSH_FILE") && names.contains(&"S3_REGION"), "{names:?}");
@@ -82,7 +82,7 @@ fn everything_malformed_is_named_and_no_secret_shown() {
 
 #[test]
 fn s3_is_where_aws_has_it_unless_said_otherwise() {
-    let s3 = |changes: &[(&str, &str)]| match with_s3(changes).unwrap().push.unwrap().store {
+    let s3 = |changes: &[(&str, &str)]| match with_s3(changes).unwrap().unwrap().store {
         Some(Store::S3(s3)) => (s3.endpoint, s3.addressing, s3.key),
         other => panic!("{other:?}"),
     };
@@ -96,7 +96,7 @@ fn s3_is_where_aws_has_it_unless_said_otherwise() {
 
 #[test]
 fn a_sas_url_is_a_blobs_or_a_containers() {
-    let azure = |url: &str| match config(&[("AZURE_SAS_URL", url), ("PUSH_FILE", "users.csv")]).unwrap().push.unwrap() {
+    let azure = |url: &str| match read(&[("AZURE_SAS_URL", url), ("PUSH_FILE", "users.csv")]).unwrap().unwrap() {
         push if push.file == File::UsersCsv => match push.store {
             Some(Store::Azure(azure)) => azure,
             other => panic!("{other:?}"),
@@ -126,16 +126,15 @@ fn a_sas_url_that_will_not_do_is_refused_without_showing_it() {
         &SAS.replace("sp=cw", "sp=rl"),
         &SAS.replace("se=2027-01-01T00:00:00Z", "se=soon"),
     ] {
-        let error = config(&[("AZURE_SAS_URL", bad)]).unwrap_err();
-        assert_eq!(error.problems.len(), 1, "{bad}: {error}");
-        assert!(!error.to_string().contains("c2VjcmV0"), "{error}");
+        let problems = read(&[("AZURE_SAS_URL", bad)]).unwrap_err();
+        assert_eq!(problems.len(), 1, "{bad}: {problems:?}");
+        assert!(!format!("{problems:?}").contains("c2VjcmV0"), "{problems:?}");
     }
 }
 
 #[test]
 fn a_connector_alone_is_enough() {
     let key = [("C1_CLIENT_ID", "otter@acme.conductor.one/pcc"), ("C1_CLIENT_SECRET", "secret")];
-    let config = config(&[&key[..], &[("C1_APP_ID", "2app"), ("C1_CONNECTOR_ID", "2con")]].concat()).unwrap();
-    let push = config.push.unwrap();
+    let push = read(&[&key[..], &[("C1_APP_ID", "2app"), ("C1_CONNECTOR_ID", "2con")]].concat()).unwrap().unwrap();
     assert_eq!((push.store, push.connector.map(|connector| connector.app_id)), (None, Some("2app".to_owned())));
 }

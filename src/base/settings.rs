@@ -1,0 +1,144 @@
+//! Reads variables and secrets into values, and notes what is wrong with them, so that all of it can be told at once. Each room
+//! reads its own settings with this; `worker/config.rs` has all of them read.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use url::Url;
+
+use super::ports::Secret;
+
+/// One variable that is missing or wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable's or secret's name.
+    pub name: &'static str,
+    /// What is wrong, and what to put there. Never the value of a secret.
+    pub message: String,
+}
+
+/// Gives the text of a variable or a secret by its name.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads variables, and keeps what was wrong.
+pub struct Reader<'a> {
+    lookup: Lookup<'a>,
+    /// What was wrong so far, in the order of reading.
+    pub problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that has found nothing wrong yet.
+    pub fn new(lookup: Lookup<'a>) -> Self {
+        Self { lookup, problems: Vec::new() }
+    }
+
+    /// A variable's text without blanks around it. An empty value counts as missing: that is what an unfilled line of
+    /// wrangler.toml is.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let text = (self.lookup)(name)?;
+        let trimmed = text.trim();
+        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    }
+
+    /// Notes that something is wrong.
+    pub fn problem(&mut self, name: &'static str, message: impl Into<String>) {
+        self.problems.push(Problem { name, message: message.into() });
+    }
+
+    /// A variable that must be there.
+    pub fn required<T>(
+        &mut self,
+        name: &'static str,
+        when_missing: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.text(name).is_none() {
+            self.problem(name, format!("missing: {when_missing}"));
+            return None;
+        }
+        self.optional(name, parse)
+    }
+
+    /// A variable that may be missing.
+    pub fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(name)?;
+        parse(&text).map_err(|message| self.problem(name, message)).ok()
+    }
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+/// The Workers plan, which sets the limits of one invocation (`reference/cloudflare.md` 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// 50 outgoing requests and 10 ms of processor time for one invocation.
+    Free,
+    /// 10,000 outgoing requests and 30 s of processor time for one invocation.
+    Paid,
+}
+
+impl Plan {
+    /// Reads `PLAN`.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let plan = reader.optional("PLAN", |text| match text {
+            "free" => Ok(Self::Free),
+            "paid" => Ok(Self::Paid),
+            _ => Err("must be free or paid: the Workers plan of the account that runs this Worker".to_owned()),
+        });
+        plan.unwrap_or(Self::Free)
+    }
+}
+
+/// Takes a secret as it is.
+#[allow(clippy::unnecessary_wraps, reason = "one of several parsers")]
+pub fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
+
+/// `on` or `off`.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
+}
+
+/// A list with commas or white space between its items.
+pub fn words(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\n', '\t']).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// A number between two others, both of them included.
+pub fn number<T: FromStr + PartialOrd + Display>(least: T, most: T) -> impl FnOnce(&str) -> Result<T, String> {
+    move |text| {
+        text.parse()
+            .ok()
+            .filter(|number| *number >= least && *number <= most)
+            .ok_or_else(|| format!("must be a number from {least} to {most}"))
+    }
+}
+
+/// An absolute URL without query or credentials, given back without a slash at its end. Plain HTTP is for a service on
+/// the same machine, as in development.
+pub fn base_url(text: &str) -> Result<String, String> {
+    parse_url(text).map(|url| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// An absolute URL without query or credentials.
+pub fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("must be a URL that begins with https:// ({error})"))?;
+    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        return Err("must begin with https://".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err("must have no query, no fragment and no credentials".to_owned());
+    }
+    Ok(url)
+}

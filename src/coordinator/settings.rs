@@ -1,0 +1,76 @@
+//! What the Coordinator works by: the settings of the rooms below it, and a few of its own.
+
+use crate::base::settings::{Plan, Reader, number, switch};
+use crate::decide::{self, InvalidRules, Rules};
+use crate::{cloudflare, conductorone, provision, push, signal};
+
+/// What the Coordinator works by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The account and its API.
+    pub cloudflare: cloudflare::Settings,
+    /// The tenant and its API.
+    pub conductorone: conductorone::Settings,
+    /// Whether the account is changed, and what never is.
+    pub provision: provision::Settings,
+    /// `APPROVAL_RULES`: how approvals are decided. Rules that cannot be read approve nothing, and are nobody else's trouble.
+    pub rules: Result<Rules, InvalidRules>,
+    /// `SIGNAL_URL` and what belongs to it: where C1 is told of what a sync found.
+    pub signal: Option<signal::Settings>,
+    /// What is pushed after a publication, and where to.
+    pub push: Option<push::Settings>,
+    /// `PLAN`: the limits a sync step keeps.
+    pub plan: Plan,
+    /// `JOURNAL_DAYS`: how long settled operations are kept.
+    pub journal_days: i64,
+    /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
+    pub auto_wire: bool,
+}
+
+/// As long as Cloudflare keeps its own audit log (`reference/cloudflare.md` 1.7): 18 months.
+const JOURNAL_DAYS: i64 = 548;
+
+impl Settings {
+    /// Reads them; `None` where one that is required is missing or wrong.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let cloudflare = cloudflare::Settings::read(reader);
+        let conductorone = conductorone::Settings::read(reader);
+        let provision = provision::Settings::read(reader);
+        let plan = Plan::read(reader);
+        let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
+        let signal = signal::Settings::read(reader, conductorone.as_ref());
+        let push = push::Settings::read(reader, conductorone.as_ref());
+        let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650)).unwrap_or(JOURNAL_DAYS);
+        let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);
+        Some(Self {
+            cloudflare: cloudflare?,
+            conductorone: conductorone?,
+            provision,
+            rules,
+            signal,
+            push,
+            plan,
+            journal_days,
+            auto_wire,
+        })
+    }
+
+    /// What facts for an approval are gathered by.
+    pub(super) fn known_by(&self) -> decide::KnownBy<'_> {
+        decide::KnownBy {
+            allowed_apps: &self.provision.guards.allowed_apps,
+            default_role: self.provision.default_role.as_deref(),
+        }
+    }
+
+    /// What signals are made and sent by.
+    pub(super) fn told_by(&self) -> signal::ToldBy<'_> {
+        signal::ToldBy {
+            settings: self.signal.as_ref(),
+            account_id: self.cloudflare.account_id,
+            c1_url: &self.conductorone.url,
+            default_role: self.provision.default_role.as_deref(),
+            last_role_is_minimal: self.provision.guards.last_role == provision::LastRole::MinimalAccess,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether the account is changed, what never is, and what is given where nothing was asked for by name.
+
+use crate::base::settings::{Reader, number, switch, words};
+
+/// Whether the account is changed, what never is, and what is given where nothing was asked for by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `PROVISIONING`: whether grants and revokes are carried out, or only told.
+    pub provisioning: Provisioning,
+    /// What provisioning must not do.
+    pub guards: Guards,
+    /// `DEFAULT_ROLE`: what a new account gets when it is asked for without a role: the entitlement id of a role or a scoped
+    /// role, a role's bare id, or a permission group's name or label.
+    pub default_role: Option<String>,
+    /// `RENEW_INVITATIONS_AFTER_DAYS`: how old an invitation of ours must be for a grant of the account to renew it; not set for never.
+    pub renew_invitations_after_days: Option<i64>,
+}
+
+/// Whether the connector may change the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioning {
+    /// It says what it would have done.
+    Off,
+    /// It carries out what C1 asks for.
+    On,
+}
+
+/// What provisioning must not do, whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// `MIN_SUPER_ADMINS`: so many accepted Super Administrators there are at least after a revoke or a removal.
+    pub min_super_admins: usize,
+    /// `PROTECTED_MEMBERS`: e-mail addresses, in lower case, whose access is never changed.
+    pub protected: Vec<String>,
+    /// `LAST_ROLE`: what the revoke of a member's last access does.
+    pub last_role: LastRole,
+    /// `MAX_REMOVALS_PER_HOUR`: so many revokes and removals are carried out within an hour at most.
+    pub max_removals_per_hour: i64,
+    /// `ALLOWED_APPS`: the ids of the C1 apps whose tasks are carried out; empty for any.
+    pub allowed_apps: Vec<String>,
+}
+
+/// What the revoke of a member's last access does: Cloudflare has no members without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRole {
+    /// It is refused.
+    Refuse,
+    /// The member is left with Minimal Account Access.
+    MinimalAccess,
+    /// The member is removed.
+    RemoveMember,
+}
+
+impl Settings {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let on = reader.optional("PROVISIONING", switch).unwrap_or(false);
+        Self {
+            provisioning: if on { Provisioning::On } else { Provisioning::Off },
+            guards: Guards::read(reader),
+            default_role: reader.text("DEFAULT_ROLE"),
+            renew_invitations_after_days: reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 3650)),
+        }
+    }
+}
+
+impl Guards {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            min_super_admins: reader.optional("MIN_SUPER_ADMINS", number(1, 1000)).unwrap_or(2),
+            protected: reader.optional("PROTECTED_MEMBERS", addresses).unwrap_or_default(),
+            last_role: reader.optional("LAST_ROLE", last_role).unwrap_or(LastRole::Refuse),
+            max_removals_per_hour: reader.optional("MAX_REMOVALS_PER_HOUR", number(0, 1_000_000)).unwrap_or(25),
+            allowed_apps: reader.optional("ALLOWED_APPS", |text| Ok(words(text))).unwrap_or_default(),
+        }
+    }
+}
+
+fn last_role(text: &str) -> Result<LastRole, String> {
+    match text {
+        "refuse" => Ok(LastRole::Refuse),
+        "minimal_access" => Ok(LastRole::MinimalAccess),
+        "remove_member" => Ok(LastRole::RemoveMember),
+        _ => Err("must be refuse, minimal_access or remove_member".to_owned()),
+    }
+}
+
+fn addresses(text: &str) -> Result<Vec<String>, String> {
+    let addresses: Vec<String> = words(text).into_iter().map(|word| word.to_lowercase()).collect();
+    match addresses.iter().find(|address| !address.contains('@')) {
+        Some(_) => Err("must be e-mail addresses with commas between them".to_owned()),
+        None => Ok(addresses),
+    }
+}
