@@ -46,7 +46,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("connect", "connect"),
     ("coordinator", "coordinator"),
     ("decide", "provision"),
-    ("export", "export"),
     ("provision", "provision"),
     ("provision", "sync"),
     ("routes", "routes"),
@@ -189,6 +188,7 @@ fn comments_texts_and_tests_are_not_read() {
         /* crate::left::x /* crate::left::y */ */
         const A: &str = "crate::left::x \" crate::left";
         const B: &str = r#"" crate::left::x "#;
+        pub(in crate::left) fn g() {}
         const C: char = '"'; const D: char = '\''; fn life<'a>(x: &'a str) {}
         #[cfg(test)]
         use crate::left::{Left, Right};

@@ -109,6 +109,12 @@ impl Reader {
                 self.at += 2;
             }
             "use" => self.import(),
+            // `pub(in crate::room)` says who may know it, and knows nothing.
+            "in" if self.before(1) == "(" && self.before(2) == "pub" => {
+                while ![")", ""].contains(&self.peek(0)) {
+                    self.at += 1;
+                }
+            }
             _ if self.peek(1) == "::" && self.before(1) != "::" => self.expression(),
             _ => self.at += 1,
         }

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use super::chunks::{Chunks, Cursor};
 use super::directory::Directory;
+use super::file::{ExportError, PIECE, Ports};
 use super::sqlite::{Layout, Writer};
-use super::{ExportError, PIECE, Ports};
 use crate::base::ports::{Clock, KeyValue, Zstd, ZstdFrame};
 use crate::model::kind::Kind;
 use rows::{Rows, TABLES};

@@ -8,7 +8,7 @@ use cell::Line;
 
 use super::chunks::{Chunks, Cursor};
 use super::directory::{Directory, Held};
-use super::{ExportError, PIECE};
+use super::file::{ExportError, PIECE};
 use crate::base::ports::{Clock, KeyValue};
 use crate::model::grant::Principal;
 use crate::model::kind::Kind;

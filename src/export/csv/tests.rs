@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::export::file::PIECE;
 use crate::export::testing::{
     WHOLE, account, atom, grants, group, hex, invited, member, pieces, published, role, whole,
 };
-use crate::export::{ExportError, File, PIECE};
+use crate::export::{ExportError, File};
 use crate::model::id::UserId;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::SnapshotError;

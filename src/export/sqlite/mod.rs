@@ -4,52 +4,19 @@
 //! Page 1 tells where each table's b-tree has its root, and a root comes after all it leads to. So the same rows go in
 //! twice: once to a [`Writer`] that only counts, whose [`Layout`] the second one begins with.
 
+mod layout;
 mod page;
 mod record;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub use layout::SqliteError;
+pub(super) use layout::{Layout, Table};
 pub(super) use record::Value;
 
-use page::{PAGE, Pages};
+use page::Pages;
 use tree::Tree;
-
-/// A table: its name, and its `CREATE TABLE` statement as `sqlite_schema` has it. The first column is `id integer primary
-/// key`, and its value the row's number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Table {
-    pub(super) name: &'static str,
-    pub(super) sql: &'static str,
-}
-
-/// Where things are in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    roots: Vec<u32>,
-    pages: u32,
-}
-
-impl Layout {
-    /// The size of the file.
-    pub(super) fn bytes(&self) -> u64 {
-        u64::from(self.pages) * PAGE as u64
-    }
-}
-
-/// Why a database cannot be written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SqliteError {
-    /// More pages than `SQLite` can number, or a row that is too long for it.
-    #[error("the data is more than a SQLite database can have")]
-    TooLarge,
-    /// The statements do not fit on the first page.
-    #[error("the schema is longer than a page")]
-    Schema,
-    /// The rows of the second pass are not those of the first.
-    #[error("the rows changed while they were written")]
-    Changed,
-}
 
 /// A database that is being written.
 #[derive(Debug)]
@@ -93,7 +60,7 @@ impl Writer {
         for tree in &mut self.trees {
             roots.push(tree.finish(&mut self.pages)?);
         }
-        let layout = Layout { roots, pages: self.pages.count() };
+        let layout = Layout::new(roots, self.pages.count());
         match &self.layout {
             Some(planned) if *planned != layout => Err(SqliteError::Changed),
             _ => Ok(layout),

@@ -1,10 +1,10 @@
 //! Pages: their numbers, the first one, and how cells lie in one.
 
+use super::layout::{Layout, PAGE, SqliteError, Table};
 use super::record::{self, Value, varint};
-use super::{Layout, SqliteError, Table};
 
-/// The size of a page in bytes, none of which are reserved.
-pub(super) const PAGE: usize = 4096;
+/// A table's leaf page.
+pub(super) const LEAF: u8 = 0x0d;
 
 /// A page as it is written.
 pub(super) type Page = [u8; PAGE];
@@ -150,6 +150,6 @@ pub(super) fn first(tables: &[Table], layout: &Layout) -> Result<Page, SqliteErr
     if HEADER + 8 + 2 * sizes.len() + cells.len() > PAGE {
         return Err(SqliteError::Schema);
     }
-    lay_out(&mut page, HEADER, super::tree::LEAF, None, &cells, &sizes);
+    lay_out(&mut page, HEADER, LEAF, None, &cells, &sizes);
     Ok(page)
 }

@@ -1,6 +1,6 @@
 //! Records: a row's values as the file has them (file format, section 2.1).
 
-use super::SqliteError;
+use super::layout::SqliteError;
 
 /// `SQLite` takes no row longer than 10^9 bytes (`SQLITE_MAX_LENGTH`).
 const MAX_RECORD: usize = 1_000_000_000;

@@ -1,11 +1,8 @@
 //! A table's b-tree, written from its leaves up (file format, section 1.6).
 
-use super::SqliteError;
-use super::page::{PAGE, Pages, lay_out, put};
+use super::layout::{PAGE, SqliteError};
+use super::page::{LEAF, Pages, lay_out, put};
 use super::record::varint;
-
-/// A table's leaf page.
-pub(super) const LEAF: u8 = 0x0d;
 
 /// A table's interior page.
 const INTERIOR: u8 = 0x05;
