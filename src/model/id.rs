@@ -20,18 +20,25 @@ pub struct InvalidId {
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
 fn parse_hex(kind: &'static str, text: &str) -> Result<[u8; 16], InvalidId> {
     let invalid = || InvalidId { kind, shown: text.chars().take(40).collect() };
     let digits = text.as_bytes();
     if digits.len() != 32 {
         return Err(invalid());
     }
-    let nibble = |digit: u8| DIGITS.iter().position(|&known| known == digit);
     let mut bytes = [0; 16];
     let (pairs, _) = digits.as_chunks();
     for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
         let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) else { return Err(invalid()) };
-        *byte = u8::try_from(high << 4 | low).map_err(|_| invalid())?;
+        *byte = high << 4 | low;
     }
     Ok(bytes)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use super::foreign::ForeignGrant;
-use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord};
+use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord, SnapshotError};
 
 /// C1 takes 64 KB; a few are left for what is counted another way.
 pub(super) const MAX_BODY: usize = 63 * 1024;
@@ -84,10 +84,9 @@ pub(super) fn access_changed(
 }
 
 /// Something changed, and what exactly can no longer be found out.
-pub(super) fn unknown(kind: Kind, account: &str, event_id: &str, run: &RunRecord) -> String {
+pub(super) fn unknown(kind: Kind, account: &str, event_id: &str, run: &RunRecord, why: &SnapshotError) -> String {
     let mut body = about(kind, account, event_id, run, None);
-    let message =
-        "The older generation is not kept any more, so what changed cannot be told one by one: look at the account.";
+    let message = format!("What changed cannot be told one by one, since {why}: look at the account.");
     extend(&mut body, json!({ "summary": run.changes, "message": message }));
     body.to_string()
 }

@@ -68,10 +68,17 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         ports.log(Level::Error, "signals given up", serde_json::json!({ "count": given_up }));
     }
     // First all texts, as long as the generations are there, even while C1 takes none.
-    let mut unmade = None;
+    let (mut unmade, mut untold) = (None, None);
     while let Some(waiting) = outbox::next(ports, true)? {
         match make(ports, by, &waiting).await? {
-            Ok(bodies) => outbox::made(ports, waiting.id, &bodies, ports.now())?,
+            Ok(Made { bodies, untold: why }) => {
+                outbox::made(ports, waiting.id, &bodies, ports.now())?;
+                if let Some(why) = why {
+                    let why = format!("What changed with the run {} cannot be told, since {why}.", waiting.run.run);
+                    ports.log(Level::Error, "a signal does not tell what changed", serde_json::json!({ "why": why }));
+                    untold = Some(why);
+                }
+            }
             Err(error) => {
                 unmade = Some(format!("What changed cannot be read: {error}."));
                 break;
@@ -80,7 +87,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     }
     let (mut sent, mut refused) = (0, None);
     for _ in 0..BATCH {
-        let Some(waiting) = outbox::next(ports, false)? else { return Ok(ended(sent, refused)) };
+        let Some(waiting) = outbox::next(ports, false)? else { return Ok(ended(sent, refused, untold)) };
         let Some(bodies) = &waiting.bodies else {
             return Ok(Attempt::Again(unmade.unwrap_or_else(|| "A signal has no text yet.".to_owned())));
         };
@@ -108,19 +115,35 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         outbox::settle(ports, waiting.id, state, ports.now())?;
     }
     Ok(match outbox::waiting(ports)? {
-        0 => ended(sent, refused),
+        0 => ended(sent, refused, untold),
         _ => Attempt::GoOn(ports.now(), Value::Null),
     })
 }
 
-fn ended(sent: usize, refused: Option<String>) -> Attempt {
+fn ended(sent: usize, refused: Option<String>, untold: Option<String>) -> Attempt {
+    let untold = untold.map(|why| format!(" {why}")).unwrap_or_default();
     match refused {
-        Some(why) => Attempt::GivenUp(format!("{why} Report it; the event will not be sent again.")),
+        Some(why) => Attempt::GivenUp(format!("{why} Report it; the event will not be sent again.{untold}")),
         None => Attempt::Done(match sent {
-            0 => "There was nothing to tell.".to_owned(),
-            1 => "Sent a signal.".to_owned(),
-            _ => format!("Sent {sent} signals."),
+            0 => format!("There was nothing to tell.{untold}"),
+            1 => format!("Sent a signal.{untold}"),
+            _ => format!("Sent {sent} signals.{untold}"),
         }),
+    }
+}
+
+/// The texts of a signal.
+#[derive(Debug)]
+struct Made {
+    /// One for each part; none where there is nothing to tell after all.
+    bodies: Vec<String>,
+    /// Why they do not tell what changed, where they do not.
+    untold: Option<SnapshotError>,
+}
+
+impl From<Vec<String>> for Made {
+    fn from(bodies: Vec<String>) -> Self {
+        Self { bodies, untold: None }
     }
 }
 
@@ -129,30 +152,33 @@ async fn make<P: KeyValue + Clock + Sql>(
     ports: &P,
     by: ToldBy<'_>,
     waiting: &Waiting,
-) -> Result<Result<Vec<String>, SnapshotError>, SqlError> {
+) -> Result<Result<Made, SnapshotError>, SqlError> {
     let (run, account) = (&waiting.run, by.account_id.to_string());
     let id = |part| event_id(waiting.kind, &run.run, part);
     if waiting.kind == Kind::SyncFailed {
-        return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)]));
+        return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)].into()));
     }
     let read = match read(ports, waiting).await {
         Ok(Some(read)) => read,
         // The first generation: there is nothing that it differs from.
-        Ok(None) => return Ok(Ok(Vec::new())),
-        Err(SnapshotError::Gone(_)) if ports.now().since(run.finished_at) > LOST_AFTER_MILLIS => {
-            return Ok(Ok(vec![compose::unknown(waiting.kind, &account, &id(0), run)]));
+        Ok(None) => return Ok(Ok(Vec::new().into())),
+        // KV may answer another time. What is swept, damaged or lost by now stays so, and no other signal waits for it.
+        Err(error @ SnapshotError::Kv(_)) => return Ok(Err(error)),
+        Err(error) if ports.now().since(run.finished_at) > LOST_AFTER_MILLIS => {
+            let bodies = vec![compose::unknown(waiting.kind, &account, &id(0), run, &error)];
+            return Ok(Ok(Made { bodies, untold: Some(error) }));
         }
         Err(error) => return Ok(Err(error)),
     };
     let Read { old, new, catalogue, changes } = read;
     if changes.items.is_empty() {
-        return Ok(Ok(Vec::new()));
+        return Ok(Ok(Vec::new().into()));
     }
     if waiting.kind == Kind::AccessChanged {
-        return Ok(Ok(vec![compose::access_changed(&account, &id(0), run, &new, &catalogue, &changes)]));
+        return Ok(Ok(vec![compose::access_changed(&account, &id(0), run, &new, &catalogue, &changes)].into()));
     }
     let foreign = foreign::find(ports, by, (&old, &new), &catalogue, &changes.items)?;
-    Ok(Ok(compose::foreign_change(&account, id, run, &new, &foreign)))
+    Ok(Ok(compose::foreign_change(&account, id, run, &new, &foreign).into()))
 }
 
 /// Two generations, and what differs.

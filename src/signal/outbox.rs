@@ -106,7 +106,7 @@ fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
 fn load<P: Sql>(sql: &P) -> Result<Seen, SqlError> {
     let value = sql.one("SELECT seen FROM signal_seen", &[])?;
     let text = value.as_ref().and_then(SqlValue::text);
-    Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+    Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).unwrap_or_default())
 }
 
 /// How many signals wait.
@@ -137,7 +137,7 @@ pub(super) fn next<P: Sql>(sql: &P, unmade: bool) -> Result<Option<Waiting>, Sql
     Ok(Some(Waiting {
         id: id.integer().ok_or_else(corrupt)?,
         kind: kind.text().and_then(Kind::parse).ok_or_else(corrupt)?,
-        run: run.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?,
+        run: run.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).ok_or_else(corrupt)?,
         bodies: bodies.text().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
         sent: sent.integer().and_then(|sent| usize::try_from(sent).ok()).unwrap_or(0),
     }))

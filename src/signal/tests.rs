@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::ToldBy;
 use super::foreign::ForeignGrant;
 use super::outbox::{self, Waiting, event_id};
-use super::{Changes, Kind, compose, make};
+use super::{Changes, Kind, compose, ended, make};
 use crate::base::fakes::Desk;
+use crate::base::jobs::Attempt;
 use crate::base::ports::Clock as _;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
@@ -319,7 +320,7 @@ fn foreign_text(
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
     let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
-    let bodies = block_on(make(desk, by, &waiting)).unwrap().unwrap();
+    let bodies = block_on(make(desk, by, &waiting)).unwrap().unwrap().bodies;
     assert!(bodies.len() <= 1);
     bodies.first().map(|body| serde_json::from_str(body).unwrap())
 }
@@ -393,7 +394,7 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
     let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
-    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap();
+    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies;
     assert_eq!(bodies.len(), 1, "asked for after it was seen");
 }
 
@@ -426,7 +427,7 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
         let mut record = run(2, RunOutcome::Published, desk.now());
         record.generation = Some(manifest.generation.clone());
         let waiting = Waiting { id: 1, kind, run: record, bodies: None, sent: 0 };
-        block_on(make(&desk, by(None), &waiting)).unwrap().unwrap()
+        block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies
     };
     assert!(text(&first, Kind::AccessChanged).is_empty());
     let used = Account { token_used: Some("2026-11-23".to_owned()), ..Account::new() };
@@ -452,8 +453,39 @@ fn a_generation_that_is_gone_is_said_to_be() {
     let waiting = Waiting { id: 1, kind: Kind::AccessChanged, run: record, bodies: None, sent: 0 };
     assert!(block_on(make(&desk, by(None), &waiting)).unwrap().is_err(), "it may be on its way");
     desk.advance(601);
-    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap();
+    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies;
     assert!(bodies[0].contains("not kept any more"), "{bodies:?}");
+}
+
+#[test]
+fn a_damaged_or_lost_chunk_of_the_older_generation_holds_up_no_signal() {
+    for damage in [Some(b"not what was written".to_vec()), None] {
+        let desk = desk();
+        let old = Account::new().publish(&desk, None);
+        let new = Account { jane: vec![SUPER], ..Account::new() }.publish(&desk, Some(old.clone()));
+        let mut record = run(2, RunOutcome::Published, desk.now());
+        record.generation = Some(new.generation.clone());
+        let waiting = |kind| Waiting { id: 1, kind, run: record.clone(), bodies: None, sent: 0 };
+        let made = |kind| block_on(make(&desk, by(None), &waiting(kind))).unwrap();
+        let whole = made(Kind::AccessChanged).unwrap();
+        assert!(whole.untold.is_none() && whole.bodies[0].contains("Jane@example.com"), "{whole:?}");
+
+        let shared: Vec<_> = new.chunks.iter().map(|chunk| &chunk.hash).collect();
+        let own = old.chunks.iter().find(|chunk| !shared.contains(&&chunk.hash)).unwrap();
+        let key = format!("chunk/{}", own.hash);
+        match damage {
+            Some(body) => desk.values.borrow_mut().insert(key, body),
+            None => desk.values.borrow_mut().remove(&key),
+        };
+        assert!(made(Kind::AccessChanged).is_err(), "it may be on its way");
+        desk.advance(601);
+        for kind in [Kind::AccessChanged, Kind::ForeignChange] {
+            let made = made(kind).unwrap();
+            assert!(made.untold.is_some() && made.bodies[0].contains("cannot be told one by one"), "{made:?}");
+        }
+    }
+    let Attempt::Done(told) = ended(2, None, Some("What changed cannot be told.".to_owned())) else { panic!() };
+    assert_eq!(told, "Sent 2 signals. What changed cannot be told.");
 }
 
 #[test]

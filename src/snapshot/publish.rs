@@ -239,7 +239,8 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
     for (place, row) in rows.iter().enumerate() {
         let [id, published_at, chunks] = row.as_slice() else { continue };
         let (Some(id), Some(published_at)) = (id.text(), published_at.integer()) else { continue };
-        let chunks: Vec<String> = chunks.text().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let chunks: Vec<String> =
+            chunks.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).unwrap_or_default();
         let age = superseded_at.map_or(0, |at: i64| now.since(Timestamp::from_millis(at)));
         if id == current.to_string() || place < KEEP_COUNT || age <= KEEP_MILLIS {
             kept.extend(chunks);

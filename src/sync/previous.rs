@@ -84,24 +84,18 @@ impl Previous {
         if !harvest.needs_any() {
             return Ok(());
         }
+        let mut rows = BTreeMap::new();
         let snapshot = Snapshot::of(self.manifest.clone());
-        let mut after = None;
-        loop {
-            let scan = Scan { kinds: vec![Kind::User, Kind::Invitation], holding: None, after, limit: usize::MAX };
-            let page = snapshot.scan(kv, &scan).await?;
-            for row in page.rows {
-                if let Row::User(member) | Row::Invitation(member) = row
-                    && self.members.contains_key(&member.member_id)
-                    && harvest.needs(&member)
-                {
-                    self.rows.insert(member.member_id, member);
-                }
+        let see = |row| {
+            if let Row::User(member) | Row::Invitation(member) = row
+                && self.members.contains_key(&member.member_id)
+                && harvest.needs(&member)
+            {
+                rows.insert(member.member_id, member);
             }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        };
+        snapshot.each(kv, &[Kind::User, Kind::Invitation], see).await?;
+        self.rows = rows;
         for member in changes.members.values().filter_map(|change| change.member.as_ref()) {
             if harvest.needs(member) {
                 self.rows.insert(member.member_id, member.clone());

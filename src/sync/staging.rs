@@ -243,7 +243,7 @@ pub(super) fn facts<P: Sql>(sql: &P, run: &RunId) -> Result<Vec<(Fetch, PageFact
             let list = list.text()?.parse().ok()?;
             let page = u32::try_from(page.integer()?).ok()?;
             // A page whose facts cannot be read is fetched again.
-            Some((Fetch { list, page }, serde_json::from_str(facts.text()?).ok()?))
+            Some((Fetch { list, page }, serde_json::from_slice(facts.text()?.as_bytes()).ok()?))
         })
         .collect())
 }
@@ -269,7 +269,8 @@ pub(super) fn pages<P: Sql, T: DeserializeOwned>(
     rows.iter()
         .map(|row| {
             let [facts, rows, page] = row.as_slice() else { return Err(unreadable()) };
-            let facts = facts.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(unreadable)?;
+            let facts =
+                facts.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).ok_or_else(unreadable)?;
             let first = rows.blob().ok_or_else(unreadable)?;
             let rows = match page.integer().and_then(|page| further.get(&page)) {
                 None => serde_json::from_slice(first),

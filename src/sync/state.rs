@@ -27,7 +27,7 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 pub(super) fn load<P: Sql, T: DeserializeOwned>(sql: &P, name: &str) -> Result<Option<T>, SqlError> {
     let value = sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])?;
     let text = value.as_ref().and_then(SqlValue::text);
-    Ok(text.and_then(|text| serde_json::from_str(text).ok()))
+    Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()))
 }
 
 /// Writes a value, unless it is there already: rows written cost money.

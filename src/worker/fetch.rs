@@ -56,18 +56,36 @@ fn outgoing(request: &HttpRequest) -> Result<Request, worker::Error> {
 }
 
 async fn read(mut response: Response, max_bytes: usize) -> Result<HttpResponse, HttpError> {
-    let headers = response.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    let headers: Vec<(String, String)> =
+        response.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let status = response.status_code();
-    let mut body = Vec::new();
-    // A response without a body, such as a 204, has no stream.
-    if let Ok(mut stream) = response.stream() {
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(|error| HttpError::Connection(chain(&error)))?;
-            if body.len() + piece.len() > max_bytes {
-                return Err(HttpError::TooLarge(max_bytes));
+    let failed = |error: &worker::Error| HttpError::Connection(chain(error));
+    let header = |name| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
+    let is_compressed = header("content-encoding").is_some();
+    if length.is_some_and(|length| length > max_bytes) {
+        return Err(HttpError::TooLarge(max_bytes));
+    }
+    // A compressed body is longer than it says: only piece by piece is it certain not to fill the memory.
+    let body = if length.is_some() && !is_compressed {
+        // One promise instead of one for every 4 KB.
+        response.bytes().await.map_err(|error| failed(&error))?
+    } else {
+        let mut body = Vec::new();
+        // A response without a body, such as a 204, has no stream.
+        if let Ok(mut stream) = response.stream() {
+            while let Some(piece) = stream.next().await {
+                let piece = piece.map_err(|error| failed(&error))?;
+                if body.len() + piece.len() > max_bytes {
+                    return Err(HttpError::TooLarge(max_bytes));
+                }
+                body.extend_from_slice(&piece);
             }
-            body.extend_from_slice(&piece);
         }
+        body
+    };
+    if body.len() > max_bytes {
+        return Err(HttpError::TooLarge(max_bytes));
     }
     Ok(HttpResponse { status, headers, body })
 }
