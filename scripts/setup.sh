@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Finds out what this machine lacks to build, test and deploy the Worker, and installs only that, pinned: the tools go
 # into .tools/ and node_modules/ of this folder, the wasm32 target into the Rust toolchain. Where everything is in place it
-# says so in one line. With the argument `tests` also what the tests alone need: scim2-tester, in a Python environment of its own.
+# says so in one line. With the argument `tests` also what the tests alone need: scim2-tester and
+# the SDKs of Cloudflare and ConductorOne, in a Python environment of their own.
 # Needs nothing but Rust, Node, make and a C compiler, and of the network the package registries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -198,7 +199,7 @@ if ! has_npm_tools; then
   done_something=yes
 fi
 if [ "${1:-}" = tests ] && ! has_python_tools; then
-  say "installing scim2-tester into .tools/python, which checks the SCIM endpoint"
+  say "installing scim2-tester and the SDKs of Cloudflare and ConductorOne into .tools/python, for the tests"
   install_python_tools
 fi
 if [ -n "$done_something" ]; then rm -rf "$tools/build"; fi

@@ -46,11 +46,11 @@ has_wasm_bindgen() { has_cargo_tool wasm-bindgen-cli "$(locked_version wasm-bind
 npm_stamp=node_modules/.installed-package-lock.json
 has_npm_tools() { cmp -s package-lock.json "$npm_stamp"; }
 
-# The Python environment of the tests (scim2-tester), and the copy of the list it was installed from.
+# The Python environment of the tests (scim2-tester and the two services' own SDKs), and the copy of the list it was installed from.
 python_tools=$tools/python
 python_requirements=tests/scim/requirements.txt
 has_python_tools() {
-  "$python_tools/bin/python" -c 'import scim2_tester' 2>/dev/null && cmp -s "$python_requirements" "$python_tools/.installed-requirements.txt"
+  "$python_tools/bin/python" -c 'import scim2_tester, cloudflare, conductorone_sdk' 2>/dev/null && cmp -s "$python_requirements" "$python_tools/.installed-requirements.txt"
 }
 
 # The most that the Worker's wasm may have, gzipped and without names; a build above it fails. Cloudflare takes 3 MB on the free plan.

@@ -60,13 +60,18 @@ async fn resource_groups_ignore_pages_and_permission_groups_may_have_no_result_i
     let all = api.get("/iam/resource_groups").await.json();
     assert!(all.get("result_info").is_none());
     assert_eq!(api.get("/iam/resource_groups?page=2&per_page=5").await.json()["result"], all["result"]);
-    assert!(all["result"][0]["scope"].is_array());
+    assert!(all["result"][0]["scope"].is_object());
     api.cloudflare.configure(|behaviour| {
         behaviour.permission_groups_result_info = false;
-        behaviour.scope = ScopeShape::Object;
+        behaviour.scope = ScopeShape::Mixed;
+        behaviour.blank_end_of_life = true;
     });
-    assert!(api.get("/iam/permission_groups").await.json().get("result_info").is_none());
-    assert!(api.get("/iam/resource_groups").await.result()[0]["scope"].is_object());
+    let groups = api.get("/iam/permission_groups").await.json();
+    assert!(groups.get("result_info").is_none());
+    assert_eq!(groups["result"][0]["meta"]["eol_at"], "");
+    assert!(api.get("/iam/resource_groups").await.result()[0]["scope"].is_array());
+    let groups = api.get("/iam/user_groups").await.result();
+    assert!(groups[0]["policies"][0]["resource_groups"][0]["scope"].is_object());
 }
 
 #[tokio::test]

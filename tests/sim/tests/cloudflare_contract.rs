@@ -113,6 +113,7 @@ async fn every_route_conforms_when_all_is_well() {
     api.cloudflare.configure(|behaviour| {
         behaviour.permission_groups_result_info = false;
         behaviour.scope = ScopeShape::Array;
+        behaviour.blank_end_of_life = true;
         behaviour.lists_inherited_policies = true;
         behaviour.extra_fields = true;
         behaviour.ratelimit_headers = true;
@@ -232,7 +233,7 @@ async fn what_is_wrong_is_said_and_where() {
     expect(with_query("cursor=1"), &["query parameter cursor", "not documented"]);
     let wrong_id = complaints(&contract, &put, |exchange| exchange.path.push('X'));
     expect(wrong_id, &["path parameter member_id"]);
-    let unknown = complaints(&contract, &list, |exchange| exchange.path = "/client/v4/zones".into());
+    let unknown = complaints(&contract, &list, |exchange| exchange.path = "/client/v4/zoos".into());
     expect(unknown, &["no such path"]);
     let with_body = |body: &Value| complaints(&contract, &put, |exchange| exchange.request_body = bytes(body));
     expect(with_body(&json!({})), &["request body", "policies", "roles"]);

@@ -53,7 +53,11 @@ pub(super) fn list_permission_groups(desk: &mut Desk<'_>) -> Answer {
         .filter(|group| fits(&id, &group.id) && fits(&name, &group.name) && fits(&label, &group.label))
         .collect();
     let total = groups.len();
-    let shown: Vec<Value> = window.slice(groups.into_iter()).into_iter().map(render::permission_group).collect();
+    let shown: Vec<Value> = window
+        .slice(groups.into_iter())
+        .into_iter()
+        .map(|group| render::permission_group(group, desk.behaviour))
+        .collect();
     if desk.behaviour.permission_groups_result_info {
         let info = window.info(shown.len(), total);
         Ok(page(shown, info))
@@ -65,7 +69,9 @@ pub(super) fn list_permission_groups(desk: &mut Desk<'_>) -> Answer {
 /// GET one permission group.
 pub(super) fn get_permission_group(desk: &mut Desk<'_>) -> Answer {
     let group = desk.account.permission_group(desk.call.id(0));
-    group.map(|group| success(render::permission_group(group))).ok_or_else(|| not_found("permission group"))
+    group
+        .map(|group| success(render::permission_group(group, desk.behaviour)))
+        .ok_or_else(|| not_found("permission group"))
 }
 
 /// GET the resource groups: all of them on every page, whatever `page` says.

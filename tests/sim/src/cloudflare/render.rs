@@ -54,7 +54,7 @@ fn projection(account: &Account, member: &Member) -> Vec<Value> {
                 (Kind::Account, Some(role_id)) if policy.resource_groups.contains(&account.whole_rg) => {
                     (role_id, role(group, role_id))
                 }
-                (Kind::Zone, _) => (&group.id, json!({ "id": group.id, "name": group.name })),
+                (Kind::Zone, _) => (&group.id, role(group, &group.id)),
                 (Kind::Account, _) => continue,
             };
             if !ids.contains(&id) {
@@ -89,14 +89,15 @@ fn description(group: &PermissionGroup) -> String {
 }
 
 /// A permission group in full, as its own routes tell it. Every value of `meta` is a string.
-pub(super) fn permission_group(group: &PermissionGroup) -> Value {
-    json!({
-        "id": group.id, "name": group.name,
-        "meta": {
-            "label": group.label, "scopes": scopes(group.kind), "category": "General", "description": description(group),
-            "editable": "false", "deprecated": "false", "eol_at": "", "visibility": "public",
-        },
-    })
+pub(super) fn permission_group(group: &PermissionGroup, behaviour: &Behaviour) -> Value {
+    let mut meta = json!({
+        "label": group.label, "scopes": scopes(group.kind), "category": "General", "description": description(group),
+        "editable": "false", "deprecated": "false", "visibility": "public",
+    });
+    if behaviour.blank_end_of_life {
+        set(&mut meta, "eol_at", json!(""));
+    }
+    json!({ "id": group.id, "name": group.name, "meta": meta })
 }
 
 const fn scopes(kind: Kind) -> &'static str {

@@ -90,7 +90,8 @@ pub enum Collation {
     CaseInsensitive,
 }
 
-/// The shape of a resource group's `scope`; documents and live data disagree (`reference/cloudflare.md` 1.4).
+/// The shape of a resource group's `scope`: an object in the API's description, an array in what was seen elsewhere
+/// (`reference/cloudflare.md` 1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeShape {
     /// An object everywhere.
@@ -153,6 +154,8 @@ pub struct Behaviour {
     pub repeats_a_role_id: bool,
     /// Objects carry fields that no document names.
     pub extra_fields: bool,
+    /// The `eol_at` of a permission group without an end is an empty text instead of absent.
+    pub blank_end_of_life: bool,
     /// How many reads of a member after a PUT still show it as it was before.
     pub stale_reads_after_put: usize,
 }
@@ -163,7 +166,7 @@ impl Default for Behaviour {
             out_of_range: OutOfRange::Clamp,
             permission_groups_result_info: true,
             collation: Collation::Bytes,
-            scope: ScopeShape::Mixed,
+            scope: ScopeShape::Object,
             already_member_code: 1004,
             accepts_empty_policies: false,
             lists_inherited_policies: false,
@@ -178,6 +181,7 @@ impl Default for Behaviour {
             roles_api_gone: false,
             repeats_a_role_id: false,
             extra_fields: false,
+            blank_end_of_life: false,
             stale_reads_after_put: 0,
         }
     }
