@@ -43,7 +43,6 @@ const PLAN: Plan = Plan {
 /// Pairs of rooms whose arrows are still to be mended; a room beside itself stands for the circles in it. The list has to be exact:
 /// nothing new is added, and what is mended is taken out.
 const KNOWN: &[(&str, &str)] = &[
-    ("connect", "connect"),
     ("coordinator", "coordinator"),
     ("decide", "provision"),
     ("provision", "provision"),

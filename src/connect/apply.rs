@@ -1,11 +1,10 @@
 //! Changes what is to be changed, one entitlement after the other.
 
-use super::World;
 use super::entitlements::{self, Listed, Saved};
 use super::journal;
 use super::plan::{self, Decision};
-use super::report::What;
-use super::steps::{Phase, Step, Trouble};
+use super::run::{Phase, What, World};
+use super::steps::{Step, Trouble};
 use crate::base::ports::SqlError;
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::Policy;

@@ -1,10 +1,9 @@
 //! Finds the app and lists its entitlements.
 
-use super::World;
 use super::entitlements::{self, ACCESS, Listed};
 use super::journal;
-use super::report::{Named, What};
-use super::steps::{Phase, Step, Trouble};
+use super::run::{Named, Phase, What, World};
+use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::{App, AppEntitlement};
 

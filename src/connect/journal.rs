@@ -9,41 +9,7 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 
 use super::entitlements;
-use super::report::{Counts, Line, Named, RunState, What};
-use super::steps::Phase;
-use super::{Mode, Options};
-
-/// A run: what was asked, and how far it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    /// Its number.
-    #[serde(skip)]
-    pub id: i64,
-    /// What was asked.
-    pub options: Options,
-    /// Who asked: `api`, or `auto_wire`.
-    pub by: String,
-    /// How it stands.
-    pub state: RunState,
-    /// What comes next.
-    pub(super) phase: Phase,
-    /// The app.
-    pub app: Option<Named>,
-    /// The webhook's id.
-    pub webhook: Option<String>,
-    /// What was found and done.
-    pub counts: Counts,
-    /// How it ended, or why it waits.
-    pub message: Option<String>,
-    /// How often in a row C1 could not be asked.
-    pub(super) attempts: u32,
-    /// When it goes on.
-    pub(super) due_at: Timestamp,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-}
+use super::run::{Line, Named, Run, RunState, What};
 
 /// The connection: what a run set up and the next one finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,29 +177,6 @@ pub(super) fn disconnect<P: Sql>(sql: &P) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_state WHERE name = 'connection'", &[])?;
     sql.query("DELETE FROM connect_given_up", &[])?;
     entitlements::forget_listed(sql)
-}
-
-/// A run that begins now.
-pub(super) fn new_run(options: Options, by: &str, now: Timestamp) -> Run {
-    let phase = match options.mode() {
-        Mode::Undo => Phase::Undo { after: Default::default() },
-        Mode::Connect | Mode::DryRun => Phase::App,
-    };
-    Run {
-        id: 0,
-        options,
-        by: by.to_owned(),
-        state: RunState::Running,
-        phase,
-        app: None,
-        webhook: None,
-        counts: Counts::default(),
-        message: None,
-        attempts: 0,
-        due_at: now,
-        started_at: now,
-        ended_at: None,
-    }
 }
 
 #[cfg(test)]

@@ -14,17 +14,16 @@ mod find;
 mod journal;
 mod plan;
 mod report;
+mod run;
 mod steps;
 mod undo;
 mod webhook;
 
-use serde::{Deserialize, Serialize};
+pub use journal::{arrived, running};
+pub use report::{Report, RunSummary, Summary, report, summary};
+pub use run::{Counts, Line, Mode, Named, Options, Run, RunState, What, World};
 
-pub use journal::{Run, arrived, running};
-pub use report::{Counts, Line, Named, Report, RunState, RunSummary, Summary, What, report, summary};
-
-use crate::base::ports::Sign;
-use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::Settings;
@@ -32,48 +31,6 @@ use crate::conductorone::api::{ApiError, Client, Tokens};
 use crate::snapshot::{Snapshot, SnapshotError};
 use catalogue::{Catalogue, Known};
 use steps::Trouble;
-
-/// What is asked of a run. The body of `POST /v1/connect`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Options {
-    /// C1's id of the app; else `C1_APP_ID`, else it is looked for.
-    pub app_id: Option<String>,
-    /// Tell what would be changed, and change nothing.
-    pub dry_run: bool,
-    /// Put back what was there before.
-    pub undo: bool,
-    /// Replace also what people set up on purpose.
-    pub overwrite: bool,
-}
-
-/// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// It connects.
-    Connect,
-    /// It tells what it would change.
-    DryRun,
-    /// It puts back what was there before.
-    Undo,
-}
-
-impl Options {
-    /// What a run with these options does.
-    pub const fn mode(&self) -> Mode {
-        match (self.undo, self.dry_run) {
-            (true, _) => Mode::Undo,
-            (false, true) => Mode::DryRun,
-            (false, false) => Mode::Connect,
-        }
-    }
-}
-
-/// Everything that connecting needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Sign {}
-
-impl<T: Http + KeyValue + Clock + Sql + Sign> World for T {}
 
 /// Creates the tables.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
@@ -86,7 +43,7 @@ pub fn begin<P: Clock + Sql>(ports: &P, options: Options, by: &str) -> Result<Op
     if running(ports)?.is_some() {
         return Ok(None);
     }
-    let mut run = journal::new_run(options, by, ports.now());
+    let mut run = run::new_run(options, by, ports.now());
     journal::begin(ports, &mut run)?;
     Ok(Some(run.id))
 }

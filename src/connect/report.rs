@@ -2,85 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Mode;
-use super::journal::{self, Run};
+use super::journal;
+use super::run::{Counts, Line, Mode, Named, Run, RunState};
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::base::words::words;
-
-/// Something of C1's with a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
-    /// C1's id of it.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// How a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// It goes on by itself.
-    Running,
-    /// It went through.
-    Done,
-    /// Something could not be done; the message and the lines say what.
-    Failed,
-}
-
-words! {
-    /// What a line is about.
-    pub enum What {
-        /// Something that was found.
-        Found = "found",
-        /// Something that was changed.
-        Changed = "changed",
-        /// Something that would be changed.
-        WouldChange = "would_change",
-        /// Something that was put back.
-        Restored = "restored",
-        /// Something that was left as it is, for a reason.
-        Left = "left",
-        /// Something that could not be done.
-        Failed = "failed",
-    }
-}
-
-/// One thing that was found or done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Its number within the run, from 1 on.
-    pub n: i64,
-    /// What it is about.
-    pub what: What,
-    /// C1's id of the entitlement, where it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entitlement: Option<String>,
-    /// A sentence.
-    pub text: String,
-}
-
-/// How many entitlements came to what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Were looked at.
-    pub total: u32,
-    /// Are none of Cloudflare's, and were left alone.
-    pub others: u32,
-    /// Led here already.
-    pub already: u32,
-    /// Were changed, or would be.
-    pub changed: u32,
-    /// Are set up on purpose, and were left alone.
-    pub custom: u32,
-    /// Were put back.
-    pub restored: u32,
-    /// Were changed by somebody since, and were left alone.
-    pub left: u32,
-    /// Could not be changed.
-    pub failed: u32,
-}
 
 /// What a run tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,45 +1,13 @@
 //! The phases of a run, and what each unit of work has at hand. What is done in them is in [`find`](super::find),
 //! [`webhook`](super::webhook), [`apply`](super::apply) and [`undo`](super::undo).
 
-use serde::{Deserialize, Serialize};
-
 use super::catalogue::Catalogue;
-use super::journal::{self, Run};
-use super::report::{Named, RunState, What};
-use super::{Mode, World};
+use super::journal;
+use super::run::{Mode, Phase, Run, RunState, What, World};
 use crate::base::ports::SqlError;
-use crate::base::time::Timestamp;
 use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client};
 use crate::snapshot::SnapshotError;
-
-/// What comes next in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Phase {
-    /// Read the app that was named, or that was found before.
-    App,
-    /// List apps.
-    Apps { page: Option<String>, apps: Vec<Named> },
-    /// Look for this account's ids in each.
-    Examine { left: Vec<Named>, found: Vec<Named> },
-    /// List the app's entitlements.
-    List { page: Option<String> },
-    /// Look for the webhook.
-    Webhook { page: Option<String> },
-    /// Create it.
-    Create,
-    /// Let C1 send the test event, and wait for it since a time.
-    Verify { since: Option<Timestamp> },
-    /// Change entitlements; of the one that is `pending` it is not known whether it was changed.
-    Apply { after: i64, pending: Option<String> },
-    /// Put entitlements back.
-    Undo { after: (String, String) },
-    /// See whether anything else leads to the webhook.
-    Used { page: Option<String> },
-    /// Delete the webhook.
-    Delete,
-}
 
 /// Why a unit did not work out.
 pub(super) enum Trouble {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sim::conductorone::{App, Credential, Entitlement};
 
-use super::report::{RunState, What};
+use super::run::{RunState, What};
 use super::{Options, Within, begin, drive, missing, next_due, report, running, summary};
 use crate::base::ports::Clock as _;
 use crate::base::settings::Plan;

@@ -1,11 +1,10 @@
 //! Puts back what was there before the first change: each entitlement, and then the webhook, where this connector created it.
 
-use super::World;
 use super::entitlements::{self, Saved};
 use super::journal;
 use super::plan::{Back, put_back};
-use super::report::What;
-use super::steps::{Phase, Step, Trouble};
+use super::run::{Phase, What, World};
+use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
 
 impl<P: World> Step<'_, '_, P> {

@@ -1,9 +1,8 @@
 //! Finds or creates the webhook, and sees that C1 reaches this Worker through it.
 
-use super::World;
 use super::journal;
-use super::report::What;
-use super::steps::{Phase, Step, Trouble};
+use super::run::{Phase, What, World};
+use super::steps::{Step, Trouble};
 use crate::base::time::Timestamp;
 use crate::conductorone::verify;
 
