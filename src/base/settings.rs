@@ -15,6 +15,16 @@ pub struct Problem {
     pub name: &'static str,
     /// What is wrong, and what to put there. Never the value of a secret.
     pub message: String,
+    /// Whether nothing goes on until it is mended: so it is with what is required and with what protects. Any other mistake turns its
+    /// own feature off.
+    pub fatal: bool,
+}
+
+impl Problem {
+    /// A mistake that turns its own feature off.
+    pub fn of_feature(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, message: message.into(), fatal: false }
+    }
 }
 
 /// Gives the text of a variable or a secret by its name.
@@ -41,12 +51,16 @@ impl<'a> Reader<'a> {
         (!trimmed.is_empty()).then(|| trimmed.to_owned())
     }
 
-    /// Notes that something is wrong.
+    /// Notes a mistake that turns its own feature off.
     pub fn problem(&mut self, name: &'static str, message: impl Into<String>) {
-        self.problems.push(Problem { name, message: message.into() });
+        self.problems.push(Problem::of_feature(name, message));
     }
 
-    /// A variable that must be there.
+    fn fatal(&mut self, name: &'static str, message: String) {
+        self.problems.push(Problem { name, message, fatal: true });
+    }
+
+    /// A variable that must be there, and right: else nothing goes on.
     pub fn required<T>(
         &mut self,
         name: &'static str,
@@ -54,13 +68,26 @@ impl<'a> Reader<'a> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         if self.text(name).is_none() {
-            self.problem(name, format!("missing: {when_missing}"));
+            self.fatal(name, format!("missing: {when_missing}"));
             return None;
         }
-        self.optional(name, parse)
+        self.protecting(name, parse)
     }
 
-    /// A variable that may be missing.
+    /// A variable that may be missing, and protects: where it is wrong nothing goes on, since what it was to protect would be open.
+    pub fn protecting<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(name)?;
+        parse(&text).map_err(|message| self.fatal(name, message)).ok()
+    }
+
+    /// What is read of several variables that belong together; `None` where one of them is wrong, so that no default takes its place.
+    pub fn together<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let before = self.problems.len();
+        let read = read(self);
+        read.filter(|_| self.problems.len() == before)
+    }
+
+    /// A variable that may be missing. A mistake turns its own feature off; the caller sees to it that a default means just that.
     pub fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(name)?;
         parse(&text).map_err(|message| self.problem(name, message)).ok()

@@ -36,7 +36,8 @@ impl Settings {
             "set it with: npx wrangler secret put CLOUDFLARE_API_TOKEN",
             secret,
         );
-        let url = reader.optional("CLOUDFLARE_API_URL", base_url).unwrap_or_else(|| URL.to_owned());
+        // Another service than the one that was meant is not to be called instead.
+        let url = reader.protecting("CLOUDFLARE_API_URL", base_url).unwrap_or_else(|| URL.to_owned());
         Some(Self { account_id: account_id?, token: token?, url })
     }
 }

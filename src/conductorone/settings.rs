@@ -36,9 +36,9 @@ impl Settings {
             "set it to the URL at which C1 reaches this Worker, such as https://c1-cloudflare.example.workers.dev",
             public_url,
         );
-        let url = reader.optional("C1_URL", base_url);
+        let url = reader.protecting("C1_URL", base_url);
         let credentials = credentials(reader);
-        let app_id = reader.optional("C1_APP_ID", app_id);
+        let app_id = reader.protecting("C1_APP_ID", app_id);
         let tenant = tenant?;
         Some(Self {
             url: url.unwrap_or_else(|| format!("https://{tenant}")),

@@ -38,6 +38,12 @@ impl Settings {
         let provision = provision::Settings::read(reader);
         let plan = Plan::read(reader);
         let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
+        if let Err(error) = &rules {
+            reader.problem(
+                "APPROVAL_RULES",
+                format!("cannot be read, so every approval that is asked of the connector is denied: {error}"),
+            );
+        }
         let signal = signal::Settings::read(reader, conductorone.as_ref());
         let push = push::Settings::read(reader, conductorone.as_ref());
         let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650)).unwrap_or(JOURNAL_DAYS);

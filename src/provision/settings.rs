@@ -54,7 +54,7 @@ pub enum LastRole {
 impl Settings {
     /// Reads them.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let on = reader.optional("PROVISIONING", switch).unwrap_or(false);
+        let on = reader.protecting("PROVISIONING", switch).unwrap_or(false);
         Self {
             provisioning: if on { Provisioning::On } else { Provisioning::Off },
             guards: Guards::read(reader),
@@ -67,11 +67,11 @@ impl Settings {
 impl Guards {
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            min_super_admins: reader.optional("MIN_SUPER_ADMINS", number(1, 1000)).unwrap_or(2),
-            protected: reader.optional("PROTECTED_MEMBERS", addresses).unwrap_or_default(),
-            last_role: reader.optional("LAST_ROLE", last_role).unwrap_or(LastRole::Refuse),
-            max_removals_per_hour: reader.optional("MAX_REMOVALS_PER_HOUR", number(0, 1_000_000)).unwrap_or(25),
-            allowed_apps: reader.optional("ALLOWED_APPS", |text| Ok(words(text))).unwrap_or_default(),
+            min_super_admins: reader.protecting("MIN_SUPER_ADMINS", number(1, 1000)).unwrap_or(2),
+            protected: reader.protecting("PROTECTED_MEMBERS", addresses).unwrap_or_default(),
+            last_role: reader.protecting("LAST_ROLE", last_role).unwrap_or(LastRole::Refuse),
+            max_removals_per_hour: reader.protecting("MAX_REMOVALS_PER_HOUR", number(0, 1_000_000)).unwrap_or(25),
+            allowed_apps: reader.protecting("ALLOWED_APPS", |text| Ok(words(text))).unwrap_or_default(),
         }
     }
 }

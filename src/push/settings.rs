@@ -98,39 +98,48 @@ const S3_MAY: [&str; 4] = ["S3_ENDPOINT", "S3_KEY", "S3_ADDRESSING", "S3_SESSION
 const MAX_KEY: usize = 1024;
 
 impl Settings {
-    /// Reads what there is; `None` where nothing is to be pushed. Half a configuration is a problem that names the other half.
+    /// Reads what there is; `None` where nothing is to be pushed. Half a configuration is a problem that names the other half: with a wrong
+    /// store nothing is pushed at all, with a wrong connector the file is, and C1 pulls it by itself.
     pub fn read(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Self> {
-        let file = reader.optional("PUSH_FILE", |text| {
-            File::named(text).ok_or_else(|| {
-                let names = File::ALL.map(File::name);
-                format!("must be one of {}", names.join(", "))
-            })
+        let place = reader.together(|reader| {
+            let file = reader.optional("PUSH_FILE", |text| {
+                File::named(text).ok_or_else(|| {
+                    let names = File::ALL.map(File::name);
+                    format!("must be one of {}", names.join(", "))
+                })
+            });
+            let file = file.unwrap_or(File::C1z);
+            Some((file, store(reader, file)))
         });
-        let has_s3 = S3_NEEDS.iter().map(|(name, _)| name).chain(&S3_MAY).any(|name| reader.text(name).is_some());
-        let has_azure = reader.text("AZURE_SAS_URL").is_some();
-        let named = file.unwrap_or(File::C1z);
-        let store = match (has_s3, has_azure) {
-            (true, true) => {
+        let connector = connector(reader, conductorone);
+        // A sync of C1's is of no use where its file is not there.
+        let (file, store) = place?;
+        (store.is_some() || connector.is_some()).then_some(Self { store, file, connector })
+    }
+}
+
+fn store(reader: &mut Reader<'_>, file: File) -> Option<Store> {
+    let has_s3 = S3_NEEDS.iter().map(|(name, _)| name).chain(&S3_MAY).any(|name| reader.text(name).is_some());
+    let has_azure = reader.text("AZURE_SAS_URL").is_some();
+    match (has_s3, has_azure) {
+        (true, true) => {
+            reader.problem(
+                "AZURE_SAS_URL",
+                "the file goes to one place: remove this, or everything that begins with S3_",
+            );
+            None
+        }
+        (true, false) => s3(reader, file).map(Store::S3),
+        (false, true) => reader.optional("AZURE_SAS_URL", |text| azure(text, file)).map(Store::Azure),
+        (false, false) => {
+            if reader.text("PUSH_FILE").is_some() {
                 reader.problem(
-                    "AZURE_SAS_URL",
-                    "the file goes to one place: remove this, or everything that begins with S3_",
-                );
-                None
-            }
-            (true, false) => s3(reader, named).map(Store::S3),
-            (false, true) => reader.optional("AZURE_SAS_URL", |text| azure(text, named)).map(Store::Azure),
-            (false, false) => {
-                if reader.text("PUSH_FILE").is_some() {
-                    reader.problem(
                     "PUSH_FILE",
                     "there is no place to push it to: set S3_BUCKET and what belongs to it, or AZURE_SAS_URL, or remove this",
                 );
-                }
-                None
             }
-        };
-        let connector = connector(reader, conductorone.and_then(|settings| settings.app_id.as_deref()));
-        (store.is_some() || connector.is_some()).then_some(Self { store, file: named, connector })
+            None
+        }
     }
 }
 
@@ -174,7 +183,7 @@ fn s3(reader: &mut Reader<'_>, file: File) -> Option<S3> {
     })
 }
 
-fn connector(reader: &mut Reader<'_>, app_id: Option<&str>) -> Option<Connector> {
+fn connector(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Connector> {
     reader.text("C1_CONNECTOR_ID")?;
     let whole = [
         ("C1_APP_ID", "the app's id, from the address bar of its page in ConductorOne"),
@@ -192,7 +201,9 @@ fn connector(reader: &mut Reader<'_>, app_id: Option<&str>) -> Option<Connector>
             "must be the connector's id in ConductorOne, which stands in the address bar after /connectors/".to_owned()
         })
     })?;
-    Some(Connector { app_id: app_id?.to_owned(), connector_id })
+    let conductorone = conductorone?;
+    conductorone.credentials.as_ref()?;
+    Some(Connector { app_id: conductorone.app_id.clone()?, connector_id })
 }
 
 fn region(text: &str) -> Result<String, String> {

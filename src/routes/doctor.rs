@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::settings::{NotConfigured, Settings};
 use super::{Answer, World};
 use crate::base::jobs;
+use crate::base::settings::Problem;
 use crate::coordinator::{Command, Examination, Reply};
 use crate::provision::Provisioning;
 use crate::signal;
@@ -35,18 +36,22 @@ impl Report {
     }
 }
 
+/// Its mistakes are told with more by a check of its own.
+const RULES: &str = "APPROVAL_RULES";
+
+/// A variable that is wrong, by its name and with what to put there.
+fn wrong(problem: &Problem) -> Check {
+    let message = if problem.fatal {
+        problem.message.clone()
+    } else {
+        format!("{}; what it is for is off until then, and everything else goes on", problem.message)
+    };
+    Check { name: problem.name.to_owned(), ok: false, required: problem.fatal, message }
+}
+
 /// The report of a Worker that is not configured.
 pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
-    let checks = error
-        .problems
-        .iter()
-        .map(|problem| Check {
-            name: problem.name.to_owned(),
-            ok: false,
-            required: true,
-            message: problem.message.clone(),
-        })
-        .collect();
+    let checks = error.problems.iter().map(wrong).collect();
     Report::answer(checks)
 }
 
@@ -64,6 +69,7 @@ pub(super) async fn examine<P: World>(ports: &P, settings: &Settings) -> Answer 
             },
         },
     ];
+    checks.extend(settings.problems.iter().filter(|problem| problem.name != RULES).map(wrong));
     checks.push(storage(ports).await);
     checks.push(rules(ports, settings).await);
     if let Some(signal) = &settings.coordinator.signal {
@@ -101,7 +107,7 @@ async fn storage<P: World>(ports: &P) -> Check {
 
 /// Whether the rules can be read, and whether the account has the roles that they name.
 async fn rules<P: World>(ports: &P, settings: &Settings) -> Check {
-    let check = |ok: bool, message: String| Check { name: "APPROVAL_RULES".to_owned(), ok, required: false, message };
+    let check = |ok: bool, message: String| Check { name: RULES.to_owned(), ok, required: false, message };
     let rules = match &settings.coordinator.rules {
         Ok(rules) => rules,
         Err(error) => {

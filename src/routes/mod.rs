@@ -171,7 +171,7 @@ async fn dispatch<P: World>(
     auth::check(&settings.token, request)?;
     match route {
         Route::Health | Route::Webhook | Route::KeySet => Err(Problem::not_found()),
-        Route::Status => status::show(ports).await,
+        Route::Status => status::show(ports, settings).await,
         Route::Doctor => Ok(doctor::examine(ports, settings).await),
         Route::Sync => status::begin_sync(ports, request).await,
         Route::Push => status::push(ports).await,

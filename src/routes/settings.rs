@@ -13,11 +13,13 @@ pub struct Settings {
     pub token: Secret,
     /// `SCIM_REPLACE_MAX_REMOVALS`: so many members one SCIM operation may take out of a Group.
     pub scim_replace_max_removals: usize,
+    /// The variables that are wrong and whose features are off therefore.
+    pub problems: Vec<Problem>,
     /// What the Coordinator works by.
     pub coordinator: coordinator::Settings,
 }
 
-/// Everything that is wrong with the configuration.
+/// Everything that is wrong with a configuration that nothing can go on with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct NotConfigured {
     /// The problems, in the order of docs/configuration.md.
@@ -47,11 +49,12 @@ impl Settings {
             "set it with: npx wrangler secret put CONNECTOR_TOKEN (a long random text, such as the output of: openssl rand -hex 32)",
             token,
         );
-        let scim_replace_max_removals = reader.optional("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
+        let scim_replace_max_removals =
+            reader.protecting("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
         let coordinator = coordinator::Settings::read(reader);
         match (token, coordinator) {
-            (Some(token), Some(coordinator)) if reader.problems.is_empty() => {
-                Ok(Self { token, scim_replace_max_removals, coordinator })
+            (Some(token), Some(coordinator)) if !reader.problems.iter().any(|problem| problem.fatal) => {
+                Ok(Self { token, scim_replace_max_removals, problems: Vec::new(), coordinator })
             }
             (token, _) => Err(token),
         }

@@ -1,16 +1,35 @@
 //! How the sync stands, and starting one.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{Answer, Incoming, World};
-use crate::coordinator::{Command, Reply};
+use super::{Answer, Incoming, Settings, World};
+use crate::coordinator::{Command, Reply, Status};
 use crate::sync::Trigger;
 
+/// The status, and what this Worker was told wrong.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    /// Variables whose features are off, since their values are wrong.
+    wrong_variables: Vec<Wrong<'a>>,
+}
+
+#[derive(Serialize)]
+struct Wrong<'a> {
+    variable: &'static str,
+    message: &'a str,
+}
+
 /// Shows the status.
-pub(super) async fn show<P: World>(ports: &P) -> Result<Answer, Problem> {
+pub(super) async fn show<P: World>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
     match ask(ports, Command::Status).await? {
-        Reply::Status(status) => Ok(Answer::json(200, &status)),
+        Reply::Status(status) => {
+            let problems = settings.problems.iter();
+            let wrong = problems.map(|problem| Wrong { variable: problem.name, message: &problem.message }).collect();
+            Ok(Answer::json(200, &Shown { status: &status, wrong_variables: wrong }))
+        }
         _ => Err(failed()),
     }
 }

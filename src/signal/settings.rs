@@ -83,18 +83,18 @@ impl Settings {
 /// Reads the settings: none of them, or all that belong together. `origins` are the tenant's base URLs.
 fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Option<Settings>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut problem = |name, message: String| problems.push(Problem { name, message });
+    let mut problem = |name, message: String| problems.push(Problem::of_feature(name, message));
     let (url, hmac, key, kinds) = (text(URL), text(HMAC), text(KEY), text(KINDS));
     let Some(url) = url else {
         let given = [(HMAC, &hmac), (KEY, &key), (KINDS, &kinds)].into_iter().find(|(_, text)| text.is_some());
         return match given {
             None => Ok(None),
-            Some((name, _)) => Err(vec![Problem {
-                name: URL,
-                message: format!(
+            Some((name, _)) => Err(vec![Problem::of_feature(
+                URL,
+                format!(
                     "missing: {name} is set, so set this to the URL of the incoming webhook in ConductorOne too, or take {name} away"
                 ),
-            }]),
+            )]),
         };
     };
     let is_capability = match check_url(&url, origins) {

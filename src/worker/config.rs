@@ -45,21 +45,27 @@ const ORDER: [&str; 38] = [
     "C1_URL",
 ];
 
-/// Reads the configuration through `lookup`, which gives the text of a variable or a secret by its name.
+/// Reads the configuration through `lookup`, which gives the text of a variable or a secret by its name. A mistake in what is required
+/// or protects is an error; any other is told in [`Settings::problems`], and its feature is off.
 pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, NotConfigured> {
     let mut reader = Reader::new(&lookup);
-    Settings::read(&mut reader).map_err(|token| {
-        let mut problems = reader.problems;
-        problems.sort_by_key(|problem| ORDER.iter().position(|name| *name == problem.name));
-        NotConfigured { problems, token }
-    })
+    let settings = Settings::read(&mut reader);
+    let mut problems = reader.problems;
+    problems.sort_by_key(|problem| ORDER.iter().position(|name| *name == problem.name));
+    match settings {
+        Ok(settings) => Ok(Settings { problems, ..settings }),
+        Err(token) => Err(NotConfigured { problems, token }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{ORDER, read};
     use crate::base::settings::Plan;
+    use crate::coordinator;
+    use crate::decide::Rules;
     use crate::provision::Provisioning;
+    use crate::routes::{NotConfigured, Settings};
 
     fn lookup(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         let mut vars = vec![
@@ -121,6 +127,7 @@ mod tests {
             ("PLAN", "enterprise"),
         ]))
         .unwrap_err();
+        assert!(error.problems.iter().all(|problem| problem.fatal == (problem.name != "PLAN")), "{error:?}");
         let names: Vec<_> = error.problems.iter().map(|problem| problem.name).collect();
         let (first, last) =
             (["CLOUDFLARE_ACCOUNT_ID", "CONNECTOR_TOKEN", "C1_TENANT"], ["CLOUDFLARE_API_URL", "C1_URL"]);
@@ -130,16 +137,107 @@ mod tests {
 
     #[test]
     fn an_api_key_is_both_of_its_halves_or_none() {
-        assert_eq!(read(lookup(&[])).unwrap().coordinator.conductorone.credentials, None);
+        let credentials = |vars: &[(&str, &str)]| {
+            let settings = read(lookup(vars)).unwrap();
+            (settings.coordinator.conductorone.credentials, settings.problems)
+        };
+        assert_eq!(credentials(&[]), (None, Vec::new()));
         let (id, secret) = (("C1_CLIENT_ID", "otter@acme.conductor.one/pcc"), ("C1_CLIENT_SECRET", "hunter2"));
-        assert!(read(lookup(&[id, secret])).unwrap().coordinator.conductorone.credentials.is_some());
-        for (set, missing) in [(id, secret.0), (secret, id.0)] {
-            let error = read(lookup(&[set])).unwrap_err();
-            assert_eq!(error.problems.iter().map(|problem| problem.name).collect::<Vec<_>>(), [missing]);
-        }
+        assert!(credentials(&[id, secret]).0.is_some());
         let cut_off = ("C1_CLIENT_SECRET", "secret-token:conductorone.com:v1:eyJr");
-        let error = read(lookup(&[id, cut_off])).unwrap_err();
-        assert!(error.to_string().contains("cut off") && !error.to_string().contains("eyJr"), "{error}");
+        for (vars, name) in [(vec![id], secret.0), (vec![secret], id.0), (vec![id, cut_off], secret.0)] {
+            let (credentials, problems) = credentials(&vars);
+            assert_eq!(credentials, None);
+            assert_eq!(problems.iter().map(|problem| problem.name).collect::<Vec<_>>(), [name]);
+            assert!(!format!("{problems:?}").contains("eyJr"), "{problems:?}");
+        }
+    }
+
+    /// Every feature that there is, switched on.
+    const ALL: [(&str, &str); 18] = [
+        ("PROVISIONING", "on"),
+        ("PLAN", "paid"),
+        ("RENEW_INVITATIONS_AFTER_DAYS", "14"),
+        ("APPROVAL_RULES", r#"{"low_risk_roles":["DNS"]}"#),
+        ("SIGNAL_URL", "https://acme.conductor.one/api/v1/webhooks/incoming/abc"),
+        ("SIGNAL_HMAC_SECRET", "s3cr3t"),
+        ("SIGNALS", "sync_failed"),
+        ("C1_CLIENT_ID", "otter@acme.conductor.one/pcc"),
+        ("C1_CLIENT_SECRET", "hunter2"),
+        ("C1_APP_ID", "2app"),
+        ("C1_CONNECTOR_ID", "2connector"),
+        ("AUTO_WIRE", "on"),
+        ("PUSH_FILE", "grants.csv"),
+        ("S3_REGION", "eu-central-1"),
+        ("S3_BUCKET", "governance"),
+        ("S3_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("S3_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
+        ("JOURNAL_DAYS", "30"),
+    ];
+
+    fn changed(changes: &[(&str, &str)]) -> Result<Settings, NotConfigured> {
+        read(lookup(&[&ALL, changes].concat()))
+    }
+
+    #[test]
+    fn a_mistake_in_what_is_optional_turns_off_its_own_feature_and_nothing_else() {
+        let all = changed(&[]).unwrap();
+        assert_eq!(all.problems, []);
+        let no_push: fn(&mut coordinator::Settings) = |it| it.push = None;
+        let no_signal: fn(&mut coordinator::Settings) = |it| it.signal = None;
+        let no_forced_sync: fn(&mut coordinator::Settings) = |it| it.push.as_mut().unwrap().connector = None;
+        let no_key: fn(&mut coordinator::Settings) = |it| {
+            it.conductorone.credentials = None;
+            it.push.as_mut().unwrap().connector = None;
+        };
+        let rules: fn(&mut coordinator::Settings) = |it| it.rules = Rules::parse("{");
+        let cases: [(&str, &str, fn(&mut coordinator::Settings)); 19] = [
+            ("PLAN", "enterprise", |it| it.plan = Plan::Free),
+            ("RENEW_INVITATIONS_AFTER_DAYS", "soon", |it| it.provision.renew_invitations_after_days = None),
+            ("APPROVAL_RULES", "{", rules),
+            ("SIGNAL_URL", "https://evil.example/api/v1/webhooks/incoming/abc", no_signal),
+            ("SIGNALS", "everything", no_signal),
+            ("SIGNAL_HMAC_SECRET", "", no_signal),
+            ("C1_CLIENT_SECRET", "secret-token:conductorone.com:v1:eyJr", no_key),
+            ("C1_CLIENT_ID", "", no_key),
+            ("C1_CONNECTOR_ID", "2 connectors", no_forced_sync),
+            ("AUTO_WIRE", "maybe", |it| it.auto_wire = false),
+            ("PUSH_FILE", "grants.xlsx", no_push),
+            ("S3_REGION", "", no_push),
+            ("S3_BUCKET", "s3://governance", no_push),
+            ("S3_KEY", "a/../b", no_push),
+            ("S3_ENDPOINT", "http://s3.example.com", no_push),
+            ("S3_ADDRESSING", "dns", no_push),
+            ("S3_SESSION_TOKEN", "a b", no_push),
+            ("AZURE_SAS_URL", "https://acme.blob.core.windows.net/x", no_push),
+            ("JOURNAL_DAYS", "for ever", |it| it.journal_days = 548),
+        ];
+        for (name, value, off) in cases {
+            let got = changed(&[(name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(got.problems.iter().map(|problem| problem.name).collect::<Vec<_>>(), [name]);
+            let mut expected = all.coordinator.clone();
+            off(&mut expected);
+            assert_eq!(format!("{:?}", got.coordinator), format!("{expected:?}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_what_protects_or_says_where_to_go_stops_everything() {
+        for (name, value) in [
+            ("PROVISIONING", "yes"),
+            ("MIN_SUPER_ADMINS", "two"),
+            ("PROTECTED_MEMBERS", "jane"),
+            ("LAST_ROLE", "keep"),
+            ("MAX_REMOVALS_PER_HOUR", "-1"),
+            ("SCIM_REPLACE_MAX_REMOVALS", "all"),
+            ("C1_APP_ID", "https://acme.conductor.one/apps/2app"),
+            ("CLOUDFLARE_API_URL", "api.cloudflare.com"),
+            ("C1_URL", "acme.conductor.one"),
+        ] {
+            let error = changed(&[(name, value)]).unwrap_err();
+            let told: Vec<_> = error.problems.iter().map(|problem| (problem.name, problem.fatal)).collect();
+            assert!(told.contains(&(name, true)), "{name}: {told:?}");
+        }
     }
 
     #[test]

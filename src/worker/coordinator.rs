@@ -29,6 +29,9 @@ pub struct Coordinator {
     wanted: Cell<Option<i64>>,
 }
 
+/// An alarm that could do nothing rings again after this.
+const IN_VAIN: Duration = Duration::from_mins(1);
+
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
         let wanted = Cell::new(None);
@@ -49,8 +52,11 @@ impl DurableObject for Coordinator {
         self.wanted.set(None);
         match self.desk() {
             Ok((desk, settings)) => self.core.alarm(&desk, &settings).await,
-            // Not an error of the alarm: trying it again would not mend the configuration.
-            Err(message) => log(Level::Error, "the alarm rang in vain", &serde_json::json!({ "why": message })),
+            // Not an error of the alarm, which the runtime would try six times and then forget: it rings until the configuration is mended.
+            Err(message) => {
+                log(Level::Error, "the alarm rang in vain", &serde_json::json!({ "why": message }));
+                self.state.storage().set_alarm(IN_VAIN).await?;
+            }
         }
         Response::empty()
     }

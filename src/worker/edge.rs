@@ -13,6 +13,7 @@ use crate::base::ports::{
 };
 use crate::base::ports::{KeyCache, Signatures};
 use crate::base::ports::{Sign, SignError};
+use crate::base::settings::Problem;
 use crate::base::signing::PublicKey;
 use crate::base::signing::SigningKey;
 use crate::base::time::Timestamp;
@@ -65,9 +66,17 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
 /// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
 pub async fn cron(env: &Env) -> Result<(), String> {
     let edge = Edge { env: env.clone() };
-    if let Err(error) = config(env) {
-        edge.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
-        return Err(error.to_string());
+    match config(env) {
+        Ok(settings) => {
+            for Problem { name, message, .. } in settings.problems {
+                let fields = serde_json::json!({ "variable": name, "why": message });
+                edge.log(Level::Warn, "a variable is wrong, and what it is for is off", fields);
+            }
+        }
+        Err(error) => {
+            edge.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+            return Err(error.to_string());
+        }
     }
     let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
     match edge.ask(Command::BeginSync(trigger)).await {
