@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::budget::{Budget, Purpose};
-use super::envelope::{Envelope, refusal};
+use super::envelope::{Envelope, Told, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
 use super::settings::Settings;
@@ -146,8 +146,10 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     }
 
     fn told<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<T, ApiError> {
-        let result = self.envelope::<T>(response)?.result;
-        result.flatten().ok_or_else(|| malformed("result is missing", response))
+        match self.envelope::<T>(response)?.result {
+            Told::Is(told) => Ok(told),
+            Told::Null | Told::Absent => Err(malformed("result is missing", response)),
+        }
     }
 
     /// Reads one page of a list. A record that cannot be read stops no other.
@@ -160,20 +162,21 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         {
             return Err(error.clone());
         }
-        if let Ok(Envelope { result: Some(Some(wire)), result_info, .. }) = whole
+        if let Ok(Envelope { result: Told::Is(wire), result_info, .. }) = whole
             && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<T>, String>>()
         {
             return Ok(Page { items, odd: Vec::new(), info: result_info });
         }
         let envelope = self.envelope::<Vec<Value>>(&response)?;
-        let told = envelope.result.ok_or_else(|| malformed("result is missing", &response))?;
         let info = envelope.result_info;
-        let counted = info.as_ref().and_then(|info| info.count);
-        let Some(records) = told else {
+        let records = match envelope.result {
+            Told::Is(records) => records,
             // Nothing where something was counted is no empty list.
-            let empty = counted.is_none_or(|count| count == 0);
-            let page = Page { items: Vec::new(), odd: Vec::new(), info };
-            return if empty { Ok(page) } else { Err(malformed("result is null", &response)) };
+            Told::Null if info.as_ref().and_then(|info| info.count).is_some_and(|count| count > 0) => {
+                return Err(malformed("result is null", &response));
+            }
+            Told::Null => Vec::new(),
+            Told::Absent => return Err(malformed("result is missing", &response)),
         };
         let (mut items, mut odd) = (Vec::new(), Vec::new());
         for told in records {

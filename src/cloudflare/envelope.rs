@@ -11,19 +11,28 @@ use serde_json::Value;
 pub(super) struct Envelope<T> {
     #[serde(default)]
     pub(super) success: Option<bool>,
-    /// Absent, `null`, or there: a list that is `null` is empty, and one that is absent is not told.
-    #[serde(default = "none", deserialize_with = "told")]
-    pub(super) result: Option<Option<T>>,
+    #[serde(default)]
+    pub(super) result: Told<T>,
     #[serde(default)]
     pub(super) result_info: Option<PageInfo>,
 }
 
-fn none<T>() -> Option<T> {
-    None
+/// What stands as `result`. A list that is `null` is empty; one that is absent is not told.
+#[derive(Debug, Default)]
+pub(super) enum Told<T> {
+    /// There is no such field.
+    #[default]
+    Absent,
+    /// It is `null`.
+    Null,
+    /// It is there.
+    Is(T),
 }
 
-fn told<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Told<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Is))
+    }
 }
 
 /// `result_info`: where a page stands. Every field is optional; some lists have none at all.

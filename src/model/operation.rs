@@ -134,6 +134,8 @@ words! {
         UnknownMember = "unknown_member",
         /// There is no invitation to renew: it was accepted.
         NotPending = "not_pending",
+        /// The person declined the invitation.
+        Declined = "declined",
         /// An identity provider manages the user group.
         ManagedElsewhere = "managed_elsewhere",
         /// The member cannot be in a user group.

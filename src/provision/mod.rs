@@ -27,6 +27,7 @@ use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::model::ask::Action;
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
+use crate::model::resource::MemberStatus;
 use crate::snapshot::Snapshot;
 use crate::sync::overlay::{self, Left};
 use execute::Edit;
@@ -148,6 +149,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, &self.what.id)?;
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
             return Ok(superseded(newer));
+        }
+        if member.status == MemberStatus::Rejected && self.request.action == Action::Grant {
+            // Whatever was written to it, the person would not have.
+            return Ok(Outcome::refused(
+                Refusal::Declined,
+                format!(
+                    "{email} declined the invitation to this account, so there is nobody to give anything to: talk to {email}, revoke the account, which takes the declined invitation away, and grant it once more.",
+                    email = member.email
+                ),
+            ));
         }
         if self.request.target == Target::Renewal {
             return self.renew(member).await;

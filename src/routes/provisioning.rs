@@ -143,6 +143,7 @@ const fn status_of(code: Refusal) -> u16 {
         | Refusal::AppNotAllowed
         | Refusal::NoDefaultRole
         | Refusal::NotPending
+        | Refusal::Declined
         | Refusal::ManagedElsewhere
         | Refusal::GaveUp => 409,
         Refusal::NotEligible | Refusal::Cloudflare => 422,
