@@ -145,6 +145,115 @@ fn the_code_map_has_the_order_of_the_floors() {
     assert_eq!(code_map(&text), expected, "ARCHITECTURE.md's headings, and the table in this file");
 }
 
+/// What decides and does nothing else: time and what was read are arguments.
+const PURE: &[&str] = &[
+    "src/connect/plan.rs",
+    "src/decide/mod.rs",
+    "src/decide/rules.rs",
+    "src/model/",
+    "src/provision/policies.rs",
+    "src/scim/",
+    "src/sync/crawl.rs",
+];
+
+#[test]
+fn what_decides_knows_no_port() {
+    for (file, text) in sources("src") {
+        if scan::is_for_tests(&file) || !PURE.iter().any(|pure| file.starts_with(pure)) {
+            continue;
+        }
+        for mention in scan::read(&file, &text).mentions {
+            assert!(!mention.path.join("::").starts_with("base::ports"), "{file}:{} knows a port", mention.line);
+        }
+    }
+    for pure in PURE {
+        assert!(root().join(pure).exists(), "{pure} is gone");
+    }
+}
+
+/// The lines on which a method is called.
+fn calls(folder: &str, methods: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, text) in sources(folder).into_iter().filter(|(file, _)| !scan::is_for_tests(file)) {
+        for three in scan::words(&text).windows(3) {
+            if three[0].1 == "." && methods.contains(&three[1].1.as_str()) && three[2].1 == "(" {
+                found.push(format!("{file}:{}: .{}(", three[1].0, three[1].1));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn handlers_never_write() {
+    assert_eq!(calls("src/routes", &["put", "delete"]), [""; 0]);
+    let rooms = House::read(&sources("src")).between_rooms();
+    assert!(!rooms.contains(&("routes".to_owned(), "cloudflare".to_owned())), "a handler knows Cloudflare's client");
+    assert!(!calls("src/snapshot", &["put", "delete"]).is_empty(), "those who write are found");
+}
+
+#[test]
+fn the_client_of_cloudflare_never_waits() {
+    assert_eq!(calls("src/cloudflare", &["sleep"]), [""; 0]);
+}
+
+#[test]
+fn the_simulators_share_no_code_with_the_connector() {
+    let manifest = fs::read_to_string(root().join("tests/sim/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("c1-cloudflare"), "{manifest}");
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_invariant_says_what_keeps_it_and_the_tests_it_names_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut tests = BTreeSet::new();
+    for (_, text) in sources("src").into_iter().chain(sources("tests")) {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("#[") && line.contains("test")) {
+            let after = lines[at + 1..].iter().find(|line| line.contains("fn ")).copied().unwrap_or(line);
+            tests.extend(after.split("fn ").nth(1).and_then(|name| name.split('(').next()).map(str::to_owned));
+        }
+    }
+    let invariants: Vec<&str> = text.lines().filter(|line| line.contains("**Invariant:**")).collect();
+    assert!(invariants.len() > 40, "one invariant to a line");
+    for line in invariants {
+        let (_, keepers) = line.split_once("*Kept by*").unwrap_or_else(|| panic!("what keeps this? {line}"));
+        for name in quoted(keepers).filter(|name| name.matches('_').count() > 1) {
+            assert!(tests.contains(name), "there is no test {name}, which is to keep: {line}");
+        }
+        assert!(line.starts_with("- **Invariant:**"), "a line of its own: {line}");
+    }
+    assert!(!text.contains("**Architecture"), "invariants stand one to a line");
+}
+
+/// The files that ARCHITECTURE.md lists under a heading, in the first column of its table.
+fn listed(text: &str, heading: &str) -> BTreeSet<String> {
+    let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap().to_owned();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.filter_map(|row| quoted(row).next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_file_that_one_more_kind_touches_is_listed() {
+    let listed = listed(&fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap(), "## Adding a kind");
+    assert!((10..=15).contains(&listed.len()), "{listed:?}");
+    for file in &listed {
+        assert!(root().join(file).exists(), "{file} is gone: list the file that took its place");
+    }
+    // The kind of which nothing special is known: who names it has to know the next one too.
+    for (file, text) in sources("src").into_iter().filter(|(file, _)| !scan::is_for_tests(file)) {
+        let named = scan::words(&text).into_iter().find(|(_, word)| word == "ApiToken");
+        if let Some((line, _)) = named {
+            assert!(listed.contains(&file), "{file}:{line} names a kind: have it read of the table, or list the file");
+        }
+    }
+}
+
 // The checker itself, on small sources.
 
 const SMALL: Plan =

@@ -69,6 +69,11 @@ fn declared(tokens: &[Token]) -> Vec<String> {
     declarations.map(|three| three[1].text.clone()).collect()
 }
 
+/// The words and signs of a file with the lines they stand on, without comments, texts and tests.
+pub(crate) fn words(text: &str) -> Vec<(usize, String)> {
+    without_tests(&tokens(text)).into_iter().map(|token| (token.line, token.text)).collect()
+}
+
 struct Reader {
     tokens: Vec<Token>,
     at: usize,
