@@ -23,7 +23,7 @@ build: setup ## compile the Worker into build/, when something changed
 
 test: build ## run all tests: native, and against the built Worker in the real runtime
 	@bash scripts/setup.sh tests
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, ROLES=, SEED=, SERVE=1 stays up)
 	@cargo build -p sim --bin demo

@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     pub(crate) puts: RefCell<Vec<String>>,
     pub(crate) gets: RefCell<Vec<String>>,
     pub(crate) faults: RefCell<BTreeMap<String, Fault>>,
-    /// Values that are only seen after so many reads in vain.
+    /// Values that are seen only after a number of reads in vain.
     pub(crate) late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
     pub(crate) time: Cell<Timestamp>,
     database: rusqlite::Connection,

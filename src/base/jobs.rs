@@ -82,13 +82,13 @@ pub struct Job {
 const FIRST_WAIT_SECS: i64 = 15;
 const LONGEST_WAIT_SECS: i64 = 60 * 60;
 
-/// After so many failures in a row, some ten hours, a job is given up; the next generation begins anew.
+/// After this many failures in a row, some ten hours, a job is given up; the next generation starts over.
 const MAX_ATTEMPTS: i64 = 18;
 
 /// An attempt whose end nobody noted, because the Worker vanished, is made again after this. No attempt takes longer.
 pub const LEASE_SECS: i64 = 15 * 60;
 
-/// So often a job that was cut off is soon begun again; after that the lease is waited for.
+/// A job that was cut off is begun again soon at most this many times; after that the lease is waited for.
 const INTERRUPTIONS: i64 = 5;
 
 /// Creates the table, and takes up again what was cut off. Called when the Coordinator starts.
@@ -111,17 +111,17 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `anew`: then it is done
+/// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `again`: then it is done
 /// once more, or, where it waits for its time, that is now.
-pub fn want<P: Sql>(sql: &P, kind: Kind, subject: &str, anew: bool, now: Timestamp) -> Result<(), SqlError> {
+pub fn want<P: Sql>(sql: &P, kind: Kind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
          ON CONFLICT (kind) DO UPDATE SET subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
             wanted_at = ?3, due_at = ?3, begun_at = NULL
          WHERE subject <> ?2 OR (?4 AND state <> 'due')",
-        &[kind.as_str().into(), subject.into(), now.into(), i64::from(anew).into()],
+        &[kind.as_str().into(), subject.into(), now.into(), i64::from(again).into()],
     )?;
-    if anew {
+    if again {
         sql.query(
             "UPDATE job SET due_at = MIN(due_at, ?) WHERE kind = ? AND state = 'due' AND begun_at IS NULL",
             &[now.into(), kind.as_str().into()],
@@ -265,7 +265,7 @@ mod tests {
         want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
         assert_eq!((one(&desk).state, next_due(&desk).unwrap()), (State::Done, None));
         want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
-        assert_eq!(one(&desk).state, State::Due, "unless it is asked for anew");
+        assert_eq!(one(&desk).state, State::Due, "unless it is asked for again");
         assert_eq!(one(&desk).last_done_at, Some(desk.now()));
     }
 

@@ -30,13 +30,13 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This instant, so many milliseconds later (earlier when negative).
+    /// This instant, a number of milliseconds later (earlier when negative).
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
     }
 
-    /// This instant, so many seconds later (earlier when negative).
+    /// This instant, a number of seconds later (earlier when negative).
     #[must_use]
     pub const fn plus_secs(self, secs: i64) -> Self {
         self.plus_millis(secs.saturating_mul(1000))

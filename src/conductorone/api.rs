@@ -175,7 +175,7 @@ const ASSERTION_SKEW_SECS: i64 = 60;
 const DEFAULT_WAIT_SECS: i64 = 30;
 const LONGEST_WAIT_SECS: i64 = 60 * 60;
 
-/// What C1 says is cut off after so many characters.
+/// What C1 says is cut off after this many characters.
 const MAX_SAID: usize = 300;
 
 #[derive(Deserialize)]
@@ -374,7 +374,9 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
                 "the id is of the tenant {host} and C1_TENANT is {}; make an API key in the right tenant",
                 self.settings.tenant
             ),
-            _ => "make a new API key in ConductorOne and set both secrets anew with npx wrangler secret put".to_owned(),
+            _ => {
+                "make a new API key in ConductorOne and set both secrets again with npx wrangler secret put".to_owned()
+            }
         }
     }
 

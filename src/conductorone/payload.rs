@@ -1,6 +1,28 @@
 //! What a webhook carries (`reference/conductorone.md` 2). Which fields C1 fills is only partly documented, so missing,
 //! `null`, `""` and `…_UNSPECIFIED` mean the same, unknown fields are ignored, and objects are found by type and id
 //! rather than by the position their paths name.
+//!
+//! A grant, with what is read of it:
+//!
+//! ```text
+//! { "version": "v1", "webhookId": "…", "callbackUrl": "https://acme.conductor.one/api/v1/webhooks/callback/…",
+//!   "event": "c1.webhooks.v1.PayloadProvisionStep",
+//!   "payload": {
+//!     "taskView": { "task": {
+//!       "id": "task1", "numericId": "1042", "state": "TASK_STATE_OPEN", "userId": "u1", "createdByUserId": "u1",
+//!       "type": { "grant": { "appId": "app1", "appEntitlementId": "e1", "appUserId": "au1", "identityUserId": "u1" } },
+//!       "policy": {
+//!         "current": { "id": "step1", "provision": { "provision": { "provisionTarget": {
+//!           "appId": "app1", "appEntitlementId": "e1", "appUserId": "au1" } } } },
+//!         "history": [ { "approval": { "approved": { "userId": "u2" } } } ] } } },
+//!     "expanded": [
+//!       { "@type": "type.googleapis.com/c1.api.app.v1.AppEntitlement", "id": "e1", "displayName": "Admin Member Role",
+//!         "sourceConnectorIds": { "…": "role:05784afa30c1afe1440e79d9351c7430:member" } },
+//!       { "@type": "type.googleapis.com/c1.api.app.v1.AppUser", "id": "au1", "email": "jane@example.com",
+//!         "profile": { "member_id": "4536bcfa…", "cloudflare_user_id": "7c5dae55…" } },
+//!       { "@type": "type.googleapis.com/c1.api.user.v1.User", "id": "u1", "email": "jane.doe@example.com" },
+//!       { "@type": "type.googleapis.com/c1.api.user.v1.User", "id": "u2", "email": "boss@example.com" } ] } }
+//! ```
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;

@@ -167,7 +167,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
         && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
         && when.holds.as_ref().is_none_or(holds)
-        // To approve a privileged role is said in so many words, or not at all.
+        // A rule approves a privileged role only where it says so itself.
         && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
 }
 

@@ -8,7 +8,7 @@ use crate::conductorone::response::MAX_REASSIGNED;
 use crate::model::ask::Action;
 use crate::model::kind::Kind;
 
-/// So many rules and list items there are at most; Workers take 5 KB for a variable.
+/// There are at most this many rules and list items; Workers take 5 KB for a variable.
 const MAX_ITEMS: usize = 200;
 
 /// The names of the rules that are always there.

@@ -12,7 +12,7 @@ use crate::snapshot::{ChunkRef, Manifest, Snapshot, SnapshotError};
 /// Waits between the attempts to read a chunk, in milliseconds. KV may take a minute; a reader of a file waits some seconds.
 const PAUSES: [u32; 3] = [250, 1_000, 4_000];
 
-/// So many bytes of chunks are kept for the second time they are asked for: all of an account with 15,000 members, and a
+/// At most this many bytes of chunks are kept for the second time they are asked for: all of an account with 15,000 members, and a
 /// sixteenth of the isolate's 128 MB. What does not fit is read from KV again.
 const KEPT: usize = 8 * 1024 * 1024;
 

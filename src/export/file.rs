@@ -4,7 +4,7 @@ use super::sqlite::SqliteError;
 use crate::base::ports::{Clock, KeyValue, Zstd, ZstdError};
 use crate::snapshot::SnapshotError;
 
-/// A piece of a file ends with the row that makes it so long, or with the page.
+/// A piece of a file ends with the row that brings it to this length, or with the page.
 pub(super) const PIECE: usize = 256 * 1024;
 
 /// The files.

@@ -75,7 +75,7 @@ const LONGEST_LOOK_SECS: i64 = 60;
 /// A sync of C1's that is under way is waited for, and then a new one begun: it may have read the file before this one.
 const BUSY_SECS: i64 = 30;
 
-/// After so long nobody waits any more. C1 has pulled by itself by then.
+/// After this time nobody waits any more. C1 has pulled by itself by then.
 const PATIENCE_SECS: i64 = 2 * 60 * 60;
 
 /// Does the next thing.

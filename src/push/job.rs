@@ -33,7 +33,7 @@ struct Left {
     forcing: Forcing,
 }
 
-/// The format of [`Left`]. What is of another is begun anew.
+/// The format of [`Left`]. A push whose state has another format starts over.
 const FORMAT: u32 = 1;
 
 /// One attempt at pushing the generation that the job is about.
@@ -117,7 +117,7 @@ async fn forcing<P: Ports>(
 }
 
 fn go_on(at: Timestamp, left: Left) -> Attempt {
-    // Our own types serialise; should one not, it is begun anew.
+    // Our own types serialise; should one not, the push starts over.
     Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default())
 }
 
@@ -131,10 +131,10 @@ fn failed(error: &UploadError) -> Attempt {
         ),
         UploadError::Store(StoreError::Busy(why)) => Attempt::Again(why.clone()),
         UploadError::Store(StoreError::UnknownUpload) => Attempt::Again(
-            "The store knows nothing any more of the parts that were uploaded, so the upload begins anew.".to_owned(),
+            "The store no longer knows the parts that were uploaded, so the upload starts over.".to_owned(),
         ),
         UploadError::Differs => {
-            Attempt::Again("The file changed while it was uploaded, so the upload begins anew.".to_owned())
+            Attempt::Again("The file changed while it was uploaded, so the upload starts over.".to_owned())
         }
         UploadError::Export(_) | UploadError::Sql(_) => Attempt::Again(format!("The file could not be made: {error}.")),
     }

@@ -9,7 +9,7 @@ use crate::base::ports::{Clock, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::export::{Export, ExportError, Ports as Exporting};
 
-/// Of so many bytes a part is: S3's least (S3 User Guide, "Amazon S3 multipart upload limits": 5 MiB and 10,000 parts, which makes
+/// The bytes of a part: S3's least (S3 User Guide, "Amazon S3 multipart upload limits": 5 MiB and 10,000 parts, which makes
 /// 50 GiB). A file that is no longer goes up in one request.
 pub(super) const PART: usize = 5 * 1024 * 1024;
 
@@ -43,7 +43,7 @@ pub(super) trait Target {
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Uploaded {
-    /// The store has the file, of so many bytes.
+    /// The store has the file; its length in bytes.
     Whole(u64),
     /// Time is up; the next attempt goes on.
     Partly,
@@ -61,7 +61,7 @@ pub(super) enum UploadError {
     /// The Coordinator's storage failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
-    /// It is another file than the one whose first parts are there: the Worker was deployed anew in between.
+    /// It is another file than the one whose first parts are there: another version of the Worker was deployed in between.
     #[error("the file is not the one that was begun")]
     Differs,
 }
@@ -130,7 +130,7 @@ pub(super) struct File<'a, S> {
     pub(super) subject: &'a str,
     /// The bytes.
     pub(super) bytes: S,
-    /// Of so many bytes a part is.
+    /// How many bytes a part has.
     pub(super) part: usize,
     /// No further part is begun after this.
     pub(super) until: Timestamp,

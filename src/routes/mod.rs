@@ -83,7 +83,7 @@ pub type Pieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, String>>>>;
 pub enum Content {
     /// All of it.
     Bytes(Vec<u8>),
-    /// Made while it is sent, and so many bytes long.
+    /// Made while it is sent; its length in bytes.
     Stream(Pieces, u64),
     /// Of a length that is not known, and not sent: the answer to `HEAD`.
     Unsent,

@@ -25,7 +25,7 @@ pub(super) struct Cursor {
     /// The key of the last row that was given, wholly or in part.
     #[serde(rename = "a")]
     pub(super) after: Option<String>,
-    /// The key of a row of which so many items were given already.
+    /// The key of a row, and how many of its items were given already.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub(super) within: Option<(String, usize)>,
 }
@@ -68,7 +68,7 @@ pub(super) fn limit(request: &Incoming) -> Result<usize, Problem> {
 
 /// The problem of a cursor that is none.
 pub(super) fn invalid_cursor() -> Problem {
-    Problem::new(400, "invalid_cursor", "cursor must be a next_cursor of an earlier answer; leave it out to begin anew")
+    Problem::new(400, "invalid_cursor", "cursor must be a next_cursor of an earlier answer; leave it out to start over")
 }
 
 /// Reads `limit` and `cursor`.
@@ -122,7 +122,7 @@ pub(super) fn unreadable(error: SnapshotError) -> Problem {
         SnapshotError::Gone(_) => Problem::new(
             410,
             "generation_gone",
-            "the generation that this cursor began with is no longer kept; begin the list anew, without a cursor",
+            "the generation that this cursor began with is no longer kept; read the list again from its beginning, without a cursor",
         ),
         SnapshotError::NotReplicated(_) => Problem::unavailable("not_replicated", detail, 5),
         SnapshotError::Corrupt(_) => Problem::new(500, "snapshot_corrupt", detail),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::filter::{self, Filter};
 use super::{GROUP, PATCH_OP, ScimError, USER};
 
-/// So many operations at most, and so many members in one: each member is a call of its own.
+/// The most operations in a request, and the most members in one operation: each member is a call of its own.
 pub const LIMITS: (usize, usize) = (100, 1000);
 
 /// What one operation does to the members of a Group.
@@ -128,7 +128,7 @@ pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
     match value {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(items)) if items.len() > LIMITS.1 => {
-            Err(ScimError::value(format!("so many members at once are too many; send {} at most", LIMITS.1)))
+            Err(ScimError::value(format!("these are too many members at once; send at most {}", LIMITS.1)))
         }
         Some(Value::Array(items)) => items.iter().map(one).collect(),
         Some(item) => Ok(vec![one(item)?]),
@@ -195,7 +195,7 @@ fn operations(body: &Value) -> Result<Vec<Operation<'_>>, ScimError> {
     let list = field(body, "Operations").and_then(|key| body.get(key)).and_then(Value::as_array);
     let list = list.filter(|list| !list.is_empty()).ok_or_else(|| syntax("a PATCH needs a list of Operations"))?;
     if list.len() > LIMITS.0 {
-        return Err(ScimError::value(format!("so many operations are too many; send {} at most", LIMITS.0)));
+        return Err(ScimError::value(format!("these are too many operations at once; send at most {}", LIMITS.0)));
     }
     list.iter()
         .map(|item| {

@@ -7,7 +7,7 @@ use super::{ScimError, id};
 use crate::model::ask::Action;
 use crate::model::grant::Principal;
 
-/// So many grants and revokes in one request: each is several requests to Cloudflare.
+/// The most grants and revokes in one request: each is several requests to Cloudflare.
 pub const MAX_STEPS: usize = 100;
 
 /// One grant or revoke.
@@ -37,7 +37,7 @@ pub enum PlanError {
     },
 }
 
-/// Works out the steps from the members as they are. What is so already makes no step.
+/// Works out the steps from the members as they are. A member who is there already, or gone already, makes no step.
 pub fn plan(mut members: Vec<Value>, changes: &[Change], most: usize) -> Result<Vec<Step>, PlanError> {
     let mut steps = Vec::new();
     for change in changes {

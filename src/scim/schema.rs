@@ -163,12 +163,12 @@ fn service_provider_config(base: &str) -> Value {
             supported("patch", "PATCH"),
             attribute("bulk", "Bulk operations").required().made_of([
                 is(),
-                number("maxOperations", "So many operations at most"),
-                number("maxPayloadSize", "So many bytes at most"),
+                number("maxOperations", "The most operations in one request"),
+                number("maxPayloadSize", "The most bytes in one request"),
             ]),
             attribute("filter", "Filters")
                 .required()
-                .made_of([is(), number("maxResults", "So many resources in one answer at most")]),
+                .made_of([is(), number("maxResults", "The most resources in one answer")]),
             supported("changePassword", "Changing passwords"),
             supported("sort", "Sorted lists"),
             supported("etag", "Entity tags"),

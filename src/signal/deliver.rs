@@ -118,7 +118,7 @@ fn verdict(status: u16, auth: &Auth) -> Delivered {
             }
         )),
         403 => Delivered::Misconfigured("ConductorOne does not accept requests from where this Worker sends them (403). Take the list of networks off the incoming webhook in ConductorOne, or add Cloudflare's; signals wait, and are sent again after the next sync.".to_owned()),
-        300..=399 | 404 | 405 | 410 => Delivered::Misconfigured(format!("ConductorOne has no incoming webhook at SIGNAL_URL ({status}). Copy its URL from ConductorOne anew; signals wait, and are sent again after the next sync.")),
+        300..=399 | 404 | 405 | 410 => Delivered::Misconfigured(format!("ConductorOne has no incoming webhook at SIGNAL_URL ({status}). Copy its URL from ConductorOne again; signals wait, and are sent again after the next sync.")),
         408 | 425 | 429 | 500.. => Delivered::Again(format!("ConductorOne answered with the status {status}.")),
         _ => Delivered::Refused(format!("ConductorOne refused the event for good ({status}).")),
     }

@@ -30,17 +30,17 @@ use compose::Changes;
 use deliver::Delivered;
 use outbox::{Waiting, event_id};
 
-/// So many signals are sent in one attempt; the next one follows at once.
+/// At most this many signals are sent in one attempt; the next one follows at once.
 const BATCH: usize = 10;
 
-/// So many changes of a generation are looked at.
+/// At most this many changes of a generation are looked at.
 const MAX_CHANGES: usize = 20_000;
 
 /// A value that is not there this long after its publication will not come any more: KV takes a minute.
 const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
 
 /// Queues what the runs that ended call for. Gives the run that the job is to be about, where signals wait: with each further run
-/// that ends, one that was given up is begun anew.
+/// that ends, one that was given up is begun again.
 pub fn queue<P: Sql + Clock>(ports: &P, kinds: &[Kind], runs: &[RunRecord]) -> Result<Option<String>, SqlError> {
     outbox::queue(ports, kinds, runs, ports.now())?;
     let waits = !kinds.is_empty() && outbox::waiting(ports)? > 0;

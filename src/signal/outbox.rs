@@ -11,10 +11,10 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::snapshot::{RunId, RunOutcome, RunRecord};
 
-/// So many signals wait at most; beyond that the oldest are given up.
+/// At most this many signals wait; beyond that the oldest are given up.
 const MAX_WAITING: i64 = 200;
 
-/// A signal that could not be sent for a week is given up: so long C1 remembers which it has, and so old it helps nobody.
+/// A signal that could not be sent for a week is given up: C1 remembers for that long which it has, and an older one helps nobody.
 const GIVE_UP_SECS: i64 = 7 * 24 * 60 * 60;
 
 /// While syncs go on failing in the same way, that is told once a day.

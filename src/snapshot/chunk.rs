@@ -8,7 +8,7 @@ use crate::base::hash::sha256_hex;
 use crate::model::grant::Entitlement;
 use crate::model::resource::Row;
 
-/// One key in so many ends a chunk: about 77 KB at 300 bytes a row, 20 chunks for 5,000 members, 200 for 50,000.
+/// One key in 256 ends a chunk: about 77 KB at 300 bytes a row, 20 chunks for 5,000 members, 200 for 50,000.
 const ONE_IN: u64 = 256;
 
 /// No chunk has more rows, whatever the keys say: one in e⁴ = 55 chunks would.
@@ -72,7 +72,7 @@ impl Cutter {
 }
 
 /// FNV-1a, 64 bits, with a finaliser (the last steps of `MurmurHash3`) that spreads it to the low bits that decide here. Part of the format: another
-/// hash would cut every account anew.
+/// hash would cut every account in other places.
 fn hash(bytes: &[u8]) -> u64 {
     let mut hash = bytes
         .iter()

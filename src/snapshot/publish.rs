@@ -15,10 +15,10 @@ use crate::model::resource::Row;
 /// A generation that was superseded is kept this long, for those who page through it.
 const KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
-/// So many generations are kept however old they are: `/v1/changes` goes back at least as far.
+/// At least this many generations are kept, however old they are: `/v1/changes` goes back at least as far.
 const KEEP_COUNT: usize = 3;
 
-/// So many values are deleted in one sweep; the Free plan has 1,000 deletions a day.
+/// At most this many values are deleted in one sweep; the Free plan has 1,000 deletions a day.
 const MAX_DELETES: usize = 100;
 
 /// What is known of a generation before its rows are.

@@ -99,7 +99,7 @@ impl Snapshot {
         self.overlay.rows()
     }
 
-    /// Where the row is that so many rows of some kinds come before: the key after which to scan, and how many of those rows a
+    /// Where the row is that comes after a number of rows of some kinds: the key after which to scan, and how many of those rows a
     /// scan from there still meets. Reads only chunks that have rows of other kinds as well, and only where no change of our own
     /// shows: what the overlay hides is not counted by the manifest.
     pub async fn seek<P: KeyValue>(

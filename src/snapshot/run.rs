@@ -36,7 +36,7 @@ pub enum RunOutcome {
     Published,
     /// The account is as it was; nothing was published.
     Unchanged,
-    /// So many people are gone that a person should look first; nothing was published.
+    /// More people are gone than an ordinary day explains, so a person should look first; nothing was published.
     Held,
     /// It could not be finished; what was published before is as it was.
     Failed,

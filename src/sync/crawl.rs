@@ -419,7 +419,7 @@ impl Pages {
 /// What to do about a page that did not come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Ask again after so many milliseconds.
+    /// Ask again after this many milliseconds.
     Again(u32),
     /// The list cannot be read; go on without it.
     Off(Off),

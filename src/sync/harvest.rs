@@ -250,7 +250,7 @@ pub(super) enum Verification {
     Confirm(Vec<MemberId>),
 }
 
-/// So many memberships are asked for one by one in a run; each is a request.
+/// At most this many memberships are asked for one by one in a run; each is a request.
 const MAX_CONFIRM: usize = 25;
 
 /// What is known when the pages that were asked for are read.

@@ -11,7 +11,7 @@ use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::snapshot::{Capability, ChangeCounts, Counts, GenerationId, RunId, RunOutcome, RunRecord};
 
-/// So many runs and generations are remembered.
+/// At most this many runs and generations are remembered.
 const KEEP: usize = 10;
 
 /// A generation that was published.

@@ -15,7 +15,7 @@ use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, Use
 use crate::model::resource::{Member, MemberStatus};
 use crate::snapshot::RunId;
 
-/// A row of a Durable Object's SQLite takes 2 MB; of a page's rows so much stands in each.
+/// A row of a Durable Object's SQLite takes 2 MB; each holds at most this many bytes of a page's rows.
 const PIECE: usize = 1_500_000;
 
 /// A member, as much of it as a snapshot needs.

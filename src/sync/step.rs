@@ -43,7 +43,7 @@ pub enum Next {
     At(Timestamp),
 }
 
-/// A step that ends in trouble is tried again so often before the run fails.
+/// A step that ends in trouble is retried this many times before the run fails.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// The first of these tries comes after 15 s, each further one after twice as long: 4 minutes in all.

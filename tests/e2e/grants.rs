@@ -29,7 +29,7 @@ impl Jane {
         Self::holding(1).await
     }
 
-    /// Jane with so many roles.
+    /// Jane with a number of roles.
     async fn holding(count: usize) -> Self {
         Self::with(count, "on").await
     }

@@ -36,7 +36,7 @@ pub(crate) struct TenantDesk {
     pub(crate) c1: ConductorOne,
     pub(crate) desk: Desk,
     pub(crate) ahead_secs: Cell<i64>,
-    /// The request after so many more is not answered.
+    /// The number of requests that are answered before one is not.
     pub(crate) cut: Cell<Option<(u32, Cut)>>,
     pub(crate) cut_off: Notify,
 }

@@ -14,7 +14,7 @@ use crate::model::offer::{Offer, SLUG};
 /// `PURPOSE_VALUE_ASSIGNMENT`.
 const ASSIGNMENT: u64 = 1;
 
-/// `Entitlement.description` has at most so many bytes.
+/// `Entitlement.description` has at most this many bytes.
 const MAX_DESCRIPTION: usize = 2048;
 
 /// An `Entitlement`.

@@ -21,7 +21,7 @@ fn resource_id(kind: Kind, id: &str) -> Message {
     Message::new().string(1, kind.as_str()).string(2, id)
 }
 
-/// A text of so many bytes at most: the model has limits, and a reader refuses a row that breaks one.
+/// A text, cut to at most `bytes` bytes: the model has limits, and a reader refuses a row that breaks one.
 fn at_most(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }

@@ -6,10 +6,10 @@ use crate::base::time::Timestamp;
 use crate::model::kind::{IdForm, Kind};
 use crate::model::resource::{Member, MemberStatus, Row, Token};
 
-/// `Resource.description` has at most so many bytes.
+/// `Resource.description` has at most this many bytes.
 const MAX_DESCRIPTION: usize = 2048;
 
-/// `Status.details` has at most so many bytes.
+/// `Status.details` has at most this many bytes.
 const MAX_DETAILS: usize = 1024;
 
 /// `RESOURCE_STATUS_ENABLED` and `STATUS_ENABLED`; the values for disabled are one more.

@@ -42,7 +42,7 @@ enum Stage {
 
 impl<F: ZstdFrame> C1z<F> {
     /// Finds the layout of the database, and then the length of the file. A file of at most `held` bytes is in memory
-    /// then; a longer one is made anew as it is sent.
+    /// then; a longer one is made a second time, while it is sent.
     pub(super) async fn open<P: Ports + Zstd<Frame = F>>(
         chunks: &Chunks<P>,
         held: usize,

@@ -192,7 +192,7 @@ fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
     assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
 }
 
-/// What is sent of a file that is held up to so many bytes, when the last chunk is gone as the first byte is sent.
+/// What is sent of a file of which at most `held` bytes are kept in memory, when the last chunk is gone as the first byte is sent.
 fn sent_without_last_chunk(file: File, held: usize) -> (Vec<u8>, Result<Option<Vec<u8>>, ExportError>) {
     let (desk, snapshot) = published(account(3_000));
     let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);

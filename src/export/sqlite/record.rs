@@ -74,7 +74,7 @@ pub(super) fn columns<'a>(values: impl Iterator<Item = Value<'a>> + Clone) -> Re
         body = body.saturating_add(size);
         varint(&mut types, kind);
     }
-    // The header's size counts itself: two bytes where one does not do. No table here has so many columns that three would.
+    // The header's size counts itself: two bytes where one does not do. No table here has enough columns for three.
     let header = if types.len() + 1 < 0x80 { types.len() + 1 } else { types.len() + 2 };
     if body > MAX_RECORD || header >= 0x4000 {
         return Err(SqliteError::TooLarge);

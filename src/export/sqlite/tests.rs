@@ -124,7 +124,7 @@ fn blob(size: usize) -> Row {
     (1, vec![Cell::Blob((0..size).map(|n| (n % 251) as u8).collect())])
 }
 
-/// A row of the second table whose record has exactly so many bytes.
+/// A row of the second table whose record has exactly this many bytes.
 fn record(size: usize) -> Row {
     let row = (0..=size).rev().map(blob).find(|(_, cells)| {
         let values: Vec<Value<'_>> = cells.iter().map(Cell::value).collect();

@@ -7,16 +7,16 @@ use super::record::varint;
 /// A table's interior page.
 const INTERIOR: u8 = 0x05;
 
-/// A record of so many bytes is on its leaf whole: `U - 35`.
+/// A record of at most this many bytes is on its leaf whole: `U - 35`.
 pub(super) const MAX_LOCAL: usize = PAGE - 35;
 
-/// Of a longer one, at least so much is: `((U - 12) * 32 / 255) - 23`.
+/// Of a longer one, at least this many bytes are: `((U - 12) * 32 / 255) - 23`.
 pub(super) const MIN_LOCAL: usize = (PAGE - 12) * 32 / 255 - 23;
 
 /// What an overflow page has of a record: all but the number of the next page.
 pub(super) const OVERFLOW: usize = PAGE - 4;
 
-/// An interior page leads to so many children at most. A cell takes 4 bytes for the child, 9 at most for the key, 2 for its
+/// An interior page leads to at most this many children. A cell takes 4 bytes for the child, 9 at most for the key, 2 for its
 /// place; the last child is in the header.
 pub(super) const CHILDREN: usize = (PAGE - 12) / (4 + 9 + 2) + 1;
 

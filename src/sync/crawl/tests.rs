@@ -12,7 +12,7 @@ fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: u32) -> T {
     format!("{n:032x}").parse().unwrap()
 }
 
-/// A page of so many items, of a list of so many.
+/// A page with a number of items, of a list with another.
 fn page(count: u32, total: Option<u32>) -> PageFacts {
     PageFacts { count, total_count: total, per_page: total.map(|_| 50), ids: u64::from(count), ..PageFacts::default() }
 }

@@ -111,7 +111,7 @@ impl Found {
     }
 }
 
-/// Syncs anew, whatever was published before.
+/// Syncs again, whatever was published before.
 async fn resync(deployment: &Deployment) {
     assert_eq!(deployment.request("POST", "/v1/sync", &[], None).await.status, 202);
     let status = deployment.wait_for_sync(crate::deployment::PATIENCE).await.unwrap();

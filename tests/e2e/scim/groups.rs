@@ -23,7 +23,7 @@ async fn members_are_added_and_removed_and_the_answer_shows_it() {
     jane.changed(&[], &[]);
     assert_eq!(members(deployment, &group).await, before);
     let operations = deployment.json("/v1/operations").await;
-    assert_eq!(operations["items"].as_array().unwrap().len(), 2, "what is so already is no operation: {operations}");
+    assert_eq!(operations["items"].as_array().unwrap().len(), 2, "what has no effect is no operation: {operations}");
 }
 
 #[tokio::test]

@@ -8,16 +8,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::kv::Kv;
 
-/// So many rows are in a chunk, as in one that the connector cuts.
+/// How many rows are in a chunk, as in one that the connector cuts.
 const CHUNK_ROWS: usize = 256;
 
 /// Roles of the account.
 const ROLES: usize = 60;
 
-/// Each member holds so many of them.
+/// How many of them each member holds.
 pub const GRANTS_EACH: usize = 3;
 
-/// One member in so many is pending.
+/// One member of this many is pending.
 const PENDING: usize = 20;
 
 const TIME: &str = "2026-11-23T10:00:00Z";
@@ -35,7 +35,7 @@ fn id(of: &str, n: usize) -> String {
     hash(format!("{of} {n}").as_bytes()).chars().take(32).collect()
 }
 
-/// A snapshot of an account with so many members, each with [`GRANTS_EACH`] grants. Gives its generation.
+/// A snapshot of an account with this many members, each with [`GRANTS_EACH`] grants. Gives its generation.
 pub fn publish(kv: &Kv, account: &str, members: usize) -> String {
     let rows = rows(members);
     let mut chunks = Vec::new();

@@ -65,10 +65,12 @@ async fn cloudflares_own_sdk_reads_every_ordinary_answer() {
     assert!(unused.is_empty(), "the SDK did not call {unused:?}");
 }
 
+type Make = fn(&mut Behaviour);
+
 /// What the API's description does not have is an oddity: it is switched on by name, and the SDK refuses it.
 #[tokio::test]
 async fn cloudflares_own_sdk_refuses_what_its_description_does_not_have() {
-    let odd: [(&str, fn(&mut Behaviour)); 3] = [
+    let odd: [(&str, Make); 3] = [
         ("scope", |behaviour| behaviour.scope = ScopeShape::Array),
         ("scope", |behaviour| behaviour.scope = ScopeShape::Mixed),
         ("eol_at", |behaviour| behaviour.blank_end_of_life = true),

@@ -81,13 +81,13 @@ pub enum Fault {
     TruncatedJson,
     /// The connection is dropped without an answer.
     Reset,
-    /// No answer for so long, and then the connection is dropped.
+    /// No answer for this long, and then the connection is dropped.
     Hang(Duration),
-    /// The ordinary answer, so much later.
+    /// The ordinary answer, later by this time.
     Delay(Duration),
     /// The request is carried out, and then the answer is the inner fault.
     After(Box<Fault>),
-    /// The connection is dropped at once, and the request is carried out so much later.
+    /// The connection is dropped at once, and the request is carried out after this time.
     Late(Duration),
     /// The connection is dropped at once, and the request is carried out when [`Cloudflare::release_held`] says so.
     Held,
@@ -317,7 +317,7 @@ impl Cloudflare {
         lock(&self.shared.control).faults.push(planned);
     }
 
-    /// After so many of the requests covered, one goes wrong in this way.
+    /// After `after` of the requests covered, one goes wrong in this way.
     pub fn fail_later(&self, on: impl Into<On>, after: usize, fault: Fault) {
         let planned = Planned { on: on.into(), fault, after, left: 1, probability: 1.0 };
         lock(&self.shared.control).faults.push(planned);
@@ -355,12 +355,12 @@ impl Cloudflare {
         lock(&self.shared.control).faults.clear();
     }
 
-    /// Every request takes so long, but for routes with a latency of their own.
+    /// Every request takes this long, but for routes with a latency of their own.
     pub fn set_latency(&self, latency: Latency) {
         lock(&self.shared.control).latency = latency;
     }
 
-    /// Requests on one route take so long.
+    /// Requests on one route take this long.
     pub fn set_route_latency(&self, route: Route, latency: Latency) {
         lock(&self.shared.control).route_latency.insert(route, latency);
     }

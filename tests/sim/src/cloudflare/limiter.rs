@@ -1,4 +1,4 @@
-//! The request quota per credential: so many in a window, then everything refused for a while.
+//! The request quota per credential: a number in a window, then everything refused for a while.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::spec::Limits;
 /// What the limiter says to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Go on; so many are left until the window ends.
+    /// Go on; `left` requests remain until the window ends.
     Allowed { left: u32, resets_in: Duration },
     /// Refused until the block ends.
     Blocked { ends_in: Duration },

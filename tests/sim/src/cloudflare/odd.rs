@@ -24,7 +24,7 @@ pub enum Oddity {
     UserText(&'static str, &'static str),
     /// Its e-mail address is nowhere.
     NoEmail,
-    /// It has a field of so many bytes that nobody asked for.
+    /// It has a field that nobody asked for, with this many bytes.
     Large(usize),
 }
 

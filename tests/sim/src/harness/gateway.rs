@@ -67,7 +67,7 @@ impl Gateway {
         self.state().handlers.insert(host.to_owned(), handler);
     }
 
-    /// Drops the connection of the next so many requests for a host.
+    /// Drops the connections of the next `times` requests for a host.
     pub fn cut(&self, host: &str, times: u32) {
         self.state().down.insert(host.to_owned(), times);
     }

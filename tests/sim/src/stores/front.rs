@@ -78,7 +78,7 @@ impl Front {
         self.state().faults.clear();
     }
 
-    /// Waits until so many requests were held up, ever; says whether they were within this time.
+    /// Waits until this many requests were held up, ever; says whether they were within this time.
     pub async fn until_held(&self, count: usize, patience: Duration) -> bool {
         let mut held = self.holding.held.subscribe();
         matches!(tokio::time::timeout(patience, held.wait_for(|held| *held >= count)).await, Ok(Ok(_)))

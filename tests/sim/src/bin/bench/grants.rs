@@ -106,7 +106,7 @@ fn wanted(cloudflare: &Cloudflare) -> Result<Vec<Wanted>, String> {
     Err(format!("the account has no {GRANTS} members to grant a role to"))
 }
 
-/// The smallest value that so many percent are not above.
+/// The smallest value that this share of the values does not exceed.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(place).copied().unwrap_or_default()

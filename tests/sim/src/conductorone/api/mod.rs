@@ -32,7 +32,7 @@ pub enum ApiFault {
     DoneButReset,
     /// The connection is dropped, and nothing is done.
     Reset,
-    /// It is done, and answered after so long.
+    /// It is done, and answered after this time.
     Slow(Duration),
     /// 302 to this URL, and nothing is done.
     Redirect(String),
@@ -193,7 +193,7 @@ impl ConductorOne {
         self.state().api.oauth.expire();
     }
 
-    /// Issues tokens that last so long from now on.
+    /// Issues tokens that last this long from now on.
     pub fn set_api_token_lifetime(&self, lifetime: Duration) {
         self.state().api.oauth.lifetime = lifetime;
     }

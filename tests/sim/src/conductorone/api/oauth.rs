@@ -16,7 +16,7 @@ use crate::http::{Reply, Request};
 /// Where tokens are issued.
 pub(super) const PATH: &str = "/auth/v1/token";
 
-/// An assertion may last so long.
+/// An assertion may last this long.
 const LONGEST_ASSERTION_SECS: i64 = 5 * 60;
 
 /// An API key as C1 shows it, once.

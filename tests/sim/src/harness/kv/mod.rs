@@ -121,13 +121,13 @@ impl Fault {
         Self { persists: true, ..self }
     }
 
-    /// The first so many operations go well.
+    /// The first `operations` operations go well.
     #[must_use]
     pub fn after(self, operations: u32) -> Self {
         Self { after: operations, ..self }
     }
 
-    /// So many operations fail.
+    /// `times` operations fail.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times, ..self }
