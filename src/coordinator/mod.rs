@@ -9,6 +9,7 @@ mod examine;
 mod follow;
 mod operations;
 mod protocol;
+mod schema;
 mod settings;
 mod wire;
 
@@ -46,8 +47,10 @@ pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd {}
 
 impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> World for T {}
 
-/// Creates the tables that are missing. Called before anything else, each time the Coordinator starts.
+/// Brings the tables of an earlier version to this one, and creates those that are missing. Called before anything else, each time
+/// the Coordinator starts.
 pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
+    schema::migrate(ports)?;
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;

@@ -107,7 +107,8 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
             key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, request TEXT NOT NULL,
             member TEXT, email TEXT, entitlement TEXT, outcome TEXT,
             attempts INTEGER NOT NULL DEFAULT 0, trail TEXT NOT NULL DEFAULT '[]',
-            received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER)",
+            received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER,
+            wrote INTEGER NOT NULL DEFAULT 0, put_offs INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;

@@ -1,0 +1,155 @@
+//! The layout of the Coordinator's database: which version it has, and the steps that lead from one to the next.
+//!
+//! A room's `init` creates its tables as the newest version has them. A database that is older than that goes through the
+//! steps first, each once. All of it runs when the Coordinator starts, with no `await` between two statements, so that a
+//! version and what belongs to it are on disk together.
+
+use crate::base::ports::{Sql, SqlError, SqlValue};
+
+/// A step from the version before to this one.
+struct Step {
+    version: i64,
+    /// What it does, as the log would say it.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for who reads, and for the tests' messages"))]
+    what: &'static str,
+    run: fn(&dyn Sql) -> Result<(), SqlError>,
+}
+
+/// Version 0 is what was before `meta`. A step stays as it is once it was deployed; what comes later is a step of its own.
+const STEPS: &[Step] = &[Step {
+    version: 1,
+    what: "whether an operation wrote and how often it was put off are columns of the journal",
+    run: journal_columns,
+}];
+
+/// The newest version.
+fn newest() -> i64 {
+    STEPS.last().map_or(0, |step| step.version)
+}
+
+/// Brings what is there to the newest version. Called before the rooms create the tables that are missing.
+///
+/// The layout of a newer version than this one is left alone: it only has more.
+pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
+    let is_new = !exists(sql, "job")?;
+    sql.query("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])?;
+    let version = match version(sql)? {
+        Some(version) => version,
+        None if is_new => newest(),
+        None => 0,
+    };
+    for step in STEPS.iter().filter(|step| step.version > version) {
+        (step.run)(sql)?;
+    }
+    sql.query(
+        "INSERT INTO meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[version.max(newest()).to_string().into()],
+    )?;
+    Ok(())
+}
+
+fn version(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    let Some(value) = sql.one("SELECT value FROM meta WHERE name = 'schema'", &[])? else { return Ok(None) };
+    let version = value.text().and_then(|text| text.parse().ok());
+    version.map(Some).ok_or_else(|| SqlError::unreadable("the version of the database"))
+}
+
+fn exists(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
+    let found = sql.one("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", &[table.into()])?;
+    Ok(found.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
+}
+
+/// Version 1. Until then, the wording of an operation's trail told both.
+fn journal_columns(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query("ALTER TABLE operation ADD COLUMN wrote INTEGER NOT NULL DEFAULT 0", &[])?;
+    sql.query("ALTER TABLE operation ADD COLUMN put_offs INTEGER NOT NULL DEFAULT 0", &[])?;
+    // A line is a time, a space, and what happened.
+    sql.query(
+        "UPDATE operation SET
+            wrote = EXISTS (SELECT 1 FROM json_each(operation.trail) AS line
+                WHERE substr(line.value, instr(line.value, ' ') + 1) NOT LIKE 'put off: %'),
+            put_offs = (SELECT COUNT(*) FROM json_each(operation.trail) AS line
+                WHERE substr(line.value, instr(line.value, ' ') + 1) LIKE 'put off: %')
+         WHERE json_valid(trail)",
+        &[],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{STEPS, migrate, newest};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::{Sql, SqlValue};
+
+    /// A database as it was before it had a version, with a few rows.
+    const VERSION_0: &str = include_str!("../../tests/fixtures/coordinator_v0.sql");
+
+    fn old() -> Desk {
+        let desk = Desk::new();
+        for statement in VERSION_0.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
+            desk.query(statement, &[]).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        desk
+    }
+
+    /// Each table's columns.
+    fn layout(desk: &Desk) -> BTreeMap<String, Vec<String>> {
+        let rows = desk
+            .query(
+                "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_info(t.name) AS c
+                 WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.name, c.name",
+                &[],
+            )
+            .unwrap();
+        let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for row in rows {
+            tables.entry(row[0].text().unwrap().to_owned()).or_default().push(row[1].text().unwrap().to_owned());
+        }
+        tables
+    }
+
+    #[test]
+    fn an_old_database_comes_to_have_the_layout_of_a_new_one_and_keeps_its_rows() {
+        let (old, new) = (old(), Desk::new());
+        let before = old.query("SELECT id, key, state, request, outcome, trail FROM operation", &[]).unwrap();
+        crate::coordinator::init(&old).unwrap();
+        crate::coordinator::init(&new).unwrap();
+        assert_eq!(layout(&old), layout(&new));
+        assert_eq!(old.query("SELECT id, key, state, request, outcome, trail FROM operation", &[]).unwrap(), before);
+    }
+
+    #[test]
+    fn what_the_trail_told_is_in_the_columns() {
+        let desk = old();
+        migrate(&desk).unwrap();
+        let rows = desk.query("SELECT key, wrote, put_offs FROM operation ORDER BY id", &[]).unwrap();
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (row[0].text().unwrap(), row[1].integer().unwrap(), row[2].integer().unwrap()))
+            .collect();
+        assert_eq!(told, [("task/written", 1, 0), ("task/put-off", 0, 2), ("task/both", 1, 1), ("task/damaged", 0, 0)]);
+    }
+
+    #[test]
+    fn each_step_runs_once_and_a_newer_version_is_left_alone() {
+        let desk = old();
+        for _ in 0..2 {
+            crate::coordinator::init(&desk).unwrap();
+        }
+        let newer = (newest() + 7).to_string();
+        desk.query("UPDATE meta SET value = ? WHERE name = 'schema'", &[newer.as_str().into()]).unwrap();
+        crate::coordinator::init(&desk).unwrap();
+        let version = desk.one("SELECT value FROM meta WHERE name = 'schema'", &[]).unwrap();
+        assert_eq!(version.as_ref().and_then(SqlValue::text), Some(newer.as_str()));
+    }
+
+    #[test]
+    fn the_steps_are_in_order() {
+        for (step, version) in STEPS.iter().zip(1..) {
+            assert_eq!(step.version, version, "{}", step.what);
+        }
+    }
+}
