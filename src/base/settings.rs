@@ -136,9 +136,13 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A list with commas or white space between its items.
+/// A list with commas, semicolons or white space between its items, which may be in quotes.
 pub fn words(text: &str) -> Vec<String> {
-    text.split([',', ' ', '\n', '\t']).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';'))
+        .map(|word| word.trim_matches(['"', '\'']))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A number between two others, both of them included.

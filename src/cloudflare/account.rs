@@ -9,6 +9,7 @@ use super::client::{Call, Client, Record, filled, id, malformed, required};
 use super::error::ApiError;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
+use crate::model::address;
 use crate::model::id::{AccountId, UserId};
 
 /// The account.
@@ -109,7 +110,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         for user in users {
             let user = ScimUser::read(user).map_err(|what| malformed(&format!("Resources: {what}"), &response))?;
             // The filter is the server's to apply; that it did is checked here.
-            if user.user_name.eq_ignore_ascii_case(email) {
+            if address::same(&user.user_name, email) {
                 return Ok(Some(user));
             }
         }

@@ -27,6 +27,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 
 /// A webhook's body, read as far as its event is known.
@@ -269,7 +270,7 @@ impl Expanded {
                 .chain(listed.filter_map(|value| value.as_str().map(str::to_owned)))
                 .chain(text(object, "username").filter(|name| name.contains('@')));
             for email in all {
-                if email.contains('@') && !emails.iter().any(|known: &String| known.eq_ignore_ascii_case(&email)) {
+                if email.contains('@') && !emails.iter().any(|known: &String| address::same(known, &email)) {
                     emails.push(email);
                 }
             }

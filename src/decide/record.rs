@@ -9,6 +9,7 @@ use super::{Decision, Facts, Question, Verdict};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
+use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::operation::Origin;
 
@@ -67,7 +68,7 @@ impl Record {
             email: known
                 .and_then(|known| known.person.email.clone())
                 .or_else(|| question.subject.emails.first().cloned())
-                .map(|email| email.to_lowercase()),
+                .map(|email| address::folded(&email)),
             generation: known.map(|known| known.generation.clone()),
             origin: question.origin.clone(),
         }
@@ -168,8 +169,9 @@ pub fn keep<P: Sql>(sql: &P, decided: &Record) -> Result<Record, SqlError> {
 pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Record>, SqlError> {
     let mut conditions = vec!["1 = 1"];
     let mut params: Vec<SqlValue> = Vec::new();
+    let member = filter.member.as_deref().map(address::folded);
     let texts = [
-        (&filter.member, "json_extract(record, '$.email') = ? COLLATE NOCASE"),
+        (&member, "json_extract(record, '$.email') = ? COLLATE NOCASE"),
         (&filter.entitlement, "instr(json_extract(record, '$.entitlement'), ?) > 0"),
         (&filter.verdict, "json_extract(record, '$.verdict') = ?"),
         (&filter.rule, "json_extract(record, '$.rule') = ?"),

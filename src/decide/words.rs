@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::model::address;
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
 use crate::snapshot::Offered;
@@ -41,7 +42,7 @@ pub(super) struct Domain(pub(super) String);
 impl Domain {
     /// Whether an address is of this domain; one of a subdomain is not.
     pub(super) fn has(&self, address: &str) -> bool {
-        address.rsplit_once('@').is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&self.0))
+        address.rsplit_once('@').is_some_and(|(_, domain)| address::folded_domain(domain) == self.0)
     }
 }
 
@@ -85,7 +86,7 @@ texts! {
     RoleName: "the name or the id of a role, a scoped role or a user group, or account",
         |text| !text.is_empty() && text.len() <= 300, str::to_owned;
     Domain: "a domain such as example.com, without an @",
-        |text| text.contains('.') && text.len() <= 253 && text.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-'), str::to_lowercase;
+        |text| text.contains('.') && text.len() <= 253 && text.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-'), address::folded_domain;
     UserId: "the id of a ConductorOne user, such as 2fCjgK8tYJxV9u8d1wupBMeXZ45",
         |text| !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), str::to_owned;
     Name: "a name of 1 to 64 characters",

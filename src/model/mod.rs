@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here does any I/O or knows of time.
 
 pub mod access;
+pub mod address;
 pub mod ask;
 pub mod grant;
 pub mod id;

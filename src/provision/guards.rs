@@ -6,6 +6,7 @@ use super::settings::Guards;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::model::access::{Access, Atom};
+use crate::model::address;
 use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
 use crate::model::kind::Kind;
 use crate::model::operation::{Outcome, Refusal, Request};
@@ -29,7 +30,7 @@ pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Unresolved> 
 
 /// A protected member's access is never changed.
 pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Unresolved> {
-    if !guards.protected.contains(&email.to_lowercase()) {
+    if !guards.protected.contains(&address::folded(email)) {
         return Ok(());
     }
     refuse(

@@ -10,6 +10,7 @@ use super::incident::{self, Incident};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
+use crate::model::address;
 use crate::model::operation::{Outcome, Request};
 
 words! {
@@ -188,7 +189,7 @@ pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<b
 pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
     sql.query(
         "UPDATE operation SET member = ?, email = ?, entitlement = ? WHERE id = ?",
-        &[member.into(), email.to_lowercase().into(), entitlement.into(), id.0.into()],
+        &[member.into(), address::folded(email).into(), entitlement.into(), id.0.into()],
     )?;
     Ok(())
 }
@@ -276,7 +277,7 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     let mut params: Vec<SqlValue> = Vec::new();
     if let Some(member) = &filter.member {
         conditions.push("(member = ? OR email = ? COLLATE NOCASE)");
-        params.extend([member.as_str().into(), member.as_str().into()]);
+        params.extend([member.as_str().into(), address::folded(member).into()]);
     }
     if let Some(entitlement) = &filter.entitlement {
         conditions.push("instr(entitlement, ?) > 0");

@@ -24,6 +24,7 @@ pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
+use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
@@ -119,7 +120,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
         }
         // Somebody new is known by the address alone: two grants for one must not both invite.
-        let name = subject.emails.first().map(|email| email.to_lowercase()).unwrap_or_default();
+        let name = subject.emails.first().map(|email| address::folded(email)).unwrap_or_default();
         let _turn = self.lock(&name).await;
         let Some(found) = resolve::search(&self.client, subject).await? else {
             return self.for_nobody().await;

@@ -14,6 +14,7 @@ use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Access, Policy, atoms};
+use crate::model::address;
 use crate::model::ask::Subject;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
@@ -74,7 +75,7 @@ pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, S
     Ok(rows.iter().any(|row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
         subject.member_id.as_deref() == Some(text(0))
-            || subject.emails.iter().any(|email| email.eq_ignore_ascii_case(text(1)))
+            || subject.emails.iter().any(|email| address::same(email, text(1)))
     }))
 }
 
@@ -119,7 +120,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// Goes on with a renewal that was cut off anywhere.
     pub(super) async fn resume_renewal(&self, held: Held) -> Result<Outcome, Unresolved> {
-        let _turn = self.lock(&held.email.to_lowercase()).await;
+        let _turn = self.lock(&address::folded(&held.email)).await;
         let _turn = self.lock(&held.member.to_string()).await;
         match execute::read(self.ports, &self.client, held.member).await {
             // It was not removed yet.

@@ -4,6 +4,7 @@ use super::policies;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::model::access::Atom;
+use crate::model::address;
 use crate::model::ask::{EntitlementRef, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
@@ -383,7 +384,8 @@ pub(super) fn is_subject(subject: &Subject, member: &MemberRecord) -> bool {
 }
 
 fn names(subject: &Subject, email: &str) -> bool {
-    subject.emails.iter().any(|known| known.eq_ignore_ascii_case(email))
+    let email = address::folded(email);
+    subject.emails.iter().any(|known| address::folded(known) == email)
 }
 
 /// Looks for the subject in Cloudflare's list of members, for one whom neither C1's hint nor the snapshot knows. The
@@ -397,7 +399,7 @@ pub(super) async fn search<P: Http + Clock + Sql>(
     if let Visit::Found(member) = pages.visit(1).await? {
         return Ok(Some(*member));
     }
-    for email in subject.emails.iter().map(|email| email.to_lowercase()) {
+    for email in subject.emails.iter().map(|email| address::folded(email)) {
         let (mut low, mut high) = (1, pages.total);
         while low < high {
             let middle = low + (high - low).div_ceil(2);
@@ -415,7 +417,9 @@ pub(super) async fn search<P: Http + Clock + Sql>(
         }
     }
     let unread: Vec<u32> = (1..=pages.total).filter(|page| !pages.read.contains(page)).collect();
-    if !pages.ordered || subject.emails.is_empty() {
+    // Nobody knows where a list puts what is not ASCII.
+    let elsewhere = |email: &String| !email.is_ascii() || email.contains("xn--");
+    if !pages.ordered || subject.emails.is_empty() || subject.emails.iter().any(elsewhere) {
         for page in unread {
             if let Visit::Found(member) = pages.visit(page).await? {
                 return Ok(Some(*member));
@@ -436,7 +440,7 @@ struct Pages<'a, 'b, P> {
 
 enum Visit {
     Found(Box<MemberRecord>),
-    /// Not on this page; the first address on it, in lower case.
+    /// Not on this page; the first address on it, folded.
     StartsAt(Option<String>),
 }
 
@@ -446,7 +450,7 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         let total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1);
         self.total = total.clamp(1, MAX_PAGES);
         self.read.push(number);
-        let addresses: Vec<String> = page.items.iter().map(|member| member.email.to_lowercase()).collect();
+        let addresses: Vec<String> = page.items.iter().map(|member| address::folded(&member.email)).collect();
         self.ordered &= addresses.is_sorted();
         let found = page.items.into_iter().find(|member| is_subject(self.subject, member));
         let odd = page.odd.into_iter().find(|odd| odd.name.as_deref().is_some_and(|email| names(self.subject, email)));

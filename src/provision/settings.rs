@@ -1,6 +1,8 @@
 //! Whether the account is changed, what never is, and what is given where nothing was asked for by name.
 
 use crate::base::settings::{Reader, number, switch, words};
+use crate::conductorone::settings::is_id;
+use crate::model::address;
 
 /// Whether the account is changed, what never is, and what is given where nothing was asked for by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub enum Provisioning {
 pub struct Guards {
     /// `MIN_SUPER_ADMINS`: so many accepted Super Administrators there are at least after a revoke or a removal.
     pub min_super_admins: usize,
-    /// `PROTECTED_MEMBERS`: e-mail addresses, in lower case, whose access is never changed.
+    /// `PROTECTED_MEMBERS`: e-mail addresses, folded, whose access is never changed.
     pub protected: Vec<String>,
     /// `LAST_ROLE`: what the revoke of a member's last access does.
     pub last_role: LastRole,
@@ -71,7 +73,7 @@ impl Guards {
             protected: reader.protecting("PROTECTED_MEMBERS", addresses).unwrap_or_default(),
             last_role: reader.protecting("LAST_ROLE", last_role).unwrap_or(LastRole::Refuse),
             max_removals_per_hour: reader.protecting("MAX_REMOVALS_PER_HOUR", number(0, 1_000_000)).unwrap_or(25),
-            allowed_apps: reader.protecting("ALLOWED_APPS", |text| Ok(words(text))).unwrap_or_default(),
+            allowed_apps: reader.protecting("ALLOWED_APPS", apps).unwrap_or_default(),
         }
     }
 }
@@ -86,9 +88,21 @@ fn last_role(text: &str) -> Result<LastRole, String> {
 }
 
 fn addresses(text: &str) -> Result<Vec<String>, String> {
-    let addresses: Vec<String> = words(text).into_iter().map(|word| word.to_lowercase()).collect();
-    match addresses.iter().find(|address| !address.contains('@')) {
-        Some(_) => Err("must be e-mail addresses with commas between them".to_owned()),
-        None => Ok(addresses),
+    address::read_list(text).map_err(|wrong| {
+        let shown: String = wrong.chars().take(100).collect();
+        format!("must be e-mail addresses such as jane@example.com with commas between them; {shown:?} is none")
+    })
+}
+
+fn apps(text: &str) -> Result<Vec<String>, String> {
+    let apps = words(text);
+    match apps.iter().find(|app| !is_id(app)) {
+        None => Ok(apps),
+        Some(wrong) => {
+            let shown: String = wrong.chars().take(100).collect();
+            Err(format!(
+                "must be ids of apps in ConductorOne, each of which stands in the address bar after /apps/, with commas between them; {shown:?} is none"
+            ))
+        }
     }
 }

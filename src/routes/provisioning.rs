@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::{Answer, Incoming, World, status};
 use crate::coordinator::{Command, Reply};
+use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::MemberId;
@@ -52,17 +53,12 @@ pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<An
         ))
     })?;
     let email = wanted.email.trim();
-    if !is_address(email) {
+    if !address::is_address(email) {
         return Err(Problem::invalid("email must be an e-mail address of 90 characters at most"));
     }
     let target = wanted.entitlement.map_or(Target::Account, Target::Id);
     let subject = Subject { emails: vec![email.to_owned()], ..Subject::default() };
     operate(ports, Action::Grant, target, subject, None).await
-}
-
-/// Whether a text may be an e-mail address. Cloudflare has the last word; this keeps out what cannot be one.
-pub(super) fn is_address(text: &str) -> bool {
-    text.contains('@') && text.len() <= 90 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// Removes a member, or cancels an invitation.

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::ScimError;
+use crate::model::address;
 
 /// A filter is this many bytes at most, and nested this deep: it is parsed by recursion.
 const LIMITS: (usize, usize) = (4096, 16);
@@ -313,7 +314,11 @@ fn compare(operator: Operator, found: &Value, wanted: &Value, exact: bool) -> bo
     let (Value::String(found), Value::String(wanted)) = (found, wanted) else {
         return operator == Operator::Eq && found == wanted;
     };
-    let fold = |text: &str| if exact { text.to_owned() } else { text.to_lowercase() };
+    let fold = |text: &str| match text.contains('@') {
+        _ if exact => text.to_owned(),
+        true => address::folded(text),
+        false => text.to_lowercase(),
+    };
     let (found, wanted) = (fold(found), fold(wanted));
     match operator {
         Operator::Eq => found == wanted,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::settings::ToldBy;
 use crate::base::ports::{Sql, SqlError};
 use crate::decide::facts::{configured, first_role};
+use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
@@ -58,11 +59,11 @@ pub(super) fn find<P: Sql>(
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
         let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);
-        invited.entry(change.name.to_lowercase()).or_default().extend(held);
+        invited.entry(address::folded(&change.name)).or_default().extend(held);
     }
     let mut found = Vec::new();
     for change in changes {
-        let to = change.name.to_lowercase();
+        let to = address::folded(&change.name);
         let before: BTreeSet<Entitlement> =
             change.grants_removed.iter().filter_map(|grant| Some(parts(grant)?.0)).collect();
         for (entitlement, principal) in change.grants_added.iter().filter_map(|grant| parts(grant)) {
@@ -112,9 +113,10 @@ fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]
                 gave.extend(first);
             }
         }
-        let asked = request.subject.emails.iter().map(|email| email.to_lowercase());
+        let asked = request.subject.emails.iter().map(|email| address::folded(email));
         // Whose membership it was is noted once it is known; until then it may be any of the addresses.
-        let emails: Vec<String> = operation.email.clone().map_or_else(|| asked.collect(), |email| vec![email]);
+        let emails: Vec<String> =
+            operation.email.as_deref().map_or_else(|| asked.collect(), |email| vec![address::folded(email)]);
         for email in emails {
             explained.extend(gave.iter().map(|&it| (email.clone(), canonical(it, naming, catalogue))));
         }

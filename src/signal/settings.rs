@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Kind;
 use crate::base::ports::Secret;
-use crate::base::settings::{Problem, Reader};
+use crate::base::settings::{Problem, Reader, words};
 use crate::base::signing::SigningKey;
 use crate::conductorone;
 use crate::model::id::AccountId;
@@ -183,8 +183,7 @@ fn check_url(text: &str, origins: &[String]) -> Result<bool, String> {
 
 fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
     let names = Kind::ALL.map(Kind::as_str).join(", ");
-    let words = text.split([',', ' ', '\n', '\t']).filter(|word| !word.is_empty());
-    let kinds: Option<Vec<Kind>> = words.map(Kind::parse).collect();
+    let kinds: Option<Vec<Kind>> = words(text).iter().map(|word| Kind::parse(word)).collect();
     kinds.filter(|kinds| !kinds.is_empty()).ok_or_else(|| format!("must be some of {names}, with commas"))
 }
 

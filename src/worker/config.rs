@@ -222,11 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_protects_takes_the_usual_separators() {
+        let settings = changed(&[
+            ("PROTECTED_MEMBERS", "Jane <JANE@example.com>; <joe@example.com>\n\"root@müller.example\""),
+            ("ALLOWED_APPS", "2app; \"2other\"\n2third"),
+        ]);
+        let guards = settings.unwrap().coordinator.provision.guards;
+        assert_eq!(guards.protected, ["jane@example.com", "joe@example.com", "root@xn--mller-kva.example"]);
+        assert_eq!(guards.allowed_apps, ["2app", "2other", "2third"]);
+    }
+
+    #[test]
     fn a_mistake_in_what_protects_or_says_where_to_go_stops_everything() {
         for (name, value) in [
             ("PROVISIONING", "yes"),
             ("MIN_SUPER_ADMINS", "two"),
             ("PROTECTED_MEMBERS", "jane"),
+            ("PROTECTED_MEMBERS", "jane@example.com, joe"),
+            ("ALLOWED_APPS", "2app, https://acme.conductor.one/apps/2other"),
             ("LAST_ROLE", "keep"),
             ("MAX_REMOVALS_PER_HOUR", "-1"),
             ("SCIM_REPLACE_MAX_REMOVALS", "all"),

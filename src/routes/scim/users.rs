@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Call, lists};
+use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
 use crate::model::operation::{Effect, Target};
@@ -23,7 +24,7 @@ pub(super) async fn show<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answe
 /// Invites a person.
 pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let email = address(&body)?;
+    let email = named_address(&body)?;
     if body.get("active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
         return Err(
             ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into()
@@ -37,7 +38,7 @@ pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Probl
         return Err(Problem::new(409, "uniqueness", message));
     }
     let snapshot = paging::open(call.ports, None).await?;
-    let is_new = |row: &&Row| row.as_member().is_some_and(|member| member.email.eq_ignore_ascii_case(&email));
+    let is_new = |row: &&Row| row.as_member().is_some_and(|member| address::same(&member.email, &email));
     let offered = lists::offered(call, &snapshot).await?;
     let user = snapshot.changed().find(is_new).and_then(|row| lists::user(&call.base, &snapshot, row, &offered));
     let user = user.ok_or_else(|| {
@@ -55,8 +56,8 @@ pub(super) async fn replace<P: World>(call: &Call<'_, P>, id: &str) -> Result<An
     let body = call.body()?;
     let (principal, user) = find(call, id).await?;
     call.unchanged(&user)?;
-    let email = address(&body)?;
-    if !user.get("userName").and_then(Value::as_str).unwrap_or_default().eq_ignore_ascii_case(&email) {
+    let email = named_address(&body)?;
+    if !address::same(user.get("userName").and_then(Value::as_str).unwrap_or_default(), &email) {
         return Err(ScimError::mutability(
             "userName cannot be changed: in Cloudflare another address is another member; remove this one and create the other",
         )
@@ -117,12 +118,12 @@ async fn find<P: World>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Valu
 }
 
 /// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`.
-fn address(body: &Value) -> Result<String, Problem> {
+fn named_address(body: &Value) -> Result<String, Problem> {
     let emails = body.get("emails").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let primary = emails.iter().find(|email| email.get("primary") == Some(&Value::Bool(true))).or(emails.first());
     let texts = [body.get("userName"), primary.and_then(|email| email.get("value")), primary];
     let mut texts = texts.into_iter().flatten().filter_map(Value::as_str).map(str::trim);
-    texts.find(|text| provisioning::is_address(text)).map(str::to_owned).ok_or_else(|| {
+    texts.find(|text| address::is_address(text)).map(str::to_owned).ok_or_else(|| {
         ScimError::value("userName must be the person's e-mail address, of 90 characters at most").into()
     })
 }
