@@ -3,7 +3,7 @@
 use c1_cloudflare::sync::RunOutcome;
 use sim::cloudflare::{Behaviour, Collation, ScopeShape, Spec};
 
-use crate::oracle::{assert_same, published};
+use super::oracle::{assert_same, published};
 use crate::support::World;
 
 async fn check(spec: Spec) {

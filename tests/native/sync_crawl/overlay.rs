@@ -9,7 +9,7 @@ use c1_cloudflare::sync::overlay::{self, Left};
 use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
 use sim::cloudflare::{PolicySpec, Spec};
 
-use crate::oracle::{assert_same, manifest, published, still_offering};
+use super::oracle::{assert_same, manifest, published, still_offering};
 use crate::support::World;
 
 fn world() -> World {
@@ -116,7 +116,7 @@ async fn readers_see_an_operation_at_once_and_until_a_generation_has_it() {
     assert_eq!(ids, expected);
     let snapshot = Snapshot::of(before).with(laid.clone());
     let truth = still_offering(world.cloudflare.truth(), &truth);
-    assert_same(&crate::oracle::read(&world, &snapshot).await, &truth, "laid over");
+    assert_same(&super::oracle::read(&world, &snapshot).await, &truth, "laid over");
 
     world.sync().await;
     let new = manifest(&world).await.generation.to_string();

@@ -5,7 +5,7 @@ use c1_cloudflare::snapshot::SnapshotError;
 use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
 use sim::cloudflare::{Cloudflare, Spec};
 
-use crate::oracle::{assert_same, manifest, published};
+use super::oracle::{assert_same, manifest, published};
 use crate::support::{Fault, World};
 
 fn spec() -> Spec {

@@ -1,17 +1,6 @@
 //! Provisioning against the simulated account, without the runtime around it: what is written, what is refused, what others do
 //! meanwhile, and what is left when the Worker vanishes at any moment.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod foreign;
 mod groups;
 mod guards;
@@ -31,7 +20,7 @@ use c1_cloudflare::provision::lock::Locks;
 use c1_cloudflare::provision::{self, aftercare};
 use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec};
 
-use support::World;
+use crate::support::World;
 
 /// A connector to a small account that was synced, with provisioning on.
 struct Bench {

@@ -3,8 +3,8 @@
 use c1_cloudflare::sync::RunOutcome;
 use sim::cloudflare::{PolicySpec, Route};
 
-use crate::account;
-use crate::oracle::{assert_same, published, still_offering};
+use super::account;
+use super::oracle::{assert_same, published, still_offering};
 use crate::support::World;
 
 #[tokio::test]

@@ -1,16 +1,5 @@
 //! The sync against the simulated account: what it publishes, what it costs, and what it does when things go wrong.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod client;
 mod cost;
 mod drift;

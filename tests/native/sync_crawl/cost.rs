@@ -7,8 +7,8 @@ use c1_cloudflare::snapshot::{ChangeKind, Snapshot, diff};
 use c1_cloudflare::sync::{Limits, RunOutcome};
 use sim::cloudflare::{PolicySpec, Route, Spec};
 
-use crate::account;
-use crate::oracle::{assert_same, manifest, published};
+use super::account;
+use super::oracle::{assert_same, manifest, published};
 use crate::support::World;
 
 /// The bound that is promised: a page is 50 members, roles or permission groups; a user group is one request; five for the rest.

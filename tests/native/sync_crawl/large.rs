@@ -3,8 +3,8 @@
 use c1_cloudflare::sync::RunOutcome;
 use sim::cloudflare::{Fault, Oddity, On, PolicySpec, Route};
 
-use crate::account;
-use crate::oracle::{assert_same, manifest, published};
+use super::account;
+use super::oracle::{assert_same, manifest, published};
 use crate::support::World;
 
 const MB: usize = 1024 * 1024;

@@ -4,8 +4,8 @@ use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::sync::{self, Next, RunOutcome, Trigger};
 use sim::cloudflare::{Fault, Limits, On, Route};
 
-use crate::account;
-use crate::oracle::{assert_same, published};
+use super::account;
+use super::oracle::{assert_same, published};
 use crate::support::World;
 
 fn trigger() -> Trigger {

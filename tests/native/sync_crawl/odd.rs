@@ -4,8 +4,8 @@ use c1_cloudflare::snapshot::Capability;
 use c1_cloudflare::sync::{self, RunOutcome};
 use sim::cloudflare::{Access, Atom, Oddity, On, PolicySpec, Route, Truth};
 
-use crate::account;
-use crate::oracle::{assert_same, manifest, published};
+use super::account;
+use super::oracle::{assert_same, manifest, published};
 use crate::support::World;
 
 /// An account that was synced once, and what it was then.

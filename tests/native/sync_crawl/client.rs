@@ -7,7 +7,7 @@ use c1_cloudflare::model::id::MemberId;
 use c1_cloudflare::sync;
 use sim::cloudflare::{Behaviour, Fault, Permission, Route, Spec};
 
-use crate::account;
+use super::account;
 use crate::support::World;
 
 fn client(world: &World) -> Client<'_, World> {

@@ -4,8 +4,8 @@ use c1_cloudflare::model::id::RoleId;
 use c1_cloudflare::sync::{self, RunOutcome, SyncState, Trigger};
 use sim::cloudflare::{Behaviour, Permission, Spec};
 
-use crate::account;
-use crate::oracle::{assert_same, manifest, published, still_offering};
+use super::account;
+use super::oracle::{assert_same, manifest, published, still_offering};
 use crate::support::World;
 
 fn accepting() -> Trigger {

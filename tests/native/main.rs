@@ -1,0 +1,15 @@
+//! The connector without the runtime around it, against the simulated account: one program, since each takes as long to link as all of
+//! them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod provision;
+#[path = "../support/mod.rs"]
+mod support;
+mod sync_crawl;
