@@ -123,13 +123,19 @@ impl Entitlement {
     }
 
     /// The entitlement that a text of C1's may name: its id, or the bare id of a role, or the id of a role's resource
-    /// (`reference/conductorone.md` 2.5).
+    /// (`reference/conductorone.md` 2.5). `baton-scim`, to which all that can be held is a group with our SCIM id, makes
+    /// `group:role-<id>:member` of a role.
     pub fn recognise(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(entitlement) = text.parse() {
             return Some(entitlement);
         }
-        let resource = text.strip_prefix("bid:r:").unwrap_or(text).replacen('/', ":", 1);
+        let resource = text.strip_prefix("bid:r:").or_else(|| text.strip_prefix("bid:e:")).unwrap_or(text);
+        let resource = resource.strip_suffix(":member").unwrap_or(resource).replacen('/', ":", 1);
+        let resource = match resource.strip_prefix("group:").and_then(|id| id.split_once('-')) {
+            Some((kind, id)) => format!("{kind}:{id}"),
+            None => resource,
+        };
         format!("{resource}:member").parse().ok().or_else(|| text.parse().ok().map(Self::Role))
     }
 
@@ -199,6 +205,31 @@ mod tests {
             assert_eq!(entitlement.to_string().parse(), Ok(entitlement));
         }
         assert_eq!(format!("bid:e:role/{ROLE}:member").parse(), Ok(all[0]));
+    }
+
+    #[test]
+    fn the_ids_that_baton_scim_makes_of_ours_are_recognised() {
+        let role = Entitlement::Role(ROLE.parse().unwrap());
+        let scoped = Entitlement::scoped(ROLE.parse().unwrap(), OTHER.parse().unwrap());
+        let group = Entitlement::Group(OTHER.parse().unwrap());
+        for (text, expected) in [
+            (format!("group:role-{ROLE}:member"), role),
+            (format!("group:scoped_role-{ROLE}-{OTHER}:member"), scoped),
+            (format!("group:group-{OTHER}:member"), group),
+            (format!("bid:e:group/role-{ROLE}:member"), role),
+            (format!("bid:r:group/role-{ROLE}"), role),
+            (format!("group:{OTHER}:member"), group),
+            (format!("bid:r:role/{ROLE}"), role),
+            (format!("role:{ROLE}"), role),
+            (ROLE.to_owned(), role),
+        ] {
+            assert_eq!(Entitlement::recognise(&text), Some(expected), "{text}");
+        }
+        for text in
+            [format!("group:user-{ROLE}:member"), format!("group:role-{ROLE}:owner"), "group:role-x:member".to_owned()]
+        {
+            assert_eq!(Entitlement::recognise(&text), None, "{text}");
+        }
     }
 
     #[test]

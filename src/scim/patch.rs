@@ -34,24 +34,23 @@ enum Op {
     Replace,
 }
 
-/// Reads a body whose operations change the members of a Group.
-pub fn group(body: &Value) -> Result<Vec<Change>, ScimError> {
+/// Reads a body whose operations change the members of a Group, which is `current` now.
+pub fn group(body: &Value, current: &Value) -> Result<Vec<Change>, ScimError> {
     let mut changes = Vec::new();
     for operation in operations(body)? {
         let Some(path) = operation.path else {
             // Without a path the value is a part of the resource (RFC 7644 section 3.5.2.1).
             for (name, value) in fields(&operation)? {
                 match plain(name, GROUP).as_str() {
-                    "members" => changes.push(change(operation.op, Some(value))?),
-                    "schemas" => {}
-                    other => return Err(fixed_group(other)),
+                    "members" => changes.extend(change(operation.op, Some(value))?),
+                    other => stays_group(other, name, value, current)?,
                 }
             }
             continue;
         };
         let path = plain(path, GROUP);
         if path == "members" {
-            changes.push(change(operation.op, operation.value)?);
+            changes.extend(change(operation.op, operation.value)?);
         } else if let Some(filter) = path.strip_prefix("members[").and_then(|rest| rest.strip_suffix(']')) {
             if operation.op != Op::Remove {
                 return Err(ScimError::new("invalidPath", "members[…] can be removed; to add, use the path members"));
@@ -60,17 +59,24 @@ pub fn group(body: &Value) -> Result<Vec<Change>, ScimError> {
                 .map_err(|error| ScimError::new("invalidPath", error.detail))?;
             changes.push(Change::RemoveWhere(Some(filter)));
         } else {
-            return Err(fixed_group(&path));
+            stays_group(&path, operation.path.unwrap_or_default(), operation.value.unwrap_or(&Value::Null), current)?;
         }
     }
     Ok(changes)
 }
 
-/// Reads a body whose operations change a User; gives whether the User is to be active at the end, where it says.
-pub fn user(body: &Value) -> Result<Option<bool>, ScimError> {
+/// Reads a body whose operations change a User, who is `current` now; gives whether the User is to be active at the end, where it
+/// says.
+///
+/// What stays as it is and what Cloudflare does not keep of a person are no errors (RFC 7644 section 3.5.2): identity providers send
+/// their whole record. And whoever is to be removed need not have the right name for it.
+pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
     let mut active = None;
+    let mut fixed = None;
     let mut set = |name: &str, op: Op, value: Option<&Value>| -> Result<(), ScimError> {
-        match plain(name, USER).as_str() {
+        let path = plain(name, USER);
+        let attribute = path.split(['.', '[']).next().unwrap_or_default();
+        match path.as_str() {
             "active" if op == Op::Remove => {
                 Err(ScimError::mutability("active cannot be removed; replace it with false"))
             }
@@ -78,15 +84,20 @@ pub fn user(body: &Value) -> Result<Option<bool>, ScimError> {
                 active = Some(boolean(value)?);
                 Ok(())
             }
-            "schemas" => Ok(()),
             "roles" | "groups" => Err(ScimError::mutability(
                 "what a User holds is changed through the members of Groups: PATCH /Groups/{id}",
             )),
-            other if USER_ATTRIBUTES.contains(&other.split(['.', '[']).next().unwrap_or_default()) => {
-                Err(ScimError::mutability(format!(
-                    "{name} is the person's own in Cloudflare and cannot be changed here; only active can"
-                )))
+            _ if USER_ATTRIBUTES.contains(&attribute) => {
+                if op == Op::Remove || !stays(current, &path, value.unwrap_or(&Value::Null)) {
+                    fixed.get_or_insert_with(|| {
+                        ScimError::mutability(format!(
+                            "{name} is the person's own in Cloudflare and cannot be changed here; only active can"
+                        ))
+                    });
+                }
+                Ok(())
             }
+            _ if is_foreign(&path) || FOREIGN_USER_ATTRIBUTES.contains(&attribute) => Ok(()),
             _ => Err(ScimError::new("invalidPath", format!("a User has no attribute {name:?}"))),
         }
     };
@@ -100,11 +111,88 @@ pub fn user(body: &Value) -> Result<Option<bool>, ScimError> {
             }
         }
     }
-    Ok(active)
+    match fixed {
+        Some(error) if active != Some(false) => Err(error),
+        _ => Ok(active),
+    }
 }
 
-const USER_ATTRIBUTES: [&str; 8] =
-    ["id", "meta", "username", "displayname", "name", "emails", "usertype", "externalid"];
+/// What a User has here and Cloudflare or the person decides on.
+const USER_ATTRIBUTES: [&str; 7] = ["id", "meta", "username", "displayname", "name", "emails", "usertype"];
+
+/// What RFC 7643 section 4.1 knows of a User besides, and the client's own id of it: Cloudflare keeps none of it.
+const FOREIGN_USER_ATTRIBUTES: [&str; 16] = [
+    "schemas",
+    "externalid",
+    "nickname",
+    "profileurl",
+    "title",
+    "preferredlanguage",
+    "locale",
+    "timezone",
+    "password",
+    "phonenumbers",
+    "ims",
+    "photos",
+    "addresses",
+    "entitlements",
+    "x509certificates",
+    "manager",
+];
+
+/// Whether a path is of an extension, such as the enterprise one's.
+fn is_foreign(path: &str) -> bool {
+    path.starts_with("urn:")
+}
+
+/// Whether an attribute has the value that a client sends for it.
+fn stays(current: &Value, path: &str, wanted: &Value) -> bool {
+    // `emails[type eq "work"].value`: which of several is meant does not matter where all that are sent are there.
+    let (attribute, rest) = match path.split_once('[') {
+        Some((attribute, rest)) => {
+            (attribute, rest.rsplit_once(']').map_or("", |(_, rest)| rest.trim_start_matches('.')))
+        }
+        None => path.split_once('.').unwrap_or((path, "")),
+    };
+    let Some(known) = field(current, attribute) else { return is_empty(wanted) };
+    match (known, rest) {
+        (Value::Array(items), rest) if !rest.is_empty() => {
+            items.iter().any(|item| field(item, rest).map_or_else(|| is_empty(wanted), |known| same(known, wanted)))
+        }
+        (known, "") => same(known, wanted),
+        (known, rest) => field(known, rest).map_or_else(|| is_empty(wanted), |known| same(known, wanted)),
+    }
+}
+
+fn same(known: &Value, wanted: &Value) -> bool {
+    match (known, wanted) {
+        (Value::String(known), Value::String(wanted)) => known.trim().to_lowercase() == wanted.trim().to_lowercase(),
+        (Value::Object(_), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| match field(known, name) {
+            Some(known) => same(known, wanted),
+            // What is not kept here, such as `name.formatted`, is foreign.
+            None => true,
+        }),
+        (Value::Array(known), Value::Array(wanted)) => wanted.iter().all(|wanted| {
+            known.iter().any(|known| same(known.get("value").unwrap_or(known), wanted.get("value").unwrap_or(wanted)))
+        }),
+        (Value::Array(known), wanted) => known.iter().any(|known| same(known.get("value").unwrap_or(known), wanted)),
+        (known, wanted) => known == wanted,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// A field of an object, by its name in whatever case (RFC 7643 section 2.1).
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    object.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
 
 /// A boolean; some clients send it as a text.
 pub fn boolean(value: Option<&Value>) -> Result<bool, ScimError> {
@@ -135,26 +223,33 @@ pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
     }
 }
 
-fn change(op: Op, value: Option<&Value>) -> Result<Change, ScimError> {
+/// The change that an operation makes; none where it names nobody, but for a remove without any value, which is all (RFC 7644 section
+/// 3.5.2.2). A list that is missing or `null` is what a client sends that does not know the members: it empties no Group.
+fn change(op: Op, value: Option<&Value>) -> Result<Option<Change>, ScimError> {
     let ids = members(value)?;
+    let is_list = value.is_some_and(|value| !value.is_null());
     Ok(match op {
         Op::Add if ids.is_empty() => return Err(ScimError::value("an add needs a value: the members to add")),
-        Op::Add => Change::Add(ids),
-        Op::Replace => Change::Replace(ids),
-        Op::Remove if ids.is_empty() => Change::RemoveWhere(None),
-        Op::Remove => Change::Remove(ids),
+        Op::Add => Some(Change::Add(ids)),
+        Op::Replace => is_list.then_some(Change::Replace(ids)),
+        Op::Remove if value.is_none() => Some(Change::RemoveWhere(None)),
+        Op::Remove => (!ids.is_empty()).then_some(Change::Remove(ids)),
     })
 }
 
-fn fixed_group(name: &str) -> ScimError {
-    match name {
-        "displayname" | "externalid" | "id" | "meta" => ScimError::mutability(format!(
+/// An attribute of a Group other than its members: it may be sent as it is, and what Cloudflare does not keep may be anything.
+fn stays_group(path: &str, name: &str, value: &Value, current: &Value) -> Result<(), ScimError> {
+    match path {
+        "displayname" | "id" | "meta" if stays(current, path, value) => Ok(()),
+        "displayname" | "id" | "meta" => Err(ScimError::mutability(format!(
             "{name} of a Group is what Cloudflare says and cannot be changed here; only members can"
-        )),
-        _ => ScimError::new(
+        ))),
+        "schemas" | "externalid" => Ok(()),
+        path if is_foreign(path) => Ok(()),
+        _ => Err(ScimError::new(
             "invalidPath",
             format!("{name:?} is no attribute of a Group that can be changed; only members can"),
-        ),
+        )),
     }
 }
 
@@ -227,6 +322,17 @@ mod tests {
         json!({ "schemas": [PATCH_OP], "Operations": operations })
     }
 
+    fn engineers() -> Value {
+        json!({ "id": "group-1", "displayName": "Engineers", "members": [{ "value": "a" }] })
+    }
+
+    fn jane() -> Value {
+        json!({
+            "id": "1", "userName": "Jane@example.com", "displayName": "Jane Doe", "name": { "givenName": "Jane", "familyName": "Doe" },
+            "emails": [{ "value": "jane@example.com", "type": "work", "primary": true }], "active": true,
+        })
+    }
+
     fn ids(ids: &[&str]) -> Vec<String> {
         ids.iter().map(|id| (*id).to_owned()).collect()
     }
@@ -236,7 +342,7 @@ mod tests {
         let babs =
             json!({ "display": "Babs Jensen", "$ref": "https://example.com/v2/Users/2819c223", "value": "2819c223" });
         let james = json!({ "value": "08e1d05d" });
-        let read = |operations: Value| group(&body(&operations)).unwrap();
+        let read = |operations: Value| group(&body(&operations), &engineers()).unwrap();
         assert_eq!(
             read(json!([{ "op": "add", "path": "members", "value": [babs] }])),
             [Change::Add(ids(&["2819c223"]))]
@@ -258,14 +364,9 @@ mod tests {
 
     #[test]
     fn the_habits_of_clients_are_understood() {
-        let read = |operations: Value| group(&body(&operations)).unwrap();
-        for value in [json!(null), json!([])] {
-            assert_eq!(
-                read(json!([{ "op": "replace", "path": "members", "value": value }])),
-                [Change::Replace(vec![])]
-            );
-        }
-        assert_eq!(read(json!([{ "op": "replace", "path": "members" }])), [Change::Replace(vec![])]);
+        let read = |operations: Value| group(&body(&operations), &engineers()).unwrap();
+        let replaced = json!([{ "op": "replace", "path": "members", "value": [] }]);
+        assert_eq!(read(replaced), [Change::Replace(vec![])]);
         assert_eq!(
             read(json!([{ "op": "Add", "value": { "members": [{ "value": "a" }] } }])),
             [Change::Add(ids(&["a"]))]
@@ -277,9 +378,53 @@ mod tests {
         let urn = "urn:ietf:params:scim:schemas:core:2.0:Group:members";
         assert_eq!(read(json!([{ "op": "add", "path": urn, "value": { "value": "a" } }])), [Change::Add(ids(&["a"]))]);
         for value in [json!(false), json!("False"), json!([{ "value": "false" }])] {
-            assert_eq!(user(&body(&json!([{ "op": "Replace", "path": "active", "value": value }]))), Ok(Some(false)));
+            assert_eq!(
+                user(&body(&json!([{ "op": "Replace", "path": "active", "value": value }])), &jane()),
+                Ok(Some(false))
+            );
         }
-        assert_eq!(user(&body(&json!([{ "op": "replace", "value": { "active": true } }]))), Ok(Some(true)));
+        assert_eq!(user(&body(&json!([{ "op": "replace", "value": { "active": true } }])), &jane()), Ok(Some(true)));
+    }
+
+    #[test]
+    fn what_stays_as_it_is_and_what_is_kept_nowhere_are_no_errors() {
+        let department = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department";
+        let entra = json!([
+            { "op": "Replace", "path": "displayName", "value": "Jane Doe" },
+            { "op": "Replace", "path": "emails[type eq \"work\"].value", "value": "JANE@example.com" },
+            { "op": "Replace", "path": "name.givenName", "value": "Jane" },
+            { "op": "Add", "path": department, "value": "Sales" },
+            { "op": "Replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User:active", "value": "False" },
+        ]);
+        assert_eq!(user(&body(&entra), &jane()), Ok(Some(false)));
+        let okta = json!([{ "op": "replace", "value": {
+            "id": "1", "userName": "jane@example.com", "externalId": "00u1", "title": "Lead", "name": { "familyName": "Doe", "formatted": "J. Doe" },
+            "emails": [{ "value": "jane@example.com", "primary": true }], "active": true,
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "department": "Sales" },
+        } }]);
+        assert_eq!(user(&body(&okta), &jane()), Ok(Some(true)));
+        // Another name is refused, but in nobody's way who is to be removed.
+        let renamed =
+            |active: bool| body(&json!([{ "op": "replace", "value": { "displayName": "Janet", "active": active } }]));
+        assert_eq!(user(&renamed(true), &jane()).unwrap_err().scim_type, "mutability");
+        assert_eq!(user(&renamed(false), &jane()), Ok(Some(false)));
+
+        let unchanged =
+            json!([{ "op": "replace", "value": { "id": "group-1", "displayName": "engineers", "externalId": "x" } }]);
+        assert_eq!(group(&body(&unchanged), &engineers()), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_list_of_members_that_is_missing_empties_no_group() {
+        for operation in [
+            json!({ "op": "replace", "path": "members", "value": null }),
+            json!({ "op": "replace", "path": "members" }),
+            json!({ "op": "replace", "value": { "displayName": "Engineers", "members": null } }),
+            json!({ "op": "remove", "path": "members", "value": [] }),
+            json!({ "op": "remove", "path": "members", "value": null }),
+        ] {
+            assert_eq!(group(&body(&json!([operation])), &engineers()), Ok(vec![]), "{operation}");
+        }
     }
 
     #[test]
@@ -295,18 +440,18 @@ mod tests {
             (json!([{ "op": "remove", "path": "members[value gt \"a\"]" }]), "invalidPath"),
             (json!([{ "op": "remove", "path": "owners" }]), "invalidPath"),
         ] {
-            assert_eq!(group(&body(&operations)).unwrap_err().scim_type, expected, "{operations}");
+            assert_eq!(group(&body(&operations), &engineers()).unwrap_err().scim_type, expected, "{operations}");
         }
         for (operations, expected) in [
             (json!([{ "op": "remove", "path": "active" }]), "mutability"),
             (json!([{ "op": "add", "path": "roles", "value": [{ "value": "Administrator" }] }]), "mutability"),
             (json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "x" }]), "mutability"),
-            (json!([{ "op": "replace", "path": "nickName", "value": "x" }]), "invalidPath"),
+            (json!([{ "op": "replace", "path": "actve", "value": false }]), "invalidPath"),
             (json!([{ "op": "replace", "path": "active", "value": 1 }]), "invalidValue"),
         ] {
-            assert_eq!(user(&body(&operations)).unwrap_err().scim_type, expected, "{operations}");
+            assert_eq!(user(&body(&operations), &jane()).unwrap_err().scim_type, expected, "{operations}");
         }
         let other = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [{}] });
-        assert_eq!(group(&other).unwrap_err().scim_type, "invalidSyntax");
+        assert_eq!(group(&other, &engineers()).unwrap_err().scim_type, "invalidSyntax");
     }
 }

@@ -24,22 +24,30 @@ pub(super) async fn show<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answe
 /// Replaces a Group; only its members can change, and members that are not named at all stay as they are.
 pub(super) async fn replace<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let changes = match body.get("members") {
+    let changes = match body.get("members").filter(|members| !members.is_null()) {
         None => Vec::new(),
         members => vec![Change::Replace(patch::members(members)?)],
     };
-    change(call, id, &changes).await
+    let (entitlement, group) = find(call, id, true).await?;
+    change(call, id, entitlement, &group, &changes).await
 }
 
 /// Changes a Group's members.
 pub(super) async fn patch<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
-    let changes = patch::group(&call.body()?)?;
-    change(call, id, &changes).await
+    let body = call.body()?;
+    let (entitlement, group) = find(call, id, true).await?;
+    let changes = patch::group(&body, &group)?;
+    change(call, id, entitlement, &group, &changes).await
 }
 
-async fn change<P: World>(call: &Call<'_, P>, id: &str, changes: &[Change]) -> Result<Answer, Problem> {
-    let (entitlement, group) = find(call, id, true).await?;
-    call.unchanged(&group)?;
+async fn change<P: World>(
+    call: &Call<'_, P>,
+    id: &str,
+    entitlement: Entitlement,
+    group: &Value,
+    changes: &[Change],
+) -> Result<Answer, Problem> {
+    call.unchanged(group)?;
     let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
     let steps = plan(members, changes, call.settings.scim_replace_max_removals)?;
     let mut done = Vec::new();

@@ -73,7 +73,7 @@ pub(super) async fn patch<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answ
     let body = call.body()?;
     let (principal, user) = find(call, id).await?;
     call.unchanged(&user)?;
-    let active = patch::user(&body)?;
+    let active = patch::user(&body, &user)?;
     settle(call, principal, user, active).await
 }
 
