@@ -12,6 +12,17 @@ use crate::snapshot::{self, Snapshot, SnapshotError};
 
 use super::entitlements::ACCESS;
 
+/// What is known of an app, the stronger the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Evidence {
+    /// It has nothing to do with Cloudflare, as far as can be seen.
+    Nothing,
+    /// It stands for a Cloudflare account, whichever.
+    Alike,
+    /// It stands for this one.
+    Account,
+}
+
 /// The entitlements of a snapshot; read when it is first needed.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue(Option<Known>);
@@ -58,9 +69,17 @@ impl Known {
         &self.ids
     }
 
-    /// Whether an entitlement carries an id of this account's: of one that was synced, where something was.
-    pub(super) fn is_of_account(&self, entitlement: &AppEntitlement) -> bool {
-        recognised(entitlement).is_some_and(|own| !self.synced || self.ids.contains(&own.to_string()))
+    /// What an entitlement's id tells of the account that its app stands for.
+    pub(super) fn evidence(&self, entitlement: &AppEntitlement) -> Evidence {
+        let Some(own) = recognised(entitlement) else { return Evidence::Nothing };
+        let synced = self.ids.contains(&own.to_string());
+        match own {
+            // A group's id is drawn for it, and a scoped role's has that of a resource group in it.
+            Entitlement::Group(_) | Entitlement::ScopedRole(_) if synced => Evidence::Account,
+            Entitlement::Role(_) if synced || !self.synced => Evidence::Alike,
+            _ if !self.synced => Evidence::Alike,
+            _ => Evidence::Nothing,
+        }
     }
 
     /// This connector's id of an entitlement, as provisioning finds it (`reference/conductorone.md` 2.5): by the ids that C1 carries, else
@@ -103,7 +122,7 @@ fn recognised(entitlement: &AppEntitlement) -> Option<Entitlement> {
 
 #[cfg(test)]
 mod tests {
-    use super::Known;
+    use super::{Evidence, Known};
     use crate::conductorone::apps::{AppEntitlement, Policy};
 
     const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
@@ -144,14 +163,29 @@ mod tests {
         ] {
             assert_eq!(known.own(&what), expected, "{what:?}");
         }
-        assert!(known.is_of_account(&entitlement("x", &[&role], false)));
-        assert!(
-            !known.is_of_account(&entitlement("x", &[&format!("role:{OTHER}:member")], false)),
-            "another account's"
-        );
-        assert!(
-            Known::default().is_of_account(&entitlement("x", &[&role], false)),
-            "before the first sync the form decides"
-        );
+    }
+
+    #[test]
+    fn only_what_this_account_alone_has_tells_whose_app_it_is() {
+        let (role, group) = (format!("role:{ROLE}:member"), format!("group:{OTHER}:member"));
+        let scoped = format!("scoped_role:{ROLE}-{OTHER}:member");
+        let mut known = Known::default();
+        for id in [&role, &group, &scoped] {
+            known.add(id.parse().unwrap(), "x");
+        }
+        let (others_group, others_role) = (format!("group:{ROLE}:member"), format!("role:{OTHER}:member"));
+        for (id, expected) in [
+            (&role, Evidence::Alike),
+            (&group, Evidence::Account),
+            (&scoped, Evidence::Account),
+            (&others_group, Evidence::Nothing),
+            (&others_role, Evidence::Nothing),
+        ] {
+            assert_eq!(known.evidence(&entitlement("x", &[id], false)), expected, "{id}");
+        }
+        // Before the first sync nothing is known to be this account's.
+        for id in [&role, &group] {
+            assert_eq!(Known::default().evidence(&entitlement("x", &[id], false)), Evidence::Alike);
+        }
     }
 }

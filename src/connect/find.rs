@@ -1,5 +1,6 @@
 //! Finds the app and lists its entitlements.
 
+use super::catalogue::Evidence;
 use super::entitlements::{self, ACCESS, Listed};
 use super::journal;
 use super::run::{Named, Phase, What, World};
@@ -54,36 +55,64 @@ impl<P: World> Step<'_, '_, P> {
         }
         self.run.phase = match found.next {
             Some(next) if Some(&next) != page.as_ref() => Phase::Apps { page: Some(next), apps },
-            _ => Phase::Examine { left: apps, found: Vec::new() },
+            _ => Phase::Examine { left: apps, found: Vec::new(), alike: Vec::new(), page: None },
         };
         Ok(())
     }
 
-    /// Looks into the next app for ids of this account.
-    pub(super) async fn examine(&mut self, mut left: Vec<Named>, mut found: Vec<Named>) -> Result<(), Trouble> {
+    /// Looks into the next app, page by page, for ids that only this account has. Role ids are the same in every account, so an app that
+    /// has those alone may be another account's.
+    pub(super) async fn examine(
+        &mut self,
+        mut left: Vec<Named>,
+        mut found: Vec<Named>,
+        mut alike: Vec<Named>,
+        page: Option<String>,
+    ) -> Result<(), Trouble> {
         if let Some(app) = left.pop() {
             let known = self.catalogue.known(self.ports).await?;
-            match self.client.entitlements_page(&app.id, None).await {
-                Ok(page) if page.items.iter().any(|entitlement| known.is_of_account(entitlement)) => found.push(app),
+            let (mut next, mut evidence) = (None, Evidence::Nothing);
+            match self.client.entitlements_page(&app.id, page.as_deref()).await {
+                Ok(listed) => {
+                    evidence =
+                        listed.items.iter().map(|entitlement| known.evidence(entitlement)).max().unwrap_or(evidence);
+                    next = listed.next.filter(|next| Some(next) != page.as_ref());
+                }
                 // One app of many that the key may not look into is none that it could change.
-                Ok(_) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {}
+                Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.run.phase = Phase::Examine { left, found };
+            if evidence >= Evidence::Alike && alike.last() != Some(&app) {
+                alike.push(app.clone());
+            }
+            // Only what looks like a Cloudflare app so far is worth reading further.
+            if evidence == Evidence::Account {
+                found.push(app);
+                next = None;
+            } else if next.is_some() && alike.last() == Some(&app) {
+                left.push(app);
+            } else {
+                next = None;
+            }
+            self.run.phase = Phase::Examine { left, found, alike, page: next };
             return Ok(());
         }
-        match found.as_slice() {
-            [app] => self.settle_app(app.clone()),
-            [] => Err(Trouble::Stop(
+        let named = |apps: &[Named]| {
+            apps.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect::<Vec<_>>().join(", ")
+        };
+        match (found.as_slice(), alike.as_slice()) {
+            ([app], _) => self.settle_app(app.clone()),
+            ([], []) => Err(Trouble::Stop(
                 "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is with app_id, or C1_APP_ID.".to_owned(),
             )),
-            several => {
-                let list: Vec<String> = several.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect();
-                Err(Trouble::Stop(format!(
-                    "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is with app_id, or C1_APP_ID.",
-                    list.join(", ")
-                )))
-            }
+            ([], alike) => Err(Trouble::Stop(format!(
+                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group or a scoped role, was found in ConductorOne: {} may stand for this account or for another one. Say which app it is with app_id (APP= of make connect), or C1_APP_ID.",
+                named(alike)
+            ))),
+            (several, _) => Err(Trouble::Stop(format!(
+                "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is with app_id, or C1_APP_ID.",
+                named(several)
+            ))),
         }
     }
 

@@ -26,6 +26,9 @@ pub(super) struct Connection {
     pub former: Vec<String>,
     /// How many entitlements lead to the webhook, as last listed.
     pub wired: u32,
+    /// What else came by the webhook: approvals or automations, which somebody set up by hand.
+    #[serde(default)]
+    pub serves: Option<String>,
     /// When a run last went through.
     pub connected_at: Option<Timestamp>,
     /// When a test event last arrived.
@@ -155,6 +158,19 @@ pub(super) fn connect<P: Sql>(sql: &P, change: impl FnOnce(&mut Connection)) -> 
         &[text(&connection)?.into()],
     )?;
     Ok(())
+}
+
+/// Notes that approvals or automations come by the webhook, which is then not this connector's alone to take away.
+pub fn came_by<P: Sql>(sql: &P, what: &str) -> Result<(), SqlError> {
+    if connection(sql)?.serves.is_some() {
+        return Ok(());
+    }
+    connect(sql, |connection| connection.serves = Some(what.to_owned()))
+}
+
+/// The app that an earlier run settled on.
+pub fn settled_app<P: Sql>(sql: &P) -> Result<Option<String>, SqlError> {
+    Ok(connection(sql)?.app.map(|app| app.id))
 }
 
 /// Notes that C1's test event arrived.

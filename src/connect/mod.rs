@@ -19,7 +19,7 @@ mod steps;
 mod undo;
 mod webhook;
 
-pub use journal::{arrived, running};
+pub use journal::{arrived, came_by, running, settled_app};
 pub use report::{Report, RunSummary, Summary, report, summary};
 pub use run::{Counts, Line, Mode, Named, Options, Run, RunState, What, World};
 

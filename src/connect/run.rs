@@ -130,8 +130,16 @@ pub(super) enum Phase {
     App,
     /// List apps.
     Apps { page: Option<String>, apps: Vec<Named> },
-    /// Look for this account's ids in each.
-    Examine { left: Vec<Named>, found: Vec<Named> },
+    /// Look for this account's ids in each. `alike` are apps with ids that every Cloudflare account has, and of the last of those `left`
+    /// the next `page` is to be read.
+    Examine {
+        left: Vec<Named>,
+        found: Vec<Named>,
+        #[serde(default)]
+        alike: Vec<Named>,
+        #[serde(default)]
+        page: Option<String>,
+    },
     /// List the app's entitlements.
     List { page: Option<String> },
     /// Look for the webhook.

@@ -53,7 +53,7 @@ impl<P: World> Step<'_, '_, P> {
         match self.run.phase.clone() {
             Phase::App => self.app().await,
             Phase::Apps { page, apps } => self.apps(page, apps).await,
-            Phase::Examine { left, found } => self.examine(left, found).await,
+            Phase::Examine { left, found, alike, page } => self.examine(left, found, alike, page).await,
             Phase::List { page } => self.list(page).await,
             Phase::Webhook { page } => self.webhook(page).await,
             Phase::Create => self.create().await,

@@ -1,5 +1,8 @@
 //! Runs against the simulated tenant, cut off at every request.
 
+use std::collections::BTreeMap;
+
+use futures::executor::block_on;
 use serde_json::{Value, json};
 use sim::conductorone::{App, Credential, Entitlement};
 
@@ -10,9 +13,11 @@ use crate::base::settings::Plan;
 use crate::conductorone::Settings;
 use crate::conductorone::api::Tokens;
 use crate::conductorone::api::desk::{Cut, TenantDesk, settings};
+use crate::model::resource::{Group, Role, Row};
+use crate::snapshot::{self, Draft, Naming};
 
-/// Roles that are wired: four, and one that comes after the one that is left alone.
-const ROLES: usize = 5;
+/// What is wired besides the account: four roles, one that comes after the one that is left alone, and a user group.
+const WIRED: usize = 6;
 
 struct World {
     ports: TenantDesk,
@@ -24,7 +29,7 @@ impl World {
     fn new() -> Self {
         let ports = TenantDesk::new();
         let mut entitlements: Vec<Entitlement> =
-            (0..ROLES - 1).map(|n| Entitlement::role(&format!("{n:032x}"), &format!("Role {n}"))).collect();
+            (0..WIRED - 2).map(|n| Entitlement::role(&format!("{n:032x}"), &format!("Role {n}"))).collect();
         entitlements.push(Entitlement::access());
         ports.c1.add_app(&App::default(), &entitlements);
         // Set up on purpose, and left alone: said once as well.
@@ -35,6 +40,9 @@ impl World {
         ports.c1.add_entitlement(&App::default(), &entitlements[2]);
         let github = App { id: "2GitHub".into(), display_name: "GitHub".into() };
         ports.c1.add_app(&github, &[Entitlement::new("repo:1:admin", "Repository Admin")]);
+        let group = publish_group(&ports);
+        entitlements.push(Entitlement::new(&format!("group:{group}:member"), "Engineers Member"));
+        ports.c1.add_entitlement(&App::default(), &entitlements[WIRED]);
         let credential: Credential = ports.c1.plain_credential("otter");
         let settings = settings(&credential);
         Self { ports, settings, entitlements }
@@ -60,6 +68,33 @@ impl World {
     fn policies(&self) -> Vec<(Value, Value)> {
         self.entitlements.iter().map(|entitlement| self.ports.c1.policies(&entitlement.id)).collect()
     }
+}
+
+/// The last sync found the roles and a user group, by which the account's app is known; gives the group's id.
+fn publish_group(ports: &TenantDesk) -> String {
+    let id = |n: u32| format!("{n:032x}");
+    let role = |n| {
+        Row::Role(Role {
+            id: id(n).parse().unwrap(),
+            name: format!("Role {n}"),
+            description: None,
+            permission_group: None,
+            label: None,
+        })
+    };
+    let group = Row::Group(Group { id: id(77).parse().unwrap(), name: "Engineers".to_owned(), atoms: Vec::new() });
+    let rows: BTreeMap<String, Row> =
+        [0, 1, 2, 3, 98, 99].map(role).into_iter().chain([group]).map(|row| (row.key(), row)).collect();
+    let draft = Draft {
+        account_id: id(999).parse().unwrap(),
+        started_at: ports.now(),
+        capabilities: BTreeMap::default(),
+        naming: Naming::default(),
+        previous: None,
+    };
+    snapshot::init(&ports.desk).unwrap();
+    block_on(snapshot::publish(&ports.desk, draft, rows.into_values())).unwrap();
+    id(77)
 }
 
 /// Runs with a cut at the request after `n` more, and to its end after that; gives whether it was cut off at all.
@@ -90,11 +125,11 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
                 "cut {cut:?} request {n}"
             );
             let told = report(&world.ports.desk, 0).unwrap().unwrap();
-            assert_eq!(told.entitlements.changed as usize, ROLES + 1, "cut {cut:?} request {n}: {told:?}");
+            assert_eq!(told.entitlements.changed as usize, WIRED + 1, "cut {cut:?} request {n}: {told:?}");
             let changed = told.lines.iter().filter(|line| line.what == What::Changed).count();
             assert_eq!(
                 changed,
-                ROLES + 2,
+                WIRED + 2,
                 "each change is told once, and the webhook: cut {cut:?} request {n}: {told:?}"
             );
 

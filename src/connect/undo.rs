@@ -85,6 +85,12 @@ impl<P: World> Step<'_, '_, P> {
                 self.end("There was nothing to put back.".to_owned());
                 Ok(())
             }
+            (Some(id), true) if connection.serves.is_some() => {
+                let what = connection.serves.unwrap_or_default();
+                let text = format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne.");
+                self.say(What::Left, None, text)?;
+                self.disconnected()
+            }
             (Some(_), true) => {
                 self.run.phase = Phase::Used { page: None };
                 Ok(())

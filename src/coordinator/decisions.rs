@@ -20,6 +20,7 @@ async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) 
     {
         return Ok(record);
     }
+    crate::connect::came_by(ports, "approvals")?;
     let facts = decide::gather(ports, settings.known_by(), question).await;
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = record::keep(ports, &Record::new(question, &facts, &decision, ports.now()))?;

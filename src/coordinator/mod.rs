@@ -110,6 +110,10 @@ impl Coordinator {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not note the test event", &error),
             },
+            Command::AutomationArrived => match crate::connect::came_by(ports, "automations") {
+                Ok(()) => Reply::Noted,
+                Err(error) => failed(ports, "could not note the automation", &error),
+            },
             Command::Decide(question) => decisions::decide(ports, settings, &question).await,
             Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {
                 Ok(records) => Reply::Decisions(records),

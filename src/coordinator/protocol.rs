@@ -49,6 +49,8 @@ pub enum Command {
     },
     /// C1's test event has arrived.
     TestArrived,
+    /// An automation's question has arrived.
+    AutomationArrived,
     /// Say whether to approve.
     Decide(Box<Question>),
     /// Look decisions up, the newest first.

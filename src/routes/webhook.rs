@@ -32,9 +32,7 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
         ports.log(Level::Warn, "webhook not understood", serde_json::json!({ "why": error.to_string() }));
         Problem::new(400, "invalid_webhook", error.to_string())
     })?;
-    // One for each delivery, however often it comes: what identifies it where C1 names no step
-    // (`reference/conductorone.md` 1.2). The URL is a capability, so its hash stands for it.
-    let delivery = webhook.callback_url.as_deref().map(|url| format!("callback/{}", sha256_hex(url.as_bytes())));
+    let delivery = webhook.callback_url.clone();
     let callback_url = webhook.callback_url.filter(|url| is_of_tenant(settings, url));
     match webhook.event {
         Event::Test => {
@@ -45,9 +43,15 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
             }
             Ok(document(&Document::Noted))
         }
-        Event::Provision(step) => provision(ports, *step, delivery, callback_url).await,
-        Event::Approval(step) => approve(ports, *step, callback_url.as_deref()).await,
-        Event::Workflow(step) => automate(ports, &step).await,
+        Event::Provision(step) => provision(ports, *step, delivery.as_deref(), callback_url).await,
+        Event::Approval(step) => approve(ports, *step, delivery.as_deref()).await,
+        Event::Workflow(step) => {
+            if let Err(error) = ports.ask(Command::AutomationArrived).await {
+                let why = error.to_string();
+                ports.log(Level::Warn, "could not note the automation", serde_json::json!({ "why": why }));
+            }
+            automate(ports, &step).await
+        }
         Event::Other(name) => {
             // An error would make C1 try 50 times.
             ports.log(
@@ -63,7 +67,7 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
 async fn provision<P: World>(
     ports: &P,
     step: TaskStep,
-    delivery: Option<String>,
+    delivery: Option<&str>,
     callback_url: Option<String>,
 ) -> Result<Answer, Problem> {
     let request = match read(step, delivery) {
@@ -84,21 +88,14 @@ async fn provision<P: World>(
 }
 
 /// Whether to approve, by the connector's rules.
-async fn approve<P: World>(ports: &P, step: TaskStep, callback_url: Option<&str>) -> Result<Answer, Problem> {
+async fn approve<P: World>(ports: &P, step: TaskStep, delivery: Option<&str>) -> Result<Answer, Problem> {
     let question = Question {
-        key: key(&step.task_id, step.step_id.as_deref(), callback_url),
+        key: key(&step, delivery),
+        origin: origin(&step),
         actionable: step.actionable,
         action: step.action,
         entitlement: step.entitlement,
         subject: step.subject,
-        origin: Origin {
-            by: "webhook".to_owned(),
-            task: Some(step.task_id),
-            task_number: step.task_number,
-            app_id: step.app_id,
-            requester: step.requester,
-            approvers: step.approvers,
-        },
         parties: step.parties,
     };
     match status::ask(ports, Command::Decide(Box::new(question))).await? {
@@ -125,34 +122,34 @@ fn is_of_tenant(settings: &Settings, url: &str) -> bool {
 }
 
 /// The operation that a step asks for, or the sentence that says why it asks for none.
-fn read(step: TaskStep, delivery: Option<String>) -> Result<Request, String> {
+fn read(step: TaskStep, delivery: Option<&str>) -> Result<Request, String> {
+    let (key, origin) = (key(&step, delivery), origin(&step));
     step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
     let action = step.action.map_err(|kind| {
         format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")
     })?;
-    Ok(Request {
-        key: step.step_id.map(|id| format!("{}/{id}", step.task_id)).or(delivery),
-        action,
-        target: Target::Named(step.entitlement),
-        subject: step.subject,
-        origin: Origin {
-            by: "webhook".to_owned(),
-            task: Some(step.task_id),
-            task_number: step.task_number,
-            app_id: step.app_id,
-            requester: step.requester,
-            approvers: step.approvers,
-        },
-    })
+    Ok(Request { key, action, target: Target::Named(step.entitlement), subject: step.subject, origin })
 }
 
-/// What identifies an operation however often it is delivered: C1's task and step. Should a step have no id, the callback URL is
-/// one delivery's own, and its digest tells nothing of it.
-fn key(task: &str, step: Option<&str>, callback_url: Option<&str>) -> Option<String> {
-    match (step, callback_url) {
-        (Some(step), _) => Some(format!("{task}/{step}")),
-        (None, Some(url)) => Some(format!("{task}/callback:{}", sha256_hex(url.as_bytes()))),
+/// What identifies an operation or a question however often it is delivered: C1's task and step. Should a step have no id, the callback
+/// URL is one delivery's own (`reference/conductorone.md` 1.2); it is a capability, so its digest stands for it.
+fn key(step: &TaskStep, delivery: Option<&str>) -> Option<String> {
+    match (&step.step_id, delivery) {
+        (Some(id), _) => Some(format!("{}/{id}", step.task_id)),
+        (None, Some(url)) => Some(format!("callback/{}", sha256_hex(url.as_bytes()))),
         (None, None) => None,
+    }
+}
+
+/// Who asks, for the journal.
+fn origin(step: &TaskStep) -> Origin {
+    Origin {
+        by: "webhook".to_owned(),
+        task: Some(step.task_id.clone()),
+        task_number: step.task_number.clone(),
+        app_id: step.app_id.clone(),
+        requester: step.requester.clone(),
+        approvers: step.approvers.clone(),
     }
 }
 

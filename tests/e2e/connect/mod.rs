@@ -20,7 +20,7 @@ const KEY: &str = "happy-otter-12345";
 struct Connected {
     deployment: Deployment,
     app: App,
-    /// The entitlements of the account's roles.
+    /// The entitlements of the account's roles and, last, of a user group.
     roles: Vec<Entitlement>,
     access: Entitlement,
     /// An entitlement of the app that is none of the account's.
@@ -44,8 +44,12 @@ async fn prepared(change: impl FnOnce(Options) -> Options) -> Connected {
     })
     .await;
     deployment.c1.credential(KEY);
-    let roles: Vec<Entitlement> =
+    let mut roles: Vec<Entitlement> =
         roles(&deployment.cloudflare).iter().map(|role| Entitlement::role(role.governed_as(), &role.name)).collect();
+    // What tells this account's app from another account's, whose roles have the same ids.
+    let group = deployment.cloudflare.add_group("Engineers", Vec::new());
+    roles.push(Entitlement::new(&format!("group:{group}:member"), "Engineers Member"));
+    assert_eq!(deployment.world.sync().await.unwrap()["state"], "connected");
     let (access, other) = (Entitlement::access(), Entitlement::new("license:pro:assigned", "Pro Licence"));
     let app = App::default();
     let mut all = roles.clone();

@@ -93,8 +93,8 @@ async fn a_webhook_that_leads_here_already_is_taken() {
 async fn of_several_apps_with_these_ids_it_says_which_there_are() {
     let connected = prepared(|options| options).await;
     let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare (old)".into() };
-    let role = Entitlement { id: "2TwinRole".into(), ..connected.roles[0].clone() };
-    connected.c1.add_app(&twin, &[role]);
+    let group = Entitlement { id: "2TwinGroup".into(), ..connected.roles.last().unwrap().clone() };
+    connected.c1.add_app(&twin, &[group]);
     let report = connected.run(json!({})).await;
     assert_eq!(report["state"], "failed");
     let message = report["message"].as_str().unwrap();
@@ -107,6 +107,28 @@ async fn of_several_apps_with_these_ids_it_says_which_there_are() {
     assert_eq!(report["state"], "done", "{report}");
     connected.assert_wired(&connected.webhook());
     assert_eq!(connected.run(json!({})).await["state"], "done", "which one it was is remembered");
+}
+
+#[tokio::test]
+async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
+    let connected = prepared(|options| options).await;
+    let another = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (staging)".into() };
+    let role = Entitlement { id: "2OtherRole".into(), ..connected.roles[0].clone() };
+    connected.c1.add_app(&another, &[role.clone()]);
+    // Beside the app that has a group of this account's, another account's is no question.
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    connected.assert_wired(&connected.webhook());
+    assert_eq!(connected.c1.policies(&role.id).0, json!({ "connector": {} }));
+    assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done");
+
+    connected.c1.remove_entitlement(&connected.roles.last().unwrap().id);
+    let writes = connected.writes();
+    let report = connected.run(json!({})).await;
+    let message = report["message"].as_str().unwrap();
+    assert_eq!(report["state"], "failed", "{report}");
+    assert!(message.contains("every Cloudflare account") && message.contains(&another.id), "{message}");
+    assert_eq!(connected.writes(), writes, "nothing is changed on a guess");
+    assert_eq!(connected.run(json!({ "app_id": connected.app.id })).await["state"], "done");
 }
 
 #[tokio::test]

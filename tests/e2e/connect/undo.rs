@@ -1,7 +1,7 @@
 //! Putting back what was there before.
 
 use serde_json::{Value, json};
-use sim::conductorone::{ApiFault, Entitlement};
+use sim::conductorone::{ApiFault, Entitlement, Person, Task};
 
 use super::{lines, prepared};
 
@@ -43,6 +43,22 @@ async fn what_somebody_changed_since_is_left_alone_and_said() {
     let left = lines(&undo, "left").join("\n");
     assert!(left.contains("was changed by somebody since") && left.contains("is not there any more"), "{left}");
     assert_eq!(connected.c1.policies(&connected.roles[2].id), (json!({ "connector": {} }), Value::Null));
+}
+
+#[tokio::test]
+async fn a_webhook_that_approvals_came_by_stays() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let webhook = connected.webhook();
+    let person = connected.cloudflare.memberships().remove(0);
+    let subject = Person::member(&person.email, person.user_id.as_deref().unwrap_or_default(), &person.id);
+    let task = Task::grant(connected.roles[0].clone(), subject).awaiting_approval();
+    connected.world.deliver(&connected.c1.task(&task)).await;
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+    assert_eq!(connected.webhook(), webhook);
+    assert!(lines(&undo, "left").join("\n").contains("approvals came by it"), "{undo}");
 }
 
 #[tokio::test]
