@@ -6,6 +6,10 @@
 // The ports are used generically within this crate, on one thread: their futures need not be `Send`.
 #![allow(async_fn_in_trait)]
 
+/// What tests of the whole share names the crate from outside.
+#[cfg(test)]
+extern crate self as c1_cloudflare;
+
 pub mod base;
 pub mod cloudflare;
 pub mod conductorone;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::GROUP_SIZES;
+use super::cleared::Cleared;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyWire};
@@ -63,14 +64,21 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// Adds a member to a user group; one who is in it already is fine.
-    pub async fn add_to_group(&self, group: UserGroupId, member: MemberId) -> Result<(), ApiError> {
+    pub async fn add_to_group(&self, cleared: &Cleared, group: UserGroupId, member: MemberId) -> Result<(), ApiError> {
+        cleared.covers(Some(member))?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members"));
         // A bare array: Cloudflare adds those in it to those in the group.
         self.done(Call::write(Method::Post, path, Some(json!([{ "id": member }])))).await
     }
 
     /// Takes a member out of a user group.
-    pub async fn remove_from_group(&self, group: UserGroupId, member: MemberId) -> Result<(), ApiError> {
+    pub async fn remove_from_group(
+        &self,
+        cleared: &Cleared,
+        group: UserGroupId,
+        member: MemberId,
+    ) -> Result<(), ApiError> {
+        cleared.covers(Some(member))?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
         self.done(Call::write(Method::Delete, path, None)).await
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::SIZES;
+use super::cleared::Cleared;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyRecord, PolicyWire};
@@ -114,13 +115,20 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// Replaces *all* policies of a member. An empty list is refused here: what Cloudflare makes of it is unknown.
-    pub async fn update_policies(&self, id: MemberId, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
+    pub async fn update_policies(
+        &self,
+        cleared: &Cleared,
+        id: MemberId,
+        policies: &[Policy],
+    ) -> Result<MemberRecord, ApiError> {
+        cleared.covers(Some(id))?;
         let body = json!({ "policies": wire_policies(policies)? });
         self.object(Call::write(Method::Put, self.member_path(id), Some(body))).await
     }
 
     /// Invites a person. [`ApiError::AlreadyExists`] where the address is a member's or an invitee's.
-    pub async fn invite(&self, email: &str, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
+    pub async fn invite(&self, cleared: &Cleared, email: &str, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
+        cleared.covers(None)?;
         let body = json!({ "email": email, "policies": wire_policies(policies)? });
         let call = Call::write(Method::Post, self.account_path("/members"), Some(body));
         self.object(call).await.map_err(|error| match error {
@@ -131,7 +139,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// Removes a member or cancels an invitation. [`ApiError::NotFound`] where there is none.
-    pub async fn remove_member(&self, id: MemberId) -> Result<(), ApiError> {
+    pub async fn remove_member(&self, cleared: &Cleared, id: MemberId) -> Result<(), ApiError> {
+        cleared.covers_removal(id)?;
         self.done(Call::write(Method::Delete, self.member_path(id), None)).await
     }
 

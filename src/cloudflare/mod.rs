@@ -7,6 +7,7 @@
 mod access;
 mod account;
 mod budget;
+mod cleared;
 mod client;
 mod envelope;
 mod error;
@@ -15,12 +16,15 @@ mod members;
 mod odd;
 mod policies;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 pub(crate) use access::account_resource_group_name;
 pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
 pub use account::{Account, AuditEntry, AuditFilters, AuditPage, ScimUser};
 pub use budget::Purpose;
+pub use cleared::Cleared;
 pub use client::{Client, Page, PageInfo};
 pub use error::{ApiError, Failure};
 pub use groups::{GroupMember, UserGroup};

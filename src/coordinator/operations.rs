@@ -28,6 +28,13 @@ const WATCHDOG_SECS: i64 = 30;
 const FIRST_WAIT_SECS: i64 = 5;
 const LONGEST_WAIT_SECS: i64 = 5 * 60;
 
+/// How many times a wait that somebody named is kept as it is.
+const PATIENT_TIMES: i64 = 3;
+
+/// After this many tries, an hour or so, the waits are longer still: some 70 tries in the day after which an operation is given up.
+const MANY_TIMES: i64 = 20;
+const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
+
 /// An operation that could not be carried out for a day is given up: by then a person should look.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -193,9 +200,8 @@ impl Coordinator {
             outcome => outcome,
         };
         if let Outcome::NotNow { message, retry_at } = &outcome {
-            journal::note(ports, id, State::PutOff, &format!("{}{message}", journal::PUT_OFF), now)?;
-            let failures = journal::put_offs(ports, id)?;
-            let due_at = retry_at.unwrap_or_else(|| now.plus_secs(backoff(failures)));
+            let failures = journal::came_to_nothing(ports, id, message, now)?;
+            let due_at = due_again(failures, *retry_at, now);
             journal::put_off(ports, id, due_at)?;
             self.wake(ports, due_at).await;
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
@@ -287,9 +293,23 @@ impl Coordinator {
 }
 
 const fn backoff(failures: i64) -> i64 {
+    if failures > MANY_TIMES {
+        return WAIT_AFTER_MANY_SECS;
+    }
     let doublings = if failures > 10 { 10 } else { failures - 1 };
     let wait = FIRST_WAIT_SECS << (if doublings < 0 { 0 } else { doublings });
     if wait > LONGEST_WAIT_SECS { LONGEST_WAIT_SECS } else { wait }
+}
+
+/// When an operation that was put off so many times is tried again: when Cloudflare says, or a guard; but from the fourth time on every
+/// wait grows, so that one that stands alone neither asks for ever nor starves the others.
+fn due_again(failures: i64, retry_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let grown = now.plus_secs(backoff(failures));
+    match retry_at {
+        Some(at) if failures <= PATIENT_TIMES => at,
+        Some(at) => at.max(grown),
+        None => grown,
+    }
 }
 
 /// The document that tells C1 how an operation ended.
@@ -337,8 +357,24 @@ async fn send<P: World>(ports: &P, settings: &Settings, callback: &callback::Cal
 
 #[cfg(test)]
 mod tests {
-    use super::InFlight;
+    use super::{GIVE_UP_MILLIS, InFlight, due_again};
+    use crate::base::time::Timestamp;
     use crate::provision::journal::EntryId;
+
+    #[test]
+    fn every_wait_grows_after_the_third_time_and_a_day_has_few_tries() {
+        let (start, mut now, mut tries) = (Timestamp::from_secs(0), Timestamp::from_secs(0), 0);
+        while now.since(start) < GIVE_UP_MILLIS {
+            tries += 1;
+            let due = due_again(tries, Some(now.plus_secs(2)), now);
+            assert!(due > now);
+            assert!(tries > 3 || due == now.plus_secs(2), "the first waits are as asked for");
+            now = due;
+        }
+        assert!((40..100).contains(&tries), "{tries}");
+        let later = now.plus_secs(3_600);
+        assert_eq!(due_again(9, Some(later), now), later, "never sooner than Cloudflare said");
+    }
 
     #[test]
     fn a_place_is_had_once_until_it_is_given_up() {

@@ -16,11 +16,14 @@ struct Step {
 }
 
 /// Version 0 is what was before `meta`. A step stays as it is once it was deployed; what comes later is a step of its own.
-const STEPS: &[Step] = &[Step {
-    version: 1,
-    what: "whether an operation wrote and how often it was put off are columns of the journal",
-    run: journal_columns,
-}];
+const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        what: "whether an operation wrote and how often it was put off are columns of the journal",
+        run: journal_columns,
+    },
+    Step { version: 2, what: "open writes may be of groups and of whole memberships", run: open_write_columns },
+];
 
 /// The newest version.
 fn newest() -> i64 {
@@ -73,6 +76,22 @@ fn journal_columns(sql: &dyn Sql) -> Result<(), SqlError> {
          WHERE json_valid(trail)",
         &[],
     )?;
+    Ok(())
+}
+
+/// Version 2. Until then, policies alone were watched.
+fn open_write_columns(sql: &dyn Sql) -> Result<(), SqlError> {
+    if !exists(sql, "sent")? {
+        return Ok(());
+    }
+    for column in [
+        "kind TEXT NOT NULL DEFAULT 'policies'",
+        "user_group TEXT",
+        "loses_admin INTEGER NOT NULL DEFAULT 0",
+        "expected_in INTEGER",
+    ] {
+        sql.query(&format!("ALTER TABLE sent ADD COLUMN {column}"), &[])?;
+    }
     Ok(())
 }
 

@@ -1,8 +1,13 @@
 //! Accounts: a membership is made by an invitation, and ends by removal.
 
 use super::execute::{self, READ_BACK_WAITS};
+use super::guards::{self, Passage, Planned};
+use super::open_writes::{self, Kind, Write};
 use super::resolve::{self, Unresolved, Wanted};
-use super::{MINIMAL_ACCESS, Work, done, guards, journal, owner, renewal, super_admins, superseded, written};
+use super::work::{Work, done};
+use super::{MINIMAL_ACCESS, journal, last_writes, renewal, superseded};
+use std::collections::BTreeSet;
+
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Atom, Policy, atoms};
@@ -93,20 +98,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Wanted::Atom(atom) => atom,
             Wanted::Account | Wanted::Group(_) => self.default_role().await?,
         };
-        self.may_write(&format!("would have invited {email} with {name}"))?;
+        let would = format!("would have invited {email} with {name}");
+        let passage = guards::check(&self.asking(), &Planned::invite(email, &would)).await?;
         self.note("inviting")?;
         let policy = Policy {
             access: atom.access,
             permission_groups: vec![atom.permission_group],
             resource_groups: vec![atom.resource_group],
         };
-        let member = match self.send_invitation(email, &[policy]).await? {
+        let member = match self.send_invitation(&passage, email, &[policy]).await? {
             Ok(member) => member,
             Err(not_now) => return Ok(not_now),
         };
         let mut joined = None;
         if let Wanted::Group(group) = self.what.access {
-            if !self.join(group, name, &member).await? {
+            if !self.join(&passage, group, name, &member).await? {
                 return Ok(self.not_now(format!("{email} is invited, and not in the group {name} yet"), 5));
             }
             joined = Some((group, true));
@@ -141,10 +147,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// asked by REST does not come again by itself.
     pub(super) async fn send_invitation(
         &self,
+        passage: &Passage,
         email: &str,
         policies: &[Policy],
     ) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
-        let member = match self.client.invite(email, policies).await {
+        let member = match self.client.invite(&passage.cleared, email, policies).await {
             Ok(member) => member,
             // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
             Err(ApiError::AlreadyExists(failure)) => {
@@ -174,18 +181,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Removes a member, or cancels an invitation.
     pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Unresolved> {
         let email = &member.email;
-        guards::protected(self.guards(), email)?;
-        guards::removal_cap(self.ports, self.guards(), self.id)?;
-        let loses =
-            member.status == MemberStatus::Accepted && super_admins::is_one(self.ports, &self.client, member).await?;
-        owner::spared(self.ports, &self.client, member, loses).await?;
-        let _turn = self.keep_super_administrators(member, loses).await?;
-        self.may_write(&match member.status {
+        let would = match member.status {
             MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
             _ => format!("would have removed {email} from the account"),
-        })?;
+        };
+        let passage = guards::check(&self.asking(), &Planned::remove(member, &would)).await?;
         self.note("removing the membership")?;
-        if !self.delete(member).await? {
+        if !self.delete(&passage, member).await? {
             return Ok(self.not_now(format!("Cloudflare still shows {email}"), 5));
         }
         self.left(member, true, None).await?;
@@ -199,11 +201,24 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Deletes a membership; whether it is gone.
-    pub(super) async fn delete(&self, member: &MemberRecord) -> Result<bool, Unresolved> {
-        match self.client.remove_member(member.id).await {
+    pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord) -> Result<bool, Unresolved> {
+        let write = Write {
+            operation: self.id,
+            kind: Kind::Removal,
+            member,
+            planned: &BTreeSet::new(),
+            loses_admin: passage.loses_admin,
+            read_at: self.client.asked_at(),
+            now: self.ports.now(),
+        };
+        let open = open_writes::begin(self.ports, &write)?;
+        match self.client.remove_member(&passage.cleared, member.id).await {
             Ok(()) | Err(ApiError::NotFound(_)) => {}
             Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                open_writes::refused(self.ports, open)?;
+                return Err(error.into());
+            }
         }
         let ray = self.client.ray();
         let mut waits = READ_BACK_WAITS.into_iter();
@@ -216,9 +231,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             let Some(wait) = waits.next() else { return Ok(false) };
             self.ports.sleep(wait).await;
         }
+        open_writes::gone(self.ports, member.id)?;
         let now = self.ports.now();
-        written::note(self.ports, member.id, &atoms(&member.own_policies()?), now)?;
-        written::note(self.ports, member.id, &atoms(&[]), now)?;
+        last_writes::note(self.ports, member.id, &atoms(&member.own_policies()?), now)?;
+        last_writes::note(self.ports, member.id, &atoms(&[]), now)?;
         self.note(&format!("gone{}", ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default()))?;
         Ok(true)
     }

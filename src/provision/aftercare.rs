@@ -4,16 +4,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Change, Edit};
-use super::incident::{self, Incident, Kind};
+use super::guards::Asking;
+use super::incident::{self, Incident};
 use super::lock::Locks;
-use super::sent::{self, CHECKS, LOOKS, Sent};
-use super::settings::{Provisioning, Settings};
-use super::{journal, owner, written};
+use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
+use super::resolve::Unresolved;
+use super::settings::Settings;
+use super::{journal, last_writes, owner};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare;
 use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose};
 use crate::model::access::atoms;
+use crate::model::id::UserGroupId;
+use crate::model::operation::Outcome;
 use crate::snapshot;
 use crate::sync::overlay::{self, Left};
 
@@ -77,7 +81,7 @@ fn note_audit_log<P: Sql>(sql: &P, state: &AuditLog) -> Result<(), SqlError> {
 
 /// When there is something to do next.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    sent::next_due(sql)
+    open_writes::next_due(sql)
 }
 
 /// Does what is due; returns when something is next.
@@ -87,108 +91,168 @@ pub async fn look_after<P: Http + KeyValue + Clock + Sql>(
     settings: &Settings,
     locks: &Locks,
 ) -> Result<Option<Timestamp>, SqlError> {
-    for write in sent::unanswered(ports, ports.now(), CHECKS_AT_ONCE)? {
+    for write in open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)? {
         check(ports, cloudflare, settings, locks, &write).await?;
     }
     ask_audit_log(ports, cloudflare).await?;
     next_due(ports)
 }
 
-/// Looks for a write whose answer never came: has it been carried out over a later change, that change is made once more.
+/// Looks for a write whose answer never came, and puts right what it did late.
 async fn check<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,
     settings: &Settings,
     locks: &Locks,
-    write: &Sent,
+    write: &Open,
 ) -> Result<(), SqlError> {
     let _turn = locks.acquire(&write.member.to_string(), || ports.now()).await;
     // Others may have been busy with the member while this waited.
-    let Some(write) = sent::still_open(ports, write.id)? else { return Ok(()) };
-    let age = ports.now().since(write.at) / 1_000;
-    let next = CHECKS.into_iter().find(|secs| *secs > age).map(|secs| write.at.plus_secs(secs));
-    let Some(expected) = &write.expected else {
-        // Nothing was done with the member since: there is nothing that it could undo.
-        return sent::checked(ports, write.id, next);
-    };
+    let Some(write) = open_writes::still_open(ports, write.id)? else { return Ok(()) };
+    // Should the look be cut off, it is made again.
+    open_writes::checked(ports, write.id, Some(ports.now().plus_secs(30)))?;
     let client = Client::new(ports, cloudflare, Purpose::Provisioning);
-    let member = match execute::read(ports, &client, write.member).await {
-        Ok(member) => member,
-        Err(ApiError::NotFound(_)) => return sent::checked(ports, write.id, None),
-        Err(error) => {
-            let later = error.retry_at().unwrap_or_else(|| ports.now().plus_secs(15));
-            let given_up = ports.now().since(write.at) > GIVE_UP_MILLIS;
-            return sent::checked(ports, write.id, (!given_up).then_some(later));
+    let asking = Asking { ports, settings, locks, client: &client, operation: write.operation, comes_again: true };
+    match look(&asking, &write).await {
+        Ok(next) => open_writes::checked(ports, write.id, next),
+        Err(Unresolved::Storage(message)) => Err(SqlError(message)),
+        Err(Unresolved::Api(error)) => again(ports, &write, error.retry_at()),
+        Err(Unresolved::Refused(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
+            again(ports, &write, retry_at)
         }
-    };
-    let Ok(own) = member.own_policies() else {
-        // Cloudflare does not tell what the member holds: it is looked at again, as after a failed read.
-        let given_up = ports.now().since(write.at) > GIVE_UP_MILLIS;
-        return sent::checked(ports, write.id, (!given_up).then(|| ports.now().plus_secs(15)));
-    };
-    let seen = atoms(&own);
-    if seen != write.planned || seen == *expected {
-        return sent::checked(ports, write.id, next);
-    }
-    // Not long after our last write this may as well be a read that is behind: it is looked at again until it cannot be.
-    if written::is_stale(ports, write.member, &seen, ports.now())? {
-        return sent::checked(ports, write.id, Some(ports.now().plus_secs(15)));
-    }
-    if settings.provisioning == Provisioning::Off {
-        report_late(ports, &write, "provisioning is off, so put it right in Cloudflare's dashboard")?;
-        return sent::checked(ports, write.id, None);
-    }
-    match execute::change(ports, &client, write.operation, member, &Edit::default()).await {
-        Ok(Change::Made(member) | Change::AlreadySo(member)) => {
-            let snapshot = snapshot::latest(ports).await.ok().flatten();
-            let left = Left { member: &member, gone: false, group: None };
-            overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
-            sent::checked(ports, write.id, None)
+        Err(Unresolved::Refused(Outcome::NotNow { message, .. } | Outcome::Refused { message, .. })) => {
+            give_up(ports, &write, &message)
         }
-        Ok(_) | Err(_) if ports.now().since(write.at) < TRY_MILLIS => {
-            sent::checked(ports, write.id, Some(ports.now().plus_secs(30)))
-        }
-        Ok(_) | Err(_) => {
-            report_late(ports, &write, "they could not be made once more, so compare the member with the journal")?;
-            sent::checked(ports, write.id, None)
-        }
+        Err(Unresolved::Refused(Outcome::Done { .. })) => Ok(()),
     }
 }
 
-/// Notes that a write came late, and what became of that.
-pub(super) fn report_late<P: Clock + Sql>(ports: &P, write: &Sent, and: &str) -> Result<(), SqlError> {
-    let (lost, back) = write.undid();
-    let incident = Incident {
-        kind: Kind::LateWrite,
-        at: ports.now(),
-        operation: write.operation,
-        member: write.member.to_string(),
-        email: write.email.clone(),
-        message: format!(
-            "A write to {} that Cloudflare had not answered was carried out late, over later changes ({} taken away, {} brought back); {and}.",
-            write.email,
-            lost.len(),
-            back.len()
-        ),
-        actor: None,
-        reference: write.ray.clone(),
-    };
-    if incident::note(ports, &format!("late/{}", write.id), &incident)? {
-        journal::remark(ports, write.operation, "its write came late, over later changes", ports.now())?;
+/// A look that came to nothing is made again, for a day.
+fn again<P: Clock + Sql>(ports: &P, write: &Open, at: Option<Timestamp>) -> Result<(), SqlError> {
+    let later = at.unwrap_or_else(|| ports.now().plus_secs(15)).max(ports.now().plus_secs(15));
+    let given_up = ports.now().since(write.at) > GIVE_UP_MILLIS;
+    open_writes::checked(ports, write.id, (!given_up).then_some(later))
+}
+
+/// A late write that must not or cannot be taken back is told, and left.
+fn give_up<P: Clock + Sql>(ports: &P, write: &Open, why: &str) -> Result<(), SqlError> {
+    let why = why.trim_end_matches('.');
+    let and = format!(
+        "this was not put right by itself ({why}), so compare the member with the journal in Cloudflare's dashboard"
+    );
+    incident::note_late(ports, write, &and, ports.now())?;
+    open_writes::checked(ports, write.id, None)
+}
+
+/// One look; when to look again.
+async fn look<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    write: &Open,
+) -> Result<Option<Timestamp>, Unresolved> {
+    let (ports, now) = (asking.ports, asking.ports.now());
+    let age = now.since(write.at) / 1_000;
+    let next = CHECKS.into_iter().find(|secs| *secs > age).map(|secs| write.at.plus_secs(secs));
+    match write.kind {
+        Kind::Policies => look_at_policies(asking, write, next).await,
+        Kind::Removal => match asking.client.member(write.member).await {
+            Err(ApiError::NotFound(_)) => {
+                if write.expected.is_some() {
+                    let and = "nobody is invited again without being asked for, so do that where the person should have an account";
+                    incident::note_late(ports, write, and, now)?;
+                }
+                open_writes::gone(ports, write.member)?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(next),
+        },
+        Kind::Join(group) => look_at_group(asking, write, group, true, next).await,
+        Kind::Leave(group) => look_at_group(asking, write, group, false, next).await,
     }
-    Ok(())
+}
+
+async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    write: &Open,
+    next: Option<Timestamp>,
+) -> Result<Option<Timestamp>, Unresolved> {
+    let (ports, now) = (asking.ports, asking.ports.now());
+    let Some(expected) = &write.expected else {
+        // Nothing was done with the member since: there is nothing that it could undo.
+        return Ok(next);
+    };
+    let member = match execute::read(ports, asking.client, write.member).await {
+        Ok(member) => member,
+        Err(ApiError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let seen = atoms(&member.own_policies()?);
+    if seen != write.planned || seen == *expected {
+        return Ok(next);
+    }
+    // Not long after our last write this may as well be a read that is behind: it is looked at again until it cannot be.
+    if last_writes::is_stale(ports, write.member, &seen, now)? {
+        return Ok(Some(now.plus_secs(15)));
+    }
+    let would = "would have put right what a late write did";
+    match execute::change(asking, member, &Edit::default(), would).await? {
+        Change::Made(member) | Change::AlreadySo(member) => {
+            let snapshot = snapshot::latest(ports).await.ok().flatten();
+            let left = Left { member: &member, gone: false, group: None };
+            overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
+            // One that was carried out is not carried out again.
+            Ok(None)
+        }
+        Change::WouldBeEmpty | Change::UnknownPolicy | Change::NotSeen => Err(Unresolved::Refused(Outcome::NotNow {
+            message: "the later changes could not be made once more".to_owned(),
+            retry_at: Some(ports.now().plus_secs(30)),
+        })),
+    }
+}
+
+async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    write: &Open,
+    group: UserGroupId,
+    joins: bool,
+    next: Option<Timestamp>,
+) -> Result<Option<Timestamp>, Unresolved> {
+    let (ports, now) = (asking.ports, asking.ports.now());
+    if write.expected_in.is_none_or(|expected| expected == joins) {
+        return Ok(next);
+    }
+    let is_in = asking.client.is_in_group(group, write.member).await?;
+    if is_in != joins {
+        return Ok(next);
+    }
+    if last_writes::is_group_stale(ports, group, write.member, is_in, now)? {
+        return Ok(Some(now.plus_secs(15)));
+    }
+    let member = match execute::read(ports, asking.client, write.member).await {
+        Ok(member) => member,
+        Err(ApiError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if !super::group::put(asking, group, &group.to_string(), &member, !joins).await? {
+        return Ok(Some(now.plus_secs(30)));
+    }
+    let snapshot = snapshot::latest(ports).await.ok().flatten();
+    let left = Left { member: &member, gone: false, group: Some((group, !joins)) };
+    overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
+    incident::note_late(ports, write, "that was put right, and nothing needs to be done", ports.now())?;
+    Ok(None)
 }
 
 /// Asks the audit log about the writes that are due, several at once.
 async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, cloudflare: &cloudflare::Settings) -> Result<(), SqlError> {
     let now = ports.now();
-    if sent::unlooked(ports, now, 1)?.is_empty() {
+    if open_writes::unlooked(ports, now, 1)?.is_empty() {
         return Ok(());
     }
-    let due = sent::unlooked(ports, now.plus_secs(EARLY_SECS), WRITES_AT_ONCE)?;
+    let due = open_writes::unlooked(ports, now.plus_secs(EARLY_SECS), WRITES_AT_ONCE)?;
     let unreadable = audit_log(ports)?.filter(|log| !log.readable && now.since(log.at) < UNREADABLE_SECS * 1_000);
     if unreadable.is_some() {
-        return due.iter().try_for_each(|write| sent::looked(ports, write.id, write.looks + 1, None));
+        return due.iter().try_for_each(|write| open_writes::looked(ports, write.id, write.looks + 1, None));
     }
     let client = Client::new(ports, cloudflare, Purpose::Sync);
     for span in spans(due).into_iter().take(SPANS_AT_ONCE) {
@@ -199,13 +263,13 @@ async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, cloudflare: &cloudflare
                     "The audit log cannot be read ({error}), so others' writes that were overwritten are not found; give the token Account Settings: Read."
                 );
                 note_audit_log(ports, &AuditLog { readable: false, message, at: now })?;
-                return span.iter().try_for_each(|write| sent::looked(ports, write.id, write.looks + 1, None));
+                return span.iter().try_for_each(|write| open_writes::looked(ports, write.id, write.looks + 1, None));
             }
             Err(error) => {
                 let later = error.retry_at().unwrap_or_else(|| now.plus_secs(60)).max(now.plus_secs(60));
                 return span.iter().try_for_each(|write| {
                     let given_up = now.since(write.at) > GIVE_UP_MILLIS;
-                    sent::looked(ports, write.id, write.looks, (!given_up).then_some(later))
+                    open_writes::looked(ports, write.id, write.looks, (!given_up).then_some(later))
                 });
             }
         };
@@ -217,15 +281,15 @@ async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, cloudflare: &cloudflare
             }
             let looks = write.looks + 1;
             let next = usize::try_from(looks).ok().and_then(|looks| LOOKS.get(looks));
-            sent::looked(ports, write.id, looks, next.map(|secs| write.at.plus_secs(*secs).max(now)))?;
+            open_writes::looked(ports, write.id, looks, next.map(|secs| write.at.plus_secs(*secs).max(now)))?;
         }
     }
     Ok(())
 }
 
 /// The writes by the spans of time that the log is asked about.
-fn spans(writes: Vec<Sent>) -> Vec<Vec<Sent>> {
-    let mut spans: Vec<Vec<Sent>> = Vec::new();
+fn spans(writes: Vec<Open>) -> Vec<Vec<Open>> {
+    let mut spans: Vec<Vec<Open>> = Vec::new();
     for write in writes {
         match spans.last_mut() {
             Some(span) if span.first().is_some_and(|first| write.read_at.since(first.read_at) < SPAN_MILLIS) => {
@@ -241,7 +305,7 @@ fn spans(writes: Vec<Sent>) -> Vec<Vec<Sent>> {
 async fn entries<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
-    span: &[Sent],
+    span: &[Open],
 ) -> Result<Vec<AuditEntry>, ApiError> {
     let (Some(since), Some(before)) = (span.iter().map(|write| write.read_at).min(), span.iter().map(ended).max())
     else {
@@ -273,13 +337,13 @@ fn request_of(ray: &str) -> &str {
     ray.split('-').next().unwrap_or(ray)
 }
 
-fn ended(write: &Sent) -> Timestamp {
+fn ended(write: &Open) -> Timestamp {
     // A write that nobody answered may have been carried out until it was last looked for.
     write.answered_at.unwrap_or_else(|| write.at.plus_secs(60))
 }
 
 /// Whether an entry is of a write to the same member, between our read and our write.
-fn fell_between(write: &Sent, entry: &AuditEntry) -> bool {
+fn fell_between(write: &Open, entry: &AuditEntry) -> bool {
     let member = write.member.to_string();
     let by_path = entry
         .uri
@@ -291,7 +355,7 @@ fn fell_between(write: &Sent, entry: &AuditEntry) -> bool {
     is_member && entry.at.is_some_and(|at| at >= from && at <= until)
 }
 
-fn report<P: Clock + Sql>(ports: &P, write: &Sent, entry: &AuditEntry) -> Result<(), SqlError> {
+fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &AuditEntry) -> Result<(), SqlError> {
     let actor = entry.actor_email.clone().or_else(|| entry.actor_token_id.clone()).or_else(|| entry.actor_id.clone());
     let who = actor.as_deref().unwrap_or("somebody");
     let what = entry.description.as_deref().unwrap_or("a change");
@@ -300,7 +364,7 @@ fn report<P: Clock + Sql>(ports: &P, write: &Sent, entry: &AuditEntry) -> Result
         write.email
     );
     let incident = Incident {
-        kind: Kind::ForeignWrite,
+        kind: incident::Kind::ForeignWrite,
         at: entry.at.unwrap_or_else(|| ports.now()),
         operation: write.operation,
         member: write.member.to_string(),
@@ -319,19 +383,21 @@ fn report<P: Clock + Sql>(ports: &P, write: &Sent, entry: &AuditEntry) -> Result
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Sent, fell_between, request_of, spans};
+    use super::{Open, fell_between, request_of, spans};
     use crate::base::time::Timestamp;
     use crate::cloudflare::AuditEntry;
     use crate::provision::journal::EntryId;
 
-    fn write(secs: i64) -> Sent {
-        Sent {
+    fn write(secs: i64) -> Open {
+        Open {
             id: secs,
             operation: EntryId(1),
+            kind: super::Kind::Policies,
             member: format!("{:032x}", 7).parse().unwrap(),
             email: "jane@example.com".into(),
             planned: BTreeSet::new(),
             expected: None,
+            expected_in: None,
             read_at: Timestamp::from_secs(secs),
             at: Timestamp::from_secs(secs),
             answered_at: Some(Timestamp::from_secs(secs + 1)),

@@ -6,14 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use super::journal::{self, EntryId, State};
-use super::sent::{self, Sent};
-use super::{aftercare, policies, written};
-use crate::base::ports::{Clock, Http, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord};
+use super::guards::{self, Asking, Passage, Planned, UserGroups};
+use super::journal::{self, State};
+use super::open_writes::{self, Open};
+use super::resolve::Unresolved;
+use super::{incident, last_writes, policies, super_admins};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
+use crate::model::operation::Outcome;
 use crate::sync;
 
 /// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.
@@ -56,7 +59,7 @@ impl Edit {
     }
 
     /// The same, and made once more what a write that came late has undone; what this edit is about is not of that.
-    fn and_once_more(&self, late: &Sent) -> Self {
+    fn and_once_more(&self, late: &Open) -> Self {
         let (mut lost, mut back) = late.undid();
         lost.retain(|atom| !self.revoke.contains(atom));
         back.retain(|atom| !self.grant.contains(atom));
@@ -96,22 +99,121 @@ pub(super) async fn read<P: Http + Clock + Sql>(
         ports.sleep(READ_AGAIN_WAIT).await;
         member = client.member(id).await?;
     }
-    Ok(member.without_inherited(&sync::group_policies(ports)?))
+    let theirs = sync::group_policies(ports)?;
+    if ids(&member).iter().any(|id| theirs.contains(id)) {
+        sync::learn_inherited(ports, true)?;
+    }
+    Ok(member.without_inherited(&theirs))
 }
 
+/// The member with nothing but policies of their own, from a read that is recent enough to be written back; `None` where it has to be
+/// read again.
+///
+/// Where the account's member records show the policies of user groups as well, the ids of these are read first and the member
+/// afterwards. A policy that neither the groups had nor the member a moment ago may be a group's newest: it is looked at once more
+/// before it is written back as the member's own.
+async fn own_alone<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    member: MemberRecord,
+    is_fresh: bool,
+) -> Result<Option<MemberRecord>, Unresolved> {
+    let (ports, client) = (asking.ports, asking.client);
+    if sync::shows_inherited(ports)? == Some(false) {
+        return Ok(is_fresh.then_some(member));
+    }
+    let mut known = ids(&member);
+    for _ in 0..ROUNDS {
+        let groups = match super_admins::all_user_groups(client).await? {
+            UserGroups::Listed(groups) => groups,
+            UserGroups::Absent => Vec::new(),
+            UserGroups::Hidden(_) if sync::shows_inherited(ports)?.is_none() => Vec::new(),
+            UserGroups::Hidden(error) => return Err(error.into()),
+        };
+        let mut theirs = sync::group_policies(ports)?;
+        for group in &groups {
+            if let Err(what) = group.policies.all() {
+                let of = format!("the user group {}", group.name);
+                return Err(ApiError::Unreadable { of, what: what.to_owned() }.into());
+            }
+            theirs.extend(policy_ids(group));
+        }
+        // The next sync forgets those that are gone.
+        sync::note_group_policies(ports, &theirs)?;
+        if sync::shows_inherited(ports)?.is_none() {
+            learn_inherited(asking, &groups).await?;
+        }
+        let fresh = read(ports, client, member.id).await?;
+        let now = ids(&fresh);
+        if now.is_subset(&known) {
+            return Ok(Some(fresh));
+        }
+        known = now;
+    }
+    Err(Unresolved::Refused(Outcome::NotNow {
+        message: format!("the policies of {} or of a user group are being changed by somebody else", member.email),
+        retry_at: Some(ports.now().plus_secs(10)),
+    }))
+}
+
+/// How many user groups are looked into for a member whose record tells whether it shows what the group gives.
+const GROUPS_LOOKED_INTO: usize = 5;
+
+/// Learns, once for the account, whether a member's record shows the policies of the member's user groups: the documentation says
+/// both (`reference/cloudflare.md` 2.2).
+async fn learn_inherited<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    groups: &[UserGroup],
+) -> Result<(), Unresolved> {
+    let (ports, client) = (asking.ports, asking.client);
+    let giving = groups.iter().filter(|group| policy_ids(group).next().is_some());
+    for group in giving.take(GROUPS_LOOKED_INTO) {
+        let page = match client.user_group_members_page(group.id, 1).await {
+            Ok(page) => page,
+            Err(ApiError::NotFound(_) | ApiError::Invalid(_) | ApiError::Forbidden(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(one) = page.items.first() else { continue };
+        let Some(record) = guards::present(client.member(one.id).await)? else { continue };
+        if policy_ids(group).any(|id| ids(&record).contains(&id)) {
+            return Ok(sync::learn_inherited(ports, true)?);
+        }
+        // One who left meanwhile tells nothing.
+        if record.unread().is_none() && client.is_in_group(group.id, one.id).await? {
+            return Ok(sync::learn_inherited(ports, false)?);
+        }
+    }
+    Ok(())
+}
+
+fn policy_ids(group: &UserGroup) -> impl Iterator<Item = String> + '_ {
+    group.policies.readable().iter().filter_map(|policy| policy.id.clone())
+}
+
+fn ids(member: &MemberRecord) -> BTreeSet<String> {
+    member.policies.readable().iter().filter_map(|policy| policy.id.clone()).collect()
+}
+
+/// How often a change is put before the guards: again where it turns out to be more than they let pass, since a late write has to
+/// be taken back along with it.
+const CLEARANCES: usize = 6;
+
 /// Changes the policies of a member as just read (the first round's GET is the caller's, so that a grant that goes well
-/// takes three calls in all).
-pub async fn change<P: Http + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    operation: EntryId,
+/// takes three calls in all), as far as the guards let it pass. `would` is what is told while provisioning is off.
+pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
     member: MemberRecord,
     edit: &Edit,
-) -> Result<Change, ApiError> {
+    would: &str,
+) -> Result<Change, Unresolved> {
+    let (ports, client, operation) = (asking.ports, asking.client, asking.operation);
     let mut wrote = false;
     let id = member.id;
     let mut given = Some(member);
-    for _ in 0..ROUNDS {
+    let mut passage: Option<Passage> = None;
+    let (mut rounds, mut clearances) = (0, 0);
+    // Whether the groups' policies were told apart from the member's own in the read at hand.
+    let mut is_apart = false;
+    while rounds < ROUNDS {
         let member = match given.take() {
             Some(member) => member,
             None => read(ports, client, id).await?,
@@ -123,50 +225,78 @@ pub async fn change<P: Http + Clock + Sql>(
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
         }
-        let late = sent::come_late(ports, id, &atoms(&before))?;
+        let late = open_writes::come_late(ports, id, &atoms(&before))?;
         let edit = &late.as_ref().map_or_else(|| edit.clone(), |late| edit.and_once_more(late));
         let Some(planned) = edit.apply(&before) else {
-            sent::settled(ports, id, &atoms(&before))?;
+            open_writes::settled(ports, id, &atoms(&before))?;
             let member = Box::new(member);
             return Ok(if wrote { Change::Made(member) } else { Change::AlreadySo(member) });
         };
         if planned.is_empty() {
             return Ok(Change::WouldBeEmpty);
         }
+        let (held, holds) = (atoms(&before), atoms(&planned));
+        let (gains, loses) = (&holds - &held, &held - &holds);
+        let covered = passage.as_ref().filter(|passage| is_apart && passage.covers(&gains, &loses));
+        let Some(passage) = covered else {
+            if clearances == CLEARANCES {
+                return Ok(Change::NotSeen);
+            }
+            clearances += 1;
+            // Whoever holds the right to it gives it up before asking again.
+            drop(passage.take());
+            let asked = client.sent();
+            let passed = guards::check(asking, &Planned::policies(&member, gains, loses, would)).await?;
+            passage = Some(passed);
+            // Where something was asked meanwhile, what is changed is read again right before the write.
+            given = own_alone(asking, member, client.sent() == asked).await?;
+            is_apart = true;
+            continue;
+        };
+        rounds += 1;
         let now = ports.now();
-        written::note(ports, id, &atoms(&before), now)?;
-        written::note(ports, id, &atoms(&planned), now)?;
+        last_writes::note(ports, id, &held, now)?;
+        last_writes::note(ports, id, &holds, now)?;
         journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
-        let noted = sent::begin(
+        let noted = open_writes::begin(
             ports,
-            &sent::Write { operation, member: &member, planned: &atoms(&planned), read_at: client.asked_at(), now },
+            &open_writes::Write {
+                operation,
+                kind: open_writes::Kind::Policies,
+                member: &member,
+                planned: &holds,
+                loses_admin: passage.loses_admin,
+                read_at: client.asked_at(),
+                now,
+            },
         )?;
         // A write whose outcome is unknown is settled by reading, like one that was answered.
-        let answer = client.update_policies(id, &planned).await.map(drop);
+        let answer = client.update_policies(&passage.cleared, id, &planned).await.map(drop);
         let ray = client.ray();
         match &answer {
-            Ok(()) => sent::answered(ports, noted, ray.as_deref(), false, ports.now())?,
+            Ok(()) => open_writes::answered(ports, noted, ray.as_deref(), false, ports.now())?,
             Err(error) if error.outcome_unknown() => {
-                sent::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
+                open_writes::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
                 journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
             }
-            Err(_) => sent::refused(ports, noted)?,
+            Err(_) => open_writes::refused(ports, noted)?,
         }
         let unknown = answer.is_err();
         if let Err(error) = answer
             && !error.outcome_unknown()
         {
             // Nothing was written: what is there is what was read.
-            written::note(ports, id, &atoms(&before), ports.now())?;
-            return Err(error);
+            last_writes::note(ports, id, &held, ports.now())?;
+            return Err(error.into());
         }
         wrote = true;
-        let read_back = read_back(ports, client, id, edit, &atoms(&before)).await?;
+        let read_back = read_back(ports, client, id, edit, &held).await?;
         if let ReadBack::Shows(member) = read_back {
-            sent::seen(ports, noted, id)?;
-            sent::settled(ports, id, &atoms(&member.own_policies()?))?;
+            open_writes::seen(ports, noted, id)?;
+            open_writes::settled(ports, id, &atoms(&member.own_policies()?))?;
             if let Some(late) = &late {
-                aftercare::report_late(ports, late, "those were made once more, and nothing needs to be done")?;
+                let and = "those were made once more, and nothing needs to be done";
+                incident::note_late(ports, late, and, ports.now())?;
             }
             let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
             journal::note(ports, operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
@@ -175,9 +305,10 @@ pub async fn change<P: Http + Clock + Sql>(
         // Nobody said that it was carried out, and it does not show: it is written once more, from what is there. Should it have
         // been carried out all the same, the same is written twice.
         if unknown && matches!(read_back, ReadBack::Unchanged) {
-            written::note(ports, id, &atoms(&before), ports.now())?;
+            last_writes::note(ports, id, &held, ports.now())?;
         }
         journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
+        is_apart = false;
     }
     Ok(Change::NotSeen)
 }
@@ -195,11 +326,11 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
         let own = member.own_policies()?;
-        if !written::is_stale(ports, member.id, &atoms(&own), ports.now())? {
+        if !last_writes::is_stale(ports, member.id, &atoms(&own), ports.now())? {
             return Ok(Some(member));
         }
         if let Some(again) = wanted.and_then(|edit| edit.apply(&own))
-            && written::is_latest(ports, member.id, &atoms(&again), ports.now())?
+            && last_writes::is_latest(ports, member.id, &atoms(&again), ports.now())?
         {
             return Ok(Some(member));
         }

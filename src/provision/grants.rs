@@ -1,12 +1,13 @@
 //! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
-use super::execute::{self, Change, Edit};
+use super::execute::{Change, Edit};
 use super::resolve::{self, Unresolved};
 use super::settings::LastRole;
-use super::{MINIMAL_ACCESS, Work, done, guards, journal, super_admins, unknown_policy};
+use super::work::{Work, done};
+use super::{MINIMAL_ACCESS, guards, journal, open_writes, unknown_policy};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
-use crate::model::access::Atom;
+use crate::model::access::{Atom, atoms};
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal};
 
@@ -24,25 +25,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return self.already_so(&member, atom).await;
         };
         guards::protected(self.guards(), &member.email)?;
-        let mut turn = None;
-        if action == Action::Revoke {
-            if planned.is_empty() && self.guards().last_role != LastRole::Refuse {
-                return self.last_role(&member, atom).await;
-            }
-            guards::removal_cap(self.ports, self.guards(), self.id)?;
-            let loses = super_admins::loses(self.ports, &self.client, &member, atom).await?;
-            turn = self.keep_super_administrators(&member, loses).await?;
-        }
         if planned.is_empty() {
-            return Ok(last_role(&email, &name));
+            return match self.guards().last_role {
+                LastRole::Refuse => Ok(last_role(&email, &name)),
+                LastRole::MinimalAccess | LastRole::RemoveMember => self.last_role(member, atom).await,
+            };
         }
-        self.may_write(&match action {
+        let would = match action {
             Action::Grant => format!("would have granted {name} to {email}"),
             Action::Revoke => format!("would have revoked {name} from {email}"),
-        })?;
-        // A guard has asked Cloudflare in between: the read is made anew right before the write.
-        let member = if turn.is_some() { execute::read(self.ports, &self.client, member.id).await? } else { member };
-        let change = execute::change(self.ports, &self.client, self.id, member, &edit).await?;
+        };
+        let change = self.write(member, &edit, &would).await?;
         if let Change::Made(member) | Change::AlreadySo(member) = &change {
             self.left(member, false, None).await?;
         }
@@ -61,12 +54,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// There is nothing to write; a revoke may still have left the access, where it comes through a user group.
     async fn already_so(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
         let (name, email) = (&self.what.name, &member.email);
+        // A write that is still to come would undo what is answered now.
+        open_writes::settled(self.ports, member.id, &atoms(&member.own_policies()?))?;
         self.left(member, false, None).await?;
         if self.request.action == Action::Grant {
             return self.nothing_to_do(email);
         }
-        let through =
-            guards::held_through(self.ports, &self.client, member, atom.permission_group, atom.resource_group).await?;
+        let through = guards::held_through(&self.client, member, |held| {
+            held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
+        })
+        .await?;
         // A REST call has no key by which a second one is known for the first again. What was revoked a moment ago is gone for the
         // second too, though a group still has it.
         let again = self.request.key.is_none()
@@ -106,32 +103,42 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// The revoke of a member's last access, where the configuration says what that is to do.
-    async fn last_role(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
-        let (name, email) = (&self.what.name, &member.email);
+    async fn last_role(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+        let (name, email) = (&self.what.name, member.email.clone());
         if self.guards().last_role == LastRole::RemoveMember {
-            return self.remove(member).await;
+            // Who is in a group has access that nobody asked to take away.
+            if let Some(group) = self.a_group_of(&member).await? {
+                return Ok(Outcome::refused(
+                    Refusal::LastRole,
+                    format!(
+                        "{name} is the last access that {email} has of their own, and they have more through the user group {group}, so they were not removed; revoke the membership of that group first, or the account."
+                    ),
+                ));
+            }
+            return self.remove(&member).await;
         }
         let minimal = match resolve::configured_role(self.ports, &self.client, MINIMAL_ACCESS).await? {
             Some(minimal) if minimal != atom => minimal,
-            _ => return Ok(last_role(email, name)),
+            _ => return Ok(last_role(&email, name)),
         };
-        guards::removal_cap(self.ports, self.guards(), self.id)?;
-        let loses = super_admins::loses(self.ports, &self.client, member, atom).await?;
-        let _turn = self.keep_super_administrators(member, loses).await?;
-        self.may_write(&format!("would have revoked {name} from {email} and left them with Minimal Account Access"))?;
         // Both in one write: at no time is the member without any.
         let edit = Edit { grant: vec![minimal], revoke: vec![atom] };
-        let fresh = execute::read(self.ports, &self.client, member.id).await?;
-        Ok(match execute::change(self.ports, &self.client, self.id, fresh, &edit).await? {
+        let would = format!("would have revoked {name} from {email} and left them with Minimal Account Access");
+        Ok(match self.write(member, &edit, &would).await? {
             Change::Made(member) | Change::AlreadySo(member) => {
                 self.left(&member, false, None).await?;
                 done(Effect::Revoked, format!("Revoked {name} from {email}, who is left with Minimal Account Access."))
             }
-            Change::UnknownPolicy => unknown_policy(email),
+            Change::UnknownPolicy => unknown_policy(&email),
             Change::WouldBeEmpty | Change::NotSeen => {
                 self.not_now(format!("{name} could not be seen to be gone from {email}"), 10)
             }
         })
+    }
+
+    /// A user group that the member is in and that gives something, asked of Cloudflare now.
+    async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Unresolved> {
+        guards::held_through(&self.client, member, |_| true).await
     }
 }
 

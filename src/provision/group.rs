@@ -1,15 +1,19 @@
 //! Membership of a user group, by the group's own member calls: each adds or takes away one member, so nothing has to be read,
 //! merged and written back.
 
+use std::collections::BTreeSet;
+
 use super::execute::READ_BACK_WAITS;
+use super::guards::{self, Asking, Planned};
+use super::open_writes::{self, Kind, Write};
 use super::resolve::Unresolved;
-use super::{Work, done, guards, journal, super_admins, written};
+use super::work::{Work, done};
+use super::{journal, last_writes};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};
 use crate::model::ask::Action;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
-use crate::model::resource::MemberStatus;
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Puts a member into a user group, or takes the member out.
@@ -20,6 +24,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(self.not_now(format!("Cloudflare does not know the members of the group {name} yet"), 5));
         };
         if is_in == wanted {
+            open_writes::settled_in(self.ports, group, member.id, is_in)?;
             self.left(member, false, Some((group, is_in))).await?;
             let ours = journal::has_written(self.ports, self.id)?;
             return Ok(match self.request.action {
@@ -35,23 +40,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 }
             });
         }
-        guards::protected(self.guards(), email)?;
-        let mut _turn = None;
-        if self.request.action == Action::Revoke {
-            guards::removal_cap(self.ports, self.guards(), self.id)?;
-            let loses = member.status == MemberStatus::Accepted
-                && super_admins::come_of(self.ports, &self.client, group).await?;
-            _turn = self.keep_super_administrators(member, loses).await?;
-        }
-        self.may_write(&match self.request.action {
-            Action::Grant => format!("would have put {email} into the group {name}"),
-            Action::Revoke => format!("would have taken {email} out of the group {name}"),
-        })?;
-        let seen = match self.request.action {
-            Action::Grant => self.join(group, name, member).await?,
-            Action::Revoke => self.leave(group, name, member).await?,
-        };
-        if !seen {
+        let asking = self.asking();
+        if !put(&asking, group, name, member, wanted).await? {
             return Ok(self.not_now(format!("Cloudflare does not show the change of the group {name} yet"), 5));
         }
         self.left(member, false, Some((group, wanted))).await?;
@@ -67,7 +57,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let mut waits = READ_BACK_WAITS.into_iter();
         let is_in = loop {
             let is_in = self.client.is_in_group(group, member).await?;
-            if !written::is_group_stale(self.ports, group, member, is_in, self.ports.now())? {
+            if !last_writes::is_group_stale(self.ports, group, member, is_in, self.ports.now())? {
                 break is_in;
             }
             let Some(wait) = waits.next() else { return Ok(None) };
@@ -89,58 +79,137 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
     }
 
-    /// Adds a member to a group; whether that shows.
-    pub(super) async fn join(&self, group: UserGroupId, name: &str, member: &MemberRecord) -> Result<bool, Unresolved> {
-        self.note(&format!("adding to the group {name}"))?;
-        let mut waits = READ_BACK_WAITS.into_iter();
-        loop {
-            match self.client.add_to_group(group, member.id).await {
-                Ok(()) | Err(ApiError::AlreadyExists(_)) => break,
-                Err(error) if error.outcome_unknown() => {
-                    self.note(&format!("outcome unknown: {error}"))?;
-                    break;
+    /// Adds somebody who was invited just now to a group, as part of what the guards let pass; whether that shows.
+    pub(super) async fn join(
+        &self,
+        passage: &guards::Passage,
+        group: UserGroupId,
+        name: &str,
+        member: &MemberRecord,
+    ) -> Result<bool, Unresolved> {
+        join(&self.asking(), passage, group, name, member).await
+    }
+}
+
+/// Puts a member into a group, or takes the member out, where the guards let it pass; whether that shows.
+pub(super) async fn put<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    group: UserGroupId,
+    name: &str,
+    member: &MemberRecord,
+    is_in: bool,
+) -> Result<bool, Unresolved> {
+    if is_in {
+        let would = format!("would have put {} into the group {name}", member.email);
+        let passage = guards::check(asking, &Planned::join(member, &would)).await?;
+        return join(asking, &passage, group, name, member).await;
+    }
+    let would = format!("would have taken {} out of the group {name}", member.email);
+    let passage = guards::check(asking, &Planned::leave(member, group, &would)).await?;
+    leave(asking, &passage, group, name, member).await
+}
+
+fn note<P: Clock + Sql>(asking: &Asking<'_, '_, P>, line: &str) -> Result<(), Unresolved> {
+    Ok(journal::note(asking.ports, asking.operation, journal::State::Writing, line, asking.ports.now())?)
+}
+
+fn begin<P: Http + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    kind: Kind,
+    member: &MemberRecord,
+    loses_admin: bool,
+) -> Result<i64, Unresolved> {
+    let (now, planned) = (asking.ports.now(), BTreeSet::new());
+    let (operation, planned) = (asking.operation, &planned);
+    let write = Write { operation, kind, member, planned, loses_admin, read_at: asking.client.asked_at(), now };
+    Ok(open_writes::begin(asking.ports, &write)?)
+}
+
+/// Adds a member to a group; whether that shows.
+async fn join<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    passage: &guards::Passage,
+    group: UserGroupId,
+    name: &str,
+    member: &MemberRecord,
+) -> Result<bool, Unresolved> {
+    let client = asking.client;
+    note(asking, &format!("adding to the group {name}"))?;
+    let mut waits = READ_BACK_WAITS.into_iter();
+    let open = loop {
+        let open = begin(asking, Kind::Join(group), member, false)?;
+        match client.add_to_group(&passage.cleared, group, member.id).await {
+            Ok(()) | Err(ApiError::AlreadyExists(_)) => break open,
+            Err(error) if error.outcome_unknown() => {
+                note(asking, &format!("outcome unknown: {error}"))?;
+                break open;
+            }
+            // Shortly after its creation a group is there, and its members are not.
+            Err(ApiError::NotFound(failure)) => {
+                open_writes::refused(asking.ports, open)?;
+                match client.user_group(group).await {
+                    Ok(_) => {}
+                    Err(ApiError::NotFound(_)) => return Err(no_such_group(name, &failure)),
+                    Err(error) => return Err(error.into()),
                 }
-                // Shortly after its creation a group is there, and its members are not.
-                Err(ApiError::NotFound(failure)) => {
-                    match self.client.user_group(group).await {
-                        Ok(_) => {}
-                        Err(ApiError::NotFound(_)) => return Err(no_such_group(name, &failure)),
-                        Err(error) => return Err(error.into()),
-                    }
-                    let Some(wait) = waits.next() else { return Ok(false) };
-                    self.ports.sleep(wait).await;
-                }
-                Err(error) => return Err(refusal(error, name, &member.email)),
+                let Some(wait) = waits.next() else { return Ok(false) };
+                asking.ports.sleep(wait).await;
+            }
+            Err(error) => {
+                open_writes::refused(asking.ports, open)?;
+                return Err(refusal(error, name, &member.email));
             }
         }
-        self.note_done("added to the group")?;
-        self.shows(group, member.id, true).await
-    }
+    };
+    let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+    note(asking, &format!("added to the group{ray}"))?;
+    shows(asking, group, member.id, true, open).await
+}
 
-    /// Takes a member out of a group; whether that shows.
-    async fn leave(&self, group: UserGroupId, name: &str, member: &MemberRecord) -> Result<bool, Unresolved> {
-        self.note(&format!("taking out of the group {name}"))?;
-        match self.client.remove_from_group(group, member.id).await {
-            Ok(()) | Err(ApiError::NotFound(_)) => {}
-            Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
-            Err(error) => return Err(refusal(error, name, &member.email)),
+/// Takes a member out of a group; whether that shows.
+async fn leave<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    passage: &guards::Passage,
+    group: UserGroupId,
+    name: &str,
+    member: &MemberRecord,
+) -> Result<bool, Unresolved> {
+    let client = asking.client;
+    note(asking, &format!("taking out of the group {name}"))?;
+    let open = begin(asking, Kind::Leave(group), member, passage.loses_admin)?;
+    match client.remove_from_group(&passage.cleared, group, member.id).await {
+        Ok(()) | Err(ApiError::NotFound(_)) => {}
+        Err(error) if error.outcome_unknown() => note(asking, &format!("outcome unknown: {error}"))?,
+        Err(error) => {
+            open_writes::refused(asking.ports, open)?;
+            return Err(refusal(error, name, &member.email));
         }
-        self.note_done("taken out of the group")?;
-        self.shows(group, member.id, false).await
     }
+    let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+    note(asking, &format!("taken out of the group{ray}"))?;
+    shows(asking, group, member.id, false, open).await
+}
 
-    /// Reads until a change of a group shows.
-    async fn shows(&self, group: UserGroupId, member: MemberId, wanted: bool) -> Result<bool, Unresolved> {
-        let mut waits = READ_BACK_WAITS.into_iter();
-        loop {
-            if self.client.is_in_group(group, member).await? == wanted {
-                written::note_group(self.ports, group, member, wanted, self.ports.now())?;
-                self.note("read back")?;
-                return Ok(true);
-            }
-            let Some(wait) = waits.next() else { return Ok(false) };
-            self.ports.sleep(wait).await;
+/// Reads until a change of a group shows.
+async fn shows<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    group: UserGroupId,
+    member: MemberId,
+    wanted: bool,
+    open: i64,
+) -> Result<bool, Unresolved> {
+    let ports = asking.ports;
+    let mut waits = READ_BACK_WAITS.into_iter();
+    loop {
+        if asking.client.is_in_group(group, member).await? == wanted {
+            last_writes::note_group(ports, group, member, wanted, ports.now())?;
+            open_writes::seen(ports, open, member)?;
+            open_writes::settled_in(ports, group, member, wanted)?;
+            note(asking, "read back")?;
+            return Ok(true);
         }
+        let Some(wait) = waits.next() else { return Ok(false) };
+        ports.sleep(wait).await;
     }
 }
 

@@ -1,17 +1,24 @@
 //! What provisioning must not do, whoever asks. Each refusal is a sentence that names the rule and what to do.
+//!
+//! **Invariants:** [`check`] is the one place where the rules are asked, and the one that makes a [`Cleared`], without which
+//! `cloudflare` writes nothing; a guard that counts takes its place on disk before anything is asked of the network.
 
-use super::journal::{self, EntryId};
-use super::resolve::{Unresolved, each, latest};
-use super::settings::Guards;
+use std::collections::BTreeSet;
+
+use super::incident::{self, Incident};
+use super::journal::EntryId;
+use super::lock::{Guard, Locks};
+use super::removals::{self, Count};
+use super::resolve::Unresolved;
+use super::settings::{Guards, Provisioning, Settings};
+use super::{owner, super_admins};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord};
-use crate::model::access::{Access, Atom};
+use crate::cloudflare::{ApiError, Cleared, Client, MemberRecord, PolicyRecord, UserGroup};
+use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
-use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
-use crate::model::kind::Kind;
+use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Outcome, Refusal, Request};
-use crate::model::resource::Row;
-use crate::snapshot::Snapshot;
+use crate::model::resource::MemberStatus;
 
 /// The app must be one whose tasks are carried out.
 pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Unresolved> {
@@ -28,6 +35,176 @@ pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Unresolved> 
     )
 }
 
+/// What the guards ask with.
+pub(super) struct Asking<'w, 'a, P> {
+    pub(super) ports: &'a P,
+    pub(super) settings: &'a Settings,
+    pub(super) locks: &'a Locks,
+    pub(super) client: &'w Client<'a, P>,
+    /// The operation that the change is for: what it removes is counted as its.
+    pub(super) operation: EntryId,
+    /// Whether it is tried again by itself: what was asked once, without a key, is not, and must not happen later.
+    pub(super) comes_again: bool,
+}
+
+/// A change of somebody's access that is about to be made.
+pub(super) struct Planned<'m> {
+    /// The member; nobody where somebody is invited.
+    member: Option<&'m MemberRecord>,
+    email: &'m str,
+    gains: BTreeSet<Atom>,
+    loses: BTreeSet<Atom>,
+    what: Deed,
+    /// What the refusal says while provisioning is off.
+    would: &'m str,
+}
+
+/// What a change is, beside atoms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    /// Nothing else.
+    Policies,
+    Invite,
+    Join,
+    Leave(UserGroupId),
+    Remove,
+    /// An invitation is removed, and made again with what it held.
+    Renew,
+}
+
+impl<'m> Planned<'m> {
+    /// Policies change: these atoms come, and those go.
+    pub(super) const fn policies(
+        member: &'m MemberRecord,
+        gains: BTreeSet<Atom>,
+        loses: BTreeSet<Atom>,
+        would: &'m str,
+    ) -> Self {
+        Self { member: Some(member), email: member.email.as_str(), gains, loses, what: Deed::Policies, would }
+    }
+
+    /// Somebody is invited.
+    pub(super) const fn invite(email: &'m str, would: &'m str) -> Self {
+        Self { member: None, email, gains: BTreeSet::new(), loses: BTreeSet::new(), what: Deed::Invite, would }
+    }
+
+    const fn of(member: &'m MemberRecord, what: Deed, would: &'m str) -> Self {
+        let email = member.email.as_str();
+        Self { member: Some(member), email, gains: BTreeSet::new(), loses: BTreeSet::new(), what, would }
+    }
+
+    /// A member comes into a user group.
+    pub(super) const fn join(member: &'m MemberRecord, would: &'m str) -> Self {
+        Self::of(member, Deed::Join, would)
+    }
+
+    /// A member leaves a user group.
+    pub(super) const fn leave(member: &'m MemberRecord, group: UserGroupId, would: &'m str) -> Self {
+        Self::of(member, Deed::Leave(group), would)
+    }
+
+    /// The membership ends.
+    pub(super) const fn remove(member: &'m MemberRecord, would: &'m str) -> Self {
+        Self::of(member, Deed::Remove, would)
+    }
+
+    /// An invitation is removed and made again.
+    pub(super) const fn renew(member: &'m MemberRecord, would: &'m str) -> Self {
+        Self::of(member, Deed::Renew, would)
+    }
+
+    fn takes_away(&self) -> bool {
+        match self.what {
+            Deed::Policies => !self.loses.is_empty(),
+            Deed::Leave(_) | Deed::Remove | Deed::Renew => true,
+            Deed::Invite | Deed::Join => false,
+        }
+    }
+}
+
+/// A change that the guards let pass. Held until the change is through: two that would each leave too few Super
+/// Administrators do not count each other.
+#[derive(Debug)]
+pub(super) struct Passage {
+    pub(super) cleared: Cleared,
+    /// Whether the member stops being Super Administrator by it.
+    pub(super) loses_admin: bool,
+    gains: BTreeSet<Atom>,
+    loses: BTreeSet<Atom>,
+    _turn: Option<Guard>,
+}
+
+impl Passage {
+    /// Whether a change of policies is within what was let pass.
+    pub(super) fn covers(&self, gains: &BTreeSet<Atom>, loses: &BTreeSet<Atom>) -> bool {
+        gains.is_subset(&self.gains) && loses.is_subset(&self.loses)
+    }
+
+    /// What a renewal that was let pass has to bring back, after it took it away: nothing may stand in the way of that.
+    pub(super) const fn brings_back(member: Option<MemberId>) -> Self {
+        Self {
+            cleared: Cleared::by_guards(member, false),
+            loses_admin: false,
+            gains: BTreeSet::new(),
+            loses: BTreeSet::new(),
+            _turn: None,
+        }
+    }
+}
+
+/// Asks all rules about a change, ours of our own accord included. The cheap ones come first; those that count take their place
+/// before the network is asked.
+pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    planned: &Planned<'_>,
+) -> Result<Passage, Unresolved> {
+    let guards = &asking.settings.guards;
+    protected(guards, planned.email)?;
+    let takes_away = planned.takes_away();
+    let count = if planned.what == Deed::Remove { Count::Account } else { Count::Access };
+    if takes_away {
+        removal_cap(asking, planned, count)?;
+    }
+    let (mut loses_admin, mut turn) = (false, None);
+    if let Some(member) = planned.member.filter(|_| takes_away) {
+        loses_admin = loses(asking, member, planned).await?;
+        if planned.what == Deed::Remove || loses_admin {
+            owner::spared(asking.ports, asking.client, member, loses_admin).await?;
+        }
+        if loses_admin {
+            if count == Count::Access {
+                removal_cap(asking, planned, Count::Account)?;
+                removals::give_back_one(asking.ports, asking.operation, Count::Access)?;
+            }
+            turn = Some(asking.locks.acquire("super administrators", || asking.ports.now()).await);
+            super_admins::enough(asking.ports, guards.min_super_admins, asking.client, member).await?;
+        }
+    }
+    provisioning(asking.settings, planned.would)?;
+    let cleared = Cleared::by_guards(
+        planned.member.map(|member| member.id),
+        planned.what == Deed::Remove || planned.what == Deed::Renew,
+    );
+    Ok(Passage { cleared, loses_admin, gains: planned.gains.clone(), loses: planned.loses.clone(), _turn: turn })
+}
+
+/// Whether an accepted member stops being Super Administrator by a change.
+async fn loses<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    member: &MemberRecord,
+    planned: &Planned<'_>,
+) -> Result<bool, Unresolved> {
+    if member.status != MemberStatus::Accepted {
+        return Ok(false);
+    }
+    match planned.what {
+        Deed::Remove | Deed::Renew => super_admins::is_one(asking.ports, asking.client, member).await,
+        Deed::Leave(group) => super_admins::come_of(asking.ports, asking.client, group).await,
+        Deed::Policies => super_admins::loses(asking.ports, asking.client, member, &planned.loses).await,
+        Deed::Invite | Deed::Join => Ok(false),
+    }
+}
+
 /// A protected member's access is never changed.
 pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Unresolved> {
     if !guards.protected.contains(&address::folded(email)) {
@@ -41,55 +218,106 @@ pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Unresolved> 
     )
 }
 
-/// So many revokes and removals within an hour, and no more.
-pub(super) fn removal_cap<P: Clock + Sql>(ports: &P, guards: &Guards, id: EntryId) -> Result<(), Unresolved> {
-    let most = guards.max_removals_per_hour;
-    let done = journal::removals_since(ports, ports.now().plus_secs(-60 * 60), id)?;
-    if done < most {
+/// Nothing is written while provisioning is off; the refusal says what would have been.
+fn provisioning(settings: &Settings, would: &str) -> Result<(), Unresolved> {
+    if settings.provisioning == Provisioning::On {
         return Ok(());
     }
     refuse(
-        Refusal::RemovalCap,
+        Refusal::ProvisioningOff,
         format!(
-            "{done} revokes and removals were carried out within the last hour, and MAX_REMOVALS_PER_HOUR allows {most}; if this many are meant, raise it; else find out who is revoking, then ask again."
+            "Provisioning is off in this connector, which {would}; to have it done, set PROVISIONING to on in wrangler.toml and deploy."
         ),
     )
 }
 
-/// The user group through which a member holds what a revoke could not find among the member's own policies.
+/// At most so many within an hour. Who finds no place is put off until there is one, and the status says so.
+fn removal_cap<P: Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    planned: &Planned<'_>,
+    count: Count,
+) -> Result<(), Unresolved> {
+    let (ports, now) = (asking.ports, asking.ports.now());
+    let most = asking.settings.guards.max_removals_per_hour;
+    if most == 0 {
+        return refuse(
+            Refusal::RemovalCap,
+            "MAX_REMOVALS_PER_HOUR is 0, so this connector revokes and removes nothing; raise it, or do this in Cloudflare's dashboard.".to_owned(),
+        );
+    }
+    let Err(retry_at) = removals::reserve(ports, asking.operation, count, most, now)? else { return Ok(()) };
+    let counted = removals::counted(ports, count, now)?;
+    let what = match count {
+        Count::Access => "revokes",
+        Count::Account => "removals of accounts and of Super Administrators",
+    };
+    let message = format!(
+        "{counted} {what} were carried out within the last hour or are under way, and MAX_REMOVALS_PER_HOUR allows {most}; if this many are meant, raise it; else find out who is revoking"
+    );
+    let incident = Incident {
+        kind: incident::Kind::RemovalCap,
+        at: now,
+        operation: asking.operation,
+        member: planned.member.map(|member| member.id.to_string()).unwrap_or_default(),
+        email: planned.email.to_owned(),
+        message: format!("{message}; those that are asked for by webhook wait until there is room."),
+        actor: None,
+        reference: None,
+    };
+    // Once an hour is enough for the operator.
+    incident::note_once(ports, &format!("cap/{}/{}", count.as_str(), now.millis() / 3_600_000), &incident)?;
+    if !asking.comes_again {
+        return refuse(Refusal::RemovalCap, format!("{message}, then ask again."));
+    }
+    Err(Unresolved::Refused(Outcome::NotNow { message, retry_at: Some(retry_at) }))
+}
+
+/// The user groups of the account, as Cloudflare tells now.
+#[derive(Debug)]
+pub(super) enum UserGroups {
+    /// All of them.
+    Listed(Vec<UserGroup>),
+    /// The account has no such thing: Cloudflare does not know the path.
+    Absent,
+    /// The token may not see them.
+    Hidden(ApiError),
+}
+
+/// The user group through which a member holds an atom, asked of Cloudflare now; `None` is the proof that there is none.
 pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
     client: &Client<'_, P>,
     member: &MemberRecord,
-    permission_group: PermissionGroupId,
-    resource_group: ResourceGroupId,
+    wanted: impl Fn(&Atom) -> bool,
 ) -> Result<Option<String>, Unresolved> {
-    let Some(snapshot) = latest(ports).await? else { return Ok(None) };
-    let gives = |atom: &Atom| atom.permission_group == permission_group && atom.resource_group == resource_group;
-    for (id, name) in groups_with(ports, &snapshot, gives).await? {
-        if client.is_in_group(id, member.id).await? {
-            return Ok(Some(name));
+    let groups = match super_admins::all_user_groups(client).await? {
+        UserGroups::Listed(groups) => groups,
+        UserGroups::Absent => return Ok(None),
+        UserGroups::Hidden(error) => {
+            return Err(Unresolved::Refused(Outcome::refused(
+                Refusal::HeldThroughGroup,
+                format!(
+                    "The connector's API token may not read the account's user groups ({error}), so it cannot be known whether {} has this through one of them; give the token Account Settings: Read, then ask again.",
+                    member.email
+                ),
+            )));
+        }
+    };
+    for group in groups {
+        let known: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
+        let gives = atoms(&known).iter().any(|atom| atom.access == Access::Allow && wanted(atom));
+        let unread = group.policies.all().err();
+        if (gives || unread.is_some()) && client.is_in_group(group.id, member.id).await? {
+            if let (false, Some(what)) = (gives, unread) {
+                return Err(ApiError::Unreadable {
+                    of: format!("the user group {}", group.name),
+                    what: what.to_owned(),
+                }
+                .into());
+            }
+            return Ok(Some(group.name));
         }
     }
     Ok(None)
-}
-
-/// The user groups of a snapshot that allow an atom, with their names.
-async fn groups_with<P: KeyValue>(
-    ports: &P,
-    snapshot: &Snapshot,
-    gives: impl Fn(&Atom) -> bool,
-) -> Result<Vec<(UserGroupId, String)>, Unresolved> {
-    let mut found = Vec::new();
-    each(ports, snapshot, Kind::Group, |row| {
-        if let Row::Group(group) = row
-            && group.atoms.iter().any(|atom| atom.access == Access::Allow && gives(atom))
-        {
-            found.push((group.id, group.name.clone()));
-        }
-    })
-    .await?;
-    Ok(found)
 }
 
 /// What was read, or nothing where it is gone.

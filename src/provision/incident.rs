@@ -1,9 +1,10 @@
-//! What happened to a member beside what was asked for: somebody else's write that ours may have replaced, and a write of ours
-//! that came late. Shown with the operation it is about, and the latest ones in the status.
+//! What happened to a member beside what was asked for: somebody else's write that ours may have replaced, a write of ours
+//! that came late, and removals that wait. Shown with the operation it is about, and the latest ones in the status.
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::EntryId;
+use super::journal::{self, EntryId};
+use super::open_writes::{self, Open};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 
@@ -15,6 +16,8 @@ pub enum Kind {
     ForeignWrite,
     /// A write of ours was carried out late, over a later change.
     LateWrite,
+    /// Revokes or removals wait, since so many were carried out within an hour.
+    RemovalCap,
 }
 
 /// One thing that happened.
@@ -63,6 +66,61 @@ pub(super) fn note<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result
     )?;
     sql.query("DELETE FROM incident WHERE id <= (SELECT MAX(id) FROM incident) - ?", &[KEPT.into()])?;
     Ok(!noted.is_empty())
+}
+
+/// Notes an incident that may come of many operations, once for all of them.
+pub(super) fn note_once<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result<(), SqlError> {
+    if sql.query("SELECT 1 FROM incident WHERE source = ? LIMIT 1", &[source.into()])?.is_empty() {
+        note(sql, source, incident)?;
+    }
+    Ok(())
+}
+
+/// Notes that a write came late, over later changes, and what became of that.
+pub(super) fn note_late<P: Sql>(sql: &P, write: &Open, and: &str, now: Timestamp) -> Result<(), SqlError> {
+    let what = match write.kind {
+        open_writes::Kind::Policies => {
+            let (lost, back) = write.undid();
+            format!("A write to {}", write.email)
+                + &format!(
+                    " that Cloudflare had not answered was carried out late, over later changes ({} taken away, {} brought back)",
+                    lost.len(),
+                    back.len()
+                )
+        }
+        open_writes::Kind::Removal => {
+            format!(
+                "The removal of {}, which Cloudflare had not answered, was carried out late, over later changes",
+                write.email
+            )
+        }
+        open_writes::Kind::Join(group) => {
+            format!(
+                "{} came late into the user group {group}, by a write that Cloudflare had not answered, over later changes",
+                write.email
+            )
+        }
+        open_writes::Kind::Leave(group) => {
+            format!(
+                "{} left the user group {group} late, by a write that Cloudflare had not answered, over later changes",
+                write.email
+            )
+        }
+    };
+    let incident = Incident {
+        kind: Kind::LateWrite,
+        at: now,
+        operation: write.operation,
+        member: write.member.to_string(),
+        email: write.email.clone(),
+        message: format!("{what}; {and}."),
+        actor: None,
+        reference: write.ray.clone(),
+    };
+    if note(sql, &format!("late/{}", write.id), &incident)? {
+        journal::remark(sql, write.operation, "its write came late, over later changes", now)?;
+    }
+    Ok(())
 }
 
 /// The latest incidents, the newest first.

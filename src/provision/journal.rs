@@ -159,18 +159,28 @@ pub fn begin<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<i64, Sql
 
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
 /// was put off meanwhile, is out of date.
+///
+/// Contrary are a grant and a revoke of the same, and the removal of an account and a grant of whatever it holds: a removal that was
+/// put off must not take away what was granted since, nor a grant bring back who was removed since.
 pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     let value = sql.one(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer
-            ON newer.id > older.id AND newer.email = older.email AND newer.entitlement = older.entitlement
-         WHERE older.id = ?
+            ON newer.id > older.id
+                AND (newer.email = older.email OR (newer.member = older.member AND older.member <> ''))
+         WHERE older.id = ?1
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
             AND json_extract(newer.outcome, '$.outcome') = 'done'
+            AND (newer.entitlement = older.entitlement
+                OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke')
+                OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
          ORDER BY newer.id DESC LIMIT 1",
-        &[id.0.into()],
+        &[id.0.into(), ACCOUNT.into()],
     )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
+
+/// What stands for an entitlement where the account itself is meant.
+pub(super) const ACCOUNT: &str = "account";
 
 /// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
 pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
@@ -197,11 +207,22 @@ pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitle
 /// Notes a step on the way.
 pub fn note<P: Sql>(sql: &P, id: EntryId, state: State, line: &str, now: Timestamp) -> Result<(), SqlError> {
     let trail = lengthened(sql, id, line, now)?;
+    let wrote = i64::from(state == State::Writing);
     sql.query(
-        "UPDATE operation SET state = ?, trail = ? WHERE id = ? AND outcome IS NULL",
-        &[state.as_str().into(), trail.into(), id.0.into()],
+        "UPDATE operation SET state = ?, trail = ?, wrote = MAX(wrote, ?) WHERE id = ? AND outcome IS NULL",
+        &[state.as_str().into(), trail.into(), wrote.into(), id.0.into()],
     )?;
     Ok(())
+}
+
+/// Notes that an attempt came to nothing, and why; returns how often that was so by now.
+pub fn came_to_nothing<P: Sql>(sql: &P, id: EntryId, why: &str, now: Timestamp) -> Result<i64, SqlError> {
+    note(sql, id, State::PutOff, &format!("{PUT_OFF}{why}"), now)?;
+    let rows = sql.query(
+        "UPDATE operation SET put_offs = put_offs + 1 WHERE id = ? AND outcome IS NULL RETURNING put_offs",
+        &[id.0.into()],
+    )?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(1))
 }
 
 /// Notes what was found out later, whether the operation is settled or not; its outcome stays.
@@ -305,17 +326,6 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     sql.query(&statement, &params)?.iter().map(|row| with_incidents(sql, row)).collect()
 }
 
-/// How many revokes and removals were carried out, or are being carried out, since a time; this one not counted.
-pub fn removals_since<P: Sql>(sql: &P, since: Timestamp, besides: EntryId) -> Result<i64, SqlError> {
-    let value = sql.one(
-        "SELECT COUNT(*) FROM operation WHERE id <> ? AND (
-            (settled_at >= ? AND json_extract(outcome, '$.effect') IN ('revoked', 'removed', 'renewed'))
-            OR (outcome IS NULL AND state = 'writing' AND json_extract(request, '$.action') = 'revoke'))",
-        &[besides.0.into(), since.into()],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
-}
-
 /// An operation of ours that may explain what a sync found.
 #[derive(Clone, Debug)]
 pub struct Own {
@@ -349,29 +359,20 @@ pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<
         .collect()
 }
 
-/// Whether an attempt of an operation got as far as a write: what an attempt notes otherwise is that it was put off.
+/// Whether an attempt of an operation got as far as a write.
 pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
-    Ok(happened(sql, id)?.iter().any(|what| !what.starts_with(PUT_OFF)))
+    Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
 }
 
 /// How often an operation was put off. Attempts that were cut off with the Worker are not among these: they say nothing of
 /// what stands in the way.
 pub fn put_offs<P: Sql>(sql: &P, id: EntryId) -> Result<i64, SqlError> {
-    let count = happened(sql, id)?.iter().filter(|what| what.starts_with(PUT_OFF)).count();
-    Ok(i64::try_from(count).unwrap_or(i64::MAX))
-}
-
-/// What the trail of an operation says, without the times.
-fn happened<P: Sql>(sql: &P, id: EntryId) -> Result<Vec<String>, SqlError> {
-    let value = sql.one("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
-    let trail = value.as_ref().and_then(SqlValue::text).unwrap_or("[]");
-    let lines: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
-    // A line is a time, a space, and what happened.
-    Ok(lines.iter().filter_map(|line| line.split_once(' ').map(|(_, what)| what.to_owned())).collect())
+    let rows = sql.query("SELECT put_offs FROM operation WHERE id = ?", &[id.0.into()])?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
 }
 
 /// How the line of a trail begins that says that an attempt came to nothing.
-pub const PUT_OFF: &str = "put off: ";
+const PUT_OFF: &str = "put off: ";
 
 /// Forgets settled operations that are older than `before`.
 pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
@@ -408,8 +409,8 @@ fn corrupt() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arrival, EntryId, Filter, State, arrive, begin, due, find, has_written, init, list, next_due, note, purge,
-        put_off, put_offs, resolved, revoked_since, settle, superseded_by,
+        Arrival, EntryId, Filter, State, arrive, begin, came_to_nothing, due, find, has_written, init, list, next_due,
+        note, purge, put_off, put_offs, resolved, revoked_since, settle, superseded_by,
     };
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock;
@@ -463,10 +464,37 @@ mod tests {
             begin(&desk, id, desk.now()).unwrap();
         }
         assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (0, false));
-        note(&desk, id, State::PutOff, "put off: no answer", desk.now()).unwrap();
+        assert_eq!(came_to_nothing(&desk, id, "no answer", desk.now()).unwrap(), 1);
         assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (1, false));
+        for _ in 0..100 {
+            came_to_nothing(&desk, id, "no answer", desk.now()).unwrap();
+        }
+        assert_eq!(put_offs(&desk, id).unwrap(), 101, "also where the trail is full");
         note(&desk, id, State::Writing, "writing the member's policies", desk.now()).unwrap();
-        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (1, true));
+        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (101, true));
+    }
+
+    #[test]
+    fn a_removal_that_was_put_off_gives_way_to_any_newer_grant_and_a_grant_to_a_newer_removal() {
+        for (older, its, newer, other, gives_way) in [
+            (Action::Revoke, "account", Action::Grant, "role:x:member", true),
+            (Action::Revoke, "account", Action::Grant, "account", true),
+            (Action::Grant, "role:x:member", Action::Revoke, "account", true),
+            (Action::Revoke, "role:x:member", Action::Grant, "role:y:member", false),
+            (Action::Grant, "role:x:member", Action::Revoke, "role:y:member", false),
+            (Action::Revoke, "role:x:member", Action::Revoke, "account", false),
+            (Action::Revoke, "role:x:member", Action::Grant, "account", false),
+        ] {
+            let desk = desk();
+            let first = new(&desk, None, older);
+            let second = new(&desk, None, newer);
+            resolved(&desk, first, "m1", "jane@example.com", its).unwrap();
+            resolved(&desk, second, "m1", "jane@example.com", other).unwrap();
+            let effect = if newer == Action::Grant { Effect::Granted } else { Effect::Removed };
+            settle(&desk, second, &done(effect), desk.now()).unwrap();
+            let expected = gives_way.then_some(second);
+            assert_eq!(superseded_by(&desk, first).unwrap(), expected, "{older:?} {its}, {newer:?} {other}");
+        }
     }
 
     #[test]

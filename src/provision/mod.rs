@@ -9,15 +9,17 @@ mod group;
 mod guards;
 pub mod incident;
 pub mod journal;
+mod last_writes;
 pub mod lock;
+mod open_writes;
 pub mod owner;
 pub mod policies;
+mod removals;
 mod renewal;
 pub(crate) mod resolve;
-mod sent;
 mod settings;
 mod super_admins;
-mod written;
+mod work;
 
 pub use renewal::must_go_on;
 pub use settings::{Guards, LastRole, Provisioning, Settings};
@@ -26,22 +28,21 @@ use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::model::address;
 use crate::model::ask::Action;
-use crate::model::id::UserGroupId;
-use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
+use crate::model::operation::{Outcome, Refusal, Request, Target};
 use crate::model::resource::MemberStatus;
-use crate::snapshot::Snapshot;
-use crate::sync::overlay::{self, Left};
 use execute::Edit;
 use journal::EntryId;
-use lock::{Guard, Locks};
-use resolve::{Unresolved, Wanted, What};
+use lock::Locks;
+use resolve::{Unresolved, Wanted};
+use work::Work;
 
 /// Creates the tables of provisioning.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     journal::init(sql)?;
+    removals::init(sql)?;
     callback::init(sql)?;
-    written::init(sql)?;
-    sent::init(sql)?;
+    last_writes::init(sql)?;
+    open_writes::init(sql)?;
     incident::init(sql)?;
     owner::init(sql)?;
     renewal::init(sql)?;
@@ -57,24 +58,17 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     id: EntryId,
     request: &Request,
 ) -> Outcome {
-    match attempt(ports, cloudflare, settings, locks, id, request).await {
+    let outcome = match attempt(ports, cloudflare, settings, locks, id, request).await {
         Ok(outcome) | Err(Unresolved::Refused(outcome)) => outcome,
         Err(Unresolved::Api(error)) => after(&error),
         Err(Unresolved::Storage(message)) => Outcome::NotNow { message, retry_at: None },
+    };
+    // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
+    let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
+    if is_over && let Err(error) = removals::give_back(ports, id) {
+        return Outcome::NotNow { message: error.to_string(), retry_at: None };
     }
-}
-
-/// An operation under way: what its steps share.
-struct Work<'a, P> {
-    ports: &'a P,
-    settings: &'a Settings,
-    locks: &'a Locks,
-    client: Client<'a, P>,
-    id: EntryId,
-    request: &'a Request,
-    what: What,
-    /// The generation that readers see, as far as KV tells.
-    snapshot: Option<Snapshot>,
+    outcome
 }
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
@@ -98,11 +92,6 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
-    /// What must not be done.
-    fn guards(&self) -> &Guards {
-        &self.settings.guards
-    }
-
     async fn find_and_go_on(&self) -> Result<Outcome, Unresolved> {
         let subject = &self.request.subject;
         // The lock comes before the read that the change is worked out from.
@@ -161,6 +150,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 ),
             ));
         }
+        if self.request.action == Action::Grant
+            && let Some(until) = open_writes::removal_open_until(self.ports, member.id, self.ports.now())?
+        {
+            let message =
+                format!("it is not known yet whether {} is being removed by an earlier operation", member.email);
+            return Ok(Outcome::NotNow { message, retry_at: Some(until.min(self.ports.now().plus_secs(15))) });
+        }
         if self.request.target == Target::Renewal {
             return self.renew(member).await;
         }
@@ -173,69 +169,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }?;
         Ok(if self.request.action == Action::Grant { outcome.to_account(|| told.account()) } else { outcome })
     }
-
-    async fn lock(&self, name: &str) -> Guard {
-        self.locks.acquire(name, || self.ports.now()).await
-    }
-
-    /// Where the member would stop being Super Administrator, enough others must be left, and the owner of the connector's
-    /// token is not touched. What comes back is held until the change is through, so that two revokes do not count each
-    /// other's.
-    async fn keep_super_administrators(&self, member: &MemberRecord, loses: bool) -> Result<Option<Guard>, Unresolved> {
-        if !loses {
-            return Ok(None);
-        }
-        owner::spared(self.ports, &self.client, member, true).await?;
-        let turn = self.lock("super administrators").await;
-        super_admins::enough(self.ports, self.guards().min_super_admins, &self.client, member).await?;
-        Ok(Some(turn))
-    }
-
-    /// Nothing is written while provisioning is off; the refusal says what would have been.
-    fn may_write(&self, planned: &str) -> Result<(), Unresolved> {
-        if self.settings.provisioning == Provisioning::On {
-            return Ok(());
-        }
-        Err(Unresolved::Refused(Outcome::refused(
-            Refusal::ProvisioningOff,
-            format!(
-                "Provisioning is off in this connector, which {planned}; to have it done, set PROVISIONING to on in wrangler.toml and deploy."
-            ),
-        )))
-    }
-
-    /// Notes what the operation left of the member, so that readers see it from now on.
-    async fn left(
-        &self,
-        member: &MemberRecord,
-        gone: bool,
-        group: Option<(UserGroupId, bool)>,
-    ) -> Result<(), SqlError> {
-        let left = Left { member, gone, group };
-        overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
-    }
-
-    fn note(&self, line: &str) -> Result<(), SqlError> {
-        journal::note(self.ports, self.id, journal::State::Writing, line, self.ports.now())
-    }
-
-    /// Notes what was just done, with the ray id of Cloudflare's answer.
-    fn note_done(&self, line: &str) -> Result<(), SqlError> {
-        let ray = self.client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
-        self.note(&format!("{line}{ray}"))
-    }
-
-    fn not_now(&self, message: impl Into<String>, secs: i64) -> Outcome {
-        Outcome::NotNow { message: message.into(), retry_at: Some(self.ports.now().plus_secs(secs)) }
-    }
 }
 
 /// The label of the permission group with the least access there is.
 pub(crate) const MINIMAL_ACCESS: &str = "minimal_account_access";
-
-fn done(effect: Effect, message: String) -> Outcome {
-    Outcome::Done { effect, message, account: None }
-}
 
 fn superseded(newer: EntryId) -> Outcome {
     Outcome::refused(

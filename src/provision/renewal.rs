@@ -7,9 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Change, Edit};
+use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
 use super::resolve::{self, Unresolved};
-use super::{Work, done, guards, journal, super_admins, unknown_policy};
+use super::work::{Work, done};
+use super::{journal, super_admins, unknown_policy};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
@@ -107,8 +109,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if member.status != MemberStatus::Pending {
             return Ok(not_pending(&member.email));
         }
-        guards::removal_cap(self.ports, self.guards(), self.id)?;
-        self.may_write(&format!("would have removed the invitation of {} and made it anew", member.email))?;
+        // Asked here so that nobody's groups are looked up in vain, and again right before the removal.
+        self.clear_renewal(&member).await?;
         let mut groups = Vec::new();
         for group in super_admins::user_groups(&self.client).await? {
             if self.client.is_in_group(group.id, member.id).await? {
@@ -116,6 +118,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
         }
         self.remove_and_invite(member.id, groups).await
+    }
+
+    async fn clear_renewal(&self, member: &MemberRecord) -> Result<Passage, Unresolved> {
+        let would = format!("would have removed the invitation of {} and made it again", member.email);
+        guards::check(&self.asking(), &Planned::renew(member, &would)).await
     }
 
     /// Goes on with a renewal that was cut off anywhere.
@@ -150,9 +157,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(unknown_policy(&fresh.email));
         }
         let held = Held { member, email: fresh.email.clone(), policies, groups };
+        let passage = self.clear_renewal(&fresh).await?;
         save(self.ports, self.id, &held)?;
         self.note(&format!("removing the invitation {member}, to be made anew"))?;
-        match self.delete(&fresh).await {
+        match self.delete(&passage, &fresh).await {
             Ok(true) => {}
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
             Err(Unresolved::Api(error)) if !error.is_retryable() && !error.outcome_unknown() => {
@@ -178,7 +186,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         let member = match found {
             Some(found) => self.complete(held, found).await?,
-            None => match self.send_invitation(email, &held.policies).await {
+            None => match self.send_invitation(&Passage::brings_back(None), email, &held.policies).await {
                 Ok(sent) => sent,
                 Err(Unresolved::Api(error)) if !error.is_retryable() => {
                     forget(self.ports, self.id)?;
@@ -202,7 +210,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
         let mut missing = Vec::new();
         for (group, name) in &held.groups {
-            match self.join(*group, name, &member).await {
+            match self.join(&Passage::brings_back(Some(member.id)), *group, name, &member).await {
                 Ok(true) => self.left(&member, false, Some((*group, true))).await?,
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
                 // A group that is gone or closed meanwhile must not keep the invitation back.
@@ -234,7 +242,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // What is denied is not for this connector to write.
         let grant = atoms(&held.policies).into_iter().filter(|atom| atom.access == Access::Allow).collect();
         let edit = Edit { grant, revoke: Vec::new() };
-        Ok(match execute::change(self.ports, &self.client, self.id, fresh, &edit).await? {
+        let would = "would have completed an invitation that was made again";
+        Ok(match self.write(fresh, &edit, would).await? {
             Change::Made(member) | Change::AlreadySo(member) => Ok(*member),
             _ => Err(self.not_now(format!("{} is invited anew, and not with everything yet", held.email), 10)),
         })

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::execute;
-use super::guards::present;
+use super::guards::{UserGroups, present};
 use super::resolve::{Unresolved, each, latest};
-use super::written;
+use super::{last_writes, open_writes};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -63,18 +63,19 @@ fn group_makes(user_group: &UserGroup, group: PermissionGroupId) -> Result<bool,
     Ok(make(&policies, group))
 }
 
-/// Whether an accepted member would stop being Super Administrator of their own were the atom taken away.
+/// Whether an accepted member would stop being Super Administrator of their own were these atoms taken away.
 pub(super) async fn loses<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     member: &MemberRecord,
-    lost: Atom,
+    lost: &BTreeSet<Atom>,
 ) -> Result<bool, Unresolved> {
-    if member.status != MemberStatus::Accepted || lost.access != Access::Allow {
+    if member.status != MemberStatus::Accepted || lost.iter().all(|atom| atom.access != Access::Allow) {
         return Ok(false);
     }
-    let group = permission_group(ports, client).await?;
-    Ok(group == Some(lost.permission_group) && atoms(&member.own_policies()?).contains(&lost))
+    let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
+    let held = atoms(&member.own_policies()?);
+    Ok(lost.iter().any(|lost| lost.access == Access::Allow && lost.permission_group == group && held.contains(lost)))
 }
 
 /// Whether a user group makes its members Super Administrators.
@@ -116,7 +117,9 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
     member: &MemberRecord,
 ) -> Result<(), Unresolved> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(()) };
-    let mut count = Count { ports, group, besides: member.id, found: BTreeSet::new() };
+    let leaving = open_writes::losing_admin(ports)?;
+    let mut count =
+        Count { ports, group, besides: member.id, leaving, found: BTreeSet::new(), doubted: BTreeSet::new() };
     for candidate in candidates(ports, group).await?.into_iter().take(least.saturating_mul(2)) {
         if candidate == member.id {
             continue;
@@ -142,6 +145,16 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
         number += 1;
     }
     let left = count.found.len();
+    if left + count.doubted.len() >= least {
+        return Err(Unresolved::Refused(Outcome::NotNow {
+            message: format!(
+                "{left} Super Administrators would be left for certain besides {}, and of {} others it is not known yet whether they will be",
+                member.email,
+                count.doubted.len()
+            ),
+            retry_at: Some(ports.now().plus_secs(20)),
+        }));
+    }
     Err(Unresolved::Refused(Outcome::refused(
         Refusal::MinSuperAdmins,
         format!(
@@ -156,7 +169,11 @@ struct Count<'a, P> {
     ports: &'a P,
     group: PermissionGroupId,
     besides: MemberId,
+    /// Those who may stop being one at any moment, by a write of ours whose answer never came.
+    leaving: BTreeSet<MemberId>,
     found: BTreeSet<MemberId>,
+    /// How many are one as they were read, and may not be for long.
+    doubted: BTreeSet<MemberId>,
 }
 
 impl<P: Clock + Sql> Count<'_, P> {
@@ -168,9 +185,13 @@ impl<P: Clock + Sql> Count<'_, P> {
         if other.id != self.besides
             && other.status == MemberStatus::Accepted
             && is_one
-            && !written::is_stale(self.ports, other.id, &atoms(&own), self.ports.now())?
+            && !last_writes::is_stale(self.ports, other.id, &atoms(&own), self.ports.now())?
         {
-            self.found.insert(other.id);
+            if !self.leaving.contains(&other.id) {
+                self.found.insert(other.id);
+            } else {
+                self.doubted.insert(other.id);
+            }
         }
         Ok(())
     }
@@ -209,7 +230,7 @@ async fn members_through_groups<P: Http + Clock + Sql>(
             };
             total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_MEMBER_PAGES);
             for member in page.items {
-                if !written::is_group_stale(ports, user_group.id, member.id, true, ports.now())? {
+                if !last_writes::is_group_stale(ports, user_group.id, member.id, true, ports.now())? {
                     members.insert(member.id);
                 }
             }
@@ -221,17 +242,33 @@ async fn members_through_groups<P: Http + Clock + Sql>(
 
 /// All user groups; none where the account has no such thing, or the token may not see them.
 pub(super) async fn user_groups<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<Vec<UserGroup>, ApiError> {
+    Ok(match listed(client, false).await? {
+        UserGroups::Listed(groups) => groups,
+        UserGroups::Absent | UserGroups::Hidden(_) => Vec::new(),
+    })
+}
+
+/// All user groups, and whether that is certain; an error where one of them cannot be read.
+pub(super) async fn all_user_groups<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<UserGroups, ApiError> {
+    listed(client, true).await
+}
+
+async fn listed<P: Http + Clock + Sql>(client: &Client<'_, P>, all: bool) -> Result<UserGroups, ApiError> {
     let mut groups: Vec<UserGroup> = Vec::new();
     let (mut number, mut total) = (1, 1);
     while number <= total {
         let page = match client.user_groups_page(number).await {
             Ok(page) => page,
-            Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => break,
+            Err(ApiError::NotFound(_)) if number == 1 => return Ok(UserGroups::Absent),
+            Err(error @ ApiError::Forbidden(_)) => return Ok(UserGroups::Hidden(error)),
             Err(error) => return Err(error),
         };
+        if let Some(odd) = page.odd.first().filter(|_| all) {
+            return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() });
+        }
         total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_GROUP_PAGES);
         groups.extend(page.items);
         number += 1;
     }
-    Ok(groups)
+    Ok(UserGroups::Listed(groups))
 }

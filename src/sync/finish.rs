@@ -111,6 +111,10 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     let assembled = assemble(settings.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
     assembled.names.store(kv)?;
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
+    // The list may be silent where the record of one member is not: that there is none teaches nothing.
+    if assembled.shows_inherited {
+        state::store(kv, state::SHOWS_INHERITED, &true)?;
+    }
 
     let limit = MAX_GONE.max(assembled.before / MAX_GONE_SHARE);
     if assembled.gone > limit && !accept {

@@ -59,6 +59,21 @@ pub fn group_policies<P: Sql>(sql: &P) -> Result<BTreeSet<String>, SqlError> {
     Ok(state::load(sql, state::GROUP_POLICIES)?.unwrap_or_default())
 }
 
+/// Whether the account's member records show the policies of user groups beside the member's own; `None` where nothing has told yet.
+pub fn shows_inherited<P: Sql>(sql: &P) -> Result<Option<bool>, SqlError> {
+    state::load(sql, state::SHOWS_INHERITED)
+}
+
+/// Notes the ids of the user groups' policies as they are now.
+pub fn note_group_policies<P: Sql>(sql: &P, ids: &BTreeSet<String>) -> Result<(), SqlError> {
+    state::store(sql, state::GROUP_POLICIES, ids)
+}
+
+/// Notes whether a member's record showed a policy of a user group that the member is in.
+pub fn learn_inherited<P: Sql>(sql: &P, shows: bool) -> Result<(), SqlError> {
+    state::store(sql, state::SHOWS_INHERITED, &shows)
+}
+
 /// The resource group that is the whole account, as far as a sync has learned it.
 pub fn account_resource_group<P: Sql>(sql: &P) -> Result<Option<ResourceGroupId>, SqlError> {
     Ok(names::Names::load(sql)?.account_resource_group)

@@ -25,6 +25,8 @@ pub(super) struct Assembled {
     /// Memberships that the current generation has, and how many of those are gone.
     pub(super) before: usize,
     pub(super) gone: usize,
+    /// Whether a member's record showed a policy of a user group.
+    pub(super) shows_inherited: bool,
 }
 
 /// Builds the rows. With `accept_removals`, nothing is kept from the current generation where a list can no longer be read.
@@ -54,6 +56,7 @@ pub(super) fn assemble(
         warnings,
         held: BTreeSet::new(),
         unreadable: BTreeMap::new(),
+        shows_inherited: false,
     };
     builder.tokens(&harvest);
     let memberships = builder.groups(&harvest);
@@ -73,6 +76,7 @@ pub(super) fn assemble(
         warnings: builder.warnings,
         before: previous.map_or(0, |previous| previous.members.len()),
         gone,
+        shows_inherited: builder.shows_inherited,
     }
 }
 
@@ -104,6 +108,7 @@ struct Builder<'a> {
     held: BTreeSet<(PermissionGroupId, ResourceGroupId)>,
     /// Records that could not be read in full, by the name of their list.
     unreadable: BTreeMap<&'static str, BTreeSet<String>>,
+    shows_inherited: bool,
 }
 
 /// Which user groups a member is in, and the ids of those groups' policies.
@@ -309,6 +314,8 @@ impl<'a> Builder<'a> {
             let groups = memberships.groups.get(&id).unwrap_or(&none);
             let inherited: BTreeSet<&String> =
                 groups.iter().filter_map(|group| memberships.policies.get(group)).flatten().collect();
+            self.shows_inherited |=
+                member.policies.iter().any(|policy| policy.id.as_ref().is_some_and(|id| inherited.contains(id)));
             let own: Vec<Policy> = member
                 .policies
                 .iter()

@@ -15,6 +15,8 @@ pub(super) const GENERATIONS: &str = "generations";
 pub(super) const CAPABILITIES: &str = "capabilities";
 /// The ids of the user groups' policies.
 pub(super) const GROUP_POLICIES: &str = "group_policies";
+/// Whether member records show the policies of user groups.
+pub(super) const SHOWS_INHERITED: &str = "shows_inherited";
 /// Which role is which permission group, and which resource group is the whole account.
 pub(super) const NAMES: &str = "names";
 

@@ -1,9 +1,10 @@
 //! What provisioning must not do.
 
-use c1_cloudflare::base::ports::Secret;
+use c1_cloudflare::base::ports::{Clock as _, Secret};
 use c1_cloudflare::cloudflare::{Client, Purpose};
 use c1_cloudflare::coordinator::Settings;
-use sim::cloudflare::{Access, Cloudflare, Membership, Permission, Route};
+use c1_cloudflare::provision::LastRole;
+use sim::cloudflare::{Access, Cloudflare, Fault, Membership, Permission, Route};
 
 use super::{
     Action, Bench, Effect, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds,
@@ -191,4 +192,313 @@ async fn a_newer_operation_that_asked_for_the_contrary_wins() {
     let refused = bench.settle(revoke).await;
     assert_refused(&refused, Refusal::Superseded, "nothing was changed");
     assert!(bench.atoms(&jane).contains(&atom(account, &known[1])));
+}
+
+/// A member who is in a group that gives something: a sync learns from it whether member records show what groups give.
+pub(super) fn somebody_in_a_group(account: &Cloudflare) {
+    let known = roles(account);
+    let group = account.add_group("Somebodies", vec![holds(account, &known[9])]);
+    let member = account.add_member("somebody@example.com", vec![holds(account, &known[8])]);
+    account.join_group(&group, &member);
+}
+
+/// Webhooks, which come again by themselves; one after another they are asked for the same kind of thing.
+fn webhooks(bench: &Bench, whats: Vec<(Target, c1_cloudflare::model::ask::Subject)>) -> Vec<super::EntryId> {
+    let now = bench.world.now();
+    let number = std::cell::Cell::new(0);
+    let arrive = |(target, subject)| {
+        number.set(number.get() + 1);
+        let request = c1_cloudflare::model::operation::Request {
+            key: Some(format!("{}/{}", now.millis(), number.get())),
+            action: Action::Revoke,
+            target,
+            subject,
+            origin: super::Origin::default(),
+        };
+        match super::journal::arrive(&bench.world, &request, now, now.plus_secs(30)).unwrap() {
+            super::Arrival::New(id) => id,
+            other => panic!("{other:?}"),
+        }
+    };
+    whats.into_iter().map(arrive).collect()
+}
+
+fn count(outcomes: &[Outcome]) -> (usize, usize) {
+    let done = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Done { .. })).count();
+    (done, outcomes.iter().filter(|outcome| matches!(outcome, Outcome::NotNow { .. })).count())
+}
+
+#[tokio::test]
+async fn the_removal_cap_holds_for_many_at_once_and_the_others_wait_their_turn() {
+    for what in ["account", "role", "last role", "group"] {
+        let bench = Bench::with(
+            |_| {},
+            |config| {
+                config.provision.guards.max_removals_per_hour = 3;
+                config.provision.guards.last_role = LastRole::RemoveMember;
+            },
+        )
+        .await;
+        let account = bench.account();
+        let known = roles(account);
+        let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+        let mut whats = Vec::new();
+        for number in 0..9 {
+            let mut policies = vec![holds(account, &known[0])];
+            if what != "last role" {
+                policies.push(holds(account, &known[1]));
+            }
+            let one = account.add_member(&format!("person{number}@example.com"), policies);
+            if what == "group" {
+                account.join_group(&group, &one);
+            }
+            let target = match what {
+                "account" => Target::Account,
+                "group" => group_target(&group),
+                _ => target(&known[0]),
+            };
+            whats.push((target, member(&one)));
+        }
+        let ids = webhooks(&bench, whats);
+        let mut left: Vec<_> = ids.clone();
+        for hour in 0..3 {
+            let outcomes = futures::future::join_all(left.iter().map(|id| bench.attempt(*id))).await;
+            assert_eq!(count(&outcomes), (3, left.len() - 3), "{what}, hour {hour}: {outcomes:?}");
+            left = left
+                .into_iter()
+                .zip(&outcomes)
+                .filter(|(_, out)| matches!(out, Outcome::NotNow { .. }))
+                .map(|(id, _)| id)
+                .collect();
+            let again = futures::future::join_all(left.iter().map(|id| bench.attempt(*id))).await;
+            assert_eq!(count(&again).0, 0, "{what}: within the hour");
+            bench.world.advance(3_601);
+        }
+        let told = c1_cloudflare::provision::incident::latest(&bench.world).unwrap();
+        assert!(told.iter().any(|incident| incident.message.contains("MAX_REMOVALS_PER_HOUR")), "{told:?}");
+        assert!(told.len() <= 3, "once an hour: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cloudflare_did_and_did_not_own_up_to_counts_as_removed() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 3).await;
+    let account = bench.account();
+    let known = roles(account);
+    let people: Vec<String> = (0..8)
+        .map(|n| {
+            account.add_member(
+                &format!("person{n}@example.com"),
+                vec![holds(account, &known[0]), holds(account, &known[1])],
+            )
+        })
+        .collect();
+    // Each DELETE is carried out, answered 500, and the member cannot be read back.
+    for person in &people {
+        account.fail_next(Route::DeleteMember, 1, Fault::status(500, 1).after());
+        account.after_next(Route::DeleteMember, |cloudflare, _| {
+            cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 1));
+        });
+        let id = bench.arrive(Action::Revoke, Target::Account, member(person));
+        bench.attempt(id).await;
+        account.clear_faults();
+    }
+    let left = people.iter().filter(|id| account.membership(id).is_some()).count();
+    assert_eq!(left, 5, "three were removed and no more");
+}
+
+#[tokio::test]
+async fn what_was_refused_for_another_reason_takes_up_no_place() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 1).await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Status { status: 400, code: 1006, message: "no".into() });
+    let refused = bench.operate(Action::Revoke, target(&known[0]), member(&jane)).await;
+    assert_refused(&refused, Refusal::Cloudflare, "no");
+    assert_done(&bench.operate(Action::Revoke, target(&known[0]), member(&jane)).await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn revokes_of_roles_do_not_use_up_what_removals_of_accounts_may() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 1).await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    assert_done(&bench.operate(Action::Revoke, target(&known[0]), member(&jane)).await, Effect::Revoked);
+    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&jane)).await, Effect::Removed);
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    for what in [target(&known[0]), Target::Account] {
+        // What was asked once, by REST, is refused and does not happen later; a webhook waits.
+        let refused = bench.operate(Action::Revoke, what.clone(), member(&joe)).await;
+        assert_refused(&refused, Refusal::RemovalCap, "then ask again");
+        let id = webhooks(&bench, vec![(what, member(&joe))])[0];
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+        bench.world.advance(1);
+    }
+    assert_eq!(bench.atoms(&joe).len(), 2);
+}
+
+#[tokio::test]
+async fn one_who_may_be_gone_at_any_moment_is_no_super_administrator_left() {
+    for through_group in [false, true] {
+        let bench = Bench::with(|account| leave_admins(account, 3), |_| {}).await;
+        let account = bench.account();
+        let all = admins(account);
+        // The removal's answer is lost, and it is carried out later.
+        account.fail_next(Route::DeleteMember, 1, Fault::Held);
+        let first = bench.arrive(Action::Revoke, Target::Account, member(&all[0].id));
+        assert!(matches!(bench.attempt(first).await, Outcome::NotNow { .. }));
+        bench.vanish();
+        let what = if through_group { super_administrator(&bench) } else { Target::Account };
+        let second = bench.arrive(Action::Revoke, what, member(&all[1].id));
+        assert!(matches!(bench.attempt(second).await, Outcome::NotNow { .. }), "it waits until that is known");
+        assert_eq!(account.release_held(), 1);
+        assert_eq!(admins(account).len(), 2);
+        let refused = bench.settle(second).await;
+        assert_refused(&refused, Refusal::MinSuperAdmins, "MIN_SUPER_ADMINS");
+    }
+}
+
+#[tokio::test]
+async fn the_last_role_of_somebody_in_a_group_removes_nobody() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.last_role = LastRole::RemoveMember).await;
+    let account = bench.account();
+    let known = roles(account);
+    // The group is newer than the last sync.
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    account.join_group(&group, &jane);
+    let refused = bench.operate(Action::Revoke, target(&known[0]), member(&jane)).await;
+    assert_refused(&refused, Refusal::LastRole, "Operators");
+    account.fail_next(Route::ListUserGroups, 1, Fault::status(503, 1));
+    let id = bench.arrive(Action::Revoke, target(&known[0]), member(&jane));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }), "not known");
+    account.clear_faults();
+    account.leave_group(&group, &jane);
+    assert_done(&bench.settle(id).await, Effect::Removed);
+}
+
+#[tokio::test]
+async fn gone_already_is_said_only_when_no_group_gives_it_as_cloudflare_tells_now() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    assert_done(&bench.operate(Action::Revoke, target(&known[5]), member(&jane)).await, Effect::AlreadyRevoked);
+    bench.world.advance(3_600);
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    account.join_group(&group, &jane);
+    let refused = bench.operate(Action::Revoke, target(&known[5]), member(&jane)).await;
+    assert_refused(&refused, Refusal::HeldThroughGroup, "Operators");
+    account.fail_next(Route::ListUserGroups, 1, Fault::status(503, 1));
+    let id = bench.arrive(Action::Revoke, target(&known[5]), member(&jane));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }), "nobody knows");
+    account.fail_next(Route::ListUserGroups, 1, Fault::status(403, 10_000));
+    let refused = bench.operate(Action::Revoke, target(&known[6]), member(&jane)).await;
+    assert_refused(&refused, Refusal::HeldThroughGroup, "Account Settings: Read");
+    // An account that has no user groups at all: there is nothing to hold it through.
+    account.fail_next(Route::ListUserGroups, 1, Fault::status(404, 7003));
+    let outcome = bench.operate(Action::Revoke, target(&known[6]), member(&jane)).await;
+    assert_done(&outcome, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn what_a_group_gives_never_becomes_the_members_own() {
+    for synced in [true, false] {
+        let bench =
+            Bench::with(|account| account.configure(|behaviour| behaviour.lists_inherited_policies = true), |_| {})
+                .await;
+        let account = bench.account();
+        let known = roles(account);
+        let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+        let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+        account.join_group(&group, &jane);
+        if synced {
+            bench.world.sync().await;
+            // And the group has more since.
+            account.set_group_policies(&group, vec![holds(account, &known[5]), holds(account, &known[6])]);
+        }
+        assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into(), "synced: {synced}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_write_over_a_revoke_that_found_nothing_to_do_is_taken_back() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 3, Fault::Held);
+    let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    bench.world.advance(70);
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::AlreadyRevoked);
+    account.release_held();
+    assert!(bench.atoms(&jane).contains(&atom(account, &known[1])), "it came back");
+    for _ in 0..8 {
+        bench.later(61).await;
+    }
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into());
+    let told = c1_cloudflare::provision::incident::latest(&bench.world).unwrap();
+    assert!(told.iter().any(|incident| incident.message.contains("carried out late")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_guard_refuses_is_told_and_not_taken_back() {
+    let mut bench = Bench::start().await;
+    let account = bench.account().clone();
+    let known = roles(&account);
+    let jane = account.add_member("jane@example.com", vec![holds(&account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    bench.attempt(grant).await;
+    bench.world.advance(70);
+    bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    bench.world.config.provision.guards.protected = vec!["jane@example.com".to_owned()];
+    account.release_held();
+    let late = bench.atoms(&jane);
+    account.reset_log();
+    for _ in 0..8 {
+        bench.later(61).await;
+    }
+    assert_eq!((bench.atoms(&jane), account.requests(Route::UpdateMember)), (late, 0));
+    let told = c1_cloudflare::provision::incident::latest(&bench.world).unwrap();
+    assert!(told.iter().any(|incident| incident.message.contains("PROTECTED_MEMBERS")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_group_that_is_joined_late_over_a_revoke_is_left_again() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::AddUserGroupMembers, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::AlreadyRevoked);
+    assert_eq!(account.release_held(), 1);
+    assert!(account.membership(&jane).unwrap().groups.contains(&group));
+    for _ in 0..8 {
+        bench.later(61).await;
+    }
+    assert!(!account.membership(&jane).unwrap().groups.contains(&group));
+}
+
+#[tokio::test]
+async fn a_removal_that_was_put_off_never_undoes_a_newer_grant() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::DeleteMember, 1, Fault::TooManyRequests { retry_after: Some(1), headers: false });
+    let removal = bench.arrive(Action::Revoke, Target::Account, member(&jane));
+    assert!(matches!(bench.attempt(removal).await, Outcome::NotNow { .. }));
+    bench.world.advance(400);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    assert_refused(&bench.settle(removal).await, Refusal::Superseded, "nothing was changed");
+    assert_eq!(bench.atoms(&jane).len(), 2);
 }

@@ -17,6 +17,7 @@ async fn nothing_is_written_whatever_is_asked() {
     let jane = account.add_member("jane@example.com", vec![holds(&account, &known[0]), holds(&account, &known[1])]);
     let joe = account.add_member("joe@example.com", vec![holds(&account, &known[0])]);
     account.join_group(&group, &joe);
+    let jim = account.add_member("jim@example.com", vec![holds(&account, &known[0])]);
     let invitation = account.invite("invited@example.com", vec![holds(&account, &known[0])]);
     let grant = Action::Grant;
     let revoke = Action::Revoke;
@@ -26,7 +27,7 @@ async fn nothing_is_written_whatever_is_asked() {
         (grant, scoped, member(&jane), LastRole::Refuse, "would have granted"),
         (revoke, target(&known[0]), member(&jane), LastRole::Refuse, "would have revoked"),
         (revoke, target(&known[0]), member(&joe), LastRole::MinimalAccess, "left them with Minimal Account Access"),
-        (revoke, target(&known[0]), member(&joe), LastRole::RemoveMember, "would have removed joe@example.com"),
+        (revoke, target(&known[0]), member(&jim), LastRole::RemoveMember, "would have removed jim@example.com"),
         (grant, group_target(&group), member(&jane), LastRole::Refuse, "would have put"),
         (revoke, group_target(&group), member(&joe), LastRole::Refuse, "would have taken"),
         (grant, Target::Account, person(NEW), LastRole::Refuse, "would have invited"),
@@ -35,7 +36,7 @@ async fn nothing_is_written_whatever_is_asked() {
         (revoke, Target::Account, member(&jane), LastRole::Refuse, "would have removed"),
         (revoke, Target::Account, member(&invitation), LastRole::Refuse, "would have cancelled"),
         (grant, target(&known[2]), member(&invitation), LastRole::Refuse, "would have granted"),
-        (grant, Target::Renewal, member(&invitation), LastRole::Refuse, "made it anew"),
+        (grant, Target::Renewal, member(&invitation), LastRole::Refuse, "made it again"),
     ] {
         bench.world.config.provision.guards.last_role = last_role;
         let outcome = bench.operate(action, what, whom).await;

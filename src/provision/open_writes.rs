@@ -1,29 +1,71 @@
-//! Each write of a member's policies, from before it is sent until it is certain that it can do no harm any more: one whose
+//! Each write of a member's access, from before it is sent until it is certain that it can do no harm any more: one whose
 //! answer never came may be carried out late, over a later change; and one that was answered may have fallen on somebody
 //! else's. `aftercare` looks after both.
+//!
+//! **Invariant:** what a write is expected to leave is on disk before it is sent, be it of policies, of a group or the removal of a
+//! membership; and whoever is about to lose Super Administrator by an open write counts as one who has lost it.
 
 use std::collections::BTreeSet;
 
 use super::journal::EntryId;
+use super::removals;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
-use crate::model::id::MemberId;
+use crate::model::id::{MemberId, UserGroupId};
 
 /// When a write whose answer never came is looked for, in seconds after it was sent. Cloudflare's edge waits 120 s for its own
-/// servers (`reference/cloudflare.md` 3.5); how long those go on is not documented.
-pub(super) const CHECKS: [i64; 3] = [15, 60, 180];
+/// servers (`reference/cloudflare.md` 3.5); how long those go on is not documented, so it is looked for long after that.
+pub(super) const CHECKS: [i64; 7] = [15, 60, 180, 300, 600, 1_200, 2_400];
+
+/// For how long a removal whose answer never came keeps grants of the same person waiting: what was granted would go with it.
+const BLOCKS_SECS: i64 = 180;
 
 /// When the audit log is asked about a write, in seconds after it was sent: soon, and once more, since nothing is documented
 /// about how late an entry may be.
 pub(super) const LOOKS: [i64; 2] = [120, 1_800];
 
+/// What a write changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The member's policies.
+    Policies,
+    /// The membership ends.
+    Removal,
+    /// The member comes into a user group.
+    Join(UserGroupId),
+    /// The member leaves a user group.
+    Leave(UserGroupId),
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Removal => "removal",
+            Self::Join(_) => "join",
+            Self::Leave(_) => "leave",
+        }
+    }
+
+    const fn group(self) -> Option<UserGroupId> {
+        match self {
+            Self::Join(group) | Self::Leave(group) => Some(group),
+            Self::Policies | Self::Removal => None,
+        }
+    }
+}
+
 /// A write that is about to be sent.
 pub(super) struct Write<'a> {
     pub(super) operation: EntryId,
+    pub(super) kind: Kind,
     pub(super) member: &'a MemberRecord,
+    /// The policies' atoms afterwards; nothing where it is not about policies.
     pub(super) planned: &'a BTreeSet<Atom>,
+    /// Whether the member stops being Super Administrator by it.
+    pub(super) loses_admin: bool,
     /// When the read that it was worked out from was asked for.
     pub(super) read_at: Option<Timestamp>,
     pub(super) now: Timestamp,
@@ -31,14 +73,17 @@ pub(super) struct Write<'a> {
 
 /// A write that was sent.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct Open {
     pub(super) id: i64,
     pub(super) operation: EntryId,
+    pub(super) kind: Kind,
     pub(super) member: MemberId,
     pub(super) email: String,
     pub(super) planned: BTreeSet<Atom>,
     /// What the member held when an operation was last done with it, where one was since.
     pub(super) expected: Option<BTreeSet<Atom>>,
+    /// Whether the member was in the group when an operation was last done with that, where one was since.
+    pub(super) expected_in: Option<bool>,
     pub(super) read_at: Timestamp,
     /// When it was sent.
     pub(super) at: Timestamp,
@@ -53,7 +98,9 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
             member TEXT NOT NULL, email TEXT NOT NULL, planned TEXT NOT NULL, expected TEXT,
             read_at INTEGER NOT NULL, sent_at INTEGER NOT NULL, answered_at INTEGER, ray TEXT,
-            check_at INTEGER, look_at INTEGER, looks INTEGER NOT NULL DEFAULT 0)",
+            check_at INTEGER, look_at INTEGER, looks INTEGER NOT NULL DEFAULT 0,
+            kind TEXT NOT NULL DEFAULT 'policies', user_group TEXT, loses_admin INTEGER NOT NULL DEFAULT 0,
+            expected_in INTEGER)",
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS sent_member ON sent (member) WHERE check_at IS NOT NULL", &[])?;
@@ -62,10 +109,13 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// Notes a write, before it is sent: should the Worker vanish meanwhile, nobody knows whether it will be carried out.
 pub(super) fn begin<P: Sql>(sql: &P, write: &Write<'_>) -> Result<i64, SqlError> {
+    removals::sent(sql, write.operation, write.now)?;
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
+    // The audit log is asked about policies alone: nothing else replaces what somebody else wrote.
+    let look_at = (write.kind == Kind::Policies).then(|| after(LOOKS.first()));
     let value = sql.one(
-        "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         &[
             write.operation.0.into(),
             write.member.id.to_string().into(),
@@ -74,7 +124,10 @@ pub(super) fn begin<P: Sql>(sql: &P, write: &Write<'_>) -> Result<i64, SqlError>
             write.read_at.unwrap_or(write.now).into(),
             write.now.into(),
             after(CHECKS.first()).into(),
-            after(LOOKS.first()).into(),
+            look_at.into(),
+            write.kind.as_str().into(),
+            write.kind.group().map(|group| group.to_string()).into(),
+            i64::from(write.loses_admin).into(),
         ],
     )?;
     value.as_ref().and_then(SqlValue::integer).ok_or_else(corrupt)
@@ -97,8 +150,11 @@ pub(super) fn answered<P: Sql>(
 
 /// Forgets a write that Cloudflare refused.
 pub(super) fn refused<P: Sql>(sql: &P, id: i64) -> Result<(), SqlError> {
-    sql.query("DELETE FROM sent WHERE id = ?", &[id.into()])?;
-    Ok(())
+    let rows = sql.query("DELETE FROM sent WHERE id = ? RETURNING operation", &[id.into()])?;
+    match rows.first().and_then(|row| row.first()).and_then(SqlValue::integer) {
+        Some(operation) => removals::not_carried_out(sql, EntryId(operation)),
+        None => Ok(()),
+    }
 }
 
 /// Notes that a write was seen to be carried out: then it is not carried out again. Where an earlier one of the same member
@@ -106,34 +162,82 @@ pub(super) fn refused<P: Sql>(sql: &P, id: i64) -> Result<(), SqlError> {
 pub(super) fn seen<P: Sql>(sql: &P, id: i64, member: MemberId) -> Result<(), SqlError> {
     sql.query(
         "UPDATE sent SET check_at = NULL WHERE id = ?1 AND NOT EXISTS
-            (SELECT 1 FROM sent AS other WHERE other.member = ?2 AND other.id <> ?1 AND other.check_at IS NOT NULL)",
+            (SELECT 1 FROM sent AS other WHERE other.member = ?2 AND other.id <> ?1 AND other.check_at IS NOT NULL
+                AND other.kind = sent.kind AND other.user_group IS sent.user_group)",
         &[id.into(), member.to_string().into()],
     )?;
-    Ok(())
+    forget(sql)
 }
 
-/// Notes what a member holds now that an operation is done with it.
+/// Notes what a member holds now that an operation is done with it. Every operation says so, also where it found nothing to do:
+/// a write that is carried out late undoes that as well.
 pub(super) fn settled<P: Sql>(sql: &P, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE sent SET expected = ? WHERE member = ? AND check_at IS NOT NULL",
+        "UPDATE sent SET expected = ? WHERE member = ? AND check_at IS NOT NULL AND kind IN ('policies', 'removal')",
         &[encode(atoms)?.into(), member.to_string().into()],
     )?;
     Ok(())
 }
 
+/// Notes whether a member is in a group now that an operation is done with that.
+pub(super) fn settled_in<P: Sql>(sql: &P, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE sent SET expected_in = ? WHERE member = ? AND user_group = ? AND check_at IS NOT NULL",
+        &[i64::from(is_in).into(), member.to_string().into(), group.to_string().into()],
+    )?;
+    // A membership that ends late would take this along.
+    sql.query(
+        "UPDATE sent SET expected = COALESCE(expected, '[]') WHERE member = ? AND kind = 'removal' AND check_at IS NOT NULL",
+        &[member.to_string().into()],
+    )?;
+    Ok(())
+}
+
+/// Notes that a membership was seen to be gone: nothing that was sent for it can be carried out any more.
+pub(super) fn gone<P: Sql>(sql: &P, member: MemberId) -> Result<(), SqlError> {
+    sql.query("UPDATE sent SET check_at = NULL WHERE member = ?", &[member.to_string().into()])?;
+    forget(sql)
+}
+
+/// Until when a removal of the member, whose answer never came, may still take away what is granted now; `None` where there is none.
+pub(super) fn removal_open_until<P: Sql>(
+    sql: &P,
+    member: MemberId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query(
+        "SELECT MAX(sent_at) FROM sent WHERE member = ? AND kind = 'removal' AND check_at IS NOT NULL",
+        &[member.to_string().into()],
+    )?;
+    let sent_at = rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis);
+    Ok(sent_at.map(|at| at.plus_secs(BLOCKS_SECS)).filter(|until| *until > now))
+}
+
+/// Who may stop being Super Administrator at any moment, by a write that is open.
+pub(super) fn losing_admin<P: Sql>(sql: &P) -> Result<BTreeSet<MemberId>, SqlError> {
+    let rows = sql.query("SELECT DISTINCT member FROM sent WHERE loses_admin = 1 AND check_at IS NOT NULL", &[])?;
+    rows.iter()
+        .map(|row| row.first().and_then(SqlValue::text).and_then(|id| id.parse().ok()).ok_or_else(corrupt))
+        .collect()
+}
+
 /// The write that came late, where a member holds exactly what that one wrote, and not what it held when an operation was last done
 /// with it.
-pub(super) fn come_late<P: Sql>(sql: &P, member: MemberId, seen: &BTreeSet<Atom>) -> Result<Option<Sent>, SqlError> {
-    let open = read(sql, "member = ? AND check_at IS NOT NULL AND expected IS NOT NULL", &[member.to_string().into()])?;
+pub(super) fn come_late<P: Sql>(sql: &P, member: MemberId, seen: &BTreeSet<Atom>) -> Result<Option<Open>, SqlError> {
+    let open = read(
+        sql,
+        "member = ? AND kind = 'policies' AND check_at IS NOT NULL AND expected IS NOT NULL",
+        &[member.to_string().into()],
+    )?;
     Ok(open.into_iter().find(|write| write.planned == *seen && write.expected.as_ref() != Some(seen)))
 }
 
 /// The writes whose answer never came and that are to be looked for.
-pub(super) fn unanswered<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Sent>, SqlError> {
+pub(super) fn unanswered<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
     read(sql, "check_at <= ? ORDER BY check_at LIMIT ?", &[now.into(), limit.into()])
 }
 
-impl Sent {
+impl Open {
     /// What this write took away, and what it brought back, where it came late.
     pub(super) fn undid(&self) -> (Vec<Atom>, Vec<Atom>) {
         let Some(expected) = &self.expected else { return (Vec::new(), Vec::new()) };
@@ -143,7 +247,7 @@ impl Sent {
 }
 
 /// The write as it stands now, where it is still to be looked for.
-pub(super) fn still_open<P: Sql>(sql: &P, id: i64) -> Result<Option<Sent>, SqlError> {
+pub(super) fn still_open<P: Sql>(sql: &P, id: i64) -> Result<Option<Open>, SqlError> {
     Ok(read(sql, "id = ? AND check_at IS NOT NULL", &[id.into()])?.pop())
 }
 
@@ -154,7 +258,7 @@ pub(super) fn checked<P: Sql>(sql: &P, id: i64, next: Option<Timestamp>) -> Resu
 }
 
 /// The writes that the audit log is to be asked about, the oldest first.
-pub(super) fn unlooked<P: Sql>(sql: &P, until: Timestamp, limit: i64) -> Result<Vec<Sent>, SqlError> {
+pub(super) fn unlooked<P: Sql>(sql: &P, until: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
     read(sql, "look_at <= ? ORDER BY read_at LIMIT ?", &[until.into(), limit.into()])
 }
 
@@ -180,15 +284,18 @@ pub(super) fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
     Ok(next)
 }
 
-fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Sent>, SqlError> {
+fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {
     let statement = format!(
-        "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks FROM sent WHERE {condition}"
+        "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in
+         FROM sent WHERE {condition}"
     );
     sql.query(&statement, params)?.iter().map(|row| sent(row).ok_or_else(corrupt)).collect()
 }
 
-fn sent(row: &[SqlValue]) -> Option<Sent> {
-    let [id, operation, member, email, planned, expected, read_at, at, answered_at, ray, looks] = row else {
+fn sent(row: &[SqlValue]) -> Option<Open> {
+    let [id, operation, member, email, planned, expected, read_at, at, answered_at, ray, looks, kind, group, is_in] =
+        row
+    else {
         return None;
     };
     let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
@@ -196,13 +303,21 @@ fn sent(row: &[SqlValue]) -> Option<Sent> {
         Some(text) => Some(serde_json::from_str(text).ok()?),
         None => None,
     };
-    Some(Sent {
+    Some(Open {
         id: id.integer()?,
         operation: EntryId(operation.integer()?),
+        kind: match (kind.text()?, group.text().and_then(|group| group.parse().ok())) {
+            ("policies", _) => Kind::Policies,
+            ("removal", _) => Kind::Removal,
+            ("join", Some(group)) => Kind::Join(group),
+            ("leave", Some(group)) => Kind::Leave(group),
+            _ => return None,
+        },
         member: member.text()?.parse().ok()?,
         email: email.text()?.to_owned(),
         planned: serde_json::from_str(planned.text()?).ok()?,
         expected,
+        expected_in: is_in.integer().map(|is_in| is_in != 0),
         read_at: time(read_at)?,
         at: time(at)?,
         answered_at: time(answered_at),

@@ -1,0 +1,106 @@
+//! The proof that the guards have seen a change of access: every call that changes what somebody holds asks for one.
+//!
+//! It cannot be made outside this crate, and inside it only `provision::guards` does (a test reads the sources for that):
+//!
+//! ```compile_fail
+//! async fn remove<P>(client: &c1_cloudflare::cloudflare::Client<'_, P>, member: c1_cloudflare::model::id::MemberId)
+//! where
+//!     P: c1_cloudflare::base::ports::Http + c1_cloudflare::base::ports::Clock + c1_cloudflare::base::ports::Sql,
+//! {
+//!     client.remove_member(member).await.unwrap();
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! let cleared = c1_cloudflare::cloudflare::Cleared { member: None, removes: true };
+//! ```
+//!
+//! Reading needs none:
+//!
+//! ```
+//! async fn read<P>(client: &c1_cloudflare::cloudflare::Client<'_, P>, member: c1_cloudflare::model::id::MemberId)
+//! where
+//!     P: c1_cloudflare::base::ports::Http + c1_cloudflare::base::ports::Clock + c1_cloudflare::base::ports::Sql,
+//! {
+//!     client.member(member).await.unwrap();
+//! }
+//! ```
+
+use super::error::ApiError;
+use crate::model::id::MemberId;
+
+/// A change of access that the guards have let pass: whose, and whether the membership may end by it.
+#[derive(Debug)]
+pub struct Cleared {
+    member: Option<MemberId>,
+    removes: bool,
+}
+
+impl Cleared {
+    /// Called by `provision::guards` alone. `member` is nobody where somebody is invited.
+    pub(crate) const fn by_guards(member: Option<MemberId>, removes: bool) -> Self {
+        Self { member, removes }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn in_test(member: Option<MemberId>, removes: bool) -> Self {
+        Self { member, removes }
+    }
+
+    /// Whether this is about a member, or about an invitation that is made.
+    pub(super) fn covers(&self, member: Option<MemberId>) -> Result<(), ApiError> {
+        // Whoever was invited just now is a member whose id nobody knew before.
+        if self.member.is_some() && self.member != member {
+            return Err(ApiError::Refused("the guards have not seen this change"));
+        }
+        Ok(())
+    }
+
+    /// Whether the membership may end.
+    pub(super) fn covers_removal(&self, member: MemberId) -> Result<(), ApiError> {
+        if self.removes && self.member == Some(member) {
+            return Ok(());
+        }
+        Err(ApiError::Refused("the guards have not seen this removal"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::Cleared;
+
+    fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_guards_alone_make_it() {
+        let mut all = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+        let makes =
+            |path: &&PathBuf| std::fs::read_to_string(path).unwrap().contains(concat!("Cleared::", "by_guards"));
+        let makers: Vec<_> = all.iter().filter(makes).collect();
+        assert_eq!(makers.len(), 1, "{makers:?}");
+        assert!(makers[0].ends_with("provision/guards.rs"), "{makers:?}");
+    }
+
+    #[test]
+    fn it_is_good_for_one_member_and_one_kind_of_change() {
+        let (jane, joe) = (format!("{:032x}", 1).parse().unwrap(), format!("{:032x}", 2).parse().unwrap());
+        let changes = Cleared::in_test(Some(jane), false);
+        assert!(changes.covers(Some(jane)).is_ok() && changes.covers(Some(joe)).is_err());
+        assert!(changes.covers(None).is_err(), "an invitation is another matter");
+        assert!(changes.covers_removal(jane).is_err());
+        let removes = Cleared::in_test(Some(jane), true);
+        assert!(removes.covers_removal(jane).is_ok() && removes.covers_removal(joe).is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! An operation under way: what its steps share, and what they note.
+
+use super::execute::{self, Change, Edit};
+use super::guards::Asking;
+use super::journal::{self, EntryId};
+use super::lock::{Guard, Locks};
+use super::resolve::{Unresolved, What};
+use super::settings::{Guards, Settings};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::cloudflare::{Client, MemberRecord};
+use crate::model::id::UserGroupId;
+use crate::model::operation::{Effect, Outcome, Request};
+use crate::snapshot::Snapshot;
+use crate::sync::overlay::{self, Left};
+
+/// An operation under way: what its steps share.
+pub(super) struct Work<'a, P> {
+    pub(super) ports: &'a P,
+    pub(super) settings: &'a Settings,
+    pub(super) locks: &'a Locks,
+    pub(super) client: Client<'a, P>,
+    pub(super) id: EntryId,
+    pub(super) request: &'a Request,
+    pub(super) what: What,
+    /// The generation that readers see, as far as KV tells.
+    pub(super) snapshot: Option<Snapshot>,
+}
+
+impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
+    /// What must not be done.
+    pub(super) fn guards(&self) -> &Guards {
+        &self.settings.guards
+    }
+
+    /// What the guards ask with.
+    pub(super) fn asking(&self) -> Asking<'_, 'a, P> {
+        Asking {
+            ports: self.ports,
+            settings: self.settings,
+            locks: self.locks,
+            client: &self.client,
+            operation: self.id,
+            comes_again: self.request.key.is_some(),
+        }
+    }
+
+    pub(super) async fn lock(&self, name: &str) -> Guard {
+        self.locks.acquire(name, || self.ports.now()).await
+    }
+
+    /// Changes a member's policies, as far as the guards let it pass.
+    pub(super) async fn write(&self, member: MemberRecord, edit: &Edit, would: &str) -> Result<Change, Unresolved> {
+        execute::change(&self.asking(), member, edit, would).await
+    }
+
+    /// Notes what the operation left of the member, so that readers see it from now on.
+    pub(super) async fn left(
+        &self,
+        member: &MemberRecord,
+        gone: bool,
+        group: Option<(UserGroupId, bool)>,
+    ) -> Result<(), SqlError> {
+        let left = Left { member, gone, group };
+        overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
+    }
+
+    pub(super) fn note(&self, line: &str) -> Result<(), SqlError> {
+        journal::note(self.ports, self.id, journal::State::Writing, line, self.ports.now())
+    }
+
+    /// Notes what was just done, with the ray id of Cloudflare's answer.
+    pub(super) fn note_done(&self, line: &str) -> Result<(), SqlError> {
+        let ray = self.client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+        self.note(&format!("{line}{ray}"))
+    }
+
+    pub(super) fn not_now(&self, message: impl Into<String>, secs: i64) -> Outcome {
+        Outcome::NotNow { message: message.into(), retry_at: Some(self.ports.now().plus_secs(secs)) }
+    }
+}
+
+pub(super) fn done(effect: Effect, message: String) -> Outcome {
+    Outcome::Done { effect, message, account: None }
+}
