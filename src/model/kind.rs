@@ -43,6 +43,7 @@ impl Trait {
 
 /// What differs from kind to kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "a line of a table, with columns of yes and no")]
 pub struct Facts {
     /// The Baton resource type id; also the prefix of the row keys, before a colon.
     pub name: &'static str,

@@ -85,6 +85,7 @@ impl Catalogue {
     }
 
     /// Whether an entitlement makes its holder Super Administrator, be it through a user group.
+    #[allow(clippy::match_wildcard_for_single_variants, reason = "whatever is no role makes nobody one")]
     pub fn makes_super_administrator(&self, entitlement: Entitlement) -> bool {
         self.given_by(entitlement).into_iter().any(|given| match given {
             Entitlement::Role(role) => {
