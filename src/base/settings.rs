@@ -56,8 +56,9 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::of_feature(name, message));
     }
 
-    fn fatal(&mut self, name: &'static str, message: String) {
-        self.problems.push(Problem { name, message, fatal: true });
+    /// Notes a mistake with which nothing goes on.
+    pub fn fatal(&mut self, name: &'static str, message: impl Into<String>) {
+        self.problems.push(Problem { name, message: message.into(), fatal: true });
     }
 
     /// A variable that must be there, and right: else nothing goes on.

@@ -108,6 +108,10 @@ fn tenant(text: &str) -> Result<String, String> {
 
 fn public_url(text: &str) -> Result<PublicUrl, String> {
     let url = parse_url(text)?;
+    if url.path() != "/" {
+        // ConductorOne would be told of URLs beneath it, and the Worker answers at the root of its host.
+        return Err(format!("must have no path: set it to {}", url.origin().ascii_serialization()));
+    }
     let host = url.host_str().unwrap_or_default().to_owned();
     Ok(PublicUrl { base: url.as_str().trim_end_matches('/').to_owned(), host })
 }

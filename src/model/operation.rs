@@ -51,6 +51,9 @@ pub struct Origin {
     pub requester: Option<String>,
     /// Who approved it in C1.
     pub approvers: Vec<String>,
+    /// What the token that it came with may do, by REST and SCIM: `full`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<String>,
 }
 
 /// How an operation ended.

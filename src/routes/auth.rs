@@ -1,25 +1,202 @@
-//! The bearer token of `/v1`.
+//! The bearer tokens of `/v1` and `/scim/v2`, and what each of them may do.
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::Incoming;
 use super::problem::Problem;
 use crate::base::ports::Secret;
+use crate::base::settings::{Reader, secret};
 use crate::conductorone::verify::bearer;
 
-/// Checks the token, in a time that does not depend on where a wrong one differs: digests are compared, which have one length.
-pub(super) fn check(expected: &Secret, request: &Incoming) -> Result<(), Problem> {
-    let given = bearer(request.header("authorization")).unwrap_or_default();
-    let (given, expected) = (Sha256::digest(given), Sha256::digest(expected.expose()));
-    if given.as_slice().ct_eq(expected.as_slice()).into() {
-        return Ok(());
+/// The tokens that are accepted. Each right has two while one of them is rotated: the new one, and the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// `CONNECTOR_TOKEN` and `CONNECTOR_TOKEN_PREVIOUS`: everything.
+    full: Vec<Secret>,
+    /// `CONNECTOR_READ_TOKEN` and `CONNECTOR_READ_TOKEN_PREVIOUS`: lists, exports, status.
+    read: Vec<Secret>,
+}
+
+/// What a token lets its bearer do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Right {
+    /// To read what is known of the account, and how the connector stands.
+    Read,
+    /// Everything.
+    Full,
+}
+
+impl Right {
+    /// What the journal calls it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Full => "full",
+        }
     }
-    let mut problem = Problem::new(
-        401,
-        "unauthorized",
-        "send the secret CONNECTOR_TOKEN of this Worker as: Authorization: Bearer <token>",
-    );
-    problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
-    Err(problem)
+}
+
+const FULL: &str = "CONNECTOR_TOKEN";
+const READ: &str = "CONNECTOR_READ_TOKEN";
+
+/// 32 hexadecimal digits are 128 bits, beyond guessing; what people type by hand is not.
+const MIN_LENGTH: usize = 32;
+
+impl Tokens {
+    /// Reads them; `None` where the full one is missing or wrong.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let full = reader.required(
+            FULL,
+            "set it with: npx wrangler secret put CONNECTOR_TOKEN (a long random text, such as the output of: openssl rand -hex 32)",
+            token,
+        );
+        let previous = reader.optional("CONNECTOR_TOKEN_PREVIOUS", token);
+        let read = reader.optional(READ, token);
+        let read_previous = reader.optional("CONNECTOR_READ_TOKEN_PREVIOUS", token);
+        let full: Vec<Secret> = [full?].into_iter().chain(previous).collect();
+        let both = [(READ, read), ("CONNECTOR_READ_TOKEN_PREVIOUS", read_previous)];
+        let mut reads = Vec::new();
+        for (name, token) in both.into_iter().filter_map(|(name, token)| Some((name, token?))) {
+            if full.contains(&token) {
+                // Whoever was given it to read could do everything.
+                reader.fatal(
+                    name,
+                    format!("must be another text than {FULL} and CONNECTOR_TOKEN_PREVIOUS, which may do everything"),
+                );
+            }
+            reads.push(token);
+        }
+        Some(Self { full, read: reads })
+    }
+
+    /// The full token alone, for a Worker that is not configured.
+    pub(super) fn guard(&self) -> Secret {
+        self.full.first().cloned().unwrap_or_else(|| Secret::new(String::new()))
+    }
+
+    /// What the token of a request may do. It takes a time that does not depend on which token is right or where a wrong one differs:
+    /// digests are compared, which have one length, and all of them are.
+    pub(super) fn right(&self, request: &Incoming) -> Result<Right, Problem> {
+        let given = Sha256::digest(bearer(request.header("authorization")).unwrap_or_default());
+        let is_one_of = |tokens: &[Secret]| -> bool {
+            let none = Choice::from(0);
+            tokens
+                .iter()
+                .fold(none, |is, token| is | Sha256::digest(token.expose()).as_slice().ct_eq(given.as_slice()))
+                .into()
+        };
+        let (full, read) = (is_one_of(&self.full), is_one_of(&self.read));
+        match (full, read) {
+            (true, _) => Ok(Right::Full),
+            (false, true) => Ok(Right::Read),
+            (false, false) => {
+                let mut problem = Problem::new(
+                    401,
+                    "unauthorized",
+                    "send the secret CONNECTOR_TOKEN of this Worker as: Authorization: Bearer <token>",
+                );
+                problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
+                Err(problem)
+            }
+        }
+    }
+
+    /// The token of a request must have at least a right.
+    pub(super) fn check(&self, needed: Right, request: &Incoming) -> Result<(), Problem> {
+        if self.right(request)? >= needed {
+            return Ok(());
+        }
+        Err(Problem::new(
+            403,
+            "read_only_token",
+            format!("the token that was sent is {READ}, which reads lists, exports and the status; this takes {FULL}"),
+        ))
+    }
+}
+
+/// A Worker without a configuration answers to its full token, where that at least is right.
+pub(super) fn check_alone(token: &Secret, request: &Incoming) -> Result<(), Problem> {
+    Tokens { full: vec![token.clone()], read: Vec::new() }.check(Right::Full, request)
+}
+
+fn token(text: &str) -> Result<Secret, String> {
+    if text.len() < MIN_LENGTH {
+        return Err(format!("must have at least {MIN_LENGTH} characters, such as the output of: openssl rand -hex 32"));
+    }
+    secret(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Right, Tokens};
+    use crate::base::ports::Method;
+    use crate::base::settings::Reader;
+    use crate::routes::{Body, Incoming};
+
+    const NAMES: [&str; 4] =
+        ["CONNECTOR_TOKEN", "CONNECTOR_TOKEN_PREVIOUS", "CONNECTOR_READ_TOKEN", "CONNECTOR_READ_TOKEN_PREVIOUS"];
+
+    fn value(name: &str) -> String {
+        format!("{name}-0123456789abcdef")
+    }
+
+    fn with(token: &str) -> Incoming {
+        Incoming {
+            method: Method::Get,
+            path: "/v1/users".to_owned(),
+            query: Vec::new(),
+            headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
+            body: Body::Read(Vec::new()),
+        }
+    }
+
+    fn read(set: &[(&str, String)]) -> (Option<Tokens>, Vec<(&'static str, bool)>) {
+        let lookup = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        let mut reader = Reader::new(&lookup);
+        let tokens = Tokens::read(&mut reader);
+        (tokens, reader.problems.iter().map(|problem| (problem.name, problem.fatal)).collect())
+    }
+
+    #[test]
+    fn each_token_has_its_right_and_the_one_before_has_it_too() {
+        let all: Vec<_> = NAMES.iter().map(|name| (*name, value(name))).collect();
+        let (tokens, problems) = read(&all);
+        assert_eq!(problems, []);
+        let tokens = tokens.unwrap();
+        let rights = NAMES.map(|name| tokens.right(&with(&value(name))).unwrap());
+        assert_eq!(rights, [Right::Full, Right::Full, Right::Read, Right::Read]);
+        for name in NAMES {
+            let read_only = name.contains("READ");
+            assert!(tokens.check(Right::Read, &with(&value(name))).is_ok());
+            let full = tokens.check(Right::Full, &with(&value(name))).map_err(|problem| (problem.status, problem.code));
+            assert_eq!(full, if read_only { Err((403, "read_only_token")) } else { Ok(()) });
+        }
+        for wrong in ["", "x", &value("CONNECTOR_TOKEN")[1..], &format!("{}x", value("CONNECTOR_TOKEN"))] {
+            assert_eq!(tokens.right(&with(wrong)).unwrap_err().status, 401, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_not_set_is_not_accepted() {
+        let (tokens, _) = read(&[("CONNECTOR_TOKEN", value("CONNECTOR_TOKEN"))]);
+        let tokens = tokens.unwrap();
+        assert!(tokens.check(Right::Full, &with(&value("CONNECTOR_TOKEN"))).is_ok());
+        for other in ["CONNECTOR_TOKEN_PREVIOUS", "CONNECTOR_READ_TOKEN", ""] {
+            assert_eq!(tokens.right(&with(&value(other))).unwrap_err().status, 401, "{other}");
+        }
+        assert_eq!(tokens.right(&with("")).unwrap_err().status, 401);
+    }
+
+    #[test]
+    fn a_short_second_token_is_off_and_one_that_may_do_everything_stops_all() {
+        let full = ("CONNECTOR_TOKEN", value("CONNECTOR_TOKEN"));
+        let (tokens, problems) = read(&[full.clone(), ("CONNECTOR_READ_TOKEN", "short".to_owned())]);
+        assert_eq!(problems, [("CONNECTOR_READ_TOKEN", false)]);
+        let tokens = tokens.unwrap();
+        assert_eq!(tokens.right(&with("short")).unwrap_err().status, 401);
+        assert!(tokens.check(Right::Full, &with(&full.1)).is_ok());
+        let same = ("CONNECTOR_READ_TOKEN", full.1.clone());
+        assert_eq!(read(&[full, same]).1, [("CONNECTOR_READ_TOKEN", true)]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::Right;
 use super::problem::Problem;
 use super::{Answer, Incoming, World, status};
 use crate::coordinator::{Command, Reply};
@@ -107,7 +108,9 @@ pub(super) async fn perform<P: World>(
     target: Target,
     subject: Subject,
 ) -> Result<(Effect, String, Option<Account>), Problem> {
-    let origin = Origin { by: by.to_owned(), ..Origin::default() };
+    // A token that only reads does not get here (`Route::needs`).
+    let right = Some(Right::Full.as_str().to_owned());
+    let origin = Origin { by: by.to_owned(), right, ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match status::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),

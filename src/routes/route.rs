@@ -1,5 +1,6 @@
 //! Which route a request is for.
 
+use super::auth::Right;
 use super::principal::Named;
 use super::problem::Problem;
 use super::{Incoming, scim, webhook};
@@ -43,6 +44,43 @@ pub(super) enum List {
     Resources(Kind),
     Entitlements,
     Grants,
+}
+
+impl Route {
+    /// What a token must be allowed to.
+    pub(super) const fn needs(&self) -> Right {
+        match self {
+            // The doctor sends requests to both services, which the account's budget pays for.
+            Self::Doctor | Self::Sync | Self::Push | Self::Connect => Right::Full,
+            _ if self.changes_access() => Right::Full,
+            _ => Right::Read,
+        }
+    }
+
+    /// Whether it changes who may do what in the account.
+    pub(super) const fn changes_access(&self) -> bool {
+        match self {
+            Self::Invite | Self::Renew(_) | Self::Remove(_) | Self::Grant(..) => true,
+            Self::Scim(endpoint) => endpoint.changes_access(),
+            Self::Health
+            | Self::Webhook
+            | Self::KeySet
+            | Self::Status
+            | Self::Doctor
+            | Self::Sync
+            | Self::Push
+            | Self::Connect
+            | Self::Connection
+            | Self::List(_)
+            | Self::Member(_)
+            | Self::Holders(_)
+            | Self::Changes
+            | Self::Decisions
+            | Self::Export(_)
+            | Self::Operations
+            | Self::Operation(_) => false,
+        }
+    }
 }
 
 /// What a path leads to, for each method it allows.

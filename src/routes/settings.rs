@@ -2,19 +2,25 @@
 
 use std::fmt;
 
+use super::Incoming;
+use super::auth::Tokens;
+use super::problem::Problem;
+use super::route::Route;
 use crate::base::ports::Secret;
-use crate::base::settings::{Problem, Reader, number, secret};
+use crate::base::settings::{self, Reader, number, switch};
 use crate::coordinator;
 
 /// What requests are answered by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `CONNECTOR_TOKEN`: the bearer token for `/v1`.
-    pub token: Secret,
+    /// `CONNECTOR_TOKEN` and those beside it: who may do what.
+    pub tokens: Tokens,
+    /// `REST_PROVISIONING`: whether access is changed by REST and SCIM too, or by C1's webhooks alone.
+    pub rest_provisioning: bool,
     /// `SCIM_REPLACE_MAX_REMOVALS`: so many members one SCIM operation may take out of a Group.
     pub scim_replace_max_removals: usize,
     /// The variables that are wrong and whose features are off therefore.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<settings::Problem>,
     /// What the Coordinator works by.
     pub coordinator: coordinator::Settings,
 }
@@ -23,7 +29,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct NotConfigured {
     /// The problems, in the order of docs/configuration.md.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<settings::Problem>,
     /// The bearer token for `/v1`, where that at least is right: then it guards the list of problems too.
     pub token: Option<Secret>,
 }
@@ -38,32 +44,99 @@ impl fmt::Display for NotConfigured {
     }
 }
 
-/// 32 hexadecimal digits are 128 bits, beyond guessing; what people type by hand is not.
-const MIN_TOKEN: usize = 32;
-
 impl Settings {
     /// Reads them, and all that is below.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Option<Secret>> {
-        let token = reader.required(
-            "CONNECTOR_TOKEN",
-            "set it with: npx wrangler secret put CONNECTOR_TOKEN (a long random text, such as the output of: openssl rand -hex 32)",
-            token,
-        );
+        let tokens = Tokens::read(reader);
+        let rest_provisioning = reader.protecting("REST_PROVISIONING", switch).unwrap_or(true);
         let scim_replace_max_removals =
             reader.protecting("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
         let coordinator = coordinator::Settings::read(reader);
-        match (token, coordinator) {
-            (Some(token), Some(coordinator)) if !reader.problems.iter().any(|problem| problem.fatal) => {
-                Ok(Self { token, scim_replace_max_removals, problems: Vec::new(), coordinator })
+        match (tokens, coordinator) {
+            (Some(tokens), Some(coordinator)) if !reader.problems.iter().any(|problem| problem.fatal) => {
+                Ok(Self { tokens, rest_provisioning, scim_replace_max_removals, problems: Vec::new(), coordinator })
             }
-            (token, _) => Err(token),
+            (tokens, _) => Err(tokens.map(|tokens| tokens.guard())),
         }
+    }
+
+    /// Whether a request may do what its route does.
+    pub(super) fn allow(&self, route: &Route, request: &Incoming) -> Result<(), Problem> {
+        self.tokens.check(route.needs(), request)?;
+        if self.rest_provisioning || !route.changes_access() {
+            return Ok(());
+        }
+        Err(Problem::new(
+            403,
+            "rest_provisioning_off",
+            "REST_PROVISIONING is off, so access is changed by ConductorOne's webhooks alone; ask for it in ConductorOne, or set REST_PROVISIONING to on and deploy",
+        ))
     }
 }
 
-fn token(text: &str) -> Result<Secret, String> {
-    if text.len() < MIN_TOKEN {
-        return Err(format!("must have at least {MIN_TOKEN} characters, such as the output of: openssl rand -hex 32"));
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+    use crate::base::ports::Method;
+    use crate::base::settings::Reader;
+    use crate::routes::{Body, Incoming, route};
+
+    const FULL: &str = "full-0123456789abcdef0123456789abcdef";
+    const READ: &str = "read-0123456789abcdef0123456789abcdef";
+
+    /// The status and the code that a request is stopped with; 200 where it is not.
+    fn stopped(rest: &str, token: &str, method: Method, path: &str) -> (u16, &'static str) {
+        let lookup = |name: &str| {
+            let value = match name {
+                "CLOUDFLARE_ACCOUNT_ID" => "eb78d65290b24279ba6f44721b3ea3c4",
+                "CLOUDFLARE_API_TOKEN" => "cfat_secret",
+                "CONNECTOR_TOKEN" => FULL,
+                "CONNECTOR_READ_TOKEN" => READ,
+                "C1_TENANT" => "acme.conductor.one",
+                "PUBLIC_URL" => "https://connector.example.com",
+                "REST_PROVISIONING" => rest,
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let settings = Settings::read(&mut Reader::new(&lookup)).unwrap();
+        let headers = vec![("authorization".to_owned(), format!("Bearer {token}"))];
+        let request =
+            Incoming { method, path: path.to_owned(), query: Vec::new(), headers, body: Body::Read(Vec::new()) };
+        let allowed = settings.allow(&route::find(&request).unwrap(), &request);
+        allowed.map_or_else(|problem| (problem.status, problem.code), |()| (200, ""))
     }
-    secret(text)
+
+    #[test]
+    fn a_token_that_reads_changes_nothing_and_rest_may_be_off() {
+        let id = "05784afa30c1afe1440e79d9351c7430";
+        let (role, user) = (format!("/v1/roles/{id}/members/{id}"), format!("/scim/v2/Users/{id}"));
+        for path in
+            ["/v1/users", "/v1/grants", "/v1/status", "/v1/operations", "/v1/export/sync.c1z", "/scim/v2/Users", &user]
+        {
+            for (rest, token) in [("on", READ), ("off", READ), ("on", FULL), ("off", FULL)] {
+                assert_eq!(stopped(rest, token, Method::Get, path), (200, ""), "{path} {token}");
+            }
+            assert_eq!(stopped("on", "neither", Method::Get, path), (401, "unauthorized"));
+        }
+        assert_eq!(stopped("off", READ, Method::Post, "/scim/v2/Users/.search"), (200, ""));
+        for (method, path) in [
+            (Method::Put, role.as_str()),
+            (Method::Delete, &role),
+            (Method::Post, "/v1/accounts"),
+            (Method::Post, "/scim/v2/Users"),
+            (Method::Patch, &user),
+            (Method::Delete, &user),
+        ] {
+            assert_eq!(stopped("on", FULL, method, path), (200, ""), "{path}");
+            assert_eq!(stopped("off", FULL, method, path), (403, "rest_provisioning_off"), "{path}");
+            for rest in ["on", "off"] {
+                assert_eq!(stopped(rest, READ, method, path), (403, "read_only_token"), "{path}");
+            }
+        }
+        for path in ["/v1/sync", "/v1/push", "/v1/connect"] {
+            assert_eq!(stopped("off", FULL, Method::Post, path), (200, ""), "{path}");
+            assert_eq!(stopped("on", READ, Method::Post, path), (403, "read_only_token"), "{path}");
+        }
+    }
 }

@@ -145,6 +145,7 @@ fn key(step: &TaskStep, delivery: Option<&str>) -> Option<String> {
 fn origin(step: &TaskStep) -> Origin {
     Origin {
         by: "webhook".to_owned(),
+        right: None,
         task: Some(step.task_id.clone()),
         task_number: step.task_number.clone(),
         app_id: step.app_id.clone(),

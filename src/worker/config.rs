@@ -4,13 +4,17 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 38] = [
+const ORDER: [&str; 42] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
+    "CONNECTOR_TOKEN_PREVIOUS",
+    "CONNECTOR_READ_TOKEN",
+    "CONNECTOR_READ_TOKEN_PREVIOUS",
     "C1_TENANT",
     "PUBLIC_URL",
     "PROVISIONING",
+    "REST_PROVISIONING",
     "PLAN",
     "DEFAULT_ROLE",
     "MIN_SUPER_ADMINS",
@@ -236,6 +240,8 @@ mod tests {
     fn a_mistake_in_what_protects_or_says_where_to_go_stops_everything() {
         for (name, value) in [
             ("PROVISIONING", "yes"),
+            ("REST_PROVISIONING", "no"),
+            ("PUBLIC_URL", "https://connector.example.com/cloudflare"),
             ("MIN_SUPER_ADMINS", "two"),
             ("PROTECTED_MEMBERS", "jane"),
             ("PROTECTED_MEMBERS", "jane@example.com, joe"),

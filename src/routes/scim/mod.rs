@@ -36,6 +36,22 @@ pub(super) enum Endpoint {
     Unsupported(&'static str),
 }
 
+impl Endpoint {
+    /// Whether it changes who may do what in the account.
+    pub(super) const fn changes_access(&self) -> bool {
+        match self {
+            Self::Create | Self::Replace(..) | Self::Patch(..) | Self::Delete(_) => true,
+            Self::ServiceProviderConfig
+            | Self::ResourceTypes(_)
+            | Self::Schemas(_)
+            | Self::List(_)
+            | Self::Search(_)
+            | Self::Show(..)
+            | Self::Unsupported(_) => false,
+        }
+    }
+}
+
 /// A kind of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
