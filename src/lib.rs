@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate self as c1_cloudflare;
 
+pub mod account;
 pub mod base;
 pub mod cloudflare;
 pub mod conductorone;

@@ -149,7 +149,7 @@ fn task_step(payload: Value, waits: Waits) -> Result<TaskStep, PayloadError> {
         Waits::Approval => current.approval.is_some_and(|approval| !approval.is_null()),
     };
     let target = current.provision.unwrap_or_default().provision.provision_target;
-    let (action, named) = action(task.r#type);
+    let (action, named) = action(&task.r#type)?;
 
     let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
     let app_user_id = target.app_user_id.or(named.app_user_id);
@@ -189,23 +189,41 @@ fn task_step(payload: Value, waits: Waits) -> Result<TaskStep, PayloadError> {
     })
 }
 
-fn action(types: RawTaskType) -> (Result<Action, String>, RawTarget) {
-    if let Some(target) = types.grant {
-        return (Ok(Action::Grant), target);
+/// What a task is for. A kind without anything in it is not set; two that are set contradict each other.
+fn action(types: &RawTaskType) -> Result<(Result<Action, String>, RawTarget), PayloadError> {
+    let set: Vec<(&str, &Value)> =
+        types.iter().filter(|(_, kind)| is_set(kind)).map(|(name, it)| (&**name, it)).collect();
+    let (name, value) = match set.as_slice() {
+        [one] => *one,
+        [] => return Ok((Err("unknown".to_owned()), RawTarget::default())),
+        several => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            return Ok((Err(format!("{} at once", names.join(" and "))), RawTarget::default()));
+        }
+    };
+    if !["grant", "revoke", "certify"].contains(&name) {
+        return Ok((Err(name.to_owned()), RawTarget::default()));
     }
-    if let Some(target) = types.revoke {
-        return (Ok(Action::Revoke), target);
-    }
-    match types.certify {
+    let target: RawTarget = serde_json::from_value(value.clone())
+        .map_err(|error| PayloadError::Shape(format!("payload.taskView.task.type.{name}: {error}")))?;
+    let action = match name {
+        "grant" => Ok(Action::Grant),
+        "revoke" => Ok(Action::Revoke),
         // A review that ended in "take it away" may arrive without a revoke task of its own.
-        Some(target) if target.outcome.as_deref() == Some("CERTIFY_OUTCOME_DECERTIFIED") => {
-            (Ok(Action::Revoke), target)
-        }
-        Some(target) => (Err("review".to_owned()), target),
-        None => {
-            let kind = types.other.into_iter().find(|(_, value)| !value.is_null()).map(|(kind, _)| kind);
-            (Err(kind.unwrap_or_else(|| "unknown".to_owned())), RawTarget::default())
-        }
+        _ if target.outcome.as_deref() == Some("CERTIFY_OUTCOME_DECERTIFIED") => Ok(Action::Revoke),
+        _ => Err("review".to_owned()),
+    };
+    Ok((action, target))
+}
+
+/// Whether a value says anything: `null`, `""`, `…_UNSPECIFIED` and what has nothing else in it do not.
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty() && !text.ends_with("_UNSPECIFIED"),
+        Value::Object(fields) => fields.values().any(is_set),
+        Value::Array(items) => !items.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -263,7 +281,9 @@ impl Expanded {
     fn subject(&self, app_user: Option<&Value>, has_account: bool, identity: Option<&str>) -> Subject {
         let identity = identity.and_then(|id| self.find("User", Some(id)));
         let mut emails = Vec::new();
-        for object in app_user.into_iter().chain(identity.as_ref()) {
+        // An identity may have several accounts: its own addresses are for somebody who has none yet.
+        let addressed = if has_account { app_user } else { identity.as_ref() };
+        if let Some(object) = addressed {
             let listed = object.get("emails").and_then(Value::as_array).into_iter().flatten();
             let all = text(object, "email")
                 .into_iter()
@@ -278,8 +298,8 @@ impl Expanded {
         let profile = app_user.and_then(|user| user.get("profile"));
         Subject {
             emails,
-            member_id: profile.and_then(|profile| text(profile, "member_id")),
-            user_id: profile.and_then(|profile| text(profile, "cloudflare_user_id")),
+            member_id: profile.and_then(|profile| text(profile, "member_id")?.parse().ok()),
+            user_id: profile.and_then(|profile| text(profile, "cloudflare_user_id")?.parse().ok()),
             display_name: app_user.into_iter().chain(identity.as_ref()).find_map(|object| text(object, "displayName")),
             has_account,
         }
@@ -352,14 +372,8 @@ struct RawTask {
     policy: RawPolicy,
 }
 
-#[derive(Default, Deserialize)]
-struct RawTaskType {
-    grant: Option<RawTarget>,
-    revoke: Option<RawTarget>,
-    certify: Option<RawTarget>,
-    #[serde(flatten)]
-    other: std::collections::BTreeMap<String, Value>,
-}
+/// The kinds of task by their names.
+type RawTaskType = std::collections::BTreeMap<String, Value>;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -456,8 +470,8 @@ mod tests {
         assert_eq!(step.action, Ok(Action::Grant));
         assert_eq!(step.actionable, Ok(()));
         assert_eq!(step.entitlement.candidates, [ROLE]);
-        assert_eq!(step.subject.emails, ["Jane@example.com", "jane.doe@example.com"]);
-        assert_eq!(step.subject.member_id.as_deref(), Some("4536bcfad5faccb111b47003c79917fa"));
+        assert_eq!(step.subject.emails, ["Jane@example.com"], "the identity's own address is another account's");
+        assert_eq!(step.subject.member_id, "4536bcfad5faccb111b47003c79917fa".parse().ok());
         assert_eq!(step.requester.as_deref(), Some("jane.doe@example.com"));
         assert_eq!(step.approvers, ["boss@example.com"]);
     }
@@ -487,6 +501,35 @@ mod tests {
         assert!(!step.subject.has_account);
         assert_eq!(step.subject.emails, ["jane.doe@example.com"]);
         assert_eq!(step.subject.member_id, None);
+    }
+
+    #[test]
+    fn an_account_that_was_not_sent_along_is_nobody_the_identity_included() {
+        let mut body = grant();
+        let expanded = body["payload"]["expanded"].as_array_mut().unwrap();
+        expanded.retain(|object| object["id"] != "au1");
+        let without = step(&body).subject;
+        assert!(without.has_account && without.emails.is_empty() && without.member_id.is_none(), "{without:?}");
+        body["payload"]["expanded"] = Value::Null;
+        assert!(step(&body).subject.emails.is_empty());
+    }
+
+    #[test]
+    fn an_empty_kind_of_task_is_not_set_and_two_that_are_set_are_refused() {
+        let mut body = grant();
+        let full = body["payload"]["taskView"]["task"]["type"]["grant"].clone();
+        for empty in
+            [json!({}), Value::Null, json!({"appId": "", "outcome": "GRANT_OUTCOME_UNSPECIFIED", "source": {}})]
+        {
+            body["payload"]["taskView"]["task"]["type"] = json!({ "grant": empty, "revoke": full, "certify": {} });
+            let step = step(&body);
+            assert_eq!((step.action, step.entitlement.id.as_deref()), (Ok(Action::Revoke), Some("e1")));
+        }
+        for other in ["revoke", "certify", "offboarding"] {
+            body["payload"]["taskView"]["task"]["type"] = json!({ "grant": full, other: { "appId": "app1" } });
+            let action = step(&body).action.unwrap_err();
+            assert!(action.contains("grant") && action.contains(other) && action.ends_with("at once"), "{action}");
+        }
     }
 
     #[test]

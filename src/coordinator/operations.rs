@@ -98,6 +98,9 @@ impl Coordinator {
         request: &Request,
         callback_url: Option<&str>,
     ) -> Result<Reply, SqlError> {
+        if let Some(refused) = Self::conflict(ports, request)? {
+            return Ok(Reply::Outcome(refused));
+        }
         let now = ports.now();
         match journal::arrive(ports, request, now, now.plus_secs(WATCHDOG_SECS))? {
             // C1 asked again, so it has no answer yet: this is it, and the callback is not needed any more.
@@ -116,6 +119,27 @@ impl Coordinator {
                 None => self.join(ports, id, request, callback_url).await,
             },
         }
+    }
+
+    /// The refusal of what asks for something else than was asked for before under the same key: the answer to that one is none to
+    /// this one.
+    fn conflict<P: World>(ports: &P, request: &Request) -> Result<Option<Outcome>, SqlError> {
+        let Some(key) = &request.key else { return Ok(None) };
+        let Some(before) = journal::find(ports, key)?.filter(|before| !before.request.asks_the_same(request)) else {
+            return Ok(None);
+        };
+        ports.log(
+            Level::Error,
+            "another operation under the same key",
+            serde_json::json!({ "operation": before.id.0 }),
+        );
+        Ok(Some(Outcome::refused(
+            Refusal::KeyConflict,
+            format!(
+                "This task and step asked for another action, person or entitlement before, which is operation {} of this connector, so nothing was changed for this one; make a new task for it.",
+                before.id.0
+            ),
+        )))
     }
 
     /// Makes an attempt and answers with what came of it. The place is taken already, so that who asks for the same meanwhile waits for this.

@@ -139,7 +139,9 @@ mod tests {
         let early = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(matches!(&early, Attempt::GivenUp(why) if why.contains("make connect")), "{early:?}");
 
-        connect::begin(&ports, Options::default(), "api").unwrap();
+        // Two roles do not tell this account from another, so the app is named.
+        let options = Options { app_id: Some(App::default().id), ..Options::default() };
+        connect::begin(&ports, options, "api").unwrap();
         let busy = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(matches!(busy, Attempt::GoOn(..)), "while somebody connects it waits: {busy:?}");
         drive().await;

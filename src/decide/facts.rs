@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ports::{Clock, KeyValue, KvError};
+use crate::account::default_role::{first_role, listed};
+use crate::account::entitlement::{Named, named};
+use crate::account::person::Meant;
+use crate::account::{Stopped, find, newest};
+use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Entitlement;
-use crate::model::id::{PermissionGroupId, RoleId};
 use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
-use crate::provision::MINIMAL_ACCESS;
-use crate::provision::resolve::{self, Named, Unresolved};
-use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
+use crate::snapshot::{Catalogue, Snapshot};
 
 /// What C1 asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +130,7 @@ pub struct KnownBy<'a> {
 }
 
 /// Gathers what is known of a question.
-pub async fn gather<P: KeyValue + Clock>(ports: &P, by: KnownBy<'_>, question: &Question) -> Facts {
+pub async fn gather<P: KeyValue + Clock + Sql>(ports: &P, by: KnownBy<'_>, question: &Question) -> Facts {
     if let Err(why) = &question.actionable {
         return Facts::Unknown(format!("There was nothing to decide, because {why}."));
     }
@@ -163,24 +164,23 @@ pub async fn gather<P: KeyValue + Clock>(ports: &P, by: KnownBy<'_>, question: &
     }
 }
 
-async fn known<P: KeyValue + Clock>(
+async fn known<P: KeyValue + Clock + Sql>(
     ports: &P,
     by: KnownBy<'_>,
     action: Action,
     question: &Question,
-) -> Result<Facts, SnapshotError> {
-    let Some(snapshot) = snapshot::latest(ports).await? else {
+) -> Result<Facts, String> {
+    let newest = newest(ports).await.map_err(why_not)?;
+    let Some(snapshot) = newest.snapshot.clone() else {
         return Ok(Facts::Unknown("The connector has not read the Cloudflare account yet.".to_owned()));
     };
     let target = Target::Named(question.entitlement.clone());
-    let named = match resolve::named(ports, Some(&snapshot), &target).await {
+    let named = match named(ports, &newest, &target).await {
         Ok(named) => named,
-        Err(Unresolved::Refused(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
-        Err(Unresolved::Storage(message)) => return Err(SnapshotError::Kv(KvError(message))),
-        // Nobody is asked but the snapshot.
-        Err(_) => return Ok(Facts::Unknown("What is asked for could not be found out.".to_owned())),
+        Err(Stopped::Refused(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
+        Err(stopped) => return Err(why_not(stopped)),
     };
-    let catalogue = Catalogue::load(ports, &snapshot).await?;
+    let catalogue = Catalogue::load(ports, &snapshot).await.map_err(|error| error.to_string())?;
     let wanted = match named {
         Named::Account => Wanted {
             entitlement: None,
@@ -188,7 +188,7 @@ async fn known<P: KeyValue + Clock>(
             brings: first_role(by.default_role, &catalogue).into_iter().collect(),
         },
         Named::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
-            Some((entitlement, name, brings)) => Wanted { entitlement: Some(entitlement), name, brings },
+            Some(it) => Wanted { entitlement: Some(it.entitlement), name: it.name.clone(), brings: it.brings.clone() },
             None => {
                 return Ok(Facts::Unknown(format!(
                     "The last sync of the Cloudflare account did not find {entitlement}, so the connector does not know what it is."
@@ -196,10 +196,18 @@ async fn known<P: KeyValue + Clock>(
             }
         },
     };
-    let person = match resolve::member_in(ports, &snapshot, &question.subject).await? {
-        Some(member) => Person::of(&member, &catalogue, &snapshot),
-        None => Person {
-            email: question.subject.emails.first().cloned(),
+    let subject = &question.subject;
+    if subject.is_nobody() {
+        return Ok(Facts::Unknown(
+            "ConductorOne sent neither an e-mail address nor an id of whom this is about.".to_owned(),
+        ));
+    }
+    let meant = find::in_snapshot(ports, &snapshot, subject, action).await.map_err(|error| error.to_string())?;
+    let person = match meant {
+        Meant::One(member) => Person::of(&member, &catalogue, &snapshot),
+        Meant::Unclear(why) => return Ok(Facts::Unknown(why)),
+        Meant::Nobody => Person {
+            email: subject.emails.first().cloned(),
             status: Standing::None,
             two_factor: None,
             held: Vec::new(),
@@ -210,35 +218,16 @@ async fn known<P: KeyValue + Clock>(
     Ok(Facts::Known(Box::new(Known { action, wanted, person, catalogue, generation, age_secs })))
 }
 
-/// What is asked for, under the id that the snapshot has it under: a role may also be named by its permission group.
-fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<(Entitlement, String, Vec<Entitlement>)> {
-    let found = catalogue.get(entitlement).or_else(|| match entitlement {
-        Entitlement::Role(id) => {
-            let group = PermissionGroupId::from(id);
-            catalogue
-                .iter()
-                .find(|it| matches!(it.entitlement, Entitlement::Role(_)) && it.permission_group == Some(group))
-        }
-        _ => None,
-    });
-    found.map(|it| (it.entitlement, it.name.clone(), it.brings.clone()))
-}
-
-/// The role that comes with a new account.
-pub(crate) fn first_role(default_role: Option<&str>, catalogue: &Catalogue) -> Option<Entitlement> {
-    configured(default_role.unwrap_or(MINIMAL_ACCESS), catalogue)
-}
-
-/// The role that a configured text means, as [`resolve::configured_role`] finds it.
-pub(crate) fn configured(role: &str, catalogue: &Catalogue) -> Option<Entitlement> {
-    if let Ok(id) = role.parse::<RoleId>() {
-        return listed(catalogue, Entitlement::Role(id)).map(|(entitlement, _, _)| entitlement);
+/// Why the facts could not be gathered this time.
+fn why_not(stopped: Stopped) -> String {
+    match stopped {
+        Stopped::Refused(
+            Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } | Outcome::Done { message, .. },
+        )
+        | Stopped::NotNow(message)
+        | Stopped::Storage(message) => message,
+        Stopped::Api(error) => error.to_string(),
     }
-    let mut found = catalogue.iter().filter(|it| {
-        matches!(it.entitlement, Entitlement::Role(_))
-            && (it.name.eq_ignore_ascii_case(role) || it.label.as_deref() == Some(role))
-    });
-    found.next().filter(|_| found.next().is_none()).map(|it| it.entitlement)
 }
 
 /// Seconds since a time; a clock that stands a little behind makes no age negative.

@@ -419,6 +419,63 @@ fn a_request_is_resolved_against_the_published_snapshot() {
 }
 
 #[test]
+fn an_account_brings_the_default_role_by_whatever_id_it_is_configured() {
+    let desk = published();
+    let mut account = question("", "new@example.com");
+    account.entitlement.builtin = true;
+    let names = [
+        format!("role:{SUPER:032x}:member"),
+        format!("{SUPER:032x}"),
+        format!("role:{:032x}:member", SUPER + 100),
+        "super_admin".to_owned(),
+    ];
+    for name in names {
+        let by = KnownBy { default_role: Some(&name), ..ANY };
+        let known = gathered(&desk, by, &account);
+        assert_eq!(known.wanted.brings, [role(SUPER)], "{name}");
+        assert!(known.wanted.brings.iter().all(|it| known.catalogue.makes_super_administrator(*it)));
+    }
+}
+
+#[test]
+fn the_person_is_whom_provisioning_would_change() {
+    let (desk, by) = (published(), ANY);
+    let asked = |action, email: &str, user: Option<u8>, member: Option<u8>| {
+        let mut question = question(&format!("role:{READ:032x}:member"), email);
+        question.action = Ok(action);
+        (question.subject.user_id, question.subject.member_id) = (user.map(hex), member.map(hex));
+        question
+    };
+    // Renamed since: the user id decides on a revoke, and a grant is for a person to look at.
+    let renamed = gathered(&desk, by, &asked(Action::Revoke, "jane.maiden@example.com", Some(20), Some(20)));
+    assert_eq!(renamed.person.email.as_deref(), Some("jane@example.com"));
+    let unclear = [
+        asked(Action::Grant, "jane.maiden@example.com", Some(20), Some(20)),
+        asked(Action::Grant, "jane@example.com", Some(77), None),
+        Question {
+            subject: Subject { has_account: true, ..Subject::default() },
+            ..asked(Action::Grant, "", None, None)
+        },
+    ];
+    for question in unclear {
+        assert!(matches!(block_on(gather(&desk, by, &question)), Facts::Unknown(_)), "{question:?}");
+    }
+    let mut both = asked(Action::Grant, "jane@example.com", None, None);
+    both.subject.emails.push("joe@example.com".to_owned());
+    assert!(matches!(block_on(gather(&desk, by, &both)), Facts::Unknown(_)));
+    both.subject.user_id = Some(hex(20));
+    assert_eq!(gathered(&desk, by, &both).person.two_factor, Some(true));
+}
+
+#[test]
+fn a_snapshot_that_kv_does_not_show_yet_is_opened_by_its_own_name() {
+    let desk = published();
+    desk.values.borrow_mut().remove("current");
+    let jane = gathered(&desk, ANY, &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
+    assert_eq!(jane.person.status, Standing::Member);
+}
+
+#[test]
 fn what_cannot_be_resolved_is_decided_by_no_rule() {
     let (desk, by) = (published(), KnownBy { allowed_apps: &["app1".to_owned()], ..ANY });
     let good = question(&format!("role:{READ:032x}:member"), "jane@example.com");
@@ -436,6 +493,7 @@ fn what_cannot_be_resolved_is_decided_by_no_rule() {
         assert!(sentence.contains(why) && sentence.ends_with('.'), "{sentence}");
     }
     let empty = Desk::new();
+    snapshot::init(&empty).unwrap();
     assert!(matches!(block_on(gather(&empty, by, &good)), Facts::Unknown(_)));
     // KV lost a chunk: that is waited for a few seconds, not for ever.
     desk.values.borrow_mut().retain(|key, _| !key.starts_with("chunk/"));

@@ -1,7 +1,10 @@
 //! What is asked of the connector, by whatever way it comes: an action, an entitlement as somebody names it, a person as somebody
 //! knows them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::grant::Entitlement;
+use super::id::{MemberId, UserId};
 
 /// What a step asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,17 +29,92 @@ pub struct EntitlementRef {
     pub builtin: bool,
 }
 
+impl EntitlementRef {
+    /// The entitlements of this connector that it names by an id, each once.
+    pub fn entitlements(&self) -> Vec<Entitlement> {
+        let mut found: Vec<Entitlement> =
+            self.candidates.iter().filter_map(|text| Entitlement::recognise(text)).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+impl EntitlementRef {
+    /// Whether both name the same entitlement: the same id of C1's, and no other id of this connector.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.entitlements(), other.entitlements());
+        let same_id = match (&self.id, &other.id) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.display_name == other.display_name || (!ours.is_empty() && ours == theirs),
+        };
+        same_id && self.builtin == other.builtin && (ours.is_empty() || theirs.is_empty() || ours == theirs)
+    }
+}
+
 /// Who a step is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// E-mail addresses, the likeliest first.
     pub emails: Vec<String>,
     /// The membership id that the last sync told C1: a hint, since a new invitation has a new one.
-    pub member_id: Option<String>,
+    #[serde(default, deserialize_with = "readable")]
+    pub member_id: Option<MemberId>,
     /// The Cloudflare user id that the last sync told C1.
-    pub user_id: Option<String>,
+    #[serde(default, deserialize_with = "readable")]
+    pub user_id: Option<UserId>,
     /// The name people see.
     pub display_name: Option<String>,
     /// Whether C1 knows an account of the person in the app.
     pub has_account: bool,
+}
+
+impl Subject {
+    /// Somebody of whom the e-mail address is known, and no account.
+    pub fn of_email(email: impl Into<String>) -> Self {
+        Self { emails: vec![email.into()], ..Self::default() }
+    }
+
+    /// Whether both may be the same person: the user ids decide, else they share a membership or an address.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if let (Some(one), Some(other)) = (self.user_id, other.user_id) {
+            return one == other;
+        }
+        let has = |address: &String| other.emails.iter().any(|known| super::address::same(known, address));
+        let same_membership = self.member_id.is_some() && self.member_id == other.member_id;
+        same_membership || self.emails.iter().any(has) || (self.is_nobody() && other.is_nobody())
+    }
+
+    /// Whether there is nothing by which the person could be found.
+    pub const fn is_nobody(&self) -> bool {
+        self.emails.is_empty() && self.user_id.is_none() && self.member_id.is_none()
+    }
+
+    /// The person as a sentence names them.
+    pub fn shown(&self) -> String {
+        let user = || self.user_id.map(|id| format!("user {id}"));
+        let member = || self.member_id.map(|id| format!("membership {id}"));
+        self.emails.first().cloned().or_else(user).or_else(member).unwrap_or_else(|| "the person".to_owned())
+    }
+}
+
+/// An id; one of another form, as an earlier version stored whatever C1 sent, counts as none.
+fn readable<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Subject;
+
+    #[test]
+    fn a_stored_id_that_is_none_is_left_out_and_the_rest_is_read() {
+        let id = "05784afa30c1afe1440e79d9351c7430";
+        let stored = format!(
+            r#"{{"emails":["jane@example.com"],"member_id":"m-17","user_id":"{id}","display_name":null,"has_account":true}}"#
+        );
+        let subject: Subject = serde_json::from_str(&stored).unwrap();
+        assert_eq!((subject.member_id, subject.user_id), (None, Some(id.parse().unwrap())));
+        assert_eq!(serde_json::to_value(&subject).unwrap()["user_id"], id, "as it always stood");
+    }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::id::{InvalidId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
 use super::kind::Kind;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Who can hold an entitlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,30 @@ impl Principal {
             Self::User(id) => id.to_string(),
             Self::Invitation(id) => id.to_string(),
             Self::Group(id) => id.to_string(),
+        }
+    }
+}
+
+/// A text that names nobody who can hold an entitlement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPrincipal {
+    /// It does not read `<type>:<id>` with a type that can hold an entitlement.
+    #[error("{0:?} is no principal of this connector: expected user:<id>, invitation:<id> or group:<id>")]
+    Shape(String),
+    /// The shape is right and the id in it is not.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+impl FromStr for Principal {
+    type Err = InvalidPrincipal;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPrincipal> {
+        match text.split_once(':') {
+            Some(("user", id)) => Ok(Self::User(id.parse()?)),
+            Some(("invitation", id)) => Ok(Self::Invitation(id.parse()?)),
+            Some(("group", id)) => Ok(Self::Group(id.parse()?)),
+            _ => Err(InvalidPrincipal::Shape(text.chars().take(120).collect())),
         }
     }
 }
@@ -151,6 +176,18 @@ impl fmt::Display for Entitlement {
     }
 }
 
+impl Serialize for Entitlement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Entitlement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A text that names no entitlement of this connector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEntitlement {
@@ -192,6 +229,19 @@ mod tests {
         assert_eq!(entitlement.to_string(), format!("role:{ROLE}:member"));
         let principal = Principal::User(OTHER.parse().unwrap());
         assert_eq!(entitlement.grant_id(principal), format!("role:{ROLE}:member:user:{OTHER}"));
+    }
+
+    #[test]
+    fn every_principal_is_read_back_from_its_id() {
+        let id = ROLE.parse().unwrap();
+        for principal in
+            [Principal::User(id), Principal::Invitation(ROLE.parse().unwrap()), Principal::Group(ROLE.parse().unwrap())]
+        {
+            assert_eq!(principal.to_string().parse(), Ok(principal));
+        }
+        for text in ["", ROLE, "user:", "user:x", "role:05784afa30c1afe1440e79d9351c7430"] {
+            assert!(text.parse::<Principal>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::ask::{Action, EntitlementRef, Subject};
-use crate::model::grant::Principal;
+use crate::model::grant::{Entitlement, Principal};
 
 /// One operation to carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,18 +22,60 @@ pub struct Request {
     pub origin: Origin,
 }
 
+impl Request {
+    /// Whether another asks for the same: the same action, entitlement and person. What is told of those may differ, since a sync may
+    /// have been between two deliveries of one task; what contradicts may not.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.action == other.action && self.target.is_same(&other.target) && self.subject.is_same(&other.subject)
+    }
+}
+
 /// What is granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", from = "Stored")]
 pub enum Target {
     /// An entitlement under its own id, as a REST path names it.
-    Id(String),
+    #[serde(rename = "id")]
+    Entitlement(Entitlement),
     /// An entitlement as C1 names it.
     Named(EntitlementRef),
     /// An account in Cloudflare, whatever roles it has.
     Account,
     /// A new invitation in the place of one that expired or got stuck, with what that one holds.
     Renewal,
+}
+
+impl Target {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Named(one), Self::Named(other)) => one.is_same(other),
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// A target as it is stored. What was to be an id may be any text in what an earlier version stored.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stored {
+    Id(String),
+    Named(EntitlementRef),
+    Account,
+    Renewal,
+}
+
+impl From<Stored> for Target {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Id(text) => match text.parse() {
+                Ok(entitlement) => Self::Entitlement(entitlement),
+                Err(_) => Self::Named(EntitlementRef { candidates: vec![text], ..EntitlementRef::default() }),
+            },
+            Stored::Named(named) => Self::Named(named),
+            Stored::Account => Self::Account,
+            Stored::Renewal => Self::Renewal,
+        }
+    }
 }
 
 /// Who asked for an operation: what an audit wants to know.
@@ -135,6 +177,10 @@ words! {
         AmbiguousEntitlement = "ambiguous_entitlement",
         /// Nobody in the account is meant.
         UnknownMember = "unknown_member",
+        /// More than one member could be meant, or the ids and the address name different ones.
+        AmbiguousMember = "ambiguous_member",
+        /// Another operation came before under the same key.
+        KeyConflict = "key_conflict",
         /// There is no invitation to renew: it was accepted.
         NotPending = "not_pending",
         /// The person declined the invitation.
@@ -190,7 +236,69 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::Refusal;
+    use super::{Origin, Refusal, Request, Target};
+    use crate::model::ask::{Action, EntitlementRef, Subject};
+
+    #[test]
+    fn a_delivery_that_comes_again_may_know_more_and_may_not_ask_for_something_else() {
+        let id = |n: u8| format!("{n:032x}");
+        let named = |id: &str, candidates: &[String]| {
+            Target::Named(EntitlementRef {
+                id: Some(id.to_owned()),
+                candidates: candidates.to_vec(),
+                ..EntitlementRef::default()
+            })
+        };
+        let role = |n: u8| format!("role:{}:member", id(n));
+        let first = Request {
+            key: Some("task/step".to_owned()),
+            action: Action::Grant,
+            target: named("e1", &[role(1)]),
+            subject: Subject { user_id: id(7).parse().ok(), ..Subject::of_email("jane@example.com") },
+            origin: Origin::default(),
+        };
+        let same = [
+            Request { target: named("e1", &[]), ..first.clone() },
+            Request { subject: Subject::of_email("JANE@example.com"), ..first.clone() },
+            Request {
+                subject: Subject { user_id: id(7).parse().ok(), ..Subject::of_email("new@example.com") },
+                ..first.clone()
+            },
+        ];
+        for again in same {
+            assert!(first.asks_the_same(&again) && again.asks_the_same(&first), "{again:?}");
+        }
+        let others = [
+            Request { action: Action::Revoke, ..first.clone() },
+            Request { target: named("e2", &[role(1)]), ..first.clone() },
+            Request { target: named("e1", &[role(2)]), ..first.clone() },
+            Request { target: Target::Account, ..first.clone() },
+            Request { subject: Subject::of_email("joe@example.com"), ..first.clone() },
+            Request {
+                subject: Subject { user_id: id(8).parse().ok(), ..Subject::of_email("jane@example.com") },
+                ..first.clone()
+            },
+            Request { subject: Subject::default(), ..first.clone() },
+        ];
+        for other in others {
+            assert!(!first.asks_the_same(&other) && !other.asks_the_same(&first), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_stored_as_it_always_was_and_an_unreadable_id_is_still_a_target() {
+        let id = "role:05784afa30c1afe1440e79d9351c7430:member";
+        let stored = serde_json::json!({ "id": id });
+        let target: Target = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(target, Target::Entitlement(id.parse().unwrap()));
+        assert_eq!(serde_json::to_value(&target).unwrap(), stored);
+        let odd: Target = serde_json::from_str(r#"{"id":"role:x:member"}"#).unwrap();
+        assert!(matches!(odd, Target::Named(named) if named.candidates == ["role:x:member"]));
+        for plain in [Target::Account, Target::Renewal] {
+            let text = serde_json::to_string(&plain).unwrap();
+            assert_eq!(serde_json::from_str::<Target>(&text).unwrap(), plain, "{text}");
+        }
+    }
 
     #[test]
     fn the_journal_and_the_answers_have_the_same_words() {

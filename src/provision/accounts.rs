@@ -5,7 +5,7 @@ use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Kind, Write};
 use super::resolve::{self, Unresolved, Wanted};
 use super::work::{Work, done};
-use super::{MINIMAL_ACCESS, journal, last_writes, renewal, superseded};
+use super::{MINIMAL_ACCESS, find, journal, last_writes, renewal, superseded};
 use std::collections::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -23,8 +23,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if renewal::is_under_way(self.ports, subject)? {
             return Ok(self.not_now("the invitation is being made anew", 5));
         }
-        let known = subject.emails.first().or(subject.user_id.as_ref()).or(subject.member_id.as_ref());
-        let who = known.map_or("the person", String::as_str);
+        let who = subject.shown();
         if let Some(email) = subject.emails.first() {
             // An invitation that was put off must not go out after a revoke that came later and was answered.
             journal::resolved(self.ports, self.id, "", email, &self.what.id)?;
@@ -160,11 +159,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             Err(error) if error.outcome_unknown() => {
                 self.note(&format!("outcome unknown: {error}"))?;
-                let by_email = crate::model::ask::Subject {
-                    emails: vec![email.to_owned()],
-                    ..crate::model::ask::Subject::default()
-                };
-                match resolve::search(&self.client, &by_email).await? {
+                match find::by_address(&self.client, email).await? {
                     // Another than ours may have been quicker: that is for the next attempt to find out.
                     Some(found) if atoms(&found.own_policies()?) == atoms(policies) => found,
                     _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),

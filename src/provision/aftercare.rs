@@ -117,6 +117,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
         Ok(next) => open_writes::checked(ports, write.id, next),
         Err(Unresolved::Storage(message)) => Err(SqlError(message)),
         Err(Unresolved::Api(error)) => again(ports, &write, error.retry_at()),
+        Err(Unresolved::NotNow(_)) => again(ports, &write, None),
         Err(Unresolved::Refused(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
             again(ports, &write, retry_at)
         }

@@ -428,7 +428,7 @@ mod tests {
         Request {
             key: key.map(str::to_owned),
             action,
-            target: Target::Id("role:x:member".into()),
+            target: Target::Account,
             subject: Subject::default(),
             origin: Origin::default(),
         }

@@ -24,6 +24,10 @@ mod work;
 pub use renewal::must_go_on;
 pub use settings::{Guards, LastRole, Provisioning, Settings};
 
+use crate::account;
+use crate::account::default_role::MINIMAL_ACCESS;
+use crate::account::find;
+use crate::account::person::{Candidates, Meant};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::model::address;
@@ -61,7 +65,7 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     let outcome = match attempt(ports, cloudflare, settings, locks, id, request).await {
         Ok(outcome) | Err(Unresolved::Refused(outcome)) => outcome,
         Err(Unresolved::Api(error)) => after(&error),
-        Err(Unresolved::Storage(message)) => Outcome::NotNow { message, retry_at: None },
+        Err(Unresolved::Storage(message) | Unresolved::NotNow(message)) => Outcome::NotNow { message, retry_at: None },
     };
     // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
     let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
@@ -81,9 +85,9 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<Outcome, Unresolved> {
     guards::app(&settings.guards, request)?;
     let client = Client::new(ports, cloudflare, Purpose::Provisioning);
-    let snapshot = resolve::latest(ports).await?;
-    let what = resolve::entitlement(ports, &client, snapshot.as_ref(), &request.target).await?;
-    let work = Work { ports, settings, locks, client, id, request, what, snapshot };
+    let newest = account::newest(ports).await?;
+    let what = resolve::entitlement(ports, &client, &newest, &request.target).await?;
+    let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };
     // An invitation that was removed to be made anew: whatever else, it comes back first.
     if let Some(held) = renewal::begun(ports, id)? {
         return work.resume_renewal(held).await;
@@ -94,29 +98,40 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn find_and_go_on(&self) -> Result<Outcome, Unresolved> {
         let subject = &self.request.subject;
+        if subject.is_nobody() {
+            return Err(nobody_named());
+        }
         // The lock comes before the read that the change is worked out from.
-        if let Some(member) = resolve::probable_member(self.ports, subject).await? {
+        let mut read = None;
+        if let Some(member) = find::probable(self.ports, self.snapshot.as_ref(), subject).await? {
             let _turn = self.lock(&member.to_string()).await;
             match execute::read(self.ports, &self.client, member).await {
-                Ok(member) if resolve::is_subject(subject, &member) => match self.for_member(member).await {
+                Ok(member) if self.is_certain(&member) => match self.for_member(member).await {
                     // Removed since it was read, and perhaps invited anew: who has the address now is meant.
                     Err(Unresolved::Api(ApiError::NotFound(_))) => {}
                     ended => return ended,
                 },
-                // A membership that is somebody else's, or gone: the person may have another one by now.
-                Ok(_) | Err(ApiError::NotFound(_)) => {}
+                // Perhaps somebody else's, or the person has another one by now.
+                Ok(member) => read = Some(member),
+                Err(ApiError::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         // Somebody new is known by the address alone: two grants for one must not both invite.
-        let name = subject.emails.first().map(|email| address::folded(email)).unwrap_or_default();
+        let name = subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email));
         let _turn = self.lock(&name).await;
-        let Some(found) = resolve::search(&self.client, subject).await? else {
-            return self.for_nobody().await;
+        let found = match find::in_account(&self.client, subject, self.request.action, read).await? {
+            Meant::One(found) => found,
+            Meant::Nobody => return self.for_nobody().await,
+            Meant::Unclear(why) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
         };
         let _turn = self.lock(&found.id.to_string()).await;
         let ended = match execute::read(self.ports, &self.client, found.id).await {
-            Ok(member) => self.for_member(member).await,
+            // The list may have been behind: it must be the same person still.
+            Ok(member) if (member.user_id, &member.email) == (found.user_id, &found.email) => {
+                self.for_member(member).await
+            }
+            Ok(_) => return Ok(self.not_now("the membership was changed at this very moment", 2)),
             Err(error) => Err(error.into()),
         };
         match ended {
@@ -125,6 +140,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             ended => ended,
         }
+    }
+
+    /// Whether a membership that was read by its id is the subject's, whoever else there is in the account.
+    fn is_certain(&self, member: &MemberRecord) -> bool {
+        let subject = &self.request.subject;
+        let mut candidates = Candidates::of(subject);
+        candidates.see(member.clone());
+        // An address is one membership's at most; of several, others may be members as well.
+        let is_alone = subject.user_id.is_none() && subject.member_id.is_none() && subject.emails.len() == 1;
+        (candidates.is_settled() || is_alone) && matches!(candidates.meant(self.request.action), Meant::One(_))
     }
 
     /// The person has a membership, accepted or pending.
@@ -171,8 +196,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 }
 
-/// The label of the permission group with the least access there is.
-pub(crate) const MINIMAL_ACCESS: &str = "minimal_account_access";
+/// A task may come without the account that it is about. That nothing is known of somebody is no proof that they hold nothing.
+fn nobody_named() -> Unresolved {
+    Unresolved::refused(
+        Refusal::UnknownMember,
+        "ConductorOne sent neither an e-mail address nor an id of whom this is about, so nothing was changed; sync this connector in ConductorOne, so that the account carries its address and ids, then ask again.",
+    )
+}
 
 fn superseded(newer: EntryId) -> Outcome {
     Outcome::refused(

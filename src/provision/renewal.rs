@@ -7,9 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Change, Edit};
+use super::find;
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
-use super::resolve::{self, Unresolved};
+use super::resolve::Unresolved;
 use super::work::{Work, done};
 use super::{journal, super_admins, unknown_policy};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
@@ -76,7 +77,7 @@ pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, S
     )?;
     Ok(rows.iter().any(|row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
-        subject.member_id.as_deref() == Some(text(0))
+        subject.member_id.is_some_and(|id| id.to_string() == text(0))
             || subject.emails.iter().any(|email| address::same(email, text(1)))
     }))
 }
@@ -178,9 +179,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn invite_anew(&self, held: &Held, again: bool) -> Result<Outcome, Unresolved> {
         let email = held.email.as_str();
         let found = if again {
-            let by_email = Subject { emails: vec![email.to_owned()], ..Subject::default() };
             // A list that is behind may still have the old one.
-            resolve::search(&self.client, &by_email).await?.filter(|found| found.id != held.member)
+            find::by_address(&self.client, email).await?.filter(|found| found.id != held.member)
         } else {
             None
         };

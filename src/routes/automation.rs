@@ -3,14 +3,15 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::account::find;
+use crate::account::person::Meant;
 use crate::base::ports::{Clock, KeyValue};
 use crate::coordinator::Ask;
 use crate::coordinator::{Command, Reply, Unreachable};
-use crate::model::ask::Subject;
+use crate::model::ask::{Action, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
-use crate::provision::resolve;
 use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
 use crate::sync::Trigger;
 
@@ -93,15 +94,13 @@ fn read(context: &Value) -> Result<Verb, String> {
     let [(name, text)] = given.as_slice() else {
         return Err(format!("lookup_member takes one of email, user_id and member_id; there are {VERBS}."));
     };
-    let is_id = |text: &str| text.parse::<crate::model::id::UserId>().is_ok();
-    let subject = match *name {
-        "email" if text.contains('@') => Subject { emails: vec![text.clone()], ..Subject::default() },
-        "user_id" if is_id(text) => Subject { user_id: Some(text.clone()), ..Subject::default() },
-        "member_id" if is_id(text) => Subject { member_id: Some(text.clone()), ..Subject::default() },
-        "email" => return Err(format!("email must be an e-mail address; there are {VERBS}.")),
-        name => return Err(format!("{name} must be 32 lower-case hexadecimal digits; there are {VERBS}.")),
-    };
-    Ok(Verb::LookupMember(subject))
+    let no_id = |_| format!("{name} must be 32 lower-case hexadecimal digits; there are {VERBS}.");
+    Ok(Verb::LookupMember(match *name {
+        "user_id" => Subject { user_id: Some(text.parse().map_err(no_id)?), ..Subject::default() },
+        "member_id" => Subject { member_id: Some(text.parse().map_err(no_id)?), ..Subject::default() },
+        _ if text.contains('@') => Subject::of_email(text.as_str()),
+        _ => return Err(format!("email must be an e-mail address; there are {VERBS}.")),
+    }))
 }
 
 async fn start_sync<P: Ask>(ports: &P) -> Result<Value, NotNow> {
@@ -126,7 +125,8 @@ fn dated<P: Clock>(ports: &P, snapshot: &Snapshot, mut answer: Value) -> Value {
 }
 
 async fn lookup<P: KeyValue + Clock>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
-    let Some(member) = resolve::member_in(ports, snapshot, subject).await? else {
+    // One address or one id names one member at most.
+    let Meant::One(member) = find::in_snapshot(ports, snapshot, subject, Action::Revoke).await? else {
         return Ok(dated(ports, snapshot, json!({ "found": false, "status": "none" })));
     };
     let catalogue = Catalogue::load(ports, snapshot).await?;
@@ -216,7 +216,11 @@ mod tests {
         {
             let context = json!({"verb": "lookup_member", name: text});
             let Ok(Verb::LookupMember(subject)) = read(&context) else { panic!("{name}") };
-            let found = [subject.emails.first().cloned(), subject.user_id, subject.member_id];
+            let found = [
+                subject.emails.first().cloned(),
+                subject.user_id.map(|id| id.to_string()),
+                subject.member_id.map(|id| id.to_string()),
+            ];
             assert!(found.iter().flatten().any(|found| found == text.trim()), "{name}");
         }
     }

@@ -8,7 +8,7 @@ use super::{Answer, Incoming, World, status};
 use crate::coordinator::{Command, Reply};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::{Entitlement, InvalidEntitlement, Principal};
 use crate::model::id::MemberId;
 use crate::model::operation::{Account, Effect, Origin, Outcome, Refusal, Request, Target};
 
@@ -35,7 +35,7 @@ pub(super) async fn carry_out<P: World>(
 ) -> Result<Answer, Problem> {
     request.bytes()?;
     let grant = entitlement.grant_id(principal);
-    operate(ports, action, Target::Id(entitlement.to_string()), subject(principal)?, Some(grant)).await
+    operate(ports, action, Target::Entitlement(entitlement), subject(principal)?, Some(grant)).await
 }
 
 #[derive(Deserialize)]
@@ -57,8 +57,14 @@ pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<An
     if !address::is_address(email) {
         return Err(Problem::invalid("email must be an e-mail address of 90 characters at most"));
     }
-    let target = wanted.entitlement.map_or(Target::Account, Target::Id);
-    let subject = Subject { emails: vec![email.to_owned()], ..Subject::default() };
+    let target = match wanted.entitlement {
+        Some(text) => Target::Entitlement(text.parse().map_err(|error: InvalidEntitlement| {
+            let code = Refusal::UnknownEntitlement;
+            Problem::new(status_of(code), code.as_str(), format!("{error}."))
+        })?),
+        None => Target::Account,
+    };
+    let subject = Subject::of_email(email);
     operate(ports, Action::Grant, target, subject, None).await
 }
 
@@ -78,8 +84,8 @@ pub(super) async fn renew<P: World>(ports: &P, member: MemberId, request: &Incom
 pub(super) fn subject(principal: Principal) -> Result<Subject, Problem> {
     let mut subject = Subject { has_account: true, ..Subject::default() };
     match principal {
-        Principal::User(id) => subject.user_id = Some(id.to_string()),
-        Principal::Invitation(id) => subject.member_id = Some(id.to_string()),
+        Principal::User(id) => subject.user_id = Some(id),
+        Principal::Invitation(id) => subject.member_id = Some(id),
         Principal::Group(_) => {
             return Err(Problem::invalid(
                 "a user group's access is not changed through this connector; change the group's policies in Cloudflare",
@@ -131,6 +137,8 @@ const fn status_of(code: Refusal) -> u16 {
         Refusal::RemovalCap => 429,
         Refusal::ProvisioningOff
         | Refusal::AmbiguousEntitlement
+        | Refusal::AmbiguousMember
+        | Refusal::KeyConflict
         | Refusal::LastRole
         | Refusal::UnknownPolicy
         | Refusal::UnreadableMember

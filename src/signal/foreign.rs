@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::ToldBy;
+use crate::account::default_role::{Configured, MINIMAL_ACCESS, first_role};
 use crate::base::ports::{Sql, SqlError};
-use crate::decide::facts::{configured, first_role};
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
 use crate::model::kind::Kind;
 use crate::model::operation::Target;
-use crate::provision::MINIMAL_ACCESS;
 use crate::provision::journal::{self, Own};
 use crate::snapshot::{Catalogue, Change, Manifest, Naming};
 
@@ -90,7 +89,7 @@ pub(super) fn find<P: Sql>(
 /// Who was given what by us, under the names of the newer generation.
 fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]) -> BTreeSet<(String, Entitlement)> {
     let first = first_role(by.default_role, catalogue);
-    let minimal = configured(MINIMAL_ACCESS, catalogue).filter(|_| by.last_role_is_minimal);
+    let minimal = Configured::read(MINIMAL_ACCESS).in_catalogue(catalogue).filter(|_| by.last_role_is_minimal);
     let mut explained = BTreeSet::new();
     for operation in own {
         let request = &operation.request;
@@ -102,7 +101,7 @@ fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]
             let resolved = operation.entitlement.as_deref().and_then(|id| id.parse().ok());
             match (resolved, &request.target) {
                 (Some(entitlement), _) => gave.push(entitlement),
-                (None, Target::Id(id)) => gave.extend(id.parse::<Entitlement>().ok()),
+                (None, Target::Entitlement(entitlement)) => gave.push(*entitlement),
                 (None, Target::Named(named)) => {
                     gave.extend(named.candidates.iter().filter_map(|id| id.parse::<Entitlement>().ok()));
                 }

@@ -272,7 +272,7 @@ fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcom
     let request = Request {
         key: None,
         action,
-        target: Target::Id(entitlement.to_owned()),
+        target: entitlement.parse().map_or(Target::Account, Target::Entitlement),
         subject: Subject { emails: vec![email.to_owned()], ..Subject::default() },
         origin: Origin::default(),
     };
@@ -368,6 +368,22 @@ fn an_operation_of_ours_explains_what_it_gave_and_nothing_else() {
     check(&both, &|desk| operation(desk, grant, email, &minimal, refused()));
     // An account that we gave brings its first role, and no other.
     check(&super_alone, &|desk| operation(desk, grant, email, "account", Some(done(Effect::Invited))));
+}
+
+#[test]
+fn the_first_role_of_an_account_that_we_invited_is_ours_by_whatever_id_it_is_configured() {
+    let before = Account::new();
+    let after = Account { jane: vec![SUPER, DNS, MINIMAL], ..before.clone() };
+    let (by_role, by_group) = (entitlement(SUPER), entitlement(SUPER + 100));
+    for (default, foreign) in [(None, "Role 1"), (Some(&*by_role), "Role 2"), (Some(&*by_group), "Role 2")] {
+        let invited = |desk: &Desk| {
+            operation(desk, Action::Grant, "jane@example.com", "account", Some(done(Effect::Invited)));
+        };
+        let told = foreign_text(&desk(), by(default), &before, &after, invited).unwrap();
+        let told: Vec<&str> =
+            told["grants"].as_array().unwrap().iter().map(|grant| grant["name"].as_str().unwrap()).collect();
+        assert_eq!(told, [foreign], "{default:?}");
+    }
 }
 
 #[test]

@@ -527,5 +527,5 @@ fn administrators(account: &Cloudflare, atom: &Atom) -> usize {
 }
 
 fn target(role: &KnownPermissionGroup) -> Target {
-    Target::Id(format!("role:{}:member", role.governed_as()))
+    Target::Entitlement(format!("role:{}:member", role.governed_as()).parse().unwrap())
 }

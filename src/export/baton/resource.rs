@@ -166,7 +166,7 @@ fn profile(row: &Row, id: &str) -> Message {
         Row::Invitation(member) => Message::texts(&[
             ("email", &member.email),
             ("member_id", &member.member_id.to_string()),
-            ("status", &capitalised(status_word(member))),
+            ("status", status_word(member)),
         ]),
         Row::Role(role) => Message::texts(&[("role_id", id), ("role_name", &role.name)]),
         Row::ScopedRole(role) => Message::texts(&[

@@ -32,7 +32,7 @@ pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Probl
     }
     // Without a snapshot the answer could not show the User.
     paging::open(call.ports, None).await?;
-    let subject = Subject { emails: vec![email.clone()], ..Subject::default() };
+    let subject = Subject::of_email(email.as_str());
     let (effect, message, _) = provisioning::perform(call.ports, BY, Action::Grant, Target::Account, subject).await?;
     if effect == Effect::AlreadyGranted {
         return Err(Problem::new(409, "uniqueness", message));

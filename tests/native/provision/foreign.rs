@@ -7,7 +7,10 @@ use c1_cloudflare::provision::aftercare;
 use c1_cloudflare::provision::incident::{self, Kind};
 use sim::cloudflare::{Fault, Permission, Route};
 
-use super::{Action, Bench, Effect, NEW, Outcome, assert_done, atom, holds, member, person, roles, target};
+use super::{
+    Action, Bench, Effect, NEW, Outcome, Refusal, assert_done, assert_refused, atom, holds, member, person, roles,
+    target,
+};
 
 /// Sets the clock of the bench to that of the audit log, which is the real one.
 async fn by_the_log(bench: &Bench) {
@@ -201,7 +204,7 @@ async fn who_is_removed_and_invited_anew_meanwhile_is_found_by_the_address() {
         cloudflare.invite(NEW, vec![again]);
     });
     let mut subject = person(NEW);
-    (subject.member_id, subject.has_account) = (Some(old.clone()), true);
+    (subject.member_id, subject.has_account) = (Some(old.parse().unwrap()), true);
     assert_done(&bench.operate(Action::Grant, target(&known[1]), subject).await, Effect::Granted);
     let new = account.membership_of(NEW).unwrap().id;
     assert_ne!(new, old);
@@ -209,16 +212,20 @@ async fn who_is_removed_and_invited_anew_meanwhile_is_found_by_the_address() {
 }
 
 #[tokio::test]
-async fn a_membership_id_that_is_somebody_elses_by_now_is_not_touched() {
+async fn a_membership_id_that_is_somebody_elses_by_now_is_ambiguous_and_nobody_is_touched() {
     let bench = Bench::start().await;
     let account = bench.account();
     let known = roles(account);
     let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     let joe = account.add_member("joe@example.com", vec![holds(account, &known[0])]);
     let mut subject = person("joe@example.com");
-    (subject.member_id, subject.has_account) = (Some(jane.clone()), true);
-    assert_done(&bench.operate(Action::Grant, target(&known[1]), subject).await, Effect::Granted);
-    assert_eq!((bench.atoms(&jane).len(), bench.atoms(&joe).len()), (1, 2));
+    (subject.member_id, subject.has_account) = (Some(jane.parse().unwrap()), true);
+    for action in [Action::Grant, Action::Revoke] {
+        let outcome = bench.operate(action, target(&known[0]), subject.clone()).await;
+        assert_refused(&outcome, Refusal::AmbiguousMember, "sync this connector");
+    }
+    assert_eq!((bench.atoms(&jane).len(), bench.atoms(&joe).len()), (1, 1));
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), person("joe@example.com")).await, Effect::Granted);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod groups;
 mod guards;
 mod odd;
 mod off;
+mod people;
 mod renewal;
 
 use std::cell::RefCell;
@@ -134,15 +135,15 @@ fn atom(account: &Cloudflare, role: &KnownPermissionGroup) -> Atom {
 }
 
 fn target(role: &KnownPermissionGroup) -> Target {
-    Target::Id(format!("role:{}:member", role.governed_as()))
+    Target::Entitlement(format!("role:{}:member", role.governed_as()).parse().unwrap())
 }
 
 fn group_target(group: &str) -> Target {
-    Target::Id(format!("group:{group}:member"))
+    Target::Entitlement(format!("group:{group}:member").parse().unwrap())
 }
 
 fn member(id: &str) -> Subject {
-    Subject { member_id: Some(id.to_owned()), has_account: true, ..Subject::default() }
+    Subject { member_id: Some(id.parse().unwrap()), has_account: true, ..Subject::default() }
 }
 
 fn person(email: &str) -> Subject {

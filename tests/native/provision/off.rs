@@ -12,7 +12,7 @@ async fn nothing_is_written_whatever_is_asked() {
     let known = roles(&account);
     let scoped = account.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
     let domain = account.domain_resource_groups()[0].0.clone();
-    let scoped = Target::Id(format!("scoped_role:{}-{domain}:member", scoped.id));
+    let scoped = Target::Entitlement(format!("scoped_role:{}-{domain}:member", scoped.id).parse().unwrap());
     let group = account.add_group("Operators", vec![holds(&account, &known[5])]);
     let jane = account.add_member("jane@example.com", vec![holds(&account, &known[0]), holds(&account, &known[1])]);
     let joe = account.add_member("joe@example.com", vec![holds(&account, &known[0])]);

@@ -1,0 +1,101 @@
+//! The role that comes with a new account, and any other role that a setting names: read in this one place, so that an approval
+//! judges what provisioning will do.
+
+use crate::model::grant::Entitlement;
+use crate::model::id::{PermissionGroupId, RoleId};
+use crate::snapshot::{Catalogue, Offered};
+
+/// The label of the permission group with the least access there is: the first role where no other is configured.
+pub const MINIMAL_ACCESS: &str = "minimal_account_access";
+
+/// What a setting calls a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configured<'a> {
+    /// A role or a scoped role under its id, or a role's or permission group's bare id.
+    Id(Entitlement),
+    /// A user group: no access that an invitation can carry.
+    Group,
+    /// A role by its name, or by Cloudflare's label.
+    Name(&'a str),
+}
+
+impl<'a> Configured<'a> {
+    /// Reads a setting.
+    pub fn read(text: &'a str) -> Self {
+        match text.parse::<Entitlement>() {
+            Ok(Entitlement::Group(_)) => Self::Group,
+            Ok(entitlement) => Self::Id(entitlement),
+            Err(_) => text.parse::<RoleId>().map_or(Self::Name(text), |id| Self::Id(Entitlement::Role(id))),
+        }
+    }
+
+    /// Whether a role's name or label is the one that is meant.
+    pub fn is_called(self, name: &str, label: Option<&str>) -> bool {
+        matches!(self, Self::Name(text) if name.eq_ignore_ascii_case(text) || label == Some(text))
+    }
+
+    /// The entitlement that is meant, as a generation has it. An id is one whether the generation has it or not.
+    pub fn in_catalogue(self, catalogue: &Catalogue) -> Option<Entitlement> {
+        match self {
+            Self::Group => None,
+            Self::Id(entitlement) => Some(listed(catalogue, entitlement).map_or(entitlement, |it| it.entitlement)),
+            Self::Name(_) => {
+                let mut found = catalogue.iter().filter(|it| {
+                    matches!(it.entitlement, Entitlement::Role(_)) && self.is_called(&it.name, it.label.as_deref())
+                });
+                found.next().filter(|_| found.next().is_none()).map(|it| it.entitlement)
+            }
+        }
+    }
+}
+
+/// An entitlement as a generation has it: a role may also be named by its permission group.
+pub fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<&Offered> {
+    catalogue.get(entitlement).or_else(|| match entitlement {
+        Entitlement::Role(id) => {
+            let group = PermissionGroupId::from(id);
+            catalogue
+                .iter()
+                .find(|it| matches!(it.entitlement, Entitlement::Role(_)) && it.permission_group == Some(group))
+        }
+        _ => None,
+    })
+}
+
+/// The role that comes with a new account.
+pub fn first_role(default_role: Option<&str>, catalogue: &Catalogue) -> Option<Entitlement> {
+    Configured::read(default_role.unwrap_or(MINIMAL_ACCESS)).in_catalogue(catalogue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_role;
+    use crate::model::grant::Entitlement;
+    use crate::snapshot::{Catalogue, Offered};
+
+    const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
+    const GROUP: &str = "7c5dae5552338874e5053f2534d2767a";
+
+    #[test]
+    fn a_role_is_named_by_its_entitlement_its_id_its_permission_group_its_name_or_its_label() {
+        let role = Entitlement::Role(ROLE.parse().unwrap());
+        let catalogue = Catalogue::of(vec![Offered {
+            entitlement: role,
+            name: "DNS".to_owned(),
+            permission_group_name: None,
+            label: Some("dns_admin".to_owned()),
+            permission_group: Some(GROUP.parse().unwrap()),
+            brings: Vec::new(),
+        }]);
+        let names = [&format!("role:{ROLE}:member"), ROLE, &format!("role:{GROUP}:member"), GROUP, "dns", "dns_admin"];
+        for name in names {
+            assert_eq!(first_role(Some(name), &catalogue), Some(role), "{name}");
+        }
+        let scoped = format!("scoped_role:{GROUP}-{ROLE}:member");
+        assert_eq!(first_role(Some(&scoped), &catalogue), scoped.parse().ok(), "known by its id alone");
+        for none in ["zone", &format!("group:{GROUP}:member")] {
+            assert_eq!(first_role(Some(none), &catalogue), None, "{none}");
+        }
+        assert_eq!(first_role(None, &catalogue), None, "no minimal access here");
+    }
+}

@@ -1,0 +1,93 @@
+//! Which entitlement a request means: by its id wherever C1 may have put that (`reference/conductorone.md` 2.5), else by its name
+//! where exactly one has it. Never guessed.
+
+use super::{Newest, Stopped};
+use crate::base::ports::KeyValue;
+use crate::model::ask::EntitlementRef;
+use crate::model::grant::Entitlement;
+use crate::model::kind::Kind;
+use crate::model::operation::{Refusal, Target};
+use crate::snapshot::Snapshot;
+
+/// What a target names, before Cloudflare was asked for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A membership of the account.
+    Account,
+    /// An entitlement; whether the account has it is another question.
+    Entitlement(Entitlement),
+}
+
+/// What a target names. Only a name has to be looked up, in the newest generation.
+pub async fn named<P: KeyValue>(ports: &P, newest: &Newest, target: &Target) -> Result<Named, Stopped> {
+    match target {
+        Target::Account | Target::Renewal => Ok(Named::Account),
+        Target::Entitlement(entitlement) => Ok(Named::Entitlement(*entitlement)),
+        Target::Named(named) => by_reference(ports, newest, named).await,
+    }
+}
+
+async fn by_reference<P: KeyValue>(ports: &P, newest: &Newest, named: &EntitlementRef) -> Result<Named, Stopped> {
+    let ids = named.entitlements();
+    // Only the flag tells: the builtin entitlement's name is the customer's to choose.
+    match (named.builtin, ids.as_slice()) {
+        (true, []) => return Ok(Named::Account),
+        (false, [one]) => return Ok(Named::Entitlement(*one)),
+        (false, []) => {}
+        (is_account, several) => {
+            let account = is_account.then(|| "the account itself".to_owned());
+            let list: Vec<String> = account.into_iter().chain(several.iter().map(ToString::to_string)).collect();
+            return Err(Stopped::refused(
+                Refusal::AmbiguousEntitlement,
+                format!(
+                    "ConductorOne names this entitlement as {} at once, so it is not clear which is meant; nothing was changed, and a sync of this connector in ConductorOne gives the entitlement one id.",
+                    list.join(" and ")
+                ),
+            ));
+        }
+    }
+    let Some(shown) = named.display_name.as_deref() else {
+        let id = named.id.as_deref().or(named.candidates.first().map(String::as_str)).unwrap_or("without an id");
+        return Err(Stopped::refused(
+            Refusal::UnknownEntitlement,
+            format!(
+                "The entitlement {id:?} carries neither an id of this connector nor a name, so nothing was changed; sync this connector in ConductorOne, so that the entitlement carries its id."
+            ),
+        ));
+    };
+    let found = by_name(ports, newest.last()?, shown).await?;
+    match found.as_slice() {
+        [one] => Ok(Named::Entitlement(*one)),
+        [] => Err(Stopped::refused(
+            Refusal::UnknownEntitlement,
+            format!(
+                "The entitlement {shown:?} is none of this Cloudflare account's roles or groups; sync this connector in ConductorOne, so that the entitlement carries its id."
+            ),
+        )),
+        several => {
+            let list = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            Err(Stopped::refused(
+                Refusal::AmbiguousEntitlement,
+                format!(
+                    "The entitlement {shown:?} could be {list}; nothing was changed. Sync this connector in ConductorOne, so that the entitlement carries its id."
+                ),
+            ))
+        }
+    }
+}
+
+/// The entitlements of a display name, `Member Role` at its end or not.
+async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Result<Vec<Entitlement>, Stopped> {
+    let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim();
+    let mut found = Vec::new();
+    snapshot
+        .each(ports, Kind::OFFERING, |row| {
+            if let Some((entitlement, title)) = row.offered()
+                && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
+            {
+                found.push(entitlement);
+            }
+        })
+        .await?;
+    Ok(found)
+}

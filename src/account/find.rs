@@ -1,0 +1,211 @@
+//! Looking for a person: in a generation, or in Cloudflare's own list of the members.
+
+use std::collections::BTreeSet;
+
+use super::Stopped;
+use super::person::{Candidates, Meant, has_address};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::cloudflare::{ApiError, Client, MemberRecord};
+use crate::model::address;
+use crate::model::ask::{Action, Subject};
+use crate::model::grant::Principal;
+use crate::model::id::MemberId;
+use crate::model::kind::Kind;
+use crate::model::resource::{Member, Row};
+use crate::snapshot::{Snapshot, SnapshotError};
+
+/// 50,000 members; the search gives up beyond that rather than spend all of provisioning's requests on one person.
+const MAX_PAGES: u32 = 1_000;
+
+/// Whom a request means in a generation: the member whom provisioning would change.
+pub async fn in_snapshot<P: KeyValue>(
+    ports: &P,
+    snapshot: &Snapshot,
+    subject: &Subject,
+    action: Action,
+) -> Result<Meant<Member>, SnapshotError> {
+    let mut candidates = Candidates::of(subject);
+    if let Some(user) = subject.user_id {
+        let row = snapshot.get(ports, &Principal::User(user).to_string()).await?;
+        if let Some(member) = row.as_ref().and_then(Row::as_member) {
+            candidates.see(member.clone());
+        }
+    }
+    if !candidates.is_settled() {
+        snapshot
+            .each(ports, Kind::PEOPLE, |row| {
+                if let Some(member) = row.as_member() {
+                    candidates.see(member.clone());
+                }
+            })
+            .await?;
+    }
+    Ok(candidates.meant(action))
+}
+
+/// The membership that the subject probably has, without asking Cloudflare: what the last sync told C1, or what the snapshot says
+/// of the user or the e-mail address.
+pub async fn probable<P: KeyValue>(
+    ports: &P,
+    snapshot: Option<&Snapshot>,
+    subject: &Subject,
+) -> Result<Option<MemberId>, SnapshotError> {
+    if subject.member_id.is_some() {
+        return Ok(subject.member_id);
+    }
+    let Some(snapshot) = snapshot else { return Ok(None) };
+    // A hint, and no more: what is read under it is judged by what was asked.
+    Ok(match in_snapshot(ports, snapshot, subject, Action::Revoke).await? {
+        Meant::One(member) => Some(member.member_id),
+        Meant::Nobody | Meant::Unclear(_) => None,
+    })
+}
+
+/// Looks for the subject in Cloudflare's list of members, beside what was `read` of single ones. The list is ordered by e-mail
+/// address, so a dozen pages settle an address in an account of any size; where a page turns out to be in another order than ours
+/// (nothing documents the collation), and where an id has to be looked for, every page is read.
+///
+/// That nobody is meant is said only where everything was read, and nothing changed meanwhile.
+pub async fn in_account<P: Http + Clock + Sql>(
+    client: &Client<'_, P>,
+    subject: &Subject,
+    action: Action,
+    read: Option<MemberRecord>,
+) -> Result<Meant<MemberRecord>, Stopped> {
+    let mut pages = Pages {
+        client,
+        candidates: Candidates::of(subject),
+        subject,
+        total: 1,
+        members: None,
+        moved: false,
+        ordered: true,
+        read: BTreeSet::new(),
+        odd: None,
+    };
+    read.into_iter().for_each(|member| pages.candidates.see(member));
+    pages.look().await?;
+    if !pages.candidates.is_settled() {
+        if let Some(odd) = pages.odd {
+            // Somebody may have the address, and it cannot be read who: that is not nobody.
+            return Err(odd.into());
+        }
+        if pages.moved {
+            return Err(Stopped::NotNow("the list of members changed while it was looked through".to_owned()));
+        }
+        if pages.total > MAX_PAGES && pages.needs_all() {
+            return Err(Stopped::NotNow(format!(
+                "the list of members has {} pages, and {MAX_PAGES} are looked through at most",
+                pages.total
+            )));
+        }
+    }
+    Ok(pages.candidates.meant(action))
+}
+
+/// The membership that has an address.
+pub async fn by_address<P: Http + Clock + Sql>(
+    client: &Client<'_, P>,
+    email: &str,
+) -> Result<Option<MemberRecord>, Stopped> {
+    Ok(match in_account(client, &Subject::of_email(email), Action::Revoke, None).await? {
+        Meant::One(member) => Some(member),
+        Meant::Nobody | Meant::Unclear(_) => None,
+    })
+}
+
+/// The pages of the members list, as far as the search has seen them.
+struct Pages<'a, 'b, P> {
+    client: &'a Client<'b, P>,
+    subject: &'a Subject,
+    candidates: Candidates<'a, MemberRecord>,
+    total: u32,
+    /// How many members the list says there are.
+    members: Option<u32>,
+    /// Whether that changed, so that somebody may have slipped from one page to another.
+    moved: bool,
+    ordered: bool,
+    read: BTreeSet<u32>,
+    /// A record that may be the subject's, and cannot be read.
+    odd: Option<ApiError>,
+}
+
+impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
+    async fn look(&mut self) -> Result<(), ApiError> {
+        self.visit(1).await?;
+        for email in &self.subject.emails {
+            if self.is_enough() {
+                return Ok(());
+            }
+            self.seek(&address::folded(email)).await?;
+        }
+        if self.is_enough() || !self.needs_all() {
+            return Ok(());
+        }
+        let mut number = 1;
+        while number <= self.total.min(MAX_PAGES) && !self.candidates.is_settled() {
+            if !self.read.contains(&number) {
+                self.visit(number).await?;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether the order of the addresses does not help: an id has to be looked for, which may have any address by now.
+    fn needs_all(&self) -> bool {
+        // Nobody knows where a list puts what is not ASCII.
+        let elsewhere = |email: &String| !email.is_ascii() || email.contains("xn--");
+        let emails = &self.subject.emails;
+        !self.ordered || self.subject.user_id.is_some() || emails.is_empty() || emails.iter().any(elsewhere)
+    }
+
+    /// Whether the rest of the list cannot make a difference: somebody is known by an id, or by the only address that there is.
+    fn is_enough(&self) -> bool {
+        let is_alone = self.subject.user_id.is_none() && self.subject.emails.len() == 1;
+        self.candidates.is_settled() || (is_alone && self.candidates.has_address())
+    }
+
+    /// Reads the page on which an address would stand.
+    async fn seek(&mut self, email: &str) -> Result<(), ApiError> {
+        let (mut low, mut high) = (1, self.total);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            match self.visit(middle).await? {
+                Some(first) if first.as_str() <= email => low = middle,
+                _ => high = middle - 1,
+            }
+            if self.is_enough() {
+                return Ok(());
+            }
+        }
+        if !self.read.contains(&low) {
+            self.visit(low).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a page; the first address on it, in lower case.
+    async fn visit(&mut self, number: u32) -> Result<Option<String>, ApiError> {
+        let page = self.client.members_page(number).await?;
+        let info = page.info.as_ref();
+        self.total = info.and_then(|info| info.total_pages).unwrap_or(1).max(1);
+        if let Some(members) = info.and_then(|info| info.total_count) {
+            self.moved |= self.members.is_some_and(|before| before != members);
+            self.members = Some(members);
+        }
+        self.read.insert(number);
+        let addresses: Vec<String> = page.items.iter().map(|member| address::folded(&member.email)).collect();
+        self.ordered &= addresses.is_sorted();
+        page.items.into_iter().for_each(|member| self.candidates.see(member));
+        let odd = page.odd.into_iter().find(|odd| {
+            let named = odd.name.as_deref().map(|email| has_address(self.subject, email));
+            named.unwrap_or(true) || (self.subject.member_id.is_some() && odd.parsed() == self.subject.member_id)
+        });
+        if let Some(odd) = odd {
+            let of = odd.name.or(odd.id).unwrap_or_else(|| "a member without an address".to_owned());
+            self.odd = Some(ApiError::Unreadable { of, what: odd.why });
+        }
+        Ok(addresses.into_iter().next())
+    }
+}

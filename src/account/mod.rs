@@ -1,0 +1,14 @@
+//! What is known of the account between syncs, and whom and what a request means in it.
+//!
+//! **Invariants:** whom a request means is decided in one place ([`person`]), whether Cloudflare's list is asked or a generation;
+//! that nobody is meant is said only of an account that was looked through.
+
+pub mod default_role;
+pub mod entitlement;
+pub mod find;
+mod newest;
+pub mod person;
+mod stopped;
+
+pub use newest::{Newest, newest};
+pub use stopped::Stopped;

@@ -1,0 +1,53 @@
+//! The newest generation, which the Coordinator knows of before every place has seen KV's pointer to it.
+
+use super::Stopped;
+use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
+use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
+
+/// The newest generation that can be read.
+#[derive(Clone, Debug, Default)]
+pub struct Newest {
+    /// The generation; none where none can be read.
+    pub snapshot: Option<Snapshot>,
+    /// Whether it is the one that was published last: what it does not have, the account did not have at the last sync.
+    pub is_last: bool,
+}
+
+impl Newest {
+    /// The generation that was published last; "not now" where it cannot be read yet, or there was no sync.
+    pub fn last(&self) -> Result<&Snapshot, Stopped> {
+        match &self.snapshot {
+            Some(snapshot) if self.is_last => Ok(snapshot),
+            Some(_) => Err(Stopped::NotNow("the newest sync's result has not reached this place yet".to_owned())),
+            None => Err(Stopped::NotNow("no sync of the Cloudflare account can be read yet".to_owned())),
+        }
+    }
+}
+
+/// Opens the newest generation. Where KV still shows an older one, or none, the newer is opened by its own name.
+pub async fn newest<P: KeyValue + Sql>(ports: &P) -> Result<Newest, Stopped> {
+    let seen = match snapshot::latest(ports).await {
+        Ok(seen) => seen,
+        // Named, and on its way.
+        Err(SnapshotError::NotReplicated(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(last) = last_published(ports)? else {
+        return Ok(Newest { is_last: seen.is_some(), snapshot: seen });
+    };
+    if let Some(snapshot) = seen.as_ref().filter(|seen| seen.manifest().generation >= last) {
+        return Ok(Newest { snapshot: Some(snapshot.clone()), is_last: true });
+    }
+    match Snapshot::open(ports, &last.to_string()).await {
+        Ok(snapshot) => Ok(Newest { snapshot: Some(snapshot), is_last: true }),
+        Err(SnapshotError::Gone(_) | SnapshotError::NotReplicated(_)) => Ok(Newest { snapshot: seen, is_last: false }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The generation that was published last, as the Coordinator's own table has it.
+fn last_published<P: Sql>(sql: &P) -> Result<Option<GenerationId>, SqlError> {
+    let rows = sql.query("SELECT id FROM generation ORDER BY published_at DESC, id DESC LIMIT 1", &[])?;
+    let id = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    Ok(id.and_then(GenerationId::parse))
+}

@@ -1,0 +1,44 @@
+//! Why an operation goes no further.
+
+use crate::base::ports::SqlError;
+use crate::cloudflare::ApiError;
+use crate::model::operation::{Outcome, Refusal};
+use crate::snapshot::SnapshotError;
+
+/// Why an operation goes no further.
+#[derive(Debug)]
+pub enum Stopped {
+    /// For a reason that trying again does not mend.
+    Refused(Outcome),
+    /// It cannot be known now; a sentence for the log.
+    NotNow(String),
+    /// Cloudflare could not be asked.
+    Api(ApiError),
+    /// Our own storage could not be read.
+    Storage(String),
+}
+
+impl Stopped {
+    /// A refusal.
+    pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
+        Self::Refused(Outcome::refused(code, message))
+    }
+}
+
+impl From<SqlError> for Stopped {
+    fn from(error: SqlError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<SnapshotError> for Stopped {
+    fn from(error: SnapshotError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<ApiError> for Stopped {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}

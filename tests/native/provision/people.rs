@@ -1,0 +1,157 @@
+//! Who is meant: by ids that stay and addresses that do not, and that nobody is meant only where that was proven.
+
+use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
+use c1_cloudflare::model::ask::EntitlementRef;
+use sim::cloudflare::{Fault, Oddity, Route};
+
+use super::{
+    Action, Bench, Effect, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_refused, atom, holds, person,
+    roles, target,
+};
+
+const JANE: &str = "jane@example.com";
+
+/// A member as C1 knows them after a sync.
+fn known(bench: &Bench, id: &str) -> Subject {
+    let membership = bench.account().membership(id).unwrap();
+    Subject {
+        emails: vec![membership.email],
+        member_id: Some(id.parse().unwrap()),
+        user_id: membership.user_id.map(|user| user.parse().unwrap()),
+        has_account: true,
+        ..Subject::default()
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_member_loses_the_role_and_the_account_and_is_granted_nothing_under_the_old_address() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let roles = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &roles[0]), holds(account, &roles[1])]);
+    let with_ids = known(&bench, &jane);
+    account.change_email(&jane, "jane.married@example.com");
+    // By the membership id, and where that is outdated by the user id alone.
+    let by_user = Subject { member_id: Some(format!("{:032x}", 77).parse().unwrap()), ..with_ids.clone() };
+    let refused = bench.operate(Action::Grant, target(&roles[2]), with_ids.clone()).await;
+    assert_refused(&refused, Refusal::AmbiguousMember, "jane.married@example.com");
+    assert_done(&bench.operate(Action::Revoke, target(&roles[0]), with_ids.clone()).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane), [atom(account, &roles[1])].into());
+    assert_done(&bench.operate(Action::Revoke, Target::Account, by_user).await, Effect::Removed);
+    assert!(account.membership(&jane).is_none());
+    // Now it is proven.
+    assert_done(&bench.operate(Action::Revoke, Target::Account, with_ids).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn a_renamed_member_without_known_ids_is_found_by_the_new_address_alone() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let roles = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &roles[0]), holds(account, &roles[1])]);
+    account.change_email(&jane, "jane.married@example.com");
+    // The address is all that is known, and nobody has it.
+    assert_done(&bench.operate(Action::Revoke, target(&roles[0]), person(JANE)).await, Effect::AlreadyRevoked);
+    // The membership is there under another address, and no user id tells whose it is.
+    let unsure = Subject { member_id: Some(jane.parse().unwrap()), ..person(JANE) };
+    let refused = bench.operate(Action::Revoke, target(&roles[0]), unsure).await;
+    assert_refused(&refused, Refusal::AmbiguousMember, "jane.married@example.com");
+    let now = person("jane.married@example.com");
+    assert_done(&bench.operate(Action::Revoke, target(&roles[0]), now).await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn of_two_accounts_of_one_person_the_other_one_is_never_touched() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let roles = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &roles[0])]);
+    let root = account.add_member("jane.root@example.com", vec![holds(account, &roles[0])]);
+    let outdated = Subject { member_id: Some(format!("{:032x}", 77).parse().unwrap()), ..person(JANE) };
+    assert_done(&bench.operate(Action::Grant, target(&roles[1]), outdated.clone()).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Revoke, target(&roles[1]), outdated).await, Effect::Revoked);
+    // Both addresses, and nothing that tells which of the two is meant.
+    let both = Subject { emails: vec![JANE.to_owned(), "jane.root@example.com".to_owned()], ..Subject::default() };
+    for action in [Action::Grant, Action::Revoke] {
+        let refused = bench.operate(action, target(&roles[0]), both.clone()).await;
+        assert_refused(&refused, Refusal::AmbiguousMember, "jane.root@example.com");
+    }
+    assert_eq!((bench.atoms(&jane).len(), bench.atoms(&root).len()), (1, 1));
+    let decided = Subject { emails: both.emails, ..known(&bench, &root) };
+    assert_done(&bench.operate(Action::Grant, target(&roles[1]), decided).await, Effect::Granted);
+    assert_eq!((bench.atoms(&jane).len(), bench.atoms(&root).len()), (1, 2));
+}
+
+#[tokio::test]
+async fn of_whom_nothing_is_known_it_is_not_said_that_they_hold_nothing() {
+    let bench = Bench::start().await;
+    let roles = roles(bench.account());
+    for action in [Action::Grant, Action::Revoke] {
+        for what in [target(&roles[0]), Target::Account] {
+            let refused = bench.operate(action, what, Subject { has_account: true, ..Subject::default() }).await;
+            assert_refused(&refused, Refusal::UnknownMember, "sync this connector");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_to_its_end_proves_nothing() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let jane = account.add_member(JANE, vec![]);
+    let gone = known(&bench, &jane);
+    account.remove_member(&jane);
+    for n in 0..120 {
+        account.add_member(&format!("zoe{n:03}@example.com"), vec![]);
+    }
+    let id = bench.arrive(Action::Revoke, Target::Account, gone);
+    account.fail_next(Route::ListMembers, 1, Fault::status(502, 1));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    bench.world.advance(10);
+    // Somebody whose record cannot be read may be the one.
+    let odd = account.memberships().into_iter().find(|member| member.email == "zoe099@example.com").unwrap();
+    account.make_odd(Route::ListMembers, &odd.id, Oddity::NoEmail);
+    let other = bench.attempt(id).await;
+    assert!(!matches!(other, Outcome::Done { .. }), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_shows() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let role = &roles(account)[0];
+    let named =
+        |name: &str| Target::Named(EntitlementRef { display_name: Some(name.to_owned()), ..EntitlementRef::default() });
+    // The pointer has not reached this place, then neither has the manifest.
+    let current = bench.world.values.borrow_mut().remove("current").unwrap();
+    let role_name = named(&format!("{} Member Role", role.name));
+    assert_done(&bench.operate(Action::Grant, role_name.clone(), person(NEW)).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, Target::Account, person("new2@example.com")).await, Effect::Invited);
+    let all: Vec<(String, Vec<u8>)> = bench.world.values.borrow().clone().into_iter().collect();
+    bench.world.values.borrow_mut().clear();
+    let id = bench.arrive(Action::Grant, role_name, person("new3@example.com"));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    // Cloudflare's own list has the label.
+    assert!(account.permission_group(MINIMAL_ACCESS).is_some());
+    assert_done(&bench.operate(Action::Grant, Target::Account, person("new4@example.com")).await, Effect::Invited);
+    bench.world.values.borrow_mut().extend(all);
+    bench.world.values.borrow_mut().insert("current".to_owned(), current);
+    bench.world.advance(10);
+    assert_done(&bench.settle(id).await, Effect::Granted);
+    let unknown = bench.operate(Action::Grant, named("No Such Role"), person(NEW)).await;
+    assert_refused(&unknown, Refusal::UnknownEntitlement, "sync this connector");
+}
+
+#[tokio::test]
+async fn a_builtin_entitlement_with_a_roles_id_is_a_contradiction() {
+    let bench = Bench::start().await;
+    let role = &roles(bench.account())[0];
+    let id = format!("role:{}:member", role.governed_as());
+    let both = EntitlementRef { builtin: true, candidates: vec![id], ..EntitlementRef::default() };
+    for action in [Action::Grant, Action::Revoke] {
+        let refused = bench.operate(action, Target::Named(both.clone()), person(NEW)).await;
+        assert_refused(&refused, Refusal::AmbiguousEntitlement, "the account itself");
+    }
+    let account = EntitlementRef { builtin: true, ..EntitlementRef::default() };
+    assert_done(&bench.operate(Action::Grant, Target::Named(account), person(NEW)).await, Effect::Invited);
+}
