@@ -10,7 +10,7 @@ DEMO_OPTIONS := $(if $(MEMBERS),--members $(MEMBERS)) $(if $(ROLES),--roles $(RO
 	$(if $(filter-out 0 no,$(SERVE)),--serve)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo dev deploy connect lint bench clean
+.PHONY: help setup build test soak demo dev deploy connect lint bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ build: setup ## compile the Worker into build/, when something changed
 test: build ## run all tests: native, and against the built Worker in the real runtime
 	@bash scripts/setup.sh tests
 	cargo test --workspace --no-fail-fast
+
+soak: setup ## hold the promises against many more seeds than `make test` does (SEEDS=, 200 unless told)
+	SOAK=$(or $(SEEDS),200) cargo test --test promises
 
 demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, ROLES=, SEED=, SERVE=1 stays up)
 	@cargo build -p sim --bin demo

@@ -11,6 +11,7 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
+use crate::model::id::MemberId;
 use crate::model::operation::{Outcome, Request};
 
 words! {
@@ -362,6 +363,12 @@ pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<
 /// Whether an attempt of an operation got as far as a write.
 pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
+}
+
+/// The member that an operation has written to, where it has.
+pub(super) fn written_member<P: Sql>(sql: &P, id: EntryId) -> Result<Option<MemberId>, SqlError> {
+    let member = sql.one("SELECT member FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
+    Ok(member.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
 /// How often an operation was put off. Attempts that were cut off with the Worker are not among these: they say nothing of

@@ -101,6 +101,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if subject.is_nobody() {
             return Err(nobody_named());
         }
+        // Who was meant was settled by whatever was written already: another address since then makes nobody else of them.
+        if let Some(member) = journal::written_member(self.ports, self.id)? {
+            let _turn = self.lock(&member.to_string()).await;
+            match execute::read(self.ports, &self.client, member).await {
+                Err(ApiError::NotFound(_)) => {}
+                Ok(member) => match self.for_member(member).await {
+                    Err(Unresolved::Api(ApiError::NotFound(_))) => {}
+                    ended => return ended,
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
         // The lock comes before the read that the change is worked out from.
         let mut read = None;
         if let Some(member) = find::probable(self.ports, self.snapshot.as_ref(), subject).await? {

@@ -40,8 +40,10 @@ pub fn group(body: &Value, current: &Value) -> Result<Vec<Change>, ScimError> {
     for operation in operations(body)? {
         let Some(path) = operation.path else {
             // Without a path the value is a part of the resource (RFC 7644 section 3.5.2.1).
-            for (name, value) in fields(&operation)? {
+            for (name, value) in fields(&operation, GROUP)? {
                 match plain(name, GROUP).as_str() {
+                    // A resource that says nothing of its members leaves them as they are.
+                    "members" if value.is_null() => {}
                     "members" => changes.extend(change(operation.op, Some(value))?),
                     other => stays_group(other, name, value, current)?,
                 }
@@ -84,6 +86,7 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
                 active = Some(boolean(value)?);
                 Ok(())
             }
+            "roles" | "groups" if stays(current, &path, value.unwrap_or(&Value::Null)) => Ok(()),
             "roles" | "groups" => Err(ScimError::mutability(
                 "what a User holds is changed through the members of Groups: PATCH /Groups/{id}",
             )),
@@ -105,7 +108,7 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
         match operation.path {
             Some(path) => set(path, operation.op, operation.value)?,
             None => {
-                for (name, value) in fields(&operation)? {
+                for (name, value) in fields(&operation, USER)? {
                     set(name, operation.op, Some(value))?;
                 }
             }
@@ -140,9 +143,10 @@ const FOREIGN_USER_ATTRIBUTES: [&str; 16] = [
     "manager",
 ];
 
-/// Whether a path is of an extension, such as the enterprise one's.
+/// Whether a path is of an extension, such as the enterprise one's. One that ends like what can be changed here was meant for that, and is
+/// not passed over.
 fn is_foreign(path: &str) -> bool {
-    path.starts_with("urn:")
+    path.starts_with("urn:") && !path.contains(":core:") && !path.ends_with(":active") && !path.ends_with(":members")
 }
 
 /// Whether an attribute has the value that a client sends for it.
@@ -224,27 +228,36 @@ pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
 }
 
 /// The change that an operation makes; none where it names nobody, but for a remove without any value, which is all (RFC 7644 section
-/// 3.5.2.2). A list that is missing or `null` is what a client sends that does not know the members: it empties no Group.
+/// 3.5.2.2). A list that is missing or `null` is what a client sends that does not know the members: it empties no Group, and since
+/// it may have been meant to, it is no success either.
 fn change(op: Op, value: Option<&Value>) -> Result<Option<Change>, ScimError> {
     let ids = members(value)?;
-    let is_list = value.is_some_and(|value| !value.is_null());
+    let is_unsaid = |value: Option<&Value>| value.is_none_or(Value::is_null);
     Ok(match op {
+        Op::Replace if is_unsaid(value) => return Err(unsaid()),
+        Op::Remove if value.is_some_and(Value::is_null) => return Err(unsaid()),
         Op::Add if ids.is_empty() => return Err(ScimError::value("an add needs a value: the members to add")),
         Op::Add => Some(Change::Add(ids)),
-        Op::Replace => is_list.then_some(Change::Replace(ids)),
+        Op::Replace => Some(Change::Replace(ids)),
         Op::Remove if value.is_none() => Some(Change::RemoveWhere(None)),
         Op::Remove => (!ids.is_empty()).then_some(Change::Remove(ids)),
     })
 }
 
+fn unsaid() -> ScimError {
+    ScimError::value(
+        "members without a value, or null, is no list, so nobody was taken out: to take out all send [], to take out one use the path members[value eq \"<the id of a User>\"]",
+    )
+}
+
 /// An attribute of a Group other than its members: it may be sent as it is, and what Cloudflare does not keep may be anything.
 fn stays_group(path: &str, name: &str, value: &Value, current: &Value) -> Result<(), ScimError> {
     match path {
-        "displayname" | "id" | "meta" if stays(current, path, value) => Ok(()),
-        "displayname" | "id" | "meta" => Err(ScimError::mutability(format!(
+        "displayname" | "id" if stays(current, path, value) => Ok(()),
+        "displayname" | "id" => Err(ScimError::mutability(format!(
             "{name} of a Group is what Cloudflare says and cannot be changed here; only members can"
         ))),
-        "schemas" | "externalid" => Ok(()),
+        "schemas" | "externalid" | "meta" => Ok(()),
         path if is_foreign(path) => Ok(()),
         _ => Err(ScimError::new(
             "invalidPath",
@@ -265,20 +278,24 @@ fn plain(path: &str, schema: &str) -> String {
     }
 }
 
-fn fields<'a>(operation: &Operation<'a>) -> Result<Vec<(&'a String, &'a Value)>, ScimError> {
+/// The attributes that an operation without a path is about; those that stand below the schema's own URN are its own, too.
+fn fields<'a>(operation: &Operation<'a>, schema: &str) -> Result<Vec<(&'a String, &'a Value)>, ScimError> {
     match (operation.op, operation.value) {
         // RFC 7644 section 3.5.2.2.
         (Op::Remove, _) => Err(ScimError::new("noTarget", "a remove needs a path")),
-        (_, Some(Value::Object(fields))) => Ok(fields.iter().collect()),
+        (_, Some(Value::Object(fields))) => Ok(fields
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::Object(inner) if name.eq_ignore_ascii_case(schema) => inner.iter().collect(),
+                value => vec![(name, value)],
+            })
+            .collect()),
         _ => Err(ScimError::value("an operation without a path needs an object as its value")),
     }
 }
 
 fn operations(body: &Value) -> Result<Vec<Operation<'_>>, ScimError> {
     let syntax = |detail: &str| ScimError::new("invalidSyntax", detail);
-    let field = |object: &'_ Value, name: &str| -> Option<String> {
-        object.as_object()?.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned()
-    };
     // A schema that is missing is forgiven, another one is not.
     if let Some(schemas) = body.get("schemas") {
         let named = |schema: &Value| schema.as_str().is_some_and(|text| text.eq_ignore_ascii_case(PATCH_OP));
@@ -287,26 +304,26 @@ fn operations(body: &Value) -> Result<Vec<Operation<'_>>, ScimError> {
             return Err(syntax("schemas of a PATCH must name urn:ietf:params:scim:api:messages:2.0:PatchOp"));
         }
     }
-    let list = field(body, "Operations").and_then(|key| body.get(key)).and_then(Value::as_array);
+    let list = field(body, "Operations").and_then(Value::as_array);
     let list = list.filter(|list| !list.is_empty()).ok_or_else(|| syntax("a PATCH needs a list of Operations"))?;
     if list.len() > LIMITS.0 {
         return Err(ScimError::value(format!("these are too many operations at once; send at most {}", LIMITS.0)));
     }
     list.iter()
         .map(|item| {
-            let op = match item.get("op").and_then(Value::as_str).map(str::to_ascii_lowercase).as_deref() {
+            let op = match field(item, "op").and_then(Value::as_str).map(str::to_ascii_lowercase).as_deref() {
                 Some("add") => Op::Add,
                 Some("remove") => Op::Remove,
                 Some("replace") => Op::Replace,
                 _ => return Err(syntax("op must be add, remove or replace")),
             };
-            let path = match item.get("path") {
+            let path = match field(item, "path") {
                 None | Some(Value::Null) => None,
                 Some(Value::String(path)) if path.trim().is_empty() => None,
                 Some(Value::String(path)) => Some(path.as_str()),
                 Some(_) => return Err(ScimError::new("invalidPath", "path must be a text")),
             };
-            Ok(Operation { op, path, value: item.get("value") })
+            Ok(Operation { op, path, value: field(item, "value") })
         })
         .collect()
 }
@@ -417,13 +434,38 @@ mod tests {
     #[test]
     fn a_list_of_members_that_is_missing_empties_no_group() {
         for operation in [
-            json!({ "op": "replace", "path": "members", "value": null }),
-            json!({ "op": "replace", "path": "members" }),
             json!({ "op": "replace", "value": { "displayName": "Engineers", "members": null } }),
             json!({ "op": "remove", "path": "members", "value": [] }),
-            json!({ "op": "remove", "path": "members", "value": null }),
         ] {
             assert_eq!(group(&body(&json!([operation])), &engineers()), Ok(vec![]), "{operation}");
+        }
+        // Where the members are what it is about, doing nothing is no success: somebody may have been meant to go.
+        for operation in [
+            json!({ "op": "replace", "path": "members", "value": null }),
+            json!({ "op": "replace", "path": "members" }),
+            json!({ "op": "remove", "path": "members", "value": null }),
+        ] {
+            let error = group(&body(&json!([operation])), &engineers()).unwrap_err();
+            assert!(error.scim_type == "invalidValue" && error.detail.contains("send []"), "{operation}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_deactivation_is_found_wherever_it_stands_and_never_passed_over() {
+        let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+        for operation in [
+            json!({ "op": "replace", "value": { core: { "active": false } } }),
+            json!({ "op": "replace", "value": { "roles": [], "groups": [], "active": false } }),
+            json!({ "Op": "replace", "Path": "Active", "Value": "FALSE" }),
+        ] {
+            assert_eq!(user(&body(&json!([operation])), &jane()), Ok(Some(false)), "{operation}");
+        }
+        for path in [
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:active",
+            "urn:ietf:params:scim:schemas:core:2.0:Group:active",
+        ] {
+            let operation = json!([{ "op": "replace", "path": path, "value": false }]);
+            assert_eq!(user(&body(&operation), &jane()).unwrap_err().scim_type, "invalidPath", "{path}");
         }
     }
 

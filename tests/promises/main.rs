@@ -35,19 +35,16 @@ fn each(few: u64, plan: impl Fn(u64) -> Plan) {
 }
 
 #[test]
-#[ignore = "the connector does not keep them yet"]
 fn promises_hold_while_everything_changes() {
     each(6, Plan::of);
 }
 
 #[test]
-#[ignore = "the connector does not keep them yet"]
 fn promises_hold_with_everything_slowed_forty_times() {
     each(4, |seed| Plan { slow: 40, ..Plan::of(seed) });
 }
 
 #[test]
-#[ignore = "the connector does not keep them yet"]
 fn promises_hold_while_the_worker_is_killed() {
     each(4, |seed| Plan { kills: 12, ..Plan::of(seed) });
 }
@@ -58,7 +55,6 @@ fn without_faults_everything_that_is_asked_for_is_done() {
 }
 
 #[test]
-#[ignore = "the connector does not keep it yet"]
 fn the_cap_holds_whatever_fails_and_everything_is_done_in_the_end() {
     each(3, |seed| Plan { cap: 6, kills: 4, ..Plan::of(seed) });
 }
