@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 
@@ -93,6 +94,7 @@ const INTERRUPTIONS: i64 = 5;
 
 /// Creates the table, and takes up again what was cut off. Called when the Coordinator starts.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS job (
             kind TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, state TEXT NOT NULL,
@@ -142,7 +144,10 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<Job>, SqlError> {
 
 /// When the next job is due.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT MIN(due_at) FROM job WHERE state = 'due'", &[])?;
+    let value = sql.one(
+        "SELECT MIN(due_at) FROM job WHERE state = 'due' AND kind NOT IN (SELECT id FROM set_aside WHERE of_table = 'job')",
+        &[],
+    )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
@@ -196,7 +201,7 @@ fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Job
          FROM job WHERE {condition} ORDER BY kind"
     );
     let rows = sql.query(&statement, params)?;
-    rows.iter().map(|row| job(row).ok_or_else(|| SqlError::unreadable("a job"))).collect()
+    rows::readable(sql, "job", &rows, job)
 }
 
 fn job(row: &[SqlValue]) -> Option<Job> {

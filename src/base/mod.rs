@@ -7,6 +7,7 @@ pub mod hash;
 pub mod jobs;
 pub mod keys;
 pub mod ports;
+pub mod rows;
 pub mod settings;
 pub mod signing;
 pub mod time;

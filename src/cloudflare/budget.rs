@@ -1,12 +1,18 @@
 //! The budget of requests that everything in the account shares: what a sync may spend, what is kept for provisioning,
 //! and until when Cloudflare wants to be left alone (`reference/cloudflare.md` 3.3).
 //!
-//! Counting happens in the Coordinator's SQLite, where every request passes. A client takes a handful of requests at a
-//! time, so that a row is written for every handful only, and gives back what it did not use.
+//! Counting happens in the Coordinator's SQLite, where every request passes. What is sent for an operation is counted one by one as
+//! it is sent: a Coordinator that is killed leaves nothing counted that was not sent. A sync takes a few at a time, so that it
+//! writes a row for every few pages only, and gives back what it did not use; where it is killed, those few stay counted.
+//!
+//! Provisioning's part is shared fairly: a person for whom many requests were made stops before the others do.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use crate::base::hash::sha256_hex;
 use crate::base::ports::{HttpResponse, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 
@@ -35,10 +41,13 @@ const PROVISIONING_TOTAL_LIMIT: u32 = LIMIT - 50;
 /// Requests are counted in slots of 30 s. A slot counts until its last request has left the window, so 11 of them count.
 const SLOT_MILLIS: i64 = 30_000;
 
-/// How many requests a client takes at once: 20 for a sync, which writes one row for 20 pages; 4 for an operation, whose GET, PUT
-/// and GET are three.
-const SYNC_TAKE: u32 = 20;
-const PROVISIONING_TAKE: u32 = 4;
+/// How many requests a sync takes at once.
+const SYNC_TAKE: u32 = 5;
+
+/// Requests for one person within the window: a quarter of what is left may be used for one, so one who is alone gets 230 of
+/// 1,150, the next 184, and nobody is turned away before having had 24, which are eight grants.
+const PERSON_SHARE: u32 = 4;
+const PERSON_MINIMUM: u32 = 24;
 
 /// A remainder below this stops a sync; of a policy with a small quota, a tenth of the quota.
 const LOW_REMAINDER: u32 = 60;
@@ -74,6 +83,9 @@ struct Slot {
     n: i64,
     sync: u32,
     provisioning: u32,
+    /// How many of provisioning's were for whom.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    people: BTreeMap<String, u32>,
 }
 
 impl State {
@@ -97,17 +109,30 @@ impl State {
     }
 
     /// Counts requests in a slot.
-    fn count(&mut self, n: i64, purpose: Purpose, requests: u32) {
-        let (sync, provisioning) = match purpose {
-            Purpose::Sync => (requests, 0),
-            Purpose::Provisioning => (0, requests),
-        };
-        match self.slots.iter_mut().find(|slot| slot.n == n) {
-            Some(slot) => {
-                slot.sync += sync;
-                slot.provisioning += provisioning;
-            }
-            None => self.slots.push(Slot { n, sync, provisioning }),
+    fn count(&mut self, n: i64, purpose: Purpose, person: Option<&str>, requests: u32) {
+        if !self.slots.iter().any(|slot| slot.n == n) {
+            self.slots.push(Slot { n, sync: 0, provisioning: 0, people: BTreeMap::new() });
+        }
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.n == n) else { return };
+        match purpose {
+            Purpose::Sync => slot.sync += requests,
+            Purpose::Provisioning => slot.provisioning += requests,
+        }
+        if let Some(person) = person {
+            *slot.people.entry(person.to_owned()).or_default() += requests;
+        }
+    }
+
+    /// Whether a person has had a fair share of what is left for all.
+    fn had_their_share(&self, person: &str, left: u32) -> bool {
+        let used: u32 = self.slots.iter().filter_map(|slot| slot.people.get(person)).sum();
+        used >= PERSON_MINIMUM.max(left / PERSON_SHARE)
+    }
+
+    /// Takes back what a sync took and did not use.
+    fn give_back(&mut self, n: i64, unused: u32) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.n == n) {
+            slot.sync = slot.sync.saturating_sub(unused);
         }
     }
 
@@ -131,19 +156,26 @@ impl State {
 pub(super) struct Budget<'a> {
     sql: &'a dyn Sql,
     purpose: Purpose,
+    person: Option<String>,
+    /// What a sync took and has not used yet, and the slot in which that is counted.
     taken: u32,
     slot: i64,
 }
 
 impl std::fmt::Debug for Budget<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Budget").field("purpose", &self.purpose).field("taken", &self.taken).finish_non_exhaustive()
+        f.debug_struct("Budget").field("purpose", &self.purpose).finish_non_exhaustive()
     }
 }
 
 impl<'a> Budget<'a> {
     pub(super) fn new(sql: &'a dyn Sql, purpose: Purpose) -> Self {
-        Self { sql, purpose, taken: 0, slot: 0 }
+        Self { sql, purpose, person: None, taken: 0, slot: 0 }
+    }
+
+    /// Counts what is sent from now on as sent for a person, of whom only a digest is kept.
+    pub(super) fn for_person(&mut self, person: &str) {
+        self.person = Some(sha256_hex(person.as_bytes()).chars().take(12).collect());
     }
 
     /// Counts one request that is about to be sent.
@@ -157,22 +189,23 @@ impl<'a> Budget<'a> {
             self.taken -= 1;
             return Ok(());
         }
-        give_back(&mut state, self.purpose, self.slot, std::mem::take(&mut self.taken));
+        state.give_back(self.slot, std::mem::take(&mut self.taken));
         let oldest = now.plus_millis(-WINDOW_MILLIS).millis().div_euclid(SLOT_MILLIS);
         // Slots of the future are of a clock that was set back.
         state.slots.retain(|slot| (oldest..=current).contains(&slot.n) && slot.sync + slot.provisioning > 0);
-        let wanted = match self.purpose {
-            Purpose::Sync => SYNC_TAKE,
-            Purpose::Provisioning => PROVISIONING_TAKE,
-        };
-        let take = state.left(self.purpose).min(wanted);
-        if take == 0 {
+        let left = state.left(self.purpose);
+        let person = self.person.as_deref();
+        if left == 0 || person.is_some_and(|person| state.had_their_share(person, left)) {
             // The oldest slot leaves the window first.
             let first = state.slots.iter().map(|slot| slot.n).min().unwrap_or(current);
             let until = Timestamp::from_millis((first + 1) * SLOT_MILLIS + WINDOW_MILLIS);
             return Err(ApiError::OutOfBudget { until });
         }
-        state.count(current, self.purpose, take);
+        let take = match self.purpose {
+            Purpose::Sync => left.min(SYNC_TAKE),
+            Purpose::Provisioning => 1,
+        };
+        state.count(current, self.purpose, person, take);
         state.store(self.sql)?;
         self.slot = current;
         self.taken = take - 1;
@@ -219,19 +252,9 @@ impl Drop for Budget<'_> {
         }
         // Where this fails, a few requests stay counted that were not sent: the safe side.
         if let Ok(mut state) = State::load(self.sql) {
-            give_back(&mut state, self.purpose, self.slot, self.taken);
+            state.give_back(self.slot, self.taken);
             let _ = state.store(self.sql);
         }
-    }
-}
-
-fn give_back(state: &mut State, purpose: Purpose, n: i64, unused: u32) {
-    if let Some(slot) = state.slots.iter_mut().find(|slot| slot.n == n) {
-        let count = match purpose {
-            Purpose::Sync => &mut slot.sync,
-            Purpose::Provisioning => &mut slot.provisioning,
-        };
-        *count = count.saturating_sub(unused);
     }
 }
 
@@ -271,6 +294,7 @@ fn wait_of(text: &str, now: Timestamp) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::collections::BTreeSet;
 
     use super::{Budget, Limit, Purpose, parse_limits};
     use crate::base::ports::{HttpResponse, Sql, SqlError, SqlValue};
@@ -279,16 +303,15 @@ mod tests {
 
     /// One row, which is all that the budget keeps.
     #[derive(Default)]
-    struct OneRow(RefCell<(Option<SqlValue>, u32)>);
+    struct OneRow(RefCell<Option<SqlValue>>);
 
     impl Sql for OneRow {
         fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
             let mut row = self.0.borrow_mut();
             if statement.starts_with("INSERT") {
-                row.0 = params.first().cloned();
-                row.1 += 1;
+                *row = params.first().cloned();
             }
-            Ok(row.0.clone().map(|value| vec![value]).into_iter().collect())
+            Ok(row.clone().map(|value| vec![value]).into_iter().collect())
         }
     }
 
@@ -337,15 +360,50 @@ mod tests {
     }
 
     #[test]
-    fn few_rows_are_written_and_what_is_not_used_is_given_back() {
+    fn a_killed_coordinator_leaves_nothing_counted_of_an_operation_and_four_of_a_sync_at_most() {
+        let sql = OneRow::default();
+        for _ in 0..20 {
+            for purpose in [Purpose::Sync, Purpose::Provisioning] {
+                let mut budget = Budget::new(&sql, purpose);
+                budget.spend(at(0)).unwrap();
+                // A Coordinator that is killed drops nothing.
+                std::mem::forget(budget);
+            }
+        }
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 800 - 20 * 5);
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(1)).0, 1150 - 800 - 20);
+    }
+
+    #[test]
+    fn a_sync_writes_few_rows_and_gives_back_what_it_does_not_use() {
         let sql = OneRow::default();
         let mut budget = Budget::new(&sql, Purpose::Sync);
+        let mut written = BTreeSet::new();
         for _ in 0..21 {
             budget.spend(at(0)).unwrap();
+            written.insert(format!("{:?}", sql.0.borrow()));
         }
-        assert_eq!(sql.0.borrow().1, 2);
+        assert_eq!(written.len(), 5);
         drop(budget);
-        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 779);
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 800 - 21);
+    }
+
+    #[test]
+    fn one_person_does_not_use_up_what_is_for_all() {
+        let sql = OneRow::default();
+        let spend_for = |person: &str, at_most: usize| {
+            let mut budget = Budget::new(&sql, Purpose::Provisioning);
+            budget.for_person(person);
+            (0..at_most).take_while(|_| budget.spend(at(0)).is_ok()).count()
+        };
+        let greedy: Vec<_> = ["a", "b", "c", "d"].map(|person| spend_for(person, 5_000)).into();
+        assert!(greedy[0] > 200 && greedy.iter().sum::<usize>() < 800, "{greedy:?}");
+        assert_eq!(spend_for("a", 1), 0);
+        for other in 0..20 {
+            assert_eq!(spend_for(&format!("other {other}"), 15), 15, "{other}");
+        }
+        let stored = sql.0.borrow().clone().unwrap();
+        assert!(!format!("{stored:?}").contains("other"), "only digests of people are kept");
     }
 
     #[test]

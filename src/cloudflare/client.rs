@@ -108,6 +108,13 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         }
     }
 
+    /// Counts what is sent from now on as sent for a person: no one's operations use up the budget of all.
+    #[must_use]
+    pub fn for_person(self, person: &str) -> Self {
+        self.budget.borrow_mut().for_person(person);
+        self
+    }
+
     /// How many requests this client has sent.
     pub fn sent(&self) -> u32 {
         self.sent.get()

@@ -80,12 +80,23 @@ pub enum TokenError {
     /// It names an algorithm that is not accepted.
     #[error("the token's algorithm {0:?} is not accepted: only RS256, ES256 and EdDSA are")]
     Algorithm(String),
+    /// It says that there is something about it which a reader has to know, and none of that is known here.
+    #[error("the token's header has crit, and no extension is known here")]
+    Critical,
 }
 
 #[derive(Deserialize)]
 struct Header {
     alg: String,
     kid: Option<String>,
+    /// Whether there are extensions that a reader has to know (RFC 7515 4.1.11), whatever they are said to be. None is known here.
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+/// Reads that something is there, `null` included.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl Token {
@@ -97,6 +108,9 @@ impl Token {
         let (signed, signature) = text.rsplit_once('.').ok_or(TokenError::Malformed("it has no dots"))?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed("it has one dot only"))?;
         let header: Header = part(header, "its header is not base64url JSON with an alg")?;
+        if header.crit {
+            return Err(TokenError::Critical);
+        }
         let algorithm = match header.alg.as_str() {
             "RS256" => Algorithm::Rs256,
             "ES256" => Algorithm::Es256,
@@ -152,6 +166,15 @@ mod tests {
             let text = token(&format!(r#"{{"alg":"{alg}"}}"#), "{}");
             assert_eq!(Token::parse(&text).unwrap_err(), TokenError::Algorithm(alg.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_critical_extension_is_refused_and_an_unknown_header_is_not() {
+        for crit in [r#"["exp"]"#, "[]", "{}", "null", "false"] {
+            let text = token(&format!(r#"{{"alg":"EdDSA","crit":{crit},"exp":1}}"#), "{}");
+            assert_eq!(Token::parse(&text).unwrap_err(), TokenError::Critical, "{crit}");
+        }
+        assert!(Token::parse(&token(r#"{"alg":"EdDSA","exp":1}"#, "{}")).is_ok());
     }
 
     #[test]

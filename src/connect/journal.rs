@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 
 use super::entitlements;
@@ -91,9 +92,11 @@ pub(super) fn store<P: Sql>(sql: &P, run: &Run) -> Result<(), SqlError> {
 
 fn run<P: Sql>(sql: &P, condition: &str) -> Result<Option<Run>, SqlError> {
     let rows = sql.query(&format!("SELECT id, body FROM connect_run {condition} ORDER BY id DESC LIMIT 1"), &[])?;
-    let Some([id, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
-    let id = id.integer().ok_or_else(|| SqlError::unreadable("a run's id"))?;
-    Ok(Some(Run { id, ..parsed(body, "a run")? }))
+    let mut runs = rows::readable(sql, "connect_run", &rows, |row| match row {
+        [id, body] => Some(Run { id: id.integer()?, ..parsed(body, "a run").ok()? }),
+        _ => None,
+    })?;
+    Ok(runs.pop())
 }
 
 /// The run that is running.
@@ -125,19 +128,18 @@ pub(super) fn say<P: Sql>(
 /// What a run did, from a line on.
 pub(super) fn lines<P: Sql>(sql: &P, run: i64, after: i64, limit: i64) -> Result<Vec<Line>, SqlError> {
     let rows = sql.query(
-        "SELECT n, what, entitlement, text FROM connect_line WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
+        "SELECT run || '/' || n, n, what, entitlement, text FROM connect_line WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
         &[run.into(), after.into(), limit.into()],
     )?;
-    let line = |row: &Vec<SqlValue>| match row.as_slice() {
-        [n, what, entitlement, text] => Some(Line {
+    rows::readable(sql, "connect_line", &rows, |row| match row {
+        [_, n, what, entitlement, text] => Some(Line {
             n: n.integer()?,
             what: What::parse(what.text()?)?,
             entitlement: entitlement.text().map(str::to_owned),
             text: text.text()?.to_owned(),
         }),
         _ => None,
-    };
-    rows.iter().map(|row| line(row).ok_or_else(|| SqlError::unreadable("a run's line"))).collect()
+    })
 }
 
 /// The connection.

@@ -23,6 +23,7 @@ use futures::future::join5;
 use crate::base::jobs;
 use crate::base::ports::Sign;
 use crate::base::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
+use crate::base::rows;
 use crate::conductorone::api::Tokens;
 use crate::decide::record;
 use crate::provision;
@@ -51,6 +52,7 @@ impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> World for T {
 /// the Coordinator starts.
 pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     schema::migrate(ports)?;
+    rows::begin(ports)?;
     crate::cloudflare::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;
@@ -157,6 +159,7 @@ impl Coordinator {
             self.go_on_connecting(ports, settings),
         )
         .await;
+        tell_what_is_set_aside(ports);
         if let sync::Next::At(at) = sync {
             self.wake(ports, at).await;
         }
@@ -197,14 +200,29 @@ fn begin_sync<P: World>(
     sync::begin(ports, &settings.cloudflare, trigger)
 }
 
-fn status<P: World>(ports: &P) -> Result<Status, SqlError> {
+fn status<P: Sql>(ports: &P) -> Result<Status, SqlError> {
     Ok(Status {
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
         incidents: provision::incident::latest(ports)?,
         audit_log: provision::aftercare::audit_log(ports)?,
         connection: crate::connect::summary(ports)?,
+        // After what reads the tables.
+        set_aside: rows::counts(ports)?,
     })
+}
+
+/// Each row that this version cannot read is in the log once.
+fn tell_what_is_set_aside<P: World>(ports: &P) {
+    match rows::unlogged(ports) {
+        Ok(rows) => {
+            for (table, id) in rows {
+                let fields = serde_json::json!({ "table": table, "row": id });
+                ports.log(Level::Error, "a row that this version cannot read is set aside", fields);
+            }
+        }
+        Err(error) => unusable(ports, "could not tell what is set aside", &error),
+    }
 }
 
 fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {
@@ -214,4 +232,103 @@ fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {
 
 fn unusable<P: Log>(ports: &P, message: &str, error: &SqlError) {
     ports.log(Level::Error, message, serde_json::json!({ "error": error.to_string() }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{init, status};
+    use crate::base::fakes::Desk;
+    use crate::base::jobs::{self, Kind};
+    use crate::base::ports::{Clock as _, Sql};
+    use crate::base::rows;
+    use crate::connect;
+    use crate::decide::record;
+    use crate::model::ask::{Action, Subject};
+    use crate::model::operation::{Origin, Request, Target};
+    use crate::provision::callback;
+    use crate::provision::journal::{self, Arrival, EntryId};
+    use crate::sync;
+
+    /// A desk with one operation, job, callback and run that can be read.
+    fn desk() -> (Desk, EntryId) {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let request = Request {
+            key: Some("t/1".to_owned()),
+            action: Action::Grant,
+            target: Target::Account,
+            subject: Subject::default(),
+            origin: Origin::default(),
+        };
+        let arrival = journal::arrive(&desk, &request, desk.now(), desk.now()).unwrap();
+        let Arrival::New(id) = arrival else { panic!("{arrival:?}") };
+        callback::want(&desk, id, "https://acme/cb/1", desk.now()).unwrap();
+        callback::settled(&desk, id, desk.now()).unwrap();
+        jobs::want(&desk, Kind::Push, "g", false, desk.now()).unwrap();
+        connect::begin(&desk, connect::Options::default(), "api").unwrap();
+        (desk, id)
+    }
+
+    /// What goes on, as far as it can be read.
+    fn read(desk: &Desk) -> (Vec<EntryId>, Vec<EntryId>, Vec<Kind>, usize, usize) {
+        let now = desk.now();
+        let due = journal::due(desk, now, 10).unwrap().iter().map(|entry| entry.id).collect();
+        journal::list(desk, &journal::Filter::default(), 10).unwrap();
+        let callbacks = callback::due(desk, now, 10).unwrap().iter().map(|callback| callback.operation).collect();
+        let jobs = jobs::due(desk, now).unwrap().iter().map(|job| job.kind).collect();
+        let decisions = record::list(desk, &record::Filter::default(), 10).unwrap().len();
+        let members = sync::overlay::over(desk, "0", None).unwrap().members.len();
+        connect::report(desk, 0).unwrap().unwrap();
+        (due, callbacks, jobs, decisions, members)
+    }
+
+    #[test]
+    fn a_row_of_a_newer_version_in_any_table_stops_only_itself_and_the_status_counts_it() {
+        let (desk, id) = desk();
+        let good = (vec![id], vec![id], vec![Kind::Push], 0, 0);
+        assert_eq!(read(&desk), good);
+        assert_eq!(status(&desk).unwrap().set_aside, []);
+        let odd = [
+            (
+                "operation",
+                "INSERT INTO operation (version, key, state, request, received_at, due_at) VALUES (2, 't/2', 'dreaming', '{}', 0, 0)",
+            ),
+            (
+                "incident",
+                "INSERT INTO incident (version, operation, source, incident) VALUES (2, 1, 'x', '{\"kind\":\"eclipse\"}')",
+            ),
+            (
+                "job",
+                "INSERT INTO job (kind, version, subject, state, wanted_at, due_at) VALUES ('bake', 2, 's', 'due', 0, 0)",
+            ),
+            (
+                "decision",
+                "INSERT INTO decision (version, key, at, record) VALUES (2, 'k', 0, '{\"verdict\":\"perhaps\"}')",
+            ),
+            ("overlay", "INSERT INTO overlay (version, member, at, kept) VALUES (2, 'm', 0, '[2]')"),
+            (
+                "callback",
+                "INSERT INTO callback (operation, url, attempts, due_at, expires_at) VALUES (99, x'00', 0, 0, 0)",
+            ),
+            (
+                "connect_line",
+                "INSERT INTO connect_line (run, n, what, text) SELECT MAX(id), 9, 'sang', 'la' FROM connect_run",
+            ),
+        ];
+        for (table, statement) in odd {
+            desk.query(statement, &[]).unwrap_or_else(|error| panic!("{table}: {error}"));
+            assert_eq!(read(&desk), good, "{table}");
+            let counted = status(&desk).unwrap().set_aside;
+            let of: Vec<_> =
+                counted.iter().filter(|counted| counted.table == table).map(|counted| counted.rows).collect();
+            assert_eq!(of, [1], "{table}: {counted:?}");
+        }
+        assert_eq!(rows::unlogged(&desk).unwrap().len(), odd.len());
+        assert_eq!(jobs::next_due(&desk).unwrap(), Some(desk.now()), "what is set aside wakes nobody");
+        assert_eq!(callback::next_due(&desk).unwrap(), Some(desk.now()), "what is set aside wakes nobody");
+        // Another start looks again, and finds the same.
+        init(&desk).unwrap();
+        assert_eq!(read(&desk), good);
+        assert_eq!(status(&desk).unwrap().set_aside.len(), odd.len());
+    }
 }

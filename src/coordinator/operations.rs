@@ -308,6 +308,9 @@ impl Coordinator {
         for attempt in join_all(attempts).await {
             attempt?;
         }
+        for id in journal::settle_unreadable(ports, ports.now())? {
+            callback::settled(ports, id, ports.now())?;
+        }
         let callbacks = callback::due(ports, ports.now(), batch)?;
         for sent in join_all(callbacks.iter().map(|callback| send(ports, settings, callback))).await {
             sent?;
@@ -350,8 +353,7 @@ async fn send<P: World>(ports: &P, settings: &Settings, callback: &callback::Cal
         ports.log(Level::Error, "callback given up", serde_json::json!({ "operation": operation.0, "why": why }));
         callback::done(ports, operation)
     };
-    let entry = journal::find(ports, &operation.0.to_string())?;
-    let Some(outcome) = entry.and_then(|entry| entry.outcome) else { return drop_it("there is no outcome") };
+    let Some(outcome) = journal::outcome(ports, operation)? else { return drop_it("there is no outcome") };
     if ports.now() > callback.expires_at {
         return drop_it("C1 waits no longer");
     }

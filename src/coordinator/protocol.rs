@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
 use crate::base::jobs::Job;
+use crate::base::rows::SetAside;
 use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
@@ -138,6 +139,9 @@ pub struct Status {
     pub incidents: Vec<Incident>,
     /// How the audit log, in which others' writes are found, stood when it was last asked.
     pub audit_log: Option<AuditLog>,
+    /// Rows that this version cannot read, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

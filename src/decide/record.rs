@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Facts, Question, Verdict};
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
 use crate::model::address;
@@ -196,7 +197,7 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Record>,
     params.push(limit.into());
     let statement =
         format!("SELECT id, record FROM decision WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    sql.query(&statement, &params)?.iter().map(|row| record(row)).collect()
+    rows::readable(sql, "decision", &sql.query(&statement, &params)?, |row| record(row).ok())
 }
 
 /// Forgets decisions that are older than `before`.

@@ -4,6 +4,7 @@
 //! capability and leaves the Coordinator only as the address of that request.
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::provision::journal::EntryId;
 
@@ -29,6 +30,7 @@ pub struct Callback {
 
 /// Creates the table.
 pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS callback (
             operation INTEGER PRIMARY KEY, url TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
@@ -79,10 +81,13 @@ pub fn failed<P: Sql>(sql: &P, callback: &Callback, now: Timestamp) -> Result<Ti
 /// The callbacks that are due.
 pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Callback>, SqlError> {
     let rows = sql.query(
-        "SELECT operation, url, attempts, expires_at FROM callback WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+        &format!(
+            "SELECT operation, url, attempts, expires_at FROM callback
+             WHERE due_at IS NOT NULL AND due_at <= ? AND {READABLE} ORDER BY due_at LIMIT ?"
+        ),
         &[now.into(), limit.into()],
     )?;
-    let read = |row: &Vec<SqlValue>| match row.as_slice() {
+    rows::readable(sql, "callback", &rows, |row| match row {
         [operation, url, attempts, expires_at] => Some(Callback {
             operation: EntryId(operation.integer()?),
             url: url.text()?.to_owned(),
@@ -90,13 +95,15 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Callback>,
             expires_at: Timestamp::from_millis(expires_at.integer()?),
         }),
         _ => None,
-    };
-    Ok(rows.iter().filter_map(read).collect())
+    })
 }
+
+/// Which callbacks are not set aside.
+const READABLE: &str = "CAST(operation AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'callback')";
 
 /// When the next callback is due.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT MIN(due_at) FROM callback", &[])?;
+    let value = sql.one(&format!("SELECT MIN(due_at) FROM callback WHERE {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::{self, EntryId};
 use super::open_writes::{self, Open};
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 
 /// What kind of thing happened.
@@ -125,15 +126,14 @@ pub(super) fn note_late<P: Sql>(sql: &P, write: &Open, and: &str, now: Timestamp
 
 /// The latest incidents, the newest first.
 pub fn latest<P: Sql>(sql: &P) -> Result<Vec<Incident>, SqlError> {
-    read(&sql.query("SELECT incident FROM incident ORDER BY id DESC LIMIT ?", &[SHOWN.into()])?)
+    read(sql, &sql.query("SELECT id, incident FROM incident ORDER BY id DESC LIMIT ?", &[SHOWN.into()])?)
 }
 
 /// The incidents of an operation, the oldest first.
 pub(super) fn of<P: Sql>(sql: &P, operation: EntryId) -> Result<Vec<Incident>, SqlError> {
-    read(&sql.query("SELECT incident FROM incident WHERE operation = ? ORDER BY id", &[operation.0.into()])?)
+    read(sql, &sql.query("SELECT id, incident FROM incident WHERE operation = ? ORDER BY id", &[operation.0.into()])?)
 }
 
-fn read(rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {
-    let one = |row: &Vec<SqlValue>| serde_json::from_str(row.first()?.text()?).ok();
-    rows.iter().map(|row| one(row).ok_or_else(|| SqlError::unreadable("an incident"))).collect()
+fn read(sql: &dyn Sql, rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {
+    rows::readable(sql, "incident", rows, |row| serde_json::from_str(row.get(1)?.text()?).ok())
 }

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::incident::{self, Incident};
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
 use crate::model::id::MemberId;
-use crate::model::operation::{Outcome, Request};
+use crate::model::operation::{Outcome, Refusal, Request};
 
 words! {
     /// How far an operation has come.
@@ -93,6 +94,9 @@ pub struct Filter {
     /// Entries older than this one.
     pub before: Option<EntryId>,
 }
+
+/// The table.
+const TABLE: &str = "operation";
 
 /// The columns of an entry, in the order in which `entry` reads them.
 const COLUMNS: &str =
@@ -269,7 +273,34 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Entry>, Sq
         &format!("SELECT {COLUMNS} FROM operation WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?"),
         &[now.into(), limit.into()],
     )?;
-    rows.iter().map(|row| entry(row)).collect()
+    rows::readable(sql, TABLE, &rows, |row| entry(row).ok())
+}
+
+/// Settles the operations that this version cannot read, so that who waits for one is answered: it will not be carried out
+/// by a later version either. Which they are.
+pub fn settle_unreadable<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<EntryId>, SqlError> {
+    rows::init(sql)?;
+    let ids = sql.query(
+        // By what is set aside, which is little, not through the whole journal.
+        "SELECT operation.id FROM set_aside CROSS JOIN operation ON operation.id = CAST(set_aside.id AS INTEGER)
+         WHERE set_aside.of_table = ? AND operation.outcome IS NULL",
+        &[TABLE.into()],
+    )?;
+    let outcome = Outcome::refused(
+        Refusal::GaveUp,
+        "This version of the connector cannot read what another one noted of this operation, and has given it up. See in Cloudflare whether it was carried out, then ask again.",
+    );
+    let ids: Vec<EntryId> = ids.iter().filter_map(|row| row.first()?.integer()).map(EntryId).collect();
+    for id in &ids {
+        settle(sql, *id, &outcome, now)?;
+    }
+    Ok(ids)
+}
+
+/// How an operation ended, where it did: this much can be read of one whose rest cannot.
+pub fn outcome<P: Sql>(sql: &P, id: EntryId) -> Result<Option<Outcome>, SqlError> {
+    let value = sql.one("SELECT outcome FROM operation WHERE id = ?", &[id.0.into()])?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| serde_json::from_str(text).ok()))
 }
 
 /// When the next operation is due.
@@ -284,11 +315,11 @@ pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError>
         Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
         Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
     };
-    rows.first().map(|row| with_incidents(sql, row)).transpose()
+    let entry = rows::readable(sql, TABLE, &rows, |row| entry(row).ok())?.pop();
+    entry.map(|entry| with_incidents(sql, entry)).transpose()
 }
 
-fn with_incidents<P: Sql>(sql: &P, row: &[SqlValue]) -> Result<Entry, SqlError> {
-    let mut entry = entry(row)?;
+fn with_incidents<P: Sql>(sql: &P, mut entry: Entry) -> Result<Entry, SqlError> {
     entry.incidents = incident::of(sql, entry.id)?;
     Ok(entry)
 }
@@ -324,7 +355,8 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, 
     params.push(limit.into());
     let statement =
         format!("SELECT {COLUMNS} FROM operation WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    sql.query(&statement, &params)?.iter().map(|row| with_incidents(sql, row)).collect()
+    let entries = rows::readable(sql, TABLE, &sql.query(&statement, &params)?, |row| entry(row).ok())?;
+    entries.into_iter().map(|entry| with_incidents(sql, entry)).collect()
 }
 
 /// An operation of ours that may explain what a sync found.
@@ -343,21 +375,19 @@ pub struct Own {
 pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
     // Two searches by index rather than one through the whole journal.
     let rows = sql.query(
-        "SELECT request, email, entitlement FROM operation
+        "SELECT id, request, email, entitlement FROM operation
             WHERE settled_at >= ?1 AND received_at <= ?2
                 AND (json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = 'gave_up')
          UNION ALL
-         SELECT request, email, entitlement FROM operation
+         SELECT id, request, email, entitlement FROM operation
             WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')",
         &[since.into(), until.into()],
     )?;
-    rows.iter()
-        .map(|row| {
-            let text = |place: usize| row.get(place).and_then(SqlValue::text);
-            let request = text(0).and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?;
-            Ok(Own { request, email: text(1).map(str::to_owned), entitlement: text(2).map(str::to_owned) })
-        })
-        .collect()
+    rows::readable(sql, TABLE, &rows, |row| {
+        let text = |place: usize| row.get(place).and_then(SqlValue::text);
+        let request = text(1).and_then(|text| serde_json::from_str(text).ok())?;
+        Some(Own { request, email: text(2).map(str::to_owned), entitlement: text(3).map(str::to_owned) })
+    })
 }
 
 /// Whether an attempt of an operation got as far as a write.
@@ -420,7 +450,7 @@ mod tests {
         note, purge, put_off, put_offs, resolved, revoked_since, settle, superseded_by,
     };
     use crate::base::fakes::Desk;
-    use crate::base::ports::Clock;
+    use crate::base::ports::{Clock, Sql as _};
     use crate::model::ask::{Action, Subject};
     use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 
@@ -461,6 +491,29 @@ mod tests {
         assert!(matches!(again(), Arrival::Underway(known) if known == id));
         assert!(settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap());
         assert!(matches!(again(), Arrival::Settled(known, outcome) if known == id && outcome == done(Effect::Granted)));
+    }
+
+    #[test]
+    fn an_operation_of_a_newer_version_is_settled_and_the_others_go_on() {
+        let desk = desk();
+        let good = new(&desk, Some("t/1"), Action::Grant);
+        let odd = new(&desk, Some("t/2"), Action::Grant);
+        let request = r#"{"v":2,"what":{"unknown":true}}"#;
+        desk.query("UPDATE operation SET version = 2, request = ? WHERE id = ?", &[request.into(), odd.0.into()])
+            .unwrap();
+        desk.advance(30);
+        let due: Vec<_> = due(&desk, desk.now(), 10).unwrap().iter().map(|entry| entry.id).collect();
+        assert_eq!(due, [good]);
+        assert_eq!(super::settle_unreadable(&desk, desk.now()).unwrap(), [odd]);
+        assert_eq!(super::settle_unreadable(&desk, desk.now()).unwrap(), []);
+        let outcome = super::outcome(&desk, odd).unwrap();
+        assert!(matches!(outcome, Some(Outcome::Refused { code: Refusal::GaveUp, .. })), "{outcome:?}");
+        assert_eq!(super::outcome(&desk, good).unwrap(), None);
+        let listed: Vec<_> = list(&desk, &Filter::default(), 10).unwrap().iter().map(|entry| entry.id).collect();
+        assert_eq!(listed, [good]);
+        assert_eq!(find(&desk, "t/2").unwrap().map(|entry| entry.id), None);
+        settle(&desk, good, &done(Effect::Granted), desk.now()).unwrap();
+        assert_eq!(next_due(&desk).unwrap(), None);
     }
 
     #[test]

@@ -84,7 +84,9 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     request: &Request,
 ) -> Result<Outcome, Unresolved> {
     guards::app(&settings.guards, request)?;
-    let client = Client::new(ports, cloudflare, Purpose::Provisioning);
+    // The budget is shared fairly by person, as far as the request tells them apart.
+    let person = serde_json::to_string(&request.subject).unwrap_or_default();
+    let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person);
     let newest = account::newest(ports).await?;
     let what = resolve::entitlement(ports, &client, &newest, &request.target).await?;
     let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use crate::base::hash::sha256;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::snapshot::{RunId, RunOutcome, RunRecord};
 
@@ -35,6 +36,7 @@ pub(super) struct Waiting {
 
 /// Creates the tables.
 pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS signal (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, kind TEXT NOT NULL,
@@ -111,7 +113,7 @@ fn load<P: Sql>(sql: &P) -> Result<Seen, SqlError> {
 
 /// How many signals wait.
 pub(super) fn waiting<P: Sql>(sql: &P) -> Result<i64, SqlError> {
-    let value = sql.one("SELECT COUNT(*) FROM signal WHERE state = 'waiting'", &[])?;
+    let value = sql.one(&format!("SELECT COUNT(*) FROM signal WHERE state = 'waiting' AND {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }
 
@@ -128,19 +130,34 @@ pub(super) fn give_up<P: Sql>(sql: &P, now: Timestamp) -> Result<usize, SqlError
 /// The oldest signal that waits; with `unmade`, the oldest whose texts are not made yet.
 pub(super) fn next<P: Sql>(sql: &P, unmade: bool) -> Result<Option<Waiting>, SqlError> {
     let also = if unmade { "AND bodies IS NULL" } else { "" };
-    let statement =
-        format!("SELECT id, kind, run, bodies, sent FROM signal WHERE state = 'waiting' {also} ORDER BY id LIMIT 1");
-    let rows = sql.query(&statement, &[])?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let statement = format!(
+        "SELECT id, kind, run, bodies, sent FROM signal WHERE state = 'waiting' {also} AND {READABLE} ORDER BY id LIMIT 1"
+    );
+    loop {
+        let rows = sql.query(&statement, &[])?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        // One that cannot be read is set aside thereby, and the next one's turn has come.
+        if let Some(signal) = rows::readable(sql, "signal", &rows, |row| read(row).ok())?.pop() {
+            return Ok(Some(signal));
+        }
+    }
+}
+
+/// Which signals are not set aside.
+const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'signal')";
+
+fn read(row: &[SqlValue]) -> Result<Waiting, SqlError> {
     let corrupt = || SqlError::unreadable("a signal");
-    let [id, kind, run, bodies, sent] = row.as_slice() else { return Err(corrupt()) };
-    Ok(Some(Waiting {
+    let [id, kind, run, bodies, sent] = row else { return Err(corrupt()) };
+    Ok(Waiting {
         id: id.integer().ok_or_else(corrupt)?,
         kind: kind.text().and_then(Kind::parse).ok_or_else(corrupt)?,
         run: run.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).ok_or_else(corrupt)?,
         bodies: bodies.text().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
         sent: sent.integer().and_then(|sent| usize::try_from(sent).ok()).unwrap_or(0),
-    }))
+    })
 }
 
 /// Keeps the texts of a signal; one that has none is settled thereby.

@@ -11,7 +11,8 @@ use super::outbox::{self, Waiting, event_id};
 use super::{Changes, Kind, compose, ended, make};
 use crate::base::fakes::Desk;
 use crate::base::jobs::Attempt;
-use crate::base::ports::Clock as _;
+use crate::base::ports::{Clock as _, Sql as _};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
 use crate::model::ask::{Action, Subject};
@@ -88,6 +89,18 @@ fn taken(desk: &Desk) -> Vec<(Kind, RunId)> {
         all.push((waiting.kind, waiting.run.run));
     }
     all
+}
+
+#[test]
+fn a_signal_of_a_newer_version_stops_only_itself_and_is_counted() {
+    let desk = desk();
+    let odd = "INSERT INTO signal (version, kind, run, queued_at) VALUES (2, 'sunrise', '{}', 0)";
+    desk.query(odd, &[]).unwrap();
+    outbox::queue(&desk, &Kind::ALL, &[run(1, RunOutcome::Published, desk.now())], desk.now()).unwrap();
+    assert!(!taken(&desk).is_empty());
+    assert_eq!(outbox::waiting(&desk).unwrap(), 0, "what is set aside is not waited for");
+    let counted = rows::counts(&desk).unwrap();
+    assert_eq!((counted.len(), counted[0].table.as_str(), counted[0].rows), (1, "signal", 1));
 }
 
 #[test]

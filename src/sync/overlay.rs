@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history;
 use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
 use crate::model::access::atoms;
@@ -145,11 +146,10 @@ pub fn over<P: Sql>(sql: &P, generation: &str, until: Option<i64>) -> Result<Ove
          WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
         &[seq.into(), generation.into()],
     )?;
-    let mut members = Vec::new();
-    for row in &rows {
-        let (id, kept) = read(row)?;
-        members.push((id, kept.member));
-    }
+    let members = rows::readable(sql, "overlay", &rows, |row| {
+        let (id, kept) = read(row).ok()?;
+        Some((id, kept.member))
+    })?;
     Ok(Overlay { seq, members })
 }
 
@@ -184,11 +184,14 @@ pub(super) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
         &[],
     )?;
     let mut changes = Changes::default();
-    for row in &rows {
-        let (id, kept) = read(row)?;
+    let read = rows::readable(sql, "overlay", &rows, |row| {
+        let (id, kept) = read(row).ok()?;
         let number = |place: usize| row.get(place).and_then(SqlValue::integer).unwrap_or_default();
-        changes.seq = changes.seq.max(number(2));
         let change = Change { at: Timestamp::from_millis(number(3)), member: kept.member, groups: kept.groups };
+        Some((number(2), id, change))
+    })?;
+    for (seq, id, change) in read {
+        changes.seq = changes.seq.max(seq);
         changes.members.insert(id, change);
     }
     Ok(changes)
@@ -215,9 +218,11 @@ fn latest<P: Sql>(sql: &P, id: MemberId) -> Result<Option<(Kept, Option<String>)
         "SELECT member, kept, generation FROM overlay WHERE member = ? ORDER BY seq DESC LIMIT 1",
         &[id.to_string().into()],
     )?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let (_, kept) = read(row)?;
-    Ok(Some((kept, row.get(2).and_then(SqlValue::text).map(str::to_owned))))
+    let mut read = rows::readable(sql, "overlay", &rows, |row| {
+        let (_, kept) = read(row).ok()?;
+        Some((kept, row.get(2).and_then(SqlValue::text).map(str::to_owned)))
+    })?;
+    Ok(read.pop())
 }
 
 fn read(row: &[SqlValue]) -> Result<(MemberId, Kept), SqlError> {

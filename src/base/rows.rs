@@ -1,0 +1,111 @@
+//! Rows that this version cannot read: of a newer version that ran before, or damaged. One of them stops only itself: it is set
+//! aside, and everything else of its table goes on. Every reader of a table with more than one row reads it through [`readable`].
+
+use serde::{Deserialize, Serialize};
+
+use super::ports::{Sql, SqlError, SqlValue};
+
+/// How many rows of a table are set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The table.
+    pub table: String,
+    /// How many of its rows.
+    pub rows: i64,
+    /// A sentence for who looks at the status.
+    pub message: String,
+}
+
+/// Creates the table of what is set aside.
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS set_aside (
+            of_table TEXT NOT NULL, id TEXT NOT NULL, is_logged INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (of_table, id))
+         WITHOUT ROWID",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Forgets what was set aside: this start may be the first of a version that can read it.
+pub fn begin(sql: &dyn Sql) -> Result<(), SqlError> {
+    init(sql)?;
+    sql.query("DELETE FROM set_aside", &[])?;
+    Ok(())
+}
+
+/// What `read` makes of rows whose first column tells them apart. Those it can make nothing of are set aside.
+pub fn readable<T>(
+    sql: &dyn Sql,
+    table: &str,
+    rows: &[Vec<SqlValue>],
+    mut read: impl FnMut(&[SqlValue]) -> Option<T>,
+) -> Result<Vec<T>, SqlError> {
+    let mut kept = Vec::with_capacity(rows.len());
+    for row in rows {
+        match read(row) {
+            Some(value) => kept.push(value),
+            None => set_aside(sql, table, row.first())?,
+        }
+    }
+    Ok(kept)
+}
+
+/// Sets a row aside, once.
+fn set_aside(sql: &dyn Sql, table: &str, id: Option<&SqlValue>) -> Result<(), SqlError> {
+    let id = match id {
+        Some(SqlValue::Text(text)) => text.clone(),
+        Some(value) => value.integer().map_or_else(|| "?".to_owned(), |number| number.to_string()),
+        None => "?".to_owned(),
+    };
+    init(sql)?;
+    sql.query("INSERT OR IGNORE INTO set_aside (of_table, id) VALUES (?, ?)", &[table.into(), id.into()])?;
+    Ok(())
+}
+
+/// How many rows are set aside, by table.
+pub fn counts(sql: &dyn Sql) -> Result<Vec<SetAside>, SqlError> {
+    init(sql)?;
+    let rows = sql.query("SELECT of_table, COUNT(*) FROM set_aside GROUP BY of_table ORDER BY of_table", &[])?;
+    let read = |row: &Vec<SqlValue>| {
+        let (table, rows) = (row.first()?.text()?.to_owned(), row.get(1)?.integer()?);
+        let message = format!(
+            "{rows} rows of {table} are set aside: this version cannot read them. Deploy the version that wrote them, or a newer one."
+        );
+        Some(SetAside { table, rows, message })
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// What was set aside since this was last asked, as pairs of table and row: each is for the log once.
+pub fn unlogged(sql: &dyn Sql) -> Result<Vec<(String, String)>, SqlError> {
+    init(sql)?;
+    let rows = sql.query("UPDATE set_aside SET is_logged = 1 WHERE is_logged = 0 RETURNING of_table, id", &[])?;
+    let text =
+        |row: &Vec<SqlValue>, place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default().to_owned();
+    Ok(rows.iter().map(|row| (text(row, 0), text(row, 1))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{begin, counts, readable, unlogged};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::SqlValue;
+
+    #[test]
+    fn a_row_that_cannot_be_read_stops_only_itself_and_is_counted_and_logged_once() {
+        let desk = Desk::new();
+        let rows: Vec<Vec<SqlValue>> =
+            [(1, "7"), (2, "{\"v\":2}"), (3, "9")].map(|(id, text)| vec![id.into(), text.into()]).into();
+        for _ in 0..2 {
+            let read = |row: &[SqlValue]| row.get(1)?.text()?.parse::<i64>().ok();
+            assert_eq!(readable(&desk, "operation", &rows, read).unwrap(), [7, 9]);
+        }
+        let counted = counts(&desk).unwrap();
+        assert_eq!((counted.len(), counted[0].table.as_str(), counted[0].rows), (1, "operation", 1));
+        assert_eq!(unlogged(&desk).unwrap(), [("operation".to_owned(), "2".to_owned())]);
+        assert_eq!(unlogged(&desk).unwrap(), []);
+        begin(&desk).unwrap();
+        assert_eq!(counts(&desk).unwrap(), []);
+    }
+}
