@@ -83,7 +83,9 @@ pub async fn in_account<P: Http + Clock + Sql>(
         read: BTreeSet::new(),
         odd: None,
     };
-    read.into_iter().for_each(|member| pages.candidates.see(member));
+    if let Some(member) = read {
+        pages.candidates.see(member);
+    }
     pages.look().await?;
     if !pages.candidates.is_settled() {
         if let Some(odd) = pages.odd {

@@ -214,7 +214,9 @@ mod tests {
                 if backwards {
                     seats.reverse();
                 }
-                seats.into_iter().for_each(|seat| candidates.see(seat));
+                for seat in seats {
+                    candidates.see(seat);
+                }
                 let settled = candidates.is_settled();
                 let found = match candidates.meant(action) {
                     Meant::One(seat) => seat.0,

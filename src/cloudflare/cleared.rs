@@ -88,9 +88,9 @@ mod tests {
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
         let makes =
             |path: &&PathBuf| std::fs::read_to_string(path).unwrap().contains(concat!("Cleared::", "by_guards"));
-        let makers: Vec<_> = all.iter().filter(makes).collect();
-        assert_eq!(makers.len(), 1, "{makers:?}");
-        assert!(makers[0].ends_with("provision/guards.rs"), "{makers:?}");
+        let found: Vec<_> = all.iter().filter(makes).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with("provision/guards.rs"), "{found:?}");
     }
 
     #[test]

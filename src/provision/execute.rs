@@ -199,6 +199,7 @@ const CLEARANCES: usize = 6;
 
 /// Changes the policies of a member as just read (the first round's GET is the caller's, so that a grant that goes well
 /// takes three calls in all), as far as the guards let it pass. `would` is what is told while provisioning is off.
+#[allow(clippy::too_many_lines, reason = "one sequence, in which nothing may come between the read and the write")]
 pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     member: MemberRecord,

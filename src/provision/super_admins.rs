@@ -187,10 +187,10 @@ impl<P: Clock + Sql> Count<'_, P> {
             && is_one
             && !last_writes::is_stale(self.ports, other.id, &atoms(&own), self.ports.now())?
         {
-            if !self.leaving.contains(&other.id) {
-                self.found.insert(other.id);
-            } else {
+            if self.leaving.contains(&other.id) {
                 self.doubted.insert(other.id);
+            } else {
+                self.found.insert(other.id);
             }
         }
         Ok(())

@@ -112,7 +112,7 @@ fn what_is_published_is_read_back() {
         let snapshot = block_on(latest(&desk)).unwrap().unwrap();
         assert_eq!(*snapshot.manifest(), published.manifest);
         for limit in [7, 1000] {
-            let read = read_all(&desk, &snapshot, &Kind::ALL, None, limit);
+            let read = read_all(&desk, &snapshot, Kind::ALL, None, limit);
             assert!(read.iter().eq(rows.values()), "{members} members, {limit} a page");
         }
         for key in rows.keys().step_by(97) {
@@ -231,7 +231,7 @@ fn a_write_that_fails_anywhere_leaves_what_was_published_and_can_be_repeated() {
             let flipped = prefix == "current" && fault == Fault::AfterPersisting;
             assert_eq!(snapshot.manifest().digest == expected, flipped);
             let whole = if flipped { &edited } else { &rows };
-            assert!(read_all(&desk, &snapshot, &Kind::ALL, None, 500).iter().eq(whole.values()));
+            assert!(read_all(&desk, &snapshot, Kind::ALL, None, 500).iter().eq(whole.values()));
             desk.faults.borrow_mut().clear();
             assert_eq!(publish_on(&desk, &edited, Some(&first)).unwrap().manifest.digest, expected);
         }
@@ -318,7 +318,7 @@ fn an_overlay_stands_in_for_its_members_however_the_list_is_paged() {
     let rare = Entitlement::Role(hex(10));
     let holds = |row: &&Row| snapshot.manifest().grants_of(row).iter().any(|(held, _)| *held == rare);
     for limit in [1, 2, 7, 50, 1000] {
-        let all = read_all(&desk, &snapshot, &Kind::ALL, None, limit);
+        let all = read_all(&desk, &snapshot, Kind::ALL, None, limit);
         assert!(all.iter().eq(rows.values()), "{limit} a page");
         let people = [Kind::Invitation, Kind::User];
         let holders = read_all(&desk, &snapshot, &people, Some(rare), limit);

@@ -183,6 +183,9 @@ mod tests {
         read(lookup(&[&ALL, changes].concat()))
     }
 
+    /// Takes back what a variable would have brought.
+    type Undo = fn(&mut coordinator::Settings);
+
     #[test]
     fn a_mistake_in_what_is_optional_turns_off_its_own_feature_and_nothing_else() {
         let all = changed(&[]).unwrap();
@@ -194,8 +197,8 @@ mod tests {
             it.conductorone.credentials = None;
             it.push.as_mut().unwrap().connector = None;
         };
-        let rules: fn(&mut coordinator::Settings) = |it| it.rules = Rules::parse("{");
-        let cases: [(&str, &str, fn(&mut coordinator::Settings)); 19] = [
+        let rules: Undo = |it| it.rules = Rules::parse("{");
+        let cases: [(&str, &str, Undo); 19] = [
             ("PLAN", "enterprise", |it| it.plan = Plan::Free),
             ("RENEW_INVITATIONS_AFTER_DAYS", "soon", |it| it.provision.renew_invitations_after_days = None),
             ("APPROVAL_RULES", "{", rules),

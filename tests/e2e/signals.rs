@@ -283,7 +283,7 @@ async fn what_c1_refuses_is_told_with_what_to_do() {
 async fn half_a_configuration_names_what_is_missing() {
     let deployment = Deployment::with(small(), |options| options.var("SIGNAL_URL", &url(""))).await;
     let report = deployment.get("/v1/doctor").await;
-    assert_eq!(report.status, 503);
-    let checks = report.json()["checks"].clone();
-    assert_eq!(checks[0]["name"], "SIGNAL_HMAC_SECRET", "{checks}");
+    assert_eq!(report.status, 200, "everything else goes on");
+    let checks = report.json()["checks"].as_array().unwrap().clone();
+    assert!(checks.iter().any(|check| check["name"] == "SIGNAL_HMAC_SECRET" && check["ok"] == false), "{checks:?}");
 }

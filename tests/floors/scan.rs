@@ -276,7 +276,7 @@ fn tokens(text: &str) -> Vec<Token> {
                     index += 1;
                 }
                 let word: String = chars.get(start..index).unwrap_or_default().iter().collect();
-                let hashes = (0..).take_while(|ahead| at(index + ahead) == '#').count();
+                let hashes = (0..256).take_while(|ahead| at(index + ahead) == '#').count();
                 if ["r", "br"].contains(&word.as_str()) && at(index + hashes) == '"' {
                     index += hashes + 1;
                     while index < chars.len()

@@ -101,7 +101,9 @@ async fn a_step_that_does_not_wait_for_us_changes_nothing() {
         ("at another step", task().without("/taskView/task/policy/current/provision"), "not at a provisioning step"),
         (
             "of another kind",
-            task().without("/taskView/task/type/grant").set("/taskView/task/type/offboarding", json!({})),
+            task()
+                .without("/taskView/task/type/grant")
+                .set("/taskView/task/type/offboarding", json!({ "userId": "2Jane" })),
             "offboarding",
         ),
     ] {
