@@ -114,7 +114,7 @@ async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
     let connected = prepared(|options| options).await;
     let another = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (staging)".into() };
     let role = Entitlement { id: "2OtherRole".into(), ..connected.roles[0].clone() };
-    connected.c1.add_app(&another, &[role.clone()]);
+    connected.c1.add_app(&another, std::slice::from_ref(&role));
     // Beside the app that has a group of this account's, another account's is no question.
     assert_eq!(connected.run(json!({})).await["state"], "done");
     connected.assert_wired(&connected.webhook());
