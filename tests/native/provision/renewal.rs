@@ -55,7 +55,7 @@ async fn a_worker_that_vanishes_at_any_moment_leaves_nobody_uninvited() {
         let held = bench.atoms(&old);
         let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
         bench.world.cuts_answers.set(true);
-        let ended = bench.world.cut_off(moment, bench.attempt(id)).await;
+        let ended = bench.world.cut_off(moment, Box::pin(bench.attempt(id))).await;
         bench.world.cuts_answers.set(false);
         bench.vanish();
         if ended.is_none() {
