@@ -27,7 +27,6 @@ export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" WASM_OPT_BIN="$npm_bin/wasm-op
 export RUN_TO_COMPLETION=1
 "$tools/bin/worker-build" --release
 node scripts/names.mjs take build/index_bg.wasm build/index_bg.names
-mv "$started" "$stamp"
 kib() { echo $((($1 + 1023) / 1024)); }
 gzipped=$(kib "$(gzip -c build/index_bg.wasm | wc -c)")
 echo "build: build/index_bg.wasm has $(kib "$(wc -c <build/index_bg.wasm)") KiB, $gzipped KiB gzipped; the functions' names are in build/index_bg.names"
@@ -35,3 +34,4 @@ if [ "$gzipped" -gt "$most_gzipped_kib" ]; then
   echo "build: that is above the bound of $most_gzipped_kib KiB in scripts/tools.sh: find out what grew before raising it" >&2
   exit 1
 fi
+mv "$started" "$stamp"
