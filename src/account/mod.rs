@@ -6,9 +6,22 @@
 pub mod default_role;
 pub mod entitlement;
 pub mod find;
+pub(crate) mod hints;
+pub mod inherited;
+pub mod names;
 mod newest;
+pub mod overlay;
 pub mod person;
+pub(crate) mod state;
 mod stopped;
 
 pub use newest::{Newest, newest};
 pub use stopped::Stopped;
+
+use crate::base::ports::{Sql, SqlError};
+
+/// Creates the tables.
+pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    state::init(sql)?;
+    overlay::init(sql)
+}

@@ -20,6 +20,7 @@ pub use settings::Settings;
 use futures::channel::oneshot;
 use futures::future::join5;
 
+use crate::account::overlay;
 use crate::base::jobs;
 use crate::base::ports::Sign;
 use crate::base::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
@@ -83,7 +84,7 @@ impl Coordinator {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
             },
-            Command::Overlay { generation, until } => match sync::overlay::over(ports, &generation, until) {
+            Command::Overlay { generation, until } => match overlay::over(ports, &generation, until) {
                 Ok(overlay) => Reply::Overlay(overlay),
                 Err(error) => failed(ports, "could not read what was changed since the sync", &error),
             },
@@ -194,7 +195,7 @@ fn begin_sync<P: World>(
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
     }
     // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
-    if let Err(error) = sync::overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
+    if let Err(error) = overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
         unusable(ports, "could not purge the overlay", &error);
     }
     sync::begin(ports, &settings.cloudflare, trigger)
@@ -237,6 +238,7 @@ fn unusable<P: Log>(ports: &P, message: &str, error: &SqlError) {
 #[cfg(test)]
 mod tests {
     use super::{init, status};
+    use crate::account::overlay;
     use crate::base::fakes::Desk;
     use crate::base::jobs::{self, Kind};
     use crate::base::ports::{Clock as _, Sql};
@@ -247,7 +249,6 @@ mod tests {
     use crate::model::operation::{Origin, Request, Target};
     use crate::provision::callback;
     use crate::provision::journal::{self, Arrival, EntryId};
-    use crate::sync;
 
     /// A desk with one operation, job, callback and run that can be read.
     fn desk() -> (Desk, EntryId) {
@@ -277,7 +278,7 @@ mod tests {
         let callbacks = callback::due(desk, now, 10).unwrap().iter().map(|callback| callback.operation).collect();
         let jobs = jobs::due(desk, now).unwrap().iter().map(|job| job.kind).collect();
         let decisions = record::list(desk, &record::Filter::default(), 10).unwrap().len();
-        let members = sync::overlay::over(desk, "0", None).unwrap().members.len();
+        let members = overlay::over(desk, "0", None).unwrap().members.len();
         connect::report(desk, 0).unwrap().unwrap();
         (due, callbacks, jobs, decisions, members)
     }

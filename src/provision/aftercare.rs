@@ -11,6 +11,7 @@ use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
 use super::resolve::Unresolved;
 use super::settings::Settings;
 use super::{journal, last_writes, owner};
+use crate::account::overlay::{self, Left};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare;
@@ -19,7 +20,6 @@ use crate::model::access::atoms;
 use crate::model::id::UserGroupId;
 use crate::model::operation::Outcome;
 use crate::snapshot;
-use crate::sync::overlay::{self, Left};
 
 /// How many late writes one alarm looks for, a GET each, and how many spans of the audit log it asks about.
 const CHECKS_AT_ONCE: i64 = 10;

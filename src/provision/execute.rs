@@ -11,13 +11,13 @@ use super::journal::{self, State};
 use super::open_writes::{self, Open};
 use super::resolve::Unresolved;
 use super::{incident, last_writes, policies, super_admins};
+use crate::account::inherited;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
 use crate::model::operation::Outcome;
-use crate::sync;
 
 /// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.
 const ROUNDS: usize = 3;
@@ -99,9 +99,9 @@ pub(super) async fn read<P: Http + Clock + Sql>(
         ports.sleep(READ_AGAIN_WAIT).await;
         member = client.member(id).await?;
     }
-    let theirs = sync::group_policies(ports)?;
+    let theirs = inherited::group_policies(ports)?;
     if ids(&member).iter().any(|id| theirs.contains(id)) {
-        sync::learn_inherited(ports, true)?;
+        inherited::learn_inherited(ports, true)?;
     }
     Ok(member.without_inherited(&theirs))
 }
@@ -118,7 +118,7 @@ async fn own_alone<P: Http + KeyValue + Clock + Sql>(
     is_fresh: bool,
 ) -> Result<Option<MemberRecord>, Unresolved> {
     let (ports, client) = (asking.ports, asking.client);
-    if sync::shows_inherited(ports)? == Some(false) {
+    if inherited::shows_inherited(ports)? == Some(false) {
         return Ok(is_fresh.then_some(member));
     }
     let mut known = ids(&member);
@@ -126,10 +126,10 @@ async fn own_alone<P: Http + KeyValue + Clock + Sql>(
         let groups = match super_admins::all_user_groups(client).await? {
             UserGroups::Listed(groups) => groups,
             UserGroups::Absent => Vec::new(),
-            UserGroups::Hidden(_) if sync::shows_inherited(ports)?.is_none() => Vec::new(),
+            UserGroups::Hidden(_) if inherited::shows_inherited(ports)?.is_none() => Vec::new(),
             UserGroups::Hidden(error) => return Err(error.into()),
         };
-        let mut theirs = sync::group_policies(ports)?;
+        let mut theirs = inherited::group_policies(ports)?;
         for group in &groups {
             if let Err(what) = group.policies.all() {
                 let of = format!("the user group {}", group.name);
@@ -138,8 +138,8 @@ async fn own_alone<P: Http + KeyValue + Clock + Sql>(
             theirs.extend(policy_ids(group));
         }
         // The next sync forgets those that are gone.
-        sync::note_group_policies(ports, &theirs)?;
-        if sync::shows_inherited(ports)?.is_none() {
+        inherited::note_group_policies(ports, &theirs)?;
+        if inherited::shows_inherited(ports)?.is_none() {
             learn_inherited(asking, &groups).await?;
         }
         let fresh = read(ports, client, member.id).await?;
@@ -175,11 +175,11 @@ async fn learn_inherited<P: Http + KeyValue + Clock + Sql>(
         let Some(one) = page.items.first() else { continue };
         let Some(record) = guards::present(client.member(one.id).await)? else { continue };
         if policy_ids(group).any(|id| ids(&record).contains(&id)) {
-            return Ok(sync::learn_inherited(ports, true)?);
+            return Ok(inherited::learn_inherited(ports, true)?);
         }
         // One who left meanwhile tells nothing.
         if record.unread().is_none() && client.is_in_group(group.id, one.id).await? {
-            return Ok(sync::learn_inherited(ports, false)?);
+            return Ok(inherited::learn_inherited(ports, false)?);
         }
     }
     Ok(())

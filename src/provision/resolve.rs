@@ -4,7 +4,7 @@ use super::policies;
 pub(super) use crate::account::Stopped as Unresolved;
 use crate::account::default_role::Configured;
 use crate::account::entitlement::{Named, named};
-use crate::account::{self, Newest, Stopped};
+use crate::account::{self, Newest, Stopped, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client};
 use crate::model::access::Atom;
@@ -14,7 +14,6 @@ use crate::model::kind::Kind;
 use crate::model::operation::{Refusal, Target};
 use crate::model::resource::Row;
 use crate::snapshot::{self, Snapshot};
-use crate::sync;
 
 /// What is to be granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
     let id = entitlement.to_string();
     Ok(match entitlement {
         Entitlement::Role(role) => {
-            let (permission_group, found) = match sync::permission_group_of(ports, role)? {
+            let (permission_group, found) = match names::permission_group_of(ports, role)? {
                 Some(group) => (group, None),
                 // A role that was not there at the last sync may be a permission group's own id.
                 None => match client.permission_group(role.into()).await {
@@ -120,7 +119,7 @@ pub(super) async fn whole_account<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
 ) -> Result<ResourceGroupId, Stopped> {
-    match sync::account_resource_group(ports)? {
+    match names::account_resource_group(ports)? {
         Some(group) => Ok(group),
         None => Ok(client.account_resource_group().await?),
     }
@@ -139,7 +138,7 @@ pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
             return Ok(Some(policies::allow(scoped.permission_group, scoped.resource_group)));
         }
         Configured::Group | Configured::Id(Entitlement::Group(_)) => return Ok(None),
-        Configured::Id(Entitlement::Role(id)) => sync::permission_group_of(ports, id)?.unwrap_or_else(|| id.into()),
+        Configured::Id(Entitlement::Role(id)) => names::permission_group_of(ports, id)?.unwrap_or_else(|| id.into()),
         Configured::Name(_) => match called(ports, client, configured).await? {
             Some(group) => group,
             None => return Ok(None),

@@ -6,6 +6,7 @@ use super::execute;
 use super::guards::{UserGroups, present};
 use super::resolve::{Unresolved, each, latest};
 use super::{last_writes, open_writes};
+use crate::account::{inherited, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -14,7 +15,6 @@ use crate::model::kind::Kind;
 use crate::model::operation::{Outcome, Refusal};
 use crate::model::resource::MemberStatus;
 use crate::model::super_administrator;
-use crate::sync;
 
 /// The label of its permission group.
 const LABEL: &str = "super_admin";
@@ -31,7 +31,7 @@ async fn permission_group<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
 ) -> Result<Option<PermissionGroupId>, Unresolved> {
     let Some(role) = super_administrator::role() else { return Ok(None) };
-    if let Some(group) = sync::permission_group_of(ports, role)? {
+    if let Some(group) = names::permission_group_of(ports, role)? {
         return Ok(Some(group));
     }
     for number in 1..=MAX_GROUP_PAGES {
@@ -131,7 +131,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
         }
     }
     let through = members_through_groups(ports, client, group).await?;
-    let inherited = sync::group_policies(ports)?;
+    let inherited = inherited::group_policies(ports)?;
     let (mut number, mut total) = (1, 1);
     while number <= total {
         let page = client.members_page(number).await?;

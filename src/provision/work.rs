@@ -6,12 +6,12 @@ use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
 use super::resolve::{Unresolved, What};
 use super::settings::{Guards, Settings};
+use crate::account::overlay::{self, Left};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{Client, MemberRecord};
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Request};
 use crate::snapshot::Snapshot;
-use crate::sync::overlay::{self, Left};
 
 /// An operation under way: what its steps share.
 pub(super) struct Work<'a, P> {

@@ -7,11 +7,12 @@ use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
 use super::metered::Metered;
 use super::metered::add_use;
-use super::names::Names;
 use super::previous::Previous;
 use super::rows::assemble;
 use super::run::{CURSOR_KEY, Cursor};
-use super::{overlay, staging, state};
+use super::{staging, state};
+use crate::account::names::Names;
+use crate::account::{inherited, overlay};
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::Settings;
@@ -103,9 +104,8 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
     if let Ok(groups) = &harvest.user_groups {
-        let policies =
-            groups.iter().flat_map(|group| group.policies.readable()).filter_map(|policy| policy.id.as_ref());
-        state::store(kv, state::GROUP_POLICIES, &policies.collect::<BTreeSet<_>>())?;
+        let policies = groups.iter().flat_map(|group| group.policies.readable()).filter_map(|policy| policy.id.clone());
+        inherited::note_group_policies(kv, &policies.collect())?;
     }
     let accept = cursor.trigger.accept_removals;
     let assembled = assemble(settings.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
@@ -113,7 +113,7 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
     // The list may be silent where the record of one member is not: that there is none teaches nothing.
     if assembled.shows_inherited {
-        state::store(kv, state::SHOWS_INHERITED, &true)?;
+        inherited::learn_inherited(kv, true)?;
     }
 
     let limit = MAX_GONE.max(assembled.before / MAX_GONE_SHARE);

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crawl::{Crawl, List, Off};
-use super::overlay::Changes;
-use super::staging::{self, Hints, MembersPage, StagedMember};
+use super::staging::{self, MembersPage, StagedMember};
+use crate::account::hints::Hints;
+use crate::account::overlay::Changes;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{Odd, PermissionGroup, ResourceGroup, RoleRecord, UserGroup};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::harvest::Harvest;
-use super::overlay::Changes;
+use crate::account::overlay::Changes;
 use crate::base::ports::KeyValue;
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::crawl::{List, Off};
 use super::harvest::Harvest;
-use super::names::{Names, Seen, is_account_wide};
 use super::previous::Previous;
 use super::staging::StagedMember;
+use crate::account::names::{Names, Seen, is_account_wide};
 use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};

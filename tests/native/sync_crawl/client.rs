@@ -1,8 +1,8 @@
 //! The client against the simulated API, call by call: what it reads. What it writes is in `src/cloudflare/tests.rs`.
 
+use c1_cloudflare::account::inherited;
 use c1_cloudflare::cloudflare::{Client, Purpose, TokenKind};
 use c1_cloudflare::model::access::atoms;
-use c1_cloudflare::sync;
 use sim::cloudflare::{Behaviour, Spec};
 
 use super::account;
@@ -48,7 +48,7 @@ async fn what_a_member_has_through_a_user_group_is_not_the_members_own() {
     let behaviour = Behaviour { lists_inherited_policies: true, ..Behaviour::default() };
     let world = World::new(Spec { behaviour, groups: 8, ..account(60) });
     world.sync().await;
-    let inherited = sync::group_policies(&world).unwrap();
+    let inherited = inherited::group_policies(&world).unwrap();
     assert!(!inherited.is_empty());
     let mut differing = 0;
     for membership in world.cloudflare.memberships().iter().filter(|member| !member.groups.is_empty()) {

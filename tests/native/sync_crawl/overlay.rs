@@ -1,11 +1,11 @@
 //! Members that our own operations change while a crawl reads the account.
 
+use c1_cloudflare::account::overlay::{self, Left};
 use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
 use c1_cloudflare::model::id::{MemberId, UserGroupId};
 use c1_cloudflare::snapshot::{Overlay, Snapshot, latest};
-use c1_cloudflare::sync::overlay::{self, Left};
 use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
 use sim::cloudflare::{PolicySpec, Spec};
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::history;
+use super::newest::last_published;
 use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -64,7 +64,7 @@ pub async fn note<P: KeyValue + Sql>(
     let (known, mut groups, is_seen) = match latest(ports, id)? {
         Some((kept, None)) => (kept.member, kept.groups, true),
         taken_in => {
-            let newest = history::generations(ports)?.into_iter().next().map(|newest| newest.generation);
+            let newest = last_published(ports)?;
             let is_newest = snapshot.is_some_and(|snapshot| Some(&snapshot.manifest().generation) == newest.as_ref());
             // KV may still show an older generation than the one that took the last change in.
             let newer = taken_in.and_then(|(kept, _)| kept.member).filter(|_| !is_newest);
@@ -155,30 +155,30 @@ pub fn over<P: Sql>(sql: &P, generation: &str, until: Option<i64>) -> Result<Ove
 
 /// What a crawl has to take in.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Changes {
+pub(crate) struct Changes {
     /// The number of the last one.
-    pub(super) seq: i64,
+    pub(crate) seq: i64,
     /// The members: as they are now, or gone, and since when; and what of their groups was changed.
-    pub(super) members: BTreeMap<MemberId, Change>,
+    pub(crate) members: BTreeMap<MemberId, Change>,
 }
 
 /// What a crawl has to take in of one member.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub(super) at: Timestamp,
-    pub(super) member: Option<Member>,
-    pub(super) groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
+pub(crate) struct Change {
+    pub(crate) at: Timestamp,
+    pub(crate) member: Option<Member>,
+    pub(crate) groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
 }
 
 impl Changes {
     /// Whether a change counts more than a page that was asked for at a time.
-    pub(super) fn outweighs(changed_at: Timestamp, asked_at: Timestamp) -> bool {
+    pub(crate) fn outweighs(changed_at: Timestamp, asked_at: Timestamp) -> bool {
         asked_at <= changed_at.plus_millis(LAG_MILLIS)
     }
 }
 
 /// The changes that no generation has yet.
-pub(super) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
+pub(crate) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
     let rows = sql.query(
         "SELECT member, kept, MAX(seq), at FROM overlay WHERE generation IS NULL GROUP BY member ORDER BY member",
         &[],
@@ -198,7 +198,7 @@ pub(super) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
 }
 
 /// Notes that a generation has the changes up to a number.
-pub(super) fn taken_in<P: Sql>(sql: &P, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
+pub(crate) fn taken_in<P: Sql>(sql: &P, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
     sql.query(
         "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ?",
         &[generation.to_string().into(), seq.into()],

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::staging::{Hints, same};
+use super::hints::{Hints, same};
 use super::state;
 use crate::base::ports::{Sql, SqlError};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, account_resource_group_name};
@@ -17,9 +17,9 @@ use crate::snapshot::Naming;
 /// What is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     v: u32,
-    pub(super) account_resource_group: Option<ResourceGroupId>,
+    pub(crate) account_resource_group: Option<ResourceGroupId>,
     roles: BTreeMap<RoleId, Link>,
     /// Permission groups that are governed under their own id.
     own: BTreeSet<PermissionGroupId>,
@@ -47,22 +47,22 @@ enum Evidence {
 
 /// What a crawl saw.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'a> {
-    pub(super) account: AccountId,
+pub(crate) struct Seen<'a> {
+    pub(crate) account: AccountId,
     /// The resource groups, where they could be listed.
-    pub(super) resource_groups: &'a [ResourceGroup],
+    pub(crate) resource_groups: &'a [ResourceGroup],
     /// Every permission group that is known, from the list and from members' policies.
-    pub(super) permission_groups: &'a BTreeMap<PermissionGroupId, PermissionGroup>,
+    pub(crate) permission_groups: &'a BTreeMap<PermissionGroupId, PermissionGroup>,
     /// The legacy roles, where they could be listed.
-    pub(super) roles: &'a [RoleRecord],
-    pub(super) hints: &'a Hints,
+    pub(crate) roles: &'a [RoleRecord],
+    pub(crate) hints: &'a Hints,
     /// What the previous generation says.
-    pub(super) previous: Option<&'a Naming>,
+    pub(crate) previous: Option<&'a Naming>,
 }
 
 /// Whether a permission group can be held on the whole account. `scopes` is a text whose grammar is not documented; one that
 /// does not say otherwise is taken for the account's.
-pub(super) fn is_account_wide(group: &PermissionGroup) -> bool {
+pub(crate) fn is_account_wide(group: &PermissionGroup) -> bool {
     const ACCOUNT: &str = "com.cloudflare.api.account";
     group.scopes.as_deref().is_none_or(|scopes| {
         let mut parts = scopes.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
@@ -73,17 +73,17 @@ pub(super) fn is_account_wide(group: &PermissionGroup) -> bool {
 impl Names {
     const VERSION: u32 = 1;
 
-    pub(super) fn load<P: Sql>(sql: &P) -> Result<Self, SqlError> {
+    pub(crate) fn load<P: Sql>(sql: &P) -> Result<Self, SqlError> {
         let known: Option<Self> = state::load(sql, state::NAMES)?;
         Ok(known.filter(|names| names.v == Self::VERSION).unwrap_or_default())
     }
 
-    pub(super) fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
+    pub(crate) fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
         state::store(sql, state::NAMES, self)
     }
 
     /// How atoms become entitlements.
-    pub(super) fn naming(&self) -> Naming {
+    pub(crate) fn naming(&self) -> Naming {
         Naming {
             account_resource_group: self.account_resource_group,
             roles: self.roles.iter().map(|(&role, link)| (link.permission_group, role)).collect(),
@@ -91,24 +91,24 @@ impl Names {
     }
 
     /// The permission group of a role.
-    pub(super) fn permission_group_of(&self, role: RoleId) -> Option<PermissionGroupId> {
+    pub(crate) fn permission_group_of(&self, role: RoleId) -> Option<PermissionGroupId> {
         let linked = self.roles.get(&role).map(|link| link.permission_group);
         linked.or_else(|| Some(role.into()).filter(|own| self.own.contains(own)))
     }
 
     /// The role id of a permission group.
-    pub(super) fn role_of(&self, group: PermissionGroupId) -> Option<RoleId> {
+    pub(crate) fn role_of(&self, group: PermissionGroupId) -> Option<RoleId> {
         let linked = self.roles.iter().find(|(_, link)| link.permission_group == group).map(|(&role, _)| role);
         linked.or_else(|| self.own.contains(&group).then(|| group.into()))
     }
 
     /// Sets which permission groups are governed under their own id.
-    pub(super) fn set_own(&mut self, own: BTreeSet<PermissionGroupId>) {
+    pub(crate) fn set_own(&mut self, own: BTreeSet<PermissionGroupId>) {
         self.own = own;
     }
 
     /// Learns from a crawl. What was known stays; the sentences given back say where the crawl contradicts it.
-    pub(super) fn learn(mut self, seen: Seen<'_>) -> (Self, Vec<String>) {
+    pub(crate) fn learn(mut self, seen: Seen<'_>) -> (Self, Vec<String>) {
         self.v = Self::VERSION;
         let mut warnings = Vec::new();
         self.learn_account(seen, &mut warnings);
@@ -205,6 +205,21 @@ impl Names {
     }
 }
 
+/// The permission group behind a role, as far as a sync has learned it.
+pub fn permission_group_of<P: Sql>(sql: &P, role: RoleId) -> Result<Option<PermissionGroupId>, SqlError> {
+    Ok(Names::load(sql)?.permission_group_of(role))
+}
+
+/// The role id that a permission group is governed under, as far as a sync has learned it.
+pub fn role_of<P: Sql>(sql: &P, group: PermissionGroupId) -> Result<Option<RoleId>, SqlError> {
+    Ok(Names::load(sql)?.role_of(group))
+}
+
+/// The resource group that is the whole account, as far as a sync has learned it.
+pub fn account_resource_group<P: Sql>(sql: &P) -> Result<Option<ResourceGroupId>, SqlError> {
+    Ok(Names::load(sql)?.account_resource_group)
+}
+
 fn by_label(seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
     let labelled = |group: &&PermissionGroup| {
         group.label.as_deref().is_some_and(|label| same(label, super_administrator::LABEL)) && is_account_wide(group)
@@ -218,9 +233,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{Names, Seen, is_account_wide, super_administrator};
+    use crate::account::hints::Hints;
     use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord};
     use crate::model::id::RoleId;
-    use crate::sync::staging::Hints;
 
     fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: u8) -> T {
         format!("{n:032x}").parse().unwrap()
