@@ -1,5 +1,6 @@
 //! What the token may no longer read, what Cloudflare no longer offers, and people who disappear all at once.
 
+use c1_cloudflare::account::names;
 use c1_cloudflare::model::id::RoleId;
 use c1_cloudflare::sync::{self, RunOutcome, SyncState, Trigger};
 use sim::cloudflare::{Behaviour, Permission, Spec};
@@ -77,9 +78,9 @@ async fn an_account_that_never_told_its_roles_is_governed_by_permission_groups()
     assert_eq!((published.users, published.roles.len()), (truth.users, truth.roles.len()));
     assert_eq!(published.grants.len(), truth.grants.len());
     let administrator: RoleId = sim::cloudflare::SUPER_ADMINISTRATOR.parse().unwrap();
-    let group = sync::permission_group_of(&world, administrator).unwrap().unwrap();
+    let group = names::permission_group_of(&world, administrator).unwrap().unwrap();
     assert_eq!(group.to_string(), world.cloudflare.permission_group("super_admin").unwrap().id);
-    assert_eq!(sync::role_of(&world, group).unwrap(), Some(administrator));
+    assert_eq!(names::role_of(&world, group).unwrap(), Some(administrator));
 }
 
 #[tokio::test]
@@ -88,10 +89,10 @@ async fn roles_and_permission_groups_are_looked_up_both_ways() {
     world.sync().await;
     for group in world.cloudflare.permission_groups().iter().filter(|group| group.account_wide) {
         let (role, id) = (group.governed_as().parse().unwrap(), group.id.parse().unwrap());
-        assert_eq!(sync::permission_group_of(&world, role).unwrap(), Some(id), "{}", group.name);
-        assert_eq!(sync::role_of(&world, id).unwrap(), Some(role), "{}", group.name);
+        assert_eq!(names::permission_group_of(&world, role).unwrap(), Some(id), "{}", group.name);
+        assert_eq!(names::role_of(&world, id).unwrap(), Some(role), "{}", group.name);
     }
-    let whole = sync::account_resource_group(&world).unwrap().unwrap();
+    let whole = names::account_resource_group(&world).unwrap().unwrap();
     assert_eq!(whole.to_string(), world.cloudflare.account_resource_group());
     assert_eq!(manifest(&world).await.naming.account_resource_group, Some(whole));
 }
