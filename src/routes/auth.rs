@@ -3,8 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::Incoming;
-use super::problem::Problem;
+use super::http::{Incoming, Problem};
 use crate::base::ports::Secret;
 use crate::base::settings::{Reader, secret};
 use crate::conductorone::verify::bearer;
@@ -132,7 +131,7 @@ mod tests {
     use super::{Right, Tokens};
     use crate::base::ports::Method;
     use crate::base::settings::Reader;
-    use crate::routes::{Body, Incoming};
+    use crate::routes::http::{Body, Incoming};
 
     const NAMES: [&str; 4] =
         ["CONNECTOR_TOKEN", "CONNECTOR_TOKEN_PREVIOUS", "CONNECTOR_READ_TOKEN", "CONNECTOR_READ_TOKEN_PREVIOUS"];

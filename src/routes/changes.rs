@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::asking::World;
+use super::http::{Answer, Incoming, Problem};
 use super::paging::{self, Cursor};
-use super::problem::Problem;
-use super::{Answer, Incoming, World};
 use crate::snapshot::{self, Change, Snapshot, SnapshotError};
 
 /// A page looks at this many generations at most, so that a long quiet time does not make it slow.

@@ -1,8 +1,8 @@
 //! Connecting to C1, and what became of it.
 
-use super::problem::Problem;
+use super::asking::{self, World};
+use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
-use super::{Answer, Incoming, World, status};
 use crate::conductorone::settings::app_id;
 use crate::connect::{Options, RunState};
 use crate::coordinator::{Command, Reply};
@@ -17,7 +17,7 @@ pub(super) async fn begin<P: World>(ports: &P, settings: &Settings, request: &In
             "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne, and set both with npx wrangler secret put",
         ));
     }
-    match status::ask(ports, Command::Connect(options)).await? {
+    match asking::ask(ports, Command::Connect(options)).await? {
         Reply::Connect(Some(report)) => {
             let status = if report.state == RunState::Running { 202 } else { 200 };
             Ok(Answer::json(status, &report))
@@ -27,7 +27,7 @@ pub(super) async fn begin<P: World>(ports: &P, settings: &Settings, request: &In
             "connect_running",
             "this is being done already; see GET /v1/connect for how far it is",
         )),
-        _ => Err(status::failed()),
+        _ => Err(asking::failed()),
     }
 }
 
@@ -40,12 +40,12 @@ pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answ
             .map(i64::from)
             .map_err(|_| Problem::invalid("after must be the number of the last line that is known"))?,
     };
-    match status::ask(ports, Command::Connection { after }).await? {
+    match asking::ask(ports, Command::Connection { after }).await? {
         Reply::Connect(Some(report)) => Ok(Answer::json(200, &report)),
         Reply::Connect(None) => {
             Err(Problem::new(404, "not_found", "nothing was connected yet; POST /v1/connect does it"))
         }
-        _ => Err(status::failed()),
+        _ => Err(asking::failed()),
     }
 }
 

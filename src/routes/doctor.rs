@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
+use super::asking::World;
+use super::http::Answer;
 use super::settings::{NotConfigured, Settings};
-use super::{Answer, World};
 use crate::base::jobs;
 use crate::base::settings::Problem;
 use crate::coordinator::{Command, Examination, Reply};

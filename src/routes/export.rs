@@ -2,9 +2,9 @@
 
 use futures::StreamExt as _;
 
+use super::asking::World;
+use super::http::{Answer, Content, Incoming, Problem};
 use super::paging;
-use super::problem::Problem;
-use super::{Answer, Content, Incoming, World};
 use crate::base::ports::{Level, Method};
 use crate::export::{self, ExportError, File};
 use crate::snapshot::{Snapshot, SnapshotError};

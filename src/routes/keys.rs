@@ -1,8 +1,8 @@
 //! The public key with which signals are signed, for C1 to fetch.
 
-use super::problem::Problem;
+use super::asking::World;
+use super::http::{Answer, Problem};
 use super::settings::Settings;
-use super::{Answer, World};
 use crate::signal;
 use crate::signal::settings::Auth;
 

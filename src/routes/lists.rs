@@ -1,9 +1,10 @@
 //! The lists of a snapshot, page by page.
 
+use super::asking::World;
+use super::catalog;
+use super::http::{Answer, Incoming, Problem};
 use super::paging::{self, Asked, Cursor};
-use super::problem::Problem;
 use super::route::List;
-use super::{Answer, Incoming, World, catalog};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;

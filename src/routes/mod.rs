@@ -3,6 +3,7 @@
 //! `/healthz` and the public keys are open, `/webhooks/conductorone` is signed by C1, everything under `/v1` and `/scim/v2` wants the
 //! bearer token.
 
+mod asking;
 mod auth;
 pub mod automation;
 mod catalog;
@@ -11,12 +12,13 @@ mod connect;
 mod decisions;
 mod doctor;
 mod export;
+mod http;
 mod keys;
 mod lists;
+mod newest_first;
 mod operations;
 mod paging;
 mod principal;
-mod problem;
 mod provisioning;
 mod route;
 mod scim;
@@ -24,90 +26,24 @@ mod settings;
 mod status;
 mod webhook;
 
+pub use asking::World;
+pub use http::{Answer, Body, Content, Incoming, Pieces};
 pub use settings::{NotConfigured, Settings};
 
-use std::fmt;
-use std::pin::Pin;
-
-use futures::Stream;
-use serde::Serialize;
-
-use crate::base::ports::Sign;
-use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Method, Zstd};
-use crate::base::ports::{KeyCache, Signatures};
-use crate::conductorone::jwks::Cache;
+use crate::base::ports::{Level, Method};
 use crate::conductorone::verify;
-use crate::coordinator::Ask;
-use problem::Problem;
+use http::Problem;
 use route::Route;
-
-/// A request as the runtime read it.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    /// The method.
-    pub method: Method,
-    /// The path, as on the wire.
-    pub path: String,
-    /// The query's parameters, decoded.
-    pub query: Vec<(String, String)>,
-    /// Headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Body,
-}
-
-/// A request's body.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// Read to its end.
-    Read(Vec<u8>),
-    /// Longer than [`body_limit`], and not read further than that.
-    TooLarge,
-}
-
-/// A response.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// Headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body.
-    pub body: Content,
-}
-
-/// The pieces of a body. One that fails is the last, and the transfer is broken off.
-pub type Pieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, String>>>>;
-
-/// A response's body.
-pub enum Content {
-    /// All of it.
-    Bytes(Vec<u8>),
-    /// Made while it is sent; its length in bytes.
-    Stream(Pieces, u64),
-    /// Of a length that is not known, and not sent: the answer to `HEAD`.
-    Unsent,
-}
-
-/// What an answer needs of the world. A body that is made while it is sent takes a copy along.
-pub trait World:
-    Http + KeyValue + Clock + Signatures + KeyCache<Cache> + Ask + Log + Sign + Zstd + Clone + 'static
-{
-}
-
-impl<T: Http + KeyValue + Clock + Signatures + KeyCache<Cache> + Ask + Log + Sign + Zstd + Clone + 'static> World
-    for T
-{
-}
+use scim::endpoint;
 
 /// The body of a `/v1` request, in bytes at most: they are a few fields each.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How much of a request's body is read at most.
 pub fn body_limit(path: &str) -> usize {
-    if path == webhook::PATH {
+    if path == verify::PATH {
         verify::MAX_BODY
-    } else if scim::owns(path) {
+    } else if endpoint::owns(path) {
         scim::MAX_BODY
     } else {
         MAX_BODY
@@ -117,7 +53,8 @@ pub fn body_limit(path: &str) -> usize {
 /// Answers a request.
 pub async fn answer<P: World>(ports: &P, settings: &Result<Settings, NotConfigured>, request: Incoming) -> Answer {
     let head = request.method == Method::Head;
-    let told = |problem: Problem| if scim::owns(&request.path) { scim::error(problem) } else { problem.into_answer() };
+    let told =
+        |problem: Problem| if endpoint::owns(&request.path) { scim::error(problem) } else { problem.into_answer() };
     let mut answer = match route::find(&request) {
         Ok(route) => dispatch(ports, settings, route, &request).await.unwrap_or_else(told),
         Err(problem) => told(problem),
@@ -160,7 +97,7 @@ async fn dispatch<P: World>(
     }
     let settings = settings.as_ref().map_err(|error| {
         ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
-        Problem::not_configured(error)
+        error.problem()
     })?;
     if route == Route::Webhook {
         return webhook::receive(ports, settings, request).await;
@@ -192,61 +129,6 @@ async fn dispatch<P: World>(
         Route::Grant(action, entitlement, named) => {
             let principal = named.find(ports).await?;
             provisioning::carry_out(ports, action, entitlement, principal, request).await
-        }
-    }
-}
-
-impl Answer {
-    /// A JSON answer.
-    fn json(status: u16, body: &impl Serialize) -> Self {
-        // Our own types serialise; should one not, the client reads `null` rather than nothing.
-        let body = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
-        let headers = vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())];
-        Self { status, headers, body: Content::Bytes(body) }
-    }
-}
-
-impl Content {
-    /// An empty body.
-    const fn none() -> Self {
-        Self::Bytes(Vec::new())
-    }
-
-    /// The bytes; of a body that is made while it is sent there are none yet.
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Stream(..) | Self::Unsent => &[],
-        }
-    }
-}
-
-impl fmt::Debug for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Stream(_, length) => write!(f, "a stream of {length} bytes"),
-            Self::Unsent => f.write_str("nothing of unknown length"),
-        }
-    }
-}
-
-impl Incoming {
-    /// The first value of a header; `name` in lower case.
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    /// A parameter of the query.
-    fn param(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The bytes of the body.
-    fn bytes(&self) -> Result<&[u8], Problem> {
-        match &self.body {
-            Body::Read(bytes) => Ok(bytes),
-            Body::TooLarge => Err(Problem::too_large(body_limit(&self.path))),
         }
     }
 }

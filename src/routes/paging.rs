@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
-use super::{Answer, Content, Incoming, World, status};
+use super::asking::{self, World};
+use super::http::{Answer, Content, Incoming, Problem};
 use crate::coordinator::{Command, Reply};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 
@@ -87,9 +87,9 @@ pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result
     let snapshot = open_published(ports, cursor).await?;
     let generation = snapshot.manifest().generation.to_string();
     let until = cursor.and_then(|cursor| cursor.seq);
-    match status::ask(ports, Command::Overlay { generation, until }).await? {
+    match asking::ask(ports, Command::Overlay { generation, until }).await? {
         Reply::Overlay(overlay) => Ok(snapshot.with(overlay)),
-        _ => Err(status::failed()),
+        _ => Err(asking::failed()),
     }
 }
 

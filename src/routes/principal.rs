@@ -1,8 +1,9 @@
 //! Whom the last segment of a path means: `user:<id>`, `invitation:<id>`, or an id without its type, which is all that
 //! C1's generic HTTP connector can put into a URL (`reference/conductorone.md` 6.2, `.principal.id`).
 
-use super::problem::Problem;
-use super::{World, paging};
+use super::asking::World;
+use super::http::Problem;
+use super::paging;
 use crate::model::grant::Principal;
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::{self, World};
 use super::auth::Right;
-use super::problem::Problem;
-use super::{Answer, Incoming, World, status};
+use super::http::{Answer, Incoming, Problem};
 use crate::coordinator::{Command, Reply};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
@@ -118,7 +118,7 @@ pub(super) async fn perform<P: World>(
     let right = Some(Right::Full.as_str().to_owned());
     let origin = Origin { by: by.to_owned(), right, ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
-    match status::ask(ports, Command::Provision { request, callback_url: None }).await? {
+    match asking::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),
         Reply::Outcome(Outcome::Refused { code, message }) => {
             Err(Problem::new(status_of(code), code.as_str(), message))
@@ -127,7 +127,7 @@ pub(super) async fn perform<P: World>(
             let wait = retry_at.map_or(5, |at| at.since(ports.now()) / 1000);
             Err(Problem::unavailable("not_now", message, wait))
         }
-        _ => Err(status::failed()),
+        _ => Err(asking::failed()),
     }
 }
 

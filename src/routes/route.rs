@@ -1,10 +1,11 @@
 //! Which route a request is for.
 
 use super::auth::Right;
+use super::http::{Incoming, Problem};
 use super::principal::Named;
-use super::problem::Problem;
-use super::{Incoming, scim, webhook};
+use super::scim::endpoint::{self, Endpoint};
 use crate::base::ports::Method;
+use crate::conductorone::verify;
 use crate::export::File;
 use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Principal};
@@ -34,7 +35,7 @@ pub(super) enum Route {
     Remove(Principal),
     Operations,
     Operation(String),
-    Scim(scim::Endpoint),
+    Scim(Endpoint),
     Grant(Action, Entitlement, Named),
 }
 
@@ -114,9 +115,9 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
         [".well-known", "jwks.json"] => get(Route::KeySet),
-        _ if path == webhook::PATH => post(Route::Webhook),
+        _ if path == verify::PATH => post(Route::Webhook),
         ["scim", "v2", rest @ ..] => {
-            scim::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()
+            endpoint::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()
         }
         ["v1", "status"] => get(Route::Status),
         ["v1", "doctor"] => get(Route::Doctor),

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::Incoming;
 use super::auth::Tokens;
-use super::problem::Problem;
+use super::http::{Incoming, Problem};
 use super::route::Route;
 use crate::base::ports::Secret;
 use crate::base::settings::{self, Reader, number, switch};
@@ -44,6 +43,20 @@ impl fmt::Display for NotConfigured {
     }
 }
 
+impl NotConfigured {
+    /// What everybody is told. The names of what is missing go to those who hold the token (`/v1/doctor`) and to the log.
+    pub(super) fn problem(&self) -> Problem {
+        let count = self.problems.len();
+        Problem::unavailable(
+            "not_configured",
+            format!(
+                "the Worker is not configured: {count} of its variables are missing or malformed; see GET /v1/doctor or the Worker's log"
+            ),
+            60,
+        )
+    }
+}
+
 impl Settings {
     /// Reads them, and all that is below.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Option<Secret>> {
@@ -79,7 +92,8 @@ mod tests {
     use super::Settings;
     use crate::base::ports::Method;
     use crate::base::settings::Reader;
-    use crate::routes::{Body, Incoming, route};
+    use crate::routes::http::{Body, Incoming};
+    use crate::routes::route;
 
     const FULL: &str = "full-0123456789abcdef0123456789abcdef";
     const READ: &str = "read-0123456789abcdef0123456789abcdef";

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
-use super::{Answer, Incoming, Settings, World};
+use super::asking::{self, World};
+use super::http::{Answer, Incoming, Problem};
+use super::settings::Settings;
 use crate::coordinator::{Command, Reply, Status};
 use crate::sync::Trigger;
 
@@ -24,13 +25,13 @@ struct Wrong<'a> {
 
 /// Shows the status.
 pub(super) async fn show<P: World>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
-    match ask(ports, Command::Status).await? {
+    match asking::ask(ports, Command::Status).await? {
         Reply::Status(status) => {
             let problems = settings.problems.iter();
             let wrong = problems.map(|problem| Wrong { variable: problem.name, message: &problem.message }).collect();
             Ok(Answer::json(200, &Shown { status: &status, wrong_variables: wrong }))
         }
-        _ => Err(failed()),
+        _ => Err(asking::failed()),
     }
 }
 
@@ -54,20 +55,20 @@ pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Resul
         })?
     };
     let trigger = Trigger { by: "api".to_owned(), accept_removals: options.accept_removals };
-    match ask(ports, Command::BeginSync(trigger)).await? {
+    match asking::ask(ports, Command::BeginSync(trigger)).await? {
         Reply::SyncBegun { run } => Ok(Answer::json(202, &serde_json::json!({ "run": run, "status": "/v1/status" }))),
         Reply::SyncRunning { run } => Err(Problem::new(
             409,
             "sync_running",
             format!("the sync {run} is running; see GET /v1/status for how far it is"),
         )),
-        _ => Err(failed()),
+        _ => Err(asking::failed()),
     }
 }
 
 /// Pushes the current generation once more.
 pub(super) async fn push<P: World>(ports: &P) -> Result<Answer, Problem> {
-    match ask(ports, Command::Push).await? {
+    match asking::ask(ports, Command::Push).await? {
         Reply::Pushing { generation } => {
             Ok(Answer::json(202, &serde_json::json!({ "generation": generation, "status": "/v1/status" })))
         }
@@ -81,16 +82,6 @@ pub(super) async fn push<P: World>(ports: &P) -> Result<Answer, Problem> {
             "nothing_to_push",
             "nothing was published yet that could be pushed; start a sync with: POST /v1/sync",
         )),
-        _ => Err(failed()),
+        _ => Err(asking::failed()),
     }
-}
-
-/// Asks the Coordinator; a silent one is a problem of its own.
-pub(super) async fn ask<P: World>(ports: &P, command: Command) -> Result<Reply, Problem> {
-    ports.ask(command).await.map_err(|error| Problem::unavailable("coordinator_unreachable", error.to_string(), 5))
-}
-
-/// The Coordinator could not use its own storage.
-pub(super) fn failed() -> Problem {
-    Problem::unavailable("coordinator_failed", "the Coordinator could not carry this out; see the Worker's log", 5)
 }

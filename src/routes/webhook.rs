@@ -1,9 +1,9 @@
 //! C1's webhook: verified, read, answered with the document C1 expects.
 
+use super::asking::{self, World};
 use super::automation;
-use super::problem::Problem;
+use super::http::{Answer, Content, Incoming, Problem};
 use super::settings::Settings;
-use super::{Answer, Content, Incoming, World, status};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::Level;
 use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
@@ -12,9 +12,6 @@ use crate::conductorone::verify::{self, Rejected, Signed};
 use crate::coordinator::{Command, Reply};
 use crate::decide::Question;
 use crate::model::operation::{Origin, Outcome, Request, Target};
-
-/// Where C1 sends its webhooks.
-pub(super) const PATH: &str = verify::PATH;
 
 /// Receives a webhook.
 pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
@@ -74,7 +71,7 @@ async fn provision<P: World>(
         Ok(request) => request,
         Err(sentence) => return Ok(document(&Document::Errored(sentence))),
     };
-    match status::ask(ports, Command::Provision { request: Box::new(request), callback_url }).await? {
+    match asking::ask(ports, Command::Provision { request: Box::new(request), callback_url }).await? {
         Reply::Outcome(Outcome::Done { message, .. }) => Ok(document(&Document::Complete(message))),
         Reply::Outcome(Outcome::Refused { message, .. }) => Ok(document(&Document::Errored(message))),
         // It goes on, and C1 hears of its end at the callback URL.
@@ -83,7 +80,7 @@ async fn provision<P: World>(
             let wait = retry_at.map_or(5, |at| at.since(ports.now()) / 1000);
             Err(Problem::unavailable("not_now", message, wait))
         }
-        _ => Err(status::failed()),
+        _ => Err(asking::failed()),
     }
 }
 
@@ -98,9 +95,9 @@ async fn approve<P: World>(ports: &P, step: TaskStep, delivery: Option<&str>) ->
         subject: step.subject,
         parties: step.parties,
     };
-    match status::ask(ports, Command::Decide(Box::new(question))).await? {
+    match asking::ask(ports, Command::Decide(Box::new(question))).await? {
         Reply::Decided(record) => Ok(document(&record.document())),
-        _ => Err(status::failed()),
+        _ => Err(asking::failed()),
     }
 }
 

@@ -94,7 +94,7 @@ async fn read(request: &mut Request, limit: usize) -> worker::Result<routes::Bod
         while let Some(piece) = stream.next().await {
             let piece = piece?;
             if body.len() + piece.len() > limit {
-                return Ok(routes::Body::TooLarge);
+                return Ok(routes::Body::TooLarge(limit));
             }
             body.extend_from_slice(&piece);
         }

@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
+use super::call::Call;
+use super::lists;
 use super::users::BY;
-use super::{Call, lists};
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 use crate::model::operation::{Refusal, Target};
 use crate::model::resource::Row;
-use crate::routes::problem::Problem;
-use crate::routes::{Answer, World, paging, provisioning};
+use crate::routes::asking::World;
+use crate::routes::http::{Answer, Problem};
+use crate::routes::{paging, provisioning};
 use crate::scim::patch::{self, Change};
 use crate::scim::plan::{Step, plan};
 use crate::scim::{id, resource};

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Call, Kind as Of, Params, json_answer};
+use super::call::{Call, Params, json_answer};
+use super::endpoint::Kind as Of;
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
-use crate::routes::problem::Problem;
-use crate::routes::{Answer, World, paging};
+use crate::routes::asking::World;
+use crate::routes::http::{Answer, Problem};
+use crate::routes::paging;
 use crate::scim::query::{self, Query};
 use crate::scim::{GROUP, USER, id, resource};
 use crate::snapshot::{Scan, Snapshot};

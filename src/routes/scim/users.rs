@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Call, lists};
+use super::call::Call;
+use super::lists;
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
 use crate::model::operation::{Effect, Target};
 use crate::model::resource::Row;
-use crate::routes::problem::Problem;
-use crate::routes::{Answer, Content, World, paging, provisioning};
+use crate::routes::asking::World;
+use crate::routes::http::{Answer, Content, Problem};
+use crate::routes::{paging, provisioning};
 use crate::scim::{ScimError, id, patch, resource};
 
 /// Who asked, in the journal.

@@ -1,0 +1,193 @@
+//! A request, its answer, and the error that an answer may be: `application/problem+json` (RFC 9457), each with a `code` that
+//! programs may rely on.
+
+use std::fmt;
+use std::pin::Pin;
+
+use futures::Stream;
+use serde::Serialize;
+
+use crate::base::ports::Method;
+
+/// A request as the runtime read it.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// The method.
+    pub method: Method,
+    /// The path, as on the wire.
+    pub path: String,
+    /// The query's parameters, decoded.
+    pub query: Vec<(String, String)>,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Body,
+}
+
+/// A request's body.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Read to its end.
+    Read(Vec<u8>),
+    /// Longer than this many bytes, which is the limit of its path, and not read further than that.
+    TooLarge(usize),
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Content,
+}
+
+/// The pieces of a body. One that fails is the last, and the transfer is broken off.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Vec<u8>, String>>>>;
+
+/// A response's body.
+pub enum Content {
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// Made while it is sent; its length in bytes.
+    Stream(Pieces, u64),
+    /// Of a length that is not known, and not sent: the answer to `HEAD`.
+    Unsent,
+}
+
+impl Answer {
+    /// A JSON answer.
+    pub(super) fn json(status: u16, body: &impl Serialize) -> Self {
+        // Our own types serialise; should one not, the client reads `null` rather than nothing.
+        let body = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
+        let headers = vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())];
+        Self { status, headers, body: Content::Bytes(body) }
+    }
+}
+
+impl Content {
+    /// An empty body.
+    pub(super) const fn none() -> Self {
+        Self::Bytes(Vec::new())
+    }
+
+    /// The bytes; of a body that is made while it is sent there are none yet.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Stream(..) | Self::Unsent => &[],
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Stream(_, length) => write!(f, "a stream of {length} bytes"),
+            Self::Unsent => f.write_str("nothing of unknown length"),
+        }
+    }
+}
+
+impl Incoming {
+    /// The first value of a header; `name` in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query.
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The bytes of the body.
+    pub(super) fn bytes(&self) -> Result<&[u8], Problem> {
+        match &self.body {
+            Body::Read(bytes) => Ok(bytes),
+            Body::TooLarge(limit) => Err(Problem::too_large(*limit)),
+        }
+    }
+}
+
+/// An error as the client reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) status: u16,
+    pub(super) code: &'static str,
+    pub(super) detail: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), headers: Vec::new() }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(404, "not_found", "there is nothing at this path; docs/routes.md lists the routes")
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(400, "invalid_request", detail)
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        Self::new(413, "body_too_large", format!("the body is longer than {limit} bytes"))
+    }
+
+    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>, retry_after_secs: i64) -> Self {
+        Self::new(503, code, detail).retry_after(retry_after_secs)
+    }
+
+    pub(super) fn retry_after(mut self, secs: i64) -> Self {
+        self.headers.push(("Retry-After", secs.max(1).to_string()));
+        self
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        let document = Document {
+            r#type: "about:blank",
+            title: title(self.status),
+            status: self.status,
+            code: self.code,
+            detail: &self.detail,
+        };
+        let mut answer = Answer::json(self.status, &document);
+        answer.headers.retain(|(name, _)| *name != "Content-Type");
+        answer.headers.push(("Content-Type", "application/problem+json".to_owned()));
+        answer.headers.extend(self.headers);
+        answer
+    }
+}
+
+/// RFC 9457 section 4.2.1: with `about:blank` the title is the status's own phrase.
+const fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        _ => "Error",
+    }
+}
