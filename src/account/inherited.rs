@@ -7,21 +7,21 @@ use crate::base::ports::{Sql, SqlError};
 
 /// The ids of the user groups' policies at the last sync: what a member shows under one of them is not the member's own
 /// ([`MemberRecord::without_inherited`](crate::cloudflare::MemberRecord::without_inherited)).
-pub fn group_policies<P: Sql>(sql: &P) -> Result<BTreeSet<String>, SqlError> {
+pub fn group_policies(sql: &dyn Sql) -> Result<BTreeSet<String>, SqlError> {
     Ok(state::load(sql, state::GROUP_POLICIES)?.unwrap_or_default())
 }
 
 /// Notes the ids of the user groups' policies as they are now.
-pub fn note_group_policies<P: Sql>(sql: &P, ids: &BTreeSet<String>) -> Result<(), SqlError> {
+pub fn note_group_policies(sql: &dyn Sql, ids: &BTreeSet<String>) -> Result<(), SqlError> {
     state::store(sql, state::GROUP_POLICIES, ids)
 }
 
 /// Whether the account's member records show the policies of user groups beside the member's own; `None` where nothing has told yet.
-pub fn shows_inherited<P: Sql>(sql: &P) -> Result<Option<bool>, SqlError> {
+pub fn shows_inherited(sql: &dyn Sql) -> Result<Option<bool>, SqlError> {
     state::load(sql, state::SHOWS_INHERITED)
 }
 
 /// Notes whether a member's record showed a policy of a user group that the member is in.
-pub fn learn_inherited<P: Sql>(sql: &P, shows: bool) -> Result<(), SqlError> {
+pub fn learn_inherited(sql: &dyn Sql, shows: bool) -> Result<(), SqlError> {
     state::store(sql, state::SHOWS_INHERITED, &shows)
 }

@@ -21,7 +21,7 @@ pub use stopped::Stopped;
 use crate::base::ports::{Sql, SqlError};
 
 /// Creates the tables.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
     overlay::init(sql)
 }

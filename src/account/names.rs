@@ -73,12 +73,12 @@ pub(crate) fn is_account_wide(group: &PermissionGroup) -> bool {
 impl Names {
     const VERSION: u32 = 1;
 
-    pub(crate) fn load<P: Sql>(sql: &P) -> Result<Self, SqlError> {
+    pub(crate) fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
         let known: Option<Self> = state::load(sql, state::NAMES)?;
         Ok(known.filter(|names| names.v == Self::VERSION).unwrap_or_default())
     }
 
-    pub(crate) fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
+    pub(crate) fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         state::store(sql, state::NAMES, self)
     }
 
@@ -206,17 +206,17 @@ impl Names {
 }
 
 /// The permission group behind a role, as far as a sync has learned it.
-pub fn permission_group_of<P: Sql>(sql: &P, role: RoleId) -> Result<Option<PermissionGroupId>, SqlError> {
+pub fn permission_group_of(sql: &dyn Sql, role: RoleId) -> Result<Option<PermissionGroupId>, SqlError> {
     Ok(Names::load(sql)?.permission_group_of(role))
 }
 
 /// The role id that a permission group is governed under, as far as a sync has learned it.
-pub fn role_of<P: Sql>(sql: &P, group: PermissionGroupId) -> Result<Option<RoleId>, SqlError> {
+pub fn role_of(sql: &dyn Sql, group: PermissionGroupId) -> Result<Option<RoleId>, SqlError> {
     Ok(Names::load(sql)?.role_of(group))
 }
 
 /// The resource group that is the whole account, as far as a sync has learned it.
-pub fn account_resource_group<P: Sql>(sql: &P) -> Result<Option<ResourceGroupId>, SqlError> {
+pub fn account_resource_group(sql: &dyn Sql) -> Result<Option<ResourceGroupId>, SqlError> {
     Ok(Names::load(sql)?.account_resource_group)
 }
 

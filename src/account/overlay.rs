@@ -42,7 +42,7 @@ struct Kept {
     groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS overlay (
             seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL,
@@ -131,13 +131,13 @@ fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&M
 }
 
 /// The user groups that a member is in by the latest change, where there is one.
-pub fn groups_of<P: Sql>(sql: &P, id: MemberId) -> Result<Option<BTreeSet<UserGroupId>>, SqlError> {
+pub fn groups_of(sql: &dyn Sql, id: MemberId) -> Result<Option<BTreeSet<UserGroupId>>, SqlError> {
     let member = latest(sql, id)?.and_then(|(kept, _)| kept.member);
     Ok(member.map(|member| member.groups.into_iter().collect()))
 }
 
 /// What is laid over a generation. `until` is the number of an earlier overlay that is to be had again.
-pub fn over<P: Sql>(sql: &P, generation: &str, until: Option<i64>) -> Result<Overlay, SqlError> {
+pub fn over(sql: &dyn Sql, generation: &str, until: Option<i64>) -> Result<Overlay, SqlError> {
     let value = sql.one("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;
     let newest = value.as_ref().and_then(SqlValue::integer).unwrap_or(0);
     let seq = until.unwrap_or(newest);
@@ -178,7 +178,7 @@ impl Changes {
 }
 
 /// The changes that no generation has yet.
-pub(crate) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
+pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
     let rows = sql.query(
         "SELECT member, kept, MAX(seq), at FROM overlay WHERE generation IS NULL GROUP BY member ORDER BY member",
         &[],
@@ -198,7 +198,7 @@ pub(crate) fn open<P: Sql>(sql: &P) -> Result<Changes, SqlError> {
 }
 
 /// Notes that a generation has the changes up to a number.
-pub(crate) fn taken_in<P: Sql>(sql: &P, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
+pub(crate) fn taken_in(sql: &dyn Sql, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
     sql.query(
         "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ?",
         &[generation.to_string().into(), seq.into()],
@@ -207,13 +207,13 @@ pub(crate) fn taken_in<P: Sql>(sql: &P, seq: i64, generation: &GenerationId) -> 
 }
 
 /// Forgets changes that every generation which is still kept has.
-pub fn purge<P: Sql>(sql: &P, oldest: Timestamp) -> Result<(), SqlError> {
+pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM overlay WHERE generation IS NOT NULL AND at < ?", &[oldest.into()])?;
     Ok(())
 }
 
 /// The latest change of a member, and the generation that has it.
-fn latest<P: Sql>(sql: &P, id: MemberId) -> Result<Option<(Kept, Option<String>)>, SqlError> {
+fn latest(sql: &dyn Sql, id: MemberId) -> Result<Option<(Kept, Option<String>)>, SqlError> {
     let rows = sql.query(
         "SELECT member, kept, generation FROM overlay WHERE member = ? ORDER BY seq DESC LIMIT 1",
         &[id.to_string().into()],

@@ -12,20 +12,20 @@ pub(super) const SHOWS_INHERITED: &str = "shows_inherited";
 /// Which role is which permission group, and which resource group is the whole account.
 pub(super) const NAMES: &str = "names";
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS sync_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])?;
     Ok(())
 }
 
 /// Reads a value. One that cannot be read, such as one of another version, counts as absent.
-pub(crate) fn load<P: Sql, T: DeserializeOwned>(sql: &P, name: &str) -> Result<Option<T>, SqlError> {
+pub(crate) fn load<T: DeserializeOwned>(sql: &dyn Sql, name: &str) -> Result<Option<T>, SqlError> {
     let value = sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])?;
     let text = value.as_ref().and_then(SqlValue::text);
     Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()))
 }
 
 /// Writes a value, unless it is there already: rows written cost money.
-pub(crate) fn store<P: Sql, T: Serialize>(sql: &P, name: &str, value: &T) -> Result<(), SqlError> {
+pub(crate) fn store<T: Serialize>(sql: &dyn Sql, name: &str, value: &T) -> Result<(), SqlError> {
     let text = serde_json::to_string(value)?;
     let known =
         sql.query("SELECT 1 FROM sync_state WHERE name = ? AND value = ?", &[name.into(), text.as_str().into()])?;
@@ -36,7 +36,7 @@ pub(crate) fn store<P: Sql, T: Serialize>(sql: &P, name: &str, value: &T) -> Res
 }
 
 /// Removes a value.
-pub(crate) fn remove<P: Sql>(sql: &P, name: &str) -> Result<(), SqlError> {
+pub(crate) fn remove(sql: &dyn Sql, name: &str) -> Result<(), SqlError> {
     sql.query("DELETE FROM sync_state WHERE name = ?", &[name.into()])?;
     Ok(())
 }

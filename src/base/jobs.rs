@@ -93,7 +93,7 @@ pub const LEASE_SECS: i64 = 15 * 60;
 const INTERRUPTIONS: i64 = 5;
 
 /// Creates the table, and takes up again what was cut off. Called when the Coordinator starts.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS job (
@@ -115,7 +115,7 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `again`: then it is done
 /// once more, or, where it waits for its time, that is now.
-pub fn want<P: Sql>(sql: &P, kind: Kind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
+pub fn want(sql: &dyn Sql, kind: Kind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
          ON CONFLICT (kind) DO UPDATE SET subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
@@ -133,17 +133,17 @@ pub fn want<P: Sql>(sql: &P, kind: Kind, subject: &str, again: bool, now: Timest
 }
 
 /// All jobs.
-pub fn all<P: Sql>(sql: &P) -> Result<Vec<Job>, SqlError> {
+pub fn all(sql: &dyn Sql) -> Result<Vec<Job>, SqlError> {
     read(sql, "1 = 1", &[])
 }
 
 /// The jobs that are due.
-pub fn due<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<Job>, SqlError> {
+pub fn due(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Job>, SqlError> {
     read(sql, "state = 'due' AND due_at <= ?", &[now.into()])
 }
 
 /// When the next job is due.
-pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one(
         "SELECT MIN(due_at) FROM job WHERE state = 'due' AND kind NOT IN (SELECT id FROM set_aside WHERE of_table = 'job')",
         &[],
@@ -152,7 +152,7 @@ pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
 }
 
 /// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
-pub fn begin<P: Sql>(sql: &P, job: &Job, now: Timestamp) -> Result<(), SqlError> {
+pub fn begin(sql: &dyn Sql, job: &Job, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "UPDATE job SET due_at = ?, begun_at = ? WHERE kind = ? AND subject = ?",
         &[now.plus_secs(LEASE_SECS).into(), now.into(), job.kind.as_str().into(), job.subject.as_str().into()],
@@ -161,7 +161,7 @@ pub fn begin<P: Sql>(sql: &P, job: &Job, now: Timestamp) -> Result<(), SqlError>
 }
 
 /// Notes what an attempt came to. Where the subject is another by now, that one stays due.
-pub fn end<P: Sql>(sql: &P, job: &Job, attempt: &Attempt, now: Timestamp) -> Result<(), SqlError> {
+pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Result<(), SqlError> {
     let mut left = Value::Null;
     let (state, attempts, due_at, message) = match attempt {
         Attempt::Done(message) => (State::Done, 0, None, Some(message)),
@@ -195,7 +195,7 @@ pub fn end<P: Sql>(sql: &P, job: &Job, attempt: &Attempt, now: Timestamp) -> Res
     Ok(())
 }
 
-fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Job>, SqlError> {
+fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Job>, SqlError> {
     let statement = format!(
         "SELECT kind, subject, state, left_over, attempts, message, wanted_at, due_at, ended_at, last_done_at
          FROM job WHERE {condition} ORDER BY kind"

@@ -37,7 +37,7 @@ pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 use crate::base::ports::{Sql, SqlError};
 
 /// Creates the table of the rate budget.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     budget::init(sql)
 }
 

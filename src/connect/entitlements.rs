@@ -31,7 +31,7 @@ pub(super) struct Saved {
     pub(super) deprovisioner: Option<Policy>,
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     for statement in [
         "CREATE TABLE IF NOT EXISTS connect_entitlement (
             n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, own TEXT NOT NULL,
@@ -48,12 +48,12 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Forgets the list of entitlements, before it is read anew.
-pub(super) fn forget_listed<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn forget_listed(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_entitlement", &[]).map(drop)
 }
 
 /// Notes an entitlement; one that comes twice, since pages shifted meanwhile, is one.
-pub(super) fn list<P: Sql>(sql: &P, entitlement: &Listed) -> Result<(), SqlError> {
+pub(super) fn list(sql: &dyn Sql, entitlement: &Listed) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (id) DO NOTHING",
@@ -69,7 +69,7 @@ pub(super) fn list<P: Sql>(sql: &P, entitlement: &Listed) -> Result<(), SqlError
 }
 
 /// The next entitlements as listed.
-pub(super) fn listed<P: Sql>(sql: &P, after: i64, limit: i64) -> Result<Vec<Listed>, SqlError> {
+pub(super) fn listed(sql: &dyn Sql, after: i64, limit: i64) -> Result<Vec<Listed>, SqlError> {
     let rows = sql.query(
         "SELECT n, id, name, own, provisioner, deprovisioner FROM connect_entitlement WHERE n > ? ORDER BY n LIMIT ?",
         &[after.into(), limit.into()],
@@ -93,18 +93,18 @@ fn policy(value: &SqlValue) -> Option<Policy> {
 }
 
 /// This connector's ids that C1 knew when its entitlements were last listed, and those that were given up waiting for.
-pub(super) fn known<P: Sql>(sql: &P) -> Result<Vec<String>, SqlError> {
+pub(super) fn known(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
     let rows = sql.query("SELECT own FROM connect_entitlement UNION SELECT own FROM connect_given_up", &[])?;
     Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
 }
 
 /// Gives up waiting for C1 to learn of an entitlement.
-pub(super) fn give_up<P: Sql>(sql: &P, own: &str) -> Result<(), SqlError> {
+pub(super) fn give_up(sql: &dyn Sql, own: &str) -> Result<(), SqlError> {
     sql.query("INSERT OR IGNORE INTO connect_given_up (own) VALUES (?)", &[own.into()]).map(drop)
 }
 
 /// Notes what an entitlement was, before it is changed; what was noted before stays.
-pub(super) fn save<P: Sql>(sql: &P, saved: &Saved, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn save(sql: &dyn Sql, saved: &Saved, now: Timestamp) -> Result<(), SqlError> {
     let side = |policy: &Option<Policy>| policy.as_ref().map(|policy| policy.value().to_string());
     sql.query(
         "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -124,7 +124,7 @@ pub(super) fn save<P: Sql>(sql: &P, saved: &Saved, now: Timestamp) -> Result<(),
 }
 
 /// The next entitlement that was changed.
-pub(super) fn next_saved<P: Sql>(sql: &P, after: &(String, String)) -> Result<Option<Saved>, SqlError> {
+pub(super) fn next_saved(sql: &dyn Sql, after: &(String, String)) -> Result<Option<Saved>, SqlError> {
     let rows = sql.query(
         "SELECT app, entitlement, name, provisioner, deprovisioner FROM connect_saved
          WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",
@@ -150,13 +150,13 @@ pub(super) fn next_saved<P: Sql>(sql: &P, after: &(String, String)) -> Result<Op
 }
 
 /// Forgets what an entitlement was: it is so again, or is not ours to put back any more.
-pub(super) fn forget_saved<P: Sql>(sql: &P, saved: &Saved) -> Result<(), SqlError> {
+pub(super) fn forget_saved(sql: &dyn Sql, saved: &Saved) -> Result<(), SqlError> {
     let key = [saved.app.as_str().into(), saved.entitlement.as_str().into()];
     sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key).map(drop)
 }
 
 /// How many entitlements there are that can be put back.
-pub(super) fn count_saved<P: Sql>(sql: &P) -> Result<i64, SqlError> {
+pub(super) fn count_saved(sql: &dyn Sql) -> Result<i64, SqlError> {
     let value = sql.one("SELECT COUNT(*) FROM connect_saved", &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }

@@ -46,7 +46,7 @@ impl Connection {
 /// So many runs are kept.
 const RUNS_KEPT: i64 = 20;
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     for statement in [
         "CREATE TABLE IF NOT EXISTS connect_run (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, running INTEGER NOT NULL,
@@ -71,7 +71,7 @@ fn parsed<T: DeserializeOwned>(value: &SqlValue, what: &str) -> Result<T, SqlErr
 }
 
 /// Notes a new run; what is older than the last few is forgotten.
-pub(super) fn begin<P: Sql>(sql: &P, run: &mut Run) -> Result<(), SqlError> {
+pub(super) fn begin(sql: &dyn Sql, run: &mut Run) -> Result<(), SqlError> {
     let value = sql.one("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
     run.id = value.as_ref().and_then(SqlValue::integer).ok_or_else(|| SqlError::unreadable("a run's id"))?;
     let oldest = [(run.id - RUNS_KEPT).into()];
@@ -81,7 +81,7 @@ pub(super) fn begin<P: Sql>(sql: &P, run: &mut Run) -> Result<(), SqlError> {
 }
 
 /// Notes how far a run is.
-pub(super) fn store<P: Sql>(sql: &P, run: &Run) -> Result<(), SqlError> {
+pub(super) fn store(sql: &dyn Sql, run: &Run) -> Result<(), SqlError> {
     let running = i64::from(run.state == RunState::Running);
     sql.query(
         "UPDATE connect_run SET running = ?, body = ? WHERE id = ?",
@@ -90,7 +90,7 @@ pub(super) fn store<P: Sql>(sql: &P, run: &Run) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn run<P: Sql>(sql: &P, condition: &str) -> Result<Option<Run>, SqlError> {
+fn run(sql: &dyn Sql, condition: &str) -> Result<Option<Run>, SqlError> {
     let rows = sql.query(&format!("SELECT id, body FROM connect_run {condition} ORDER BY id DESC LIMIT 1"), &[])?;
     let mut runs = rows::readable(sql, "connect_run", &rows, |row| match row {
         [id, body] => Some(Run { id: id.integer()?, ..parsed(body, "a run").ok()? }),
@@ -100,18 +100,18 @@ fn run<P: Sql>(sql: &P, condition: &str) -> Result<Option<Run>, SqlError> {
 }
 
 /// The run that is running.
-pub fn running<P: Sql>(sql: &P) -> Result<Option<Run>, SqlError> {
+pub fn running(sql: &dyn Sql) -> Result<Option<Run>, SqlError> {
     run(sql, "WHERE running = 1")
 }
 
 /// The latest run.
-pub(super) fn latest<P: Sql>(sql: &P) -> Result<Option<Run>, SqlError> {
+pub(super) fn latest(sql: &dyn Sql) -> Result<Option<Run>, SqlError> {
     run(sql, "")
 }
 
 /// Adds a line to what a run did.
-pub(super) fn say<P: Sql>(
-    sql: &P,
+pub(super) fn say(
+    sql: &dyn Sql,
     run: &Run,
     what: What,
     entitlement: Option<&str>,
@@ -126,7 +126,7 @@ pub(super) fn say<P: Sql>(
 }
 
 /// What a run did, from a line on.
-pub(super) fn lines<P: Sql>(sql: &P, run: i64, after: i64, limit: i64) -> Result<Vec<Line>, SqlError> {
+pub(super) fn lines(sql: &dyn Sql, run: i64, after: i64, limit: i64) -> Result<Vec<Line>, SqlError> {
     let rows = sql.query(
         "SELECT run || '/' || n, n, what, entitlement, text FROM connect_line WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
         &[run.into(), after.into(), limit.into()],
@@ -143,7 +143,7 @@ pub(super) fn lines<P: Sql>(sql: &P, run: i64, after: i64, limit: i64) -> Result
 }
 
 /// The connection.
-pub(super) fn connection<P: Sql>(sql: &P) -> Result<Connection, SqlError> {
+pub(super) fn connection(sql: &dyn Sql) -> Result<Connection, SqlError> {
     let value = sql.one("SELECT body FROM connect_state WHERE name = 'connection'", &[])?;
     match &value {
         Some(body) => parsed(body, "the connection"),
@@ -152,7 +152,7 @@ pub(super) fn connection<P: Sql>(sql: &P) -> Result<Connection, SqlError> {
 }
 
 /// Changes the connection.
-pub(super) fn connect<P: Sql>(sql: &P, change: impl FnOnce(&mut Connection)) -> Result<(), SqlError> {
+pub(super) fn connect(sql: &dyn Sql, change: impl FnOnce(&mut Connection)) -> Result<(), SqlError> {
     let mut connection = connection(sql)?;
     change(&mut connection);
     sql.query(
@@ -163,7 +163,7 @@ pub(super) fn connect<P: Sql>(sql: &P, change: impl FnOnce(&mut Connection)) -> 
 }
 
 /// Notes that approvals or automations come by the webhook, which is then not this connector's alone to take away.
-pub fn came_by<P: Sql>(sql: &P, what: &str) -> Result<(), SqlError> {
+pub fn came_by(sql: &dyn Sql, what: &str) -> Result<(), SqlError> {
     if connection(sql)?.serves.is_some() {
         return Ok(());
     }
@@ -171,12 +171,12 @@ pub fn came_by<P: Sql>(sql: &P, what: &str) -> Result<(), SqlError> {
 }
 
 /// The app that an earlier run settled on.
-pub fn settled_app<P: Sql>(sql: &P) -> Result<Option<String>, SqlError> {
+pub fn settled_app(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
     Ok(connection(sql)?.app.map(|app| app.id))
 }
 
 /// Notes that C1's test event arrived.
-pub fn arrived<P: Sql>(sql: &P, now: Timestamp) -> Result<(), SqlError> {
+pub fn arrived(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO connect_state (name, body) VALUES ('arrival', ?1) ON CONFLICT (name) DO UPDATE SET body = ?1",
         &[text(&now)?.into()],
@@ -185,13 +185,13 @@ pub fn arrived<P: Sql>(sql: &P, now: Timestamp) -> Result<(), SqlError> {
 }
 
 /// When C1's test event last arrived.
-pub(super) fn arrival<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub(super) fn arrival(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT body FROM connect_state WHERE name = 'arrival'", &[])?;
     value.as_ref().map(|body| parsed(body, "the arrival")).transpose()
 }
 
 /// Forgets the connection; what was given up waiting for may come up again.
-pub(super) fn disconnect<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn disconnect(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_state WHERE name = 'connection'", &[])?;
     sql.query("DELETE FROM connect_given_up", &[])?;
     entitlements::forget_listed(sql)

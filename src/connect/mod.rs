@@ -33,7 +33,7 @@ use catalogue::{Catalogue, Known};
 use steps::Trouble;
 
 /// Creates the tables.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     journal::init(sql)?;
     entitlements::init(sql)
 }
@@ -49,7 +49,7 @@ pub fn begin<P: Clock + Sql>(ports: &P, options: Options, by: &str) -> Result<Op
 }
 
 /// When the run that is running goes on.
-pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     Ok(running(sql)?.map(|run| run.due_at))
 }
 
@@ -73,7 +73,7 @@ pub enum MissingError {
 }
 
 /// Gives up waiting for C1 to learn of these.
-pub fn give_up<P: Sql>(sql: &P, missing: &[String]) -> Result<(), SqlError> {
+pub fn give_up(sql: &dyn Sql, missing: &[String]) -> Result<(), SqlError> {
     missing.iter().try_for_each(|own| entitlements::give_up(sql, own))
 }
 

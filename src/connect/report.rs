@@ -74,7 +74,7 @@ pub struct RunSummary {
 const MAX_LINES: usize = 500;
 
 /// The report of the latest run, its lines after a number; nothing where there was no run yet.
-pub fn report<P: Sql>(sql: &P, after: i64) -> Result<Option<Report>, SqlError> {
+pub fn report(sql: &dyn Sql, after: i64) -> Result<Option<Report>, SqlError> {
     let Some(run) = journal::latest(sql)? else { return Ok(None) };
     let limit = i64::try_from(MAX_LINES + 1).unwrap_or(i64::MAX);
     let mut lines = journal::lines(sql, run.id, after, limit)?;
@@ -98,7 +98,7 @@ pub fn report<P: Sql>(sql: &P, after: i64) -> Result<Option<Report>, SqlError> {
 }
 
 /// The connection in short; nothing where there was no run yet.
-pub fn summary<P: Sql>(sql: &P) -> Result<Option<Summary>, SqlError> {
+pub fn summary(sql: &dyn Sql) -> Result<Option<Summary>, SqlError> {
     let Some(run) = journal::latest(sql)? else { return Ok(None) };
     let connection = journal::connection(sql)?;
     let last_run = RunSummary {

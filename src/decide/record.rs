@@ -136,7 +136,7 @@ pub struct Filter {
 }
 
 /// Creates the table.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS decision (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1,
@@ -147,13 +147,13 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// The decision of a question that was asked before.
-pub fn find<P: Sql>(sql: &P, key: &str) -> Result<Option<Record>, SqlError> {
+pub fn find(sql: &dyn Sql, key: &str) -> Result<Option<Record>, SqlError> {
     let rows = sql.query("SELECT id, record FROM decision WHERE key = ?", &[key.into()])?;
     rows.first().map(|row| record(row)).transpose()
 }
 
 /// Keeps a decision, and gives the one that counts: an earlier one, where two deliveries of a question came at once.
-pub fn keep<P: Sql>(sql: &P, decided: &Record) -> Result<Record, SqlError> {
+pub fn keep(sql: &dyn Sql, decided: &Record) -> Result<Record, SqlError> {
     let body = serde_json::to_string(decided)?;
     // A question without ids is a question of its own.
     let key = if decided.key.is_empty() { SqlValue::Null } else { decided.key.as_str().into() };
@@ -167,7 +167,7 @@ pub fn keep<P: Sql>(sql: &P, decided: &Record) -> Result<Record, SqlError> {
 }
 
 /// Decisions, the newest first.
-pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Record>, SqlError> {
+pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Record>, SqlError> {
     let mut conditions = vec!["1 = 1"];
     let mut params: Vec<SqlValue> = Vec::new();
     let member = filter.member.as_deref().map(address::folded);
@@ -201,7 +201,7 @@ pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Record>,
 }
 
 /// Forgets decisions that are older than `before`.
-pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
+pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM decision WHERE at < ?", &[before.into()])?;
     Ok(())
 }

@@ -372,7 +372,7 @@ pub struct Own {
 
 /// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
 /// and those that were given up with their outcome unknown.
-pub fn own_since<P: Sql>(sql: &P, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
+pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
     // Two searches by index rather than one through the whole journal.
     let rows = sql.query(
         "SELECT id, request, email, entitlement FROM operation

@@ -28,6 +28,6 @@ pub trait Ports: Http + Sql + Log + Sign + export::Ports {}
 impl<T: Http + Sql + Log + Sign + export::Ports> Ports for T {}
 
 /// Creates the table.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     upload::init(sql)
 }

@@ -67,7 +67,7 @@ pub(super) enum UploadError {
 }
 
 /// Creates the table.
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS push_upload (
             one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL,
@@ -87,7 +87,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn load<P: Sql>(sql: &P) -> Result<Option<Self>, SqlError> {
+    fn load(sql: &dyn Sql) -> Result<Option<Self>, SqlError> {
         let rows = sql.query("SELECT subject, place, upload, parts FROM push_upload WHERE version = 1", &[])?;
         let text = |value: &SqlValue| value.text().map(str::to_owned);
         Ok(rows.first().and_then(|row| {
@@ -97,7 +97,7 @@ impl Pending {
         }))
     }
 
-    fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
+    fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         let parts = serde_json::to_string(&self.parts)?;
         sql.query(
             "INSERT OR REPLACE INTO push_upload (one, subject, place, upload, parts) VALUES (1, ?, ?, ?, ?)",
@@ -106,7 +106,7 @@ impl Pending {
         Ok(())
     }
 
-    fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
+    fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
         sql.query("DELETE FROM push_upload", &[])?;
         Ok(())
     }
@@ -165,7 +165,7 @@ pub(super) async fn upload<P: Sql + Clock, T: Target, S: Source>(
 }
 
 /// Aborts an upload, as far as that goes: what cannot be reached any more is left to the bucket's lifecycle rule.
-async fn let_go<P: Sql, T: Target>(ports: &P, target: &T, pending: &Pending) -> Result<(), UploadError> {
+async fn let_go<T: Target>(ports: &dyn Sql, target: &T, pending: &Pending) -> Result<(), UploadError> {
     if pending.place == target.place() {
         match target.abort(&pending.upload).await {
             // Where nobody answers it is tried again, lest it stays for good.

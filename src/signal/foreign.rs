@@ -39,8 +39,8 @@ pub(super) fn parts(grant: &str) -> Option<(Entitlement, &str)> {
 }
 
 /// Finds the grants of a newer generation that neither the older one nor the journal explains.
-pub(super) fn find<P: Sql>(
-    sql: &P,
+pub(super) fn find(
+    sql: &dyn Sql,
     by: ToldBy<'_>,
     (old, new): (&Manifest, &Manifest),
     catalogue: &Catalogue,

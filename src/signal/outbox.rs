@@ -35,7 +35,7 @@ pub(super) struct Waiting {
 }
 
 /// Creates the tables.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS signal (
@@ -63,7 +63,7 @@ struct Seen {
 
 /// Looks at the runs that ended since the last look, the latest first in `runs`, and queues what they call for; nothing where
 /// `kinds` is empty, but what was looked at stays so. Statements only, so that it is on disk together with the run's end.
-pub(super) fn queue<P: Sql>(sql: &P, kinds: &[Kind], runs: &[RunRecord], now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn queue(sql: &dyn Sql, kinds: &[Kind], runs: &[RunRecord], now: Timestamp) -> Result<(), SqlError> {
     let mut seen = load(sql)?;
     let new: Vec<&RunRecord> = runs.iter().take_while(|run| Some(&run.run) != seen.run.as_ref()).collect();
     let Some(latest) = new.first() else { return Ok(()) };
@@ -105,20 +105,20 @@ fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
     }
 }
 
-fn load<P: Sql>(sql: &P) -> Result<Seen, SqlError> {
+fn load(sql: &dyn Sql) -> Result<Seen, SqlError> {
     let value = sql.one("SELECT seen FROM signal_seen", &[])?;
     let text = value.as_ref().and_then(SqlValue::text);
     Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).unwrap_or_default())
 }
 
 /// How many signals wait.
-pub(super) fn waiting<P: Sql>(sql: &P) -> Result<i64, SqlError> {
+pub(super) fn waiting(sql: &dyn Sql) -> Result<i64, SqlError> {
     let value = sql.one(&format!("SELECT COUNT(*) FROM signal WHERE state = 'waiting' AND {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }
 
 /// Gives up what has waited too long, and the oldest of too many; how many that were.
-pub(super) fn give_up<P: Sql>(sql: &P, now: Timestamp) -> Result<usize, SqlError> {
+pub(super) fn give_up(sql: &dyn Sql, now: Timestamp) -> Result<usize, SqlError> {
     let given_up = sql.query(
         "UPDATE signal SET state = 'given_up', settled_at = ?1, bodies = NULL WHERE state = 'waiting' AND (queued_at < ?2
             OR id <= (SELECT id FROM signal WHERE state = 'waiting' ORDER BY id DESC LIMIT 1 OFFSET ?3)) RETURNING id",
@@ -128,7 +128,7 @@ pub(super) fn give_up<P: Sql>(sql: &P, now: Timestamp) -> Result<usize, SqlError
 }
 
 /// The oldest signal that waits; with `unmade`, the oldest whose texts are not made yet.
-pub(super) fn next<P: Sql>(sql: &P, unmade: bool) -> Result<Option<Waiting>, SqlError> {
+pub(super) fn next(sql: &dyn Sql, unmade: bool) -> Result<Option<Waiting>, SqlError> {
     let also = if unmade { "AND bodies IS NULL" } else { "" };
     let statement = format!(
         "SELECT id, kind, run, bodies, sent FROM signal WHERE state = 'waiting' {also} AND {READABLE} ORDER BY id LIMIT 1"
@@ -161,7 +161,7 @@ fn read(row: &[SqlValue]) -> Result<Waiting, SqlError> {
 }
 
 /// Keeps the texts of a signal; one that has none is settled thereby.
-pub(super) fn made<P: Sql>(sql: &P, id: i64, bodies: &[String], now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn made(sql: &dyn Sql, id: i64, bodies: &[String], now: Timestamp) -> Result<(), SqlError> {
     if bodies.is_empty() {
         return settle(sql, id, "nothing", now);
     }
@@ -171,14 +171,14 @@ pub(super) fn made<P: Sql>(sql: &P, id: i64, bodies: &[String], now: Timestamp) 
 }
 
 /// Notes that another part of a signal was taken.
-pub(super) fn part_sent<P: Sql>(sql: &P, id: i64, sent: usize) -> Result<(), SqlError> {
+pub(super) fn part_sent(sql: &dyn Sql, id: i64, sent: usize) -> Result<(), SqlError> {
     let sent = i64::try_from(sent).unwrap_or(i64::MAX);
     sql.query("UPDATE signal SET sent = MAX(sent, ?) WHERE id = ?", &[sent.into(), id.into()])?;
     Ok(())
 }
 
 /// Settles a signal: `sent`, `refused` or `nothing` to tell.
-pub(super) fn settle<P: Sql>(sql: &P, id: i64, state: &str, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn settle(sql: &dyn Sql, id: i64, state: &str, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "UPDATE signal SET state = ?, settled_at = ?, bodies = NULL WHERE id = ? AND state = 'waiting'",
         &[state.into(), now.into(), id.into()],

@@ -69,7 +69,7 @@ pub enum PublishError {
 }
 
 /// Creates the tables: which chunks are stored, which generations were published.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS generation (
@@ -221,7 +221,7 @@ pub(crate) async fn repoint<P: KeyValue>(kv: &P, manifest: &Manifest) -> Result<
 }
 
 /// Forgets what is stored, so that the next publication writes everything: for a key-value store that has lost values.
-pub(crate) fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(crate) fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM stored_chunk", &[])?;
     sql.query("DELETE FROM generation", &[])?;
     Ok(())

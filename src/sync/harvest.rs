@@ -61,8 +61,8 @@ pub(super) fn sightings(crawl: &Crawl, confirm: &[MemberId]) -> Sightings {
 
 impl Harvest {
     /// Puts together what a run staged.
-    pub(super) fn load<P: Sql>(
-        sql: &P,
+    pub(super) fn load(
+        sql: &dyn Sql,
         run: &RunId,
         crawl: &Crawl,
         confirm: &[MemberId],
@@ -151,8 +151,8 @@ fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &BTreeMap<MemberId,
     odd.into_iter().filter(|odd| !everybody || odd.id.is_some() || odd.name.is_some()).collect()
 }
 
-fn list<P: Sql, T: serde::de::DeserializeOwned>(
-    sql: &P,
+fn list<T: serde::de::DeserializeOwned>(
+    sql: &dyn Sql,
     run: &RunId,
     crawl: &Crawl,
     list: List,
@@ -160,13 +160,13 @@ fn list<P: Sql, T: serde::de::DeserializeOwned>(
     if let Some(off) = crawl.off(list) {
         return Ok(Err(off.clone()));
     }
-    let pages = staging::pages::<P, Vec<T>>(sql, run, list)?;
+    let pages = staging::pages::<Vec<T>>(sql, run, list)?;
     Ok(Ok(pages.into_iter().flat_map(|(_, items)| items).collect()))
 }
 
 /// The members of a user group, with what our own operations changed since the list was read.
-fn members_of<P: Sql>(
-    sql: &P,
+fn members_of(
+    sql: &dyn Sql,
     run: &RunId,
     crawl: &Crawl,
     group: UserGroupId,
@@ -178,7 +178,7 @@ fn members_of<P: Sql>(
     }
     let mut members = BTreeSet::new();
     let mut asked_at: Option<Timestamp> = None;
-    for (facts, page) in staging::pages::<P, Vec<MemberId>>(sql, run, list)? {
+    for (facts, page) in staging::pages::<Vec<MemberId>>(sql, run, list)? {
         asked_at = Some(asked_at.map_or(facts.at, |earliest| earliest.min(facts.at)));
         members.extend(page);
     }
@@ -196,8 +196,8 @@ fn members_of<P: Sql>(
 }
 
 /// The members: of each the latest that was read, or what our own operations left since.
-fn members<P: Sql>(
-    sql: &P,
+fn members(
+    sql: &dyn Sql,
     run: &RunId,
     confirm: &[MemberId],
     changes: &Changes,
@@ -207,7 +207,7 @@ fn members<P: Sql>(
     let mut hints = Hints::default();
     let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
     for list in passes.into_iter().chain(confirm.iter().map(|&member| List::Member(member))) {
-        let pages = staging::pages::<P, MembersPage>(sql, run, list)?;
+        let pages = staging::pages::<MembersPage>(sql, run, list)?;
         if let List::Member(member) = list
             && pages.iter().all(|(facts, _)| facts.members.is_empty())
         {

@@ -85,7 +85,7 @@ pub struct Running {
 }
 
 /// How the sync stands.
-pub fn status<P: Sql>(sql: &P) -> Result<SyncStatus, SqlError> {
+pub fn status(sql: &dyn Sql) -> Result<SyncStatus, SqlError> {
     let running = match Cursor::load(sql)? {
         None => None,
         Some(cursor) => {
@@ -117,17 +117,17 @@ pub fn status<P: Sql>(sql: &P) -> Result<SyncStatus, SqlError> {
 }
 
 /// The last runs, the latest first.
-pub(super) fn runs<P: Sql>(sql: &P) -> Result<Vec<RunRecord>, SqlError> {
+pub(super) fn runs(sql: &dyn Sql) -> Result<Vec<RunRecord>, SqlError> {
     Ok(state::load(sql, state::RUNS)?.unwrap_or_default())
 }
 
 /// The last generations, the current one first.
-pub(super) fn generations<P: Sql>(sql: &P) -> Result<Vec<GenerationSummary>, SqlError> {
+pub(super) fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlError> {
     Ok(state::load(sql, state::GENERATIONS)?.unwrap_or_default())
 }
 
 /// Remembers a run.
-pub(super) fn remember_run<P: Sql>(sql: &P, record: RunRecord) -> Result<(), SqlError> {
+pub(super) fn remember_run(sql: &dyn Sql, record: RunRecord) -> Result<(), SqlError> {
     let mut runs = runs(sql)?;
     runs.retain(|known| known.run != record.run);
     runs.insert(0, record);
@@ -136,7 +136,7 @@ pub(super) fn remember_run<P: Sql>(sql: &P, record: RunRecord) -> Result<(), Sql
 }
 
 /// Remembers a generation.
-pub(super) fn remember_generation<P: Sql>(sql: &P, summary: GenerationSummary) -> Result<(), SqlError> {
+pub(super) fn remember_generation(sql: &dyn Sql, summary: GenerationSummary) -> Result<(), SqlError> {
     let mut generations = generations(sql)?;
     generations.retain(|known| known.generation != summary.generation);
     generations.insert(0, summary);

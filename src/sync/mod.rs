@@ -32,7 +32,7 @@ use crate::account;
 use crate::base::ports::{Sql, SqlError};
 
 /// Creates the tables.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     account::init(sql)?;
     staging::init(sql)?;
     crate::snapshot::init(sql)

@@ -110,11 +110,11 @@ impl Cursor {
         }
     }
 
-    pub(super) fn load<P: Sql>(sql: &P) -> Result<Option<Self>, SqlError> {
+    pub(super) fn load(sql: &dyn Sql) -> Result<Option<Self>, SqlError> {
         state::load(sql, state::CURSOR)
     }
 
-    pub(super) fn store<P: Sql>(&self, sql: &P) -> Result<(), SqlError> {
+    pub(super) fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         state::store(sql, state::CURSOR, self)
     }
 

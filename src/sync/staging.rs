@@ -127,7 +127,7 @@ impl MembersPage {
     }
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     // `facts` stands before `rows`, so that reading it does not touch the pages of the file that the rows fill.
     sql.query(
         "CREATE TABLE IF NOT EXISTS staged (
@@ -145,8 +145,8 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Stores a page; the same page again replaces it.
-pub(super) fn store<P: Sql, T: Serialize>(
-    sql: &P,
+pub(super) fn store<T: Serialize>(
+    sql: &dyn Sql,
     run: &RunId,
     fetch: Fetch,
     facts: &PageFacts,
@@ -175,7 +175,7 @@ pub(super) fn store<P: Sql, T: Serialize>(
 }
 
 /// What the staged pages of a run say of themselves.
-pub(super) fn facts<P: Sql>(sql: &P, run: &RunId) -> Result<Vec<(Fetch, PageFacts)>, SqlError> {
+pub(super) fn facts(sql: &dyn Sql, run: &RunId) -> Result<Vec<(Fetch, PageFacts)>, SqlError> {
     let rows = sql.query("SELECT list, page, facts FROM staged WHERE run = ?", &[run.as_str().into()])?;
     Ok(rows
         .iter()
@@ -190,8 +190,8 @@ pub(super) fn facts<P: Sql>(sql: &P, run: &RunId) -> Result<Vec<(Fetch, PageFact
 }
 
 /// The rows of each page of a list, in the order of the pages.
-pub(super) fn pages<P: Sql, T: DeserializeOwned>(
-    sql: &P,
+pub(super) fn pages<T: DeserializeOwned>(
+    sql: &dyn Sql,
     run: &RunId,
     list: List,
 ) -> Result<Vec<(PageFacts, T)>, SqlError> {
@@ -223,7 +223,7 @@ pub(super) fn pages<P: Sql, T: DeserializeOwned>(
 }
 
 /// Forgets everything staged.
-pub(super) fn clear<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn clear(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM staged", &[])?;
     sql.query("DELETE FROM staged_rest", &[])?;
     Ok(())
