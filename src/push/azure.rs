@@ -4,21 +4,19 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::error::{StoreError, element, quote};
+use super::error::StoreError;
+use super::exchange::{self, Sendable};
 use super::settings::Azure;
 use super::sigv4::encoded_query;
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
-use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method};
+use crate::base::ports::{Clock, Http, HttpResponse, Method};
 
 /// The version of the REST API: old enough for every emulator and every sovereign cloud.
 const VERSION: &str = "2021-12-02";
 
-/// How long one request may take: 5 MiB at 200 KiB/s.
-const TIMEOUT_MILLIS: u32 = 25_000;
-
-/// An answer is an error of a few lines, or nothing.
-const MAX_ANSWER: usize = 64 * 1024;
+/// What people call it.
+const SERVICE: &str = "Azure Blob Storage";
 
 /// The blob that the file is written to.
 #[derive(Debug)]
@@ -40,40 +38,29 @@ impl<P: Http + Clock> Blob<'_, P> {
         }
         headers.push(("x-ms-version", VERSION.to_owned()));
         let before = if query.is_empty() { String::new() } else { format!("{}&", encoded_query(query)) };
-        let request = HttpRequest {
+        let sendable = Sendable {
             method: Method::Put,
             url: format!("{}?{before}{}", self.settings.blob, self.settings.sas.expose()),
             headers,
-            bearer: None,
             body: Some(body),
-            timeout_millis: TIMEOUT_MILLIS,
-            max_bytes: MAX_ANSWER,
         };
-        let answer =
-            self.ports.send(request).await.map_err(|error| StoreError::silent("Azure Blob Storage", &error))?;
-        if (200..300).contains(&answer.status) { Ok(answer) } else { Err(self.explained(&answer)) }
+        let answer = exchange::send(self.ports, SERVICE, sendable).await?;
+        if exchange::is_done(&answer) { Ok(answer) } else { Err(self.explained(&answer)) }
     }
 
     /// Says what to do about an error (Azure Storage REST API, "Blob service error codes").
     fn explained(&self, answer: &HttpResponse) -> StoreError {
-        let code = answer
-            .header("x-ms-error-code")
-            .map(quote)
-            .or_else(|| element(&answer.body, "Code").map(|code| quote(&code)))
-            .unwrap_or_default();
-        let told =
-            if code.is_empty() { format!("HTTP {}", answer.status) } else { format!("HTTP {}, {code}", answer.status) };
+        let code = exchange::code(answer, Some("x-ms-error-code"));
+        let told = exchange::told(answer, &code, "");
         let blob = &self.settings.blob;
-        let refused = |todo: String| StoreError::Refused(format!("{todo} ({told})."));
+        let refused = |todo: String| exchange::refused(&todo, &told);
         match (answer.status, code.as_str()) {
             (_, "InvalidBlockList" | "InvalidBlockId") => StoreError::UnknownUpload,
             (
                 _,
                 "ServerBusy" | "OperationTimedOut" | "InternalError" | "ContainerBeingDeleted" | "AccountBeingCreated",
             )
-            | (408 | 429 | 500.., _) => {
-                StoreError::Busy(format!("Azure Blob Storage could not take the file just now ({told})."))
-            }
+            | (408 | 429 | 500.., _) => exchange::busy(SERVICE, &told),
             (_, "ContainerNotFound") => refused(format!(
                 "There is no such container: create it, or make a SAS URL of one that is there; the file was to go to {blob}"
             )),

@@ -1,7 +1,5 @@
 //! Why a store did not take the file.
 
-use crate::base::ports::HttpError;
-
 /// Why a store did not take the file, by what is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum StoreError {
@@ -14,13 +12,6 @@ pub(super) enum StoreError {
     /// The upload in parts is unknown: it was completed, aborted or cleared away.
     #[error("the store does not know the upload in parts any more")]
     UnknownUpload,
-}
-
-impl StoreError {
-    /// Nobody answered.
-    pub(super) fn silent(store: &str, error: &HttpError) -> Self {
-        Self::Busy(format!("{store} does not answer: {error}."))
-    }
 }
 
 /// How much of a store's own words is quoted, in characters.

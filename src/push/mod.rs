@@ -7,6 +7,7 @@
 mod azure;
 mod error;
 mod examine;
+mod exchange;
 mod force_sync;
 mod job;
 mod s3;

@@ -3,17 +3,12 @@
 use url::Url;
 
 use super::error::{StoreError, element, quote};
+use super::exchange::{self, Sendable};
 use super::settings::{Addressing, S3};
 use super::sigv4::{self, Signer, Unsigned, encoded_path, encoded_query};
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
-use crate::base::ports::{Clock, Http, HttpRequest, HttpResponse, Method};
-
-/// How long one request may take: 5 MiB at 200 KiB/s.
-const TIMEOUT_MILLIS: u32 = 25_000;
-
-/// An answer is a few elements of XML.
-const MAX_ANSWER: usize = 64 * 1024;
+use crate::base::ports::{Clock, Http, HttpResponse, Method};
 
 /// The object that the file is written to.
 #[derive(Debug)]
@@ -60,20 +55,17 @@ impl<P: Http + Clock> Object<'_, P> {
         let request = Unsigned { method, host, path: &path, query, headers: &headers, payload: &payload };
         let headers = sigv4::sign(&signer, &request, self.ports.now());
         let question = if query.is_empty() { String::new() } else { format!("?{}", encoded_query(query)) };
-        let request = HttpRequest {
+        let sendable = Sendable {
             method,
             url: format!("{origin}{path}{question}"),
             headers,
-            bearer: None,
             // A PUT and a POST have a length, be it zero; a DELETE has no body.
             body: (method != Method::Delete).then_some(body),
-            timeout_millis: TIMEOUT_MILLIS,
-            max_bytes: MAX_ANSWER,
         };
-        let answer = self.ports.send(request).await.map_err(|error| StoreError::silent(&self.service(), &error))?;
+        let answer = exchange::send(self.ports, &self.service(), sendable).await?;
         // Completing an upload may fail with status 200 (S3 API Reference, "CompleteMultipartUpload").
         let failed = answer.status == 200 && method == Method::Post && element(&answer.body, "Code").is_some();
-        if (200..300).contains(&answer.status) && !failed { Ok(answer) } else { Err(self.explained(&answer)) }
+        if exchange::is_done(&answer) && !failed { Ok(answer) } else { Err(self.explained(&answer)) }
     }
 
     fn service(&self) -> String {
@@ -83,24 +75,20 @@ impl<P: Http + Clock> Object<'_, P> {
 
     /// Says what to do about an error (S3 API Reference, "Error responses").
     fn explained(&self, answer: &HttpResponse) -> StoreError {
-        let code = element(&answer.body, "Code").map(|code| quote(&code)).unwrap_or_default();
+        let code = exchange::code(answer, None);
         let said = element(&answer.body, "Message").map(|message| quote(&message)).unwrap_or_default();
         let S3 { bucket, region, access_key_id, key, .. } = self.settings;
-        let told = match (code.as_str(), said.as_str()) {
-            ("", _) => format!("HTTP {}", answer.status),
-            (code, "") => format!("HTTP {}, {code}", answer.status),
-            (code, said) => format!("HTTP {}, {code}: {said}", answer.status),
-        };
+        let told = exchange::told(answer, &code, &said);
         let elsewhere = answer
             .header("x-amz-bucket-region")
             .map(quote)
             .or_else(|| element(&answer.body, "Region").map(|region| quote(&region)))
             .filter(|there| there != region);
-        let refused = |todo: String| StoreError::Refused(format!("{todo} ({told})."));
+        let refused = |todo: String| exchange::refused(&todo, &told);
         match (answer.status, code.as_str()) {
             (_, "NoSuchUpload") => StoreError::UnknownUpload,
             (_, "SlowDown" | "RequestTimeout" | "OperationAborted" | "InternalError") | (408 | 409 | 429 | 500.., _) => {
-                StoreError::Busy(format!("{} could not take the file just now ({told}).", self.service()))
+                exchange::busy(&self.service(), &told)
             }
             (301 | 302 | 307 | 308, _) | (_, "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed") => {
                 refused(match elsewhere {
