@@ -102,6 +102,11 @@ impl Names {
         linked.or_else(|| self.own.contains(&group).then(|| group.into()))
     }
 
+    /// Which permission groups are governed under their own id.
+    pub(crate) fn own(&self) -> &BTreeSet<PermissionGroupId> {
+        &self.own
+    }
+
     /// Sets which permission groups are governed under their own id.
     pub(crate) fn set_own(&mut self, own: BTreeSet<PermissionGroupId>) {
         self.own = own;

@@ -204,6 +204,9 @@ pub(super) fn classify(failure: Failure, until: Timestamp, now: Timestamp) -> Ap
         (403, _) | (..300, Some(9109 | 10_000)) => ApiError::Forbidden(failure),
         (404 | 410, _) | (_, Some(1003)) => ApiError::NotFound(failure),
         (400 | 409, _) if exists => ApiError::AlreadyExists(failure),
+        // A success that says it is none: what came of the request is not known, and no rule of the API is broken that would be
+        // broken again.
+        (..300, _) => ApiError::Server(failure),
         _ => ApiError::Invalid(failure),
     }
 }
@@ -276,7 +279,7 @@ mod tests {
             (302, None, "", "invalid"),
             (200, Some(1003), "Member not found", "not found"),
             (200, Some(9109), "", "forbidden"),
-            (200, Some(1), "", "invalid"),
+            (200, Some(1), "", "server"),
         ];
         for (status, code, message, expected) in cases {
             assert_eq!(class(status, code, message), expected, "{status} {code:?} {message}");

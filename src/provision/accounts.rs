@@ -5,7 +5,7 @@ use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Kind, Write};
 use super::resolve::{self, Unresolved, Wanted};
 use super::work::{Work, done};
-use super::{MINIMAL_ACCESS, find, journal, last_writes, renewal, superseded};
+use super::{MINIMAL_ACCESS, find, journal, last_writes, not_carried_out, renewal, superseded};
 use std::collections::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -165,7 +165,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(not_carried_out(error)),
         };
         self.note_done("invited")?;
         renewal::invited(self.ports, member.id, self.ports.now())?;
@@ -212,7 +212,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
             Err(error) => {
                 open_writes::refused(self.ports, open)?;
-                return Err(error.into());
+                return Err(not_carried_out(error));
             }
         }
         let ray = self.client.ray();

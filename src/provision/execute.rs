@@ -10,7 +10,7 @@ use super::guards::{self, Asking, Passage, Planned, UserGroups};
 use super::journal::{self, State};
 use super::open_writes::{self, Open};
 use super::resolve::Unresolved;
-use super::{incident, last_writes, policies, super_admins};
+use super::{incident, last_writes, not_carried_out, policies, super_admins};
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
@@ -288,7 +288,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         {
             // Nothing was written: what is there is what was read.
             last_writes::note(ports, id, &held, ports.now())?;
-            return Err(error.into());
+            return Err(not_carried_out(error));
         }
         wrote = true;
         let read_back = read_back(ports, client, id, edit, &held).await?;

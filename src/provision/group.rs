@@ -8,7 +8,7 @@ use super::guards::{self, Asking, Planned};
 use super::open_writes::{self, Kind, Write};
 use super::resolve::Unresolved;
 use super::work::{Work, done};
-use super::{journal, last_writes};
+use super::{journal, last_writes, not_carried_out};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};
 use crate::model::ask::Action;
@@ -226,7 +226,7 @@ fn no_such_group(name: &str, failure: &Failure) -> Unresolved {
 fn refusal(error: ApiError, name: &str, email: &str) -> Unresolved {
     let said = match &error {
         ApiError::Invalid(failure) | ApiError::Forbidden(failure) => failure.message.to_lowercase(),
-        _ => return error.into(),
+        _ => return not_carried_out(error),
     };
     if said.contains("dsr enabled") {
         return Unresolved::Refused(Outcome::refused(
@@ -244,5 +244,5 @@ fn refusal(error: ApiError, name: &str, email: &str) -> Unresolved {
             ),
         ));
     }
-    error.into()
+    not_carried_out(error)
 }

@@ -64,7 +64,15 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
 ) -> Outcome {
     let outcome = match attempt(ports, cloudflare, settings, locks, id, request).await {
         Ok(outcome) | Err(Unresolved::Refused(outcome)) => outcome,
-        Err(Unresolved::Api(error)) => after(&error),
+        Err(Unresolved::Api(error)) => match (after(&error), journal::has_written(ports, id)) {
+            // A write that is refused ends as [`not_carried_out`], so this is a read: that it is refused says nothing of what was
+            // written before, and nobody must be told that it was not.
+            (Outcome::Refused { .. }, Ok(true)) => {
+                Outcome::NotNow { message: format!("what was written cannot be read back: {error}"), retry_at: None }
+            }
+            (_, Err(error)) => Outcome::NotNow { message: error.to_string(), retry_at: None },
+            (outcome, Ok(_)) => outcome,
+        },
         Err(Unresolved::Storage(message) | Unresolved::NotNow(message)) => Outcome::NotNow { message, retry_at: None },
     };
     // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
@@ -235,6 +243,14 @@ fn unknown_policy(email: &str) -> Outcome {
             "{email} has a policy of a kind that this version of the connector does not know and could not write back unchanged; change the access in Cloudflare's dashboard, and update the connector."
         ),
     )
+}
+
+/// Cloudflare refused a write, so that it was not carried out. That the member is gone is for the caller to look into.
+fn not_carried_out(error: ApiError) -> Unresolved {
+    match (after(&error), &error) {
+        (_, ApiError::NotFound(_)) | (Outcome::NotNow { .. }, _) => error.into(),
+        (refused, _) => Unresolved::Refused(refused),
+    }
 }
 
 /// What an error of Cloudflare's means for the operation.

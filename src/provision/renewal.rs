@@ -164,10 +164,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         match self.delete(&passage, &fresh).await {
             Ok(true) => {}
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
-            Err(Unresolved::Api(error)) if !error.is_retryable() && !error.outcome_unknown() => {
-                // Refused: nothing was taken away, so there is nothing to bring back.
+            Err(Unresolved::Refused(refused)) => {
+                // Nothing was taken away, so there is nothing to bring back.
                 forget(self.ports, self.id)?;
-                return Err(error.into());
+                return Ok(refused);
             }
             Err(error) => return Err(error),
         }
@@ -188,14 +188,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Some(found) => self.complete(held, found).await?,
             None => match self.send_invitation(&Passage::brings_back(None), email, &held.policies).await {
                 Ok(sent) => sent,
-                Err(Unresolved::Api(error)) if !error.is_retryable() => {
+                Err(Unresolved::Refused(Outcome::Refused { message, .. })) => {
                     forget(self.ports, self.id)?;
                     let had: Vec<String> =
                         atoms(&held.policies).iter().map(|atom| atom.permission_group.to_string()).collect();
                     return Ok(Outcome::refused(
                         Refusal::Cloudflare,
                         format!(
-                            "The invitation of {email} was removed, and Cloudflare refuses to make it anew ({error}); when that is mended, invite them with POST /v1/accounts and give back the permission groups {}.",
+                            "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back the permission groups {}.",
+                            message.trim_end_matches('.'),
                             had.join(", ")
                         ),
                     ));

@@ -48,17 +48,17 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     match named(ports, newest, target).await? {
         Named::Account => Ok(account()),
-        Named::Entitlement(entitlement) => describe(ports, client, newest.snapshot.as_ref(), entitlement).await,
+        Named::Entitlement(entitlement) => describe(ports, client, newest, entitlement).await,
     }
 }
 
 async fn describe<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
-    snapshot: Option<&Snapshot>,
+    newest: &Newest,
     entitlement: Entitlement,
 ) -> Result<What, Stopped> {
-    let known = match snapshot {
+    let known = match &newest.snapshot {
         Some(snapshot) => snapshot
             .get(ports, &entitlement.resource())
             .await
@@ -76,6 +76,8 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                 None => match client.permission_group(role.into()).await {
                     Ok(group) => (group.id, Some(group.name)),
                     Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
+                        // Only a sync tells which permission group a legacy role is.
+                        newest.last()?;
                         return Err(Stopped::refused(
                             Refusal::UnknownEntitlement,
                             format!(

@@ -142,6 +142,12 @@ pub(super) struct Off {
 }
 
 impl Off {
+    /// Whether Cloudflare said that there is no such list for this token, rather than failing: the list of legacy roles will be gone
+    /// for good one day.
+    pub(super) const fn is_settled(&self) -> bool {
+        matches!(self.status, Some(403 | 404 | 410))
+    }
+
     fn of(error: &ApiError) -> Self {
         let passing = error.is_retryable();
         let (status, failure) = (error.status(), error.failure().cloned().unwrap_or_default());

@@ -109,6 +109,11 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     }
     let accept = cursor.trigger.accept_removals;
     let assembled = assemble(settings.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
+    if let Some(why) = assembled.unsure {
+        let generation = previous.map(|previous| previous.manifest.generation);
+        end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, why) }).await?;
+        return Ok(Finish::Ended);
+    }
     assembled.names.store(kv)?;
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
     // The list may be silent where the record of one member is not: that there is none teaches nothing.

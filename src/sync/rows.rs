@@ -27,6 +27,8 @@ pub(super) struct Assembled {
     pub(super) gone: usize,
     /// Whether a member's record showed a policy of a user group.
     pub(super) shows_inherited: bool,
+    /// Why ids would be published that change again, where they would: a list that would tell a role's own id failed.
+    pub(super) unsure: Option<String>,
 }
 
 /// Builds the rows. With `accept_removals`, nothing is kept from the current generation where a list can no longer be read.
@@ -38,6 +40,7 @@ pub(super) fn assemble(
     accept_removals: bool,
 ) -> Assembled {
     let permission_groups = harvest.known_permission_groups();
+    let own = names.own().clone();
     let (names, warnings) = names.learn(Seen {
         account,
         resource_groups: harvest.resource_groups.as_deref().unwrap_or_default(),
@@ -69,7 +72,18 @@ pub(super) fn assemble(
     builder.note("permission_groups", &harvest.permission_groups, None);
     builder.capabilities.insert("members".to_owned(), ON);
     builder.name_unreadable(&harvest);
+    let off = [harvest.roles.as_ref().err(), harvest.permission_groups.as_ref().err()];
+    let failing = off.into_iter().flatten().find(|off| !off.is_settled()).map(|off| &off.message);
+    // Of a record without an id and a name nothing came at all: it is a part of the list that is missing.
+    let mut odd = harvest.odd(List::Roles).chain(harvest.odd(List::PermissionGroups));
+    let missing = odd.find(|odd| odd.id.is_none() && odd.name.is_none()).map(|odd| &odd.why);
+    let unsure = failing.or(missing).filter(|_| !builder.names.own().is_subset(&own)).map(|why| {
+        format!(
+            "the roles could not be listed ({why}), and without that list some would be published under ids that change again: nothing was published, and the next sync tries again"
+        )
+    });
     Assembled {
+        unsure,
         rows: builder.rows,
         names: builder.names,
         capabilities: builder.capabilities,

@@ -85,3 +85,38 @@ async fn a_change_whose_answer_is_lost_and_a_read_that_is_behind_are_settled_by_
         assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
     }
 }
+
+#[tokio::test]
+async fn that_a_read_is_refused_is_no_answer_about_what_was_written() {
+    let lost = |route| {
+        move |cloudflare: &sim::cloudflare::Cloudflare, _: &sim::cloudflare::Call| {
+            cloudflare.fail_next(route, 3, Fault::status(403, 10_000));
+        }
+    };
+    for action in [Action::Grant, Action::Revoke] {
+        let (bench, jane, group) = jane().await;
+        let (account, done) = match action {
+            Action::Grant => (bench.account(), Effect::Granted),
+            Action::Revoke => (bench.account(), Effect::Revoked),
+        };
+        // The next read of her after the write is refused, and so are those of the next attempt.
+        let written = if action == Action::Grant {
+            Route::AddUserGroupMembers
+        } else {
+            account.join_group(&group, &jane);
+            Route::DeleteUserGroupMember
+        };
+        account.after_next(written, lost(Route::GetUserGroupMember));
+        let id = bench.arrive(action, group_target(&group), member(&jane));
+        let outcome = bench.attempt(id).await;
+        assert!(matches!(outcome, Outcome::NotNow { .. }), "{action:?}: {outcome:?}");
+        bench.world.advance(10);
+        let outcome = bench.attempt(id).await;
+        assert!(matches!(outcome, Outcome::NotNow { .. }), "the second attempt to {action:?}: {outcome:?}");
+        assert_done(&bench.settle(id).await, done);
+        // Where nothing was written, the refusal is one.
+        account.fail_next(Route::GetUserGroupMember, 1, Fault::status(403, 10_000));
+        let outcome = bench.operate(action, group_target(&group), member(&jane)).await;
+        assert_refused(&outcome, Refusal::Cloudflare, "may not do this");
+    }
+}

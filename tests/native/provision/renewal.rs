@@ -110,6 +110,18 @@ async fn who_asks_for_the_person_meanwhile_is_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_removal_that_cannot_be_read_back_loses_nothing_of_the_invitation() {
+    let (bench, old, group) = invited().await;
+    let held = bench.atoms(&old);
+    bench.account().after_next(Route::DeleteMember, |cloudflare, _| {
+        cloudflare.fail_next(Route::GetMember, 2, Fault::status(403, 10_000));
+    });
+    assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&old)).await, Effect::Renewed);
+    let new = bench.account().membership_of(NEW).unwrap();
+    assert_eq!((bench.atoms(&new.id), new.groups.contains(&group)), (held, true));
+}
+
+#[tokio::test]
 async fn a_renewal_that_cloudflare_refuses_says_what_was_held() {
     let (bench, old, _) = invited().await;
     bench.account().fail_next(

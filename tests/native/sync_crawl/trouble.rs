@@ -161,3 +161,29 @@ async fn storage_that_fails_a_few_times_fails_no_run() {
     assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
     assert_same(&published(&world).await, &world.cloudflare.truth(), "after four failures");
 }
+
+#[tokio::test]
+async fn without_the_list_that_tells_the_roles_ids_no_role_is_published_under_another() {
+    for route in [Route::ListRoles, Route::ListPermissionGroups] {
+        for fault in [Fault::status(400, 1_000), Fault::status(503, 1), Fault::TruncatedJson] {
+            let what = format!("{route:?} {}", fault.name());
+            let world = World::new(account(160));
+            world.cloudflare.fail_next(route, 10_000, fault);
+            let run = world.sync().await;
+            assert_eq!(run.outcome, RunOutcome::Failed, "{what}");
+            assert!(run.message.contains("the next sync tries again"), "{}", run.message);
+            assert!(c1_cloudflare::snapshot::latest(&world).await.unwrap().is_none(), "{what}");
+            world.cloudflare.clear_faults();
+            assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{what}");
+            assert_same(&published(&world).await, &world.cloudflare.truth(), &what);
+            // What is known by then is known without the list.
+            world.cloudflare.fail_next(route, 10_000, Fault::status(503, 1));
+            assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{what}");
+            assert_eq!(published(&world).await.grants, world.cloudflare.truth().grants, "{what}");
+        }
+        // A list that is gone for good is no failure: then the permission groups' own ids are all there are.
+        let world = World::new(account(160));
+        world.cloudflare.fail_next(route, 10_000, Fault::status(404, 1));
+        assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?}");
+    }
+}
