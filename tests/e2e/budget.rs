@@ -9,7 +9,7 @@ use sim::cloudflare::{Fault, Route, Spec};
 use sim::conductorone::Verdict;
 
 use crate::deployment::{Deployment, assert_is_account, small};
-use crate::grants::{EMAIL, Jane, assert_done, assert_refused};
+use crate::jane::{EMAIL, Jane, assert_done, assert_refused};
 
 /// The minute, and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(100);

@@ -20,35 +20,6 @@ async fn invited() -> (Deployment, String) {
 }
 
 #[tokio::test]
-async fn an_invitation_is_given_and_loses_roles_and_groups_by_rest() {
-    let (deployment, invitation) = invited().await;
-    let cloudflare = &deployment.cloudflare;
-    let role = roles(cloudflare)[1].clone();
-    let domain_role = cloudflare.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
-    let domain = cloudflare.domain_resource_groups()[0].0.clone();
-    let group = deployment.json("/v1/groups").await["items"][0]["id"].as_str().unwrap().to_owned();
-    let before = cloudflare.member_atoms(&invitation);
-    for path in [
-        format!("/v1/roles/{}/members", role.governed_as()),
-        format!("/v1/scoped-roles/{}-{domain}/members", domain_role.id),
-        format!("/v1/groups/{group}/members"),
-    ] {
-        let path = format!("{path}/invitation:{invitation}");
-        for (method, status) in
-            [("PUT", "granted"), ("PUT", "already_granted"), ("DELETE", "revoked"), ("DELETE", "already_revoked")]
-        {
-            let answer = deployment.request(method, &path, &[], None).await;
-            assert_eq!((answer.status, &answer.json()["status"]), (200, &json!(status)), "{path} {}", answer.text());
-            let grant = answer.json()["grant"].as_str().unwrap().to_owned();
-            assert!(grant.ends_with(&format!(":invitation:{invitation}")), "{grant}");
-        }
-    }
-    assert_eq!(cloudflare.member_atoms(&invitation), before);
-    assert!(cloudflare.membership(&invitation).unwrap().groups.is_empty());
-    assert_is_account(&deployment).await;
-}
-
-#[tokio::test]
 async fn c1s_account_may_be_an_invitation() {
     let (deployment, invitation) = invited().await;
     let role = roles(&deployment.cloudflare)[1].clone();

@@ -27,7 +27,11 @@ mod export;
 mod fresh;
 mod grants;
 mod invitations;
+#[path = "../support/jane.rs"]
+mod jane;
 mod lists;
+#[path = "../support/looks.rs"]
+mod looks;
 mod push;
 mod scim;
 mod signals;

@@ -13,7 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../promises/world.rs"]
+#[path = "../lives/world.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod base;
 mod story;

@@ -9,7 +9,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod deployment;
+#[path = "../support/jane.rs"]
+mod jane;
+#[path = "../lives/mod.rs"]
+mod lives;
+#[path = "../support/looks.rs"]
+mod looks;
 mod provision;
+mod routes;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync_crawl;

@@ -13,9 +13,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../lives/mod.rs"]
 mod lives;
 mod scenario;
-mod world;
 
 use scenario::Plan;
 

@@ -16,8 +16,8 @@ use futures::future::{join_all, select};
 use sim::cloudflare::{Access, Atom, Cloudflare, Fault, KnownPermissionGroup, Latency, Limits, On, PolicySpec, Spec};
 use tokio::time::sleep;
 
+use super::lives::world::{WRITES, World};
 use super::lives::{Lives, Told};
-use super::world::{WRITES, World};
 
 /// The least number of Super Administrators.
 const LEAST: usize = 2;

@@ -4,7 +4,7 @@ use sim::cloudflare::{KnownPermissionGroup, Route};
 use sim::conductorone::{Algorithm, Delivery, Entitlement, Outcome, Person, Style, Task, Token};
 
 use crate::deployment::{holds, roles};
-use crate::grants::{EMAIL, Jane};
+use crate::jane::{EMAIL, Jane};
 
 pub(crate) fn named(role: &KnownPermissionGroup) -> Entitlement {
     Entitlement::role(role.governed_as(), &role.name)

@@ -4,7 +4,7 @@ use sim::cloudflare::Route;
 use sim::conductorone::{Person, Token};
 
 use super::provision::completed;
-use crate::grants::Jane;
+use crate::jane::Jane;
 
 const STEP: &str = "/taskView/task/policy/current/id";
 

@@ -1,6 +1,10 @@
 //! A Worker that is killed and starts again, with C1 in front of it: the Coordinator of each life over the same world, its alarm, and
 //! deliveries that come again until there is an answer.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod world;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::world::{CALLBACKS, World};
+use world::{CALLBACKS, World};
 
 /// C1 gives up after this: far beyond what any scenario takes.
 const PATIENCE: Duration = Duration::from_hours(30);
@@ -21,7 +25,7 @@ const PATIENCE: Duration = Duration::from_hours(30);
 /// The Worker through all of its lives.
 pub(crate) struct Lives {
     pub(crate) world: World,
-    config: Settings,
+    config: RefCell<Rc<Settings>>,
     now: RefCell<Rc<Coordinator>>,
     life: watch::Sender<usize>,
     stopped: Cell<bool>,
@@ -39,6 +43,7 @@ impl Lives {
     pub(crate) fn begin(world: World, config: Settings) -> Self {
         coordinator::init(&world).unwrap();
         let now = RefCell::new(Rc::new(Coordinator::default()));
+        let config = RefCell::new(Rc::new(config));
         Self { world, config, now, life: watch::Sender::new(0), stopped: Cell::new(false) }
     }
 
@@ -47,6 +52,12 @@ impl Lives {
         coordinator::init(&self.world).unwrap();
         self.now.replace(Rc::new(Coordinator::default()));
         self.life.send_modify(|life| *life += 1);
+    }
+
+    /// A life with another configuration.
+    pub(crate) fn reconfigure(&self, config: Settings) {
+        self.config.replace(Rc::new(config));
+        self.kill();
     }
 
     /// The runtime's part: rings the alarm when its time comes, and once more after a life that ended within it.
@@ -65,9 +76,9 @@ impl Lives {
             }
             self.world.alarm.set(None);
             life.mark_unchanged();
-            let coordinator = self.now.borrow().clone();
+            let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
             tokio::select! {
-                () = coordinator.alarm(&self.world, &self.config) => {}
+                () = coordinator.alarm(&self.world, &config) => {}
                 _ = life.changed() => self.world.alarm.set(Some(self.world.now().plus_secs(1))),
             }
         }
@@ -80,8 +91,8 @@ impl Lives {
 
     /// Asks for something that every life answers at once.
     pub(crate) async fn ask(&self, command: Command) -> Reply {
-        let coordinator = self.now.borrow().clone();
-        coordinator.handle(&self.world, &self.config, command).await
+        let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
+        coordinator.handle(&self.world, &config, command).await
     }
 
     /// Syncs the account.
@@ -115,13 +126,13 @@ impl Lives {
         let mut life = self.life.subscribe();
         loop {
             life.mark_unchanged();
-            let coordinator = self.now.borrow().clone();
+            let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
             let command = Command::Provision {
                 request: Box::new(request.clone()),
                 callback_url: Some(format!("{CALLBACKS}{key}")),
             };
             let reply = tokio::select! {
-                reply = coordinator.handle(&self.world, &self.config, command) => reply,
+                reply = coordinator.handle(&self.world, &config, command) => reply,
                 _ = life.changed() => Reply::Noted,
             };
             match reply {

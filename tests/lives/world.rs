@@ -15,7 +15,7 @@ use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::base::zstd::RawFrame;
 use rusqlite::types::{Value, ValueRef};
 use sim::cloudflare::{Cloudflare, Route};
-use sim::http::{Handler as _, Reply, Request};
+use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ pub(crate) const CALLBACKS: &str = "https://acme.conductor.one/callbacks/";
 /// Everything outside the Coordinator.
 pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
-    values: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
     database: rusqlite::Connection,
     began: Instant,
     /// When the alarm rings.
@@ -36,6 +36,10 @@ pub(crate) struct World {
     pub(crate) called_back: Notify,
     /// Looks at the account after each request.
     pub(crate) watch: Box<dyn Fn(&Cloudflare)>,
+    /// Who answers beside Cloudflare and C1's callbacks, by host.
+    pub(crate) elsewhere: BTreeMap<String, Arc<dyn Handler>>,
+    /// Every line of the log.
+    pub(crate) lines: RefCell<Vec<String>>,
     /// What was logged as an error.
     pub(crate) errors: RefCell<Vec<String>>,
 }
@@ -52,6 +56,8 @@ impl World {
             callbacks: RefCell::default(),
             called_back: Notify::new(),
             watch: Box::new(watch),
+            elsewhere: BTreeMap::new(),
+            lines: RefCell::default(),
             errors: RefCell::default(),
         }
     }
@@ -86,7 +92,9 @@ impl Http for World {
             body: request.body.unwrap_or_default().into(),
         };
         // A task of its own: whoever waits for the answer may vanish, and the request is under way all the same.
-        let under_way = tokio::spawn(Arc::new(self.cloudflare.clone()).handle(request));
+        let elsewhere = url.host_str().and_then(|host| self.elsewhere.get(host)).cloned();
+        let handler = elsewhere.unwrap_or_else(|| Arc::new(self.cloudflare.clone()));
+        let under_way = tokio::spawn(handler.handle(request));
         let reply = tokio::time::timeout(Duration::from_millis(timeout.into()), under_way).await;
         (self.watch)(&self.cloudflare);
         match reply {
@@ -159,6 +167,7 @@ impl Sql for World {
 
 impl Log for World {
     fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
+        self.lines.borrow_mut().push(format!("{message} {fields}"));
         if level == Level::Error {
             self.errors.borrow_mut().push(format!("{message} {fields}"));
         }

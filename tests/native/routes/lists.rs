@@ -1,0 +1,94 @@
+//! `GET /v1/users | invitations | roles | …`: pages, and what is told of each.
+
+use serde_json::{Value, json};
+
+use crate::deployment::Deployment;
+use crate::looks::{assert_is_problem, holds, roles};
+
+const LISTS: [&str; 8] =
+    ["users", "invitations", "roles", "scoped-roles", "groups", "tokens", "entitlements", "grants"];
+
+#[tokio::test(start_paused = true)]
+async fn every_list_is_the_same_in_pages_of_any_size() {
+    let deployment = Deployment::start().await.synced().await;
+    for list in LISTS {
+        let path = format!("/v1/{list}");
+        let whole = deployment.list(&path, 1000).await;
+        assert!(!whole.is_empty() || list == "invitations", "{list}");
+        for limit in [1, 3, whole.len().max(1)] {
+            assert_eq!(deployment.list(&path, limit).await, whole, "{list} in pages of {limit}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn holders_people_and_entitlements_agree_with_the_grants() {
+    let deployment = Deployment::start().await.synced().await;
+    let truth = deployment.cloudflare.truth();
+    let mut seen = 0;
+    for (collection, kind, ids) in [
+        ("roles", "role", truth.roles.keys().collect::<Vec<_>>()),
+        ("scoped-roles", "scoped_role", truth.scoped_roles.iter().collect()),
+        ("groups", "group", truth.groups.keys().collect()),
+    ] {
+        for id in ids {
+            let holders = deployment.list(&format!("/v1/{collection}/{id}/members"), 2).await;
+            let mut grants: Vec<_> = holders.iter().map(|holder| holder["grant_id"].as_str().unwrap()).collect();
+            grants.sort_unstable();
+            let prefix = format!("{kind}:{id}:member:");
+            let expected: Vec<_> = truth.grants.iter().filter(|grant| grant.starts_with(&prefix)).collect();
+            assert_eq!(grants, expected, "{collection}/{id}");
+            seen += grants.len();
+        }
+    }
+    assert_eq!(seen, truth.grants.len());
+    for user in &truth.users {
+        let person = deployment.json(&format!("/v1/users/{user}")).await;
+        let held = person["entitlements"].as_array().unwrap().iter();
+        let grants: Vec<String> = held.map(|id| format!("{}:user:{user}", id.as_str().unwrap())).collect();
+        let suffix = format!(":user:{user}");
+        assert_eq!(grants.len(), truth.grants.iter().filter(|grant| grant.ends_with(&suffix)).count());
+        assert!(grants.iter().all(|grant| truth.grants.contains(grant)), "{person}");
+    }
+    let offered = deployment.list("/v1/entitlements", 1000).await;
+    assert_eq!(offered.len(), truth.roles.len() + truth.scoped_roles.len() + truth.groups.len());
+    let nobody = "f".repeat(32);
+    for path in [format!("/v1/users/{nobody}"), format!("/v1/roles/{nobody}/members")] {
+        let answer = deployment.get(&path).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, &path).as_str()), (404, "not_found"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_is_told_in_full() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let role = roles(cloudflare)[0].clone();
+    let jane = cloudflare.add_member("jane.doe@example.com", vec![holds(cloudflare, &role)]);
+    cloudflare.rename(&jane, Some("Zoë"), Some("O'Brien 李"));
+    let joe = cloudflare.invite("joe.soap@example.com", vec![holds(cloudflare, &role)]);
+    let deployment = deployment.synced().await;
+    let user = deployment.cloudflare.membership(&jane).unwrap().user_id.unwrap();
+
+    let person = deployment.json(&format!("/v1/users/{user}")).await;
+    for (field, value) in [
+        ("id", json!(user)),
+        ("resource_type", json!("user")),
+        ("member_id", json!(jane)),
+        ("cloudflare_user_id", json!(user)),
+        ("email", json!("jane.doe@example.com")),
+        ("display_name", json!("Zoë O'Brien 李")),
+        ("status", json!("accepted")),
+        ("active", json!(true)),
+        ("entitlements", json!([format!("role:{}:member", role.governed_as())])),
+    ] {
+        assert_eq!(person[field], value, "{field}");
+    }
+    let invitation = deployment.json(&format!("/v1/invitations/{joe}")).await;
+    assert_eq!((&invitation["status"], &invitation["active"]), (&json!("pending"), &json!(false)));
+    assert_eq!(invitation["entitlements"], json!([format!("role:{}:member", role.governed_as())]));
+    let holders = deployment.list(&format!("/v1/roles/{}/members", role.governed_as()), 100).await;
+    let only = deployment.json(&format!("/v1/roles/{}/members?principal_type=invitation", role.governed_as())).await;
+    let invited = |holder: &&Value| holder["principal_type"] == "invitation";
+    assert_eq!(only["items"].as_array().unwrap().len(), holders.iter().filter(invited).count());
+}

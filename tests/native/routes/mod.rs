@@ -1,0 +1,13 @@
+//! Routes, from the request to the account and back.
+
+mod accounts;
+mod adverse;
+mod errors;
+mod fresh;
+mod grants;
+mod invitations;
+mod lists;
+#[path = "../../support/scim.rs"]
+mod scim;
+mod scim_groups;
+mod scim_users;

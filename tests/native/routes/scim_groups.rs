@@ -1,0 +1,44 @@
+//! `/scim/v2/Groups`: what is refused.
+
+use serde_json::json;
+
+use super::scim::{assert_error, patch};
+use crate::jane::Jane;
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_with_what_was_done_before_it() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+    let nobody = "f".repeat(32);
+    let value = json!([{ "value": jane.user }, { "value": nobody }]);
+    let answer = patch(deployment, &path, json!([{ "op": "add", "path": "members", "value": value }])).await;
+    assert_error(&answer, 400, Some("invalidValue"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("Done before that: Granted"), "{}", answer.text());
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    // Her last role is kept by the guard.
+    let path = format!("/scim/v2/Groups/role-{}", jane.has.governed_as());
+    patch(
+        deployment,
+        &format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as()),
+        json!([{ "op": "remove", "path": format!("members[value eq \"{}\"]", jane.user) }]),
+    )
+    .await;
+    let answer =
+        patch(deployment, &path, json!([{ "op": "remove", "path": "members", "value": [{ "value": jane.user }] }]))
+            .await;
+    assert_error(&answer, 409, None);
+    jane.changed(&[], &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_provisioning_off_would_do_is_refused_with_the_sentence() {
+    let jane = Jane::with(1, "off").await;
+    let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+    let answer =
+        patch(&jane.deployment, &path, json!([{ "op": "add", "path": "members", "value": [{ "value": jane.user }] }]))
+            .await;
+    assert_error(&answer, 409, None);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("would have granted"), "{}", answer.text());
+    jane.changed(&[], &[]);
+}

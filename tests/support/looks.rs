@@ -1,0 +1,133 @@
+//! What tests look at whether the Worker runs in the real runtime or its parts run without it: answers, lists, the account.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sim::client::Answer;
+use sim::cloudflare::{Access, Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec, Truth};
+
+use crate::deployment::Deployment;
+
+/// An account that is small enough to look at.
+pub(crate) fn small() -> Spec {
+    Spec { members: 8, roles: 12, groups: 2, zones: 2, tokens: 2, ..Spec::default() }
+}
+
+impl Deployment {
+    /// `GET` with the connector's token.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], None).await
+    }
+
+    /// The JSON of a `GET` that must go well.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "GET {path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// All items of a list, page by page; every page must be of one generation.
+    pub(crate) async fn list(&self, path: &str, limit: usize) -> Vec<Value> {
+        let (mut items, mut generation, mut cursor) = (Vec::new(), None, String::new());
+        for _ in 0..1000 {
+            let page = self.json(&format!("{path}?limit={limit}{cursor}")).await;
+            let found = page["items"].as_array().unwrap();
+            assert!(found.len() <= limit, "{path}: {} items of {limit} at most", found.len());
+            items.extend(found.iter().cloned());
+            let of = generation.get_or_insert_with(|| page["generation"].clone());
+            assert_eq!(*of, page["generation"], "{path}");
+            match page["next_cursor"].as_str() {
+                Some(next) => {
+                    assert!(!found.is_empty(), "{path}: an empty page makes some clients stop");
+                    cursor = format!("&cursor={next}");
+                }
+                None => return items,
+            }
+        }
+        panic!("{path} has no end");
+    }
+}
+
+/// Checks what holds for every answer.
+pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
+    // The doctor's report is an answer to the question, not an error, even where it is not a good one.
+    if answer.status >= 400 && path.starts_with("/scim") {
+        assert_is_scim_error(answer, &format!("{method} {path}"));
+    } else if answer.status >= 400 && !path.starts_with("/v1/doctor") && method != "HEAD" {
+        assert_is_problem(answer, &format!("{method} {path}"));
+    }
+}
+
+/// Checks that an answer is an error as `application/problem+json` (RFC 9457) with a code; gives the code.
+pub(crate) fn assert_is_problem(answer: &Answer, what: &str) -> String {
+    let body = answer.json();
+    let told = format!("{what}: {} {}", answer.status, answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{told}");
+    assert_eq!(body["status"], answer.status, "{told}");
+    for field in ["type", "title", "detail"] {
+        assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} is missing: {told}");
+    }
+    let code = body["code"].as_str().unwrap_or_default().to_owned();
+    assert!(!code.is_empty() && code.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{told}");
+    code
+}
+
+/// Checks that an answer is an error as SCIM tells it (RFC 7644 section 3.12).
+fn assert_is_scim_error(answer: &Answer, what: &str) {
+    let body = answer.json();
+    let told = format!("{what}: {} {}", answer.status, answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/scim+json"), "{told}");
+    assert_eq!(body["schemas"], serde_json::json!(["urn:ietf:params:scim:api:messages:2.0:Error"]), "{told}");
+    assert_eq!(body["status"], answer.status.to_string(), "{told}");
+    assert!(body["detail"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
+}
+
+/// The account-wide roles that are legacy roles too, without Super Administrator.
+pub(crate) fn roles(cloudflare: &Cloudflare) -> Vec<KnownPermissionGroup> {
+    let groups = cloudflare.permission_groups().into_iter();
+    groups.filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin").collect()
+}
+
+/// The policy that gives a role on the whole account.
+pub(crate) fn holds(cloudflare: &Cloudflare, role: &KnownPermissionGroup) -> PolicySpec {
+    PolicySpec::allow(role.id.clone(), cloudflare.account_resource_group())
+}
+
+/// The same as an atom.
+pub(crate) fn atom(cloudflare: &Cloudflare, role: &KnownPermissionGroup) -> Atom {
+    (Access::Allow, role.id.clone(), cloudflare.account_resource_group())
+}
+
+/// What the lists say, in the form that the simulator's truth has.
+pub(crate) async fn snapshot(deployment: &Deployment, limit: usize) -> Truth {
+    let text = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
+    let ids = async |path: &str| -> BTreeSet<String> {
+        let items = deployment.list(path, limit).await;
+        let ids: BTreeSet<String> = items.iter().map(|item| text(item, "id")).collect();
+        assert_eq!(ids.len(), items.len(), "{path} has an item twice");
+        ids
+    };
+    let names = async |path: &str| -> BTreeMap<String, String> {
+        let items = deployment.list(path, limit).await;
+        items.iter().map(|item| (text(item, "id"), text(item, "name"))).collect()
+    };
+    Truth {
+        users: ids("/v1/users").await,
+        invitations: ids("/v1/invitations").await,
+        roles: names("/v1/roles").await,
+        scoped_roles: ids("/v1/scoped-roles").await,
+        groups: names("/v1/groups").await,
+        tokens: names("/v1/tokens").await,
+        grants: ids("/v1/grants").await,
+    }
+}
+
+/// Checks that the lists say what is true of the account now. Scoped roles that nobody holds any more may still be offered.
+pub(crate) async fn assert_is_account(deployment: &Deployment) {
+    let (found, mut truth) = (snapshot(deployment, 1000).await, deployment.cloudflare.truth());
+    assert!(found.scoped_roles.is_superset(&truth.scoped_roles));
+    truth.scoped_roles.clone_from(&found.scoped_roles);
+    assert_eq!(found, truth);
+}
