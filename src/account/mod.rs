@@ -23,5 +23,6 @@ use crate::base::ports::{Sql, SqlError};
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
+    inherited::init(sql)?;
     overlay::init(sql)
 }

@@ -6,18 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use super::guards::{self, Asking, Passage, Planned, UserGroups};
+use super::guards::{self, Asking, Passage, Planned};
 use super::journal::{self, State};
 use super::open_writes::{self, Open};
 use super::resolve::Unresolved;
-use super::{incident, last_writes, not_carried_out, policies, super_admins};
+use super::{apart, incident, last_writes, not_carried_out, policies};
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
+use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
-use crate::model::operation::Outcome;
 
 /// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.
 const ROUNDS: usize = 3;
@@ -100,97 +99,10 @@ pub(super) async fn read<P: Http + Clock + Sql>(
         member = client.member(id).await?;
     }
     let theirs = inherited::group_policies(ports)?;
-    if ids(&member).iter().any(|id| theirs.contains(id)) {
+    if inherited::shown(&member).iter().any(|id| theirs.contains(id)) {
         inherited::learn_inherited(ports, true)?;
     }
     Ok(member.without_inherited(&theirs))
-}
-
-/// The member with nothing but policies of their own, from a read that is recent enough to be written back; `None` where it has to be
-/// read again.
-///
-/// Where the account's member records show the policies of user groups as well, the ids of these are read first and the member
-/// afterwards. A policy that neither the groups had nor the member a moment ago may be a group's newest: it is looked at once more
-/// before it is written back as the member's own.
-async fn own_alone<P: Http + KeyValue + Clock + Sql>(
-    asking: &Asking<'_, '_, P>,
-    member: MemberRecord,
-    is_fresh: bool,
-) -> Result<Option<MemberRecord>, Unresolved> {
-    let (ports, client) = (asking.ports, asking.client);
-    if inherited::shows_inherited(ports)? == Some(false) {
-        return Ok(is_fresh.then_some(member));
-    }
-    let mut known = ids(&member);
-    for _ in 0..ROUNDS {
-        let groups = match super_admins::all_user_groups(client).await? {
-            UserGroups::Listed(groups) => groups,
-            UserGroups::Absent => Vec::new(),
-            UserGroups::Hidden(_) if inherited::shows_inherited(ports)?.is_none() => Vec::new(),
-            UserGroups::Hidden(error) => return Err(error.into()),
-        };
-        let mut theirs = inherited::group_policies(ports)?;
-        for group in &groups {
-            if let Err(what) = group.policies.all() {
-                let of = format!("the user group {}", group.name);
-                return Err(ApiError::Unreadable { of, what: what.to_owned() }.into());
-            }
-            theirs.extend(policy_ids(group));
-        }
-        // The next sync forgets those that are gone.
-        inherited::note_group_policies(ports, &theirs)?;
-        if inherited::shows_inherited(ports)?.is_none() {
-            learn_inherited(asking, &groups).await?;
-        }
-        let fresh = read(ports, client, member.id).await?;
-        let now = ids(&fresh);
-        if now.is_subset(&known) {
-            return Ok(Some(fresh));
-        }
-        known = now;
-    }
-    Err(Unresolved::Refused(Outcome::NotNow {
-        message: format!("the policies of {} or of a user group are being changed by somebody else", member.email),
-        retry_at: Some(ports.now().plus_secs(10)),
-    }))
-}
-
-/// How many user groups are looked into for a member whose record tells whether it shows what the group gives.
-const GROUPS_LOOKED_INTO: usize = 5;
-
-/// Learns, once for the account, whether a member's record shows the policies of the member's user groups: the documentation says
-/// both (`reference/cloudflare.md` 2.2).
-async fn learn_inherited<P: Http + KeyValue + Clock + Sql>(
-    asking: &Asking<'_, '_, P>,
-    groups: &[UserGroup],
-) -> Result<(), Unresolved> {
-    let (ports, client) = (asking.ports, asking.client);
-    let giving = groups.iter().filter(|group| policy_ids(group).next().is_some());
-    for group in giving.take(GROUPS_LOOKED_INTO) {
-        let page = match client.user_group_members_page(group.id, 1).await {
-            Ok(page) => page,
-            Err(ApiError::NotFound(_) | ApiError::Invalid(_) | ApiError::Forbidden(_)) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let Some(one) = page.items.first() else { continue };
-        let Some(record) = guards::present(client.member(one.id).await)? else { continue };
-        if policy_ids(group).any(|id| ids(&record).contains(&id)) {
-            return Ok(inherited::learn_inherited(ports, true)?);
-        }
-        // One who left meanwhile tells nothing.
-        if record.unread().is_none() && client.is_in_group(group.id, one.id).await? {
-            return Ok(inherited::learn_inherited(ports, false)?);
-        }
-    }
-    Ok(())
-}
-
-fn policy_ids(group: &UserGroup) -> impl Iterator<Item = String> + '_ {
-    group.policies.readable().iter().filter_map(|policy| policy.id.clone())
-}
-
-fn ids(member: &MemberRecord) -> BTreeSet<String> {
-    member.policies.readable().iter().filter_map(|policy| policy.id.clone()).collect()
 }
 
 /// How often a change is put before the guards: again where it turns out to be more than they let pass, since a late write has to
@@ -212,8 +124,8 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     let mut given = Some(member);
     let mut passage: Option<Passage> = None;
     let (mut rounds, mut clearances) = (0, 0);
-    // Whether the groups' policies were told apart from the member's own in the read at hand.
-    let mut is_apart = false;
+    // Nobody tells which policies are user groups', and nothing says that records show those.
+    let mut untold = false;
     while rounds < ROUNDS {
         let member = match given.take() {
             Some(member) => member,
@@ -238,8 +150,9 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         }
         let (held, holds) = (atoms(&before), atoms(&planned));
         let (gains, loses) = (&holds - &held, &held - &holds);
-        let covered = passage.as_ref().filter(|passage| is_apart && passage.covers(&gains, &loses));
-        let Some(passage) = covered else {
+        let is_certain = untold || apart::is_certain(ports, &member)?;
+        let covered = passage.as_ref().filter(|passage| is_certain && passage.covers(&gains, &loses));
+        let Some(passed) = covered else {
             if clearances == CLEARANCES {
                 return Ok(Change::NotSeen);
             }
@@ -247,11 +160,12 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             // Whoever holds the right to it gives it up before asking again.
             drop(passage.take());
             let asked = client.sent();
-            let passed = guards::check(asking, &Planned::policies(&member, gains, loses, would)).await?;
-            passage = Some(passed);
-            // Where something was asked meanwhile, what is changed is read again right before the write.
-            given = own_alone(asking, member, client.sent() == asked).await?;
-            is_apart = true;
+            passage = Some(guards::check(asking, &Planned::policies(&member, gains, loses, would)).await?);
+            if !is_certain {
+                untold = !apart::tell(asking, &member).await?;
+            }
+            // Where something was asked meanwhile, or waited for, what is changed is read again right before the write.
+            given = (is_certain && client.sent() == asked).then_some(member);
             continue;
         };
         rounds += 1;
@@ -266,13 +180,13 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
                 kind: open_writes::Kind::Policies,
                 member: &member,
                 planned: &holds,
-                loses_admin: passage.loses_admin,
+                loses_admin: passed.loses_admin,
                 read_at: client.asked_at(),
                 now,
             },
         )?;
         // A write whose outcome is unknown is settled by reading, like one that was answered.
-        let answer = client.update_policies(&passage.cleared, id, &planned).await.map(drop);
+        let answer = client.update_policies(&passed.cleared, id, &planned).await.map(drop);
         let ray = client.ray();
         match &answer {
             Ok(()) => open_writes::answered(ports, noted, ray.as_deref(), false, ports.now())?,
@@ -295,6 +209,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         if let ReadBack::Shows(member) = read_back {
             open_writes::seen(ports, noted, id)?;
             open_writes::settled(ports, id, &atoms(&member.own_policies()?))?;
+            apart::note_written(ports, &member, &planned)?;
             if let Some(late) = &late {
                 let and = "those were made once more, and nothing needs to be done";
                 incident::note_late(ports, late, and, ports.now())?;
@@ -309,7 +224,8 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             last_writes::note(ports, id, &held, ports.now())?;
         }
         journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
-        is_apart = false;
+        // One passage is for one write.
+        drop(passage.take());
     }
     Ok(Change::NotSeen)
 }

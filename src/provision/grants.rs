@@ -60,7 +60,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if self.request.action == Action::Grant {
             return self.nothing_to_do(email);
         }
-        let through = guards::held_through(&self.client, member, |held| {
+        let through = guards::held_through(&self.asking(), member, |held| {
             held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
         })
         .await?;
@@ -138,7 +138,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// A user group that the member is in and that gives something, asked of Cloudflare now.
     async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Unresolved> {
-        guards::held_through(&self.client, member, |_| true).await
+        guards::held_through(&self.asking(), member, |_| true).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::lock::{Guard, Locks};
 use super::removals::{self, Count};
 use super::resolve::Unresolved;
 use super::settings::{Guards, Provisioning, Settings};
-use super::{owner, super_admins};
+use super::{apart, owner, super_admins};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Cleared, Client, MemberRecord, PolicyRecord, UserGroup};
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -285,11 +285,13 @@ pub(super) enum UserGroups {
 
 /// The user group through which a member holds an atom, asked of Cloudflare now; `None` is the proof that there is none.
 pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
-    client: &Client<'_, P>,
+    asking: &Asking<'_, '_, P>,
     member: &MemberRecord,
     wanted: impl Fn(&Atom) -> bool,
 ) -> Result<Option<String>, Unresolved> {
-    let groups = match super_admins::all_user_groups(client).await? {
+    let client = asking.client;
+    let groups = apart::user_groups(asking).await?;
+    let groups = match &*groups {
         UserGroups::Listed(groups) => groups,
         UserGroups::Absent => return Ok(None),
         UserGroups::Hidden(error) => {
@@ -314,7 +316,7 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
                 }
                 .into());
             }
-            return Ok(Some(group.name));
+            return Ok(Some(group.name.clone()));
         }
     }
     Ok(None)

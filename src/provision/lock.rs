@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 
+use super::apart::Shared;
 use crate::base::time::Timestamp;
 
 /// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its
@@ -18,6 +19,7 @@ const LEASE_MILLIS: i64 = 180_000;
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
     held: Rc<RefCell<HashMap<String, Held>>>,
+    user_groups: Shared,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,11 @@ pub struct Guard {
 }
 
 impl Locks {
+    /// The read of the user groups that those who want it at the same moment have in common.
+    pub(super) const fn user_groups(&self) -> &Shared {
+        &self.user_groups
+    }
+
     /// Waits for the lock; those who wait get it in the order in which they came. `now` reads the time whenever that matters.
     pub async fn acquire(&self, name: &str, now: impl Fn() -> Timestamp) -> Guard {
         loop {

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub mod aftercare;
+mod apart;
 pub mod callback;
 pub mod execute;
 mod grants;

@@ -13,9 +13,9 @@ use super::run::{CURSOR_KEY, Cursor};
 use super::{staging, state};
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
-use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::cloudflare::Settings;
+use crate::cloudflare::Client;
 use crate::model::id::MemberId;
 use crate::snapshot::{
     self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, RunOutcome, RunRecord,
@@ -77,9 +77,9 @@ const MAX_COUNTED: u64 = 5_000;
 const LOST_AFTER_SECS: i64 = 600;
 
 /// Verifies what was read, and publishes it.
-pub(super) async fn finish<P: KeyValue + Clock + Sql>(
+pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     kv: &Metered<'_, P>,
-    settings: &Settings,
+    client: &Client<'_, P>,
     crawl: &Crawl,
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
@@ -103,12 +103,11 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    if let Ok(groups) = &harvest.user_groups {
-        let policies = groups.iter().flat_map(|group| group.policies.readable()).filter_map(|policy| policy.id.clone());
-        inherited::note_group_policies(kv, &policies.collect())?;
-    }
+    let asked = client.sent();
+    super::inherited::learn(kv, client, &harvest, cursor.started_at).await?;
+    cursor.failed_requests += client.sent() - asked;
     let accept = cursor.trigger.accept_removals;
-    let assembled = assemble(settings.account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
+    let assembled = assemble(client.settings().account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
     if let Some(why) = assembled.unsure {
         let generation = previous.map(|previous| previous.manifest.generation);
         end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, why) }).await?;
@@ -142,7 +141,7 @@ pub(super) async fn finish<P: KeyValue + Clock + Sql>(
     }
     let previous = previous.map(|previous| previous.manifest);
     let draft = Draft {
-        account_id: settings.account_id,
+        account_id: client.settings().account_id,
         started_at: cursor.started_at,
         capabilities: assembled.capabilities,
         naming: assembled.names.naming(),

@@ -12,6 +12,7 @@ mod fetch;
 mod finish;
 mod harvest;
 mod history;
+mod inherited;
 mod limits;
 mod metered;
 mod previous;

@@ -69,27 +69,10 @@ impl Jane {
         atom(&self.deployment.cloudflare, role)
     }
 
-    /// The methods of what Cloudflare was asked, without what an account is asked once, before its first write: whether its member records
-    /// show what user groups give.
+    /// The methods of what Cloudflare was asked.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let exchanges: Vec<_> = self.deployment.cloudflare.exchanges();
-        let of_groups =
-            |place: usize| exchanges.get(place).is_some_and(|exchange| exchange.path.contains("/iam/user_groups"));
-        let mut kept = Vec::new();
-        let mut place = 0;
-        while let Some(exchange) = exchanges.get(place) {
-            let groups = (place + 1..exchanges.len()).take_while(|place| of_groups(*place)).count();
-            let again = exchanges
-                .get(place + 1 + groups)
-                .is_some_and(|next| next.path == exchange.path && next.method == "GET");
-            if exchange.method == "GET" && groups > 0 && again {
-                place += 1 + groups;
-                continue;
-            }
-            kept.push(exchange.method.clone());
-            place += 1;
-        }
-        kept
+        let exchanges = self.deployment.cloudflare.exchanges();
+        exchanges.into_iter().map(|exchange| exchange.method).collect()
     }
 }
 

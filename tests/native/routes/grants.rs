@@ -11,7 +11,7 @@ async fn what_is_so_already_is_left_alone() {
     assert_done(&jane.call("PUT", &jane.has).await, "already_granted");
     assert_done(&jane.call("DELETE", &jane.lacks).await, "already_revoked");
     jane.changed(&[], &[]);
-    // The second one also asks which groups would give it.
+    // That the access is gone is said only once no user group gives it, which the second one asks.
     assert_eq!(jane.requests(), ["GET", "GET", "GET"]);
 }
 

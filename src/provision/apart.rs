@@ -1,0 +1,184 @@
+//! Tells the policies of a member's own from those of user groups before the former are written: one of a group's that is written back
+//! would become the member's own. Most accounts' records show the former alone, or a sync has seen their ids
+//! ([`inherited::is_all_own`]), and nothing is asked; else the user groups are, once for all who want to know at the same moment.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::guards::{Asking, UserGroups};
+use super::resolve::Unresolved;
+use super::super_admins;
+use crate::account::inherited;
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
+use crate::model::access::Policy;
+
+/// How many user groups are looked into for a member whose record tells whether it shows what the group gives.
+const GROUPS_LOOKED_INTO: usize = 5;
+
+/// The account's user groups as one read of them told, for everybody who asked before that read was begun. In memory, and no longer than
+/// somebody waits: what is shared is a read, and not a memory of what there was.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shared(Rc<RefCell<Reads>>);
+
+#[derive(Debug, Default)]
+struct Reads {
+    /// How many have asked so far.
+    asked: u64,
+    waiting: usize,
+    /// The last read that came to its end, and how many had asked when it was begun.
+    last: Option<(u64, Rc<UserGroups>)>,
+}
+
+/// One who asks for the user groups; the number says after how many.
+struct Asker<'s> {
+    shared: &'s Shared,
+    number: u64,
+}
+
+impl Shared {
+    fn ask(&self) -> Asker<'_> {
+        let mut reads = self.0.borrow_mut();
+        reads.asked += 1;
+        reads.waiting += 1;
+        Asker { shared: self, number: reads.asked }
+    }
+
+    fn asked(&self) -> u64 {
+        self.0.borrow().asked
+    }
+
+    fn keep(&self, begun: u64, groups: &Rc<UserGroups>) {
+        self.0.borrow_mut().last = Some((begun, groups.clone()));
+    }
+}
+
+impl Asker<'_> {
+    /// What was read since this one asked.
+    fn read_since(&self) -> Option<Rc<UserGroups>> {
+        let reads = self.shared.0.borrow();
+        reads.last.as_ref().filter(|(begun, _)| *begun >= self.number).map(|(_, groups)| groups.clone())
+    }
+}
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        let mut reads = self.shared.0.borrow_mut();
+        reads.waiting -= 1;
+        if reads.waiting == 0 {
+            reads.last = None;
+        }
+    }
+}
+
+/// The user groups as Cloudflare tells now: from a request that was begun after this was called. Of many callers one asks, and those
+/// that came before it began wait for its answer; should it fail or be cut off, the next one asks.
+pub(super) async fn user_groups<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+) -> Result<Rc<UserGroups>, Unresolved> {
+    let shared = asking.locks.user_groups();
+    let asker = shared.ask();
+    // Whoever has this lock waits for no other one.
+    let _turn = asking.locks.acquire("user groups", || asking.ports.now()).await;
+    if let Some(groups) = asker.read_since() {
+        return Ok(groups);
+    }
+    let begun = shared.asked();
+    let groups = Rc::new(super_admins::all_user_groups(asking.client).await?);
+    shared.keep(begun, &groups);
+    Ok(groups)
+}
+
+/// Whether what a member shows is certain to be the member's own, so that it may be written back.
+pub(super) fn is_certain<P: Sql>(ports: &P, member: &MemberRecord) -> Result<bool, SqlError> {
+    Ok(inherited::shows_inherited(ports)? == Some(false) || inherited::is_all_own(ports, member)?)
+}
+
+/// Asks which of the policies that a member was just seen to have are user groups'. The member is read again afterwards. `false` where
+/// nobody tells, and records are not known to show them.
+pub(super) async fn tell<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    member: &MemberRecord,
+) -> Result<bool, Unresolved> {
+    let ports = asking.ports;
+    let groups = user_groups(asking).await?;
+    let groups: &[UserGroup] = match &*groups {
+        UserGroups::Listed(groups) => groups,
+        UserGroups::Absent => &[],
+        UserGroups::Hidden(_) if inherited::shows_inherited(ports)?.is_none() => return Ok(false),
+        UserGroups::Hidden(error) => return Err(error.clone().into()),
+    };
+    let mut theirs = inherited::group_policies(ports)?;
+    for group in groups {
+        if let Err(what) = group.policies.all() {
+            let of = format!("the user group {}", group.name);
+            return Err(ApiError::Unreadable { of, what: what.to_owned() }.into());
+        }
+        theirs.extend(inherited::policy_ids(group).cloned());
+    }
+    // The next sync forgets those that are gone.
+    inherited::note_group_policies(ports, &theirs)?;
+    if inherited::shows_inherited(ports)?.is_none() {
+        let _turn = asking.locks.acquire("what records show", || ports.now()).await;
+        if inherited::shows_inherited(ports)?.is_none() {
+            learn(ports, asking.client, groups).await?;
+        }
+    }
+    // What the member had before the groups were read, and they did not have, is no group's.
+    let own: BTreeSet<String> = inherited::shown(member).into_iter().filter(|id| !theirs.contains(id)).collect();
+    inherited::note_own(ports, member.id, &own, ports.now())?;
+    Ok(true)
+}
+
+/// Learns, once for the account, whether a member's record shows the policies of the member's user groups.
+async fn learn<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    groups: &[UserGroup],
+) -> Result<(), Unresolved> {
+    let giving = groups.iter().filter(|group| inherited::policy_ids(group).next().is_some());
+    for group in giving.take(GROUPS_LOOKED_INTO) {
+        let page = match client.user_group_members_page(group.id, 1).await {
+            Ok(page) => page,
+            Err(ApiError::NotFound(_) | ApiError::Invalid(_) | ApiError::Forbidden(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(one) = page.items.first() else { continue };
+        if let Some(shows) = inherited::shows(client, group, one.id, false).await? {
+            return Ok(inherited::learn_inherited(ports, shows)?);
+        }
+    }
+    Ok(())
+}
+
+/// Notes that a member's policies are the member's own, where they are just those that were written: one of a group's would be there
+/// beside them.
+pub(super) fn note_written<P: Clock + Sql>(
+    ports: &P,
+    member: &MemberRecord,
+    written: &[Policy],
+) -> Result<(), SqlError> {
+    if inherited::shows_inherited(ports)? == Some(false)
+        || sorted(&member.own_policies().unwrap_or_default()) != sorted(written)
+    {
+        return Ok(());
+    }
+    inherited::note_own(ports, member.id, &inherited::shown(member), ports.now())
+}
+
+fn sorted(policies: &[Policy]) -> Vec<Policy> {
+    let mut policies = policies.to_vec();
+    for policy in &mut policies {
+        policy.permission_groups.sort_unstable();
+        policy.resource_groups.sort_unstable();
+    }
+    policies.sort_by(|a, b| {
+        (a.access as u8, &a.permission_groups, &a.resource_groups).cmp(&(
+            b.access as u8,
+            &b.permission_groups,
+            &b.resource_groups,
+        ))
+    });
+    policies
+}

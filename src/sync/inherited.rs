@@ -1,0 +1,84 @@
+//! What a sync learns of whose the policies are that members' records show ([`inherited`]).
+
+use std::collections::BTreeSet;
+
+use super::harvest::Harvest;
+use crate::account::inherited;
+use crate::base::ports::{Clock, Http, Sql, SqlError};
+use crate::base::time::Timestamp;
+use crate::cloudflare::{ApiError, Client};
+use crate::model::id::MemberId;
+
+/// How many user groups are looked into, a member of each, until one of them tells.
+const GROUPS_LOOKED_INTO: usize = 3;
+
+/// Pages of user groups that are read at most.
+const MAX_PAGES: u32 = 20;
+
+/// What a crawl that is all read teaches, with a request or two of its own. Whatever fails, nothing is learned.
+pub(super) async fn learn<P: Http + Clock + Sql>(
+    sql: &dyn Sql,
+    client: &Client<'_, P>,
+    harvest: &Harvest,
+    began: Timestamp,
+) -> Result<(), SqlError> {
+    let groups = match &harvest.user_groups {
+        Ok(groups) => groups.as_slice(),
+        // The account has no such thing.
+        Err(off) if matches!(off.status, Some(404 | 410)) => &[],
+        Err(_) => return Ok(()),
+    };
+    let before: BTreeSet<String> = groups.iter().flat_map(inherited::policy_ids).cloned().collect();
+    if harvest.user_groups.is_ok() {
+        inherited::note_group_policies(sql, &before)?;
+    }
+    let known = inherited::shows_inherited(sql)?;
+    let giving = groups.iter().filter_map(|group| {
+        inherited::policy_ids(group).next()?;
+        let members = harvest.group_members.get(&group.id)?.as_ref().ok()?;
+        let complete = |id: &&MemberId| harvest.members.get(*id).is_some_and(|member| member.unread.is_none());
+        Some((group, *members.iter().find(complete)?))
+    });
+    for (group, member) in giving.take(GROUPS_LOOKED_INTO) {
+        match inherited::shows(client, group, member, known == Some(false)).await {
+            Ok(Some(shows)) => {
+                inherited::learn_inherited(sql, shows)?;
+                break;
+            }
+            Ok(None) => {}
+            Err(ApiError::Storage(error)) => return Err(error),
+            Err(_) => break,
+        }
+    }
+    if inherited::shows_inherited(sql)? == Some(false) {
+        return inherited::forget(sql);
+    }
+    // The groups were read before the members. Read once more afterwards, they tell which of the members' policies are nobody else's.
+    let Some(after) = groups_now(client).await? else { return Ok(()) };
+    inherited::note_group_policies(sql, &after.union(&before).cloned().collect())?;
+    let seen =
+        harvest.members.values().flat_map(|member| member.policies.iter().filter_map(|policy| policy.id.as_ref()));
+    let own: BTreeSet<&String> = seen.filter(|id| !before.contains(*id) && !after.contains(*id)).collect();
+    inherited::note_seen(sql, own, began)
+}
+
+/// The ids of the policies that user groups have now; `None` where that cannot be told.
+async fn groups_now<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<Option<BTreeSet<String>>, SqlError> {
+    let mut ids = BTreeSet::new();
+    let (mut number, mut total) = (1, 1);
+    while number <= total {
+        let page = match client.user_groups_page(number).await {
+            Ok(page) => page,
+            Err(ApiError::Storage(error)) => return Err(error),
+            Err(ApiError::NotFound(_)) if number == 1 => return Ok(Some(ids)),
+            Err(_) => return Ok(None),
+        };
+        total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1);
+        if total > MAX_PAGES || !page.odd.is_empty() || page.items.iter().any(|group| group.policies.all().is_err()) {
+            return Ok(None);
+        }
+        ids.extend(page.items.iter().flat_map(inherited::policy_ids).cloned());
+        number += 1;
+    }
+    Ok(Some(ids))
+}

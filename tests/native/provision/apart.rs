@@ -1,0 +1,164 @@
+//! Whose a policy is that a member's record shows, and what it costs to know.
+
+use c1_cloudflare::account::inherited;
+use c1_cloudflare::model::ask::Action;
+use c1_cloudflare::model::operation::{Effect, Outcome};
+use futures::future::join_all;
+use sim::cloudflare::{Cloudflare, Fault, Latency, Route};
+use std::time::Duration;
+
+use super::{Bench, assert_done, atom, holds, member, roles, target};
+
+fn without_groups(account: &Cloudflare) {
+    for group in account.truth().groups.into_keys() {
+        account.remove_group(&group);
+    }
+}
+
+fn showing(account: &Cloudflare) {
+    account.configure(|behaviour| behaviour.lists_inherited_policies = true);
+}
+
+fn giving(account: &Cloudflare) -> String {
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    let one = account.add_member("operator@example.com", vec![holds(account, &known[0])]);
+    account.join_group(&group, &one);
+    group
+}
+
+async fn grants(bench: &Bench, place: usize) -> usize {
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.membership_of("jane@example.com").unwrap().id;
+    account.reset_log();
+    assert_done(&bench.operate(Action::Grant, target(&known[place]), member(&jane)).await, Effect::Granted);
+    account.total_requests()
+}
+
+#[tokio::test]
+async fn a_grant_takes_three_calls_from_the_first_one_on() {
+    for (what, shows, gives) in [
+        ("no groups", false, false),
+        ("no groups, shown", true, false),
+        ("a group", false, true),
+        ("a group, shown", true, true),
+    ] {
+        let bench = Bench::with(
+            |account| {
+                without_groups(account);
+                if shows {
+                    showing(account);
+                }
+                if gives {
+                    giving(account);
+                }
+                account.add_member("jane@example.com", vec![holds(account, &roles(account)[0])]);
+            },
+            |_| {},
+        )
+        .await;
+        assert_eq!(inherited::shows_inherited(&bench.world).unwrap(), gives.then_some(shows), "{what}");
+        // The second one changes what the first one wrote.
+        assert_eq!([grants(&bench, 1).await, grants(&bench, 2).await], [3, 3], "{what}");
+        // What somebody else wrote is looked into once, where a group's might be among it.
+        let account = bench.account();
+        let jane = account.membership_of("jane@example.com").unwrap().id;
+        account.add_policy(&jane, holds(account, &roles(account)[4]));
+        let asked = if gives && !shows { 3 } else { 5 };
+        assert_eq!([grants(&bench, 3).await, grants(&bench, 6).await], [asked, 3], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_group_that_was_made_since_gives_stays_the_groups() {
+    let bench = Bench::with(
+        |account| {
+            without_groups(account);
+            showing(account);
+            account.add_member("jane@example.com", vec![holds(account, &roles(account)[0])]);
+        },
+        |_| {},
+    )
+    .await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.membership_of("jane@example.com").unwrap().id;
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    account.join_group(&group, &jane);
+    grants(&bench, 1).await;
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into());
+    // And again where it gives more, right after a grant that found everything to be the member's own.
+    account.set_group_policies(&group, vec![holds(account, &known[5]), holds(account, &known[6])]);
+    grants(&bench, 2).await;
+    assert_eq!(bench.atoms(&jane).len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_learned_is_looked_at_with_each_sync() {
+    let bench = Bench::with(|account| drop(giving(account)), |_| {}).await;
+    assert_eq!(inherited::shows_inherited(&bench.world).unwrap(), Some(false));
+    showing(bench.account());
+    bench.world.sync().await;
+    assert_eq!(inherited::shows_inherited(&bench.world).unwrap(), Some(true));
+    bench.account().configure(|behaviour| behaviour.lists_inherited_policies = false);
+    bench.world.sync().await;
+    assert_eq!(inherited::shows_inherited(&bench.world).unwrap(), Some(false));
+}
+
+/// A connector that has not synced, so that nothing was learned, and 24 people.
+async fn fresh() -> (Bench, Vec<String>) {
+    let bench = Bench::with(without_groups, |_| {}).await;
+    let account = bench.account();
+    let first = roles(account)[0].clone();
+    let people =
+        (0..24).map(|n| account.add_member(&format!("person{n}@example.com"), vec![holds(account, &first)])).collect();
+    account.set_latency(Latency { base: Duration::from_millis(20), jitter: Duration::ZERO });
+    account.reset_log();
+    (bench, people)
+}
+
+#[tokio::test]
+async fn those_who_come_at_once_share_one_question_about_groups() {
+    let (bench, people) = fresh().await;
+    let account = bench.account();
+    let role = roles(account)[1].clone();
+    let all = people.iter().map(|jane| bench.operate(Action::Grant, target(&role), member(jane)));
+    for outcome in join_all(all).await {
+        assert_done(&outcome, Effect::Granted);
+    }
+    let asked = account.requests(Route::ListUserGroups);
+    assert!((1..=3).contains(&asked), "{asked}");
+    assert_eq!(account.total_requests(), 4 * people.len() + asked);
+}
+
+#[tokio::test]
+async fn where_the_one_who_asks_is_cut_off_or_fails_the_next_one_asks() {
+    let (bench, people) = fresh().await;
+    let account = bench.account();
+    let role = roles(account)[1].clone();
+    account.fail_next(Route::ListUserGroups, 1, Fault::Hang(Duration::from_secs(60)));
+    let first = bench.arrive(Action::Grant, target(&role), member(&people[0]));
+    let mut cut_off = Box::pin(bench.attempt(first));
+    let others = people[1..8].iter().map(|jane| bench.arrive(Action::Grant, target(&role), member(jane)));
+    let others: Vec<_> = others.collect();
+    tokio::select! {
+        _ = &mut cut_off => panic!("it hangs"),
+        () = tokio::time::sleep(Duration::from_millis(120)) => {}
+    }
+    let rest = join_all(others.iter().map(|id| bench.attempt(*id)));
+    let (rest, ()) = tokio::join!(rest, async {
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        drop(cut_off);
+    });
+    for outcome in rest {
+        assert_done(&outcome, Effect::Granted);
+    }
+    // One that fails takes nobody along.
+    account.fail_next(Route::ListUserGroups, 1, Fault::status(503, 1));
+    let others: Vec<_> =
+        people[8..14].iter().map(|jane| bench.arrive(Action::Grant, target(&role), member(jane))).collect();
+    let outcomes = join_all(others.iter().map(|id| bench.attempt(*id))).await;
+    let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::NotNow { .. })).count();
+    assert_eq!(failed, 1, "{outcomes:?}");
+}
