@@ -48,8 +48,8 @@ pub struct Page<T> {
 }
 
 /// Reads may take 30 s, writes 60 s (`reference/cloudflare.md` 3.5).
-const READ_MILLIS: u32 = 30_000;
-const WRITE_MILLIS: u32 = 60_000;
+pub(crate) const READ_MILLIS: u32 = 30_000;
+pub(crate) const WRITE_MILLIS: u32 = 60_000;
 
 /// 50 members with 60 roles each are about 2 MB: a role carries a map of some 30 permissions, 600 bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;

@@ -26,6 +26,7 @@ pub use account::{Account, AuditEntry, AuditFilters, AuditPage, ScimUser};
 pub use budget::Purpose;
 pub use cleared::Cleared;
 pub use client::{Client, Page, PageInfo};
+pub(crate) use client::{READ_MILLIS, WRITE_MILLIS};
 pub use error::{ApiError, Failure};
 pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord};

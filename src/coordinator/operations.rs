@@ -35,6 +35,10 @@ const PATIENT_TIMES: i64 = 3;
 const MANY_TIMES: i64 = 20;
 const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
 
+/// An operation that took this many requests is given up as well, whatever its tries: a day's 70 tries at what takes ten requests are
+/// 700, and to go through the members of an account of 50,000 takes 1,000.
+const MOST_REQUESTS: i64 = 3_000;
+
 /// An operation that could not be carried out for a day is given up: by then a person should look.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -215,6 +219,16 @@ impl Coordinator {
         };
         let now = ports.now();
         let outcome = match outcome {
+            Outcome::NotNow { message, .. }
+                if journal::spent(ports, id)? >= MOST_REQUESTS && !provision::must_go_on(ports, id)? =>
+            {
+                Outcome::refused(
+                    Refusal::GaveUp,
+                    format!(
+                        "This took {MOST_REQUESTS} requests to Cloudflare and could still not be carried out, so it was given up ({message}). Look at the connector's status, then ask again."
+                    ),
+                )
+            }
             Outcome::NotNow { message, .. } if now.since(received_at) > GIVE_UP_MILLIS => Outcome::refused(
                 Refusal::GaveUp,
                 format!(

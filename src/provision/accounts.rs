@@ -3,9 +3,10 @@
 use super::execute::{self, READ_BACK_WAITS};
 use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Kind, Write};
-use super::resolve::{self, Unresolved, Wanted};
+use super::resolve::{self, Wanted};
 use super::work::{Work, done};
 use super::{MINIMAL_ACCESS, find, journal, last_writes, not_carried_out, renewal, superseded};
+use crate::account::Stopped;
 use std::collections::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -17,11 +18,11 @@ use crate::model::resource::MemberStatus;
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Nobody in the account is meant.
-    pub(super) async fn for_nobody(&self) -> Result<Outcome, Unresolved> {
+    pub(super) async fn for_nobody(&self) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
         // Between the removal of an invitation and the new one there is nobody, and it will not stay so.
         if renewal::is_under_way(self.ports, subject)? {
-            return Ok(self.not_now("the invitation is being made anew", 5));
+            return Ok(self.not_now("the invitation is being made again", 5));
         }
         let who = subject.shown();
         if let Some(email) = subject.emails.first() {
@@ -50,7 +51,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 ),
             )),
             (Action::Grant, Some(email)) if !subject.has_account => self.invite(email).await,
-            // Somebody took the account away: to invite anew is a decision, not a detail of a grant.
+            // Somebody took the account away: to invite again is a decision, not a detail of a grant.
             (Action::Grant, Some(email)) => Ok(Outcome::refused(
                 Refusal::UnknownMember,
                 format!(
@@ -67,7 +68,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// An account is asked for by somebody who has one, or an invitation to it.
-    pub(super) async fn account_exists(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
+    pub(super) async fn account_exists(&self, member: MemberRecord) -> Result<Outcome, Stopped> {
         if member.status == MemberStatus::Pending && self.is_stale_invitation(&member)? {
             return self.renew(member).await;
         }
@@ -90,7 +91,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Invites somebody new, with the role that was asked for, or with the configured one where an account or a group was.
-    async fn invite(&self, email: &str) -> Result<Outcome, Unresolved> {
+    async fn invite(&self, email: &str) -> Result<Outcome, Stopped> {
         let name = &self.what.name;
         guards::protected(self.guards(), email)?;
         let atom = match self.what.access {
@@ -130,10 +131,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// What an account gets that is asked for without a role.
-    async fn default_role(&self) -> Result<Atom, Unresolved> {
+    async fn default_role(&self) -> Result<Atom, Stopped> {
         let role = self.settings.default_role.as_deref().unwrap_or(MINIMAL_ACCESS);
         resolve::configured_role(self.ports, &self.client, role).await?.ok_or_else(|| {
-            Unresolved::Refused(Outcome::refused(
+            Stopped::Refused(Outcome::refused(
                 Refusal::NoDefaultRole,
                 format!(
                     "A new account needs a role, and this Cloudflare account has none that is called {role:?}; set DEFAULT_ROLE to the entitlement id, the id or the name of a role."
@@ -149,7 +150,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         passage: &Passage,
         email: &str,
         policies: &[Policy],
-    ) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
+    ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
         let member = match self.client.invite(&passage.cleared, email, policies).await {
             Ok(member) => member,
             // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
@@ -174,7 +175,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Removes a member, or cancels an invitation.
-    pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Unresolved> {
+    pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Stopped> {
         let email = &member.email;
         let would = match member.status {
             MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
@@ -196,7 +197,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Deletes a membership; whether it is gone.
-    pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord) -> Result<bool, Unresolved> {
+    pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord) -> Result<bool, Stopped> {
         let write = Write {
             operation: self.id,
             kind: Kind::Removal,

@@ -8,9 +8,9 @@ use super::guards::Asking;
 use super::incident::{self, Incident};
 use super::lock::Locks;
 use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
-use super::resolve::Unresolved;
 use super::settings::Settings;
 use super::{journal, last_writes, owner};
+use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -43,6 +43,9 @@ const UNREADABLE_SECS: i64 = 60 * 60;
 
 /// A write that the log could not be asked about for a day is left alone.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// A write of an operation that is not settled is looked for again after this.
+const UNSETTLED_SECS: i64 = 10 * 60;
 
 /// What a late write undid is tried to be made once more for this long.
 const TRY_MILLIS: i64 = 60 * 60 * 1_000;
@@ -115,16 +118,16 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     let asking = Asking { ports, settings, locks, client: &client, operation: write.operation, comes_again: true };
     match look(&asking, &write).await {
         Ok(next) => open_writes::checked(ports, write.id, next),
-        Err(Unresolved::Storage(message)) => Err(SqlError(message)),
-        Err(Unresolved::Api(error)) => again(ports, &write, error.retry_at()),
-        Err(Unresolved::NotNow(_)) => again(ports, &write, None),
-        Err(Unresolved::Refused(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
+        Err(Stopped::Storage(message)) => Err(SqlError(message)),
+        Err(Stopped::Api(error)) => again(ports, &write, error.retry_at()),
+        Err(Stopped::NotNow(_)) => again(ports, &write, None),
+        Err(Stopped::Refused(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
             again(ports, &write, retry_at)
         }
-        Err(Unresolved::Refused(Outcome::NotNow { message, .. } | Outcome::Refused { message, .. })) => {
+        Err(Stopped::Refused(Outcome::NotNow { message, .. } | Outcome::Refused { message, .. })) => {
             give_up(ports, &write, &message)
         }
-        Err(Unresolved::Refused(Outcome::Done { .. })) => Ok(()),
+        Err(Stopped::Refused(Outcome::Done { .. })) => Ok(()),
     }
 }
 
@@ -149,10 +152,14 @@ fn give_up<P: Clock + Sql>(ports: &P, write: &Open, why: &str) -> Result<(), Sql
 async fn look<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     write: &Open,
-) -> Result<Option<Timestamp>, Unresolved> {
+) -> Result<Option<Timestamp>, Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
     let age = now.since(write.at) / 1_000;
-    let next = CHECKS.into_iter().find(|secs| *secs > age).map(|secs| write.at.plus_secs(secs));
+    let mut next = CHECKS.into_iter().find(|secs| *secs > age).map(|secs| write.at.plus_secs(secs));
+    if next.is_none() && !journal::is_settled(ports, write.operation)? {
+        // It may be sent again, and which of them is seen then cannot be told.
+        next = Some(now.plus_secs(UNSETTLED_SECS));
+    }
     match write.kind {
         Kind::Policies => look_at_policies(asking, write, next).await,
         Kind::Removal => match asking.client.member(write.member).await {
@@ -176,7 +183,7 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     write: &Open,
     next: Option<Timestamp>,
-) -> Result<Option<Timestamp>, Unresolved> {
+) -> Result<Option<Timestamp>, Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
     let Some(expected) = &write.expected else {
         // Nothing was done with the member since: there is nothing that it could undo.
@@ -204,7 +211,7 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
             // One that was carried out is not carried out again.
             Ok(None)
         }
-        Change::WouldBeEmpty | Change::UnknownPolicy | Change::NotSeen => Err(Unresolved::Refused(Outcome::NotNow {
+        Change::WouldBeEmpty | Change::UnknownPolicy | Change::NotSeen => Err(Stopped::Refused(Outcome::NotNow {
             message: "the later changes could not be made once more".to_owned(),
             retry_at: Some(ports.now().plus_secs(30)),
         })),
@@ -217,7 +224,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
     group: UserGroupId,
     joins: bool,
     next: Option<Timestamp>,
-) -> Result<Option<Timestamp>, Unresolved> {
+) -> Result<Option<Timestamp>, Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
     if write.expected_in.is_none_or(|expected| expected == joins) {
         return Ok(next);

@@ -2,13 +2,13 @@
 //! would become the member's own. Most accounts' records show the former alone, or a sync has seen their ids
 //! ([`inherited::is_all_own`]), and nothing is asked; else the user groups are, once for all who want to know at the same moment.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::guards::{Asking, UserGroups};
-use super::resolve::Unresolved;
+use super::guards::Asking;
+use super::shared::UserGroups;
 use super::super_admins;
+use crate::account::Stopped;
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
@@ -17,66 +17,11 @@ use crate::model::access::Policy;
 /// How many user groups are looked into for a member whose record tells whether it shows what the group gives.
 const GROUPS_LOOKED_INTO: usize = 5;
 
-/// The account's user groups as one read of them told, for everybody who asked before that read was begun. In memory, and no longer than
-/// somebody waits: what is shared is a read, and not a memory of what there was.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Shared(Rc<RefCell<Reads>>);
-
-#[derive(Debug, Default)]
-struct Reads {
-    /// How many have asked so far.
-    asked: u64,
-    waiting: usize,
-    /// The last read that came to its end, and how many had asked when it was begun.
-    last: Option<(u64, Rc<UserGroups>)>,
-}
-
-/// One who asks for the user groups; the number says after how many.
-struct Asker<'s> {
-    shared: &'s Shared,
-    number: u64,
-}
-
-impl Shared {
-    fn ask(&self) -> Asker<'_> {
-        let mut reads = self.0.borrow_mut();
-        reads.asked += 1;
-        reads.waiting += 1;
-        Asker { shared: self, number: reads.asked }
-    }
-
-    fn asked(&self) -> u64 {
-        self.0.borrow().asked
-    }
-
-    fn keep(&self, begun: u64, groups: &Rc<UserGroups>) {
-        self.0.borrow_mut().last = Some((begun, groups.clone()));
-    }
-}
-
-impl Asker<'_> {
-    /// What was read since this one asked.
-    fn read_since(&self) -> Option<Rc<UserGroups>> {
-        let reads = self.shared.0.borrow();
-        reads.last.as_ref().filter(|(begun, _)| *begun >= self.number).map(|(_, groups)| groups.clone())
-    }
-}
-
-impl Drop for Asker<'_> {
-    fn drop(&mut self) {
-        let mut reads = self.shared.0.borrow_mut();
-        reads.waiting -= 1;
-        if reads.waiting == 0 {
-            reads.last = None;
-        }
-    }
-}
-
 /// The user groups as Cloudflare tells now: from a request that was begun after this was called. Of many callers one asks, and those
 /// that came before it began wait for its answer; should it fail or be cut off, the next one asks.
 pub(super) async fn user_groups<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
-) -> Result<Rc<UserGroups>, Unresolved> {
+) -> Result<Rc<UserGroups>, Stopped> {
     let shared = asking.locks.user_groups();
     let asker = shared.ask();
     // Whoever has this lock waits for no other one.
@@ -100,7 +45,7 @@ pub(super) fn is_certain<P: Sql>(ports: &P, member: &MemberRecord) -> Result<boo
 pub(super) async fn tell<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     member: &MemberRecord,
-) -> Result<bool, Unresolved> {
+) -> Result<bool, Stopped> {
     let ports = asking.ports;
     let groups = user_groups(asking).await?;
     let groups: &[UserGroup] = match &*groups {
@@ -132,11 +77,7 @@ pub(super) async fn tell<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// Learns, once for the account, whether a member's record shows the policies of the member's user groups.
-async fn learn<P: Http + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    groups: &[UserGroup],
-) -> Result<(), Unresolved> {
+async fn learn<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>, groups: &[UserGroup]) -> Result<(), Stopped> {
     let giving = groups.iter().filter(|group| inherited::policy_ids(group).next().is_some());
     for group in giving.take(GROUPS_LOOKED_INTO) {
         let page = match client.user_group_members_page(group.id, 1).await {

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use super::guards::{self, Asking, Passage, Planned};
 use super::journal::{self, State};
 use super::open_writes::{self, Open};
-use super::resolve::Unresolved;
 use super::{apart, incident, last_writes, not_carried_out, policies};
+use crate::account::Stopped;
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
@@ -117,7 +117,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     member: MemberRecord,
     edit: &Edit,
     would: &str,
-) -> Result<Change, Unresolved> {
+) -> Result<Change, Stopped> {
     let (ports, client, operation) = (asking.ports, asking.client, asking.operation);
     let mut wrote = false;
     let id = member.id;
@@ -206,9 +206,16 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         }
         wrote = true;
         let read_back = read_back(ports, client, id, edit, &held).await?;
-        if let ReadBack::Shows(member) = read_back {
+        let shown = match &read_back {
+            ReadBack::Shows(member) => Some(atoms(&member.own_policies()?)),
+            ReadBack::Unchanged | ReadBack::Replaced => None,
+        };
+        // A write that came late, right after this one, may show what was to be changed as well, and undo what others were told.
+        let undone = shown.as_ref().map_or(Ok(None), |seen| open_writes::come_late(ports, id, seen))?;
+        if let (ReadBack::Shows(member), Some(seen), None) = (&read_back, &shown, undone) {
+            let member = member.clone();
             open_writes::seen(ports, noted, id)?;
-            open_writes::settled(ports, id, &atoms(&member.own_policies()?))?;
+            open_writes::settled(ports, id, seen)?;
             apart::note_written(ports, &member, &planned)?;
             if let Some(late) = &late {
                 let and = "those were made once more, and nothing needs to be done";

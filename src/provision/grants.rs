@@ -1,13 +1,14 @@
 //! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
 use super::execute::{Change, Edit};
-use super::resolve::{self, Unresolved};
+use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
 use super::{MINIMAL_ACCESS, guards, journal, open_writes, unknown_policy};
+use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
-use crate::model::access::{Atom, atoms};
+use crate::model::access::Atom;
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal};
 
@@ -17,32 +18,46 @@ const REPEAT_SECS: i64 = 15 * 60;
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Grants or revokes an atom.
-    pub(super) async fn change(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+    pub(super) async fn change(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Stopped> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
         let action = self.request.action;
         let edit = Edit::of(action, atom);
-        let Some(planned) = edit.apply(&member.own_policies()?) else {
-            return self.already_so(&member, atom).await;
-        };
-        guards::protected(self.guards(), &member.email)?;
-        if planned.is_empty() {
-            return match self.guards().last_role {
-                LastRole::Refuse => Ok(last_role(&email, &name)),
-                LastRole::MinimalAccess | LastRole::RemoveMember => self.last_role(member, atom).await,
-            };
+        let planned = edit.apply(&member.own_policies()?);
+        let ours = journal::has_written(self.ports, self.id)?;
+        if let Some(planned) = &planned {
+            guards::protected(self.guards(), &member.email)?;
+            if planned.is_empty() {
+                return match self.guards().last_role {
+                    LastRole::Refuse => Ok(last_role(&email, &name)),
+                    LastRole::MinimalAccess | LastRole::RemoveMember => self.last_role(member, atom).await,
+                };
+            }
         }
         let would = match action {
             Action::Grant => format!("would have granted {name} to {email}"),
             Action::Revoke => format!("would have revoked {name} from {email}"),
         };
-        let change = self.write(member, &edit, &would).await?;
-        if let Change::Made(member) | Change::AlreadySo(member) = &change {
-            self.left(member, false, None).await?;
-        }
+        // Also where it is so already: what is seen may be the work of a write that came late, which took along what others were told.
+        let change = match self.write(member.clone(), &edit, &would).await {
+            // A guard forbids that to be taken back. The aftercare says so; what was asked for here is so all the same.
+            Err(Stopped::Refused(Outcome::Refused { .. })) if planned.is_none() => {
+                open_writes::amended(self.ports, member.id, &edit.grant, &edit.revoke)?;
+                Change::AlreadySo(Box::new(member))
+            }
+            change => change?,
+        };
         Ok(match (change, action) {
-            (Change::Made(_), Action::Grant) => done(Effect::Granted, format!("Granted {name} to {email}.")),
-            (Change::Made(_), Action::Revoke) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
-            (Change::AlreadySo(_), _) => self.nothing_to_do(&email)?,
+            (Change::Made(member), action) if planned.is_some() => {
+                self.left(&member, false, None).await?;
+                match action {
+                    Action::Grant => done(Effect::Granted, format!("Granted {name} to {email}.")),
+                    Action::Revoke => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
+                }
+            }
+            (Change::Made(member) | Change::AlreadySo(member), _) => {
+                self.left(&member, false, None).await?;
+                self.already_so(&member, atom, ours).await?
+            }
             (Change::WouldBeEmpty, _) => last_role(&email, &name),
             (Change::UnknownPolicy, _) => unknown_policy(&email),
             (Change::NotSeen, _) => {
@@ -52,13 +67,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// There is nothing to write; a revoke may still have left the access, where it comes through a user group.
-    async fn already_so(&self, member: &MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+    async fn already_so(&self, member: &MemberRecord, atom: Atom, ours: bool) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, &member.email);
-        // A write that is still to come would undo what is answered now.
-        open_writes::settled(self.ports, member.id, &atoms(&member.own_policies()?))?;
-        self.left(member, false, None).await?;
         if self.request.action == Action::Grant {
-            return self.nothing_to_do(email);
+            return Ok(self.nothing_to_do(email, ours));
         }
         let through = guards::held_through(&self.asking(), member, |held| {
             held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
@@ -81,16 +93,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     "{email} has {name} through the user group {group}, not of their own; revoke the membership of that group instead."
                 ),
             )),
-            None => self.nothing_to_do(email),
+            None => Ok(self.nothing_to_do(email, ours)),
         }
     }
 
     /// It is as was asked for. Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is
     /// what it did.
-    fn nothing_to_do(&self, email: &str) -> Result<Outcome, Unresolved> {
+    fn nothing_to_do(&self, email: &str, ours: bool) -> Outcome {
         let name = &self.what.name;
-        let ours = journal::has_written(self.ports, self.id)?;
-        Ok(match (self.request.action, ours) {
+        match (self.request.action, ours) {
             (Action::Grant, true) => done(Effect::Granted, format!("Granted {name} to {email}.")),
             (Action::Revoke, true) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
             (Action::Grant, false) => {
@@ -99,11 +110,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Action::Revoke, false) => {
                 done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
             }
-        })
+        }
     }
 
     /// The revoke of a member's last access, where the configuration says what that is to do.
-    async fn last_role(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Unresolved> {
+    async fn last_role(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, member.email.clone());
         if self.guards().last_role == LastRole::RemoveMember {
             // Who is in a group has access that nobody asked to take away.
@@ -137,7 +148,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// A user group that the member is in and that gives something, asked of Cloudflare now.
-    async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Unresolved> {
+    async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Stopped> {
         guards::held_through(&self.asking(), member, |_| true).await
     }
 }

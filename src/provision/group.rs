@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Asking, Planned};
 use super::open_writes::{self, Kind, Write};
-use super::resolve::Unresolved;
 use super::work::{Work, done};
 use super::{journal, last_writes, not_carried_out};
+use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};
 use crate::model::ask::Action;
@@ -17,7 +17,7 @@ use crate::model::operation::{Effect, Outcome, Refusal};
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Puts a member into a user group, or takes the member out.
-    pub(super) async fn change_group(&self, member: &MemberRecord, group: UserGroupId) -> Result<Outcome, Unresolved> {
+    pub(super) async fn change_group(&self, member: &MemberRecord, group: UserGroupId) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, &member.email);
         let wanted = self.request.action == Action::Grant;
         let Some(is_in) = self.is_in(group, member.id).await? else {
@@ -53,7 +53,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// Whether a member is in a group; `None` where the group is too new for Cloudflare to know its members
     /// (`reference/cloudflare.md` 2.7).
-    async fn is_in(&self, group: UserGroupId, member: MemberId) -> Result<Option<bool>, Unresolved> {
+    async fn is_in(&self, group: UserGroupId, member: MemberId) -> Result<Option<bool>, Stopped> {
         let mut waits = READ_BACK_WAITS.into_iter();
         let is_in = loop {
             let is_in = self.client.is_in_group(group, member).await?;
@@ -86,8 +86,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         group: UserGroupId,
         name: &str,
         member: &MemberRecord,
-    ) -> Result<bool, Unresolved> {
-        join(&self.asking(), passage, group, name, member).await
+    ) -> Result<bool, Stopped> {
+        send(&self.asking(), passage, group, name, member, true).await
     }
 }
 
@@ -98,18 +98,21 @@ pub(super) async fn put<P: Http + KeyValue + Clock + Sql>(
     name: &str,
     member: &MemberRecord,
     is_in: bool,
-) -> Result<bool, Unresolved> {
-    if is_in {
-        let would = format!("would have put {} into the group {name}", member.email);
-        let passage = guards::check(asking, &Planned::join(member, &would)).await?;
-        return join(asking, &passage, group, name, member).await;
-    }
-    let would = format!("would have taken {} out of the group {name}", member.email);
-    let passage = guards::check(asking, &Planned::leave(member, group, &would)).await?;
-    leave(asking, &passage, group, name, member).await
+) -> Result<bool, Stopped> {
+    let email = &member.email;
+    let would;
+    let planned = if is_in {
+        would = format!("would have put {email} into the group {name}");
+        Planned::join(member, &would)
+    } else {
+        would = format!("would have taken {email} out of the group {name}");
+        Planned::leave(member, group, &would)
+    };
+    let passage = guards::check(asking, &planned).await?;
+    send(asking, &passage, group, name, member, is_in).await
 }
 
-fn note<P: Clock + Sql>(asking: &Asking<'_, '_, P>, line: &str) -> Result<(), Unresolved> {
+fn note<P: Clock + Sql>(asking: &Asking<'_, '_, P>, line: &str) -> Result<(), Stopped> {
     Ok(journal::note(asking.ports, asking.operation, journal::State::Writing, line, asking.ports.now())?)
 }
 
@@ -118,28 +121,41 @@ fn begin<P: Http + Clock + Sql>(
     kind: Kind,
     member: &MemberRecord,
     loses_admin: bool,
-) -> Result<i64, Unresolved> {
+) -> Result<i64, Stopped> {
     let (now, planned) = (asking.ports.now(), BTreeSet::new());
     let (operation, planned) = (asking.operation, &planned);
     let write = Write { operation, kind, member, planned, loses_admin, read_at: asking.client.asked_at(), now };
     Ok(open_writes::begin(asking.ports, &write)?)
 }
 
-/// Adds a member to a group; whether that shows.
-async fn join<P: Http + KeyValue + Clock + Sql>(
+/// Sends the change that the guards let pass, and reads until it shows; whether it does.
+async fn send<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     passage: &guards::Passage,
     group: UserGroupId,
     name: &str,
     member: &MemberRecord,
-) -> Result<bool, Unresolved> {
+    joins: bool,
+) -> Result<bool, Stopped> {
     let client = asking.client;
-    note(asking, &format!("adding to the group {name}"))?;
+    let (kind, doing, did) = if joins {
+        (Kind::Join(group), "adding to the group", "added to the group")
+    } else {
+        (Kind::Leave(group), "taking out of the group", "taken out of the group")
+    };
+    note(asking, &format!("{doing} {name}"))?;
     let mut waits = READ_BACK_WAITS.into_iter();
     let open = loop {
-        let open = begin(asking, Kind::Join(group), member, false)?;
-        match client.add_to_group(&passage.cleared, group, member.id).await {
-            Ok(()) | Err(ApiError::AlreadyExists(_)) => break open,
+        let open = begin(asking, kind, member, passage.loses_admin)?;
+        let answer = if joins {
+            client.add_to_group(&passage.cleared, group, member.id).await
+        } else {
+            client.remove_from_group(&passage.cleared, group, member.id).await
+        };
+        match answer {
+            Ok(()) => break open,
+            Err(ApiError::AlreadyExists(_)) if joins => break open,
+            Err(ApiError::NotFound(_)) if !joins => break open,
             Err(error) if error.outcome_unknown() => {
                 note(asking, &format!("outcome unknown: {error}"))?;
                 break open;
@@ -162,32 +178,8 @@ async fn join<P: Http + KeyValue + Clock + Sql>(
         }
     };
     let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
-    note(asking, &format!("added to the group{ray}"))?;
-    shows(asking, group, member.id, true, open).await
-}
-
-/// Takes a member out of a group; whether that shows.
-async fn leave<P: Http + KeyValue + Clock + Sql>(
-    asking: &Asking<'_, '_, P>,
-    passage: &guards::Passage,
-    group: UserGroupId,
-    name: &str,
-    member: &MemberRecord,
-) -> Result<bool, Unresolved> {
-    let client = asking.client;
-    note(asking, &format!("taking out of the group {name}"))?;
-    let open = begin(asking, Kind::Leave(group), member, passage.loses_admin)?;
-    match client.remove_from_group(&passage.cleared, group, member.id).await {
-        Ok(()) | Err(ApiError::NotFound(_)) => {}
-        Err(error) if error.outcome_unknown() => note(asking, &format!("outcome unknown: {error}"))?,
-        Err(error) => {
-            open_writes::refused(asking.ports, open)?;
-            return Err(refusal(error, name, &member.email));
-        }
-    }
-    let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
-    note(asking, &format!("taken out of the group{ray}"))?;
-    shows(asking, group, member.id, false, open).await
+    note(asking, &format!("{did}{ray}"))?;
+    shows(asking, group, member.id, joins, open).await
 }
 
 /// Reads until a change of a group shows.
@@ -197,7 +189,7 @@ async fn shows<P: Http + KeyValue + Clock + Sql>(
     member: MemberId,
     wanted: bool,
     open: i64,
-) -> Result<bool, Unresolved> {
+) -> Result<bool, Stopped> {
     let ports = asking.ports;
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
@@ -213,8 +205,8 @@ async fn shows<P: Http + KeyValue + Clock + Sql>(
     }
 }
 
-fn no_such_group(name: &str, failure: &Failure) -> Unresolved {
-    Unresolved::Refused(Outcome::refused(
+fn no_such_group(name: &str, failure: &Failure) -> Stopped {
+    Stopped::Refused(Outcome::refused(
         Refusal::UnknownEntitlement,
         format!(
             "Cloudflare has no user group {name} any more ({failure}); sync this connector, so that it is not offered."
@@ -223,13 +215,13 @@ fn no_such_group(name: &str, failure: &Failure) -> Unresolved {
 }
 
 /// What Cloudflare's refusal of a group's change means. Its words are the only sign there is (`reference/cloudflare.md` 2.6).
-fn refusal(error: ApiError, name: &str, email: &str) -> Unresolved {
+fn refusal(error: ApiError, name: &str, email: &str) -> Stopped {
     let said = match &error {
         ApiError::Invalid(failure) | ApiError::Forbidden(failure) => failure.message.to_lowercase(),
         _ => return not_carried_out(error),
     };
     if said.contains("dsr enabled") {
-        return Unresolved::Refused(Outcome::refused(
+        return Stopped::Refused(Outcome::refused(
             Refusal::NotEligible,
             format!(
                 "{email} cannot be in a user group, since Cloudflare has not enabled domain-scoped roles for them ({error}); give the roles of the group {name} one by one."
@@ -237,7 +229,7 @@ fn refusal(error: ApiError, name: &str, email: &str) -> Unresolved {
         ));
     }
     if said.contains("scim") || said.contains("identity provider") {
-        return Unresolved::Refused(Outcome::refused(
+        return Stopped::Refused(Outcome::refused(
             Refusal::ManagedElsewhere,
             format!(
                 "The members of the user group {name} are managed by an identity provider through SCIM ({error}); change the group there."

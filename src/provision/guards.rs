@@ -9,19 +9,20 @@ use super::incident::{self, Incident};
 use super::journal::EntryId;
 use super::lock::{Guard, Locks};
 use super::removals::{self, Count};
-use super::resolve::Unresolved;
 use super::settings::{Guards, Provisioning, Settings};
+use super::shared::UserGroups;
 use super::{apart, owner, super_admins};
+use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Cleared, Client, MemberRecord, PolicyRecord, UserGroup};
+use crate::cloudflare::{ApiError, Cleared, Client, MemberRecord, PolicyRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
-use crate::model::id::{MemberId, UserGroupId};
+use crate::model::id::UserGroupId;
 use crate::model::operation::{Outcome, Refusal, Request};
 use crate::model::resource::MemberStatus;
 
 /// The app must be one whose tasks are carried out.
-pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Unresolved> {
+pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Stopped> {
     let allowed = &guards.allowed_apps;
     let Some(app) = request.origin.app_id.as_ref().filter(|_| !allowed.is_empty()) else { return Ok(()) };
     if allowed.contains(app) {
@@ -139,17 +140,6 @@ impl Passage {
     pub(super) fn covers(&self, gains: &BTreeSet<Atom>, loses: &BTreeSet<Atom>) -> bool {
         gains.is_subset(&self.gains) && loses.is_subset(&self.loses)
     }
-
-    /// What a renewal that was let pass has to bring back, after it took it away: nothing may stand in the way of that.
-    pub(super) const fn brings_back(member: Option<MemberId>) -> Self {
-        Self {
-            cleared: Cleared::by_guards(member, false),
-            loses_admin: false,
-            gains: BTreeSet::new(),
-            loses: BTreeSet::new(),
-            _turn: None,
-        }
-    }
 }
 
 /// Asks all rules about a change, ours of our own accord included. The cheap ones come first; those that count take their place
@@ -157,7 +147,7 @@ impl Passage {
 pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     planned: &Planned<'_>,
-) -> Result<Passage, Unresolved> {
+) -> Result<Passage, Stopped> {
     let guards = &asking.settings.guards;
     protected(guards, planned.email)?;
     let takes_away = planned.takes_away();
@@ -193,7 +183,7 @@ async fn loses<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     member: &MemberRecord,
     planned: &Planned<'_>,
-) -> Result<bool, Unresolved> {
+) -> Result<bool, Stopped> {
     if member.status != MemberStatus::Accepted {
         return Ok(false);
     }
@@ -206,7 +196,7 @@ async fn loses<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// A protected member's access is never changed.
-pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Unresolved> {
+pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Stopped> {
     if !guards.protected.contains(&address::folded(email)) {
         return Ok(());
     }
@@ -219,7 +209,7 @@ pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Unresolved> 
 }
 
 /// Nothing is written while provisioning is off; the refusal says what would have been.
-fn provisioning(settings: &Settings, would: &str) -> Result<(), Unresolved> {
+fn provisioning(settings: &Settings, would: &str) -> Result<(), Stopped> {
     if settings.provisioning == Provisioning::On {
         return Ok(());
     }
@@ -231,12 +221,8 @@ fn provisioning(settings: &Settings, would: &str) -> Result<(), Unresolved> {
     )
 }
 
-/// At most so many within an hour. Who finds no place is put off until there is one, and the status says so.
-fn removal_cap<P: Clock + Sql>(
-    asking: &Asking<'_, '_, P>,
-    planned: &Planned<'_>,
-    count: Count,
-) -> Result<(), Unresolved> {
+/// At most `MAX_REMOVALS_PER_HOUR` within an hour. Who finds no place is put off until there is one, and the status says so.
+fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
     let most = asking.settings.guards.max_removals_per_hour;
     if most == 0 {
@@ -269,18 +255,7 @@ fn removal_cap<P: Clock + Sql>(
     if !asking.comes_again {
         return refuse(Refusal::RemovalCap, format!("{message}, then ask again."));
     }
-    Err(Unresolved::Refused(Outcome::NotNow { message, retry_at: Some(retry_at) }))
-}
-
-/// The user groups of the account, as Cloudflare tells now.
-#[derive(Debug)]
-pub(super) enum UserGroups {
-    /// All of them.
-    Listed(Vec<UserGroup>),
-    /// The account has no such thing: Cloudflare does not know the path.
-    Absent,
-    /// The token may not see them.
-    Hidden(ApiError),
+    Err(Stopped::Refused(Outcome::NotNow { message, retry_at: Some(retry_at) }))
 }
 
 /// The user group through which a member holds an atom, asked of Cloudflare now; `None` is the proof that there is none.
@@ -288,14 +263,14 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     member: &MemberRecord,
     wanted: impl Fn(&Atom) -> bool,
-) -> Result<Option<String>, Unresolved> {
+) -> Result<Option<String>, Stopped> {
     let client = asking.client;
     let groups = apart::user_groups(asking).await?;
     let groups = match &*groups {
         UserGroups::Listed(groups) => groups,
         UserGroups::Absent => return Ok(None),
         UserGroups::Hidden(error) => {
-            return Err(Unresolved::Refused(Outcome::refused(
+            return Err(Stopped::Refused(Outcome::refused(
                 Refusal::HeldThroughGroup,
                 format!(
                     "The connector's API token may not read the account's user groups ({error}), so it cannot be known whether {} has this through one of them; give the token Account Settings: Read, then ask again.",
@@ -323,7 +298,7 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// What was read, or nothing where it is gone.
-pub(super) fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Unresolved> {
+pub(super) fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Stopped> {
     match read {
         Ok(found) => Ok(Some(found)),
         Err(ApiError::NotFound(_)) => Ok(None),
@@ -331,6 +306,6 @@ pub(super) fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Unresol
     }
 }
 
-fn refuse(code: Refusal, message: String) -> Result<(), Unresolved> {
-    Err(Unresolved::Refused(Outcome::refused(code, message)))
+fn refuse(code: Refusal, message: String) -> Result<(), Stopped> {
+    Err(Stopped::Refused(Outcome::refused(code, message)))
 }

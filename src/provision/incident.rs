@@ -17,7 +17,7 @@ pub enum Kind {
     ForeignWrite,
     /// A write of ours was carried out late, over a later change.
     LateWrite,
-    /// Revokes or removals wait, since so many were carried out within an hour.
+    /// Revokes or removals wait, since as many as are allowed were carried out within the hour.
     RemovalCap,
 }
 

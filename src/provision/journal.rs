@@ -117,6 +117,7 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
             wrote INTEGER NOT NULL DEFAULT 0, put_offs INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;
+    sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
     Ok(())
@@ -408,12 +409,37 @@ pub fn put_offs<P: Sql>(sql: &P, id: EntryId) -> Result<i64, SqlError> {
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
 }
 
+/// Notes how many requests an attempt sent for an operation.
+pub(super) fn spend(sql: &dyn Sql, id: EntryId, requests: u32) -> Result<(), SqlError> {
+    if requests == 0 {
+        return Ok(());
+    }
+    sql.query(
+        "INSERT INTO spent (operation, requests) VALUES (?, ?)
+         ON CONFLICT (operation) DO UPDATE SET requests = requests + excluded.requests",
+        &[id.0.into(), i64::from(requests).into()],
+    )?;
+    Ok(())
+}
+
+/// How many requests were sent for an operation so far.
+pub fn spent(sql: &dyn Sql, id: EntryId) -> Result<i64, SqlError> {
+    let value = sql.one("SELECT requests FROM spent WHERE operation = ?", &[id.0.into()])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
+}
+
+/// Whether an operation is settled, or forgotten since it was settled long ago.
+pub(super) fn is_settled(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
+    Ok(sql.one("SELECT 1 FROM operation WHERE id = ? AND outcome IS NULL", &[id.0.into()])?.is_none())
+}
+
 /// How the line of a trail begins that says that an attempt came to nothing.
 const PUT_OFF: &str = "put off: ";
 
 /// Forgets settled operations that are older than `before`.
 pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;
+    sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE outcome IS NULL)", &[])?;
     Ok(())
 }
 

@@ -4,15 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use super::late;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::model::access::Atom;
 use crate::model::id::{MemberId, UserGroupId};
 
-/// How long a read may lag behind a write before it is believed all the same. Nothing is documented; reads are seen to
-/// catch up within seconds (`reference/cloudflare.md` 2.4), and somebody who really put an earlier state back by hand
-/// makes an operation wait no longer than this.
-const DISTRUST_MILLIS: i64 = 60_000;
+/// How long a read may lag behind a write before it is believed all the same.
+const DISTRUST_MILLIS: i64 = late::STALE_MILLIS;
 
 /// Creates the table.
 pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {

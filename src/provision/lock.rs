@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 
-use super::apart::Shared;
+use super::shared::Shared;
 use crate::base::time::Timestamp;
 
 /// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its

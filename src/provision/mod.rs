@@ -11,6 +11,7 @@ mod guards;
 pub mod incident;
 pub mod journal;
 mod last_writes;
+mod late;
 pub mod lock;
 mod open_writes;
 pub mod owner;
@@ -19,6 +20,7 @@ mod removals;
 mod renewal;
 pub(crate) mod resolve;
 mod settings;
+mod shared;
 mod super_admins;
 mod work;
 
@@ -26,6 +28,7 @@ pub use renewal::must_go_on;
 pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::account;
+use crate::account::Stopped;
 use crate::account::default_role::MINIMAL_ACCESS;
 use crate::account::find;
 use crate::account::person::{Candidates, Meant};
@@ -38,7 +41,7 @@ use crate::model::resource::MemberStatus;
 use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
-use resolve::{Unresolved, Wanted};
+use resolve::Wanted;
 use work::Work;
 
 /// Creates the tables of provisioning.
@@ -64,8 +67,8 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     request: &Request,
 ) -> Outcome {
     let outcome = match attempt(ports, cloudflare, settings, locks, id, request).await {
-        Ok(outcome) | Err(Unresolved::Refused(outcome)) => outcome,
-        Err(Unresolved::Api(error)) => match (after(&error), journal::has_written(ports, id)) {
+        Ok(outcome) | Err(Stopped::Refused(outcome)) => outcome,
+        Err(Stopped::Api(error)) => match (after(&error), journal::has_written(ports, id)) {
             // A write that is refused ends as [`not_carried_out`], so this is a read: that it is refused says nothing of what was
             // written before, and nobody must be told that it was not.
             (Outcome::Refused { .. }, Ok(true)) => {
@@ -74,7 +77,7 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
             (_, Err(error)) => Outcome::NotNow { message: error.to_string(), retry_at: None },
             (outcome, Ok(_)) => outcome,
         },
-        Err(Unresolved::Storage(message) | Unresolved::NotNow(message)) => Outcome::NotNow { message, retry_at: None },
+        Err(Stopped::Storage(message) | Stopped::NotNow(message)) => Outcome::NotNow { message, retry_at: None },
     };
     // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
     let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
@@ -91,7 +94,7 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     locks: &Locks,
     id: EntryId,
     request: &Request,
-) -> Result<Outcome, Unresolved> {
+) -> Result<Outcome, Stopped> {
     guards::app(&settings.guards, request)?;
     // The budget is shared fairly by person, as far as the request tells them apart.
     let person = serde_json::to_string(&request.subject).unwrap_or_default();
@@ -99,7 +102,7 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     let newest = account::newest(ports).await?;
     let what = resolve::entitlement(ports, &client, &newest, &request.target).await?;
     let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };
-    // An invitation that was removed to be made anew: whatever else, it comes back first.
+    // An invitation that was removed to be made again: whatever else, it comes back first.
     if let Some(held) = renewal::begun(ports, id)? {
         return work.resume_renewal(held).await;
     }
@@ -107,7 +110,7 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
-    async fn find_and_go_on(&self) -> Result<Outcome, Unresolved> {
+    async fn find_and_go_on(&self) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
         if subject.is_nobody() {
             return Err(nobody_named());
@@ -118,7 +121,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             match execute::read(self.ports, &self.client, member).await {
                 Err(ApiError::NotFound(_)) => {}
                 Ok(member) => match self.for_member(member).await {
-                    Err(Unresolved::Api(ApiError::NotFound(_))) => {}
+                    Err(Stopped::Api(ApiError::NotFound(_))) => {}
                     ended => return ended,
                 },
                 Err(error) => return Err(error.into()),
@@ -130,8 +133,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             let _turn = self.lock(&member.to_string()).await;
             match execute::read(self.ports, &self.client, member).await {
                 Ok(member) if self.is_certain(&member) => match self.for_member(member).await {
-                    // Removed since it was read, and perhaps invited anew: who has the address now is meant.
-                    Err(Unresolved::Api(ApiError::NotFound(_))) => {}
+                    // Removed since it was read, and perhaps invited again: who has the address now is meant.
+                    Err(Stopped::Api(ApiError::NotFound(_))) => {}
                     ended => return ended,
                 },
                 // Perhaps somebody else's, or the person has another one by now.
@@ -158,7 +161,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) => Err(error.into()),
         };
         match ended {
-            Err(Unresolved::Api(ApiError::NotFound(_))) => {
+            Err(Stopped::Api(ApiError::NotFound(_))) => {
                 Ok(self.not_now("the membership was removed at this very moment", 2))
             }
             ended => ended,
@@ -176,7 +179,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// The person has a membership, accepted or pending.
-    async fn for_member(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
+    async fn for_member(&self, member: MemberRecord) -> Result<Outcome, Stopped> {
         let edit = match self.what.access {
             Wanted::Atom(atom) => Some(Edit::of(self.request.action, atom)),
             Wanted::Account | Wanted::Group(_) => None,
@@ -220,8 +223,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 }
 
 /// A task may come without the account that it is about. That nothing is known of somebody is no proof that they hold nothing.
-fn nobody_named() -> Unresolved {
-    Unresolved::refused(
+fn nobody_named() -> Stopped {
+    Stopped::refused(
         Refusal::UnknownMember,
         "ConductorOne sent neither an e-mail address nor an id of whom this is about, so nothing was changed; sync this connector in ConductorOne, so that the account carries its address and ids, then ask again.",
     )
@@ -247,10 +250,10 @@ fn unknown_policy(email: &str) -> Outcome {
 }
 
 /// Cloudflare refused a write, so that it was not carried out. That the member is gone is for the caller to look into.
-fn not_carried_out(error: ApiError) -> Unresolved {
+fn not_carried_out(error: ApiError) -> Stopped {
     match (after(&error), &error) {
         (_, ApiError::NotFound(_)) | (Outcome::NotNow { .. }, _) => error.into(),
-        (refused, _) => Unresolved::Refused(refused),
+        (refused, _) => Stopped::Refused(refused),
     }
 }
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::journal::EntryId;
+use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
 use super::removals;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -15,12 +16,12 @@ use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
 use crate::model::id::{MemberId, UserGroupId};
 
-/// When a write whose answer never came is looked for, in seconds after it was sent. Cloudflare's edge waits 120 s for its own
-/// servers (`reference/cloudflare.md` 3.5); how long those go on is not documented, so it is looked for long after that.
-pub(super) const CHECKS: [i64; 7] = [15, 60, 180, 300, 600, 1_200, 2_400];
+/// When a write whose answer never came is looked for, in seconds after it was sent; and for as long as the operation that sent it is
+/// not settled.
+pub(super) const CHECKS: [i64; 7] = [15, 60, AWAITED_SECS, 300, 600, 1_200, LONGEST_LIFE_SECS];
 
 /// For how long a removal whose answer never came keeps grants of the same person waiting: what was granted would go with it.
-const BLOCKS_SECS: i64 = 180;
+const BLOCKS_SECS: i64 = AWAITED_SECS;
 
 /// When the audit log is asked about a write, in seconds after it was sent: soon, and once more, since nothing is documented
 /// about how late an entry may be.
@@ -176,6 +177,22 @@ pub(super) fn settled<P: Sql>(sql: &P, member: MemberId, atoms: &BTreeSet<Atom>)
         "UPDATE sent SET expected = ? WHERE member = ? AND check_at IS NOT NULL AND kind IN ('policies', 'removal')",
         &[encode(atoms)?.into(), member.to_string().into()],
     )?;
+    Ok(())
+}
+
+/// Notes what an operation found to be so that is done with the member, where what the member holds besides is not as it should be.
+pub(super) fn amended<P: Sql>(sql: &P, member: MemberId, granted: &[Atom], revoked: &[Atom]) -> Result<(), SqlError> {
+    let open = read(
+        sql,
+        "member = ? AND kind = 'policies' AND check_at IS NOT NULL AND expected IS NOT NULL",
+        &[member.to_string().into()],
+    )?;
+    for write in open {
+        let mut expected = write.expected.unwrap_or_default();
+        expected.extend(granted);
+        expected.retain(|atom| !revoked.contains(atom));
+        sql.query("UPDATE sent SET expected = ? WHERE id = ?", &[encode(&expected)?.into(), write.id.into()])?;
+    }
     Ok(())
 }
 

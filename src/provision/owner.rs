@@ -1,7 +1,7 @@
 //! Whose API token the connector calls with: what tells its own entries of the audit log from others', and who must not be
 //! locked out by it.
 
-use super::resolve::Unresolved;
+use crate::account::Stopped;
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, TokenKind};
@@ -84,7 +84,7 @@ pub(super) async fn spared<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     member: &MemberRecord,
     is_super_administrator: bool,
-) -> Result<(), Unresolved> {
+) -> Result<(), Stopped> {
     // What an account owns says so in its first letters.
     if client.settings().token.expose().starts_with("cfat_") {
         return Ok(());
@@ -100,7 +100,7 @@ pub(super) async fn spared<P: Http + Clock + Sql>(
         ),
         _ => return Ok(()),
     };
-    Err(Unresolved::Refused(Outcome::refused(Refusal::TokenOwner, message)))
+    Err(Stopped::Refused(Outcome::refused(Refusal::TokenOwner, message)))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Renewing an invitation that expired or got stuck. Cloudflare's API cannot send one again, so it is removed and made anew
+//! Renewing an invitation that expired or got stuck. Cloudflare's API cannot send one again, so it is removed and made again
 //! (`reference/cloudflare.md` 2.6), under a new membership id.
 //!
 //! **Invariants:** what the invitation held is on disk before it is removed, and stays there until the new one has all of it;
@@ -10,9 +10,9 @@ use super::execute::{self, Change, Edit};
 use super::find;
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
-use super::resolve::Unresolved;
 use super::work::{Work, done};
-use super::{journal, super_admins, unknown_policy};
+use super::{apart, journal, super_admins, unknown_policy};
+use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
@@ -22,6 +22,12 @@ use crate::model::ask::Subject;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
 use crate::model::resource::MemberStatus;
+
+/// When what a guard forbids to be brought back is tried again.
+const FORBIDDEN_SECS: i64 = 60;
+
+/// What is told while provisioning is off.
+const WOULD: &str = "would have made an invitation again that it had removed";
 
 /// What an invitation held, from before it is removed until the new one has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +74,7 @@ pub fn must_go_on<P: Sql>(sql: &P, operation: EntryId) -> Result<bool, SqlError>
     Ok(begun(sql, operation)?.is_some())
 }
 
-/// Whether an invitation of the subject's is being made anew at the moment.
+/// Whether an invitation of the subject's is being made again at the moment.
 pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, SqlError> {
     let rows = sql.query(
         "SELECT renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation
@@ -104,8 +110,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(invited_at(self.ports, member.id)?.is_some_and(|at| at <= oldest))
     }
 
-    /// Removes an invitation and makes it anew.
-    pub(super) async fn renew(&self, member: MemberRecord) -> Result<Outcome, Unresolved> {
+    /// Removes an invitation and makes it again.
+    pub(super) async fn renew(&self, member: MemberRecord) -> Result<Outcome, Stopped> {
         guards::protected(self.guards(), &member.email)?;
         if member.status != MemberStatus::Pending {
             return Ok(not_pending(&member.email));
@@ -121,19 +127,19 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         self.remove_and_invite(member.id, groups).await
     }
 
-    async fn clear_renewal(&self, member: &MemberRecord) -> Result<Passage, Unresolved> {
+    async fn clear_renewal(&self, member: &MemberRecord) -> Result<Passage, Stopped> {
         let would = format!("would have removed the invitation of {} and made it again", member.email);
         guards::check(&self.asking(), &Planned::renew(member, &would)).await
     }
 
     /// Goes on with a renewal that was cut off anywhere.
-    pub(super) async fn resume_renewal(&self, held: Held) -> Result<Outcome, Unresolved> {
+    pub(super) async fn resume_renewal(&self, held: Held) -> Result<Outcome, Stopped> {
         let _turn = self.lock(&address::folded(&held.email)).await;
         let _turn = self.lock(&held.member.to_string()).await;
         match execute::read(self.ports, &self.client, held.member).await {
             // It was not removed yet.
             Ok(_) => self.remove_and_invite(held.member, held.groups).await,
-            Err(ApiError::NotFound(_)) => self.invite_anew(&held, true).await,
+            Err(ApiError::NotFound(_)) => self.invite_again(&held, true).await,
             Err(error) => Err(error.into()),
         }
     }
@@ -143,11 +149,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         &self,
         member: MemberId,
         groups: Vec<(UserGroupId, String)>,
-    ) -> Result<Outcome, Unresolved> {
+    ) -> Result<Outcome, Stopped> {
         let fresh = execute::read(self.ports, &self.client, member).await?;
         let Some(fresh) = execute::believable(self.ports, &self.client, fresh, None).await? else {
             return Ok(self.not_now("Cloudflare shows the invitation as before an earlier change", 10));
         };
+        // What a group gives must not come back as the invitation's own.
+        let mut fresh = fresh;
+        if !apart::is_certain(self.ports, &fresh)? && apart::tell(&self.asking(), &fresh).await? {
+            fresh = execute::read(self.ports, &self.client, member).await?;
+            if !apart::is_certain(self.ports, &fresh)? {
+                return Ok(
+                    self.not_now(format!("the policies of {} are being changed by somebody else", fresh.email), 10)
+                );
+            }
+        }
         let policies = fresh.own_policies()?;
         if fresh.status != MemberStatus::Pending {
             forget(self.ports, self.id)?;
@@ -160,11 +176,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let held = Held { member, email: fresh.email.clone(), policies, groups };
         let passage = self.clear_renewal(&fresh).await?;
         save(self.ports, self.id, &held)?;
-        self.note(&format!("removing the invitation {member}, to be made anew"))?;
+        self.note(&format!("removing the invitation {member}, to be made again"))?;
         match self.delete(&passage, &fresh).await {
             Ok(true) => {}
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
-            Err(Unresolved::Refused(refused)) => {
+            Err(Stopped::Refused(refused)) => {
                 // Nothing was taken away, so there is nothing to bring back.
                 forget(self.ports, self.id)?;
                 return Ok(refused);
@@ -172,11 +188,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) => return Err(error),
         }
         self.left(&fresh, true, None).await?;
-        self.invite_anew(&held, false).await
+        self.invite_again(&held, false).await
     }
 
     /// The old invitation is gone. `again` where a new one may be there already.
-    async fn invite_anew(&self, held: &Held, again: bool) -> Result<Outcome, Unresolved> {
+    async fn invite_again(&self, held: &Held, again: bool) -> Result<Outcome, Stopped> {
         let email = held.email.as_str();
         let found = if again {
             // A list that is behind may still have the old one.
@@ -186,9 +202,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         let member = match found {
             Some(found) => self.complete(held, found).await?,
-            None => match self.send_invitation(&Passage::brings_back(None), email, &held.policies).await {
+            None => match self
+                .send_invitation(&self.bring_back(&Planned::invite(email, WOULD)).await?, email, &held.policies)
+                .await
+            {
                 Ok(sent) => sent,
-                Err(Unresolved::Refused(Outcome::Refused { message, .. })) => {
+                Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
                     forget(self.ports, self.id)?;
                     let had: Vec<String> =
                         atoms(&held.policies).iter().map(|atom| atom.permission_group.to_string()).collect();
@@ -211,11 +230,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
         let mut missing = Vec::new();
         for (group, name) in &held.groups {
-            match self.join(&Passage::brings_back(Some(member.id)), *group, name, &member).await {
+            let passage = self.bring_back(&Planned::join(&member, WOULD)).await?;
+            match self.join(&passage, *group, name, &member).await {
                 Ok(true) => self.left(&member, false, Some((*group, true))).await?,
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
                 // A group that is gone or closed meanwhile must not keep the invitation back.
-                Err(Unresolved::Refused(_)) => missing.push(name.as_str()),
+                Err(Stopped::Refused(_)) => missing.push(name.as_str()),
                 Err(error) => return Err(error),
             }
         }
@@ -228,16 +248,27 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(done(
             Effect::Renewed,
             format!(
-                "Invited {email} anew with what the invitation held{without}; its membership id is {} now.",
+                "Invited {email} again with what the invitation held{without}; its membership id is {} now.",
                 member.id
             ),
         )
         .to_account(|| member.account()))
     }
 
+    /// What was taken away comes back as soon as the guards let it: what they forbid meanwhile waits, and is not given up for nothing.
+    async fn bring_back(&self, planned: &Planned<'_>) -> Result<Passage, Stopped> {
+        match guards::check(&self.asking(), planned).await {
+            Err(Stopped::Refused(Outcome::Refused { message, .. })) => Err(Stopped::Refused(self.not_now(
+                format!("an invitation was removed to be made again, which waits: {message}"),
+                FORBIDDEN_SECS,
+            ))),
+            passage => passage,
+        }
+    }
+
     /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the
     /// old one.
-    async fn complete(&self, held: &Held, found: MemberRecord) -> Result<Result<MemberRecord, Outcome>, Unresolved> {
+    async fn complete(&self, held: &Held, found: MemberRecord) -> Result<Result<MemberRecord, Outcome>, Stopped> {
         let _turn = self.lock(&found.id.to_string()).await;
         let fresh = execute::read(self.ports, &self.client, found.id).await?;
         // What is denied is not for this connector to write.
@@ -246,7 +277,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let would = "would have completed an invitation that was made again";
         Ok(match self.write(fresh, &edit, would).await? {
             Change::Made(member) | Change::AlreadySo(member) => Ok(*member),
-            _ => Err(self.not_now(format!("{} is invited anew, and not with everything yet", held.email), 10)),
+            _ => Err(self.not_now(format!("{} is invited again, and not with everything yet", held.email), 10)),
         })
     }
 }

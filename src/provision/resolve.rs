@@ -1,7 +1,6 @@
 //! Who and what is meant: from the names in a request to a member and an atom of the account.
 
 use super::policies;
-pub(super) use crate::account::Stopped as Unresolved;
 use crate::account::default_role::Configured;
 use crate::account::entitlement::{Named, named};
 use crate::account::{self, Newest, Stopped, names};

@@ -30,13 +30,13 @@ pub enum Provisioning {
 /// What provisioning must not do, whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guards {
-    /// `MIN_SUPER_ADMINS`: so many accepted Super Administrators there are at least after a revoke or a removal.
+    /// `MIN_SUPER_ADMINS`: how many accepted Super Administrators there are at least after a revoke or a removal.
     pub min_super_admins: usize,
     /// `PROTECTED_MEMBERS`: e-mail addresses, folded, whose access is never changed.
     pub protected: Vec<String>,
     /// `LAST_ROLE`: what the revoke of a member's last access does.
     pub last_role: LastRole,
-    /// `MAX_REMOVALS_PER_HOUR`: so many revokes and removals are carried out within an hour at most.
+    /// `MAX_REMOVALS_PER_HOUR`: how many revokes and removals are carried out within an hour at most.
     pub max_removals_per_hour: i64,
     /// `ALLOWED_APPS`: the ids of the C1 apps whose tasks are carried out; empty for any.
     pub allowed_apps: Vec<String>,

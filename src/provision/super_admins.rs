@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::execute;
-use super::guards::{UserGroups, present};
-use super::resolve::{Unresolved, each, latest};
+use super::guards::present;
+use super::resolve::{each, latest};
+use super::shared::UserGroups;
 use super::{last_writes, open_writes};
+use crate::account::Stopped;
 use crate::account::{inherited, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
@@ -29,7 +31,7 @@ const MAX_MEMBER_PAGES: u32 = 1_000;
 async fn permission_group<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
-) -> Result<Option<PermissionGroupId>, Unresolved> {
+) -> Result<Option<PermissionGroupId>, Stopped> {
     let Some(role) = super_administrator::role() else { return Ok(None) };
     if let Some(group) = names::permission_group_of(ports, role)? {
         return Ok(Some(group));
@@ -69,7 +71,7 @@ pub(super) async fn loses<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     member: &MemberRecord,
     lost: &BTreeSet<Atom>,
-) -> Result<bool, Unresolved> {
+) -> Result<bool, Stopped> {
     if member.status != MemberStatus::Accepted || lost.iter().all(|atom| atom.access != Access::Allow) {
         return Ok(false);
     }
@@ -83,7 +85,7 @@ pub(super) async fn come_of<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     user_group: UserGroupId,
-) -> Result<bool, Unresolved> {
+) -> Result<bool, Stopped> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
     let found = present(client.user_group(user_group).await)?;
     Ok(found.map_or(Ok(false), |found| group_makes(&found, group))?)
@@ -94,7 +96,7 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     member: &MemberRecord,
-) -> Result<bool, Unresolved> {
+) -> Result<bool, Stopped> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
     if make(&member.own_policies()?, group) {
         return Ok(true);
@@ -108,14 +110,14 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     Ok(false)
 }
 
-/// So many other accepted Super Administrators there must be, as Cloudflare tells now. First those are asked for whom the last
+/// Whether at least this many other accepted Super Administrators are there, as Cloudflare tells now. First those are asked for whom the last
 /// snapshot has as such, a GET each; where they do not suffice, the members list is gone through, until it is enough.
 pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     least: usize,
     client: &Client<'_, P>,
     member: &MemberRecord,
-) -> Result<(), Unresolved> {
+) -> Result<(), Stopped> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(()) };
     let leaving = open_writes::losing_admin(ports)?;
     let mut count =
@@ -146,7 +148,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
     }
     let left = count.found.len();
     if left + count.doubted.len() >= least {
-        return Err(Unresolved::Refused(Outcome::NotNow {
+        return Err(Stopped::Refused(Outcome::NotNow {
             message: format!(
                 "{left} Super Administrators would be left for certain besides {}, and of {} others it is not known yet whether they will be",
                 member.email,
@@ -155,7 +157,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
             retry_at: Some(ports.now().plus_secs(20)),
         }));
     }
-    Err(Unresolved::Refused(Outcome::refused(
+    Err(Stopped::Refused(Outcome::refused(
         Refusal::MinSuperAdmins,
         format!(
             "Only {left} Super Administrators would be left besides {}, and MIN_SUPER_ADMINS asks for {least}; make somebody else Super Administrator first.",
@@ -178,7 +180,7 @@ struct Count<'a, P> {
 
 impl<P: Clock + Sql> Count<'_, P> {
     /// Counts a member as just read. A read that is older than our own last write to the member does not count.
-    fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<(), Unresolved> {
+    fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<(), Stopped> {
         // Of whom it is not known what they hold, they are not counted.
         let Ok(own) = other.own_policies() else { return Ok(()) };
         let is_one = make(&own, self.group) || through.contains(&other.id);
@@ -198,7 +200,7 @@ impl<P: Clock + Sql> Count<'_, P> {
 }
 
 /// The memberships that the last snapshot has as Super Administrators of their own.
-async fn candidates<P: KeyValue>(ports: &P, group: PermissionGroupId) -> Result<Vec<MemberId>, Unresolved> {
+async fn candidates<P: KeyValue>(ports: &P, group: PermissionGroupId) -> Result<Vec<MemberId>, Stopped> {
     let Some(snapshot) = latest(ports).await? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     each(ports, &snapshot, Kind::User, |row| {
@@ -217,7 +219,7 @@ async fn members_through_groups<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     group: PermissionGroupId,
-) -> Result<BTreeSet<MemberId>, Unresolved> {
+) -> Result<BTreeSet<MemberId>, Stopped> {
     let mut members = BTreeSet::new();
     for user_group in user_groups(client).await?.into_iter().filter(|found| group_makes(found, group) == Ok(true)) {
         let (mut number, mut total) = (1, 1);

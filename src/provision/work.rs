@@ -4,8 +4,9 @@ use super::execute::{self, Change, Edit};
 use super::guards::Asking;
 use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
-use super::resolve::{Unresolved, What};
+use super::resolve::What;
 use super::settings::{Guards, Settings};
+use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{Client, MemberRecord};
@@ -14,7 +15,7 @@ use crate::model::operation::{Effect, Outcome, Request};
 use crate::snapshot::Snapshot;
 
 /// An operation under way: what its steps share.
-pub(super) struct Work<'a, P> {
+pub(super) struct Work<'a, P: Http + Clock + Sql> {
     pub(super) ports: &'a P,
     pub(super) settings: &'a Settings,
     pub(super) locks: &'a Locks,
@@ -24,6 +25,14 @@ pub(super) struct Work<'a, P> {
     pub(super) what: What,
     /// The generation that readers see, as far as KV tells.
     pub(super) snapshot: Option<Snapshot>,
+}
+
+/// What an attempt sent is counted also where it is cut off.
+impl<P: Http + Clock + Sql> Drop for Work<'_, P> {
+    fn drop(&mut self) {
+        // A count that cannot be kept bounds nothing, and harms nothing.
+        let _ = journal::spend(self.ports, self.id, self.client.sent());
+    }
 }
 
 impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
@@ -49,7 +58,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     }
 
     /// Changes a member's policies, as far as the guards let it pass.
-    pub(super) async fn write(&self, member: MemberRecord, edit: &Edit, would: &str) -> Result<Change, Unresolved> {
+    pub(super) async fn write(&self, member: MemberRecord, edit: &Edit, would: &str) -> Result<Change, Stopped> {
         execute::change(&self.asking(), member, edit, would).await
     }
 

@@ -502,3 +502,95 @@ async fn a_removal_that_was_put_off_never_undoes_a_newer_grant() {
     assert_refused(&bench.settle(removal).await, Refusal::Superseded, "nothing was changed");
     assert_eq!(bench.atoms(&jane).len(), 2);
 }
+
+/// A member of three roles, one of which was revoked by a write that nobody answered, and again; and who got another one since.
+async fn with_a_revoke_that_may_come_late(bench: &Bench) -> String {
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    account.fail_next(Route::UpdateMember, 3, Fault::Held);
+    let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    assert_done(&bench.settle(revoke).await, Effect::Revoked);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    bench.world.advance(120);
+    jane
+}
+
+#[tokio::test]
+async fn what_a_late_write_took_along_comes_back_although_the_next_operation_finds_nothing_to_do() {
+    for (action, place, effect) in
+        [(Action::Revoke, 3, Effect::AlreadyRevoked), (Action::Grant, 0, Effect::AlreadyGranted)]
+    {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let jane = with_a_revoke_that_may_come_late(&bench).await;
+        assert!(account.release_held() > 0);
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into(), "it took the newer role along");
+        assert_done(&bench.operate(action, target(&known[place]), member(&jane)).await, effect);
+        for _ in 0..8 {
+            bench.later(61).await;
+        }
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[2])].into(), "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_guard_refuses_to_take_back_does_not_stop_what_is_so_already() {
+    let mut bench = Bench::start().await;
+    let jane = with_a_revoke_that_may_come_late(&bench).await;
+    bench.account().release_held();
+    bench.world.config.provision.guards.protected = vec!["jane@example.com".to_owned()];
+    let account = bench.account().clone();
+    let (known, late) = (roles(&account), bench.atoms(&jane));
+    account.reset_log();
+    assert_done(&bench.operate(Action::Revoke, target(&known[3]), member(&jane)).await, Effect::AlreadyRevoked);
+    for _ in 0..8 {
+        bench.later(61).await;
+    }
+    assert_eq!((bench.atoms(&jane), account.requests(Route::UpdateMember)), (late, 0));
+    let told = c1_cloudflare::provision::incident::latest(&bench.world).unwrap();
+    assert!(told.iter().any(|incident| incident.message.contains("PROTECTED_MEMBERS")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_late_write_took_along_comes_back_although_the_revoke_that_it_followed_shows() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = with_a_revoke_that_may_come_late(&bench).await;
+    assert_done(&bench.operate(Action::Grant, target(&known[3]), member(&jane)).await, Effect::Granted);
+    bench.world.advance(120);
+    account.set_latency(sim::cloudflare::Latency { base: std::time::Duration::from_millis(60), ..Default::default() });
+    let written: std::collections::BTreeSet<_> = [atom(account, &known[0]), atom(account, &known[2])].into();
+    let late = async {
+        // Between our write and the read that is to show it.
+        while bench.atoms(&jane) != written {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        assert!(account.release_held() > 0);
+    };
+    let (outcome, ()) = tokio::join!(bench.operate(Action::Revoke, target(&known[3]), member(&jane)), late);
+    assert_done(&outcome, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane), written);
+}
+
+#[tokio::test]
+async fn what_an_operation_sends_is_counted_also_where_it_is_cut_off() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    let id = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    let ended = bench.world.cut_off(4, Box::pin(bench.attempt(id))).await;
+    assert!(ended.is_none(), "cut off");
+    let sent = i64::try_from(account.total_requests()).unwrap();
+    let spent = || c1_cloudflare::provision::journal::spent(&bench.world, id).unwrap();
+    // One that was cut off as it was being sent counts, and did not arrive.
+    assert!(sent > 0 && spent() >= sent, "{} of {sent}", spent());
+    bench.vanish();
+    assert_done(&bench.settle(id).await, Effect::Granted);
+    assert!(spent() > sent && spent() >= i64::try_from(account.total_requests()).unwrap());
+}

@@ -155,3 +155,37 @@ async fn a_grant_of_the_account_renews_our_own_invitation_when_it_is_old_enough(
     bench.world.advance(8 * 24 * 60 * 60);
     assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::AlreadyGranted);
 }
+
+#[tokio::test]
+async fn what_was_removed_waits_while_a_guard_forbids_to_bring_it_back() {
+    let (mut bench, old, _) = invited().await;
+    let held = bench.atoms(&old);
+    let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    bench.account().fail_next(Route::CreateMember, 1, Fault::status(503, 1));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    assert!(bench.account().membership_of(NEW).is_none());
+    bench.world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::Off;
+    bench.account().reset_log();
+    let Outcome::NotNow { message, .. } = bench.attempt(id).await else { panic!("it must wait") };
+    assert!(message.contains("Provisioning is off"), "{message}");
+    assert_eq!(bench.account().requests(Route::CreateMember), 0);
+    bench.world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::On;
+    assert_done(&bench.settle(id).await, Effect::Renewed);
+    assert_eq!(bench.atoms(&bench.account().membership_of(NEW).unwrap().id), held);
+}
+
+#[tokio::test]
+async fn what_a_group_gives_does_not_come_back_as_the_invitations_own() {
+    let bench =
+        Bench::with(|account| account.configure(|behaviour| behaviour.lists_inherited_policies = true), |_| {}).await;
+    let account = bench.account();
+    let known = roles(account);
+    let invitation = account.invite(NEW, vec![holds(account, &known[0])]);
+    let group = account.add_group("Operators", vec![holds(account, &known[2])]);
+    account.join_group(&group, &invitation);
+    let outcome = bench.operate(Action::Grant, Target::Renewal, member(&invitation)).await;
+    assert_done(&outcome, Effect::Renewed);
+    let new = account.membership_of(NEW).unwrap();
+    assert_eq!(bench.atoms(&new.id), [atom(account, &known[0])].into());
+    assert!(new.groups.contains(&group));
+}
