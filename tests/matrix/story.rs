@@ -387,8 +387,20 @@ impl Story {
         panic!("there is no status");
     }
 
-    /// Starts a sync as the cron trigger does, and waits for its end; nothing where it has none.
+    /// Syncs as the cron trigger does: once more a while after a sync that failed.
     async fn sync(&self) -> Option<sync::RunRecord> {
+        for _ in 0..3 {
+            let run = self.sync_once().await;
+            if !run.as_ref().is_some_and(|run| run.outcome == RunOutcome::Failed) {
+                return run;
+            }
+            sleep(Duration::from_mins(15)).await;
+        }
+        self.sync_once().await
+    }
+
+    /// Starts a sync and waits for its end; nothing where it has none.
+    async fn sync_once(&self) -> Option<sync::RunRecord> {
         let before = self.status().await.sync.runs.first().map(|run| run.run.clone());
         let mut run = None;
         for _ in 0..20 {
