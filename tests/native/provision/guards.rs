@@ -587,10 +587,10 @@ async fn what_an_operation_sends_is_counted_also_where_it_is_cut_off() {
     let ended = bench.world.cut_off(4, Box::pin(bench.attempt(id))).await;
     assert!(ended.is_none(), "cut off");
     let sent = i64::try_from(account.total_requests()).unwrap();
-    let spent = || c1_cloudflare::provision::journal::spent(&bench.world, id).unwrap();
+    let spent_so_far = || c1_cloudflare::provision::journal::spent(&bench.world, id).unwrap();
     // One that was cut off as it was being sent counts, and did not arrive.
-    assert!(sent > 0 && spent() >= sent, "{} of {sent}", spent());
+    assert!(sent > 0 && spent_so_far() >= sent, "{} of {sent}", spent_so_far());
     bench.vanish();
     assert_done(&bench.settle(id).await, Effect::Granted);
-    assert!(spent() > sent && spent() >= i64::try_from(account.total_requests()).unwrap());
+    assert!(spent_so_far() > sent && spent_so_far() >= i64::try_from(account.total_requests()).unwrap());
 }

@@ -96,7 +96,7 @@ async fn an_invitation_that_was_accepted_is_a_user_and_nobody_is_gone() {
     world.cloudflare.accept_invitation(&pending.id).unwrap();
     world.cloudflare.reset_log();
     let run = world.sync().await;
-    assert_eq!(world.cloudflare.requests(Route::GetMember), 0 + WITNESS);
+    assert_eq!(world.cloudflare.requests(Route::GetMember), WITNESS);
     assert_eq!(
         (run.changes.unwrap().added, run.changes.unwrap().removed),
         (1, 1),
