@@ -16,6 +16,7 @@ use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::SigningKey;
 use crate::base::time::Timestamp;
+use crate::base::timers::Timers;
 
 /// When a write of a chosen key fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub(crate) struct Desk {
     /// Values that are seen only after a number of reads in vain.
     pub(crate) late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
     pub(crate) time: Cell<Timestamp>,
+    timers: Timers,
     database: rusqlite::Connection,
 }
 
@@ -46,6 +48,7 @@ impl Desk {
             faults: RefCell::default(),
             late: RefCell::default(),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
+            timers: Timers::default(),
             database: rusqlite::Connection::open_in_memory().unwrap(),
         }
     }
@@ -99,7 +102,8 @@ impl Clock for Desk {
     }
 
     async fn sleep(&self, millis: u32) {
-        self.time.set(self.time.get().plus_millis(i64::from(millis)));
+        let set = |millis| self.time.set(Timestamp::from_millis(millis));
+        self.timers.sleep(millis, || self.time.get().millis(), set).await;
     }
 }
 

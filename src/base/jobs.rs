@@ -5,9 +5,6 @@
 //! older one's place, and whoever looks again and again asks for nothing twice. An attempt that ends settles its own subject
 //! alone. An attempt that was cut off anywhere is begun again, so each must bear repetition.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -142,6 +139,12 @@ pub fn due(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Job>, SqlError> {
     read(sql, "state = 'due' AND due_at <= ?", &[now.into()])
 }
 
+/// When the job of a kind is due.
+pub fn due_at<P: Sql>(sql: &P, kind: Kind) -> Result<Option<Timestamp>, SqlError> {
+    let value = sql.one("SELECT due_at FROM job WHERE state = 'due' AND kind = ?", &[kind.as_str().into()])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
 /// When the next job is due.
 pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one(
@@ -221,25 +224,6 @@ fn job(row: &[SqlValue]) -> Option<Job> {
         ended_at: time(ended_at),
         last_done_at: time(last_done_at),
     })
-}
-
-/// The kinds of which an attempt is under way in this very process.
-#[derive(Debug, Default)]
-pub(crate) struct UnderWay(RefCell<HashSet<Kind>>);
-
-/// A kind's place among those, given up when this is dropped.
-pub(crate) struct Place<'a>(&'a UnderWay, Kind);
-
-impl UnderWay {
-    pub(crate) fn enter(&self, kind: Kind) -> Option<Place<'_>> {
-        self.0.borrow_mut().insert(kind).then_some(Place(self, kind))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.0.borrow_mut().remove(&self.1);
-    }
 }
 
 #[cfg(test)]

@@ -11,5 +11,8 @@ pub mod rows;
 pub mod settings;
 pub mod signing;
 pub mod time;
+#[cfg(test)]
+pub(crate) mod timers;
+pub mod under_way;
 pub(crate) mod words;
 pub mod zstd;

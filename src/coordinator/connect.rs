@@ -1,36 +1,19 @@
 //! Connecting, as the Coordinator does it: a run is carried on by the request that began it and by the alarm, one of them at a
 //! time.
 
-use std::cell::Cell;
-
+use super::examine::Examination;
+use super::memory::{Coordinator, World, failed};
+use super::protocol::Reply;
 use super::settings::Settings;
-use super::{Coordinator, Reply, World, failed};
 use crate::base::ports::SqlError;
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::api::Client;
 use crate::connect::{self, Options, Within};
-use crate::coordinator::Examination;
 use crate::sync;
 
-/// Whether a run is carried on by somebody in this very process.
-#[derive(Debug, Default)]
-pub(super) struct Driving(Cell<bool>);
-
-/// The place of the one who does; given up when this is dropped.
-struct Place<'a>(&'a Driving);
-
-impl Driving {
-    fn enter(&self) -> Option<Place<'_>> {
-        (!self.0.replace(true)).then(|| Place(self))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.0.set(false);
-    }
-}
+/// Who carries a run on for longer than this was killed meanwhile.
+const LEASE_SECS: i64 = 2 * 60;
 
 /// A request that began a run is answered after this at the latest; the alarm goes on.
 const ANSWER_SECS: i64 = 20;
@@ -86,7 +69,7 @@ impl Coordinator {
     }
 
     async fn carry_on<P: World>(&self, ports: &P, settings: &Settings, secs: i64) -> Result<(), SqlError> {
-        let Some(_place) = self.driving.enter() else { return Ok(()) };
+        let Some(_place) = self.driving.enter((), ports.now(), LEASE_SECS) else { return Ok(()) };
         let until = ports.now().plus_secs(secs);
         connect::drive(ports, &settings.conductorone, &self.tokens, Within::of(settings.plan, until)).await
     }
@@ -98,7 +81,7 @@ impl Coordinator {
         settings: &Settings,
     ) -> Result<Option<Timestamp>, SqlError> {
         let Some(due) = connect::next_due(ports)? else { return Ok(None) };
-        let waits = self.driving.0.get() || yields(ports, settings)?;
+        let waits = self.driving.has(()) || yields(ports, settings)?;
         Ok(Some(if waits { due.max(ports.now().plus_secs(LOOK_SECS)) } else { due }))
     }
 

@@ -1,7 +1,8 @@
 //! Questions about approvals, from their arrival to their answer: decided once, kept, and answered the same whenever they come again.
 
+use super::memory::{World, failed};
+use super::protocol::Reply;
 use super::settings::Settings;
-use super::{Reply, World};
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
 use crate::decide::{self, Question};
@@ -10,7 +11,7 @@ use crate::decide::{self, Question};
 pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &Question) -> Reply {
     match decided(ports, settings, question).await {
         Ok(record) => Reply::Decided(Box::new(record)),
-        Err(error) => super::failed(ports, "the decisions cannot be used", &error),
+        Err(error) => failed(ports, "the decisions cannot be used", &error),
     }
 }
 

@@ -1,12 +1,10 @@
 //! Which jobs a sync brings about, and the loop that carries jobs out.
 
-use futures::future::join_all;
-
+use super::memory::{Coordinator, World};
 use super::settings::Settings;
-use super::{Coordinator, World, wire};
+use super::wire;
 use crate::base::jobs::{self, Attempt, Job, Kind};
 use crate::base::ports::{Level, SqlError};
-use crate::base::time::Timestamp;
 use crate::conductorone::api::Tokens;
 use crate::push;
 use crate::signal;
@@ -65,23 +63,15 @@ impl Coordinator {
         Ok(generation)
     }
 
-    /// Carries out the jobs that are due; returns when the next one is.
-    pub(super) async fn work<P: World>(&self, ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
-        let due = jobs::due(ports, ports.now())?;
-        for ended in join_all(due.iter().map(|job| self.one_job(ports, settings, job))).await {
-            ended?;
-        }
-        jobs::next_due(ports)
-    }
-
-    async fn one_job<P: World>(&self, ports: &P, settings: &Settings, job: &Job) -> Result<(), SqlError> {
-        let Some(_place) = self.jobs.enter(job.kind) else { return Ok(()) };
-        jobs::begin(ports, job, ports.now())?;
-        let came_to = attempt(ports, settings, &self.tokens, job).await;
+    /// Carries out the job of a kind, where it is due.
+    pub(super) async fn work<P: World>(&self, ports: &P, settings: &Settings, kind: Kind) -> Result<(), SqlError> {
+        let Some(job) = jobs::due(ports, ports.now())?.into_iter().find(|job| job.kind == kind) else { return Ok(()) };
+        jobs::begin(ports, &job, ports.now())?;
+        let came_to = attempt(ports, settings, &self.tokens, &job).await;
         if let Attempt::Again(why) | Attempt::GivenUp(why) = &came_to {
             let fields = serde_json::json!({ "job": job.kind.as_str(), "subject": job.subject, "why": why });
             ports.log(Level::Warn, "a job did not work out", fields);
         }
-        jobs::end(ports, job, &came_to, ports.now())
+        jobs::end(ports, &job, &came_to, ports.now())
     }
 }

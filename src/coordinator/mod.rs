@@ -3,51 +3,36 @@
 //!
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
+mod alarm;
 mod connect;
 mod decisions;
 mod examine;
 mod follow;
+mod memory;
 mod operations;
 mod protocol;
+mod ring;
 mod schema;
 mod settings;
 mod wire;
 
 pub use examine::Examination;
+pub use memory::{Coordinator, World};
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 pub use settings::Settings;
 
-use futures::channel::oneshot;
-use futures::future::join5;
+use memory::{failed, unusable};
 
 use crate::account::overlay;
 use crate::base::jobs;
-use crate::base::ports::Sign;
-use crate::base::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sql, SqlError, Zstd};
+use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::rows;
-use crate::conductorone::api::Tokens;
 use crate::decide::record;
 use crate::provision;
 use crate::provision::journal;
-use crate::provision::lock::Locks;
 use crate::push;
 use crate::signal;
 use crate::sync;
-
-/// What the Coordinator holds in memory; everything that must last is in its SQLite.
-#[derive(Debug, Default)]
-pub struct Coordinator {
-    locks: Locks,
-    in_flight: operations::InFlight,
-    jobs: jobs::UnderWay,
-    tokens: Tokens,
-    driving: connect::Driving,
-}
-
-/// Everything the Coordinator needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd {}
-
-impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> World for T {}
 
 /// Brings the tables of an earlier version to this one, and creates those that are missing. Called before anything else, each time
 /// the Coordinator starts.
@@ -136,52 +121,6 @@ impl Coordinator {
             }
         }
     }
-
-    /// Does what is due, and sees to it that the alarm rings again when the next thing is.
-    ///
-    /// The sync's step and what else is due go on side by side: a sync keeps nobody waiting.
-    pub async fn alarm<P: World>(&self, ports: &P, settings: &Settings) {
-        let (ends, ended) = oneshot::channel();
-        let sync = async {
-            let next = sync::step(ports, &settings.cloudflare, settings.plan).await;
-            // Nothing is awaited in between: a run's end and what follows from it are on disk together.
-            if let Err(error) = Self::follow(ports, settings) {
-                unusable(ports, "the jobs cannot be used", &error);
-            }
-            // Nobody listens any more where catching up failed.
-            let _ = ends.send(());
-            next
-        };
-        let (sync, operations, jobs, aftercare, connecting) = join5(
-            sync,
-            self.catch_up(ports, settings, ended),
-            self.work(ports, settings),
-            provision::aftercare::look_after(ports, &settings.cloudflare, &settings.provision, &self.locks),
-            self.go_on_connecting(ports, settings),
-        )
-        .await;
-        tell_what_is_set_aside(ports);
-        if let sync::Next::At(at) = sync {
-            self.wake(ports, at).await;
-        }
-        let connecting = connecting.and_then(|()| self.connecting_due(ports, settings));
-        for due in [operations, jobs, aftercare, jobs::next_due(ports), connecting] {
-            match due {
-                Ok(Some(at)) => self.wake(ports, at).await,
-                Ok(None) => {}
-                Err(error) => {
-                    unusable(ports, "the Coordinator's storage cannot be used", &error);
-                    self.wake(ports, ports.now().plus_secs(60)).await;
-                }
-            }
-        }
-    }
-
-    async fn wake<P: World>(&self, ports: &P, at: crate::base::time::Timestamp) {
-        if let Err(error) = ports.wake(at).await {
-            ports.log(Level::Error, "could not set the alarm", serde_json::json!({ "error": error.to_string() }));
-        }
-    }
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
@@ -211,28 +150,6 @@ fn status<P: Sql>(ports: &P) -> Result<Status, SqlError> {
         // After what reads the tables.
         set_aside: rows::counts(ports)?,
     })
-}
-
-/// Each row that this version cannot read is in the log once.
-fn tell_what_is_set_aside<P: World>(ports: &P) {
-    match rows::unlogged(ports) {
-        Ok(rows) => {
-            for (table, id) in rows {
-                let fields = serde_json::json!({ "table": table, "row": id });
-                ports.log(Level::Error, "a row that this version cannot read is set aside", fields);
-            }
-        }
-        Err(error) => unusable(ports, "could not tell what is set aside", &error),
-    }
-}
-
-fn failed<P: Log>(ports: &P, message: &str, error: &SqlError) -> Reply {
-    unusable(ports, message, error);
-    Reply::Failed { message: message.to_owned() }
-}
-
-fn unusable<P: Log>(ports: &P, message: &str, error: &SqlError) {
-    ports.log(Level::Error, message, serde_json::json!({ "error": error.to_string() }));
 }
 
 #[cfg(test)]

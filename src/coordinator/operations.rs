@@ -1,18 +1,20 @@
 //! Operations from their arrival to their answer: on disk before anything else, tried at once, tried again when that did
 //! not do, and answered by callback when C1 could not be kept waiting.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::pin::pin;
 
-use futures::channel::oneshot;
-use futures::future::{Either, join_all, select};
+use futures::StreamExt as _;
+use futures::future::{Either, select};
+use futures::stream::{self, FuturesUnordered};
 
+use super::memory::{Coordinator, World, failed};
+use super::protocol::Reply;
+use super::ring::{PAUSE_MILLIS, Ring};
 use super::settings::Settings;
-use super::{Coordinator, Reply, World};
 use crate::base::ports::{HttpRequest, Level, Method, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::base::under_way;
 use crate::conductorone::response::Document;
 use crate::model::operation::{Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
@@ -42,9 +44,6 @@ const MOST_REQUESTS: i64 = 3_000;
 /// An operation that could not be carried out for a day is given up: by then a person should look.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
-/// How long it is until what became due beside a sync's step is looked for again.
-const PAUSE_MILLIS: u32 = 1_000;
-
 /// How many operations and how many callbacks are taken on at once; the next ones follow. The free plan has 50 outgoing
 /// requests in an invocation, of which a sync's step takes 40 (`sync::limits`); an operation takes 3 and a callback 1. On the
 /// paid plan six connections are what is scarce: 20 operations that take turns on them are through in a second or two.
@@ -59,26 +58,14 @@ const fn batch(plan: Plan, syncing: bool) -> i64 {
 /// How often somebody who waits for another's attempt looks whether it is done.
 const LOOK_MILLIS: u32 = 250;
 
-/// The operations that are being carried out right now, in this very process.
-#[derive(Debug, Default)]
-pub(super) struct InFlight(RefCell<HashSet<EntryId>>);
+/// An operation's place among those in flight.
+type Place<'a> = under_way::Place<'a, EntryId>;
 
-/// An operation's place among those in flight, given up when this is dropped.
-struct Place<'a>(&'a InFlight, EntryId);
+/// An operation that is in flight for longer than this was killed with its request: an attempt is cut off long before.
+const LEASE_SECS: i64 = 60;
 
-impl InFlight {
-    fn enter(&self, id: EntryId) -> Option<Place<'_>> {
-        // A place must not even be made where it is taken: its drop would give up the other's.
-        let entered = self.0.borrow_mut().insert(id);
-        entered.then(|| Place(self, id))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.0.borrow_mut().remove(&self.1);
-    }
-}
+/// How many callbacks are sent side by side: should C1 not answer, operations need the other connections.
+const CALLBACKS_SIDE_BY_SIDE: usize = 2;
 
 impl Coordinator {
     /// Carries out an operation, or sees to it that it will be.
@@ -91,7 +78,7 @@ impl Coordinator {
     ) -> Reply {
         match self.arrive(ports, settings, request, callback_url).await {
             Ok(reply) => reply,
-            Err(error) => super::failed(ports, "the journal cannot be used", &error),
+            Err(error) => failed(ports, "the journal cannot be used", &error),
         }
     }
 
@@ -118,7 +105,7 @@ impl Coordinator {
                 }
                 None => self.join(ports, id, request, callback_url).await,
             },
-            Arrival::New(id) => match self.in_flight.enter(id) {
+            Arrival::New(id) => match self.in_flight.enter(id, ports.now(), LEASE_SECS) {
                 Some(place) => self.begin(ports, settings, place, request, now, callback_url).await,
                 None => self.join(ports, id, request, callback_url).await,
             },
@@ -156,7 +143,7 @@ impl Coordinator {
         received_at: Timestamp,
         callback_url: Option<&str>,
     ) -> Result<Reply, SqlError> {
-        let id = place.1;
+        let id = place.what();
         self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
         match self.attempt(ports, settings, place, request, received_at).await? {
             Outcome::NotNow { message, retry_at } => Self::put_off(ports, id, request, callback_url, message, retry_at),
@@ -166,7 +153,7 @@ impl Coordinator {
 
     /// An operation that arrived before and that nobody is at work on, because the Worker vanished meanwhile, or whose time has come.
     fn take_over<P: World>(&self, ports: &P, id: EntryId) -> Result<Option<(Place<'_>, Entry)>, SqlError> {
-        let Some(place) = self.in_flight.enter(id) else { return Ok(None) };
+        let Some(place) = self.in_flight.enter(id, ports.now(), LEASE_SECS) else { return Ok(None) };
         let Some(entry) = journal::find(ports, &id.0.to_string())? else { return Ok(None) };
         let waits = entry.state == State::PutOff && entry.due_at.is_some_and(|due_at| due_at > ports.now());
         Ok((!waits).then_some((place, entry)))
@@ -187,7 +174,7 @@ impl Coordinator {
                 callback::done(ports, id)?;
                 return Ok(Reply::Outcome(outcome));
             }
-            if !self.in_flight.0.borrow().contains(&id) || ports.now() >= until {
+            if !self.in_flight.has(id) || ports.now() >= until {
                 let message = "the operation is under way".to_owned();
                 return Self::put_off(ports, id, request, callback_url, message, None);
             }
@@ -205,7 +192,7 @@ impl Coordinator {
         request: &Request,
         received_at: Timestamp,
     ) -> Result<Outcome, SqlError> {
-        let id = place.1;
+        let id = place.what();
         let begun = ports.now();
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let work =
@@ -288,48 +275,50 @@ impl Coordinator {
         Ok(Reply::Outcome(outcome))
     }
 
-    /// Takes on the operations and callbacks that are due; returns when the next one is. As the alarm does not ring again
-    /// before the sync's step has `ended`, which may take minutes, it looks again and again until then.
-    pub(super) async fn catch_up<P: World>(
-        &self,
-        ports: &P,
-        settings: &Settings,
-        mut ended: oneshot::Receiver<()>,
-    ) -> Result<Option<Timestamp>, SqlError> {
-        let mut syncing = true;
+    /// Takes on the operations that are due, and as long as one of them takes, those that become due meanwhile: one that hangs keeps no
+    /// other waiting.
+    pub(super) async fn catch_up<P: World>(&self, ports: &P, settings: &Settings, ring: &Ring) -> Result<(), SqlError> {
+        let mut attempts = FuturesUnordered::new();
+        let mut begins = true;
+        let mut ended = Ok(());
         loop {
-            // An error is a sender that was dropped: the step is over as well.
-            syncing = syncing && matches!(ended.try_recv(), Ok(None));
-            self.take_on(ports, settings, batch(settings.plan, syncing)).await?;
-            // The free plan has no requests left for more of it in one invocation.
-            if !syncing || settings.plan == Plan::Free {
+            if begins {
+                let batch = batch(settings.plan, ring.is_syncing());
+                let room = usize::try_from(batch).unwrap_or(1).saturating_sub(attempts.len());
+                for entry in journal::due(ports, ports.now(), batch)?.into_iter().take(room) {
+                    // What a request is at work on right now is not for the alarm.
+                    let Some(place) = self.in_flight.enter(entry.id, ports.now(), LEASE_SECS) else { continue };
+                    attempts.push(async move {
+                        self.attempt(ports, settings, place, &entry.request, entry.received_at).await
+                    });
+                }
+            }
+            if attempts.is_empty() {
                 break;
             }
-            if let Either::Left(_) = select(&mut ended, pin!(ports.sleep(PAUSE_MILLIS))).await {
-                break;
+            if let Either::Left((Some(Err(error)), _)) = select(attempts.next(), pin!(ports.sleep(PAUSE_MILLIS))).await
+            {
+                ended = Err(error);
             }
-        }
-        Ok([journal::next_due(ports)?, callback::next_due(ports)?].into_iter().flatten().min())
-    }
-
-    async fn take_on<P: World>(&self, ports: &P, settings: &Settings, batch: i64) -> Result<(), SqlError> {
-        let due = journal::due(ports, ports.now(), batch)?;
-        // What a request is at work on right now is not for the alarm.
-        let attempts = due.iter().filter_map(|entry| {
-            let place = self.in_flight.enter(entry.id)?;
-            Some(self.attempt(ports, settings, place, &entry.request, entry.received_at))
-        });
-        for attempt in join_all(attempts).await {
-            attempt?;
+            begins = ended.is_ok() && ring.goes_on(ports.now());
         }
         for id in journal::settle_unreadable(ports, ports.now())? {
             callback::settled(ports, id, ports.now())?;
         }
-        let callbacks = callback::due(ports, ports.now(), batch)?;
-        for sent in join_all(callbacks.iter().map(|callback| send(ports, settings, callback))).await {
-            sent?;
+        ended
+    }
+
+    /// Tells C1 of the operations whose outcome it waits for no longer.
+    pub(super) async fn call_back<P: World>(ports: &P, settings: &Settings, is_syncing: bool) -> Result<(), SqlError> {
+        let callbacks = callback::due(ports, ports.now(), batch(settings.plan, is_syncing))?;
+        let mut sending = stream::iter(&callbacks)
+            .map(|callback| send(ports, settings, callback))
+            .buffer_unordered(CALLBACKS_SIDE_BY_SIDE);
+        let mut ended = Ok(());
+        while let Some(sent) = sending.next().await {
+            ended = ended.and(sent);
         }
-        Ok(())
+        ended
     }
 }
 
@@ -397,9 +386,8 @@ async fn send<P: World>(ports: &P, settings: &Settings, callback: &callback::Cal
 
 #[cfg(test)]
 mod tests {
-    use super::{GIVE_UP_MILLIS, InFlight, due_again};
+    use super::{GIVE_UP_MILLIS, due_again};
     use crate::base::time::Timestamp;
-    use crate::provision::journal::EntryId;
 
     #[test]
     fn every_wait_grows_after_the_third_time_and_a_day_has_few_tries() {
@@ -414,16 +402,5 @@ mod tests {
         assert!((40..100).contains(&tries), "{tries}");
         let later = now.plus_secs(3_600);
         assert_eq!(due_again(9, Some(later), now), later, "never sooner than Cloudflare said");
-    }
-
-    #[test]
-    fn a_place_is_had_once_until_it_is_given_up() {
-        let in_flight = InFlight::default();
-        let place = in_flight.enter(EntryId(1));
-        assert!(place.is_some());
-        assert!(in_flight.enter(EntryId(1)).is_none());
-        assert!(in_flight.enter(EntryId(1)).is_none(), "who was turned away has given up nothing");
-        drop(place);
-        assert!(in_flight.enter(EntryId(1)).is_some());
     }
 }

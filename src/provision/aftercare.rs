@@ -1,6 +1,11 @@
 //! What is left to do once operations are answered: looking for writes that come late, and into the audit log for others' writes
 //! that ours may have replaced (`reference/cloudflare.md` 1.7, 2.4). Both on the Coordinator's alarm, in nobody's way.
 
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use futures::future::{Either, select};
+use futures::stream;
 use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Change, Edit};
@@ -12,7 +17,7 @@ use super::settings::Settings;
 use super::{journal, last_writes, owner};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
-use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare;
 use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose};
@@ -24,6 +29,12 @@ use crate::snapshot;
 /// How many late writes one alarm looks for, a GET each, and how many spans of the audit log it asks about.
 const CHECKS_AT_ONCE: i64 = 10;
 const SPANS_AT_ONCE: usize = 2;
+
+/// How many looks go on side by side: of the six connections of a Worker, operations have four.
+const SIDE_BY_SIDE: usize = 2;
+
+/// A look that takes longer than this is cut off, and made again: others wait to be looked after.
+const LOOK_MILLIS: u32 = 10_000;
 
 /// Writes that one question to the audit log is about at most, and how far they may lie apart.
 const WRITES_AT_ONCE: i64 = 500;
@@ -84,21 +95,63 @@ fn note_audit_log<P: Sql>(sql: &P, state: &AuditLog) -> Result<(), SqlError> {
 
 /// When there is something to do next.
 pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    open_writes::next_due(sql)
+    Ok([late_writes_due(sql)?, audit_log_due(sql)?].into_iter().flatten().min())
 }
 
-/// Does what is due; returns when something is next.
+/// When a write whose answer never came is next looked for.
+pub fn late_writes_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    open_writes::check_due(sql)
+}
+
+/// When the audit log is next asked.
+pub fn audit_log_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    open_writes::look_due(sql)
+}
+
+/// Does all that is due; returns when something is next.
 pub async fn look_after<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,
     settings: &Settings,
     locks: &Locks,
 ) -> Result<Option<Timestamp>, SqlError> {
-    for write in open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)? {
-        check(ports, cloudflare, settings, locks, &write).await?;
-    }
+    look_for_late_writes(ports, cloudflare, settings, locks).await?;
     ask_audit_log(ports, cloudflare).await?;
     next_due(ports)
+}
+
+/// Looks for the writes whose answer never came and whose time it is, side by side: one that takes long keeps no other waiting.
+pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
+    locks: &Locks,
+) -> Result<(), SqlError> {
+    let due = open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)?;
+    let mut looks = stream::iter(due)
+        .map(|write| async move {
+            match within(ports, check(ports, cloudflare, settings, locks, &write)).await {
+                Some(checked) => checked,
+                None => match open_writes::still_open(ports, write.id)? {
+                    Some(write) => again(ports, &write, None),
+                    None => Ok(()),
+                },
+            }
+        })
+        .buffer_unordered(SIDE_BY_SIDE);
+    let mut failed = Ok(());
+    while let Some(looked) = looks.next().await {
+        failed = failed.and(looked);
+    }
+    failed
+}
+
+/// What comes of work that takes no longer than a look may; nothing where it does.
+async fn within<P: Clock, T>(ports: &P, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(ports.sleep(LOOK_MILLIS))).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
 }
 
 /// Looks for a write whose answer never came, and puts right what it did late.
@@ -252,7 +305,10 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// Asks the audit log about the writes that are due, several at once.
-async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, cloudflare: &cloudflare::Settings) -> Result<(), SqlError> {
+pub async fn ask_audit_log<P: Http + Clock + Sql>(
+    ports: &P,
+    cloudflare: &cloudflare::Settings,
+) -> Result<(), SqlError> {
     let now = ports.now();
     if open_writes::unlooked(ports, now, 1)?.is_empty() {
         return Ok(());
@@ -264,7 +320,8 @@ async fn ask_audit_log<P: Http + Clock + Sql>(ports: &P, cloudflare: &cloudflare
     }
     let client = Client::new(ports, cloudflare, Purpose::Sync);
     for span in spans(due).into_iter().take(SPANS_AT_ONCE) {
-        let found = match entries(ports, &client, &span).await {
+        let too_long = || Err(ApiError::Transport(HttpError::Timeout(LOOK_MILLIS)));
+        let found = match within(ports, entries(ports, &client, &span)).await.unwrap_or_else(too_long) {
             Ok(found) => found,
             Err(error @ (ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Unauthorized(_))) => {
                 let message = format!(

@@ -290,15 +290,19 @@ fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// When a write is next looked after: looked for, or asked about.
-pub(super) fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
-    let mut next: Option<Timestamp> = None;
-    for column in ["check_at", "look_at"] {
-        let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL"), &[])?;
-        let due = value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
-        next = [next, due].into_iter().flatten().min();
-    }
-    Ok(next)
+/// When a write is next looked for.
+pub(super) fn check_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    first(sql, "check_at")
+}
+
+/// When the audit log is next asked about a write.
+pub(super) fn look_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+    first(sql, "look_at")
+}
+
+fn first<P: Sql>(sql: &P, column: &str) -> Result<Option<Timestamp>, SqlError> {
+    let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL"), &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {

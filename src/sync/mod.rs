@@ -27,7 +27,7 @@ pub use crawl::{Phase, Progress};
 pub use history::{GenerationSummary, Running, SyncState, SyncStatus, status};
 pub use limits::Limits;
 pub use run::Trigger;
-pub use step::{BeginError, Next, begin, step, step_within};
+pub use step::{BeginError, Next, begin, next_due, step, step_within};
 
 use crate::account;
 use crate::base::ports::{Sql, SqlError};

@@ -81,6 +81,12 @@ pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -
     Ok(cursor.run)
 }
 
+/// When the running sync goes on; `None` where none runs.
+pub fn next_due<P: Sql + Clock>(ports: &P) -> Result<Option<Timestamp>, SqlError> {
+    let Some(cursor) = Cursor::load(ports)? else { return Ok(None) };
+    Ok(Some(cursor.not_before.unwrap_or_else(|| ports.now())))
+}
+
 /// Carries the running sync on, as far as one invocation's limits allow. Never fails: what goes wrong is on the run's cursor, in the log,
 /// and in the end in the run's record.
 pub async fn step<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, settings: &Settings, plan: Plan) -> Next {

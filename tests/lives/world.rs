@@ -40,6 +40,10 @@ pub(crate) struct World {
     pub(crate) elsewhere: BTreeMap<String, Arc<dyn Handler>>,
     /// Every line of the log.
     pub(crate) lines: RefCell<Vec<String>>,
+    /// Requests whose path ends so are never answered.
+    pub(crate) hanging: RefCell<Vec<String>>,
+    /// The requests that are under way, and the most there ever were at once.
+    pub(crate) under_way: Cell<(usize, usize)>,
     /// What was logged as an error.
     pub(crate) errors: RefCell<Vec<String>>,
 }
@@ -58,6 +62,8 @@ impl World {
             watch: Box::new(watch),
             elsewhere: BTreeMap::new(),
             lines: RefCell::default(),
+            hanging: RefCell::default(),
+            under_way: Cell::default(),
             errors: RefCell::default(),
         }
     }
@@ -71,13 +77,36 @@ impl World {
     }
 }
 
+/// A request that is under way, until this is dropped.
+struct Connection<'a>(&'a Cell<(usize, usize)>);
+
+impl<'a> Connection<'a> {
+    fn open(under_way: &'a Cell<(usize, usize)>) -> Self {
+        let (now, most) = under_way.get();
+        under_way.set((now + 1, most.max(now + 1)));
+        Self(under_way)
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        let (now, most) = self.0.get();
+        self.0.set((now - 1, most));
+    }
+}
+
 impl Http for World {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if request.url.starts_with(CALLBACKS) {
             return Ok(self.take_callback(&request));
         }
+        let _connection = Connection::open(&self.under_way);
         let timeout = request.timeout_millis;
         let url = url::Url::parse(&request.url).unwrap();
+        if self.hanging.borrow().iter().any(|end| url.path().ends_with(end.as_str())) {
+            tokio::time::sleep(Duration::from_millis(timeout.into())).await;
+            return Err(HttpError::Timeout(timeout));
+        }
         let mut headers: Vec<(String, String)> =
             request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         headers.push(("host".to_owned(), url.host_str().unwrap().to_owned()));

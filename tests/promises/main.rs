@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alarm;
 #[path = "../lives/mod.rs"]
 mod lives;
 mod scenario;

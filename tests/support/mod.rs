@@ -8,6 +8,9 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "../../src/base/timers.rs"]
+mod timers;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +54,7 @@ pub(crate) struct World {
     /// Rows written by statements that write.
     pub(crate) statements: Cell<u64>,
     time: Cell<Timestamp>,
+    timers: timers::Timers,
     database: rusqlite::Connection,
     operations: Cell<u64>,
     cut: Cell<Option<u64>>,
@@ -86,6 +90,7 @@ impl World {
             lines: RefCell::default(),
             statements: Cell::new(0),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
+            timers: timers::Timers::default(),
             database: rusqlite::Connection::open_in_memory().unwrap(),
             operations: Cell::new(0),
             cut: Cell::new(None),
@@ -207,7 +212,9 @@ impl Http for World {
             headers,
             body: request.body.unwrap_or_default().into(),
         };
+        let waiting = self.timers.wait();
         let reply = Arc::new(self.cloudflare.clone()).handle(request).await;
+        drop(waiting);
         if self.cuts_answers.get() {
             self.operation().await;
         }
@@ -252,8 +259,8 @@ impl Clock for World {
     }
 
     async fn sleep(&self, millis: u32) {
-        self.time.set(self.time.get().plus_millis(i64::from(millis)));
-        tokio::task::yield_now().await;
+        let set = |millis| self.time.set(Timestamp::from_millis(millis));
+        self.timers.sleep(millis, || self.time.get().millis(), set).await;
     }
 }
 

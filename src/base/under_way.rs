@@ -1,0 +1,107 @@
+//! What is being worked on right now, in this very process: nothing is done by two at once.
+//!
+//! A place is given up when it is dropped. An isolate may be used again after a request in it was killed for its use of resources,
+//! and then nothing was dropped: so a place is also lost to whoever asks for it after its lease.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::time::Timestamp;
+
+/// The places that are taken, and since when.
+#[derive(Debug)]
+pub struct UnderWay<K>(RefCell<Taken<K>>);
+
+#[derive(Debug)]
+struct Taken<K> {
+    since: HashMap<K, (Timestamp, u64)>,
+    /// How many places were taken so far: tells a place from the one that took it over.
+    number: u64,
+}
+
+impl<K> Default for UnderWay<K> {
+    fn default() -> Self {
+        Self(RefCell::new(Taken { since: HashMap::new(), number: 0 }))
+    }
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub struct Place<'a, K: Eq + Hash> {
+    places: &'a UnderWay<K>,
+    what: K,
+    number: u64,
+}
+
+impl<K: Copy + Eq + Hash> UnderWay<K> {
+    /// Takes the place of `what`, unless somebody has had it for less than `lease_secs`.
+    pub fn enter(&self, what: K, now: Timestamp, lease_secs: i64) -> Option<Place<'_, K>> {
+        let mut taken = self.0.borrow_mut();
+        let is_taken = taken.since.get(&what).is_some_and(|(since, _)| now.since(*since) <= lease_secs * 1_000);
+        // A place must not even be made where it is taken: its drop would give up the other's.
+        if is_taken {
+            return None;
+        }
+        taken.number += 1;
+        let number = taken.number;
+        taken.since.insert(what, (now, number));
+        Some(Place { places: self, what, number })
+    }
+
+    /// Whether somebody has the place of `what`.
+    pub fn has(&self, what: K) -> bool {
+        self.0.borrow().since.contains_key(&what)
+    }
+}
+
+impl<K: Copy + Eq + Hash> Place<'_, K> {
+    /// What it is the place of.
+    pub const fn what(&self) -> K {
+        self.what
+    }
+}
+
+impl<K: Eq + Hash> Drop for Place<'_, K> {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.borrow_mut();
+        // Somebody else may have it by now.
+        if taken.since.get(&self.what).is_some_and(|(_, number)| *number == self.number) {
+            taken.since.remove(&self.what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UnderWay;
+    use crate::base::time::Timestamp;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_place_is_had_once_until_it_is_given_up() {
+        let places = UnderWay::default();
+        let place = places.enter("a", at(0), 60);
+        assert!(place.is_some());
+        assert!(places.enter("a", at(1), 60).is_none());
+        assert!(places.enter("a", at(1), 60).is_none(), "who was turned away has given up nothing");
+        assert!(places.enter("b", at(1), 60).is_some(), "another place");
+        drop(place);
+        assert!(places.enter("a", at(1), 60).is_some());
+    }
+
+    #[test]
+    fn a_place_that_nobody_gave_up_is_lost_after_its_lease_to_whoever_asks() {
+        let places = UnderWay::default();
+        let dead = places.enter("a", at(0), 60);
+        let alive = places.enter("a", at(61), 60);
+        assert!(alive.is_some());
+        drop(dead);
+        assert!(places.has("a"), "it is not the dead one's to give up any more");
+        drop(alive);
+        assert!(!places.has("a"));
+    }
+}

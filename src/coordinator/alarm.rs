@@ -1,0 +1,153 @@
+//! What happens when the alarm rings: its parts go on side by side, and each sets its own next time as soon as it ends.
+//!
+//! The runtime does not ring the alarm of an object again before the last ring has ended (`reference/workers-rs.md` 2.2), so a
+//! part that is due again while another is still under way takes its next turn within the same ring.
+//!
+//! **Invariants:** no part waits for another one's end; one part is never under way twice; a ring ends.
+
+use futures::future::join_all;
+
+use super::memory::{Coordinator, Part, World, unusable};
+use super::ring::Ring;
+use super::settings::Settings;
+use crate::base::jobs;
+use crate::base::ports::{Level, SqlError};
+use crate::base::rows;
+use crate::base::time::Timestamp;
+use crate::provision::{aftercare, callback, journal};
+use crate::sync;
+
+/// A part whose end nobody noted is presumed dead after this: no alarm rings longer.
+const LEASE_SECS: i64 = 15 * 60;
+
+/// How many turns of one ring a part takes that needs much processor time: a ring has 30 s of it, and with the next one as many again.
+const HEAVY_TURNS: u32 = 3;
+
+/// When a part that somebody else is at is looked at again, and one whose storage fails.
+const LATER_SECS: i64 = 5;
+const STORAGE_PAUSE_SECS: i64 = 60;
+
+impl Coordinator {
+    /// Does what is due, and sees to it that the alarm rings again when the next thing is.
+    pub async fn alarm<P: World>(&self, ports: &P, settings: &Settings) {
+        let mut parts = vec![Part::Sync, Part::Operations, Part::Callbacks];
+        parts.extend(jobs::Kind::ALL.map(Part::Job));
+        parts.extend([Part::LateWrites, Part::AuditLog, Part::Connecting]);
+        let ring = Ring::new(settings.plan, parts.len(), ports.now());
+        join_all(parts.iter().map(|part| self.take_turns(ports, settings, &ring, *part))).await;
+        tell_what_is_set_aside(ports);
+        // What one part brought about for another that had ended by then.
+        for part in parts {
+            let due = self.due(ports, settings, part);
+            self.wake_for(ports, due).await;
+        }
+    }
+
+    /// A part's turns in a ring: the first at once, and a further one whenever it is due while another part is under way.
+    async fn take_turns<P: World>(&self, ports: &P, settings: &Settings, ring: &Ring, part: Part) {
+        let mut turns = 0;
+        loop {
+            let Some(place) = self.parts.enter(part, ports.now(), LEASE_SECS) else {
+                self.wake(ports, ports.now().plus_secs(LATER_SECS)).await;
+                return ring.rest();
+            };
+            let turned = self.turn(ports, settings, ring, part).await;
+            drop(place);
+            let due = turned.and_then(|at| Ok(at.or(self.due(ports, settings, part)?)));
+            let is_usable = due.is_ok();
+            self.wake_for(ports, due).await;
+            ring.rest();
+            loop {
+                if !is_usable || !ring.goes_on(ports.now()) {
+                    return;
+                }
+                // At most one turn in a moment, whatever is due: what a turn brings nothing about for is due all the time.
+                ring.pause(ports).await;
+                if !ring.goes_on(ports.now()) {
+                    return;
+                }
+                match self.due(ports, settings, part) {
+                    Ok(Some(at)) if at <= ports.now() => break,
+                    Ok(_) => {}
+                    Err(_) => return,
+                }
+            }
+            turns += 1;
+            if turns == HEAVY_TURNS && matches!(part, Part::Sync | Part::Job(jobs::Kind::Push)) {
+                return ring.close();
+            }
+            ring.goes_to_work();
+        }
+    }
+
+    /// One turn of a part; when it goes on, where it is the turn that knows.
+    async fn turn<P: World>(
+        &self,
+        ports: &P,
+        settings: &Settings,
+        ring: &Ring,
+        part: Part,
+    ) -> Result<Option<Timestamp>, SqlError> {
+        match part {
+            Part::Sync => {
+                let next = sync::step(ports, &settings.cloudflare, settings.plan).await;
+                // Nothing is awaited in between: a run's end and what follows from it are on disk together.
+                if let Err(error) = Self::follow(ports, settings) {
+                    unusable(ports, "the jobs cannot be used", &error);
+                }
+                ring.synced();
+                return Ok(match next {
+                    sync::Next::At(at) => Some(at),
+                    sync::Next::Idle => None,
+                });
+            }
+            Part::Operations => self.catch_up(ports, settings, ring).await?,
+            Part::Callbacks => Self::call_back(ports, settings, ring.is_syncing()).await?,
+            Part::Job(kind) => self.work(ports, settings, kind).await?,
+            Part::LateWrites => {
+                let (cloudflare, provision) = (&settings.cloudflare, &settings.provision);
+                aftercare::look_for_late_writes(ports, cloudflare, provision, &self.locks).await?;
+            }
+            Part::AuditLog => aftercare::ask_audit_log(ports, &settings.cloudflare).await?,
+            Part::Connecting => self.go_on_connecting(ports, settings).await?,
+        }
+        Ok(None)
+    }
+
+    /// When a part is next due.
+    fn due<P: World>(&self, ports: &P, settings: &Settings, part: Part) -> Result<Option<Timestamp>, SqlError> {
+        match part {
+            Part::Sync => sync::next_due(ports),
+            Part::Operations => journal::next_due(ports),
+            Part::Callbacks => callback::next_due(ports),
+            Part::Job(kind) => jobs::due_at(ports, kind),
+            Part::LateWrites => aftercare::late_writes_due(ports),
+            Part::AuditLog => aftercare::audit_log_due(ports),
+            Part::Connecting => self.connecting_due(ports, settings),
+        }
+    }
+
+    async fn wake_for<P: World>(&self, ports: &P, due: Result<Option<Timestamp>, SqlError>) {
+        match due {
+            Ok(Some(at)) => self.wake(ports, at).await,
+            Ok(None) => {}
+            Err(error) => {
+                unusable(ports, "the Coordinator's storage cannot be used", &error);
+                self.wake(ports, ports.now().plus_secs(STORAGE_PAUSE_SECS)).await;
+            }
+        }
+    }
+}
+
+/// Each row that this version cannot read is in the log once.
+fn tell_what_is_set_aside<P: World>(ports: &P) {
+    match rows::unlogged(ports) {
+        Ok(rows) => {
+            for (table, id) in rows {
+                let fields = serde_json::json!({ "table": table, "row": id });
+                ports.log(Level::Error, "a row that this version cannot read is set aside", fields);
+            }
+        }
+        Err(error) => unusable(ports, "could not tell what is set aside", &error),
+    }
+}

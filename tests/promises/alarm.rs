@@ -1,0 +1,165 @@
+//! One thing that hangs stops only itself: what is due goes on while another part of the alarm's work, a member or C1 does not answer.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
+use c1_cloudflare::model::ask::{Action, Subject};
+use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Request, Target};
+use c1_cloudflare::worker::config;
+use futures::future::{join_all, select};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Latency, Limits, Route, Spec};
+use tokio::time::sleep;
+
+use super::lives::Lives;
+use super::world::World;
+
+/// A connector to an account of a few members, which was synced.
+struct Small {
+    lives: Lives,
+    roles: Vec<KnownPermissionGroup>,
+    members: Vec<String>,
+}
+
+impl Small {
+    fn new(members: usize) -> Self {
+        let limits = Limits { requests: 1_000_000, ..Limits::default() };
+        let cloudflare = Cloudflare::new(Spec {
+            members: 4,
+            roles: 12,
+            groups: 0,
+            zones: 2,
+            pending_share: 0.0,
+            limits,
+            ..Spec::default()
+        });
+        let roles: Vec<_> = cloudflare
+            .permission_groups()
+            .into_iter()
+            .filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin")
+            .collect();
+        let held = sim::cloudflare::PolicySpec::allow(roles[0].id.clone(), cloudflare.account_resource_group());
+        let members = (0..members)
+            .map(|number| cloudflare.add_member(&format!("person{number}@example.com"), vec![held.clone()]))
+            .collect();
+        let vars: BTreeMap<&str, String> = BTreeMap::from([
+            ("CLOUDFLARE_ACCOUNT_ID", cloudflare.account_id()),
+            ("CLOUDFLARE_API_TOKEN", cloudflare.token()),
+            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
+            ("C1_TENANT", "acme.conductor.one".to_owned()),
+            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
+            ("PLAN", "paid".to_owned()),
+            ("PROVISIONING", "on".to_owned()),
+        ]);
+        let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
+        let world = World::new(cloudflare, |_| {});
+        Self { lives: Lives::begin(world, config), roles, members }
+    }
+
+    fn account(&self) -> &Cloudflare {
+        &self.lives.world.cloudflare
+    }
+
+    /// Whatever is asked of a member is never answered.
+    fn hang(&self, member: usize) {
+        self.lives.world.hanging.borrow_mut().push(format!("/members/{}", self.members[member]));
+    }
+
+    /// Grants a role; how long that took.
+    async fn grant(&self, member: usize, role: usize) -> Duration {
+        let began = self.lives.world.now();
+        let request = Request {
+            key: Some(format!("task{member}-{role}~step")),
+            action: Action::Grant,
+            target: Target::Entitlement(
+                format!("role:{}:member", self.roles[role].role_id.clone().unwrap()).parse().unwrap(),
+            ),
+            subject: Subject {
+                emails: vec![format!("person{member}@example.com")],
+                member_id: Some(self.members[member].parse().unwrap()),
+                has_account: true,
+                ..Subject::default()
+            },
+            origin: Origin { by: "webhook".to_owned(), ..Origin::default() },
+        };
+        let told = self.lives.deliver(request).await;
+        assert!(matches!(&told.outcome, Outcome::Done { effect: Effect::Granted, .. }), "{:?}", told.outcome);
+        Duration::from_millis(u64::try_from(self.lives.world.now().since(began)).unwrap())
+    }
+
+    fn one(&self, statement: &str) -> Option<i64> {
+        self.lives.world.one(statement, &[]).unwrap().as_ref().and_then(SqlValue::integer)
+    }
+}
+
+/// Runs a scenario with the alarm ringing beside it.
+fn run(members: usize, scenario: impl AsyncFnOnce(&Small)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let small = Small::new(members);
+        let all = async {
+            small.lives.sync().await;
+            small.account().set_latency(Latency { base: Duration::from_millis(40), jitter: Duration::from_millis(80) });
+            scenario(&small).await;
+            small.lives.stop();
+        };
+        select(pin!(small.lives.ring()), pin!(all)).await;
+    });
+}
+
+/// A member whose grant was written twice since the first write was not answered: that one is looked for 15 s later.
+async fn with_a_late_write(small: &Small, member: usize) {
+    small.account().fail_next(Route::UpdateMember, 1, Fault::Reset);
+    small.grant(member, 1).await;
+    assert!(small.one("SELECT COUNT(*) FROM sent WHERE check_at IS NOT NULL") > Some(0));
+}
+
+#[test]
+fn a_look_for_a_late_write_that_hangs_keeps_no_operation_waiting() {
+    run(4, async |small| {
+        with_a_late_write(small, 0).await;
+        small.hang(0);
+        let due = small.one("SELECT MIN(check_at) FROM sent").unwrap();
+        let until = u64::try_from(due - small.lives.world.now().millis()).unwrap();
+        // The grant is put off for five seconds, and due again while the look is under way.
+        sleep(Duration::from_millis(until) - Duration::from_secs(3)).await;
+        small.account().fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        let took = small.grant(1, 1).await;
+        assert!(took > Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");
+    });
+}
+
+#[test]
+fn a_look_that_hangs_is_cut_off_after_ten_seconds_and_made_again() {
+    run(4, async |small| {
+        with_a_late_write(small, 0).await;
+        small.hang(0);
+        let due = small.one("SELECT MIN(check_at) FROM sent").unwrap();
+        let until = u64::try_from(due - small.lives.world.now().millis()).unwrap();
+        sleep(Duration::from_millis(until) + Duration::from_secs(11)).await;
+        let again = small.one("SELECT MIN(check_at) FROM sent").unwrap();
+        assert_eq!((again - due + 500) / 1_000, 25, "ten seconds, and fifteen more");
+        // Mended, it is looked for, and the alarm has no more than it to do.
+        small.lives.world.hanging.borrow_mut().clear();
+        sleep(Duration::from_secs(16)).await;
+        assert_eq!(small.one("SELECT MIN(check_at) FROM sent").map(|at| (at - due + 30_000) / 1_000 % 5), Some(0));
+    });
+}
+
+#[test]
+fn an_operation_that_hangs_keeps_no_other_one_waiting() {
+    run(4, async |small| {
+        small.hang(0);
+        // Cut off after 20 s, put off, and hanging again in the alarm's ring.
+        let hanging = small.grant(0, 1);
+        let other = async {
+            sleep(Duration::from_secs(23)).await;
+            small.account().fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+            let took = small.grant(1, 1).await;
+            assert!(took > Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");
+            small.lives.world.hanging.borrow_mut().clear();
+        };
+        tokio::join!(hanging, other);
+    });
+}
