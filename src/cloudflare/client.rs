@@ -11,6 +11,7 @@ use super::budget::{Budget, Purpose};
 use super::envelope::{Envelope, Told, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
+use super::seats::{Seat, Seats};
 use super::settings::Settings;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Sql};
 use crate::base::time::Timestamp;
@@ -25,6 +26,8 @@ pub struct Client<'a, P> {
     ports: &'a P,
     settings: &'a Settings,
     budget: RefCell<Budget<'a>>,
+    seats: Option<&'a Seats>,
+    seat: RefCell<Option<Seat>>,
     sent: Cell<u32>,
     asked_at: Cell<Option<Timestamp>>,
     ray: RefCell<Option<String>>,
@@ -50,6 +53,9 @@ pub struct Page<T> {
 /// Reads may take 30 s, writes 60 s (`reference/cloudflare.md` 3.5).
 pub(crate) const READ_MILLIS: u32 = 30_000;
 pub(crate) const WRITE_MILLIS: u32 = 60_000;
+
+/// Who finds no seat within this comes again later: what is left of an attempt's 20 s has to do for its requests.
+const SEAT_MILLIS: u32 = 8_000;
 
 /// 50 members with 60 roles each are about 2 MB: a role carries a map of some 30 permissions, 600 bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -102,6 +108,8 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             ports,
             settings,
             budget: RefCell::new(Budget::new(ports, purpose)),
+            seats: None,
+            seat: RefCell::default(),
             sent: Cell::new(0),
             asked_at: Cell::new(None),
             ray: RefCell::default(),
@@ -113,6 +121,31 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     pub fn for_person(self, person: &str) -> Self {
         self.budget.borrow_mut().for_person(person);
         self
+    }
+
+    /// Sends only while it has one of the seats, which it takes with its first request and has until it [rests](Self::rest).
+    #[must_use]
+    pub fn seated(mut self, seats: &'a Seats) -> Self {
+        self.seats = Some(seats);
+        self
+    }
+
+    /// Gives the seat up. Whoever is about to wait for something else than Cloudflare does so: a seat that is sat on while others
+    /// are waited for, who need one themselves, would never be free again.
+    pub fn rest(&self) {
+        self.seat.replace(None);
+    }
+
+    /// Whether the next request is sent without waiting for a seat.
+    pub fn is_seated(&self) -> bool {
+        self.seats.is_none() || self.seat.borrow().is_some()
+    }
+
+    async fn sit(&self) -> Result<(), ApiError> {
+        let Some(seats) = self.seats.filter(|_| !self.is_seated()) else { return Ok(()) };
+        let seat = seats.take(self.ports, SEAT_MILLIS).await.ok_or(ApiError::NoSeat)?;
+        self.seat.replace(Some(seat));
+        Ok(())
     }
 
     /// How many requests this client has sent.
@@ -274,6 +307,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 
     /// Calls; an answer that comes back has a successful status.
     pub(super) async fn call(&self, call: Call) -> Result<HttpResponse, ApiError> {
+        self.sit().await?;
         self.budget.borrow_mut().spend(self.ports.now())?;
         self.sent.set(self.sent.get() + 1);
         self.asked_at.set(Some(self.ports.now()));

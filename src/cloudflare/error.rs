@@ -94,6 +94,9 @@ pub enum ApiError {
         /// When to try again.
         until: Timestamp,
     },
+    /// Nothing was sent: as many requests as there may be at once are under way for others.
+    #[error("not sent, since too many requests to Cloudflare are under way for others")]
+    NoSeat,
     /// Nothing was sent: the request would do harm.
     #[error("not sent: {0}")]
     Refused(&'static str),
@@ -112,6 +115,7 @@ impl ApiError {
             | Self::Transport(_)
             | Self::Malformed { .. }
             | Self::OutOfBudget { .. }
+            | Self::NoSeat
             | Self::Storage(_) => true,
             Self::NotFound(_)
             | Self::AlreadyExists(_)
@@ -178,6 +182,7 @@ impl ApiError {
             Self::Transport(_)
             | Self::Unreadable { .. }
             | Self::OutOfBudget { .. }
+            | Self::NoSeat
             | Self::Refused(_)
             | Self::Storage(_) => None,
         }

@@ -1,7 +1,7 @@
 //! The Cloudflare API v4 (`reference/cloudflare.md` 1 to 3): one method per call, records with typed ids, errors by class,
 //! and a budget that every request is taken from.
 //!
-//! **Invariants:** nothing here retries or waits; an id in a URL is always a typed one; no request leaves without having
+//! **Invariants:** nothing here retries, or waits for anything but a seat; an id in a URL is always a typed one; no request leaves without having
 //! been counted in the budget that all of the account's requests share.
 
 mod access;
@@ -15,6 +15,7 @@ mod groups;
 mod members;
 mod odd;
 mod policies;
+mod seats;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord};
 pub use odd::Odd;
 pub use policies::{Policies, PolicyRecord};
+pub use seats::Seats;
 pub use settings::Settings;
 pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 

@@ -18,7 +18,7 @@ use crate::base::under_way;
 use crate::conductorone::response::Document;
 use crate::model::operation::{Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
-use crate::provision::{self, callback};
+use crate::provision::{self, Attempted, callback};
 
 /// C1 waits 30 s for an answer; a third of that is left for the way here and back.
 const PATIENCE_MILLIS: u32 = 20_000;
@@ -196,12 +196,15 @@ impl Coordinator {
         let begun = ports.now();
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let work =
-            pin!(provision::carry_out(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
-        let outcome = match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
-            Either::Left((outcome, _)) => outcome,
-            Either::Right(_) => Outcome::NotNow {
-                message: "Cloudflare took too long".to_owned(),
-                retry_at: Some(ports.now().plus_secs(1)),
+            pin!(provision::try_once(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
+        let Attempted { outcome, was_turned_away } = match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
+            Either::Left((attempted, _)) => attempted,
+            Either::Right(_) => Attempted {
+                outcome: Outcome::NotNow {
+                    message: "Cloudflare took too long".to_owned(),
+                    retry_at: Some(ports.now().plus_secs(1)),
+                },
+                was_turned_away: false,
             },
         };
         let now = ports.now();
@@ -225,8 +228,11 @@ impl Coordinator {
             outcome => outcome,
         };
         if let Outcome::NotNow { message, retry_at } = &outcome {
-            let failures = journal::came_to_nothing(ports, id, message, now)?;
-            let due_at = due_again(failures, *retry_at, now);
+            let due_at = if was_turned_away {
+                after_others(received_at, now)
+            } else {
+                due_again(journal::came_to_nothing(ports, id, message, now)?, *retry_at, now)
+            };
             journal::put_off(ports, id, due_at)?;
             self.wake(ports, due_at).await;
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
@@ -340,6 +346,12 @@ fn due_again(failures: i64, retry_at: Option<Timestamp>, now: Timestamp) -> Time
         Some(at) => at.max(grown),
         None => grown,
     }
+}
+
+/// When an operation comes again that others were before: the longer it has waited, the later, and no try of its own is spent.
+fn after_others(received_at: Timestamp, now: Timestamp) -> Timestamp {
+    let waited = now.since(received_at).clamp(FIRST_WAIT_SECS * 1_000, 60_000);
+    now.plus_millis(waited)
 }
 
 /// The document that tells C1 how an operation ended.

@@ -33,8 +33,10 @@ const SPANS_AT_ONCE: usize = 2;
 /// How many looks go on side by side: of the six connections of a Worker, operations have four.
 const SIDE_BY_SIDE: usize = 2;
 
-/// A look that takes longer than this is cut off, and made again: others wait to be looked after.
+/// A look that takes longer than this is cut off, and made again: others wait to be looked after. So is putting right what was found;
+/// that is a change like any other, and has the time for it also where everything is slow.
 const LOOK_MILLIS: u32 = 10_000;
+const PUT_RIGHT_MILLIS: u32 = 90_000;
 
 /// Writes that one question to the audit log is about at most, and how far they may lie apart.
 const WRITES_AT_ONCE: i64 = 500;
@@ -130,7 +132,7 @@ pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
     let due = open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)?;
     let mut looks = stream::iter(due)
         .map(|write| async move {
-            match within(ports, check(ports, cloudflare, settings, locks, &write)).await {
+            match within(ports, PUT_RIGHT_MILLIS, check(ports, cloudflare, settings, locks, &write)).await {
                 Some(checked) => checked,
                 None => match open_writes::still_open(ports, write.id)? {
                     Some(write) => again(ports, &write, None),
@@ -146,12 +148,18 @@ pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
     failed
 }
 
-/// What comes of work that takes no longer than a look may; nothing where it does.
-async fn within<P: Clock, T>(ports: &P, work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), pin!(ports.sleep(LOOK_MILLIS))).await {
+/// What comes of work that takes no longer than this; nothing where it does.
+async fn within<P: Clock, T>(ports: &P, millis: u32, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(ports.sleep(millis))).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(_) => None,
     }
+}
+
+/// What is read of Cloudflare by a look.
+async fn seen<P: Clock, T>(ports: &P, read: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let too_long = || Err(ApiError::Transport(HttpError::Timeout(LOOK_MILLIS)));
+    within(ports, LOOK_MILLIS, read).await.unwrap_or_else(too_long)
 }
 
 /// Looks for a write whose answer never came, and puts right what it did late.
@@ -167,7 +175,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     let Some(write) = open_writes::still_open(ports, write.id)? else { return Ok(()) };
     // Should the look be cut off, it is made again.
     open_writes::checked(ports, write.id, Some(ports.now().plus_secs(30)))?;
-    let client = Client::new(ports, cloudflare, Purpose::Provisioning);
+    let client = Client::new(ports, cloudflare, Purpose::Provisioning).seated(locks.seats());
     let asking = Asking { ports, settings, locks, client: &client, operation: write.operation, comes_again: true };
     match look(&asking, &write).await {
         Ok(next) => open_writes::checked(ports, write.id, next),
@@ -215,7 +223,7 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
     }
     match write.kind {
         Kind::Policies => look_at_policies(asking, write, next).await,
-        Kind::Removal => match asking.client.member(write.member).await {
+        Kind::Removal => match seen(ports, asking.client.member(write.member)).await {
             Err(ApiError::NotFound(_)) => {
                 if write.expected.is_some() {
                     let and = "nobody is invited again without being asked for, so do that where the person should have an account";
@@ -242,7 +250,7 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
         // Nothing was done with the member since: there is nothing that it could undo.
         return Ok(next);
     };
-    let member = match execute::read(ports, asking.client, write.member).await {
+    let member = match seen(ports, execute::read(ports, asking.client, write.member)).await {
         Ok(member) => member,
         Err(ApiError::NotFound(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -282,7 +290,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
     if write.expected_in.is_none_or(|expected| expected == joins) {
         return Ok(next);
     }
-    let is_in = asking.client.is_in_group(group, write.member).await?;
+    let is_in = seen(ports, asking.client.is_in_group(group, write.member)).await?;
     if is_in != joins {
         return Ok(next);
     }
@@ -320,8 +328,7 @@ pub async fn ask_audit_log<P: Http + Clock + Sql>(
     }
     let client = Client::new(ports, cloudflare, Purpose::Sync);
     for span in spans(due).into_iter().take(SPANS_AT_ONCE) {
-        let too_long = || Err(ApiError::Transport(HttpError::Timeout(LOOK_MILLIS)));
-        let found = match within(ports, entries(ports, &client, &span)).await.unwrap_or_else(too_long) {
+        let found = match seen(ports, entries(ports, &client, &span)).await {
             Ok(found) => found,
             Err(error @ (ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Unauthorized(_))) => {
                 let message = format!(

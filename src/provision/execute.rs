@@ -165,7 +165,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
                 untold = !apart::tell(asking, &member).await?;
             }
             // Where something was asked meanwhile, or waited for, what is changed is read again right before the write.
-            given = (is_certain && client.sent() == asked).then_some(member);
+            given = (is_certain && client.sent() == asked && client.is_seated()).then_some(member);
             continue;
         };
         rounds += 1;

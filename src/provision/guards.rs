@@ -166,7 +166,7 @@ pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
                 removal_cap(asking, planned, Count::Account)?;
                 removals::give_back_one(asking.ports, asking.operation, Count::Access)?;
             }
-            turn = Some(asking.locks.acquire("super administrators", || asking.ports.now()).await);
+            turn = Some(asking.locks.acquire_at_rest("super administrators", asking.ports, asking.client).await);
             super_admins::enough(asking.ports, guards.min_super_admins, asking.client, member).await?;
         }
     }

@@ -3,12 +3,17 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use futures::channel::oneshot;
+use futures::poll;
 
 use super::shared::Shared;
+use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
+use crate::cloudflare::{Client, Seats};
 
 /// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its
 /// use of resources, and then the guard never ran. Longer than any operation: three rounds of GET (30 s at most), PUT
@@ -20,6 +25,8 @@ const LEASE_MILLIS: i64 = 180_000;
 pub struct Locks {
     held: Rc<RefCell<HashMap<String, Held>>>,
     user_groups: Shared,
+    /// They are as many as there are, whoever has a lock.
+    seats: Seats,
 }
 
 #[derive(Debug)]
@@ -41,6 +48,26 @@ impl Locks {
     /// The read of the user groups that those who want it at the same moment have in common.
     pub(super) const fn user_groups(&self) -> &Shared {
         &self.user_groups
+    }
+
+    /// What provisioning's requests are sent on.
+    pub(super) const fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Waits for the lock, as [`acquire`](Self::acquire) does; a client that has to wait gives its seat up meanwhile.
+    pub(super) async fn acquire_at_rest<P: Http + Clock + Sql>(
+        &self,
+        name: &str,
+        ports: &P,
+        client: &Client<'_, P>,
+    ) -> Guard {
+        let mut acquiring = pin!(self.acquire(name, || ports.now()));
+        if let Poll::Ready(guard) = poll!(&mut acquiring) {
+            return guard;
+        }
+        client.rest();
+        acquiring.await
     }
 
     /// Waits for the lock; those who wait get it in the order in which they came. `now` reads the time whenever that matters.

@@ -57,7 +57,16 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
     aftercare::init(sql)
 }
 
-/// Carries out an operation. Safe to repeat at any point: it reads first, and what is so already is left alone.
+/// What an attempt at an operation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// How it ended, for now or for good.
+    pub outcome: Outcome,
+    /// Whether it found no seat among provisioning's requests: that says nothing of what stands in its own way.
+    pub was_turned_away: bool,
+}
+
+/// Carries out an operation; see [`try_once`].
 pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,
@@ -66,7 +75,21 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     id: EntryId,
     request: &Request,
 ) -> Outcome {
-    let outcome = match attempt(ports, cloudflare, settings, locks, id, request).await {
+    try_once(ports, cloudflare, settings, locks, id, request).await.outcome
+}
+
+/// Makes an attempt at an operation. Safe to repeat at any point: it reads first, and what is so already is left alone.
+pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
+    locks: &Locks,
+    id: EntryId,
+    request: &Request,
+) -> Attempted {
+    let ended = attempt(ports, cloudflare, settings, locks, id, request).await;
+    let was_turned_away = matches!(ended, Err(Stopped::Api(ApiError::NoSeat)));
+    let outcome = match ended {
         Ok(outcome) | Err(Stopped::Refused(outcome)) => outcome,
         Err(Stopped::Api(error)) => match (after(&error), journal::has_written(ports, id)) {
             // A write that is refused ends as [`not_carried_out`], so this is a read: that it is refused says nothing of what was
@@ -82,9 +105,10 @@ pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
     // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
     let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
     if is_over && let Err(error) = removals::give_back(ports, id) {
-        return Outcome::NotNow { message: error.to_string(), retry_at: None };
+        let outcome = Outcome::NotNow { message: error.to_string(), retry_at: None };
+        return Attempted { outcome, was_turned_away: false };
     }
-    outcome
+    Attempted { outcome, was_turned_away }
 }
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
@@ -98,7 +122,7 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     guards::app(&settings.guards, request)?;
     // The budget is shared fairly by person, as far as the request tells them apart.
     let person = serde_json::to_string(&request.subject).unwrap_or_default();
-    let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person);
+    let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person).seated(locks.seats());
     let newest = account::newest(ports).await?;
     let what = resolve::entitlement(ports, &client, &newest, &request.target).await?;
     let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };

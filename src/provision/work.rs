@@ -54,7 +54,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     }
 
     pub(super) async fn lock(&self, name: &str) -> Guard {
-        self.locks.acquire(name, || self.ports.now()).await
+        self.locks.acquire_at_rest(name, self.ports, &self.client).await
     }
 
     /// Changes a member's policies, as far as the guards let it pass.
