@@ -12,6 +12,7 @@ pub mod settings;
 pub mod signing;
 pub mod time;
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "`tests/support` has the same clock")]
 pub(crate) mod timers;
 pub mod under_way;
 pub(crate) mod words;

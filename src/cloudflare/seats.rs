@@ -52,8 +52,8 @@ impl Seats {
             if taken.since.len() < SEATS && taken.waiting.is_empty() {
                 return Some(self.seat(&mut taken, now));
             }
-            let (gives, given) = oneshot::channel();
-            taken.waiting.push_back(gives);
+            let (sender, given) = oneshot::channel();
+            taken.waiting.push_back(sender);
             given
         };
         // Seats of the dead may be free although others wait.

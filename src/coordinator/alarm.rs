@@ -30,14 +30,14 @@ const STORAGE_PAUSE_SECS: i64 = 60;
 impl Coordinator {
     /// Does what is due, and sees to it that the alarm rings again when the next thing is.
     pub async fn alarm<P: World>(&self, ports: &P, settings: &Settings) {
-        let mut parts = vec![Part::Sync, Part::Operations, Part::Callbacks];
-        parts.extend(jobs::Kind::ALL.map(Part::Job));
-        parts.extend([Part::LateWrites, Part::AuditLog, Part::Connecting]);
-        let ring = Ring::new(settings.plan, parts.len(), ports.now());
-        join_all(parts.iter().map(|part| self.take_turns(ports, settings, &ring, *part))).await;
+        let mut all = vec![Part::Sync, Part::Operations, Part::Callbacks];
+        all.extend(jobs::Kind::ALL.map(Part::Job));
+        all.extend([Part::LateWrites, Part::AuditLog, Part::Connecting]);
+        let ring = Ring::new(settings.plan, all.len(), ports.now());
+        join_all(all.iter().map(|part| self.take_turns(ports, settings, &ring, *part))).await;
         tell_what_is_set_aside(ports);
         // What one part brought about for another that had ended by then.
-        for part in parts {
+        for part in all {
             let due = self.due(ports, settings, part);
             self.wake_for(ports, due).await;
         }

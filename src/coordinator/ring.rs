@@ -80,8 +80,8 @@ impl Ring {
 
     /// Waits a moment, or until the ring is to end.
     pub(super) async fn pause<P: World>(&self, ports: &P) {
-        let (closes, closed) = oneshot::channel();
-        self.waiting.borrow_mut().push(closes);
+        let (sender, closed) = oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
         select(closed, pin!(ports.sleep(PAUSE_MILLIS))).await;
         self.waiting.borrow_mut().retain(|waiting| !waiting.is_canceled());
     }

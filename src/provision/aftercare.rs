@@ -130,7 +130,7 @@ pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
     locks: &Locks,
 ) -> Result<(), SqlError> {
     let due = open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)?;
-    let mut looks = stream::iter(due)
+    let mut checks = stream::iter(due)
         .map(|write| async move {
             match within(ports, PUT_RIGHT_MILLIS, check(ports, cloudflare, settings, locks, &write)).await {
                 Some(checked) => checked,
@@ -142,7 +142,7 @@ pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
         })
         .buffer_unordered(SIDE_BY_SIDE);
     let mut failed = Ok(());
-    while let Some(looked) = looks.next().await {
+    while let Some(looked) = checks.next().await {
         failed = failed.and(looked);
     }
     failed

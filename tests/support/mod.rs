@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[path = "../../src/base/timers.rs"]
+#[allow(clippy::duplicate_mod, reason = "the fakes of the unit tests have the same clock")]
 mod timers;
 
 use std::cell::{Cell, RefCell};
