@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod keys;
 pub mod ports;
 pub mod rows;
+pub mod seats;
 pub mod settings;
 pub mod signing;
 pub mod time;

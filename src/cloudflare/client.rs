@@ -11,9 +11,9 @@ use super::budget::{Budget, Purpose};
 use super::envelope::{Envelope, Told, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
-use super::seats::{Seat, Seats};
 use super::settings::Settings;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Sql};
+use crate::base::seats::{Seat, Seats};
 use crate::base::time::Timestamp;
 
 pub use super::envelope::PageInfo;

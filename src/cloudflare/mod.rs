@@ -15,7 +15,6 @@ mod groups;
 mod members;
 mod odd;
 mod policies;
-mod seats;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -33,7 +32,6 @@ pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord};
 pub use odd::Odd;
 pub use policies::{Policies, PolicyRecord};
-pub use seats::Seats;
 pub use settings::Settings;
 pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 

@@ -12,8 +12,9 @@ use futures::poll;
 
 use super::shared::Shared;
 use crate::base::ports::{Clock, Http, Sql};
+use crate::base::seats::Seats;
 use crate::base::time::Timestamp;
-use crate::cloudflare::{Client, Seats};
+use crate::cloudflare::Client;
 
 /// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its
 /// use of resources, and then the guard never ran. Longer than any operation: three rounds of GET (30 s at most), PUT

@@ -1,4 +1,4 @@
-//! How many of provisioning's requests are under way at once. A Worker has six connections, and a member or a path that does not
+//! Who may send requests now, where at most four may be under way at once: provisioning's. A Worker has six connections, and a member or a path that does not
 //! answer keeps one for as long as it is waited for.
 //!
 //! **Invariants:** a seat is had from the first request of an attempt to its last, so that nothing is waited for between a read and
@@ -13,8 +13,8 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
-use crate::base::ports::Clock;
-use crate::base::time::Timestamp;
+use super::ports::Clock;
+use super::time::Timestamp;
 
 /// Of six connections one is left for C1, and one for KV.
 const SEATS: usize = 4;
@@ -36,14 +36,14 @@ struct Taken {
 
 /// A seat, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub struct Seat {
     seats: Seats,
     number: u64,
 }
 
 impl Seats {
     /// Takes a seat, or waits for one at most so long.
-    pub(super) async fn take<P: Clock>(&self, ports: &P, at_most_millis: u32) -> Option<Seat> {
+    pub async fn take<P: Clock>(&self, ports: &P, at_most_millis: u32) -> Option<Seat> {
         let now = ports.now();
         let given = {
             let mut taken = self.0.borrow_mut();
