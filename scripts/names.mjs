@@ -9,13 +9,14 @@
 //
 // Format: the WebAssembly core specification, binary format and appendix "Custom Sections".
 import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 const HEADER = 8; // magic and version
 const CUSTOM = 0;
 const FUNCTION_NAMES = 1;
 
 /** Reads an unsigned LEB128 number; gives it and the place after it. */
-function number(bytes, at) {
+export function number(bytes, at) {
   let value = 0;
   for (let shift = 0; shift < 35; shift += 7) {
     const byte = bytes[at++];
@@ -32,7 +33,7 @@ function text(bytes, at) {
 }
 
 /** The sections of a wasm: where each begins, where its content begins, where it ends, and a custom one's name. */
-function* sections(wasm) {
+export function* sections(wasm) {
   if (wasm.length < HEADER || wasm.toString("latin1", 0, 4) !== "\0asm") throw new Error("this is no wasm");
   for (let begin = HEADER; begin < wasm.length; ) {
     const id = wasm[begin];
@@ -40,8 +41,8 @@ function* sections(wasm) {
     const end = content + length;
     if (end > wasm.length) throw new Error("the file ends in the middle of a section");
     yield id === CUSTOM
-      ? { begin, end, name: text(wasm, content)[0], content: text(wasm, content)[1] }
-      : { begin, end, content };
+      ? { id, begin, end, name: text(wasm, content)[0], content: text(wasm, content)[1] }
+      : { id, begin, end, content };
     begin = end;
   }
 }
@@ -61,7 +62,7 @@ function take(wasmFile, namesFile) {
 }
 
 /** Function names by number, from the content of a section of names. */
-function functions(names) {
+export function functions(names) {
   for (let at = 0; at < names.length; ) {
     const kind = names[at];
     const [length, content] = number(names, at + 1);
@@ -81,7 +82,7 @@ function functions(names) {
 }
 
 /** A mangled name of Rust's (`_ZN4core3fmt…17h0123456789abcdefE`) as its path; any other as it is. */
-function path(name) {
+export function path(name) {
   const mangled = /^_ZN(.*?)(17h[0-9a-f]{16})?E/.exec(name);
   if (!mangled) return name;
   const parts = [];
@@ -105,10 +106,12 @@ function read(namesFile) {
   );
 }
 
-const [verb, ...files] = process.argv.slice(2);
-if (verb === "take" && files.length === 2) take(...files);
-else if (verb === "read" && files.length === 1) read(...files);
-else {
-  console.error("names: usage: node scripts/names.mjs take <wasm> <names>, or: node scripts/names.mjs read <names> < trace");
-  process.exit(2);
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [verb, ...files] = process.argv.slice(2);
+  if (verb === "take" && files.length === 2) take(...files);
+  else if (verb === "read" && files.length === 1) read(...files);
+  else {
+    console.error("names: usage: node scripts/names.mjs take <wasm> <names>, or: node scripts/names.mjs read <names> < trace");
+    process.exit(2);
+  }
 }
