@@ -46,7 +46,8 @@ connect: ## point C1's entitlements at the deployed Worker (URL=, TOKEN in the e
 lint: setup ## check the formatting and the lints, natively and for wasm32
 	@bash scripts/lint.sh
 
-bench: build ## measure requests, writes, size and time per sync
+bench: build ## measure requests, writes, size and time per sync, and count what the code itself costs
+	cargo run -p counts --profile counts
 	cargo run -p sim --bin bench
 
 clean: ## remove what was built; the installed tools stay (remove .tools and node_modules for those)

@@ -25,12 +25,16 @@ trap 'rm -f "$started"' EXIT
 # worker-build downloads none of its helpers when they are named; a request runs to its end when its client goes away.
 export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" WASM_OPT_BIN="$npm_bin/wasm-opt" ESBUILD_BIN="$npm_bin/esbuild"
 export RUN_TO_COMPLETION=1
+# What a snapshot was found unchanged by holds for the very code that found it so.
+CONNECTOR_BUILD=$(find src Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
+export CONNECTOR_BUILD
 "$tools/bin/worker-build" --release
 node scripts/names.mjs take build/index_bg.wasm build/index_bg.names
 kib() { echo $((($1 + 1023) / 1024)); }
 gzipped=$(kib "$(gzip -c build/index_bg.wasm | wc -c)")
 echo "build: build/index_bg.wasm has $(kib "$(wc -c <build/index_bg.wasm)") KiB, $gzipped KiB gzipped; the functions' names are in build/index_bg.names"
 if [ "$gzipped" -gt "$most_gzipped_kib" ]; then
+  node scripts/weigh.mjs build/index_bg.wasm build/index_bg.names 15 >&2
   echo "build: that is above the bound of $most_gzipped_kib KiB in scripts/tools.sh: find out what grew before raising it" >&2
   exit 1
 fi

@@ -1,0 +1,159 @@
+//! An account as Cloudflare's API tells it: each of 50 members on a page of 230 KB has some roles, and each role its map of 30
+//! permissions. Ids are hashes, as random as real ones and always the same.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// The governed account.
+pub const ACCOUNT: &str = "01a7362d577a6c3019a474fd6f485823";
+
+/// How many permission groups and roles there are.
+pub const ROLES: usize = 60;
+
+/// How many roles each member has.
+const ROLES_EACH: usize = 3;
+
+/// How many permissions a role tells of.
+const PERMISSIONS: usize = 30;
+
+/// Members on a page.
+const PER_PAGE: usize = 50;
+
+/// An id of something.
+pub fn id(of: &str, n: usize) -> String {
+    Sha256::digest(format!("{of} {n}")).iter().take(16).fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// An account of a size.
+pub struct Account {
+    pages: Vec<Vec<u8>>,
+    members: usize,
+    /// Policies that were written since, by member.
+    pub written: std::collections::BTreeMap<String, Value>,
+}
+
+/// Every fifth member of these is named anew in the answers.
+fn member(n: usize) -> Value {
+    let roles: Vec<usize> = (0..ROLES_EACH).map(|k| (n * 7 + k * 13) % ROLES).collect();
+    let email = format!("member{n:06}@example.com");
+    json!({
+        "id": id("member", n), "email": email, "status": if n % 20 == 19 { "pending" } else { "accepted" },
+        "user": {
+            "id": if n % 20 == 19 { String::new() } else { id("user", n) }, "email": email, "first_name": format!("First{n}"),
+            "last_name": format!("Last{n}"), "two_factor_authentication_enabled": n % 3 == 0,
+        },
+        "roles": roles.iter().map(|&role| self::role(role)).collect::<Vec<_>>(),
+        "policies": roles.iter().map(|&role| policy(n, role)).collect::<Vec<_>>(),
+    })
+}
+
+fn role(n: usize) -> Value {
+    let permissions: serde_json::Map<String, Value> = (0..PERMISSIONS)
+        .map(|k| (format!("permission_{k:02}"), json!({ "read": true, "write": k % 2 == 0 })))
+        .collect();
+    json!({ "id": id("role", n), "name": format!("Role {n}"), "description": format!("Can use role {n}."), "permissions": permissions })
+}
+
+fn permission_group(n: usize) -> Value {
+    json!({ "id": id("permission group", n), "name": format!("Role {n}"), "meta": {
+        "label": format!("role_{n}"), "scopes": "com.cloudflare.api.account", "category": "General", "editable": "false",
+        "description": format!("Can use role {n}."), "deprecated": "false", "visibility": "public",
+    } })
+}
+
+fn resource_group() -> Value {
+    let name = format!("com.cloudflare.api.account.{ACCOUNT}");
+    json!({ "id": id("resource group", 0), "name": name, "meta": { "editable": "false" }, "scope": [{ "key": name, "objects": [{ "key": "*" }] }] })
+}
+
+fn policy(member: usize, role: usize) -> Value {
+    json!({
+        "id": id("policy", member * ROLES + role), "access": "allow",
+        "permission_groups": [permission_group(role)], "resource_groups": [resource_group()],
+    })
+}
+
+fn answer(items: &[Value], page: usize, per_page: usize, total: usize) -> Vec<u8> {
+    json!({
+        "success": true, "errors": [], "messages": [], "result": items, "result_info": {
+            "page": page, "per_page": per_page, "count": items.len(), "total_count": total, "total_pages": total.div_ceil(per_page),
+        },
+    })
+    .to_string()
+    .into_bytes()
+}
+
+impl Account {
+    /// An account with so many members.
+    pub fn of(members: usize) -> Self {
+        let pages = (0..members.div_ceil(PER_PAGE)).map(|page| {
+            let shown: Vec<Value> = (page * PER_PAGE..members.min((page + 1) * PER_PAGE)).map(member).collect();
+            answer(&shown, page + 1, PER_PAGE, members)
+        });
+        Self { pages: pages.collect(), members, written: std::collections::BTreeMap::new() }
+    }
+
+    /// How many bytes the first page of members has.
+    pub fn page_bytes(&self) -> usize {
+        self.pages.first().map_or(0, Vec::len)
+    }
+
+    /// What the API answers.
+    pub fn get(&self, path: &str, page: usize) -> (u16, Vec<u8>) {
+        let all = |of: fn(usize) -> Value| (0..ROLES).map(of).collect::<Vec<Value>>();
+        let paged = |items: Vec<Value>| {
+            let shown: Vec<Value> = items.into_iter().skip((page - 1) * PER_PAGE).take(PER_PAGE).collect();
+            answer(&shown, page, PER_PAGE, ROLES)
+        };
+        let rest = path.rsplit_once(ACCOUNT).map_or(path, |(_, rest)| rest);
+        match rest {
+            "/members" => {
+                (200, self.pages.get(page - 1).cloned().unwrap_or_else(|| answer(&[], page, PER_PAGE, self.members)))
+            }
+            "/roles" => (200, paged(all(role))),
+            "/iam/permission_groups" => (200, paged(all(permission_group))),
+            "/iam/resource_groups" => (200, answer(&[resource_group()], 1, PER_PAGE, 1)),
+            "/iam/user_groups" | "/tokens" => (200, answer(&[], 1, PER_PAGE, 0)),
+            _ => match rest.strip_prefix("/members/").and_then(|wanted| self.one(wanted)) {
+                Some(member) => (
+                    200,
+                    json!({ "success": true, "errors": [], "messages": [], "result": member }).to_string().into_bytes(),
+                ),
+                None => (
+                    404,
+                    br#"{"success":false,"errors":[{"code":1003,"message":"not found"}],"messages":[],"result":null}"#
+                        .to_vec(),
+                ),
+            },
+        }
+    }
+
+    /// A member as it is now.
+    pub fn one(&self, wanted: &str) -> Option<Value> {
+        let n = (0..self.members).find(|&n| id("member", n) == wanted)?;
+        let mut member = member(n);
+        if let Some(policies) = self.written.get(wanted) {
+            member["policies"] = policies.clone();
+        }
+        Some(member)
+    }
+
+    /// Replaces a member's policies by those that name permission groups by these ids.
+    pub fn put(&mut self, wanted: &str, body: &Value) -> Option<Value> {
+        let groups: Vec<String> = (0..ROLES).map(|n| id("permission group", n)).collect();
+        let policies = body["policies"].as_array()?.iter().enumerate().map(|(place, told)| {
+            let named = told["permission_groups"].as_array().into_iter().flatten();
+            let named = named.filter_map(|group| groups.iter().position(|known| Some(known.as_str()) == group["id"].as_str()));
+            json!({ "id": id("new policy", place), "access": told["access"], "permission_groups": named.map(permission_group).collect::<Vec<_>>(), "resource_groups": [resource_group()] })
+        });
+        let policies = policies.collect();
+        self.written.insert(wanted.to_owned(), policies);
+        self.one(wanted)
+    }
+}
