@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use crate::cloudflare::{MemberRecord, PermissionGroup, ResourceGroup};
 use crate::model::access::Access;
 use crate::model::id::{PermissionGroupId, ResourceGroupId, RoleId};
 
 /// What members tell beside themselves: names of what they hold, and which role goes with which permission group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hints {
     /// Permission groups, as members' policies describe them.
     pub(crate) permission_groups: BTreeMap<PermissionGroupId, PermissionGroup>,

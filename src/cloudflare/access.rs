@@ -1,11 +1,11 @@
 //! What access is named by: legacy roles, permission groups, resource groups (`reference/cloudflare.md` 1.3, 1.4).
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::SIZES;
 use super::client::{Call, Client, Page, Record, filled, id};
 use super::error::{ApiError, Failure};
+use super::lenient::MetaWire;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 
@@ -99,25 +99,6 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
             let message = format!("the account has no resource group {name}");
             ApiError::NotFound(Failure { status: 200, message, ..Failure::default() })
         })
-    }
-}
-
-/// The `meta` map of a permission group. Its values are strings in what Cloudflare sends; anything else counts as absent.
-#[derive(Default)]
-pub(super) struct MetaWire {
-    label: Option<String>,
-    scopes: Option<String>,
-    description: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for MetaWire {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut value = Value::deserialize(deserializer)?;
-        let mut take = |name: &str| match value.get_mut(name).map(Value::take) {
-            Some(Value::String(text)) => Some(text),
-            _ => None,
-        };
-        Ok(Self { label: take("label"), scopes: take("scopes"), description: take("description") })
     }
 }
 

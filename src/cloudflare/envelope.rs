@@ -69,10 +69,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) if !text.is_empty() => Some(text),
-        _ => None,
-    })
+    Ok(super::lenient::text(deserializer)?.filter(|text| !text.is_empty()))
 }
 
 /// What a refusal says, in whichever shape it came.

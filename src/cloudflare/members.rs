@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::SIZES;
 use super::cleared::Cleared;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
+use super::lenient::text;
 use super::policies::{Policies, PolicyRecord, PolicyWire};
 use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
 use crate::model::access::{Access, Policy};
@@ -195,14 +196,6 @@ struct UserWire {
 struct RoleWire {
     id: Option<String>,
     name: Option<String>,
-}
-
-/// A text that may be anything else, which then counts as absent.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    })
 }
 
 impl Record for MemberRecord {

@@ -12,6 +12,7 @@ mod client;
 mod envelope;
 mod error;
 mod groups;
+mod lenient;
 mod members;
 mod odd;
 mod policies;

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::access::{MetaWire, PermissionGroup, ResourceGroup};
+use super::access::{PermissionGroup, ResourceGroup};
 use super::client::{filled, id, required};
+use super::lenient::MetaWire;
 use crate::model::access::{Access, Policy};
 
 /// A policy with the names of what it names.

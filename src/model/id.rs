@@ -3,9 +3,11 @@
 //! **Invariant:** an id that is part of a URL went through one of these types. An empty or odd segment would make
 //! Cloudflare's router fall through to the *list* route (`reference/cloudflare.md` 1.1).
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that was to be an id and is not.
@@ -16,6 +18,13 @@ pub struct InvalidId {
     pub kind: &'static str,
     /// The text, cut to a length that is safe to show.
     pub shown: String,
+}
+
+/// The order of ids is that of their bytes, and so of their digits. Two numbers are compared where the derived order compares sixteen
+/// bytes, and in one place: it is asked for wherever ids are sorted or looked up.
+#[inline(never)]
+fn compare(one: &[u8; 16], other: &[u8; 16]) -> Ordering {
+    u128::from_be_bytes(*one).cmp(&u128::from_be_bytes(*other))
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -43,25 +52,71 @@ fn parse_hex(kind: &'static str, text: &str) -> Result<[u8; 16], InvalidId> {
     Ok(bytes)
 }
 
-fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn hex(bytes: [u8; 16]) -> [u8; 32] {
     let mut text = [0; 32];
     let (pairs, _) = text.as_chunks_mut();
     for (pair, byte) in pairs.iter_mut().zip(bytes) {
         let digits = [byte >> 4, byte & 15].map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'));
         *pair = digits;
     }
-    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    text
+}
+
+fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(std::str::from_utf8(&hex(bytes)).map_err(|_| fmt::Error)?)
+}
+
+/// Written without going through a formatter: a snapshot has ten ids in a row.
+fn serialize_hex<S: Serializer>(bytes: [u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(std::str::from_utf8(&hex(bytes)).map_err(serde::ser::Error::custom)?)
+}
+
+/// Reads an id from the text in its place, which is not copied.
+struct Hex(&'static str);
+
+impl Visitor<'_> for Hex {
+    type Value = [u8; 16];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<[u8; 16], E> {
+        parse_hex(self.0, text).map_err(E::custom)
+    }
 }
 
 macro_rules! hex_ids {
     ($($(#[$doc:meta])* $name:ident = $kind:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name([u8; 16]);
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                compare(&self.0, &other.0)
+            }
+        }
 
         impl $name {
             /// What this kind of id is called in messages.
             pub const KIND: &'static str = $kind;
+
+            /// The id as the 16 bytes that its digits stand for.
+            pub const fn bytes(self) -> [u8; 16] {
+                self.0
+            }
+
+            /// The id of 16 bytes.
+            pub const fn of_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
         }
 
         impl FromStr for $name {
@@ -86,15 +141,13 @@ macro_rules! hex_ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serialize_hex(self.0, serializer)
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                // Borrowed text where the format has it; the escape-free ids always do in JSON.
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(Hex(Self::KIND)).map(Self)
             }
         }
     )*};

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::Naming;
 use crate::base::hash::sha256_hex;
-use crate::model::grant::Entitlement;
 use crate::model::resource::Row;
 
 /// One key in 256 ends a chunk: about 77 KB at 300 bytes a row, 20 chunks for 5,000 members, 200 for 50,000.
@@ -27,9 +25,12 @@ pub(super) struct Chunk {
     pub(super) rows: u32,
     pub(super) first_key: String,
     pub(super) last_key: String,
-    /// The entitlements that somebody in this chunk holds.
-    pub(super) held: BTreeSet<Entitlement>,
+    /// What somebody in this chunk holds.
+    pub(super) held: BTreeSet<HeldAs>,
 }
+
+/// The number that an entitlement has while a snapshot is written: there are thousands of grants in a chunk, and hundreds of chunks.
+pub(super) type HeldAs = u32;
 
 /// Cuts rows, which must come in the order of their keys.
 #[derive(Debug, Default)]
@@ -38,20 +39,24 @@ pub(super) struct Cutter {
     rows: u32,
     first_key: String,
     last_key: String,
-    held: BTreeSet<Entitlement>,
+    held: BTreeSet<HeldAs>,
 }
 
 impl Cutter {
-    /// Takes a row; gives back a chunk when that row ended one.
-    pub(super) fn push(&mut self, row: &Row, naming: &Naming) -> Result<Option<Chunk>, serde_json::Error> {
-        let key = row.key();
+    /// Takes a row with its key and what it holds; gives back a chunk when that row ended one.
+    pub(super) fn push(
+        &mut self,
+        row: &Row,
+        key: String,
+        held: impl IntoIterator<Item = HeldAs>,
+    ) -> Result<Option<Chunk>, serde_json::Error> {
         if self.rows == 0 {
             self.first_key.clone_from(&key);
         }
         serde_json::to_writer(&mut self.body, row)?;
         self.body.push(b'\n');
         self.rows += 1;
-        self.held.extend(naming.grants_of(row).into_iter().map(|(entitlement, _)| entitlement));
+        self.held.extend(held);
         let ends = hash(key.as_bytes()).is_multiple_of(ONE_IN) || self.rows >= MAX_ROWS || self.body.len() >= MAX_BYTES;
         self.last_key = key;
         Ok(if ends { self.finish() } else { None })

@@ -1,6 +1,6 @@
 //! The table of contents of a generation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -66,13 +66,16 @@ impl Naming {
     /// What the person or group of a row holds, sorted, each once. A denied atom grants nothing.
     pub fn grants_of(&self, row: &Row) -> Vec<(Entitlement, Principal)> {
         let Some((principal, atoms, groups)) = row.holder() else { return Vec::new() };
-        let held: BTreeSet<Entitlement> = atoms
+        let mut held: Vec<(Entitlement, Principal)> = atoms
             .iter()
             .filter(|atom| atom.access == Access::Allow)
             .map(|atom| self.entitlement_of(atom.permission_group, atom.resource_group))
             .chain(groups.iter().map(|&group| Entitlement::Group(group)))
+            .map(|entitlement| (entitlement, principal))
             .collect();
-        held.into_iter().map(|entitlement| (entitlement, principal)).collect()
+        held.sort_unstable_by_key(|(entitlement, _)| *entitlement);
+        held.dedup_by_key(|(entitlement, _)| *entitlement);
+        held
     }
 }
 
@@ -98,7 +101,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, row: &Row, naming: &Naming) {
+    pub(super) fn add(&mut self, row: &Row, grants: usize) {
         let count = match row {
             Row::ApiToken(_) => &mut self.tokens,
             Row::Group(_) => &mut self.groups,
@@ -111,7 +114,7 @@ impl Counts {
         if row.offered().is_some() {
             self.entitlements += 1;
         }
-        self.grants += naming.grants_of(row).len() as u64;
+        self.grants += grants as u64;
     }
 }
 
@@ -172,16 +175,16 @@ impl ChunkRef {
     }
 }
 
-/// One bit for each of `entitlements` that is in `held`.
-pub(super) fn bits(held: &BTreeSet<Entitlement>, entitlements: &[Entitlement]) -> String {
-    let mut bits = vec![0_u8; entitlements.len().div_ceil(8)];
-    for place in held.iter().filter_map(|entitlement| entitlements.binary_search(entitlement).ok()) {
+/// One bit for each of these places.
+pub(super) fn bits(places: impl IntoIterator<Item = usize>) -> String {
+    let mut bits = Vec::new();
+    for place in places {
+        if bits.len() <= place / 8 {
+            bits.resize(place / 8 + 1, 0_u8);
+        }
         if let Some(byte) = bits.get_mut(place / 8) {
             *byte |= 1 << (place % 8);
         }
-    }
-    while bits.last() == Some(&0) {
-        bits.pop();
     }
     STANDARD_NO_PAD.encode(bits)
 }

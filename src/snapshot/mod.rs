@@ -26,6 +26,6 @@ pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming,
 pub use overlay::Overlay;
 pub use publish::{Draft, PublishError, Published, init, publish, sweep};
 pub(crate) use publish::{forget, repoint};
-pub use read::{Snapshot, SnapshotError, latest};
+pub use read::{Brief, Person, Snapshot, SnapshotError, latest};
 pub use run::{ChangeCounts, KvUse, RunId, RunOutcome, RunRecord};
 pub use scan::{Page, Scan};

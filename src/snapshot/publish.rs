@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chunk::{Chunk, Cutter};
+use super::chunk::{Chunk, Cutter, HeldAs};
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
 use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits};
 use crate::base::hash::sha256_hex;
@@ -51,6 +51,13 @@ pub struct Published {
     pub values_written: u64,
 }
 
+impl Published {
+    /// Nothing was published: what this manifest is of is what is there.
+    pub fn unchanged(manifest: Manifest) -> Self {
+        Self { manifest, changed: false, chunks_written: 0, bytes_written: 0, values_written: 0 }
+    }
+}
+
 /// Why nothing was published. What was published before is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -90,7 +97,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
         ports,
         chunks: Vec::new(),
         counts: Counts::default(),
-        offered: BTreeSet::new(),
+        entitlements: BTreeMap::new(),
         written: 0,
         bytes: 0,
     };
@@ -101,10 +108,14 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
         if key <= last {
             return Err(PublishError::Order(key));
         }
-        last = key;
-        writing.counts.add(&row, &draft.naming);
-        writing.offered.extend(row.offered().map(|(entitlement, _)| entitlement));
-        if let Some(chunk) = cutter.push(&row, &draft.naming)? {
+        last.clone_from(&key);
+        let grants = draft.naming.grants_of(&row);
+        writing.counts.add(&row, grants.len());
+        if let Some(offer) = row.offer() {
+            writing.number(offer.entitlement);
+        }
+        let held = grants.into_iter().map(|(entitlement, _)| writing.number(entitlement));
+        if let Some(chunk) = cutter.push(&row, key, held)? {
             writing.store(chunk).await?;
         }
     }
@@ -116,11 +127,19 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
 
 struct Writing<'a, P> {
     ports: &'a P,
-    chunks: Vec<(ChunkRef, BTreeSet<Entitlement>)>,
+    chunks: Vec<(ChunkRef, BTreeSet<HeldAs>)>,
     counts: Counts,
-    offered: BTreeSet<Entitlement>,
+    /// Everything that is offered or held, each with a number of its own, in the order in which it was met.
+    entitlements: BTreeMap<Entitlement, HeldAs>,
     written: u64,
     bytes: u64,
+}
+
+impl<P> Writing<'_, P> {
+    fn number(&mut self, entitlement: Entitlement) -> HeldAs {
+        let next = HeldAs::try_from(self.entitlements.len()).unwrap_or(HeldAs::MAX);
+        *self.entitlements.entry(entitlement).or_insert(next)
+    }
 }
 
 impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
@@ -162,9 +181,9 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
                 values_written: self.written,
             });
         }
-        let mut entitlements = self.offered;
-        entitlements.extend(self.chunks.iter().flat_map(|(_, held)| held.iter().copied()));
-        let entitlements: Vec<Entitlement> = entitlements.into_iter().collect();
+        // From the numbers to the places in the manifest's list.
+        let places: BTreeMap<HeldAs, usize> =
+            self.entitlements.values().enumerate().map(|(place, &number)| (number, place)).collect();
         let now = self.ports.now();
         let manifest = Manifest {
             v: FORMAT,
@@ -180,9 +199,12 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
             chunks: self
                 .chunks
                 .into_iter()
-                .map(|(chunk, held)| ChunkRef { held: bits(&held, &entitlements), ..chunk })
+                .map(|(chunk, held)| ChunkRef {
+                    held: bits(held.iter().filter_map(|number| places.get(number).copied())),
+                    ..chunk
+                })
                 .collect(),
-            entitlements: entitlements.iter().map(ToString::to_string).collect(),
+            entitlements: self.entitlements.keys().map(ToString::to_string).collect(),
         };
         self.ports.put(&manifest_key(&manifest.generation), serde_json::to_vec(&manifest)?).await?;
         let pointer = Pointer {

@@ -1,5 +1,7 @@
 //! Reading a snapshot, from KV alone.
 
+use std::ops::Bound;
+
 use serde::Deserialize;
 
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
@@ -8,6 +10,7 @@ use super::overlay::{Laid, Overlay};
 use super::scan::{Page, Scan};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{KeyValue, KvError};
+use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 
@@ -33,6 +36,28 @@ pub enum SnapshotError {
     /// KV failed.
     #[error(transparent)]
     Kv(#[from] KvError),
+}
+
+/// A row, as much of it as tells who was there.
+#[derive(Clone, Debug)]
+pub enum Brief {
+    /// A member, accepted or pending.
+    Person(Person),
+    /// Anything else, whole.
+    Row(Row),
+}
+
+/// Who a member is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Person {
+    /// The membership's id.
+    pub member_id: MemberId,
+    /// The Cloudflare user, where the person has one.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
+    /// The user groups the person is in.
+    #[serde(default)]
+    pub groups: Vec<UserGroupId>,
 }
 
 /// A generation, opened.
@@ -120,7 +145,13 @@ impl Snapshot {
             let count = if all {
                 usize::try_from(chunk.rows).unwrap_or(usize::MAX)
             } else {
-                rows(kv, chunk).await?.iter().filter(|row| kinds.contains(&row.kind())).count()
+                let body = chunk.read(kv).await?;
+                let lines = Lines::of(&body, chunk);
+                let mut count = 0;
+                for place in 0..lines.len() {
+                    count += usize::from(lines.kind(place)?.is_some_and(|kind| kinds.contains(&kind)));
+                }
+                count
             };
             if count > left {
                 break;
@@ -146,7 +177,10 @@ impl Snapshot {
         if chunk.first_key.as_str() > key {
             return Ok(None);
         }
-        Ok(rows(kv, chunk).await?.into_iter().find(|row| row.key() == key))
+        let body = chunk.read(kv).await?;
+        let lines = Lines::of(&body, chunk);
+        let place = lines.after(key, Bound::Included(()))?;
+        Ok(lines.row(place)?.filter(|row| row.key() == key))
     }
 
     /// Shows every row of some kinds, in the order of their keys. A few chunks are in memory at a time.
@@ -166,6 +200,33 @@ impl Snapshot {
                 return Ok(());
             }
         }
+    }
+
+    /// Shows every row of the generation as it was published; of people, which nearly all are, only who they are and the user groups
+    /// they are in is read. One chunk is in memory at a time.
+    pub async fn each_in_brief<P: KeyValue>(&self, kv: &P, mut see: impl FnMut(Brief)) -> Result<(), SnapshotError> {
+        for chunk in &self.manifest.chunks {
+            let body = chunk.read(kv).await?;
+            let lines = Lines::of(&body, chunk);
+            for (place, line) in lines.lines.iter().enumerate() {
+                match lines.kind(place)? {
+                    Some(Kind::User | Kind::Invitation) => {
+                        let person = serde_json::from_slice(line);
+                        see(Brief::Person(person.map_err(|error| unreadable(&chunk_key(&chunk.hash), &error))?));
+                    }
+                    _ => lines.row(place)?.into_iter().for_each(|row| see(Brief::Row(row))),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether every chunk of the generation is there and is what its name says.
+    pub async fn is_whole<P: KeyValue>(&self, kv: &P) -> Result<(), SnapshotError> {
+        for chunk in &self.manifest.chunks {
+            chunk.read(kv).await?;
+        }
+        Ok(())
     }
 
     /// Rows of some kinds, in the order of their keys, from one key on.
@@ -201,21 +262,32 @@ impl Snapshot {
                 return Ok(page);
             }
             read += 1;
-            for row in rows(kv, chunk).await? {
-                let key = row.key();
-                let wanted = scan.kinds.contains(&row.kind())
-                    && scan.after.as_deref().is_none_or(|after| key.as_str() > after)
-                    && place.is_none_or(|(entitlement, _)| {
-                        self.manifest.grants_of(&row).iter().any(|(held, _)| *held == entitlement)
-                    });
+            let body = chunk.read(kv).await?;
+            let lines = Lines::of(&body, chunk);
+            let begin = match scan.after.as_deref().filter(|after| chunk.first_key.as_str() <= *after) {
+                None => 0,
+                Some(after) => lines.after(after, Bound::Excluded(()))?,
+            };
+            for line in begin..lines.len() {
+                // A row of another kind is not read, and neither is the first beyond the limit, unless it has to be looked into.
+                if !lines.kind(line)?.is_some_and(|kind| scan.kinds.contains(&kind)) {
+                    continue;
+                }
+                let is_full = page.rows.len() >= scan.limit;
+                let row = if is_full && place.is_none() { None } else { lines.row(line)? };
+                let wanted = row.as_ref().is_none_or(|row| {
+                    place.is_none_or(|(entitlement, _)| {
+                        self.manifest.grants_of(row).iter().any(|(held, _)| *held == entitlement)
+                    })
+                });
                 if !wanted {
                     continue;
                 }
-                if page.rows.len() >= scan.limit {
+                if is_full {
                     page.next = page.rows.last().map(Row::key);
                     return Ok(page);
                 }
-                page.rows.push(row);
+                page.rows.extend(row);
             }
             page.next = Some(chunk.last_key.clone());
         }
@@ -242,23 +314,174 @@ impl ChunkRef {
 
     /// The rows that a chunk's bytes are, in the order of their keys.
     pub fn parse(&self, body: &[u8]) -> Result<Vec<Row>, SnapshotError> {
-        let key = chunk_key(&self.hash);
-        body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(|line| row(line, &key)).collect()
+        let lines = Lines::of(body, self);
+        (0..lines.len()).filter_map(|place| lines.row(place).transpose()).collect()
+    }
+}
+
+/// The rows of a chunk, none of which is read before it is asked for. They are in the order of their keys, so a row is found by
+/// looking into a few of them.
+struct Lines<'a> {
+    lines: Vec<&'a [u8]>,
+    chunk: &'a ChunkRef,
+}
+
+impl<'a> Lines<'a> {
+    fn of(body: &'a [u8], chunk: &'a ChunkRef) -> Self {
+        let mut lines = Vec::with_capacity(usize::try_from(chunk.rows).unwrap_or_default().min(body.len()));
+        lines.extend(body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()));
+        Self { lines, chunk }
+    }
+
+    fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn row(&self, place: usize) -> Result<Option<Row>, SnapshotError> {
+        self.lines.get(place).map(|line| row(line, &self.chunk.hash)).transpose()
+    }
+
+    /// The kind of a row: its line says so first.
+    fn kind(&self, place: usize) -> Result<Option<Kind>, SnapshotError> {
+        let told = self.lines.get(place).and_then(|line| line.strip_prefix(b"{\"type\":\""));
+        let end = told.and_then(|told| told.iter().position(|&byte| byte == b'"'));
+        let word = told.zip(end).and_then(|(told, end)| std::str::from_utf8(told.get(..end)?).ok());
+        match word.and_then(Kind::parse) {
+            Some(kind) => Ok(Some(kind)),
+            None => Ok(self.row(place)?.map(|row| row.kind())),
+        }
+    }
+
+    /// The place of the first row whose key comes after another, or, where that is included, is it.
+    fn after(&self, key: &str, bound: Bound<()>) -> Result<usize, SnapshotError> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let Some(row) = self.row(middle)? else { break };
+            let found = row.key();
+            let is_before = found.as_str() < key || (bound == Bound::Excluded(()) && found == key);
+            if is_before { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
     }
 }
 
 /// A row. Nearly all are people, and a member whose line says so first is read at once: by way of the tagged enum each of
 /// its fields would be copied before it is known what they are of.
-fn row(line: &[u8], key: &str) -> Result<Row, SnapshotError> {
-    if line.starts_with(b"{\"type\":\"user\",") {
-        return read(line, key).map(Row::User);
-    }
-    if line.starts_with(b"{\"type\":\"invitation\",") {
-        return read(line, key).map(Row::Invitation);
-    }
-    read(line, key)
+fn row(line: &[u8], hash: &str) -> Result<Row, SnapshotError> {
+    let read = if line.starts_with(b"{\"type\":\"user\",") {
+        serde_json::from_slice(line).map(Row::User)
+    } else if line.starts_with(b"{\"type\":\"invitation\",") {
+        serde_json::from_slice(line).map(Row::Invitation)
+    } else {
+        serde_json::from_slice(line)
+    };
+    read.map_err(|error| unreadable(&chunk_key(hash), &error))
 }
 
 fn read<'a, T: Deserialize<'a>>(value: &'a [u8], key: &str) -> Result<T, SnapshotError> {
-    serde_json::from_slice(value).map_err(|error| SnapshotError::Corrupt(format!("{key} cannot be read: {error}")))
+    serde_json::from_slice(value).map_err(|error| unreadable(key, &error))
+}
+
+fn unreadable(key: &str, error: &serde_json::Error) -> SnapshotError {
+    SnapshotError::Corrupt(format!("{key} cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    use futures::executor::block_on;
+
+    use super::{Lines, Snapshot};
+    use crate::base::fakes::Desk;
+    use crate::base::hash::sha256_hex;
+    use crate::base::time::Timestamp;
+    use crate::model::kind::Kind;
+    use crate::model::resource::{Member, MemberStatus, Row};
+    use crate::snapshot::keys::chunk_key;
+    use crate::snapshot::manifest::{ChunkRef, Counts, GenerationId, Manifest, Naming};
+    use crate::snapshot::scan::Scan;
+
+    fn user(n: usize) -> Row {
+        Row::User(Member {
+            member_id: format!("{n:032x}").parse().unwrap(),
+            user_id: format!("{n:032x}").parse().ok(),
+            email: format!("{n}@example.com"),
+            status: MemberStatus::Accepted,
+            first_name: None,
+            last_name: None,
+            two_factor: None,
+            atoms: vec![],
+            groups: vec![],
+        })
+    }
+
+    /// A chunk of users 0, 2, 4 and so on to 398, whose lines at some places say that they are users and nothing that can be read.
+    fn chunk(broken: impl Fn(usize) -> bool) -> (ChunkRef, Vec<u8>) {
+        let mut body = Vec::new();
+        for place in 0..200 {
+            if broken(place) {
+                body.extend_from_slice(b"{\"type\":\"user\",broken}");
+            } else {
+                serde_json::to_writer(&mut body, &user(2 * place)).unwrap();
+            }
+            body.push(b'\n');
+        }
+        let chunk = ChunkRef {
+            hash: sha256_hex(&body),
+            rows: 200,
+            bytes: 0,
+            first_key: user(0).key(),
+            last_key: user(398).key(),
+            held: String::new(),
+        };
+        (chunk, body)
+    }
+
+    #[test]
+    fn every_row_is_found_and_every_place_between_two_rows() {
+        let (chunk, body) = chunk(|_| false);
+        let lines = Lines::of(&body, &chunk);
+        for n in 0..399 {
+            let key = user(n).key();
+            assert_eq!(lines.after(&key, Bound::Included(())).unwrap(), n.div_ceil(2), "{n}");
+            assert_eq!(lines.after(&key, Bound::Excluded(())).unwrap(), n / 2 + 1, "{n}");
+        }
+        assert_eq!(lines.after("a", Bound::Included(())).unwrap(), 0);
+        assert_eq!(lines.after("z", Bound::Excluded(())).unwrap(), 200);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_read() {
+        // Of 200 rows, eight are looked into to find one; a list reads its own.
+        let (chunk, body) = chunk(|place| place % 2 == 1 && place > 101);
+        assert!(chunk.parse(&body).is_err(), "the control: all of them cannot be read");
+        let desk = Desk::new();
+        desk.values.borrow_mut().insert(chunk_key(&chunk.hash), body);
+        let at = Timestamp::from_secs(1_800_000_000);
+        let snapshot = Snapshot::of(Manifest {
+            v: 1,
+            generation: GenerationId::new(at, "0"),
+            account_id: format!("{:032x}", 1).parse().unwrap(),
+            previous: None,
+            started_at: at,
+            finished_at: at,
+            digest: String::new(),
+            counts: Counts::default(),
+            capabilities: BTreeMap::new(),
+            naming: Naming::default(),
+            entitlements: vec![],
+            chunks: vec![chunk],
+        });
+        assert_eq!(block_on(snapshot.get(&desk, &user(200).key())).unwrap(), Some(user(200)));
+        assert_eq!(block_on(snapshot.get(&desk, &user(4).key())).unwrap(), Some(user(4)));
+        assert!(block_on(snapshot.get(&desk, &user(206).key())).is_err(), "the control: this one is broken");
+        let scan = Scan { kinds: vec![Kind::User], holding: None, after: Some(user(2).key()), limit: 100 };
+        let page = block_on(snapshot.scan(&desk, &scan)).unwrap();
+        assert_eq!((page.rows.len(), page.next), (100, Some(user(202).key())));
+        let other = Scan { kinds: vec![Kind::Invitation], limit: 100, ..scan };
+        assert!(block_on(snapshot.scan(&desk, &other)).unwrap().rows.is_empty(), "rows of other kinds");
+    }
 }

@@ -121,6 +121,9 @@ pub(super) struct PageFacts {
     /// The user groups on it, whose members are to be fetched too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<UserGroupId>,
+    /// A hash over the rows that are staged of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) rows: String,
     /// How many requests it took.
     pub(super) requests: u32,
     /// When it was asked for: what changed before that is on it.
@@ -329,6 +332,17 @@ impl Crawl {
     /// What each page of a list said of itself, in the order of the pages.
     pub(super) fn facts(&self, list: List) -> impl Iterator<Item = &PageFacts> {
         self.lists.get(&list).into_iter().flat_map(|pages| pages.read.values())
+    }
+
+    /// All pages that are read, of one list after the other.
+    pub(super) fn all_pages(&self) -> impl Iterator<Item = (Fetch, &PageFacts)> {
+        self.lists.keys().flat_map(|&list| self.pages(list))
+    }
+
+    /// The pages of a list that are read, in their order.
+    pub(super) fn pages(&self, list: List) -> impl Iterator<Item = (Fetch, &PageFacts)> {
+        let pages = self.lists.get(&list).into_iter().flat_map(|pages| &pages.read);
+        pages.map(move |(&page, facts)| (Fetch { list, page }, facts))
     }
 
     /// The records of a list that cannot be read, each once.

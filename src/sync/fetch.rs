@@ -3,30 +3,15 @@
 use serde::Serialize;
 
 use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
-use super::staging::MembersPage;
+use super::staging;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
-use crate::cloudflare::{
-    ApiError, Client, MemberRecord, Odd, Page, PermissionGroup, ResourceGroup, RoleRecord, TokenRecord, UserGroup,
-    account_resource_group_name,
-};
+use crate::cloudflare::{ApiError, Client, Failure, MemberRecord, Odd, Page, TokenRecord, account_resource_group_name};
 use crate::model::id::MemberId;
 use crate::model::resource::Token;
 
-/// What is staged of a page.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Rows {
-    ResourceGroups(Vec<ResourceGroup>),
-    PermissionGroups(Vec<PermissionGroup>),
-    Roles(Vec<RoleRecord>),
-    UserGroups(Vec<UserGroup>),
-    GroupMembers(Vec<MemberId>),
-    Tokens(Vec<Token>),
-    Members(MembersPage),
-    /// The list cannot be read.
-    Off([(); 0]),
-}
+/// What is staged of a page: members packed, of other lists JSON.
+pub(super) type Rows = Vec<u8>;
 
 /// What came of a fetch.
 #[derive(Debug)]
@@ -68,8 +53,8 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
         let facts = PageFacts { requests, at: asked_at, ..PageFacts::default() };
         match judge(fetch, &error, requests) {
             Verdict::Again(millis) => ports.sleep(millis).await,
-            Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::Off([]))),
-            Verdict::Gone => break Ok((facts, Rows::Members(MembersPage::default()))),
+            Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::new())),
+            Verdict::Gone => break Ok((facts, staging::pack(&[], ""))),
             Verdict::Until(at) => break Err(Trouble::Until(at)),
             Verdict::Later(message, off) => break Err(Trouble::Later(message, off)),
             Verdict::Failed(message) => break Err(Trouble::Failed(message)),
@@ -88,30 +73,30 @@ async fn call<P: Http + Clock + Sql>(
         List::ResourceGroups => {
             // This list ignores `page`, and so has nothing to say of pages.
             let found = Page { info: None, ..client.resource_groups().await? };
-            (facts(&found, |group| group.id), Rows::ResourceGroups(found.items))
+            (facts(&found, |group| group.id), rows(&found.items)?)
         }
         List::PermissionGroups => {
             let found = client.permission_groups_page(page).await?;
-            (facts(&found, |group| group.id), Rows::PermissionGroups(found.items))
+            (facts(&found, |group| group.id), rows(&found.items)?)
         }
         List::Roles => {
             let found = client.roles_page(page).await?;
-            (facts(&found, |role| role.id), Rows::Roles(found.items))
+            (facts(&found, |role| role.id), rows(&found.items)?)
         }
         List::UserGroups => {
             let found = client.user_groups_page(page).await?;
             let odd = found.odd.iter().filter_map(Odd::parsed);
             let groups = found.items.iter().map(|group| group.id).chain(odd).collect();
-            (PageFacts { groups, ..facts(&found, |group| group.id) }, Rows::UserGroups(found.items))
+            (PageFacts { groups, ..facts(&found, |group| group.id) }, rows(&found.items)?)
         }
         List::GroupMembers(group) => {
             let found = client.user_group_members_page(group, page).await?;
             let facts = facts(&found, |member| member.id);
-            (facts, Rows::GroupMembers(found.items.into_iter().map(|member| member.id).collect()))
+            (facts, rows(&found.items.iter().map(|member| member.id).collect::<Vec<_>>())?)
         }
         List::Tokens => {
             let found = client.tokens_page(page).await?;
-            (facts(&found, |token| token.id), Rows::Tokens(found.items.into_iter().map(token).collect()))
+            (facts(&found, |token| token.id), rows(&found.items.into_iter().map(token).collect::<Vec<_>>())?)
         }
         List::Members { .. } => {
             let found = client.members_page(page).await?;
@@ -125,7 +110,7 @@ async fn call<P: Http + Clock + Sql>(
                 unclear: unclear(&found),
                 ..facts(&found, |member| member.id)
             };
-            (facts, Rows::Members(MembersPage::of(found.items, &account)))
+            (facts, staging::pack(&found.items, &account))
         }
         List::Member(member) => {
             let found = match client.member(member).await {
@@ -139,9 +124,15 @@ async fn call<P: Http + Clock + Sql>(
             };
             let facts =
                 PageFacts { members: vec![member], unclear: unclear(&found), ..facts(&found, |member| member.id) };
-            (facts, Rows::Members(MembersPage::of(found.items, &account)))
+            (facts, staging::pack(&found.items, &account))
         }
     })
+}
+
+/// The rows of a list that is short.
+fn rows<T: Serialize>(items: &[T]) -> Result<Rows, ApiError> {
+    serde_json::to_vec(items)
+        .map_err(|error| ApiError::Malformed { what: error.to_string(), failure: Failure::default() })
 }
 
 /// Of whom something is not told.

@@ -10,7 +10,7 @@ use super::metered::add_use;
 use super::previous::Previous;
 use super::rows::assemble;
 use super::run::{CURSOR_KEY, Cursor};
-use super::{staging, state};
+use super::{staging, state, unchanged};
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -83,11 +83,19 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     crawl: &Crawl,
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
+    let changes = overlay::open(kv)?;
+    let made_of = unchanged::made_of(kv, settings, crawl, cursor, &changes)?;
+    if let Some(made_of) = &made_of
+        && let Some(manifest) = unchanged::published(kv, made_of).await?
+    {
+        let ending = remember(kv, cursor, None, Published::unchanged(manifest)).await?;
+        end(kv, cursor.clone(), ending).await?;
+        return Ok(Finish::Ended);
+    }
     let mut previous = match previous(kv).await? {
         Ok(previous) => previous,
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
-    let changes = overlay::open(kv)?;
     if let Some(previous) = previous.as_mut() {
         // Whom we removed ourselves nobody misses.
         previous.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
@@ -147,13 +155,21 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         naming: assembled.names.naming(),
         previous: previous.clone(),
     };
-    let published = match snapshot::publish(kv, draft, assembled.rows.into_values()).await {
+    let published = match snapshot::publish(kv, draft, assembled.rows.iter()).await {
         Ok(published) => published,
         Err(PublishError::Sql(error)) => return Err(error),
         Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
     };
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     let ending = remember(kv, cursor, previous, published).await?;
+    // Only where all of it would be the same the next time: nothing learned, nothing to be said.
+    if let (RunOutcome::Unchanged, Some(generation), true) =
+        (ending.outcome, ending.generation.clone(), assembled.warnings.is_empty())
+        && let Some(made_of) = made_of
+        && unchanged::made_of(kv, settings, crawl, cursor, &changes)?.as_ref() == Some(&made_of)
+    {
+        unchanged::note(kv, generation, made_of)?;
+    }
     end(kv, cursor.clone(), Ending { warnings: assembled.warnings, ..ending }).await?;
     Ok(Finish::Ended)
 }

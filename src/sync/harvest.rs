@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::crawl::{Crawl, List, Off};
-use super::staging::{self, MembersPage, StagedMember};
+use super::crawl::{Crawl, Fetch, List, Off};
+use super::staging::{self, Members};
 use crate::account::hints::Hints;
 use crate::account::overlay::Changes;
 use crate::base::ports::{Sql, SqlError};
@@ -22,7 +22,7 @@ pub(super) struct Harvest {
     pub(super) user_groups: Result<Vec<UserGroup>, Off>,
     pub(super) group_members: BTreeMap<UserGroupId, Result<BTreeSet<MemberId>, Off>>,
     pub(super) tokens: Result<Vec<Token>, Off>,
-    pub(super) members: BTreeMap<MemberId, StagedMember>,
+    pub(super) members: Members,
     pub(super) hints: Hints,
     /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
     pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
@@ -73,7 +73,7 @@ impl Harvest {
         for group in groups {
             group_members.insert(group, members_of(sql, run, crawl, group, changes)?);
         }
-        let (members, hints) = members(sql, run, confirm, changes)?;
+        let (members, hints) = members(sql, run, crawl, confirm, changes)?;
         let mut odd: BTreeMap<List, BTreeSet<Odd>> = BTreeMap::new();
         let groups = group_members.keys().map(|&group| List::GroupMembers(group));
         for list in List::FIRST.into_iter().chain(groups) {
@@ -107,15 +107,15 @@ impl Harvest {
     /// Whether what an earlier generation says of a member is still needed: the crawl saw the member, or a record that may be the
     /// member's, and could not read all of it.
     pub(super) fn needs(&self, known: &Member) -> bool {
-        match self.members.get(&known.member_id) {
-            Some(member) => member.unread.is_some(),
+        match self.members.is_unread(known.member_id) {
+            Some(unread) => unread,
             None => self.odd_members().any(|odd| odd.may_be(&known.member_id, &known.email)),
         }
     }
 
     /// Whether there is anything of which an earlier generation may know more.
     pub(super) fn needs_any(&self) -> bool {
-        self.odd_members().next().is_some() || self.members.values().any(|member| member.unread.is_some())
+        self.odd_members().next().is_some() || self.members.any_unread()
     }
 
     /// Every permission group that is known: from the list, and from members' policies.
@@ -134,11 +134,11 @@ impl Harvest {
 }
 
 /// The members' records that cannot be read. One that was read by its id since, or is gone by then, is none of them.
-fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &BTreeMap<MemberId, StagedMember>) -> BTreeSet<Odd> {
+fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &Members) -> BTreeSet<Odd> {
     let asked = |id: MemberId| confirm.contains(&id).then(|| crawl.facts(List::Member(id)).next()).flatten();
     let settled = |odd: &Odd| {
         odd.parsed::<MemberId>()
-            .is_some_and(|id| members.contains_key(&id) || asked(id).is_some_and(|facts| facts.members.is_empty()))
+            .is_some_and(|id| members.contains(id) || asked(id).is_some_and(|facts| facts.members.is_empty()))
     };
     let passes = [MEMBERS, List::Members { pass: 2 }];
     let asked = confirm.iter().map(|&member| List::Member(member));
@@ -160,8 +160,16 @@ fn list<T: serde::de::DeserializeOwned>(
     if let Some(off) = crawl.off(list) {
         return Ok(Err(off.clone()));
     }
-    let pages = staging::pages::<Vec<T>>(sql, run, list)?;
-    Ok(Ok(pages.into_iter().flat_map(|(_, items)| items).collect()))
+    let mut items = Vec::new();
+    for (page, _) in crawl.pages(list) {
+        items.append(&mut read_list(sql, run, page)?);
+    }
+    Ok(Ok(items))
+}
+
+/// The rows of a page of a list that is staged as JSON.
+fn read_list<T: serde::de::DeserializeOwned>(sql: &dyn Sql, run: &RunId, page: Fetch) -> Result<Vec<T>, SqlError> {
+    serde_json::from_slice(&staging::rows(sql, run, page)?).map_err(|_| staging::unreadable(page.list))
 }
 
 /// The members of a user group, with what our own operations changed since the list was read.
@@ -178,9 +186,9 @@ fn members_of(
     }
     let mut members = BTreeSet::new();
     let mut asked_at: Option<Timestamp> = None;
-    for (facts, page) in staging::pages::<Vec<MemberId>>(sql, run, list)? {
+    for (page, facts) in crawl.pages(list) {
         asked_at = Some(asked_at.map_or(facts.at, |earliest| earliest.min(facts.at)));
-        members.extend(page);
+        members.extend(read_list::<MemberId>(sql, run, page)?);
     }
     for (id, change) in &changes.members {
         let Some((is_in, changed_at)) = change.groups.get(&group) else { continue };
@@ -199,32 +207,29 @@ fn members_of(
 fn members(
     sql: &dyn Sql,
     run: &RunId,
+    crawl: &Crawl,
     confirm: &[MemberId],
     changes: &Changes,
-) -> Result<(BTreeMap<MemberId, StagedMember>, Hints), SqlError> {
-    let mut members = BTreeMap::new();
+) -> Result<(Members, Hints), SqlError> {
+    let mut members = Members::default();
     let mut asked_at: BTreeMap<MemberId, Timestamp> = BTreeMap::new();
     let mut hints = Hints::default();
     let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
     for list in passes.into_iter().chain(confirm.iter().map(|&member| List::Member(member))) {
-        let pages = staging::pages::<MembersPage>(sql, run, list)?;
         if let List::Member(member) = list
-            && pages.iter().all(|(facts, _)| facts.members.is_empty())
+            && crawl.facts(list).all(|facts| facts.members.is_empty())
         {
             // Asked for, and not there.
-            members.remove(&member);
+            members.remove(member);
         }
-        for (facts, page) in pages {
-            hints.merge(page.hints);
+        for (page, facts) in crawl.pages(list) {
+            let rows = staging::rows(sql, run, page)?;
+            let (ids, told) = members.take(&rows).ok_or_else(|| staging::unreadable(list))?;
+            hints.merge(told);
             if let (List::Member(member), true) = (list, facts.members.is_empty()) {
                 asked_at.insert(member, facts.at);
             }
-            for member in page.members {
-                if changes.members.contains_key(&member.id) {
-                    asked_at.insert(member.id, facts.at);
-                }
-                members.insert(member.id, member);
-            }
+            asked_at.extend(ids.into_iter().filter(|id| changes.members.contains_key(id)).map(|id| (id, facts.at)));
         }
     }
     for (id, change) in &changes.members {
@@ -233,9 +238,9 @@ fn members(
             continue;
         }
         match &change.member {
-            Some(member) => members.insert(*id, StagedMember::of_model(member)),
-            None => members.remove(id),
-        };
+            Some(member) => members.insert(member),
+            None => members.remove(*id),
+        }
     }
     Ok((members, hints))
 }

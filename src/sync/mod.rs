@@ -15,12 +15,14 @@ mod history;
 mod inherited;
 mod limits;
 mod metered;
+mod packed;
 mod previous;
 mod rows;
 mod run;
 mod staging;
 mod state;
 mod step;
+mod unchanged;
 
 pub use crate::snapshot::{RunId, RunOutcome, RunRecord};
 pub use crawl::{Phase, Progress};

@@ -9,7 +9,7 @@ use crate::base::ports::KeyValue;
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, Role, Row, ScopedRole, Token};
-use crate::snapshot::{self, GenerationId, Manifest, Scan, Snapshot, SnapshotError};
+use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// The current generation.
 #[derive(Clone, Debug)]
@@ -57,20 +57,8 @@ impl Previous {
             tokens: Vec::new(),
             is_behind: false,
         };
-        let mut after = None;
-        loop {
-            // A scan ends by itself after a few chunks: the isolate never holds two generations. A limit within a chunk
-            // would have that chunk read twice.
-            let scan = Scan { kinds: Kind::ALL.to_vec(), holding: None, after, limit: usize::MAX };
-            let page = snapshot.scan(kv, &scan).await?;
-            for row in page.rows {
-                previous.add(row);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(previous);
-            }
-        }
+        snapshot.each_in_brief(kv, |brief| previous.add(brief)).await?;
+        Ok(previous)
     }
 
     /// Reads what is known of members whose records are odd: from the generation, and from what our own operations left since. Most
@@ -104,18 +92,20 @@ impl Previous {
         Ok(())
     }
 
-    fn add(&mut self, row: Row) {
-        match row {
-            Row::User(member) | Row::Invitation(member) => {
-                self.members.insert(member.member_id, member.user_id);
-                if !member.groups.is_empty() {
-                    self.memberships.insert(member.member_id, member.groups);
+    fn add(&mut self, brief: Brief) {
+        match brief {
+            Brief::Person(person) => {
+                self.members.insert(person.member_id, person.user_id);
+                if !person.groups.is_empty() {
+                    self.memberships.insert(person.member_id, person.groups);
                 }
             }
-            Row::Role(role) => self.roles.push(role),
-            Row::ScopedRole(role) => self.scoped_roles.push(role),
-            Row::Group(group) => self.groups.push(group),
-            Row::ApiToken(token) => self.tokens.push(token),
+            Brief::Row(Row::Role(role)) => self.roles.push(role),
+            Brief::Row(Row::ScopedRole(role)) => self.scoped_roles.push(role),
+            Brief::Row(Row::Group(group)) => self.groups.push(group),
+            Brief::Row(Row::ApiToken(token)) => self.tokens.push(token),
+            // A person is told in brief.
+            Brief::Row(Row::User(_) | Row::Invitation(_)) => {}
         }
     }
 

@@ -1,15 +1,20 @@
 //! From what a crawl brought to the rows of a snapshot.
 
+use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::crawl::{List, Off};
 use super::harvest::Harvest;
 use super::previous::Previous;
-use super::staging::StagedMember;
+use super::staging::{Members, StagedMember, StagedPolicy};
 use crate::account::names::{Names, Seen, is_account_wide};
 use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::grant::Principal;
 use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
+use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, ScopedRole, Token};
 use crate::model::super_administrator;
 use crate::snapshot::{Capability, GenerationId, Unreadable};
@@ -17,8 +22,7 @@ use crate::snapshot::{Capability, GenerationId, Unreadable};
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
 pub(super) struct Assembled {
-    /// In the order of their keys.
-    pub(super) rows: BTreeMap<String, Row>,
+    pub(super) rows: Rows,
     pub(super) names: Names,
     pub(super) capabilities: BTreeMap<String, Capability>,
     pub(super) warnings: Vec<String>,
@@ -65,7 +69,8 @@ pub(super) fn assemble(
     let memberships = builder.groups(&harvest);
     let gone = gone(&harvest.members, previous);
     let mut harvest = harvest;
-    builder.members(std::mem::take(&mut harvest.members), &memberships);
+    let members = std::mem::take(&mut harvest.members);
+    let people = builder.people(members, memberships);
     builder.roles(&harvest);
     builder.scoped_roles(&harvest);
     builder.note("resource_groups", &harvest.resource_groups, None);
@@ -84,7 +89,7 @@ pub(super) fn assemble(
     });
     Assembled {
         unsure,
-        rows: builder.rows,
+        rows: Rows { few: builder.rows, people },
         names: builder.names,
         capabilities: builder.capabilities,
         warnings: builder.warnings,
@@ -100,13 +105,121 @@ const ON: Capability = Capability { on: true, message: None, kept_from: None, un
 const NAMED: usize = 5;
 
 /// How many of those who were there are not. Somebody with a new membership, invited anew, is not gone.
-fn gone(members: &BTreeMap<MemberId, StagedMember>, previous: Option<&Previous>) -> usize {
-    let users: BTreeSet<UserId> = members.values().filter_map(|member| member.user_id).collect();
-    let kept = |id: &MemberId| previous.is_some_and(|previous| previous.rows.contains_key(id));
-    let is_gone = |(id, user): &(&MemberId, &Option<UserId>)| {
-        !members.contains_key(*id) && !kept(id) && user.is_none_or(|user| !users.contains(&user))
-    };
-    previous.map_or(0, |previous| previous.members.iter().filter(is_gone).count())
+fn gone(members: &Members, previous: Option<&Previous>) -> usize {
+    let Some(previous) = previous else { return 0 };
+    let missing: Vec<Option<UserId>> = previous
+        .members
+        .iter()
+        .filter(|(id, _)| !members.contains(**id) && !previous.rows.contains_key(id))
+        .map(|(_, user)| *user)
+        .collect();
+    if missing.is_empty() {
+        return 0;
+    }
+    let users: BTreeSet<UserId> = members.iter().filter_map(|member| member.user_id).collect();
+    missing.iter().filter(|user| user.is_none_or(|user| !users.contains(&user))).count()
+}
+
+/// The rows of a snapshot, in the order of their keys. A person's is made each time it is asked for: all of them at once would take ten
+/// times the memory of what they are made of.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Those of everything but people.
+    few: BTreeMap<String, Row>,
+    people: People,
+}
+
+impl Rows {
+    /// All rows.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Row> {
+        let (invitation, user) = (Kind::Invitation.prefix(), Kind::User.prefix());
+        let few = |from: Bound<&str>, to: Bound<&str>| self.few.range::<str, _>((from, to)).map(|(_, row)| row.clone());
+        let people = &self.people;
+        few(Bound::Unbounded, Bound::Excluded(&invitation))
+            .chain(people.invitations.iter().filter_map(|&id| people.row(id)).map(Row::member))
+            .chain(few(Bound::Included(&invitation), Bound::Excluded(&user)))
+            .chain(people.users.values().filter_map(|&id| people.row(id)).map(Row::member))
+            .chain(few(Bound::Included(&user), Bound::Unbounded))
+    }
+}
+
+/// What the rows of people are made of.
+#[derive(Debug)]
+struct People {
+    members: Members,
+    memberships: Memberships,
+    /// The user groups that have rows.
+    groups: BTreeSet<UserGroupId>,
+    /// What the current generation knows of those whose records cannot be read in full.
+    known: BTreeMap<MemberId, Member>,
+    /// Whose row each key is: an invitation's is its membership's, a user's that of one of their memberships.
+    invitations: BTreeSet<MemberId>,
+    users: BTreeMap<UserId, MemberId>,
+}
+
+impl People {
+    fn groups_of(&self, id: MemberId) -> Vec<UserGroupId> {
+        let groups = self.memberships.groups.get(&id).into_iter().flatten();
+        groups.filter(|group| self.groups.contains(group)).copied().collect()
+    }
+
+    /// The ids of the policies that a member may show and that are those of the member's user groups.
+    fn inherited(&self, id: MemberId) -> BTreeSet<&str> {
+        let groups = self.memberships.groups.get(&id).into_iter().flatten();
+        groups.filter_map(|group| self.memberships.policies.get(group)).flatten().map(String::as_str).collect()
+    }
+
+    /// A member as the crawl saw it.
+    fn seen(&self, member: StagedMember<'_>) -> Member {
+        let (id, inherited) = (member.id, self.inherited(member.id));
+        let own = member.policies.iter().filter(|policy| policy.id.as_deref().is_none_or(|id| !inherited.contains(id)));
+        let mut atoms: Vec<Atom> = own.flat_map(StagedPolicy::atoms).collect();
+        atoms.sort_unstable();
+        atoms.dedup();
+        let mut row = Member {
+            member_id: id,
+            user_id: member.user_id,
+            email: member.email.into_owned(),
+            status: member.status,
+            first_name: member.first_name.map(Cow::into_owned),
+            last_name: member.last_name.map(Cow::into_owned),
+            two_factor: member.two_factor,
+            atoms,
+            groups: self.groups_of(id),
+        };
+        // What Cloudflare does not tell is as it was; of somebody new it is only known that there is more.
+        if member.unread.is_some()
+            && let Some(known) = self.known.get(&id)
+        {
+            row.atoms.clone_from(&known.atoms);
+            if row.status == MemberStatus::Other {
+                (row.status, row.user_id) = (known.status, known.user_id);
+            }
+        }
+        row
+    }
+
+    /// A member as the crawl saw it, or, where only a record that cannot be read stands for it, as it was.
+    fn row(&self, id: MemberId) -> Option<Member> {
+        match self.members.get(id) {
+            Some(member) => Some(self.seen(member)),
+            None => self.known.get(&id).map(|known| Member { groups: self.groups_of(id), ..known.clone() }),
+        }
+    }
+
+    /// Notes under which key a member's row stands; `false` where the key is another's.
+    fn enter(&mut self, principal: Principal, id: MemberId) -> bool {
+        match principal {
+            Principal::User(user) => match self.users.entry(user) {
+                Entry::Vacant(entry) => {
+                    entry.insert(id);
+                    true
+                }
+                Entry::Occupied(_) => false,
+            },
+            Principal::Invitation(_) | Principal::Group(_) => self.invitations.insert(id),
+        }
+    }
 }
 
 struct Builder<'a> {
@@ -126,7 +239,7 @@ struct Builder<'a> {
 }
 
 /// Which user groups a member is in, and the ids of those groups' policies.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Memberships {
     groups: BTreeMap<MemberId, BTreeSet<UserGroupId>>,
     policies: BTreeMap<UserGroupId, BTreeSet<String>>,
@@ -134,7 +247,6 @@ struct Memberships {
 
 impl<'a> Builder<'a> {
     fn insert(&mut self, row: Row) {
-        use std::collections::btree_map::Entry;
         match self.rows.entry(row.key()) {
             Entry::Vacant(entry) => {
                 entry.insert(row);
@@ -145,8 +257,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn hold(&mut self, atoms: &BTreeSet<Atom>) {
-        let allowed = atoms.iter().filter(|atom| atom.access == Access::Allow);
+    fn hold<'b>(&mut self, atoms: impl IntoIterator<Item = &'b Atom>) {
+        let allowed = atoms.into_iter().filter(|atom| atom.access == Access::Allow);
         self.held.extend(allowed.map(|atom| (atom.permission_group, atom.resource_group)));
     }
 
@@ -193,7 +305,7 @@ impl<'a> Builder<'a> {
             let kept = self.kept(&harvest.user_groups).and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
             if let Some((kept, _)) = &kept {
                 for group in &kept.groups {
-                    self.hold(&group.atoms.iter().copied().collect());
+                    self.hold(&group.atoms);
                     self.insert(Row::Group(group.clone()));
                 }
                 for (&member, groups) in &kept.memberships {
@@ -208,7 +320,7 @@ impl<'a> Builder<'a> {
         let before: Vec<Group> = self.previous.iter().flat_map(|previous| previous.groups.iter().cloned()).collect();
         for group in before.iter().filter(|group| !groups.contains_key(&group.id)) {
             if harvest.odd(List::UserGroups).any(|odd| odd.may_be(&group.id, &group.name)) {
-                self.hold(&group.atoms.iter().copied().collect());
+                self.hold(&group.atoms);
                 self.insert(Row::Group(group.clone()));
             }
         }
@@ -256,10 +368,9 @@ impl<'a> Builder<'a> {
                         memberships.groups.entry(member).or_default().insert(group);
                     }
                     let odd = |member: &MemberId| {
-                        let email = harvest.members.get(member).map(|member| member.email.as_str());
-                        harvest
-                            .odd(List::GroupMembers(group))
-                            .any(|odd| email.is_some_and(|email| odd.may_be(member, email)))
+                        let mut odd = harvest.odd(List::GroupMembers(group)).peekable();
+                        let known = odd.peek().and_then(|_| harvest.members.get(*member));
+                        known.is_some_and(|known| odd.any(|odd| odd.may_be(member, &known.email)))
                     };
                     for (&member, groups) in self.previous.iter().flat_map(|previous| &previous.memberships) {
                         if groups.contains(&group) && odd(&member) {
@@ -304,70 +415,43 @@ impl<'a> Builder<'a> {
         self.capabilities.insert("user_group_members".to_owned(), capability);
     }
 
-    fn members(&mut self, members: BTreeMap<MemberId, StagedMember>, memberships: &Memberships) {
-        let none = BTreeSet::new();
-        let known: BTreeSet<UserGroupId> = self
+    /// Who is there, each under a key of their own, and what they hold.
+    fn people(&mut self, members: Members, memberships: Memberships) -> People {
+        let groups = self
             .rows
             .values()
             .filter_map(|row| if let Row::Group(group) = row { Some(group.id) } else { None })
             .collect();
-        let groups_of = |id: &MemberId| -> Vec<UserGroupId> {
-            let groups = memberships.groups.get(id).unwrap_or(&none);
-            groups.iter().filter(|group| known.contains(group)).copied().collect()
-        };
-        let before = self.previous.map(|previous| &previous.rows);
-        let unseen: Vec<&Member> = before
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter(|known| !members.contains_key(&known.member_id))
-            .collect();
-        for (id, member) in members {
-            if member.status == MemberStatus::Rejected {
-                continue;
-            }
-            let groups = memberships.groups.get(&id).unwrap_or(&none);
-            let inherited: BTreeSet<&String> =
-                groups.iter().filter_map(|group| memberships.policies.get(group)).flatten().collect();
+        let known = self.previous.map(|previous| previous.rows.clone()).unwrap_or_default();
+        let mut people =
+            People { members, memberships, groups, known, invitations: BTreeSet::new(), users: BTreeMap::new() };
+        let mut entries = Vec::with_capacity(people.members.len());
+        for member in people.members.iter().filter(|member| member.status != MemberStatus::Rejected) {
+            let (id, inherited) = (member.id, people.inherited(member.id));
             self.shows_inherited |=
-                member.policies.iter().any(|policy| policy.id.as_ref().is_some_and(|id| inherited.contains(id)));
-            let own: Vec<Policy> = member
-                .policies
-                .iter()
-                .filter(|policy| policy.id.as_ref().is_none_or(|id| !inherited.contains(id)))
-                .map(super::staging::StagedPolicy::policy)
-                .collect();
-            let mut row = Member {
-                member_id: id,
-                user_id: member.user_id,
-                email: member.email,
-                status: member.status,
-                first_name: member.first_name,
-                last_name: member.last_name,
-                two_factor: member.two_factor,
-                atoms: atoms(&own).into_iter().collect(),
-                groups: groups_of(&id),
-            };
+                member.policies.iter().any(|policy| policy.id.as_deref().is_some_and(|id| inherited.contains(id)));
             if let Some(why) = &member.unread {
                 self.name_one("members", &id.to_string(), why);
-                // What Cloudflare does not tell is as it was; of somebody new it is only known that there is more.
-                if let Some(known) = before.and_then(|rows| rows.get(&id)) {
-                    row.atoms.clone_from(&known.atoms);
-                    if row.status == MemberStatus::Other {
-                        (row.status, row.user_id) = (known.status, known.user_id);
-                    }
-                }
             }
-            self.hold(&row.atoms.iter().copied().collect());
-            self.insert(Row::member(row));
+            let row = people.seen(member);
+            self.hold(&row.atoms);
+            entries.push((row.principal(), id));
+        }
+        for (principal, id) in entries {
+            if !people.enter(principal, id) {
+                self.warnings.push(format!("{principal} is there twice; the first is taken"));
+            }
         }
         // Only a record that cannot be read stands for them: they stay as they were, unless somebody is there in their place.
-        for known in unseen {
-            let row = Row::member(Member { groups: groups_of(&known.member_id), ..known.clone() });
-            if !self.rows.contains_key(&row.key()) {
-                self.hold(&known.atoms.iter().copied().collect());
-                self.insert(row);
+        let unseen: Vec<MemberId> = people.known.keys().filter(|id| !people.members.contains(**id)).copied().collect();
+        for id in unseen {
+            if let Some(row) = people.row(id)
+                && people.enter(row.principal(), id)
+            {
+                self.hold(&row.atoms);
             }
         }
+        people
     }
 
     /// Notes a record that could not be read in full.

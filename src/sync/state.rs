@@ -1,6 +1,7 @@
 //! What a sync remembers of itself, beside what is known of the account (`account::state`), in the same table.
 
 pub(super) use crate::account::state::{load, remove, store};
+use crate::base::ports::{Sql, SqlError, SqlValue};
 
 /// The cursor of the running sync; there is none between runs.
 pub(super) const CURSOR: &str = "cursor";
@@ -10,3 +11,14 @@ pub(super) const RUNS: &str = "runs";
 pub(super) const GENERATIONS: &str = "generations";
 /// Which lists could be read in the last crawl that came to its end.
 pub(super) const CAPABILITIES: &str = "capabilities";
+/// What the current generation was found unchanged by.
+pub(super) const UNCHANGED: &str = "unchanged";
+
+/// Everything that is known of the account beside the runs themselves, as text: what rows are made of beside pages.
+pub(super) fn all_but_runs(sql: &dyn Sql) -> Result<String, SqlError> {
+    let rows = sql.query(
+        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?) ORDER BY name",
+        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into()],
+    )?;
+    Ok(rows.iter().flatten().filter_map(SqlValue::text).collect::<Vec<_>>().join("\n"))
+}

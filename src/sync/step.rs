@@ -9,13 +9,14 @@ use futures::stream::FuturesUnordered;
 use serde_json::json;
 
 use super::crawl::{Crawl, Fetch, Off, PageFacts};
-use super::fetch::{Fetched, Rows, Trouble, fetch};
+use super::fetch::{Fetched, Trouble, fetch};
 use super::finish::{self, Finish};
 use super::history;
 use super::limits::Limits;
 use super::metered::{Metered, add_use};
 use super::run::{CURSOR_KEY, Cursor, Trigger};
 use super::{staging, state};
+use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
@@ -228,8 +229,9 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                 return Ok(pause.unwrap_or(Pause::AllRead));
             };
             match outcome {
-                Ok((facts, rows)) => {
-                    staging::store(self.ports, &cursor.run, fetch, &facts, &rows)?;
+                Ok((mut facts, rows)) => {
+                    facts.rows = sha256_hex(&rows);
+                    staging::store(self.ports, &cursor.run, fetch, &facts, rows)?;
                     crawl.on_page(fetch, facts);
                     self.pages += 1;
                     self.copy(crawl, cursor, false).await;
@@ -313,7 +315,7 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         if !self.failing.is_empty() && (cursor.attempt + 1 >= MAX_ATTEMPTS || cursor.given_up > 0) {
             for (fetch, off) in &self.failing {
                 let facts = PageFacts { off: Some(off.clone()), at: self.ports.now(), ..PageFacts::default() };
-                staging::store(self.ports, &cursor.run, *fetch, &facts, &Rows::Off([]))?;
+                staging::store(self.ports, &cursor.run, *fetch, &facts, Vec::new())?;
                 cursor.given_up += 1;
             }
             return self.put_off(crawl, cursor, self.ports.now(), None).await;

@@ -1,5 +1,8 @@
 //! Has every room read its settings. What is wrong is told all at once, each variable by name with what to put there.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
@@ -62,9 +65,39 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, NotConf
     }
 }
 
+/// A configuration with the values that it was read of. An isolate may be given other values without being started anew, so that what
+/// was read holds only as long as these are the same; nothing of it can be printed.
+pub struct Known {
+    values: Vec<(String, Option<String>)>,
+    read: Rc<Result<Settings, NotConfigured>>,
+}
+
+impl Known {
+    /// Reads a configuration.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let values = RefCell::new(Vec::new());
+        let read = read(|name| {
+            let value = lookup(name);
+            values.borrow_mut().push((name.to_owned(), value.clone()));
+            value
+        });
+        Self { values: values.into_inner(), read: Rc::new(read) }
+    }
+
+    /// Whether it would be read as it was.
+    pub fn holds(&self, lookup: impl Fn(&str) -> Option<String>) -> bool {
+        self.values.iter().all(|(name, value)| lookup(name) == *value)
+    }
+
+    /// What was read.
+    pub fn settings(&self) -> Rc<Result<Settings, NotConfigured>> {
+        Rc::clone(&self.read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ORDER, read};
+    use super::{Known, ORDER, read};
     use crate::base::settings::Plan;
     use crate::coordinator;
     use crate::decide::Rules;
@@ -86,6 +119,22 @@ mod tests {
         let vars: Vec<(String, String)> =
             vars.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         move |name| vars.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    #[test]
+    fn what_was_read_holds_until_a_value_differs_that_was_looked_at() {
+        let known = Known::read(lookup(&[("PLAN", "paid")]));
+        assert!(known.holds(lookup(&[("PLAN", "paid"), ("NO_VARIABLE", "x")])));
+        assert_eq!(known.settings().as_ref().as_ref().unwrap().coordinator.plan, Plan::Paid);
+        for changes in [&[][..], &[("PLAN", "paid"), ("CONNECTOR_TOKEN", "another0another0another0another0")]] {
+            assert!(!known.holds(lookup(changes)), "{changes:?}");
+        }
+        for name in ["CLOUDFLARE_API_TOKEN", "PUBLIC_URL", "PROVISIONING", "APPROVAL_RULES", "SIGNAL_URL", "PUSH_FILE"]
+        {
+            assert!(!known.holds(lookup(&[("PLAN", "paid"), (name, "0")])), "{name}");
+        }
+        let none = Known::read(|_| None);
+        assert!(none.settings().is_err() && none.holds(|_| None) && !none.holds(lookup(&[])));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::base::ports::{Sign, SignError};
 use crate::base::signing::SigningKey;
 use crate::base::time::Timestamp;
 use crate::coordinator::{self, Command, Reply};
+use crate::routes::{NotConfigured, Settings};
 
 /// The Durable Object class.
 #[durable_object]
@@ -41,8 +42,9 @@ impl DurableObject for Coordinator {
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         let command: Command = serde_json::from_slice(&request.bytes().await?)?;
-        let reply = match self.desk() {
-            Ok((desk, settings)) => self.core.handle(&desk, &settings, command).await,
+        let settings = config(&self.env);
+        let reply = match self.desk(&settings) {
+            Ok((desk, settings)) => self.core.handle(&desk, settings, command).await,
             Err(message) => Reply::Failed { message },
         };
         Response::from_json(&reply)
@@ -50,8 +52,9 @@ impl DurableObject for Coordinator {
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.wanted.set(None);
-        match self.desk() {
-            Ok((desk, settings)) => self.core.alarm(&desk, &settings).await,
+        let settings = config(&self.env);
+        match self.desk(&settings) {
+            Ok((desk, settings)) => self.core.alarm(&desk, settings).await,
             // Not an error of the alarm, which the runtime would try six times and then forget: it rings until the configuration is mended.
             Err(message) => {
                 log(Level::Error, "the alarm rang in vain", &serde_json::json!({ "why": message }));
@@ -63,12 +66,15 @@ impl DurableObject for Coordinator {
 }
 
 impl Coordinator {
-    fn desk(&self) -> Result<(Desk<'_>, coordinator::Settings), String> {
+    fn desk<'a>(
+        &self,
+        settings: &'a Result<Settings, NotConfigured>,
+    ) -> Result<(Desk<'_>, &'a coordinator::Settings), String> {
         self.ready.clone().map_err(|error| error.to_string())?;
-        let settings = config(&self.env).map_err(|error| error.to_string())?.coordinator;
+        let settings = settings.as_ref().map_err(ToString::to_string)?;
         let kv =
             self.env.kv(kv::BINDING).map_err(|error| format!("the KV binding STATE is missing: {}", chain(&error)))?;
-        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted }, settings))
+        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted }, &settings.coordinator))
     }
 }
 

@@ -66,9 +66,9 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
 /// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
 pub async fn cron(env: &Env) -> Result<(), String> {
     let edge = Edge { env: env.clone() };
-    match config(env) {
+    match &*config(env) {
         Ok(settings) => {
-            for Problem { name, message, .. } in settings.problems {
+            for Problem { name, message, .. } in &settings.problems {
                 let fields = serde_json::json!({ "variable": name, "why": message });
                 edge.log(Level::Warn, "a variable is wrong, and what it is for is off", fields);
             }

@@ -1,16 +1,28 @@
 //! What every file of this room needs of the runtime: the bindings, the clock, the log, the text of an error.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use worker::Env;
 
-use super::config;
+use super::config::Known;
 use crate::base::ports::{Level, SqlError};
 use crate::base::time::Timestamp;
 use crate::routes::{NotConfigured, Settings};
 
-/// Reads the configuration from the bindings.
-pub(super) fn config(env: &Env) -> Result<Settings, NotConfigured> {
-    // Variables and secrets are the same kind of binding; an unset one is an error here, which is how it is known.
-    config::read(|name| env.var(name).ok().map(|binding| binding.to_string()))
+thread_local! {
+    /// The configuration as it was last read. Lost with the isolate: only ever a saving.
+    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+/// The configuration of the bindings.
+pub(super) fn config(env: &Env) -> Rc<Result<Settings, NotConfigured>> {
+    // Variables and secrets are the same kind of binding: a text. An unset one is undefined.
+    let lookup = |name: &str| js_sys::Reflect::get(env.as_ref(), &name.into()).ok()?.as_string();
+    KNOWN.with_borrow_mut(|known| match known {
+        Some(known) if known.holds(lookup) => known.settings(),
+        _ => known.insert(Known::read(lookup)).settings(),
+    })
 }
 
 pub(super) fn now() -> Timestamp {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::snapshot::{ChangeKind, Snapshot, diff};
-use c1_cloudflare::sync::{Limits, RunOutcome};
+use c1_cloudflare::sync::{self, Limits, RunOutcome};
 use sim::cloudflare::{PolicySpec, Route, Spec};
 
 use super::account;
@@ -47,6 +47,70 @@ async fn an_unchanged_account_costs_no_value_in_kv() {
         assert_eq!(run.kv.writes, puts.len() as u64);
         assert_eq!(*world.values.borrow(), before, "{plan:?}");
     }
+}
+
+/// The statement that reads what is staged of a page.
+const STAGED: &str = "SELECT 0 AS piece, rows FROM staged";
+
+/// An account that was found unchanged once: from then on it is known by what its crawl brings.
+async fn known_to_be_unchanged() -> World {
+    let world = World::new(Spec { groups: 2, ..account(120) });
+    world.sync().await;
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged);
+    world
+}
+
+#[tokio::test]
+async fn a_crawl_that_brings_what_the_one_before_brought_reads_no_page_again() {
+    let world = known_to_be_unchanged().await;
+    let chunks = world.keys().iter().filter(|key| key.contains("chunk/")).count();
+    world.sql_faults.replace(Some((STAGED.to_owned(), 1)));
+    let run = world.sync().await;
+    assert_eq!((run.outcome, run.warnings.len()), (RunOutcome::Unchanged, 0), "{}", run.message);
+    assert_eq!(
+        run.generation,
+        sync::status(&world).unwrap().generations.first().map(|newest| newest.generation.clone())
+    );
+    assert!(run.kv.reads as usize >= chunks, "the generation is looked at all the same: {:?}", run.kv);
+    assert_eq!(world.sql_faults.borrow().as_ref().unwrap().1, 1, "no page was read");
+    // The control: the first time after a change the pages are read.
+    world.sql_faults.replace(None);
+    world.cloudflare.add_member("newest@example.com", vec![]);
+    world.sql_faults.replace(Some((STAGED.to_owned(), 1)));
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    assert_eq!(world.sql_faults.borrow().as_ref().unwrap().1, 0);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "after the change");
+}
+
+#[tokio::test]
+async fn whatever_differs_from_what_was_unchanged_is_built_again() {
+    // A role of one member; who is in a group; a name.
+    let world = known_to_be_unchanged().await;
+    let member = world.cloudflare.memberships().into_iter().find(|member| member.user_id.is_some()).unwrap();
+    world.cloudflare.set_policies(&member.id, vec![]);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "a member without policies");
+    world.cloudflare.remove_member(&member.id);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "a member less");
+
+    // What the generation is made of is the same, and a chunk of it is lost.
+    let world = known_to_be_unchanged().await;
+    let lost = world.keys().into_iter().find(|key| key.contains("chunk/")).unwrap();
+    world.values.borrow_mut().remove(&lost);
+    world.advance(900);
+    let run = world.sync().await;
+    assert!(world.keys().contains(&lost), "{}", run.message);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "after the loss");
+
+    // A list that may no longer be read, and may again.
+    let world = known_to_be_unchanged().await;
+    world.cloudflare.revoke_permission(sim::cloudflare::Permission::Tokens);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    assert!(!sync::status(&world).unwrap().capabilities["tokens"].on);
+    world.cloudflare.allow_permission(sim::cloudflare::Permission::Tokens);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    assert!(sync::status(&world).unwrap().capabilities["tokens"].on);
 }
 
 #[tokio::test]
