@@ -120,9 +120,9 @@ pub async fn shows<P: Http + Clock + Sql>(
 
 /// Keeps the ids that a sync saw and that are no group's, in place of those of the sync before, and forgets what writes said before
 /// the sync began.
-pub(crate) fn note_seen<'i>(
+pub(crate) fn note_seen(
     sql: &dyn Sql,
-    own: impl IntoIterator<Item = &'i String>,
+    own: impl IntoIterator<Item = impl AsRef<str>>,
     began: Timestamp,
 ) -> Result<(), SqlError> {
     keep(sql, &packed(own))?;
@@ -155,8 +155,10 @@ fn keep(sql: &dyn Sql, ids: &[u8]) -> Result<(), SqlError> {
 }
 
 /// Ids as they are kept: eight bytes of each, in order.
-fn packed<'i>(ids: impl IntoIterator<Item = &'i String>) -> Vec<u8> {
-    let short: BTreeSet<u64> = ids.into_iter().map(|id| short(id)).collect();
+fn packed(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<u8> {
+    let mut short: Vec<u64> = ids.into_iter().map(|id| short(id.as_ref())).collect();
+    short.sort_unstable();
+    short.dedup();
     short.into_iter().flat_map(u64::to_be_bytes).collect()
 }
 

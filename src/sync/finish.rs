@@ -84,7 +84,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
     let changes = overlay::open(kv)?;
-    let made_of = unchanged::made_of(kv, settings, crawl, cursor, &changes)?;
+    let made_of = unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?;
     if let Some(made_of) = &made_of
         && let Some(manifest) = unchanged::published(kv, made_of).await?
     {
@@ -166,7 +166,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     if let (RunOutcome::Unchanged, Some(generation), true) =
         (ending.outcome, ending.generation.clone(), assembled.warnings.is_empty())
         && let Some(made_of) = made_of
-        && unchanged::made_of(kv, settings, crawl, cursor, &changes)?.as_ref() == Some(&made_of)
+        && unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?.as_ref() == Some(&made_of)
     {
         unchanged::note(kv, generation, made_of)?;
     }

@@ -36,7 +36,7 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
     let giving = groups.iter().filter_map(|group| {
         inherited::policy_ids(group).next()?;
         let members = harvest.group_members.get(&group.id)?.as_ref().ok()?;
-        let complete = |id: &&MemberId| harvest.members.get(*id).is_some_and(|member| member.unread.is_none());
+        let complete = |id: &&MemberId| harvest.members.is_unread(**id) == Some(false);
         Some((group, *members.iter().find(complete)?))
     });
     for (group, member) in giving.take(GROUPS_LOOKED_INTO) {
@@ -56,9 +56,8 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
     // The groups were read before the members. Read once more afterwards, they tell which of the members' policies are nobody else's.
     let Some(after) = groups_now(client).await? else { return Ok(()) };
     inherited::note_group_policies(sql, &after.union(&before).cloned().collect())?;
-    let seen =
-        harvest.members.values().flat_map(|member| member.policies.iter().filter_map(|policy| policy.id.as_ref()));
-    let own: BTreeSet<&String> = seen.filter(|id| !before.contains(*id) && !after.contains(*id)).collect();
+    let seen = harvest.members.iter().flat_map(|member| member.policies).filter_map(|policy| policy.id);
+    let own = seen.filter(|id| !before.contains(&**id) && !after.contains(&**id));
     inherited::note_seen(sql, own, began)
 }
 

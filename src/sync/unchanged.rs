@@ -12,6 +12,7 @@ use super::crawl::Crawl;
 use super::metered::Metered;
 use super::run::Cursor;
 use super::{history, state};
+use crate::account::inherited;
 use crate::account::overlay::Changes;
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
@@ -40,6 +41,10 @@ pub(super) fn made_of<P: Sql>(
     changes: &Changes,
 ) -> Result<Option<String>, SqlError> {
     if cursor.trigger.accept_removals || !changes.members.is_empty() {
+        return Ok(None);
+    }
+    // Where user groups give something, each sync looks at a member's own record, and not at pages alone.
+    if !inherited::group_policies(sql)?.is_empty() {
         return Ok(None);
     }
     let known = state::all_but_runs(sql)?;

@@ -5,6 +5,7 @@ mod chaos;
 mod export;
 mod grants;
 mod size;
+mod start;
 mod syncs;
 mod table;
 
@@ -31,6 +32,12 @@ async fn measure() -> Result<(), String> {
     }
     if wanted("syncs") {
         syncs::measure().await?;
+    }
+    if parts.iter().any(|part| part == "large") {
+        syncs::large().await?;
+    }
+    if wanted("start") {
+        start::measure().await?;
     }
     if wanted("grants") {
         grants::measure().await?;
