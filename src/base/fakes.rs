@@ -15,6 +15,7 @@ use rusqlite::types::{Value, ValueRef};
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::SigningKey;
+use crate::base::space::Space;
 use crate::base::time::Timestamp;
 use crate::base::timers::Timers;
 
@@ -28,6 +29,7 @@ pub(crate) enum Fault {
 /// A desk with everything on it.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    pub(crate) space: Space,
     pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) puts: RefCell<Vec<String>>,
     pub(crate) gets: RefCell<Vec<String>>,
@@ -40,8 +42,15 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// The desk of an account whose id nobody looks at.
     pub(crate) fn new() -> Self {
+        Self::of(format!("{:032x}", 7))
+    }
+
+    /// The desk of an account.
+    pub(crate) fn of(account: impl std::fmt::Display) -> Self {
         Self {
+            space: Space::new(account, "0123456789abcdef"),
             values: RefCell::default(),
             puts: RefCell::default(),
             gets: RefCell::default(),
@@ -61,13 +70,33 @@ impl Desk {
         self.time.set(self.time.get().plus_secs(secs));
     }
 
+    /// The account whose desk it is.
+    pub(crate) fn account<T: std::str::FromStr<Err: std::fmt::Debug>>(&self) -> T {
+        self.space.key("").split('/').next().unwrap().parse().unwrap()
+    }
+
+    /// The key of a value of this account's.
+    pub(crate) fn key(&self, name: &str) -> String {
+        self.space.key(name)
+    }
+
+    /// What the keys of the values are called.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.keys().iter().map(|key| self.space.name_of(key).unwrap_or(key).to_owned()).collect()
+    }
+
     /// The first key with a prefix that has a fault decides.
     fn fault(&self, key: &str) -> Option<Fault> {
-        self.faults.borrow().iter().find(|(prefix, _)| key.starts_with(prefix.as_str())).map(|(_, fault)| *fault)
+        let name = self.space.name_of(key).unwrap_or(key);
+        self.faults.borrow().iter().find(|(prefix, _)| name.starts_with(prefix.as_str())).map(|(_, fault)| *fault)
     }
 }
 
 impl KeyValue for Desk {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.gets.borrow_mut().push(key.to_owned());
         let late = self.late.borrow_mut().remove(key);

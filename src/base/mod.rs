@@ -11,6 +11,7 @@ pub mod rows;
 pub mod seats;
 pub mod settings;
 pub mod signing;
+pub mod space;
 pub mod time;
 #[cfg(test)]
 #[allow(clippy::duplicate_mod, reason = "`tests/support` has the same clock")]

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::keys::{PublicKey, SigningKey};
+use super::space::Space;
 use super::time::Timestamp;
 
 /// Text that must never be shown: API tokens, client secrets, signing keys.
@@ -140,6 +141,8 @@ pub struct KvError(pub String);
 
 /// Workers KV: eventually consistent, without locks; immutable values under content-derived keys suit it.
 pub trait KeyValue {
+    /// The part of the namespace that is this connector's own; whatever it writes has its key from there.
+    fn space(&self) -> &Space;
     /// Reads a value; a value written within the last minute may not be seen yet.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError>;
     /// Writes a value (25 MiB at most).
@@ -149,6 +152,10 @@ pub trait KeyValue {
 }
 
 impl<T: KeyValue> KeyValue for &T {
+    fn space(&self) -> &Space {
+        (**self).space()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         (**self).get(key).await
     }

@@ -86,7 +86,7 @@ fn publish_group(ports: &TenantDesk) -> String {
     let rows: BTreeMap<String, Row> =
         [0, 1, 2, 3, 98, 99].map(role).into_iter().chain([group]).map(|row| (row.key(), row)).collect();
     let draft = Draft {
-        account_id: id(999).parse().unwrap(),
+        account_id: ports.desk.account(),
         started_at: ports.now(),
         capabilities: BTreeMap::default(),
         naming: Naming::default(),

@@ -14,6 +14,7 @@ mod protocol;
 mod ring;
 mod schema;
 mod settings;
+pub mod succession;
 mod wire;
 
 pub use examine::Examination;
@@ -107,6 +108,8 @@ impl Coordinator {
                 Ok(records) => Reply::Decisions(records),
                 Err(error) => failed(ports, "could not read the decisions", &error),
             },
+            // Only the object that there was before has anything to give: see `succession`.
+            Command::HandOver { .. } => Reply::NothingToHandOver,
             Command::Push if settings.push.is_none() => Reply::PushNotConfigured,
             Command::Push => match Self::push_again(ports) {
                 Ok(Some(generation)) => {

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::examine::Examination;
+use super::succession::{Batch, Place};
 use crate::base::jobs::Job;
 use crate::base::rows::SetAside;
 use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
+use crate::model::id::AccountId;
 use crate::model::operation::{Outcome, Request};
 use crate::provision::aftercare::AuditLog;
 use crate::provision::incident::Incident;
@@ -63,6 +65,13 @@ pub enum Command {
     },
     /// Push the current generation once more.
     Push,
+    /// Of the object that had every account: give what it knows of this one to the Coordinator that is named by it.
+    HandOver {
+        /// The account.
+        account: AccountId,
+        /// What was given before.
+        from: Place,
+    },
     /// Grant or revoke.
     Provision {
         /// What is asked.
@@ -117,6 +126,10 @@ pub enum Reply {
     NothingToPush,
     /// There is no place to push to, and no connector to tell.
     PushNotConfigured,
+    /// Rows of what is handed over.
+    HandedOver(Batch),
+    /// There is nothing of that account.
+    NothingToHandOver,
     /// The Coordinator's own storage failed.
     Failed {
         /// What could not be done.

@@ -23,6 +23,11 @@ const STEPS: &[Step] = &[
         run: journal_columns,
     },
     Step { version: 2, what: "open writes may be of groups and of whole memberships", run: open_write_columns },
+    Step {
+        version: 3,
+        what: "each account and Worker has a space of its own in KV; what was published before stands at its root",
+        run: at_the_root,
+    },
 ];
 
 /// The newest version.
@@ -57,7 +62,7 @@ fn version(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
     version.map(Some).ok_or_else(|| SqlError::unreadable("the version of the database"))
 }
 
-fn exists(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
+pub(super) fn exists(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
     let found = sql.one("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", &[table.into()])?;
     Ok(found.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
 }
@@ -91,6 +96,14 @@ fn open_write_columns(sql: &dyn Sql) -> Result<(), SqlError> {
         "expected_in INTEGER",
     ] {
         sql.query(&format!("ALTER TABLE sent ADD COLUMN {column}"), &[])?;
+    }
+    Ok(())
+}
+
+/// Version 3. Until then, a namespace was taken to be of one account and one Worker.
+fn at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
+    if exists(sql, "generation")? && exists(sql, "stored_chunk")? {
+        crate::snapshot::leave_at_the_root(sql)?;
     }
     Ok(())
 }

@@ -111,7 +111,7 @@ mod tests {
             })
         };
         let draft = Draft {
-            account_id: id(7).parse().unwrap(),
+            account_id: ports.desk.account(),
             started_at: ports.now(),
             capabilities: BTreeMap::new(),
             naming: Naming { account_resource_group: None, roles: BTreeMap::new() },

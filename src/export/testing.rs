@@ -110,7 +110,7 @@ pub(crate) fn published(rows: Vec<Row>) -> (Desk, Snapshot) {
     let rows: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.key(), row)).collect();
     let naming = Naming { account_resource_group: Some(hex(WHOLE)), roles: BTreeMap::default() };
     let draft = Draft {
-        account_id: hex(999),
+        account_id: desk.account(),
         started_at: desk.time.get(),
         capabilities: BTreeMap::default(),
         naming,

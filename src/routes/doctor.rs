@@ -94,7 +94,7 @@ fn coordinator(message: String) -> Check {
 }
 
 async fn storage<P: World>(ports: &P) -> Check {
-    let read = ports.get("current").await;
+    let read = ports.get(&ports.space().key("current")).await;
     Check {
         name: "STATE".to_owned(),
         ok: read.is_ok(),

@@ -74,7 +74,7 @@ fn by(default_role: Option<&str>) -> ToldBy<'_> {
 }
 
 fn desk() -> Desk {
-    let desk = Desk::new();
+    let desk = Desk::of(by(None).account_id);
     snapshot::init(&desk).unwrap();
     journal::init(&desk).unwrap();
     super::init(&desk).unwrap();
@@ -501,7 +501,7 @@ fn a_damaged_or_lost_chunk_of_the_older_generation_holds_up_no_signal() {
 
         let shared: Vec<_> = new.chunks.iter().map(|chunk| &chunk.hash).collect();
         let own = old.chunks.iter().find(|chunk| !shared.contains(&&chunk.hash)).unwrap();
-        let key = format!("chunk/{}", own.hash);
+        let key = desk.key(&format!("chunk/{}", own.hash));
         match damage {
             Some(body) => desk.values.borrow_mut().insert(key, body),
             None => desk.values.borrow_mut().remove(&key),

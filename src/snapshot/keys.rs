@@ -1,8 +1,12 @@
 //! The keys under which a snapshot's values stand in KV, and the one value that changes.
+//!
+//! They stand in the connector's own [`Space`](crate::base::space::Space). Before there were such spaces, they stood at the root of the
+//! namespace. What stands there still is read as far as it is of this account, and deleted once it is a day old (`legacy.rs`).
 
 use serde::{Deserialize, Serialize};
 
 use super::manifest::GenerationId;
+use crate::base::ports::{KeyValue, KvError};
 use crate::base::time::Timestamp;
 
 /// The version of every value that is written; a reader refuses another one rather than misread it.
@@ -15,8 +19,16 @@ pub(super) fn chunk_key(hash: &str) -> String {
     format!("chunk/{hash}")
 }
 
-pub(super) fn manifest_key(generation: &GenerationId) -> String {
+pub(super) fn manifest_key(generation: impl std::fmt::Display) -> String {
     format!("manifest/{generation}")
+}
+
+/// Reads a value: the connector's own, or what stands at the root from before. Whose that is, its content must say.
+pub(super) async fn get<P: KeyValue>(kv: &P, name: &str) -> Result<Option<Vec<u8>>, KvError> {
+    match kv.get(&kv.space().key(name)).await? {
+        Some(value) => Ok(Some(value)),
+        None => kv.get(name).await,
+    }
 }
 
 /// What the value under `current` says.

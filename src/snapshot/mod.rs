@@ -4,6 +4,8 @@
 //! under its own SHA-256. A manifest lists the chunks of a generation; `current` names the generation that readers begin
 //! with, and is written last.
 //!
+//! All of it stands in the connector's own [`Space`](crate::base::space::Space): another account, or another Worker, never meets it.
+//!
 //! **Invariants:** a value under `chunk/` or `manifest/` never changes; `current` names a manifest all of whose chunks were
 //! written before; a reader that stays with one generation sees one account, whatever is published meanwhile.
 
@@ -11,6 +13,7 @@ mod catalogue;
 mod chunk;
 mod diff;
 mod keys;
+mod legacy;
 mod manifest;
 mod overlay;
 mod publish;
@@ -22,6 +25,7 @@ mod tests;
 
 pub use catalogue::{Catalogue, Offered};
 pub use diff::{Change, ChangeKind, Changes, diff};
+pub(crate) use legacy::{account_of, leave_at_the_root};
 pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Unreadable};
 pub use overlay::Overlay;
 pub use publish::{Draft, PublishError, Published, init, publish, sweep};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chunk::{Chunk, Cutter, HeldAs};
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
+use super::legacy;
 use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
@@ -75,7 +76,7 @@ pub enum PublishError {
     Order(String),
 }
 
-/// Creates the tables: which chunks are stored, which generations were published.
+/// Creates the tables: which chunks are stored, which generations were published, what is left from before.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
     sql.query(
@@ -83,7 +84,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             id TEXT PRIMARY KEY, published_at INTEGER NOT NULL, chunks TEXT NOT NULL) WITHOUT ROWID",
         &[],
     )?;
-    Ok(())
+    legacy::init(sql)
 }
 
 /// Publishes rows, which must come in the order of their keys. Where they are what is published already, nothing is written.
@@ -147,7 +148,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         let bytes = u32::try_from(chunk.body.len()).unwrap_or(u32::MAX);
         let known = self.ports.query("SELECT 1 FROM stored_chunk WHERE hash = ?", &[chunk.hash.as_str().into()])?;
         if known.is_empty() {
-            self.ports.put(&chunk_key(&chunk.hash), chunk.body).await?;
+            self.ports.put(&self.ports.space().key(&chunk_key(&chunk.hash)), chunk.body).await?;
             self.ports.query("INSERT OR IGNORE INTO stored_chunk (hash) VALUES (?)", &[chunk.hash.as_str().into()])?;
             self.written += 1;
             self.bytes += u64::from(bytes);
@@ -165,10 +166,17 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
     }
 
     async fn finish(self, draft: Draft) -> Result<Published, PublishError> {
+        // One that stands at the root of the namespace is not: it is published again, where it belongs.
+        let kept = self.ports.query("SELECT id FROM generation", &[])?;
+        let is_kept = |id: &GenerationId| {
+            let id = id.to_string();
+            kept.iter().any(|row| row.first().and_then(SqlValue::text) == Some(id.as_str()))
+        };
         let hashes: String = self.chunks.iter().map(|(chunk, _)| chunk.hash.as_str()).collect();
         let digest = sha256_hex(hashes.as_bytes());
         if let Some(previous) = draft.previous.as_ref().filter(|previous| {
             previous.digest == digest
+                && is_kept(&previous.generation)
                 && previous.capabilities == draft.capabilities
                 && previous.naming == draft.naming
                 && previous.account_id == draft.account_id
@@ -206,7 +214,9 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
                 .collect(),
             entitlements: self.entitlements.keys().map(ToString::to_string).collect(),
         };
-        self.ports.put(&manifest_key(&manifest.generation), serde_json::to_vec(&manifest)?).await?;
+        self.ports
+            .put(&self.ports.space().key(&manifest_key(&manifest.generation)), serde_json::to_vec(&manifest)?)
+            .await?;
         let pointer = Pointer {
             v: FORMAT,
             generation: manifest.generation.clone(),
@@ -219,7 +229,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
             "INSERT OR REPLACE INTO generation (id, published_at, chunks) VALUES (?, ?, ?)",
             &[manifest.generation.to_string().into(), now.into(), serde_json::to_string(&hashes)?.into()],
         )?;
-        self.ports.put(CURRENT, serde_json::to_vec(&pointer)?).await?;
+        self.ports.put(&self.ports.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
         Ok(Published {
             manifest,
             changed: true,
@@ -238,7 +248,7 @@ pub(crate) async fn repoint<P: KeyValue>(kv: &P, manifest: &Manifest) -> Result<
         digest: manifest.digest.clone(),
         published_at: manifest.finished_at,
     };
-    kv.put(CURRENT, serde_json::to_vec(&pointer)?).await?;
+    kv.put(&kv.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
     Ok(())
 }
 
@@ -274,7 +284,7 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
     let mut deleted = 0;
     for (id, _) in old.iter().take(MAX_DELETES) {
         if let Some(generation) = GenerationId::parse(id) {
-            ports.delete(&manifest_key(&generation)).await?;
+            ports.delete(&ports.space().key(&manifest_key(&generation))).await?;
             deleted += 1;
         }
         ports.query("DELETE FROM generation WHERE id = ?", &[id.as_str().into()])?;
@@ -286,8 +296,16 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
     for hash in unused.into_iter().take(MAX_DELETES) {
         // Forgotten first: a chunk that is deleted and still believed to be there would be missing for ever.
         ports.query("DELETE FROM stored_chunk WHERE hash = ?", &[hash.into()])?;
-        ports.delete(&chunk_key(hash)).await?;
+        ports.delete(&ports.space().key(&chunk_key(hash))).await?;
         deleted += 1;
+    }
+    // Nobody reads what is at the root any more when the oldest generation that must be kept is a day old.
+    if rows
+        .get(KEEP_COUNT - 1)
+        .and_then(|row| row.get(1)?.integer())
+        .is_some_and(|at| now.since(Timestamp::from_millis(at)) > KEEP_MILLIS)
+    {
+        deleted += legacy::sweep(ports, MAX_DELETES).await?;
     }
     Ok(deleted)
 }

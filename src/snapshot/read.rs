@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use serde::Deserialize;
 
-use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
+use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, get, manifest_key};
 use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::overlay::{Laid, Overlay};
 use super::scan::{Page, Scan};
@@ -69,16 +69,31 @@ pub struct Snapshot {
 
 /// Opens the current generation, or `None` where nothing was published yet.
 pub async fn latest<P: KeyValue>(kv: &P) -> Result<Option<Snapshot>, SnapshotError> {
-    let Some(value) = kv.get(CURRENT).await? else { return Ok(None) };
+    let Some(value) = get(kv, CURRENT).await? else { return Ok(None) };
     let pointer: Pointer = read(&value, CURRENT)?;
     if pointer.v != FORMAT {
         return Err(SnapshotError::Corrupt(format!("`current` has format {}, not {FORMAT}", pointer.v)));
     }
-    match Snapshot::open(kv, &pointer.generation.to_string()).await {
+    match manifest(kv, &pointer.generation).await? {
         // `current` names it, so it was written: it is on its way.
-        Err(SnapshotError::Gone(generation)) => Err(SnapshotError::NotReplicated(format!("manifest/{generation}"))),
-        opened => opened.map(Some),
+        None => Err(SnapshotError::NotReplicated(manifest_key(&pointer.generation))),
+        // Only at the root can there be another account's: this one has nothing yet.
+        Some(manifest) => Ok(kv.space().is_of(manifest.account_id).then(|| Snapshot::of(manifest))),
     }
+}
+
+/// The manifest of a generation, whosever it is.
+pub(super) async fn manifest<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<Option<Manifest>, SnapshotError> {
+    let key = manifest_key(id);
+    let Some(value) = get(kv, &key).await? else { return Ok(None) };
+    let manifest: Manifest = read(&value, &key)?;
+    if manifest.v != FORMAT || manifest.generation != *id {
+        return Err(SnapshotError::Corrupt(format!(
+            "{key} has format {} and is of {}",
+            manifest.v, manifest.generation
+        )));
+    }
+    Ok(Some(manifest))
 }
 
 impl Snapshot {
@@ -86,16 +101,8 @@ impl Snapshot {
     pub async fn open<P: KeyValue>(kv: &P, generation: &str) -> Result<Self, SnapshotError> {
         let shown = || generation.chars().take(40).collect();
         let id = GenerationId::parse(generation).ok_or_else(|| SnapshotError::Gone(shown()))?;
-        let key = manifest_key(&id);
-        let value = kv.get(&key).await?.ok_or_else(|| SnapshotError::Gone(shown()))?;
-        let manifest: Manifest = read(&value, &key)?;
-        if manifest.v != FORMAT || manifest.generation != id {
-            return Err(SnapshotError::Corrupt(format!(
-                "{key} has format {} and is of {}",
-                manifest.v, manifest.generation
-            )));
-        }
-        Ok(Self::of(manifest))
+        let manifest = manifest(kv, &id).await?.filter(|manifest| kv.space().is_of(manifest.account_id));
+        manifest.map(Self::of).ok_or_else(|| SnapshotError::Gone(shown()))
     }
 
     /// The snapshot of a manifest that is at hand.
@@ -305,7 +312,7 @@ impl ChunkRef {
     /// The chunk's bytes, which must have the hash that is its name.
     pub async fn read<P: KeyValue>(&self, kv: &P) -> Result<Vec<u8>, SnapshotError> {
         let key = chunk_key(&self.hash);
-        let body = kv.get(&key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
+        let body = get(kv, &key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
         if sha256_hex(&body) != self.hash {
             return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
         }

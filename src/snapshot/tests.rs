@@ -9,7 +9,7 @@ use super::{
     SnapshotError, diff, latest, publish, sweep,
 };
 use crate::base::fakes::{Desk, Fault};
-use crate::base::ports::Clock;
+use crate::base::ports::{Clock, Sql as _};
 use crate::model::access::{Access, Atom};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
@@ -66,7 +66,7 @@ fn publish_on(
 ) -> Result<Published, PublishError> {
     desk.advance(900);
     let draft = Draft {
-        account_id: hex(7),
+        account_id: desk.account(),
         started_at: desk.now(),
         capabilities: BTreeMap::new(),
         naming: Naming { account_resource_group: Some(hex(0)), roles: BTreeMap::new() },
@@ -262,7 +262,7 @@ fn old_generations_are_swept_after_a_day_and_not_before() {
         .iter()
         .flat_map(|manifest| manifest.chunks.iter().map(|chunk| format!("chunk/{}", chunk.hash)))
         .collect();
-    let stored: BTreeSet<String> = desk.keys().into_iter().filter(|key| key.starts_with("chunk/")).collect();
+    let stored: BTreeSet<String> = desk.names().into_iter().filter(|key| key.starts_with("chunk/")).collect();
     assert_eq!(stored, referenced);
 }
 
@@ -271,7 +271,7 @@ fn damage_and_delay_are_told_apart_from_absence() {
     let (desk, rows) = (desk(), account(10));
     assert_eq!(block_on(latest(&desk)).unwrap().map(|_| ()), None);
     let published = publish_on(&desk, &rows, None).unwrap().manifest;
-    let chunk = format!("chunk/{}", published.chunks[0].hash);
+    let chunk = desk.key(&format!("chunk/{}", published.chunks[0].hash));
     let good = desk.values.borrow_mut().insert(chunk.clone(), b"{}".to_vec()).unwrap();
     let snapshot = block_on(latest(&desk)).unwrap().unwrap();
     let key = Principal::User(hex(1)).to_string();
@@ -279,7 +279,7 @@ fn damage_and_delay_are_told_apart_from_absence() {
     desk.values.borrow_mut().remove(&chunk);
     assert!(matches!(block_on(snapshot.get(&desk, &key)), Err(SnapshotError::NotReplicated(_))));
     desk.values.borrow_mut().insert(chunk, good);
-    let manifest = format!("manifest/{}", published.generation);
+    let manifest = desk.key(&format!("manifest/{}", published.generation));
     desk.values.borrow_mut().remove(&manifest);
     assert!(matches!(block_on(latest(&desk)), Err(SnapshotError::NotReplicated(_))));
     assert!(matches!(block_on(Snapshot::open(&desk, "../x")), Err(SnapshotError::Gone(_))));
@@ -326,5 +326,95 @@ fn an_overlay_stands_in_for_its_members_however_the_list_is_paged() {
     }
     for key in rows.keys().chain([&member(0, &[]).key(), &member(23, &[]).key()]) {
         assert_eq!(block_on(snapshot.get(&desk, key)).unwrap().as_ref(), rows.get(key), "{key}");
+    }
+}
+
+/// Puts everything that an account has where it was before there were spaces.
+fn to_the_root(desk: &Desk) {
+    let values = std::mem::take(&mut *desk.values.borrow_mut());
+    let moved = values.into_iter().map(|(key, value)| (desk.space.name_of(&key).unwrap_or(&key).to_owned(), value));
+    *desk.values.borrow_mut() = moved.collect();
+    super::leave_at_the_root(desk).unwrap();
+}
+
+/// The desk of another account or another Worker, with the same namespace.
+fn beside(desk: &Desk, other: Desk) -> Desk {
+    super::init(&other).unwrap();
+    *other.values.borrow_mut() = desk.values.borrow().clone();
+    other
+}
+
+#[test]
+fn what_stands_at_the_root_is_this_accounts_until_it_is_published_again_and_goes_a_day_later() {
+    let (desk, rows) = (desk(), account(300));
+    let old = publish_on(&desk, &rows, None).unwrap().manifest;
+    to_the_root(&desk);
+    let seen = block_on(latest(&desk)).unwrap().unwrap();
+    assert_eq!(*seen.manifest(), old);
+    assert_eq!(read_all(&desk, &seen, Kind::ALL, None, 500).len(), rows.len());
+
+    // Nothing changed, and it is published all the same: where it belongs.
+    desk.advance(900);
+    let mut newest = publish_on(&desk, &rows, Some(&old)).unwrap();
+    assert!(newest.changed);
+    assert!(desk.values.borrow().contains_key(&desk.key("current")));
+    assert!(!publish_on(&desk, &rows, Some(&newest.manifest)).unwrap().changed);
+    let at_the_root = || desk.values.borrow().keys().filter(|key| desk.space.name_of(key).is_none()).count();
+    for n in 0..2 {
+        desk.advance(25 * 60 * 60);
+        assert!(at_the_root() > 0, "after {n} more");
+        assert!(block_on(Snapshot::open(&desk, &old.generation.to_string())).is_ok(), "who pages through it goes on");
+        let mut changed = rows.clone();
+        let new = member(9000 + n, &[3]);
+        changed.insert(new.key(), new);
+        newest = publish_on(&desk, &changed, Some(&newest.manifest)).unwrap();
+        block_on(sweep(&desk, &newest.manifest.generation)).unwrap();
+    }
+    assert_eq!(at_the_root(), 0);
+    assert_eq!(*block_on(latest(&desk)).unwrap().unwrap().manifest(), newest.manifest);
+}
+
+#[test]
+fn another_accounts_snapshot_is_never_read_at_the_root_and_its_pointer_never_swept() {
+    let (desk, rows) = (desk(), account(30));
+    let old = publish_on(&desk, &rows, None).unwrap().manifest;
+    to_the_root(&desk);
+    let other = beside(&desk, Desk::of(format!("{:032x}", 8)));
+    assert!(block_on(latest(&other)).unwrap().is_none(), "there was no sync of this one yet");
+    assert!(matches!(block_on(Snapshot::open(&other, &old.generation.to_string())), Err(SnapshotError::Gone(_))));
+    let own = publish_on(&other, &account(20), None).unwrap().manifest;
+    assert_eq!(own.previous, None);
+    other.query("INSERT INTO legacy_value (key) VALUES ('manifest/gone')", &[]).unwrap();
+    block_on(super::legacy::sweep(&other, 10)).unwrap();
+    assert!(other.values.borrow().contains_key("current"));
+    // And back: the first account finds its own.
+    *desk.values.borrow_mut() = other.values.borrow().clone();
+    assert_eq!(*block_on(latest(&desk)).unwrap().unwrap().manifest(), old);
+}
+
+#[test]
+fn two_accounts_and_two_workers_on_one_namespace_never_touch_each_others_values() {
+    let rows = account(300);
+    let mut one = desk();
+    let first = publish_on(&one, &rows, None).unwrap().manifest;
+    let mut other_worker = Desk::new();
+    let account_id: crate::model::id::AccountId = one.account();
+    other_worker.space = crate::base::space::Space::new(account_id, "fedcba9876543210");
+    for other in [Desk::of(format!("{:032x}", 8)), other_worker] {
+        let other = beside(&one, other);
+        let before = other.values.borrow().clone();
+        let mut manifest = publish_on(&other, &rows, None).unwrap().manifest;
+        for n in 0..5 {
+            other.advance(25 * 60 * 60);
+            let mut changed = rows.clone();
+            changed.remove(&member(n, &[]).key());
+            manifest = publish_on(&other, &changed, Some(&manifest)).unwrap().manifest;
+            block_on(sweep(&other, &manifest.generation)).unwrap();
+        }
+        let after = other.values.borrow().clone();
+        assert!(before.iter().all(|(key, value)| after.get(key) == Some(value)));
+        assert_eq!(before.keys().filter(|key| other.space.name_of(key).is_some()).count(), 0);
+        one.values = std::cell::RefCell::new(after);
+        assert_eq!(*block_on(latest(&one)).unwrap().unwrap().manifest(), first);
     }
 }

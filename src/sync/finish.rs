@@ -312,7 +312,7 @@ pub(super) async fn end<P: KeyValue + Clock + Sql>(
 ) -> Result<(), SqlError> {
     if cursor.copied_at.is_some() {
         // A copy that stays behind is of a run that is over, and says so by its id.
-        let _ = kv.delete(CURSOR_KEY).await;
+        let _ = kv.delete(&kv.space().key(CURSOR_KEY)).await;
     }
     add_use(&mut cursor, kv);
     let now = kv.now();

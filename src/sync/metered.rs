@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::run::Cursor;
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
+use crate::base::space::Space;
 use crate::base::time::Timestamp;
 use crate::snapshot::KvUse;
 
@@ -40,6 +41,10 @@ pub(super) fn add_use<P>(cursor: &mut Cursor, kv: &Metered<'_, P>) {
 }
 
 impl<P: KeyValue> KeyValue for Metered<'_, P> {
+    fn space(&self) -> &Space {
+        self.ports.space()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.count(|used| used.reads += 1);
         self.ports.get(key).await

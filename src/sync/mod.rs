@@ -40,3 +40,8 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     staging::init(sql)?;
     crate::snapshot::init(sql)
 }
+
+/// The generations that were published last, the latest first.
+pub fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlError> {
+    history::generations(sql)
+}

@@ -76,7 +76,7 @@ pub(super) struct Cursor {
     pub(super) progress: u64,
 }
 
-/// Where the cursor's copy is in KV.
+/// What the cursor's copy in KV is called.
 pub(super) const CURSOR_KEY: &str = "sync/cursor";
 
 /// A run that takes longer than this started from a picture of the account that is too old: it starts over.

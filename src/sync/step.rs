@@ -273,7 +273,7 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         cursor.follow(crawl, now);
         cursor.copied_at = Some(now);
         if let Ok(value) = serde_json::to_vec(cursor) {
-            let _ = self.kv.put(CURSOR_KEY, value).await;
+            let _ = self.kv.put(&self.kv.space().key(CURSOR_KEY), value).await;
         }
     }
 

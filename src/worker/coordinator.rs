@@ -8,6 +8,7 @@ use std::time::Duration;
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
 use super::env::{chain, config, log, now, sql_error};
+use super::object::{Object, is_former, space, standing};
 use super::{crypto, fetch, kv, zstd};
 use crate::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
@@ -15,8 +16,10 @@ use crate::base::ports::{
 };
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::SigningKey;
+use crate::base::space::Space;
 use crate::base::time::Timestamp;
-use crate::coordinator::{self, Command, Reply};
+use crate::coordinator::succession::{self, Standing};
+use crate::coordinator::{self, Ask, Command, Reply};
 use crate::routes::{NotConfigured, Settings};
 
 /// The Durable Object class.
@@ -36,7 +39,13 @@ const IN_VAIN: Duration = Duration::from_mins(1);
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
         let wanted = Cell::new(None);
-        let ready = coordinator::init(&Desk { state: &state, kv: None, wanted: &wanted });
+        let desk = Desk { state: &state, kv: None, wanted: &wanted, space: Space::new("none", "none") };
+        // The object that there was before is not made where it was not.
+        let ready = if is_former(&env, &state.id().to_string()) && succession::was_in_use(&desk) == Ok(false) {
+            Ok(())
+        } else {
+            coordinator::init(&desk)
+        };
         Self { state, env, core: coordinator::Coordinator::default(), ready, wanted }
     }
 
@@ -44,7 +53,17 @@ impl DurableObject for Coordinator {
         let command: Command = serde_json::from_slice(&request.bytes().await?)?;
         let settings = config(&self.env);
         let reply = match self.desk(&settings) {
-            Ok((desk, settings)) => self.core.handle(&desk, settings, command).await,
+            Ok((desk, settings)) => match self.standing(settings) {
+                Ok(Standing::Own) => match self.take_over(&desk, settings).await {
+                    Ok(()) => self.core.handle(&desk, settings, command).await,
+                    Err(message) => Reply::Failed { message },
+                },
+                Ok(Standing::Former) => self.answer_as_former(&desk, command).await,
+                Ok(Standing::OfAnotherAccount) => Reply::Failed {
+                    message: "CLOUDFLARE_ACCOUNT_ID names another account by now; try again in a moment".to_owned(),
+                },
+                Err(message) => Reply::Failed { message },
+            },
             Err(message) => Reply::Failed { message },
         };
         Response::from_json(&reply)
@@ -53,8 +72,12 @@ impl DurableObject for Coordinator {
     async fn alarm(&self) -> worker::Result<Response> {
         self.wanted.set(None);
         let settings = config(&self.env);
-        match self.desk(&settings) {
-            Ok((desk, settings)) => self.core.alarm(&desk, settings).await,
+        let done = match self.desk(&settings) {
+            Ok((desk, settings)) => self.ring(&desk, settings).await,
+            Err(message) => Err(message),
+        };
+        match done {
+            Ok(()) => {}
             // Not an error of the alarm, which the runtime would try six times and then forget: it rings until the configuration is mended.
             Err(message) => {
                 log(Level::Error, "the alarm rang in vain", &serde_json::json!({ "why": message }));
@@ -66,6 +89,55 @@ impl DurableObject for Coordinator {
 }
 
 impl Coordinator {
+    async fn ring(&self, desk: &Desk<'_>, settings: &coordinator::Settings) -> Result<(), String> {
+        match self.standing(settings)? {
+            Standing::Own => {
+                self.take_over(desk, settings).await?;
+                self.core.alarm(desk, settings).await;
+            }
+            Standing::OfAnotherAccount => {
+                succession::fall_asleep(desk).map_err(|error| error.to_string())?;
+            }
+            Standing::Former => match succession::emptied_at(desk).map_err(|error| error.to_string())? {
+                Some(at) if at <= desk.now() => succession::empty(desk).map_err(|error| error.to_string())?,
+                Some(at) => desk.wake(at).await.map_err(|error| error.to_string())?,
+                // Something was due here: the account's own Coordinator is to see to it.
+                None => match Object::of(&self.env, settings.cloudflare.account_id).ask(Command::Status).await {
+                    Ok(Reply::Failed { message }) => return Err(message),
+                    Ok(_) => {}
+                    Err(error) => return Err(error.to_string()),
+                },
+            },
+        }
+        Ok(())
+    }
+
+    fn standing(&self, settings: &coordinator::Settings) -> Result<Standing, String> {
+        standing(&self.env, &self.state.id().to_string(), settings.cloudflare.account_id)
+    }
+
+    async fn take_over(&self, desk: &Desk<'_>, settings: &coordinator::Settings) -> Result<(), String> {
+        let account = settings.cloudflare.account_id;
+        match succession::take_over(desk, account, &Object::former(&self.env)).await {
+            Ok(false) => Ok(()),
+            Ok(true) => desk.wake(desk.now()).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn answer_as_former(&self, desk: &Desk<'_>, command: Command) -> Reply {
+        let reply = succession::answer(desk, command).await;
+        let emptied = match succession::emptied_at(desk) {
+            Ok(Some(at)) => desk.wake(at).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match emptied {
+            Ok(()) => reply,
+            Err(error) => Reply::Failed { message: error.to_string() },
+        }
+    }
+
     fn desk<'a>(
         &self,
         settings: &'a Result<Settings, NotConfigured>,
@@ -74,7 +146,8 @@ impl Coordinator {
         let settings = settings.as_ref().map_err(ToString::to_string)?;
         let kv =
             self.env.kv(kv::BINDING).map_err(|error| format!("the KV binding STATE is missing: {}", chain(&error)))?;
-        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted }, &settings.coordinator))
+        let space = space(&self.env, settings.coordinator.cloudflare.account_id)?;
+        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted, space }, &settings.coordinator))
     }
 }
 
@@ -83,6 +156,7 @@ struct Desk<'a> {
     state: &'a State,
     kv: Option<worker::KvStore>,
     wanted: &'a Cell<Option<i64>>,
+    space: Space,
 }
 
 impl Desk<'_> {
@@ -98,6 +172,10 @@ impl Http for Desk<'_> {
 }
 
 impl KeyValue for Desk<'_> {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         kv::get(self.kv()?, key).await
     }

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use worker::{Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
 
 use super::env::{chain, config, log, now};
+use super::object::{self, Object};
 use super::{crypto, fetch, kv, zstd};
 use crate::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method, Zstd, ZstdError,
@@ -16,21 +17,19 @@ use crate::base::ports::{Sign, SignError};
 use crate::base::settings::Problem;
 use crate::base::signing::PublicKey;
 use crate::base::signing::SigningKey;
+use crate::base::space::Space;
 use crate::base::time::Timestamp;
 use crate::conductorone::jwks::Cache;
 use crate::coordinator::Ask;
 use crate::coordinator::{Command, Reply, Unreachable};
-use crate::routes::{self, Content};
+use crate::model::id::AccountId;
+use crate::routes::{self, Content, Settings};
 use crate::sync::Trigger;
 
 thread_local! {
     /// The tenant's keys. Lost with the isolate: only ever a saving.
     static KEYS: RefCell<Cache> = RefCell::default();
 }
-
-/// The binding of the Coordinator, and the name of its one instance per Worker: the account is the Worker's
-/// configuration, so one name is one account.
-const COORDINATOR: (&str, &str) = ("COORDINATOR", "account");
 
 /// Answers a request.
 pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response> {
@@ -44,7 +43,8 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
         headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
         body,
     };
-    let answer = routes::answer(&Edge { env: env.clone() }, &config(env), incoming).await;
+    let settings = config(env);
+    let answer = routes::answer(&Edge::new(env, settings.as_ref().ok()), &settings, incoming).await;
     let headers = Headers::new();
     for (name, value) in &answer.headers {
         headers.set(name, value)?;
@@ -65,8 +65,9 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
 
 /// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
 pub async fn cron(env: &Env) -> Result<(), String> {
-    let edge = Edge { env: env.clone() };
-    match &*config(env) {
+    let settings = config(env);
+    let edge = Edge::new(env, (*settings).as_ref().ok());
+    match &*settings {
         Ok(settings) => {
             for Problem { name, message, .. } in &settings.problems {
                 let fields = serde_json::json!({ "variable": name, "why": message });
@@ -106,9 +107,18 @@ async fn read(request: &mut Request, limit: usize) -> worker::Result<routes::Bod
 #[derive(Clone)]
 struct Edge {
     env: Env,
+    account: Option<AccountId>,
+    space: Space,
 }
 
 impl Edge {
+    fn new(env: &Env, settings: Option<&Settings>) -> Self {
+        let account = settings.map(|settings| settings.coordinator.cloudflare.account_id);
+        // Nothing is read or asked without a configuration, nor where there is no Durable Object: `ask` says why.
+        let space = account.and_then(|account| object::space(env, account).ok());
+        Self { env: env.clone(), account, space: space.unwrap_or_else(|| Space::new("none", "none")) }
+    }
+
     fn kv(&self) -> Result<KvStore, KvError> {
         self.env.kv(kv::BINDING).map_err(|error| KvError(format!("the KV binding STATE is missing: {}", chain(&error))))
     }
@@ -121,6 +131,10 @@ impl Http for Edge {
 }
 
 impl KeyValue for Edge {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         kv::get(&self.kv()?, key).await
     }
@@ -182,17 +196,9 @@ impl KeyCache<Cache> for Edge {
 
 impl Ask for Edge {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
-        let (binding, name) = COORDINATOR;
-        let ask = async {
-            let stub = self.env.durable_object(binding)?.get_by_name(name)?;
-            let mut init = worker::RequestInit::new();
-            init.with_method(worker::Method::Post);
-            init.with_body(Some(serde_json::to_string(&command)?.into()));
-            // The host is a placeholder: the stub, not the URL, says where this goes.
-            let request = Request::new_with_init("https://coordinator/", &init)?;
-            let reply = stub.fetch_with_request(request).await?.bytes().await?;
-            Ok::<_, worker::Error>(serde_json::from_slice(&reply)?)
-        };
-        ask.await.map_err(|error| Unreachable(chain(&error)))
+        match self.account {
+            Some(account) => Object::of(&self.env, account).ask(command).await,
+            None => Err(Unreachable("the connector is not configured".to_owned())),
+        }
     }
 }

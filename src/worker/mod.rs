@@ -15,6 +15,8 @@ mod fetch;
 #[cfg(target_arch = "wasm32")]
 mod kv;
 #[cfg(target_arch = "wasm32")]
+mod object;
+#[cfg(target_arch = "wasm32")]
 mod zstd;
 
 #[cfg(target_arch = "wasm32")]

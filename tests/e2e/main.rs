@@ -15,6 +15,7 @@
 
 mod accounts;
 mod adverse;
+mod another_account;
 mod auth;
 mod budget;
 mod c1;

@@ -11,6 +11,7 @@ use c1_cloudflare::base::ports::{
     SqlError, SqlValue, Zstd, ZstdError,
 };
 use c1_cloudflare::base::signing::SigningKey;
+use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::base::zstd::RawFrame;
 use rusqlite::types::{Value, ValueRef};
@@ -25,6 +26,7 @@ pub(crate) const CALLBACKS: &str = "https://acme.conductor.one/callbacks/";
 /// Everything outside the Coordinator.
 pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
+    space: Space,
     pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
     database: rusqlite::Connection,
     began: Instant,
@@ -51,6 +53,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(cloudflare: Cloudflare, watch: impl Fn(&Cloudflare) + 'static) -> Self {
         Self {
+            space: Space::new(cloudflare.account_id(), "0123456789abcdef"),
             cloudflare,
             values: RefCell::default(),
             database: rusqlite::Connection::open_in_memory().unwrap(),
@@ -138,6 +141,10 @@ impl Http for World {
 }
 
 impl KeyValue for World {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         tokio::task::yield_now().await;
         Ok(self.values.borrow().get(key).cloned())

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use c1_cloudflare::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
 };
+use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
@@ -42,6 +43,7 @@ pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
     pub(crate) config: Settings,
     pub(crate) limits: Limits,
+    pub(crate) space: Space,
     pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
     /// The keys written, in order.
     pub(crate) puts: RefCell<Vec<String>>,
@@ -80,6 +82,7 @@ impl World {
         ]);
         let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
         let world = Self {
+            space: Space::new(config.cloudflare.account_id, "0123456789abcdef"),
             cloudflare,
             limits: Limits::of(config.plan),
             config,
@@ -112,9 +115,14 @@ impl World {
         self.time.set(self.time.get().plus_secs(secs));
     }
 
-    /// The keys that have values.
+    /// What a key is called in the account's own part of the store.
+    pub(crate) fn name_of<'a>(&self, key: &'a str) -> &'a str {
+        self.space.name_of(key).unwrap_or(key)
+    }
+
+    /// The keys that have values, as the account's own part calls them.
     pub(crate) fn keys(&self) -> BTreeSet<String> {
-        self.values.borrow().keys().cloned().collect()
+        self.values.borrow().keys().map(|key| self.name_of(key).to_owned()).collect()
     }
 
     /// Makes writes of keys with a prefix fail so many times.
@@ -187,6 +195,7 @@ impl World {
     }
 
     fn fault(&self, key: &str) -> Option<Fault> {
+        let key = self.name_of(key);
         let mut faults = self.faults.borrow_mut();
         let (fault, left) =
             faults.iter_mut().find(|(prefix, (_, left))| key.starts_with(prefix.as_str()) && *left > 0)?.1;
@@ -231,6 +240,10 @@ impl Http for World {
 }
 
 impl KeyValue for World {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.operation().await;
         Ok(self.values.borrow().get(key).cloned())
@@ -240,7 +253,7 @@ impl KeyValue for World {
         self.operation().await;
         let fault = self.fault(key);
         if fault != Some(Fault::BeforePersisting) {
-            self.puts.borrow_mut().push(key.to_owned());
+            self.puts.borrow_mut().push(self.name_of(key).to_owned());
             self.values.borrow_mut().insert(key.to_owned(), value);
         }
         fault.map_or(Ok(()), |fault| Err(KvError(format!("{fault:?}"))))

@@ -21,6 +21,7 @@ use crate::base::ports::{
 use crate::base::ports::{Sign, SignError};
 use crate::base::settings::Reader;
 use crate::base::signing::SigningKey;
+use crate::base::space::Space;
 use crate::base::time::Timestamp;
 use crate::conductorone::Settings;
 
@@ -127,6 +128,10 @@ impl Sign for TenantDesk {
 }
 
 impl KeyValue for TenantDesk {
+    fn space(&self) -> &Space {
+        self.desk.space()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.desk.get(key).await
     }

@@ -123,7 +123,8 @@ async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_
     let named =
         |name: &str| Target::Named(EntitlementRef { display_name: Some(name.to_owned()), ..EntitlementRef::default() });
     // The pointer has not reached this place, then neither has the manifest.
-    let current = bench.world.values.borrow_mut().remove("current").unwrap();
+    let pointer = bench.world.space.key("current");
+    let current = bench.world.values.borrow_mut().remove(&pointer).unwrap();
     let role_name = named(&format!("{} Member Role", role.name));
     assert_done(&bench.operate(Action::Grant, role_name.clone(), person(NEW)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Grant, Target::Account, person("new2@example.com")).await, Effect::Invited);
@@ -135,7 +136,7 @@ async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_
     assert!(account.permission_group(MINIMAL_ACCESS).is_some());
     assert_done(&bench.operate(Action::Grant, Target::Account, person("new4@example.com")).await, Effect::Invited);
     bench.world.values.borrow_mut().extend(all);
-    bench.world.values.borrow_mut().insert("current".to_owned(), current);
+    bench.world.values.borrow_mut().insert(pointer, current);
     bench.world.advance(10);
     assert_done(&bench.settle(id).await, Effect::Granted);
     let unknown = bench.operate(Action::Grant, named("No Such Role"), person(NEW)).await;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::kv::Kv;
+use crate::harness::workerd::kv_prefix;
 
 /// How many rows are in a chunk, as in one that the connector cuts.
 const CHUNK_ROWS: usize = 256;
@@ -37,7 +38,7 @@ fn id(of: &str, n: usize) -> String {
 
 /// A snapshot of an account with this many members, each with [`GRANTS_EACH`] grants. Gives its generation.
 pub fn publish(kv: &Kv, account: &str, members: usize) -> String {
-    let rows = rows(members);
+    let (rows, space) = (rows(members), kv_prefix(account));
     let mut chunks = Vec::new();
     for rows in rows.chunks(CHUNK_ROWS) {
         let mut body = String::new();
@@ -56,7 +57,7 @@ pub fn publish(kv: &Kv, account: &str, members: usize) -> String {
             "last_key": rows.last().map(|(key, _)| key),
             "held": "",
         }));
-        kv.put(&format!("chunk/{hash}"), body);
+        kv.put(&format!("{space}chunk/{hash}"), body);
     }
     let digest = hash(chunks.iter().filter_map(|chunk| chunk.get("hash")?.as_str()).collect::<String>().as_bytes());
     let generation = format!("20261123T100000Z-{}", digest.chars().take(8).collect::<String>());
@@ -78,9 +79,9 @@ pub fn publish(kv: &Kv, account: &str, members: usize) -> String {
         "entitlements": (0..ROLES).map(|n| format!("role:{}:member", id("role", n))).collect::<Vec<_>>(),
         "chunks": chunks,
     });
-    kv.put(&format!("manifest/{generation}"), manifest.to_string());
+    kv.put(&format!("{space}manifest/{generation}"), manifest.to_string());
     let pointer = json!({ "v": 1, "generation": generation, "digest": digest, "published_at": TIME });
-    kv.put("current", pointer.to_string());
+    kv.put(&format!("{space}current"), pointer.to_string());
     generation
 }
 

@@ -14,6 +14,9 @@ pub(super) const FILE: &str = "worker.capnp";
 /// The control Worker's file.
 pub(super) const CONTROL_FILE: &str = "control.js";
 
+/// Durable Objects' ids are made of this and of their names.
+pub(super) const UNIQUE_KEY: &str = "harness";
+
 /// The directory of the Durable Objects' storage, beside the configuration.
 pub(super) const STORAGE: &str = "storage";
 
@@ -63,7 +66,7 @@ const config :Workerd.Config = (
       compatibilityDate = "{COMPATIBILITY_DATE}",
       compatibilityFlags = ["nodejs_compat"],
       bindings = [{bindings}],
-      durableObjectNamespaces = [(className = {class}, uniqueKey = "harness", enableSql = true)],
+      durableObjectNamespaces = [(className = {class}, uniqueKey = "{UNIQUE_KEY}", enableSql = true)],
       durableObjectStorage = (localDisk = "storage"),
       globalOutbound = "gateway")),
     (name = "control", worker = (

@@ -1,12 +1,15 @@
 //! The built Worker in workerd, the runtime that Cloudflare itself runs Workers in (`reference/workers-rs.md` 2.2).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hmac::{KeyInit as _, Mac as _};
+use sha2::Digest as _;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -107,6 +110,30 @@ pub enum StartError {
     /// workerd did not listen in time.
     #[error("workerd did not listen within a minute and said:\n{0}")]
     TimedOut(String),
+}
+
+/// The id that workerd gives the Durable Object with a name (its `src/workerd/server/server.c++`, `ActorIdFactoryImpl`): a MAC of the
+/// name under the namespace's key, cut to half, and a MAC of that.
+pub fn object_id(name: &str) -> String {
+    let key = sha2::Sha256::digest(config::UNIQUE_KEY.as_bytes());
+    let mac = |message: &[u8]| -> Vec<u8> {
+        // A key may have any length.
+        let Ok(mut mac) = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key) else { return Vec::new() };
+        mac.update(message);
+        mac.finalize().into_bytes().iter().take(16).copied().collect()
+    };
+    let named = mac(name.as_bytes());
+    let proof = mac(&named);
+    named.iter().chain(&proof).fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What the keys of an account in KV begin with, in this harness's Worker.
+pub fn kv_prefix(account: &str) -> String {
+    format!("{account}/{}/", object_id(account).chars().take(16).collect::<String>())
 }
 
 /// A Worker in a process of its own. It ends when this is dropped.
@@ -268,6 +295,11 @@ impl Worker {
             _ => None,
         });
         memories.max()
+    }
+
+    /// The directory of the Durable Objects' databases: each is `<object id>.sqlite`.
+    pub fn databases(&self) -> PathBuf {
+        self.directory.path().join(config::STORAGE).join(config::UNIQUE_KEY)
     }
 
     async fn stop(&self, process: &mut Option<Process>) {

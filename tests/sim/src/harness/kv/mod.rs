@@ -80,9 +80,19 @@ pub enum Keys {
 impl Keys {
     fn contain(&self, key: &str) -> bool {
         match self {
-            Self::Exactly(name) => name == key,
-            Self::Prefixed(prefix) => key.starts_with(prefix.as_str()),
+            Self::Exactly(name) => name == key || name == name_of(key),
+            Self::Prefixed(prefix) => key.starts_with(prefix.as_str()) || name_of(key).starts_with(prefix.as_str()),
         }
+    }
+}
+
+/// What a key is called in the part of the namespace that an account and its Worker have: without `<account id>/<16 digits>/`.
+pub fn name_of(key: &str) -> &str {
+    let hex = |part: &str, digits| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut parts = key.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(account), Some(worker), Some(name)) if hex(account, 32) && hex(worker, 16) => name,
+        _ => key,
     }
 }
 
@@ -163,7 +173,8 @@ pub struct Kv {
     state: Arc<Mutex<State>>,
 }
 
-/// What tests do to it past the Worker: none of this is counted, limited or made to fail.
+/// What tests do to it past the Worker: none of this is counted, limited or made to fail. A key may be given as the one Worker of a
+/// test calls it ([`name_of`]).
 impl Kv {
     /// An empty namespace.
     pub fn new() -> Self {
@@ -177,7 +188,8 @@ impl Kv {
 
     /// A value.
     pub fn get(&self, key: &str) -> Option<Bytes> {
-        self.state().live(key).map(|entry| entry.value.clone())
+        let state = self.state();
+        state.live(&state.key(key)).map(|entry| entry.value.clone())
     }
 
     /// A value as JSON.
@@ -192,7 +204,9 @@ impl Kv {
 
     /// Deletes a key.
     pub fn delete(&self, key: &str) {
-        self.state().write(key, None);
+        let mut state = self.state();
+        let key = state.key(key);
+        state.write(&key, None);
     }
 
     /// All keys, in order.
@@ -200,10 +214,11 @@ impl Kv {
         self.keys_under("")
     }
 
-    /// The keys that begin so, in order.
+    /// The keys that begin so, or are called so, in order.
     pub fn keys_under(&self, prefix: &str) -> Vec<String> {
         let state = self.state();
-        state.slots.keys().filter(|key| key.starts_with(prefix) && state.live(key).is_some()).cloned().collect()
+        let keys = Keys::Prefixed(prefix.to_owned());
+        state.slots.keys().filter(|key| keys.contain(key) && state.live(key).is_some()).cloned().collect()
     }
 
     /// Everything in it.
@@ -237,10 +252,10 @@ impl Kv {
         self.counts().get(&kind).map_or(0, |count| count.operations)
     }
 
-    /// The keys that the Worker wrote so far, in order; one that was written twice is there twice.
+    /// What the keys are called that the Worker wrote so far, in order; one that was written twice is there twice.
     pub fn written(&self) -> Vec<String> {
         let written = |operation: &&Operation| operation.kind == Kind::Put && operation.status < 300;
-        self.state().operations.iter().filter(written).map(|operation| operation.key.clone()).collect()
+        self.state().operations.iter().filter(written).map(|operation| name_of(&operation.key).to_owned()).collect()
     }
 
     /// Lets operations fail.
@@ -268,6 +283,20 @@ impl Kv {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The key that is meant: this one, else the one that is called so.
+    fn key(&self, key: &str) -> String {
+        if self.live(key).is_some() {
+            return key.to_owned();
+        }
+        self.slots
+            .keys()
+            .find(|full| name_of(full) == key && self.live(full).is_some())
+            .cloned()
+            .unwrap_or_else(|| key.to_owned())
     }
 }
 

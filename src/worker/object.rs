@@ -1,0 +1,67 @@
+//! The Durable Objects of this Worker: which one is the account's Coordinator, how it is asked, and whose part of KV that makes.
+
+use worker::{Env, Request};
+
+use super::env::chain;
+use crate::base::space::Space;
+use crate::coordinator::succession::{FORMER, Standing};
+use crate::coordinator::{Ask, Command, Reply, Unreachable};
+use crate::model::id::AccountId;
+
+/// The binding of the Durable Object class.
+const BINDING: &str = "COORDINATOR";
+
+/// A Durable Object that can be asked.
+pub(super) struct Object<'a> {
+    env: &'a Env,
+    name: String,
+}
+
+impl<'a> Object<'a> {
+    /// The Coordinator of an account: it is named by the account's id.
+    pub(super) fn of(env: &'a Env, account: AccountId) -> Self {
+        Self { env, name: account.to_string() }
+    }
+
+    /// The one object that there was before.
+    pub(super) fn former(env: &'a Env) -> Self {
+        Self { env, name: FORMER.to_owned() }
+    }
+
+    /// Its id, which the runtime works out without asking anybody.
+    fn id(&self) -> worker::Result<String> {
+        Ok(self.env.durable_object(BINDING)?.id_from_name(&self.name)?.to_string())
+    }
+}
+
+impl Ask for Object<'_> {
+    async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
+        let ask = async {
+            let stub = self.env.durable_object(BINDING)?.get_by_name(&self.name)?;
+            let mut init = worker::RequestInit::new();
+            init.with_method(worker::Method::Post);
+            init.with_body(Some(serde_json::to_string(&command)?.into()));
+            // The host is a placeholder: the stub, not the URL, says where this goes.
+            let request = Request::new_with_init("https://coordinator/", &init)?;
+            let reply = stub.fetch_with_request(request).await?.bytes().await?;
+            Ok::<_, worker::Error>(serde_json::from_slice(&reply)?)
+        };
+        ask.await.map_err(|error| Unreachable(chain(&error)))
+    }
+}
+
+/// The part of KV that is an account's and this Worker's: the id of the account's Coordinator is another one in each Worker.
+pub(super) fn space(env: &Env, account: AccountId) -> Result<Space, String> {
+    Ok(Space::new(account, &Object::of(env, account).id().map_err(|error| chain(&error))?))
+}
+
+/// What the object with this id is to an account.
+pub(super) fn standing(env: &Env, id: &str, account: AccountId) -> Result<Standing, String> {
+    let name = |object: Object<'_>| object.id().map_err(|error| chain(&error));
+    Ok(Standing::of(id, &name(Object::of(env, account))?, &name(Object::former(env))?))
+}
+
+/// Whether the object with this id is the one that there was before. Where that cannot be told, there are no objects at all.
+pub(super) fn is_former(env: &Env, id: &str) -> bool {
+    Object::former(env).id().is_ok_and(|former| former == id)
+}
