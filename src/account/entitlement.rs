@@ -1,6 +1,7 @@
 //! Which entitlement a request means: by its id wherever C1 may have put that (`reference/conductorone.md` 2.5), else by its name
 //! where exactly one has it. Never guessed.
 
+use super::apps::Apps;
 use super::{Newest, Stopped};
 use crate::base::ports::KeyValue;
 use crate::model::ask::EntitlementRef;
@@ -18,16 +19,21 @@ pub enum Named {
     Entitlement(Entitlement),
 }
 
-/// What a target names. Only a name has to be looked up, in the newest generation.
-pub async fn named<P: KeyValue>(ports: &P, newest: &Newest, target: &Target) -> Result<Named, Stopped> {
+/// What a target names. Only a name has to be looked up, in the newest generation; it counts in an app that is pinned alone.
+pub async fn named<P: KeyValue>(ports: &P, newest: &Newest, apps: &Apps, target: &Target) -> Result<Named, Stopped> {
     match target {
         Target::Account | Target::Renewal => Ok(Named::Account),
         Target::Entitlement(entitlement) => Ok(Named::Entitlement(*entitlement)),
-        Target::Named(named) => by_reference(ports, newest, named).await,
+        Target::Named(named) => by_reference(ports, newest, apps, named).await,
     }
 }
 
-async fn by_reference<P: KeyValue>(ports: &P, newest: &Newest, named: &EntitlementRef) -> Result<Named, Stopped> {
+async fn by_reference<P: KeyValue>(
+    ports: &P,
+    newest: &Newest,
+    apps: &Apps,
+    named: &EntitlementRef,
+) -> Result<Named, Stopped> {
     let ids = named.entitlements();
     // Only the flag tells: the builtin entitlement's name is the customer's to choose.
     match (named.builtin, ids.as_slice()) {
@@ -55,6 +61,7 @@ async fn by_reference<P: KeyValue>(ports: &P, newest: &Newest, named: &Entitleme
             ),
         ));
     };
+    apps.admit_name(shown)?;
     let found = by_name(ports, newest.last()?, shown).await?;
     match found.as_slice() {
         [one] => Ok(Named::Entitlement(*one)),

@@ -3,6 +3,7 @@
 //! **Invariants:** whom a request means is decided in one place ([`person`]), whether Cloudflare's list is asked or a generation;
 //! that nobody is meant is said only of an account that was looked through.
 
+pub mod apps;
 pub mod default_role;
 pub mod entitlement;
 pub mod find;

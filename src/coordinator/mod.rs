@@ -84,6 +84,7 @@ impl Coordinator {
             },
             Command::Examine => {
                 let mut found = examine::examine(ports, &settings.cloudflare).await;
+                found.extend(examine_apps(ports, settings));
                 found.extend(self.examine_c1(ports, settings).await);
                 found.extend(
                     push::examine(ports, settings.push.as_ref(), &settings.conductorone, &self.tokens)
@@ -153,6 +154,18 @@ fn status<P: Sql>(ports: &P) -> Result<Status, SqlError> {
         // After what reads the tables.
         set_aside: rows::counts(ports)?,
     })
+}
+
+/// A warning where changes are carried out for any app of the tenant.
+fn examine_apps<P: Sql>(ports: &P, settings: &Settings) -> Option<Examination> {
+    if settings.provision.provisioning == provision::Provisioning::Off {
+        return None;
+    }
+    let message = match crate::connect::settled_app(ports) {
+        Ok(settled) => settings.provision.apps.or_settled(settled).warning()?,
+        Err(error) => format!("which app is pinned cannot be read: {error}"),
+    };
+    Some(Examination { name: "ALLOWED_APPS".to_owned(), ok: false, required: false, message })
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ impl Settings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let cloudflare = cloudflare::Settings::read(reader);
         let conductorone = conductorone::Settings::read(reader);
-        let provision = provision::Settings::read(reader);
+        let app_id = conductorone.as_ref().and_then(|conductorone| conductorone.app_id.as_deref());
+        let provision = provision::Settings::read(reader, app_id);
         let plan = Plan::read(reader);
         let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
         if let Err(error) = &rules {
@@ -63,10 +64,7 @@ impl Settings {
 
     /// What facts for an approval are gathered by.
     pub(super) fn known_by(&self) -> decide::KnownBy<'_> {
-        decide::KnownBy {
-            allowed_apps: &self.provision.guards.allowed_apps,
-            default_role: self.provision.default_role.as_deref(),
-        }
+        decide::KnownBy { apps: &self.provision.apps, default_role: self.provision.default_role.as_deref() }
     }
 
     /// What signals are made and sent by.

@@ -182,12 +182,12 @@ pub async fn take_over<P: Sql + Log>(ports: &P, account: AccountId, former: &imp
 }
 
 /// Notes that the alarm of an account that is configured no more has rung: when the account is back, it rings again.
-pub fn fall_asleep<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn fall_asleep(sql: &dyn Sql) -> Result<(), SqlError> {
     set_meta(sql, ASLEEP, "1")
 }
 
 /// Whether an object was in use before objects were named by account. It creates no tables where it was not.
-pub fn was_in_use<P: Sql>(sql: &P) -> Result<bool, SqlError> {
+pub fn was_in_use(sql: &dyn Sql) -> Result<bool, SqlError> {
     exists(sql, "job")
 }
 
@@ -206,7 +206,7 @@ pub async fn answer<P: KeyValue + Sql + Clock>(ports: &P, command: Command) -> R
 }
 
 /// When the former object is to be emptied: a month after it has handed over everything.
-pub fn emptied_at<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn emptied_at(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     if !was_in_use(sql)? {
         return Ok(None);
     }
@@ -215,7 +215,7 @@ pub fn emptied_at<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
 }
 
 /// Empties the former object.
-pub fn empty<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn empty(sql: &dyn Sql) -> Result<(), SqlError> {
     for table in tables(sql)? {
         sql.query(&format!("DELETE FROM {}", quoted(&table)), &[])?;
     }
@@ -268,7 +268,7 @@ async fn belongs_to<P: KeyValue + Sql>(ports: &P, account: AccountId) -> Result<
     Ok(known == asking)
 }
 
-fn batch<P: Sql>(sql: &P, from: &Place) -> Result<Batch, SqlError> {
+fn batch(sql: &dyn Sql, from: &Place) -> Result<Batch, SqlError> {
     let (mut parts, mut bytes) = (Vec::new(), 0);
     for table in tables(sql)?.into_iter().filter(|table| *table >= from.table) {
         let mut done = if table == from.table { from.rows } else { 0 };
@@ -298,7 +298,7 @@ fn batch<P: Sql>(sql: &P, from: &Place) -> Result<Batch, SqlError> {
 }
 
 /// The tables that are handed over, `sqlite_sequence` included: an id is never given twice.
-fn tables<P: Sql>(sql: &P) -> Result<Vec<String>, SqlError> {
+fn tables(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
     let rows = sql.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &[])?;
     let names = rows.iter().filter_map(|row| row.first().and_then(SqlValue::text));
     let ours = |name: &&str| {
@@ -309,13 +309,13 @@ fn tables<P: Sql>(sql: &P) -> Result<Vec<String>, SqlError> {
 
 const SEQUENCE: &str = "sqlite_sequence";
 
-fn columns<P: Sql>(sql: &P, table: &str) -> Result<Vec<String>, SqlError> {
+fn columns(sql: &dyn Sql, table: &str) -> Result<Vec<String>, SqlError> {
     let rows = sql.query(&format!("PRAGMA table_info({})", quoted(table)), &[])?;
     Ok(rows.iter().filter_map(|row| row.get(1).and_then(SqlValue::text)).map(str::to_owned).collect())
 }
 
 /// Stores rows. A table or column that is not here is of another version, and left out.
-fn store<P: Sql>(sql: &P, part: &Part) -> Result<(), SqlError> {
+fn store(sql: &dyn Sql, part: &Part) -> Result<(), SqlError> {
     let here = columns(sql, &part.table)?;
     let places: Vec<usize> = (0..part.columns.len())
         .filter(|place| part.columns.get(*place).is_some_and(|column| here.contains(column)))
@@ -347,12 +347,12 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn meta<P: Sql>(sql: &P, name: &str) -> Result<Option<String>, SqlError> {
+fn meta(sql: &dyn Sql, name: &str) -> Result<Option<String>, SqlError> {
     let value = sql.one("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
     Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
 }
 
-fn set_meta<P: Sql>(sql: &P, name: &str, value: &str) -> Result<(), SqlError> {
+fn set_meta(sql: &dyn Sql, name: &str, value: &str) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         &[name.into(), value.into()],

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::apps::Apps;
 use crate::account::default_role::{first_role, listed};
 use crate::account::entitlement::{Named, named};
 use crate::account::person::Meant;
 use crate::account::{Stopped, find, newest};
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
+use crate::connect;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::operation::{Origin, Outcome, Target};
@@ -123,8 +125,8 @@ const WAITS: [u32; 4] = [500, 1_000, 2_000, 4_000];
 /// What facts are gathered by.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownBy<'a> {
-    /// The C1 apps whose tasks are decided; empty for any.
-    pub allowed_apps: &'a [String],
+    /// The C1 apps that the configuration pins.
+    pub apps: &'a Apps,
     /// The role of a new account, where it is not Minimal Account Access.
     pub default_role: Option<&'a str>,
 }
@@ -142,12 +144,6 @@ pub async fn gather<P: KeyValue + Clock + Sql>(ports: &P, by: KnownBy<'_>, quest
             ));
         }
     };
-    let allowed = by.allowed_apps;
-    if let Some(app) = question.origin.app_id.as_ref().filter(|app| !allowed.is_empty() && !allowed.contains(app)) {
-        return Facts::Unknown(format!(
-            "The ConductorOne app {app} is none that this connector is for: ALLOWED_APPS does not have it."
-        ));
-    }
     let mut waits = WAITS.into_iter();
     loop {
         match known(ports, by, action, question).await {
@@ -170,12 +166,16 @@ async fn known<P: KeyValue + Clock + Sql>(
     action: Action,
     question: &Question,
 ) -> Result<Facts, String> {
+    let apps = by.apps.or_settled(connect::settled_app(ports).map_err(|error| error.to_string())?);
+    if let Err(stopped) = apps.admit(&question.origin) {
+        return Ok(Facts::Unknown(why_not(stopped)));
+    }
     let newest = newest(ports).await.map_err(why_not)?;
     let Some(snapshot) = newest.snapshot.clone() else {
         return Ok(Facts::Unknown("The connector has not read the Cloudflare account yet.".to_owned()));
     };
     let target = Target::Named(question.entitlement.clone());
-    let named = match named(ports, &newest, &target).await {
+    let named = match named(ports, &newest, &apps, &target).await {
         Ok(named) => named,
         Err(Stopped::Refused(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
         Err(stopped) => return Err(why_not(stopped)),

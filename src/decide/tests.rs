@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::facts::Standing;
 use super::record::{Filter, Record, find, init, keep, list, purge};
 use super::{Decision, Facts, Known, KnownBy, Person, Question, Rules, Verdict, decide, facts, gather};
+use crate::account::apps::{Apps, WEBHOOK};
 use crate::base::fakes::Desk;
 use crate::base::ports::Clock as _;
 use crate::model::access::{Access, Atom};
@@ -330,12 +331,13 @@ fn names_that_the_account_does_not_have_are_found() {
 }
 
 /// Whatever app asks, and without a default role.
-const ANY: KnownBy<'_> = KnownBy { allowed_apps: &[], default_role: None };
+const ANY: KnownBy<'_> = KnownBy { apps: &Apps::NONE, default_role: None };
 
 /// A published account: Jane holds read access; Platform makes Super Administrators; Joe is invited.
 fn published() -> Desk {
     let desk = Desk::new();
     snapshot::init(&desk).unwrap();
+    crate::connect::init(&desk).unwrap();
     init(&desk).unwrap();
     let atom = |n: u8| Atom { access: Access::Allow, permission_group: hex(n + 100), resource_group: hex(99) };
     let member = |n: u8, email: &str, status| Member {
@@ -387,7 +389,7 @@ fn question(candidate: &str, email: &str) -> Question {
         action: Ok(Action::Grant),
         entitlement: EntitlementRef { candidates: vec![candidate.to_owned()], ..EntitlementRef::default() },
         subject: Subject { emails: vec![email.to_owned()], ..Subject::default() },
-        origin: Origin::default(),
+        origin: Origin { by: WEBHOOK.to_owned(), app_id: Some("app1".to_owned()), ..Origin::default() },
         parties: Vec::new(),
     }
 }
@@ -477,23 +479,32 @@ fn a_snapshot_that_kv_does_not_show_yet_is_opened_by_its_own_name() {
 
 #[test]
 fn what_cannot_be_resolved_is_decided_by_no_rule() {
-    let (desk, by) = (published(), KnownBy { allowed_apps: &["app1".to_owned()], ..ANY });
+    let apps = Apps::configured(vec!["app1".to_owned()], None);
+    let (desk, by) = (published(), KnownBy { apps: &apps, ..ANY });
     let good = question(&format!("role:{READ:032x}:member"), "jane@example.com");
     let mut app = good.clone();
     app.origin.app_id = Some("app2".to_owned());
+    let no_app = Question { origin: Origin { app_id: None, ..good.origin.clone() }, ..good.clone() };
     let closed = Question { actionable: Err("the task is closed".to_owned()), ..good.clone() };
     let review = Question { action: Err("review".to_owned()), ..good.clone() };
     let mut two = good.clone();
     two.entitlement.candidates.push(format!("role:{SUPER:032x}:member"));
     let gone = question(&format!("role:{:032x}:member", 77), "jane@example.com");
-    let cases =
-        [(app, "ALLOWED_APPS"), (closed, "closed"), (review, "review"), (two, "not clear"), (gone, "did not find")];
+    let cases = [
+        (app, "ALLOWED_APPS"),
+        (no_app, "names no app"),
+        (closed, "closed"),
+        (review, "review"),
+        (two, "not clear"),
+        (gone, "did not find"),
+    ];
     for (question, why) in cases {
         let Facts::Unknown(sentence) = block_on(gather(&desk, by, &question)) else { panic!("{why}") };
         assert!(sentence.contains(why) && sentence.ends_with('.'), "{sentence}");
     }
     let empty = Desk::new();
     snapshot::init(&empty).unwrap();
+    crate::connect::init(&empty).unwrap();
     assert!(matches!(block_on(gather(&empty, by, &good)), Facts::Unknown(_)));
     // KV lost a chunk: that is waited for a few seconds, not for ever.
     desk.values.borrow_mut().retain(|key, _| !key.contains("/chunk/"));

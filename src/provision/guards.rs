@@ -18,23 +18,8 @@ use crate::cloudflare::{ApiError, Cleared, Client, MemberRecord, PolicyRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::id::UserGroupId;
-use crate::model::operation::{Outcome, Refusal, Request};
+use crate::model::operation::{Outcome, Refusal};
 use crate::model::resource::MemberStatus;
-
-/// The app must be one whose tasks are carried out.
-pub(super) fn app(guards: &Guards, request: &Request) -> Result<(), Stopped> {
-    let allowed = &guards.allowed_apps;
-    let Some(app) = request.origin.app_id.as_ref().filter(|_| !allowed.is_empty()) else { return Ok(()) };
-    if allowed.contains(app) {
-        return Ok(());
-    }
-    refuse(
-        Refusal::AppNotAllowed,
-        format!(
-            "This connector does not carry out tasks of the ConductorOne app {app}: ALLOWED_APPS does not have it; add it there, or assign the entitlement's provisioning to the right webhook."
-        ),
-    )
-}
 
 /// What the guards ask with.
 pub(super) struct Asking<'w, 'a, P> {

@@ -34,6 +34,7 @@ use crate::account::find;
 use crate::account::person::{Candidates, Meant};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
+use crate::connect;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::operation::{Outcome, Refusal, Request, Target};
@@ -119,15 +120,20 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     id: EntryId,
     request: &Request,
 ) -> Result<Outcome, Stopped> {
-    guards::app(&settings.guards, request)?;
+    let apps = settings.apps.or_settled(connect::settled_app(ports)?);
+    let renewal = renewal::begun(ports, id)?;
+    // An invitation that was removed to be made again comes back, whoever is pinned by now.
+    if renewal.is_none() {
+        apps.admit(&request.origin)?;
+    }
     // The budget is shared fairly by person, as far as the request tells them apart.
     let person = serde_json::to_string(&request.subject).unwrap_or_default();
     let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person).seated(locks.seats());
     let newest = account::newest(ports).await?;
-    let what = resolve::entitlement(ports, &client, &newest, &request.target).await?;
+    let what = resolve::entitlement(ports, &client, &newest, &apps, &request.target).await?;
     let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };
     // An invitation that was removed to be made again: whatever else, it comes back first.
-    if let Some(held) = renewal::begun(ports, id)? {
+    if let Some(held) = renewal {
         return work.resume_renewal(held).await;
     }
     work.find_and_go_on().await

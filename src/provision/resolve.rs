@@ -1,6 +1,7 @@
 //! Who and what is meant: from the names in a request to a member and an atom of the account.
 
 use super::policies;
+use crate::account::apps::Apps;
 use crate::account::default_role::Configured;
 use crate::account::entitlement::{Named, named};
 use crate::account::{self, Newest, Stopped, names};
@@ -41,11 +42,12 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     newest: &Newest,
+    apps: &Apps,
     target: &Target,
 ) -> Result<What, Stopped> {
     let account =
         || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
-    match named(ports, newest, target).await? {
+    match named(ports, newest, apps, target).await? {
         Named::Account => Ok(account()),
         Named::Entitlement(entitlement) => describe(ports, client, newest, entitlement).await,
     }

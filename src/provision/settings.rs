@@ -1,5 +1,6 @@
 //! Whether the account is changed, what never is, and what is given where nothing was asked for by name.
 
+use crate::account::apps::Apps;
 use crate::base::settings::{Reader, number, switch, words};
 use crate::conductorone::settings::is_id;
 use crate::model::address;
@@ -11,6 +12,8 @@ pub struct Settings {
     pub provisioning: Provisioning,
     /// What provisioning must not do.
     pub guards: Guards,
+    /// `ALLOWED_APPS`, else `C1_APP_ID`: the C1 apps whose tasks are carried out.
+    pub apps: Apps,
     /// `DEFAULT_ROLE`: what a new account gets when it is asked for without a role: the entitlement id of a role or a scoped
     /// role, a role's bare id, or a permission group's name or label.
     pub default_role: Option<String>,
@@ -38,8 +41,6 @@ pub struct Guards {
     pub last_role: LastRole,
     /// `MAX_REMOVALS_PER_HOUR`: how many revokes and removals are carried out within an hour at most.
     pub max_removals_per_hour: i64,
-    /// `ALLOWED_APPS`: the ids of the C1 apps whose tasks are carried out; empty for any.
-    pub allowed_apps: Vec<String>,
 }
 
 /// What the revoke of a member's last access does: Cloudflare has no members without any.
@@ -55,11 +56,14 @@ pub enum LastRole {
 
 impl Settings {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
+    ///
+    /// `app_id` is the C1 app that the whole connector is for, where that is configured.
+    pub fn read(reader: &mut Reader<'_>, app_id: Option<&str>) -> Self {
         let on = reader.protecting("PROVISIONING", switch).unwrap_or(false);
         Self {
             provisioning: if on { Provisioning::On } else { Provisioning::Off },
             guards: Guards::read(reader),
+            apps: Apps::configured(reader.protecting("ALLOWED_APPS", apps).unwrap_or_default(), app_id),
             default_role: reader.text("DEFAULT_ROLE"),
             renew_invitations_after_days: reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 3650)),
         }
@@ -73,7 +77,6 @@ impl Guards {
             protected: reader.protecting("PROTECTED_MEMBERS", addresses).unwrap_or_default(),
             last_role: reader.protecting("LAST_ROLE", last_role).unwrap_or(LastRole::Refuse),
             max_removals_per_hour: reader.protecting("MAX_REMOVALS_PER_HOUR", number(0, 1_000_000)).unwrap_or(25),
-            allowed_apps: reader.protecting("ALLOWED_APPS", apps).unwrap_or_default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::asking::{self, World};
 use super::automation;
 use super::http::{Answer, Content, Incoming, Problem};
 use super::settings::Settings;
+use crate::account::apps::WEBHOOK;
 use crate::base::hash::sha256_hex;
 use crate::base::ports::Level;
 use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
@@ -141,7 +142,7 @@ fn key(step: &TaskStep, delivery: Option<&str>) -> Option<String> {
 /// Who asks, for the journal.
 fn origin(step: &TaskStep) -> Origin {
     Origin {
-        by: "webhook".to_owned(),
+        by: WEBHOOK.to_owned(),
         right: None,
         task: Some(step.task_id.clone()),
         task_number: step.task_number.clone(),

@@ -8,7 +8,7 @@ use super::read::{SnapshotError, manifest};
 use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
 use crate::model::id::AccountId;
 
-pub(super) fn init<P: Sql + ?Sized>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS legacy_value (key TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
     Ok(())
 }

@@ -283,9 +283,9 @@ mod tests {
             ("PROTECTED_MEMBERS", "Jane <JANE@example.com>; <joe@example.com>\n\"root@müller.example\""),
             ("ALLOWED_APPS", "2app; \"2other\"\n2third"),
         ]);
-        let guards = settings.unwrap().coordinator.provision.guards;
-        assert_eq!(guards.protected, ["jane@example.com", "joe@example.com", "root@xn--mller-kva.example"]);
-        assert_eq!(guards.allowed_apps, ["2app", "2other", "2third"]);
+        let provision = settings.unwrap().coordinator.provision;
+        assert_eq!(provision.guards.protected, ["jane@example.com", "joe@example.com", "root@xn--mller-kva.example"]);
+        assert_eq!(provision.apps.ids(), ["2app", "2other", "2third"]);
     }
 
     #[test]

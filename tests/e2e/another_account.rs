@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sim::cloudflare::{Cloudflare, Spec};
+use sim::harness::CLOUDFLARE_HOST;
 use sim::harness::kv::name_of;
 use sim::harness::workerd::{kv_prefix, object_id};
-use sim::harness::world::CLOUDFLARE_HOST;
 
-use crate::deployment::{Deployment, assert_is_problem, roles, small, snapshot};
+use crate::deployment::{Deployment, assert_is_problem, small, snapshot};
+use crate::grants::Jane;
 
 /// Deploys the connector for an account.
 async fn configure(deployment: &Deployment, account: &Cloudflare) {
@@ -32,8 +33,9 @@ async fn another_account_finds_nothing_of_the_first_and_changing_back_finds_the_
     let status = deployment.json("/v1/status").await;
     assert_eq!((&status["state"], &status["generations"]), (&json!("not_connected"), &json!([])), "{status}");
     assert_eq!(deployment.json("/v1/operations").await["items"], json!([]));
-    for path in ["/v1/users", "/v1/grants", "/v1/export.c1z"] {
-        assert_is_problem(&deployment.get(path).await, 503, "no_snapshot");
+    for path in ["/v1/users", "/v1/grants", "/v1/export/sync.c1z"] {
+        let answer = deployment.get(path).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, path).as_str()), (503, "no_snapshot"));
     }
     // All of the first account's people are gone, which is nobody's mistake.
     let status = deployment.world.sync().await.unwrap();
@@ -50,22 +52,27 @@ async fn another_account_finds_nothing_of_the_first_and_changing_back_finds_the_
 
 #[tokio::test]
 async fn what_the_version_before_left_under_names_without_an_account_is_taken_over() {
-    let deployment = Deployment::start().await.synced().await;
-    let role = &roles(&deployment.cloudflare)[0];
-    let grant = json!({ "entitlement": format!("role:{}:member", role.governed_as()), "email": "new@example.com" });
-    let granted = deployment.request("POST", "/v1/grants", &[], Some(&grant)).await;
+    let jane = Jane::start().await;
+    let granted = jane.call("PUT", &jane.lacks).await;
     assert_eq!(granted.status, 200, "{}", granted.text());
+    let deployment = &jane.deployment;
     let operations = deployment.json("/v1/operations").await;
-    let before = snapshot(&deployment, 100).await;
+    let before = snapshot(deployment, 100).await;
     deployment.worker.kill().await;
 
     // As that version would have left it.
     let account = deployment.cloudflare.account_id();
     let (own, former) = (object_id(&account), object_id("account"));
     let directory = deployment.worker.databases();
-    assert!(!directory.join(format!("{former}.sqlite")).exists(), "where there was nothing before, nothing is made");
+    let path = |object: &str, end: &str| directory.join(format!("{object}.sqlite{end}"));
+    if path(&former, "").exists() {
+        let database = rusqlite::Connection::open(path(&former, "")).unwrap();
+        let tables = "SELECT COUNT(*) FROM sqlite_master WHERE name NOT LIKE '\\_cf\\_%' ESCAPE '\\'";
+        let made: i64 = database.query_row(tables, [], |row| row.get(0)).unwrap();
+        assert_eq!(made, 0, "where there was nothing before, nothing is made");
+    }
     {
-        let database = rusqlite::Connection::open(directory.join(format!("{own}.sqlite"))).unwrap();
+        let database = rusqlite::Connection::open(path(&own, "")).unwrap();
         database
             .execute_batch(
                 "UPDATE meta SET value = '2' WHERE name = 'schema';
@@ -76,10 +83,8 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
             .unwrap();
     }
     for end in ["", "-wal", "-shm"] {
-        let _ = std::fs::rename(
-            directory.join(format!("{own}.sqlite{end}")),
-            directory.join(format!("{former}.sqlite{end}")),
-        );
+        let _ = std::fs::remove_file(path(&former, end));
+        let _ = std::fs::rename(path(&own, end), path(&former, end));
     }
     for (key, value) in deployment.kv.contents() {
         assert!(key.starts_with(&kv_prefix(&account)), "{key}");
@@ -91,23 +96,14 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
     let status = deployment.json("/v1/status").await;
     assert_eq!(status["state"], "connected", "{status}");
     assert_eq!(deployment.json("/v1/operations").await, operations);
-    assert_eq!(snapshot(&deployment, 100).await, before, "the overlay of a moment ago included");
+    assert_eq!(snapshot(deployment, 100).await, before, "the overlay of a moment ago included");
     // Numbers go on where they were.
-    let granted = deployment
-        .request(
-            "POST",
-            "/v1/grants",
-            &[],
-            Some(&json!({
-                "entitlement": grant["entitlement"], "email": "newer@example.com",
-            })),
-        )
-        .await;
-    assert_eq!(granted.status, 200, "{}", granted.text());
+    let revoked = jane.call("DELETE", &jane.lacks).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.text());
     let number = |operations: &serde_json::Value| operations["items"][0]["id"].as_i64().unwrap();
     assert_eq!(number(&deployment.json("/v1/operations").await), number(&operations) + 1);
     let status = deployment.world.sync().await.unwrap();
     assert_eq!(status["runs"][0]["outcome"], "published", "{status}");
     assert!(deployment.kv.keys().contains(&format!("{}current", kv_prefix(&account))));
-    assert_eq!(snapshot(&deployment, 100).await, deployment.cloudflare.truth());
+    assert_eq!(snapshot(deployment, 100).await, deployment.cloudflare.truth());
 }

@@ -221,6 +221,10 @@ impl Http for World {
 }
 
 impl KeyValue for World {
+    fn space(&self) -> &Space {
+        self.inner.space()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.live().await;
         match self.strike(&key_kind("get", key)) {

@@ -38,6 +38,9 @@ pub(crate) enum Fault {
     AfterPersisting,
 }
 
+/// The C1 app that the connector is for.
+pub(crate) const APP: &str = "2app";
+
 /// An account, and everything the Coordinator works with.
 pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
@@ -78,6 +81,7 @@ impl World {
             ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
             ("C1_TENANT", "acme.conductor.one".to_owned()),
             ("PUBLIC_URL", "https://connector.example.com".to_owned()),
+            ("ALLOWED_APPS", APP.to_owned()),
             ("PLAN", "paid".to_owned()),
         ]);
         let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;

@@ -2,6 +2,7 @@
 //! meanwhile, and what is left when the Worker vanishes at any moment.
 
 mod apart;
+mod apps;
 mod foreign;
 mod groups;
 mod guards;
@@ -13,7 +14,9 @@ mod renewal;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use c1_cloudflare::account::apps::WEBHOOK;
 use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::connect;
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
@@ -22,7 +25,7 @@ use c1_cloudflare::provision::lock::Locks;
 use c1_cloudflare::provision::{self, aftercare};
 use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec};
 
-use crate::support::World;
+use crate::support::{APP, World};
 
 /// A connector to a small account that was synced, with provisioning on.
 struct Bench {
@@ -41,6 +44,7 @@ impl Bench {
     async fn with(account: impl FnOnce(&Cloudflare), configure: impl FnOnce(&mut Settings)) -> Self {
         let mut world = World::new(Spec { members: 8, roles: 12, groups: 2, zones: 2, ..Spec::default() });
         provision::init(&world).unwrap();
+        connect::init(&world).unwrap();
         world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::On;
         configure(&mut world.config);
         account(&world.cloudflare);
@@ -55,7 +59,13 @@ impl Bench {
 
     /// Notes an operation as the Coordinator does.
     fn arrive(&self, action: Action, target: Target, subject: Subject) -> EntryId {
-        let request = Request { key: None, action, target, subject, origin: Origin::default() };
+        self.arrive_of(Some(APP), action, target, subject)
+    }
+
+    /// The same, of a task of an app's.
+    fn arrive_of(&self, app: Option<&str>, action: Action, target: Target, subject: Subject) -> EntryId {
+        let origin = Origin { by: WEBHOOK.to_owned(), app_id: app.map(str::to_owned), ..Origin::default() };
+        let request = Request { key: None, action, target, subject, origin };
         let now = self.world.now();
         match journal::arrive(&self.world, &request, now, now.plus_secs(30)).unwrap() {
             Arrival::New(id) => id,

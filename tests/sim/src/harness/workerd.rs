@@ -51,6 +51,7 @@ impl Default for Options {
                 ("C1_TENANT", crate::conductorone::HOST),
                 ("PUBLIC_URL", crate::conductorone::PUBLIC_URL),
                 ("PROVISIONING", "on"),
+                ("ALLOWED_APPS", &crate::conductorone::App::default().id),
                 ("PLAN", "paid"),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

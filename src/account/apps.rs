@@ -1,0 +1,144 @@
+//! Which of C1's apps this connector is for: the tasks and the questions of no other are taken.
+//!
+//! Whoever owns an app in the tenant may give an entitlement any name, so a name counts only in an app that is pinned. An id counts
+//! in any app while none is pinned: only a sync of this connector's brings ids into C1.
+
+use std::borrow::Cow;
+
+use super::Stopped;
+use crate::model::operation::{Origin, Refusal};
+
+/// The apps that are pinned, if any, and where that is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apps {
+    ids: Vec<String>,
+    from: Option<Source>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    AllowedApps,
+    AppId,
+    Connect,
+}
+
+/// What to do where a task is of no app that is pinned, and where none is.
+const PIN: &str = "set ALLOWED_APPS or C1_APP_ID to the id of this account's app in ConductorOne, or run make connect";
+
+impl Apps {
+    /// None.
+    pub const NONE: Self = Self { ids: Vec::new(), from: None };
+
+    /// What the configuration pins: `ALLOWED_APPS`, else `C1_APP_ID`.
+    pub fn configured(allowed: Vec<String>, app_id: Option<&str>) -> Self {
+        match app_id {
+            _ if !allowed.is_empty() => Self { ids: allowed, from: Some(Source::AllowedApps) },
+            Some(id) => Self { ids: vec![id.to_owned()], from: Some(Source::AppId) },
+            None => Self::default(),
+        }
+    }
+
+    /// The same, and the app that `make connect` settled on where the configuration pins none.
+    pub fn or_settled(&self, settled: Option<String>) -> Cow<'_, Self> {
+        match settled {
+            Some(id) if !self.are_pinned() => Cow::Owned(Self { ids: vec![id], from: Some(Source::Connect) }),
+            _ => Cow::Borrowed(self),
+        }
+    }
+
+    /// Whether any is pinned.
+    pub const fn are_pinned(&self) -> bool {
+        self.from.is_some()
+    }
+
+    /// The pinned apps' ids.
+    pub fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    /// Refuses what comes by C1's webhook and is of another app, or of none that it names.
+    pub fn admit(&self, origin: &Origin) -> Result<(), Stopped> {
+        let Some(source) = self.from.filter(|_| origin.by == WEBHOOK) else { return Ok(()) };
+        let of = match &origin.app_id {
+            Some(app) if self.ids.contains(app) => return Ok(()),
+            Some(app) => format!("is of the app {app}"),
+            None => "names no app".to_owned(),
+        };
+        let (pinned, remedy) = match source {
+            Source::AllowedApps => ("ALLOWED_APPS does not have it", "add the app there"),
+            Source::AppId => ("C1_APP_ID is another one", "name every app that this connector is for in ALLOWED_APPS"),
+            Source::Connect => {
+                ("make connect settled on another one", "name every app that this connector is for in ALLOWED_APPS")
+            }
+        };
+        Err(Stopped::refused(
+            Refusal::AppNotAllowed,
+            format!(
+                "The ConductorOne task {of}, which is none that this connector is for: {pinned}; {remedy}, or assign the entitlement's provisioning to the right webhook."
+            ),
+        ))
+    }
+
+    /// Refuses an entitlement that is known by its name alone where no app is pinned.
+    pub fn admit_name(&self, name: &str) -> Result<(), Stopped> {
+        if self.are_pinned() {
+            return Ok(());
+        }
+        Err(Stopped::refused(
+            Refusal::AppNotAllowed,
+            format!(
+                "ConductorOne names the entitlement {name:?} without an id of this connector's, and a name counts only in an app that is pinned: {PIN}; or sync this connector in ConductorOne, so that the entitlement carries its id."
+            ),
+        ))
+    }
+
+    /// What the operator should know about it, where changes are carried out.
+    pub fn warning(&self) -> Option<String> {
+        (!self.are_pinned()).then(|| {
+            format!("PROVISIONING is on and no app is pinned, so every app of the tenant that carries this connector's ids can have its tasks carried out: {PIN}")
+        })
+    }
+}
+
+/// What [`Origin::by`] says of what came by C1's webhook.
+pub const WEBHOOK: &str = "webhook";
+
+#[cfg(test)]
+mod tests {
+    use super::{Apps, WEBHOOK};
+    use crate::account::Stopped;
+    use crate::model::operation::{Origin, Outcome, Refusal};
+
+    fn origin(by: &str, app: Option<&str>) -> Origin {
+        Origin { by: by.to_owned(), app_id: app.map(str::to_owned), ..Origin::default() }
+    }
+
+    /// The apps of which tasks are taken, with what refuses the others naming this.
+    fn check(apps: &Apps, taken: &[&str], names: &str) {
+        for app in ["2one", "2two", "2three"] {
+            let admitted = apps.admit(&origin(WEBHOOK, Some(app)));
+            assert_eq!(admitted.is_ok(), taken.contains(&app), "{app}: {apps:?}");
+            if let Err(stopped) = admitted {
+                let Stopped::Refused(Outcome::Refused { code, message }) = stopped else { panic!("{stopped:?}") };
+                assert_eq!(code, Refusal::AppNotAllowed);
+                assert!(message.contains(names) && message.contains(app), "{message}");
+            }
+        }
+        assert_eq!(apps.admit(&origin(WEBHOOK, None)).is_ok(), !apps.are_pinned(), "a task that names no app");
+        assert!(apps.admit(&origin("rest", None)).is_ok(), "what comes by REST is of no app");
+        assert_eq!(apps.admit_name("Super Administrator").is_ok(), apps.are_pinned());
+        assert_eq!(apps.warning().is_none(), apps.are_pinned());
+    }
+
+    #[test]
+    fn tasks_are_taken_of_allowed_apps_else_of_the_app_id_else_of_the_app_that_connect_settled_on() {
+        let settled = || Some("2three".to_owned());
+        let allowed = Apps::configured(vec!["2one".to_owned(), "2two".to_owned()], Some("2three"));
+        check(&allowed.or_settled(settled()), &["2one", "2two"], "ALLOWED_APPS");
+        let id = Apps::configured(Vec::new(), Some("2two"));
+        check(&id.or_settled(settled()), &["2two"], "C1_APP_ID");
+        let none = Apps::configured(Vec::new(), None);
+        check(&none.or_settled(settled()), &["2three"], "make connect");
+        check(&none.or_settled(None), &["2one", "2two", "2three"], "");
+    }
+}

@@ -1,0 +1,50 @@
+//! Which of C1's apps a task may be of.
+
+use c1_cloudflare::account::apps::Apps;
+use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::model::ask::{Action, EntitlementRef};
+use c1_cloudflare::model::operation::{Effect, Refusal, Target};
+
+use super::{Bench, NEW, assert_done, assert_refused, person, roles};
+use crate::support::APP;
+
+fn named(name: &str) -> Target {
+    Target::Named(EntitlementRef { display_name: Some(name.to_owned()), ..EntitlementRef::default() })
+}
+
+const SUPER: &str = "Super Administrator - All Privileges";
+
+#[tokio::test]
+async fn a_task_of_another_app_or_of_none_is_refused_by_name_and_by_id_and_nothing_is_written() {
+    let bench = Bench::start().await;
+    let role = &roles(bench.account())[0];
+    for app in [Some("2other"), None] {
+        for target in [named(SUPER), super::target(role)] {
+            for action in [Action::Grant, Action::Revoke] {
+                let outcome = bench.settle(bench.arrive_of(app, action, target.clone(), person(NEW))).await;
+                assert_refused(&outcome, Refusal::AppNotAllowed, "ALLOWED_APPS");
+            }
+        }
+    }
+    assert!(bench.account().membership_of(NEW).is_none());
+    let id = bench.arrive_of(Some(APP), Action::Grant, named(&role.name), person(NEW));
+    assert_done(&bench.settle(id).await, Effect::Granted);
+}
+
+#[tokio::test]
+async fn with_no_app_pinned_an_id_counts_and_a_name_does_not_until_connect_has_settled_on_an_app() {
+    let bench = Bench::with(|_| {}, |config| config.provision.apps = Apps::NONE).await;
+    let role = &roles(bench.account())[0];
+    let by_name = |app| bench.arrive_of(app, Action::Grant, named(&role.name), person(NEW));
+    assert_refused(&bench.settle(by_name(Some("2any"))).await, Refusal::AppNotAllowed, "make connect");
+    let by_id = bench.arrive_of(None, Action::Grant, super::target(role), person("other@example.com"));
+    assert_done(&bench.settle(by_id).await, Effect::Granted);
+    let connection = serde_json::json!({
+        "app": { "id": "2settled", "name": "Cloudflare" }, "webhook": null, "created": false, "creating": null,
+        "former": [], "wired": 0, "connected_at": null, "verified_at": null,
+    });
+    let settled = "INSERT INTO connect_state (name, body) VALUES ('connection', ?)";
+    bench.world.query(settled, &[connection.to_string().into()]).unwrap();
+    assert_refused(&bench.settle(by_name(Some("2any"))).await, Refusal::AppNotAllowed, "make connect settled");
+    assert_done(&bench.settle(by_name(Some("2settled"))).await, Effect::Granted);
+}
