@@ -7,6 +7,7 @@ use c1_cloudflare::base::ports::{
     SqlError, SqlValue, Zstd, ZstdError,
 };
 use c1_cloudflare::base::signing::SigningKey;
+use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::base::zstd::RawFrame;
 use tokio::sync::Notify;
