@@ -250,22 +250,21 @@ async fn hand_over<P: KeyValue + Sql + Clock>(
 /// be found any more, it is of the account that asks first: no other was ever served from it.
 async fn belongs_to<P: KeyValue + Sql>(ports: &P, account: AccountId) -> Result<bool, NotGiven> {
     let asking = account.to_string();
-    let known = match meta(ports, ACCOUNT)? {
-        Some(known) => known,
-        None => {
-            let mut of = None;
-            for published in sync::generations(ports)? {
-                of = snapshot::account_of(ports, &published.generation).await?;
-                if of.is_some() {
-                    break;
-                }
-            }
-            let of = of.map_or_else(|| asking.clone(), |of| of.to_string());
-            set_meta(ports, ACCOUNT, &of)?;
-            of
+    if let Some(known) = meta(ports, ACCOUNT)? {
+        return Ok(known == asking);
+    }
+    let mut of = None;
+    for published in sync::generations(ports)? {
+        of = snapshot::account_of(ports, &published.generation).await?;
+        if of.is_some() {
+            break;
         }
-    };
-    Ok(known == asking)
+    }
+    let of = of.map_or_else(|| asking.clone(), |of| of.to_string());
+    // Somebody else may have asked meanwhile: the first answer stays.
+    let of = meta(ports, ACCOUNT)?.unwrap_or(of);
+    set_meta(ports, ACCOUNT, &of)?;
+    Ok(of == asking)
 }
 
 fn batch(sql: &dyn Sql, from: &Place) -> Result<Batch, SqlError> {
