@@ -3,9 +3,8 @@
 
 use super::keys::{CURRENT, Pointer, chunk_key, manifest_key};
 use super::manifest::GenerationId;
-use super::publish::PublishError;
 use super::read::{SnapshotError, manifest};
-use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
+use crate::base::ports::{KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::model::id::AccountId;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -32,7 +31,10 @@ pub(crate) async fn account_of<P: KeyValue>(kv: &P, id: &GenerationId) -> Result
 }
 
 /// Deletes values of this account's at the root. Returns how many went; the rest goes with the next sweep.
-pub(super) async fn sweep<P: KeyValue + Sql>(ports: &P, limit: usize) -> Result<u64, PublishError> {
+pub(super) async fn sweep<P: KeyValue + Sql, E: From<KvError> + From<SqlError>>(
+    ports: &P,
+    limit: usize,
+) -> Result<u64, E> {
     let rows = ports.query("SELECT key FROM legacy_value ORDER BY key DESC", &[])?;
     let keys: Vec<&str> = rows.iter().filter_map(|row| row.first().and_then(SqlValue::text)).collect();
     if keys.is_empty() {

@@ -305,7 +305,7 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
         .and_then(|row| row.get(1)?.integer())
         .is_some_and(|at| now.since(Timestamp::from_millis(at)) > KEEP_MILLIS)
     {
-        deleted += legacy::sweep(ports, MAX_DELETES).await?;
+        deleted += legacy::sweep::<_, PublishError>(ports, MAX_DELETES).await?;
     }
     Ok(deleted)
 }

@@ -385,7 +385,7 @@ fn another_accounts_snapshot_is_never_read_at_the_root_and_its_pointer_never_swe
     let own = publish_on(&other, &account(20), None).unwrap().manifest;
     assert_eq!(own.previous, None);
     other.query("INSERT INTO legacy_value (key) VALUES ('manifest/gone')", &[]).unwrap();
-    block_on(super::legacy::sweep(&other, 10)).unwrap();
+    block_on(super::legacy::sweep::<_, PublishError>(&other, 10)).unwrap();
     assert!(other.values.borrow().contains_key("current"));
     // And back: the first account finds its own.
     *desk.values.borrow_mut() = other.values.borrow().clone();

@@ -44,7 +44,7 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
         body,
     };
     let settings = config(env);
-    let answer = routes::answer(&Edge::new(env, settings.as_ref().ok()), &settings, incoming).await;
+    let answer = routes::answer(&Edge::new(env, (*settings).as_ref().ok()), &settings, incoming).await;
     let headers = Headers::new();
     for (name, value) in &answer.headers {
         headers.set(name, value)?;

@@ -9,7 +9,7 @@ use sim::harness::kv::name_of;
 use sim::harness::workerd::{kv_prefix, object_id};
 
 use crate::deployment::{Deployment, assert_is_problem, small, snapshot};
-use crate::grants::Jane;
+use crate::jane::Jane;
 
 /// Deploys the connector for an account.
 async fn configure(deployment: &Deployment, account: &Cloudflare) {

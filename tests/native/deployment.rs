@@ -13,6 +13,7 @@ use c1_cloudflare::base::ports::{
     SignError, Signatures, Zstd, ZstdError,
 };
 use c1_cloudflare::base::signing::SigningKey;
+use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::base::zstd::RawFrame;
 use c1_cloudflare::conductorone::jwks::Cache;
@@ -208,6 +209,10 @@ impl Http for Edge {
 }
 
 impl KeyValue for Edge {
+    fn space(&self) -> &Space {
+        self.world().space()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.world().get(key).await
     }

@@ -145,7 +145,7 @@ fn the_same_generation_is_the_same_file_and_another_is_another_sync() {
     // Another Worker, where chunks are seen late.
     let (other, _) = published(account(300));
     for chunk in &snapshot.manifest().chunks {
-        let key = format!("chunk/{}", chunk.hash);
+        let key = other.key(&format!("chunk/{}", chunk.hash));
         let body = other.values.borrow_mut().remove(&key).unwrap();
         other.late.borrow_mut().insert(key, (1, body));
     }
@@ -186,7 +186,7 @@ fn memory_is_bound_by_a_chunk_and_a_small_account_is_read_once() {
 fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
     let (desk, snapshot) = published(account(3_000));
     let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
-    desk.values.borrow_mut().remove(&last).unwrap();
+    desk.values.borrow_mut().remove(&desk.key(&last)).unwrap();
     let (pieces, end) = pieces(&desk, &snapshot, File::C1z);
     assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
 }
@@ -194,7 +194,7 @@ fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
 /// What is sent of a file of which at most `held` bytes are kept in memory, when the last chunk is gone as the first byte is sent.
 fn sent_without_last_chunk(file: File, held: usize) -> (Vec<u8>, Result<Option<Vec<u8>>, ExportError>) {
     let (desk, snapshot) = published(account(3_000));
-    let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
+    let last = desk.key(&format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash));
     block_on(async {
         let mut export = begin(Chunks::new(&desk, snapshot), file, held).await.unwrap();
         export.chunks.forget();

@@ -176,7 +176,8 @@ fn memory_is_bound_by_a_chunk() {
 #[test]
 fn a_chunk_that_is_on_its_way_is_waited_for_and_one_that_is_gone_is_an_error() {
     let (desk, snapshot) = published(account(3_000));
-    let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
+    let name = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
+    let last = desk.key(&name);
     let complete = whole(&desk, &snapshot, File::UsersCsv);
     let body = desk.values.borrow_mut().remove(&last).unwrap();
     desk.late.borrow_mut().insert(last.clone(), (2, body));
@@ -184,5 +185,5 @@ fn a_chunk_that_is_on_its_way_is_waited_for_and_one_that_is_gone_is_an_error() {
 
     desk.values.borrow_mut().remove(&last).unwrap();
     let (pieces, end) = pieces(&desk, &snapshot, File::UsersCsv);
-    assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)))));
+    assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(name)))));
 }

@@ -9,6 +9,7 @@ use c1_cloudflare::base::ports::{
     SignError, Signatures, Sql, SqlError, SqlValue, Zstd, ZstdError, ZstdFrame,
 };
 use c1_cloudflare::base::signing::{PublicKey, SigningKey};
+use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{self, Ask, Command, Coordinator, Reply, Unreachable};
@@ -31,6 +32,7 @@ pub struct Inner {
     database: rusqlite::Connection,
     time: Cell<Timestamp>,
     keys: RefCell<Cache>,
+    space: Space,
     core: Coordinator,
 }
 
@@ -66,6 +68,7 @@ impl Desk {
             database: rusqlite::Connection::open_in_memory().expect("SQLite in memory"),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
             keys: RefCell::default(),
+            space: Space::new(ACCOUNT, "0123456789abcdef"),
             core: Coordinator::default(),
         }));
         coordinator::init(&desk).expect("the tables");
@@ -96,6 +99,10 @@ impl Http for Desk {
 }
 
 impl KeyValue for Desk {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.reads.set(self.reads.get() + 1);
         Ok(self.values.borrow().get(key).cloned())
