@@ -72,7 +72,7 @@ async fn one_through_a_group_counts_while_invited_or_denied_ones_do_not() {
 async fn it_holds_before_the_first_sync_too() {
     let bench = Bench::with(|account| leave_admins(account, 1), |_| {}).await;
     let mut fresh = super::World::new(sim::cloudflare::Spec::default());
-    super::provision::init(&fresh).unwrap();
+    c1_cloudflare::coordinator::init(&fresh).unwrap();
     fresh.cloudflare = bench.account().clone();
     fresh.config = bench.world.config.clone();
     let first = admins(bench.account())[0].id.clone();
