@@ -36,6 +36,7 @@ async fn a_worker_that_is_killed_fifty_times_forgets_nothing_and_repeats_nothing
 #[tokio::test]
 async fn grants_take_three_calls_each_however_many_there_are_at_once() {
     let report = kept(Plan { faults: 0.0, ..Plan::full(3) }).await;
-    assert!(report.calls <= 3 * report.deliveries, "{report:?}");
-    assert_eq!((report.answered, report.callbacks), (200, 0));
+    // At most four are at it at once. Those that wait for longer than C1 does are told by callback, and may have been interrupted once.
+    assert_eq!(report.answered + report.callbacks, 200, "{report:?}");
+    assert!(report.calls <= 3 * report.deliveries + 3 * report.accepted, "{report:?}");
 }

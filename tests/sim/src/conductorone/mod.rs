@@ -132,7 +132,7 @@ impl ConductorOne {
             inner: Arc::new(Inner {
                 host: options.host,
                 base_url: options.base_url.trim_end_matches('/').to_owned(),
-                client: reqwest::Client::new(),
+                client: crate::client::to_worker(),
                 state: Mutex::new(state),
                 called_back: watch::Sender::new(0),
             }),

@@ -191,7 +191,7 @@ impl Worker {
             class: options.class,
             kv,
             gateway,
-            client: reqwest::Client::new(),
+            client: client::to_worker(),
             directory,
         };
         worker.restart().await?;

@@ -80,7 +80,7 @@ impl World {
             gateway,
             c1,
             connector_token,
-            client: reqwest::Client::new(),
+            client: client::to_worker(),
             _servers: [kv_server, gateway_server],
         })
     }
