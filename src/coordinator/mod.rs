@@ -4,6 +4,7 @@
 //! **Invariant:** nothing else writes to the Cloudflare account, or to the snapshot.
 
 mod alarm;
+mod batch;
 mod connect;
 mod decisions;
 mod examine;

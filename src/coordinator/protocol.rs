@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Batch, Place};
 use super::examine::Examination;
-use super::succession::{Batch, Place};
 use crate::base::jobs::Job;
 use crate::base::rows::SetAside;
 use crate::connect::{Options, Report, Summary};

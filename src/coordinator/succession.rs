@@ -5,8 +5,7 @@
 //! belongs to the account of its newest generation; no other gets it. Rows come in batches, each of which is stored with how far the copy is,
 //! so that it goes on where it was cut off. From then on the former object does nothing, and is emptied a month later.
 
-use serde::{Deserialize, Serialize};
-
+use super::batch::{Batch, Part, Place, Value};
 use super::protocol::{Ask, Command, Reply, Unreachable};
 use super::schema::exists;
 use crate::base::ports::{Clock, KeyValue, Level, Log, Sql, SqlError, SqlValue};
@@ -48,67 +47,6 @@ impl Standing {
             _ if id == own => Self::Own,
             _ if id == former => Self::Former,
             _ => Self::OfAnotherAccount,
-        }
-    }
-}
-
-/// How far a copy is: so many rows of a table, and all of the tables before it in the order of their names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    table: String,
-    rows: i64,
-}
-
-/// Rows on their way from one object to the other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Batch {
-    parts: Vec<Part>,
-    /// Where the next batch begins; none after the last.
-    next: Option<Place>,
-}
-
-/// Rows of one table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Part {
-    table: String,
-    columns: Vec<String>,
-    rows: Vec<Vec<Value>>,
-}
-
-/// A value of a row. Durable Objects hand whole numbers over as reals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Value {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Blob(Vec<u8>),
-}
-
-impl From<SqlValue> for Value {
-    fn from(value: SqlValue) -> Self {
-        match value {
-            SqlValue::Null => Self::Null,
-            SqlValue::Integer(number) => Self::Integer(number),
-            SqlValue::Real(number) => match SqlValue::Real(number).integer() {
-                Some(whole) => Self::Integer(whole),
-                None => Self::Real(number),
-            },
-            SqlValue::Text(text) => Self::Text(text),
-            SqlValue::Blob(bytes) => Self::Blob(bytes),
-        }
-    }
-}
-
-impl From<Value> for SqlValue {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Integer(number) => Self::Integer(number),
-            Value::Real(number) => Self::Real(number),
-            Value::Text(text) => Self::Text(text),
-            Value::Blob(bytes) => Self::Blob(bytes),
         }
     }
 }

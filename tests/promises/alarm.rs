@@ -123,7 +123,7 @@ fn a_look_for_a_late_write_that_hangs_keeps_no_operation_waiting() {
         let due = small.one("SELECT MIN(check_at) FROM sent").unwrap();
         let until = u64::try_from(due - small.lives.world.now().millis()).unwrap();
         // The grant is put off for five seconds, and due again while the look is under way.
-        sleep(Duration::from_millis(until) - Duration::from_secs(3)).await;
+        sleep(Duration::from_millis(until - 3_000)).await;
         small.account().fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
         let took = small.grant(1, 1).await;
         assert!(took > Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");

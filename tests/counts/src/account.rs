@@ -46,7 +46,7 @@ fn member(n: usize) -> Value {
         "id": id("member", n), "email": email, "status": if n % 20 == 19 { "pending" } else { "accepted" },
         "user": {
             "id": if n % 20 == 19 { String::new() } else { id("user", n) }, "email": email, "first_name": format!("First{n}"),
-            "last_name": format!("Last{n}"), "two_factor_authentication_enabled": n % 3 == 0,
+            "last_name": format!("Last{n}"), "two_factor_authentication_enabled": n.is_multiple_of(3),
         },
         "roles": roles.iter().map(|&role| self::role(role)).collect::<Vec<_>>(),
         "policies": roles.iter().map(|&role| policy(n, role)).collect::<Vec<_>>(),

@@ -23,6 +23,9 @@ use futures::executor::block_on;
 use account::{Account, ROLES, id};
 use desk::Desk;
 
+/// What is measured of a workload.
+type Work = Box<dyn FnMut(&Desk)>;
+
 #[global_allocator]
 static ALLOCATOR: memory::Counted = memory::Counted;
 
@@ -92,7 +95,7 @@ async fn until_published(desk: &Desk) {
 }
 
 /// Makes a workload ready, and gives what is to be measured of it.
-fn prepare(name: &str, members: usize) -> (Desk, Box<dyn FnMut(&Desk)>) {
+fn prepare(name: &str, members: usize) -> (Desk, Work) {
     let desk = Desk::of(Account::of(members));
     if !matches!(name, "page" | "first" | "publish") {
         begin(&desk);
@@ -190,6 +193,7 @@ fn row(name: &str, members: usize, runs: usize, count: bool) {
     for _ in 0..runs {
         let (desk, mut work) = prepare(name, members);
         desk.reads.set(0);
+        #[allow(clippy::disallowed_methods, reason = "this program is native, and measures")]
         let began = Instant::now();
         ((), calls, peak) = memory::of(|| counted(|| work(&desk)));
         least = least.min(began.elapsed());
