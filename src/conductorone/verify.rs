@@ -103,6 +103,13 @@ pub async fn verify<P: Http + Clock + Signatures + KeyCache<Cache>>(
     Ok(token.claims)
 }
 
+/// When the last moment is in which a token is accepted; it is over for good after this, however it came.
+pub fn accepted_until(claims: &Claims) -> Timestamp {
+    #[allow(clippy::cast_possible_truncation, reason = "a conversion that does not fit stays at the end of the range")]
+    let expires = claims.exp.unwrap_or_default() as i64;
+    Timestamp::from_secs(expires.saturating_add(LEEWAY_SECS).saturating_add(1).min(i64::MAX / 1_000))
+}
+
 /// The token of an `Authorization: Bearer` header. C1 writes the scheme in lower case (RFC 9110: it has no case).
 pub fn bearer(authorization: Option<&str>) -> Option<&str> {
     let (scheme, token) = authorization?.trim().split_once(' ')?;

@@ -16,6 +16,7 @@ mod ring;
 mod schema;
 mod settings;
 pub mod succession;
+mod tokens_seen;
 mod wire;
 
 pub use examine::Examination;
@@ -48,6 +49,7 @@ pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
     record::init(ports)?;
     signal::init(ports)?;
     push::init(ports)?;
+    tokens_seen::init(ports)?;
     provision::init(ports)
 }
 
@@ -104,6 +106,11 @@ impl Coordinator {
             Command::AutomationArrived => match crate::connect::came_by(ports, "automations") {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not note the automation", &error),
+            },
+            Command::UseToken { id, until } => match tokens_seen::use_up(ports, &id, until, ports.now()) {
+                Ok(true) => Reply::Noted,
+                Ok(false) => Reply::TokenUsed,
+                Err(error) => failed(ports, "could not note the webhook's token", &error),
             },
             Command::Decide(question) => decisions::decide(ports, settings, &question).await,
             Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {

@@ -6,6 +6,7 @@ use super::batch::{Batch, Place};
 use super::examine::Examination;
 use crate::base::jobs::Job;
 use crate::base::rows::SetAside;
+use crate::base::time::Timestamp;
 use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
@@ -54,6 +55,13 @@ pub enum Command {
     TestArrived,
     /// An automation's question has arrived.
     AutomationArrived,
+    /// A webhook's token has arrived, with which nothing may be started twice.
+    UseToken {
+        /// Its `jti`.
+        id: String,
+        /// Nobody accepts it after this.
+        until: Timestamp,
+    },
     /// Say whether to approve.
     Decide(Box<Question>),
     /// Look decisions up, the newest first.
@@ -109,6 +117,8 @@ pub enum Reply {
     ConnectRunning,
     /// It is noted.
     Noted,
+    /// The token was used before.
+    TokenUsed,
     /// Whether to approve: what was decided now, or when it was asked before.
     Decided(Box<Record>),
     /// Decisions that were looked up.

@@ -53,6 +53,11 @@ pub async fn answer<P: KeyValue + Clock + Ask>(ports: &P, context: &Value) -> Re
     })
 }
 
+/// Whether a question begins something, so that it makes a difference how often it is asked.
+pub fn begins_something(context: &Value) -> bool {
+    read(context) == Ok(Verb::StartSync)
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Verb {
     LookupMember(Subject),

@@ -7,6 +7,7 @@ use super::settings::Settings;
 use crate::account::apps::WEBHOOK;
 use crate::base::hash::sha256_hex;
 use crate::base::ports::Level;
+use crate::conductorone::jwt::Claims;
 use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
 use crate::conductorone::response::Document;
 use crate::conductorone::verify::{self, Rejected, Signed};
@@ -22,16 +23,23 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
         content_digest: request.header("content-digest"),
         body,
     };
-    if let Err(rejected) = verify::verify(ports, &settings.coordinator.conductorone, signed).await {
-        ports.log(Level::Warn, "webhook rejected", serde_json::json!({ "why": rejected.to_string() }));
-        return Err(refuse(&rejected));
-    }
+    let claims = match verify::verify(ports, &settings.coordinator.conductorone, signed).await {
+        Ok(claims) => claims,
+        Err(rejected) => {
+            ports.log(Level::Warn, "webhook rejected", serde_json::json!({ "why": rejected.to_string() }));
+            return Err(refuse(&rejected));
+        }
+    };
     let webhook = Webhook::parse(body).map_err(|error| {
         ports.log(Level::Warn, "webhook not understood", serde_json::json!({ "why": error.to_string() }));
         Problem::new(400, "invalid_webhook", error.to_string())
     })?;
     let delivery = webhook.callback_url.clone();
     let callback_url = webhook.callback_url.filter(|url| is_of_tenant(settings, url));
+    if is_used(ports, &claims).await? {
+        ports.log(Level::Warn, "webhook token used again", serde_json::json!({}));
+        return answer_again(ports, webhook.event, delivery.as_deref()).await;
+    }
     match webhook.event {
         Event::Test => {
             // Whoever connects waits for it. That it could not be noted is no reason to let C1 try again.
@@ -59,6 +67,43 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
             );
             Ok(document(&Document::Noted))
         }
+    }
+}
+
+/// Whether the token started something before. C1 signs one for each attempt.
+async fn is_used<P: World>(ports: &P, claims: &Claims) -> Result<bool, Problem> {
+    let Some(id) = &claims.jti else { return Ok(false) };
+    match asking::ask(ports, Command::UseToken { id: id.clone(), until: verify::accepted_until(claims) }).await? {
+        Reply::Noted => Ok(false),
+        Reply::TokenUsed => Ok(true),
+        _ => Err(asking::failed()),
+    }
+}
+
+/// The answer that there is to a delivery whose token came before; nothing is begun, and no callback is touched. Where there is none yet,
+/// C1 is told to try again, which it does with another token.
+async fn answer_again<P: World>(ports: &P, event: Event, delivery: Option<&str>) -> Result<Answer, Problem> {
+    let not_yet = || Problem::unavailable("token_used", "this token was used before, and there is no answer yet", 5);
+    match event {
+        Event::Provision(step) => {
+            let key = key(&step, delivery).ok_or_else(not_yet)?;
+            let Reply::Operations(entries) = asking::ask(ports, Command::Operation(key)).await? else {
+                return Err(asking::failed());
+            };
+            let asked = read(*step, delivery).ok();
+            let entry =
+                entries.into_iter().find(|entry| asked.as_ref().is_some_and(|it| entry.request.asks_the_same(it)));
+            match entry.and_then(|entry| entry.outcome) {
+                Some(Outcome::Done { message, .. }) => Ok(document(&Document::Complete(message))),
+                Some(Outcome::Refused { message, .. }) => Ok(document(&Document::Errored(message))),
+                Some(Outcome::NotNow { .. }) | None => Err(not_yet()),
+            }
+        }
+        // It is decided once, and the same whenever it is asked.
+        Event::Approval(step) => approve(ports, *step, delivery).await,
+        Event::Workflow(step) if automation::begins_something(&step.context) => Err(not_yet()),
+        Event::Workflow(step) => automate(ports, &step).await,
+        Event::Test | Event::Other(_) => Ok(document(&Document::Noted)),
     }
 }
 

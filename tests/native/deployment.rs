@@ -26,6 +26,7 @@ use futures::future::{Either, LocalBoxFuture, select};
 use serde_json::Value;
 use sim::client::Answer;
 use sim::cloudflare::{Cloudflare, Spec};
+use sim::conductorone::{self, ConductorOne, Delivery, Token};
 use sim::harness::Options;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
@@ -36,6 +37,7 @@ use crate::looks::{check, small};
 /// A connector to a simulated account. At its end it checks that nothing leaked.
 pub(crate) struct Deployment {
     pub(crate) cloudflare: Cloudflare,
+    pub(crate) c1: ConductorOne,
     edge: Edge,
     vars: RefCell<BTreeMap<String, String>>,
     settings: RefCell<Settings>,
@@ -70,12 +72,15 @@ impl Deployment {
             .var("CLOUDFLARE_API_TOKEN", &cloudflare.token());
         let vars = change(options).vars;
         let settings = read(&vars);
-        let world = World::new(cloudflare.clone(), |_| {});
+        let mut world = World::new(cloudflare.clone(), |_| {});
+        let c1 = ConductorOne::new();
+        world.elsewhere.insert(conductorone::HOST.to_owned(), c1.handler());
         let lives = Rc::new(Lives::begin(world, settings.coordinator.clone()));
         let ringing = lives.clone();
         let ring: LocalBoxFuture<'static, ()> = Box::pin(async move { ringing.ring().await });
         Self {
             cloudflare,
+            c1,
             edge: Edge { lives, keys: Rc::default() },
             vars: RefCell::new(vars),
             settings: RefCell::new(settings),
@@ -161,6 +166,20 @@ impl Deployment {
         let told = format!("{method} {path} -> {}\n{head}\n{}", answer.status, answer.text());
         self.answers.borrow_mut().push(told);
         answer
+    }
+
+    /// Sends a webhook once, with a token of this id.
+    pub(crate) async fn deliver(&self, delivery: &Delivery, token: &str) -> Answer {
+        let now = self.edge.now().secs();
+        let token = Token::new().claim("jti", token).claim("iat", now).claim("nbf", now - 60).claim("exp", now + 120);
+        let (headers, body) = delivery.clone().token(token).attempt(&self.c1);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.raw("POST", "/webhooks/conductorone", &headers, Some(body.to_vec())).await
+    }
+
+    /// Waits, while the alarm rings.
+    pub(crate) async fn wait(&self, time: Duration) {
+        self.beside(tokio::time::sleep(time)).await;
     }
 
     /// Does something while the alarm rings. Of several at once the first drives the alarm.
@@ -262,8 +281,8 @@ impl Zstd for Edge {
 
 impl Signatures for Edge {
     async fn verify(&self, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
-        // Webhooks are tested in the real runtime, whose WebCrypto checks them.
-        false
+        // Signatures are tested in the real runtime, whose WebCrypto checks them.
+        true
     }
 }
 

@@ -11,3 +11,4 @@ mod lists;
 mod scim;
 mod scim_groups;
 mod scim_users;
+mod tokens;

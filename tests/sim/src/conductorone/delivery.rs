@@ -107,7 +107,7 @@ impl Delivery {
     }
 
     /// Headers and body of one attempt, with a token of its own.
-    pub(super) fn attempt(&self, tenant: &ConductorOne) -> (Vec<(String, String)>, Bytes) {
+    pub fn attempt(&self, tenant: &ConductorOne) -> (Vec<(String, String)>, Bytes) {
         let signed = self.signed_body.clone().unwrap_or_else(|| self.envelope().to_string().into());
         let token = self.token.mint(tenant, &self.url, &signed);
         let mut headers: Vec<(String, String)> = [
