@@ -1,9 +1,8 @@
 //! The budget of requests that everything in the account shares: what a sync may spend, what is kept for provisioning,
 //! and until when Cloudflare wants to be left alone (`reference/cloudflare.md` 3.3).
 //!
-//! Counting happens in the Coordinator's SQLite, where every request passes. What is sent for an operation is counted one by one as
-//! it is sent: a Coordinator that is killed leaves nothing counted that was not sent. A sync takes a few at a time, so that it
-//! writes a row for every few pages only, and gives back what it did not use; where it is killed, those few stay counted.
+//! Counting happens in the Coordinator's SQLite, where every request passes, one by one as it is sent: there is nothing to give back,
+//! and a Coordinator that is killed leaves nothing counted that was not sent.
 //!
 //! Provisioning's part is shared fairly: a person for whom many requests were made stops before the others do.
 
@@ -40,9 +39,6 @@ const PROVISIONING_TOTAL_LIMIT: u32 = LIMIT - 50;
 
 /// Requests are counted in slots of 30 s. A slot counts until its last request has left the window, so 11 of them count.
 const SLOT_MILLIS: i64 = 30_000;
-
-/// How many requests a sync takes at once.
-const SYNC_TAKE: u32 = 5;
 
 /// Requests for one person within the window: a quarter of what is left may be used for one, so one who is alone gets 230 of
 /// 1,150, the next 184, and nobody is turned away before having had 24, which are eight grants.
@@ -108,18 +104,18 @@ impl State {
         Ok(())
     }
 
-    /// Counts requests in a slot.
-    fn count(&mut self, n: i64, purpose: Purpose, person: Option<&str>, requests: u32) {
+    /// Counts a request in a slot.
+    fn count(&mut self, n: i64, purpose: Purpose, person: Option<&str>) {
         if !self.slots.iter().any(|slot| slot.n == n) {
             self.slots.push(Slot { n, sync: 0, provisioning: 0, people: BTreeMap::new() });
         }
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.n == n) else { return };
         match purpose {
-            Purpose::Sync => slot.sync += requests,
-            Purpose::Provisioning => slot.provisioning += requests,
+            Purpose::Sync => slot.sync += 1,
+            Purpose::Provisioning => slot.provisioning += 1,
         }
         if let Some(person) = person {
-            *slot.people.entry(person.to_owned()).or_default() += requests;
+            *slot.people.entry(person.to_owned()).or_default() += 1;
         }
     }
 
@@ -127,13 +123,6 @@ impl State {
     fn had_their_share(&self, person: &str, left: u32) -> bool {
         let used: u32 = self.slots.iter().filter_map(|slot| slot.people.get(person)).sum();
         used >= PERSON_MINIMUM.max(left / PERSON_SHARE)
-    }
-
-    /// Takes back what a sync took and did not use.
-    fn give_back(&mut self, n: i64, unused: u32) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.n == n) {
-            slot.sync = slot.sync.saturating_sub(unused);
-        }
     }
 
     fn wait(&self, purpose: Purpose, now: Timestamp) -> Option<Timestamp> {
@@ -157,9 +146,6 @@ pub(super) struct Budget<'a> {
     sql: &'a dyn Sql,
     purpose: Purpose,
     person: Option<String>,
-    /// What a sync took and has not used yet, and the slot in which that is counted.
-    taken: u32,
-    slot: i64,
 }
 
 impl std::fmt::Debug for Budget<'_> {
@@ -170,7 +156,7 @@ impl std::fmt::Debug for Budget<'_> {
 
 impl<'a> Budget<'a> {
     pub(super) fn new(sql: &'a dyn Sql, purpose: Purpose) -> Self {
-        Self { sql, purpose, person: None, taken: 0, slot: 0 }
+        Self { sql, purpose, person: None }
     }
 
     /// Counts what is sent from now on as sent for a person, of whom only a digest is kept.
@@ -185,11 +171,6 @@ impl<'a> Budget<'a> {
             return Err(ApiError::OutOfBudget { until });
         }
         let current = now.millis().div_euclid(SLOT_MILLIS);
-        if self.taken > 0 && self.slot == current {
-            self.taken -= 1;
-            return Ok(());
-        }
-        state.give_back(self.slot, std::mem::take(&mut self.taken));
         let oldest = now.plus_millis(-WINDOW_MILLIS).millis().div_euclid(SLOT_MILLIS);
         // Slots of the future are of a clock that was set back.
         state.slots.retain(|slot| (oldest..=current).contains(&slot.n) && slot.sync + slot.provisioning > 0);
@@ -201,15 +182,8 @@ impl<'a> Budget<'a> {
             let until = Timestamp::from_millis((first + 1) * SLOT_MILLIS + WINDOW_MILLIS);
             return Err(ApiError::OutOfBudget { until });
         }
-        let take = match self.purpose {
-            Purpose::Sync => left.min(SYNC_TAKE),
-            Purpose::Provisioning => 1,
-        };
-        state.count(current, self.purpose, person, take);
-        state.store(self.sql)?;
-        self.slot = current;
-        self.taken = take - 1;
-        Ok(())
+        state.count(current, self.purpose, person);
+        Ok(state.store(self.sql)?)
     }
 
     /// Takes note of what an answer says of the rate, and tells when to try again after a 429.
@@ -242,19 +216,6 @@ impl<'a> Budget<'a> {
             }
         }
         Ok(until)
-    }
-}
-
-impl Drop for Budget<'_> {
-    fn drop(&mut self) {
-        if self.taken == 0 {
-            return;
-        }
-        // Where this fails, a few requests stay counted that were not sent: the safe side.
-        if let Ok(mut state) = State::load(self.sql) {
-            state.give_back(self.slot, self.taken);
-            let _ = state.store(self.sql);
-        }
     }
 }
 
@@ -294,7 +255,6 @@ fn wait_of(text: &str, now: Timestamp) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::collections::BTreeSet;
 
     use super::{Budget, Limit, Purpose, parse_limits};
     use crate::base::ports::{HttpResponse, Sql, SqlError, SqlValue};
@@ -360,32 +320,18 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_coordinator_leaves_nothing_counted_of_an_operation_and_four_of_a_sync_at_most() {
+    fn a_coordinator_that_is_killed_twenty_times_leaves_nothing_counted_that_was_not_sent() {
         let sql = OneRow::default();
         for _ in 0..20 {
             for purpose in [Purpose::Sync, Purpose::Provisioning] {
                 let mut budget = Budget::new(&sql, purpose);
-                budget.spend(at(0)).unwrap();
+                (0..3).for_each(|_| budget.spend(at(0)).unwrap());
                 // A Coordinator that is killed drops nothing.
                 std::mem::forget(budget);
             }
         }
-        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 800 - 20 * 5);
-        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(1)).0, 1150 - 800 - 20);
-    }
-
-    #[test]
-    fn a_sync_writes_few_rows_and_gives_back_what_it_does_not_use() {
-        let sql = OneRow::default();
-        let mut budget = Budget::new(&sql, Purpose::Sync);
-        let mut written = BTreeSet::new();
-        for _ in 0..21 {
-            budget.spend(at(0)).unwrap();
-            written.insert(format!("{:?}", sql.0.borrow()));
-        }
-        assert_eq!(written.len(), 5);
-        drop(budget);
-        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 800 - 21);
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)).0, 800 - 20 * 3);
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(1)).0, 1150 - 800 - 20 * 3);
     }
 
     #[test]
