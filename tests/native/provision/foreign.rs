@@ -122,6 +122,29 @@ async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
     assert_reported(&bench, first);
 }
 
+#[tokio::test]
+async fn a_role_that_a_late_write_brings_back_while_the_proof_of_its_absence_is_answered_is_taken_back() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&bench.settle(first).await, Effect::Granted);
+    let gone = [atom(account, &known[0])].into();
+    // The read that shows the role gone is carried out, and before anybody has the answer the first write arrives at last.
+    account.after_next(Route::UpdateMember, |account, _| {
+        account.after_next(Route::GetMember, |account, _| assert_eq!(account.release_held(), 1));
+    });
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
+    assert_ne!(bench.atoms(&jane), gone, "it is there at the very moment at which it is said to be gone");
+    for _ in 0..6 {
+        bench.later(16).await;
+    }
+    assert_eq!(bench.atoms(&jane), gone);
+    assert_reported(&bench, first);
+}
+
 fn assert_reported(bench: &Bench, operation: super::EntryId) {
     let entry = bench.entry(operation);
     assert_eq!(entry.incidents.len(), 1);
