@@ -39,7 +39,7 @@ use crate::sync;
 
 /// Brings the tables of an earlier version to this one, and creates those that are missing. Called before anything else, each time
 /// the Coordinator starts.
-pub fn init<P: Sql>(ports: &P) -> Result<(), SqlError> {
+pub fn init(ports: &dyn Sql) -> Result<(), SqlError> {
     schema::migrate(ports)?;
     rows::begin(ports)?;
     crate::cloudflare::init(ports)?;
@@ -152,7 +152,7 @@ fn begin_sync<P: World>(
     sync::begin(ports, &settings.cloudflare, trigger)
 }
 
-fn status<P: Sql>(ports: &P) -> Result<Status, SqlError> {
+fn status(ports: &dyn Sql) -> Result<Status, SqlError> {
     Ok(Status {
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
@@ -165,7 +165,7 @@ fn status<P: Sql>(ports: &P) -> Result<Status, SqlError> {
 }
 
 /// A warning where changes are carried out for any app of the tenant.
-fn examine_apps<P: Sql>(ports: &P, settings: &Settings) -> Option<Examination> {
+fn examine_apps(ports: &dyn Sql, settings: &Settings) -> Option<Examination> {
     if settings.provision.provisioning == provision::Provisioning::Off {
         return None;
     }

@@ -7,6 +7,10 @@ use crate::base::words::words;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::{Entitlement, Principal};
 
+/// The number of an operation in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EntryId(pub i64);
+
 /// One operation to carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

@@ -1,12 +1,15 @@
 //! Accounts: a membership is made by an invitation, and ends by removal.
 
-use super::execute::{self, READ_BACK_WAITS};
+use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Kind, Write};
+use super::outcomes::{not_carried_out, superseded};
 use super::resolve::{self, Wanted};
 use super::work::{Work, done};
-use super::{MINIMAL_ACCESS, find, journal, last_writes, not_carried_out, renewal, superseded};
+use super::{journal, last_writes, read, renewal};
 use crate::account::Stopped;
+use crate::account::default_role::MINIMAL_ACCESS;
+use crate::account::find;
 use std::collections::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -219,7 +222,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let ray = self.client.ray();
         let mut waits = READ_BACK_WAITS.into_iter();
         loop {
-            match execute::read(self.ports, &self.client, member.id).await {
+            match read::member(self.ports, &self.client, member.id).await {
                 Err(ApiError::NotFound(_)) => break,
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),

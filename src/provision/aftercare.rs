@@ -8,13 +8,13 @@ use futures::future::{Either, select};
 use futures::stream;
 use serde::{Deserialize, Serialize};
 
+use super::asking::Asking;
 use super::execute::{self, Change, Edit};
-use super::guards::Asking;
 use super::incident::{self, Incident};
 use super::lock::Locks;
 use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
 use super::settings::Settings;
-use super::{journal, last_writes, owner};
+use super::{group, journal, last_writes, late_writes, owner, read};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
 use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError, SqlValue};
@@ -74,7 +74,7 @@ pub struct AuditLog {
     pub at: Timestamp,
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS audit_log (
             id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL)",
@@ -84,29 +84,29 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// How the audit log stood when it was last asked; `None` where it never was.
-pub fn audit_log<P: Sql>(sql: &P) -> Result<Option<AuditLog>, SqlError> {
+pub fn audit_log(sql: &dyn Sql) -> Result<Option<AuditLog>, SqlError> {
     let value = sql.one("SELECT state FROM audit_log WHERE id = 1", &[])?;
     Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| serde_json::from_str(text).ok()))
 }
 
-fn note_audit_log<P: Sql>(sql: &P, state: &AuditLog) -> Result<(), SqlError> {
+fn note_audit_log(sql: &dyn Sql, state: &AuditLog) -> Result<(), SqlError> {
     let text = serde_json::to_string(state)?;
     sql.query("INSERT OR REPLACE INTO audit_log (id, state) VALUES (1, ?)", &[text.into()])?;
     Ok(())
 }
 
 /// When there is something to do next.
-pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     Ok([late_writes_due(sql)?, audit_log_due(sql)?].into_iter().flatten().min())
 }
 
 /// When a write whose answer never came is next looked for.
-pub fn late_writes_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn late_writes_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     open_writes::check_due(sql)
 }
 
 /// When the audit log is next asked.
-pub fn audit_log_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn audit_log_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     open_writes::look_due(sql)
 }
 
@@ -205,7 +205,7 @@ fn give_up<P: Clock + Sql>(ports: &P, write: &Open, why: &str) -> Result<(), Sql
     let and = format!(
         "this was not put right by itself ({why}), so compare the member with the journal in Cloudflare's dashboard"
     );
-    incident::note_late(ports, write, &and, ports.now())?;
+    late_writes::note(ports, write, &and, ports.now())?;
     open_writes::checked(ports, write.id, None)
 }
 
@@ -227,7 +227,7 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
             Err(ApiError::NotFound(_)) => {
                 if write.expected.is_some() {
                     let and = "nobody is invited again without being asked for, so do that where the person should have an account";
-                    incident::note_late(ports, write, and, now)?;
+                    late_writes::note(ports, write, and, now)?;
                 }
                 open_writes::gone(ports, write.member)?;
                 Ok(None)
@@ -250,7 +250,7 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
         // Nothing was done with the member since: there is nothing that it could undo.
         return Ok(next);
     };
-    let member = match seen(ports, execute::read(ports, asking.client, write.member)).await {
+    let member = match seen(ports, read::member(ports, asking.client, write.member)).await {
         Ok(member) => member,
         Err(ApiError::NotFound(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -297,18 +297,18 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
     if last_writes::is_group_stale(ports, group, write.member, is_in, now)? {
         return Ok(Some(now.plus_secs(15)));
     }
-    let member = match execute::read(ports, asking.client, write.member).await {
+    let member = match read::member(ports, asking.client, write.member).await {
         Ok(member) => member,
         Err(ApiError::NotFound(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    if !super::group::put(asking, group, &group.to_string(), &member, !joins).await? {
+    if !group::put(asking, group, &group.to_string(), &member, !joins).await? {
         return Ok(Some(now.plus_secs(30)));
     }
     let snapshot = snapshot::latest(ports).await.ok().flatten();
     let left = Left { member: &member, gone: false, group: Some((group, !joins)) };
     overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
-    incident::note_late(ports, write, "that was put right, and nothing needs to be done", ports.now())?;
+    late_writes::note(ports, write, "that was put right, and nothing needs to be done", ports.now())?;
     Ok(None)
 }
 

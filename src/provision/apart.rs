@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::guards::Asking;
+use super::asking::Asking;
 use super::shared::UserGroups;
 use super::super_admins;
 use crate::account::Stopped;
@@ -36,7 +36,7 @@ pub(super) async fn user_groups<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// Whether what a member shows is certain to be the member's own, so that it may be written back.
-pub(super) fn is_certain<P: Sql>(ports: &P, member: &MemberRecord) -> Result<bool, SqlError> {
+pub(super) fn is_certain(ports: &dyn Sql, member: &MemberRecord) -> Result<bool, SqlError> {
     Ok(inherited::shows_inherited(ports)? == Some(false) || inherited::is_all_own(ports, member)?)
 }
 

@@ -29,7 +29,7 @@ pub struct Callback {
 }
 
 /// Creates the table.
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS callback (
@@ -41,7 +41,7 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Notes that C1 waits for the outcome of an operation. The latest URL counts, should a delivery have come again with another.
-pub fn want<P: Sql>(sql: &P, operation: EntryId, url: &str, now: Timestamp) -> Result<(), SqlError> {
+pub fn want(sql: &dyn Sql, operation: EntryId, url: &str, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO callback (operation, url, due_at, expires_at) VALUES (?1, ?2,
             (SELECT CASE WHEN outcome IS NULL THEN NULL ELSE ?3 END FROM operation WHERE id = ?1), ?4)
@@ -52,7 +52,7 @@ pub fn want<P: Sql>(sql: &P, operation: EntryId, url: &str, now: Timestamp) -> R
 }
 
 /// Notes that an operation is settled: a callback that is wanted is due now. Returns whether there is one.
-pub fn settled<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Result<bool, SqlError> {
+pub fn settled(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<bool, SqlError> {
     let due = sql.query(
         "UPDATE callback SET due_at = ? WHERE operation = ? RETURNING operation",
         &[now.into(), operation.0.into()],
@@ -61,13 +61,13 @@ pub fn settled<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Result<bo
 }
 
 /// Forgets a callback: C1 has the outcome, or waits no longer.
-pub fn done<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
+pub fn done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM callback WHERE operation = ?", &[operation.0.into()])?;
     Ok(())
 }
 
 /// Notes that C1 could not be reached; returns when the callback will be tried again.
-pub fn failed<P: Sql>(sql: &P, callback: &Callback, now: Timestamp) -> Result<Timestamp, SqlError> {
+pub fn failed(sql: &dyn Sql, callback: &Callback, now: Timestamp) -> Result<Timestamp, SqlError> {
     let doublings = u32::try_from(callback.attempts.clamp(0, 20)).unwrap_or(0);
     let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
     let due_at = now.plus_secs(wait);
@@ -79,7 +79,7 @@ pub fn failed<P: Sql>(sql: &P, callback: &Callback, now: Timestamp) -> Result<Ti
 }
 
 /// The callbacks that are due.
-pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Callback>, SqlError> {
+pub fn due(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Callback>, SqlError> {
     let rows = sql.query(
         &format!(
             "SELECT operation, url, attempts, expires_at FROM callback
@@ -102,7 +102,7 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Callback>,
 const READABLE: &str = "CAST(operation AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'callback')";
 
 /// When the next callback is due.
-pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one(&format!("SELECT MIN(due_at) FROM callback WHERE {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }

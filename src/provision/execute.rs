@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use super::guards::{self, Asking, Passage, Planned};
+use super::asking::Asking;
+use super::guards::{self, Passage, Planned};
 use super::journal::{self, State};
 use super::open_writes::{self, Open};
-use super::{apart, incident, last_writes, not_carried_out, policies};
+use super::outcomes::not_carried_out;
+use super::{apart, last_writes, late_writes, policies, read};
 use crate::account::Stopped;
-use crate::account::inherited;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -23,9 +24,6 @@ const ROUNDS: usize = 3;
 
 /// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
 pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
-
-/// The wait before a member is read again whose record came without something.
-const READ_AGAIN_WAIT: u32 = 500;
 
 /// What is to be different about a member's policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,26 +83,6 @@ pub enum Change {
     NotSeen,
 }
 
-/// Reads a member. Policies that are a user group's, where Cloudflare lists those too, are not the member's own: written back
-/// they would become so.
-pub(super) async fn read<P: Http + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    id: MemberId,
-) -> Result<MemberRecord, ApiError> {
-    let mut member = client.member(id).await?;
-    if member.unread().is_some() {
-        // An answer that leaves something out may be followed by one that does not.
-        ports.sleep(READ_AGAIN_WAIT).await;
-        member = client.member(id).await?;
-    }
-    let theirs = inherited::group_policies(ports)?;
-    if inherited::shown(&member).iter().any(|id| theirs.contains(id)) {
-        inherited::learn_inherited(ports, true)?;
-    }
-    Ok(member.without_inherited(&theirs))
-}
-
 /// How often a change is put before the guards: again where it turns out to be more than they let pass, since a late write has to
 /// be taken back along with it.
 const CLEARANCES: usize = 6;
@@ -129,7 +107,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     while rounds < ROUNDS {
         let member = match given.take() {
             Some(member) => member,
-            None => read(ports, client, id).await?,
+            None => read::member(ports, client, id).await?,
         };
         let Some(member) = believable(ports, client, member, Some(edit)).await? else {
             return Ok(Change::NotSeen);
@@ -219,7 +197,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             apart::note_written(ports, &member, &planned)?;
             if let Some(late) = &late {
                 let and = "those were made once more, and nothing needs to be done";
-                incident::note_late(ports, late, and, ports.now())?;
+                late_writes::note(ports, late, and, ports.now())?;
             }
             let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
             journal::note(ports, operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
@@ -260,7 +238,7 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
         }
         let Some(wait) = waits.next() else { return Ok(None) };
         ports.sleep(wait).await;
-        member = read(ports, client, member.id).await?;
+        member = read::member(ports, client, member.id).await?;
     }
 }
 
@@ -284,7 +262,7 @@ async fn read_back<P: Http + Clock + Sql>(
 ) -> Result<ReadBack, ApiError> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
-        let member = read(ports, client, id).await?;
+        let member = read::member(ports, client, id).await?;
         let seen = atoms(&member.own_policies()?);
         if edit.shows_in(&seen) {
             return Ok(ReadBack::Shows(Box::new(member)));

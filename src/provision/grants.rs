@@ -1,11 +1,13 @@
 //! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
 use super::execute::{Change, Edit};
+use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
-use super::{MINIMAL_ACCESS, guards, journal, open_writes, unknown_policy};
+use super::{guards, journal, open_writes};
 use crate::account::Stopped;
+use crate::account::default_role::MINIMAL_ACCESS;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use super::asking::Asking;
 use super::execute::READ_BACK_WAITS;
-use super::guards::{self, Asking, Planned};
+use super::guards::{self, Planned};
 use super::open_writes::{self, Kind, Write};
+use super::outcomes::not_carried_out;
 use super::work::{Work, done};
-use super::{journal, last_writes, not_carried_out};
+use super::{journal, last_writes};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};

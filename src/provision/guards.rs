@@ -5,33 +5,21 @@
 
 use std::collections::BTreeSet;
 
+use super::asking::Asking;
 use super::incident::{self, Incident};
-use super::journal::EntryId;
-use super::lock::{Guard, Locks};
+use super::lock::Guard;
 use super::removals::{self, Count};
 use super::settings::{Guards, Provisioning, Settings};
 use super::shared::UserGroups;
 use super::{apart, owner, super_admins};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Cleared, Client, MemberRecord, PolicyRecord};
+use crate::cloudflare::{ApiError, Cleared, MemberRecord, PolicyRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Outcome, Refusal};
 use crate::model::resource::MemberStatus;
-
-/// What the guards ask with.
-pub(super) struct Asking<'w, 'a, P> {
-    pub(super) ports: &'a P,
-    pub(super) settings: &'a Settings,
-    pub(super) locks: &'a Locks,
-    pub(super) client: &'w Client<'a, P>,
-    /// The operation that the change is for: what it removes is counted as its.
-    pub(super) operation: EntryId,
-    /// Whether it is tried again by itself: what was asked once, without a key, is not, and must not happen later.
-    pub(super) comes_again: bool,
-}
 
 /// A change of somebody's access that is about to be made.
 pub(super) struct Planned<'m> {
@@ -280,15 +268,6 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
         }
     }
     Ok(None)
-}
-
-/// What was read, or nothing where it is gone.
-pub(super) fn present<T>(read: Result<T, ApiError>) -> Result<Option<T>, Stopped> {
-    match read {
-        Ok(found) => Ok(Some(found)),
-        Err(ApiError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn refuse(code: Refusal, message: String) -> Result<(), Stopped> {

@@ -3,11 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::{self, EntryId};
-use super::open_writes::{self, Open};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
+use crate::model::operation::EntryId;
 
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +47,7 @@ const SHOWN: i64 = 20;
 /// How many are kept.
 const KEPT: i64 = 1_000;
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS incident (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
@@ -59,7 +58,7 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Notes an incident, once for a source.
-pub(super) fn note<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result<bool, SqlError> {
+pub(super) fn note(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<bool, SqlError> {
     let body = serde_json::to_string(incident)?;
     let noted = sql.query(
         "INSERT INTO incident (operation, source, incident) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
@@ -70,67 +69,20 @@ pub(super) fn note<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result
 }
 
 /// Notes an incident that may come of many operations, once for all of them.
-pub(super) fn note_once<P: Sql>(sql: &P, source: &str, incident: &Incident) -> Result<(), SqlError> {
+pub(super) fn note_once(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<(), SqlError> {
     if sql.query("SELECT 1 FROM incident WHERE source = ? LIMIT 1", &[source.into()])?.is_empty() {
         note(sql, source, incident)?;
     }
     Ok(())
 }
 
-/// Notes that a write came late, over later changes, and what became of that.
-pub(super) fn note_late<P: Sql>(sql: &P, write: &Open, and: &str, now: Timestamp) -> Result<(), SqlError> {
-    let what = match write.kind {
-        open_writes::Kind::Policies => {
-            let (lost, back) = write.undid();
-            format!("A write to {}", write.email)
-                + &format!(
-                    " that Cloudflare had not answered was carried out late, over later changes ({} taken away, {} brought back)",
-                    lost.len(),
-                    back.len()
-                )
-        }
-        open_writes::Kind::Removal => {
-            format!(
-                "The removal of {}, which Cloudflare had not answered, was carried out late, over later changes",
-                write.email
-            )
-        }
-        open_writes::Kind::Join(group) => {
-            format!(
-                "{} came late into the user group {group}, by a write that Cloudflare had not answered, over later changes",
-                write.email
-            )
-        }
-        open_writes::Kind::Leave(group) => {
-            format!(
-                "{} left the user group {group} late, by a write that Cloudflare had not answered, over later changes",
-                write.email
-            )
-        }
-    };
-    let incident = Incident {
-        kind: Kind::LateWrite,
-        at: now,
-        operation: write.operation,
-        member: write.member.to_string(),
-        email: write.email.clone(),
-        message: format!("{what}; {and}."),
-        actor: None,
-        reference: write.ray.clone(),
-    };
-    if note(sql, &format!("late/{}", write.id), &incident)? {
-        journal::remark(sql, write.operation, "its write came late, over later changes", now)?;
-    }
-    Ok(())
-}
-
 /// The latest incidents, the newest first.
-pub fn latest<P: Sql>(sql: &P) -> Result<Vec<Incident>, SqlError> {
+pub fn latest(sql: &dyn Sql) -> Result<Vec<Incident>, SqlError> {
     read(sql, &sql.query("SELECT id, incident FROM incident ORDER BY id DESC LIMIT ?", &[SHOWN.into()])?)
 }
 
 /// The incidents of an operation, the oldest first.
-pub(super) fn of<P: Sql>(sql: &P, operation: EntryId) -> Result<Vec<Incident>, SqlError> {
+pub(super) fn of(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Incident>, SqlError> {
     read(sql, &sql.query("SELECT id, incident FROM incident WHERE operation = ? ORDER BY id", &[operation.0.into()])?)
 }
 

@@ -13,6 +13,7 @@ use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
 use crate::model::id::MemberId;
+pub use crate::model::operation::EntryId;
 use crate::model::operation::{Outcome, Refusal, Request};
 
 words! {
@@ -28,10 +29,6 @@ words! {
         Settled = "settled",
     }
 }
-
-/// The number of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EntryId(pub i64);
 
 /// One operation, as the journal tells it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,7 +103,7 @@ const COLUMNS: &str =
 const MAX_TRAIL: usize = 60;
 
 /// Creates the table.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS operation (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1,
@@ -125,7 +122,7 @@ pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 
 /// Notes that an operation arrived. `due_at` is when it will be looked at again should nobody finish it before: after a
 /// crash, that is what carries it on.
-pub fn arrive<P: Sql>(sql: &P, request: &Request, now: Timestamp, due_at: Timestamp) -> Result<Arrival, SqlError> {
+pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestamp) -> Result<Arrival, SqlError> {
     if let Some(key) = &request.key {
         let known = sql.query("SELECT id, outcome FROM operation WHERE key = ?", &[key.as_str().into()])?;
         if let Some([id, outcome]) = known.first().map(Vec::as_slice) {
@@ -155,7 +152,7 @@ pub fn arrive<P: Sql>(sql: &P, request: &Request, now: Timestamp, due_at: Timest
 }
 
 /// Notes that an attempt begins; returns which one it is, the first being 1.
-pub fn begin<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<i64, SqlError> {
+pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlError> {
     let value = sql.one(
         "UPDATE operation SET attempts = attempts + 1, due_at = ? WHERE id = ? AND outcome IS NULL RETURNING attempts",
         &[due_at.into(), id.0.into()],
@@ -168,7 +165,7 @@ pub fn begin<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<i64, Sql
 ///
 /// Contrary are a grant and a revoke of the same, and the removal of an account and a grant of whatever it holds: a removal that was
 /// put off must not take away what was granted since, nor a grant bring back who was removed since.
-pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, SqlError> {
+pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     let value = sql.one(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer
             ON newer.id > older.id
@@ -189,7 +186,7 @@ pub fn superseded_by<P: Sql>(sql: &P, id: EntryId) -> Result<Option<EntryId>, Sq
 pub(super) const ACCOUNT: &str = "account";
 
 /// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
-pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
+pub fn revoked_since(sql: &dyn Sql, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
     let value = sql.one(
         "SELECT json_extract(before.outcome, '$.effect') FROM operation AS this JOIN operation AS before
             ON before.id < this.id AND before.email = this.email AND before.entitlement = this.entitlement
@@ -202,7 +199,7 @@ pub fn revoked_since<P: Sql>(sql: &P, id: EntryId, since: Timestamp) -> Result<b
 }
 
 /// Notes who and what is concerned.
-pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
+pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
     sql.query(
         "UPDATE operation SET member = ?, email = ?, entitlement = ? WHERE id = ?",
         &[member.into(), address::folded(email).into(), entitlement.into(), id.0.into()],
@@ -211,7 +208,7 @@ pub fn resolved<P: Sql>(sql: &P, id: EntryId, member: &str, email: &str, entitle
 }
 
 /// Notes a step on the way.
-pub fn note<P: Sql>(sql: &P, id: EntryId, state: State, line: &str, now: Timestamp) -> Result<(), SqlError> {
+pub fn note(sql: &dyn Sql, id: EntryId, state: State, line: &str, now: Timestamp) -> Result<(), SqlError> {
     let trail = lengthened(sql, id, line, now)?;
     let wrote = i64::from(state == State::Writing);
     sql.query(
@@ -222,7 +219,7 @@ pub fn note<P: Sql>(sql: &P, id: EntryId, state: State, line: &str, now: Timesta
 }
 
 /// Notes that an attempt came to nothing, and why; returns how often that was so by now.
-pub fn came_to_nothing<P: Sql>(sql: &P, id: EntryId, why: &str, now: Timestamp) -> Result<i64, SqlError> {
+pub fn came_to_nothing(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<i64, SqlError> {
     note(sql, id, State::PutOff, &format!("{PUT_OFF}{why}"), now)?;
     let rows = sql.query(
         "UPDATE operation SET put_offs = put_offs + 1 WHERE id = ? AND outcome IS NULL RETURNING put_offs",
@@ -232,14 +229,14 @@ pub fn came_to_nothing<P: Sql>(sql: &P, id: EntryId, why: &str, now: Timestamp) 
 }
 
 /// Notes what was found out later, whether the operation is settled or not; its outcome stays.
-pub fn remark<P: Sql>(sql: &P, id: EntryId, line: &str, now: Timestamp) -> Result<(), SqlError> {
+pub fn remark(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<(), SqlError> {
     let trail = lengthened(sql, id, line, now)?;
     sql.query("UPDATE operation SET trail = ? WHERE id = ?", &[trail.into(), id.0.into()])?;
     Ok(())
 }
 
 /// An operation's trail with one line more, while there is room.
-fn lengthened<P: Sql>(sql: &P, id: EntryId, line: &str, now: Timestamp) -> Result<String, SqlError> {
+fn lengthened(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<String, SqlError> {
     let trail = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
     let trail = trail.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
     let mut trail: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
@@ -250,7 +247,7 @@ fn lengthened<P: Sql>(sql: &P, id: EntryId, line: &str, now: Timestamp) -> Resul
 }
 
 /// Notes that it is to be tried again.
-pub fn put_off<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<(), SqlError> {
+pub fn put_off(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "UPDATE operation SET state = ?, due_at = ? WHERE id = ? AND outcome IS NULL",
         &[State::PutOff.as_str().into(), due_at.into(), id.0.into()],
@@ -259,7 +256,7 @@ pub fn put_off<P: Sql>(sql: &P, id: EntryId, due_at: Timestamp) -> Result<(), Sq
 }
 
 /// Settles an operation; whether it was this call that did. The first outcome stays.
-pub fn settle<P: Sql>(sql: &P, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<bool, SqlError> {
+pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<bool, SqlError> {
     let body = serde_json::to_string(outcome)?;
     let settled = sql.query(
         "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
@@ -269,7 +266,7 @@ pub fn settle<P: Sql>(sql: &P, id: EntryId, outcome: &Outcome, now: Timestamp) -
 }
 
 /// The operations that are due, the longest due first.
-pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Entry>, SqlError> {
+pub fn due(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Entry>, SqlError> {
     let rows = sql.query(
         &format!("SELECT {COLUMNS} FROM operation WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?"),
         &[now.into(), limit.into()],
@@ -279,7 +276,7 @@ pub fn due<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Entry>, Sq
 
 /// Settles the operations that this version cannot read, so that who waits for one is answered: it will not be carried out
 /// by a later version either. Which they are.
-pub fn settle_unreadable<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<EntryId>, SqlError> {
+pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<Vec<EntryId>, SqlError> {
     rows::init(sql)?;
     let ids = sql.query(
         // By what is set aside, which is little, not through the whole journal.
@@ -299,19 +296,19 @@ pub fn settle_unreadable<P: Sql>(sql: &P, now: Timestamp) -> Result<Vec<EntryId>
 }
 
 /// How an operation ended, where it did: this much can be read of one whose rest cannot.
-pub fn outcome<P: Sql>(sql: &P, id: EntryId) -> Result<Option<Outcome>, SqlError> {
+pub fn outcome(sql: &dyn Sql, id: EntryId) -> Result<Option<Outcome>, SqlError> {
     let value = sql.one("SELECT outcome FROM operation WHERE id = ?", &[id.0.into()])?;
     Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| serde_json::from_str(text).ok()))
 }
 
 /// When the next operation is due.
-pub fn next_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT MIN(due_at) FROM operation WHERE due_at IS NOT NULL", &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// One entry, by its number or its key.
-pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError> {
+pub fn find(sql: &dyn Sql, id_or_key: &str) -> Result<Option<Entry>, SqlError> {
     let rows = match id_or_key.parse::<i64>() {
         Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
         Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
@@ -320,13 +317,13 @@ pub fn find<P: Sql>(sql: &P, id_or_key: &str) -> Result<Option<Entry>, SqlError>
     entry.map(|entry| with_incidents(sql, entry)).transpose()
 }
 
-fn with_incidents<P: Sql>(sql: &P, mut entry: Entry) -> Result<Entry, SqlError> {
+fn with_incidents(sql: &dyn Sql, mut entry: Entry) -> Result<Entry, SqlError> {
     entry.incidents = incident::of(sql, entry.id)?;
     Ok(entry)
 }
 
 /// Entries, the newest first.
-pub fn list<P: Sql>(sql: &P, filter: &Filter, limit: i64) -> Result<Vec<Entry>, SqlError> {
+pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, SqlError> {
     let mut conditions = vec!["1 = 1"];
     let mut params: Vec<SqlValue> = Vec::new();
     if let Some(member) = &filter.member {
@@ -392,19 +389,19 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
 }
 
 /// Whether an attempt of an operation got as far as a write.
-pub(super) fn has_written<P: Sql>(sql: &P, id: EntryId) -> Result<bool, SqlError> {
+pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
 }
 
 /// The member that an operation has written to, where it has.
-pub(super) fn written_member<P: Sql>(sql: &P, id: EntryId) -> Result<Option<MemberId>, SqlError> {
+pub(super) fn written_member(sql: &dyn Sql, id: EntryId) -> Result<Option<MemberId>, SqlError> {
     let member = sql.one("SELECT member FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
     Ok(member.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
 /// How often an operation was put off. Attempts that were cut off with the Worker are not among these: they say nothing of
 /// what stands in the way.
-pub fn put_offs<P: Sql>(sql: &P, id: EntryId) -> Result<i64, SqlError> {
+pub fn put_offs(sql: &dyn Sql, id: EntryId) -> Result<i64, SqlError> {
     let rows = sql.query("SELECT put_offs FROM operation WHERE id = ?", &[id.0.into()])?;
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
 }
@@ -437,7 +434,7 @@ pub(super) fn is_settled(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
 const PUT_OFF: &str = "put off: ";
 
 /// Forgets settled operations that are older than `before`.
-pub fn purge<P: Sql>(sql: &P, before: Timestamp) -> Result<(), SqlError> {
+pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
     sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;
     sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE outcome IS NULL)", &[])?;
     Ok(())

@@ -14,7 +14,7 @@ use crate::model::id::{MemberId, UserGroupId};
 const DISTRUST_MILLIS: i64 = late::STALE_MILLIS;
 
 /// Creates the table.
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS written (
             member TEXT NOT NULL, at INTEGER NOT NULL, atoms TEXT NOT NULL,
@@ -25,13 +25,13 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Notes a state of a member: the one read before a write, and the one that is about to be written. No atoms at all: gone.
-pub(super) fn note<P: Sql>(sql: &P, member: MemberId, atoms: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn note(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
     note_state(sql, &member.to_string(), &encode(atoms), now)
 }
 
 /// Notes that a member was put into a user group, or taken out.
-pub(super) fn note_group<P: Sql>(
-    sql: &P,
+pub(super) fn note_group(
+    sql: &dyn Sql,
     group: UserGroupId,
     member: MemberId,
     is_in: bool,
@@ -46,7 +46,7 @@ const fn membership(is_in: bool) -> &'static str {
     if is_in { "in" } else { "out" }
 }
 
-fn note_state<P: Sql>(sql: &P, subject: &str, state: &str, now: Timestamp) -> Result<(), SqlError> {
+fn note_state(sql: &dyn Sql, subject: &str, state: &str, now: Timestamp) -> Result<(), SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
     sql.query("DELETE FROM written WHERE member = ? AND at < ?", &[subject.into(), oldest.into()])?;
     // A clock that stands still would put two states at one time and lose their order.
@@ -61,8 +61,8 @@ fn note_state<P: Sql>(sql: &P, subject: &str, state: &str, now: Timestamp) -> Re
 }
 
 /// Whether a read shows a state that one of our own writes, not long ago, has replaced.
-pub(super) fn is_stale<P: Sql>(
-    sql: &P,
+pub(super) fn is_stale(
+    sql: &dyn Sql,
     member: MemberId,
     seen: &BTreeSet<Atom>,
     now: Timestamp,
@@ -71,8 +71,8 @@ pub(super) fn is_stale<P: Sql>(
 }
 
 /// Whether a read shows a member in a user group, or out of it, as it was before our own change not long ago.
-pub(super) fn is_group_stale<P: Sql>(
-    sql: &P,
+pub(super) fn is_group_stale(
+    sql: &dyn Sql,
     group: UserGroupId,
     member: MemberId,
     seen: bool,
@@ -81,7 +81,7 @@ pub(super) fn is_group_stale<P: Sql>(
     is_replaced(sql, &format!("{group}/{member}"), membership(seen), now)
 }
 
-fn is_replaced<P: Sql>(sql: &P, subject: &str, seen: &str, now: Timestamp) -> Result<bool, SqlError> {
+fn is_replaced(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> Result<bool, SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
     let rows = sql.query(
         "SELECT atoms FROM written WHERE member = ? AND at >= ? ORDER BY at",
@@ -96,8 +96,8 @@ fn is_replaced<P: Sql>(sql: &P, subject: &str, seen: &str, now: Timestamp) -> Re
 
 /// Whether this is what we wrote last, within the time in which reads are doubted. To write it once more changes nothing that a
 /// stale read could hide.
-pub(super) fn is_latest<P: Sql>(
-    sql: &P,
+pub(super) fn is_latest(
+    sql: &dyn Sql,
     member: MemberId,
     atoms: &BTreeSet<Atom>,
     now: Timestamp,

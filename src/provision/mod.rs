@@ -3,6 +3,7 @@
 mod accounts;
 pub mod aftercare;
 mod apart;
+mod asking;
 pub mod callback;
 pub mod execute;
 mod grants;
@@ -12,10 +13,13 @@ pub mod incident;
 pub mod journal;
 mod last_writes;
 mod late;
+mod late_writes;
 pub mod lock;
 mod open_writes;
+mod outcomes;
 pub mod owner;
 pub mod policies;
+mod read;
 mod removals;
 mod renewal;
 pub(crate) mod resolve;
@@ -29,7 +33,6 @@ pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::account;
 use crate::account::Stopped;
-use crate::account::default_role::MINIMAL_ACCESS;
 use crate::account::find;
 use crate::account::person::{Candidates, Meant};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -42,11 +45,12 @@ use crate::model::resource::MemberStatus;
 use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
+use outcomes::{after, superseded};
 use resolve::Wanted;
 use work::Work;
 
 /// Creates the tables of provisioning.
-pub fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     journal::init(sql)?;
     removals::init(sql)?;
     callback::init(sql)?;
@@ -148,7 +152,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // Who was meant was settled by whatever was written already: another address since then makes nobody else of them.
         if let Some(member) = journal::written_member(self.ports, self.id)? {
             let _turn = self.lock(&member.to_string()).await;
-            match execute::read(self.ports, &self.client, member).await {
+            match read::member(self.ports, &self.client, member).await {
                 Err(ApiError::NotFound(_)) => {}
                 Ok(member) => match self.for_member(member).await {
                     Err(Stopped::Api(ApiError::NotFound(_))) => {}
@@ -161,7 +165,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let mut read = None;
         if let Some(member) = find::probable(self.ports, self.snapshot.as_ref(), subject).await? {
             let _turn = self.lock(&member.to_string()).await;
-            match execute::read(self.ports, &self.client, member).await {
+            match read::member(self.ports, &self.client, member).await {
                 Ok(member) if self.is_certain(&member) => match self.for_member(member).await {
                     // Removed since it was read, and perhaps invited again: who has the address now is meant.
                     Err(Stopped::Api(ApiError::NotFound(_))) => {}
@@ -182,7 +186,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Meant::Unclear(why) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
         };
         let _turn = self.lock(&found.id.to_string()).await;
-        let ended = match execute::read(self.ports, &self.client, found.id).await {
+        let ended = match read::member(self.ports, &self.client, found.id).await {
             // The list may have been behind: it must be the same person still.
             Ok(member) if (member.user_id, &member.email) == (found.user_id, &found.email) => {
                 self.for_member(member).await
@@ -258,48 +262,4 @@ fn nobody_named() -> Stopped {
         Refusal::UnknownMember,
         "ConductorOne sent neither an e-mail address nor an id of whom this is about, so nothing was changed; sync this connector in ConductorOne, so that the account carries its address and ids, then ask again.",
     )
-}
-
-fn superseded(newer: EntryId) -> Outcome {
-    Outcome::refused(
-        Refusal::Superseded,
-        format!(
-            "Operation {} asked for the contrary later and was carried out, so nothing was changed; ask again if this is still wanted.",
-            newer.0
-        ),
-    )
-}
-
-fn unknown_policy(email: &str) -> Outcome {
-    Outcome::refused(
-        Refusal::UnknownPolicy,
-        format!(
-            "{email} has a policy of a kind that this version of the connector does not know and could not write back unchanged; change the access in Cloudflare's dashboard, and update the connector."
-        ),
-    )
-}
-
-/// Cloudflare refused a write, so that it was not carried out. That the member is gone is for the caller to look into.
-fn not_carried_out(error: ApiError) -> Stopped {
-    match (after(&error), &error) {
-        (_, ApiError::NotFound(_)) | (Outcome::NotNow { .. }, _) => error.into(),
-        (refused, _) => Stopped::Refused(refused),
-    }
-}
-
-/// What an error of Cloudflare's means for the operation.
-fn after(error: &ApiError) -> Outcome {
-    let message = error.to_string();
-    match error {
-        error if error.is_retryable() || error.outcome_unknown() => {
-            Outcome::NotNow { message, retry_at: error.retry_at() }
-        }
-        ApiError::Unreadable { .. } => Outcome::refused(
-            Refusal::UnreadableMember,
-            format!(
-                "{message}; a write would replace what was not read, so nothing was written: change the access in Cloudflare's dashboard, and report the record to Cloudflare."
-            ),
-        ),
-        _ => Outcome::refused(Refusal::Cloudflare, format!("Cloudflare refused: {message}.")),
-    }
 }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use super::journal::EntryId;
 use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
 use super::removals;
 use crate::base::ports::{Sql, SqlError, SqlValue};
@@ -15,6 +14,7 @@ use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
 use crate::model::id::{MemberId, UserGroupId};
+use crate::model::operation::EntryId;
 
 /// When a write whose answer never came is looked for, in seconds after it was sent; and for as long as the operation that sent it is
 /// not settled.
@@ -93,7 +93,7 @@ pub(super) struct Open {
     pub(super) looks: i64,
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS sent (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
@@ -109,7 +109,7 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Notes a write, before it is sent: should the Worker vanish meanwhile, nobody knows whether it will be carried out.
-pub(super) fn begin<P: Sql>(sql: &P, write: &Write<'_>) -> Result<i64, SqlError> {
+pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     removals::sent(sql, write.operation, write.now)?;
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
     // The audit log is asked about policies alone: nothing else replaces what somebody else wrote.
@@ -135,8 +135,8 @@ pub(super) fn begin<P: Sql>(sql: &P, write: &Write<'_>) -> Result<i64, SqlError>
 }
 
 /// Notes the answer to a write; `may_come_late` where there was none that would exclude it.
-pub(super) fn answered<P: Sql>(
-    sql: &P,
+pub(super) fn answered(
+    sql: &dyn Sql,
     id: i64,
     ray: Option<&str>,
     may_come_late: bool,
@@ -150,7 +150,7 @@ pub(super) fn answered<P: Sql>(
 }
 
 /// Forgets a write that Cloudflare refused.
-pub(super) fn refused<P: Sql>(sql: &P, id: i64) -> Result<(), SqlError> {
+pub(super) fn refused(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
     let rows = sql.query("DELETE FROM sent WHERE id = ? RETURNING operation", &[id.into()])?;
     match rows.first().and_then(|row| row.first()).and_then(SqlValue::integer) {
         Some(operation) => removals::not_carried_out(sql, EntryId(operation)),
@@ -160,7 +160,7 @@ pub(super) fn refused<P: Sql>(sql: &P, id: i64) -> Result<(), SqlError> {
 
 /// Notes that a write was seen to be carried out: then it is not carried out again. Where an earlier one of the same member
 /// is open too, it may have been that one which was seen.
-pub(super) fn seen<P: Sql>(sql: &P, id: i64, member: MemberId) -> Result<(), SqlError> {
+pub(super) fn seen(sql: &dyn Sql, id: i64, member: MemberId) -> Result<(), SqlError> {
     sql.query(
         "UPDATE sent SET check_at = NULL WHERE id = ?1 AND NOT EXISTS
             (SELECT 1 FROM sent AS other WHERE other.member = ?2 AND other.id <> ?1 AND other.check_at IS NOT NULL
@@ -172,7 +172,7 @@ pub(super) fn seen<P: Sql>(sql: &P, id: i64, member: MemberId) -> Result<(), Sql
 
 /// Notes what a member holds now that an operation is done with it. Every operation says so, also where it found nothing to do:
 /// a write that is carried out late undoes that as well.
-pub(super) fn settled<P: Sql>(sql: &P, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
+pub(super) fn settled(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
     sql.query(
         "UPDATE sent SET expected = ? WHERE member = ? AND check_at IS NOT NULL AND kind IN ('policies', 'removal')",
         &[encode(atoms)?.into(), member.to_string().into()],
@@ -181,7 +181,7 @@ pub(super) fn settled<P: Sql>(sql: &P, member: MemberId, atoms: &BTreeSet<Atom>)
 }
 
 /// Notes what an operation found to be so that is done with the member, where what the member holds besides is not as it should be.
-pub(super) fn amended<P: Sql>(sql: &P, member: MemberId, granted: &[Atom], revoked: &[Atom]) -> Result<(), SqlError> {
+pub(super) fn amended(sql: &dyn Sql, member: MemberId, granted: &[Atom], revoked: &[Atom]) -> Result<(), SqlError> {
     let open = read(
         sql,
         "member = ? AND kind = 'policies' AND check_at IS NOT NULL AND expected IS NOT NULL",
@@ -197,7 +197,7 @@ pub(super) fn amended<P: Sql>(sql: &P, member: MemberId, granted: &[Atom], revok
 }
 
 /// Notes whether a member is in a group now that an operation is done with that.
-pub(super) fn settled_in<P: Sql>(sql: &P, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
+pub(super) fn settled_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
     sql.query(
         "UPDATE sent SET expected_in = ? WHERE member = ? AND user_group = ? AND check_at IS NOT NULL",
         &[i64::from(is_in).into(), member.to_string().into(), group.to_string().into()],
@@ -211,14 +211,14 @@ pub(super) fn settled_in<P: Sql>(sql: &P, group: UserGroupId, member: MemberId, 
 }
 
 /// Notes that a membership was seen to be gone: nothing that was sent for it can be carried out any more.
-pub(super) fn gone<P: Sql>(sql: &P, member: MemberId) -> Result<(), SqlError> {
+pub(super) fn gone(sql: &dyn Sql, member: MemberId) -> Result<(), SqlError> {
     sql.query("UPDATE sent SET check_at = NULL WHERE member = ?", &[member.to_string().into()])?;
     forget(sql)
 }
 
 /// Until when a removal of the member, whose answer never came, may still take away what is granted now; `None` where there is none.
-pub(super) fn removal_open_until<P: Sql>(
-    sql: &P,
+pub(super) fn removal_open_until(
+    sql: &dyn Sql,
     member: MemberId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
@@ -231,7 +231,7 @@ pub(super) fn removal_open_until<P: Sql>(
 }
 
 /// Who may stop being Super Administrator at any moment, by a write that is open.
-pub(super) fn losing_admin<P: Sql>(sql: &P) -> Result<BTreeSet<MemberId>, SqlError> {
+pub(super) fn losing_admin(sql: &dyn Sql) -> Result<BTreeSet<MemberId>, SqlError> {
     let rows = sql.query("SELECT DISTINCT member FROM sent WHERE loses_admin = 1 AND check_at IS NOT NULL", &[])?;
     rows.iter()
         .map(|row| row.first().and_then(SqlValue::text).and_then(|id| id.parse().ok()).ok_or_else(corrupt))
@@ -240,7 +240,7 @@ pub(super) fn losing_admin<P: Sql>(sql: &P) -> Result<BTreeSet<MemberId>, SqlErr
 
 /// The write that came late, where a member holds exactly what that one wrote, and not what it held when an operation was last done
 /// with it.
-pub(super) fn come_late<P: Sql>(sql: &P, member: MemberId, seen: &BTreeSet<Atom>) -> Result<Option<Open>, SqlError> {
+pub(super) fn come_late(sql: &dyn Sql, member: MemberId, seen: &BTreeSet<Atom>) -> Result<Option<Open>, SqlError> {
     let open = read(
         sql,
         "member = ? AND kind = 'policies' AND check_at IS NOT NULL AND expected IS NOT NULL",
@@ -250,7 +250,7 @@ pub(super) fn come_late<P: Sql>(sql: &P, member: MemberId, seen: &BTreeSet<Atom>
 }
 
 /// The writes whose answer never came and that are to be looked for.
-pub(super) fn unanswered<P: Sql>(sql: &P, now: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
+pub(super) fn unanswered(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
     read(sql, "check_at <= ? ORDER BY check_at LIMIT ?", &[now.into(), limit.into()])
 }
 
@@ -264,48 +264,48 @@ impl Open {
 }
 
 /// The write as it stands now, where it is still to be looked for.
-pub(super) fn still_open<P: Sql>(sql: &P, id: i64) -> Result<Option<Open>, SqlError> {
+pub(super) fn still_open(sql: &dyn Sql, id: i64) -> Result<Option<Open>, SqlError> {
     Ok(read(sql, "id = ? AND check_at IS NOT NULL", &[id.into()])?.pop())
 }
 
 /// Notes that a write was looked for; it is again at `next`.
-pub(super) fn checked<P: Sql>(sql: &P, id: i64, next: Option<Timestamp>) -> Result<(), SqlError> {
+pub(super) fn checked(sql: &dyn Sql, id: i64, next: Option<Timestamp>) -> Result<(), SqlError> {
     sql.query("UPDATE sent SET check_at = ? WHERE id = ?", &[next.into(), id.into()])?;
     forget(sql)
 }
 
 /// The writes that the audit log is to be asked about, the oldest first.
-pub(super) fn unlooked<P: Sql>(sql: &P, until: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
+pub(super) fn unlooked(sql: &dyn Sql, until: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
     read(sql, "look_at <= ? ORDER BY read_at LIMIT ?", &[until.into(), limit.into()])
 }
 
 /// Notes that the audit log was asked about a write; `looks` times by now, and again at `next`.
-pub(super) fn looked<P: Sql>(sql: &P, id: i64, looks: i64, next: Option<Timestamp>) -> Result<(), SqlError> {
+pub(super) fn looked(sql: &dyn Sql, id: i64, looks: i64, next: Option<Timestamp>) -> Result<(), SqlError> {
     sql.query("UPDATE sent SET look_at = ?, looks = ? WHERE id = ?", &[next.into(), looks.into(), id.into()])?;
     forget(sql)
 }
 
-fn forget<P: Sql>(sql: &P) -> Result<(), SqlError> {
+fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL", &[])?;
     Ok(())
 }
 
 /// When a write is next looked for.
-pub(super) fn check_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub(super) fn check_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     first(sql, "check_at")
 }
 
 /// When the audit log is next asked about a write.
-pub(super) fn look_due<P: Sql>(sql: &P) -> Result<Option<Timestamp>, SqlError> {
+pub(super) fn look_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     first(sql, "look_at")
 }
 
-fn first<P: Sql>(sql: &P, column: &str) -> Result<Option<Timestamp>, SqlError> {
+fn first(sql: &dyn Sql, column: &str) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
-fn read<P: Sql>(sql: &P, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {
+fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {
     let statement = format!(
         "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in
          FROM sent WHERE {condition}"

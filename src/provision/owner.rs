@@ -28,7 +28,7 @@ pub struct Identity {
     pub owner: Owner,
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS identity (
             id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, secret TEXT NOT NULL,
@@ -67,7 +67,7 @@ pub async fn identity<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) 
     Ok(Identity { token: verified.id, owner })
 }
 
-fn kept<P: Sql>(sql: &P, secret: &str) -> Result<Option<Identity>, SqlError> {
+fn kept(sql: &dyn Sql, secret: &str) -> Result<Option<Identity>, SqlError> {
     let rows = sql.query("SELECT token, owner FROM identity WHERE id = 1 AND secret = ?", &[secret.into()])?;
     let Some([token, owner]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
     let Some(token) = token.text().and_then(|token| token.parse().ok()) else { return Ok(None) };

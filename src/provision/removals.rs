@@ -4,9 +4,9 @@
 //! **Invariants:** a place is taken in one statement; an operation that is put off keeps its own; accounts (and Super
 //! Administrators) have a count of their own, which revokes of roles do not use up.
 
-use super::journal::EntryId;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::model::operation::EntryId;
 
 /// What is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
 const COUNTS: &str = "(removal.at > ? OR EXISTS
     (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL))";
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     let known = sql.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'removal'", &[])?;
     if !known.is_empty() {
         return Ok(());
@@ -60,8 +60,8 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Takes an operation's place among at most `most`; one that has a place keeps it. Otherwise the time at which to look again.
-pub(super) fn reserve<P: Sql>(
-    sql: &P,
+pub(super) fn reserve(
+    sql: &dyn Sql,
     operation: EntryId,
     count: Count,
     most: i64,
@@ -95,7 +95,7 @@ pub(super) fn reserve<P: Sql>(
 }
 
 /// How many count at the moment.
-pub(super) fn counted<P: Sql>(sql: &P, count: Count, now: Timestamp) -> Result<i64, SqlError> {
+pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64, SqlError> {
     let rows = sql.query(
         &format!("SELECT COUNT(*) FROM removal WHERE count = ?2 AND {}", COUNTS.replace('?', "?1")),
         &[now.plus_secs(-WINDOW_SECS).into(), count.as_str().into()],
@@ -104,7 +104,7 @@ pub(super) fn counted<P: Sql>(sql: &P, count: Count, now: Timestamp) -> Result<i
 }
 
 /// Notes that a write of the operation is about to be sent: from now on its place is its own for an hour.
-pub(super) fn sent<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn sent(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "UPDATE removal SET writes = writes + 1, at = MAX(at, ?) WHERE operation = ?",
         &[now.into(), operation.0.into()],
@@ -113,19 +113,19 @@ pub(super) fn sent<P: Sql>(sql: &P, operation: EntryId, now: Timestamp) -> Resul
 }
 
 /// Notes that a write was refused: nothing was changed by it.
-pub(super) fn not_carried_out<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
+pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("UPDATE removal SET writes = MAX(writes - 1, 0) WHERE operation = ?", &[operation.0.into()])?;
     Ok(())
 }
 
 /// Gives an operation's places back, where nothing was written for it.
-pub(super) fn give_back<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
+pub(super) fn give_back(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM removal WHERE operation = ? AND writes = 0", &[operation.0.into()])?;
     Ok(())
 }
 
 /// Gives one place back, where nothing was written for it.
-pub(super) fn give_back_one<P: Sql>(sql: &P, operation: EntryId, count: Count) -> Result<(), SqlError> {
+pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> Result<(), SqlError> {
     sql.query(
         "DELETE FROM removal WHERE operation = ? AND count = ? AND writes = 0",
         &[operation.0.into(), count.as_str().into()],

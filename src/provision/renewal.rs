@@ -7,12 +7,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Change, Edit};
-use super::find;
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
+use super::outcomes::unknown_policy;
 use super::work::{Work, done};
-use super::{apart, journal, super_admins, unknown_policy};
+use super::{apart, journal, read, super_admins};
 use crate::account::Stopped;
+use crate::account::find;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
@@ -38,7 +39,7 @@ pub(super) struct Held {
     groups: Vec<(UserGroupId, String)>,
 }
 
-pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS renewal (
             operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL,
@@ -50,32 +51,32 @@ pub(super) fn init<P: Sql>(sql: &P) -> Result<(), SqlError> {
 }
 
 /// Notes when we invited somebody: Cloudflare does not tell an invitation's age.
-pub(super) fn invited<P: Sql>(sql: &P, member: MemberId, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn invited(sql: &dyn Sql, member: MemberId, now: Timestamp) -> Result<(), SqlError> {
     // Nobody asks for the age of what is older than ten years, the most that can be configured.
     sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-3_651 * 24 * 60 * 60).into()])?;
     sql.query("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])?;
     Ok(())
 }
 
-fn invited_at<P: Sql>(sql: &P, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
+fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// The renewal that an operation is in the middle of.
-pub(super) fn begun<P: Sql>(sql: &P, operation: EntryId) -> Result<Option<Held>, SqlError> {
+pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<Held>, SqlError> {
     let value = sql.one("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
     let Some(text) = value.as_ref().and_then(SqlValue::text) else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|_| SqlError::unreadable("what an invitation held"))
 }
 
 /// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back.
-pub fn must_go_on<P: Sql>(sql: &P, operation: EntryId) -> Result<bool, SqlError> {
+pub fn must_go_on(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
     Ok(begun(sql, operation)?.is_some())
 }
 
 /// Whether an invitation of the subject's is being made again at the moment.
-pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, SqlError> {
+pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, SqlError> {
     let rows = sql.query(
         "SELECT renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation
          WHERE operation.outcome IS NULL",
@@ -88,7 +89,7 @@ pub(super) fn is_under_way<P: Sql>(sql: &P, subject: &Subject) -> Result<bool, S
     }))
 }
 
-fn save<P: Sql>(sql: &P, operation: EntryId, held: &Held) -> Result<(), SqlError> {
+fn save(sql: &dyn Sql, operation: EntryId, held: &Held) -> Result<(), SqlError> {
     let body = serde_json::to_string(held)?;
     sql.query(
         "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
@@ -97,7 +98,7 @@ fn save<P: Sql>(sql: &P, operation: EntryId, held: &Held) -> Result<(), SqlError
     Ok(())
 }
 
-fn forget<P: Sql>(sql: &P, operation: EntryId) -> Result<(), SqlError> {
+fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])?;
     Ok(())
 }
@@ -136,7 +137,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     pub(super) async fn resume_renewal(&self, held: Held) -> Result<Outcome, Stopped> {
         let _turn = self.lock(&address::folded(&held.email)).await;
         let _turn = self.lock(&held.member.to_string()).await;
-        match execute::read(self.ports, &self.client, held.member).await {
+        match read::member(self.ports, &self.client, held.member).await {
             // It was not removed yet.
             Ok(_) => self.remove_and_invite(held.member, held.groups).await,
             Err(ApiError::NotFound(_)) => self.invite_again(&held, true).await,
@@ -150,14 +151,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         member: MemberId,
         groups: Vec<(UserGroupId, String)>,
     ) -> Result<Outcome, Stopped> {
-        let fresh = execute::read(self.ports, &self.client, member).await?;
+        let fresh = read::member(self.ports, &self.client, member).await?;
         let Some(fresh) = execute::believable(self.ports, &self.client, fresh, None).await? else {
             return Ok(self.not_now("Cloudflare shows the invitation as before an earlier change", 10));
         };
         // What a group gives must not come back as the invitation's own.
         let mut fresh = fresh;
         if !apart::is_certain(self.ports, &fresh)? && apart::tell(&self.asking(), &fresh).await? {
-            fresh = execute::read(self.ports, &self.client, member).await?;
+            fresh = read::member(self.ports, &self.client, member).await?;
             if !apart::is_certain(self.ports, &fresh)? {
                 return Ok(
                     self.not_now(format!("the policies of {} are being changed by somebody else", fresh.email), 10)
@@ -270,7 +271,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// old one.
     async fn complete(&self, held: &Held, found: MemberRecord) -> Result<Result<MemberRecord, Outcome>, Stopped> {
         let _turn = self.lock(&found.id.to_string()).await;
-        let fresh = execute::read(self.ports, &self.client, found.id).await?;
+        let fresh = read::member(self.ports, &self.client, found.id).await?;
         // What is denied is not for this connector to write.
         let grant = atoms(&held.policies).into_iter().filter(|atom| atom.access == Access::Allow).collect();
         let edit = Edit { grant, revoke: Vec::new() };

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::execute;
-use super::guards::present;
+use super::read::{self, present};
 use super::resolve::{each, latest};
 use super::shared::UserGroups;
 use super::{last_writes, open_writes};
@@ -126,7 +125,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
         if candidate == member.id {
             continue;
         }
-        let Some(other) = present(execute::read(ports, client, candidate).await)? else { continue };
+        let Some(other) = present(read::member(ports, client, candidate).await)? else { continue };
         count.see(&other, &BTreeSet::new())?;
         if count.found.len() >= least {
             return Ok(());

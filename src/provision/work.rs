@@ -1,7 +1,7 @@
 //! An operation under way: what its steps share, and what they note.
 
+use super::asking::Asking;
 use super::execute::{self, Change, Edit};
-use super::guards::Asking;
 use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
 use super::resolve::What;
