@@ -82,6 +82,7 @@ mod tests {
         let catalogue = Catalogue::of(vec![Offered {
             entitlement: role,
             name: "DNS".to_owned(),
+            also: None,
             permission_group_name: None,
             label: Some("dns_admin".to_owned()),
             permission_group: Some(GROUP.parse().unwrap()),

@@ -8,6 +8,7 @@ use crate::model::ask::EntitlementRef;
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::operation::{Refusal, Target};
+use crate::model::resource::Row;
 use crate::snapshot::Snapshot;
 
 /// What a target names, before Cloudflare was asked for anything.
@@ -89,8 +90,11 @@ async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Res
     let mut found = Vec::new();
     snapshot
         .each(ports, Kind::OFFERING, |row| {
+            let is = |title: &str| title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name);
+            // ConductorOne may have synced a scoped role while it was called by its resource group.
+            let by_group = matches!(&row, Row::ScopedRole(role) if is(&role.name_by_group()));
             if let Some((entitlement, title)) = row.offered()
-                && (title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name))
+                && (is(&title) || by_group)
             {
                 found.push(entitlement);
             }

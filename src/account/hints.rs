@@ -43,7 +43,7 @@ impl Hints {
                     account_wide.insert(group.id, &group.name);
                 }
             }
-            for ResourceGroup { id, name } in policy.resource_groups.iter().filter(|group| !group.name.is_empty()) {
+            for ResourceGroup { id, name, .. } in policy.resource_groups.iter().filter(|group| !group.name.is_empty()) {
                 self.resource_groups.entry(*id).or_insert_with(|| name.clone());
             }
         }

@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn the_whole_account_is_found_by_its_name() {
         let name = format!("com.cloudflare.api.account.{}", id::<RoleId>(255));
-        let listed = [ResourceGroup { id: id(7), name: name.clone() }];
+        let listed = [ResourceGroup { id: id(7), name: name.clone(), keys: Vec::new() }];
         let groups = BTreeMap::new();
         let seen = |resource_groups, hints| Seen {
             account: id(255),

@@ -6,6 +6,7 @@ use super::SIZES;
 use super::client::{Call, Client, Page, Record, filled, id};
 use super::error::{ApiError, Failure};
 use super::lenient::MetaWire;
+use super::scope::ScopeWire;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 
@@ -60,6 +61,9 @@ pub struct ResourceGroup {
     /// The group's name; empty where a list gives ids only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The keys of what it reaches, where the list of resource groups told it: a member's policies have them too, and are not read for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
 }
 
 /// The name of the resource group that is the whole account.
@@ -131,10 +135,19 @@ impl Record for PermissionGroup {
     }
 }
 
-impl Record for ResourceGroup {
-    type Wire = NamedWire;
+#[derive(Deserialize)]
+pub(super) struct ReachWire {
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    scope: ScopeWire,
+}
 
-    fn read(wire: NamedWire) -> Result<Self, String> {
-        Ok(Self { id: id(wire.id.as_deref(), "id")?, name: wire.name.unwrap_or_default() })
+impl Record for ResourceGroup {
+    type Wire = ReachWire;
+
+    fn read(wire: ReachWire) -> Result<Self, String> {
+        let id = id(wire.id.as_deref(), "id")?;
+        Ok(Self { id, name: wire.name.unwrap_or_default(), keys: wire.scope.keys })
     }
 }

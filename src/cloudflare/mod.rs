@@ -16,6 +16,7 @@ mod lenient;
 mod members;
 mod odd;
 mod policies;
+mod scope;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord};
 pub use odd::Odd;
 pub use policies::{Policies, PolicyRecord};
+pub use scope::NamedObject;
 pub use settings::Settings;
 pub use tokens::{TokenKind, TokenRecord, TokenVerification};
 

@@ -119,7 +119,7 @@ impl PolicyRecord {
                 .into_iter()
                 .map(|group| {
                     let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
-                    Ok(ResourceGroup { id, name: group.name.unwrap_or_default() })
+                    Ok(ResourceGroup { id, name: group.name.unwrap_or_default(), keys: Vec::new() })
                 })
                 .collect::<Result<_, String>>()?,
         })

@@ -40,6 +40,7 @@ fn catalogue() -> Catalogue {
     let it = |entitlement, name: &str, label: Option<&str>, behind: Option<u8>, brings: &[Entitlement]| Offered {
         entitlement,
         name: name.to_owned(),
+        also: None,
         permission_group_name: name.split_once(" on ").map(|(name, _)| name.to_owned()),
         label: label.map(str::to_owned),
         permission_group: behind.map(|n| hex(n + 100)),

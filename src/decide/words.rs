@@ -25,7 +25,7 @@ impl RoleName {
         if let Ok(id) = self.0.parse::<RoleId>() {
             return it.entitlement == Entitlement::Role(id) || it.permission_group == Some(PermissionGroupId::from(id));
         }
-        let names = [Some(&it.name), it.permission_group_name.as_ref(), it.label.as_ref()];
+        let names = [Some(&it.name), it.also.as_ref(), it.permission_group_name.as_ref(), it.label.as_ref()];
         names.into_iter().flatten().any(|name| name.trim().eq_ignore_ascii_case(&self.0))
     }
 
@@ -134,4 +134,34 @@ pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserialize
 pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let objects: Vec<Object<T>> = Vec::deserialize(deserializer)?;
     Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RoleName;
+    use crate::model::grant::Entitlement;
+    use crate::snapshot::Offered;
+
+    #[test]
+    fn a_scoped_role_is_named_by_what_it_reaches_and_by_its_resource_group() {
+        let id = |digit: char| digit.to_string().repeat(32);
+        let it = Offered {
+            entitlement: Entitlement::scoped(id('1').parse().unwrap(), id('2').parse().unwrap()),
+            name: "Domain DNS on example.com and 3 more".to_owned(),
+            also: Some("Domain DNS on rg-3f2a".to_owned()),
+            permission_group_name: Some("Domain DNS".to_owned()),
+            label: None,
+            permission_group: None,
+            brings: Vec::new(),
+        };
+        for (name, is) in [
+            ("Domain DNS on example.com and 3 more", true),
+            ("domain dns on RG-3F2A", true),
+            ("Domain DNS", true),
+            ("Domain DNS on example.com", false),
+            ("Domain DNS on other.example", false),
+        ] {
+            assert_eq!(RoleName(name.to_owned()).is(&it), is, "{name}");
+        }
+    }
 }

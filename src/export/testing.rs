@@ -40,6 +40,8 @@ pub(crate) fn scoped(n: usize, on: usize) -> Row {
         resource_group: hex(on),
         permission_group_name: format!("Domain Role {n}"),
         resource_group_name: format!("zone{on}.example"),
+        scope: crate::model::scope::Scope::default(),
+        unlisted: 0,
     })
 }
 

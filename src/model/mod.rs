@@ -12,4 +12,5 @@ pub mod kind;
 pub mod offer;
 pub mod operation;
 pub mod resource;
+pub mod scope;
 pub mod super_administrator;

@@ -10,6 +10,7 @@ use super::grant::{Entitlement, Principal};
 use super::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, TokenId, UserGroupId, UserId};
 use super::kind::Kind;
 use super::offer::Offer;
+use super::scope::Scope;
 use crate::base::time::Timestamp;
 
 /// Whether a membership was accepted.
@@ -120,11 +121,32 @@ pub struct ScopedRole {
     pub permission_group_name: String,
     /// The resource group's name.
     pub resource_group_name: String,
+    /// What the resource group reaches, as far as it is known.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub scope: Scope,
+    /// How many objects it reaches beside these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlisted: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl ScopedRole {
-    /// The name people see, such as `Domain Administrator on example.com`.
+    /// The name people see, such as `Domain Administrator on example.com and 3 more`.
     pub fn display_name(&self) -> String {
+        format!("{} on {}", self.permission_group_name, self.reach())
+    }
+
+    /// What it reaches, in a few words.
+    pub fn reach(&self) -> String {
+        self.scope.in_short(self.unlisted).unwrap_or_else(|| self.resource_group_name.clone())
+    }
+
+    /// The name by the resource group's own, which people may know it by too.
+    pub fn name_by_group(&self) -> String {
         format!("{} on {}", self.permission_group_name, self.resource_group_name)
     }
 }
@@ -208,6 +230,8 @@ impl Row {
                 resource_group: id.resource_group,
                 permission_group_name: id.permission_group.to_string(),
                 resource_group_name: id.resource_group.to_string(),
+                scope: Scope::default(),
+                unlisted: 0,
             }),
             Entitlement::Group(id) => Self::Group(Group { id, name, atoms: Vec::new() }),
         }
@@ -263,10 +287,7 @@ impl Row {
             Self::ScopedRole(role) => Offer {
                 entitlement: Entitlement::scoped(role.permission_group, role.resource_group),
                 display_name: format!("{} Member Role", role.display_name()),
-                description: format!(
-                    "Has the {} role on {} in Cloudflare",
-                    role.permission_group_name, role.resource_group_name
-                ),
+                description: format!("Has the {} role on {} in Cloudflare", role.permission_group_name, role.reach()),
                 grantable_to,
             },
             Self::Group(group) => Offer {

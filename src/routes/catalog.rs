@@ -2,10 +2,12 @@
 //! mapping languages that read this trip over `null`.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::offer::SLUG;
 use crate::model::resource::{Member, MemberStatus, Row};
+use crate::model::scope::{self, ObjectKind};
 use crate::snapshot::Manifest;
 
 /// A resource of any kind.
@@ -57,6 +59,8 @@ pub(super) struct ScopedRole {
     permission_group_name: String,
     resource_group_id: String,
     resource_group_name: String,
+    /// What it reaches, in a few words.
+    reach: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,6 +140,7 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
                 permission_group_name: role.permission_group_name.clone(),
                 resource_group_id: role.resource_group.to_string(),
                 resource_group_name: role.resource_group_name.clone(),
+                reach: role.reach(),
             })
         }
         Row::Group(group) => Resource::Group(Group {
@@ -177,6 +182,20 @@ fn person(member: &Member, entitlements: Vec<String>) -> Person {
         two_factor: member.two_factor,
         entitlements,
     }
+}
+
+/// A scoped role with all that it reaches: each object's key, kind, id and name, as far as they are known.
+pub(super) fn reach(row: &Row, manifest: &Manifest) -> Value {
+    let mut told = serde_json::to_value(resource(row, manifest)).unwrap_or_default();
+    if let (Row::ScopedRole(role), Value::Object(fields)) = (row, &mut told) {
+        let object = |(key, name): (&String, &String)| {
+            let (kind, id) = ObjectKind::of(key);
+            json!({ "key": key, "kind": kind.as_str(), "id": id, "name": name, "told": scope::told(key, name) })
+        };
+        fields.insert("scope".to_owned(), role.scope.0.iter().map(object).collect());
+        fields.insert("unlisted".to_owned(), role.unlisted.into());
+    }
+    told
 }
 
 /// The entitlement that a role, scoped role or group offers.

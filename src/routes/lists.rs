@@ -66,23 +66,37 @@ pub(super) async fn member<P: World>(ports: &P, principal: Principal, request: &
     }
 }
 
+/// Shows one scoped role, with all that it reaches.
+pub(super) async fn scoped_role<P: World>(
+    ports: &P,
+    entitlement: Entitlement,
+    request: &Incoming,
+) -> Result<Answer, Problem> {
+    let snapshot = paging::open(ports, None).await?;
+    let key = entitlement.resource();
+    match snapshot.get(ports, &key).await.map_err(paging::unreadable)? {
+        Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::reach(&row, snapshot.manifest()))),
+        None => Err(Problem::new(404, "not_found", format!("the snapshot has no {key}"))),
+    }
+}
+
 /// A list that is being read.
-struct Listing<'a, P> {
+pub(super) struct Listing<'a, P> {
     ports: &'a P,
     request: &'a Incoming,
     asked: Asked,
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
 }
 
 impl<'a, P: World> Listing<'a, P> {
-    async fn begin(ports: &'a P, request: &'a Incoming) -> Result<Self, Problem> {
+    pub(super) async fn begin(ports: &'a P, request: &'a Incoming) -> Result<Self, Problem> {
         let asked = paging::asked(request)?;
         let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;
         Ok(Self { ports, request, asked, snapshot })
     }
 
     /// One page of the items that rows stand for. A row may stand for many (a person's grants), so a page may end within one.
-    async fn rows<T: serde::Serialize>(
+    pub(super) async fn rows<T: serde::Serialize>(
         self,
         kinds: &[Kind],
         holding: Option<Entitlement>,

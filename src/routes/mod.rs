@@ -3,6 +3,7 @@
 //! `/healthz` and the public keys are open, `/webhooks/conductorone` is signed by C1, everything under `/v1` and `/scim/v2` wants the
 //! bearer token.
 
+mod access;
 mod asking;
 mod auth;
 pub mod automation;
@@ -116,6 +117,8 @@ async fn dispatch<P: World>(
         Route::Connection => connect::show(ports, request).await,
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
+        Route::ScopedRole(entitlement) => lists::scoped_role(ports, entitlement, request).await,
+        Route::Access(object) => access::list(ports, &object, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
         Route::Export(file) => export::download(ports, file, request).await,
         Route::Changes => changes::list(ports, request).await,

@@ -26,6 +26,8 @@ pub(super) enum Route {
     Connection,
     List(List),
     Member(Principal),
+    ScopedRole(Entitlement),
+    Access(String),
     Holders(Entitlement),
     Changes,
     Decisions,
@@ -74,6 +76,8 @@ impl Route {
             | Self::Connection
             | Self::List(_)
             | Self::Member(_)
+            | Self::ScopedRole(_)
+            | Self::Access(_)
             | Self::Holders(_)
             | Self::Changes
             | Self::Decisions
@@ -143,6 +147,10 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         },
         ["v1", "users", id] => get(Route::Member(Principal::User(id.parse::<UserId>()?))),
         ["v1", "invitations", id] => get(Route::Member(Principal::Invitation(id.parse::<MemberId>()?))),
+        ["v1", "scoped-roles", id] => {
+            entitlement("scoped-roles", id)?.map(Route::ScopedRole).map(get).unwrap_or_default()
+        }
+        ["v1", "resources", object, "access"] if !object.is_empty() => get(Route::Access((*object).to_owned())),
         ["v1", collection, id, "members"] => match entitlement(collection, id)? {
             Some(entitlement) => get(Route::Holders(entitlement)),
             None => Vec::new(),

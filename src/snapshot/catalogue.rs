@@ -17,6 +17,8 @@ pub struct Offered {
     pub entitlement: Entitlement,
     /// The name people know it by.
     pub name: String,
+    /// Another name that people may know a scoped role by: with the resource group's own instead of what that reaches.
+    pub also: Option<String>,
     /// The name of the permission group behind a scoped role, such as `Domain Administrator`.
     pub permission_group_name: Option<String>,
     /// Cloudflare's stable label of the permission group, such as `super_admin`.
@@ -105,6 +107,7 @@ fn offered(row: &Row, snapshot: &Snapshot) -> Option<Offered> {
     let plain = Offered {
         entitlement,
         name,
+        also: None,
         permission_group_name: None,
         label: None,
         permission_group: None,
@@ -113,6 +116,7 @@ fn offered(row: &Row, snapshot: &Snapshot) -> Option<Offered> {
     Some(match row {
         Row::Role(role) => Offered { label: role.label.clone(), permission_group: role.permission_group, ..plain },
         Row::ScopedRole(role) => Offered {
+            also: Some(role.name_by_group()),
             permission_group_name: Some(role.permission_group_name.clone()),
             permission_group: Some(role.permission_group),
             ..plain

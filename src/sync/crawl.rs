@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, Odd, PER_PAGE};
 use crate::model::id::{MemberId, UserGroupId};
+use crate::model::scope::ObjectKind;
 
 /// A list of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,10 @@ pub(super) enum List {
     Roles,
     UserGroups,
     Tokens,
+    /// The names of domains, Workers and Access applications: read where a scope names one.
+    Zones,
+    Workers,
+    AccessApps,
     /// The members of one user group.
     GroupMembers(UserGroupId),
     /// The account's members; read a second time when the first time they moved.
@@ -36,6 +41,9 @@ impl List {
     pub(super) const FIRST: [Self; 5] =
         [Self::ResourceGroups, Self::PermissionGroups, Self::Roles, Self::UserGroups, Self::Tokens];
 
+    /// Those that tell names, in the order of [`ObjectKind::NAMED`].
+    pub(super) const NAMES: [Self; 3] = [Self::Zones, Self::Workers, Self::AccessApps];
+
     const fn per_page(self) -> u32 {
         match self {
             Self::UserGroups | Self::GroupMembers(_) => GROUPS_PER_PAGE,
@@ -44,9 +52,9 @@ impl List {
     }
 
     /// Whether there is nothing after the first page, whatever that says: resource groups are answered whole and ignore
-    /// `page` (`reference/cloudflare.md` 3.6).
+    /// `page` (`reference/cloudflare.md` 3.6), and so are Workers.
     const fn is_one_page(self) -> bool {
-        matches!(self, Self::ResourceGroups | Self::Member(_))
+        matches!(self, Self::ResourceGroups | Self::Workers | Self::Member(_))
     }
 
     /// Whether a sync can do without it. What is missing then is said as a capability that is off.
@@ -63,6 +71,9 @@ impl fmt::Display for List {
             Self::Roles => f.write_str("roles"),
             Self::UserGroups => f.write_str("user_groups"),
             Self::Tokens => f.write_str("tokens"),
+            Self::Zones => f.write_str("zones"),
+            Self::Workers => f.write_str("workers"),
+            Self::AccessApps => f.write_str("access_apps"),
             Self::GroupMembers(group) => write!(f, "group_members/{group}"),
             Self::Members { pass } => write!(f, "members/{pass}"),
             Self::Member(member) => write!(f, "member/{member}"),
@@ -75,7 +86,7 @@ impl FromStr for List {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         Ok(match text.split_once('/') {
-            None => Self::FIRST.into_iter().find(|list| list.to_string() == text).ok_or(())?,
+            None => Self::FIRST.into_iter().chain(Self::NAMES).find(|list| list.to_string() == text).ok_or(())?,
             Some(("group_members", group)) => Self::GroupMembers(group.parse().map_err(|_| ())?),
             Some(("members", pass)) => Self::Members { pass: pass.parse().map_err(|_| ())? },
             Some(("member", member)) => Self::Member(member.parse().map_err(|_| ())?),
@@ -167,7 +178,7 @@ impl Off {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Resource groups, permission groups, roles, user groups, tokens.
+    /// Resource groups, permission groups, roles, user groups, tokens, and the names of what scopes name.
     Lists,
     /// The members of each user group.
     Groups,
@@ -202,6 +213,27 @@ pub(super) struct Further {
     pub(super) second_pass: bool,
     /// Memberships to ask for one by one.
     pub(super) confirm: Vec<MemberId>,
+    /// Which lists of names are read.
+    pub(super) names: Names,
+}
+
+/// Some of [`List::NAMES`]: one bit each, the first in the lowest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Names(pub(super) u8);
+
+impl Names {
+    /// Those whose objects' names are wanted.
+    pub(super) fn lists(self) -> impl Iterator<Item = List> {
+        (0..).zip(List::NAMES).filter(move |(place, _)| self.0 >> place & 1 == 1).map(|(_, list)| list)
+    }
+
+    /// Adds the list that tells the names of a kind of object, where one does.
+    pub(super) fn add(&mut self, kind: ObjectKind) {
+        if let Some(place) = ObjectKind::NAMED.iter().position(|named| *named == kind) {
+            self.0 |= 1 << place;
+        }
+    }
 }
 
 /// No list has more pages than this: 100,000 members. Beyond it something is wrong with the paging itself.
@@ -358,7 +390,7 @@ impl Crawl {
 
     fn lists_of(&self, phase: Phase) -> Vec<List> {
         match phase {
-            Phase::Lists => List::FIRST.to_vec(),
+            Phase::Lists => List::FIRST.into_iter().chain(self.further.names.lists()).collect(),
             Phase::Groups => {
                 let groups: BTreeSet<UserGroupId> = self.groups().collect();
                 groups.into_iter().map(List::GroupMembers).collect()

@@ -6,7 +6,9 @@ use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
 use super::staging;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
-use crate::cloudflare::{ApiError, Client, Failure, MemberRecord, Odd, Page, TokenRecord, account_resource_group_name};
+use crate::cloudflare::{
+    ApiError, Client, Failure, MemberRecord, NamedObject, Odd, Page, TokenRecord, account_resource_group_name,
+};
 use crate::model::id::MemberId;
 use crate::model::resource::Token;
 
@@ -98,6 +100,9 @@ async fn call<P: Http + Clock + Sql>(
             let found = client.tokens_page(page).await?;
             (facts(&found, |token| token.id), rows(&found.items.into_iter().map(token).collect::<Vec<_>>())?)
         }
+        List::Zones => named(&client.zones_page(page).await?)?,
+        List::Workers => named(&Page { info: None, ..client.workers().await? })?,
+        List::AccessApps => named(&client.access_apps_page(page).await?)?,
         List::Members { .. } => {
             let found = client.members_page(page).await?;
             let facts = PageFacts {
@@ -133,6 +138,12 @@ async fn call<P: Http + Clock + Sql>(
 fn rows<T: Serialize>(items: &[T]) -> Result<Rows, ApiError> {
     serde_json::to_vec(items)
         .map_err(|error| ApiError::Malformed { what: error.to_string(), failure: Failure::default() })
+}
+
+/// A page of names: of each object its id and its name.
+fn named(found: &Page<NamedObject>) -> Result<(PageFacts, Rows), ApiError> {
+    let pairs: Vec<[&str; 2]> = found.items.iter().map(|object| [object.id.as_str(), object.name.as_str()]).collect();
+    Ok((facts(found, |object| object.id.clone()), rows(&pairs)?))
 }
 
 /// Of whom something is not told.

@@ -111,9 +111,11 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    let asked = client.sent();
-    super::inherited::learn(kv, client, &harvest, cursor.started_at).await?;
-    cursor.failed_requests += client.sent() - asked;
+    if !std::mem::replace(&mut cursor.learned, true) {
+        let asked = client.sent();
+        super::inherited::learn(kv, client, &harvest, cursor.started_at).await?;
+        cursor.failed_requests += client.sent() - asked;
+    }
     let accept = cursor.trigger.accept_removals;
     let assembled = assemble(client.settings().account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
     if let Some(why) = assembled.unsure {
@@ -121,7 +123,13 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, why) }).await?;
         return Ok(Finish::Ended);
     }
+    // Asked for from the beginning the next time: this happens once for each kind of object.
+    if assembled.names_in_use.0 & !cursor.further.names.0 != 0 {
+        cursor.further.names.0 |= assembled.names_in_use.0;
+        return Ok(Finish::More);
+    }
     assembled.names.store(kv)?;
+    state::store(kv, state::NAMES_IN_USE, &assembled.names_in_use)?;
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
     // The list may be silent where the record of one member is not: that there is none teaches nothing.
     if assembled.shows_inherited {
@@ -199,7 +207,7 @@ async fn previous<P: KeyValue + Clock + Sql>(
 
 /// What is still to be read before the crawl can be believed.
 fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> Option<Further> {
-    let asked = cursor.further.confirm.clone();
+    let (asked, names) = (cursor.further.confirm.clone(), cursor.further.names);
     let seen = sightings(crawl, &asked);
     let before: BTreeSet<MemberId> =
         previous.map(|previous| previous.members.keys().copied().collect()).unwrap_or_default();
@@ -215,10 +223,10 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> O
     };
     match verify(check) {
         Verification::Enough => None,
-        Verification::SecondPass => Some(Further { second_pass: true, confirm: asked }),
+        Verification::SecondPass => Some(Further { second_pass: true, confirm: asked, names }),
         Verification::Confirm(unasked) => {
             let confirm = asked.into_iter().chain(unasked).collect();
-            Some(Further { second_pass: cursor.further.second_pass, confirm })
+            Some(Further { second_pass: cursor.further.second_pass, confirm, names })
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Harvest {
     pub(super) user_groups: Result<Vec<UserGroup>, Off>,
     pub(super) group_members: BTreeMap<UserGroupId, Result<BTreeSet<MemberId>, Off>>,
     pub(super) tokens: Result<Vec<Token>, Off>,
+    /// The names of domains, Workers and Access applications, by their lists as far as these were asked for: id and name.
+    pub(super) names: BTreeMap<List, Result<Vec<[String; 2]>, Off>>,
     pub(super) members: Members,
     pub(super) hints: Hints,
     /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
@@ -76,12 +78,17 @@ impl Harvest {
         let (members, hints) = members(sql, run, crawl, confirm, changes)?;
         let mut odd: BTreeMap<List, BTreeSet<Odd>> = BTreeMap::new();
         let groups = group_members.keys().map(|&group| List::GroupMembers(group));
-        for list in List::FIRST.into_iter().chain(groups) {
+        for list in List::FIRST.into_iter().chain(List::NAMES).chain(groups) {
             odd.insert(list, crawl.odd(list).into_iter().cloned().collect());
         }
         odd.insert(MEMBERS, odd_members(crawl, confirm, &members));
         odd.retain(|_, odd| !odd.is_empty());
+        let mut names = BTreeMap::new();
+        for asked in List::NAMES.into_iter().filter(|&asked| crawl.pages(asked).next().is_some()) {
+            names.insert(asked, list(sql, run, crawl, asked)?);
+        }
         Ok(Self {
+            names,
             resource_groups: list(sql, run, crawl, List::ResourceGroups)?,
             permission_groups: list(sql, run, crawl, List::PermissionGroups)?,
             roles: list(sql, run, crawl, List::Roles)?,

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use super::harvest::Harvest;
 use crate::account::overlay::Changes;
 use crate::base::ports::KeyValue;
-use crate::model::id::{MemberId, UserGroupId, UserId};
+use crate::model::id::{MemberId, ResourceGroupId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, Role, Row, ScopedRole, Token};
+use crate::model::scope::Scope;
 use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// The current generation.
@@ -21,7 +22,10 @@ pub(super) struct Previous {
     /// The rows of those of whom the crawl could not read everything; see [`Self::load_rows`].
     pub(super) rows: BTreeMap<MemberId, Member>,
     pub(super) roles: Vec<Role>,
+    /// The scoped roles, without their scopes.
     pub(super) scoped_roles: Vec<ScopedRole>,
+    /// What each of their resource groups reaches, and how many objects beside: once, since many roles may be on one.
+    pub(super) scopes: BTreeMap<ResourceGroupId, (Scope, u32)>,
     pub(super) groups: Vec<Group>,
     pub(super) tokens: Vec<Token>,
     /// `current` names an older generation, or none.
@@ -53,6 +57,7 @@ impl Previous {
             rows: BTreeMap::new(),
             roles: Vec::new(),
             scoped_roles: Vec::new(),
+            scopes: BTreeMap::new(),
             groups: Vec::new(),
             tokens: Vec::new(),
             is_behind: false,
@@ -101,7 +106,13 @@ impl Previous {
                 }
             }
             Brief::Row(Row::Role(role)) => self.roles.push(role),
-            Brief::Row(Row::ScopedRole(role)) => self.scoped_roles.push(role),
+            Brief::Row(Row::ScopedRole(mut role)) => {
+                let scope = std::mem::take(&mut role.scope);
+                if !scope.is_empty() {
+                    self.scopes.entry(role.resource_group).or_insert((scope, role.unlisted));
+                }
+                self.scoped_roles.push(role);
+            }
             Brief::Row(Row::Group(group)) => self.groups.push(group),
             Brief::Row(Row::ApiToken(token)) => self.tokens.push(token),
             // A person is told in brief.

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::crawl::{List, Off};
+use super::crawl::{List, Names as NameLists, Off};
 use super::harvest::Harvest;
 use super::previous::Previous;
 use super::staging::{Members, StagedMember, StagedPolicy};
@@ -16,6 +16,7 @@ use crate::model::grant::Principal;
 use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, ScopedRole, Token};
+use crate::model::scope::{ObjectKind, Scope};
 use crate::model::super_administrator;
 use crate::snapshot::{Capability, GenerationId, Unreadable};
 
@@ -31,6 +32,8 @@ pub(super) struct Assembled {
     pub(super) gone: usize,
     /// Whether a member's record showed a policy of a user group.
     pub(super) shows_inherited: bool,
+    /// Which lists of names the scopes of its roles make use of.
+    pub(super) names_in_use: NameLists,
     /// Why ids would be published that change again, where they would: a list that would tell a role's own id failed.
     pub(super) unsure: Option<String>,
 }
@@ -72,7 +75,12 @@ pub(super) fn assemble(
     let members = std::mem::take(&mut harvest.members);
     let people = builder.people(members, memberships);
     builder.roles(&harvest);
-    builder.scoped_roles(&harvest);
+    let (scopes, names_in_use) = builder.scoped_roles(&harvest);
+    for (list, read) in &harvest.names {
+        let name = list.to_string();
+        let kept = builder.kept(read).filter(|_| read.is_err());
+        builder.note(&name, read, kept.and_then(|kept| kept.keeps(&name)));
+    }
     builder.note("resource_groups", &harvest.resource_groups, None);
     builder.note("permission_groups", &harvest.permission_groups, None);
     builder.capabilities.insert("members".to_owned(), ON);
@@ -89,7 +97,8 @@ pub(super) fn assemble(
     });
     Assembled {
         unsure,
-        rows: Rows { few: builder.rows, people },
+        names_in_use,
+        rows: Rows { few: builder.rows, scopes, people },
         names: builder.names,
         capabilities: builder.capabilities,
         warnings: builder.warnings,
@@ -126,14 +135,28 @@ fn gone(members: &Members, previous: Option<&Previous>) -> usize {
 pub(super) struct Rows {
     /// Those of everything but people.
     few: BTreeMap<String, Row>,
+    /// What the resource groups of scoped roles reach, and how many objects beside: once for each, since many roles may be on one.
+    scopes: BTreeMap<ResourceGroupId, (Scope, u32)>,
     people: People,
 }
 
 impl Rows {
+    /// A row with what it reaches.
+    fn whole(&self, row: &Row) -> Row {
+        let mut row = row.clone();
+        if let Row::ScopedRole(role) = &mut row
+            && let Some((scope, unlisted)) = self.scopes.get(&role.resource_group)
+        {
+            (role.scope, role.unlisted) = (scope.clone(), *unlisted);
+        }
+        row
+    }
+
     /// All rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row> {
         let (invitation, user) = (Kind::Invitation.prefix(), Kind::User.prefix());
-        let few = |from: Bound<&str>, to: Bound<&str>| self.few.range::<str, _>((from, to)).map(|(_, row)| row.clone());
+        let few =
+            |from: Bound<&str>, to: Bound<&str>| self.few.range::<str, _>((from, to)).map(|(_, row)| self.whole(row));
         let people = &self.people;
         few(Bound::Unbounded, Bound::Excluded(&invitation))
             .chain(people.invitations.iter().filter_map(|&id| people.row(id)).map(Row::member))
@@ -468,6 +491,9 @@ impl<'a> Builder<'a> {
                 List::Roles => "roles",
                 List::UserGroups => "user_groups",
                 List::Tokens => "tokens",
+                List::Zones => "zones",
+                List::Workers => "workers",
+                List::AccessApps => "access_apps",
                 List::GroupMembers(_) => "user_group_members",
                 List::Members { .. } | List::Member(_) => "members",
             };
@@ -571,7 +597,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Scoped roles: every pair that is held, and those of the current generation that still can be.
-    fn scoped_roles(&mut self, harvest: &Harvest) {
+    fn scoped_roles(&mut self, harvest: &Harvest) -> (BTreeMap<ResourceGroupId, (Scope, u32)>, NameLists) {
         let account = self.names.account_resource_group;
         let resource_groups = harvest.known_resource_groups();
         let before: BTreeMap<_, _> = self
@@ -595,6 +621,7 @@ impl<'a> Builder<'a> {
             permitted && there && Some(on) != account
         };
         pairs.extend(before.keys().filter(exists));
+        let on: BTreeSet<ResourceGroupId> = pairs.iter().map(|(_, on)| *on).collect();
         for (permission_group, resource_group) in pairs {
             let old = before.get(&(permission_group, resource_group));
             let permission_group_name = self
@@ -614,8 +641,58 @@ impl<'a> Builder<'a> {
                 resource_group,
                 permission_group_name,
                 resource_group_name,
+                scope: Scope::default(),
+                unlisted: 0,
             }));
         }
+        self.scopes(harvest, &on)
+    }
+
+    /// What these resource groups reach, and which lists tell the names of it. What the current generation knows stands in for what
+    /// is not told: an id means one object for ever.
+    fn scopes(
+        &self,
+        harvest: &Harvest,
+        on: &BTreeSet<ResourceGroupId>,
+    ) -> (BTreeMap<ResourceGroupId, (Scope, u32)>, NameLists) {
+        let mut names: BTreeMap<(ObjectKind, &str), &str> = BTreeMap::new();
+        let known = self.previous.iter().flat_map(|previous| previous.scopes.values());
+        let known = known.flat_map(|(scope, _)| &scope.0).filter(|(_, name)| !name.is_empty());
+        names.extend(known.map(|(key, name)| (ObjectKind::of(key), name.as_str())));
+        for (kind, list) in ObjectKind::NAMED.into_iter().zip(List::NAMES) {
+            let told = harvest.names.get(&list).and_then(|told| told.as_ref().ok()).into_iter().flatten();
+            names.extend(
+                told.filter(|[_, name]| !name.is_empty()).map(|[id, name]| ((kind, id.as_str()), name.as_str())),
+            );
+        }
+        let (mut scopes, mut in_use) = (BTreeMap::new(), NameLists::default());
+        let listed = harvest.resource_groups.iter().flatten().filter(|group| on.contains(&group.id));
+        for group in listed.filter(|group| !group.keys.is_empty()) {
+            let keys: BTreeSet<&str> = group.keys.iter().map(String::as_str).collect();
+            let unlisted = u32::try_from(keys.len().saturating_sub(Scope::MAX)).unwrap_or(u32::MAX);
+            let mut scope = Scope::default();
+            for key in keys.into_iter().take(Scope::MAX) {
+                let object = ObjectKind::of(key);
+                if object.1 != "*" {
+                    in_use.add(object.0);
+                }
+                scope.0.insert(key.to_owned(), names.get(&object).copied().unwrap_or_default().to_owned());
+            }
+            scopes.insert(group.id, (scope, unlisted));
+        }
+        for (id, (scope, unlisted)) in self.previous.iter().flat_map(|previous| &previous.scopes) {
+            if !on.contains(id) || scopes.contains_key(id) {
+                continue;
+            }
+            let mut scope = scope.clone();
+            for (key, name) in &mut scope.0 {
+                let object = ObjectKind::of(key);
+                in_use.add(object.0);
+                names.get(&object).copied().unwrap_or_default().clone_into(name);
+            }
+            scopes.insert(*id, (scope, *unlisted));
+        }
+        (scopes, in_use)
     }
 }
 
@@ -626,6 +703,9 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
         "user_groups" => ("user groups", "Account Settings: Read"),
         "permission_groups" => ("permission groups", "Account Settings: Read"),
         "resource_groups" => ("resource groups", "Account Settings: Read"),
+        "zones" => ("names of domains", "Zone: Read"),
+        "workers" => ("names of Workers", "Workers Scripts: Read"),
+        "access_apps" => ("names of Access applications", "Access: Apps and Policies: Read"),
         _ => ("deprecated list of roles", "Account Settings: Read"),
     };
     let kept = kept_from.map(|from| format!("; what generation {from} says of them is kept")).unwrap_or_default();

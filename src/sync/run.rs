@@ -48,6 +48,9 @@ pub(super) struct Cursor {
     /// What is read beyond the first pass.
     #[serde(default)]
     pub(super) further: Further,
+    /// Whether members were asked what their user groups give: once in a run.
+    #[serde(default)]
+    pub(super) learned: bool,
     /// Requests sent in earlier steps.
     #[serde(default)]
     pub(super) sent_before: u32,
@@ -98,6 +101,7 @@ impl Cursor {
             members_total: None,
             dirty: false,
             further: Further::default(),
+            learned: false,
             sent_before: 0,
             failed_requests: 0,
             attempt: 0,
@@ -130,6 +134,7 @@ impl Cursor {
             kv: self.kv,
             copied_at: self.copied_at,
             progress: self.progress + 1,
+            further: Further { names: self.further.names, ..Further::default() },
             ..Self::new(self.run, self.trigger, settings, now)
         }
     }

@@ -435,7 +435,7 @@ mod tests {
             id: name.map(str::to_owned),
             access: Access::Allow,
             permission_groups: vec![group],
-            resource_groups: vec![ResourceGroup { id: id(1), name: "whole".to_owned() }],
+            resource_groups: vec![ResourceGroup { id: id(1), name: "whole".to_owned(), keys: Vec::new() }],
         };
         MemberRecord {
             id: id(n),

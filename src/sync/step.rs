@@ -77,6 +77,7 @@ pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -
         let pause = runs.first().and_then(|run| run.not_before);
         cursor.not_before = pause.filter(|&until| until > now);
     }
+    cursor.further.names = state::load(ports, state::NAMES_IN_USE)?.unwrap_or_default();
     staging::clear(ports)?;
     cursor.store(ports)?;
     Ok(cursor.run)

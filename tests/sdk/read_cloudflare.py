@@ -38,6 +38,9 @@ api.iam.permission_groups.get(permission_groups[0].id, **account)
 api.iam.resource_groups.get(resource_groups[0].id, **account)
 api.iam.user_groups.get(user_groups[0].id, **account)
 api.accounts.tokens.verify(**account)
+zones = list(api.zones.list(account={"id": account["account_id"]}, per_page=PER_PAGE))
+list(api.workers.scripts.list(**account))
+list(api.zero_trust.access.applications.list(**account))
 list(api.accounts.logs.audit.list(**account, since="2020-01-01", before="2100-01-01"))
 
 # An access of one's own: given, seen, changed, taken away.
@@ -76,6 +79,7 @@ print(
             "group_members": group_members,
             "tokens": [one.id for one in tokens],
             "changes": len(changes),
+            "zones": [one.name for one in zones],
         }
     )
 )

@@ -60,10 +60,10 @@ pub(super) fn plain_type(kind: Kind) -> Message {
 }
 
 impl Embedded {
-    /// The resource of a row, as it is carried along: without its description.
+    /// The resource of a row, as it is carried along: without its description, and without the list of what it reaches.
     pub(in crate::export) fn of(row: &Row) -> Self {
         let (kind, id) = identity(row);
-        let message = encode(row, kind, &id, "");
+        let message = encode(row, kind, &id, None);
         Self { kind, id, message }
     }
 }
@@ -75,7 +75,7 @@ pub(in crate::export) fn resource(row: &Row) -> (Kind, String, Vec<u8>) {
         _ => "",
     };
     let (kind, id) = identity(row);
-    let message = encode(row, kind, &id, at_most(description, MAX_DESCRIPTION));
+    let message = encode(row, kind, &id, Some(at_most(description, MAX_DESCRIPTION)));
     (kind, id, message.into_bytes())
 }
 
@@ -84,13 +84,15 @@ fn identity(row: &Row) -> (Kind, String) {
     (row.kind(), key.split_once(':').map(|(_, id)| id.to_owned()).unwrap_or_default())
 }
 
-fn encode(row: &Row, kind: Kind, id: &str, description: &str) -> Message {
+/// A resource; without a description it is one that is carried along.
+fn encode(row: &Row, kind: Kind, id: &str, description: Option<&str>) -> Message {
     let name = row.display_name();
     // A name is not required of a token or a group.
     let name = if name.is_empty() { id } else { &name };
     let base = Message::new().message(1, &resource_id(kind, id)).string(3, name);
     let annotated = annotations(row, id).iter().fold(base, |message, annotation| message.message(4, annotation));
-    let profiled = annotated.string(5, description).message(9, &profile(row, id));
+    let whole = description.is_some();
+    let profiled = annotated.string(5, description.unwrap_or_default()).message(9, &profile(row, id, whole));
     let (status, created_at) = match row {
         Row::User(member) | Row::Invitation(member) => {
             (Some((member.status.is_live(), capitalised(status_word(member)))), None)
@@ -149,7 +151,7 @@ fn secret_trait(token: &Token) -> Message {
     optional_time(message, 4, last_used).number(7, STATIC_SECRET).string(8, TOKEN_DETAIL)
 }
 
-fn profile(row: &Row, id: &str) -> Message {
+fn profile(row: &Row, id: &str, whole: bool) -> Message {
     match row {
         Row::User(member) => {
             let [first, last] = names(member);
@@ -169,13 +171,18 @@ fn profile(row: &Row, id: &str) -> Message {
             ("status", status_word(member)),
         ]),
         Row::Role(role) => Message::texts(&[("role_id", id), ("role_name", &role.name)]),
-        Row::ScopedRole(role) => Message::texts(&[
-            ("permission_group_id", &role.permission_group.to_string()),
-            ("permission_group_name", &role.permission_group_name),
-            ("resource_group_id", &role.resource_group.to_string()),
-            ("resource_group_name", &role.resource_group_name),
-            ("role_name", &role.display_name()),
-        ]),
+        Row::ScopedRole(role) => {
+            let scope = if whole { role.scope.told().join(", ") } else { String::new() };
+            let fields: [(&str, &str); 6] = [
+                ("permission_group_id", &role.permission_group.to_string()),
+                ("permission_group_name", &role.permission_group_name),
+                ("resource_group_id", &role.resource_group.to_string()),
+                ("resource_group_name", &role.resource_group_name),
+                ("role_name", &role.display_name()),
+                ("scope", &scope),
+            ];
+            Message::texts(fields.get(..if scope.is_empty() { 5 } else { 6 }).unwrap_or_default())
+        }
         Row::Group(group) => Message::texts(&[("group_id", id), ("group_name", &group.name)]),
         Row::ApiToken(token) => {
             Message::texts(&[("status", &token.status), ("token_id", id), ("token_name", &token.name)])

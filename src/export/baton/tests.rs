@@ -124,6 +124,18 @@ fn roles_groups_and_tokens_have_their_traits() {
     resource.annotations[0].unpack::<Nothing>("RoleTrait");
     assert_eq!((resource.annotations.len(), resource.display_name.as_str()), (1, "Domain Role 2 on zone3.example"));
 
+    let Row::ScopedRole(mut reaching) = scoped(2, 3) else { panic!() };
+    for (n, name) in [(1, "shop.example"), (2, "example.com"), (3, "")] {
+        reaching.scope.0.insert(format!("com.cloudflare.api.account.zone.{n}"), name.to_owned());
+    }
+    let row = Row::ScopedRole(reaching);
+    let all = [profile.as_slice(), &[("scope", "example.com, shop.example, domain 3")]].concat();
+    let all: Vec<_> = all
+        .into_iter()
+        .map(|(name, text)| (name, if name == "role_name" { "Domain Role 2 on example.com and 2 more" } else { text }))
+        .collect();
+    check(&decoded(&row), "scoped_role", &format!("{}-{}", text(2), text(3)), &all);
+
     let resource = decoded(&group(4, "Engineers", &[]));
     check(&resource, "group", &text(4), &[("group_id", &text(4)), ("group_name", "Engineers")]);
     resource.annotations[0].unpack::<Nothing>("GroupTrait");

@@ -130,7 +130,7 @@ fn what_lies_beyond_the_first_pass_is_read_after_it() {
         crawl.on_page(fetch, page(0, None));
     }
     assert!(crawl.is_all_read());
-    crawl.extend(Further { second_pass: true, confirm: vec![id(7)] });
+    crawl.extend(Further { second_pass: true, confirm: vec![id(7)], ..Further::default() });
     let second = crawl.next().unwrap();
     assert_eq!((second.list, crawl.next()), (List::Members { pass: 2 }, None));
     crawl.on_page(second, page(0, None));

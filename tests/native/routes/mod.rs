@@ -7,6 +7,7 @@ mod fresh;
 mod grants;
 mod invitations;
 mod lists;
+mod reach;
 #[path = "../../support/scim.rs"]
 mod scim;
 mod scim_groups;

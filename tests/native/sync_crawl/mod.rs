@@ -9,6 +9,7 @@ mod odd;
 mod oracle;
 mod overlay;
 mod resume;
+mod scopes;
 mod trouble;
 mod truth;
 

@@ -66,6 +66,14 @@ async fn use_every_route(api: &Api) {
     ] {
         assert_eq!(api.get(path).await.status, 200, "{path}");
     }
+    api.cloudflare.add_worker("checkout-api");
+    api.cloudflare.add_access_app("Admin site");
+    for path in ["/workers/scripts", "/access/apps?page=1&per_page=50"] {
+        assert!(!api.get(path).await.result().as_array().unwrap().is_empty(), "{path}");
+    }
+    let token = format!("Bearer {}", api.cloudflare.token());
+    let zones = format!("/zones?account.id={account}&page=1&per_page=50&order=name&direction=asc");
+    assert_eq!(api.raw("GET", &zones, Some(&token), None).await.unwrap().status, 200);
     for path in ["/user", "/user/tokens/verify"] {
         let token = format!("Bearer {}", api.cloudflare.user_token());
         assert_eq!(api.raw("GET", path, Some(&token), None).await.unwrap().status, 200);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use super::objects::Object;
 use super::spec::Collation;
 
 /// What a policy does with the access it names.
@@ -192,6 +193,10 @@ pub(super) struct Account {
     /// Permission groups in the order the API lists them.
     pub(super) permission_groups: Vec<PermissionGroup>,
     pub(super) resource_groups: Vec<ResourceGroup>,
+    /// Domains, Workers and Access applications, as far as lists tell of them.
+    pub(super) zones: Vec<Object>,
+    pub(super) workers: Vec<Object>,
+    pub(super) access_apps: Vec<Object>,
     pub(super) user_groups: BTreeMap<String, UserGroup>,
     pub(super) tokens: Vec<Token>,
     pub(super) audit: Vec<AuditEntry>,
@@ -220,6 +225,9 @@ impl Account {
             whole_rg: String::new(),
             permission_groups: Vec::new(),
             resource_groups: Vec::new(),
+            zones: Vec::new(),
+            workers: Vec::new(),
+            access_apps: Vec::new(),
             user_groups: BTreeMap::new(),
             tokens: Vec::new(),
             audit: Vec::new(),

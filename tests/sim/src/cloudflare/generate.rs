@@ -8,6 +8,7 @@ use super::account::{
 };
 use super::catalogue;
 use super::names;
+use super::objects::Object;
 use super::spec::Spec;
 
 /// How many of the first members are accepted Super Administrators.
@@ -87,6 +88,9 @@ fn resource_groups(account: &mut Account, zones: usize) {
     };
     for (index, zone) in zone_keys.iter().enumerate() {
         let name = if index % 4 == 1 { format!("bücher-{index}.example") } else { format!("shop{index}.example.com") };
+        // What people call a resource group need not be what a domain is called.
+        let id = zone.rsplit('.').next().unwrap_or_default().to_owned();
+        account.zones.push(Object { id, name: name.replace('ü', "ue") });
         groups.push(named(account.new_id(), name, vec![zone.clone()]));
     }
     if let [first, second, ..] = zone_keys.as_slice() {

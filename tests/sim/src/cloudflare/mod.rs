@@ -21,6 +21,7 @@ mod look;
 mod members;
 mod mutate;
 mod names;
+mod objects;
 mod odd;
 mod paging;
 mod policies;

@@ -185,6 +185,7 @@ impl Cloudflare {
     pub fn add_zone(&self, name: &str) -> String {
         self.change("POST", "iam/resource_groups", name, |account| {
             let (id, zone, scope_key) = (account.new_id(), account.new_id(), account.key());
+            account.zones.push(super::objects::Object { id: zone.clone(), name: name.to_owned() });
             account.resource_groups.push(ResourceGroup {
                 id: id.clone(),
                 name: name.to_owned(),

@@ -20,6 +20,12 @@ pub enum Permission {
     UserGroups,
     /// Read account tokens.
     Tokens,
+    /// Read the names of domains.
+    Zones,
+    /// Read the names of Workers.
+    Workers,
+    /// Read Access applications.
+    AccessApps,
     /// Read the audit log.
     Audit,
     /// Read over SCIM.
@@ -32,7 +38,7 @@ pub enum Permission {
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Account,
         Self::Members,
         Self::Roles,
@@ -40,6 +46,9 @@ impl Permission {
         Self::ResourceGroups,
         Self::UserGroups,
         Self::Tokens,
+        Self::Zones,
+        Self::Workers,
+        Self::AccessApps,
         Self::Audit,
         Self::Scim,
         Self::User,
@@ -130,6 +139,12 @@ routes! {
     DeleteUserGroupMember = "DELETE" "/accounts/{A}/iam/user_groups/{UG}/members/{M}" Some(Permission::UserGroups);
     /// One page of the account's tokens.
     ListTokens = "GET" "/accounts/{A}/tokens" Some(Permission::Tokens);
+    /// One page of the domains of all accounts, or of one.
+    ListZones = "GET" "/zones" Some(Permission::Zones);
+    /// All Workers.
+    ListWorkers = "GET" "/accounts/{A}/workers/scripts" Some(Permission::Workers);
+    /// One page of the Access applications.
+    ListAccessApps = "GET" "/accounts/{A}/access/apps" Some(Permission::AccessApps);
     /// Is this account token valid?
     VerifyAccountToken = "GET" "/accounts/{A}/tokens/verify" None;
     /// Is this user token valid?

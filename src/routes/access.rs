@@ -1,0 +1,131 @@
+//! Who can do what on one object of the account, such as a domain: by a role on it, on all of its kind, or on the whole account, directly
+//! or by a user group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::asking::World;
+use super::http::{Answer, Incoming, Problem};
+use super::lists::Listing;
+use super::paging;
+use crate::model::grant::Entitlement;
+use crate::model::id::UserGroupId;
+use crate::model::kind::Kind;
+use crate::model::resource::{Member, Row};
+use crate::model::scope::{ObjectKind, covers};
+
+/// What reaches the object.
+#[derive(Debug, Default)]
+struct Reaching {
+    /// The roles that do, each with its name and the key by which it does.
+    roles: BTreeMap<Entitlement, (String, String)>,
+    /// The user groups that hold any of them: the name, and which.
+    groups: BTreeMap<UserGroupId, (String, Vec<Entitlement>)>,
+}
+
+/// Lists who can do what on an object, which is named by its key or by its name.
+pub(super) async fn list<P: World>(ports: &P, asked: &str, request: &Incoming) -> Result<Answer, Problem> {
+    let listing = Listing::begin(ports, request).await?;
+    let snapshot = &listing.snapshot;
+    let mut keys = BTreeSet::new();
+    let see = |row: Row| {
+        if let Row::ScopedRole(role) = row {
+            let named = role.scope.0.iter().filter(|(_, name)| name.eq_ignore_ascii_case(asked));
+            keys.extend(named.map(|(key, _)| key.clone()));
+        }
+    };
+    snapshot.each(ports, &[Kind::ScopedRole], see).await.map_err(paging::unreadable)?;
+    let key = match (ObjectKind::of(asked).0, keys.len()) {
+        (ObjectKind::Other, 0) if !asked.starts_with("com.cloudflare.") => {
+            return Err(Problem::new(
+                404,
+                "not_found",
+                format!(
+                    "no role reaches anything that is called {asked:?}; name it by its key, as GET /v1/scoped-roles/<id> tells it"
+                ),
+            ));
+        }
+        (ObjectKind::Other, 1) => keys.pop_first().unwrap_or_default(),
+        (ObjectKind::Other, 2..) => {
+            let all: Vec<String> = keys.into_iter().take(10).collect();
+            return Err(Problem::invalid(format!(
+                "{asked:?} is the name of several objects: name it by its key, which is one of {}",
+                all.join(", ")
+            )));
+        }
+        _ => asked.to_owned(),
+    };
+    let mut reaching = Reaching::default();
+    let roles = |row: Row| {
+        let Some((entitlement, name)) = row.offered() else { return };
+        let by = match &row {
+            Row::Role(_) => Some("account".to_owned()),
+            Row::ScopedRole(role) => role.scope.0.keys().find(|held| covers(held, &key)).cloned(),
+            _ => None,
+        };
+        if let Some(by) = by {
+            reaching.roles.insert(entitlement, (name, by));
+        }
+    };
+    snapshot.each(ports, &[Kind::Role, Kind::ScopedRole], roles).await.map_err(paging::unreadable)?;
+    let Reaching { roles, mut groups } = reaching;
+    let manifest = snapshot.manifest();
+    let see = |row: Row| {
+        if let Row::Group(group) = &row {
+            let held = manifest.grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
+            let held: Vec<Entitlement> = held.filter(|entitlement| roles.contains_key(entitlement)).collect();
+            groups.insert(group.id, (group.name.clone(), held));
+        }
+    };
+    snapshot.each(ports, &[Kind::Group], see).await.map_err(paging::unreadable)?;
+    let reaching = Reaching { roles, groups };
+    listing
+        .rows(Kind::PEOPLE, None, |row, snapshot| items(row, snapshot.manifest().grants_of(row), &reaching, &key))
+        .await
+}
+
+/// What one person can do there: each role once for each way to it.
+fn items<T>(row: &Row, grants: Vec<(Entitlement, T)>, reaching: &Reaching, key: &str) -> Vec<Value> {
+    let Some(member) = row.as_member() else { return Vec::new() };
+    let mut items = Vec::new();
+    for (held, _) in grants {
+        items.extend(item(member, held, None, reaching, key));
+        if let Entitlement::Group(group) = held
+            && let Some((name, brings)) = reaching.groups.get(&group)
+        {
+            items.extend(brings.iter().filter_map(|&it| item(member, it, Some((group, name)), reaching, key)));
+        }
+    }
+    items
+}
+
+fn item(
+    member: &Member,
+    entitlement: Entitlement,
+    through: Option<(UserGroupId, &String)>,
+    reaching: &Reaching,
+    key: &str,
+) -> Option<Value> {
+    let (role, by) = reaching.roles.get(&entitlement)?;
+    let principal = member.principal();
+    let reach = match by.as_str() {
+        "account" => "account",
+        by if by == key => "object",
+        by if ObjectKind::of(by).0 == ObjectKind::Account => "account",
+        _ => "every",
+    };
+    Some(json!({
+        "resource_key": key,
+        "principal_type": principal.kind().as_str(),
+        "principal_id": principal.id(),
+        "email": member.email,
+        "display_name": member.display_name(),
+        "entitlement_id": entitlement.to_string(),
+        "role": role,
+        // Whether the role is on this object, on every one of its kind, or on the whole account.
+        "reach": reach,
+        "group_id": through.map(|(group, _)| group.to_string()).unwrap_or_default(),
+        "group_name": through.map(|(_, name)| name.as_str()).unwrap_or_default(),
+    }))
+}

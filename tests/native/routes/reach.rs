@@ -1,0 +1,81 @@
+//! `GET /v1/scoped-roles/{id}` and `GET /v1/resources/{key}/access`: what a role reaches, and who can do what on something.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use sim::cloudflare::PolicySpec;
+
+use crate::deployment::Deployment;
+use crate::looks::assert_is_problem;
+
+fn text<'a>(item: &'a Value, field: &str) -> &'a str {
+    item[field].as_str().unwrap_or_else(|| panic!("{field} in {item}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scoped_role_tells_all_that_it_reaches_and_a_zone_who_can_do_what_on_it() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let (zone, other) = (cloudflare.add_domain("pay.example"), cloudflare.add_domain("zoo.example"));
+    let on = cloudflare.add_scope("rg-3f2a", &[&zone, &other]);
+    let every = cloudflare.add_scope("all", &["com.cloudflare.api.account.zone.*"]);
+    let elsewhere = cloudflare.add_scope("rg-9", &[&other]);
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
+    let [direct, wide, without, in_group] = [0, 1, 2, 3].map(|place| people[place].clone());
+    cloudflare.set_policies(&direct.id, vec![PolicySpec::allow(dns.id.clone(), on.clone())]);
+    cloudflare.set_policies(&wide.id, vec![PolicySpec::allow(dns.id.clone(), every)]);
+    cloudflare.set_policies(&without.id, vec![PolicySpec::allow(dns.id.clone(), elsewhere)]);
+    cloudflare.set_policies(&in_group.id, vec![]);
+    let group = cloudflare.truth().groups.keys().next().unwrap().clone();
+    cloudflare.set_group_policies(&group, vec![PolicySpec::allow(dns.id.clone(), on.clone())]);
+    cloudflare.join_group(&group, &in_group.id);
+    let deployment = deployment.synced().await;
+
+    let role = deployment.json(&format!("/v1/scoped-roles/{}-{on}", dns.id)).await;
+    assert_eq!(
+        (text(&role, "name"), text(&role, "reach")),
+        ("Domain DNS on pay.example and 1 more", "pay.example and 1 more")
+    );
+    let objects: BTreeSet<(&str, &str, &str)> = role["scope"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| (text(object, "key"), text(object, "kind"), text(object, "told")))
+        .collect();
+    assert_eq!(
+        objects,
+        BTreeSet::from([(zone.as_str(), "zone", "pay.example"), (other.as_str(), "zone", "zoo.example")])
+    );
+    assert_eq!(role["unlisted"], 0);
+
+    for named in [zone.as_str(), "PAY.example"] {
+        let all = deployment.list(&format!("/v1/resources/{named}/access"), 1000).await;
+        assert_eq!(deployment.list(&format!("/v1/resources/{named}/access"), 3).await, all, "in pages");
+        let on_zones: BTreeSet<(String, &str, &str)> = all
+            .iter()
+            .filter(|item| item["reach"] != "account")
+            .map(|item| (text(item, "email").to_owned(), text(item, "reach"), text(item, "group_id")))
+            .collect();
+        for expected in [
+            (direct.email.clone(), "object", ""),
+            (wide.email.clone(), "every", ""),
+            (in_group.email.clone(), "object", group.as_str()),
+        ] {
+            assert!(on_zones.contains(&expected), "{expected:?} in {on_zones:#?}");
+        }
+        assert!(
+            !all.iter().any(|item| text(item, "email") == without.email && text(item, "group_id").is_empty()),
+            "{named}"
+        );
+        assert!(all.iter().any(|item| item["reach"] == "account"), "who holds a role on the whole account");
+    }
+    for (path, status, code) in [
+        (format!("/v1/scoped-roles/{}-{}", dns.id, "f".repeat(32)), 404, "not_found"),
+        ("/v1/resources/nothing.example/access".to_owned(), 404, "not_found"),
+        ("/v1/scoped-roles/x".to_owned(), 400, "invalid_request"),
+    ] {
+        let answer = deployment.get(&path).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, &path).as_str()), (status, code));
+    }
+}
