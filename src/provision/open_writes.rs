@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
 use super::removals;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
@@ -94,6 +95,7 @@ pub(super) struct Open {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS sent (
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
@@ -232,10 +234,8 @@ pub(super) fn removal_open_until(
 
 /// Who may stop being Super Administrator at any moment, by a write that is open.
 pub(super) fn losing_admin(sql: &dyn Sql) -> Result<BTreeSet<MemberId>, SqlError> {
-    let rows = sql.query("SELECT DISTINCT member FROM sent WHERE loses_admin = 1 AND check_at IS NOT NULL", &[])?;
-    rows.iter()
-        .map(|row| row.first().and_then(SqlValue::text).and_then(|id| id.parse().ok()).ok_or_else(corrupt))
-        .collect()
+    let rows = sql.query("SELECT id, member FROM sent WHERE loses_admin = 1 AND check_at IS NOT NULL", &[])?;
+    Ok(rows::readable(sql, "sent", &rows, |row| row.get(1)?.text()?.parse().ok())?.into_iter().collect())
 }
 
 /// The write that came late, where a member holds exactly what that one wrote, and not what it held when an operation was last done
@@ -301,16 +301,19 @@ pub(super) fn look_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 }
 
 fn first(sql: &dyn Sql, column: &str) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL"), &[])?;
+    let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL AND {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
+
+/// Which rows are not set aside: one that is must not take the place of those that are asked for a few at a time.
+const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'sent')";
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {
     let statement = format!(
         "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in
-         FROM sent WHERE {condition}"
+         FROM sent WHERE {READABLE} AND {condition}"
     );
-    sql.query(&statement, params)?.iter().map(|row| sent(row).ok_or_else(corrupt)).collect()
+    rows::readable(sql, "sent", &sql.query(&statement, params)?, sent)
 }
 
 fn sent(row: &[SqlValue]) -> Option<Open> {

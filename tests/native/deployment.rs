@@ -177,6 +177,16 @@ impl Deployment {
         self.raw("POST", "/webhooks/conductorone", &headers, Some(body.to_vec())).await
     }
 
+    /// What the Coordinator keeps.
+    pub(crate) fn world(&self) -> &World {
+        self.edge.world()
+    }
+
+    /// The Worker is lost with everything that it had in memory, and starts again.
+    pub(crate) fn restart(&self) {
+        self.edge.lives.kill();
+    }
+
     /// Waits, while the alarm rings.
     pub(crate) async fn wait(&self, time: Duration) {
         self.beside(tokio::time::sleep(time)).await;

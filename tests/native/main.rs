@@ -18,6 +18,7 @@ mod lives;
 mod looks;
 mod provision;
 mod routes;
+mod rows;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync_crawl;
