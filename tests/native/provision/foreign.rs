@@ -3,7 +3,7 @@
 use c1_cloudflare::base::ports::Clock as _;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::cloudflare::{AuditFilters, Client, Purpose};
-use c1_cloudflare::provision::aftercare;
+use c1_cloudflare::provision::{aftercare, journal};
 use c1_cloudflare::provision::incident::{self, Kind};
 use sim::cloudflare::{Fault, Permission, Route};
 
@@ -143,6 +143,36 @@ async fn a_role_that_a_late_write_brings_back_while_the_proof_of_its_absence_is_
     }
     assert_eq!(bench.atoms(&jane), gone);
     assert_reported(&bench, first);
+}
+
+#[tokio::test]
+async fn an_open_write_is_kept_for_as_long_as_the_operation_that_sent_it_is_not_settled() {
+    for is_settled in [false, true] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+        account.fail_next(Route::UpdateMember, 3, Fault::Held);
+        let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        if is_settled {
+            let refused = Outcome::refused(Refusal::GaveUp, "it was given up");
+            journal::settle(&bench.world, grant, &refused, bench.world.now()).unwrap();
+        }
+        for _ in 0..20 {
+            bench.later(600).await;
+        }
+        // Twenty times as long as a write may live that nobody waits for.
+        let open = aftercare::late_writes_due(&bench.world).unwrap();
+        assert_eq!(open.is_some(), !is_settled, "{open:?}");
+        if !is_settled {
+            assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::AlreadyRevoked);
+            account.release_held();
+            bench.later(600).await;
+            assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into(), "it is known for what it is");
+        }
+    }
 }
 
 fn assert_reported(bench: &Bench, operation: super::EntryId) {

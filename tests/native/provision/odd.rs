@@ -61,6 +61,23 @@ async fn unreadable_member_is_refused_whatever_is_asked_and_nothing_is_written()
 }
 
 #[tokio::test]
+async fn unknown_policy_of_a_member_is_refused_and_never_written_back() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let (first, second, wanted) = (roles(account)[0].clone(), roles(account)[1].clone(), roles(account)[5].clone());
+    let odd = account.add_member("odd@example.com", vec![holds(account, &first), holds(account, &second)]);
+    let even = account.add_member("even@example.com", vec![holds(account, &first), holds(account, &second)]);
+    account.make_odd(Route::GetMember, &odd, Oddity::TextInPolicies("access", "perhaps"));
+    for (action, role) in [(Action::Grant, &wanted), (Action::Revoke, &first)] {
+        let refused = bench.operate(action, target(role), member(&odd)).await;
+        assert_refused(&refused, Refusal::UnknownPolicy, "Cloudflare's dashboard");
+        assert_eq!(writes(&bench), 0);
+    }
+    assert_done(&bench.operate(Action::Grant, target(&wanted), member(&even)).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Revoke, target(&first), member(&even)).await, Effect::Revoked);
+}
+
+#[tokio::test]
 async fn an_answer_that_leaves_something_out_once_is_read_again() {
     let bench = Bench::start().await;
     let account = bench.account();

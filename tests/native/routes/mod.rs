@@ -2,6 +2,7 @@
 
 mod accounts;
 mod adverse;
+mod bounds;
 mod errors;
 mod fresh;
 mod grants;

@@ -20,6 +20,8 @@ pub enum Oddity {
     Text(&'static str, &'static str),
     /// A field of each of its policies is `null`.
     NullInPolicies(&'static str),
+    /// A field of each of its policies is this text.
+    TextInPolicies(&'static str, &'static str),
     /// A field of its `user` is this text.
     UserText(&'static str, &'static str),
     /// Its e-mail address is nowhere.
@@ -72,11 +74,8 @@ fn make(record: &mut Value, oddity: &Oddity) {
         Oddity::Null(field) => super::render::set(record, field, Value::Null),
         Oddity::Empty(field) => super::render::set(record, field, json!([])),
         Oddity::Text(field, text) => super::render::set(record, field, json!(text)),
-        Oddity::NullInPolicies(field) => {
-            for policy in record.get_mut("policies").and_then(Value::as_array_mut).into_iter().flatten() {
-                super::render::set(policy, field, Value::Null);
-            }
-        }
+        Oddity::NullInPolicies(field) => set_in_policies(record, field, &Value::Null),
+        Oddity::TextInPolicies(field, text) => set_in_policies(record, field, &json!(text)),
         Oddity::UserText(field, text) => {
             if let Some(user) = record.get_mut("user") {
                 super::render::set(user, field, json!(text));
@@ -89,6 +88,12 @@ fn make(record: &mut Value, oddity: &Oddity) {
             }
         }
         Oddity::Large(bytes) => super::render::set(record, "x_large", json!("x".repeat(*bytes))),
+    }
+}
+
+fn set_in_policies(record: &mut Value, field: &str, value: &Value) {
+    for policy in record.get_mut("policies").and_then(Value::as_array_mut).into_iter().flatten() {
+        super::render::set(policy, field, value.clone());
     }
 }
 
