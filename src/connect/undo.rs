@@ -82,6 +82,8 @@ impl<P: World> Step<'_, '_, P> {
         }
         match (connection.webhook, connection.created) {
             (None, _) if self.run.counts.total == 0 => {
+                // The app that was settled on is pinned no more.
+                journal::disconnect(self.ports)?;
                 self.end("There was nothing to put back.".to_owned());
                 Ok(())
             }

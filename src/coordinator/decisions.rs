@@ -5,7 +5,7 @@ use super::protocol::Reply;
 use super::settings::Settings;
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
-use crate::decide::{self, Question};
+use crate::decide::{self, Facts, Question};
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &Question) -> Reply {
@@ -16,15 +16,27 @@ pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &
 }
 
 async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
-    if let Some(key) = &question.key
-        && let Some(record) = record::find(ports, key)?
+    let before = question.key.as_deref().map_or(Ok(None), |key| record::find(ports, key))?;
+    let apps = settings.provision.apps.or_settled(crate::connect::settled_app(ports)?);
+    let is_admitted = apps.admit(&question.origin).is_ok();
+    if let Some(record) = &before
+        && is_admitted
+        && record.is_of(question)
     {
-        return Ok(record);
+        return Ok(record.clone());
     }
     crate::connect::came_by(ports, "approvals")?;
-    let facts = decide::gather(ports, settings.known_by(), question).await;
+    let facts = match &before {
+        Some(record) if is_admitted => Facts::Unknown(format!(
+            "This task and step asked for something else before, which is decision {} of this connector; make a new task for it.",
+            record.id
+        )),
+        _ => decide::gather(ports, settings.known_by(), question).await,
+    };
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
-    let record = record::keep(ports, &Record::new(question, &facts, &decision, ports.now()))?;
+    let record = Record::new(question, &facts, &decision, ports.now());
+    // What was decided first under the key stays what it was.
+    let record = if before.is_some() { record } else { record::keep(ports, &record)? };
     let fields = serde_json::json!({
         "decision": record.id, "task": record.origin.task, "verdict": record.verdict, "rule": record.rule,
         "entitlement": record.entitlement, "email": record.email, "requester": record.origin.requester,

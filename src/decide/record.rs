@@ -75,6 +75,12 @@ impl Record {
         }
     }
 
+    /// Whether a question under the same key is the one that was decided, as far as the record tells.
+    pub fn is_of(&self, question: &Question) -> bool {
+        let is_of_app = self.origin.app_id.is_none() || self.origin.app_id == question.origin.app_id;
+        is_of_app && self.action == question.action.as_ref().ok().copied()
+    }
+
     /// The answer to C1.
     pub fn document(&self) -> Document {
         let decision = Decision {

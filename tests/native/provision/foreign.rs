@@ -3,8 +3,8 @@
 use c1_cloudflare::base::ports::Clock as _;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::cloudflare::{AuditFilters, Client, Purpose};
-use c1_cloudflare::provision::{aftercare, journal};
 use c1_cloudflare::provision::incident::{self, Kind};
+use c1_cloudflare::provision::{aftercare, journal};
 use sim::cloudflare::{Fault, Permission, Route};
 
 use super::{

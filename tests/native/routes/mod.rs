@@ -2,6 +2,7 @@
 
 mod accounts;
 mod adverse;
+mod approvals;
 mod bounds;
 mod errors;
 mod fresh;
