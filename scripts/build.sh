@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Worker into build/ with the tools that setup installed; does nothing while the build is newer than what it is
+# Builds the Worker, and the page it serves, into build/ with the tools that setup installed; does nothing while the build is newer than what it is
 # made of. Both make and wrangler ([build] in wrangler.toml) call it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,8 +8,13 @@ cd "$(dirname "$0")/.."
 
 # Folders are among the sources, so that a file's removal counts too.
 stamp=build/.built-from
+page=build/page/index.html
+build_page() {
+  [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh -newer "$page")" ] || bash scripts/page.sh
+}
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
   && [ -z "$(find src Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/tools.sh -newer "$stamp")" ]; then
+  build_page
   exit 0
 fi
 
@@ -38,4 +43,5 @@ if [ "$gzipped" -gt "$most_gzipped_kib" ]; then
   echo "build: that is above the bound of $most_gzipped_kib KiB in scripts/tools.sh: find out what grew before raising it" >&2
   exit 1
 fi
+build_page
 mv "$started" "$stamp"

@@ -2,7 +2,7 @@
 # Finds out what this machine lacks to build, test and deploy the Worker, and installs only that, pinned: the tools go
 # into .tools/ and node_modules/ of this folder, the wasm32 target into the Rust toolchain. Where everything is in place it
 # says so in one line. With the argument `tests` also what the tests alone need: scim2-tester and
-# the SDKs of Cloudflare and ConductorOne, in a Python environment of their own.
+# the SDKs of Cloudflare and ConductorOne, in a Python environment of their own, and a browser.
 # Needs nothing but Rust, Node, make and a C compiler, and of the network the package registries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -172,6 +172,17 @@ install_python_tools() {
   cp "$python_requirements" "$python_tools/.installed-requirements.txt"
 }
 
+# A browser for the tests: Debian's, where this may install it.
+install_browser() {
+  if ! command -v apt-get >/dev/null; then
+    fail "Chromium or Chrome is missing, which the tests of the page need: install it, or set CHROME to its program, and run this again"
+  elif [ "$(id -u)" != 0 ]; then
+    fail "Chromium or Chrome is missing, which the tests of the page need: run: sudo apt-get install chromium, and this again"
+  fi
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; } >>"$log" 2>&1 \
+    || fail "apt-get could not install chromium"
+}
+
 check_prerequisites
 mkdir -p "$tools"
 : >"$log"
@@ -194,13 +205,17 @@ if ! has_wasm_bindgen; then
   done_something=yes
 fi
 if ! has_npm_tools; then
-  say "installing wasm-opt, esbuild, TypeScript, wrangler and the Workers runtime from npm, which shrink, bundle, check, run and deploy it"
+  say "installing wasm-opt, esbuild, TypeScript, wrangler, the Workers runtime and what the page is made of from npm, which shrink, bundle, check, run and deploy it"
   install_npm_tools
   done_something=yes
 fi
 if [ "${1:-}" = tests ] && ! has_python_tools; then
   say "installing scim2-tester and the SDKs of Cloudflare and ConductorOne into .tools/python, for the tests"
   install_python_tools
+fi
+if [ "${1:-}" = tests ] && ! has_browser; then
+  say "installing Debian's Chromium, which the tests click through the page with"
+  install_browser
 fi
 if [ -n "$done_something" ]; then rm -rf "$tools/build"; fi
 say "everything is in place (Rust $rust_version, Node $node_version, worker-build $worker_build_version, wasm-bindgen $wasm_bindgen_version)"

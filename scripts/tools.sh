@@ -53,5 +53,14 @@ has_python_tools() {
   "$python_tools/bin/python" -c 'import scim2_tester, cloudflare, conductorone_sdk' 2>/dev/null && cmp -s "$python_requirements" "$python_tools/.installed-requirements.txt"
 }
 
+# The browser that the tests click through the page with: CHROME, or where systems have one. tests/wrangler/page.mjs looks in the same places.
+has_browser() {
+  local path
+  for path in "${CHROME:-}" /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+    if [ -n "$path" ] && [ -x "$path" ]; then return 0; fi
+  done
+  return 1
+}
+
 # The most that the Worker's wasm may have, gzipped and without names; a build above it fails. Cloudflare takes 3 MB on the free plan.
 most_gzipped_kib=1320

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "wrangler/page.rs"]
+mod page;
 mod wrangler;
 
 use std::sync::Arc;
@@ -27,31 +29,13 @@ async fn the_worker_answers_and_syncs_under_wrangler_dev() {
     let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();
     let tenant = Server::start(0, Arc::new(Unavailable)).await.unwrap();
     let scratch = Scratch::new("wrangler-dev");
-    let variables = scratch.path("variables");
-    std::fs::write(&variables, variables_file(&cloudflare, &account, &tenant)).unwrap();
-    let state = scratch.path("state");
-    let mut dev = Wrangler::start(
-        &scratch,
-        [
-            "dev".as_ref(),
-            "--local".as_ref(),
-            "--ip=127.0.0.1".as_ref(),
-            "--port=0".as_ref(),
-            "--inspector-port=0".as_ref(),
-            "--show-interactive-dev-session=false".as_ref(),
-            "--persist-to".as_ref(),
-            state.as_os_str(),
-            // In the place of the developer's own .dev.vars.
-            "--env-file".as_ref(),
-            variables.as_os_str(),
-        ],
-    );
-    let address = tokio::time::timeout(PATIENCE, ready(&mut dev)).await.expect("wrangler is ready in time");
+    let (dev, address) = start(&scratch, &variables_file(&cloudflare, &account, &tenant)).await;
 
     assert_eq!(get(&address, "/healthz").await.0, 200);
     assert_eq!(get(&address, "/no-such-route").await.0, 404);
 
-    let (status, body) = get(&address, "/cdn-cgi/handler/scheduled").await;
+    // The runtime's own /cdn-cgi/handler/scheduled does not reach a Worker that has assets in this version of wrangler.
+    let (status, body) = get(&address, "/__scheduled").await;
     assert_eq!(status, 200, "the cron trigger: {body}");
     let synced = async {
         loop {
@@ -71,6 +55,32 @@ async fn the_worker_answers_and_syncs_under_wrangler_dev() {
 
     drop(dev);
     assert!(is_gone(&address).await, "wrangler's runtime should not outlive the test");
+}
+
+/// Starts the Worker as a developer does, with these variables, and gives its address.
+async fn start(scratch: &Scratch, variables: &str) -> (Wrangler, String) {
+    let file = scratch.path("variables");
+    std::fs::write(&file, variables).unwrap();
+    let state = scratch.path("state");
+    let mut dev = Wrangler::start(
+        scratch,
+        [
+            "dev".as_ref(),
+            "--local".as_ref(),
+            "--test-scheduled".as_ref(),
+            "--ip=127.0.0.1".as_ref(),
+            "--port=0".as_ref(),
+            "--inspector-port=0".as_ref(),
+            "--show-interactive-dev-session=false".as_ref(),
+            "--persist-to".as_ref(),
+            state.as_os_str(),
+            // In the place of the developer's own .dev.vars.
+            "--env-file".as_ref(),
+            file.as_os_str(),
+        ],
+    );
+    let address = tokio::time::timeout(PATIENCE, ready(&mut dev)).await.expect("wrangler is ready in time");
+    (dev, address)
 }
 
 /// Whether nobody listens there any more; a killed process may take a moment to let go of its port.

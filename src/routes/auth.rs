@@ -34,6 +34,11 @@ impl Right {
             Self::Full => "full",
         }
     }
+
+    /// The right of that name.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Read, Self::Full].into_iter().find(|right| right.as_str() == text)
+    }
 }
 
 const FULL: &str = "CONNECTOR_TOKEN";
@@ -74,36 +79,47 @@ impl Tokens {
         self.full.first().cloned().unwrap_or_else(|| Secret::new(String::new()))
     }
 
-    /// What the token of a request may do. It takes a time that does not depend on which token is right or where a wrong one differs:
-    /// digests are compared, which have one length, and all of them are.
-    pub(super) fn right(&self, request: &Incoming) -> Result<Right, Problem> {
-        let given = Sha256::digest(bearer(request.header("authorization")).unwrap_or_default());
-        let is_one_of = |tokens: &[Secret]| -> bool {
-            let none = Choice::from(0);
-            tokens
-                .iter()
-                .fold(none, |is, token| is | Sha256::digest(token.expose()).as_slice().ct_eq(given.as_slice()))
-                .into()
-        };
-        let (full, read) = (is_one_of(&self.full), is_one_of(&self.read));
-        match (full, read) {
-            (true, _) => Ok(Right::Full),
-            (false, true) => Ok(Right::Read),
-            (false, false) => {
-                let mut problem = Problem::new(
-                    401,
-                    "unauthorized",
-                    "send the secret CONNECTOR_TOKEN of this Worker as: Authorization: Bearer <token>",
-                );
-                problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
-                Err(problem)
+    /// Whose text this is: the accepted token, and what it may do. It takes a time that does not depend on which token is right or where a
+    /// wrong one differs: digests are compared, which have one length, and all of them are.
+    pub(super) fn of(&self, given: &str) -> Option<(Right, &Secret)> {
+        let given = Sha256::digest(given);
+        let mut found = None;
+        for (right, tokens) in [(Right::Read, &self.read), (Right::Full, &self.full)] {
+            for token in tokens {
+                if bool::from(Sha256::digest(token.expose()).as_slice().ct_eq(given.as_slice())) {
+                    found = Some((right, token));
+                }
             }
         }
+        found
     }
 
-    /// The token of a request must have at least a right.
-    pub(super) fn check(&self, needed: Right, request: &Incoming) -> Result<(), Problem> {
-        if self.right(request)? >= needed {
+    /// Whether a text is what a token with this right makes of something.
+    pub(super) fn signed(&self, right: Right, signature: &str, sign: impl Fn(&Secret) -> String) -> bool {
+        let tokens = if right == Right::Full { &self.full } else { &self.read };
+        let none = Choice::from(0);
+        tokens.iter().fold(none, |is, token| is | sign(token).as_bytes().ct_eq(signature.as_bytes())).into()
+    }
+
+    /// What the token of a request may do.
+    pub(super) fn right(&self, request: &Incoming) -> Result<Right, Problem> {
+        let given = bearer(request.header("authorization")).unwrap_or_default();
+        self.of(given).map(|(right, _)| right).ok_or_else(|| {
+            let mut problem = Problem::new(
+                401,
+                "unauthorized",
+                "send the secret CONNECTOR_TOKEN of this Worker as: Authorization: Bearer <token>",
+            );
+            problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));
+            problem
+        })
+    }
+}
+
+impl Right {
+    /// Refuses where more is needed.
+    pub(super) fn suffice(self, needed: Self) -> Result<(), Problem> {
+        if self >= needed {
             return Ok(());
         }
         Err(Problem::new(
@@ -116,7 +132,7 @@ impl Tokens {
 
 /// A Worker without a configuration answers to its full token, where that at least is right.
 pub(super) fn check_alone(token: &Secret, request: &Incoming) -> Result<(), Problem> {
-    Tokens { full: vec![token.clone()], read: Vec::new() }.check(Right::Full, request)
+    Tokens { full: vec![token.clone()], read: Vec::new() }.right(request)?.suffice(Right::Full)
 }
 
 fn token(text: &str) -> Result<Secret, String> {
@@ -167,8 +183,11 @@ mod tests {
         assert_eq!(rights, [Right::Full, Right::Full, Right::Read, Right::Read]);
         for name in NAMES {
             let read_only = name.contains("READ");
-            assert!(tokens.check(Right::Read, &with(&value(name))).is_ok());
-            let full = tokens.check(Right::Full, &with(&value(name))).map_err(|problem| (problem.status, problem.code));
+            assert!(tokens.right(&with(&value(name))).and_then(|right| right.suffice(Right::Read)).is_ok());
+            let full = tokens
+                .right(&with(&value(name)))
+                .and_then(|right| right.suffice(Right::Full))
+                .map_err(|problem| (problem.status, problem.code));
             assert_eq!(full, if read_only { Err((403, "read_only_token")) } else { Ok(()) });
         }
         for wrong in ["", "x", &value("CONNECTOR_TOKEN")[1..], &format!("{}x", value("CONNECTOR_TOKEN"))] {
@@ -180,7 +199,7 @@ mod tests {
     fn a_token_that_is_not_set_is_not_accepted() {
         let (tokens, _) = read(&[("CONNECTOR_TOKEN", value("CONNECTOR_TOKEN"))]);
         let tokens = tokens.unwrap();
-        assert!(tokens.check(Right::Full, &with(&value("CONNECTOR_TOKEN"))).is_ok());
+        assert!(tokens.right(&with(&value("CONNECTOR_TOKEN"))).and_then(|right| right.suffice(Right::Full)).is_ok());
         for other in ["CONNECTOR_TOKEN_PREVIOUS", "CONNECTOR_READ_TOKEN", ""] {
             assert_eq!(tokens.right(&with(&value(other))).unwrap_err().status, 401, "{other}");
         }
@@ -194,7 +213,7 @@ mod tests {
         assert_eq!(problems, [("CONNECTOR_READ_TOKEN", false)]);
         let tokens = tokens.unwrap();
         assert_eq!(tokens.right(&with("short")).unwrap_err().status, 401);
-        assert!(tokens.check(Right::Full, &with(&full.1)).is_ok());
+        assert!(tokens.right(&with(&full.1)).and_then(|right| right.suffice(Right::Full)).is_ok());
         let same = ("CONNECTOR_READ_TOKEN", full.1.clone());
         assert_eq!(read(&[full, same]).1, [("CONNECTOR_READ_TOKEN", true)]);
     }

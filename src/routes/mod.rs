@@ -23,6 +23,7 @@ mod principal;
 mod provisioning;
 mod route;
 mod scim;
+mod session;
 mod settings;
 mod status;
 mod webhook;
@@ -103,12 +104,15 @@ async fn dispatch<P: World>(
     if route == Route::Webhook {
         return webhook::receive(ports, settings, request).await;
     }
+    if route == Route::Session {
+        return session::answer(ports, &settings.tokens, request).await;
+    }
     if route == Route::KeySet {
         return keys::show(ports, settings).await;
     }
-    settings.allow(&route, request)?;
+    settings.allow(&route, request, ports.now())?;
     match route {
-        Route::Health | Route::Webhook | Route::KeySet => Err(Problem::not_found()),
+        Route::Health | Route::Webhook | Route::KeySet | Route::Session => Err(Problem::not_found()),
         Route::Status => status::show(ports, settings).await,
         Route::Doctor => Ok(doctor::examine(ports, settings).await),
         Route::Sync => status::begin_sync(ports, request).await,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::asking::{self, World};
 use super::auth::Right;
 use super::http::{Answer, Incoming, Problem};
+use super::session;
 use crate::coordinator::{Command, Reply};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
@@ -35,7 +36,7 @@ pub(super) async fn carry_out<P: World>(
 ) -> Result<Answer, Problem> {
     request.bytes()?;
     let grant = entitlement.grant_id(principal);
-    operate(ports, action, Target::Entitlement(entitlement), subject(principal)?, Some(grant)).await
+    operate(ports, request, action, Target::Entitlement(entitlement), subject(principal)?, Some(grant)).await
 }
 
 #[derive(Deserialize)]
@@ -65,19 +66,19 @@ pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<An
         None => Target::Account,
     };
     let subject = Subject::of_email(email);
-    operate(ports, Action::Grant, target, subject, None).await
+    operate(ports, request, Action::Grant, target, subject, None).await
 }
 
 /// Removes a member, or cancels an invitation.
 pub(super) async fn remove<P: World>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
     request.bytes()?;
-    operate(ports, Action::Revoke, Target::Account, subject(principal)?, None).await
+    operate(ports, request, Action::Revoke, Target::Account, subject(principal)?, None).await
 }
 
-/// Cancels an invitation and sends it anew.
+/// Cancels an invitation and sends it again.
 pub(super) async fn renew<P: World>(ports: &P, member: MemberId, request: &Incoming) -> Result<Answer, Problem> {
     request.bytes()?;
-    operate(ports, Action::Grant, Target::Renewal, subject(Principal::Invitation(member))?, None).await
+    operate(ports, request, Action::Grant, Target::Renewal, subject(Principal::Invitation(member))?, None).await
 }
 
 /// Who is meant by an id.
@@ -97,12 +98,13 @@ pub(super) fn subject(principal: Principal) -> Result<Subject, Problem> {
 
 async fn operate<P: World>(
     ports: &P,
+    request: &Incoming,
     action: Action,
     target: Target,
     subject: Subject,
     grant: Option<String>,
 ) -> Result<Answer, Problem> {
-    let (status, message, account) = perform(ports, "rest", action, target, subject).await?;
+    let (status, message, account) = perform(ports, session::by(request), action, target, subject).await?;
     Ok(Answer::json(200, &Done { status, message, grant, account }))
 }
 

@@ -18,6 +18,7 @@ pub(super) enum Route {
     Health,
     Webhook,
     KeySet,
+    Session,
     Status,
     Doctor,
     Sync,
@@ -68,6 +69,7 @@ impl Route {
             Self::Health
             | Self::Webhook
             | Self::KeySet
+            | Self::Session
             | Self::Status
             | Self::Doctor
             | Self::Sync
@@ -120,6 +122,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["healthz"] => get(Route::Health),
         [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == verify::PATH => post(Route::Webhook),
+        ["session"] => [Method::Post, Method::Get, Method::Delete].map(|method| (method, Route::Session)).into(),
         ["scim", "v2", rest @ ..] => {
             endpoint::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()
         }

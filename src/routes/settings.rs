@@ -5,8 +5,10 @@ use std::fmt;
 use super::auth::Tokens;
 use super::http::{Incoming, Problem};
 use super::route::Route;
+use super::session;
 use crate::base::ports::Secret;
 use crate::base::settings::{self, Reader, number, switch};
+use crate::base::time::Timestamp;
 use crate::coordinator;
 
 /// What requests are answered by.
@@ -74,8 +76,12 @@ impl Settings {
     }
 
     /// Whether a request may do what its route does.
-    pub(super) fn allow(&self, route: &Route, request: &Incoming) -> Result<(), Problem> {
-        self.tokens.check(route.needs(), request)?;
+    pub(super) fn allow(&self, route: &Route, request: &Incoming, now: Timestamp) -> Result<(), Problem> {
+        let right = match session::right(&self.tokens, request, now)? {
+            Some(right) => right,
+            None => self.tokens.right(request)?,
+        };
+        right.suffice(route.needs())?;
         if self.rest_provisioning || !route.changes_access() {
             return Ok(());
         }
@@ -92,6 +98,7 @@ mod tests {
     use super::Settings;
     use crate::base::ports::Method;
     use crate::base::settings::Reader;
+    use crate::base::time::Timestamp;
     use crate::routes::http::{Body, Incoming};
     use crate::routes::route;
 
@@ -117,7 +124,7 @@ mod tests {
         let headers = vec![("authorization".to_owned(), format!("Bearer {token}"))];
         let request =
             Incoming { method, path: path.to_owned(), query: Vec::new(), headers, body: Body::Read(Vec::new()) };
-        let allowed = settings.allow(&route::find(&request).unwrap(), &request);
+        let allowed = settings.allow(&route::find(&request).unwrap(), &request, Timestamp::from_secs(1_800_000_000));
         allowed.map_or_else(|problem| (problem.status, problem.code), |()| (200, ""))
     }
 

@@ -1,0 +1,137 @@
+// The account as the newest generation has it. Lists are read once for a generation, page by page, and shown while they grow.
+import { useEffect, useState } from "preact/hooks";
+import { ask, Refused } from "./api.js";
+import type { Group, Person, Role, Token } from "./types.js";
+
+interface Page<T> {
+  items: T[];
+  next_cursor?: string;
+  generation: string;
+}
+
+/** A list that is being read. */
+export interface List<T> {
+  items: T[];
+  complete: boolean;
+  error: Refused | null;
+}
+
+/** A page of a list that the page asks for. */
+const LIMIT = 1_000;
+
+class Source<T> {
+  private list: List<T> = { items: [], complete: false, error: null };
+  private started = false;
+  private readonly listeners = new Set<(list: List<T>) => void>();
+
+  constructor(private readonly paths: string[]) {}
+
+  get value(): List<T> {
+    return this.list;
+  }
+
+  subscribe(listener: (list: List<T>) => void): () => void {
+    this.listeners.add(listener);
+    if (!this.started) void this.read();
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Reads it again: what was shown stays until the first page is there. */
+  async refresh(): Promise<void> {
+    if (this.started && !this.list.complete && this.list.error === null) return;
+    await this.read();
+  }
+
+  forget(): void {
+    this.started = false;
+    this.tell({ items: [], complete: false, error: null });
+  }
+
+  private async read(): Promise<void> {
+    this.started = true;
+    let items: T[] = [];
+    try {
+      for (const path of this.paths) {
+        let cursor: string | undefined;
+        do {
+          const after = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+          const page = await ask<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${after}`);
+          items = items.concat(page.items);
+          cursor = page.next_cursor;
+          this.tell({ items, complete: false, error: null });
+        } while (cursor !== undefined);
+      }
+      this.tell({ items, complete: true, error: null });
+    } catch (error) {
+      const refused = error instanceof Refused ? error : new Refused(0, "error", String(error));
+      this.tell({ items, complete: false, error: refused });
+    }
+  }
+
+  private tell(list: List<T>): void {
+    this.list = list;
+    for (const listener of this.listeners) listener(list);
+  }
+}
+
+export const people = new Source<Person>(["users", "invitations"]);
+export const roles = new Source<Role>(["roles", "scoped-roles"]);
+export const groups = new Source<Group>(["groups"]);
+export const tokens = new Source<Token>(["tokens"]);
+
+const ALL = [people, roles, groups, tokens];
+
+/** Reads again what was read. */
+export function refresh(): void {
+  for (const source of ALL) void source.refresh();
+}
+
+/** Forgets everything, when the session ends. */
+export function forget(): void {
+  for (const source of ALL) source.forget();
+}
+
+/** A list, again whenever it has grown. */
+export function useList<T>(source: Source<T>): List<T> {
+  const [list, setList] = useState(source.value);
+  useEffect(() => {
+    setList(source.value);
+    return source.subscribe(setList);
+  }, [source]);
+  return list;
+}
+
+/** What entitlements are called, by their ids. */
+export function useTitles(): Map<string, string> {
+  const known = useList(roles);
+  const all = useList(groups);
+  const titles = new Map<string, string>();
+  for (const role of known.items) titles.set(role.entitlement_id, role.name);
+  for (const group of all.items) titles.set(group.entitlement_id, `${group.name} (group)`);
+  return titles;
+}
+
+/** The entitlement and the principal that the id of a grant is made of. */
+export function partsOf(grant: string): { entitlement: string; principal: string } {
+  const parts = grant.split(":");
+  return { entitlement: parts.slice(0, 3).join(":"), principal: parts.slice(3).join(":") };
+}
+
+/** The address of the view of an entitlement. */
+export function linkOf(entitlement: string): string {
+  const [kind, id] = entitlement.split(":");
+  const view = kind === "group" ? "groups" : "roles";
+  return `#/${view}/${encodeURIComponent(`${kind}:${id}`)}`;
+}
+
+/** The route of an entitlement's grants: `roles/<id>` and so on. */
+export function routeOf(entitlement: string): string {
+  const [kind, id] = entitlement.split(":");
+  const collection = kind === "group" ? "groups" : kind === "scoped_role" ? "scoped-roles" : "roles";
+  return `/v1/${collection}/${id}`;
+}
+
+/** A person as the routes name it. */
+export function nameOf(person: Person): string {
+  return person.resource_type === "invitation" ? `invitation:${person.id}` : person.id;
+}

@@ -1,0 +1,101 @@
+// The Worker's own routes, as the page asks them: with its session, and a header that no other site can send.
+
+/** An answer that is no success, with the product's own sentence. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+  ) {
+    super(detail);
+  }
+}
+
+const HEADER = { "X-Connector-Page": "1" };
+
+let onSignedOut: () => void = () => undefined;
+
+/** Tells whom to call when the session has ended. */
+export function whenSignedOut(then: () => void): void {
+  onSignedOut = then;
+}
+
+async function send(method: string, path: string, body?: unknown, bearer?: string): Promise<Response> {
+  const headers: Record<string, string> = { ...HEADER };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (bearer !== undefined) headers["Authorization"] = `Bearer ${bearer}`;
+  try {
+    return await fetch(path, {
+      method,
+      headers,
+      credentials: "same-origin",
+      cache: "no-store",
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw new Refused(0, "offline", "The Worker cannot be reached. Check the connection; the page tries again by itself.");
+  }
+}
+
+async function refusal(response: Response): Promise<Refused> {
+  try {
+    const problem = (await response.json()) as { code?: string; detail?: string };
+    return new Refused(response.status, problem.code ?? "error", problem.detail ?? response.statusText);
+  } catch {
+    return new Refused(response.status, "error", `The Worker answered ${response.status} ${response.statusText}.`);
+  }
+}
+
+/** Names may hold characters that turn the text around them, and a name that reads as another one is a lie: they are shown as a sign. */
+function visible(text: string): string {
+  return text.replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+}
+
+/** Asks a route; an answer that is no success is thrown. */
+export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await send(method, path, body);
+  if (response.status === 401) onSignedOut();
+  if (!response.ok) throw await refusal(response);
+  return (response.status === 204 ? undefined : JSON.parse(visible(await response.text()))) as T;
+}
+
+/** What a session may do, and when it ends. */
+export interface Session {
+  right: "read" | "full";
+  ends_at: string;
+}
+
+/** One of the doctor's checks. */
+export interface Check {
+  name: string;
+  ok: boolean;
+  required: boolean;
+  message: string;
+}
+
+export interface Examination {
+  ok: boolean;
+  checks: Check[];
+}
+
+/** The doctor answers 503 where something required is missing, and says what. */
+export async function examine(bearer?: string): Promise<Examination> {
+  const response = await send("GET", "/v1/doctor", undefined, bearer);
+  if (response.status === 200 || response.status === 503) {
+    const body = (await response.clone().json()) as Partial<Examination>;
+    if (body.checks !== undefined) return { ok: body.ok ?? false, checks: body.checks };
+  }
+  throw await refusal(response);
+}
+
+/** Saves a file that a route answers with. */
+export async function download(path: string): Promise<void> {
+  const response = await send("GET", path);
+  if (!response.ok) throw await refusal(response);
+  const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = named?.[1] ?? path.split("/").pop() ?? "file";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

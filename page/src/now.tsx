@@ -1,0 +1,206 @@
+// How things stand: the sync, the account in numbers, and what wants somebody's attention.
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { refresh } from "./account.js";
+import { ask, download, examine, type Examination, type Session } from "./api.js";
+import { Empty, Problem, Time, ago, number, usePolled } from "./parts.js";
+import { Plot } from "./plot.js";
+import type { Status } from "./types.js";
+
+const STATES: Record<Status["state"], string> = {
+  not_connected: "Nothing was read yet",
+  syncing: "Reading the account",
+  connected: "Connected",
+  error: "Needs attention",
+};
+
+export function Now({ session }: { session: Session }): JSX.Element {
+  const { value: status, error, again } = usePolled(() => ask<Status>("GET", "/v1/status"), (latest) => latest?.running != null);
+  const [failed, setFailed] = useState<unknown>(null);
+  const current = status?.generations[0];
+  useEffect(() => {
+    if (current !== undefined) refresh();
+  }, [current?.generation]);
+  if (status === null) return error === null ? <p role="status">Asking…</p> : <Problem error={error} />;
+  const sync = async (): Promise<void> => {
+    try {
+      await ask("POST", "/v1/sync");
+      setFailed(null);
+    } catch (refused) {
+      setFailed(refused);
+    }
+    again();
+  };
+  const save = (path: string) => (): void => void download(path).then(() => setFailed(null), setFailed);
+  const last = status.runs[0];
+  const off = Object.entries(status.capabilities).filter(([, capability]) => !capability.on || capability.unreadable !== undefined);
+  const waiting = status.jobs.filter((job) => job.state !== "done");
+  return (
+    <>
+      <Problem error={error} />
+      <section class="cards" aria-label="How things stand">
+        <div class={`card state ${status.state}`}>
+          <h2>{STATES[status.state]}</h2>
+          {status.running === null ? null : <Running running={status.running} />}
+          {last === undefined || status.running !== null ? null : (
+            <p>
+              Last sync <Time at={last.finished_at} />: {last.message}
+            </p>
+          )}
+          {current === undefined ? (
+            <p>The first sync reads every member, role, group and token. It starts with the cron trigger, or now:</p>
+          ) : (
+            <p>The data is from {ago(new Date(current.published_at).getTime(), Date.now())}.</p>
+          )}
+          {session.right === "full" ? (
+            <button type="button" class="primary" disabled={status.running !== null} onClick={() => void sync()}>
+              Sync now
+            </button>
+          ) : null}
+          <Problem error={failed} />
+        </div>
+        {current === undefined ? null : (
+          <div class="card">
+            <h2>The account</h2>
+            <dl class="numbers">
+              <Figure what="people" of={current.counts.users} href="#/people" />
+              <Figure what="invitations" of={current.counts.invitations} href="#/people" />
+              <Figure what="roles" of={current.counts.roles} href="#/roles" />
+              <Figure what="scoped roles" of={current.counts.scoped_roles} href="#/roles" />
+              <Figure what="groups" of={current.counts.groups} href="#/groups" />
+              <Figure what="tokens" of={current.counts.tokens} href="#/tokens" />
+              <Figure what="grants" of={current.counts.grants} href="#/matrix" />
+            </dl>
+            <p class="buttons">
+              <button type="button" onClick={save("/v1/export/users.csv")}>People as CSV</button>
+              <button type="button" onClick={save("/v1/export/grants.csv")}>Grants as CSV</button>
+              <button type="button" onClick={save("/v1/export/sync.c1z")}>.c1z file</button>
+            </p>
+          </div>
+        )}
+      </section>
+      <Attention title="What happened that nobody asked for" items={status.incidents.map((incident) => [incident.at, incident.message])} />
+      <Attention title="What is off" items={off.map(([name, { message, unreadable }]) => [null, `${name.replaceAll("_", " ")}: ${message ?? ""}${unreadable === undefined ? "" : ` ${number(unreadable.count)} cannot be read in full, such as ${unreadable.first.join(", ")}`}`])} />
+      <Attention title="Variables that are wrong" items={status.wrong_variables.map(({ variable, message }) => [null, `${variable}: ${message}`])} />
+      <Attention title="What is waiting" items={waiting.map((job) => [job.due_at ?? null, `${job.kind.replaceAll("_", " ")} of ${job.subject}: ${job.message ?? job.state}`])} />
+      <Attention title="Rows that this version cannot read" items={(status.set_aside ?? []).map(({ table, rows }) => [null, `${number(rows)} of ${table}`])} />
+      <Plots status={status} />
+      <Doctor session={session} />
+    </>
+  );
+}
+
+function Figure({ what, of, href }: { what: string; of: number; href: string }): JSX.Element {
+  return (
+    <div>
+      <dt>{what}</dt>
+      <dd>
+        <a href={href}>{number(of)}</a>
+      </dd>
+    </div>
+  );
+}
+
+function Running({ running }: { running: NonNullable<Status["running"]> }): JSX.Element {
+  const members = running.members_total;
+  return (
+    <>
+      <progress aria-label="The running sync" max={Math.max(1, running.pages_total)} value={running.pages_done} />
+      <p role="status">
+        {running.phase.replaceAll("_", " ")}: {number(running.pages_done)} of {number(running.pages_total)} pages
+        {members === null ? "" : `, ${number(running.members_seen)} of ${number(members)} members`}, {number(running.requests)} requests
+      </p>
+      {running.trouble === undefined || running.trouble === null ? null : <p class="problem">{running.trouble}</p>}
+    </>
+  );
+}
+
+function Attention({ title, items }: { title: string; items: [string | null, string][] }): JSX.Element | null {
+  if (items.length === 0) return null;
+  return (
+    <section class="card attention">
+      <h2>{title}</h2>
+      <ul>
+        {items.map(([at, text]) => (
+          <li key={text}>
+            {at === null ? null : (
+              <>
+                <Time at={at} />:{" "}
+              </>
+            )}
+            {text}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Plots({ status }: { status: Status }): JSX.Element {
+  const generations = status.generations.toReversed();
+  const runs = status.runs.toReversed();
+  const seconds = (at: string): number => new Date(at).getTime() / 1000;
+  if (generations.length < 2 && runs.length < 2) return <Empty>After a few syncs this shows the account over time.</Empty>;
+  return (
+    <section class="cards" aria-label="Over time">
+      <Plot
+        title="People and grants"
+        times={generations.map(({ published_at }) => seconds(published_at))}
+        lines={[
+          { title: "people", colour: "one", values: generations.map(({ counts }) => counts.users + counts.invitations) },
+          { title: "grants", colour: "two", scale: "grants", values: generations.map(({ counts }) => counts.grants) },
+        ]}
+      />
+      <Plot
+        title="Requests and seconds of each sync"
+        times={runs.map(({ finished_at }) => seconds(finished_at))}
+        lines={[
+          { title: "requests", colour: "one", values: runs.map(({ requests }) => requests) },
+          { title: "seconds", colour: "two", scale: "seconds", values: runs.map(({ duration_millis }) => duration_millis / 1000) },
+        ]}
+      />
+    </section>
+  );
+}
+
+function Doctor({ session }: { session: Session }): JSX.Element | null {
+  const [found, setFound] = useState<Examination | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  if (session.right !== "full") return null;
+  const look = async (): Promise<void> => {
+    setBusy(true);
+    try {
+      setFound(await examine());
+      setError(null);
+    } catch (failed) {
+      setError(failed);
+    }
+    setBusy(false);
+  };
+  return (
+    <section class="card">
+      <h2>Doctor</h2>
+      <p>Checks the token's permissions, the way to ConductorOne, and everything that is configured.</p>
+      <button type="button" disabled={busy} onClick={() => void look()}>
+        {busy ? "Looking…" : "Examine now"}
+      </button>
+      <Problem error={error} />
+      {found === null ? null : <Checks found={found} />}
+    </section>
+  );
+}
+
+export function Checks({ found }: { found: Examination }): JSX.Element {
+  return (
+    <ul class="checks">
+      {found.checks.map((check) => (
+        <li key={check.name} class={check.ok ? "ok" : check.required ? "bad" : "off"}>
+          <span aria-hidden="true">{check.ok ? "✓" : check.required ? "✗" : "–"}</span>
+          <span class="hidden">{check.ok ? "Right: " : check.required ? "Missing: " : "Off: "}</span>
+          <strong>{check.name}</strong> {check.message}
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,251 @@
+// What several views are made of.
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { List } from "./account.js";
+import { Refused } from "./api.js";
+
+const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const NUMBER = new Intl.NumberFormat();
+
+export function number(value: number): string {
+  return NUMBER.format(value);
+}
+
+export function ago(at: number, now: number): string {
+  const seconds = Math.round((at - now) / 1000);
+  const size = Math.abs(seconds);
+  if (size < 90) return AGO.format(seconds, "second");
+  if (size < 90 * 60) return AGO.format(Math.round(seconds / 60), "minute");
+  if (size < 36 * 3600) return AGO.format(Math.round(seconds / 3600), "hour");
+  return AGO.format(Math.round(seconds / 86_400), "day");
+}
+
+/** A time in the reader's zone, with UTC where the pointer rests on it. */
+export function Time({ at }: { at: string | null | undefined }): JSX.Element {
+  if (at === null || at === undefined) return <span>–</span>;
+  const time = new Date(at);
+  if (Number.isNaN(time.getTime())) return <span>{at}</span>;
+  const iso = time.toISOString();
+  return (
+    <time dateTime={iso} title={`${iso.slice(0, 19).replace("T", " ")} UTC`}>
+      {at.length <= 10 ? at : LOCAL.format(time)}
+    </time>
+  );
+}
+
+export function Problem({ error }: { error: unknown }): JSX.Element | null {
+  if (error === null || error === undefined) return null;
+  const refused = error instanceof Refused ? error : null;
+  const text = error instanceof Error ? error.message : String(error);
+  return (
+    <p class="problem" role="alert">
+      {text} {refused !== null && refused.code !== "error" ? <code>{refused.code}</code> : null}
+    </p>
+  );
+}
+
+export function Empty({ children }: { children: ComponentChildren }): JSX.Element {
+  return <p class="empty">{children}</p>;
+}
+
+/** A column of a table. */
+export interface Column<T> {
+  title: string;
+  /** What it is sorted and searched by. */
+  text: (row: T) => string;
+  show?: (row: T) => ComponentChildren;
+  /** Its share of the width. */
+  width: number;
+  numeric?: boolean;
+}
+
+const ROW = 34;
+const AROUND = 12;
+
+/** A table that shows the rows in sight alone, so that fifty thousand take no longer than fifty. */
+export function Table<T>(props: {
+  name: string;
+  columns: Column<T>[];
+  list: List<T>;
+  rowKey: (row: T) => string;
+  href?: (row: T) => string;
+  filters?: Record<string, (row: T) => boolean>;
+  empty: ComponentChildren;
+}): JSX.Element {
+  const { columns, list, rowKey, href } = props;
+  const [search, setSearch] = useState("");
+  const [filter, setFilter] = useState("");
+  const [sort, setSort] = useState<{ column: number; down: boolean }>({ column: 0, down: false });
+  const [top, setTop] = useState(0);
+  const [height, setHeight] = useState(600);
+  const view = useRef<HTMLDivElement>(null);
+
+  const rows = useMemo(() => {
+    const wanted = search.normalize("NFKC").toLowerCase().trim();
+    const passes = props.filters?.[filter];
+    const found = list.items.filter(
+      (row) =>
+        (passes === undefined || passes(row)) &&
+        (wanted === "" || columns.some((column) => column.text(row).normalize("NFKC").toLowerCase().includes(wanted))),
+    );
+    const by = columns[sort.column];
+    if (by !== undefined) {
+      const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+      const sign = sort.down ? -1 : 1;
+      const keyed = found.map((row) => ({ row, key: by.text(row) }));
+      keyed.sort((one, other) => sign * collator.compare(one.key, other.key));
+      return keyed.map(({ row }) => row);
+    }
+    return found;
+  }, [list.items, search, filter, sort, columns]);
+
+  useLayoutEffect(() => {
+    const element = view.current;
+    if (element === null) return undefined;
+    const measure = (): void => setHeight(element.clientHeight);
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+
+  const first = Math.max(0, Math.floor(top / ROW) - AROUND);
+  const shown = rows.slice(first, first + Math.ceil(height / ROW) + 2 * AROUND);
+  const whole = columns.reduce((sum, column) => sum + column.width, 0);
+  const cell = (column: Column<T>): string => `cell w${Math.round((column.width / whole) * 20)}${column.numeric ? " numeric" : ""}`;
+
+  return (
+    <section class="table-view" aria-label={props.name}>
+      <div class="tools">
+        <label>
+          <span class="hidden">Search {props.name}</span>
+          <input type="search" placeholder={`Search ${props.name}`} value={search} onInput={(event) => setSearch(event.currentTarget.value)} />
+        </label>
+        {props.filters === undefined ? null : (
+          <label>
+            <span class="hidden">Show</span>
+            <select value={filter} onChange={(event) => setFilter(event.currentTarget.value)}>
+              <option value="">Everybody</option>
+              {Object.keys(props.filters).map((title) => (
+                <option key={title}>{title}</option>
+              ))}
+            </select>
+          </label>
+        )}
+        <span class="count" role="status">
+          {rows.length === list.items.length ? number(rows.length) : `${number(rows.length)} of ${number(list.items.length)}`}
+          {list.complete || list.error !== null ? "" : ", reading on…"}
+        </span>
+      </div>
+      <Problem error={list.error} />
+      <div class="rows" ref={view} tabIndex={0} role="table" aria-label={props.name} aria-rowcount={rows.length + 1} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
+        <div role="rowgroup" class="head">
+          <div role="row" class="row" aria-rowindex={1}>
+            {columns.map((column, n) => (
+              <div key={column.title} role="columnheader" class={cell(column)} aria-sort={sort.column === n ? (sort.down ? "descending" : "ascending") : "none"}>
+                <button type="button" onClick={() => setSort({ column: n, down: sort.column === n && !sort.down })}>
+                  {column.title}
+                  <span aria-hidden="true">{sort.column === n ? (sort.down ? " ↓" : " ↑") : ""}</span>
+                </button>
+              </div>
+            ))}
+          </div>
+        </div>
+        <Space before={first * ROW} after={Math.max(0, rows.length - first - shown.length) * ROW}>
+          {shown.map((row, n) => (
+            <div role="row" class="row" key={rowKey(row)} aria-rowindex={first + n + 2}>
+              {columns.map((column, at) => (
+                <div role="cell" class={cell(column)} key={column.title}>
+                  {at === 0 && href !== undefined ? <a href={href(row)}>{(column.show ?? column.text)(row)}</a> : (column.show ?? column.text)(row)}
+                </div>
+              ))}
+            </div>
+          ))}
+        </Space>
+        {rows.length === 0 && list.complete ? <Empty>{list.items.length === 0 ? props.empty : "Nothing matches; take the search or the filter away."}</Empty> : null}
+      </div>
+    </section>
+  );
+}
+
+/** Room for the rows out of sight. The policy of the page allows no style in the markup, so it is set by script. */
+function Space({ before, after, children }: { before: number; after: number; children: ComponentChildren }): JSX.Element {
+  const element = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    element.current?.style.setProperty("padding-top", `${before}px`);
+    element.current?.style.setProperty("padding-bottom", `${after}px`);
+  }, [before, after]);
+  return (
+    <div role="rowgroup" ref={element}>
+      {children}
+    </div>
+  );
+}
+
+/** Asks again and again while it is in sight: soon while something runs, seldom while nothing does. */
+export function usePolled<T>(read: () => Promise<T>, soon: (value: T | null) => boolean): { value: T | null; error: unknown; again: () => void } {
+  const [value, setValue] = useState<T | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    let over = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const once = async (): Promise<void> => {
+      let latest: T | null = null;
+      try {
+        latest = await read();
+        if (!over) {
+          setValue(latest);
+          setError(null);
+        }
+      } catch (failed) {
+        if (!over) setError(failed);
+      }
+      if (!over) timer = setTimeout(() => void once(), document.hidden ? 60_000 : soon(latest) ? 1_500 : 15_000);
+    };
+    void once();
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [turn]);
+  return { value, error, again: () => setTurn((n) => n + 1) };
+}
+
+/** A question before something is changed. */
+export function Confirm(props: { title: string; children: ComponentChildren; act: string; danger?: boolean; onAct: () => Promise<string>; onClose: () => void }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [state, setState] = useState<"asked" | "busy" | "done">("asked");
+  const [said, setSaid] = useState("");
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  const act = async (): Promise<void> => {
+    setState("busy");
+    setError(null);
+    try {
+      setSaid(await props.onAct());
+      setState("done");
+    } catch (failed) {
+      setError(failed);
+      setState("asked");
+    }
+  };
+  return (
+    <dialog ref={dialog} aria-label={props.title} onClose={props.onClose}>
+      <h2>{props.title}</h2>
+      {state === "done" ? <p role="status">{said}</p> : props.children}
+      <Problem error={error} />
+      <div class="buttons">
+        <button type="button" onClick={() => dialog.current?.close()}>
+          {state === "done" ? "Close" : "Cancel"}
+        </button>
+        {state === "done" ? null : (
+          <button type="button" class={props.danger ? "danger" : "primary"} disabled={state === "busy"} onClick={() => void act()}>
+            {state === "busy" ? "Asking Cloudflare…" : props.act}
+          </button>
+        )}
+      </div>
+    </dialog>
+  );
+}

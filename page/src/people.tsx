@@ -1,0 +1,207 @@
+// People, and one person: what they hold and by what way, what was done for them, and what may be changed.
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { groups, linkOf, nameOf, people, refresh, roles, routeOf, useList, useTitles } from "./account.js";
+import { ask, Refused, type Session } from "./api.js";
+import { Operations } from "./operations.js";
+import { Confirm, Empty, Problem, Table, type Column } from "./parts.js";
+import type { Person, Role } from "./types.js";
+
+const COLUMNS: Column<Person>[] = [
+  { title: "E-mail address", text: (row) => row.email, width: 7 },
+  { title: "Name", text: (row) => row.display_name, width: 5 },
+  { title: "Status", text: (row) => (row.resource_type === "invitation" ? "invited" : row.status), width: 2 },
+  { title: "Second factor", text: (row) => (row.two_factor ? "yes" : "no"), width: 3 },
+  { title: "Holds", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
+];
+
+const FILTERS: Record<string, (row: Person) => boolean> = {
+  "Without a second factor": (row) => row.resource_type === "user" && !row.two_factor,
+  "Invited": (row) => row.resource_type === "invitation",
+  "Holding nothing": (row) => row.entitlements.length === 0,
+};
+
+export function personKey(row: Person): string {
+  return `${row.resource_type}:${row.id}`;
+}
+
+export function People({ session }: { session: Session }): JSX.Element {
+  const list = useList(people);
+  const [inviting, setInviting] = useState(false);
+  return (
+    <>
+      <h1>People</h1>
+      {session.right === "full" ? (
+        <p class="buttons">
+          <button type="button" onClick={() => setInviting(true)}>Invite…</button>
+        </p>
+      ) : null}
+      <Table name="people" columns={COLUMNS} list={list} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} filters={FILTERS} empty="Nobody is known yet: the first sync has not been published." />
+      {inviting ? <Invite onClose={() => setInviting(false)} /> : null}
+    </>
+  );
+}
+
+function Invite({ onClose }: { onClose: () => void }): JSX.Element {
+  const [email, setEmail] = useState("");
+  const invite = async (): Promise<string> => {
+    const done = await ask<{ message: string }>("POST", "/v1/accounts", { email });
+    await people.refresh();
+    return done.message;
+  };
+  return (
+    <Confirm title="Invite somebody" act="Invite" onAct={invite} onClose={onClose}>
+      <label>
+        E-mail address
+        <input type="email" value={email} onInput={(event) => setEmail(event.currentTarget.value)} />
+      </label>
+      <p>Cloudflare sends the invitation, with the default role of this connector.</p>
+    </Confirm>
+  );
+}
+
+type Ask = { what: "revoke"; entitlement: string } | { what: "grant" } | { what: "remove" };
+
+export function OnePerson({ id, session }: { id: string; session: Session }): JSX.Element {
+  const list = useList(people);
+  const titles = useTitles();
+  const known = useList(roles);
+  const all = useList(groups);
+  const [asked, setAsked] = useState<Ask | null>(null);
+  const [fresh, setFresh] = useState<Person | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [turn, setTurn] = useState(0);
+  const [kind, key] = [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
+  useEffect(() => {
+    let over = false;
+    ask<Person>("GET", `/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`).then(
+      (person) => over || (setFresh(person), setError(null)),
+      (failed) => over || setError(failed),
+    );
+    return () => {
+      over = true;
+    };
+  }, [id, turn]);
+  const person = fresh !== null && personKey(fresh) === id ? fresh : list.items.find((row) => personKey(row) === id);
+  if (person === undefined) return error === null ? <p role="status">Looking…</p> : error instanceof Refused && error.status === 404 ? <Empty>Nobody of that id is in the account any more.</Empty> : <Problem error={error} />;
+  const held = new Set(person.entitlements);
+  const through = all.items.filter((group) => held.has(group.entitlement_id));
+  const close = (): void => {
+    setAsked(null);
+    setTurn(turn + 1);
+    refresh();
+  };
+  const may = session.right === "full";
+  return (
+    <>
+      <p>
+        <a href="#/people">People</a>
+      </p>
+      <h1>
+        <bdi>{person.display_name || person.email}</bdi>
+      </h1>
+      <dl class="facts">
+        <dt>E-mail address</dt>
+        <dd>
+          <bdi>{person.email}</bdi>
+        </dd>
+        <dt>Status</dt>
+        <dd>{person.resource_type === "invitation" ? "invited, not accepted yet" : person.status}</dd>
+        <dt>Second factor</dt>
+        <dd>{person.two_factor ? "yes" : "no"}</dd>
+        <dt>Membership</dt>
+        <dd>
+          <code>{person.member_id}</code>
+        </dd>
+      </dl>
+      <h2>Holds</h2>
+      {person.entitlements.length === 0 && through.length === 0 ? <Empty>Nothing.</Empty> : null}
+      <ul class="grants">
+        {person.entitlements.map((entitlement) => (
+          <li key={entitlement}>
+            <a href={linkOf(entitlement)}>{titles.get(entitlement) ?? entitlement}</a>
+            {may ? (
+              <button type="button" class="small" aria-label={`Revoke ${titles.get(entitlement) ?? entitlement}`} onClick={() => setAsked({ what: "revoke", entitlement })}>
+                Revoke…
+              </button>
+            ) : null}
+          </li>
+        ))}
+        {through.flatMap((group) =>
+          group.entitlements.map((entitlement) => (
+            <li key={`${group.id}/${entitlement}`} class="indirect">
+              <a href={linkOf(entitlement)}>{titles.get(entitlement) ?? entitlement}</a>
+              <span>
+                through <a href={linkOf(group.entitlement_id)}>{group.name}</a>
+              </span>
+            </li>
+          )),
+        )}
+      </ul>
+      {may ? (
+        <p class="buttons">
+          <button type="button" onClick={() => setAsked({ what: "grant" })}>Grant…</button>
+          <button type="button" class="danger" onClick={() => setAsked({ what: "remove" })}>
+            {person.resource_type === "invitation" ? "Cancel the invitation…" : "Remove from the account…"}
+          </button>
+        </p>
+      ) : null}
+      <h2>What was asked of the connector</h2>
+      <Operations key={turn} filter={`member=${encodeURIComponent(person.member_id)}`} />
+      {asked === null ? null : <Change ask={asked} person={person} roles={known.items} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
+    </>
+  );
+}
+
+function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<string, string>; held: Set<string>; through: string[]; onClose: () => void }): JSX.Element {
+  const { ask: asked, person, titles } = props;
+  const [wanted, setWanted] = useState("");
+  const who = person.email;
+  const send = async (method: string, path: string, body?: unknown): Promise<string> => (await ask<{ message: string }>(method, path, body)).message;
+  if (asked.what === "remove") {
+    const what = person.resource_type === "invitation" ? `Cancel the invitation of ${who}` : `Remove ${who} from the account`;
+    return (
+      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+        <p>They lose everything they hold in this Cloudflare account: {person.entitlements.map((held) => titles.get(held) ?? held).join(", ") || "nothing"}.</p>
+      </Confirm>
+    );
+  }
+  if (asked.what === "revoke") {
+    const title = titles.get(asked.entitlement) ?? asked.entitlement;
+    const stays = props.through.includes(asked.entitlement);
+    return (
+      <Confirm title={`Revoke ${title}`} act="Revoke" danger onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+        <p>
+          <bdi>{who}</bdi> loses {title} and keeps everything else.
+        </p>
+        {stays ? <p class="problem">They have it through a group as well, and keep it that way.</p> : null}
+      </Confirm>
+    );
+  }
+  const choices = props.roles.filter((role) => role.grantable !== false && !props.held.has(role.entitlement_id)).toSorted((one, other) => one.name.localeCompare(other.name));
+  return (
+    <Confirm
+      title={`Grant to ${who}`}
+      act="Grant"
+      onAct={async () => {
+        if (wanted === "") throw new Refused(0, "error", "Choose a role first.");
+        return send("PUT", `${routeOf(wanted)}/members/${encodeURIComponent(nameOf(person))}`);
+      }}
+      onClose={props.onClose}
+    >
+      <label>
+        Role
+        <select value={wanted} onChange={(event) => setWanted(event.currentTarget.value)}>
+          <option value="">–</option>
+          {choices.map((role) => (
+            <option key={role.entitlement_id} value={role.entitlement_id}>
+              {role.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      {wanted !== "" && props.through.includes(wanted) ? <p class="problem">They have it through a group already.</p> : null}
+      <p>Cloudflare is asked at once, through every guard of this connector, and the journal keeps it.</p>
+    </Confirm>
+  );
+}

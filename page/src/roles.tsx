@@ -1,0 +1,251 @@
+// Roles and scoped roles, groups, tokens, and the matrix of who holds what.
+import type { JSX } from "preact";
+import { useMemo, useState } from "preact/hooks";
+import { groups, linkOf, people, roles, tokens, useList, useTitles } from "./account.js";
+import { personKey } from "./people.js";
+import { Empty, Problem, Table, Time, number, type Column } from "./parts.js";
+import type { Group, Person, Role, Token } from "./types.js";
+
+interface Counted extends Role {
+  holders: number;
+  through: number;
+}
+
+/** How many hold each entitlement, directly and through a group. */
+function useHolders(): { direct: Map<string, number>; through: Map<string, number> } {
+  const everybody = useList(people);
+  const all = useList(groups);
+  return useMemo(() => {
+    const direct = new Map<string, number>();
+    const through = new Map<string, number>();
+    const more = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
+    const of = new Map(all.items.map((group) => [group.entitlement_id, group.entitlements]));
+    for (const person of everybody.items) {
+      const indirect = new Set<string>();
+      for (const held of person.entitlements) {
+        more(direct, held);
+        for (const inner of of.get(held) ?? []) indirect.add(inner);
+      }
+      for (const inner of indirect) more(through, inner);
+    }
+    return { direct, through };
+  }, [everybody.items, all.items]);
+}
+
+const ROLE_COLUMNS: Column<Counted>[] = [
+  { title: "Name", text: (row) => row.name, width: 8 },
+  { title: "Kind", text: (row) => (row.resource_type === "scoped_role" ? "on a scope" : row.grantable === false ? "cannot be granted" : "whole account"), width: 3 },
+  { title: "Holders", text: (row) => String(row.holders), width: 2, numeric: true },
+  { title: "Through groups", text: (row) => String(row.through), width: 3, numeric: true },
+];
+
+export function Roles(): JSX.Element {
+  const list = useList(roles);
+  const { direct, through } = useHolders();
+  const items = useMemo(() => list.items.map((role) => ({ ...role, holders: direct.get(role.entitlement_id) ?? 0, through: through.get(role.entitlement_id) ?? 0 })), [list.items, direct, through]);
+  return (
+    <>
+      <h1>Roles and scopes</h1>
+      <Table name="roles" columns={ROLE_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.entitlement_id} href={(row) => linkOf(row.entitlement_id)} filters={{ "Held by somebody": (row) => row.holders + row.through > 0, "On a scope": (row) => row.resource_type === "scoped_role" }} empty="No roles are known yet: the first sync has not been published." />
+    </>
+  );
+}
+
+const HOLDER_COLUMNS: Column<Person & { way: string }>[] = [
+  { title: "E-mail address", text: (row) => row.email, width: 7 },
+  { title: "Name", text: (row) => row.display_name, width: 5 },
+  { title: "By what way", text: (row) => row.way, width: 5 },
+  { title: "Second factor", text: (row) => (row.two_factor ? "yes" : "no"), width: 3 },
+];
+
+/** Who holds an entitlement, directly or through a group. */
+function Holders({ entitlement }: { entitlement: string }): JSX.Element {
+  const everybody = useList(people);
+  const all = useList(groups);
+  const items = useMemo(() => {
+    const giving = new Map(all.items.filter((group) => group.entitlements.includes(entitlement)).map((group) => [group.entitlement_id, group.name]));
+    return everybody.items.flatMap((person) => {
+      const ways = person.entitlements.flatMap((held) => (held === entitlement ? ["directly"] : giving.has(held) ? [`through ${giving.get(held)}`] : []));
+      return ways.length === 0 ? [] : [{ ...person, way: ways.join(" and ") }];
+    });
+  }, [everybody.items, all.items, entitlement]);
+  return <Table name="holders" columns={HOLDER_COLUMNS} list={{ ...everybody, items }} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} empty="Nobody holds it." />;
+}
+
+export function OneRole({ id }: { id: string }): JSX.Element {
+  const list = useList(roles);
+  const role = list.items.find((row) => row.entitlement_id === `${id}:member`);
+  if (role === undefined) return list.complete ? <Empty>There is no such role in the account.</Empty> : <Problem error={list.error} />;
+  return (
+    <>
+      <p>
+        <a href="#/roles">Roles and scopes</a>
+      </p>
+      <h1>
+        <bdi>{role.name}</bdi>
+      </h1>
+      <dl class="facts">
+        {role.description === undefined ? null : (
+          <>
+            <dt>What it is</dt>
+            <dd>{role.description}</dd>
+          </>
+        )}
+        {role.resource_group_name === undefined ? null : (
+          <>
+            <dt>Scope</dt>
+            <dd>
+              <bdi>{role.resource_group_name}</bdi>
+            </dd>
+          </>
+        )}
+        <dt>Id</dt>
+        <dd>
+          <code>{role.id}</code>
+        </dd>
+      </dl>
+      <h2>Who holds it</h2>
+      <Holders entitlement={role.entitlement_id} />
+    </>
+  );
+}
+
+const GROUP_COLUMNS: Column<Group & { members: number }>[] = [
+  { title: "Name", text: (row) => row.name, width: 8 },
+  { title: "Members", text: (row) => String(row.members), width: 2, numeric: true },
+  { title: "Gives", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
+];
+
+export function Groups(): JSX.Element {
+  const list = useList(groups);
+  const { direct } = useHolders();
+  const items = useMemo(() => list.items.map((group) => ({ ...group, members: direct.get(group.entitlement_id) ?? 0 })), [list.items, direct]);
+  return (
+    <>
+      <h1>Groups</h1>
+      <Table name="groups" columns={GROUP_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.id} href={(row) => linkOf(row.entitlement_id)} empty="The account has no user groups, or the token may not read them; the first page says which." />
+    </>
+  );
+}
+
+export function OneGroup({ id }: { id: string }): JSX.Element {
+  const list = useList(groups);
+  const titles = useTitles();
+  const group = list.items.find((row) => row.entitlement_id === `${id}:member`);
+  if (group === undefined) return list.complete ? <Empty>There is no such group in the account.</Empty> : <Problem error={list.error} />;
+  return (
+    <>
+      <p>
+        <a href="#/groups">Groups</a>
+      </p>
+      <h1>
+        <bdi>{group.name}</bdi>
+      </h1>
+      <h2>Gives</h2>
+      {group.entitlements.length === 0 ? <Empty>Nothing.</Empty> : null}
+      <ul class="grants">
+        {group.entitlements.map((entitlement) => (
+          <li key={entitlement}>
+            <a href={linkOf(entitlement)}>{titles.get(entitlement) ?? entitlement}</a>
+          </li>
+        ))}
+      </ul>
+      <h2>Members</h2>
+      <Holders entitlement={group.entitlement_id} />
+    </>
+  );
+}
+
+const TOKEN_COLUMNS: Column<Token>[] = [
+  { title: "Name", text: (row) => row.name, width: 6 },
+  { title: "Status", text: (row) => row.status, width: 2 },
+  { title: "Made", text: (row) => row.issued_on ?? "", show: (row) => <Time at={row.issued_on} />, width: 4 },
+  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => (row.last_used_on === undefined ? "never" : <Time at={row.last_used_on} />), width: 4 },
+  { title: "Ends", text: (row) => row.expires_on ?? "", show: (row) => (row.expires_on === undefined ? "never" : <Time at={row.expires_on} />), width: 4 },
+];
+
+export function Tokens(): JSX.Element {
+  const list = useList(tokens);
+  const past = (at: string | undefined): boolean => at !== undefined && new Date(at).getTime() < Date.now() - 90 * 86_400_000;
+  return (
+    <>
+      <h1>Tokens</h1>
+      <Table name="tokens" columns={TOKEN_COLUMNS} list={list} rowKey={(row) => row.id} filters={{ "Without an end": (row) => row.expires_on === undefined, "Not used for 90 days": (row) => past(row.last_used_on), "Never used": (row) => row.last_used_on === undefined }} empty="The account has no API tokens of its own, or the token may not read them; the first page says which." />
+    </>
+  );
+}
+
+/** Roles that somebody holds, against the people who hold one of them. */
+const MOST_ROLES = 40;
+const MOST_PEOPLE = 200;
+
+export function Matrix(): JSX.Element {
+  const list = useList(people);
+  const titles = useTitles();
+  const all = useList(groups);
+  const { direct, through } = useHolders();
+  const [search, setSearch] = useState("");
+  const [from, setFrom] = useState(0);
+  const of = useMemo(() => new Map(all.items.map((group) => [group.entitlement_id, group])), [all.items]);
+  const wanted = search.toLowerCase().trim();
+  const columns = useMemo(() => {
+    const count = (id: string): number => (direct.get(id) ?? 0) + (through.get(id) ?? 0);
+    return [...new Set([...direct.keys(), ...through.keys()])].filter((id) => !id.startsWith("group:")).sort((one, other) => count(other) - count(one)).slice(0, MOST_ROLES);
+  }, [direct, through]);
+  const rows = useMemo(() => list.items.filter((person) => person.entitlements.length > 0 && (wanted === "" || `${person.email} ${person.display_name}`.toLowerCase().includes(wanted))).sort((one, other) => one.email.localeCompare(other.email)), [list.items, wanted]);
+  const shown = rows.slice(from, from + MOST_PEOPLE);
+  const way = (person: Person, entitlement: string): string => {
+    if (person.entitlements.includes(entitlement)) return "held";
+    const group = person.entitlements.map((held) => of.get(held)).find((found) => found?.entitlements.includes(entitlement));
+    return group === undefined ? "" : `through ${group.name}`;
+  };
+  return (
+    <>
+      <h1>Matrix</h1>
+      <p>The {columns.length} roles that most people hold. ● held directly, ○ through a group.</p>
+      <div class="tools">
+        <label>
+          <span class="hidden">Search people</span>
+          <input type="search" placeholder="Search people" value={search} onInput={(event) => (setFrom(0), setSearch(event.currentTarget.value))} />
+        </label>
+        <span class="count" role="status">
+          {number(rows.length)} people{rows.length > MOST_PEOPLE ? `, ${number(from + 1)} to ${number(Math.min(rows.length, from + MOST_PEOPLE))}` : ""}
+        </span>
+        <button type="button" disabled={from === 0} onClick={() => setFrom(Math.max(0, from - MOST_PEOPLE))}>Earlier</button>
+        <button type="button" disabled={from + MOST_PEOPLE >= rows.length} onClick={() => setFrom(from + MOST_PEOPLE)}>Later</button>
+      </div>
+      <Problem error={list.error} />
+      <div class="matrix" tabIndex={0} role="region" aria-label="Who holds what">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Person</th>
+              {columns.map((id) => (
+                <th scope="col" key={id}>
+                  <a href={linkOf(id)}>{titles.get(id) ?? id}</a>
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((person) => (
+              <tr key={personKey(person)}>
+                <th scope="row">
+                  <a href={`#/people/${encodeURIComponent(personKey(person))}`}>{person.email}</a>
+                </th>
+                {columns.map((id) => {
+                  const held = way(person, id);
+                  return (
+                    <td key={id} title={held}>
+                      {held === "" ? null : <span role="img" aria-label={held}>{held === "held" ? "●" : "○"}</span>}
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}

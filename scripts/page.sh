@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Builds the page that the Worker serves at / into build/page: one script, one style sheet, no request to any other host.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/tools.sh
+. scripts/tools.sh
+most_page_kib=80
+"$npm_bin/tsc" --project page
+rm -rf build/page.new
+mkdir -p build/page.new
+"$npm_bin/esbuild" page/src/main.tsx --bundle --minify --format=esm --target=es2022 --jsx=automatic --jsx-import-source=preact --legal-comments=linked \
+  --log-level=warning --outfile=build/page.new/page.js
+"$npm_bin/esbuild" page/page.css --bundle --minify --target=es2022 --log-level=warning --outfile=build/page.new/page.css
+cp page/index.html page/icon.svg page/_headers build/page.new/
+# wrangler watches the folder, so it stays; what is not among the new files goes.
+mkdir -p build/page
+for old in build/page/*; do
+  [ -e "build/page.new/$(basename "$old")" ] || rm -f "$old"
+done
+cp build/page.new/* build/page/
+rm -rf build/page.new
+gzipped=$((($(cat build/page/* | gzip -c | wc -c) + 1023) / 1024))
+echo "build: build/page has $gzipped KiB gzipped"
+if [ "$gzipped" -gt "$most_page_kib" ]; then
+  echo "build: that is above the bound of $most_page_kib KiB in scripts/page.sh" >&2
+  exit 1
+fi

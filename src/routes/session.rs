@@ -1,0 +1,252 @@
+//! Sessions of the page at `/`: a browser that sent the token once goes on with a cookie, which scripts cannot read and other sites cannot send.
+//!
+//! A session is a text that the token itself signs: what it may do and when it ends. Nothing is stored, and a token that is no longer
+//! accepted takes its sessions with it.
+
+use serde::Deserialize;
+
+use super::asking::World;
+use super::auth::{Right, Tokens};
+use super::http::{Answer, Content, Incoming, Problem};
+use crate::base::hash::{hex, hmac_sha256};
+use crate::base::ports::{Level, Method, Secret};
+use crate::base::time::Timestamp;
+
+/// The prefix lets a browser take it only from the Worker's own host, over TLS, for every path.
+const COOKIE: &str = "__Host-connector-session";
+
+/// A working day. Whoever reviews longer than that signs in again.
+const HOURS: i64 = 8;
+
+/// The page sends it with every request. A form or an image of another site cannot, and a script of another site is asked first (CORS),
+/// which the Worker never answers.
+const PAGE_HEADER: &str = "x-connector-page";
+
+/// A sign-in that fails is answered after this long.
+const SLOWED_MILLIS: u32 = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignIn {
+    token: String,
+}
+
+/// What a session may do and when it ends.
+struct Claim {
+    right: Right,
+    ends: i64,
+}
+
+impl Claim {
+    fn signature(&self, token: &Secret) -> String {
+        let text = format!("the page's session, version 1\n{}\n{}", self.right.as_str(), self.ends);
+        hex(&hmac_sha256(token.expose().as_bytes(), text.as_bytes()))
+    }
+
+    /// The cookie's value, signed by a token.
+    fn seal(&self, token: &Secret) -> String {
+        format!("{}.{}.{}", self.right.as_str(), self.ends, self.signature(token))
+    }
+
+    /// The claim of a cookie that one of the tokens signed, and that has not ended.
+    fn open(value: &str, tokens: &Tokens, now: Timestamp) -> Option<Self> {
+        let mut parts = value.split('.');
+        let (right, ends, signature) = (Right::parse(parts.next()?)?, parts.next()?.parse().ok()?, parts.next()?);
+        let claim = Self { right, ends };
+        let is_ours = parts.next().is_none() && tokens.signed(right, signature, |token| claim.signature(token));
+        (is_ours && now.millis() < ends.saturating_mul(1_000)).then_some(claim)
+    }
+}
+
+/// What the session of a request may do; nothing where it has none, or sends a token itself. Refuses a session's cookie that another site could have made the browser send.
+pub(super) fn right(tokens: &Tokens, request: &Incoming, now: Timestamp) -> Result<Option<Right>, Problem> {
+    if request.header("authorization").is_some() {
+        return Ok(None);
+    }
+    let Some(claim) = cookie(request).and_then(|value| Claim::open(value, tokens, now)) else { return Ok(None) };
+    own_site(request)?;
+    Ok(Some(claim.right))
+}
+
+/// Opens a session, tells of it, or ends it.
+pub(super) async fn answer<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Result<Answer, Problem> {
+    own_site(request)?;
+    match request.method {
+        Method::Post => open(ports, tokens, request).await,
+        Method::Delete => Ok(with_cookie(no_content(), "", 0)),
+        _ => match cookie(request).and_then(|value| Claim::open(value, tokens, ports.now())) {
+            Some(claim) => Ok(told(&claim)),
+            None => Err(Problem::new(
+                401,
+                "signed_out",
+                "there is no session, or it has ended; sign in with the connector's token",
+            )),
+        },
+    }
+}
+
+async fn open<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Result<Answer, Problem> {
+    let SignIn { token } = serde_json::from_slice(request.bytes()?)
+        // The reason of serde's would repeat what was sent.
+        .map_err(|_| Problem::invalid("the body must be {\"token\": \"…\"}"))?;
+    let Some((right, token)) = tokens.of(&token) else {
+        ports.log(Level::Warn, "a sign-in failed", serde_json::json!({ "from": request.header("cf-connecting-ip") }));
+        ports.sleep(SLOWED_MILLIS).await;
+        return Err(Problem::new(
+            401,
+            "unauthorized",
+            "that is not CONNECTOR_TOKEN of this Worker, nor CONNECTOR_READ_TOKEN",
+        ));
+    };
+    let claim = Claim { right, ends: ports.now().plus_secs(HOURS * 60 * 60).millis() / 1_000 };
+    let value = claim.seal(token);
+    Ok(with_cookie(told(&claim), &value, HOURS * 60 * 60))
+}
+
+fn told(claim: &Claim) -> Answer {
+    let ends = Timestamp::from_secs(claim.ends);
+    Answer::json(200, &serde_json::json!({ "right": claim.right.as_str(), "ends_at": ends }))
+}
+
+fn no_content() -> Answer {
+    Answer { status: 204, headers: vec![("Cache-Control", "no-store".to_owned())], body: Content::none() }
+}
+
+fn with_cookie(mut answer: Answer, value: &str, max_age_secs: i64) -> Answer {
+    let cookie = format!("{COOKIE}={value}; Path=/; Max-Age={max_age_secs}; HttpOnly; Secure; SameSite=Strict");
+    answer.headers.push(("Set-Cookie", cookie));
+    answer
+}
+
+/// What the journal calls the way by which a request came.
+pub(super) fn by(request: &Incoming) -> &'static str {
+    if request.header("authorization").is_none() { "page" } else { "rest" }
+}
+
+fn cookie(request: &Incoming) -> Option<&str> {
+    let cookies = request.header("cookie")?.split(';');
+    cookies.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// Lets only the page itself use a session: it sends a header of its own, and a browser names the origin of whatever changes something.
+fn own_site(request: &Incoming) -> Result<(), Problem> {
+    let foreign_origin = match (request.header("origin"), request.header("host")) {
+        (Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, authority)| authority != host),
+        (Some(_), None) => true,
+        // A browser sends none with a GET of its own site.
+        (None, _) => false,
+    };
+    let foreign_site = request.header("sec-fetch-site").is_some_and(|site| site != "same-origin");
+    if request.header(PAGE_HEADER).is_none() || foreign_origin || foreign_site {
+        return Err(Problem::new(
+            403,
+            "not_from_the_page",
+            "a session is for this Worker's own page; programs send Authorization: Bearer <token>",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COOKIE, Claim, Right, right};
+    use crate::base::ports::Method;
+    use crate::base::settings::Reader;
+    use crate::base::time::Timestamp;
+    use crate::routes::auth::Tokens;
+    use crate::routes::http::{Body, Incoming};
+
+    const FULL: &str = "full-0123456789abcdef0123456789abcdef";
+    const READ: &str = "read-0123456789abcdef0123456789abcdef";
+    const NOW: i64 = 1_800_000_000;
+
+    fn tokens(full: &str, previous: Option<&str>) -> Tokens {
+        let lookup = |name: &str| match name {
+            "CONNECTOR_TOKEN" => Some(full.to_owned()),
+            "CONNECTOR_TOKEN_PREVIOUS" => previous.map(str::to_owned),
+            "CONNECTOR_READ_TOKEN" => Some(READ.to_owned()),
+            _ => None,
+        };
+        Tokens::read(&mut Reader::new(&lookup)).unwrap()
+    }
+
+    fn sealed(right: Right, by: &str) -> String {
+        let tokens = tokens(FULL, Some("before-0123456789abcdef0123456789abcdef"));
+        Claim { right, ends: NOW + 60 }.seal(tokens.of(by).unwrap().1)
+    }
+
+    fn asked(value: &str, headers: &[(&str, &str)]) -> Incoming {
+        let cookie = ("cookie".to_owned(), format!("other=1; {COOKIE}={value}"));
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Incoming {
+            method: Method::Get,
+            path: "/v1/users".to_owned(),
+            query: Vec::new(),
+            headers: headers.chain([cookie]).collect(),
+            body: Body::Read(Vec::new()),
+        }
+    }
+
+    fn of(tokens: &Tokens, value: &str, secs: i64) -> Option<Right> {
+        right(tokens, &asked(value, &[("x-connector-page", "1")]), Timestamp::from_secs(secs)).unwrap()
+    }
+
+    #[test]
+    fn a_session_has_its_tokens_right_until_its_end() {
+        let tokens = tokens(FULL, None);
+        for (expected, by) in [(Right::Full, FULL), (Right::Read, READ)] {
+            let value = sealed(expected, by);
+            assert_eq!(of(&tokens, &value, NOW), Some(expected));
+            assert_eq!(of(&tokens, &value, NOW + 59), Some(expected));
+            assert_eq!(of(&tokens, &value, NOW + 60), None);
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_changed_is_none() {
+        let tokens = tokens(FULL, None);
+        let value = sealed(Right::Read, READ);
+        let later = value.replace(&(NOW + 60).to_string(), &(NOW + 6_000).to_string());
+        let more = value.replace("read.", "full.");
+        for wrong in [&later, &more, &value[..value.len() - 1], &format!("{value}.x"), "", "full", "full.x.y"] {
+            assert_eq!(of(&tokens, wrong, NOW), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_session_ends_with_its_token() {
+        let before = "before-0123456789abcdef0123456789abcdef";
+        let value = sealed(Right::Full, before);
+        assert_eq!(of(&tokens(FULL, Some(before)), &value, NOW), Some(Right::Full));
+        assert_eq!(of(&tokens(FULL, None), &value, NOW), None);
+    }
+
+    #[test]
+    fn a_session_is_for_the_page_alone() {
+        let tokens = tokens(FULL, None);
+        let value = sealed(Right::Full, FULL);
+        let page = ("x-connector-page", "1");
+        let host = ("host", "connector.example.com");
+        let code = |headers: &[(&str, &str)]| {
+            right(&tokens, &asked(&value, headers), Timestamp::from_secs(NOW)).map_err(|problem| problem.code)
+        };
+        for fine in [
+            &[page][..],
+            &[page, host, ("origin", "https://connector.example.com")],
+            &[page, ("sec-fetch-site", "same-origin")],
+        ] {
+            assert_eq!(code(fine), Ok(Some(Right::Full)), "{fine:?}");
+        }
+        for foreign in [
+            &[][..],
+            &[host],
+            &[page, host, ("origin", "https://evil.example.com")],
+            &[page, host, ("origin", "null")],
+            &[page, host, ("origin", "https://connector.example.com.evil.example")],
+            &[page, ("origin", "https://connector.example.com")],
+            &[page, ("sec-fetch-site", "same-site")],
+        ] {
+            assert_eq!(code(foreign), Err("not_from_the_page"), "{foreign:?}");
+        }
+    }
+}

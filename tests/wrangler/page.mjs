@@ -1,0 +1,205 @@
+// Goes through the page at / in a real browser, as a person does: node tests/wrangler/page.mjs <scenario>. tests/wrangler/page.rs starts it.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const { PAGE, TOKEN, READ_TOKEN, PEOPLE, GUARDED, SCREENSHOTS } = process.env;
+const BROWSERS = [process.env.CHROME, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"];
+const executablePath = BROWSERS.find((path) => path && existsSync(path));
+assert(executablePath, "no Chromium is installed: run make setup, or set CHROME to the program of a Chromium or Chrome");
+
+const axe = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+// A browser that runs as root, as in a container, has no sandbox of its own.
+const browser = await chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
+const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, timezoneId: "Europe/Berlin" });
+context.setDefaultTimeout(30_000);
+const page = await context.newPage();
+const faults = [];
+page.on("pageerror", (error) => faults.push(`script: ${error.message}`));
+page.on("console", (message) => {
+  if (/Content Security Policy|Refused to/.test(message.text())) faults.push(message.text());
+});
+page.on("request", (request) => {
+  const { protocol, origin } = new URL(request.url());
+  if (protocol !== "blob:" && origin !== PAGE) faults.push(`a request to ${request.url()}`);
+});
+
+const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
+const go = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
+const shot = (name) => page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
+
+async function accessible(where) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`), [], where);
+}
+
+async function signIn(token) {
+  await page.getByLabel("Token of the connector").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+/** Opens somebody's own view by searching the list. */
+async function open(email) {
+  await go("People");
+  await page.getByRole("searchbox").fill(email);
+  await page.getByRole("link", { name: email, exact: true }).click();
+  await page.getByText("What was asked of the connector").waitFor();
+}
+
+const scenarios = {
+  async "set-up"() {
+    await page.goto(PAGE);
+    await heading("Not set up yet");
+    for (const missing of ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"]) {
+      await page.getByText(missing, { exact: true }).first().waitFor();
+    }
+    await accessible("set-up");
+    await shot("set-up");
+  },
+
+  async account() {
+    await page.goto(PAGE);
+    // The shell itself has nothing of the account, and a wrong token opens nothing.
+    await signIn("not-the-token-0123456789abcdef0123456789");
+    await page.getByRole("alert").filter({ hasText: "not CONNECTOR_TOKEN" }).waitFor();
+    await accessible("sign-in");
+    await signIn(TOKEN);
+    await heading("Now");
+    await page.getByText("Nothing was read yet").waitFor();
+    await page.getByRole("button", { name: "Sync now" }).click();
+    await page.getByRole("progressbar").waitFor();
+    await page.getByRole("heading", { name: "Connected" }).waitFor({ timeout: 120_000 });
+    const numbers = await page.locator(".numbers dd").allTextContents();
+    const [users, invitations] = numbers.map((text) => Number(text.replaceAll(/\D/g, "")));
+    assert.equal(users + invitations, Number(PEOPLE));
+    await page.getByRole("button", { name: "Examine now" }).click();
+    await page.getByText("the API token is active").waitFor();
+    await accessible("Now");
+    await shot("now");
+
+    // Five thousand people: all are there, and only those in sight are drawn.
+    await go("People");
+    const all = page.getByRole("status").filter({ hasText: new RegExp(`^${Number(PEOPLE).toLocaleString("en")}$`) });
+    await all.waitFor();
+    const began = Date.now();
+    await page.reload();
+    await page.locator(".rows a").first().waitFor();
+    console.log(`first row after ${Date.now() - began} ms`);
+    await all.waitFor();
+    assert.ok((await page.locator(".rows .row").count()) < 120);
+    await page.locator(".rows").evaluate((rows) => rows.scrollTo(0, rows.scrollHeight));
+    await page.locator(`.rows [aria-rowindex="${Number(PEOPLE) + 1}"]`).waitFor();
+    await page.getByRole("columnheader", { name: "Holds" }).getByRole("button").click();
+    await page.getByRole("columnheader", { name: "Holds" }).getByRole("button").click();
+    await page.locator(".rows").evaluate((rows) => rows.scrollTo(0, 0));
+    const held = await page.locator(".rows [aria-rowindex] .numeric").allTextContents();
+    assert.deepEqual(held, held.toSorted((one, other) => Number(other) - Number(one)));
+    await page.getByRole("combobox").selectOption("Without a second factor");
+    assert.ok((await page.locator(".rows [aria-rowindex]").allTextContents()).slice(1).every((row) => /no/.test(row)));
+    await accessible("People");
+    await shot("people");
+
+    // Names are text, whatever they hold.
+    for (const n of [0, 1, 2]) {
+      await open(`hostile${n}@example.com`);
+      await accessible(`hostile ${n}`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "a long name does not push the page apart");
+      await shot(`hostile${n}`);
+    }
+    assert.notEqual(await page.title(), "owned");
+    await open("hostile1@example.com");
+    assert.match(await page.locator("h1").textContent(), /^\ufffdgnp\.elif/, "a name is not turned around");
+
+    // A grant, which the journal keeps as the page's, and its revoke.
+    await open("hostile0@example.com");
+    await page.getByRole("button", { name: "Grant…" }).click();
+    const role = await page.getByRole("combobox").evaluate((select) => [...select.options].find(({ text }) => text.includes("Read"))?.text);
+    await page.getByRole("combobox").selectOption(role);
+    await accessible("grant");
+    await shot("grant");
+    await page.getByRole("dialog").getByRole("button", { name: "Grant", exact: true }).click();
+    await page.getByRole("dialog").getByRole("status").filter({ hasText: "Granted" }).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.locator(".grants").getByRole("link", { name: role, exact: true }).waitFor();
+    await page.locator(".journal summary").filter({ hasText: "Granted" }).click();
+    await page.getByText(/by page/).waitFor();
+    await page.getByRole("button", { name: `Revoke ${role}`, exact: true }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke", exact: true }).click();
+    await page.getByRole("dialog").getByRole("status").filter({ hasText: "Revoked" }).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.locator(".grants").getByRole("link", { name: role, exact: true }).waitFor({ state: "detached" });
+
+    // A guard's own sentence.
+    await open(GUARDED);
+    await page.getByRole("button", { name: "Remove from the account…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
+    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "PROTECTED_MEMBERS" }).waitFor();
+    await shot("refused");
+    await page.getByRole("button", { name: "Cancel" }).click();
+
+    for (const view of ["Roles and scopes", "Groups", "Tokens", "Matrix", "Changes", "Operations"]) {
+      await go(view);
+      await heading(view);
+      await page.waitForLoadState("networkidle");
+      await accessible(view);
+      await shot(view.toLowerCase().replaceAll(" ", "-"));
+    }
+    await go("Roles and scopes");
+    await page.getByRole("combobox").selectOption("Held by somebody");
+    await page.locator(".rows a").first().click();
+    await page.getByText("Who holds it").waitFor();
+    await page.locator(".rows a").first().waitFor();
+    await accessible("a role");
+    await go("Groups");
+    await page.locator(".rows a").first().click();
+    await page.getByRole("heading", { name: "Members" }).waitFor();
+    await accessible("a group");
+
+    // Dark, and by the keyboard alone.
+    await page.emulateMedia({ colorScheme: "dark" });
+    await go("Now");
+    await heading("Now");
+    await accessible("dark");
+    await shot("dark");
+    await page.keyboard.press("Tab");
+    await page.locator(":focus-visible").waitFor();
+
+    // Offline it says so, and goes on by itself.
+    await context.setOffline(true);
+    await go("Operations");
+    await page.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
+    await context.setOffline(false);
+    await go("Changes");
+    await go("Operations");
+    await page.locator(".journal > li").first().waitFor();
+
+    // A session that ended leads to the sign-in; so does signing out, after which nothing is left.
+    await context.clearCookies();
+    await go("Changes");
+    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    await signIn(READ_TOKEN);
+    await page.getByText("reads, until").waitFor();
+    await open("hostile0@example.com");
+    assert.equal(await page.getByRole("button", { name: /Grant|Revoke|Remove/ }).count(), 0);
+    const status = await page.evaluate(() => fetch("/v1/sync", { method: "POST", headers: { "X-Connector-Page": "1" } }).then(({ status }) => status));
+    assert.equal(status, 403, "a session that reads changes nothing, whatever the page shows");
+    const bare = await page.evaluate(() => fetch("/v1/users").then(({ status }) => status));
+    assert.equal(bare, 403, "the cookie alone, as another site could have it sent, opens nothing");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("button", { name: "Sign in" }).waitFor();
+    assert.deepEqual((await context.cookies()).map(({ name }) => name), []);
+  },
+};
+
+try {
+  await scenarios[process.argv[2]]();
+  assert.deepEqual(faults, []);
+  console.log("all as it should be");
+} catch (error) {
+  await shot("failed").catch(() => undefined);
+  console.log(error.stack ?? String(error), faults);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}

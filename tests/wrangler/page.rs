@@ -1,0 +1,80 @@
+//! The page at `/` in a real browser, served by the real wrangler: `tests/wrangler/page.mjs` clicks through it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sim::cloudflare::{Cloudflare, PolicySpec, Spec};
+use sim::harness::workerd::CONNECTOR_TOKEN;
+use sim::http::Server;
+use tokio::process::Command;
+
+use super::wrangler::{PROJECT, Scratch};
+use super::{Unavailable, start, variables_file};
+
+const READ_TOKEN: &str = "connector-read-token-of-the-tests-0123456789";
+
+/// Whom no operation may touch.
+const PROTECTED: &str = "guarded@example.com";
+
+/// A first sync of five thousand members, some thirty clicks, and the look of the accessibility rules at every view.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+#[tokio::test]
+async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {
+    let cloudflare = Cloudflare::new(Spec { members: 5_000, roles: 60, ..Spec::default() });
+    let hostile = ["<img src=x onerror=\"document.title='owned'\">", "\u{202e}gnp.elif", &"long ".repeat(60)];
+    // A member has one role at least.
+    let role = cloudflare
+        .permission_groups()
+        .into_iter()
+        .rfind(|group| group.account_wide && group.role_id.is_some())
+        .unwrap();
+    for (n, name) in hostile.into_iter().enumerate() {
+        let holds = PolicySpec::allow(role.id.clone(), cloudflare.account_resource_group());
+        let member = cloudflare.add_member(&format!("hostile{n}@example.com"), vec![holds]);
+        cloudflare.accept_invitation(&member);
+        cloudflare.rename(&member, Some(name), Some("Hostile"));
+    }
+    let guarded = cloudflare.add_member(PROTECTED, Vec::new());
+    cloudflare.accept_invitation(&guarded);
+    let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();
+    let tenant = Server::start(0, Arc::new(Unavailable)).await.unwrap();
+    let scratch = Scratch::new("page");
+    let variables = variables_file(&cloudflare, &account, &tenant)
+        + &format!(
+            "CONNECTOR_READ_TOKEN=\"{READ_TOKEN}\"\nPROVISIONING=\"on\"\nPLAN=\"paid\"\nPROTECTED_MEMBERS=\"{PROTECTED}\"\n"
+        );
+    let (_dev, address) = start(&scratch, &variables).await;
+    let people = cloudflare.memberships().len().to_string();
+    clicked("account", &address, &[("PEOPLE", &people), ("GUARDED", PROTECTED)]).await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_worker_that_is_not_set_up_says_what_is_missing() {
+    let scratch = Scratch::new("page-set-up");
+    let (_dev, address) = start(&scratch, "PLAN=\"free\"\n").await;
+    clicked("set-up", &address, &[]).await;
+}
+
+/// Lets the browser go through a scenario; what it says stands in the panic where it fails.
+async fn clicked(scenario: &str, address: &str, more: &[(&str, &str)]) {
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-screenshots");
+    std::fs::create_dir_all(&shots).unwrap();
+    let browser = Command::new("node")
+        .args(["tests/wrangler/page.mjs", scenario])
+        .current_dir(PROJECT)
+        .env("PAGE", format!("http://{address}"))
+        .env("TOKEN", CONNECTOR_TOKEN)
+        .env("READ_TOKEN", READ_TOKEN)
+        .env("SCREENSHOTS", &shots)
+        .envs(more.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, browser).await.expect("the browser ends in time").unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("all as it should be"), "{said}");
+}
