@@ -3,6 +3,7 @@
 
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
+use crate::model::name;
 use crate::snapshot::{Catalogue, Offered};
 
 /// The label of the permission group with the least access there is: the first role where no other is configured.
@@ -31,7 +32,7 @@ impl<'a> Configured<'a> {
 
     /// Whether a role's name or label is the one that is meant.
     pub fn is_called(self, name: &str, label: Option<&str>) -> bool {
-        matches!(self, Self::Name(text) if name.eq_ignore_ascii_case(text) || label == Some(text))
+        matches!(self, Self::Name(text) if name::same(name, text) || label == Some(text))
     }
 
     /// The entitlement that is meant, as a generation has it. An id is one whether the generation has it or not.

@@ -4,11 +4,11 @@
 use super::apps::Apps;
 use super::{Newest, Stopped};
 use crate::base::ports::KeyValue;
-use crate::model::ask::EntitlementRef;
+use crate::model::ask::{EntitlementRef, Meaning};
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
+use crate::model::name;
 use crate::model::operation::{Refusal, Target};
-use crate::model::resource::Row;
 use crate::snapshot::Snapshot;
 
 /// What a target names, before Cloudflare was asked for anything.
@@ -35,15 +35,13 @@ async fn by_reference<P: KeyValue>(
     apps: &Apps,
     named: &EntitlementRef,
 ) -> Result<Named, Stopped> {
-    let ids = named.entitlements();
-    // Only the flag tells: the builtin entitlement's name is the customer's to choose.
-    match (named.builtin, ids.as_slice()) {
-        (true, []) => return Ok(Named::Account),
-        (false, [one]) => return Ok(Named::Entitlement(*one)),
-        (false, []) => {}
-        (is_account, several) => {
-            let account = is_account.then(|| "the account itself".to_owned());
-            let list: Vec<String> = account.into_iter().chain(several.iter().map(ToString::to_string)).collect();
+    let shown = match named.meaning() {
+        Meaning::Account => return Ok(Named::Account),
+        Meaning::Entitlement(one) => return Ok(Named::Entitlement(one)),
+        Meaning::Called(name) => name,
+        Meaning::Several { account, entitlements } => {
+            let account = account.then(|| "the account itself".to_owned());
+            let list: Vec<String> = account.into_iter().chain(entitlements.iter().map(ToString::to_string)).collect();
             return Err(Stopped::refused(
                 Refusal::AmbiguousEntitlement,
                 format!(
@@ -52,15 +50,15 @@ async fn by_reference<P: KeyValue>(
                 ),
             ));
         }
-    }
-    let Some(shown) = named.display_name.as_deref() else {
-        let id = named.id.as_deref().or(named.candidates.first().map(String::as_str)).unwrap_or("without an id");
-        return Err(Stopped::refused(
-            Refusal::UnknownEntitlement,
-            format!(
-                "The entitlement {id:?} carries neither an id of this connector nor a name, so nothing was changed; sync this connector in ConductorOne, so that the entitlement carries its id."
-            ),
-        ));
+        Meaning::Nothing => {
+            let id = named.id.as_deref().or(named.candidates.first().map(String::as_str)).unwrap_or("without an id");
+            return Err(Stopped::refused(
+                Refusal::UnknownEntitlement,
+                format!(
+                    "The entitlement {id:?} carries neither an id of this connector nor a name, so nothing was changed; sync this connector in ConductorOne, so that the entitlement carries its id."
+                ),
+            ));
+        }
     };
     apps.admit_name(shown)?;
     let found = by_name(ports, newest.last()?, shown).await?;
@@ -85,16 +83,12 @@ async fn by_reference<P: KeyValue>(
 }
 
 /// The entitlements of a display name, `Member Role` at its end or not.
-async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, name: &str) -> Result<Vec<Entitlement>, Stopped> {
-    let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim();
+async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, shown: &str) -> Result<Vec<Entitlement>, Stopped> {
     let mut found = Vec::new();
     snapshot
         .each(ports, Kind::OFFERING, |row| {
-            let is = |title: &str| title.eq_ignore_ascii_case(plain) || title.eq_ignore_ascii_case(name);
-            // ConductorOne may have synced a scoped role while it was called by its resource group.
-            let by_group = matches!(&row, Row::ScopedRole(role) if is(&role.name_by_group()));
-            if let Some((entitlement, title)) = row.offered()
-                && (is(&title) || by_group)
+            if let Some((entitlement, _)) = row.offered()
+                && row.names().iter().any(|title| name::same(title, name::plain(shown)) || name::same(title, shown))
             {
                 found.push(entitlement);
             }

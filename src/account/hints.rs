@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cloudflare::{MemberRecord, PermissionGroup, ResourceGroup};
 use crate::model::access::Access;
 use crate::model::id::{PermissionGroupId, ResourceGroupId, RoleId};
+use crate::model::name::same;
 
 /// What members tell beside themselves: names of what they hold, and which role goes with which permission group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,10 +58,4 @@ impl Hints {
             }
         }
     }
-}
-
-/// Whether two names are the same to a person.
-pub(super) fn same(left: &str, right: &str) -> bool {
-    let (left, right) = (left.trim(), right.trim());
-    !left.is_empty() && left.to_lowercase() == right.to_lowercase()
 }

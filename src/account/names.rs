@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::hints::{Hints, same};
+use super::hints::Hints;
 use super::state;
 use crate::base::ports::{Sql, SqlError};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, account_resource_group_name};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
+use crate::model::name::{self, same};
 use crate::model::super_administrator;
 use crate::snapshot::Naming;
 
@@ -191,11 +192,11 @@ impl Names {
     fn by_name(&self, seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
         let mut roles: BTreeMap<String, BTreeSet<RoleId>> = BTreeMap::new();
         for role in seen.roles.iter().filter(|role| !role.name.trim().is_empty()) {
-            roles.entry(role.name.trim().to_lowercase()).or_default().insert(role.id);
+            roles.entry(name::folded(&role.name)).or_default().insert(role.id);
         }
         let mut groups: BTreeMap<String, BTreeSet<PermissionGroupId>> = BTreeMap::new();
         for group in seen.permission_groups.values().filter(|group| is_account_wide(group)) {
-            groups.entry(group.name.trim().to_lowercase()).or_default().insert(group.id);
+            groups.entry(name::folded(&group.name)).or_default().insert(group.id);
         }
         roles
             .iter()

@@ -38,7 +38,7 @@ pub async fn newest<P: KeyValue + Sql>(ports: &P) -> Result<Newest, Stopped> {
     if let Some(snapshot) = seen.as_ref().filter(|seen| seen.manifest().generation >= last) {
         return Ok(Newest { snapshot: Some(snapshot.clone()), is_last: true });
     }
-    match Snapshot::open(ports, &last.to_string()).await {
+    match Snapshot::open(ports, &last).await {
         Ok(snapshot) => Ok(Newest { snapshot: Some(snapshot), is_last: true }),
         Err(SnapshotError::Gone(_) | SnapshotError::NotReplicated(_)) => Ok(Newest { snapshot: seen, is_last: false }),
         Err(error) => Err(error.into()),

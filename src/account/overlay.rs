@@ -137,14 +137,14 @@ pub fn groups_of(sql: &dyn Sql, id: MemberId) -> Result<Option<BTreeSet<UserGrou
 }
 
 /// What is laid over a generation. `until` is the number of an earlier overlay that is to be had again.
-pub fn over(sql: &dyn Sql, generation: &str, until: Option<i64>) -> Result<Overlay, SqlError> {
+pub fn over(sql: &dyn Sql, generation: &GenerationId, until: Option<i64>) -> Result<Overlay, SqlError> {
     let value = sql.one("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;
     let newest = value.as_ref().and_then(SqlValue::integer).unwrap_or(0);
     let seq = until.unwrap_or(newest);
     let rows = sql.query(
         "SELECT member, kept, MAX(seq) FROM overlay
          WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
-        &[seq.into(), generation.into()],
+        &[seq.into(), generation.to_string().into()],
     )?;
     let members = rows::readable(sql, "overlay", &rows, |row| {
         let (id, kept) = read(row).ok()?;

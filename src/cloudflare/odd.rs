@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::presentable;
+use crate::model::name;
 
 /// How much of an odd record's id or name is kept.
 const MAX_TEXT: usize = 100;
@@ -54,7 +55,7 @@ impl Odd {
     pub fn may_be<T: std::str::FromStr + PartialEq>(&self, id: &T, name: &str) -> bool {
         match self.parsed::<T>() {
             Some(own) => own == *id,
-            None => self.name.as_deref().is_none_or(|own| own.to_lowercase() == name.trim().to_lowercase()),
+            None => self.name.as_deref().is_none_or(|own| name::folded(own) == name::folded(name)),
         }
     }
 }

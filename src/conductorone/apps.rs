@@ -9,6 +9,7 @@ use url::form_urlencoded;
 use super::api::{ApiError, Call, Client, path};
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
+use crate::model::ask::EntitlementRef;
 
 /// An app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +25,8 @@ pub struct App {
 pub struct AppEntitlement {
     /// C1's id of it.
     pub id: String,
-    /// Its name.
-    pub display_name: String,
-    /// Texts that may be the connector's id of it, the likeliest first (`reference/conductorone.md` 2.5).
-    pub candidates: Vec<String>,
-    /// C1's own entitlement of having an account at all.
-    pub builtin: bool,
+    /// What names it.
+    pub named: EntitlementRef,
     /// How it is granted.
     pub provisioner: Policy,
     /// How it is revoked.
@@ -178,21 +175,33 @@ impl RawEntitlement {
         if set(self.deleted_at).is_some() {
             return None;
         }
-        let sources = self.source_connector_ids.unwrap_or_default();
-        let mut candidates: Vec<String> = sources.values().filter_map(Value::as_str).map(str::to_owned).collect();
-        candidates.sort();
-        candidates.extend([self.match_baton_id, self.external_id].into_iter().flatten());
-        candidates.retain(|candidate| !candidate.is_empty());
-        candidates.dedup();
+        let id = set(self.id)?;
         Some(AppEntitlement {
-            id: set(self.id)?,
-            display_name: self.display_name.unwrap_or_default(),
-            candidates,
-            builtin: self.system_builtin.unwrap_or(false),
+            named: EntitlementRef {
+                id: Some(id.clone()),
+                candidates: candidates(self.source_connector_ids.as_ref(), [self.match_baton_id, self.external_id]),
+                display_name: set(self.display_name),
+                builtin: self.system_builtin.unwrap_or(false),
+            },
+            id,
             provisioner: Policy::of(self.provisioner_policy),
             deprovisioner: Policy::of(self.deprovisioner_policy),
         })
     }
+}
+
+/// The texts that may be the connector's id of an entitlement, the likeliest first: what its connectors call it, then what its other fields say.
+pub(super) fn candidates(
+    sources: Option<&Map<String, Value>>,
+    fields: impl IntoIterator<Item = Option<String>>,
+) -> Vec<String> {
+    let sources = sources.into_iter().flat_map(Map::values);
+    let mut candidates: Vec<String> = sources.filter_map(Value::as_str).map(str::to_owned).collect();
+    candidates.sort();
+    candidates.extend(fields.into_iter().flatten());
+    candidates.retain(|candidate| !candidate.is_empty());
+    candidates.dedup();
+    candidates
 }
 
 impl<P: Http + Clock + Sign> Client<'_, P> {
@@ -291,7 +300,7 @@ mod tests {
         assert_eq!(read(json!({ "id": "e", "deletedAt": "2026-08-01T00:00:00Z" })), None);
         let named =
             read(json!({ "id": "e", "sourceConnectorIds": { "c2": "b", "c1": "a" }, "externalId": "x" })).unwrap();
-        assert_eq!(named.candidates, ["a", "b", "x"]);
+        assert_eq!(named.named.candidates, ["a", "b", "x"]);
     }
 
     #[test]

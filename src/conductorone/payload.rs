@@ -27,6 +27,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::apps::candidates;
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 
@@ -254,22 +255,13 @@ impl Expanded {
         let Some(object) = self.find("AppEntitlement", id.as_deref()) else {
             return EntitlementRef { id, ..EntitlementRef::default() };
         };
-        let mut candidates: Vec<String> = object
-            .get("sourceConnectorIds")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(serde_json::Map::values)
-            .filter_map(|value| value.as_str().map(str::to_owned))
-            .collect();
-        candidates.sort();
-        candidates.extend(["matchBatonId", "externalId"].into_iter().filter_map(|key| text(&object, key)));
+        let mut fields = vec![text(&object, "matchBatonId"), text(&object, "externalId")];
         // Only an object that is this entitlement's own resource can say which role it is.
         if let Some(resource) = text(&object, "appResourceId").and_then(|id| self.find("AppResource", Some(&id))) {
-            candidates.extend(["externalId", "matchBatonId"].into_iter().filter_map(|key| text(&resource, key)));
-            candidates.extend(resource.get("profile").and_then(|profile| text(profile, "role_id")));
+            fields.extend([text(&resource, "externalId"), text(&resource, "matchBatonId")]);
+            fields.push(resource.get("profile").and_then(|profile| text(profile, "role_id")));
         }
-        candidates.retain(|candidate| !candidate.is_empty());
-        candidates.dedup();
+        let candidates = candidates(object.get("sourceConnectorIds").and_then(Value::as_object), fields);
         EntitlementRef {
             id: id.or_else(|| text(&object, "id")),
             candidates,

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ports::KeyValue;
 use crate::conductorone::apps::AppEntitlement;
+use crate::model::ask::Meaning;
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
+use crate::model::name;
 use crate::model::resource::Row;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 
@@ -53,15 +55,19 @@ impl Known {
     /// The entitlements of a snapshot.
     pub(super) async fn read<P: KeyValue>(ports: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let mut known = Self { synced: true, ..Self::default() };
-        let add = |row: Row| row.offered().into_iter().for_each(|(entitlement, title)| known.add(entitlement, &title));
-        snapshot.each(ports, Kind::OFFERING, add).await?;
+        snapshot.each(ports, Kind::OFFERING, |row| known.take(&row)).await?;
         Ok(known)
+    }
+
+    fn take(&mut self, row: &Row) {
+        let Some((entitlement, _)) = row.offered() else { return };
+        row.names().iter().for_each(|name| self.add(entitlement, name));
     }
 
     pub(super) fn add(&mut self, entitlement: Entitlement, title: &str) {
         self.synced = true;
         self.ids.insert(entitlement.to_string());
-        self.names.entry(title.trim().to_lowercase()).or_default().push(entitlement);
+        self.names.entry(name::folded(title)).or_default().push(entitlement);
     }
 
     /// Their ids.
@@ -71,7 +77,7 @@ impl Known {
 
     /// What an entitlement's id tells of the account that its app stands for.
     pub(super) fn evidence(&self, entitlement: &AppEntitlement) -> Evidence {
-        let Some(own) = recognised(entitlement) else { return Evidence::Nothing };
+        let &[own] = entitlement.named.entitlements().as_slice() else { return Evidence::Nothing };
         let synced = self.ids.contains(&own.to_string());
         match own {
             // A group's id is drawn for it, and a scoped role's has that of a resource group in it.
@@ -85,20 +91,14 @@ impl Known {
     /// This connector's id of an entitlement, as provisioning finds it (`reference/conductorone.md` 2.5): by the ids that C1 carries, else
     /// by a name that exactly one has. Empty where it is none of ours.
     pub(super) fn own(&self, entitlement: &AppEntitlement) -> String {
-        if entitlement.builtin {
-            return ACCESS.to_owned();
-        }
-        if let Some(own) = recognised(entitlement) {
-            return own.to_string();
-        }
-        if entitlement.candidates.iter().any(|text| Entitlement::recognise(text).is_some()) {
-            // It is named as several at once.
-            return String::new();
-        }
-        let name = entitlement.display_name.trim();
-        let plain = name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name);
-        let mut found: Vec<&Entitlement> =
-            [name, plain.trim()].iter().filter_map(|name| self.names.get(&name.to_lowercase())).flatten().collect();
+        let name = match entitlement.named.meaning() {
+            Meaning::Account => return ACCESS.to_owned(),
+            Meaning::Entitlement(own) => return own.to_string(),
+            Meaning::Several { .. } | Meaning::Nothing => return String::new(),
+            Meaning::Called(name) => name,
+        };
+        let called = |name: &str| self.names.get(&name::folded(name));
+        let mut found: Vec<&Entitlement> = [name, name::plain(name)].into_iter().filter_map(called).flatten().collect();
         found.sort();
         found.dedup();
         match found.as_slice() {
@@ -108,22 +108,13 @@ impl Known {
     }
 }
 
-/// The one entitlement that C1's ids of it name.
-fn recognised(entitlement: &AppEntitlement) -> Option<Entitlement> {
-    let mut found: Vec<Entitlement> =
-        entitlement.candidates.iter().filter_map(|text| Entitlement::recognise(text)).collect();
-    found.sort();
-    found.dedup();
-    match found.as_slice() {
-        [one] => Some(*one),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Evidence, Known};
     use crate::conductorone::apps::{AppEntitlement, Policy};
+    use crate::model::ask::EntitlementRef;
+    use crate::model::grant::Entitlement;
+    use crate::model::resource::Row;
 
     const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
     const OTHER: &str = "7c5dae5552338874e5053f2534d2767a";
@@ -131,9 +122,12 @@ mod tests {
     fn entitlement(name: &str, candidates: &[&str], builtin: bool) -> AppEntitlement {
         AppEntitlement {
             id: "e".into(),
-            display_name: name.into(),
-            candidates: candidates.iter().map(|text| (*text).to_owned()).collect(),
-            builtin,
+            named: EntitlementRef {
+                id: Some("e".into()),
+                display_name: Some(name.into()),
+                candidates: candidates.iter().map(|text| (*text).to_owned()).collect(),
+                builtin,
+            },
             provisioner: Policy::default(),
             deprovisioner: Policy::default(),
         }
@@ -160,8 +154,25 @@ mod tests {
             (entitlement("Administrator", &several, false), ""),
             (entitlement("GitHub Admin", &["repo:1:admin"], false), ""),
             (entitlement("Cloudflare Access", &[], true), "access"),
+            // Provisioning would not know which of both is meant.
+            (entitlement("Cloudflare Access", &[&role], true), ""),
+            (entitlement("", &[], false), ""),
         ] {
             assert_eq!(known.own(&what), expected, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn a_scoped_role_is_known_by_what_it_reaches_and_by_its_resource_groups_name() {
+        let scoped: Entitlement = format!("scoped_role:{ROLE}-{OTHER}:member").parse().unwrap();
+        let Row::ScopedRole(mut role) = Row::untold(scoped) else { unreachable!("a scoped role") };
+        "Domain DNS".clone_into(&mut role.permission_group_name);
+        "rg-3f2a".clone_into(&mut role.resource_group_name);
+        role.scope.0.insert(format!("com.cloudflare.api.account.zone.{OTHER}"), "example.com".to_owned());
+        let mut known = Known::default();
+        known.take(&Row::ScopedRole(role));
+        for name in ["Domain DNS on example.com", "Domain DNS on rg-3f2a Member Role"] {
+            assert_eq!(known.own(&entitlement(name, &[], false)), scoped.to_string(), "{name}");
         }
     }
 

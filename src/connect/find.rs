@@ -126,7 +126,8 @@ impl<P: World> Step<'_, '_, P> {
         }
         for entitlement in found.items {
             let own = known.own(&entitlement);
-            let AppEntitlement { id, display_name: name, provisioner, deprovisioner, .. } = entitlement;
+            let AppEntitlement { id, named, provisioner, deprovisioner } = entitlement;
+            let name = named.display_name.unwrap_or_default();
             entitlements::list(self.ports, &Listed { n: 0, id, name, own, provisioner, deprovisioner })?;
         }
         if let Some(next) = found.next.filter(|next| Some(next) != page.as_ref()) {

@@ -55,7 +55,7 @@ pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 
 /// The entitlements of a generation that C1 did not know when its own were last listed, but for those that were given up.
 pub async fn missing<P: KeyValue + Sql>(ports: &P, generation: &str) -> Result<Vec<String>, MissingError> {
-    let snapshot = Snapshot::open(ports, generation).await?;
+    let snapshot = Snapshot::named(ports, generation).await?;
     let wanted = Known::read(ports, &snapshot).await?;
     let known = entitlements::known(ports)?;
     Ok(wanted.ids().iter().filter(|id| !known.contains(id)).cloned().collect())

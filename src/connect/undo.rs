@@ -123,8 +123,8 @@ impl<P: World> Step<'_, '_, P> {
                 .any(|policy| policy.webhook_id().is_some() && policy.webhook_id() == webhook.as_deref())
         });
         if let Some(entitlement) = leads_there {
-            let text =
-                format!("The webhook stays, since {:?} was pointed at it by somebody else.", entitlement.display_name);
+            let name = entitlement.named.display_name.as_deref().unwrap_or_default();
+            let text = format!("The webhook stays, since {name:?} was pointed at it by somebody else.");
             self.say(What::Left, Some(&entitlement.id), text)?;
             return self.disconnected();
         }

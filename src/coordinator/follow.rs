@@ -8,21 +8,24 @@ use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
 use crate::push;
 use crate::signal;
+use crate::snapshot::GenerationId;
 use crate::sync;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
 fn subject(settings: &Settings, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
     match kind {
-        Kind::Push => settings.push.as_ref().and_then(|_| current(status)),
-        Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => current(status),
+        Kind::Push => settings.push.as_ref().and_then(|_| current(status)).map(ToString::to_string),
+        Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
+            current(status).map(ToString::to_string)
+        }
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Wire | Kind::Signal => None,
     }
 }
 
 /// The generation that is current.
-fn current(status: &sync::SyncStatus) -> Option<String> {
-    status.generations.first().map(|summary| summary.generation.to_string())
+fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
+    status.generations.first().map(|summary| &summary.generation)
 }
 
 /// One attempt at a job. The tokens are for C1's API.
@@ -55,10 +58,10 @@ impl Coordinator {
     }
 
     /// Asks for a push of the current generation, be it pushed already or not; gives the generation, `None` where there is none yet.
-    pub(super) fn push_again<P: World>(ports: &P) -> Result<Option<String>, SqlError> {
-        let generation = current(&sync::status(ports)?);
+    pub(super) fn push_again<P: World>(ports: &P) -> Result<Option<GenerationId>, SqlError> {
+        let generation = current(&sync::status(ports)?).cloned();
         if let Some(generation) = &generation {
-            jobs::want(ports, Kind::Push, generation, true, ports.now())?;
+            jobs::want(ports, Kind::Push, &generation.to_string(), true, ports.now())?;
         }
         Ok(generation)
     }

@@ -190,6 +190,7 @@ mod tests {
     use crate::model::operation::{Origin, Request, Target};
     use crate::provision::callback;
     use crate::provision::journal::{self, Arrival, EntryId};
+    use crate::snapshot::GenerationId;
 
     /// A desk with one operation, job, callback and run that can be read.
     fn desk() -> (Desk, EntryId) {
@@ -219,7 +220,7 @@ mod tests {
         let callbacks = callback::due(desk, now, 10).unwrap().iter().map(|callback| callback.operation).collect();
         let jobs = jobs::due(desk, now).unwrap().iter().map(|job| job.kind).collect();
         let decisions = record::list(desk, &record::Filter::default(), 10).unwrap().len();
-        let members = overlay::over(desk, "0", None).unwrap().members.len();
+        let members = overlay::over(desk, &GenerationId::parse("0").unwrap(), None).unwrap().members.len();
         connect::report(desk, 0).unwrap().unwrap();
         (due, callbacks, jobs, decisions, members)
     }

@@ -15,7 +15,7 @@ use crate::model::operation::{Outcome, Request};
 use crate::provision::aftercare::AuditLog;
 use crate::provision::incident::Incident;
 use crate::provision::journal::{Entry, Filter};
-use crate::snapshot::Overlay;
+use crate::snapshot::{GenerationId, Overlay};
 use crate::sync::{SyncStatus, Trigger};
 
 /// What the Worker wants of the Coordinator.
@@ -29,7 +29,7 @@ pub enum Command {
     /// Tell what our own operations changed since a generation was crawled.
     Overlay {
         /// The generation.
-        generation: String,
+        generation: GenerationId,
         /// The overlay that was given before, to have the same again.
         until: Option<i64>,
     },
@@ -130,7 +130,7 @@ pub enum Reply {
     /// The generation is on its way.
     Pushing {
         /// Its id.
-        generation: String,
+        generation: GenerationId,
     },
     /// Nothing was published yet that could be pushed.
     NothingToPush,

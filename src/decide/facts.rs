@@ -14,7 +14,7 @@ use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
-use crate::snapshot::{Catalogue, Snapshot};
+use crate::snapshot::{Catalogue, GenerationId, Snapshot};
 
 /// What C1 asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Known {
     /// What the account offers.
     pub catalogue: Catalogue,
     /// The generation that all this is from.
-    pub generation: String,
+    pub generation: GenerationId,
     /// How old it is: seconds since its sync began.
     pub age_secs: i64,
 }
@@ -214,7 +214,7 @@ async fn known<P: KeyValue + Clock + Sql>(
         },
     };
     let manifest = snapshot.manifest();
-    let (generation, age_secs) = (manifest.generation.to_string(), age(ports.now(), manifest.started_at));
+    let (generation, age_secs) = (manifest.generation.clone(), age(ports.now(), manifest.started_at));
     Ok(Facts::Known(Box::new(Known { action, wanted, person, catalogue, generation, age_secs })))
 }
 

@@ -13,6 +13,7 @@ use crate::conductorone::response::Document;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::operation::Origin;
+use crate::snapshot::GenerationId;
 
 /// A decision, as it is kept and shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub struct Record {
     /// The e-mail address of the person concerned.
     pub email: Option<String>,
     /// The generation that it was decided from.
-    pub generation: Option<String>,
+    pub generation: Option<GenerationId>,
     /// Who asked.
     pub origin: Origin,
 }

@@ -15,7 +15,7 @@ use crate::model::grant::Entitlement;
 use crate::model::id::InvalidId;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
-use crate::snapshot::{self, Catalogue, Draft, Naming, Offered};
+use crate::snapshot::{self, Catalogue, Draft, GenerationId, Naming, Offered};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 
@@ -74,7 +74,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
             held: vec![role(READ)],
         },
         catalogue,
-        generation: "20261123T100000Z-7f3a09c1".to_owned(),
+        generation: GenerationId::parse("20261123T100000Z-7f3a09c1").unwrap(),
         age_secs: 720,
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::model::address;
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
+use crate::model::name;
 use crate::snapshot::Offered;
 
 /// What names a role, a scoped role, a user group or the account, in any of the ways people name them.
@@ -26,12 +27,12 @@ impl RoleName {
             return it.entitlement == Entitlement::Role(id) || it.permission_group == Some(PermissionGroupId::from(id));
         }
         let names = [Some(&it.name), it.also.as_ref(), it.permission_group_name.as_ref(), it.label.as_ref()];
-        names.into_iter().flatten().any(|name| name.trim().eq_ignore_ascii_case(&self.0))
+        names.into_iter().flatten().any(|name| name::same(name, &self.0))
     }
 
     /// Whether this means having an account at all.
     pub(super) fn is_account(&self) -> bool {
-        self.0.eq_ignore_ascii_case("account")
+        name::same(&self.0, "account")
     }
 }
 

@@ -38,9 +38,22 @@ impl EntitlementRef {
         found.dedup();
         found
     }
-}
 
-impl EntitlementRef {
+    /// What it means, as far as that can be said of it alone.
+    pub fn meaning(&self) -> Meaning<'_> {
+        let ids = self.entitlements();
+        // Only the flag tells: the builtin entitlement's name is the customer's to choose.
+        match (self.builtin, ids.as_slice()) {
+            (true, []) => Meaning::Account,
+            (false, [one]) => Meaning::Entitlement(*one),
+            (false, []) => {
+                let name = self.display_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+                name.map_or(Meaning::Nothing, Meaning::Called)
+            }
+            (account, _) => Meaning::Several { account, entitlements: ids },
+        }
+    }
+
     /// Whether both name the same entitlement: the same id of C1's, and no other id of this connector.
     pub fn is_same(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.entitlements(), other.entitlements());
@@ -50,6 +63,26 @@ impl EntitlementRef {
         };
         same_id && self.builtin == other.builtin && (ours.is_empty() || theirs.is_empty() || ours == theirs)
     }
+}
+
+/// What an entitlement means that C1 names: an id decides, wherever C1 may have put it (`reference/conductorone.md` 2.5), and without one the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning<'a> {
+    /// Having an account.
+    Account,
+    /// The one that its ids name.
+    Entitlement(Entitlement),
+    /// It has no id of this connector: whatever alone has this name.
+    Called(&'a str),
+    /// Its ids name several at once.
+    Several {
+        /// Whether having an account is one of them.
+        account: bool,
+        /// The others.
+        entitlements: Vec<Entitlement>,
+    },
+    /// It has neither an id of this connector nor a name.
+    Nothing,
 }
 
 /// Who a step is about.

@@ -9,6 +9,7 @@ pub mod ask;
 pub mod grant;
 pub mod id;
 pub mod kind;
+pub mod name;
 pub mod offer;
 pub mod operation;
 pub mod resource;

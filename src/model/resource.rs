@@ -265,6 +265,15 @@ impl Row {
         Some((self.offer()?.entitlement, self.display_name()))
     }
 
+    /// All names that people may call it by, its own first: ConductorOne may have synced a scoped role while it was called by its resource group.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = vec![self.display_name()];
+        if let Self::ScopedRole(role) = self {
+            names.push(role.name_by_group());
+        }
+        names
+    }
+
     /// Who holds what this row lists; `None` for resources that hold nothing.
     pub fn holder(&self) -> Option<(Principal, &[Atom], &[UserGroupId])> {
         match self {

@@ -77,7 +77,7 @@ async fn into_store<P: Ports>(
     store: &Store,
     generation: &str,
 ) -> Result<(Uploaded, String), UploadError> {
-    let snapshot = Snapshot::open(ports, generation).await.map_err(ExportError::from)?;
+    let snapshot = Snapshot::named(ports, generation).await.map_err(ExportError::from)?;
     let bytes = export::open(ports, snapshot, push.file).await?;
     // Another file of the same generation is another subject.
     let subject = format!("{generation} {}", push.file.name());

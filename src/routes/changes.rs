@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::asking::World;
 use super::http::{Answer, Incoming, Problem};
 use super::paging::{self, Cursor};
-use crate::snapshot::{self, Change, Snapshot, SnapshotError};
+use crate::snapshot::{self, Change, GenerationId, Snapshot, SnapshotError};
 
 /// A page looks at this many generations at most, so that a long quiet time does not make it slow.
 const MAX_GENERATIONS: usize = 10;
@@ -13,7 +13,7 @@ const MAX_GENERATIONS: usize = 10;
 #[derive(Serialize)]
 struct Item {
     /// The generation that has the change.
-    generation: String,
+    generation: GenerationId,
     /// When it was published.
     published_at: String,
     #[serde(flatten)]
@@ -23,7 +23,7 @@ struct Item {
 /// Lists changes; `since` names a generation whose changes, and those before it, are not wanted.
 pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let asked = paging::asked(request)?;
-    let since = request.param("since").filter(|since| !since.is_empty());
+    let since = request.param("since").and_then(GenerationId::parse);
     let current = paging::open_published(ports, None).await?;
     let mut after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
     let mut newer = match &asked.cursor {
@@ -32,11 +32,11 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
     };
     let mut items = Vec::new();
     for _ in 0..MAX_GENERATIONS {
-        let generation = newer.manifest().generation.to_string();
-        let Some(previous) = newer.manifest().previous.as_ref().filter(|_| since != Some(generation.as_str())) else {
+        let generation = newer.manifest().generation.clone();
+        let Some(previous) = newer.manifest().previous.as_ref().filter(|_| since.as_ref() != Some(&generation)) else {
             return Ok(paging::page(request, &current, items, None));
         };
-        let older = match Snapshot::open(ports, &previous.to_string()).await {
+        let older = match Snapshot::open(ports, previous).await {
             Ok(older) => older,
             // As far back as generations are kept.
             Err(SnapshotError::Gone(_)) => return Ok(paging::page(request, &current, items, None)),

@@ -12,7 +12,7 @@ use crate::snapshot::{Snapshot, SnapshotError};
 /// Sends a file of the generation that `generation` names, or of the current one.
 pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = match request.param("generation").filter(|generation| !generation.is_empty()) {
-        Some(generation) => Snapshot::open(ports, generation).await.map_err(unreadable)?,
+        Some(generation) => Snapshot::named(ports, generation).await.map_err(unreadable)?,
         None => paging::open_published(ports, None).await?,
     };
     let generation = snapshot.manifest().generation.to_string();

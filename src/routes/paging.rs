@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
 use crate::coordinator::{Command, Reply};
-use crate::snapshot::{self, Snapshot, SnapshotError};
+use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
 
 /// How many items a page has when nobody says, and at most.
 const LIMITS: (usize, usize) = (100, 1000);
@@ -18,7 +18,7 @@ const LIMITS: (usize, usize) = (100, 1000);
 pub(super) struct Cursor {
     /// The generation.
     #[serde(rename = "g")]
-    pub(super) generation: String,
+    pub(super) generation: GenerationId,
     /// The number of the overlay that the list began with: what was changed since then shows in the next list.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(super) seq: Option<i64>,
@@ -33,7 +33,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// A place in a snapshot.
     pub(super) fn of(snapshot: &Snapshot, after: Option<String>, within: Option<(String, usize)>) -> Self {
-        let generation = snapshot.manifest().generation.to_string();
+        let generation = snapshot.manifest().generation.clone();
         Self { generation, seq: Some(snapshot.freshness().0), after, within }
     }
 
@@ -85,7 +85,7 @@ pub(super) fn asked(request: &Incoming) -> Result<Asked, Problem> {
 /// since laid over it.
 pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
     let snapshot = open_published(ports, cursor).await?;
-    let generation = snapshot.manifest().generation.to_string();
+    let generation = snapshot.manifest().generation.clone();
     let until = cursor.and_then(|cursor| cursor.seq);
     match asking::ask(ports, Command::Overlay { generation, until }).await? {
         Reply::Overlay(overlay) => Ok(snapshot.with(overlay)),
@@ -136,7 +136,7 @@ struct Page<T> {
     /// Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    generation: String,
+    generation: GenerationId,
 }
 
 /// A page as an answer, with the snapshot's `ETag`; 304 where the client has this one already.
@@ -147,7 +147,7 @@ pub(super) fn page<T: Serialize>(
     next: Option<&Cursor>,
 ) -> Answer {
     let page =
-        Page { items, next_cursor: next.map(Cursor::encode), generation: snapshot.manifest().generation.to_string() };
+        Page { items, next_cursor: next.map(Cursor::encode), generation: snapshot.manifest().generation.clone() };
     tagged(request, snapshot, &page)
 }
 

@@ -4,7 +4,7 @@
 use super::asking::World;
 use super::http::Problem;
 use super::paging;
-use crate::model::grant::Principal;
+use crate::model::grant::{InvalidPrincipal, Principal};
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
@@ -22,12 +22,11 @@ pub(super) enum Named {
 impl Named {
     /// Reads a segment.
     pub(super) fn parse(segment: &str) -> Result<Self, InvalidId> {
-        Ok(match segment.split_once(':') {
-            Some(("user", id)) => Self::As(Principal::User(id.parse::<UserId>()?)),
-            Some(("invitation", id)) => Self::As(Principal::Invitation(id.parse::<MemberId>()?)),
-            Some(("group", id)) => Self::As(Principal::Group(id.parse::<UserGroupId>()?)),
-            _ => Self::Bare(segment.parse()?, segment.parse()?, segment.parse()?),
-        })
+        match segment.parse() {
+            Ok(principal) => Ok(Self::As(principal)),
+            Err(InvalidPrincipal::Id(invalid)) => Err(invalid),
+            Err(InvalidPrincipal::Shape(_)) => Ok(Self::Bare(segment.parse()?, segment.parse()?, segment.parse()?)),
+        }
     }
 
     /// Whom it means. An id without a type is a user's, unless the snapshot has only a membership, or only a group, under it.

@@ -8,7 +8,7 @@ use crate::base::ports::Method;
 use crate::conductorone::verify;
 use crate::export::File;
 use crate::model::ask::Action;
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::{Entitlement, InvalidPrincipal, Principal};
 use crate::model::id::{InvalidId, MemberId, UserId};
 use crate::model::kind::Kind;
 
@@ -174,10 +174,11 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
 
 /// A person's id: a user's, or `invitation:<membership id>` as an invitation's Baton id is written.
 fn person(id: &str) -> Result<Principal, InvalidId> {
-    Ok(match id.strip_prefix("invitation:") {
-        Some(id) => Principal::Invitation(id.parse::<MemberId>()?),
-        None => Principal::User(id.strip_prefix("user:").unwrap_or(id).parse::<UserId>()?),
-    })
+    match id.parse() {
+        Ok(person @ (Principal::User(_) | Principal::Invitation(_))) => Ok(person),
+        Err(InvalidPrincipal::Id(invalid)) => Err(invalid),
+        Ok(Principal::Group(_)) | Err(InvalidPrincipal::Shape(_)) => Ok(Principal::User(id.parse::<UserId>()?)),
+    }
 }
 
 fn entitlement(collection: &str, id: &str) -> Result<Option<Entitlement>, InvalidId> {

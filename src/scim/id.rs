@@ -18,12 +18,11 @@ pub fn of_entitlement(entitlement: Entitlement) -> String {
 
 /// Reads a User's id.
 pub fn principal(id: &str) -> Option<Principal> {
-    match id.split_once(['-', ':']) {
+    let found = match id.split_once(['-', ':']) {
         None => id.parse().ok().map(Principal::User),
-        Some(("user", id)) => id.parse().ok().map(Principal::User),
-        Some(("invitation", id)) => id.parse().ok().map(Principal::Invitation),
-        Some(_) => None,
-    }
+        Some((kind, id)) => format!("{kind}:{id}").parse().ok(),
+    };
+    found.filter(|found| !matches!(found, Principal::Group(_)))
 }
 
 /// Reads a Group's id.

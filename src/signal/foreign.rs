@@ -103,7 +103,7 @@ fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]
                 (Some(entitlement), _) => gave.push(entitlement),
                 (None, Target::Entitlement(entitlement)) => gave.push(*entitlement),
                 (None, Target::Named(named)) => {
-                    gave.extend(named.candidates.iter().filter_map(|id| id.parse::<Entitlement>().ok()));
+                    gave.extend(named.entitlements());
                 }
                 (None, Target::Account | Target::Renewal) => {}
             }

@@ -191,9 +191,9 @@ struct Read {
 
 async fn read<P: KeyValue>(kv: &P, waiting: &Waiting) -> Result<Option<Read>, SnapshotError> {
     let Some(generation) = &waiting.run.generation else { return Ok(None) };
-    let new = Snapshot::open(kv, &generation.to_string()).await?;
+    let new = Snapshot::open(kv, generation).await?;
     let Some(previous) = &new.manifest().previous else { return Ok(None) };
-    let old = Snapshot::open(kv, &previous.to_string()).await?;
+    let old = Snapshot::open(kv, previous).await?;
     let mut changes = Changes::default();
     let mut after: Option<String> = None;
     loop {

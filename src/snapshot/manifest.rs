@@ -16,6 +16,7 @@ use crate::model::resource::Row;
 
 /// The id of a generation: when its sync began, and the beginning of its digest, such as `20261123T100000Z-7f3a09c1`. Sorts by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct GenerationId(String);
 
 impl GenerationId {
@@ -29,6 +30,14 @@ impl GenerationId {
     pub fn parse(text: &str) -> Option<Self> {
         let plain = text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         (plain && !text.is_empty()).then(|| Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for GenerationId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        Self::parse(&text).ok_or("no id of a generation")
     }
 }
 

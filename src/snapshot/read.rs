@@ -98,11 +98,17 @@ pub(super) async fn manifest<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<O
 
 impl Snapshot {
     /// Opens a generation by its id.
-    pub async fn open<P: KeyValue>(kv: &P, generation: &str) -> Result<Self, SnapshotError> {
-        let shown = || generation.chars().take(40).collect();
-        let id = GenerationId::parse(generation).ok_or_else(|| SnapshotError::Gone(shown()))?;
-        let manifest = manifest(kv, &id).await?.filter(|manifest| kv.space().is_of(manifest.account_id));
-        manifest.map(Self::of).ok_or_else(|| SnapshotError::Gone(shown()))
+    pub async fn open<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<Self, SnapshotError> {
+        let manifest = manifest(kv, id).await?.filter(|manifest| kv.space().is_of(manifest.account_id));
+        manifest.map(Self::of).ok_or_else(|| SnapshotError::Gone(id.to_string()))
+    }
+
+    /// Opens the generation that a text names, be it from outside. What cannot be an id is one that is gone.
+    pub async fn named<P: KeyValue>(kv: &P, text: &str) -> Result<Self, SnapshotError> {
+        match GenerationId::parse(text) {
+            Some(id) => Self::open(kv, &id).await,
+            None => Err(SnapshotError::Gone(text.chars().take(40).collect())),
+        }
     }
 
     /// The snapshot of a manifest that is at hand.

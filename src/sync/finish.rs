@@ -282,7 +282,7 @@ async fn remember<P: KeyValue + Clock + Sql>(
 }
 
 async fn open<P: KeyValue>(kv: &P, generation: Option<&GenerationId>) -> Option<Manifest> {
-    let snapshot = Snapshot::open(kv, &generation?.to_string()).await.ok()?;
+    let snapshot = Snapshot::open(kv, generation?).await.ok()?;
     Some(snapshot.manifest().clone())
 }
 

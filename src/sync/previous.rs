@@ -40,7 +40,7 @@ impl Previous {
         let shown = latest.as_ref().map(|latest| &latest.manifest().generation);
         let behind = known.filter(|known| shown.is_none_or(|shown| shown < known));
         let latest = match behind {
-            Some(known) => Some(Snapshot::open(kv, &known.to_string()).await?),
+            Some(known) => Some(Snapshot::open(kv, known).await?),
             None => latest,
         };
         let Some(latest) = latest else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
 use c1_cloudflare::model::ask::EntitlementRef;
-use sim::cloudflare::{Fault, Oddity, Route};
+use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
 use super::{
     Action, Bench, Effect, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_refused, atom, holds, person,
@@ -141,6 +141,21 @@ async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_
     assert_done(&bench.settle(id).await, Effect::Granted);
     let unknown = bench.operate(Action::Grant, named("No Such Role"), person(NEW)).await;
     assert_refused(&unknown, Refusal::UnknownEntitlement, "sync this connector");
+}
+
+#[tokio::test]
+async fn a_name_in_other_letter_case_means_the_same_in_any_script() {
+    let accented = |account: &Cloudflare| {
+        account.add_group("Équipe Réseau", vec![holds(account, &roles(account)[5])]);
+        account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+    };
+    let bench = Bench::with(accented, |_| {}).await;
+    let named =
+        |name: &str| Target::Named(EntitlementRef { display_name: Some(name.to_owned()), ..EntitlementRef::default() });
+    let granted = bench.operate(Action::Grant, named("ÉQUIPE RÉSEAU Member"), person(JANE)).await;
+    assert_done(&granted, Effect::Granted);
+    let other = bench.operate(Action::Grant, named("Equipe Reseau Member"), person(JANE)).await;
+    assert_refused(&other, Refusal::UnknownEntitlement, "sync this connector");
 }
 
 #[tokio::test]

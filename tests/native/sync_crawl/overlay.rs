@@ -104,7 +104,7 @@ async fn readers_see_an_operation_at_once_and_until_a_generation_has_it() {
     let world = world();
     world.sync().await;
     let before = manifest(&world).await;
-    let old = before.generation.to_string();
+    let old = before.generation.clone();
     assert_eq!(overlay::over(&world, &old, None).unwrap(), Overlay::default());
     let truth = world.cloudflare.truth();
     let changed = operate(&world).await;
@@ -119,7 +119,7 @@ async fn readers_see_an_operation_at_once_and_until_a_generation_has_it() {
     assert_same(&super::oracle::read(&world, &snapshot).await, &truth, "laid over");
 
     world.sync().await;
-    let new = manifest(&world).await.generation.to_string();
+    let new = manifest(&world).await.generation.clone();
     assert!(overlay::over(&world, &new, None).unwrap().members.is_empty(), "the new generation has them");
     assert_eq!(overlay::over(&world, &old, None).unwrap(), laid, "one who still reads the old generation");
     overlay::purge(&world, world.now().plus_secs(1)).unwrap();
@@ -130,7 +130,7 @@ async fn readers_see_an_operation_at_once_and_until_a_generation_has_it() {
 async fn a_list_that_is_paged_through_keeps_the_overlay_that_it_began_with() {
     let world = world();
     world.sync().await;
-    let old = manifest(&world).await.generation.to_string();
+    let old = manifest(&world).await.generation.clone();
     let members = world.cloudflare.memberships();
     note(&world, &read(&world, &members[3].id).await.unwrap(), true, None).await;
     let first = overlay::over(&world, &old, None).unwrap();
@@ -144,7 +144,7 @@ async fn a_list_that_is_paged_through_keeps_the_overlay_that_it_began_with() {
 async fn what_readers_see_already_is_not_noted() {
     let world = world();
     world.sync().await;
-    let old = manifest(&world).await.generation.to_string();
+    let old = manifest(&world).await.generation.clone();
     let members = world.cloudflare.memberships();
     for member in &members[..3] {
         note(&world, &read(&world, &member.id).await.unwrap(), false, None).await;

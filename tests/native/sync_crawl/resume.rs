@@ -173,7 +173,7 @@ async fn values_that_the_store_lost_are_written_anew() {
     let chunk =
         world.keys().into_iter().find(|key| key.starts_with("chunk/")).map(|name| world.space.key(&name)).unwrap();
     world.values.borrow_mut().insert(chunk, b"{}\n".to_vec());
-    assert!(matches!(c1_cloudflare::snapshot::Snapshot::open(&world, "unknown").await, Err(SnapshotError::Gone(_))));
+    assert!(matches!(c1_cloudflare::snapshot::Snapshot::named(&world, "unknown").await, Err(SnapshotError::Gone(_))));
     world.sync().await;
     assert_same(&published(&world).await, &world.cloudflare.truth(), "damaged");
 }

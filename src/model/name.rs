@@ -1,0 +1,49 @@
+//! Names of roles, groups and the like, as people write them. Whoever compares names does it here.
+
+/// Whether two names are the same to a person, whatever the case of their letters and the blanks around them. No name is the same as none.
+pub fn same(left: &str, right: &str) -> bool {
+    !left.trim().is_empty() && letters(left).eq(letters(right))
+}
+
+/// A name as it is compared and looked up: two names with one such form are the [`same`].
+pub fn folded(name: &str) -> String {
+    letters(name).collect()
+}
+
+/// What an entitlement is called without what is put behind the name of its role or group: `Administrator Member Role` is `Administrator`.
+pub fn plain(name: &str) -> &str {
+    let name = name.trim();
+    name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim()
+}
+
+/// Letter by letter, so that one at a word's end is the same as any other.
+fn letters(name: &str) -> impl Iterator<Item = char> + '_ {
+    name.trim().chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{folded, plain, same};
+
+    #[test]
+    fn names_that_differ_in_case_or_blanks_are_the_same_in_any_script() {
+        for (left, right, expected) in [
+            ("Administrator", " ADMINISTRATOR ", true),
+            ("Équipe Réseau", "équipe réseau", true),
+            ("ΟΔΟΣ", "οδος", true),
+            ("Admin", "Administrator", false),
+            ("", " ", false),
+        ] {
+            assert_eq!(same(left, right), expected, "{left:?} {right:?}");
+            assert_eq!(folded(left) == folded(right), expected || left.is_empty(), "{left:?} {right:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_behind_a_name_is_no_part_of_it() {
+        for name in ["Admin", " Admin ", "Admin Member", "Admin Member Role"] {
+            assert_eq!(plain(name), "Admin", "{name:?}");
+        }
+        assert_eq!(plain("Member Role"), "Member Role");
+    }
+}
