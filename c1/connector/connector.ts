@@ -261,7 +261,7 @@ const userType = resourceType({
     from: { person: users.row },
     to: ({ person }) =>
       newUserResource(person.display_name, "user", person.id, {
-        status: { status: person.active ? "STATUS_ENABLED" : "STATUS_DISABLED", details: person.status },
+        status: { status: person.active ? "STATUS_ENABLED" : "STATUS_DISABLED", details: person.active ? "Accepted" : "Pending" },
         accountType: "ACCOUNT_TYPE_HUMAN",
         login: person.email,
         emails: [{ address: person.email, isPrimary: true }],
@@ -272,7 +272,7 @@ const userType = resourceType({
           email: person.email,
           first_name: person.first_name,
           last_name: person.last_name,
-          status: person.status,
+          status: person.active ? "Accepted" : "Pending",
           member_id: person.member_id,
           cloudflare_user_id: person.cloudflare_user_id,
         },
@@ -322,11 +322,11 @@ const invitationType = resourceType({
     from: { person: invitations.row },
     to: ({ person }) =>
       newUserResource(person.display_name, "invitation", person.id, {
-        status: { status: "STATUS_ENABLED", details: person.status },
+        status: { status: "STATUS_ENABLED", details: "Pending" },
         accountType: "ACCOUNT_TYPE_HUMAN",
         login: person.email,
         emails: [{ address: person.email, isPrimary: true }],
-        profile: { email: person.email, status: person.status, member_id: person.member_id },
+        profile: { email: person.email, status: "Pending", member_id: person.member_id },
       }),
   }),
   resourceLifecycle: { delete: removal() },

@@ -296,7 +296,7 @@ impl Row {
             Self::ScopedRole(role) => Offer {
                 entitlement: Entitlement::scoped(role.permission_group, role.resource_group),
                 display_name: format!("{} Member Role", role.display_name()),
-                description: format!("Has the {} role on {} in Cloudflare", role.permission_group_name, role.reach()),
+                description: format!("Has the role {} in Cloudflare", role.display_name()),
                 grantable_to,
             },
             Self::Group(group) => Offer {

@@ -168,7 +168,7 @@ fn profile(row: &Row, id: &str, whole: bool) -> Message {
         Row::Invitation(member) => Message::texts(&[
             ("email", &member.email),
             ("member_id", &member.member_id.to_string()),
-            ("status", status_word(member)),
+            ("status", &capitalised(status_word(member))),
         ]),
         Row::Role(role) => Message::texts(&[("role_id", id), ("role_name", &role.name)]),
         Row::ScopedRole(role) => {

@@ -95,7 +95,7 @@ fn an_invitation_is_a_person_who_may_still_come() {
         &pending,
         "invitation",
         &text(1_000_006),
-        &[("email", email), ("status", "pending"), ("member_id", &text(1_000_006))],
+        &[("email", email), ("status", "Pending"), ("member_id", &text(1_000_006))],
     );
     assert_eq!(pending.status, Some(Status { status: 1, details: "Pending".to_owned() }));
     let rejected = decoded(&Row::member(Member { status: MemberStatus::Other, ..invited(6, &[]) }));

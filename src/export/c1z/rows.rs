@@ -142,8 +142,9 @@ impl Rows {
                     Value::Text(&principal_id),
                     Value::Text(&offer.entitlement.grant_id(principal)),
                     expansion.as_deref().map_or(Value::Null, Value::Blob),
-                    // Expanded already: see `directory::Held`.
-                    Value::Integer(0),
+                    // The grants come expanded (`directory::Held`). C1's compactor and its incremental expansion choose what to
+                    // expand by this mark all the same: with 0 a member who joins the group later would get nothing.
+                    Value::Integer(i64::from(expansion.is_some())),
                     Value::Blob(&baton::grant(&held, offer, embedded, principal, member)),
                     self.sync(),
                     self.discovered(),
@@ -170,7 +171,8 @@ impl Rows {
                 Value::Text("full"),
                 empty,
                 empty,
-                Value::Integer(0),
+                // `supports_diff`: without it C1's diff and rollback refuse the file.
+                Value::Integer(1),
                 Value::Integer(1),
                 Value::Null,
                 empty,

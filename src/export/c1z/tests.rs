@@ -94,7 +94,8 @@ fn check(rows: &[Row]) {
         assert!(resources.contains(&holder) && offered.contains(&entitlement.id));
         assert_eq!(grant.id, format!("{}:{holder}", entitlement.id));
         assert_eq!(derived.contains(&grant.id), entitlement.slug == "member", "{}", grant.id);
-        assert_eq!(row.get::<_, i64>("needs_expansion").unwrap(), 0);
+        let expandable = row.get::<_, Option<Vec<u8>>>("expansion").unwrap().is_some();
+        assert_eq!(row.get::<_, i64>("needs_expansion").unwrap(), i64::from(expandable));
         match row.get::<_, Option<Vec<u8>>>("expansion").unwrap() {
             Some(bytes) => {
                 let expandable: GrantExpandable = read(&bytes);
@@ -118,15 +119,15 @@ fn the_file_is_the_account_whatever_its_size() {
 fn readers_find_one_finished_sync_and_can_make_their_indexes() {
     let (desk, snapshot) = published(account(100));
     let connection = database(&whole(&desk, &snapshot, File::C1z));
-    let (sync_id, started, ended, kind, token, backfilled): (String, String, String, String, String, i64) = connection
+    let (sync_id, started, ended, kind, token, backfilled, diff): (String, String, String, String, String, i64, i64) = connection
         .query_row(
-            "SELECT sync_id, started_at, ended_at, sync_type, sync_token, grants_backfilled FROM v1_sync_runs",
+            "SELECT sync_id, started_at, ended_at, sync_type, sync_token, grants_backfilled, supports_diff FROM v1_sync_runs",
             [],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?)),
         )
         .unwrap();
     assert_eq!((started.as_str(), ended.as_str()), ("2027-01-15 08:00:00", "2027-01-15 08:00:00"));
-    assert_eq!((kind.as_str(), token.as_str(), backfilled), ("full", "", 1));
+    assert_eq!((kind.as_str(), token.as_str(), backfilled, diff), ("full", "", 1, 1));
     assert!(sync_id.len() == 27 && sync_id.chars().all(|c| c.is_ascii_alphanumeric()), "{sync_id}");
     for table in ["v1_resource_types", "v1_resources", "v1_entitlements", "v1_grants"] {
         let ids = texts(&connection, &format!("SELECT DISTINCT sync_id FROM {table}"));

@@ -2,7 +2,19 @@
 
 /// A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"); the last four are the
 /// same signs in full width, which some take for theirs.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
+
+/// What a spreadsheet may take for the end of a cell besides the comma: it is asked for on opening, or guessed, and quotes in a line
+/// that is cut at another sign than the comma are no longer quotes.
+const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
+
+/// A cell, or what may become one, that no spreadsheet takes for a formula. Blanks and quotes before the sign do not help it.
+fn disarm(piece: &str, first: bool) -> String {
+    let begins = piece.trim_start_matches([' ', '"', '\u{a0}', '\u{feff}']);
+    // A line's end within a text is none of the signs that begin a formula.
+    let harmful = begins.starts_with(FORMULA) && (first || !begins.starts_with(SEPARATORS));
+    if harmful { format!("'{piece}") } else { piece.to_owned() }
+}
 
 /// A line that is being written.
 #[derive(Debug)]
@@ -16,14 +28,21 @@ impl<'a> Line<'a> {
         Self { out, first: true }
     }
 
-    /// A text. One that a spreadsheet would take for a formula gets an apostrophe in front.
+    /// A text. One that a spreadsheet would take for a formula gets an apostrophe in front. Somebody may open the file with
+    /// semicolons or tabs as separators, which quotes do not survive: what follows one of those is a cell then, too.
     pub(super) fn text(&mut self, text: &str) {
-        self.cell(text, text.starts_with(FORMULA));
+        let pieces = text.split_inclusive(SEPARATORS).enumerate();
+        let disarmed: String = pieces.map(|(place, piece)| disarm(piece, place == 0)).collect();
+        self.cell(&disarmed, false);
     }
 
     /// An e-mail address, by which C1 knows people: `+alice@example.com` must stay what it is. It does where it has nothing
     /// that a formula needs to do harm: to call a function takes a parenthesis, to start a program a `|` and a `!`.
     pub(super) fn address(&mut self, address: &str) {
+        // What no address has cannot be told from a separator.
+        if address.contains(SEPARATORS) {
+            return self.text(address);
+        }
         let harmless = address.chars().all(|c| c.is_ascii_alphanumeric() || "@.+-_".contains(c));
         self.cell(address, address.starts_with(FORMULA) && !harmless);
     }

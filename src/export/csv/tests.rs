@@ -143,6 +143,11 @@ fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
         ("＝1", "'＝1"),
         ("O'Brien, \"Zoë\"", "O'Brien, \"Zoë\""),
         ("two\r\nlines", "two\r\nlines"),
+        ("Ops;=cmd|'/C calc'!A0", "Ops;'=cmd|'/C calc'!A0"),
+        ("Ops\t@SUM(A1)", "Ops\t'@SUM(A1)"),
+        ("Ops; +1|-2", "Ops;' +1|'-2"),
+        ("two\r\n=1", "two\r\n'=1"),
+        ("Ops; and (more)", "Ops; and (more)"),
         ("", ""),
     ];
     for (name, shown) in names {
@@ -155,6 +160,7 @@ fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
         ("=cmd|'/C calc'!A0@example.com", "'=cmd|'/C calc'!A0@example.com"),
         ("+sum(1)@example.com", "'+sum(1)@example.com"),
         ("o'brien@example.com", "o'brien@example.com"),
+        ("jane;=1@example.com", "jane;'=1@example.com"),
     ] {
         let person = Member { email: address.to_owned(), first_name: None, last_name: None, ..member(1, &[], &[]) };
         let line = &lines(vec![Row::member(person)], File::UsersCsv)[0];
