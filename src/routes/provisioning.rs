@@ -123,7 +123,11 @@ pub(super) async fn perform<P: World>(
     match asking::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),
         Reply::Outcome(Outcome::Refused { code, message }) => {
-            Err(Problem::new(status_of(code), code.as_str(), message))
+            let mut problem = Problem::new(status_of(code), code.as_str(), message);
+            if code == Refusal::RemovalCap {
+                problem.headers.push(("Retry-After", ROOM_AFTER_SECS.to_string()));
+            }
+            Err(problem)
         }
         Reply::Outcome(Outcome::NotNow { message, retry_at }) => {
             let wait = retry_at.map_or(5, |at| at.since(ports.now()) / 1000);
@@ -132,6 +136,9 @@ pub(super) async fn perform<P: World>(
         _ => Err(asking::failed()),
     }
 }
+
+/// What is counted against `MAX_REMOVALS_PER_HOUR` is no more after this, so by then there is room at the latest.
+const ROOM_AFTER_SECS: u32 = 60 * 60;
 
 const fn status_of(code: Refusal) -> u16 {
     match code {

@@ -45,3 +45,42 @@ async fn an_invitation_is_given_and_loses_roles_and_groups_by_rest() {
     assert!(cloudflare.membership(&invitation).unwrap().groups.is_empty());
     assert_is_account(&deployment).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_declined_invitation_is_refused_by_every_way_in_and_shown_by_none() {
+    let (deployment, invitation) = invited().await;
+    let cloudflare = deployment.cloudflare.clone();
+    let role = roles(&cloudflare)[1].clone();
+    let group = deployment.json("/v1/groups").await["items"][0]["id"].as_str().unwrap().to_owned();
+    cloudflare.set_status(&invitation, "rejected");
+    let before = cloudflare.member_atoms(&invitation);
+    let account = json!({ "email": INVITED });
+    let scim = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": INVITED });
+    let add = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "add", "path": "members", "value": [{ "value": format!("invitation-{invitation}") }] }],
+    });
+    let ways = [
+        ("POST", "/v1/accounts".to_owned(), Some(&account)),
+        ("PUT", format!("/v1/roles/{}/members/invitation:{invitation}", role.governed_as()), None),
+        ("PUT", format!("/v1/groups/{group}/members/invitation:{invitation}"), None),
+        ("POST", format!("/v1/invitations/{invitation}/renew"), None),
+        ("POST", "/scim/v2/Users".to_owned(), Some(&scim)),
+        ("PATCH", format!("/scim/v2/Groups/role-{}", role.governed_as()), Some(&add)),
+    ];
+    for (method, path, body) in ways {
+        let answer = deployment.request(method, &path, &[], body).await;
+        assert_eq!(answer.status, 409, "{method} {path}: {}", answer.text());
+        assert!(answer.text().contains("declined the invitation"), "{method} {path}: {}", answer.text());
+    }
+    assert_eq!(cloudflare.member_atoms(&invitation), before);
+    deployment.sync().await;
+    for list in ["/v1/users", "/v1/invitations", "/v1/grants", "/scim/v2/Users"] {
+        assert!(!deployment.json(list).await.to_string().contains(&invitation), "{list}");
+    }
+    // The declined one goes with the account, and then the person can be invited like anybody.
+    let answer = deployment.request("DELETE", &format!("/v1/accounts/invitation:{invitation}"), &[], None).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = deployment.request("POST", "/v1/accounts", &[], Some(&account)).await;
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("invited")), "{}", answer.text());
+}
