@@ -18,6 +18,7 @@ pub mod connect;
 pub mod coordinator;
 pub mod decide;
 pub mod export;
+pub mod findings;
 pub mod model;
 pub mod provision;
 pub mod push;

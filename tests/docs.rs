@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use c1_cloudflare::findings::RULES;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::operation::Refusal;
 use c1_cloudflare::worker::config;
@@ -299,6 +300,19 @@ fn the_page_on_routes_has_every_route_and_no_other() {
         assert!(page.contains(&vec![Some("v1".to_owned()), Some(name.to_owned())]), "docs/routes.md has no /v1/{name}");
     }
     assert!(page.contains(&vec![Some("webhooks".to_owned()), Some("conductorone".to_owned())]));
+}
+
+#[test]
+fn the_page_on_findings_has_every_rule_as_the_table_has_it() {
+    let page = read("docs/findings.md");
+    let rows =
+        page.lines().skip_while(|line| !line.starts_with("| Rule |")).skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<&str> = rows.collect();
+    let table: Vec<String> = RULES
+        .iter()
+        .map(|rule| format!("| `{}` | {} | {} | {} |", rule.name, rule.severity.as_str(), rule.title, rule.remedy))
+        .collect();
+    assert_eq!(rows, table);
 }
 
 /// Whoever looks at the list of processes, or into the shell's history, sees what stands on a command line.

@@ -30,7 +30,7 @@ const PLAN: Plan = Plan {
         (8, &["routes"]),
         (7, &["coordinator"]),
         (6, &["signal"]),
-        (5, &["sync", "provision", "decide", "push"]),
+        (5, &["sync", "provision", "decide", "push", "findings"]),
         (4, &["account", "connect", "export"]),
         (3, &["snapshot", "cloudflare", "conductorone", "scim"]),
         (2, &["model"]),

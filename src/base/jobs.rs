@@ -20,6 +20,8 @@ words! {
         Push = "push",
         /// Entitlements that C1 has learned of get this Worker's webhook as their provisioner.
         Wire = "wire",
+        /// What is wrong with the account is worked out of the current generation.
+        Findings = "findings",
         /// What a sync found is told to C1's inbound webhook.
         Signal = "signal",
     }

@@ -23,10 +23,8 @@ pub struct NamedObject {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the account's domains. Those of the type `internal` are left out, and those that the token may not see.
     pub async fn zones_page(&self, page: u32) -> Result<Page<NamedObject>, ApiError> {
-        let account = self.settings().account_id;
-        let path =
-            |page, size| format!("/zones?account.id={account}&page={page}&per_page={size}&order=name&direction=asc");
-        self.page_of(page, &SIZES, path).await
+        self.names_page(page, format!("/zones?account.id={}&order=name&direction=asc&", self.settings().account_id))
+            .await
     }
 
     /// All Workers: this list has no pages.
@@ -36,8 +34,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One page of the Access applications.
     pub async fn access_apps_page(&self, page: u32) -> Result<Page<NamedObject>, ApiError> {
-        let path = |page, size| self.account_path(&format!("/access/apps?page={page}&per_page={size}"));
-        self.page_of(page, &SIZES, path).await
+        self.names_page(page, self.account_path("/access/apps?")).await
+    }
+
+    async fn names_page(&self, page: u32, list: String) -> Result<Page<NamedObject>, ApiError> {
+        self.page_of(page, &SIZES, |page, size| format!("{list}page={page}&per_page={size}")).await
     }
 }
 

@@ -6,14 +6,17 @@ use super::wire;
 use crate::base::jobs::{self, Attempt, Job, Kind};
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
+use crate::findings;
 use crate::push;
 use crate::signal;
 use crate::snapshot::GenerationId;
 use crate::sync;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(settings: &Settings, kind: Kind, status: &sync::SyncStatus) -> Option<String> {
+fn subject(settings: &Settings, kind: Kind, status: &sync::SyncStatus, today: &str) -> Option<String> {
     match kind {
+        // A token is unused for a day longer with each day, whatever is published.
+        Kind::Findings => current(status).map(|generation| format!("{generation} {today}")),
         Kind::Push => settings.push.as_ref().and_then(|_| current(status)).map(ToString::to_string),
         Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
             current(status).map(ToString::to_string)
@@ -31,6 +34,7 @@ fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
 /// One attempt at a job. The tokens are for C1's API.
 async fn attempt<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
+        Kind::Findings => findings::attempt(ports, &settings.findings, settings.journal_days, job).await,
         Kind::Push => push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, job).await,
         Kind::Signal => signal::attempt(ports, settings.told_by()).await,
         Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
@@ -49,8 +53,9 @@ impl Coordinator {
         if let Some(run) = signal::queue(ports, kinds, &status.runs)? {
             jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
         }
+        let today = ports.now().date();
         for kind in Kind::ALL {
-            if let Some(subject) = subject(settings, kind, &status) {
+            if let Some(subject) = subject(settings, kind, &status, &today) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
         }

@@ -31,6 +31,7 @@ use crate::base::jobs;
 use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::rows;
 use crate::decide::record;
+use crate::findings;
 use crate::provision;
 use crate::provision::journal;
 use crate::push;
@@ -47,6 +48,7 @@ pub fn init(ports: &dyn Sql) -> Result<(), SqlError> {
     jobs::init(ports)?;
     crate::connect::init(ports)?;
     record::init(ports)?;
+    findings::init(ports)?;
     signal::init(ports)?;
     push::init(ports)?;
     tokens_seen::init(ports)?;
@@ -117,6 +119,21 @@ impl Coordinator {
                 Ok(records) => Reply::Decisions(records),
                 Err(error) => failed(ports, "could not read the decisions", &error),
             },
+            Command::Findings { filter, limit } => match findings::list(ports, &filter, limit, ports.now()) {
+                Ok(found) => Reply::Findings(found),
+                Err(error) => failed(ports, "could not read the findings", &error),
+            },
+            Command::Finding(id) => match findings::one(ports, &id, ports.now()) {
+                Ok(found) => Reply::Findings(found.into_iter().collect()),
+                Err(error) => failed(ports, "could not read the findings", &error),
+            },
+            Command::AcceptFinding(acceptance) => {
+                let accepted = findings::accept(ports, &acceptance, ports.now());
+                match accepted.and_then(|_| findings::one(ports, &acceptance.id, ports.now())) {
+                    Ok(found) => Reply::Findings(found.into_iter().collect()),
+                    Err(error) => failed(ports, "could not note that a finding is accepted", &error),
+                }
+            }
             // Only the object that there was before has anything to give: see `succession`.
             Command::HandOver { .. } => Reply::NothingToHandOver,
             Command::Push if settings.push.is_none() => Reply::PushNotConfigured,

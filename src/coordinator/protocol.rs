@@ -10,6 +10,7 @@ use crate::base::time::Timestamp;
 use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
+use crate::findings;
 use crate::model::id::AccountId;
 use crate::model::operation::{Outcome, Request};
 use crate::provision::aftercare::AuditLog;
@@ -71,6 +72,17 @@ pub enum Command {
         /// How many at most.
         limit: i64,
     },
+    /// Look findings up.
+    Findings {
+        /// Which.
+        filter: Box<findings::Filter>,
+        /// How many at most.
+        limit: i64,
+    },
+    /// Look one finding up by its id.
+    Finding(String),
+    /// Note that a finding is as it should be.
+    AcceptFinding(Box<findings::Acceptance>),
     /// Push the current generation once more.
     Push,
     /// Of the object that had every account: give what it knows of this one to the Coordinator that is named by it.
@@ -123,6 +135,8 @@ pub enum Reply {
     Decided(Box<Record>),
     /// Decisions that were looked up.
     Decisions(Vec<Record>),
+    /// Findings that were looked up, as they are shown.
+    Findings(Vec<serde_json::Value>),
     /// How an operation ended.
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.

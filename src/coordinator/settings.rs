@@ -2,7 +2,7 @@
 
 use crate::base::settings::{Plan, Reader, number, switch};
 use crate::decide::{self, InvalidRules, Rules};
-use crate::{cloudflare, conductorone, provision, push, signal};
+use crate::{cloudflare, conductorone, findings, provision, push, signal};
 
 /// What the Coordinator works by.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Settings {
     pub signal: Option<signal::Settings>,
     /// What is pushed after a publication, and where to.
     pub push: Option<push::Settings>,
+    /// The thresholds of the rules by which findings are worked out.
+    pub findings: findings::Settings,
     /// `PLAN`: the limits a sync step keeps.
     pub plan: Plan,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
@@ -37,6 +39,7 @@ impl Settings {
         let conductorone = conductorone::Settings::read(reader);
         let app_id = conductorone.as_ref().and_then(|conductorone| conductorone.app_id.as_deref());
         let provision = provision::Settings::read(reader, app_id);
+        let findings = findings::Settings::read(reader, provision.guards.min_super_admins);
         let plan = Plan::read(reader);
         let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
         if let Err(error) = &rules {
@@ -56,6 +59,7 @@ impl Settings {
             rules,
             signal,
             push,
+            findings,
             plan,
             journal_days,
             auto_wire,

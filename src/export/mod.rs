@@ -7,7 +7,7 @@
 mod baton;
 mod c1z;
 mod chunks;
-mod csv;
+pub(crate) mod csv;
 mod directory;
 mod file;
 mod sqlite;

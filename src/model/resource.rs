@@ -218,6 +218,11 @@ impl Row {
         }
     }
 
+    /// A token.
+    pub fn as_token(&self) -> Option<&Token> {
+        if let Self::ApiToken(token) = self { Some(token) } else { None }
+    }
+
     /// The row of a resource of which only the id is known: somebody holds it, and no list tells of it.
     pub fn untold(entitlement: Entitlement) -> Self {
         let name = entitlement.resource();

@@ -13,6 +13,7 @@ mod connect;
 mod decisions;
 mod doctor;
 mod export;
+mod findings;
 mod http;
 mod keys;
 mod lists;
@@ -131,6 +132,9 @@ async fn dispatch<P: World>(
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Scim(endpoint) => scim::answer(ports, settings, endpoint, request).await,
         Route::Decisions => decisions::list(ports, request).await,
+        Route::Findings => findings::list(ports, request).await,
+        Route::Finding(id) => findings::show(ports, id).await,
+        Route::AcceptFinding(id) => findings::accept(ports, id, request).await,
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
         Route::Grant(action, entitlement, named) => {

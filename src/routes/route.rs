@@ -32,6 +32,9 @@ pub(super) enum Route {
     Holders(Entitlement),
     Changes,
     Decisions,
+    Findings,
+    Finding(String),
+    AcceptFinding(String),
     Export(File),
     Invite,
     Renew(MemberId),
@@ -55,7 +58,7 @@ impl Route {
     pub(super) const fn needs(&self) -> Right {
         match self {
             // The doctor sends requests to both services, which the account's budget pays for.
-            Self::Doctor | Self::Sync | Self::Push | Self::Connect => Right::Full,
+            Self::Doctor | Self::Sync | Self::Push | Self::Connect | Self::AcceptFinding(_) => Right::Full,
             _ if self.changes_access() => Right::Full,
             _ => Right::Read,
         }
@@ -83,6 +86,9 @@ impl Route {
             | Self::Holders(_)
             | Self::Changes
             | Self::Decisions
+            | Self::Findings
+            | Self::Finding(_)
+            | Self::AcceptFinding(_)
             | Self::Export(_)
             | Self::Operations
             | Self::Operation(_) => false,
@@ -133,6 +139,9 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "decisions"] => get(Route::Decisions),
+        ["v1", "findings"] => get(Route::Findings),
+        ["v1", "findings", id] if !id.is_empty() => get(Route::Finding((*id).to_owned())),
+        ["v1", "findings", id, "accept"] if !id.is_empty() => post(Route::AcceptFinding((*id).to_owned())),
         ["v1", "export", name] => match File::named(name) {
             Some(file) => get(Route::Export(file)),
             None => Vec::new(),

@@ -15,12 +15,14 @@ const SET_ASIDE: [&str; 5] = ["connect_run", "incident", "job", "operation", "se
 const SET_ASIDE_ELSEWHERE: [&str; 5] = ["callback", "connect_line", "decision", "overlay", "signal"];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 25] = [
+const FORGOTTEN: [&str; 27] = [
     "audit_log",
     "connect_entitlement",
     "connect_given_up",
     "connect_saved",
     "connect_state",
+    "finding",
+    "finding_event",
     "generation",
     "identity",
     "invited",

@@ -18,19 +18,19 @@ fn disarm(piece: &str, first: bool) -> String {
 
 /// A line that is being written.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, first: true }
     }
 
     /// A text. One that a spreadsheet would take for a formula gets an apostrophe in front. Somebody may open the file with
     /// semicolons or tabs as separators, which quotes do not survive: what follows one of those is a cell then, too.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         let pieces = text.split_inclusive(SEPARATORS).enumerate();
         let disarmed: String = pieces.map(|(place, piece)| disarm(piece, place == 0)).collect();
         self.cell(&disarmed, false);
@@ -53,7 +53,7 @@ impl<'a> Line<'a> {
         self.text(&names.join(","));
     }
 
-    pub(super) fn end(self) {
+    pub(crate) fn end(self) {
         self.out.extend_from_slice(b"\r\n");
     }
 

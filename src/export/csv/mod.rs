@@ -1,6 +1,6 @@
 //! The two CSV files, with exactly the column names that C1 knows by itself (`reference/conductorone.md` 5).
 
-mod cell;
+pub(crate) mod cell;
 #[cfg(test)]
 mod tests;
 

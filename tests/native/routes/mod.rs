@@ -5,6 +5,7 @@ mod adverse;
 mod approvals;
 mod bounds;
 mod errors;
+mod findings;
 mod fresh;
 mod grants;
 mod invitations;

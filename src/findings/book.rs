@@ -1,0 +1,279 @@
+//! What was found, and what became of it: opened, closed, accepted. In the Coordinator's SQLite.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::rules::{RULES, Severity};
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+
+/// A finding is accepted for this many days at most.
+pub const MAX_DAYS: i64 = 366;
+
+/// Something that a rule found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The rule, a colon, and what it is about.
+    pub(super) id: String,
+    pub(super) rule: &'static str,
+    pub(super) severity: Severity,
+    /// What it is about: a row's key, or `account`.
+    pub(super) about: String,
+    /// The name that people know that by.
+    pub(super) name: String,
+    pub(super) evidence: String,
+}
+
+/// Which findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// `open`, `accepted`, `closed` or `all`; those that are open where it is absent.
+    pub state: Option<String>,
+    /// A rule's name.
+    pub rule: Option<String>,
+    /// `high`, `medium` or `low`.
+    pub severity: Option<String>,
+    /// Findings older than this one.
+    pub before: Option<i64>,
+}
+
+/// That a finding is as it should be, for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// The finding's id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+    /// Until when; it is open again from then on.
+    pub until: Timestamp,
+    /// Who says so.
+    pub by: String,
+}
+
+/// Creates the tables.
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS finding (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, severity TEXT NOT NULL,
+            about TEXT NOT NULL, name TEXT NOT NULL, evidence TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER,
+            reason TEXT, accepted_by TEXT, accepted_at INTEGER, accepted_until INTEGER)",
+        &[],
+    )?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS finding_event (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, finding TEXT NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL,
+            detail TEXT NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// The findings that are not closed, each with its evidence.
+pub(super) fn unclosed(sql: &dyn Sql) -> Result<BTreeMap<String, String>, SqlError> {
+    let rows = sql.query("SELECT id, evidence FROM finding WHERE closed_at IS NULL", &[])?;
+    let pair = |row: &Vec<SqlValue>| Some((row.first()?.text()?.to_owned(), row.get(1)?.text()?.to_owned()));
+    Ok(rows.iter().filter_map(pair).collect())
+}
+
+/// Opens a finding, or takes over what is told of one that is open.
+pub(super) fn note(sql: &dyn Sql, found: &Found, is_new: bool, now: Timestamp) -> Result<(), SqlError> {
+    let text = |text: &str| SqlValue::from(text);
+    sql.query(
+        "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, name = excluded.name, evidence = excluded.evidence,
+            opened_at = CASE WHEN closed_at IS NULL THEN opened_at ELSE excluded.opened_at END, closed_at = NULL",
+        &[
+            text(&found.id),
+            text(found.rule),
+            text(found.severity.as_str()),
+            text(&found.about),
+            text(&found.name),
+            text(&found.evidence),
+            now.into(),
+        ],
+    )?;
+    if is_new { event(sql, &found.id, "opened", &found.evidence, now) } else { Ok(()) }
+}
+
+/// Closes a finding.
+pub(super) fn close(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<(), SqlError> {
+    sql.query("UPDATE finding SET closed_at = ? WHERE id = ? AND closed_at IS NULL", &[now.into(), id.into()])?;
+    event(sql, id, "closed", "", now)
+}
+
+/// Forgets what was closed, and what happened, before a time.
+pub(super) fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
+    sql.query("DELETE FROM finding WHERE closed_at < ?", &[before.into()])?;
+    sql.query("DELETE FROM finding_event WHERE at < ?", &[before.into()])?;
+    Ok(())
+}
+
+fn event(sql: &dyn Sql, id: &str, what: &str, detail: &str, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO finding_event (finding, at, what, detail) VALUES (?, ?, ?, ?)",
+        &[id.into(), now.into(), what.into(), detail.into()],
+    )?;
+    Ok(())
+}
+
+/// Accepts a finding that is not closed; `false` where there is none.
+pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<bool, SqlError> {
+    let Acceptance { id, reason, until, by } = acceptance;
+    let accepted = sql.query(
+        "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ?
+         WHERE id = ? AND closed_at IS NULL RETURNING id",
+        &[reason.as_str().into(), by.as_str().into(), now.into(), (*until).into(), id.as_str().into()],
+    )?;
+    if accepted.is_empty() {
+        return Ok(false);
+    }
+    event(sql, id, "accepted", &format!("until {until}, by {by}: {reason}"), now)?;
+    Ok(true)
+}
+
+/// Findings, those first that were found last.
+pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Result<Vec<Value>, SqlError> {
+    let mut conditions = vec![match filter.state.as_deref() {
+        Some("all") => "? > 0",
+        Some("closed") => "closed_at IS NOT NULL AND ? > 0",
+        Some("accepted") => "closed_at IS NULL AND accepted_until > ?",
+        _ => "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?",
+    }];
+    let mut params: Vec<SqlValue> = vec![now.into()];
+    for (text, condition) in [(&filter.rule, "rule = ?"), (&filter.severity, "severity = ?")] {
+        if let Some(text) = text {
+            conditions.push(condition);
+            params.push(text.as_str().into());
+        }
+    }
+    if let Some(before) = filter.before {
+        conditions.push("number < ?");
+        params.push(before.into());
+    }
+    params.push(limit.into());
+    let statement = format!("{SELECT} WHERE {} ORDER BY number DESC LIMIT ?", conditions.join(" AND "));
+    Ok(sql.query(&statement, &params)?.iter().filter_map(|row| shown(row, now)).collect())
+}
+
+/// One finding, with what happened to it.
+pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, SqlError> {
+    let rows = sql.query(&format!("{SELECT} WHERE id = ?"), &[id.into()])?;
+    let Some(mut finding) = rows.first().and_then(|row| shown(row, now)) else { return Ok(None) };
+    let rows = sql.query(
+        "SELECT at, what, detail FROM finding_event WHERE finding = ? ORDER BY number DESC LIMIT 100",
+        &[id.into()],
+    )?;
+    let events: Vec<Value> = rows
+        .iter()
+        .filter_map(|row| {
+            let [at, what, detail] = row.as_slice() else { return None };
+            let at = Timestamp::from_millis(at.integer()?);
+            Some(json!({ "at": at, "what": what.text()?, "detail": detail.text()? }))
+        })
+        .collect();
+    if let Value::Object(fields) = &mut finding {
+        fields.insert("events".to_owned(), events.into());
+    }
+    Ok(Some(finding))
+}
+
+const SELECT: &str =
+    "SELECT number, id, rule, severity, about, name, evidence, opened_at, closed_at, reason, accepted_by,
+    accepted_at, accepted_until FROM finding";
+
+/// A finding as an answer has it.
+fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
+    let [number, id, rule, severity, about, name, evidence, opened, closed, reason, by, accepted, until] = row else {
+        return None;
+    };
+    let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
+    let known = RULES.iter().find(|known| Some(known.name) == rule.text());
+    let (closed, until) = (time(closed), time(until));
+    let is_accepted = until.is_some_and(|until| until > now);
+    let state = match closed {
+        Some(_) => "closed",
+        None if is_accepted => "accepted",
+        None => "open",
+    };
+    let accepted =
+        until.map(|until| json!({ "reason": reason.text(), "by": by.text(), "at": time(accepted), "until": until }));
+    Some(json!({
+        "number": number.integer()?,
+        "id": id.text()?,
+        "rule": rule.text()?,
+        "severity": severity.text()?,
+        "state": state,
+        "title": known.map_or("", |known| known.title),
+        "about": about.text()?,
+        "name": name.text()?,
+        "evidence": evidence.text()?,
+        "since": time(opened)?,
+        "closed_at": closed,
+        "accepted": accepted,
+        "remedy": known.map_or("", |known| known.remedy),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fakes::Desk;
+
+    fn found(id: &str, evidence: &str) -> Found {
+        Found {
+            id: id.to_owned(),
+            rule: "deny-policy",
+            severity: Severity::Low,
+            about: "user:1".to_owned(),
+            name: "Jane".to_owned(),
+            evidence: evidence.to_owned(),
+        }
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000 + secs)
+    }
+
+    fn states(desk: &Desk, state: &str, now: i64) -> Vec<String> {
+        let filter = Filter { state: Some(state.to_owned()), ..Filter::default() };
+        let listed = list(desk, &filter, 100, at(now)).unwrap();
+        listed.iter().map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_finding_is_open_until_it_is_closed_and_accepted_until_its_end() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        note(&desk, &found("a", "x"), true, at(0)).unwrap();
+        note(&desk, &found("b", "x"), true, at(1)).unwrap();
+        note(&desk, &found("a", "y"), false, at(2)).unwrap();
+        assert_eq!(states(&desk, "open", 3), ["b", "a"]);
+        let acceptance =
+            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(100), by: "api".to_owned() };
+        assert!(accept(&desk, &acceptance, at(4)).unwrap());
+        assert!(!accept(&desk, &Acceptance { id: "c".to_owned(), ..acceptance.clone() }, at(4)).unwrap());
+        assert_eq!((states(&desk, "open", 5), states(&desk, "accepted", 5)), (vec!["b".into()], vec!["a".into()]));
+        assert_eq!(states(&desk, "open", 101), ["b", "a"], "the end has come");
+        close(&desk, "b", at(6)).unwrap();
+        assert!(!accept(&desk, &Acceptance { id: "b".to_owned(), ..acceptance }, at(7)).unwrap(), "it is closed");
+        assert_eq!((states(&desk, "closed", 7), states(&desk, "all", 7).len()), (vec!["b".into()], 2));
+
+        let told = one(&desk, "a", at(8)).unwrap().unwrap();
+        assert_eq!((told["evidence"].as_str(), told["since"].as_str()), (Some("y"), Some(at(0).to_string().as_str())));
+        let events: Vec<_> = told["events"].as_array().unwrap().iter().map(|event| event["what"].clone()).collect();
+        assert_eq!(events, ["accepted", "opened"]);
+        assert_eq!(one(&desk, "c", at(8)).unwrap(), None);
+
+        note(&desk, &found("b", "z"), true, at(9)).unwrap();
+        let again = one(&desk, "b", at(10)).unwrap().unwrap();
+        assert_eq!(
+            (again["state"].as_str(), again["since"].as_str()),
+            (Some("open"), Some(at(9).to_string().as_str()))
+        );
+        close(&desk, "b", at(11)).unwrap();
+        purge(&desk, at(12)).unwrap();
+        assert_eq!((states(&desk, "all", 13), unclosed(&desk).unwrap().len()), (vec!["a".to_owned()], 1));
+    }
+}

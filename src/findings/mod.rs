@@ -1,0 +1,15 @@
+//! What is wrong with the account: rules over a published generation, and what became of each finding. `rules.rs` is the table, `survey.rs` holds
+//! a generation against it, `book.rs` keeps what was found, and `settings.rs` has the thresholds.
+//!
+//! **Invariants:** a finding is worked out of a generation, the day and the thresholds alone; its id is the same as long as it is about the
+//! same; memory is bound by what can be granted and by how many findings are kept, never by the number of members.
+
+mod book;
+mod rules;
+mod settings;
+mod survey;
+
+pub use book::{Acceptance, Filter, MAX_DAYS, accept, init, list, one};
+pub use rules::{RULES, Rule, Severity};
+pub use settings::Settings;
+pub use survey::attempt;

@@ -1,0 +1,87 @@
+//! `GET /v1/findings`, one of them, and `POST /v1/findings/{id}/accept`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sim::cloudflare::PolicySpec;
+
+use crate::deployment::Deployment;
+use crate::looks::assert_is_problem;
+
+fn ids(findings: &[Value]) -> Vec<&str> {
+    findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect()
+}
+
+async fn items(deployment: &Deployment, narrowed: &str) -> Vec<Value> {
+    deployment.json(&format!("/v1/findings?{narrowed}")).await["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_is_found_with_each_publication_closed_when_it_is_over_and_accepted_for_a_time() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let (admin, whole) = (cloudflare.permission_group("admin").unwrap().id, cloudflare.account_resource_group());
+    let people = cloudflare.memberships();
+    let person = people.iter().rfind(|one| one.status == "accepted" && one.user_id.is_some()).unwrap();
+    for one in &people {
+        cloudflare.set_two_factor(&one.id, true);
+    }
+    // Through a user group it is held just as well.
+    let group = cloudflare.add_group("Operators of all", vec![PolicySpec::allow(admin.clone(), whole.clone())]);
+    cloudflare.join_group(&group, &person.id);
+    cloudflare.set_two_factor(&person.id, false);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(1)).await;
+
+    let user = person.user_id.clone().unwrap();
+    let id = format!("privileged-without-two-factor:user:{user}");
+    let open = deployment.list("/v1/findings", 1000).await;
+    assert_eq!(ids(&open).iter().filter(|id| id.starts_with("privileged-")).collect::<Vec<_>>(), [&id.as_str()]);
+    assert_eq!(deployment.list("/v1/findings", 1).await, open, "in pages");
+    let path = format!("/v1/findings/{id}");
+    let finding = deployment.json(&path).await;
+    assert_eq!((&finding["severity"], &finding["state"]), (&json!("high"), &json!("open")));
+    assert!(finding["evidence"].as_str().unwrap().contains("Administrator"), "{finding}");
+    assert!(finding["remedy"].as_str().unwrap().contains("Two-Factor Authentication"), "{finding}");
+    assert!(open.iter().any(|finding| finding["rule"] == "token-without-expiry"), "{open:#?}");
+    let medium = items(&deployment, "severity=medium").await;
+    assert!(!medium.is_empty() && medium.iter().all(|finding| finding["severity"] == "medium"));
+
+    // Accepted, with a reason and an end; by who may change things.
+    let accept = format!("{path}/accept");
+    let until = "2027-03-01";
+    for (body, status) in [
+        (json!({ "reason": "", "until": until }), 400),
+        (json!({ "reason": "so agreed", "until": "2000-01-01" }), 400),
+        (json!({ "reason": "so agreed" }), 400),
+        (json!({ "reason": "so agreed", "until": until }), 200),
+    ] {
+        let answer = deployment.request("POST", &accept, &[], Some(&body)).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+    }
+    assert!(!ids(&deployment.list("/v1/findings", 1000).await).contains(&id.as_str()));
+    let accepted = items(&deployment, "state=accepted").await;
+    assert_eq!((ids(&accepted), &accepted[0]["accepted"]["reason"]), (vec![id.as_str()], &json!("so agreed")));
+
+    // Over, and again.
+    deployment.cloudflare.set_two_factor(&person.id, true);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let closed = deployment.json(&path).await;
+    assert_eq!(closed["state"], "closed");
+    let events: Vec<&Value> = closed["events"].as_array().unwrap().iter().map(|event| &event["what"]).collect();
+    assert_eq!(events, ["closed", "accepted", "opened"]);
+    let answer =
+        deployment.request("POST", &accept, &[], Some(&json!({ "reason": "so agreed", "until": until }))).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, &accept).as_str()), (409, "finding_closed"));
+    for path in ["/v1/findings/nothing:there".to_owned(), "/v1/findings?state=odd".to_owned()] {
+        let answer = deployment.get(&path).await;
+        assert_eq!(answer.status, if path.contains('?') { 400 } else { 404 }, "{path}");
+    }
+    let csv = deployment.get("/v1/findings?format=csv").await;
+    assert!(
+        csv.text().starts_with("id,rule,severity,state,title,about,name,evidence,since,remedy\r\n"),
+        "{}",
+        csv.text()
+    );
+}
