@@ -90,7 +90,7 @@ impl State {
     fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
         let value = sql.one("SELECT state FROM rate_budget WHERE id = 1", &[])?;
         let text = value.as_ref().and_then(SqlValue::text);
-        // A state of another version is forgotten: at worst a window's requests are counted anew.
+        // A state of another version is forgotten: at worst a window's requests are counted again.
         let state = text.and_then(|text| serde_json::from_str::<Self>(text).ok());
         Ok(state.filter(|state| state.v == Self::VERSION).unwrap_or(Self { v: Self::VERSION, ..Self::default() }))
     }

@@ -63,7 +63,7 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// A list that has no pages, and a page of a few records, may be this long: four of them are read at once in an isolate of 128 MB.
 const MAX_LONG_BODY: usize = 8 * 1024 * 1024;
 
-/// A page of so many records has few.
+/// A page with more records than this has few bad ones.
 const FEW: u32 = 5;
 
 /// A request on its way into [`Client::call`].

@@ -9,7 +9,7 @@ use crate::base::ports::SqlError;
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::Policy;
 
-/// So many entitlements that need no request are passed over at once.
+/// At most this many entitlements that need no request are passed over at once.
 const BATCH: i64 = 200;
 
 impl<P: World> Step<'_, '_, P> {

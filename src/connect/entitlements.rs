@@ -47,7 +47,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Forgets the list of entitlements, before it is read anew.
+/// Forgets the list of entitlements, before it is read again.
 pub(super) fn forget_listed(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_entitlement", &[]).map(drop)
 }

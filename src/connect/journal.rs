@@ -43,7 +43,7 @@ impl Connection {
     }
 }
 
-/// So many runs are kept.
+/// How many runs are kept.
 const RUNS_KEPT: i64 = 20;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {

@@ -134,7 +134,7 @@ pub async fn drive<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, wi
     Ok(())
 }
 
-/// So often in a row C1 may fail to answer; then the run has failed, and may be asked for again.
+/// C1 may fail to answer this often in a row; then the run has failed, and may be asked for again.
 const MAX_ATTEMPTS: u32 = 8;
 
 /// The wait before C1 is asked again doubles from a second up to a minute.

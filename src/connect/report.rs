@@ -70,7 +70,7 @@ pub struct RunSummary {
     pub ended_at: Option<Timestamp>,
 }
 
-/// So many lines are told at once.
+/// At most this many lines are told at once.
 const MAX_LINES: usize = 500;
 
 /// The report of the latest run, its lines after a number; nothing where there was no run yet.

@@ -337,7 +337,7 @@ const fn backoff(failures: i64) -> i64 {
     if wait > LONGEST_WAIT_SECS { LONGEST_WAIT_SECS } else { wait }
 }
 
-/// When an operation that was put off so many times is tried again: when Cloudflare says, or a guard; but from the fourth time on every
+/// When an operation that was put off this many times is tried again: when Cloudflare says, or a guard; but from the fourth time on every
 /// wait grows, so that one that stands alone neither asks for ever nor starves the others.
 fn due_again(failures: i64, retry_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
     let grown = now.plus_secs(backoff(failures));

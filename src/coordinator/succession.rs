@@ -20,7 +20,7 @@ pub const FORMER: &str = "account";
 /// A batch ends with the rows that make it longer than this.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// So many rows are read at once: a row has 64 KB at most.
+/// At most this many rows are read at once: a row has 64 KB at most.
 const ROWS: i64 = 50;
 
 /// As long as this the former object keeps what it has handed over, for who goes back to the version before.

@@ -166,7 +166,7 @@ pub enum Effect {
     Invited,
     /// The member was removed, or the invitation cancelled.
     Removed,
-    /// The invitation was removed and made anew.
+    /// The invitation was removed and made again.
     Renewed,
 }
 

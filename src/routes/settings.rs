@@ -18,7 +18,7 @@ pub struct Settings {
     pub tokens: Tokens,
     /// `REST_PROVISIONING`: whether access is changed by REST and SCIM too, or by C1's webhooks alone.
     pub rest_provisioning: bool,
-    /// `SCIM_REPLACE_MAX_REMOVALS`: so many members one SCIM operation may take out of a Group.
+    /// `SCIM_REPLACE_MAX_REMOVALS`: how many members one SCIM operation may take out of a Group.
     pub scim_replace_max_removals: usize,
     /// The variables that are wrong and whose features are off therefore.
     pub problems: Vec<settings::Problem>,

@@ -54,7 +54,7 @@ pub(super) fn find(
     };
     // A list that can be read again tells what was so all the time.
     let groups_are_new = Kind::Group.facts().capability.is_some_and(was_off);
-    // What somebody held as invited, and holds as a member, or as invited anew.
+    // What somebody held as invited, and holds as a member, or as invited again.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
         let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);

@@ -435,8 +435,8 @@ fn what_only_looks_new_is_not_told() {
     let more = Account { joe: Some((MemberStatus::Accepted, vec![DNS, SUPER])), ..member.clone() };
     assert_eq!(signalled(&desk(), &pending, &more, |_| ()).len(), 1, "and somebody added to it");
     for joe_is in [5, 60] {
-        let anew = Account { joe_is, ..pending.clone() };
-        assert_eq!(signalled(&desk(), &pending, &anew, |_| ()), [], "the invitation was sent anew");
+        let invited_again = Account { joe_is, ..pending.clone() };
+        assert_eq!(signalled(&desk(), &pending, &invited_again, |_| ()), [], "the invitation was sent again");
     }
 
     let other_ids = Account { naming: vec![SUPER, MINIMAL], ..Account::new() };

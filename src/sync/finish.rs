@@ -66,11 +66,11 @@ impl Ending {
     }
 }
 
-/// More of the previous generation's members than this share gone, and more than so many, is taken for a mistake.
+/// More of the previous generation's members than this share gone, and more than this number, is taken for a mistake.
 const MAX_GONE_SHARE: usize = 10;
 const MAX_GONE: usize = 10;
 
-/// So many changes are counted for the run's record.
+/// At most this many changes are counted for the run's record.
 const MAX_COUNTED: u64 = 5_000;
 
 /// A value that is not there this long after it was written will not come any more: KV takes a minute.
@@ -182,7 +182,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     Ok(Finish::Ended)
 }
 
-/// The current generation. Where KV has lost it, for good, the snapshot is built anew: better that than never again.
+/// The current generation. Where KV has lost it, for good, the snapshot is built again: better that than never again.
 async fn previous<P: KeyValue + Clock + Sql>(
     kv: &Metered<'_, P>,
 ) -> Result<Result<Option<Previous>, SnapshotError>, SqlError> {

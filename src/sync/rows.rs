@@ -110,10 +110,10 @@ pub(super) fn assemble(
 
 const ON: Capability = Capability { on: true, message: None, kept_from: None, unreadable: None };
 
-/// So many records that cannot be read are named, of all that there are.
+/// At most this many of the records that cannot be read are named.
 const NAMED: usize = 5;
 
-/// How many of those who were there are not. Somebody with a new membership, invited anew, is not gone.
+/// How many of those who were there are not. Somebody with a new membership, invited again, is not gone.
 fn gone(members: &Members, previous: Option<&Previous>) -> usize {
     let Some(previous) = previous else { return 0 };
     let missing: Vec<Option<UserId>> = previous
@@ -712,7 +712,7 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
     let why = describe(off);
     match off.status {
         _ if off.passing => {
-            format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it anew{kept}")
+            format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it again{kept}")
         }
         Some(404 | 410) if list == "roles" => {
             format!("Cloudflare no longer offers the {what} ({why}); permission groups take its place")

@@ -65,7 +65,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, NotConf
     }
 }
 
-/// A configuration with the values that it was read of. An isolate may be given other values without being started anew, so that what
+/// A configuration with the values that it was read of. An isolate may be given other values without being started again, so that what
 /// was read holds only as long as these are the same; nothing of it can be printed.
 pub struct Known {
     values: Vec<(String, Option<String>)>,

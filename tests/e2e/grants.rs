@@ -1,9 +1,9 @@
-//! `PUT` and `DELETE /v1/roles/{role}/members/{user}`.
+//! `PUT` and `DELETE /v1/roles/{role}/members/{user}`, and of scoped roles and user groups.
 
 use serde_json::json;
-use sim::cloudflare::Atom;
+use sim::cloudflare::{Access, Atom};
 
-use crate::deployment::roles;
+use crate::deployment::{holds, roles};
 use crate::jane::{EMAIL, Jane, assert_done};
 
 #[tokio::test]
@@ -21,6 +21,28 @@ async fn a_grant_adds_exactly_one_atom_in_three_calls_and_a_revoke_takes_it_back
     assert_done(&jane.call("DELETE", &jane.lacks).await, "revoked");
     jane.changed(&[], &[]);
     assert_eq!(jane.requests(), ["GET", "PUT", "GET"]);
+}
+
+#[tokio::test]
+async fn a_role_on_one_domain_and_a_user_group_are_granted_and_revoked() {
+    let jane = Jane::start().await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let role = cloudflare.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
+    let (domain, _) = cloudflare.domain_resource_groups()[0].clone();
+    let path = format!("/v1/scoped-roles/{}-{domain}/members/{}", role.id, jane.user);
+    assert_done(&jane.deployment.request("PUT", &path, &[], None).await, "granted");
+    jane.changed(&[(Access::Allow, role.id, domain)], &[]);
+    assert_done(&jane.deployment.request("DELETE", &path, &[], None).await, "revoked");
+    jane.changed(&[], &[]);
+
+    let group = cloudflare.add_group("Operators", vec![holds(cloudflare, &jane.lacks)]);
+    let is_in = || cloudflare.membership(&jane.member).unwrap().groups.contains(&group);
+    let path = format!("/v1/groups/{group}/members/{}", jane.user);
+    assert_done(&jane.deployment.request("PUT", &path, &[], None).await, "granted");
+    assert!(is_in());
+    assert_done(&jane.deployment.request("DELETE", &path, &[], None).await, "revoked");
+    assert!(!is_in());
+    jane.changed(&[], &[]);
 }
 
 #[tokio::test]

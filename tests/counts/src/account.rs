@@ -38,7 +38,7 @@ pub struct Account {
     pub written: std::collections::BTreeMap<String, Value>,
 }
 
-/// Every fifth member of these is named anew in the answers.
+/// Every fifth member of these has another name in the answers.
 fn member(n: usize) -> Value {
     let roles: Vec<usize> = (0..ROLES_EACH).map(|k| (n * 7 + k * 13) % ROLES).collect();
     let email = format!("member{n:06}@example.com");
@@ -90,7 +90,7 @@ fn answer(items: &[Value], page: usize, per_page: usize, total: usize) -> Vec<u8
 }
 
 impl Account {
-    /// An account with so many members.
+    /// An account with this many members.
     pub fn of(members: usize) -> Self {
         let pages = (0..members.div_ceil(PER_PAGE)).map(|page| {
             let shown: Vec<Value> = (page * PER_PAGE..members.min((page + 1) * PER_PAGE)).map(member).collect();

@@ -18,7 +18,7 @@ fn admins(account: &Cloudflare) -> Vec<Membership> {
     all.filter(|member| member.status == "accepted" && account.member_atoms(&member.id).contains(&wanted)).collect()
 }
 
-/// Leaves so many Super Administrators, each with another role as well.
+/// Leaves this many Super Administrators, each with another role as well.
 fn leave_admins(account: &Cloudflare, count: usize) {
     let (role, all) = (roles(account)[0].clone(), admins(account));
     for admin in &all[..count] {

@@ -1,4 +1,4 @@
-//! Invitations that are made anew.
+//! Invitations that are made again.
 
 use super::{
     Action, Bench, Effect, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, holds, member, person,
