@@ -28,7 +28,7 @@ started=$tools/build-started.$$
 trap 'rm -f "$started"' EXIT
 : >"$started"
 # worker-build downloads none of its helpers when they are named; a request runs to its end when its client goes away.
-export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" WASM_OPT_BIN="$npm_bin/wasm-opt" ESBUILD_BIN="$npm_bin/esbuild"
+export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" ESBUILD_BIN="$npm_bin/esbuild"
 export RUN_TO_COMPLETION=1
 # What a snapshot was found unchanged by holds for the very code that found it so.
 CONNECTOR_BUILD=$(find src Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)

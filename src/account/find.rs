@@ -1,6 +1,6 @@
 //! Looking for a person: in a generation, or in Cloudflare's own list of the members.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::Stopped;
 use super::person::{Candidates, Meant, has_address};

@@ -1,6 +1,6 @@
 //! What members' records tell of others: names of what they hold, and which role goes with which permission group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use crate::cloudflare::{MemberRecord, PermissionGroup, ResourceGroup};
 use crate::model::access::Access;

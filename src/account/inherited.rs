@@ -5,7 +5,7 @@
 //! *afterwards* is not a group's, and never will be: these are the ids that are kept. A policy that is neither known for a
 //! group's nor kept here may be that of a group that was made since.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::state;
 use crate::base::ports::{Clock, Http, Sql, SqlError, SqlValue};

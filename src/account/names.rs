@@ -2,7 +2,7 @@
 //! shows it, and kept for good, so that entitlement ids stay when Cloudflare's deprecated roles list goes
 //! (`reference/cloudflare.md` 1.3, 2.2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +236,7 @@ fn by_label(seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use crate::base::tree::BTreeMap;
 
     use super::{Names, Seen, is_account_wide, super_administrator};
     use crate::account::hints::Hints;

@@ -3,7 +3,8 @@
 //!
 //! **Invariant:** a change stays in force for every generation that was not built with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::json;
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -229,5 +230,5 @@ fn read(row: &[SqlValue]) -> Result<(MemberId, Kept), SqlError> {
     let unreadable = || SqlError::unreadable("a change of the overlay");
     let text = |place: usize| row.get(place).and_then(SqlValue::text).ok_or_else(unreadable);
     let id = text(0)?.parse().map_err(|_| unreadable())?;
-    Ok((id, serde_json::from_str(text(1)?).map_err(|_| unreadable())?))
+    Ok((id, json::read_str(text(1)?).map_err(|_| unreadable())?))
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 
 /// The ids of the user groups' policies.
@@ -21,7 +22,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 pub(crate) fn load<T: DeserializeOwned>(sql: &dyn Sql, name: &str) -> Result<Option<T>, SqlError> {
     let value = sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])?;
     let text = value.as_ref().and_then(SqlValue::text);
-    Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()))
+    Ok(text.and_then(|text| json::read(text.as_bytes()).ok()))
 }
 
 /// Writes a value, unless it is there already: rows written cost money.

@@ -6,8 +6,8 @@
     reason = "async because the ports are; older Clippys do not know it"
 )]
 
+use crate::base::tree::{BTreeMap, BTreeSet};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::Signer as _;
 use rusqlite::types::{Value, ValueRef};

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -218,7 +219,7 @@ fn job(row: &[SqlValue]) -> Option<Job> {
         kind: Kind::parse(kind.text()?)?,
         subject: subject.text()?.to_owned(),
         state: State::parse(state.text()?)?,
-        left: left.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).unwrap_or_default(),
+        left: left.text().and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default(),
         attempts: attempts.integer()?,
         message: message.text().map(str::to_owned),
         wanted_at: time(wanted_at)?,

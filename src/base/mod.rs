@@ -5,6 +5,7 @@
 pub(crate) mod fakes;
 pub mod hash;
 pub mod jobs;
+pub mod json;
 pub mod keys;
 pub mod ports;
 pub mod rows;
@@ -16,6 +17,7 @@ pub mod time;
 #[cfg(test)]
 #[allow(clippy::duplicate_mod, reason = "`tests/support` has the same clock")]
 pub(crate) mod timers;
+pub mod tree;
 pub mod under_way;
 pub(crate) mod words;
 pub mod zstd;

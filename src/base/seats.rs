@@ -6,7 +6,7 @@
 //! asked for.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -15,6 +15,7 @@ use futures::future::{Either, select};
 
 use super::ports::Clock;
 use super::time::Timestamp;
+use super::tree::BTreeMap;
 
 /// Of six connections one is left for C1, and one for KV.
 const SEATS: usize = 4;

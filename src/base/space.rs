@@ -49,7 +49,7 @@ mod tests {
         let (one, other) = ("eb78d65290b24279ba6f44721b3ea3c4", "f174e90afafe4643bbbc4a0ed4fc8415");
         let spaces =
             [(one, "a1"), (one, "b2"), (other, "a1")].map(|(account, worker)| Space::new(account, &worker.repeat(32)));
-        let keys: std::collections::BTreeSet<String> = spaces.iter().map(|space| space.key("current")).collect();
+        let keys: crate::base::tree::BTreeSet<String> = spaces.iter().map(|space| space.key("current")).collect();
         assert_eq!(keys.len(), 3);
         for (n, space) in spaces.iter().enumerate() {
             let own: Vec<_> = keys.iter().filter_map(|key| space.name_of(key)).collect();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant, in milliseconds since 1970-01-01T00:00:00Z. In JSON it is RFC 3339 text.
@@ -49,43 +48,195 @@ impl Timestamp {
 
     /// Reads RFC 3339 text (`2026-08-21T10:00:00Z`, any number of fraction digits) or a bare date, as midnight UTC.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(instant.timestamp_millis()));
+        let mut text = Text(text.as_bytes());
+        let date = text.date()?;
+        if text.0.is_empty() {
+            return Some(Self(date * DAY));
         }
-        let date = text.parse::<NaiveDate>().ok()?;
-        Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
+        text.one_of(b"Tt ")?;
+        let of_day = text.time()?;
+        let mut millis = 0;
+        if text.one_of(b".").is_some() {
+            let mut weight = 100;
+            millis = text.digit()? * weight;
+            while let Some(digit) = text.digit() {
+                weight /= 10;
+                millis += digit * weight;
+            }
+        }
+        let offset = match text.one_of(b"Zz+-")? {
+            b'Z' | b'z' => 0,
+            sign => {
+                let hours = text.number(2).filter(|hours| *hours < 24)?;
+                text.one_of(b":")?;
+                let minutes = text.number(2).filter(|minutes| *minutes < 60)?;
+                (hours * 60 + minutes) * if sign == b'-' { -60_000 } else { 60_000 }
+            }
+        };
+        text.0.is_empty().then_some(Self(date * DAY + of_day + millis - offset))
     }
 
-    /// Reads an HTTP date such as `Wed, 21 Oct 2026 07:28:00 GMT` (RFC 9110 section 5.6.7, the preferred form).
+    /// Reads an HTTP date such as `Wed, 21 Oct 2026 07:28:00 GMT` (RFC 9110 section 5.6.7, the preferred form). The day of the week
+    /// says nothing that the date does not.
     pub fn parse_http_date(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc2822(text).ok().map(|instant| Self(instant.timestamp_millis()))
+        let (_, text) = text.split_once(", ")?;
+        let mut text = Text(text.trim_end().strip_suffix(" GMT")?.as_bytes());
+        let day = text.number(2)?;
+        text.one_of(b" ")?;
+        let name = text.take(3)?;
+        let month = (1..).zip(MONTHS).find(|(_, month)| *month == name).map(|(number, _)| number)?;
+        text.one_of(b" ")?;
+        let date = days(text.number(4)?, month, day)?;
+        text.one_of(b" ")?;
+        let of_day = text.time()?;
+        text.0.is_empty().then_some(Self(date * DAY + of_day))
     }
 
     /// The calendar day in UTC, such as `2026-08-21`.
     pub fn date(self) -> String {
-        self.utc().format("%Y-%m-%d").to_string()
+        let Utc { year, month, day, .. } = self.utc();
+        format!("{year:04}-{month:02}-{day:02}")
     }
 
     /// Compact and sortable, such as `20260821T100000Z`: the form that stands in generation ids.
     pub fn compact(self) -> String {
-        self.utc().format("%Y%m%dT%H%M%SZ").to_string()
+        let Utc { year, month, day, hour, minute, second, .. } = self.utc();
+        format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
     }
 
     /// The form that Go programs store in `SQLite`, such as `2026-08-21 10:00:00.25`: UTC, without zeros at its end.
     pub fn datetime(self) -> String {
-        let text = self.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string();
+        let Utc { hour, minute, second, milli, .. } = self.utc();
+        let text = format!("{} {hour:02}:{minute:02}:{second:02}.{milli:03}", self.date());
         // The fraction is always there, so no zero of the seconds is taken for one of its own.
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 
-    fn utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
+    /// What a calendar and a clock show. A time of another age than the years that are written with four digits is none that
+    /// anything here has to do with: it shows as the epoch.
+    fn utc(self) -> Utc {
+        let millis = if (FIRST..=LAST).contains(&self.0) { self.0 } else { 0 };
+        let (date, of_day) = (millis.div_euclid(DAY), millis.rem_euclid(DAY));
+        // Days since 0000-03-01, in eras of 400 years, whose years begin in March: the leap day is a year's last.
+        let since = date + DAYS_TO_1970;
+        let (era, of_era) = (since.div_euclid(ERA), since.rem_euclid(ERA));
+        let of_era_year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * of_era_year + of_era_year / 4 - of_era_year / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        Utc {
+            year: of_era_year + era * 400 + i64::from(month <= 2),
+            month,
+            day: of_year - (153 * from_march + 2) / 5 + 1,
+            hour: of_day / 3_600_000,
+            minute: of_day / 60_000 % 60,
+            second: of_day / 1_000 % 60,
+            milli: of_day % 1_000,
+        }
+    }
+}
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// Days of 400 years.
+const ERA: i64 = 146_097;
+
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_TO_1970: i64 = 719_468;
+
+/// The first and the last millisecond of the years 0 to 9999.
+const FIRST: i64 = -719_528 * DAY;
+const LAST: i64 = 2_932_897 * DAY - 1;
+
+const MONTHS: [&[u8]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
+/// What a calendar and a clock in UTC show.
+struct Utc {
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    milli: i64,
+}
+
+/// The day of a date, counted from 1970-01-01; none when there is no such date.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let longest = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=longest).contains(&day) {
+        return None;
+    }
+    let year = year - i64::from(month <= 2);
+    let from_march = if month > 2 { month - 3 } else { month + 9 };
+    let of_year = (153 * from_march + 2) / 5 + day - 1;
+    let (era, of_era_year) = (year.div_euclid(400), year.rem_euclid(400));
+    Some(era * ERA + of_era_year * 365 + of_era_year / 4 - of_era_year / 100 + of_year - DAYS_TO_1970)
+}
+
+/// What is still to be read of a time.
+struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
+        let first = *self.0.first().filter(|first| bytes.contains(first))?;
+        self.take(1)?;
+        Some(first)
+    }
+
+    fn digit(&mut self) -> Option<i64> {
+        let first = *self.0.first().filter(|first| first.is_ascii_digit())?;
+        self.take(1)?;
+        Some(i64::from(first - b'0'))
+    }
+
+    /// A number of exactly as many digits.
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        (0..digits).try_fold(0, |number, _| Some(number * 10 + self.digit()?))
+    }
+
+    /// `2026-08-21`, as days since 1970.
+    fn date(&mut self) -> Option<i64> {
+        let year = self.number(4)?;
+        self.one_of(b"-")?;
+        let month = self.number(2)?;
+        self.one_of(b"-")?;
+        days(year, month, self.number(2)?)
+    }
+
+    /// `10:00:00`, as milliseconds since midnight; a leap second is the first one of the next minute.
+    fn time(&mut self) -> Option<i64> {
+        let hour = self.number(2).filter(|hour| *hour < 24)?;
+        self.one_of(b":")?;
+        let minute = self.number(2).filter(|minute| *minute < 60)?;
+        self.one_of(b":")?;
+        let second = self.number(2).filter(|second| *second <= 60)?;
+        Some(((hour * 60 + minute) * 60 + second) * 1_000)
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.utc().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let Utc { hour, minute, second, milli, .. } = self.utc();
+        write!(f, "{}T{hour:02}:{minute:02}:{second:02}", self.date())?;
+        if milli != 0 {
+            write!(f, ".{milli:03}")?;
+        }
+        f.write_str("Z")
     }
 }
 
@@ -104,6 +255,8 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, SecondsFormat};
+
     use super::Timestamp;
 
     #[test]
@@ -121,6 +274,64 @@ mod tests {
         assert_eq!(Timestamp::parse("2024-03-01").unwrap().to_string(), "2024-03-01T00:00:00Z");
         assert_eq!(Timestamp::parse("yesterday"), None);
         assert_eq!(Timestamp::parse_http_date("Fri, 01 Mar 2024 12:21:02 GMT"), expected);
+    }
+
+    #[test]
+    fn is_the_calendars_of_any_day_and_what_is_no_time_is_none() {
+        let mut random = fastrand::Rng::with_seed(1582);
+        for round in 0..40_000_i64 {
+            // Every fourth day from 1900 on, and any time of all years.
+            let millis = match round {
+                0..30_000 => round * 4 * super::DAY - 25_567 * super::DAY + random.i64(0..super::DAY),
+                _ => random.i64(super::FIRST..=super::LAST),
+            };
+            let (time, theirs) = (Timestamp(millis), DateTime::from_timestamp_millis(millis).unwrap());
+            assert_eq!(time.to_string(), theirs.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            assert_eq!(time.date(), theirs.format("%Y-%m-%d").to_string());
+            assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+            let http = theirs.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            assert_eq!(Timestamp::parse_http_date(&http).map(Timestamp::secs), Some(time.secs()), "{http}");
+        }
+        for text in [
+            "2025-02-29T00:00:00Z",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "2026-1-1",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:61Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00Zx",
+            "2026-01-01 ",
+            "",
+            "-026-01-01",
+            "20260101T000000Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+            assert!(DateTime::parse_from_rfc3339(text).is_err());
+        }
+        for text in [
+            "2024-02-29T23:59:60Z",
+            "2026-01-01t00:00:00.1234567-23:59",
+            "2026-01-01 00:00:00z",
+            "2000-02-29T12:00:00.5+05:30",
+        ] {
+            let theirs = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).unwrap();
+            assert_eq!(Timestamp::parse(text).unwrap().millis(), theirs, "{text}");
+        }
+        for text in [
+            "Wed, 31 Feb 2026 07:28:00 GMT",
+            "21 Oct 2026 07:28:00 GMT",
+            "Wed, 21 oct 2026 07:28:00 GMT",
+            "Wed, 21 Oct 2026 07:28:00",
+        ] {
+            assert_eq!(Timestamp::parse_http_date(text), None, "{text}");
+        }
+        assert_eq!(Timestamp(i64::MAX).to_string(), "1970-01-01T00:00:00Z");
     }
 
     #[test]

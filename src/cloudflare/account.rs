@@ -7,6 +7,7 @@ use url::form_urlencoded::Serializer;
 
 use super::client::{Call, Client, Record, filled, id, malformed, required};
 use super::error::ApiError;
+use crate::base::json;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::model::address;
@@ -104,8 +105,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         let mut call = Call::get(self.account_path(&format!("/scim/v2/Users?{query}")));
         call.accept = "application/scim+json, application/json";
         let response = self.call(call).await?;
-        let list: ScimList =
-            serde_json::from_slice(&response.body).map_err(|error| malformed(&error.to_string(), &response))?;
+        let list: ScimList = json::read(&response.body).map_err(|error| malformed(&error.to_string(), &response))?;
         let users = required(list.resources, "Resources").map_err(|what| malformed(&what, &response))?;
         for user in users {
             let user = ScimUser::read(user).map_err(|what| malformed(&format!("Resources: {what}"), &response))?;

@@ -6,7 +6,8 @@
 //!
 //! Provisioning's part is shared fairly: a person for whom many requests were made stops before the others do.
 
-use std::collections::BTreeMap;
+use crate::base::json;
+use crate::base::tree::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,7 @@ impl State {
         let value = sql.one("SELECT state FROM rate_budget WHERE id = 1", &[])?;
         let text = value.as_ref().and_then(SqlValue::text);
         // A state of another version is forgotten: at worst a window's requests are counted again.
-        let state = text.and_then(|text| serde_json::from_str::<Self>(text).ok());
+        let state = text.and_then(|text| json::read_str::<Self>(text).ok());
         Ok(state.filter(|state| state.v == Self::VERSION).unwrap_or(Self { v: Self::VERSION, ..Self::default() }))
     }
 

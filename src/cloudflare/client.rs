@@ -12,6 +12,7 @@ use super::envelope::{Envelope, Told, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
 use super::settings::Settings;
+use crate::base::json;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Sql};
 use crate::base::seats::{Seat, Seats};
 use crate::base::time::Timestamp;
@@ -298,7 +299,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     }
 
     fn envelope<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<Envelope<T>, ApiError> {
-        match serde_json::from_slice::<Envelope<T>>(&response.body) {
+        match json::read::<Envelope<T>>(&response.body) {
             Ok(envelope) if envelope.success != Some(false) => Ok(envelope),
             Err(error) if !refusal(&response.body).success_is_false => Err(malformed(&error.to_string(), response)),
             Ok(_) | Err(_) => Err(self.refused(response)),
@@ -356,7 +357,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 /// Reads one record. It goes through its text, as every other does: a second deserialiser of each kind would make the Worker larger.
 fn record<T: Record>(told: &Value) -> Result<T, String> {
     let text = serde_json::to_vec(told).map_err(|error| error.to_string())?;
-    let wire = serde_json::from_slice::<T::Wire>(&text).map_err(|error| error.to_string())?;
+    let wire = json::read::<T::Wire>(&text).map_err(|error| error.to_string())?;
     T::read(wire)
 }
 

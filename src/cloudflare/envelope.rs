@@ -1,6 +1,7 @@
 //! The envelope around every answer, read leniently (`reference/cloudflare.md` 3.1): a call failed when the status says
 //! so or `success` is `false`; codes in `messages` mean nothing, since one stands there on success too.
 
+use crate::base::json;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -86,7 +87,7 @@ pub(super) struct Refusal {
 /// Reads a refusal: Cloudflare's envelope, an RFC 9457 problem of the edge, a SCIM error, or, from anything else, such
 /// as an HTML page, what a reader would see of it.
 pub(super) fn refusal(body: &[u8]) -> Refusal {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+    let Ok(value) = json::read::<Value>(body) else {
         return Refusal { message: visible(&String::from_utf8_lossy(body)), ..Refusal::default() };
     };
     let text = |name: &str| value.get(name).and_then(Value::as_str);

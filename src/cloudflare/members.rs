@@ -1,6 +1,6 @@
 //! Members: the people of the account, with what each holds (`reference/cloudflare.md` 2).
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::json;

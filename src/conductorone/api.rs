@@ -11,6 +11,7 @@ use url::form_urlencoded;
 use super::credentials::{Credentials, Proof};
 use super::settings::Settings;
 use crate::base::hash;
+use crate::base::json;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::{SigningKey, jwt};
@@ -204,7 +205,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
     pub async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
         let response = self.send(&call).await?;
         let body = if response.body.is_empty() { b"{}".as_slice() } else { &response.body };
-        serde_json::from_slice(body).map_err(|error| ApiError::Malformed { what: call.what, why: error.to_string() })
+        json::read(body).map_err(|error| ApiError::Malformed { what: call.what, why: error.to_string() })
     }
 
     /// Sends a request, once more with a fresh token where the one at hand is refused.
@@ -255,7 +256,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
         }
         let response = self.judge("issue an access token", response)?;
         let issued: Issued =
-            serde_json::from_slice(&response.body).ok().filter(well_formed).ok_or_else(|| ApiError::Malformed {
+            json::read(&response.body).ok().filter(well_formed).ok_or_else(|| ApiError::Malformed {
                 what: "issue an access token",
                 why: "there is no usable access_token in it".to_owned(),
             })?;
@@ -347,7 +348,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
 
     /// What C1 said, on one line, cut to a length, and without anything secret.
     fn said(&self, response: &HttpResponse) -> String {
-        let refusal: Refusal = serde_json::from_slice(&response.body).unwrap_or_default();
+        let refusal: Refusal = json::read(&response.body).unwrap_or_default();
         let error = refusal.error.as_ref().and_then(Value::as_str);
         let text = match (error, refusal.error_description.or(refusal.message)) {
             (Some(error), Some(text)) => format!("{error}: {text}"),

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use crate::base::json;
 use crate::base::ports::Secret;
 use crate::base::signing::SigningKey;
 
@@ -60,7 +61,7 @@ impl Proof {
             return Err(SecretError::Version);
         }
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-        let jwk: Jwk = decode(key).and_then(|json| serde_json::from_slice(&json).ok()).ok_or(SecretError::Malformed)?;
+        let jwk: Jwk = decode(key).and_then(|json| json::read(&json).ok()).ok_or(SecretError::Malformed)?;
         if jwk.kty != "OKP" || jwk.crv != "Ed25519" {
             return Err(SecretError::Version);
         }

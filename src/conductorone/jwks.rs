@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use crate::base::json;
 use crate::base::signing::{Algorithm, PublicKey};
 use crate::base::time::Timestamp;
 
@@ -65,12 +66,12 @@ struct RawKey {
 impl KeySet {
     /// Reads a key set. A key of another kind, or a broken one, is passed over: a set may hold keys for other purposes.
     pub fn parse(body: &[u8]) -> Result<Self, KeySetError> {
-        let set: RawSet = serde_json::from_slice(body).map_err(|_| KeySetError::Malformed)?;
+        let set: RawSet = json::read(body).map_err(|_| KeySetError::Malformed)?;
         let keys: Vec<_> = set
             .keys
             .into_iter()
             .take(MAX_KEYS)
-            .filter_map(|key| serde_json::from_value::<RawKey>(key).ok())
+            .filter_map(|key| json::of::<RawKey>(&key).ok())
             .filter(|key| key.usage.as_deref().is_none_or(|usage| usage == "sig"))
             .filter_map(usable)
             .collect();

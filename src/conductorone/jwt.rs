@@ -3,6 +3,7 @@
 //! **Not checked here:** the signature and the claims' values. [`verify`](super::verify) does both; nothing else may
 //! read a [`Token`].
 
+use crate::base::json;
 use crate::base::signing::Algorithm;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -132,7 +133,7 @@ impl Token {
 fn part<T: for<'de> Deserialize<'de>>(text: &str, problem: &'static str) -> Result<T, TokenError> {
     let malformed = || TokenError::Malformed(problem);
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
-    serde_json::from_slice(&bytes).map_err(|_| malformed())
+    json::read(&bytes).map_err(|_| malformed())
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::apps::candidates;
+use crate::base::json;
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 
@@ -107,15 +108,15 @@ pub struct WorkflowStep {
 impl Webhook {
     /// Reads a body whose signature was verified.
     pub fn parse(body: &[u8]) -> Result<Self, PayloadError> {
-        let raw: RawWebhook = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        let raw: RawWebhook = json::read(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => PayloadError::Shape(error.to_string()),
             _ => PayloadError::NotJson(error.to_string()),
         })?;
         let name = raw.event.ok_or_else(|| PayloadError::Shape("it has no event".to_owned()))?;
         let event = match name.rsplit('.').next().unwrap_or_default() {
             "PayloadTest" => Event::Test,
-            "PayloadProvisionStep" => Event::Provision(Box::new(task_step(raw.payload, Waits::Provision)?)),
-            "PayloadPolicyApprovalStep" => Event::Approval(Box::new(task_step(raw.payload, Waits::Approval)?)),
+            "PayloadProvisionStep" => Event::Provision(Box::new(task_step(&raw.payload, Waits::Provision)?)),
+            "PayloadPolicyApprovalStep" => Event::Approval(Box::new(task_step(&raw.payload, Waits::Approval)?)),
             "PayloadWorkflowStep" => Event::Workflow(workflow_step(raw.payload)),
             _ => Event::Other(name),
         };
@@ -138,9 +139,8 @@ fn workflow_step(mut payload: Value) -> WorkflowStep {
     }
 }
 
-fn task_step(payload: Value, waits: Waits) -> Result<TaskStep, PayloadError> {
-    let raw: RawStep =
-        serde_json::from_value(payload).map_err(|error| PayloadError::Shape(format!("payload: {error}")))?;
+fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
+    let raw: RawStep = json::of(payload).map_err(|error| PayloadError::Shape(format!("payload: {error}")))?;
     let task = raw.task_view.task;
     let task_id =
         task.id.clone().ok_or_else(|| PayloadError::Shape("payload.taskView.task.id is missing".to_owned()))?;
@@ -205,8 +205,8 @@ fn action(types: &RawTaskType) -> Result<(Result<Action, String>, RawTarget), Pa
     if !["grant", "revoke", "certify"].contains(&name) {
         return Ok((Err(name.to_owned()), RawTarget::default()));
     }
-    let target: RawTarget = serde_json::from_value(value.clone())
-        .map_err(|error| PayloadError::Shape(format!("payload.taskView.task.type.{name}: {error}")))?;
+    let target: RawTarget =
+        json::of(value).map_err(|error| PayloadError::Shape(format!("payload.taskView.task.type.{name}: {error}")))?;
     let action = match name {
         "grant" => Ok(Action::Grant),
         "revoke" => Ok(Action::Revoke),
@@ -365,7 +365,7 @@ struct RawTask {
 }
 
 /// The kinds of task by their names.
-type RawTaskType = std::collections::BTreeMap<String, Value>;
+type RawTaskType = crate::base::tree::BTreeMap<String, Value>;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
 //! What the last sync found that can be granted: to tell the Cloudflare app from others, and an entitlement by its name where C1
 //! carries no id of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use crate::base::ports::KeyValue;
 use crate::conductorone::apps::AppEntitlement;

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** what was there before is on disk before a change is sent, and is never overwritten by a later run.
 
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::conductorone::apps::Policy;
@@ -89,7 +90,7 @@ pub(super) fn listed(sql: &dyn Sql, after: i64, limit: i64) -> Result<Vec<Listed
 }
 
 fn policy(value: &SqlValue) -> Option<Policy> {
-    Some(Policy::of(Some(serde_json::from_str(value.text()?).ok()?)))
+    Some(Policy::of(Some(json::read_str(value.text()?).ok()?)))
 }
 
 /// This connector's ids that C1 knew when its entitlements were last listed, and those that were given up waiting for.

@@ -5,6 +5,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -67,7 +68,7 @@ fn text(value: &impl Serialize) -> Result<String, SqlError> {
 }
 
 fn parsed<T: DeserializeOwned>(value: &SqlValue, what: &str) -> Result<T, SqlError> {
-    value.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| SqlError::unreadable(what))
+    value.text().and_then(|text| json::read_str(text).ok()).ok_or_else(|| SqlError::unreadable(what))
 }
 
 /// Notes a new run; what is older than the last few is forgotten.

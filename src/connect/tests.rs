@@ -1,6 +1,6 @@
 //! Runs against the simulated tenant, cut off at every request.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use futures::executor::block_on;
 use serde_json::{Value, json};

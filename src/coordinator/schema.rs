@@ -110,7 +110,7 @@ fn at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use crate::base::tree::BTreeMap;
 
     use super::{STEPS, migrate, newest};
     use crate::base::fakes::Desk;

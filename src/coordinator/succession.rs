@@ -8,6 +8,7 @@
 use super::batch::{Batch, Part, Place, Value};
 use super::protocol::{Ask, Command, Reply, Unreachable};
 use super::schema::exists;
+use crate::base::json;
 use crate::base::ports::{Clock, KeyValue, Level, Log, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::model::id::AccountId;
@@ -93,7 +94,7 @@ pub async fn take_over<P: Sql + Log>(ports: &P, account: AccountId, former: &imp
         if known.as_deref() == Some(DONE) {
             return Ok(wakes);
         }
-        let from = known.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let from = known.as_deref().and_then(|text| json::read_str(text).ok()).unwrap_or_default();
         let batch = match former.ask(Command::HandOver { account, from }).await? {
             Reply::HandedOver(batch) => batch,
             Reply::NothingToHandOver => Batch { parts: Vec::new(), next: None },
@@ -425,7 +426,7 @@ mod tests {
         let draft = Draft {
             account_id: former.account(),
             started_at: former.now(),
-            capabilities: std::collections::BTreeMap::new(),
+            capabilities: crate::base::tree::BTreeMap::new(),
             naming: Naming::default(),
             previous: None,
         };

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::jobs::{Attempt, Job};
+use crate::base::json;
 use crate::base::ports::SqlError;
 use crate::connect::{self, MissingError, Options, RunState, World};
 
@@ -45,7 +46,7 @@ impl From<MissingError> for Failed {
 }
 
 async fn look<P: World>(ports: &P, job: &Job) -> Result<Attempt, Failed> {
-    let left: Left = serde_json::from_value(job.left.clone()).unwrap_or_default();
+    let left: Left = json::of(&job.left).unwrap_or_default();
     let now = ports.now();
     let go_on = |at, left: Left| Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default());
     if connect::running(ports)?.is_some() {
@@ -82,7 +83,7 @@ async fn look<P: World>(ports: &P, job: &Job) -> Result<Attempt, Failed> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use crate::base::tree::BTreeMap;
 
     use serde_json::Value;
     use sim::conductorone::{App, Entitlement};

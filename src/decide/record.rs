@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Facts, Question, Verdict};
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -215,7 +216,7 @@ pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
 
 fn record(row: &[SqlValue]) -> Result<Record, SqlError> {
     let [id, body] = row else { return Err(corrupt()) };
-    let record: Record = body.text().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(corrupt)?;
+    let record: Record = body.text().and_then(|text| json::read_str(text).ok()).ok_or_else(corrupt)?;
     Ok(Record { id: id.integer().ok_or_else(corrupt)?, ..record })
 }
 

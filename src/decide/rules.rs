@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::{Comment, Domain, Hours, Name, Object, RoleName, UserId, object, objects};
+use crate::base::json;
 use crate::conductorone::response::MAX_REASSIGNED;
 use crate::model::ask::Action;
 use crate::model::kind::Kind;
@@ -200,15 +201,11 @@ fn invalid(path: impl Into<String>, what: impl Into<String>) -> InvalidRules {
 impl Rules {
     /// Reads rules.
     pub fn parse(text: &str) -> Result<Self, InvalidRules> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let Object(rules): Object<Self> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            // The path of the whole is a dot.
-            let path = if path == "." { "the rules".to_owned() } else { path };
-            let what: String = error.inner().to_string().chars().take(300).collect();
+        let Object(rules): Object<Self> = json::read_told(text).map_err(|(path, error)| {
+            let path = if path.is_empty() { "the rules".to_owned() } else { path };
+            let what: String = error.to_string().chars().take(300).collect();
             invalid(path, what)
         })?;
-        json.end().map_err(|error| invalid("the rules", error.to_string()))?;
         rules.check()?;
         Ok(rules)
     }

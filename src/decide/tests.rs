@@ -372,7 +372,7 @@ fn published() -> Desk {
     let draft = Draft {
         account_id: desk.account(),
         started_at: desk.now(),
-        capabilities: std::collections::BTreeMap::new(),
+        capabilities: crate::base::tree::BTreeMap::new(),
         naming: Naming {
             account_resource_group: Some(hex(99)),
             roles: [SUPER, READ].into_iter().map(|n| (hex(n + 100), hex(n))).collect(),

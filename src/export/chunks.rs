@@ -2,9 +2,10 @@
 //! have reached this place yet.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::base::ports::{Clock, KeyValue};
+use crate::base::tree::BTreeMap;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::snapshot::{ChunkRef, Manifest, Snapshot, SnapshotError};

@@ -1,6 +1,6 @@
 //! What can be granted, by entitlement: held in memory while a file is made, since every grant tells of it.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use super::chunks::{Chunks, Cursor};
 use crate::base::ports::{Clock, KeyValue};

@@ -1,6 +1,6 @@
 //! Accounts for the tests of the files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
 

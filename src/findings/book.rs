@@ -1,6 +1,6 @@
 //! What was found, and what became of it: opened, closed, accepted. In the Coordinator's SQLite.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -230,7 +230,7 @@ fn token_about_to_expire(token: &Token, settings: &Settings, now: Timestamp) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use crate::base::tree::BTreeSet;
 
     use super::*;
 

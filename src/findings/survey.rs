@@ -1,6 +1,6 @@
 //! Holds a generation against the rules: one pass over its people and tokens, a few chunks in memory at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::book::{self, Found};
 use super::rules::{Person, RULES, Rule, Test, Whole};

@@ -1,6 +1,6 @@
 //! What access is made of: policies as Cloudflare stores them, and the atoms that grants and revokes work on.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 //!
 //! Not checked here: whether there is such an object. Cloudflare keeps the key of one that was deleted.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use super::{journal, last_writes, read, renewal};
 use crate::account::Stopped;
 use crate::account::default_role::MINIMAL_ACCESS;
 use crate::account::find;
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, MemberRecord};

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::{group, journal, last_writes, late_writes, owner, read};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
+use crate::base::json;
 use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare;
@@ -86,7 +87,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// How the audit log stood when it was last asked; `None` where it never was.
 pub fn audit_log(sql: &dyn Sql) -> Result<Option<AuditLog>, SqlError> {
     let value = sql.one("SELECT state FROM audit_log WHERE id = 1", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| serde_json::from_str(text).ok()))
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()))
 }
 
 fn note_audit_log(sql: &dyn Sql, state: &AuditLog) -> Result<(), SqlError> {
@@ -453,7 +454,7 @@ fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &AuditEntry) -> Result
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use crate::base::tree::BTreeSet;
 
     use super::{Open, fell_between, request_of, spans};
     use crate::base::time::Timestamp;

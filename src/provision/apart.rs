@@ -2,7 +2,7 @@
 //! would become the member's own. Most accounts' records show the former alone, or a sync has seen their ids
 //! ([`inherited::is_all_own`]), and nothing is asked; else the user groups are, once for all who want to know at the same moment.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 use std::rc::Rc;
 
 use super::asking::Asking;

@@ -4,7 +4,7 @@
 //! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without a policy;
 //! [`change`]'s end is the one place that knows what a write to a member came to.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::asking::Asking;
 use super::guards::{self, Passage, Planned};
@@ -127,7 +127,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             return Ok(Change::WouldBeEmpty);
         }
         let (held, holds) = (atoms(&before), atoms(&planned));
-        let (gains, loses) = (&holds - &held, &held - &holds);
+        let (gains, loses) = (holds.without(&held), held.without(&holds));
         let is_certain = untold || apart::is_certain(ports, &member)?;
         let covered = passage.as_ref().filter(|passage| is_certain && passage.covers(&gains, &loses));
         let Some(passed) = covered else {

@@ -1,7 +1,7 @@
 //! Membership of a user group, by the group's own member calls: each adds or takes away one member, so nothing has to be read,
 //! merged and written back.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::asking::Asking;
 use super::execute::READ_BACK_WAITS;

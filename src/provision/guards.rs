@@ -3,7 +3,7 @@
 //! **Invariants:** [`check`] is the one place where the rules are asked, and the one that makes a [`Cleared`], without which
 //! `cloudflare` writes nothing; a guard that counts takes its place on disk before anything is asked of the network.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::asking::Asking;
 use super::incident::{self, Incident};

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -87,5 +88,5 @@ pub(super) fn of(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Incident>, Sql
 }
 
 fn read(sql: &dyn Sql, rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {
-    rows::readable(sql, "incident", rows, |row| serde_json::from_str(row.get(1)?.text()?).ok())
+    rows::readable(sql, "incident", rows, |row| json::read_str(row.get(1)?.text()?).ok())
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::incident::{self, Incident};
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -128,7 +129,7 @@ pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestam
         if let Some([id, outcome]) = known.first().map(Vec::as_slice) {
             let id = EntryId(id.integer().ok_or_else(corrupt)?);
             return Ok(match outcome.text() {
-                Some(text) => Arrival::Settled(id, serde_json::from_str(text).map_err(|_| corrupt())?),
+                Some(text) => Arrival::Settled(id, json::read_str(text).map_err(|_| corrupt())?),
                 None => Arrival::Underway(id),
             });
         }
@@ -239,7 +240,7 @@ pub fn remark(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<
 fn lengthened(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<String, SqlError> {
     let trail = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
     let trail = trail.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
-    let mut trail: Vec<String> = serde_json::from_str(trail).unwrap_or_default();
+    let mut trail: Vec<String> = json::read_str(trail).unwrap_or_default();
     if trail.len() < MAX_TRAIL {
         trail.push(format!("{now} {line}"));
     }
@@ -298,7 +299,7 @@ pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<Vec<EntryId>, 
 /// How an operation ended, where it did: this much can be read of one whose rest cannot.
 pub fn outcome(sql: &dyn Sql, id: EntryId) -> Result<Option<Outcome>, SqlError> {
     let value = sql.one("SELECT outcome FROM operation WHERE id = ?", &[id.0.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| serde_json::from_str(text).ok()))
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()))
 }
 
 /// When the next operation is due.
@@ -383,7 +384,7 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
     )?;
     rows::readable(sql, TABLE, &rows, |row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text);
-        let request = text(1).and_then(|text| serde_json::from_str(text).ok())?;
+        let request = text(1).and_then(|text| json::read_str(text).ok())?;
         Some(Own { request, email: text(2).map(str::to_owned), entitlement: text(3).map(str::to_owned) })
     })
 }
@@ -448,13 +449,13 @@ fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
         id: EntryId(row.first().and_then(SqlValue::integer).ok_or_else(corrupt)?),
         key: required(1)?,
         state: State::parse(&required(2)?).ok_or_else(corrupt)?,
-        request: serde_json::from_str(&required(3)?).map_err(|_| corrupt())?,
+        request: json::read_str(&required(3)?).map_err(|_| corrupt())?,
         member: text(4),
         email: text(5),
         entitlement: text(6),
-        outcome: text(7).map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt())?,
+        outcome: text(7).map(|text| json::read_str(&text)).transpose().map_err(|_| corrupt())?,
         attempts: row.get(8).and_then(SqlValue::integer).unwrap_or(0),
-        trail: serde_json::from_str(&required(9)?).unwrap_or_default(),
+        trail: json::read_str(&required(9)?).unwrap_or_default(),
         incidents: Vec::new(),
         received_at: time(10).ok_or_else(corrupt)?,
         settled_at: time(11),

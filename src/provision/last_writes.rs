@@ -2,7 +2,7 @@
 //! worked out from a stale read would take an earlier grant back: a read that equals an *earlier* state of ours, within
 //! a while of our write, is not believed.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::late;
 use crate::base::ports::{Sql, SqlError, SqlValue};
@@ -122,7 +122,7 @@ fn encode(atoms: &BTreeSet<Atom>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use crate::base::tree::BTreeSet;
 
     use super::{init, is_stale, note};
     use crate::base::fakes::Desk;

@@ -5,7 +5,8 @@
 //! **Invariant:** what a write is expected to leave is on disk before it is sent, be it of policies, of a group or the removal of a
 //! membership; and whoever is about to lose Super Administrator by an open write counts as one who has lost it.
 
-use std::collections::BTreeSet;
+use crate::base::json;
+use crate::base::tree::BTreeSet;
 
 use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
 use super::removals;
@@ -324,7 +325,7 @@ fn sent(row: &[SqlValue]) -> Option<Open> {
     };
     let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
     let expected = match expected.text() {
-        Some(text) => Some(serde_json::from_str(text).ok()?),
+        Some(text) => Some(json::read_str(text).ok()?),
         None => None,
     };
     Some(Open {
@@ -339,7 +340,7 @@ fn sent(row: &[SqlValue]) -> Option<Open> {
         },
         member: member.text()?.parse().ok()?,
         email: email.text()?.to_owned(),
-        planned: serde_json::from_str(planned.text()?).ok()?,
+        planned: json::read_str(planned.text()?).ok()?,
         expected,
         expected_in: is_in.integer().map(|is_in| is_in != 0),
         read_at: time(read_at)?,

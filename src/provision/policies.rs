@@ -74,7 +74,7 @@ fn same_set(left: &[ResourceGroupId], right: &[ResourceGroupId]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use crate::base::tree::BTreeSet;
 
     use proptest::prelude::*;
 

@@ -14,6 +14,7 @@ use super::work::{Work, done};
 use super::{apart, journal, read, super_admins};
 use crate::account::Stopped;
 use crate::account::find;
+use crate::base::json;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
@@ -67,7 +68,7 @@ fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlE
 pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<Held>, SqlError> {
     let value = sql.one("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
     let Some(text) = value.as_ref().and_then(SqlValue::text) else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|_| SqlError::unreadable("what an invitation held"))
+    json::read_str(text).map(Some).map_err(|_| SqlError::unreadable("what an invitation held"))
 }
 
 /// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back.

@@ -1,6 +1,6 @@
 //! Who is Super Administrator, asked of Cloudflare itself, so that no revoke or removal leaves too few of them.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::read::{self, present};
 use super::resolve::{each, latest};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::quote;
 use super::settings::Connector;
+use crate::base::json;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 use crate::base::time::Timestamp;
@@ -170,8 +171,7 @@ async fn look<P: Http + Clock + Sign>(client: &Client<'_, P>, connector: &Connec
     match status {
         // A connector that has never synced may have no status.
         None | Some(Value::Null) if answer.pointer("/connectorView/connector").is_some() => Ok(Seen::default()),
-        Some(status) => serde_json::from_value(status.clone())
-            .map_err(|error| ApiError::Malformed { what, why: format!("status: {error}") }),
+        Some(status) => json::of(status).map_err(|error| ApiError::Malformed { what, why: format!("status: {error}") }),
         None => Err(ApiError::Malformed { what, why: "there is no connectorView.connector in it".to_owned() }),
     }
 }

@@ -10,6 +10,7 @@ use super::s3::Object;
 use super::settings::{Settings, Store};
 use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
 use crate::base::jobs::{Attempt, Job};
+use crate::base::json;
 use crate::base::time::Timestamp;
 use crate::conductorone;
 use crate::conductorone::api::Tokens;
@@ -47,7 +48,7 @@ pub async fn attempt<P: Ports>(
     let Some(push) = settings else {
         return Attempt::GivenUp("Nothing is configured to be pushed any more, so nothing was done.".to_owned());
     };
-    let left: Option<Left> = serde_json::from_value(job.left.clone()).ok().filter(|left: &Left| left.v == FORMAT);
+    let left: Option<Left> = json::of(&job.left).ok().filter(|left: &Left| left.v == FORMAT);
     match left {
         None => uploading(ports, push, &job.subject).await,
         Some(left) => forcing(ports, conductorone, tokens, push, left).await,

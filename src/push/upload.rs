@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use crate::base::hash::sha256_hex;
+use crate::base::json;
 use crate::base::ports::{Clock, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::export::{Export, ExportError, Ports as Exporting};
@@ -92,7 +93,7 @@ impl Pending {
         let text = |value: &SqlValue| value.text().map(str::to_owned);
         Ok(rows.first().and_then(|row| {
             let [subject, place, upload, parts] = row.as_slice() else { return None };
-            let parts = serde_json::from_str(parts.text()?).ok()?;
+            let parts = json::read_str(parts.text()?).ok()?;
             Some(Self { subject: text(subject)?, place: text(place)?, upload: text(upload)?, parts })
         }))
     }

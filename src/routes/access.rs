@@ -1,7 +1,7 @@
 //! Who can do what on one object of the account, such as a domain: by a role on it, on all of its kind, or on the whole account, directly
 //! or by a user group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 

@@ -3,6 +3,7 @@
 use super::asking::{self, World};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
+use crate::base::json;
 use crate::conductorone::settings::app_id;
 use crate::connect::{Options, RunState};
 use crate::coordinator::{Command, Reply};
@@ -54,9 +55,7 @@ fn options(request: &Incoming) -> Result<Options, Problem> {
     if body.is_empty() {
         return Ok(Options::default());
     }
-    // An object first: a struct is read from a list as well.
-    let object: Result<serde_json::Map<_, _>, _> = serde_json::from_slice(body);
-    let options: Options = object.and_then(|object| serde_json::from_value(object.into())).map_err(|error| {
+    let options: Options = json::read(body).map_err(|error| {
         Problem::invalid(format!(
             "the body must be empty, or an object with app_id, dry_run, undo or overwrite: {error}"
         ))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
+use crate::base::json;
 use crate::coordinator::{Command, Reply};
 use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
 
@@ -42,7 +43,7 @@ impl Cursor {
     }
 
     fn decode(text: &str) -> Option<Self> {
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+        json::read(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     }
 }
 

@@ -6,6 +6,7 @@ use super::asking::{self, World};
 use super::auth::Right;
 use super::http::{Answer, Incoming, Problem};
 use super::session;
+use crate::base::json;
 use crate::coordinator::{Command, Reply};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
@@ -49,7 +50,7 @@ struct Invitation {
 
 /// Invites a person.
 pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
-    let wanted: Invitation = serde_json::from_slice(request.bytes()?).map_err(|error| {
+    let wanted: Invitation = json::read(request.bytes()?).map_err(|error| {
         Problem::invalid(format!(
             "the body must be {{\"email\": \"…\"}}, with an \"entitlement\" where a role is to come with it: {error}"
         ))

@@ -9,6 +9,7 @@ use super::asking::World;
 use super::auth::{Right, Tokens};
 use super::http::{Answer, Content, Incoming, Problem};
 use crate::base::hash::{hex, hmac_sha256};
+use crate::base::json;
 use crate::base::ports::{Level, Method, Secret};
 use crate::base::time::Timestamp;
 
@@ -86,7 +87,7 @@ pub(super) async fn answer<P: World>(ports: &P, tokens: &Tokens, request: &Incom
 }
 
 async fn open<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Result<Answer, Problem> {
-    let SignIn { token } = serde_json::from_slice(request.bytes()?)
+    let SignIn { token } = json::read(request.bytes()?)
         // The reason of serde's would repeat what was sent.
         .map_err(|_| Problem::invalid("the body must be {\"token\": \"…\"}"))?;
     let Some((right, token)) = tokens.of(&token) else {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::asking::{self, World};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
+use crate::base::json;
 use crate::coordinator::{Command, Reply, Status};
 use crate::sync::Trigger;
 
@@ -48,9 +49,7 @@ pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Resul
     let options: Options = if body.is_empty() {
         Options::default()
     } else {
-        // An object first: a struct is read from a list as well.
-        let object: Result<serde_json::Map<_, _>, _> = serde_json::from_slice(body);
-        object.and_then(|object| serde_json::from_value(object.into())).map_err(|error| {
+        json::read(body).map_err(|error| {
             Problem::invalid(format!("the body must be empty or {{\"accept_removals\": true}}: {error}"))
         })?
     };

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::ScimError;
+use crate::base::json;
 use crate::model::address;
 
 /// A filter is this many bytes at most, and nested this deep: it is parsed by recursion.
@@ -204,7 +205,7 @@ impl Parser<'_> {
         };
         let value = match self.next() {
             Some(Token::Text(value)) => value,
-            Some(Token::Word(word)) => match serde_json::from_str(&word.to_ascii_lowercase()) {
+            Some(Token::Word(word)) => match json::read_str(&word.to_ascii_lowercase()) {
                 Ok(value @ (Value::Bool(_) | Value::Null | Value::Number(_))) => value,
                 _ => return Err(invalid(format!("the value {word:?} must stand in quotation marks"))),
             },

@@ -1,6 +1,6 @@
 //! The texts of signals. C1 takes 64 KB at most: what does not fit is left out, and how much that is, is said.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Which new grants are somebody else's doing: those that no operation of ours in the journal explains.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::settings::ToldBy;
 use crate::account::default_role::{Configured, MINIMAL_ACCESS, first_role};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use crate::base::hash::sha256;
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -108,7 +109,7 @@ fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
 fn load(sql: &dyn Sql) -> Result<Seen, SqlError> {
     let value = sql.one("SELECT seen FROM signal_seen", &[])?;
     let text = value.as_ref().and_then(SqlValue::text);
-    Ok(text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).unwrap_or_default())
+    Ok(text.and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default())
 }
 
 /// How many signals wait.
@@ -154,8 +155,8 @@ fn read(row: &[SqlValue]) -> Result<Waiting, SqlError> {
     Ok(Waiting {
         id: id.integer().ok_or_else(corrupt)?,
         kind: kind.text().and_then(Kind::parse).ok_or_else(corrupt)?,
-        run: run.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).ok_or_else(corrupt)?,
-        bodies: bodies.text().map(serde_json::from_str).transpose().map_err(|_| corrupt())?,
+        run: run.text().and_then(|text| json::read(text.as_bytes()).ok()).ok_or_else(corrupt)?,
+        bodies: bodies.text().map(json::read_str).transpose().map_err(|_| corrupt())?,
         sent: sent.integer().and_then(|sent| usize::try_from(sent).ok()).unwrap_or(0),
     })
 }

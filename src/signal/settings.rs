@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Kind;
+use crate::base::json;
 use crate::base::ports::Secret;
 use crate::base::settings::{Problem, Reader, words};
 use crate::base::signing::SigningKey;
@@ -190,7 +191,7 @@ fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
 /// An Ed25519 private key however it is written.
 fn signing_key(text: &str) -> Option<SigningKey> {
     if text.starts_with('{') {
-        let jwk: Value = serde_json::from_str(text).ok()?;
+        let jwk: Value = json::read_str(text).ok()?;
         let field = |name: &str| jwk.get(name).and_then(Value::as_str);
         let is_ed25519 = field("kty") == Some("OKP") && field("crv") == Some("Ed25519");
         return seed(field("d").filter(|_| is_ed25519)?);

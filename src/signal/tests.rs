@@ -1,6 +1,6 @@
 //! Queueing, what is somebody else's doing, and the texts.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use futures::executor::block_on;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What an account offers, by the names that people use for it: roles, scoped roles and user groups of one generation.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use super::read::{Snapshot, SnapshotError};
 use crate::base::ports::KeyValue;

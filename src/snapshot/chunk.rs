@@ -1,7 +1,7 @@
 //! Cutting sorted rows into chunks. A chunk ends after a row whose key says so, so one row more, one less or one changed
 //! touches the chunk it is in (and the next one, where that row was the end) and no other.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use crate::base::hash::sha256_hex;
 use crate::model::resource::Row;

@@ -1,13 +1,14 @@
 //! What changed between two generations: only the chunks that one has and the other has not are read, and of each side one
 //! chunk is in memory at a time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{ChunkRef, Manifest};
 use super::read::{self, SnapshotError};
 use crate::base::ports::KeyValue;
+use crate::base::tree::BTreeSet;
 use crate::model::resource::Row;
 
 /// What happened to a row.

@@ -4,6 +4,7 @@
 use super::keys::{CURRENT, Pointer, chunk_key, manifest_key};
 use super::manifest::GenerationId;
 use super::read::{SnapshotError, manifest};
+use crate::base::json;
 use crate::base::ports::{KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::model::id::AccountId;
 
@@ -42,7 +43,7 @@ pub(super) async fn sweep<P: KeyValue + Sql, E: From<KvError> + From<SqlError>>(
     }
     // The pointer first, and the manifests before the chunks: nobody is led to what is gone. Another account's pointer stays.
     let pointer = ports.get(CURRENT).await?;
-    let pointer = pointer.and_then(|value| serde_json::from_slice::<Pointer>(&value).ok());
+    let pointer = pointer.and_then(|value| json::read::<Pointer>(&value).ok());
     let mut deleted = 0;
     if pointer.is_some_and(|pointer| keys.contains(&manifest_key(&pointer.generation).as_str())) {
         ports.delete(CURRENT).await?;

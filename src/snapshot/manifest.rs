@@ -1,6 +1,6 @@
 //! The table of contents of a generation.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;

@@ -4,7 +4,7 @@
 //! **Invariant:** a member of the overlay stands in for every row of that membership, whatever its key: an invitation that was
 //! accepted, or a member who is gone, leaves no row behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 

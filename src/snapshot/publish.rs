@@ -1,6 +1,7 @@
 //! Writing a snapshot: chunks first, the manifest next, `current` last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::json;
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::chunk::{Chunk, Cutter, HeldAs};
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
@@ -271,8 +272,7 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
     for (place, row) in rows.iter().enumerate() {
         let [id, published_at, chunks] = row.as_slice() else { continue };
         let (Some(id), Some(published_at)) = (id.text(), published_at.integer()) else { continue };
-        let chunks: Vec<String> =
-            chunks.text().and_then(|text| serde_json::from_slice(text.as_bytes()).ok()).unwrap_or_default();
+        let chunks: Vec<String> = chunks.text().and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default();
         let age = superseded_at.map_or(0, |at: i64| now.since(Timestamp::from_millis(at)));
         if id == current.to_string() || place < KEEP_COUNT || age <= KEEP_MILLIS {
             kept.extend(chunks);

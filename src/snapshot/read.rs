@@ -9,6 +9,7 @@ use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::overlay::{Laid, Overlay};
 use super::scan::{Page, Scan};
 use crate::base::hash::sha256_hex;
+use crate::base::json;
 use crate::base::ports::{KeyValue, KvError};
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
@@ -224,7 +225,7 @@ impl Snapshot {
             for (place, line) in lines.lines.iter().enumerate() {
                 match lines.kind(place)? {
                     Some(Kind::User | Kind::Invitation) => {
-                        let person = serde_json::from_slice(line);
+                        let person = json::read(line);
                         see(Brief::Person(person.map_err(|error| unreadable(&chunk_key(&chunk.hash), &error))?));
                     }
                     _ => lines.row(place)?.into_iter().for_each(|row| see(Brief::Row(row))),
@@ -383,17 +384,17 @@ impl<'a> Lines<'a> {
 /// its fields would be copied before it is known what they are of.
 fn row(line: &[u8], hash: &str) -> Result<Row, SnapshotError> {
     let read = if line.starts_with(b"{\"type\":\"user\",") {
-        serde_json::from_slice(line).map(Row::User)
+        json::read(line).map(Row::User)
     } else if line.starts_with(b"{\"type\":\"invitation\",") {
-        serde_json::from_slice(line).map(Row::Invitation)
+        json::read(line).map(Row::Invitation)
     } else {
-        serde_json::from_slice(line)
+        json::read(line)
     };
     read.map_err(|error| unreadable(&chunk_key(hash), &error))
 }
 
 fn read<'a, T: Deserialize<'a>>(value: &'a [u8], key: &str) -> Result<T, SnapshotError> {
-    serde_json::from_slice(value).map_err(|error| unreadable(key, &error))
+    json::read(value).map_err(|error| unreadable(key, &error))
 }
 
 fn unreadable(key: &str, error: &serde_json::Error) -> SnapshotError {
@@ -402,7 +403,7 @@ fn unreadable(key: &str, error: &serde_json::Error) -> SnapshotError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use crate::base::tree::BTreeMap;
     use std::ops::Bound;
 
     use futures::executor::block_on;

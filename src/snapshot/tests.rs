@@ -1,6 +1,6 @@
 //! Publishing and reading back, over a key-value store that can fail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
 

@@ -3,7 +3,7 @@
 //! It is fed with what each page said of itself ([`PageFacts`]) and so can be rebuilt, after a restart, from the pages
 //! that are staged: there is no other state that could disagree with them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 

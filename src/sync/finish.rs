@@ -1,6 +1,6 @@
 //! The end of a run: what was read is verified, put together, published and remembered.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::crawl::{Crawl, Further};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};

@@ -1,6 +1,7 @@
 //! Everything that a finished crawl brought, put together from its staged pages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::json;
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::crawl::{Crawl, Fetch, List, Off};
 use super::staging::{self, Members};
@@ -176,7 +177,7 @@ fn list<T: serde::de::DeserializeOwned>(
 
 /// The rows of a page of a list that is staged as JSON.
 fn read_list<T: serde::de::DeserializeOwned>(sql: &dyn Sql, run: &RunId, page: Fetch) -> Result<Vec<T>, SqlError> {
-    serde_json::from_slice(&staging::rows(sql, run, page)?).map_err(|_| staging::unreadable(page.list))
+    json::read(&staging::rows(sql, run, page)?).map_err(|_| staging::unreadable(page.list))
 }
 
 /// The members of a user group, with what our own operations changed since the list was read.
@@ -302,7 +303,7 @@ pub(super) fn verify(check: Check<'_>) -> Verification {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use crate::base::tree::BTreeSet;
 
     use super::{Check, Sightings, Verification, verify};
     use crate::model::id::MemberId;

@@ -1,6 +1,6 @@
 //! What became of runs, and how the sync stands: what `/v1/status` shows.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! What a sync learns of whose the policies are that members' records show ([`inherited`]).
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::harvest::Harvest;
 use crate::account::inherited;

@@ -1,7 +1,7 @@
 //! What the current generation says, as far as the next one needs it: who was there, and what is to be kept where a list
 //! can no longer be read.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use super::harvest::Harvest;
 use crate::account::overlay::Changes;

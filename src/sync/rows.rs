@@ -1,8 +1,8 @@
 //! From what a crawl brought to the rows of a snapshot.
 
+use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::crawl::{List, Names as NameLists, Off};

@@ -2,8 +2,9 @@
 //! written cost money. A page counts when its row is there, which is written last: what does not fit into it stands in further
 //! rows by then.
 
+use crate::base::json;
+use crate::base::tree::BTreeMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::crawl::{Fetch, List, PageFacts};
 use super::packed::{Reader, Writer};
@@ -373,7 +374,7 @@ pub(super) fn facts(sql: &dyn Sql, run: &RunId) -> Result<Vec<(Fetch, PageFacts)
             let list = list.text()?.parse().ok()?;
             let page = u32::try_from(page.integer()?).ok()?;
             // A page whose facts cannot be read is fetched again.
-            Some((Fetch { list, page }, serde_json::from_slice(facts.text()?.as_bytes()).ok()?))
+            Some((Fetch { list, page }, json::read(facts.text()?.as_bytes()).ok()?))
         })
         .collect())
 }

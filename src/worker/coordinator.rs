@@ -10,6 +10,7 @@ use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, dura
 use super::env::{chain, config, log, now, sql_error};
 use super::object::{Object, is_former, space, standing};
 use super::{crypto, fetch, kv, zstd};
+use crate::base::json;
 use crate::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
     Zstd, ZstdError,
@@ -50,7 +51,7 @@ impl DurableObject for Coordinator {
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let command: Command = serde_json::from_slice(&request.bytes().await?)?;
+        let command: Command = json::read(&request.bytes().await?)?;
         let settings = config(&self.env);
         let reply = match self.desk(&settings) {
             Ok((desk, settings)) => match self.standing(settings) {

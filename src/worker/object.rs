@@ -3,6 +3,7 @@
 use worker::{Env, Request};
 
 use super::env::chain;
+use crate::base::json;
 use crate::base::space::Space;
 use crate::coordinator::succession::{FORMER, Standing};
 use crate::coordinator::{Ask, Command, Reply, Unreachable};
@@ -44,7 +45,7 @@ impl Ask for Object<'_> {
             // The host is a placeholder: the stub, not the URL, says where this goes.
             let request = Request::new_with_init("https://coordinator/", &init)?;
             let reply = stub.fetch_with_request(request).await?.bytes().await?;
-            Ok::<_, worker::Error>(serde_json::from_slice(&reply)?)
+            Ok::<_, worker::Error>(json::read(&reply)?)
         };
         ask.await.map_err(|error| Unreachable(chain(&error)))
     }

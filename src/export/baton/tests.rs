@@ -1,6 +1,6 @@
 //! Rows as another implementation of protobuf reads them.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use super::pb::{
     Entitlement, Grant, GrantExpandable, Id, Nothing, Resource, ResourceType, SecretTrait, Status, Timestamp,

@@ -1,6 +1,6 @@
 //! The tables of a `.c1z`, and which rows a resource has in them.
 
-use std::collections::BTreeMap;
+use crate::base::tree::BTreeMap;
 
 use super::sync_id;
 use crate::export::baton::{self, Embedded};

@@ -1,6 +1,6 @@
 //! The file as a reader of `.c1z` sees it: zstd's reference implementation, `SQLite`, and `prost`.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use futures::executor::block_on;
 use rusqlite::{Connection, MAIN_DB};

@@ -1,6 +1,6 @@
 //! The files as a reader of CSV sees them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use crate::export::file::PIECE;
 use crate::export::testing::{

@@ -1,7 +1,7 @@
 //! The upload against a store in memory that can be cut off and go wrong.
 
+use crate::base::tree::BTreeMap;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 use futures::executor::block_on;
 

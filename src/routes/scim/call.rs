@@ -1,6 +1,7 @@
 //! What every endpoint of `/scim/v2` shares: a request with what it is answered with, versions, parameters, and the form of an answer.
 
-use std::collections::BTreeMap;
+use crate::base::json;
+use crate::base::tree::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -56,8 +57,7 @@ impl<P: World> Call<'_, P> {
     /// The body, which must be an object.
     pub(super) fn body(&self) -> Result<Value, Problem> {
         let wrong = |why: String| ScimError::new("invalidSyntax", format!("the body must be a JSON object: {why}"));
-        let body: Value =
-            serde_json::from_slice(self.request.bytes()?).map_err(|error| Problem::from(wrong(error.to_string())))?;
+        let body: Value = json::read(self.request.bytes()?).map_err(|error| Problem::from(wrong(error.to_string())))?;
         if body.is_object() { Ok(body) } else { Err(wrong("it is something else".to_owned()).into()) }
     }
 

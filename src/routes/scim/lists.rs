@@ -1,6 +1,6 @@
 //! `GET /Users`, `GET /Groups`, and the same by `/.search`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Paging, order and judgement, without any I/O.
 
-use std::collections::BTreeSet;
+use crate::base::tree::BTreeSet;
 
 use super::{Crawl, Fetch, Further, List, Off, PageFacts, Phase, Verdict, judge};
 use crate::base::ports::HttpError;

@@ -1,0 +1,876 @@
+//! JSON, read. Everything the connector reads as JSON comes through here: what Cloudflare and `ConductorOne` send, and what it stored itself.
+//!
+//! `serde_json` compiles its whole parser once more into each type that is read, and each of them reads itself from a list as well as
+//! from an object: a fourth of the Worker's size was that. Here the parser stands once, behind functions that no type is a parameter of;
+//! what is made for each type is the choice of its fields. What this module does not do itself (escapes in a text, fractions, the words
+//! of a syntax error) it has `serde_json` do, so that what is taken, and what is said of what is not, is the same. Two things are
+//! stricter: a struct is an object and never a list, and nothing is nested deeper than [`DEPTH`], skipped or not.
+//!
+//! **Invariant:** [`read`] gives what `serde_json` gives, for any bytes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IgnoredAny, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
+};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
+use serde_json::Error;
+
+/// How deep objects and lists may stand in one another.
+const DEPTH: u8 = 127;
+
+/// Reads a whole text.
+pub fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Error> {
+    let mut reader = Reader { text, at: 0, depth: DEPTH, path: None };
+    match T::deserialize(&mut reader) {
+        Ok(value) if reader.is_at_end() => Ok(value),
+        Ok(_) => Err(told(text, reader.at, Fault::Syntax)),
+        Err(fault) => Err(told(text, reader.at, fault)),
+    }
+}
+
+/// Reads a whole text that somebody wrote by hand: tells also where in it the fault is, such as `rules[1].then`; nowhere is the whole.
+pub fn read_told<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, (String, Error)> {
+    let text = text.as_bytes();
+    let mut reader = Reader { text, at: 0, depth: DEPTH, path: Some(Vec::new()) };
+    let fault = match T::deserialize(&mut reader) {
+        Ok(value) if reader.is_at_end() => return Ok(value),
+        Ok(_) => Fault::Syntax,
+        Err(fault) => fault,
+    };
+    let path = reader.path.unwrap_or_default().into_iter().rev().collect::<String>();
+    Err((path.trim_start_matches('.').to_owned(), told(text, reader.at, fault)))
+}
+
+/// Reads a whole text.
+pub fn read_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
+    read(text.as_bytes())
+}
+
+/// Reads what was read before without knowing what it is.
+pub fn of<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, Error> {
+    read(&serde_json::to_vec(value)?)
+}
+
+/// Why a text is refused, in the words of `serde_json`.
+#[cold]
+fn told(text: &[u8], at: usize, fault: Fault) -> Error {
+    let what = match fault {
+        Fault::Syntax => match serde_json::from_slice::<IgnoredAny>(text) {
+            Err(error) => return error,
+            // `serde_json` skips what it need not look at.
+            Ok(_) => "cannot be read".to_owned(),
+        },
+        Fault::Data(what) => what.to_string(),
+    };
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.split(|byte| *byte == b'\n').count();
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    Error::custom(format_args!("{what} at line {line} column {column}"))
+}
+
+/// Why reading stopped.
+#[derive(Debug)]
+enum Fault {
+    /// It is no JSON.
+    Syntax,
+    /// It is JSON of something else.
+    Data(Box<str>),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax => f.write_str("it is no JSON"),
+            Self::Data(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl serde::de::Error for Fault {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        said(&what)
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        unexpected(found, expected, "type")
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        unexpected(found, expected, "value")
+    }
+}
+
+#[cold]
+fn said(what: &dyn fmt::Display) -> Fault {
+    Fault::Data(what.to_string().into_boxed_str())
+}
+
+#[cold]
+fn unexpected(found: Unexpected<'_>, expected: &dyn Expected, of: &str) -> Fault {
+    match found {
+        Unexpected::Unit => said(&format_args!("invalid {of}: null, expected {expected}")),
+        found => said(&format_args!("invalid {of}: {found}, expected {expected}")),
+    }
+}
+
+/// A number as it stands.
+enum Number {
+    Unsigned(u64),
+    Signed(i64),
+    Fraction(f64),
+}
+
+/// A text and how far it is read.
+struct Reader<'de> {
+    text: &'de [u8],
+    at: usize,
+    depth: u8,
+    /// Where the fault is, the innermost place first, if somebody wants to know.
+    path: Option<Vec<String>>,
+}
+
+/// How far an object or a list is read: before its first item, at which item, and where the name of that item stands.
+#[derive(Default)]
+struct Place {
+    is_inside: bool,
+    item: usize,
+    name: usize,
+}
+
+/// The parser: nothing here knows what type is read.
+impl<'de> Reader<'de> {
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.peek().is_none()
+    }
+
+    /// Takes a byte, if it is the next one.
+    fn takes(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(Fault::Syntax);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Goes into an object or a list, if that is what begins here.
+    #[inline(never)]
+    fn open(&mut self, bracket: u8, expected: &dyn Expected) -> Result<(), Fault> {
+        if self.peek() != Some(bracket) {
+            return Err(self.other(expected));
+        }
+        self.deeper()?;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn deeper(&mut self) -> Result<(), Fault> {
+        self.depth = self.depth.checked_sub(1).ok_or_else(|| said(&"recursion limit exceeded"))?;
+        Ok(())
+    }
+
+    /// Comes out of an object or a list that was read to its end.
+    #[inline(never)]
+    fn close(&mut self, bracket: u8) -> Result<(), Fault> {
+        self.depth += 1;
+        if self.takes(bracket) {
+            return Ok(());
+        }
+        // Somebody stopped before its end: that is no fault of the text's, if it goes on.
+        Err(if self.peek() == Some(b',') { said(&"trailing items") } else { Fault::Syntax })
+    }
+
+    /// Whether there is a further item before the bracket; the first has no comma before it.
+    #[inline(never)]
+    fn has_more(&mut self, bracket: u8, place: &mut Place) -> Result<bool, Fault> {
+        if self.peek() == Some(bracket) {
+            return Ok(false);
+        }
+        if std::mem::replace(&mut place.is_inside, true) {
+            if !self.takes(b',') || self.peek() == Some(bracket) {
+                return Err(Fault::Syntax);
+            }
+            place.item += 1;
+        }
+        Ok(true)
+    }
+
+    /// Notes that the fault is in an item of a list.
+    #[cold]
+    #[inline(never)]
+    fn in_item(&mut self, fault: Fault, place: &Place) -> Fault {
+        if let Some(path) = &mut self.path {
+            path.push(format!("[{}]", place.item));
+        }
+        fault
+    }
+
+    /// Notes that the fault is in a field.
+    #[cold]
+    #[inline(never)]
+    fn in_field(&mut self, fault: Fault, place: &Place) -> Fault {
+        let mut names = Reader { text: self.text, at: place.name, depth: 0, path: None };
+        if let (Some(path), Ok(name)) = (&mut self.path, names.string()) {
+            path.push(format!(".{name}"));
+        }
+        fault
+    }
+
+    /// The next field's name, if there is one; its value is what comes next.
+    #[inline(never)]
+    fn key(&mut self, place: &mut Place) -> Result<Option<Cow<'de, str>>, Fault> {
+        if !self.has_more(b'}', place)? {
+            return Ok(None);
+        }
+        if self.peek() != Some(b'"') {
+            return Err(Fault::Syntax);
+        }
+        place.name = self.at;
+        let key = self.string()?;
+        self.colon()?;
+        Ok(Some(key))
+    }
+
+    fn colon(&mut self) -> Result<(), Fault> {
+        if self.takes(b':') { Ok(()) } else { Err(Fault::Syntax) }
+    }
+
+    /// Skips a text's bytes to behind its closing quote; tells whether there is an escape in it.
+    fn skip_string(&mut self) -> Result<bool, Fault> {
+        let mut escaped = false;
+        self.at += 1;
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let mut bytes = rest.iter();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'"' => {
+                    self.at = self.text.len() - bytes.as_slice().len();
+                    return Ok(escaped);
+                }
+                b'\\' => {
+                    escaped = true;
+                    match bytes.next() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
+                        Some(b'u') if bytes.by_ref().take(4).filter(|digit| digit.is_ascii_hexdigit()).count() == 4 => {
+                        }
+                        _ => break,
+                    }
+                }
+                0..0x20 => break,
+                _ => {}
+            }
+        }
+        Err(Fault::Syntax)
+    }
+
+    /// A text; what begins here is a quote.
+    #[inline(never)]
+    fn string(&mut self) -> Result<Cow<'de, str>, Fault> {
+        let begin = self.at;
+        let escaped = self.skip_string()?;
+        if escaped {
+            let quoted = self.text.get(begin..self.at).unwrap_or_default();
+            return serde_json::from_slice::<String>(quoted).map(Cow::Owned).map_err(|_| Fault::Syntax);
+        }
+        let bare = self.text.get(begin + 1..self.at - 1).unwrap_or_default();
+        std::str::from_utf8(bare).map(Cow::Borrowed).map_err(|_| Fault::Syntax)
+    }
+
+    fn digits(&mut self) -> usize {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        count
+    }
+
+    /// Skips a number; tells whether it is a whole one.
+    fn skip_number(&mut self) -> Result<bool, Fault> {
+        let next = |reader: &Self| reader.text.get(reader.at).copied();
+        self.at += usize::from(next(self) == Some(b'-'));
+        let begins_with_zero = next(self) == Some(b'0');
+        let whole = self.digits();
+        if whole == 0 || (begins_with_zero && whole > 1) {
+            return Err(Fault::Syntax);
+        }
+        let mut is_whole = true;
+        if next(self) == Some(b'.') {
+            is_whole = false;
+            self.at += 1;
+            if self.digits() == 0 {
+                return Err(Fault::Syntax);
+            }
+        }
+        if matches!(next(self), Some(b'e' | b'E')) {
+            is_whole = false;
+            self.at += 1;
+            self.at += usize::from(matches!(next(self), Some(b'+' | b'-')));
+            if self.digits() == 0 {
+                return Err(Fault::Syntax);
+            }
+        }
+        Ok(is_whole)
+    }
+
+    /// A number; what begins here is a digit or a sign.
+    #[inline(never)]
+    fn number(&mut self) -> Result<Number, Fault> {
+        let begin = self.at;
+        let is_whole = self.skip_number()?;
+        let text = self.text.get(begin..self.at).unwrap_or_default();
+        if is_whole && let Ok(digits) = std::str::from_utf8(text) {
+            if let Ok(number) = digits.parse() {
+                return Ok(Number::Unsigned(number));
+            }
+            if let Ok(number) = digits.parse()
+                && digits != "-0"
+            {
+                return Ok(Number::Signed(number));
+            }
+        }
+        serde_json::from_slice(text).map(Number::Fraction).map_err(|_| said(&"number out of range"))
+    }
+
+    /// Skips whatever begins here.
+    #[inline(never)]
+    fn skip(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'"') => self.skip_string().map(drop),
+            Some(b'{') => {
+                self.deeper()?;
+                self.at += 1;
+                let mut place = Place::default();
+                while self.has_more(b'}', &mut place)? {
+                    if self.peek() != Some(b'"') {
+                        return Err(Fault::Syntax);
+                    }
+                    self.skip_string()?;
+                    self.colon()?;
+                    self.skip()?;
+                }
+                self.close(b'}')
+            }
+            Some(b'[') => {
+                self.deeper()?;
+                self.at += 1;
+                let mut place = Place::default();
+                while self.has_more(b']', &mut place)? {
+                    self.skip()?;
+                }
+                self.close(b']')
+            }
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            Some(b'-' | b'0'..=b'9') => self.skip_number().map(drop),
+            _ => Err(Fault::Syntax),
+        }
+    }
+
+    /// What is said of a value that is of another type than the one that is read.
+    #[cold]
+    #[inline(never)]
+    fn other(&mut self, expected: &dyn Expected) -> Fault {
+        let found = match self.peek() {
+            Some(b'"') => match self.string() {
+                Ok(text) => return unexpected(Unexpected::Str(&text), expected, "type"),
+                Err(fault) => return fault,
+            },
+            Some(b'-' | b'0'..=b'9') => match self.number() {
+                Ok(Number::Unsigned(number)) => Unexpected::Unsigned(number),
+                Ok(Number::Signed(number)) => Unexpected::Signed(number),
+                Ok(Number::Fraction(number)) => Unexpected::Float(number),
+                Err(fault) => return fault,
+            },
+            Some(b'{') => Unexpected::Map,
+            Some(b'[') => Unexpected::Seq,
+            Some(b't') if self.word(b"true").is_ok() => Unexpected::Bool(true),
+            Some(b'f') if self.word(b"false").is_ok() => Unexpected::Bool(false),
+            Some(b'n') if self.word(b"null").is_ok() => Unexpected::Unit,
+            _ => return Fault::Syntax,
+        };
+        unexpected(found, expected, "type")
+    }
+
+    /// A text, where one is read.
+    fn text(&mut self, expected: &dyn Expected) -> Result<Cow<'de, str>, Fault> {
+        if self.peek() == Some(b'"') { self.string() } else { Err(self.other(expected)) }
+    }
+
+    #[inline(never)]
+    fn bool(&mut self, expected: &dyn Expected) -> Result<bool, Fault> {
+        match self.peek() {
+            Some(b't') => self.word(b"true").map(|()| true),
+            Some(b'f') => self.word(b"false").map(|()| false),
+            _ => Err(self.other(expected)),
+        }
+    }
+
+    /// Takes `null`, if that is what stands here.
+    #[inline(never)]
+    fn null(&mut self) -> Result<bool, Fault> {
+        if self.peek() != Some(b'n') {
+            return Ok(false);
+        }
+        self.word(b"null").map(|()| true)
+    }
+
+    fn numeral(&mut self, expected: &dyn Expected) -> Result<Number, Fault> {
+        if matches!(self.peek(), Some(b'-' | b'0'..=b'9')) { self.number() } else { Err(self.other(expected)) }
+    }
+}
+
+/// Gives a text to whoever reads it.
+fn give<'de, V: Visitor<'de>>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, Fault> {
+    match text {
+        Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+        Cow::Owned(text) => visitor.visit_string(text),
+    }
+}
+
+fn give_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Fault> {
+    match *number {
+        Number::Unsigned(number) => visitor.visit_u64(number),
+        Number::Signed(number) => visitor.visit_i64(number),
+        Number::Fraction(number) => visitor.visit_f64(number),
+    }
+}
+
+/// For each of serde's kinds of numbers and texts: they are read alike.
+macro_rules! alike {
+    ($($method:ident)* => $read:ident, $give:expr) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            let value = self.$read(&visitor)?;
+            $give(value, visitor)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.peek() {
+            Some(b'"') => self.deserialize_str(visitor),
+            Some(b'{') => self.deserialize_map(visitor),
+            Some(b'[') => self.deserialize_seq(visitor),
+            Some(b't' | b'f') => self.deserialize_bool(visitor),
+            Some(b'n') => self.deserialize_unit(visitor),
+            _ => self.deserialize_u64(visitor),
+        }
+    }
+
+    alike!(deserialize_str deserialize_string deserialize_char deserialize_identifier deserialize_bytes deserialize_byte_buf
+        => text, give);
+
+    alike!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_i8 deserialize_i16 deserialize_i32
+        deserialize_i64 deserialize_f32 deserialize_f64 => numeral, |number, visitor| give_number(&number, visitor));
+
+    alike!(deserialize_bool => bool, |value, visitor: V| visitor.visit_bool(value));
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.null()? { visitor.visit_unit() } else { Err(self.other(&visitor)) }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.null()? { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.open(b'[', &visitor)?;
+        let value = visitor.visit_seq(Inside { reader: self, place: Place::default() })?;
+        self.close(b']')?;
+        Ok(value)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.open(b'{', &visitor)?;
+        let value = visitor.visit_map(Inside { reader: self, place: Place::default() })?;
+        self.close(b'}')?;
+        Ok(value)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if self.peek() == Some(b'"') {
+            let name = self.string()?;
+            return visitor.visit_enum(Variant { name, content: None });
+        }
+        self.open(b'{', &visitor)?;
+        let Some(name) = self.key(&mut Place::default())? else { return Err(Fault::Syntax) };
+        let value = visitor.visit_enum(Variant { name, content: Some(self) })?;
+        self.close(b'}')?;
+        Ok(value)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+}
+
+/// What stands in an object or a list.
+struct Inside<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    place: Place,
+}
+
+impl<'de> SeqAccess<'de> for Inside<'_, 'de> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        if !self.reader.has_more(b']', &mut self.place)? {
+            return Ok(None);
+        }
+        match seed.deserialize(&mut *self.reader) {
+            Ok(value) => Ok(Some(value)),
+            Err(fault) => Err(self.reader.in_item(fault, &self.place)),
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for Inside<'_, 'de> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        match self.reader.key(&mut self.place)? {
+            Some(key) => match seed.deserialize(Key(key)) {
+                Ok(key) => Ok(Some(key)),
+                Err(fault) => Err(self.reader.in_field(fault, &self.place)),
+            },
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        match seed.deserialize(&mut *self.reader) {
+            Ok(value) => Ok(value),
+            Err(fault) => Err(self.reader.in_field(fault, &self.place)),
+        }
+    }
+}
+
+/// The number that a key stands for.
+fn quoted(key: &str) -> Result<Number, Fault> {
+    let mut reader = Reader { text: key.as_bytes(), at: 0, depth: 0, path: None };
+    match key.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => {
+            let number = reader.number()?;
+            if reader.at == key.len() {
+                Ok(number)
+            } else {
+                Err(said(&"invalid value: expected key to be a number in quotes"))
+            }
+        }
+        _ => Err(said(&"invalid value: expected key to be a number in quotes")),
+    }
+}
+
+/// The name of a field, or the key of a map: a text that may stand for a number.
+struct Key<'de>(Cow<'de, str>);
+
+macro_rules! numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            give_number(&quoted(&self.0)?, visitor)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Key<'de> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        give(self.0, visitor)
+    }
+
+    numbers!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_i8 deserialize_i16 deserialize_i32
+        deserialize_i64);
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_enum(Variant { name: self.0, content: None })
+    }
+
+    forward_to_deserialize_any! {
+        bool i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// A variant of an enum: its name, and its content, if it has one.
+struct Variant<'a, 'de> {
+    name: Cow<'de, str>,
+    content: Option<&'a mut Reader<'de>>,
+}
+
+impl<'a, 'de> EnumAccess<'de> for Variant<'a, 'de> {
+    type Error = Fault;
+    type Variant = Content<'a, 'de>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), Fault> {
+        Ok((seed.deserialize(Key(self.name))?, Content(self.content)))
+    }
+}
+
+struct Content<'a, 'de>(Option<&'a mut Reader<'de>>);
+
+impl<'a, 'de> Content<'a, 'de> {
+    fn there(self, expected: &dyn Expected) -> Result<&'a mut Reader<'de>, Fault> {
+        self.0.ok_or_else(|| unexpected(Unexpected::UnitVariant, expected, "type"))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Content<'_, 'de> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        match self.0 {
+            Some(reader) => <()>::deserialize(reader),
+            None => Ok(()),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        seed.deserialize(self.there(&"newtype variant")?)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.there(&"tuple variant")?.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+        self.there(&"struct variant")?.deserialize_map(visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+    use serde_json::{Value, json};
+
+    use super::read;
+    use crate::base::tree::{BTreeMap, BTreeSet};
+
+    /// One of everything that serde makes of a type.
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct All {
+        text: String,
+        some: Option<i32>,
+        small: u8,
+        fraction: f64,
+        flag: bool,
+        unit: (),
+        pair: (u16, String),
+        list: Vec<Option<String>>,
+        set: BTreeSet<u32>,
+        by_number: BTreeMap<i64, bool>,
+        by_word: BTreeMap<Word, Value>,
+        shape: Shape,
+        tagged: Vec<Tagged>,
+        either: Option<Either>,
+        inner: Option<Box<All>>,
+        #[serde(flatten)]
+        further: serde_json::Map<String, Value>,
+    }
+
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    enum Word {
+        One,
+        Two,
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    enum Shape {
+        #[default]
+        None,
+        Newtype(u64),
+        Tuple(i8, String),
+        Struct {
+            of: Vec<Shape>,
+        },
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "type", rename_all = "snake_case")]
+    enum Tagged {
+        Unit,
+        Fields { a: u8, b: Option<String> },
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Many(Vec<String>),
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        n: u32,
+    }
+
+    /// Of all that may stand beside it, this alone is read.
+    #[derive(Debug, Deserialize)]
+    struct Only {
+        n: u32,
+    }
+
+    const SEEDS: &[&str] = &[
+        r#"{"text":"é\u00e9\ud83d\ude00\n\"","some":-5,"small":255,"fraction":1.5e-3,"flag":true,"unit":null,"pair":[7,"x"],"list":[null,"a"]}"#,
+        r#"{"set":[3,1,3],"by_number":{"-1":true,"2":false},"by_word":{"One":[1,{"a":0.1}],"Two":null},"shape":{"Struct":{"of":["None",{"Newtype":18446744073709551615},{"Tuple":[-128,""]}]}}}"#,
+        r#" { "tagged" : [ {"type":"unit"}, {"b":null,"a":1,"type":"fields","x":[]} ] , "either":["a","b"], "inner":{"text":"in"}, "other":{"deep":[[[1e3]]]} } "#,
+        r#"{"either":"text","fraction":-0,"some":null,"small":1,"small":2}"#,
+        r#"[0,-0,1,-1,12345678901234567890123,1e400,0.5,-2.5E+2,"\/\b\f\t\r",true,false,null,{},[]]"#,
+    ];
+
+    /// What reads otherwise than `serde_json` reads it, if anything does.
+    fn differs<T: for<'de> Deserialize<'de> + std::fmt::Debug + PartialEq>(text: &[u8]) -> Option<String> {
+        let (ours, theirs) = (read::<T>(text), serde_json::from_slice::<T>(text));
+        match (&ours, &theirs) {
+            (Ok(ours), Ok(theirs)) if ours == theirs => None,
+            (Err(_), Err(_)) => None,
+            _ => Some(format!("{}: {ours:?}, and not {theirs:?}", String::from_utf8_lossy(text))),
+        }
+    }
+
+    #[test]
+    fn whatever_the_bytes_are_serde_json_reads_the_same_from_them() {
+        let mut random = fastrand::Rng::with_seed(10);
+        let rounds = std::env::var("SOAK").map_or(4_000, |_| 400_000);
+        let mut read_well = 0;
+        for round in 0..rounds {
+            let seed = SEEDS[round % SEEDS.len()];
+            let mut text = seed.as_bytes().to_vec();
+            for _ in 0..random.usize(0..3) {
+                let at = random.usize(0..text.len());
+                match random.u8(0..5) {
+                    0 => text[at] = random.u8(..),
+                    1 => text[at] = *random.choice(b"{}[],:\"\\u0e.-+1n tf \n").unwrap(),
+                    2 => drop(text.remove(at)),
+                    3 => text.insert(at, *random.choice(b"{}[],:\"\\u0e.-+1n tf \n").unwrap()),
+                    _ => text.truncate(at.max(1)),
+                }
+            }
+            read_well += usize::from(read::<Value>(&text).is_ok());
+            assert_eq!(differs::<Value>(&text), None);
+            // A struct may stand in no list here.
+            if round % SEEDS.len() != 4 {
+                assert_eq!(differs::<Strict>(&text), None);
+            }
+            if text.first() != Some(&b'[') && !String::from_utf8_lossy(&text).contains("inner\":[") {
+                assert_eq!(differs::<All>(&text), None);
+            }
+        }
+        assert!(read_well > rounds / 4, "{read_well} of {rounds} were JSON");
+    }
+
+    #[test]
+    fn a_struct_is_an_object_and_never_a_list() {
+        assert_eq!(read::<Strict>(br#"{"n":1}"#).unwrap(), Strict { n: 1 });
+        assert!(serde_json::from_str::<Strict>("[1]").is_ok() && read::<Strict>(b"[1]").is_err());
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_read_or_skipped() {
+        let nested = |depth: usize| format!("{{\"n\":1,\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(read::<Only>(nested(126).as_bytes()).unwrap().n, 1);
+        for depth in [127, 100_000] {
+            assert!(
+                read::<Only>(nested(depth).as_bytes()).is_err() && read::<Value>(nested(depth).as_bytes()).is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_what_serde_json_says() {
+        for text in [
+            r#"{"n":"a"}"#,
+            r#"{"n":null}"#,
+            r#"{"n":-1}"#,
+            r#"{"m":1}"#,
+            "{}",
+            "null",
+            "{",
+            "",
+            "{\"n\":1}x",
+            "{\"n\":01}",
+            "{\"n\":\n tru}",
+        ] {
+            let (ours, theirs) =
+                (read::<Strict>(text.as_bytes()).unwrap_err(), serde_json::from_str::<Strict>(text).unwrap_err());
+            let words = |error: &serde_json::Error| error.to_string().split(" at line").next().unwrap().to_owned();
+            assert_eq!(words(&ours), words(&theirs), "{text}");
+            assert_eq!(ours.classify(), theirs.classify(), "{text}");
+        }
+        assert_eq!(read::<Strict>(b"{\n\"n\":\"a\"}").unwrap_err().line(), 2);
+        assert_eq!(super::of::<Strict>(&json!({ "n": 3 })).unwrap(), Strict { n: 3 });
+    }
+}
