@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::{newest_first, paging};
+use crate::base::json;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
 use crate::export::csv::cell::Line;
@@ -87,7 +88,7 @@ struct Accepting {
 
 /// Accepts a finding, with a reason and an end.
 pub(super) async fn accept<P: World>(ports: &P, id: String, request: &Incoming) -> Result<Answer, Problem> {
-    let wanted: Accepting = serde_json::from_slice(request.bytes()?).map_err(|error| {
+    let wanted: Accepting = json::read(request.bytes()?).map_err(|error| {
         Problem::invalid(format!("the body must be {{\"reason\": \"…\", \"until\": \"2027-01-31\"}}: {error}"))
     })?;
     let reason = wanted.reason.trim().to_owned();
