@@ -16,12 +16,13 @@ export interface List<T> {
   error: Refused | null;
 }
 
-/** A page of a list that the page asks for. */
+/** How many rows the page asks for at once. */
 const LIMIT = 1_000;
 
-class Source<T> {
+export class Source<T> {
   private list: List<T> = { items: [], complete: false, error: null };
   private started = false;
+  private over = false;
   private readonly listeners = new Set<(list: List<T>) => void>();
 
   constructor(private readonly paths: string[]) {}
@@ -34,6 +35,11 @@ class Source<T> {
     this.listeners.add(listener);
     if (!this.started) void this.read();
     return () => this.listeners.delete(listener);
+  }
+
+  /** Reads no further, where nobody looks any more. */
+  stop(): void {
+    this.over = true;
   }
 
   /** Reads it again: what was shown stays until the first page is there. */
@@ -59,6 +65,7 @@ class Source<T> {
           items = items.concat(page.items);
           cursor = page.next_cursor;
           this.tell({ items, complete: false, error: null });
+          if (this.over) return;
         } while (cursor !== undefined);
       }
       this.tell({ items, complete: true, error: null });

@@ -7,6 +7,7 @@ import { Checks, Now } from "./now.js";
 import { Changes, Journal } from "./operations.js";
 import { Empty, Problem, Time } from "./parts.js";
 import { OnePerson, People } from "./people.js";
+import { OneResource } from "./reach.js";
 import { Groups, Matrix, OneGroup, OneRole, Roles, Tokens } from "./roles.js";
 
 const VIEWS: [string, string][] = [
@@ -24,7 +25,7 @@ const VIEWS: [string, string][] = [
 function place(): { view: string; id: string | null } {
   const [view = "", id] = location.hash.replace(/^#\/?/, "").split("/");
   try {
-    return { view: VIEWS.some(([name]) => name === view) ? view : "now", id: id === undefined ? null : decodeURIComponent(id) };
+    return { view: view === "resources" || VIEWS.some(([name]) => name === view) ? view : "now", id: id === undefined ? null : decodeURIComponent(id) };
   } catch {
     return { view: "now", id: null };
   }
@@ -189,6 +190,8 @@ function View({ view, id, session }: { view: string; id: string | null; session:
       return id === null ? <People session={session} /> : <OnePerson key={id} id={id} session={session} />;
     case "roles":
       return id === null ? <Roles /> : <OneRole key={id} id={id} />;
+    case "resources":
+      return id === null ? <Empty>There is no such view.</Empty> : <OneResource key={id} id={id} />;
     case "groups":
       return id === null ? <Groups /> : <OneGroup key={id} id={id} />;
     case "tokens":

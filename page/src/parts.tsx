@@ -126,7 +126,7 @@ export function Table<T>(props: {
           <label>
             <span class="hidden">Show</span>
             <select value={filter} onChange={(event) => setFilter(event.currentTarget.value)}>
-              <option value="">Everybody</option>
+              <option value="">All</option>
               {Object.keys(props.filters).map((title) => (
                 <option key={title}>{title}</option>
               ))}

@@ -4,6 +4,7 @@ import { useMemo, useState } from "preact/hooks";
 import { groups, linkOf, people, roles, tokens, useList, useTitles } from "./account.js";
 import { personKey } from "./people.js";
 import { Empty, Problem, Table, Time, number, type Column } from "./parts.js";
+import { Reaches } from "./reach.js";
 import type { Group, Person, Role, Token } from "./types.js";
 
 interface Counted extends Role {
@@ -35,6 +36,7 @@ function useHolders(): { direct: Map<string, number>; through: Map<string, numbe
 const ROLE_COLUMNS: Column<Counted>[] = [
   { title: "Name", text: (row) => row.name, width: 8 },
   { title: "Kind", text: (row) => (row.resource_type === "scoped_role" ? "on a scope" : row.grantable === false ? "cannot be granted" : "whole account"), width: 3 },
+  { title: "Reaches", text: (row) => row.reach ?? "the whole account", width: 5 },
   { title: "Holders", text: (row) => String(row.holders), width: 2, numeric: true },
   { title: "Through groups", text: (row) => String(row.through), width: 3, numeric: true },
 ];
@@ -104,6 +106,7 @@ export function OneRole({ id }: { id: string }): JSX.Element {
           <code>{role.id}</code>
         </dd>
       </dl>
+      {role.resource_type === "scoped_role" ? <Reaches role={role} /> : null}
       <h2>Who holds it</h2>
       <Holders entitlement={role.entitlement_id} />
     </>

@@ -21,6 +21,28 @@ export interface Role {
   grantable?: boolean;
   permission_group_name?: string;
   resource_group_name?: string;
+  /** What it reaches, in a few words. */
+  reach?: string;
+}
+
+/** A scoped role with all that it reaches. */
+export interface Reach {
+  scope: { key: string; kind: string; told: string }[];
+  unlisted: number;
+}
+
+/** One way by which somebody can do something on an object. */
+export interface Access {
+  resource_key: string;
+  principal_type: "user" | "invitation";
+  principal_id: string;
+  email: string;
+  display_name: string;
+  entitlement_id: string;
+  role: string;
+  reach: "object" | "every" | "account";
+  group_id: string;
+  group_name: string;
 }
 
 export interface Group {

@@ -151,6 +151,16 @@ const scenarios = {
     await page.getByText("Who holds it").waitFor();
     await page.locator(".rows a").first().waitFor();
     await accessible("a role");
+    // A role on a scope, what that reaches, and who else can do something there.
+    await go("Roles and scopes");
+    await page.getByRole("combobox").selectOption("On a scope");
+    await page.getByRole("searchbox").fill("example");
+    await page.locator(".rows a").first().click();
+    await page.locator(".reaches a").first().click();
+    await heading("Who can do what");
+    await page.locator(".rows a").first().waitFor();
+    await accessible("a resource");
+    await shot("resource");
     await go("Groups");
     await page.locator(".rows a").first().click();
     await page.getByRole("heading", { name: "Members" }).waitFor();

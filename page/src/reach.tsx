@@ -1,0 +1,80 @@
+// What a scoped role reaches, and who can do what on one of those things.
+import type { JSX } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { linkOf, routeOf, Source, useList } from "./account.js";
+import { ask } from "./api.js";
+import { Problem, Table, number, type Column } from "./parts.js";
+import type { Access, Reach, Role } from "./types.js";
+
+/** Everything that a scoped role reaches, each with the way to who else reaches it. */
+export function Reaches({ role }: { role: Role }): JSX.Element | null {
+  const [found, setFound] = useState<Reach | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    let over = false;
+    ask<Reach>("GET", routeOf(role.entitlement_id)).then(
+      (reach) => over || setFound(reach),
+      (failed) => over || setError(failed),
+    );
+    return () => {
+      over = true;
+    };
+  }, [role.entitlement_id]);
+  if (error !== null) return <Problem error={error} />;
+  if (found === null || found.scope.length === 0) return null;
+  return (
+    <>
+      <h2>What it reaches</h2>
+      <ul class="reaches">
+        {found.scope.map(({ key, told }) => (
+          <li key={key}>
+            <a href={`#/resources/${encodeURIComponent(key)}`}>
+              <bdi>{told}</bdi>
+            </a>
+          </li>
+        ))}
+        {found.unlisted === 0 ? null : <li>and {number(found.unlisted)} more</li>}
+      </ul>
+    </>
+  );
+}
+
+const WAYS: Record<Access["reach"], string> = { object: "on this", every: "on every one of its kind", account: "on the whole account" };
+
+const COLUMNS: Column<Access>[] = [
+  { title: "E-mail address", text: (row) => row.email, width: 6 },
+  { title: "Role", text: (row) => row.role, show: (row) => <a href={linkOf(row.entitlement_id)}>{row.role}</a>, width: 6 },
+  { title: "Reach", text: (row) => WAYS[row.reach], width: 4 },
+  { title: "By what way", text: (row) => (row.group_name === "" ? "directly" : `through ${row.group_name}`), width: 4 },
+];
+
+const FILTERS: Record<string, (row: Access) => boolean> = {
+  "On this alone": (row) => row.reach === "object",
+  "Through a group": (row) => row.group_name !== "",
+};
+
+export function OneResource({ id }: { id: string }): JSX.Element {
+  const source = useMemo(() => new Source<Access>([`resources/${encodeURIComponent(id)}/access`]), [id]);
+  useEffect(() => () => source.stop(), [source]);
+  const list = useList(source);
+  return (
+    <>
+      <p>
+        <a href="#/roles">Roles and scopes</a>
+      </p>
+      <h1>Who can do what</h1>
+      <p>
+        On <code>{id}</code>. A role on the whole account is listed whether or not it has to do with things of this kind: Cloudflare does not tell.
+      </p>
+      <Table
+        name="access"
+        columns={COLUMNS}
+        list={list}
+        rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}`}
+        href={(row) => `#/people/${encodeURIComponent(`${row.principal_type}:${row.principal_id}`)}`}
+        filters={FILTERS}
+        empty="Nobody reaches it."
+      />
+    </>
+  );
+}
