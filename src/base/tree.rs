@@ -2,9 +2,7 @@
 //!
 //! The standard library's are collected by sorting everything first and building the tree from that: for each type that is collected,
 //! another sort, another builder. Here one item is put in after the other, by the code that every set and map has anyway. Everything
-//! else is the standard library's. `clippy.toml` has the rule that nothing else is used.
-
-#![allow(clippy::disallowed_types, reason = "what stands here is made of them")]
+//! else is the standard library's.
 
 use std::collections::{btree_map, btree_set};
 use std::ops::{Deref, DerefMut};

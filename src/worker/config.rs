@@ -7,7 +7,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 42] = [
+const ORDER: [&str; 46] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -28,6 +28,10 @@ const ORDER: [&str; 42] = [
     "RENEW_INVITATIONS_AFTER_DAYS",
     "SCIM_REPLACE_MAX_REMOVALS",
     "APPROVAL_RULES",
+    "FINDINGS_MAX_SUPER_ADMINS",
+    "FINDINGS_UNUSED_DAYS",
+    "FINDINGS_EXPIRY_DAYS",
+    "FINDINGS_DOMAINS",
     "SIGNAL_URL",
     "SIGNALS",
     "SIGNAL_HMAC_SECRET",
