@@ -205,7 +205,7 @@ if ! has_wasm_bindgen; then
   done_something=yes
 fi
 if ! has_npm_tools; then
-  say "installing wasm-opt, esbuild, TypeScript, wrangler, the Workers runtime and what the page is made of from npm, which shrink, bundle, check, run and deploy it"
+  say "installing esbuild, TypeScript, wrangler, the Workers runtime and what the page is made of from npm, which bundle, check, run and deploy it"
   install_npm_tools
   done_something=yes
 fi
