@@ -25,7 +25,10 @@ export class Source<T> {
   private over = false;
   private readonly listeners = new Set<(list: List<T>) => void>();
 
-  constructor(private readonly paths: string[]) {}
+  constructor(
+    private readonly paths: string[],
+    private readonly filter = "",
+  ) {}
 
   get value(): List<T> {
     return this.list;
@@ -61,7 +64,7 @@ export class Source<T> {
         let cursor: string | undefined;
         do {
           const after = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-          const page = await ask<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${after}`);
+          const page = await ask<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${this.filter === "" ? "" : `&${this.filter}`}${after}`);
           items = items.concat(page.items);
           cursor = page.next_cursor;
           this.tell({ items, complete: false, error: null });

@@ -3,6 +3,7 @@ import { render, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { forget } from "./account.js";
 import { ask, examine, Refused, whenSignedOut, type Examination, type Session } from "./api.js";
+import { Findings } from "./findings.js";
 import { Checks, Now } from "./now.js";
 import { Changes, Journal } from "./operations.js";
 import { Empty, Problem, Time } from "./parts.js";
@@ -17,6 +18,7 @@ const VIEWS: [string, string][] = [
   ["groups", "Groups"],
   ["tokens", "Tokens"],
   ["matrix", "Matrix"],
+  ["findings", "Findings"],
   ["changes", "Changes"],
   ["operations", "Operations"],
 ];
@@ -198,6 +200,8 @@ function View({ view, id, session }: { view: string; id: string | null; session:
       return <Tokens />;
     case "matrix":
       return <Matrix />;
+    case "findings":
+      return <Findings session={session} />;
     case "changes":
       return <Changes />;
     case "operations":

@@ -138,7 +138,7 @@ const scenarios = {
     await shot("refused");
     await page.getByRole("button", { name: "Cancel" }).click();
 
-    for (const view of ["Roles and scopes", "Groups", "Tokens", "Matrix", "Changes", "Operations"]) {
+    for (const view of ["Roles and scopes", "Groups", "Tokens", "Matrix", "Findings", "Changes", "Operations"]) {
       await go(view);
       await heading(view);
       await page.waitForLoadState("networkidle");
@@ -165,6 +165,20 @@ const scenarios = {
     await page.locator(".rows a").first().click();
     await page.getByRole("heading", { name: "Members" }).waitFor();
     await accessible("a group");
+
+    // What is found wrong, and what is accepted for a reason.
+    await go("Findings");
+    const accept = page.getByRole("button", { name: /^Accept: / }).first();
+    const accepted = (await accept.getAttribute("aria-label")).split(", ").pop();
+    await accept.click();
+    await page.getByLabel("Reason").fill("kept in the safe");
+    await page.getByRole("dialog").getByRole("button", { name: "Accept", exact: true }).click();
+    await page.getByRole("dialog").getByRole("status").filter({ hasText: "Accepted" }).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("combobox").selectOption("Accepted");
+    await page.getByText("kept in the safe").waitFor();
+    assert.ok((await page.locator(".finding").textContent()).includes(accepted));
+    await accessible("accepted");
 
     // Dark, and by the keyboard alone.
     await page.emulateMedia({ colorScheme: "dark" });

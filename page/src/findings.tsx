@@ -1,0 +1,140 @@
+// What is wrong with the account, with what to do about it; what is meant to be so is accepted, with a reason and an end.
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Source, useList } from "./account.js";
+import { ask, type Session } from "./api.js";
+import { Confirm, Empty, Problem, Time, number } from "./parts.js";
+
+interface Finding {
+  id: string;
+  rule: string;
+  severity: "high" | "medium" | "low";
+  state: string;
+  title: string;
+  about: string;
+  name: string;
+  evidence: string;
+  since: string;
+  accepted: { reason: string; until: string } | null;
+  remedy: string;
+}
+
+const SEVERITIES = ["high", "medium", "low"] as const;
+
+/** A rule with hundreds of findings shows this many of them until all are wanted. */
+const FIRST = 20;
+
+export function Findings({ session }: { session: Session }): JSX.Element {
+  const [state, setState] = useState("open");
+  const [turn, setTurn] = useState(0);
+  return (
+    <>
+      <h1>Findings</h1>
+      <div class="tools">
+        <label>
+          <span class="hidden">Show</span>
+          <select value={state} onChange={(event) => setState(event.currentTarget.value)}>
+            <option value="open">Open</option>
+            <option value="accepted">Accepted</option>
+            <option value="closed">Closed</option>
+          </select>
+        </label>
+      </div>
+      <Found key={`${state}/${turn}`} state={state} session={session} onChanged={() => setTurn(turn + 1)} />
+    </>
+  );
+}
+
+function Found({ state, session, onChanged }: { state: string; session: Session; onChanged: () => void }): JSX.Element {
+  const [source] = useState(() => new Source<Finding>(["findings"], `state=${state}`));
+  useEffect(() => () => source.stop(), [source]);
+  const list = useList(source);
+  const [accepting, setAccepting] = useState<Finding | null>(null);
+  const rules = new Map<string, Finding[]>();
+  for (const severity of SEVERITIES) {
+    for (const finding of list.items) {
+      if (finding.severity === severity) rules.set(finding.rule, [...(rules.get(finding.rule) ?? []), finding]);
+    }
+  }
+  return (
+    <>
+      <Problem error={list.error} />
+      {list.items.length === 0 && list.complete ? <Empty>{state === "open" ? "Nothing is found wrong." : `Nothing is ${state}.`}</Empty> : null}
+      {[...rules].map(([rule, findings]) => (
+        <Rule key={rule} findings={findings} onAccept={session.right === "full" && state === "open" ? setAccepting : null} />
+      ))}
+      {accepting === null ? null : <Accept finding={accepting} onClose={onChanged} />}
+    </>
+  );
+}
+
+function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding: Finding) => void) | null }): JSX.Element | null {
+  const [all, setAll] = useState(false);
+  const [first] = findings;
+  if (first === undefined) return null;
+  const shown = all ? findings : findings.slice(0, FIRST);
+  return (
+    <section class={`card finding ${first.severity}`}>
+      <h2>
+        {first.title} <span class="count">{first.severity}, {number(findings.length)}</span>
+      </h2>
+      <p>{first.remedy}</p>
+      <ul class="grants">
+        {shown.map((finding) => (
+          <li key={finding.id}>
+            <div>
+              {finding.about.startsWith("user:") || finding.about.startsWith("invitation:") ? (
+                <a href={`#/people/${encodeURIComponent(finding.about)}`}>
+                  <bdi>{finding.name}</bdi>
+                </a>
+              ) : (
+                <bdi>{finding.name}</bdi>
+              )}
+              : {finding.evidence}, since <Time at={finding.since} />
+              {finding.accepted === null ? null : (
+                <>
+                  ; accepted until <Time at={finding.accepted.until} />: <bdi>{finding.accepted.reason}</bdi>
+                </>
+              )}
+            </div>
+            {onAccept === null ? null : (
+              <button type="button" class="small" aria-label={`Accept: ${finding.title}, ${finding.name}`} onClick={() => onAccept(finding)}>
+                Accept…
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+      {shown.length === findings.length ? null : (
+        <button type="button" onClick={() => setAll(true)}>
+          All {number(findings.length)}
+        </button>
+      )}
+    </section>
+  );
+}
+
+function Accept({ finding, onClose }: { finding: Finding; onClose: () => void }): JSX.Element {
+  const [reason, setReason] = useState("");
+  const [until, setUntil] = useState(() => new Date(Date.now() + 90 * 86_400_000).toISOString().slice(0, 10));
+  const accept = async (): Promise<string> => {
+    // A colon stands for itself in a path (RFC 3986, 3.3), and the route takes it as it is.
+    await ask("POST", `/v1/findings/${encodeURIComponent(finding.id).replaceAll("%3A", ":")}/accept`, { reason, until });
+    return "Accepted. It is open again at the end.";
+  };
+  return (
+    <Confirm title="Accept a finding" act="Accept" onAct={accept} onClose={onClose}>
+      <p>
+        {finding.title}: <bdi>{finding.name}</bdi>
+      </p>
+      <label>
+        Reason
+        <input value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+      </label>
+      <label>
+        Until
+        <input type="date" value={until} onInput={(event) => setUntil(event.currentTarget.value)} />
+      </label>
+    </Confirm>
+  );
+}
