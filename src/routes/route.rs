@@ -123,7 +123,8 @@ pub(super) fn find(request: &Incoming) -> Result<Route, Problem> {
 fn at(path: &str) -> Result<Methods, InvalidId> {
     let get = |route| vec![(Method::Get, route)];
     let post = |route| vec![(Method::Post, route)];
-    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    let decoded: Vec<String> = path.strip_prefix('/').unwrap_or(path).split('/').map(decode).collect();
+    let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
     Ok(match segments.as_slice() {
         ["healthz"] => get(Route::Health),
         [".well-known", "jwks.json"] => get(Route::KeySet),
@@ -181,6 +182,25 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
     })
 }
 
+/// A segment of a path as it was before it was percent-encoded (RFC 3986, 2.1): programs encode the colon of `invitation:<id>` too.
+fn decode(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| {
+            after.get(at).and_then(|&byte| char::from(byte).to_digit(16)).and_then(|it| u8::try_from(it).ok())
+        };
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            bytes.push(16 * high + low);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// A person's id: a user's, or `invitation:<membership id>` as an invitation's Baton id is written.
 fn person(id: &str) -> Result<Principal, InvalidId> {
     match id.parse() {
@@ -228,6 +248,18 @@ mod tests {
             assert!(matches!(check(Method::Delete, &path), Ok(Route::Grant(..))), "{path}");
         }
         assert!(matches!(check(Method::Get, &format!("/v1/scoped-roles/{ID}-{ID}/members")), Ok(Route::Holders(_))));
+    }
+
+    #[test]
+    fn a_segment_may_be_percent_encoded() {
+        let plain = check(Method::Delete, &format!("/v1/accounts/invitation:{ID}"));
+        assert!(matches!(plain, Ok(Route::Remove(_))));
+        assert_eq!(check(Method::Delete, &format!("/v1/accounts/invitation%3A{ID}")), plain);
+        assert_eq!(check(Method::Delete, &format!("/v1/accounts/%69nvitation%3a{ID}")), plain);
+        // What is no encoding stands for itself, and a slash that is encoded separates nothing.
+        for wrong in ["%", "%3", "%zz", "%F0", "..%2F..", &format!("{ID}%2F{ID}")] {
+            assert_eq!(check(Method::Delete, &format!("/v1/accounts/{wrong}")).unwrap_err().0, 400, "{wrong}");
+        }
     }
 
     #[test]

@@ -130,6 +130,15 @@ const scenarios = {
     await page.getByRole("button", { name: "Close" }).click();
     await page.locator(".grants").getByRole("link", { name: role, exact: true }).waitFor({ state: "detached" });
 
+    // Somebody invited has an id of another form.
+    await go("People");
+    await page.getByRole("combobox").selectOption("Invited");
+    await page.locator(".rows a").first().click();
+    await page.getByRole("button", { name: "Cancel the invitation…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel the invitation", exact: true }).click();
+    await page.getByRole("dialog").getByRole("status").filter({ hasText: /Cancel/ }).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+
     // A guard's own sentence.
     await open(GUARDED);
     await page.getByRole("button", { name: "Remove from the account…" }).click();
