@@ -36,6 +36,15 @@ function useMore<T>(path: string): { items: T[]; more: (() => void) | null; erro
   return { items, more: cursor === null ? null : () => void read(cursor, () => false), error, busy };
 }
 
+function Earlier({ more, busy }: { more: (() => void) | null; busy: boolean }): JSX.Element | null {
+  if (more === null) return null;
+  return (
+    <button type="button" disabled={busy} onClick={more}>
+      Earlier
+    </button>
+  );
+}
+
 function said(operation: Operation): string {
   const outcome = operation.outcome;
   if (outcome == null) return operation.state.replaceAll("_", " ");
@@ -74,11 +83,7 @@ export function Operations({ filter }: { filter: string }): JSX.Element {
           </li>
         ))}
       </ul>
-      {more === null ? null : (
-        <button type="button" disabled={busy} onClick={more}>
-          Earlier
-        </button>
-      )}
+      <Earlier more={more} busy={busy} />
     </>
   );
 }
@@ -146,11 +151,7 @@ export function Changes(): JSX.Element {
           </li>
         ))}
       </ul>
-      {more === null ? null : (
-        <button type="button" disabled={busy} onClick={more}>
-          Earlier
-        </button>
-      )}
+      <Earlier more={more} busy={busy} />
     </>
   );
 }
