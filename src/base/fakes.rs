@@ -10,8 +10,8 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use std::cell::{Cell, RefCell};
 
 use ed25519_dalek::Signer as _;
-use rusqlite::types::{Value, ValueRef};
 
+use crate::base::database::Database;
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::SigningKey;
@@ -38,7 +38,7 @@ pub(crate) struct Desk {
     pub(crate) late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
     pub(crate) time: Cell<Timestamp>,
     timers: Timers,
-    database: rusqlite::Connection,
+    database: Database,
 }
 
 impl Desk {
@@ -58,7 +58,7 @@ impl Desk {
             late: RefCell::default(),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
             timers: Timers::default(),
-            database: rusqlite::Connection::open_in_memory().unwrap(),
+            database: Database::new().unwrap(),
         }
     }
 
@@ -148,29 +148,7 @@ impl Sign for Desk {
 
 impl Sql for Desk {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        let failed = |error: rusqlite::Error| SqlError(error.to_string());
-        let mut prepared = self.database.prepare(statement).map_err(failed)?;
-        let params = params.iter().map(|value| match value {
-            SqlValue::Null => Value::Null,
-            SqlValue::Integer(number) => Value::Integer(*number),
-            SqlValue::Real(number) => Value::Real(*number),
-            SqlValue::Text(text) => Value::Text(text.clone()),
-            SqlValue::Blob(bytes) => Value::Blob(bytes.clone()),
-        });
-        let columns = prepared.column_count();
-        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns).map(|column| match row.get_ref(column).unwrap() {
-                ValueRef::Null => SqlValue::Null,
-                ValueRef::Integer(number) => SqlValue::Integer(number),
-                ValueRef::Real(number) => SqlValue::Real(number),
-                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-            });
-            found.push(values.collect());
-        }
-        Ok(found)
+        self.database.query(statement, params)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The ground floor: time, hashes, the ports through which the world is reached, signing, and the table of jobs. It knows nothing of
 //! Cloudflare, of C1, or of what is governed.
 
+#[cfg(any(test, feature = "fakes"))]
+pub mod database;
 #[cfg(test)]
 pub(crate) mod fakes;
 pub mod hash;
@@ -14,9 +16,8 @@ pub mod settings;
 pub mod signing;
 pub mod space;
 pub mod time;
-#[cfg(test)]
-#[allow(clippy::duplicate_mod, reason = "`tests/support` has the same clock")]
-pub(crate) mod timers;
+#[cfg(any(test, feature = "fakes"))]
+pub mod timers;
 pub mod tree;
 pub mod under_way;
 pub(crate) mod words;

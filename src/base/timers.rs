@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 /// The timers that are set, by number, with the millisecond at which they fire.
 #[derive(Debug, Default)]
-pub(crate) struct Timers {
+pub struct Timers {
     set: RefCell<BTreeMap<u64, i64>>,
     number: Cell<u64>,
     /// Answers that are waited for.
@@ -34,7 +34,7 @@ impl Drop for Timer<'_> {
 /// An answer that is waited for, until this is dropped.
 #[derive(Debug)]
 #[allow(dead_code, reason = "no fake of the unit tests keeps anybody waiting")]
-pub(crate) struct Waiting<'a>(&'a Timers);
+pub struct Waiting<'a>(&'a Timers);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
@@ -46,13 +46,13 @@ impl Drop for Waiting<'_> {
 impl Timers {
     /// Says that an answer is waited for.
     #[allow(dead_code, reason = "no fake of the unit tests keeps anybody waiting")]
-    pub(crate) fn wait(&self) -> Waiting<'_> {
+    pub fn wait(&self) -> Waiting<'_> {
         self.waiting.set(self.waiting.get() + 1);
         Waiting(self)
     }
 
-    /// Waits until the clock, which `now` reads and `set` sets, is so many milliseconds further.
-    pub(crate) async fn sleep(&self, millis: u32, now: impl Fn() -> i64, set: impl Fn(i64)) {
+    /// Waits until the clock, which `now` reads and `set` sets, is this many milliseconds further.
+    pub async fn sleep(&self, millis: u32, now: impl Fn() -> i64, set: impl Fn(i64)) {
         let at = now() + i64::from(millis);
         self.number.set(self.number.get() + 1);
         let timer = Timer(self, self.number.get());

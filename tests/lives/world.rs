@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use c1_cloudflare::base::database::Database;
 use c1_cloudflare::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sign, SignError, Sql,
     SqlError, SqlValue, Zstd, ZstdError,
@@ -14,7 +15,6 @@ use c1_cloudflare::base::signing::SigningKey;
 use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::base::zstd::RawFrame;
-use rusqlite::types::{Value, ValueRef};
 use sim::cloudflare::{Cloudflare, Route};
 use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
     space: Space,
     pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
-    database: rusqlite::Connection,
+    database: Database,
     began: Instant,
     /// When the alarm rings.
     pub(crate) alarm: Cell<Option<Timestamp>>,
@@ -56,7 +56,7 @@ impl World {
             space: Space::new(cloudflare.account_id(), "0123456789abcdef"),
             cloudflare,
             values: RefCell::default(),
-            database: rusqlite::Connection::open_in_memory().unwrap(),
+            database: Database::new().unwrap(),
             began: Instant::now(),
             alarm: Cell::new(None),
             alarm_set: Notify::new(),
@@ -174,30 +174,7 @@ impl Clock for World {
 
 impl Sql for World {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
-        let mut prepared = self.database.prepare_cached(statement).map_err(failed)?;
-        let params = params.iter().map(|value| match value {
-            SqlValue::Null => Value::Null,
-            SqlValue::Integer(number) => Value::Integer(*number),
-            SqlValue::Real(number) => Value::Real(*number),
-            SqlValue::Text(text) => Value::Text(text.clone()),
-            SqlValue::Blob(bytes) => Value::Blob(bytes.clone()),
-        });
-        let columns = prepared.column_count();
-        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns).map(|column| match row.get_ref(column).unwrap() {
-                ValueRef::Null => SqlValue::Null,
-                #[allow(clippy::cast_precision_loss, reason = "numbers stay within 2^53")]
-                ValueRef::Integer(number) => SqlValue::Real(number as f64),
-                ValueRef::Real(number) => SqlValue::Real(number),
-                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-            });
-            all.push(values.collect());
-        }
-        Ok(all)
+        self.database.query(statement, params)
     }
 }
 

@@ -8,23 +8,20 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-#[path = "../../src/base/timers.rs"]
-#[allow(clippy::duplicate_mod, reason = "the fakes of the unit tests have the same clock")]
-mod timers;
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use c1_cloudflare::base::database::Database;
 use c1_cloudflare::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
 };
 use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
+use c1_cloudflare::base::timers::Timers;
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
 use c1_cloudflare::worker::config;
-use rusqlite::types::{Value, ValueRef};
 use sim::cloudflare::{Cloudflare, Spec};
 use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
@@ -51,17 +48,17 @@ pub(crate) struct World {
     /// The keys written, in order.
     pub(crate) puts: RefCell<Vec<String>>,
     pub(crate) deletes: RefCell<Vec<String>>,
-    /// Failures of writes by key prefix, each so many times.
+    /// Failures of writes by key prefix, and how many times each fails.
     pub(crate) faults: RefCell<BTreeMap<String, (Fault, usize)>>,
-    /// Statements that contain a text fail, so many times.
+    /// Statements that contain a text fail, and how many times.
     pub(crate) sql_faults: RefCell<Option<(String, usize)>>,
     /// The lines of the log.
     pub(crate) lines: RefCell<Vec<String>>,
     /// Rows written by statements that write.
     pub(crate) statements: Cell<u64>,
     time: Cell<Timestamp>,
-    timers: timers::Timers,
-    database: rusqlite::Connection,
+    timers: Timers,
+    database: Database,
     operations: Cell<u64>,
     cut: Cell<Option<u64>>,
     cut_off: Notify,
@@ -98,8 +95,8 @@ impl World {
             lines: RefCell::default(),
             statements: Cell::new(0),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
-            timers: timers::Timers::default(),
-            database: rusqlite::Connection::open_in_memory().unwrap(),
+            timers: Timers::default(),
+            database: Database::new().unwrap(),
             operations: Cell::new(0),
             cut: Cell::new(None),
             cut_off: Notify::new(),
@@ -129,7 +126,7 @@ impl World {
         self.values.borrow().keys().map(|key| self.name_of(key).to_owned()).collect()
     }
 
-    /// Makes writes of keys with a prefix fail so many times.
+    /// Makes writes of keys with a prefix fail a number of times.
     pub(crate) fn fail(&self, prefix: &str, fault: Fault, times: usize) {
         self.faults.borrow_mut().insert(prefix.to_owned(), (fault, times));
     }
@@ -290,7 +287,6 @@ impl Log for World {
 
 impl Sql for World {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
         if let Some((part, left)) = self.sql_faults.borrow_mut().as_mut()
             && *left > 0
             && statement.contains(part.as_str())
@@ -298,35 +294,9 @@ impl Sql for World {
             *left -= 1;
             return Err(SqlError("failed on purpose".to_owned()));
         }
-        let mut prepared = self.database.prepare_cached(statement).map_err(failed)?;
-        if !prepared.readonly() {
+        if !self.database.only_reads(statement) {
             self.statements.set(self.statements.get() + 1);
         }
-        let params = params.iter().map(|value| match value {
-            SqlValue::Null => Value::Null,
-            SqlValue::Integer(number) => Value::Integer(*number),
-            SqlValue::Real(number) => Value::Real(*number),
-            SqlValue::Text(text) => Value::Text(text.clone()),
-            SqlValue::Blob(bytes) => {
-                assert!(bytes.len() < 2_000_000, "a value of a Durable Object has 2 MB at most");
-                Value::Blob(bytes.clone())
-            }
-        });
-        let columns = prepared.column_count();
-        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns).map(|column| match row.get_ref(column).unwrap() {
-                ValueRef::Null => SqlValue::Null,
-                // Durable Object SQL hands every number over as a double.
-                #[allow(clippy::cast_precision_loss, reason = "numbers stay within 2^53")]
-                ValueRef::Integer(number) => SqlValue::Real(number as f64),
-                ValueRef::Real(number) => SqlValue::Real(number),
-                ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-                ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-            });
-            found.push(values.collect());
-        }
-        Ok(found)
+        self.database.query(statement, params)
     }
 }

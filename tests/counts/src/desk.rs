@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use c1_cloudflare::base::database::Database;
 use c1_cloudflare::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyCache, KeyValue, KvError, Level, Log, Method, Sign,
     SignError, Signatures, Sql, SqlError, SqlValue, Zstd, ZstdError, ZstdFrame,
@@ -15,7 +16,6 @@ use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{self, Ask, Command, Coordinator, Reply, Unreachable};
 use c1_cloudflare::routes;
 use c1_cloudflare::worker::config;
-use rusqlite::types::{Value, ValueRef};
 
 use crate::account::{ACCOUNT, Account};
 
@@ -29,7 +29,7 @@ pub struct Inner {
     pub values: RefCell<BTreeMap<String, Vec<u8>>>,
     pub reads: Cell<usize>,
     pub requests: Cell<usize>,
-    database: rusqlite::Connection,
+    database: Database,
     time: Cell<Timestamp>,
     keys: RefCell<Cache>,
     space: Space,
@@ -65,7 +65,7 @@ impl Desk {
             values: RefCell::default(),
             reads: Cell::new(0),
             requests: Cell::new(0),
-            database: rusqlite::Connection::open_in_memory().expect("SQLite in memory"),
+            database: Database::new().expect("SQLite in memory"),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
             keys: RefCell::default(),
             space: Space::new(ACCOUNT, "0123456789abcdef"),
@@ -194,30 +194,6 @@ impl Zstd for Desk {
 
 impl Sql for Desk {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
-        let mut prepared = self.database.prepare_cached(statement).map_err(failed)?;
-        let params = params.iter().map(|value| match value {
-            SqlValue::Null => Value::Null,
-            SqlValue::Integer(number) => Value::Integer(*number),
-            SqlValue::Real(number) => Value::Real(*number),
-            SqlValue::Text(text) => Value::Text(text.clone()),
-            SqlValue::Blob(bytes) => Value::Blob(bytes.clone()),
-        });
-        let columns = prepared.column_count();
-        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let value = |column| {
-                Ok(match row.get_ref(column)? {
-                    ValueRef::Null => SqlValue::Null,
-                    ValueRef::Integer(number) => SqlValue::Integer(number),
-                    ValueRef::Real(number) => SqlValue::Real(number),
-                    ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-                    ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-                })
-            };
-            found.push((0..columns).map(value).collect::<Result<_, _>>().map_err(failed)?);
-        }
-        Ok(found)
+        self.database.query(statement, params)
     }
 }

@@ -1,0 +1,58 @@
+//! SQLite in memory, as the storage of a Durable Object answers: for whatever stands in for it in tests.
+
+use rusqlite::types::{Value, ValueRef};
+
+use crate::base::ports::{SqlError, SqlValue};
+
+/// A database that is gone with the value.
+#[derive(Debug)]
+pub struct Database(rusqlite::Connection);
+
+/// A value of a Durable Object has 2 MB at most.
+const MAX_VALUE: usize = 2_000_000;
+
+impl Database {
+    /// An empty one.
+    pub fn new() -> Result<Self, SqlError> {
+        rusqlite::Connection::open_in_memory().map(Self).map_err(|error| SqlError(error.to_string()))
+    }
+
+    /// Carries a statement out, as `Sql::query` does.
+    pub fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
+        if params.iter().any(|value| matches!(value, SqlValue::Blob(bytes) if bytes.len() >= MAX_VALUE)) {
+            return Err(SqlError("a value of a Durable Object has 2 MB at most".to_owned()));
+        }
+        let mut prepared = self.0.prepare_cached(statement).map_err(failed)?;
+        let params = params.iter().map(|value| match value {
+            SqlValue::Null => Value::Null,
+            SqlValue::Integer(number) => Value::Integer(*number),
+            SqlValue::Real(number) => Value::Real(*number),
+            SqlValue::Text(text) => Value::Text(text.clone()),
+            SqlValue::Blob(bytes) => Value::Blob(bytes.clone()),
+        });
+        let columns = prepared.column_count();
+        let mut rows = prepared.query(rusqlite::params_from_iter(params)).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let value = |column| {
+                Ok(match row.get_ref(column)? {
+                    ValueRef::Null => SqlValue::Null,
+                    // Durable Object SQL hands every number over as a double.
+                    #[allow(clippy::cast_precision_loss, reason = "numbers stay within 2^53")]
+                    ValueRef::Integer(number) => SqlValue::Real(number as f64),
+                    ValueRef::Real(number) => SqlValue::Real(number),
+                    ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
+                    ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+                })
+            };
+            found.push((0..columns).map(value).collect::<Result<_, _>>().map_err(failed)?);
+        }
+        Ok(found)
+    }
+
+    /// Whether a statement only reads.
+    pub fn only_reads(&self, statement: &str) -> bool {
+        self.0.prepare_cached(statement).is_ok_and(|prepared| prepared.readonly())
+    }
+}
