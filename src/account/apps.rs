@@ -34,7 +34,7 @@ impl Apps {
         match app_id {
             _ if !allowed.is_empty() => Self { ids: allowed, from: Some(Source::AllowedApps) },
             Some(id) => Self { ids: vec![id.to_owned()], from: Some(Source::AppId) },
-            None => Self::default(),
+            None => Self::NONE,
         }
     }
 
@@ -49,11 +49,6 @@ impl Apps {
     /// Whether any is pinned.
     pub const fn are_pinned(&self) -> bool {
         self.from.is_some()
-    }
-
-    /// The pinned apps' ids.
-    pub fn ids(&self) -> &[String] {
-        &self.ids
     }
 
     /// Refuses what comes by C1's webhook and is of another app, or of none that it names.

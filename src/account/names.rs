@@ -98,7 +98,8 @@ impl Names {
     }
 
     /// The role id of a permission group.
-    pub(crate) fn role_of(&self, group: PermissionGroupId) -> Option<RoleId> {
+    #[cfg(test)]
+    fn role_of(&self, group: PermissionGroupId) -> Option<RoleId> {
         let linked = self.roles.iter().find(|(_, link)| link.permission_group == group).map(|(&role, _)| role);
         linked.or_else(|| self.own.contains(&group).then(|| group.into()))
     }
@@ -214,11 +215,6 @@ impl Names {
 /// The permission group behind a role, as far as a sync has learned it.
 pub fn permission_group_of(sql: &dyn Sql, role: RoleId) -> Result<Option<PermissionGroupId>, SqlError> {
     Ok(Names::load(sql)?.permission_group_of(role))
-}
-
-/// The role id that a permission group is governed under, as far as a sync has learned it.
-pub fn role_of(sql: &dyn Sql, group: PermissionGroupId) -> Result<Option<RoleId>, SqlError> {
-    Ok(Names::load(sql)?.role_of(group))
 }
 
 /// The resource group that is the whole account, as far as a sync has learned it.

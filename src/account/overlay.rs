@@ -131,12 +131,6 @@ fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&M
     }
 }
 
-/// The user groups that a member is in by the latest change, where there is one.
-pub fn groups_of(sql: &dyn Sql, id: MemberId) -> Result<Option<BTreeSet<UserGroupId>>, SqlError> {
-    let member = latest(sql, id)?.and_then(|(kept, _)| kept.member);
-    Ok(member.map(|member| member.groups.into_iter().collect()))
-}
-
 /// What is laid over a generation. `until` is the number of an earlier overlay that is to be had again.
 pub fn over(sql: &dyn Sql, generation: &GenerationId, until: Option<i64>) -> Result<Overlay, SqlError> {
     let value = sql.one("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;

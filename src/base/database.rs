@@ -6,19 +6,19 @@ use crate::base::ports::{SqlError, SqlValue};
 
 /// A database that is gone with the value.
 #[derive(Debug)]
-pub struct Database(rusqlite::Connection);
+pub(crate) struct Database(rusqlite::Connection);
 
 /// A value of a Durable Object has 2 MB at most.
 const MAX_VALUE: usize = 2_000_000;
 
 impl Database {
     /// An empty one.
-    pub fn new() -> Result<Self, SqlError> {
+    pub(crate) fn new() -> Result<Self, SqlError> {
         rusqlite::Connection::open_in_memory().map(Self).map_err(|error| SqlError(error.to_string()))
     }
 
     /// Carries a statement out, as `Sql::query` does.
-    pub fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+    pub(crate) fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
         if params.iter().any(|value| matches!(value, SqlValue::Blob(bytes) if bytes.len() >= MAX_VALUE)) {
             return Err(SqlError("a value of a Durable Object has 2 MB at most".to_owned()));
@@ -52,7 +52,7 @@ impl Database {
     }
 
     /// Whether a statement only reads.
-    pub fn only_reads(&self, statement: &str) -> bool {
+    pub(crate) fn only_reads(&self, statement: &str) -> bool {
         self.0.prepare_cached(statement).is_ok_and(|prepared| prepared.readonly())
     }
 }

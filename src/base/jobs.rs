@@ -148,15 +148,6 @@ pub fn due_at<P: Sql>(sql: &P, kind: Kind) -> Result<Option<Timestamp>, SqlError
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
-/// When the next job is due.
-pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one(
-        "SELECT MIN(due_at) FROM job WHERE state = 'due' AND kind NOT IN (SELECT id FROM set_aside WHERE of_table = 'job')",
-        &[],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
-}
-
 /// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
 pub fn begin(sql: &dyn Sql, job: &Job, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
@@ -233,7 +224,7 @@ fn job(row: &[SqlValue]) -> Option<Job> {
 mod tests {
     use serde_json::json;
 
-    use super::{Attempt, Job, Kind, LEASE_SECS, State, all, begin, due, end, init, next_due, want};
+    use super::{Attempt, Job, Kind, LEASE_SECS, State, all, begin, due, due_at, end, init, want};
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock as _;
 
@@ -255,7 +246,7 @@ mod tests {
         want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
         end(&desk, &one(&desk), &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
         want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
-        assert_eq!((one(&desk).state, next_due(&desk).unwrap()), (State::Done, None));
+        assert_eq!((one(&desk).state, due_at(&desk, Kind::Push).unwrap()), (State::Done, None));
         want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
         assert_eq!(one(&desk).state, State::Due, "unless it is asked for again");
         assert_eq!(one(&desk).last_done_at, Some(desk.now()));
@@ -324,7 +315,7 @@ mod tests {
         let mut waits = Vec::new();
         while let [job] = due(&desk, desk.now()).unwrap().as_slice() {
             end(&desk, job, &Attempt::Again("The bucket does not answer.".into()), desk.now()).unwrap();
-            let Some(at) = next_due(&desk).unwrap() else { break };
+            let Some(at) = due_at(&desk, Kind::Signal).unwrap() else { break };
             waits.push(at.since(desk.now()) / 1000);
             desk.time.set(at);
         }

@@ -2,9 +2,9 @@
 //! Cloudflare, of C1, or of what is governed.
 
 #[cfg(any(test, feature = "fakes"))]
-pub mod database;
-#[cfg(test)]
-pub(crate) mod fakes;
+mod database;
+#[cfg(any(test, feature = "fakes"))]
+pub mod fakes;
 pub mod hash;
 pub mod jobs;
 pub mod json;

@@ -30,6 +30,7 @@ impl Space {
     }
 
     /// What a full key is called in it; `None` where it is not in it.
+    #[cfg(any(test, feature = "fakes"))]
     pub fn name_of<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(self.prefix.as_str())
     }

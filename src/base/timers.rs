@@ -33,7 +33,6 @@ impl Drop for Timer<'_> {
 
 /// An answer that is waited for, until this is dropped.
 #[derive(Debug)]
-#[allow(dead_code, reason = "no fake of the unit tests keeps anybody waiting")]
 pub struct Waiting<'a>(&'a Timers);
 
 impl Drop for Waiting<'_> {
@@ -45,7 +44,6 @@ impl Drop for Waiting<'_> {
 
 impl Timers {
     /// Says that an answer is waited for.
-    #[allow(dead_code, reason = "no fake of the unit tests keeps anybody waiting")]
     pub fn wait(&self) -> Waiting<'_> {
         self.waiting.set(self.waiting.get() + 1);
         Waiting(self)

@@ -1,17 +1,14 @@
-//! The account itself, and what else is asked of it: a person by e-mail address through SCIM, and the audit log
-//! (`reference/cloudflare.md` 1.6 to 1.8).
+//! The account itself, and the audit log (`reference/cloudflare.md` 1.6 to 1.8).
 
 use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use super::client::{Call, Client, Record, filled, id, malformed, required};
+use super::client::{Call, Client, Record, id, required};
 use super::error::ApiError;
-use crate::base::json;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
-use crate::model::address;
-use crate::model::id::{AccountId, UserId};
+use crate::model::id::AccountId;
 
 /// The account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,19 +19,6 @@ pub struct Account {
     pub name: String,
     /// Whether members without a second factor are locked out.
     pub enforce_two_factor: Option<bool>,
-}
-
-/// A member as the SCIM routes tell it: the only look-up by e-mail address. Reading needs no Enterprise plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScimUser {
-    /// The user's id: the user tag, not the membership's id.
-    pub id: UserId,
-    /// The e-mail address.
-    pub user_name: String,
-    /// Whether the membership is active.
-    pub active: Option<bool>,
-    /// There where an identity provider manages the person.
-    pub external_id: Option<String>,
 }
 
 /// What entries of the audit log are wanted; all given must match.
@@ -93,30 +77,6 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.object(Call::get(self.account_path(""))).await
     }
 
-    /// The user whose token this is; refused for an account's own token, and without `User Details: Read`.
-    pub async fn user_id(&self) -> Result<UserId, ApiError> {
-        self.object::<User>(Call::get("/user".to_owned())).await.map(|user| user.0)
-    }
-
-    /// Finds a person by e-mail address.
-    pub async fn find_scim_user(&self, email: &str) -> Result<Option<ScimUser>, ApiError> {
-        let filter = format!("userName eq \"{}\"", email.replace('\\', "\\\\").replace('"', "\\\""));
-        let query = Serializer::new(String::new()).append_pair("filter", &filter).finish();
-        let mut call = Call::get(self.account_path(&format!("/scim/v2/Users?{query}")));
-        call.accept = "application/scim+json, application/json";
-        let response = self.call(call).await?;
-        let list: ScimList = json::read(&response.body).map_err(|error| malformed(&error.to_string(), &response))?;
-        let users = required(list.resources, "Resources").map_err(|what| malformed(&what, &response))?;
-        for user in users {
-            let user = ScimUser::read(user).map_err(|what| malformed(&format!("Resources: {what}"), &response))?;
-            // The filter is the server's to apply; that it did is checked here.
-            if address::same(&user.user_name, email) {
-                return Ok(Some(user));
-            }
-        }
-        Ok(None)
-    }
-
     /// One page of the audit log (version 2) from `since` until `before`. Reads and refused requests are not in it.
     pub async fn audit_log(
         &self,
@@ -147,21 +107,6 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 }
 
-struct User(UserId);
-
-#[derive(Deserialize)]
-pub(super) struct UserWire {
-    id: Option<String>,
-}
-
-impl Record for User {
-    type Wire = UserWire;
-
-    fn read(wire: UserWire) -> Result<Self, String> {
-        Ok(Self(id(wire.id.as_deref(), "id")?))
-    }
-}
-
 #[derive(Deserialize)]
 pub(super) struct AccountWire {
     id: Option<String>,
@@ -178,35 +123,6 @@ impl Record for Account {
             id: id(wire.id.as_deref(), "id")?,
             name: wire.name.unwrap_or_default(),
             enforce_two_factor: settings.get("enforce_twofactor").and_then(Value::as_bool),
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct ScimList {
-    #[serde(rename = "Resources")]
-    resources: Option<Vec<ScimWire>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ScimWire {
-    id: Option<String>,
-    #[serde(rename = "userName")]
-    user_name: Option<String>,
-    active: Option<bool>,
-    #[serde(rename = "externalId")]
-    external_id: Option<String>,
-}
-
-impl Record for ScimUser {
-    type Wire = ScimWire;
-
-    fn read(wire: ScimWire) -> Result<Self, String> {
-        Ok(Self {
-            id: id(wire.id.as_deref(), "id")?,
-            user_name: required(wire.user_name, "userName")?,
-            active: wire.active,
-            external_id: filled(wire.external_id),
         })
     }
 }

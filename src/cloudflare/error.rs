@@ -149,16 +149,6 @@ impl ApiError {
         self.failure().map(|failure| failure.status)
     }
 
-    /// Cloudflare's code, where there was one.
-    pub fn code(&self) -> Option<i64> {
-        self.failure().and_then(|failure| failure.code)
-    }
-
-    /// The `cf-ray` of the answer, where there was one.
-    pub fn ray(&self) -> Option<&str> {
-        self.failure().and_then(|failure| failure.ray.as_deref())
-    }
-
     /// When to try again, where that is known.
     pub const fn retry_at(&self) -> Option<Timestamp> {
         match self {

@@ -24,7 +24,7 @@ mod tokens;
 
 pub(crate) use access::account_resource_group_name;
 pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
-pub use account::{Account, AuditEntry, AuditFilters, AuditPage, ScimUser};
+pub use account::{Account, AuditEntry, AuditFilters, AuditPage};
 pub use budget::Purpose;
 pub use cleared::Cleared;
 pub use client::{Client, Page, PageInfo};

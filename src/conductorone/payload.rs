@@ -35,8 +35,6 @@ use crate::model::ask::{Action, EntitlementRef, Subject};
 /// A webhook's body, read as far as its event is known.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// The webhook's id, as C1 names it: the definition's or the delivery's, which is not documented.
-    pub webhook_id: Option<String>,
     /// Where the outcome goes when the answer was 202. A capability: it must not be shown.
     pub callback_url: Option<String>,
     /// What happened.
@@ -120,7 +118,7 @@ impl Webhook {
             "PayloadWorkflowStep" => Event::Workflow(workflow_step(raw.payload)),
             _ => Event::Other(name),
         };
-        Ok(Self { webhook_id: raw.webhook_id, callback_url: raw.callback_url, event })
+        Ok(Self { callback_url: raw.callback_url, event })
     }
 }
 
@@ -322,8 +320,6 @@ fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawWebhook {
-    #[serde(default, deserialize_with = "filled")]
-    webhook_id: Option<String>,
     #[serde(default, deserialize_with = "filled")]
     callback_url: Option<String>,
     #[serde(default, deserialize_with = "filled")]

@@ -284,7 +284,6 @@ mod tests {
             assert_eq!(of, [1], "{table}: {counted:?}");
         }
         assert_eq!(rows::unlogged(&desk).unwrap().len(), odd.len());
-        assert_eq!(jobs::next_due(&desk).unwrap(), Some(desk.now()), "what is set aside wakes nobody");
         assert_eq!(callback::next_due(&desk).unwrap(), Some(desk.now()), "what is set aside wakes nobody");
         // Another start looks again, and finds the same.
         init(&desk).unwrap();

@@ -341,10 +341,6 @@ mod tests {
         desk
     }
 
-    impl Log for Desk {
-        fn log(&self, _: Level, _: &str, _: serde_json::Value) {}
-    }
-
     /// Asks a desk; fails at the n-th question, before or after it was answered.
     struct Object<'a> {
         desk: &'a Desk,

@@ -111,18 +111,6 @@ pub fn audit_log_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     open_writes::look_due(sql)
 }
 
-/// Does all that is due; returns when something is next.
-pub async fn look_after<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    cloudflare: &cloudflare::Settings,
-    settings: &Settings,
-    locks: &Locks,
-) -> Result<Option<Timestamp>, SqlError> {
-    look_for_late_writes(ports, cloudflare, settings, locks).await?;
-    ask_audit_log(ports, cloudflare).await?;
-    next_due(ports)
-}
-
 /// Looks for the writes whose answer never came and whose time it is, side by side: one that takes long keeps no other waiting.
 pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
     ports: &P,

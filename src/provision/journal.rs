@@ -400,13 +400,6 @@ pub(super) fn written_member(sql: &dyn Sql, id: EntryId) -> Result<Option<Member
     Ok(member.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
-/// How often an operation was put off. Attempts that were cut off with the Worker are not among these: they say nothing of
-/// what stands in the way.
-pub fn put_offs(sql: &dyn Sql, id: EntryId) -> Result<i64, SqlError> {
-    let rows = sql.query("SELECT put_offs FROM operation WHERE id = ?", &[id.0.into()])?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
-}
-
 /// Notes how many requests an attempt sent for an operation.
 pub(super) fn spend(sql: &dyn Sql, id: EntryId, requests: u32) -> Result<(), SqlError> {
     if requests == 0 {
@@ -471,12 +464,16 @@ fn corrupt() -> SqlError {
 mod tests {
     use super::{
         Arrival, EntryId, Filter, State, arrive, begin, came_to_nothing, due, find, has_written, init, list, next_due,
-        note, purge, put_off, put_offs, resolved, revoked_since, settle, superseded_by,
+        note, purge, put_off, resolved, revoked_since, settle, superseded_by,
     };
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql as _};
     use crate::model::ask::{Action, Subject};
     use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
+
+    fn put_offs(desk: &Desk, id: EntryId) -> Option<i64> {
+        desk.one("SELECT put_offs FROM operation WHERE id = ?", &[id.0.into()]).unwrap()?.integer()
+    }
 
     fn desk() -> Desk {
         let desk = Desk::new();
@@ -547,15 +544,15 @@ mod tests {
         for _ in 0..3 {
             begin(&desk, id, desk.now()).unwrap();
         }
-        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (0, false));
+        assert_eq!((put_offs(&desk, id), has_written(&desk, id).unwrap()), (Some(0), false));
         assert_eq!(came_to_nothing(&desk, id, "no answer", desk.now()).unwrap(), 1);
-        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (1, false));
+        assert_eq!((put_offs(&desk, id), has_written(&desk, id).unwrap()), (Some(1), false));
         for _ in 0..100 {
             came_to_nothing(&desk, id, "no answer", desk.now()).unwrap();
         }
-        assert_eq!(put_offs(&desk, id).unwrap(), 101, "also where the trail is full");
+        assert_eq!(put_offs(&desk, id), Some(101), "also where the trail is full");
         note(&desk, id, State::Writing, "writing the member's policies", desk.now()).unwrap();
-        assert_eq!((put_offs(&desk, id).unwrap(), has_written(&desk, id).unwrap()), (101, true));
+        assert_eq!((put_offs(&desk, id), has_written(&desk, id).unwrap()), (Some(101), true));
     }
 
     #[test]

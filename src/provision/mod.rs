@@ -71,18 +71,6 @@ pub struct Attempted {
     pub was_turned_away: bool,
 }
 
-/// Carries out an operation; see [`try_once`].
-pub async fn carry_out<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    cloudflare: &cloudflare::Settings,
-    settings: &Settings,
-    locks: &Locks,
-    id: EntryId,
-    request: &Request,
-) -> Outcome {
-    try_once(ports, cloudflare, settings, locks, id, request).await.outcome
-}
-
 /// Makes an attempt at an operation. Safe to repeat at any point: it reads first, and what is so already is left alone.
 pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
     ports: &P,

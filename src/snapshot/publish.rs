@@ -49,14 +49,12 @@ pub struct Published {
     pub chunks_written: u64,
     /// How many bytes of chunks were written.
     pub bytes_written: u64,
-    /// How many values were written, chunks included.
-    pub values_written: u64,
 }
 
 impl Published {
     /// Nothing was published: what this manifest is of is what is there.
     pub fn unchanged(manifest: Manifest) -> Self {
-        Self { manifest, changed: false, chunks_written: 0, bytes_written: 0, values_written: 0 }
+        Self { manifest, changed: false, chunks_written: 0, bytes_written: 0 }
     }
 }
 
@@ -187,7 +185,6 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
                 changed: false,
                 chunks_written: self.written,
                 bytes_written: self.bytes,
-                values_written: self.written,
             });
         }
         // From the numbers to the places in the manifest's list.
@@ -231,13 +228,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
             &[manifest.generation.to_string().into(), now.into(), serde_json::to_string(&hashes)?.into()],
         )?;
         self.ports.put(&self.ports.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
-        Ok(Published {
-            manifest,
-            changed: true,
-            chunks_written: self.written,
-            bytes_written: self.bytes,
-            values_written: self.written + 2,
-        })
+        Ok(Published { manifest, changed: true, chunks_written: self.written, bytes_written: self.bytes })
     }
 }
 

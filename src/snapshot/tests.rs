@@ -225,7 +225,7 @@ fn a_write_that_fails_anywhere_leaves_what_was_published_and_can_be_repeated() {
         for fault in [Fault::BeforePersisting, Fault::AfterPersisting] {
             let desk = desk();
             let first = publish_on(&desk, &rows, None).unwrap().manifest;
-            desk.faults.borrow_mut().insert(prefix.to_owned(), fault);
+            desk.fail(prefix, fault, usize::MAX);
             assert!(publish_on(&desk, &edited, Some(&first)).is_err());
             let snapshot = block_on(latest(&desk)).unwrap().unwrap();
             let flipped = prefix == "current" && fault == Fault::AfterPersisting;

@@ -289,7 +289,8 @@ mod tests {
         ]);
         let provision = settings.unwrap().coordinator.provision;
         assert_eq!(provision.guards.protected, ["jane@example.com", "joe@example.com", "root@xn--mller-kva.example"]);
-        assert_eq!(provision.apps.ids(), ["2app", "2other", "2third"]);
+        let three = ["2app", "2other", "2third"].map(str::to_owned).to_vec();
+        assert_eq!(provision.apps, crate::account::apps::Apps::configured(three, None));
     }
 
     #[test]

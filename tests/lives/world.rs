@@ -6,15 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use c1_cloudflare::base::database::Database;
+use c1_cloudflare::base::fakes::{Desk, OnTheWire};
 use c1_cloudflare::base::ports::{
-    Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sign, SignError, Sql,
-    SqlError, SqlValue, Zstd, ZstdError,
+    Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, SqlError,
 };
-use c1_cloudflare::base::signing::SigningKey;
 use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
-use c1_cloudflare::base::zstd::RawFrame;
+use c1_cloudflare::passes_on;
 use sim::cloudflare::{Cloudflare, Route};
 use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
@@ -26,9 +24,8 @@ pub(crate) const CALLBACKS: &str = "https://acme.conductor.one/callbacks/";
 /// Everything outside the Coordinator.
 pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
-    space: Space,
-    pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
-    database: Database,
+    /// What stands in for the runtime, but for time, which is simulated here.
+    pub(crate) desk: Desk,
     began: Instant,
     /// When the alarm rings.
     pub(crate) alarm: Cell<Option<Timestamp>>,
@@ -40,23 +37,17 @@ pub(crate) struct World {
     pub(crate) watch: Box<dyn Fn(&Cloudflare)>,
     /// Who answers beside Cloudflare and C1's callbacks, by host.
     pub(crate) elsewhere: BTreeMap<String, Arc<dyn Handler>>,
-    /// Every line of the log.
-    pub(crate) lines: RefCell<Vec<String>>,
     /// Requests whose path ends so are never answered.
     pub(crate) hanging: RefCell<Vec<String>>,
     /// The requests that are under way, and the most there ever were at once.
     pub(crate) under_way: Cell<(usize, usize)>,
-    /// What was logged as an error.
-    pub(crate) errors: RefCell<Vec<String>>,
 }
 
 impl World {
     pub(crate) fn new(cloudflare: Cloudflare, watch: impl Fn(&Cloudflare) + 'static) -> Self {
         Self {
-            space: Space::new(cloudflare.account_id(), "0123456789abcdef"),
+            desk: Desk::of(cloudflare.account_id()),
             cloudflare,
-            values: RefCell::default(),
-            database: Database::new().unwrap(),
             began: Instant::now(),
             alarm: Cell::new(None),
             alarm_set: Notify::new(),
@@ -64,10 +55,8 @@ impl World {
             called_back: Notify::new(),
             watch: Box::new(watch),
             elsewhere: BTreeMap::new(),
-            lines: RefCell::default(),
             hanging: RefCell::default(),
             under_way: Cell::default(),
-            errors: RefCell::default(),
         }
     }
 
@@ -110,19 +99,8 @@ impl Http for World {
             tokio::time::sleep(Duration::from_millis(timeout.into())).await;
             return Err(HttpError::Timeout(timeout));
         }
-        let mut headers: Vec<(String, String)> =
-            request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        headers.push(("host".to_owned(), url.host_str().unwrap().to_owned()));
-        if let Some(token) = &request.bearer {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
-        }
-        let request = Request {
-            method: request.method.as_str().to_owned(),
-            path: url.path().to_owned(),
-            query: url.query().unwrap_or_default().to_owned(),
-            headers,
-            body: request.body.unwrap_or_default().into(),
-        };
+        let OnTheWire { method, path, query, headers, body } = OnTheWire::of(request);
+        let request = Request { method, path, query, headers, body: body.into() };
         // A task of its own: whoever waits for the answer may vanish, and the request is under way all the same.
         let elsewhere = url.host_str().and_then(|host| self.elsewhere.get(host)).cloned();
         let handler = elsewhere.unwrap_or_else(|| Arc::new(self.cloudflare.clone()));
@@ -132,35 +110,32 @@ impl Http for World {
         match reply {
             Err(_) => Err(HttpError::Timeout(timeout)),
             Ok(Err(_) | Ok(Reply::Reset)) => Err(HttpError::Connection("reset".to_owned())),
-            Ok(Ok(Reply::Response { status, headers, body })) => {
-                let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-                Ok(HttpResponse { status, headers, body: body.to_vec() })
-            }
+            Ok(Ok(Reply::Response { status, headers, body })) => Ok(HttpResponse::arrived(status, headers, &body)),
         }
     }
 }
 
 impl KeyValue for World {
     fn space(&self) -> &Space {
-        &self.space
+        &self.desk.space
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         tokio::task::yield_now().await;
-        Ok(self.values.borrow().get(key).cloned())
+        self.desk.get(key).await
     }
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
         tokio::task::yield_now().await;
-        self.values.borrow_mut().insert(key.to_owned(), value);
-        Ok(())
+        self.desk.put(key, value).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        self.values.borrow_mut().remove(key);
-        Ok(())
+        self.desk.delete(key).await
     }
 }
+
+passes_on!(World.desk => Log, Sign, Sql, Zstd);
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
@@ -172,21 +147,6 @@ impl Clock for World {
     }
 }
 
-impl Sql for World {
-    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        self.database.query(statement, params)
-    }
-}
-
-impl Log for World {
-    fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
-        self.lines.borrow_mut().push(format!("{message} {fields}"));
-        if level == Level::Error {
-            self.errors.borrow_mut().push(format!("{message} {fields}"));
-        }
-    }
-}
-
 impl Alarm for World {
     async fn wake(&self, at: Timestamp) -> Result<(), SqlError> {
         if self.alarm.get().is_none_or(|set| at < set) {
@@ -194,24 +154,6 @@ impl Alarm for World {
             self.alarm_set.notify_waiters();
         }
         Ok(())
-    }
-}
-
-impl Sign for World {
-    async fn sign(&self, _: &SigningKey, _: &[u8]) -> Result<Vec<u8>, SignError> {
-        Err(SignError("nothing is signed here".to_owned()))
-    }
-
-    async fn public_key(&self, _: &SigningKey) -> Result<Vec<u8>, SignError> {
-        Err(SignError("nothing is signed here".to_owned()))
-    }
-}
-
-impl Zstd for World {
-    type Frame = RawFrame;
-
-    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
-        Ok(RawFrame::new(content_size))
     }
 }
 

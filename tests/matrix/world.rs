@@ -3,13 +3,11 @@
 use std::cell::{Cell, RefCell};
 
 use c1_cloudflare::base::ports::{
-    Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sign, SignError, Sql,
-    SqlError, SqlValue, Zstd, ZstdError,
+    Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
 };
-use c1_cloudflare::base::signing::SigningKey;
 use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
-use c1_cloudflare::base::zstd::RawFrame;
+use c1_cloudflare::passes_on;
 use tokio::sync::Notify;
 
 use super::base;
@@ -268,15 +266,7 @@ impl KeyValue for World {
     }
 }
 
-impl Clock for World {
-    fn now(&self) -> Timestamp {
-        self.inner.now()
-    }
-
-    async fn sleep(&self, millis: u32) {
-        self.inner.sleep(millis).await;
-    }
-}
+passes_on!(World.inner => Clock, Log, Sign, Zstd);
 
 /// The kind of a statement: its text, with any run of blanks as one.
 fn statement_kind(statement: &str) -> String {
@@ -299,35 +289,11 @@ impl Sql for World {
     }
 }
 
-impl Log for World {
-    fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
-        self.inner.log(level, message, fields);
-    }
-}
-
 impl Alarm for World {
     async fn wake(&self, at: Timestamp) -> Result<(), SqlError> {
         if self.dead.get() {
             return Err(SqlError("the isolate is lost".to_owned()));
         }
         self.inner.wake(at).await
-    }
-}
-
-impl Sign for World {
-    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.inner.sign(key, message).await
-    }
-
-    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        self.inner.public_key(key).await
-    }
-}
-
-impl Zstd for World {
-    type Frame = RawFrame;
-
-    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
-        self.inner.frame(content_size)
     }
 }

@@ -8,16 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use c1_cloudflare::base::keys::PublicKey;
-use c1_cloudflare::base::ports::{
-    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyCache, KeyValue, KvError, Level, Log, Method, Sign,
-    SignError, Signatures, Zstd, ZstdError,
-};
-use c1_cloudflare::base::signing::SigningKey;
+use c1_cloudflare::base::ports::{Clock as _, KeyCache, KeyValue, KvError, Method, Signatures};
 use c1_cloudflare::base::space::Space;
-use c1_cloudflare::base::time::Timestamp;
-use c1_cloudflare::base::zstd::RawFrame;
 use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable};
+use c1_cloudflare::passes_on;
 use c1_cloudflare::routes::{self, Body, Content, Incoming, Settings};
 use c1_cloudflare::sync::Trigger;
 use c1_cloudflare::worker::config;
@@ -212,11 +207,11 @@ impl Drop for Deployment {
         self.ring.take();
         let world = &self.edge.lives.world;
         if std::thread::panicking() {
-            eprintln!("--- the log:\n{}", world.lines.borrow().join("\n"));
+            eprintln!("--- the log:\n{}", world.desk.lines.borrow().join("\n"));
             return;
         }
         let secrets = [CONNECTOR_TOKEN.to_owned(), self.cloudflare.token(), self.cloudflare.user_token()];
-        for text in self.answers.borrow().iter().chain(world.lines.borrow().iter()) {
+        for text in self.answers.borrow().iter().chain(world.desk.lines.borrow().iter()) {
             for secret in &secrets {
                 assert!(!text.contains(secret.as_str()), "a secret is shown: {text}");
             }
@@ -231,11 +226,7 @@ impl Edge {
     }
 }
 
-impl Http for Edge {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        self.world().send(request).await
-    }
-}
+passes_on!(Edge.lives.world => Clock, Http, Log, Sign, Zstd);
 
 impl KeyValue for Edge {
     fn space(&self) -> &Space {
@@ -252,40 +243,6 @@ impl KeyValue for Edge {
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         panic!("a handler deletes {key}");
-    }
-}
-
-impl Clock for Edge {
-    fn now(&self) -> Timestamp {
-        self.world().now()
-    }
-
-    async fn sleep(&self, millis: u32) {
-        self.world().sleep(millis).await;
-    }
-}
-
-impl Log for Edge {
-    fn log(&self, level: Level, message: &str, fields: Value) {
-        self.world().log(level, message, fields);
-    }
-}
-
-impl Sign for Edge {
-    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.world().sign(key, message).await
-    }
-
-    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        self.world().public_key(key).await
-    }
-}
-
-impl Zstd for Edge {
-    type Frame = RawFrame;
-
-    fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
-        self.world().frame(content_size)
     }
 }
 

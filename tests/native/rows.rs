@@ -132,10 +132,10 @@ async fn a_row_of_version_2_in_any_table_stops_only_itself() {
             .unwrap_or_default();
         if SET_ASIDE.contains(&table.as_str()) {
             assert_eq!(counted, [table.as_str()]);
-            let lines = jane.deployment.world().lines.borrow();
+            let lines = jane.deployment.world().desk.lines.borrow();
             assert!(lines.iter().any(|line| line.contains("set aside") && line.contains(table.as_str())), "{table}");
         }
-        let errors = jane.deployment.world().errors.borrow().join("\n");
+        let errors = jane.deployment.world().desk.errors().join("\n");
         assert!(!errors.contains("cannot be used"), "{table}: {errors}");
     }
 }

@@ -9,31 +9,21 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use c1_cloudflare::base::database::Database;
+use c1_cloudflare::base::fakes::{Desk, OnTheWire};
 use c1_cloudflare::base::ports::{
-    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
+    Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
 };
 use c1_cloudflare::base::space::Space;
-use c1_cloudflare::base::time::Timestamp;
-use c1_cloudflare::base::timers::Timers;
 use c1_cloudflare::coordinator::Settings;
+use c1_cloudflare::passes_on;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
 use c1_cloudflare::worker::config;
 use sim::cloudflare::{Cloudflare, Spec};
 use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
-
-/// When a write of a chosen key fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing is written.
-    BeforePersisting,
-    /// It is written, and the writer is told that it failed.
-    AfterPersisting,
-}
 
 /// The C1 app that the connector is for.
 pub(crate) const APP: &str = "2app";
@@ -43,22 +33,12 @@ pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
     pub(crate) config: Settings,
     pub(crate) limits: Limits,
-    pub(crate) space: Space,
-    pub(crate) values: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// The keys written, in order.
-    pub(crate) puts: RefCell<Vec<String>>,
-    pub(crate) deletes: RefCell<Vec<String>>,
-    /// Failures of writes by key prefix, and how many times each fails.
-    pub(crate) faults: RefCell<BTreeMap<String, (Fault, usize)>>,
+    /// What stands in for the runtime.
+    pub(crate) desk: Desk,
     /// Statements that contain a text fail, and how many times.
     pub(crate) sql_faults: RefCell<Option<(String, usize)>>,
-    /// The lines of the log.
-    pub(crate) lines: RefCell<Vec<String>>,
     /// Rows written by statements that write.
     pub(crate) statements: Cell<u64>,
-    time: Cell<Timestamp>,
-    timers: Timers,
-    database: Database,
     operations: Cell<u64>,
     cut: Cell<Option<u64>>,
     cut_off: Notify,
@@ -83,20 +63,12 @@ impl World {
         ]);
         let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
         let world = Self {
-            space: Space::new(config.cloudflare.account_id, "0123456789abcdef"),
+            desk: Desk::of(config.cloudflare.account_id),
             cloudflare,
             limits: Limits::of(config.plan),
             config,
-            values: RefCell::default(),
-            puts: RefCell::default(),
-            deletes: RefCell::default(),
-            faults: RefCell::default(),
             sql_faults: RefCell::default(),
-            lines: RefCell::default(),
             statements: Cell::new(0),
-            time: Cell::new(Timestamp::from_secs(1_800_000_000)),
-            timers: Timers::default(),
-            database: Database::new().unwrap(),
             operations: Cell::new(0),
             cut: Cell::new(None),
             cut_off: Notify::new(),
@@ -113,22 +85,7 @@ impl World {
 
     /// Lets time pass.
     pub(crate) fn advance(&self, secs: i64) {
-        self.time.set(self.time.get().plus_secs(secs));
-    }
-
-    /// What a key is called in the account's own part of the store.
-    pub(crate) fn name_of<'a>(&self, key: &'a str) -> &'a str {
-        self.space.name_of(key).unwrap_or(key)
-    }
-
-    /// The keys that have values, as the account's own part calls them.
-    pub(crate) fn keys(&self) -> BTreeSet<String> {
-        self.values.borrow().keys().map(|key| self.name_of(key).to_owned()).collect()
-    }
-
-    /// Makes writes of keys with a prefix fail a number of times.
-    pub(crate) fn fail(&self, prefix: &str, fault: Fault, times: usize) {
-        self.faults.borrow_mut().insert(prefix.to_owned(), (fault, times));
+        self.desk.advance(secs);
     }
 
     /// How many operations were asked of the ports: the moments at which a step can be cut off.
@@ -153,7 +110,7 @@ impl World {
         for _ in 0..2_000 {
             match sync::step_within(self, &self.config.cloudflare, &self.limits).await {
                 Next::Idle => return sync::status(self).unwrap().runs[0].clone(),
-                Next::At(at) => self.time.set(self.time.get().max(at)),
+                Next::At(at) => self.desk.time.set(self.desk.time.get().max(at)),
             }
         }
         panic!("the sync does not end: {:?}", sync::status(self).unwrap());
@@ -194,36 +151,15 @@ impl World {
             std::future::pending::<()>().await;
         }
     }
-
-    fn fault(&self, key: &str) -> Option<Fault> {
-        let key = self.name_of(key);
-        let mut faults = self.faults.borrow_mut();
-        let (fault, left) =
-            faults.iter_mut().find(|(prefix, (_, left))| key.starts_with(prefix.as_str()) && *left > 0)?.1;
-        *left -= 1;
-        Some(*fault)
-    }
 }
 
 impl Http for World {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.operation().await;
-        let url = url::Url::parse(&request.url).unwrap();
-        let mut headers: Vec<(String, String)> =
-            request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        headers.push(("host".to_owned(), url.host_str().unwrap().to_owned()));
-        if let Some(token) = &request.bearer {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
-        }
         let max_bytes = request.max_bytes;
-        let request = Request {
-            method: request.method.as_str().to_owned(),
-            path: url.path().to_owned(),
-            query: url.query().unwrap_or_default().to_owned(),
-            headers,
-            body: request.body.unwrap_or_default().into(),
-        };
-        let waiting = self.timers.wait();
+        let OnTheWire { method, path, query, headers, body } = OnTheWire::of(request);
+        let request = Request { method, path, query, headers, body: body.into() };
+        let waiting = self.desk.timers.wait();
         let reply = Arc::new(self.cloudflare.clone()).handle(request).await;
         drop(waiting);
         if self.cuts_answers.get() {
@@ -232,58 +168,33 @@ impl Http for World {
         match reply {
             Reply::Reset => Err(HttpError::Connection("reset on purpose".to_owned())),
             Reply::Response { body, .. } if body.len() > max_bytes => Err(HttpError::TooLarge(max_bytes)),
-            Reply::Response { status, headers, body } => {
-                let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-                Ok(HttpResponse { status, headers, body: body.to_vec() })
-            }
+            Reply::Response { status, headers, body } => Ok(HttpResponse::arrived(status, headers, &body)),
         }
     }
 }
 
 impl KeyValue for World {
     fn space(&self) -> &Space {
-        &self.space
+        &self.desk.space
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.operation().await;
-        Ok(self.values.borrow().get(key).cloned())
+        self.desk.get(key).await
     }
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
         self.operation().await;
-        let fault = self.fault(key);
-        if fault != Some(Fault::BeforePersisting) {
-            self.puts.borrow_mut().push(self.name_of(key).to_owned());
-            self.values.borrow_mut().insert(key.to_owned(), value);
-        }
-        fault.map_or(Ok(()), |fault| Err(KvError(format!("{fault:?}"))))
+        self.desk.put(key, value).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         self.operation().await;
-        self.deletes.borrow_mut().push(key.to_owned());
-        self.values.borrow_mut().remove(key);
-        Ok(())
+        self.desk.delete(key).await
     }
 }
 
-impl Clock for World {
-    fn now(&self) -> Timestamp {
-        self.time.get()
-    }
-
-    async fn sleep(&self, millis: u32) {
-        let set = |millis| self.time.set(Timestamp::from_millis(millis));
-        self.timers.sleep(millis, || self.time.get().millis(), set).await;
-    }
-}
-
-impl Log for World {
-    fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
-        self.lines.borrow_mut().push(format!("{level:?} {message} {fields}"));
-    }
-}
+passes_on!(World.desk => Clock, Log);
 
 impl Sql for World {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
@@ -294,9 +205,9 @@ impl Sql for World {
             *left -= 1;
             return Err(SqlError("failed on purpose".to_owned()));
         }
-        if !self.database.only_reads(statement) {
+        if !self.desk.only_reads(statement) {
             self.statements.set(self.statements.get() + 1);
         }
-        self.database.query(statement, params)
+        self.desk.query(statement, params)
     }
 }

@@ -14,16 +14,12 @@ use sim::conductorone::{ConductorOne, Credential};
 use sim::http::{Handler, Reply, Request};
 use tokio::sync::Notify;
 
-use crate::base::fakes::Desk;
-use crate::base::ports::{
-    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
-};
-use crate::base::ports::{Sign, SignError};
+use crate::base::fakes::{Desk, OnTheWire};
+use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse};
 use crate::base::settings::Reader;
-use crate::base::signing::SigningKey;
-use crate::base::space::Space;
 use crate::base::time::Timestamp;
 use crate::conductorone::Settings;
+use crate::passes_on;
 
 /// Where a request is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +74,8 @@ pub(crate) fn settings(credential: &Credential) -> Settings {
 impl Http for TenantDesk {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.cut_here(Cut::Before).await;
-        let url = url::Url::parse(&request.url).unwrap();
-        let mut headers: Vec<(String, String)> =
-            request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        if let Some(token) = &request.bearer {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose())));
-        }
-        let request = Request {
-            method: request.method.as_str().to_owned(),
-            path: url.path().to_owned(),
-            query: url.query().unwrap_or_default().to_owned(),
-            headers,
-            body: request.body.unwrap_or_default().into(),
-        };
+        let OnTheWire { method, path, query, headers, body } = OnTheWire::of(request);
+        let request = Request { method, path, query, headers, body: body.into() };
         if request.path.ends_with("/test") {
             // The event is here before the answer is.
             crate::connect::arrived(&self.desk, self.now()).unwrap();
@@ -100,7 +85,7 @@ impl Http for TenantDesk {
         self.cut.set(self.cut.get().map(|(left, at)| (left.saturating_sub(1), at)));
         match reply {
             Reply::Reset => Err(HttpError::Connection("reset".to_owned())),
-            Reply::Response { status, headers, body } => Ok(HttpResponse { status, headers, body: body.to_vec() }),
+            Reply::Response { status, headers, body } => Ok(HttpResponse::arrived(status, headers, &body)),
         }
     }
 }
@@ -117,36 +102,4 @@ impl Clock for TenantDesk {
     }
 }
 
-impl Sign for TenantDesk {
-    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.desk.sign(key, message).await
-    }
-
-    async fn public_key(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        self.desk.public_key(key).await
-    }
-}
-
-impl KeyValue for TenantDesk {
-    fn space(&self) -> &Space {
-        self.desk.space()
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-        self.desk.get(key).await
-    }
-
-    async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
-        self.desk.put(key, value).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), KvError> {
-        self.desk.delete(key).await
-    }
-}
-
-impl Sql for TenantDesk {
-    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        self.desk.query(statement, params)
-    }
-}
+passes_on!(TenantDesk.desk => KeyValue, Sign, Sql);

@@ -1,19 +1,20 @@
-//! What the connector works with: the account above, KV in memory, SQLite in memory, a clock that stands still.
+//! What the connector works with: the account above, and what stands in for the runtime in all tests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use c1_cloudflare::base::database::Database;
+use c1_cloudflare::base::fakes;
 use c1_cloudflare::base::ports::{
-    Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyCache, KeyValue, KvError, Level, Log, Method, Sign,
-    SignError, Signatures, Sql, SqlError, SqlValue, Zstd, ZstdError, ZstdFrame,
+    Alarm, Http, HttpError, HttpRequest, HttpResponse, KeyCache, KeyValue, KvError, Level, Log, Method, Signatures,
+    SqlError,
 };
-use c1_cloudflare::base::signing::{PublicKey, SigningKey};
+use c1_cloudflare::base::signing::PublicKey;
 use c1_cloudflare::base::space::Space;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{self, Ask, Command, Coordinator, Reply, Unreachable};
+use c1_cloudflare::passes_on;
 use c1_cloudflare::routes;
 use c1_cloudflare::worker::config;
 
@@ -26,13 +27,11 @@ pub struct Desk(Rc<Inner>);
 pub struct Inner {
     pub account: RefCell<Account>,
     pub settings: routes::Settings,
-    pub values: RefCell<BTreeMap<String, Vec<u8>>>,
     pub reads: Cell<usize>,
     pub requests: Cell<usize>,
-    database: Database,
-    time: Cell<Timestamp>,
+    /// What stands in for the runtime.
+    desk: fakes::Desk,
     keys: RefCell<Cache>,
-    space: Space,
     core: Coordinator,
 }
 
@@ -62,21 +61,20 @@ impl Desk {
         let desk = Self(Rc::new(Inner {
             account: RefCell::new(account),
             settings,
-            values: RefCell::default(),
             reads: Cell::new(0),
             requests: Cell::new(0),
-            database: Database::new().expect("SQLite in memory"),
-            time: Cell::new(Timestamp::from_secs(1_800_000_000)),
+            desk: fakes::Desk::of(ACCOUNT),
             keys: RefCell::default(),
-            space: Space::new(ACCOUNT, "0123456789abcdef"),
             core: Coordinator::default(),
         }));
+        // What is noted would be counted as the connector's.
+        desk.desk.noting.set(false);
         coordinator::init(&desk).expect("the tables");
         desk
     }
 
     pub fn advance(&self, secs: i64) {
-        self.time.set(self.time.get().plus_secs(secs));
+        self.desk.advance(secs);
     }
 }
 
@@ -100,34 +98,24 @@ impl Http for Desk {
 
 impl KeyValue for Desk {
     fn space(&self) -> &Space {
-        &self.space
+        &self.desk.space
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.reads.set(self.reads.get() + 1);
-        Ok(self.values.borrow().get(key).cloned())
+        self.desk.get(key).await
     }
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
-        self.values.borrow_mut().insert(key.to_owned(), value);
-        Ok(())
+        self.desk.put(key, value).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        self.values.borrow_mut().remove(key);
-        Ok(())
+        self.desk.delete(key).await
     }
 }
 
-impl Clock for Desk {
-    fn now(&self) -> Timestamp {
-        self.time.get()
-    }
-
-    async fn sleep(&self, millis: u32) {
-        self.time.set(self.time.get().plus_millis(i64::from(millis)));
-    }
-}
+passes_on!(Desk.desk => Clock, Sign, Sql, Zstd);
 
 impl Log for Desk {
     fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
@@ -140,16 +128,6 @@ impl Log for Desk {
 impl Alarm for Desk {
     async fn wake(&self, _at: Timestamp) -> Result<(), SqlError> {
         Ok(())
-    }
-}
-
-impl Sign for Desk {
-    async fn sign(&self, _key: &SigningKey, _message: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(vec![0; 64])
-    }
-
-    async fn public_key(&self, _key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        Ok(vec![0; 32])
     }
 }
 
@@ -168,32 +146,5 @@ impl KeyCache<Cache> for Desk {
 impl Ask for Desk {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         Ok(self.core.handle(self, &self.settings.coordinator, command).await)
-    }
-}
-
-/// No file is made here.
-pub struct NoFrame;
-
-impl ZstdFrame for NoFrame {
-    async fn write(&mut self, _content: &[u8]) -> Result<Vec<u8>, ZstdError> {
-        Err(ZstdError("not here".to_owned()))
-    }
-
-    async fn finish(&mut self) -> Result<Vec<u8>, ZstdError> {
-        Err(ZstdError("not here".to_owned()))
-    }
-}
-
-impl Zstd for Desk {
-    type Frame = NoFrame;
-
-    fn frame(&self, _content_size: u64) -> Result<NoFrame, ZstdError> {
-        Ok(NoFrame)
-    }
-}
-
-impl Sql for Desk {
-    fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        self.database.query(statement, params)
     }
 }

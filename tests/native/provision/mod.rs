@@ -78,15 +78,9 @@ impl Bench {
         let entry = self.entry(id);
         let locks = self.locks.borrow().clone();
         journal::begin(&self.world, id, self.world.now()).unwrap();
-        let outcome = provision::carry_out(
-            &self.world,
-            &self.world.config.cloudflare,
-            &self.world.config.provision,
-            &locks,
-            id,
-            &entry.request,
-        )
-        .await;
+        let (cloudflare, settings) = (&self.world.config.cloudflare, &self.world.config.provision);
+        let attempt = provision::try_once(&self.world, cloudflare, settings, &locks, id, &entry.request).await;
+        let outcome = attempt.outcome;
         if !matches!(outcome, Outcome::NotNow { .. }) {
             journal::settle(&self.world, id, &outcome, self.world.now()).unwrap();
         }
@@ -120,9 +114,9 @@ impl Bench {
     async fn later(&self, secs: i64) {
         self.world.advance(secs);
         let locks = self.locks.borrow().clone();
-        aftercare::look_after(&self.world, &self.world.config.cloudflare, &self.world.config.provision, &locks)
-            .await
-            .unwrap();
+        let (cloudflare, settings) = (&self.world.config.cloudflare, &self.world.config.provision);
+        aftercare::look_for_late_writes(&self.world, cloudflare, settings, &locks).await.unwrap();
+        aftercare::ask_audit_log(&self.world, cloudflare).await.unwrap();
     }
 
     /// The isolate is lost: its locks are, too.

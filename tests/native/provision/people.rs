@@ -123,20 +123,20 @@ async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_
     let named =
         |name: &str| Target::Named(EntitlementRef { display_name: Some(name.to_owned()), ..EntitlementRef::default() });
     // The pointer has not reached this place, then neither has the manifest.
-    let pointer = bench.world.space.key("current");
-    let current = bench.world.values.borrow_mut().remove(&pointer).unwrap();
+    let pointer = bench.world.desk.space.key("current");
+    let current = bench.world.desk.values.borrow_mut().remove(&pointer).unwrap();
     let role_name = named(&format!("{} Member Role", role.name));
     assert_done(&bench.operate(Action::Grant, role_name.clone(), person(NEW)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Grant, Target::Account, person("new2@example.com")).await, Effect::Invited);
-    let all: Vec<(String, Vec<u8>)> = bench.world.values.borrow().clone().into_iter().collect();
-    bench.world.values.borrow_mut().clear();
+    let all: Vec<(String, Vec<u8>)> = bench.world.desk.values.borrow().clone().into_iter().collect();
+    bench.world.desk.values.borrow_mut().clear();
     let id = bench.arrive(Action::Grant, role_name, person("new3@example.com"));
     assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
     // Cloudflare's own list has the label.
     assert!(account.permission_group(MINIMAL_ACCESS).is_some());
     assert_done(&bench.operate(Action::Grant, Target::Account, person("new4@example.com")).await, Effect::Invited);
-    bench.world.values.borrow_mut().extend(all);
-    bench.world.values.borrow_mut().insert(pointer, current);
+    bench.world.desk.values.borrow_mut().extend(all);
+    bench.world.desk.values.borrow_mut().insert(pointer, current);
     bench.world.advance(10);
     assert_done(&bench.settle(id).await, Effect::Granted);
     let unknown = bench.operate(Action::Grant, named("No Such Role"), person(NEW)).await;

@@ -46,14 +46,17 @@ async fn an_unchanged_account_costs_no_value_in_kv() {
         let mut world = World::new(account(1000));
         world.limits = Limits::of(plan);
         world.sync().await;
-        let before = world.values.borrow().clone();
-        world.puts.borrow_mut().clear();
+        let before = world.desk.values.borrow().clone();
+        world.desk.puts.borrow_mut().clear();
         let run = world.sync().await;
         assert_eq!(run.outcome, RunOutcome::Unchanged, "{}", run.message);
-        let puts = world.puts.borrow().clone();
-        assert!(puts.len() <= 3 && puts.iter().all(|key| key == "sync/cursor"), "{plan:?}: {puts:?}");
+        let puts = world.desk.puts.borrow().clone();
+        assert!(
+            puts.len() <= 3 && puts.iter().all(|key| world.desk.name_of(key) == "sync/cursor"),
+            "{plan:?}: {puts:?}"
+        );
         assert_eq!(run.kv.writes, puts.len() as u64);
-        assert_eq!(*world.values.borrow(), before, "{plan:?}");
+        assert_eq!(*world.desk.values.borrow(), before, "{plan:?}");
     }
 }
 
@@ -71,7 +74,7 @@ async fn known_to_be_unchanged() -> World {
 #[tokio::test]
 async fn a_crawl_that_brings_what_the_one_before_brought_reads_no_page_again() {
     let world = known_to_be_unchanged().await;
-    let chunks = world.keys().iter().filter(|key| key.contains("chunk/")).count();
+    let chunks = world.desk.keys().iter().filter(|key| key.contains("chunk/")).count();
     world.sql_faults.replace(Some((STAGED.to_owned(), 1)));
     let run = world.sync().await;
     assert_eq!((run.outcome, run.warnings.len()), (RunOutcome::Unchanged, 0), "{}", run.message);
@@ -108,11 +111,11 @@ async fn whatever_differs_from_what_was_unchanged_is_built_again() {
 
     // What the generation is made of is the same, and a chunk of it is lost.
     let world = known_to_be_unchanged().await;
-    let lost = world.keys().into_iter().find(|key| key.contains("chunk/")).unwrap();
-    world.values.borrow_mut().remove(&lost);
+    let lost = world.desk.keys().into_iter().find(|key| key.contains("chunk/")).unwrap();
+    world.desk.values.borrow_mut().remove(&lost);
     world.advance(900);
     let run = world.sync().await;
-    assert!(world.keys().contains(&lost), "{}", run.message);
+    assert!(world.desk.keys().contains(&lost), "{}", run.message);
     assert_same(&published(&world).await, &world.cloudflare.truth(), "after the loss");
 
     // A list that may no longer be read, and may again.
@@ -143,10 +146,10 @@ async fn one_changed_member_of_5000_rewrites_two_chunks_at_most_and_is_the_whole
         .find(|group| group.account_wide && !held.iter().any(|(_, held, _)| *held == group.id))
         .unwrap();
     world.cloudflare.add_policy(&member.id, PolicySpec::allow(wanted.id.clone(), whole));
-    world.puts.borrow_mut().clear();
+    world.desk.puts.borrow_mut().clear();
     let second = world.sync().await;
     assert!(second.chunks_written <= 2, "{} chunks", second.chunks_written);
-    let values: BTreeSet<String> = world.puts.borrow().iter().cloned().collect();
+    let values: BTreeSet<String> = world.desk.puts.borrow().iter().cloned().collect();
     assert!(values.len() <= 5, "{values:?}");
 
     let new = manifest(&world).await;
@@ -174,5 +177,5 @@ async fn a_free_plan_publishes_the_same_in_small_steps() {
     assert_eq!(manifest(&free).await.digest, manifest(&paid).await.digest);
     assert_eq!(run.requests as usize, paid.cloudflare.total_requests());
     assert_eq!(free.cloudflare.requests(Route::ListMembers), 14);
-    assert!(!free.keys().contains("sync/cursor"), "the cursor goes when the run ends");
+    assert!(!free.desk.names().contains("sync/cursor"), "the cursor goes when the run ends");
 }

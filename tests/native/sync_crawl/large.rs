@@ -90,7 +90,7 @@ async fn a_list_that_goes_on_failing_is_off_after_its_tries_and_what_was_known_i
             assert_same(&published(&world).await, &expected, &what);
             let told = manifest(&world).await.capabilities[list].clone();
             assert!(!told.on && told.message.is_some(), "{what}: {told:?}");
-            assert!(world.lines.borrow().iter().any(|line| line.contains("ended in trouble")), "{what}");
+            assert!(world.desk.lines.borrow().iter().any(|line| line.contains("ended in trouble")), "{what}");
             // It is back with the next sync that can read it.
             world.cloudflare.clear_faults();
             assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{what}");

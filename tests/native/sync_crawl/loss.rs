@@ -80,21 +80,22 @@ async fn an_account_that_never_told_its_roles_is_governed_by_permission_groups()
     let administrator: RoleId = sim::cloudflare::SUPER_ADMINISTRATOR.parse().unwrap();
     let group = names::permission_group_of(&world, administrator).unwrap().unwrap();
     assert_eq!(group.to_string(), world.cloudflare.permission_group("super_admin").unwrap().id);
-    assert_eq!(names::role_of(&world, group).unwrap(), Some(administrator));
+    assert_eq!(manifest(&world).await.naming.role_of(group), administrator);
 }
 
 #[tokio::test]
 async fn roles_and_permission_groups_are_looked_up_both_ways() {
     let world = World::new(account(50));
     world.sync().await;
+    let naming = manifest(&world).await.naming;
     for group in world.cloudflare.permission_groups().iter().filter(|group| group.account_wide) {
         let (role, id) = (group.governed_as().parse().unwrap(), group.id.parse().unwrap());
         assert_eq!(names::permission_group_of(&world, role).unwrap(), Some(id), "{}", group.name);
-        assert_eq!(names::role_of(&world, id).unwrap(), Some(role), "{}", group.name);
+        assert_eq!(naming.role_of(id), role, "{}", group.name);
     }
     let whole = names::account_resource_group(&world).unwrap().unwrap();
     assert_eq!(whole.to_string(), world.cloudflare.account_resource_group());
-    assert_eq!(manifest(&world).await.naming.account_resource_group, Some(whole));
+    assert_eq!(naming.account_resource_group, Some(whole));
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! A run that is cut off anywhere goes on, and publishes what an undisturbed one does.
 
+use c1_cloudflare::base::fakes::Fault;
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::snapshot::SnapshotError;
 use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
 use sim::cloudflare::{Cloudflare, Spec};
 
 use super::oracle::{assert_same, manifest, published};
-use crate::support::{Fault, World};
+use crate::support::World;
 
 fn spec() -> Spec {
     Spec { members: 230, groups: 3, roles: 20, ..Spec::default() }
@@ -53,7 +54,7 @@ async fn a_first_sync_cut_off_at_any_operation_publishes_the_same() {
             // What was on its way is asked for again, and nothing else.
             let sent = world.cloudflare.total_requests();
             assert!(sent <= requests as usize + 4, "cut off at {cut}: {sent} requests");
-            assert!(!world.keys().contains("sync/cursor"), "cut off at {cut}");
+            assert!(!world.desk.names().contains("sync/cursor"), "cut off at {cut}");
             cut += 1;
         }
         assert!(cut > 15, "there were only {cut} operations to cut off at");
@@ -134,7 +135,7 @@ async fn a_store_that_fails_never_touches_what_is_published() {
                 world.sync().await;
                 let (before, old) = (world.cloudflare.truth(), manifest(&world).await.digest);
                 change(&world.cloudflare);
-                world.fail(prefix, fault, times);
+                world.desk.fail(prefix, fault, times);
                 let run = world.sync().await;
                 let now = manifest(&world).await.digest;
                 let expected = if now == old { &before } else { &world.cloudflare.truth() };
@@ -149,7 +150,7 @@ async fn a_store_that_fails_never_touches_what_is_published() {
                     assert!(run.message.contains("could not be written"), "{what}: {}", run.message);
                     assert_eq!(sync::status(&world).unwrap().state, SyncState::Error);
                 }
-                world.faults.borrow_mut().clear();
+                world.desk.faults.borrow_mut().clear();
                 world.sync().await;
                 assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("{what}, then none"));
             }
@@ -162,7 +163,7 @@ async fn values_that_the_store_lost_are_written_anew() {
     for lost in ["chunk/", "manifest/", "current", ""] {
         let world = World::new(spec());
         world.sync().await;
-        world.values.borrow_mut().retain(|key, _| !world.name_of(key).starts_with(lost));
+        world.desk.values.borrow_mut().retain(|key, _| !world.desk.name_of(key).starts_with(lost));
         // At once, they could be on their way still; a while later they are lost.
         let run = world.sync().await;
         assert!(matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged), "{lost}: {}", run.message);
@@ -170,9 +171,8 @@ async fn values_that_the_store_lost_are_written_anew() {
     }
     let world = World::new(spec());
     world.sync().await;
-    let chunk =
-        world.keys().into_iter().find(|key| key.starts_with("chunk/")).map(|name| world.space.key(&name)).unwrap();
-    world.values.borrow_mut().insert(chunk, b"{}\n".to_vec());
+    let chunk = world.desk.keys().into_iter().find(|key| key.contains("chunk/")).unwrap();
+    world.desk.values.borrow_mut().insert(chunk, b"{}\n".to_vec());
     assert!(matches!(c1_cloudflare::snapshot::Snapshot::named(&world, "unknown").await, Err(SnapshotError::Gone(_))));
     world.sync().await;
     assert_same(&published(&world).await, &world.cloudflare.truth(), "damaged");

@@ -77,7 +77,7 @@ async fn a_rate_limit_puts_the_run_off_and_loses_nothing() {
         };
         let wait = i64::try_from(retry_after.unwrap_or(60)).unwrap();
         assert!((wait * 1000 - 1000..=wait * 1000).contains(&at.since(world.now())), "{at} is not {wait} s later");
-        assert!(world.keys().contains("sync/cursor"), "how far it got is in KV meanwhile");
+        assert!(world.desk.names().contains("sync/cursor"), "how far it got is in KV meanwhile");
         let sent = world.cloudflare.total_requests();
         assert_eq!(sync::step(&world, &world.config.cloudflare, world.config.plan).await, Next::At(at), "too early");
         assert_eq!(world.cloudflare.total_requests(), sent);
@@ -142,7 +142,7 @@ async fn storage_that_fails_is_told_logged_and_counted_towards_the_end_of_the_ru
         };
         let running = sync::status(&world).unwrap().running.unwrap();
         assert!(running.trouble.unwrap().contains("failed on purpose"), "{part}");
-        assert!(world.lines.borrow().iter().any(|line| line.contains("failed on purpose")), "{part}");
+        assert!(world.desk.lines.borrow().iter().any(|line| line.contains("failed on purpose")), "{part}");
         let run = world.finish().await;
         assert_eq!(run.outcome, RunOutcome::Failed, "{part}");
         assert!(run.message.contains("failed on purpose"), "{part}: {}", run.message);
