@@ -9,8 +9,12 @@ export RUST_TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((
 DEMO_OPTIONS := $(if $(MEMBERS),--members $(MEMBERS)) $(if $(ROLES),--roles $(ROLES)) $(if $(SEED),--seed $(SEED)) \
 	$(if $(filter-out 0 no,$(SERVE)),--serve)
 
+# The answers of `make up`, passed on only when given; a secret is none of them.
+UP_OPTIONS := $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(TENANT),--tenant $(TENANT)) $(if $(PROVISIONING),--provisioning $(PROVISIONING)) \
+	$(if $(PLAN),--plan $(PLAN)) $(if $(URL),--url $(URL)) $(if $(NEW_TOKENS),--new-tokens)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup build test soak demo dev deploy connect lint bench clean
+.PHONY: help setup build test soak demo dev up down deploy connect lint bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +40,12 @@ dev: ## run the Worker locally against the real APIs, with the secrets of .dev.v
 	@test -f .dev.vars || { echo "dev: .dev.vars is missing: run: cp .dev.vars.example .dev.vars, and fill it in" >&2; exit 1; }
 	@bash scripts/setup.sh
 	$(WRANGLER) dev
+
+up: setup ## from here to a connected account: asks, deploys, sets the secrets, syncs (ACCOUNT=, TENANT=, PROVISIONING=on, PLAN=paid, URL=)
+	@node scripts/up.mjs $(UP_OPTIONS)
+
+down: setup ## take away what `make up` made, after saying what that is
+	@node scripts/down.mjs
 
 deploy: ## deploy the Worker to your Cloudflare account
 	@bash scripts/deploy.sh

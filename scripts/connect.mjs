@@ -1,10 +1,12 @@
 // Lets the deployed Worker connect itself to ConductorOne, and tells line by line what it changed: what `make connect` runs.
 // URL and TOKEN say which Worker (TOKEN belongs into the environment, where no process list shows it); APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
 
+import { plain } from "./up/terminal.mjs";
+import { Refusal, Worker } from "./up/worker.mjs";
+
 const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
 const on = (name) => !["", "0", "no", "off", "false"].includes((process.env[name] ?? "").toLowerCase());
 
-const PATIENCE_MS = 60_000; // the Worker answers a request within some 20 s
 const LOOK_MS = Number(process.env.LOOK_MS ?? 1_000);
 const MAX_UNANSWERED = 30;
 
@@ -17,30 +19,13 @@ const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 
 /** Calls the Worker; a refusal ends the program with the Worker's own sentence. */
 async function call(method, path, body) {
-  const response = await fetch(`${base}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
-    body: body && JSON.stringify(body),
-    redirect: "error",
-    signal: AbortSignal.timeout(PATIENCE_MS),
-  });
-  const text = await response.text();
-  let answer;
   try {
-    answer = JSON.parse(text);
-  } catch {
-    throw new Error(`${base} answered ${response.status} and no JSON: is URL the Worker's?`);
+    return await new Worker(base, token).call(method, path, body);
+  } catch (error) {
+    if (error instanceof Refusal) quit(1, error.message);
+    throw error;
   }
-  if (!response.ok) {
-    const code = answer?.code ?? response.status;
-    if (response.status >= 500) throw new Error(`${answer?.detail ?? response.status} (${code})`);
-    quit(1, `${answer?.detail ?? text.slice(0, 300)} (${code})`);
-  }
-  return answer;
 }
-
-/** Control characters in names that came from elsewhere are not for a terminal. */
-const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
 
 let printed = 0;
 function print(report) {

@@ -4,6 +4,8 @@
 
 #[path = "wrangler/page.rs"]
 mod page;
+#[path = "wrangler/up.rs"]
+mod up;
 mod wrangler;
 
 use std::sync::Arc;

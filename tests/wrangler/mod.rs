@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 pub(crate) const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What wrangler would take an account or its variables from; the tests must not see the developer's.
-const FOREIGN_VARIABLES: [&str; 6] = [
+pub(crate) const FOREIGN_VARIABLES: [&str; 6] = [
     "CLOUDFLARE_API_TOKEN",
     "CLOUDFLARE_API_KEY",
     "CLOUDFLARE_EMAIL",

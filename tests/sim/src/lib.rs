@@ -7,6 +7,7 @@ pub mod client;
 pub mod cloudflare;
 pub mod conductorone;
 pub mod harness;
+pub mod hosting;
 pub mod http;
 pub mod openapi;
 pub mod snapshot;

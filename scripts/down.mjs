@@ -1,0 +1,75 @@
+// Takes away what `make up` made: says what that is, asks, and does it. What `make down` runs. May be run again: what is gone already is
+// left out. Exit status: 0 done, 1 something is not as it should be, 2 wrong use.
+
+import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { Settings } from "./up/settings.mjs";
+import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/terminal.mjs";
+import { deployed, login, must, wrangler } from "./up/wrangler.mjs";
+
+const HELP = `node scripts/down.mjs          (or: make down)
+  --yes                        do not ask
+  --reach <http://…>           where this machine reaches the Worker, if not at PUBLIC_URL
+Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first.`;
+
+const FULL = "CONNECTOR_TOKEN";
+const CLEARED = { CLOUDFLARE_ACCOUNT_ID: "", C1_TENANT: "", PUBLIC_URL: "", PROVISIONING: "off" };
+
+await run("down", async () => {
+  const on = { type: "boolean", default: false };
+  let given;
+  try {
+    given = parseArgs({ options: { yes: on, reach: { type: "string" }, help: on } }).values;
+  } catch (error) {
+    throw new Stop(`${error.message}\n${HELP}`, 2);
+  }
+  if (given.help) return say(HELP);
+  const settings = new Settings();
+  const piped = await secretsOfThePipe([FULL]);
+  const [name, account, url] = ["name", "CLOUDFLARE_ACCOUNT_ID", "PUBLIC_URL"].map((key) => settings.get(key));
+  if (account === "") return say("There is nothing to take away: wrangler.toml names no account.");
+  const api = await login();
+  const bindings = await deployed(api, account, name);
+  const title = `${name}-state`;
+  const namespaces = await must("the KV namespaces could not be listed", api.get(`/accounts/${account}/storage/kv/namespaces?per_page=1000`));
+  const bound = bindings?.get("STATE")?.namespace_id;
+  // Without a Worker only the name tells which one was its own.
+  const namespace = namespaces.find(({ id, title: each }) => (bound === undefined ? each === title : id === bound));
+
+  say(`This takes away, from the account ${account}:`);
+  if (bindings === undefined) say(`  nothing of the Worker ${name}: it is gone`);
+  else {
+    say(`  the Worker ${name} with its cron trigger, its page and its secrets`);
+    say("  its Durable Object: the journal of all operations, findings and what was accepted, the connection to ConductorOne");
+  }
+  if (namespace !== undefined && namespace.title === title) say(`  the KV namespace ${title}: the snapshot of the account`);
+  else if (namespace !== undefined) say(`  not the KV namespace ${namespace.title}, which was not made for this Worker`);
+  say("and the values in wrangler.toml. What it changed in the account stays as it is.");
+  if (piped[FULL] === undefined && bindings !== undefined) say("ConductorOne's entitlements that lead to this Worker are put back only by: make connect UNDO=1, before this.");
+  if (!given.yes) {
+    if (!isInteractive()) throw new Stop("nobody is here to ask: give --yes", 2);
+    if ((await ask(`Type ${name} to do it`, { flag: "--yes" })) !== name) throw new Stop("nothing was taken away");
+  }
+
+  if (bindings !== undefined && piped[FULL] !== undefined) {
+    const undo = spawnSync(process.execPath, ["scripts/connect.mjs"], {
+      stdio: ["ignore", "inherit", "pipe"],
+      encoding: "utf8",
+      env: { ...process.env, URL: given.reach ?? url, TOKEN: piped[FULL], UNDO: "1" },
+    });
+    // A Worker that has no key of ConductorOne's was never connected.
+    if (undo.status !== 0 && !undo.stderr.includes("connect_not_configured")) throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${undo.stderr.trim()}`);
+  }
+  if (bindings !== undefined) {
+    await wrangler(["delete", "--force"], { account });
+    say(`The Worker ${name} is gone.`);
+  }
+  if (namespace !== undefined && namespace.title === title) {
+    await wrangler(["kv", "namespace", "delete", "--namespace-id", namespace.id, "--skip-confirmation"], { account });
+    say(`The KV namespace ${title} is gone.`);
+  }
+  for (const [key, value] of Object.entries(CLEARED)) settings.set(key, value);
+  if (settings.write()) say("wrangler.toml is as before.");
+  say(`What is left is the API token: delete it at https://dash.cloudflare.com/${account}/api-tokens`);
+  return undefined;
+});

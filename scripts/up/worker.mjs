@@ -1,0 +1,52 @@
+// The deployed Worker, asked with the connector's token.
+
+import { plain } from "./terminal.mjs";
+
+/** The Worker answers a request within some 20 s. */
+const PATIENCE_MS = 60_000;
+
+/** The Worker said no, in its own words. */
+export class Refusal extends Error {
+  constructor(status, answer, text) {
+    super(plain(`${answer?.detail ?? text.slice(0, 300)} (${answer?.code ?? status})`));
+    this.status = status;
+    this.code = answer?.code;
+  }
+}
+
+export class Worker {
+  #token;
+
+  constructor(base, token) {
+    this.base = base.replace(/\/+$/, "");
+    this.#token = token;
+  }
+
+  /** What the Worker answers, whatever its status: its JSON and the status. */
+  async ask(method, path, body) {
+    const response = await fetch(`${this.base}${path}`, {
+      method,
+      headers: {
+        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      redirect: "error",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    const text = await response.text();
+    try {
+      return { status: response.status, answer: JSON.parse(text), text };
+    } catch {
+      throw new Error(`${this.base} answered ${response.status} and no JSON: is that the Worker's address?`);
+    }
+  }
+
+  /** The answer of a call that succeeds; else a `Refusal` with the Worker's own sentence, or an error where there is none to read. */
+  async call(method, path, body) {
+    const { status, answer, text } = await this.ask(method, path, body);
+    if (status >= 500) throw new Error(`${answer?.detail ?? status} (${answer?.code ?? status})`);
+    if (status >= 400) throw new Refusal(status, answer, text);
+    return answer;
+  }
+}

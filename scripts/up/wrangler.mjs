@@ -1,0 +1,161 @@
+// The project's own wrangler, and Cloudflare's API with wrangler's login. A secret goes to wrangler's standard input, and to no
+// command line, file or log.
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Stop, isInteractive, plain, say } from "./terminal.mjs";
+
+const WRANGLER = join("node_modules", ".bin", "wrangler");
+const API = (process.env.CLOUDFLARE_API_BASE_URL ?? "https://api.cloudflare.com/client/v4").replace(/\/+$/, "");
+const PATIENCE_MS = 30_000;
+
+/** Runs wrangler to its end and gives what it printed. `input` is what it reads; with `shown` it has the terminal instead. */
+export async function wrangler(parameters, { account, input, shown = false } = {}) {
+  return (await reported(parameters, { account, input, shown })).stdout;
+}
+
+/** The same, with what wrangler reports of it to programs. */
+async function reported(parameters, { account, input, shown = false }) {
+  // wrangler logs what it prints, its login too. It logs to here, and this goes away.
+  const folder = mkdtempSync(join(tmpdir(), "wrangler-"));
+  const report = join(folder, "report.ndjson");
+  try {
+    const stdout = await spawned(parameters, input, shown, {
+      WRANGLER_SEND_METRICS: "false",
+      WRANGLER_LOG_SANITIZE: "true",
+      WRANGLER_LOG_PATH: folder,
+      WRANGLER_OUTPUT_FILE_PATH: report,
+      ...(account === undefined ? {} : { CLOUDFLARE_ACCOUNT_ID: account }),
+    });
+    const lines = existsSync(report) ? readFileSync(report, "utf8").split("\n") : [];
+    return { stdout, events: lines.filter((line) => line !== "").map((line) => JSON.parse(line)) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function spawned(parameters, input, shown, environment) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(WRANGLER, parameters, { stdio: shown ? "inherit" : "pipe", env: { ...process.env, ...environment } });
+    const output = { stdout: "", stderr: "" };
+    for (const stream of ["stdout", "stderr"]) child[stream]?.on("data", (part) => (output[stream] += part));
+    child.on("error", (error) => reject(new Stop(`wrangler does not start (${error.code}): run: npm install, or make setup`)));
+    child.on("close", (status) => {
+      if (status === 0) return resolve(output.stdout);
+      const said = `${output.stderr}\n${output.stdout}`.trim().slice(-2_000);
+      return reject(new Stop(`wrangler ${parameters[0]} failed${said === "" ? "" : `:\n${said}`}`));
+    });
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(input ?? "");
+  });
+}
+
+/** Deploys what wrangler.toml describes, and gives the addresses that wrangler told. */
+export async function deploy(account) {
+  const { events } = await reported(["deploy"], { account });
+  const { targets = [] } = events.find(({ type }) => type === "deploy") ?? {};
+  return targets.filter((target) => target.startsWith("https://"));
+}
+
+/** A refusal of Cloudflare's, with its code. */
+export class Refused extends Error {
+  constructor(status, errors) {
+    const { code, message } = errors?.[0] ?? {};
+    super(`${message ?? "no reason told"} (HTTP ${status}${code === undefined ? "" : `, code ${code}`})`);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Cloudflare's API with one credential. */
+export class Api {
+  #headers;
+
+  constructor(headers) {
+    this.#headers = headers;
+  }
+
+  static with(token) {
+    return new Api({ authorization: `Bearer ${token}` });
+  }
+
+  /** The whole answer of a call; a refusal is a `Refused`, no answer a reason to stop. */
+  async call(method, path, body) {
+    let response;
+    try {
+      response = await fetch(`${API}${path}`, {
+        method,
+        headers: { ...this.#headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        redirect: "error",
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
+    } catch (error) {
+      throw new Stop(`Cloudflare's API does not answer (${error.cause?.code ?? error.name}): try again`);
+    }
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok || answer.success !== true) throw new Refused(response.status, answer.errors);
+    return answer;
+  }
+
+  async get(path) {
+    return (await this.call("GET", path)).result;
+  }
+
+  /** What is there, or nothing where Cloudflare says that there is none. */
+  async find(path) {
+    try {
+      return await this.get(path);
+    } catch (error) {
+      if (error instanceof Refused && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Cloudflare's API with the login that wrangler has. */
+export async function login() {
+  const credentials = async () => JSON.parse(await wrangler(["auth", "token", "--json"]));
+  let found = await credentials().catch(() => undefined);
+  if (found === undefined && isInteractive()) {
+    say("wrangler is not logged in: it opens the browser now.");
+    await wrangler(["login"], { shown: true });
+    found = await credentials();
+  }
+  if (found === undefined) {
+    throw new Stop("wrangler is not logged in: run: npx wrangler login, or set CLOUDFLARE_API_TOKEN to a token that may edit Workers Scripts and Workers KV Storage", 2);
+  }
+  return found.token === undefined ? new Api({ "x-auth-key": found.key, "x-auth-email": found.email }) : Api.with(found.token);
+}
+
+/** Ends the program with a sentence of ours around what Cloudflare refused. */
+export async function must(what, call) {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof Refused) throw new Stop(`${what}: ${plain(error.message)}`);
+    throw error;
+  }
+}
+
+/** The accounts that the login sees, as choices; an account's own token sees none. */
+export async function accounts(api) {
+  const found = [];
+  for (let page = 1; page <= 20; page += 1) {
+    const answer = await api.call("GET", `/accounts?per_page=50&page=${page}`).catch((error) => {
+      if (error instanceof Refused) return { result: [] };
+      throw error;
+    });
+    found.push(...answer.result.map(({ id, name }) => ({ value: id, text: `${name} (${id})` })));
+    if (answer.result.length < 50) break;
+  }
+  return found;
+}
+
+/** The Worker as it is deployed: its bindings by name; nothing where there is none. */
+export async function deployed(api, account, name) {
+  const settings = await must("the Worker could not be looked at", api.find(`/accounts/${account}/workers/scripts/${name}/settings`));
+  return settings === undefined ? undefined : new Map(settings.bindings.map((binding) => [binding.name, binding]));
+}

@@ -1,0 +1,314 @@
+//! From a clone to a connected account and back: `scripts/up.mjs` and `scripts/down.mjs` with the real wrangler, which deploys to the simulated
+//! account; what it uploaded runs in workerd.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sim::cloudflare::{Cloudflare, Permission, Spec};
+use sim::conductorone::ConductorOne;
+use sim::harness::World;
+use sim::harness::workerd::Options;
+use sim::hosting::{Deployed, Hosting, LOGIN};
+use sim::http::{Handler, Reply, ReplyFuture, Request, Server};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::wrangler::{FOREIGN_VARIABLES, PROJECT, Scratch};
+
+/// The Worker's name in wrangler.toml.
+const NAME: &str = "c1-cloudflare";
+
+const FULL: &str = "connector-token-of-the-person-0123456789abcdef";
+const READ: &str = "connector-read-token-of-the-person-0123456789";
+
+/// A few runs of wrangler, a start of the Worker and a sync of a small account take some ten seconds.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A project's folder of its own, with the repository's programs and what was built.
+struct Project {
+    scratch: Scratch,
+    cloudflare: Cloudflare,
+    hosting: Hosting,
+    api: Server,
+    edge: Arc<Edge>,
+    edge_server: Server,
+}
+
+/// What a program said, and how it ended.
+struct Said {
+    status: Option<i32>,
+    text: String,
+}
+
+impl Project {
+    async fn new(name: &str, spec: Spec) -> Self {
+        let scratch = Scratch::new(name);
+        let root = Path::new(PROJECT);
+        for linked in ["node_modules", "scripts", "build"] {
+            std::os::unix::fs::symlink(root.join(linked), scratch.path(linked)).unwrap();
+        }
+        let configuration = std::fs::read_to_string(root.join("wrangler.toml")).unwrap();
+        let without_build = configuration.lines().filter(|line| *line != "[build]" && !line.starts_with("command = "));
+        std::fs::write(scratch.path("wrangler.toml"), without_build.fold(String::new(), |all, line| all + line + "\n"))
+            .unwrap();
+        let cloudflare = Cloudflare::new(spec);
+        let hosting = Hosting::new(cloudflare.clone());
+        let api = Server::start(0, Arc::new(hosting.clone())).await.unwrap();
+        let edge = Arc::new(Edge {
+            hosting: hosting.clone(),
+            cloudflare: cloudflare.clone(),
+            modules: scratch.path("uploaded"),
+            running: tokio::sync::Mutex::new(None),
+        });
+        let edge_server = Server::start(0, Arc::clone(&edge) as Arc<dyn Handler>).await.unwrap();
+        Self { scratch, cloudflare, hosting, api, edge, edge_server }
+    }
+
+    /// Runs a program of the project with this standard input.
+    async fn run(&self, program: &str, parameters: &[&str], input: &str) -> Said {
+        self.said(Command::new("node"), program, parameters, input).await
+    }
+
+    /// Runs a program of the project at a terminal, where a person answers these questions.
+    async fn answered(&self, program: &str, parameters: &[&str], answers: &[(&str, &str)]) -> Said {
+        let mut command = Command::new("python3");
+        command.arg(Path::new(PROJECT).join("tests/wrangler/terminal.py")).arg("node");
+        let answers: Vec<[&str; 2]> = answers.iter().map(|(question, answer)| [*question, *answer]).collect();
+        self.said(command, program, parameters, &serde_json::to_string(&answers).unwrap()).await
+    }
+
+    async fn said(&self, mut command: Command, program: &str, parameters: &[&str], input: &str) -> Said {
+        command
+            .arg(format!("scripts/{program}.mjs"))
+            .args(parameters)
+            .args(["--reach", &self.edge_server.url()])
+            .current_dir(self.scratch.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        for variable in FOREIGN_VARIABLES {
+            command.env_remove(variable);
+        }
+        command
+            .env("CLOUDFLARE_API_BASE_URL", format!("{}/client/v4", self.api.url()))
+            .env("CLOUDFLARE_API_TOKEN", LOGIN)
+            .env("XDG_CONFIG_HOME", self.scratch.path("config"))
+            .env("TMPDIR", self.scratch.path(""))
+            .env("WRANGLER_HIDE_BANNER", "true")
+            .env("NO_COLOR", "1")
+            .env("LOOK_MS", "50");
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends in time").unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        Said { status: output.status.code(), text }
+    }
+
+    fn configuration(&self) -> String {
+        std::fs::read_to_string(self.scratch.path("wrangler.toml")).unwrap()
+    }
+
+    fn worker(&self) -> Deployed {
+        self.hosting.worker(NAME).expect("the Worker is deployed")
+    }
+
+    /// The three secrets, as they come through a pipe.
+    fn secrets(&self) -> String {
+        format!(
+            "CLOUDFLARE_API_TOKEN={}\nCONNECTOR_TOKEN={FULL}\nCONNECTOR_READ_TOKEN={READ}\n",
+            self.cloudflare.token()
+        )
+    }
+
+    /// Files that hold a text, of all that was written beneath the project's folder.
+    fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.scratch.path("")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let kind = entry.file_type().unwrap();
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file()
+                    && String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).contains(text)
+                {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Cloudflare's edge in the test: has what was uploaded run in workerd, with the variables and secrets that are set, and passes requests on.
+struct Edge {
+    hosting: Hosting,
+    cloudflare: Cloudflare,
+    modules: PathBuf,
+    running: tokio::sync::Mutex<Option<(World, Deployed)>>,
+}
+
+impl Edge {
+    async fn answer(&self, request: Request) -> Reply {
+        let Some(deployed) = self.hosting.worker(NAME) else { return Reply::text(404, "text/plain", "no such Worker") };
+        let mut running = self.running.lock().await;
+        let is_same = |known: &Deployed| {
+            (&known.vars, &known.secrets, known.uploads) == (&deployed.vars, &deployed.secrets, deployed.uploads)
+        };
+        if running.as_ref().is_none_or(|(_, known)| !is_same(known)) {
+            let vars = || deployed.vars.iter().chain(&deployed.secrets).filter(|(_, value)| !value.is_empty());
+            if let Some((world, known)) = running.as_mut() {
+                for (name, value) in vars() {
+                    world.worker.set_var(name, value);
+                }
+                world.worker.restart().await.unwrap();
+                *known = deployed;
+            } else {
+                std::fs::create_dir_all(&self.modules).unwrap();
+                for (name, bytes) in &deployed.modules {
+                    std::fs::write(self.modules.join(name), bytes).unwrap();
+                }
+                let mut options = Options::default().build_dir(&self.modules);
+                options.vars = vars().map(|(name, value)| (name.clone(), value.clone())).collect();
+                let world =
+                    World::start(Arc::new(self.cloudflare.clone()), ConductorOne::new(), options).await.unwrap();
+                *running = Some((world, deployed));
+            }
+        }
+        let (world, _) = running.as_ref().unwrap();
+        let target =
+            if request.query.is_empty() { request.path.clone() } else { format!("{}?{}", request.path, request.query) };
+        let headers: Vec<(&str, &str)> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| ["authorization", "content-type"].contains(&name.as_str()))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let body = (!request.body.is_empty()).then(|| request.body.to_vec());
+        let answer = world.raw(&request.method, &target, &headers, body).await.unwrap();
+        Reply::text(answer.status, answer.header("content-type").unwrap_or("text/plain"), answer.body.clone())
+    }
+}
+
+impl Handler for Edge {
+    fn handle(self: Arc<Self>, request: Request) -> ReplyFuture {
+        Box::pin(async move { self.answer(request).await })
+    }
+}
+
+#[tokio::test]
+async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_changes_nothing_and_another_takes_all_away()
+{
+    let project = Project::new("up", Spec { members: 60, roles: 12, ..Spec::default() }).await;
+    let somebody_elses = project.hosting.add_namespace("somebody-else's");
+    let pristine = project.configuration();
+    let first = project.run("up", &["--tenant", "https://acme.conductor.one/"], &project.secrets()).await;
+
+    assert_eq!(first.status, Some(0), "{}", first.text);
+    let people = project.cloudflare.truth().users.len();
+    assert!(first.text.contains(&format!("{people} people, ")), "{}", first.text);
+    assert!(first.text.contains("of them high."), "{}", first.text);
+    assert!(first.text.contains("https://c1-cloudflare.acme.workers.dev/"), "{}", first.text);
+    let worker = project.worker();
+    for (name, value) in [
+        ("CLOUDFLARE_ACCOUNT_ID", project.cloudflare.account_id().as_str()),
+        ("C1_TENANT", "acme.conductor.one"),
+        ("PUBLIC_URL", "https://c1-cloudflare.acme.workers.dev"),
+        ("PROVISIONING", "off"),
+    ] {
+        assert_eq!(worker.vars.get(name).map(String::as_str), Some(value), "{name}");
+        assert!(project.configuration().contains(&format!("{name} = \"{value}\"")), "{}", project.configuration());
+    }
+    let secrets: Vec<&str> = worker.secrets.keys().map(String::as_str).collect();
+    assert_eq!(secrets, ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN", "CONNECTOR_TOKEN"]);
+    assert_eq!(worker.secrets["CONNECTOR_TOKEN"], FULL);
+    assert_eq!((worker.crons.as_slice(), worker.on_workers_dev), (&["*/15 * * * *".to_owned()][..], true));
+    assert_eq!(worker.migration.as_deref(), Some("v1"));
+    assert!(worker.assets.contains_key("/index.html"), "{:?}", worker.assets);
+    for secret in [project.cloudflare.token().as_str(), FULL, READ, LOGIN] {
+        assert!(!first.text.contains(secret), "a secret was printed");
+        assert_eq!(project.files_with(secret), Vec::<PathBuf>::new());
+    }
+
+    let written = project.configuration();
+    let typed = format!("{FULL}\r");
+    let answers = [("Enter keeps the one that is set", "\r"), ("Enter makes a new one", &typed)];
+    let second = project.answered("up", &["--no-open"], &answers).await;
+    assert_eq!(second.status, Some(0), "{}", second.text);
+    assert!(second.text.contains("wrangler.toml: as it should be."), "{}", second.text);
+    assert!(!second.text.contains(FULL), "a secret that was typed was shown");
+    assert_eq!(project.configuration(), written);
+    let again = project.worker();
+    assert_eq!((&again.vars, &again.secrets, &again.namespace), (&worker.vars, &worker.secrets, &worker.namespace));
+    assert_eq!(project.hosting.namespaces().len(), 2);
+
+    // Nobody is asked, so nothing is taken away without --yes.
+    let refused = project.run("down", &[], "").await;
+    assert_eq!(refused.status, Some(2), "{}", refused.text);
+    assert!(refused.text.contains("its Durable Object: the journal"), "{}", refused.text);
+    assert!(project.hosting.worker(NAME).is_some());
+
+    let down = project.run("down", &["--yes"], "").await;
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_none());
+    assert_eq!(project.hosting.namespaces().keys().collect::<Vec<_>>(), [&somebody_elses]);
+    assert_eq!(project.configuration(), pristine);
+    let nothing = project.run("down", &["--yes"], "").await;
+    assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
+    drop(project.edge);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_before_anything_is_deployed() {
+    let project = Project::new("up-refused", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let secrets = project.secrets();
+    let tenant = ["--tenant", "acme.conductor.one"];
+    let on = ["--tenant", "acme.conductor.one", "--provisioning", "on"];
+    let api_token = project.cloudflare.token();
+    let wrong_token = secrets.replace(&api_token, &"x".repeat(44));
+    let alone = format!("CLOUDFLARE_API_TOKEN={api_token}");
+    for (parameters, input, status, expected) in [
+        (&[][..], secrets.as_str(), 2, "--tenant"),
+        (&["--tenant", "not a host"], &secrets, 2, "--tenant has to be a host"),
+        (&["--tenant", "acme.conductor.one", "--account", "short"], &secrets, 2, "32 lower-case hexadecimal digits"),
+        (&["--token", "x"], &secrets, 2, "--token"),
+        (&tenant, "", 2, "CLOUDFLARE_API_TOKEN is missing"),
+        (&tenant, &alone, 2, "--show-tokens"),
+        (&tenant, "NAME=value", 2, "standard input takes lines of NAME=value"),
+        (&tenant, &wrong_token, 1, "Cloudflare does not take the token"),
+    ] {
+        let said = project.run("up", parameters, input).await;
+        assert_eq!(said.status, Some(status), "{parameters:?}: {}", said.text);
+        assert!(said.text.contains(expected), "{parameters:?}: {}", said.text);
+    }
+    project.cloudflare.revoke_permission(Permission::Write);
+    let said = project.run("up", &on, &secrets).await;
+    assert!(said.status == Some(1) && said.text.contains("the token lacks Account Settings: Edit"), "{}", said.text);
+    project.cloudflare.revoke_permission(Permission::Members);
+    let said = project.run("up", &tenant, &secrets).await;
+    assert!(said.status == Some(1) && said.text.contains("the token lacks Account Settings: Read"), "{}", said.text);
+    // Of two accounts a pipe has to name one.
+    project.hosting.also_sees("0123456789abcdef0123456789abcdef", "Another");
+    let said = project.run("up", &tenant, &secrets).await;
+    assert!(said.status == Some(2) && said.text.contains("--account"), "{}", said.text);
+    // At a terminal they are told, and chosen from.
+    let secret = "x".repeat(44);
+    let answers = [
+        ("Which account", "1\r"),
+        ("ConductorOne tenant", "acme.conductor.one\r"),
+        ("Change access", "maybe\r"),
+        ("off or on", "on\r"),
+        ("Workers plan", "\r"),
+        ("API token (it is not shown)", &format!("{secret}\r")),
+        ("Cloudflare does not take the token", "\u{3}"),
+    ];
+    let said = project.answered("up", &["--no-open"], &answers).await;
+    assert_eq!(said.status, Some(130), "{}", said.text);
+    assert!(said.text.contains("2  Another (0123456789abcdef0123456789abcdef)"), "{}", said.text);
+    assert!(said.text.contains("account_settings%22%2C%22type%22%3A%22edit"), "{}", said.text);
+    assert!(!said.text.contains(&secret), "a secret that was typed was shown");
+    assert_eq!(project.hosting.changes(), Vec::<String>::new());
+}
