@@ -63,4 +63,5 @@ has_browser() {
 }
 
 # The most that the Worker's wasm may have, gzipped and without names; a build above it fails. Cloudflare takes 3 MB on the free plan.
-most_gzipped_kib=1000
+# It has 896 KiB, and some room for what is to come.
+most_gzipped_kib=940

@@ -5,6 +5,7 @@
 //! *afterwards* is not a group's, and never will be: these are the ids that are kept. A policy that is neither known for a
 //! group's nor kept here may be that of a group that was made since.
 
+use crate::base::order;
 use crate::base::tree::BTreeSet;
 
 use super::state;
@@ -157,7 +158,7 @@ fn keep(sql: &dyn Sql, ids: &[u8]) -> Result<(), SqlError> {
 /// Ids as they are kept: eight bytes of each, in order.
 fn packed(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<u8> {
     let mut short: Vec<u64> = ids.into_iter().map(|id| short(id.as_ref())).collect();
-    short.sort_unstable();
+    order::sort(&mut short);
     short.dedup();
     short.into_iter().flat_map(u64::to_be_bytes).collect()
 }

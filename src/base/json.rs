@@ -54,6 +54,43 @@ pub fn of<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, Error> {
     read(&serde_json::to_vec(value)?)
 }
 
+/// What stands before the name of a tag, in the name of an enum that is read by it: a type with `#[serde(rename = "#type")]` is an object
+/// whose variant is in its own `type`. (Serde's `tag` copies the object first, and compiles all that is in it a second time.)
+const TAGGED: &str = "#";
+
+/// The name of [`Text`], by which it is known.
+const TEXT: &str = "#";
+
+/// The text of a value: what is flattened into one object is read from it one after the other.
+pub struct Text<'de>(&'de [u8]);
+
+impl<'de> Text<'de> {
+    /// Reads it.
+    pub fn read<T: Deserialize<'de>, E: serde::de::Error>(&self) -> Result<T, E> {
+        T::deserialize(&mut Reader { text: self.0, at: 0, depth: DEPTH, path: None }).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+
+        impl<'de> Visitor<'de> for Whole {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_borrowed_bytes<E>(self, text: &'de [u8]) -> Result<Text<'de>, E> {
+                Ok(Text(text))
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(TEXT, Whole)
+    }
+}
+
 /// Why a text is refused, in the words of `serde_json`.
 #[cold]
 fn told(text: &[u8], at: usize, fault: Fault) -> Error {
@@ -435,6 +472,31 @@ impl<'de> Reader<'de> {
         self.word(b"null").map(|()| true)
     }
 
+    /// What an object says of itself under a name, wherever that stands in it; the object is still to be read.
+    #[inline(never)]
+    fn tag(&mut self, name: &str, expected: &dyn Expected) -> Result<Cow<'de, str>, Fault> {
+        if self.peek() != Some(b'{') {
+            return Err(self.other(expected));
+        }
+        let mut ahead = Reader { text: self.text, at: self.at + 1, depth: self.depth, path: None };
+        let mut place = Place::default();
+        while let Some(key) = ahead.key(&mut place)? {
+            if key == name {
+                return ahead.text(&"a variant's name");
+            }
+            ahead.skip()?;
+        }
+        Err(said(&format_args!("missing field `{name}`")))
+    }
+
+    /// The text of whatever begins here.
+    fn whole(&mut self) -> Result<&'de [u8], Fault> {
+        self.peek();
+        let begin = self.at;
+        self.skip()?;
+        Ok(self.text.get(begin..self.at).unwrap_or_default())
+    }
+
     fn numeral(&mut self, expected: &dyn Expected) -> Result<Number, Fault> {
         if matches!(self.peek(), Some(b'-' | b'0'..=b'9')) { self.number() } else { Err(self.other(expected)) }
     }
@@ -500,8 +562,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         if self.null()? { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        if name == TEXT { visitor.visit_borrowed_bytes(self.whole()?) } else { visitor.visit_newtype_struct(self) }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -542,10 +604,14 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        if let Some(tag) = name.strip_prefix(TAGGED) {
+            let name = self.tag(tag, &visitor)?;
+            return visitor.visit_enum(Variant { name, content: Some(self) });
+        }
         if self.peek() == Some(b'"') {
             let name = self.string()?;
             return visitor.visit_enum(Variant { name, content: None });
@@ -777,8 +843,30 @@ mod tests {
         n: u32,
     }
 
+    /// What `Tagged` is, read by its tag without a copy.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "#type", rename_all = "snake_case")]
+    enum ByTag {
+        Unit {},
+        Fields { a: u8, b: Option<String> },
+    }
+
+    /// Two that stand in one object.
+    #[derive(Debug, PartialEq)]
+    struct Flat {
+        strict: Only,
+        tagged: ByTag,
+    }
+
+    impl<'de> Deserialize<'de> for Flat {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = super::Text::deserialize(deserializer)?;
+            Ok(Self { strict: text.read()?, tagged: text.read()? })
+        }
+    }
+
     /// Of all that may stand beside it, this alone is read.
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, PartialEq, Deserialize)]
     struct Only {
         n: u32,
     }
@@ -830,6 +918,60 @@ mod tests {
             }
         }
         assert!(read_well > rounds / 4, "{read_well} of {rounds} were JSON");
+    }
+
+    #[test]
+    fn a_variant_is_read_by_its_tag_wherever_that_stands() {
+        for text in [
+            r#"{"type":"unit"}"#,
+            r#"{"type":"fields","a":1,"b":"x"}"#,
+            r#" { "b" : null , "x":{"type":"unit","y":[1,{}]}, "a":1, "type" : "fie\u006cds" } "#,
+            r#"{"type":"fields","a":1}"#,
+            r#"{"type":"fields","a":"1","b":null}"#,
+            r#"{"type":"fields","b":null}"#,
+            r#"{"type":"other","a":1}"#,
+            r#"{"type":1}"#,
+            r#"{"a":1}"#,
+            r#"{"type":"fields","a":1,"b":null"#,
+            r#"{"a":1,"type""#,
+            r#""unit""#,
+            "[]",
+            "null",
+            "",
+        ] {
+            let theirs =
+                serde_json::from_str::<Tagged>(text).map(|read| format!("{read:?}").replace("Unit", "Unit {}")).ok();
+            let ours = read::<ByTag>(text.as_bytes())
+                .map(|read| format!("{read:?}").replace("Unit", "Unit {}").replace("{} {}", "{}"));
+            assert_eq!(ours.ok(), theirs, "{text}");
+        }
+        let list = read::<Vec<ByTag>>(br#"[{"type":"unit","a":[[]]},{"a":2,"b":"y","type":"fields"}]"#).unwrap();
+        assert_eq!(list, [ByTag::Unit {}, ByTag::Fields { a: 2, b: Some("y".to_owned()) }]);
+        assert!(
+            read::<Vec<ByTag>>(br#"[{"type":"unit"},{"a":2}]"#)
+                .unwrap_err()
+                .to_string()
+                .contains("missing field `type`")
+        );
+    }
+
+    #[test]
+    fn what_is_flattened_is_read_from_one_object() {
+        let flat = |n| Flat { strict: Only { n }, tagged: ByTag::Unit {} };
+        let read_list = |text: &str| read::<Vec<Flat>>(text.as_bytes());
+        assert_eq!(
+            read_list(r#"[ {"n":1,"type":"unit"} , {"type":"unit","n":2,"x":[]}]"#).unwrap(),
+            [flat(1), flat(2)]
+        );
+        for text in
+            [r#"[{"n":1}]"#, r#"[{"type":"unit"}]"#, "[1]", r#"[{"n":1,"type":"unit"]"#, r#"[{"n":1,"type":"unit"}"#]
+        {
+            assert!(read_list(text).is_err(), "{text}");
+        }
+        assert!(
+            serde_json::from_str::<Flat>(r#"{"n":1,"type":"unit"}"#).is_err(),
+            "only what is read here can be read so"
+        );
     }
 
     #[test]

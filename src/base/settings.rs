@@ -164,7 +164,10 @@ pub fn base_url(text: &str) -> Result<String, String> {
 
 /// An absolute URL without query or credentials.
 pub fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("must be a URL that begins with https:// ({error})"))?;
+    let url = Url::parse(text).map_err(|error| match error {
+        url::ParseError::IdnaError => "must have a host in ASCII: write one with other letters as xn--...".to_owned(),
+        error => format!("must be a URL that begins with https:// ({error})"),
+    })?;
     let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
         return Err("must begin with https://".to_owned());

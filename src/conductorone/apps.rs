@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::api::{ApiError, Call, Client, path};
+use crate::base::order;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 use crate::model::ask::EntitlementRef;
@@ -197,7 +198,7 @@ pub(super) fn candidates(
 ) -> Vec<String> {
     let sources = sources.into_iter().flat_map(Map::values);
     let mut candidates: Vec<String> = sources.filter_map(Value::as_str).map(str::to_owned).collect();
-    candidates.sort();
+    order::sort(&mut candidates);
     candidates.extend(fields.into_iter().flatten());
     candidates.retain(|candidate| !candidate.is_empty());
     candidates.dedup();

@@ -1,6 +1,7 @@
 //! What the last sync found that can be granted: to tell the Cloudflare app from others, and an entitlement by its name where C1
 //! carries no id of it.
 
+use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use crate::base::ports::KeyValue;
@@ -99,7 +100,7 @@ impl Known {
         };
         let called = |name: &str| self.names.get(&name::folded(name));
         let mut found: Vec<&Entitlement> = [name, name::plain(name)].into_iter().filter_map(called).flatten().collect();
-        found.sort();
+        order::sort(&mut found);
         found.dedup();
         match found.as_slice() {
             [one] => one.to_string(),

@@ -3,6 +3,7 @@
 use super::journal;
 use super::run::{Phase, What, World};
 use super::steps::{Step, Trouble};
+use crate::base::order;
 use crate::base::time::Timestamp;
 use crate::conductorone::verify;
 
@@ -27,7 +28,7 @@ impl<P: World> Step<'_, '_, P> {
         let connection = journal::connection(self.ports)?;
         let mut matching: Vec<_> = found.items.into_iter().filter(|webhook| webhook.url == url).collect();
         // The one that is known, should there be several.
-        matching.sort_by_key(|webhook| connection.webhook.as_ref() != Some(&webhook.id));
+        order::sort_by_key(&mut matching, |webhook| connection.webhook.as_ref() != Some(&webhook.id));
         if let Some(webhook) = matching.into_iter().next() {
             let created = connection.creating.as_ref() == Some(&url);
             let known = connection.webhook.as_ref() == Some(&webhook.id);

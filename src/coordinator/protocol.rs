@@ -1,10 +1,11 @@
 //! How the stateless Worker and its Coordinator talk: one command, one reply, both JSON.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::batch::{Batch, Place};
 use super::examine::Examination;
 use crate::base::jobs::Job;
+use crate::base::json;
 use crate::base::rows::SetAside;
 use crate::base::time::Timestamp;
 use crate::connect::{Options, Report, Summary};
@@ -161,8 +162,27 @@ pub enum Reply {
     },
 }
 
+/// What of a [`Status`] is its own, beside the sync's.
+#[derive(Deserialize)]
+struct Beside {
+    jobs: Vec<Job>,
+    connection: Option<Summary>,
+    incidents: Vec<Incident>,
+    audit_log: Option<AuditLog>,
+    #[serde(default)]
+    set_aside: Vec<SetAside>,
+}
+
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = json::Text::deserialize(deserializer)?;
+        let Beside { jobs, connection, incidents, audit_log, set_aside } = text.read()?;
+        Ok(Self { sync: text.read()?, jobs, connection, incidents, audit_log, set_aside })
+    }
+}
+
 /// How things stand.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// The sync and the snapshot.
     #[serde(flatten)]

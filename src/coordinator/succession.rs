@@ -369,7 +369,7 @@ mod tests {
                 return Err(Unreachable("cut off".to_owned()));
             }
             // As it travels.
-            Ok(serde_json::from_str(&serde_json::to_string(&reply).unwrap()).unwrap())
+            Ok(crate::base::json::of(&reply).unwrap())
         }
     }
 

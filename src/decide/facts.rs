@@ -7,6 +7,7 @@ use crate::account::default_role::{first_role, listed};
 use crate::account::entitlement::{Named, named};
 use crate::account::person::Meant;
 use crate::account::{Stopped, find, newest};
+use crate::base::order;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
 use crate::connect;
@@ -107,7 +108,7 @@ impl Person {
         let row = crate::model::resource::Row::member(member.clone());
         let own = snapshot.manifest().grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
         let mut held: Vec<Entitlement> = own.flat_map(|entitlement| catalogue.given_by(entitlement)).collect();
-        held.sort();
+        order::sort(&mut held);
         held.dedup();
         Self {
             email: Some(member.email.clone()),

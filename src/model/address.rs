@@ -1,9 +1,7 @@
 //! E-mail addresses. One mailbox is written in many ways: `JÖRG@müller.example`, the same in lower case, with its domain in punycode, with an
 //! `o` and a separate diaeresis, with a blank behind it. Whoever compares addresses does it here.
 
-use std::borrow::Cow;
-
-use icu_normalizer::ComposingNormalizerBorrowed;
+use crate::base::unicode;
 
 /// Cloudflare takes addresses of this many characters at most (`reference/cloudflare.md` 2.3).
 pub const MAX_CHARS: usize = 90;
@@ -24,7 +22,7 @@ pub fn same(left: &str, right: &str) -> bool {
 /// A domain as IDNA has it in ASCII; one that IDNA does not take is folded as any text.
 pub fn folded_domain(domain: &str) -> String {
     let domain = domain.trim();
-    idna::domain_to_ascii(domain).unwrap_or_else(|_| folded_text(domain))
+    unicode::domain(domain).unwrap_or_else(|| folded_text(domain))
 }
 
 /// Whether a text may be an address. Cloudflare has the last word; this keeps out what cannot be one.
@@ -42,14 +40,10 @@ fn folded_text(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    let nfc = ComposingNormalizerBorrowed::new_nfc();
     // By character: a sigma at a word's end is the same letter as any other.
     let lower: String =
-        nfc.normalize(text).chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect();
-    match nfc.normalize(&lower) {
-        Cow::Borrowed(_) => lower,
-        Cow::Owned(composed) => composed,
-    }
+        unicode::composed(text).chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect();
+    unicode::composed(&lower)
 }
 
 /// Reads a list of addresses as people paste them: with commas, semicolons, blanks or line ends between them, in quotes, in `<>`, with a

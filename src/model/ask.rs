@@ -1,6 +1,7 @@
 //! What is asked of the connector, by whatever way it comes: an action, an entitlement as somebody names it, a person as somebody
 //! knows them.
 
+use crate::base::order;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::grant::Entitlement;
@@ -34,7 +35,7 @@ impl EntitlementRef {
     pub fn entitlements(&self) -> Vec<Entitlement> {
         let mut found: Vec<Entitlement> =
             self.candidates.iter().filter_map(|text| Entitlement::recognise(text)).collect();
-        found.sort();
+        order::sort(&mut found);
         found.dedup();
         found
     }

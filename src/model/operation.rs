@@ -1,6 +1,6 @@
 //! What is asked of the connector, and how it ends: the same for a webhook and for a REST call.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::time::Timestamp;
 use crate::base::words::words;
@@ -102,8 +102,35 @@ pub struct Origin {
     pub right: Option<String>,
 }
 
+/// How an [`Outcome`] is read: by its `outcome` (`base::json`).
+#[derive(Deserialize)]
+#[serde(remote = "Outcome", rename = "#outcome", rename_all = "snake_case")]
+#[allow(dead_code, reason = "serde makes the outcomes themselves")]
+enum ReadOutcome {
+    Done {
+        effect: Effect,
+        message: String,
+        #[serde(default)]
+        account: Option<Account>,
+    },
+    Refused {
+        code: Refusal,
+        message: String,
+    },
+    NotNow {
+        message: String,
+        retry_at: Option<Timestamp>,
+    },
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ReadOutcome::deserialize(deserializer)
+    }
+}
+
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// It is done: the account is as was asked for.

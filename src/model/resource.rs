@@ -3,7 +3,7 @@
 //! A row carries everything that is known of its resource, its grants included, so one changed person is one changed
 //! row. Rows are ordered by [`Row::key`], which is the resource's Baton id.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::access::{Access, Atom};
 use super::grant::{Entitlement, Principal};
@@ -183,8 +183,27 @@ pub struct Token {
     pub last_used_day: Option<String>,
 }
 
+/// How a [`Row`] is read: by its `type` (`base::json`).
+#[derive(Deserialize)]
+#[serde(remote = "Row", rename = "#type", rename_all = "snake_case")]
+#[allow(dead_code, reason = "serde makes the rows themselves")]
+enum ReadRow {
+    ApiToken(Token),
+    Group(Group),
+    Invitation(Member),
+    Role(Role),
+    ScopedRole(ScopedRole),
+    User(Member),
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ReadRow::deserialize(deserializer)
+    }
+}
+
 /// One row of a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Row {
     /// An account API token.

@@ -2,6 +2,7 @@
 //!
 //! Not checked here: whether there is such an object. Cloudflare keeps the key of one that was deleted.
 
+use crate::base::order;
 use crate::base::tree::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,7 @@ impl Scope {
     /// The objects in words, those first that have the most in them, then by name.
     pub fn told(&self) -> Vec<String> {
         let mut told: Vec<(u8, String)> = self.0.iter().map(|(key, name)| (rank(key, name), told(key, name))).collect();
-        told.sort_unstable();
+        order::sort(&mut told);
         told.into_iter().map(|(_, told)| told).collect()
     }
 

@@ -2,6 +2,7 @@
 //! would become the member's own. Most accounts' records show the former alone, or a sync has seen their ids
 //! ([`inherited::is_all_own`]), and nothing is asked; else the user groups are, once for all who want to know at the same moment.
 
+use crate::base::order;
 use crate::base::tree::BTreeSet;
 use std::rc::Rc;
 
@@ -111,10 +112,10 @@ pub(super) fn note_written<P: Clock + Sql>(
 fn sorted(policies: &[Policy]) -> Vec<Policy> {
     let mut policies = policies.to_vec();
     for policy in &mut policies {
-        policy.permission_groups.sort_unstable();
-        policy.resource_groups.sort_unstable();
+        order::sort(&mut policy.permission_groups);
+        order::sort(&mut policy.resource_groups);
     }
-    policies.sort_by(|a, b| {
+    order::sort_by(&mut policies, |a, b| {
         (a.access as u8, &a.permission_groups, &a.resource_groups).cmp(&(
             b.access as u8,
             &b.permission_groups,

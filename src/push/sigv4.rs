@@ -2,6 +2,7 @@
 //! Requests: Using the Authorization Header"). The whole payload is signed, by its SHA-256.
 
 use crate::base::hash::{hex, hmac_sha256, sha256_hex};
+use crate::base::order;
 use crate::base::ports::{Method, Secret};
 use crate::base::time::Timestamp;
 
@@ -45,7 +46,7 @@ pub(super) fn sign(signer: &Signer<'_>, request: &Unsigned<'_>, now: Timestamp) 
     }
     let mut lines: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.trim())).collect();
     lines.push(("host", request.host));
-    lines.sort_unstable();
+    order::sort(&mut lines);
     let names = lines.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     let lines = lines.iter().map(|(name, value)| format!("{name}:{value}\n")).collect::<Vec<_>>().concat();
     let canonical =
@@ -77,7 +78,7 @@ pub(super) fn encoded_path(path: &str) -> String {
 pub(super) fn encoded_query(query: &[(&str, &str)]) -> String {
     let mut pairs: Vec<(String, String)> =
         query.iter().map(|(name, value)| (encoded(name, false), encoded(value, false))).collect();
-    pairs.sort_unstable();
+    order::sort(&mut pairs);
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 

@@ -1,5 +1,6 @@
 //! The texts of signals. C1 takes 64 KB at most: what does not fit is left out, and how much that is, is said.
 
+use crate::base::order;
 use crate::base::tree::BTreeMap;
 
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ pub(super) fn access_changed(
         }),
     );
     let mut ordered: Vec<&Change> = changes.items.iter().collect();
-    ordered.sort_by_key(|change| !concerns_super_administrator(change, catalogue));
+    order::sort_by_key(&mut ordered, |change| !concerns_super_administrator(change, catalogue));
     let items: Vec<Value> = ordered.into_iter().map(|change| shown(change, catalogue)).collect();
     let fitting = fitting(&body, &items);
     extend(
@@ -101,7 +102,7 @@ pub(super) fn foreign_change(
 ) -> Vec<String> {
     let mut items: Vec<(bool, Value)> =
         grants.iter().map(|grant| (grant.super_administrator, foreign(grant))).collect();
-    items.sort_by_key(|(super_administrator, _)| !super_administrator);
+    order::sort_by_key(&mut items, |(super_administrator, _)| !super_administrator);
     let whole = items.len();
     let administrators = items.iter().filter(|(super_administrator, _)| *super_administrator).count();
     let mut rest: Vec<Value> = items.into_iter().map(|(_, item)| item).collect();

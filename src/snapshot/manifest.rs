@@ -1,5 +1,6 @@
 //! The table of contents of a generation.
 
+use crate::base::order;
 use crate::base::tree::BTreeMap;
 use std::fmt;
 
@@ -82,7 +83,7 @@ impl Naming {
             .chain(groups.iter().map(|&group| Entitlement::Group(group)))
             .map(|entitlement| (entitlement, principal))
             .collect();
-        held.sort_unstable_by_key(|(entitlement, _)| *entitlement);
+        order::sort_by_key(&mut held, |(entitlement, _)| *entitlement);
         held.dedup_by_key(|(entitlement, _)| *entitlement);
         held
     }

@@ -2,11 +2,12 @@
 
 use crate::base::tree::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::crawl::{Crawl, Phase, Progress};
 use super::run::Cursor;
 use super::{staging, state};
+use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::snapshot::{Capability, ChangeCounts, Counts, GenerationId, RunId, RunOutcome, RunRecord};
@@ -62,8 +63,28 @@ pub struct SyncStatus {
     pub capabilities: BTreeMap<String, Capability>,
 }
 
+/// What of a [`Running`] is its own, beside its progress.
+#[derive(Deserialize)]
+struct Beside {
+    run: RunId,
+    by: String,
+    started_at: Timestamp,
+    phase: Phase,
+    not_before: Option<Timestamp>,
+    trouble: Option<String>,
+    restarts: u32,
+}
+
+impl<'de> Deserialize<'de> for Running {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = json::Text::deserialize(deserializer)?;
+        let Beside { run, by, started_at, phase, not_before, trouble, restarts } = text.read()?;
+        Ok(Self { run, by, started_at, phase, progress: text.read()?, not_before, trouble, restarts })
+    }
+}
+
 /// A sync that runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Running {
     /// The run.
     pub run: RunId,

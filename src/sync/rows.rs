@@ -1,5 +1,6 @@
 //! From what a crawl brought to the rows of a snapshot.
 
+use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -197,7 +198,7 @@ impl People {
         let (id, inherited) = (member.id, self.inherited(member.id));
         let own = member.policies.iter().filter(|policy| policy.id.as_deref().is_none_or(|id| !inherited.contains(id)));
         let mut atoms: Vec<Atom> = own.flat_map(StagedPolicy::atoms).collect();
-        atoms.sort_unstable();
+        order::sort(&mut atoms);
         atoms.dedup();
         let mut row = Member {
             member_id: id,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::base::order;
 use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
@@ -62,7 +63,7 @@ pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, NotConf
     let mut reader = Reader::new(&lookup);
     let settings = Settings::read(&mut reader);
     let mut problems = reader.problems;
-    problems.sort_by_key(|problem| ORDER.iter().position(|name| *name == problem.name));
+    order::sort_by_key(&mut problems, |problem| ORDER.iter().position(|name| *name == problem.name));
     match settings {
         Ok(settings) => Ok(Settings { problems, ..settings }),
         Err(token) => Err(NotConfigured { problems, token }),

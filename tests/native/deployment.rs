@@ -7,6 +7,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use c1_cloudflare::base::json;
 use c1_cloudflare::base::keys::PublicKey;
 use c1_cloudflare::base::ports::{Clock as _, KeyCache, KeyValue, KvError, Method, Signatures};
 use c1_cloudflare::base::space::Space;
@@ -262,8 +263,8 @@ impl KeyCache<Cache> for Edge {
 impl Ask for Edge {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         // As between Worker and Durable Object: what does not survive JSON does not arrive.
-        let command = serde_json::from_slice(&serde_json::to_vec(&command).unwrap()).unwrap();
+        let command = json::of(&command).unwrap();
         let reply = Box::pin(self.lives.ask(command)).await;
-        Ok(serde_json::from_slice(&serde_json::to_vec(&reply).unwrap()).unwrap())
+        Ok(json::of(&reply).unwrap())
     }
 }

@@ -5,6 +5,7 @@
 use super::resource::{Embedded, plain_type};
 use super::wire::Message;
 use super::{at_most, resource_id};
+use crate::base::order;
 use crate::export::directory::Held;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
@@ -78,7 +79,7 @@ fn sources(held: &Held) -> Message {
     if held.direct {
         ids.push(held.entitlement.to_string());
     }
-    ids.sort_unstable();
+    order::sort(&mut ids);
     ids.iter().fold(Message::new(), |sources, id| {
         sources.message(1, &Message::new().element(1, id).message(2, &Message::new().flag(1, true)))
     })

@@ -1,5 +1,6 @@
 //! `/Users`: filters, pages, inviting, deactivating.
 
+use c1_cloudflare::model::address::folded;
 use serde_json::{Value, json};
 
 use super::{assert_error, patch};
@@ -36,4 +37,50 @@ async fn a_user_is_invited_shown_found_and_cancelled() {
     assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none());
     assert_error(&deployment.get(&path).await, 404, None);
     assert_error(&deployment.request("DELETE", &path, &[], None).await, 404, None);
+}
+
+/// The addresses that are hard to compare: letters that are written in several ways, and domains that a URL would read as something else.
+const HARD: [&str; 24] = [
+    "JÖRG@müller.example",
+    "jo\u{308}sef@mu\u{308}ller.example",
+    "plain@XN--MLLER-KVA.example",
+    "a@faß.example",
+    "b@fass.example",
+    "ΟΔΥΣΣΕΥΣ@ΟΔΥΣΣΕΥΣ.gr",
+    "\u{130}zmir@\u{130}stanbul.example",
+    "dotless\u{131}@\u{131}stanbul.example",
+    "c@\u{2615}.example",
+    "d@\u{1f469}\u{200d}\u{1f4bb}.example",
+    "e@क्\u{200d}ष.example",
+    "f@ü.example:80",
+    "g@ü.example/path",
+    "h@ü%41.example",
+    "i@a\u{2100}b.example",
+    "j@ü\u{ff0f}a.example",
+    "k@\u{ff11}.\u{ff12}",
+    "l@ü.1",
+    "m@1.2",
+    "n@[::1]ü",
+    "o@ü\u{3002}example\u{3002}",
+    "p@xn--ü.example",
+    "q@ü\u{ad}ber.example",
+    "r@\u{ff38}\u{ff2e}\u{ff0d}\u{ff0d}.example",
+];
+
+/// Natively an address is folded with other tables than those of the runtime: each member is found by what the native code makes of the
+/// address, and only that one.
+#[tokio::test]
+async fn the_runtime_folds_an_address_as_the_native_code_does() {
+    let deployment = Deployment::start().await;
+    for address in HARD {
+        deployment.cloudflare.add_member(address, Vec::new());
+    }
+    let deployment = deployment.synced().await;
+    for address in HARD {
+        let filter = format!("userName eq {}", Value::String(folded(address)));
+        let encoded: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let found = deployment.json(&format!("/scim/v2/Users?filter={encoded}")).await;
+        let names: Vec<&Value> = found["Resources"].as_array().unwrap().iter().map(|user| &user["userName"]).collect();
+        assert_eq!(names, [&json!(address)], "{address:?}, folded {:?}", folded(address));
+    }
 }
