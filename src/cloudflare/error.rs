@@ -134,12 +134,14 @@ impl ApiError {
     }
 
     /// Whether a write that ended so may still be carried out later: nobody answered who had finished with it. A page of the
-    /// edge (520 to 524, 504) says that Cloudflare's own server did not answer in time, not that it stopped
-    /// (`reference/cloudflare.md` 3.5).
+    /// edge (520 to 524, 504, a 502 without a code of the API's) says that Cloudflare's own server did not answer in time or broke off, not
+    /// that it stopped (`reference/cloudflare.md` 3.5).
     pub const fn may_come_late(&self) -> bool {
         match self {
             Self::Transport(_) => true,
-            Self::Server(failure) => matches!(failure.status, 408 | 504 | 520..=524),
+            Self::Server(failure) => {
+                matches!(failure.status, 408 | 504 | 520..=524) || (failure.status == 502 && failure.code.is_none())
+            }
             _ => false,
         }
     }
@@ -301,7 +303,9 @@ mod tests {
     #[test]
     fn what_the_server_answered_itself_does_not_come_later() {
         let server = |status| ApiError::Server(Failure { status, ..Failure::default() }).may_come_late();
-        assert!(server(524) && server(504) && !server(500) && !server(503));
+        assert!(server(524) && server(504) && server(502) && !server(500) && !server(503));
+        let failure = Failure { status: 502, code: Some(10_000), ..Failure::default() };
+        assert!(!ApiError::Server(failure).may_come_late(), "the API itself has answered");
         assert!(ApiError::Transport(crate::base::ports::HttpError::Timeout(1)).may_come_late());
     }
 }

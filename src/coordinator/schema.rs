@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
         what: "each account and Worker has a space of its own in KV; what was published before stands at its root",
         run: at_the_root,
     },
+    Step { version: 4, what: "an operation may be carried out before it is told", run: carried_out_column },
 ];
 
 /// The newest version.
@@ -105,6 +106,12 @@ fn at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
     if exists(sql, "generation")? && exists(sql, "stored_chunk")? {
         crate::snapshot::leave_at_the_root(sql)?;
     }
+    Ok(())
+}
+
+/// Version 4. Until then, what was carried out was told at once.
+fn carried_out_column(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query("ALTER TABLE operation ADD COLUMN carried_out INTEGER NOT NULL DEFAULT 0", &[])?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use super::open_writes::{self, Kind, Write};
 use super::outcomes::{not_carried_out, superseded};
 use super::resolve::{self, Wanted};
 use super::work::{Work, done};
-use super::{journal, last_writes, read, renewal};
+use super::{journal, last_writes, open_invitations, read, renewal};
 use crate::account::Stopped;
 use crate::account::default_role::MINIMAL_ACCESS;
 use crate::account::find;
@@ -40,13 +40,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Action::Revoke, _)
                 if self.what.access == Wanted::Account && journal::has_written(self.ports, self.id)? =>
             {
-                Ok(done(Effect::Removed, format!("Removed {who} from the account.")))
+                self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
             // Somebody who is gone holds nothing.
-            (Action::Revoke, _) => Ok(done(
-                Effect::AlreadyRevoked,
-                format!("{who} is not a member of the Cloudflare account; nothing was changed."),
-            )),
+            (Action::Revoke, _) => self.proven(
+                done(
+                    Effect::AlreadyRevoked,
+                    format!("{who} is not a member of the Cloudflare account; nothing was changed."),
+                ),
+                None,
+            ),
             (Action::Grant, _) if self.request.target == Target::Renewal => Ok(Outcome::refused(
                 Refusal::UnknownMember,
                 format!(
@@ -154,7 +157,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         email: &str,
         policies: &[Policy],
     ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
-        let member = match self.client.invite(&passage.cleared, email, policies).await {
+        let open = open_invitations::begin(self.ports, self.id, email, &atoms(policies), self.ports.now())?;
+        let answer = self.client.invite(&passage.cleared, email, policies).await;
+        match &answer {
+            Ok(_) => open_invitations::answered(self.ports, open)?,
+            Err(error) if error.outcome_unknown() => {}
+            Err(_) => open_invitations::refused(self.ports, open, email)?,
+        }
+        let member = match answer {
             Ok(member) => member,
             // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
             Err(ApiError::AlreadyExists(failure)) => {
@@ -165,7 +175,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.note(&format!("outcome unknown: {error}"))?;
                 match find::by_address(&self.client, email).await? {
                     // Another than ours may have been quicker: that is for the next attempt to find out.
-                    Some(found) if atoms(&found.own_policies()?) == atoms(policies) => found,
+                    Some(found) if atoms(&found.own_policies()?) == atoms(policies) => {
+                        open_invitations::shown(self.ports, &found)?;
+                        found
+                    }
                     _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
                 }
             }

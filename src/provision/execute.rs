@@ -119,6 +119,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let late = open_writes::come_late(ports, id, &atoms(&before))?;
         let edit = &late.as_ref().map_or_else(|| edit.clone(), |late| edit.and_once_more(late));
         let Some(planned) = edit.apply(&before) else {
+            open_writes::shown(ports, id, &atoms(&before), ports.now())?;
             open_writes::settled(ports, id, &atoms(&before))?;
             let member = Box::new(member);
             return Ok(if wrote { Change::Made(member) } else { Change::AlreadySo(member) });
@@ -148,6 +149,8 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         };
         rounds += 1;
         let now = ports.now();
+        // It was so a moment before: a read that is behind shows what is to be written, also where it is not.
+        let was_so = last_writes::was_so_before(ports, id, &holds, now, now)?;
         last_writes::note(ports, id, &held, now)?;
         last_writes::note(ports, id, &holds, now)?;
         journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
@@ -183,7 +186,10 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             return Err(not_carried_out(error));
         }
         wrote = true;
-        let read_back = read_back(ports, client, id, edit, &held).await?;
+        let read_back = match read_back(ports, client, id, edit, &held).await? {
+            ReadBack::Shows(_) if unknown && was_so => ReadBack::Unchanged,
+            read_back => read_back,
+        };
         let shown = match &read_back {
             ReadBack::Shows(member) => Some(atoms(&member.own_policies()?)),
             ReadBack::Unchanged | ReadBack::Replaced => None,
@@ -192,7 +198,11 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let undone = shown.as_ref().map_or(Ok(None), |seen| open_writes::come_late(ports, id, seen))?;
         if let (ReadBack::Shows(member), Some(seen), None) = (&read_back, &shown, undone) {
             let member = member.clone();
-            open_writes::seen(ports, noted, id)?;
+            open_writes::shown(ports, id, seen, ports.now())?;
+            if let Some(late) = &late {
+                // One that was carried out is not carried out again.
+                open_writes::checked(ports, late.id, None)?;
+            }
             open_writes::settled(ports, id, seen)?;
             apart::note_written(ports, &member, &planned)?;
             if let Some(late) = &late {

@@ -14,10 +14,6 @@ use crate::model::access::Atom;
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal};
 
-/// For how long a REST call that is made again is taken for the same one: C1 may run a connector's call again when the
-/// answer was lost, or when a rate limit struck (`reference/conductorone.md` 6.4).
-const REPEAT_SECS: i64 = 15 * 60;
-
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Grants or revokes an atom.
     pub(super) async fn change(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Stopped> {
@@ -49,16 +45,23 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             change => change?,
         };
         Ok(match (change, action) {
-            (Change::Made(member), action) if planned.is_some() => {
+            (Change::Made(member) | Change::AlreadySo(member), Action::Grant) => {
                 self.left(&member, false, None).await?;
-                match action {
-                    Action::Grant => done(Effect::Granted, format!("Granted {name} to {email}.")),
-                    Action::Revoke => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
+                if ours || planned.is_some() {
+                    done(Effect::Granted, format!("Granted {name} to {email}."))
+                } else {
+                    done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed."))
                 }
             }
-            (Change::Made(member) | Change::AlreadySo(member), _) => {
+            (Change::Made(member) | Change::AlreadySo(member), Action::Revoke) => {
                 self.left(&member, false, None).await?;
-                self.already_so(&member, atom, ours).await?
+                // Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is what it did.
+                let said = if ours || planned.is_some() {
+                    done(Effect::Revoked, format!("Revoked {name} from {email}."))
+                } else {
+                    done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
+                };
+                self.unless_through_a_group(&member, atom, said).await?
             }
             (Change::WouldBeEmpty, _) => last_role(&email, &name),
             (Change::UnknownPolicy, _) => unknown_policy(&email),
@@ -68,51 +71,27 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         })
     }
 
-    /// There is nothing to write; a revoke may still have left the access, where it comes through a user group.
-    async fn already_so(&self, member: &MemberRecord, atom: Atom, ours: bool) -> Result<Outcome, Stopped> {
+    /// What is said of a revoke where the member has nothing of this of their own: it is told only where no user group gives it.
+    async fn unless_through_a_group(
+        &self,
+        member: &MemberRecord,
+        atom: Atom,
+        said: Outcome,
+    ) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, &member.email);
-        if self.request.action == Action::Grant {
-            return Ok(self.nothing_to_do(email, ours));
-        }
         let through = guards::held_through(&self.asking(), member, |held| {
             held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
         })
         .await?;
-        // A REST call has no key by which a second one is known for the first again. What was revoked a moment ago is gone for the
-        // second too, though a group still has it.
-        let again = self.request.key.is_none()
-            && journal::revoked_since(self.ports, self.id, self.ports.now().plus_secs(-REPEAT_SECS))?;
-        match through {
-            Some(group) if again => Ok(done(
-                Effect::AlreadyRevoked,
-                format!(
-                    "{email} does not have {name} of their own any more; it is left through the user group {group}."
-                ),
-            )),
-            Some(group) => Ok(Outcome::refused(
+        Ok(match through {
+            Some(group) => Outcome::refused(
                 Refusal::HeldThroughGroup,
                 format!(
-                    "{email} has {name} through the user group {group}, not of their own; revoke the membership of that group instead."
+                    "{email} has {name} through the user group {group}, and not of their own (any more); revoke the membership of that group as well."
                 ),
-            )),
-            None => Ok(self.nothing_to_do(email, ours)),
-        }
-    }
-
-    /// It is as was asked for. Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is
-    /// what it did.
-    fn nothing_to_do(&self, email: &str, ours: bool) -> Outcome {
-        let name = &self.what.name;
-        match (self.request.action, ours) {
-            (Action::Grant, true) => done(Effect::Granted, format!("Granted {name} to {email}.")),
-            (Action::Revoke, true) => done(Effect::Revoked, format!("Revoked {name} from {email}.")),
-            (Action::Grant, false) => {
-                done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed."))
-            }
-            (Action::Revoke, false) => {
-                done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
-            }
-        }
+            ),
+            None => said,
+        })
     }
 
     /// The revoke of a member's last access, where the configuration says what that is to do.
@@ -140,7 +119,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(match self.write(member, &edit, &would).await? {
             Change::Made(member) | Change::AlreadySo(member) => {
                 self.left(&member, false, None).await?;
-                done(Effect::Revoked, format!("Revoked {name} from {email}, who is left with Minimal Account Access."))
+                let said = format!("Revoked {name} from {email}, who is left with Minimal Account Access.");
+                self.unless_through_a_group(&member, atom, done(Effect::Revoked, said)).await?
             }
             Change::UnknownPolicy => unknown_policy(&email),
             Change::WouldBeEmpty | Change::NotSeen => {

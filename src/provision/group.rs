@@ -26,6 +26,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(self.not_now(format!("Cloudflare does not know the members of the group {name} yet"), 5));
         };
         if is_in == wanted {
+            open_writes::shown_in(self.ports, group, member.id, is_in)?;
             open_writes::settled_in(self.ports, group, member.id, is_in)?;
             self.left(member, false, Some((group, is_in))).await?;
             let ours = journal::has_written(self.ports, self.id)?;
@@ -146,8 +147,10 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
         (Kind::Leave(group), "taking out of the group", "taken out of the group")
     };
     note(asking, &format!("{doing} {name}"))?;
+    // It was so a moment before: a read that is behind shows what is asked for, also where it is not.
+    let was_so = last_writes::was_in_group(asking.ports, group, member.id, joins, asking.ports.now())?;
     let mut waits = READ_BACK_WAITS.into_iter();
-    let open = loop {
+    let (open, is_answered) = loop {
         let open = begin(asking, kind, member, passage.loses_admin)?;
         let answer = if joins {
             client.add_to_group(&passage.cleared, group, member.id).await
@@ -155,12 +158,12 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             client.remove_from_group(&passage.cleared, group, member.id).await
         };
         match answer {
-            Ok(()) => break open,
-            Err(ApiError::AlreadyExists(_)) if joins => break open,
-            Err(ApiError::NotFound(_)) if !joins => break open,
+            Ok(()) => break (open, true),
+            Err(ApiError::AlreadyExists(_)) if joins => break (open, true),
+            Err(ApiError::NotFound(_)) if !joins => break (open, true),
             Err(error) if error.outcome_unknown() => {
                 note(asking, &format!("outcome unknown: {error}"))?;
-                break open;
+                break (open, false);
             }
             // Shortly after its creation a group is there, and its members are not.
             Err(ApiError::NotFound(failure)) => {
@@ -181,7 +184,19 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
     };
     let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
     note(asking, &format!("{did}{ray}"))?;
-    shows(asking, group, member.id, joins, open).await
+    if was_so && !is_answered {
+        return Ok(false);
+    }
+    if !shows(asking, group, member.id, joins).await? {
+        return Ok(false);
+    }
+    if is_answered {
+        open_writes::checked(asking.ports, open, None)?;
+    }
+    open_writes::shown_in(asking.ports, group, member.id, joins)?;
+    open_writes::settled_in(asking.ports, group, member.id, joins)?;
+    note(asking, "read back")?;
+    Ok(true)
 }
 
 /// Reads until a change of a group shows.
@@ -190,16 +205,12 @@ async fn shows<P: Http + KeyValue + Clock + Sql>(
     group: UserGroupId,
     member: MemberId,
     wanted: bool,
-    open: i64,
 ) -> Result<bool, Stopped> {
     let ports = asking.ports;
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
         if asking.client.is_in_group(group, member).await? == wanted {
             last_writes::note_group(ports, group, member, wanted, ports.now())?;
-            open_writes::seen(ports, open, member)?;
-            open_writes::settled_in(ports, group, member, wanted)?;
-            note(asking, "read back")?;
             return Ok(true);
         }
         let Some(wait) = waits.next() else { return Ok(false) };

@@ -112,7 +112,8 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             member TEXT, email TEXT, entitlement TEXT, outcome TEXT,
             attempts INTEGER NOT NULL DEFAULT 0, trail TEXT NOT NULL DEFAULT '[]',
             received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER,
-            wrote INTEGER NOT NULL DEFAULT 0, put_offs INTEGER NOT NULL DEFAULT 0)",
+            wrote INTEGER NOT NULL DEFAULT 0, put_offs INTEGER NOT NULL DEFAULT 0,
+            carried_out INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
@@ -165,7 +166,8 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
 /// was put off meanwhile, is out of date.
 ///
 /// Contrary are a grant and a revoke of the same, and the removal of an account and a grant of whatever it holds: a removal that was
-/// put off must not take away what was granted since, nor a grant bring back who was removed since.
+/// put off must not take away what was granted since, nor a grant bring back who was removed since. Carried out is also a revoke that
+/// waits for its proof ([`carried_out`]).
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     let value = sql.one(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer
@@ -173,7 +175,7 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> ''))
          WHERE older.id = ?1
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
-            AND json_extract(newer.outcome, '$.outcome') = 'done'
+            AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done')
             AND (newer.entitlement = older.entitlement
                 OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke')
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
@@ -186,17 +188,20 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
 /// What stands for an entitlement where the account itself is meant.
 pub(super) const ACCOUNT: &str = "account";
 
-/// Whether the last that was done since a time about this operation's person and entitlement was to revoke it.
-pub fn revoked_since(sql: &dyn Sql, id: EntryId, since: Timestamp) -> Result<bool, SqlError> {
+/// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
+/// now on.
+pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
+    sql.query("UPDATE operation SET carried_out = 1 WHERE id = ?", &[id.0.into()])?;
+    Ok(())
+}
+
+/// The member whom the latest operation about an address was about, of those that were settled since a time.
+pub(super) fn member_since(sql: &dyn Sql, email: &str, since: Timestamp) -> Result<Option<MemberId>, SqlError> {
     let value = sql.one(
-        "SELECT json_extract(before.outcome, '$.effect') FROM operation AS this JOIN operation AS before
-            ON before.id < this.id AND before.email = this.email AND before.entitlement = this.entitlement
-         WHERE this.id = ? AND before.settled_at >= ? AND json_extract(before.outcome, '$.outcome') = 'done'
-         ORDER BY before.id DESC LIMIT 1",
-        &[id.0.into(), since.into()],
+        "SELECT member FROM operation WHERE settled_at >= ? AND email = ? AND member <> '' ORDER BY id DESC LIMIT 1",
+        &[since.into(), address::folded(email).into()],
     )?;
-    let effect = value.as_ref().and_then(SqlValue::text);
-    Ok(matches!(effect, Some("revoked" | "already_revoked")))
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
 /// Notes who and what is concerned.
@@ -463,8 +468,8 @@ fn corrupt() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arrival, EntryId, Filter, State, arrive, begin, came_to_nothing, due, find, has_written, init, list, next_due,
-        note, purge, put_off, resolved, revoked_since, settle, superseded_by,
+        Arrival, EntryId, Filter, State, arrive, begin, came_to_nothing, carried_out, due, find, has_written, init,
+        list, next_due, note, purge, put_off, resolved, settle, superseded_by,
     };
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql as _};
@@ -605,30 +610,6 @@ mod tests {
     }
 
     #[test]
-    fn what_was_revoked_is_so_until_it_is_granted_again_or_time_has_passed() {
-        let desk = desk();
-        let operation = |action, entitlement: &str, effect| {
-            let id = new(&desk, None, action);
-            resolved(&desk, id, "m1", "jane@example.com", entitlement).unwrap();
-            settle(&desk, id, &done(effect), desk.now()).unwrap();
-        };
-        let last_was_a_revoke = || {
-            let id = new(&desk, None, Action::Revoke);
-            resolved(&desk, id, "m1", "jane@example.com", "role:x:member").unwrap();
-            revoked_since(&desk, id, desk.now().plus_secs(-60)).unwrap()
-        };
-        operation(Action::Revoke, "role:y:member", Effect::Revoked);
-        assert!(!last_was_a_revoke(), "another role");
-        operation(Action::Revoke, "role:x:member", Effect::Revoked);
-        assert!(last_was_a_revoke());
-        desk.advance(61);
-        assert!(!last_was_a_revoke(), "long ago");
-        operation(Action::Revoke, "role:x:member", Effect::Revoked);
-        operation(Action::Grant, "role:x:member", Effect::Granted);
-        assert!(!last_was_a_revoke(), "granted since");
-    }
-
-    #[test]
     fn an_older_operation_gives_way_to_a_newer_contrary_one_that_was_carried_out() {
         let desk = desk();
         let grant = new(&desk, None, Action::Grant);
@@ -639,6 +620,8 @@ mod tests {
         resolved(&desk, other, "m1", "jane@example.com", "role:y:member").unwrap();
         settle(&desk, other, &done(Effect::Revoked), desk.now()).unwrap();
         assert_eq!(superseded_by(&desk, grant).unwrap(), None, "another role, or not carried out");
+        carried_out(&desk, revoke).unwrap();
+        assert_eq!(superseded_by(&desk, grant).unwrap(), Some(revoke), "carried out, and not told yet");
         settle(&desk, revoke, &done(Effect::AlreadyRevoked), desk.now()).unwrap();
         assert_eq!(superseded_by(&desk, grant).unwrap(), Some(revoke));
         assert_eq!(superseded_by(&desk, revoke).unwrap(), None, "an older one does not count");

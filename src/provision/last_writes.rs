@@ -94,6 +94,37 @@ fn is_replaced(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> Resu
     })
 }
 
+/// Whether a member was so before a time, not long ago: a read that is behind may show it, whatever was sent since.
+pub(super) fn was_so_before(
+    sql: &dyn Sql,
+    member: MemberId,
+    atoms: &BTreeSet<Atom>,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    was_before(sql, &member.to_string(), &encode(atoms), before, now)
+}
+
+/// Whether a member was in a user group, or out of it, before now, and not long ago.
+pub(super) fn was_in_group(
+    sql: &dyn Sql,
+    group: UserGroupId,
+    member: MemberId,
+    is_in: bool,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    was_before(sql, &format!("{group}/{member}"), membership(is_in), now, now)
+}
+
+fn was_before(sql: &dyn Sql, subject: &str, state: &str, before: Timestamp, now: Timestamp) -> Result<bool, SqlError> {
+    let oldest = now.plus_millis(-DISTRUST_MILLIS);
+    let rows = sql.query(
+        "SELECT 1 FROM written WHERE member = ? AND at >= ? AND at < ? AND atoms = ? LIMIT 1",
+        &[subject.into(), oldest.into(), before.into(), state.into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
 /// Whether this is what we wrote last, within the time in which reads are doubted. To write it once more changes nothing that a
 /// stale read could hide.
 pub(super) fn is_latest(

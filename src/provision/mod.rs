@@ -15,6 +15,7 @@ mod last_writes;
 mod late;
 mod late_writes;
 pub mod lock;
+mod open_invitations;
 mod open_writes;
 mod outcomes;
 pub mod owner;
@@ -56,6 +57,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     callback::init(sql)?;
     last_writes::init(sql)?;
     open_writes::init(sql)?;
+    open_invitations::init(sql)?;
     incident::init(sql)?;
     owner::init(sql)?;
     renewal::init(sql)?;
@@ -170,7 +172,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let _turn = self.lock(&name).await;
         let found = match find::in_account(&self.client, subject, self.request.action, read).await? {
             Meant::One(found) => found,
-            Meant::Nobody => return self.for_nobody().await,
+            Meant::Nobody => match self.unlisted().await? {
+                Some(found) => found,
+                None => return self.for_nobody().await,
+            },
             Meant::Unclear(why) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
         };
         let _turn = self.lock(&found.id.to_string()).await;
@@ -188,6 +193,19 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             ended => ended,
         }
+    }
+
+    /// The subject's membership, where it is not in the list, which may be behind what we did a moment ago.
+    async fn unlisted(&self) -> Result<Option<MemberRecord>, Stopped> {
+        let since = self.ports.now().plus_millis(-late::STALE_MILLIS);
+        for email in &self.request.subject.emails {
+            let Some(id) = journal::member_since(self.ports, email, since)? else { continue };
+            let found = read::present(read::member(self.ports, &self.client, id).await)?;
+            if let Some(found) = found.filter(|found| address::same(&found.email, email)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a membership that was read by its id is the subject's, whoever else there is in the account.
@@ -233,6 +251,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if self.request.target == Target::Renewal {
             return self.renew(member).await;
         }
+        open_invitations::shown(self.ports, &member)?;
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
             (Wanted::Atom(atom), _) => self.change(member, atom).await,
@@ -240,7 +259,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Wanted::Account, Action::Grant) => self.account_exists(member).await,
             (Wanted::Account, Action::Revoke) => self.remove(&member).await,
         }?;
-        Ok(if self.request.action == Action::Grant { outcome.to_account(|| told.account()) } else { outcome })
+        match self.request.action {
+            Action::Grant => Ok(outcome.to_account(|| told.account())),
+            Action::Revoke => self.proven(outcome, Some(&told)),
+        }
     }
 }
 

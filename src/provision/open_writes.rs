@@ -9,7 +9,8 @@ use crate::base::json;
 use crate::base::tree::BTreeSet;
 
 use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
-use super::removals;
+use super::resolve::Wanted;
+use super::{last_writes, removals};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -161,16 +162,53 @@ pub(super) fn refused(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
     }
 }
 
-/// Notes that a write was seen to be carried out: then it is not carried out again. Where an earlier one of the same member
-/// is open too, it may have been that one which was seen.
-pub(super) fn seen(sql: &dyn Sql, id: i64, member: MemberId) -> Result<(), SqlError> {
+/// Notes that a member was seen with just these atoms. Where that is what the latest write was to leave, it was carried out, and is not
+/// carried out again; unless an earlier one that is open too was to leave the same, or the member was so a moment before, and the read may be
+/// behind.
+pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
+    let rows = sql.query(
+        "SELECT id, sent_at FROM sent WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2
+            AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND kind = 'policies')
+            AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2)",
+        &[member.to_string().into(), encode(atoms)?.into()],
+    )?;
+    let number = |place: usize| rows.first()?.get(place)?.integer();
+    if let (Some(id), Some(sent_at)) = (number(0), number(1))
+        && !last_writes::was_so_before(sql, member, atoms, Timestamp::from_millis(sent_at), now)?
+    {
+        checked(sql, id, None)?;
+    }
+    forget(sql)
+}
+
+/// Notes that a change of a group was seen to be carried out: then it is not carried out again. Where an earlier one is open too, it may
+/// have been that one which was seen.
+pub(super) fn shown_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE sent SET check_at = NULL WHERE id = ?1 AND NOT EXISTS
-            (SELECT 1 FROM sent AS other WHERE other.member = ?2 AND other.id <> ?1 AND other.check_at IS NOT NULL
-                AND other.kind = sent.kind AND other.user_group IS sent.user_group)",
-        &[id.into(), member.to_string().into()],
+        "UPDATE sent SET check_at = NULL WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL
+            AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND user_group = ?2)
+            AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL)",
+        &[member.to_string().into(), group.to_string().into(), (if is_in { "join" } else { "leave" }).into()],
     )?;
     forget(sql)
+}
+
+/// Until when a write that nobody answered may bring back what was taken from a member; `None` where none can. What this version cannot
+/// read of a write counts as if it could.
+pub(super) fn may_bring_back_until(
+    sql: &dyn Sql,
+    member: MemberId,
+    taken: Wanted,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, SqlError> {
+    let rows = select(
+        sql,
+        "member = ? AND check_at IS NOT NULL AND sent_at > ?",
+        &[member.to_string().into(), now.plus_secs(-LONGEST_LIFE_SECS).into()],
+    )?;
+    let brings = rows.iter().filter(|row| sent(row).is_none_or(|write| write.brings_back(taken)));
+    let latest = brings.filter_map(|row| row.get(7)?.integer()).max();
+    Ok(latest.map(|at| Timestamp::from_millis(at).plus_secs(LONGEST_LIFE_SECS)))
 }
 
 /// Notes what a member holds now that an operation is done with it. Every operation says so, also where it found nothing to do:
@@ -256,6 +294,16 @@ pub(super) fn unanswered(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Ve
 }
 
 impl Open {
+    /// Whether somebody may have this again should the write be carried out. Which roles a group gives is not asked.
+    fn brings_back(&self, taken: Wanted) -> bool {
+        match (self.kind, taken) {
+            (Kind::Policies, Wanted::Atom(atom)) => self.planned.contains(&atom),
+            (Kind::Join(_), Wanted::Atom(_)) => true,
+            (Kind::Join(group), Wanted::Group(taken)) => group == taken,
+            _ => false,
+        }
+    }
+
     /// What this write took away, and what it brought back, where it came late.
     pub(super) fn undid(&self) -> (Vec<Atom>, Vec<Atom>) {
         let Some(expected) = &self.expected else { return (Vec::new(), Vec::new()) };
@@ -286,8 +334,13 @@ pub(super) fn looked(sql: &dyn Sql, id: i64, looks: i64, next: Option<Timestamp>
     forget(sql)
 }
 
+/// A write is remembered for as long as an earlier one of the same member is open: what is seen may come of either.
 fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL", &[])?;
+    sql.query(
+        "DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL AND NOT EXISTS
+            (SELECT 1 FROM sent AS earlier WHERE earlier.member = sent.member AND earlier.check_at IS NOT NULL AND earlier.id < sent.id)",
+        &[],
+    )?;
     Ok(())
 }
 
@@ -310,11 +363,15 @@ fn first(sql: &dyn Sql, column: &str) -> Result<Option<Timestamp>, SqlError> {
 const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'sent')";
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {
+    rows::readable(sql, "sent", &select(sql, &format!("{READABLE} AND {condition}"), params)?, sent)
+}
+
+fn select(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
     let statement = format!(
         "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in
-         FROM sent WHERE {READABLE} AND {condition}"
+         FROM sent WHERE {condition}"
     );
-    rows::readable(sql, "sent", &sql.query(&statement, params)?, sent)
+    sql.query(&statement, params)
 }
 
 fn sent(row: &[SqlValue]) -> Option<Open> {

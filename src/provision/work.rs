@@ -6,6 +6,7 @@ use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
 use super::resolve::What;
 use super::settings::{Guards, Settings};
+use super::{open_invitations, open_writes};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -13,6 +14,9 @@ use crate::cloudflare::{Client, MemberRecord};
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Request};
 use crate::snapshot::Snapshot;
+
+/// When a revoke that is not proven yet is looked at again: what may bring the access back may be seen before it is too old to.
+const LOOK_AGAIN_SECS: i64 = 60;
 
 /// An operation under way: what its steps share.
 pub(super) struct Work<'a, P: Http + Clock + Sql> {
@@ -81,6 +85,31 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     pub(super) fn note_done(&self, line: &str) -> Result<(), SqlError> {
         let ray = self.client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
         self.note(&format!("{line}{ray}"))
+    }
+
+    /// What is told of a revoke that shows: that it is done, once no write that nobody answered can bring back what was taken. Of the
+    /// `member`, where there is one still; else of who may come back by an invitation.
+    pub(super) fn proven(&self, outcome: Outcome, member: Option<&MemberRecord>) -> Result<Outcome, Stopped> {
+        let Outcome::Done { effect, .. } = &outcome else { return Ok(outcome) };
+        let now = self.ports.now();
+        let until = match member {
+            Some(member) if *effect != Effect::Removed => {
+                open_writes::may_bring_back_until(self.ports, member.id, self.what.access, now)?
+            }
+            gone => {
+                let subject = self.request.subject.emails.iter().map(String::as_str);
+                let emails: Vec<&str> = subject.chain(gone.map(|member| member.email.as_str())).collect();
+                open_invitations::until(self.ports, &emails, now)?
+            }
+        };
+        let Some(until) = until else { return Ok(outcome) };
+        journal::carried_out(self.ports, self.id)?;
+        let who = member.map_or_else(|| self.request.subject.shown(), |member| member.email.clone());
+        let name = &self.what.name;
+        let message = format!(
+            "{who} does not have {name} any more, but an earlier write that Cloudflare never answered may bring it back until {until}, and this is not called done before"
+        );
+        Ok(Outcome::NotNow { message, retry_at: Some(until.min(now.plus_secs(LOOK_AGAIN_SECS))) })
     }
 
     pub(super) fn not_now(&self, message: impl Into<String>, secs: i64) -> Outcome {

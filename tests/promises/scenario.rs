@@ -19,9 +19,6 @@ use tokio::time::sleep;
 use super::lives::world::{WRITES, World};
 use super::lives::{Lives, Told};
 
-/// When the world begins.
-const BEGAN: Timestamp = Timestamp::from_secs(1_800_000_000);
-
 /// The least number of Super Administrators.
 const LEAST: usize = 2;
 
@@ -425,31 +422,9 @@ impl Stage {
             // What somebody gives after the revoke was asked for may be given after it was carried out, too.
             && self.group_changed_at.get().is_none_or(|at| part != Part::Grouped || at < ended.asked_at)
             && self.has(ended.person, role)
-            && !self.came_back_as_it_was_told(ended, role)
         {
             self.broken(format!("C1 was told that access is gone, and it is there: {ended:?} of a {part:?}"));
         }
-    }
-
-    /// Whether a write whose answer never came brought the role back after the read that proved it gone: nobody can know what lands
-    /// while that read's answer is on its way. It is taken back, and in the end it must be gone like any other.
-    fn came_back_as_it_was_told(&self, ended: &Ended, role: usize) -> bool {
-        let Some(member) = self.membership(ended.person) else { return false };
-        let end = format!("/members/{member}");
-        let reads = self.account().exchanges().into_iter().filter(|exchange| {
-            exchange.method == "GET" && exchange.status == Some(200) && exchange.path.ends_with(&end)
-        });
-        // The latest one that could be read.
-        let read: Option<(Duration, serde_json::Value)> = reads
-            .filter_map(|read| Some((read.finished, serde_json::from_slice(&read.response_body).ok()?)))
-            .filter(|(_, body): &(_, serde_json::Value)| body["success"] == true)
-            .max_by_key(|(finished, _)| *finished);
-        let now = Duration::from_millis(u64::try_from(self.lives.world.now().since(BEGAN)).unwrap());
-        // At most as long as an attempt may take lies between a proof and what is told.
-        read.is_some_and(|(finished, body)| {
-            now.saturating_sub(finished) < Duration::from_secs(20)
-                && !body["result"]["policies"].to_string().contains(&self.role(role).id)
-        })
     }
 
     /// What must be true in the end.

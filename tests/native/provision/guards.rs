@@ -425,7 +425,7 @@ async fn what_a_group_gives_never_becomes_the_members_own() {
 }
 
 #[tokio::test]
-async fn a_late_write_over_a_revoke_that_found_nothing_to_do_is_taken_back() {
+async fn a_late_write_over_a_revoke_that_found_nothing_to_do_is_taken_back_before_it_is_told() {
     let bench = Bench::start().await;
     let account = bench.account();
     let known = roles(account);
@@ -435,12 +435,19 @@ async fn a_late_write_over_a_revoke_that_found_nothing_to_do_is_taken_back() {
     assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
     account.clear_faults();
     bench.world.advance(70);
-    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::AlreadyRevoked);
+    let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    let outcome = bench.attempt(revoke).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
     account.release_held();
     assert!(bench.atoms(&jane).contains(&atom(account, &known[1])), "it came back");
     for _ in 0..8 {
         bench.later(61).await;
     }
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into());
+    let outcome = bench.attempt(revoke).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "it was sent three times, and seen twice at most: {outcome:?}");
+    bench.world.advance(2_400);
+    assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
     assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into());
     let told = c1_cloudflare::provision::incident::latest(&bench.world).unwrap();
     assert!(told.iter().any(|incident| incident.message.contains("carried out late")), "{told:?}");
@@ -456,7 +463,8 @@ async fn what_a_guard_refuses_is_told_and_not_taken_back() {
     let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
     bench.attempt(grant).await;
     bench.world.advance(70);
-    bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    bench.attempt(revoke).await;
     bench.world.config.provision.guards.protected = vec!["jane@example.com".to_owned()];
     account.release_held();
     let late = bench.atoms(&jane);
@@ -479,13 +487,16 @@ async fn a_group_that_is_joined_late_over_a_revoke_is_left_again() {
     account.fail_next(Route::AddUserGroupMembers, 1, Fault::Held);
     let grant = bench.arrive(Action::Grant, group_target(&group), member(&jane));
     assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
-    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::AlreadyRevoked);
+    let revoke = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    let outcome = bench.attempt(revoke).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
     assert_eq!(account.release_held(), 1);
     assert!(account.membership(&jane).unwrap().groups.contains(&group));
     for _ in 0..8 {
         bench.later(61).await;
     }
-    assert!(!account.membership(&jane).unwrap().groups.contains(&group));
+    assert!(!account.membership(&jane).unwrap().groups.contains(&group), "without the operation being tried again");
+    assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }), "what came late was seen");
 }
 
 #[tokio::test]

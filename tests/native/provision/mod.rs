@@ -9,6 +9,7 @@ mod guards;
 mod odd;
 mod off;
 mod people;
+mod proof;
 mod renewal;
 
 use std::cell::RefCell;

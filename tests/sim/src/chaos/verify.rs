@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::trouble::Troubles;
-use super::{Report, Told};
+use super::{PATIENCE, Report, Told, UNPROVEN};
 use crate::conductorone::{CallbackPost, Verdict};
 use crate::stage::Stage;
 
@@ -19,7 +19,28 @@ pub(super) struct Entry {
 /// The journal, by the operations' keys.
 pub(super) type Journal = BTreeMap<String, Entry>;
 
-/// Reads the journal. Each key may be there once, and each operation must be settled.
+/// Whether an operation is a revoke that is carried out, and not told yet.
+fn is_unproven(entry: &Value) -> bool {
+    let lines = entry.get("trail").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    entry.get("outcome").is_none_or(Value::is_null)
+        && lines.iter().filter_map(Value::as_str).any(|line| line.contains(UNPROVEN))
+}
+
+/// The same, with what C1 was called back since with revokes that had waited for their proof.
+pub(super) async fn told_since(stage: &Stage, told: Vec<Told>, journal: &Journal) -> Result<Vec<Told>, String> {
+    let mut all = Vec::new();
+    for mut one in told {
+        let waits = journal.get(&one.wish.key()).is_some_and(|entry| is_unproven(&entry.json));
+        if one.document.is_null() && !waits {
+            let called_back = stage.world.c1.callback(&one.delivery, PATIENCE).await;
+            one.document = called_back.ok_or_else(|| format!("{}: settled, and no callback", one.wish))?;
+        }
+        all.push(one);
+    }
+    Ok(all)
+}
+
+/// Reads the journal. Each key may be there once, and each operation must be settled, but for revokes that wait for their proof.
 pub(super) async fn journal(stage: &Stage) -> Result<Journal, String> {
     let mut journal = Journal::new();
     let mut cursor = String::new();
@@ -28,7 +49,9 @@ pub(super) async fn journal(stage: &Stage) -> Result<Journal, String> {
         for entry in page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
             let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
             let id = entry.get("id").and_then(Value::as_i64).ok_or("an operation has no number")?;
-            if text("state") != "settled" || text("settled_at").is_empty() || entry.get("outcome").is_none() {
+            let settled =
+                text("state") == "settled" && !text("settled_at").is_empty() && entry.get("outcome").is_some();
+            if !settled && !is_unproven(entry) {
                 return Err(format!("an operation is not settled, though it was answered: {entry}"));
             }
             let known = journal.insert(text("key").to_owned(), Entry { id, json: entry.clone() });
@@ -59,12 +82,18 @@ pub(super) fn answers(
         answer(one, told, journal)?;
         report.attempts += one.outcome.attempts.len();
         report.errored += usize::from(one.document.get("errored").is_some());
+        let unproven = one.document.is_null();
+        report.unproven += usize::from(unproven);
         let answered = matches!(one.outcome.verdict, Verdict::Answered(_));
         report.answered += usize::from(answered);
         report.accepted += usize::from(!answered);
         let (taken, repeated) = callbacks(one, posts, troubles)?;
         // One whose answer a kill cut off may have been called back before C1 asked again.
-        let expected = if answered { 0..=usize::from(!troubles.kills.is_empty()) } else { 1..=1 };
+        let expected = match (answered, unproven) {
+            (true, _) => 0..=usize::from(!troubles.kills.is_empty()),
+            (_, true) => 0..=1,
+            _ => 1..=1,
+        };
         if !expected.contains(&taken) {
             return Err(format!("{}: C1 took {taken} callbacks, {:?}", one.wish, one.outcome.verdict));
         }
@@ -77,6 +106,9 @@ pub(super) fn answers(
 /// What C1 was told must be what the journal says; and an error has one reason only, that the contrary was asked for later.
 fn answer(one: &Told, told: &[Told], journal: &Journal) -> Result<(), String> {
     let entry = journal.get(&one.wish.key()).ok_or_else(|| format!("{} is not in the journal", one.wish))?;
+    if one.document.is_null() {
+        return Ok(());
+    }
     let outcome = entry.json.get("outcome").unwrap_or(&Value::Null);
     let field = |name: &str| outcome.get(name).and_then(Value::as_str).unwrap_or_default();
     let (kind, document) = match field("outcome") {
@@ -114,7 +146,7 @@ fn callbacks(one: &Told, posts: &[CallbackPost], troubles: &Troubles) -> Result<
                 repeated += 1;
             }
             None if post.status == 200 => {
-                if post.body != one.document {
+                if post.body != one.document && !one.document.is_null() {
                     return Err(format!("{}: called back with {}, answered {}", one.wish, post.body, one.document));
                 }
                 taken = Some(place);
@@ -133,7 +165,7 @@ pub(super) async fn replays(stage: &Stage, told: &[Told]) -> Result<(), String> 
         all.iter().filter(|exchange| exchange.method != "GET").count()
     };
     let before = writes();
-    for one in told.iter().step_by(7) {
+    for one in told.iter().step_by(7).filter(|one| !one.document.is_null()) {
         let again = stage.world.deliver(&one.delivery).await;
         if again.document() != Some(&one.document) {
             return Err(format!("{}: answered {}, and then {:?}", one.wish, one.document, again.verdict));

@@ -38,6 +38,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     let members: Vec<Value> = shown
         .into_iter()
         .filter_map(|id| account.member(id))
+        .filter(|member| !desk.behaviour.unlisted.contains(&member.email))
         .map(|member| render::member(account, member, desk.behaviour, &[]))
         .collect();
     let info = window.info(members.len(), account.member_count());

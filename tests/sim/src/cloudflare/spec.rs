@@ -158,6 +158,8 @@ pub struct Behaviour {
     pub blank_end_of_life: bool,
     /// How many reads of a member after a PUT still show it as it was before.
     pub stale_reads_after_put: usize,
+    /// Addresses that the list of members does not show yet, though their memberships are there.
+    pub unlisted: Vec<String>,
 }
 
 impl Default for Behaviour {
@@ -183,6 +185,7 @@ impl Default for Behaviour {
             extra_fields: false,
             blank_end_of_life: false,
             stale_reads_after_put: 0,
+            unlisted: Vec::new(),
         }
     }
 }

@@ -1,0 +1,295 @@
+//! What is told of a revoke: that it is done, once nothing that was sent can bring back what was taken.
+
+use c1_cloudflare::provision::aftercare;
+use sim::cloudflare::{Fault, Route};
+
+use super::{
+    Action, Bench, Effect, EntryId, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target,
+    holds, member, person, roles, target,
+};
+
+/// For longer than this nothing is carried out late.
+const LATEST: i64 = 2_400;
+
+fn assert_not_yet(outcome: &Outcome) {
+    let Outcome::NotNow { message, retry_at } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("may bring it back until") && retry_at.is_some(), "{message}");
+}
+
+/// A member of two roles, whose third one was written twice: nobody answered the first time, and it may still be carried out.
+async fn with_a_grant_that_may_come_late(bench: &Bench) -> String {
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    bench.world.advance(70);
+    jane
+}
+
+#[tokio::test]
+async fn a_revoke_is_told_once_no_write_that_nobody_answered_can_bring_the_role_back() {
+    // The role that the open write is about, and one that it writes along.
+    for place in [2, 0] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let jane = with_a_grant_that_may_come_late(&bench).await;
+        let revoke = bench.arrive(Action::Revoke, target(&known[place]), member(&jane));
+        assert_not_yet(&bench.attempt(revoke).await);
+        assert!(!bench.atoms(&jane).contains(&atom(account, &known[place])), "it is taken away at once");
+        bench.world.advance(LATEST - 200);
+        assert_not_yet(&bench.attempt(revoke).await);
+        bench.world.advance(200);
+        assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_the_open_write_does_not_hold_is_revoked_at_once() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = with_a_grant_that_may_come_late(&bench).await;
+    assert_done(&bench.operate(Action::Grant, target(&known[3]), member(&jane)).await, Effect::Granted);
+    let revoke = bench.arrive(Action::Revoke, target(&known[3]), member(&jane));
+    assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+    // And so is any of somebody else's.
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0]), holds(account, &known[2])]);
+    let revoke = bench.arrive(Action::Revoke, target(&known[2]), member(&joe));
+    assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn a_write_that_came_late_and_was_taken_back_keeps_no_revoke_waiting() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = with_a_grant_that_may_come_late(&bench).await;
+    let revoke = bench.arrive(Action::Revoke, target(&known[0]), member(&jane));
+    assert_not_yet(&bench.attempt(revoke).await);
+    assert_eq!(account.release_held(), 1);
+    assert!(
+        bench.atoms(&jane).contains(&atom(account, &known[0])),
+        "it came back, and nobody was told that it was gone"
+    );
+    bench.world.advance(61);
+    assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[1]), atom(account, &known[2])].into());
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_and_that_shows_keeps_no_revoke_waiting() {
+    for fault in [Fault::Reset.after(), Fault::Html { status: 524 }.after(), Fault::TruncatedJson] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+        account.fail_next(Route::UpdateMember, 1, fault.clone());
+        // Cut off before it was read back: the next attempt finds it there.
+        account.fail_next(Route::GetMember, 2, Fault::status(500, 10_000));
+        let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+        assert_done(&bench.settle(grant).await, Effect::Granted);
+        let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+        assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+        assert_eq!(account.requests(Route::UpdateMember), 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoke_that_waits_for_its_proof_makes_an_older_grant_void() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    account.fail_next(Route::UpdateMember, 3, Fault::Held);
+    let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    bench.world.advance(70);
+    let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    assert_not_yet(&bench.attempt(revoke).await);
+    // Else the two would write against each other for as long as Cloudflare does not answer.
+    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "nothing was changed");
+    bench.world.advance(LATEST);
+    assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into());
+}
+
+#[tokio::test]
+async fn a_group_that_may_still_be_joined_keeps_revokes_of_it_and_of_roles_waiting() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    let other = account.add_group("Others", vec![holds(account, &known[6])]);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    account.join_group(&other, &jane);
+    account.fail_next(Route::AddUserGroupMembers, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    let revokes =
+        [group_target(&group), target(&known[5])].map(|what| bench.arrive(Action::Revoke, what, member(&jane)));
+    for revoke in revokes {
+        assert_not_yet(&bench.attempt(revoke).await);
+    }
+    let leave = bench.arrive(Action::Revoke, group_target(&other), member(&jane));
+    assert_done(&bench.attempt(leave).await, Effect::Revoked);
+    bench.world.advance(LATEST);
+    for revoke in revokes {
+        assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+    }
+}
+
+/// An invitation that nobody answered, and that is not there yet.
+async fn with_an_open_invitation(bench: &Bench) -> EntryId {
+    bench.account().fail_next(Route::CreateMember, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    grant
+}
+
+#[tokio::test]
+async fn nobody_is_said_to_be_gone_whom_an_invitation_that_nobody_answered_may_make_a_member() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let grant = with_an_open_invitation(&bench).await;
+    let revokes = [Target::Account, target(&known[1])].map(|what| bench.arrive(Action::Revoke, what, person(NEW)));
+    for revoke in revokes {
+        assert_not_yet(&bench.attempt(revoke).await);
+    }
+    let joe = bench.arrive(Action::Revoke, Target::Account, person("joe@example.com"));
+    assert_done(&bench.attempt(joe).await, Effect::AlreadyRevoked);
+    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "nothing was changed");
+    assert_eq!(account.release_held(), 1);
+    assert!(account.membership_of(NEW).is_some());
+    assert_done(&bench.attempt(revokes[0]).await, Effect::Removed);
+    assert!(account.membership_of(NEW).is_none());
+    assert_done(&bench.attempt(revokes[1]).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn a_removal_is_told_once_no_invitation_that_nobody_answered_can_undo_it() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let grant = with_an_open_invitation(&bench).await;
+    // Invited once more, and this time it is answered.
+    assert_done(&bench.settle(grant).await, Effect::Invited);
+    let removal = bench.arrive(Action::Revoke, Target::Account, person(NEW));
+    assert_not_yet(&bench.attempt(removal).await);
+    assert!(account.membership_of(NEW).is_none(), "it is removed at once");
+    assert_eq!(account.release_held(), 1);
+    assert!(account.membership_of(NEW).is_some(), "it came back, and nobody was told that it was gone");
+    assert_not_yet(&bench.attempt(removal).await);
+    assert!(account.membership_of(NEW).is_none());
+    bench.world.advance(LATEST);
+    assert_done(&bench.attempt(removal).await, Effect::Removed);
+}
+
+#[tokio::test]
+async fn an_invitation_whose_answer_was_lost_and_that_shows_keeps_no_removal_waiting() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    account.fail_next(Route::CreateMember, 1, Fault::Reset.after());
+    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+    let removal = bench.arrive(Action::Revoke, Target::Account, person(NEW));
+    assert_done(&bench.attempt(removal).await, Effect::Removed);
+    assert!(account.membership_of(NEW).is_none());
+}
+
+#[tokio::test]
+async fn who_was_invited_a_moment_ago_is_removed_though_the_list_does_not_show_them_yet() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+    account.configure(|behaviour| behaviour.unlisted.push(NEW.to_owned()));
+    assert_done(&bench.operate(Action::Revoke, Target::Account, person(NEW)).await, Effect::Removed);
+    assert!(account.membership_of(NEW).is_none());
+    // And who is gone is gone.
+    assert_done(&bench.operate(Action::Revoke, Target::Account, person(NEW)).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn a_read_that_is_behind_proves_nothing_of_a_write_that_nobody_answered() {
+    for arrives in [false, true] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let (one, both) = ([0].map(|n| holds(account, &known[n])), [0, 1].map(|n| holds(account, &known[n])));
+        let jane = account.add_member("jane@example.com", both.to_vec());
+        // Revoked and granted a moment ago: a read that is behind shows the member without the role.
+        assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
+        bench.world.advance(1);
+        assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+        bench.world.advance(1);
+        account.fail_next(Route::UpdateMember, 1, if arrives { Fault::Reset.after() } else { Fault::Reset });
+        account.before_next_put(move |account, jane| {
+            account.set_policies(jane, one.to_vec());
+            account.stale_reads(jane, 3);
+            account.set_policies(jane, both.to_vec());
+        });
+        let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+        let outcome = bench.attempt(revoke).await;
+        assert!(!matches!(outcome, Outcome::Done { .. }) || bench.atoms(&jane).len() == 1, "{outcome:?}");
+        if matches!(outcome, Outcome::NotNow { .. }) {
+            assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }));
+        }
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into());
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_a_group_that_is_behind_proves_nothing_of_a_write_that_nobody_answered() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    for (action, effect) in
+        [(Action::Grant, Effect::Granted), (Action::Revoke, Effect::Revoked), (Action::Grant, Effect::Granted)]
+    {
+        assert_done(&bench.operate(action, group_target(&group), member(&jane)).await, effect);
+        bench.world.advance(1);
+    }
+    account.fail_next(Route::DeleteUserGroupMember, 1, Fault::Reset);
+    // The read after it is behind: it is answered as before the last grant.
+    account.after_next(Route::GetUserGroupMember, |account, _| {
+        account.fail_next(Route::GetUserGroupMember, 1, Fault::status(404, 1003));
+    });
+    let revoke = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    let outcome = bench.attempt(revoke).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
+    account.clear_faults();
+    assert_done(&bench.settle(revoke).await, Effect::Revoked);
+    assert!(!account.membership(&jane).unwrap().groups.contains(&group));
+}
+
+#[tokio::test]
+async fn a_role_that_a_group_gives_as_well_is_not_said_to_be_gone() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let group = account.add_group("Operators", vec![holds(account, &known[1])]);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    account.join_group(&group, &jane);
+    let outcome = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    assert_refused(&outcome, Refusal::HeldThroughGroup, "the user group Operators");
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into(), "her own is taken from her");
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&joe)).await, Effect::Revoked);
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::Revoked);
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn where_everything_is_answered_a_revoke_takes_one_request_more_than_a_grant() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    account.reset_log();
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
+    assert_eq!(account.total_requests(), 4, "the read, the write, the proof, and the groups");
+    assert!(aftercare::late_writes_due(&bench.world).unwrap().is_none());
+}
