@@ -29,8 +29,9 @@ test: build ## run all tests: native, and against the built Worker in the real r
 	@bash scripts/setup.sh tests
 	cargo test --workspace --no-fail-fast
 
-soak: setup ## hold the promises against many more seeds, and all cells of the fault matrix (SEEDS=, 200 unless told)
+soak: build ## hold the promises against many more seeds, and all cells of the fault matrix (SEEDS=, 200 unless told)
 	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test promises --test matrix
+	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test e2e chaos
 
 demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, ROLES=, SEED=, SERVE=1 stays up)
 	@cargo build -p sim --bin demo

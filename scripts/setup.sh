@@ -189,11 +189,42 @@ mkdir -p "$tools"
 wasm_bindgen_version=$(locked_version wasm-bindgen)
 [ -n "$wasm_bindgen_version" ] || fail "Cargo.lock names no wasm-bindgen"
 
+# Starts an installation beside those that follow, with a log of its own: it waits for the network while they compile.
+beside() {
+  local name=$1
+  shift
+  (
+    log=$tools/setup-$name.log
+    : >"$log"
+    "$@"
+  ) &
+  running="$running $!"
+}
+
+# What the tests need beside the build's tools; both may want apt-get, which one can have at a time.
+install_tools_of_tests() {
+  if ! has_python_tools; then
+    say "installing scim2-tester and the SDKs of Cloudflare and ConductorOne into .tools/python, for the tests"
+    install_python_tools
+  fi
+  if ! has_browser; then
+    say "installing Debian's Chromium, which the tests click through the page with"
+    install_browser
+  fi
+}
+
 done_something=""
+running=""
 if ! (use_wasm_toolchain); then
   install_wasm_target
   done_something=yes
 fi
+if ! has_npm_tools; then
+  say "installing esbuild, TypeScript, wrangler, the Workers runtime and what the page is made of from npm, which bundle, check, run and deploy it"
+  beside npm install_npm_tools
+  done_something=yes
+fi
+if [ "${1:-}" = tests ]; then beside tests install_tools_of_tests; fi
 if ! has_worker_build; then
   say "compiling worker-build $worker_build_version into .tools, which turns the Rust code into a Worker (about a minute)"
   install_cargo_tool worker-build "$worker_build_version" worker-build
@@ -204,18 +235,6 @@ if ! has_wasm_bindgen; then
   install_cargo_tool wasm-bindgen-cli "$wasm_bindgen_version" wasm-bindgen --no-default-features
   done_something=yes
 fi
-if ! has_npm_tools; then
-  say "installing esbuild, TypeScript, wrangler, the Workers runtime and what the page is made of from npm, which bundle, check, run and deploy it"
-  install_npm_tools
-  done_something=yes
-fi
-if [ "${1:-}" = tests ] && ! has_python_tools; then
-  say "installing scim2-tester and the SDKs of Cloudflare and ConductorOne into .tools/python, for the tests"
-  install_python_tools
-fi
-if [ "${1:-}" = tests ] && ! has_browser; then
-  say "installing Debian's Chromium, which the tests click through the page with"
-  install_browser
-fi
+for job in $running; do wait "$job" || exit 1; done
 if [ -n "$done_something" ]; then rm -rf "$tools/build"; fi
 say "everything is in place (Rust $rust_version, Node $node_version, worker-build $worker_build_version, wasm-bindgen $wasm_bindgen_version)"
