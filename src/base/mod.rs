@@ -14,6 +14,7 @@ pub mod ports;
 pub mod rows;
 pub mod seats;
 pub mod settings;
+pub mod shelf;
 pub mod signing;
 pub mod space;
 pub mod time;

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::keys::{PublicKey, SigningKey};
+use super::shelf::Shelf;
 use super::space::Space;
 use super::time::Timestamp;
 
@@ -149,6 +150,10 @@ pub trait KeyValue {
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError>;
     /// Deletes a value; one that is not there is fine.
     async fn delete(&self, key: &str) -> Result<(), KvError>;
+    /// Uses what is in memory of the values that never change, where anything is kept.
+    fn shelf<T>(&self, _: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
+        None
+    }
 }
 
 impl<T: KeyValue> KeyValue for &T {
@@ -166,6 +171,10 @@ impl<T: KeyValue> KeyValue for &T {
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         (**self).delete(key).await
+    }
+
+    fn shelf<V>(&self, f: impl FnOnce(&mut Shelf) -> V) -> Option<V> {
+        (**self).shelf(f)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading a snapshot, from KV alone.
 
 use std::ops::Bound;
+use std::rc::Rc;
 
 use serde::Deserialize;
 
@@ -75,7 +76,13 @@ pub async fn latest<P: KeyValue>(kv: &P) -> Result<Option<Snapshot>, SnapshotErr
     if pointer.v != FORMAT {
         return Err(SnapshotError::Corrupt(format!("`current` has format {}, not {FORMAT}", pointer.v)));
     }
-    match manifest(kv, &pointer.generation).await? {
+    let key = kv.space().key(&manifest_key(&pointer.generation));
+    let kept = kv.shelf(|shelf| shelf.get(&key)).flatten();
+    let found = match &kept {
+        Some(value) => Some(checked(value, &pointer.generation)?),
+        None => manifest(kv, &pointer.generation).await?,
+    };
+    match found {
         // `current` names it, so it was written: it is on its way.
         None => Err(SnapshotError::NotReplicated(manifest_key(&pointer.generation))),
         // Only at the root can there be another account's: this one has nothing yet.
@@ -86,15 +93,24 @@ pub async fn latest<P: KeyValue>(kv: &P) -> Result<Option<Snapshot>, SnapshotErr
 /// The manifest of a generation, whosever it is.
 pub(super) async fn manifest<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<Option<Manifest>, SnapshotError> {
     let key = manifest_key(id);
+    // Asked for even where it is in memory: a generation that was swept is gone for everybody at once.
     let Some(value) = get(kv, &key).await? else { return Ok(None) };
-    let manifest: Manifest = read(&value, &key)?;
+    let manifest = checked(&value, id)?;
+    kv.shelf(|shelf| shelf.put(&kv.space().key(&key), &Rc::from(value)));
+    Ok(Some(manifest))
+}
+
+/// The manifest that a value is, which must be that of the generation it was read for.
+fn checked(value: &[u8], id: &GenerationId) -> Result<Manifest, SnapshotError> {
+    let key = manifest_key(id);
+    let manifest: Manifest = read(value, &key)?;
     if manifest.v != FORMAT || manifest.generation != *id {
         return Err(SnapshotError::Corrupt(format!(
             "{key} has format {} and is of {}",
             manifest.v, manifest.generation
         )));
     }
-    Ok(Some(manifest))
+    Ok(manifest)
 }
 
 impl Snapshot {
@@ -159,7 +175,7 @@ impl Snapshot {
             let count = if all {
                 usize::try_from(chunk.rows).unwrap_or(usize::MAX)
             } else {
-                let body = chunk.read(kv).await?;
+                let body = chunk.at_hand(kv).await?;
                 let lines = Lines::of(&body, chunk);
                 let mut count = 0;
                 for place in 0..lines.len() {
@@ -191,7 +207,7 @@ impl Snapshot {
         if chunk.first_key.as_str() > key {
             return Ok(None);
         }
-        let body = chunk.read(kv).await?;
+        let body = chunk.at_hand(kv).await?;
         let lines = Lines::of(&body, chunk);
         let place = lines.after(key, Bound::Included(()))?;
         Ok(lines.row(place)?.filter(|row| row.key() == key))
@@ -276,7 +292,7 @@ impl Snapshot {
                 return Ok(page);
             }
             read += 1;
-            let body = chunk.read(kv).await?;
+            let body = chunk.at_hand(kv).await?;
             let lines = Lines::of(&body, chunk);
             let begin = match scan.after.as_deref().filter(|after| chunk.first_key.as_str() <= *after) {
                 None => 0,
@@ -323,6 +339,17 @@ impl ChunkRef {
         if sha256_hex(&body) != self.hash {
             return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
         }
+        Ok(body)
+    }
+
+    /// The chunk's bytes, from memory where they were read before.
+    async fn at_hand<P: KeyValue>(&self, kv: &P) -> Result<Rc<[u8]>, SnapshotError> {
+        let key = kv.space().key(&chunk_key(&self.hash));
+        if let Some(body) = kv.shelf(|shelf| shelf.get(&key)).flatten() {
+            return Ok(body);
+        }
+        let body = Rc::from(self.read(kv).await?);
+        kv.shelf(|shelf| shelf.put(&key, &body));
         Ok(body)
     }
 

@@ -15,6 +15,7 @@ use crate::base::ports::{
 use crate::base::ports::{KeyCache, Signatures};
 use crate::base::ports::{Sign, SignError};
 use crate::base::settings::Problem;
+use crate::base::shelf::Shelf;
 use crate::base::signing::PublicKey;
 use crate::base::signing::SigningKey;
 use crate::base::space::Space;
@@ -29,6 +30,8 @@ use crate::sync::Trigger;
 thread_local! {
     /// The tenant's keys. Lost with the isolate: only ever a saving.
     static KEYS: RefCell<Cache> = RefCell::default();
+    /// What was read of the snapshot.
+    static SHELF: RefCell<Shelf> = RefCell::default();
 }
 
 /// Answers a request.
@@ -145,6 +148,10 @@ impl KeyValue for Edge {
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         kv::delete(&self.kv()?, key).await
+    }
+
+    fn shelf<T>(&self, f: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
+        Some(SHELF.with_borrow_mut(f))
     }
 }
 

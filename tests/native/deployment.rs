@@ -10,6 +10,7 @@ use std::time::Duration;
 use c1_cloudflare::base::json;
 use c1_cloudflare::base::keys::PublicKey;
 use c1_cloudflare::base::ports::{Clock as _, KeyCache, KeyValue, KvError, Method, Signatures};
+use c1_cloudflare::base::shelf::Shelf;
 use c1_cloudflare::base::space::Space;
 use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable};
@@ -47,6 +48,7 @@ pub(crate) struct Deployment {
 struct Edge {
     lives: Rc<Lives>,
     keys: Rc<RefCell<Cache>>,
+    shelf: Rc<RefCell<Shelf>>,
 }
 
 fn read(vars: &BTreeMap<String, String>) -> Settings {
@@ -77,7 +79,7 @@ impl Deployment {
         Self {
             cloudflare,
             c1,
-            edge: Edge { lives, keys: Rc::default() },
+            edge: Edge { lives, keys: Rc::default(), shelf: Rc::default() },
             vars: RefCell::new(vars),
             settings: RefCell::new(settings),
             ring: RefCell::new(Some(ring)),
@@ -244,6 +246,10 @@ impl KeyValue for Edge {
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         panic!("a handler deletes {key}");
+    }
+
+    fn shelf<T>(&self, f: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
+        Some(f(&mut self.shelf.borrow_mut()))
     }
 }
 

@@ -22,6 +22,30 @@ async fn every_list_is_the_same_in_pages_of_any_size() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_takes_one_read_of_kv_where_what_never_changes_was_read_before() {
+    let deployment = Deployment::start().await.synced().await;
+    let read = async |path: &str| {
+        deployment.world().desk.gets.borrow_mut().clear();
+        let page = deployment.json(path).await;
+        (page, deployment.world().desk.gets.take().len())
+    };
+    let (first, cold) = read("/v1/users?limit=3").await;
+    let (again, warm) = read("/v1/users?limit=3").await;
+    assert_eq!((first == again, cold, warm), (true, 3, 1));
+    let next = format!("/v1/users?limit=3&cursor={}", first["next_cursor"].as_str().unwrap());
+    let (second, warm) = read(&next).await;
+    assert_eq!((second == first, warm), (false, 1));
+
+    // What is published since is shown all the same, and a cursor goes on with what it began with.
+    let member = first["items"][0]["member_id"].as_str().unwrap().to_owned();
+    deployment.cloudflare.rename(&member, Some("Renamed"), None);
+    deployment.sync().await;
+    let (renamed, _) = read("/v1/users?limit=3").await;
+    assert_eq!(renamed["items"][0]["first_name"], "Renamed", "{renamed}");
+    assert_eq!(read(&next).await, (second, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn holders_people_and_entitlements_agree_with_the_grants() {
     let deployment = Deployment::start().await.synced().await;
     let truth = deployment.cloudflare.truth();
