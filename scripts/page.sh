@@ -12,14 +12,16 @@ mkdir -p build/page.new
   --log-level=warning --outfile=build/page.new/page.js
 "$npm_bin/esbuild" page/page.css --bundle --minify --target=es2022 --log-level=warning --outfile=build/page.new/page.css
 cp page/index.html page/icon.svg page/_headers build/page.new/
+mkdir -p build/page.new/v1
+node page/openapi.mjs >"build/page.new/v1/openapi.json"
 # wrangler watches the folder, so it stays; what is not among the new files goes.
 mkdir -p build/page
 for old in build/page/*; do
-  [ -e "build/page.new/$(basename "$old")" ] || rm -f "$old"
+  [ -e "build/page.new/$(basename "$old")" ] || rm -rf "$old"
 done
-cp build/page.new/* build/page/
+cp -R build/page.new/* build/page/
 rm -rf build/page.new
-gzipped=$((($(cat build/page/* | gzip -c | wc -c) + 1023) / 1024))
+gzipped=$((($(find build/page -maxdepth 1 -type f -exec cat {} + | gzip -c | wc -c) + 1023) / 1024))
 echo "build: build/page has $gzipped KiB gzipped"
 if [ "$gzipped" -gt "$most_page_kib" ]; then
   echo "build: that is above the bound of $most_page_kib KiB in scripts/page.sh" >&2

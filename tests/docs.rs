@@ -8,6 +8,9 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+#[path = "support/openapi.rs"]
+mod openapi;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,6 +20,7 @@ use c1_cloudflare::findings::RULES;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::operation::Refusal;
 use c1_cloudflare::worker::config;
+use serde_json::Value;
 
 /// Somebody who looks for the first time reads all of it.
 const README_LIMIT: usize = 12 * 1024;
@@ -287,11 +291,12 @@ fn the_page_on_routes_has_every_route_and_no_other() {
     for route in &routes {
         assert!(page.iter().any(|path| is_of(path, route)), "docs/routes.md has no {route:?}");
     }
-    let source = read("src/routes/route.rs") + &read("src/routes/webhook.rs");
+    // A file beside the page is none of the Worker's own routes.
+    let source = read("src/routes/route.rs") + &read("src/routes/webhook.rs") + &read("scripts/page.sh");
     for path in &page {
         let written =
             format!("/{}", path.iter().map(|segment| segment.as_deref().unwrap_or("{}")).collect::<Vec<_>>().join("/"));
-        let found = routes.iter().any(|route| is_of(path, route)) || source.contains(&format!("\"{written}\""));
+        let found = routes.iter().any(|route| is_of(path, route)) || source.contains(&format!("{written}\""));
         assert!(found, "docs/routes.md has {written}, which leads nowhere");
     }
     // The lists are one pattern in the source; each is a path of its own on the page.
@@ -300,6 +305,108 @@ fn the_page_on_routes_has_every_route_and_no_other() {
         assert!(page.contains(&vec![Some("v1".to_owned()), Some(name.to_owned())]), "docs/routes.md has no /v1/{name}");
     }
     assert!(page.contains(&vec![Some("webhooks".to_owned()), Some("conductorone".to_owned())]));
+}
+
+/// A path of the document as a template.
+fn described(path: &str) -> Template {
+    path.trim_start_matches('/')
+        .split('/')
+        .map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_openapi_document_has_every_route_of_v1_with_its_methods_and_no_other() {
+    let paths = openapi::DOCUMENT["paths"].as_object().unwrap();
+    let described: BTreeSet<Template> = paths.keys().map(|path| described(path)).collect();
+    let is_v1 = |route: &&Template| route.first().is_some_and(|first| first.as_deref() == Some("v1"));
+    let page = documented();
+    // The page spells out what is one pattern in the source, and is itself compared with that.
+    let written: BTreeSet<&Template> =
+        page.iter().filter(is_v1).filter(|route| route[1].as_deref() != Some("openapi.json")).collect();
+    for route in &written {
+        assert!(described.contains(*route), "page/openapi.mjs has no {route:?}");
+    }
+    for route in &described {
+        assert!(written.contains(route), "page/openapi.mjs has {route:?}, which docs/routes.md has not");
+    }
+    let methods: BTreeSet<(String, Template)> = paths
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), self::described(path)))
+        })
+        .collect();
+    assert_eq!(methods, documented_methods());
+}
+
+/// Method and path of each route of `/v1` on the page.
+fn documented_methods() -> BTreeSet<(String, Template)> {
+    let page = read("docs/routes.md");
+    let mut methods = BTreeSet::new();
+    for cell in first_cells(&page, "| Route |") {
+        let (cell, also) = cell.split_once("(also").unwrap_or((cell, ""));
+        for span in spans(cell) {
+            let Some((method, path)) = span.split_once(" /v1/").filter(|(_, path)| *path != "openapi.json") else {
+                continue;
+            };
+            let route = described(&format!("v1/{path}"));
+            methods.insert((method.to_owned(), route.clone()));
+            for other in spans(also) {
+                let mut route = route.clone();
+                route[1] = Some(other.to_owned());
+                methods.insert((method.to_owned(), route));
+            }
+        }
+    }
+    methods
+}
+
+#[test]
+fn the_openapi_document_has_every_code_with_its_status_and_no_other() {
+    let words = |schema: &Value| -> BTreeSet<String> {
+        schema["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect()
+    };
+    let codes = words(&openapi::DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]);
+    assert_eq!(
+        codes,
+        read_page_cells("docs/codes.md", "| `code` |"),
+        "on the left page/openapi.mjs, on the right docs/codes.md"
+    );
+    // What is not of /v1, or of paths that are not in the document.
+    let elsewhere = [
+        "invalid_webhook",
+        "webhook_rejected",
+        "keys_unavailable",
+        "token_used",
+        "signing_failed",
+        "signed_out",
+        "method_not_allowed",
+    ];
+    let mut used = BTreeSet::from(elsewhere.map(str::to_owned));
+    let paths = openapi::DOCUMENT["paths"].as_object().unwrap();
+    for (status, response) in paths
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .flat_map(|operation| operation["responses"].as_object().unwrap())
+    {
+        let problem = &response["content"]["application/problem+json"]["schema"];
+        if problem.is_object() {
+            let of = words(&problem["properties"]["code"]);
+            for code in &of {
+                let row = first_row(code);
+                assert!(row.contains(status.as_str()), "page/openapi.mjs answers {code} with {status}: {row}");
+            }
+            used.extend(of);
+        }
+    }
+    assert_eq!(used, codes, "on the left the codes that some route has");
+}
+
+/// The row of a code on the page on codes.
+fn first_row(code: &str) -> String {
+    let page = read("docs/codes.md");
+    let row = page.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{code}`")));
+    row.expect("it is compared with the page above").to_owned()
 }
 
 #[test]

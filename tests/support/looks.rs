@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "openapi.rs"]
+mod openapi;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -52,6 +55,7 @@ impl Deployment {
 
 /// Checks what holds for every answer.
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
+    openapi::hold(method, path, answer.status, answer.header("content-type"), &answer.body);
     // The doctor's report is an answer to the question, not an error, even where it is not a good one.
     if answer.status >= 400 && path.starts_with("/scim") {
         assert_is_scim_error(answer, &format!("{method} {path}"));
