@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds out what this machine lacks to build, test and deploy the Worker, and installs only that, pinned: the tools go
 # into .tools/ and node_modules/ of this folder, the wasm32 target into the Rust toolchain. Where everything is in place it
-# says so in one line. With the argument `tests` also what the tests alone need: scim2-tester and
+# says so in one line. With the argument `tests` also what the tests alone need: scim2-tester, schemathesis and
 # the SDKs of Cloudflare and ConductorOne, in a Python environment of their own, and a browser.
 # Needs nothing but Rust, Node, make and a C compiler, and of the network the package registries.
 set -euo pipefail
@@ -204,7 +204,7 @@ beside() {
 # What the tests need beside the build's tools; both may want apt-get, which one can have at a time.
 install_tools_of_tests() {
   if ! has_python_tools; then
-    say "installing scim2-tester and the SDKs of Cloudflare and ConductorOne into .tools/python, for the tests"
+    say "installing scim2-tester, schemathesis and the SDKs of Cloudflare and ConductorOne into .tools/python, for the tests"
     install_python_tools
   fi
   if ! has_browser; then

@@ -46,7 +46,7 @@ has_wasm_bindgen() { has_cargo_tool wasm-bindgen-cli "$(locked_version wasm-bind
 npm_stamp=node_modules/.installed-package-lock.json
 has_npm_tools() { cmp -s package-lock.json "$npm_stamp"; }
 
-# The Python environment of the tests (scim2-tester and the two services' own SDKs), and the copy of the list it was installed from.
+# The Python environment of the tests (scim2-tester, schemathesis and the two services' own SDKs), and the copy of the list it was installed from.
 python_tools=$tools/python
 python_requirements=tests/scim/requirements.txt
 has_python_tools() {

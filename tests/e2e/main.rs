@@ -33,6 +33,7 @@ mod jane;
 mod lists;
 #[path = "../support/looks.rs"]
 mod looks;
+mod openapi;
 mod push;
 mod scim;
 mod signals;

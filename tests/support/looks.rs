@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[path = "openapi.rs"]
-mod openapi;
+pub(crate) mod openapi;
 
 use std::collections::{BTreeMap, BTreeSet};
 
