@@ -87,6 +87,7 @@ mod tests {
             permission_group_name: None,
             label: Some("dns_admin".to_owned()),
             permission_group: Some(GROUP.parse().unwrap()),
+            ends: None,
             brings: Vec::new(),
         }]);
         let names = [&format!("role:{ROLE}:member"), ROLE, &format!("role:{GROUP}:member"), GROUP, "dns", "dns_admin"];

@@ -8,6 +8,7 @@ pub mod default_role;
 pub mod entitlement;
 pub mod find;
 pub(crate) mod hints;
+pub mod identity;
 pub mod inherited;
 pub mod names;
 mod newest;
@@ -24,6 +25,7 @@ use crate::base::ports::{Sql, SqlError};
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
+    identity::init(sql)?;
     inherited::init(sql)?;
     overlay::init(sql)
 }

@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn group(n: u8, name: &str) -> PermissionGroup {
-        PermissionGroup { id: id(n), name: name.to_owned(), description: None, label: None, scopes: None }
+        PermissionGroup { id: id(n), name: name.to_owned(), description: None, label: None, scopes: None, ends: None }
     }
 
     fn role(n: u8, name: &str) -> RoleRecord {

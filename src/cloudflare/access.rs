@@ -8,6 +8,7 @@ use super::error::{ApiError, Failure};
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;
 use crate::base::ports::{Clock, Http, Sql};
+use crate::base::time::Timestamp;
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 
 /// A legacy role. The list is deprecated, depends on the plan, and leaves out Super Administrator.
@@ -39,6 +40,16 @@ pub struct PermissionGroup {
     /// What it can be granted on, such as `com.cloudflare.api.account` or `com.cloudflare.api.account.zone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<String>,
+    /// Where it is withdrawn: the day from which it is no more, or an empty text where none is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+}
+
+/// Where a permission group is said to be withdrawn: the day, or an empty text where none is told.
+pub(super) fn ending(deprecated: Option<&str>, eol_at: Option<&str>) -> Option<String> {
+    let day = eol_at.and_then(Timestamp::parse).map(Timestamp::date);
+    let is_deprecated = deprecated.is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    day.or_else(|| is_deprecated.then(String::new))
 }
 
 impl PermissionGroup {
@@ -47,6 +58,7 @@ impl PermissionGroup {
             id,
             name: name.unwrap_or_default(),
             description: filled(meta.description),
+            ends: ending(meta.deprecated.as_deref(), meta.eol_at.as_deref()),
             label: filled(meta.label),
             scopes: filled(meta.scopes),
         }

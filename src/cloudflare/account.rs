@@ -4,10 +4,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use super::client::{Call, Client, Record, id, required};
+use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
+use super::scope::NamedObject;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
+use crate::model::address;
 use crate::model::id::AccountId;
 
 /// The account.
@@ -19,6 +21,8 @@ pub struct Account {
     pub name: String,
     /// Whether members without a second factor are locked out.
     pub enforce_two_factor: Option<bool>,
+    /// The organization that the account is in: id and name.
+    pub organization: Option<(String, String)>,
 }
 
 /// What entries of the audit log are wanted; all given must match.
@@ -77,6 +81,12 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.object(Call::get(self.account_path(""))).await
     }
 
+    /// The domains with an identity provider of their own, each with how it stands: this list has no pages.
+    pub async fn sso_domains(&self) -> Result<Page<NamedObject>, ApiError> {
+        let page = self.page::<SsoDomain>(Call::get(self.account_path("/sso_connectors"))).await?;
+        Ok(Page { items: page.items.into_iter().map(|domain| domain.0).collect(), odd: page.odd, info: page.info })
+    }
+
     /// One page of the audit log (version 2) from `since` until `before`. Reads and refused requests are not in it.
     pub async fn audit_log(
         &self,
@@ -112,18 +122,36 @@ pub(super) struct AccountWire {
     id: Option<String>,
     name: Option<String>,
     settings: Option<Value>,
+    managed_by: Option<Value>,
 }
 
 impl Record for Account {
     type Wire = AccountWire;
 
     fn read(wire: AccountWire) -> Result<Self, String> {
-        let settings = wire.settings.unwrap_or_default();
+        let (settings, parent) = (wire.settings.unwrap_or_default(), wire.managed_by.unwrap_or_default());
+        let told = |name: &str| filled(parent.get(name).and_then(Value::as_str).map(str::to_owned));
         Ok(Self {
             id: id(wire.id.as_deref(), "id")?,
             name: wire.name.unwrap_or_default(),
             enforce_two_factor: settings.get("enforce_twofactor").and_then(Value::as_bool),
+            organization: told("parent_org_id").map(|id| (id, told("parent_org_name").unwrap_or_default())),
         })
+    }
+}
+
+/// A domain, and in one word how it stands.
+struct SsoDomain(NamedObject);
+
+impl Record for SsoDomain {
+    type Wire = Value;
+
+    fn read(wire: Value) -> Result<Self, String> {
+        let domain = filled(wire.get("email_domain").and_then(Value::as_str).map(str::to_owned));
+        let is_on = wire.get("enabled").and_then(Value::as_bool).unwrap_or(false);
+        let status = wire.pointer("/verification/status").and_then(Value::as_str).unwrap_or("unknown");
+        let state = if status == "verified" && !is_on { "disabled" } else { status };
+        Ok(Self(NamedObject { id: address::folded_domain(&required(domain, "email_domain")?), name: state.to_owned() }))
     }
 }
 

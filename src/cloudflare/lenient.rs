@@ -25,6 +25,8 @@ pub(super) struct MetaWire {
     pub(super) label: Option<String>,
     pub(super) scopes: Option<String>,
     pub(super) description: Option<String>,
+    pub(super) deprecated: Option<String>,
+    pub(super) eol_at: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for MetaWire {
@@ -38,6 +40,8 @@ enum Name {
     Label,
     Scopes,
     Description,
+    Deprecated,
+    EolAt,
     Other,
 }
 
@@ -61,6 +65,8 @@ impl Visitor<'_> for NameVisitor {
             "label" => Name::Label,
             "scopes" => Name::Scopes,
             "description" => Name::Description,
+            "deprecated" => Name::Deprecated,
+            "eol_at" => Name::EolAt,
             _ => Name::Other,
         })
     }
@@ -113,6 +119,8 @@ impl<'de> Visitor<'de> for Anything {
                 Name::Label => &mut meta.label,
                 Name::Scopes => &mut meta.scopes,
                 Name::Description => &mut meta.description,
+                Name::Deprecated => &mut meta.deprecated,
+                Name::EolAt => &mut meta.eol_at,
                 Name::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -149,7 +157,7 @@ mod tests {
             let body =
                 format!(r#"{{"meta":{{"label":{odd},"scopes":"s","other":{odd},"description":"d\n"}},"after":1}}"#);
             let read: Wire = serde_json::from_str(&body).unwrap();
-            let MetaWire { label, scopes, description } = read.meta;
+            let MetaWire { label, scopes, description, .. } = read.meta;
             assert_eq!((label, scopes.as_deref(), description.as_deref()), (None, Some("s"), Some("d\n")), "{odd}");
         }
         let read: Wire = serde_json::from_str(r#"{"status":"accepted","meta":"text","after":1}"#).unwrap();

@@ -36,7 +36,7 @@ pub use odd::Odd;
 pub use policies::{Policies, PolicyRecord};
 pub use scope::NamedObject;
 pub use settings::Settings;
-pub use tokens::{TokenKind, TokenRecord, TokenVerification};
+pub use tokens::{TokenKind, TokenVerification};
 
 use crate::base::ports::{Sql, SqlError};
 

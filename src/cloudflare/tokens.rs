@@ -1,30 +1,19 @@
-//! API tokens: those the account owns, and the one this connector calls with (`reference/cloudflare.md` 1.6).
+//! API tokens: those the account owns, and the one this connector calls with (`reference/cloudflare.md` 1.6); and the account's OAuth
+//! clients (`reference/tokens.md` b.2).
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::SIZES;
 use super::client::{Call, Client, Page, Record, filled, id, required};
 use super::error::ApiError;
+use super::{SIZES, access};
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
+use crate::model::access::Access;
 use crate::model::id::{TokenId, UserId};
-
-/// An API token that the account owns. Its secret is not in any answer that is read here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenRecord {
-    /// The token's id.
-    pub id: TokenId,
-    /// The token's name.
-    pub name: String,
-    /// `active`, `disabled`, `expired`.
-    pub status: String,
-    /// When it was issued.
-    pub issued_on: Option<Timestamp>,
-    /// When it expires.
-    pub expires_on: Option<Timestamp>,
-    /// When it was last used.
-    pub last_used_on: Option<Timestamp>,
-}
+use crate::model::resource::{OauthClient, Token, TokenPolicy};
+use crate::model::scope::Scope;
 
 /// Whose token a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +39,16 @@ pub struct TokenVerification {
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the account's tokens. A token that may only list itself sees only itself here, without any sign of it.
-    pub async fn tokens_page(&self, page: u32) -> Result<Page<TokenRecord>, ApiError> {
+    pub async fn tokens_page(&self, page: u32) -> Result<Page<Token>, ApiError> {
         self.page_of(page, &SIZES, |page, size| {
             self.account_path(&format!("/tokens?page={page}&per_page={size}&direction=asc"))
         })
         .await
+    }
+
+    /// All OAuth clients: this list has no pages.
+    pub async fn oauth_clients(&self) -> Result<Page<OauthClient>, ApiError> {
+        self.page(Call::get_long(self.account_path("/oauth_clients"))).await
     }
 
     /// Asks whether the connector's token is valid, and whose it is. Each kind has a route of its own, and the other kind is
@@ -108,45 +102,187 @@ impl Verified {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct TokenWire {
-    id: Option<String>,
-    name: Option<String>,
-    status: Option<String>,
-    issued_on: Option<String>,
-    expires_on: Option<String>,
-    last_used_on: Option<String>,
+/// A time that cannot be read counts as absent: nothing is decided by it.
+fn time(wire: &Value, name: &str) -> Option<Timestamp> {
+    Timestamp::parse(wire.get(name)?.as_str()?)
 }
 
-/// A time that cannot be read counts as absent: nothing is decided by it.
-fn time(text: Option<String>) -> Option<Timestamp> {
-    text.and_then(|text| Timestamp::parse(&text))
+fn text(wire: &Value, name: &str) -> Option<String> {
+    filled(wire.get(name).and_then(Value::as_str).map(str::to_owned))
+}
+
+/// The texts of a list; whatever else stands there is none.
+fn texts(wire: Option<&Value>, most: usize) -> Vec<String> {
+    let all = wire.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    all.filter(|text| !text.is_empty()).take(most).map(str::to_owned).collect()
 }
 
 impl Record for Verified {
-    type Wire = TokenWire;
+    type Wire = Value;
 
-    fn read(wire: TokenWire) -> Result<Self, String> {
+    fn read(wire: Value) -> Result<Self, String> {
         Ok(Self {
-            id: id(wire.id.as_deref(), "id")?,
-            status: required(wire.status, "status")?,
-            expires_on: time(wire.expires_on),
+            id: id(wire.get("id").and_then(Value::as_str), "id")?,
+            status: required(text(&wire, "status"), "status")?,
+            expires_on: time(&wire, "expires_on"),
         })
     }
 }
 
-impl Record for TokenRecord {
-    type Wire = TokenWire;
+impl Record for Token {
+    // Each part is read where it is as expected: a policy of another form hides no token.
+    type Wire = Value;
 
-    fn read(wire: TokenWire) -> Result<Self, String> {
-        let id: TokenId = id(wire.id.as_deref(), "id")?;
+    fn read(wire: Value) -> Result<Self, String> {
+        let id: TokenId = id(wire.get("id").and_then(Value::as_str), "id")?;
+        let addresses =
+            |name: &str| texts(wire.pointer("/condition/request_ip").and_then(|ip| ip.get(name)), Self::MAX);
+        let name = text(&wire, "name").unwrap_or_else(|| id.to_string());
+        let mut token = Self {
+            status: text(&wire, "status").unwrap_or_else(|| "unknown".to_owned()),
+            issued_on: time(&wire, "issued_on"),
+            expires_on: time(&wire, "expires_on"),
+            last_used_day: time(&wire, "last_used_on").map(Timestamp::date),
+            not_before: time(&wire, "not_before"),
+            creator: text(&wire, "creator_email_at_creation").map(|email| email.trim().to_owned()),
+            provisioner: text(&wire, "provisioner_type").map(|kind| (kind, text(&wire, "provisioner_id"))),
+            from: addresses("in"),
+            not_from: addresses("not_in"),
+            ..Self::bare(id, name)
+        };
+        let mut room = Self::MAX;
+        for policy in wire.get("policies").and_then(Value::as_array).into_iter().flatten() {
+            token.add(policy, &mut room);
+        }
+        Ok(token)
+    }
+}
+
+impl Token {
+    /// Adds a policy as far as there is room.
+    fn add(&mut self, told: &Value, room: &mut usize) {
+        let access = match told.get("effect").and_then(Value::as_str) {
+            Some("allow") => Access::Allow,
+            Some("deny") => Access::Deny,
+            _ => Access::Unknown,
+        };
+        let mut policy = TokenPolicy { access, groups: BTreeMap::new(), scope: Scope::default() };
+        let mut keep = |map: &mut BTreeMap<String, String>, key: &str, value: String| {
+            if map.contains_key(key) {
+            } else if *room > 0 {
+                *room -= 1;
+                map.insert(key.to_owned(), value);
+            } else {
+                self.unlisted = self.unlisted.saturating_add(1);
+            }
+        };
+        for group in told.get("permission_groups").and_then(Value::as_array).into_iter().flatten() {
+            let Some(id) = text(group, "id") else { continue };
+            let name = text(group, "name").unwrap_or_default();
+            if let Some(end) = group.get("meta").and_then(ending) {
+                self.ending.insert(if name.is_empty() { id.clone() } else { name.clone() }, end);
+            }
+            keep(&mut policy.groups, &id, name);
+        }
+        for (key, inside) in told.get("resources").and_then(Value::as_object).into_iter().flatten() {
+            match inside.as_object() {
+                // What is in an object of the account: the account is where it is, not what is meant.
+                Some(inside) => inside.keys().for_each(|key| keep(&mut policy.scope.0, key, String::new())),
+                None => keep(&mut policy.scope.0, key, String::new()),
+            }
+        }
+        self.policies.push(policy);
+    }
+}
+
+/// Where a permission group's `meta` says that it is withdrawn: the day, or an empty text where none is told.
+fn ending(meta: &Value) -> Option<String> {
+    access::ending(meta.get("deprecated").and_then(Value::as_str), meta.get("eol_at").and_then(Value::as_str))
+}
+
+impl Record for OauthClient {
+    type Wire = Value;
+
+    fn read(wire: Value) -> Result<Self, String> {
+        let id = required(text(&wire, "client_id"), "client_id")?;
+        let mut scopes = texts(wire.get("scopes"), Self::MAX);
+        scopes.sort_unstable();
+        scopes.dedup();
         Ok(Self {
-            id,
-            name: filled(wire.name).unwrap_or_else(|| id.to_string()),
-            status: filled(wire.status).unwrap_or_else(|| "unknown".to_owned()),
-            issued_on: time(wire.issued_on),
-            expires_on: time(wire.expires_on),
-            last_used_on: time(wire.last_used_on),
+            name: text(&wire, "client_name").unwrap_or_else(|| id.clone()),
+            id: id.parse()?,
+            visibility: required(text(&wire, "visibility"), "visibility")?,
+            scopes,
+            redirect_uris: texts(wire.get("redirect_uris"), Self::MAX),
+            created_at: time(&wire, "created_at"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(change: impl FnOnce(&mut Value)) -> Token {
+        let mut wire = json!({
+            "id": "1".repeat(32), "name": "ci", "status": "active", "creator_email_at_creation": " Jane@example.com ",
+            "provisioner_type": "oauth", "provisioner_id": null, "not_before": "2026-01-01T00:00:00Z",
+            "condition": { "request_ip": { "in": ["192.0.2.0/24"], "not_in": ["192.0.2.1/32", ""] } },
+            "policies": [
+                {
+                    "id": "p", "effect": "allow", "resources": { "com.cloudflare.api.account.a": { "com.cloudflare.api.account.zone.*": "*" } },
+                    "permission_groups": [{ "id": "g1", "name": "DNS Write", "meta": { "deprecated": "true", "eol_at": "2027-01-01T00:00:00Z" } }],
+                },
+                { "id": "q", "effect": "deny", "resources": { "com.cloudflare.api.account.zone.z": "*" }, "permission_groups": [{ "id": "g2" }] },
+            ],
+        });
+        change(&mut wire);
+        Token::read(wire).unwrap()
+    }
+
+    #[test]
+    fn what_a_token_may_do_by_whom_and_from_where_is_read() {
+        let token = read(|_| {});
+        assert_eq!(
+            (token.creator.as_deref(), token.provisioner),
+            (Some("Jane@example.com"), Some(("oauth".to_owned(), None)))
+        );
+        assert_eq!((token.from, token.not_from), (vec!["192.0.2.0/24".to_owned()], vec!["192.0.2.1/32".to_owned()]));
+        assert_eq!(token.ending.get("DNS Write").map(String::as_str), Some("2027-01-01"));
+        let told: Vec<String> = token.policies.iter().map(TokenPolicy::told).collect();
+        assert_eq!(told, ["DNS Write on every domain", "not g2 on domain z"]);
+    }
+
+    #[test]
+    fn a_part_of_another_form_hides_no_token() {
+        for odd in [json!(null), json!(7), json!("text"), json!([[1], "x", null]), json!({ "a": [1] })] {
+            for field in [
+                "name",
+                "status",
+                "condition",
+                "policies",
+                "not_before",
+                "creator_email_at_creation",
+                "provisioner_type",
+            ] {
+                let token = read(|wire| wire[field] = odd.clone());
+                assert_eq!(token.id.to_string(), "1".repeat(32), "{field} {odd}");
+            }
+            let token = read(|wire| wire["policies"][0] = odd.clone());
+            assert_eq!(token.policies.last().unwrap().access, Access::Deny, "{odd}");
+            let token = read(|wire| wire["policies"][0]["effect"] = odd.clone());
+            assert_eq!(token.policies[0].access, Access::Unknown, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_more_than_a_row_takes_tells_how_much_more() {
+        let resources: serde_json::Map<String, Value> =
+            (0..1_200).map(|n| (format!("com.cloudflare.api.account.zone.{n}"), json!("*"))).collect();
+        let token = read(|wire| wire["policies"][1]["resources"] = json!(resources));
+        let kept: usize = token.policies.iter().map(|policy| policy.groups.len() + policy.scope.0.len()).sum();
+        assert_eq!((kept, token.unlisted), (1_000, 203));
     }
 }

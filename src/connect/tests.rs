@@ -80,6 +80,7 @@ fn publish_group(ports: &TenantDesk) -> String {
             description: None,
             permission_group: None,
             label: None,
+            ends: None,
         })
     };
     let group = Row::Group(Group { id: id(77).parse().unwrap(), name: "Engineers".to_owned(), atoms: Vec::new() });
@@ -88,6 +89,7 @@ fn publish_group(ports: &TenantDesk) -> String {
     let draft = Draft {
         account_id: ports.desk.account(),
         started_at: ports.now(),
+        posture: crate::snapshot::Posture::default(),
         capabilities: BTreeMap::default(),
         naming: Naming::default(),
         previous: None,

@@ -3,9 +3,11 @@
 use super::memory::{World, failed};
 use super::protocol::Reply;
 use super::settings::Settings;
+use crate::base::jobs;
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
-use crate::decide::{self, Facts, Question};
+use crate::decide::{self, Facts, Question, Rules};
+use crate::findings;
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &Question) -> Reply {
@@ -13,6 +15,19 @@ pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &
         Ok(record) => Reply::Decided(Box::new(record)),
         Err(error) => failed(ports, "the decisions cannot be used", &error),
     }
+}
+
+/// The facts with what is found to be wrong, where a rule asks for it.
+fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
+    let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
+    let Facts::Known(mut known) = facts else { return Ok(facts) };
+    let looked =
+        jobs::all(ports)?.into_iter().any(|job| job.kind == jobs::Kind::Findings && job.last_done_at.is_some());
+    if asks && looked {
+        let about = known.person.key.as_deref().unwrap_or_default();
+        known.findings = Some(findings::open_about(ports, about, ports.now())?);
+    }
+    Ok(Facts::Known(known))
 }
 
 async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
@@ -33,6 +48,7 @@ async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) 
         )),
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
+    let facts = with_findings(ports, settings, facts)?;
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());
     // What was decided first under the key stays what it was.

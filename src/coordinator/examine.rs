@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::identity::{self, Owner};
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
-use crate::cloudflare::{ApiError, AuditFilters, Client, Purpose};
-use crate::provision::owner::{self, Owner};
+use crate::cloudflare::{Account, ApiError, AuditFilters, Client, NamedObject, Page, Purpose};
 use crate::push::Finding;
 
 /// One thing that was checked.
@@ -36,16 +36,30 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Setting
         return found;
     }
     let settings = "Account Settings: Read (to review) or Account Settings: Edit (to provision)";
+    let account = client.account().await;
+    let domains = client.sso_domains().await;
+    let tokens = client.tokens_page(1).await;
+    let posture = posture(account.as_ref().ok(), domains.as_ref().ok());
+    let sees_itself_alone = match &tokens {
+        Ok(page) => identity::sees_itself_alone(&page.items, identity::own_token(ports, &client).await.ok().flatten()),
+        Err(_) => false,
+    };
     let reads = [
-        ("the account", true, settings, client.account().await.map(drop)),
+        ("the account", true, settings, account.map(drop)),
         ("members", true, settings, client.members_page(1).await.map(drop)),
         ("permission groups", true, settings, client.permission_groups_page(1).await.map(drop)),
         ("resource groups", true, settings, client.resource_groups().await.map(drop)),
         ("roles (deprecated list)", false, settings, client.roles_page(1).await.map(drop)),
         ("user groups", false, settings, client.user_groups_page(1).await.map(drop)),
-        ("account API tokens", false, "Account API Tokens: Read", client.tokens_page(1).await.map(drop)),
+        (TOKENS, false, "Account API Tokens: Read", tokens.map(drop)),
+        ("OAuth clients", false, "OAuth Client: Read", client.oauth_clients().await.map(drop)),
+        ("domains that log in through an identity provider", false, "SSO Connector: Read", domains.map(drop)),
     ];
     found.extend(reads.into_iter().map(|(what, required, permission, read)| check(what, required, permission, read)));
+    if let Some(tokens) = found.iter_mut().find(|check| sees_itself_alone && check.name.ends_with(TOKENS)) {
+        (tokens.ok, tokens.message) = (false, "the list has the connector's own token alone, since it may list no others, which Cloudflare does not say: edit the token in Cloudflare's dashboard under API Tokens and add the permission Account API Tokens: Read".to_owned());
+    }
+    found.extend(posture);
     let now = ports.now();
     let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), None).await.map(drop);
     found.push(check("audit log (finds others' changes that were overwritten)", false, settings, recent));
@@ -53,9 +67,40 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Setting
     found
 }
 
+/// The check of the list of tokens.
+const TOKENS: &str = "account API tokens";
+
+/// How the account is set, as far as it is told: there is nothing here that the connector cannot work with.
+fn posture(account: Option<&Account>, domains: Option<&Page<NamedObject>>) -> Vec<Examination> {
+    let told = |name: &str, message: String| Examination { name: name.to_owned(), ok: true, required: false, message };
+    let mut posture = Vec::new();
+    if let Some(enforces) = account.and_then(|account| account.enforce_two_factor) {
+        let message = if enforces {
+            "members without a second factor are locked out"
+        } else {
+            "members without a second factor are let in; Manage Account > Members > Settings enforces it"
+        };
+        posture.push(told("the account's second factor", message.to_owned()));
+    }
+    if let Some((id, name)) = account.and_then(|account| account.organization.as_ref()) {
+        let message = format!(
+            "the account is in the organization {name} ({id}), whose administrators can do everything here and are in no list of members"
+        );
+        posture.push(told("the account's organization", message));
+    }
+    if let Some(domains) = domains {
+        let all: Vec<String> =
+            domains.items.iter().take(50).map(|domain| format!("{} ({})", domain.id, domain.name)).collect();
+        let message =
+            if all.is_empty() { "no domain logs in through an identity provider".to_owned() } else { all.join(", ") };
+        posture.push(told("the account's single sign-on", message));
+    }
+    posture
+}
+
 /// A person's token is worth a word: it goes when the person goes, and its owner is not to be locked out by it.
 async fn whose<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Option<Examination> {
-    let (ok, message) = match owner::identity(ports, client).await.ok()?.owner {
+    let (ok, message) = match identity::identity(ports, client).await.ok()?.owner {
         Owner::Account => return None,
         Owner::User(user) => (
             true,

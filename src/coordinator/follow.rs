@@ -9,7 +9,7 @@ use crate::conductorone::api::Tokens;
 use crate::findings;
 use crate::push;
 use crate::signal;
-use crate::snapshot::GenerationId;
+use crate::snapshot::{GenerationId, RunRecord};
 use crate::sync;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
@@ -34,7 +34,13 @@ fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
 /// One attempt at a job. The tokens are for C1's API.
 async fn attempt<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
-        Kind::Findings => findings::attempt(ports, &settings.findings, settings.journal_days, job).await,
+        Kind::Findings => {
+            let (attempt, noted) = findings::attempt(ports, &settings.findings, settings.journal_days, job).await;
+            match tell(ports, settings, &noted) {
+                Ok(()) => attempt,
+                Err(error) => Attempt::Again(format!("The findings cannot be signalled: {error}.")),
+            }
+        }
         Kind::Push => push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, job).await,
         Kind::Signal => signal::attempt(ports, settings.told_by()).await,
         Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
@@ -43,6 +49,28 @@ async fn attempt<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, job:
         Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
+
+/// Queues a signal of the findings that were opened or closed, as far as their severity is signalled.
+fn tell<P: World>(ports: &P, settings: &Settings, noted: &findings::Noted) -> Result<(), SqlError> {
+    let Some(run) = sync::status(ports)?.runs.into_iter().next() else { return Ok(()) };
+    let is_wanted =
+        |id: &&String| findings::severity_of(id).is_some_and(|it| settings.findings.signalled.contains(&it));
+    let mut wanted: Vec<&String> = noted.opened.iter().chain(&noted.closed).filter(is_wanted).collect();
+    // As many as there is room for in a signal, and more: those that matter most come first.
+    wanted.sort_by_key(|id| findings::severity_of(id));
+    let mut items = Vec::new();
+    for id in wanted.into_iter().take(MOST_TOLD) {
+        items.extend(findings::one(ports, id, ports.now())?);
+    }
+    let run = RunRecord { generation: noted.generation.clone(), ..run };
+    if signal::tell_findings(ports, settings.told_by(), &run, items)? {
+        jobs::want(ports, Kind::Signal, &format!("findings {}", ports.now()), false, ports.now())?;
+    }
+    Ok(())
+}
+
+/// So many findings are told at once, half a kilobyte each.
+const MOST_TOLD: usize = 400;
 
 impl Coordinator {
     /// Asks for the jobs that what was synced calls for. Called after each step of a sync, with nothing awaited in between, so

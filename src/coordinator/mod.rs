@@ -123,6 +123,10 @@ impl Coordinator {
                 Ok(found) => Reply::Findings(found),
                 Err(error) => failed(ports, "could not read the findings", &error),
             },
+            Command::FindingEvents { before, limit } => match findings::events(ports, before, limit) {
+                Ok(events) => Reply::Findings(events),
+                Err(error) => failed(ports, "could not read what happened to findings", &error),
+            },
             Command::Finding(id) => match findings::one(ports, &id, ports.now()) {
                 Ok(found) => Reply::Findings(found.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the findings", &error),

@@ -80,6 +80,13 @@ pub enum Command {
         /// How many at most.
         limit: i64,
     },
+    /// Look up what happened to findings, the newest first.
+    FindingEvents {
+        /// Those before this one.
+        before: Option<i64>,
+        /// How many at most.
+        limit: i64,
+    },
     /// Look one finding up by its id.
     Finding(String),
     /// Note that a finding is as it should be.

@@ -41,7 +41,14 @@ impl Settings {
         let provision = provision::Settings::read(reader, app_id);
         let findings = findings::Settings::read(reader, provision.guards.min_super_admins);
         let plan = Plan::read(reader);
-        let rules = reader.text("APPROVAL_RULES").map_or_else(|| Ok(Rules::default()), |text| Rules::parse(&text));
+        let rules = reader.text("APPROVAL_RULES").map_or_else(
+            || Ok(Rules::default()),
+            |text| {
+                let rules = Rules::parse(&text)?;
+                rules.check_findings(|name| findings::severity_of(name).is_some())?;
+                Ok(rules)
+            },
+        );
         if let Err(error) = &rules {
             reader.problem(
                 "APPROVAL_RULES",

@@ -422,6 +422,7 @@ mod tests {
         let draft = Draft {
             account_id: former.account(),
             started_at: former.now(),
+            posture: crate::snapshot::Posture::default(),
             capabilities: crate::base::tree::BTreeMap::new(),
             naming: Naming::default(),
             previous: None,

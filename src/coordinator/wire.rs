@@ -109,11 +109,13 @@ mod tests {
                 description: None,
                 permission_group: None,
                 label: None,
+                ends: None,
             })
         };
         let draft = Draft {
             account_id: ports.desk.account(),
             started_at: ports.now(),
+            posture: crate::snapshot::Posture::default(),
             capabilities: BTreeMap::new(),
             naming: Naming { account_resource_group: None, roles: BTreeMap::new() },
             previous: None,

@@ -60,6 +60,11 @@ pub struct Known {
     pub generation: GenerationId,
     /// How old it is: seconds since its sync began.
     pub age_secs: i64,
+    /// The rules by which something is found to be wrong with the person or the account, and was not accepted; `None` as long as nobody
+    /// looked.
+    pub findings: Option<Vec<String>>,
+    /// What the change would come to, in a line, where that was worked out.
+    pub what_if: Option<String>,
 }
 
 /// What is asked for.
@@ -84,6 +89,8 @@ pub struct Person {
     pub two_factor: Option<bool>,
     /// What the person holds, through user groups as well.
     pub held: Vec<Entitlement>,
+    /// The person's key in the generation, where there is one.
+    pub key: Option<String>,
 }
 
 /// What somebody is in the account.
@@ -115,6 +122,7 @@ impl Person {
             status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
             two_factor: member.two_factor,
             held,
+            key: Some(member.principal().to_string()),
         }
     }
 }
@@ -212,11 +220,21 @@ async fn known<P: KeyValue + Clock + Sql>(
             status: Standing::None,
             two_factor: None,
             held: Vec::new(),
+            key: None,
         },
     };
     let manifest = snapshot.manifest();
     let (generation, age_secs) = (manifest.generation.clone(), age(ports.now(), manifest.started_at));
-    Ok(Facts::Known(Box::new(Known { action, wanted, person, catalogue, generation, age_secs })))
+    Ok(Facts::Known(Box::new(Known {
+        action,
+        wanted,
+        person,
+        catalogue,
+        generation,
+        age_secs,
+        findings: None,
+        what_if: None,
+    })))
 }
 
 /// Why the facts could not be gathered this time.

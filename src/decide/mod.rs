@@ -20,7 +20,7 @@ use crate::conductorone::response::Document;
 use crate::model::ask::Action;
 use crate::snapshot::Catalogue;
 use rules::{Asked, BROKEN, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
-use words::{Domain, RoleName, UserId};
+use words::{Domain, Name, RoleName, UserId};
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +153,11 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let domains = |domains: &Vec<Domain>| {
         known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
     };
+    // As long as nobody looked, whatever is strict holds.
+    let found = |names: &Vec<Name>| match &known.findings {
+        Some(open) => names.iter().any(|name| open.contains(&name.0)),
+        None => rule.then != Verdict::Approve,
+    };
     let status = match known.person.status {
         facts::Standing::Member => Status::Member,
         facts::Standing::Invited => Status::Invited,
@@ -167,6 +172,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
         && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
         && when.holds.as_ref().is_none_or(holds)
+        && when.findings.as_ref().is_none_or(found)
         // A rule approves a privileged role only where it says so itself.
         && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
 }

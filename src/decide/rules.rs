@@ -123,6 +123,9 @@ pub(super) struct When {
     /// The person holds one of these already.
     #[serde(default)]
     pub(super) holds: Option<Vec<RoleName>>,
+    /// One of these findings is open, about the person or the account.
+    #[serde(default)]
+    pub(super) findings: Option<Vec<Name>>,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "a field's default has the field's type")]
@@ -261,6 +264,7 @@ impl Rules {
             ("domains", rule.when.domains.as_ref().map(Vec::is_empty)),
             ("status", rule.when.status.as_ref().map(Vec::is_empty)),
             ("holds", rule.when.holds.as_ref().map(Vec::is_empty)),
+            ("findings", rule.when.findings.as_ref().map(Vec::is_empty)),
         ] {
             if is_empty == Some(true) {
                 let path = at(&format!("when.{field}"));
@@ -268,6 +272,23 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// Whether all findings that the rules name are among these; the path to the first that is not, where one is not.
+    pub fn check_findings(&self, known: impl Fn(&str) -> bool) -> Result<(), InvalidRules> {
+        for (place, rule) in self.own.iter().enumerate() {
+            let unknown = rule.when.findings.iter().flatten().find(|name| !known(&name.0));
+            if let Some(Name(name)) = unknown {
+                let path = format!("rules[{place}].when.findings");
+                return Err(invalid(path, format!("there is no finding {name:?}; docs/findings.md has all of them")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any rule asks for findings.
+    pub fn asks_for_findings(&self) -> bool {
+        self.own.iter().any(|rule| rule.when.findings.is_some())
     }
 
     /// Each name of a role that the rules have, and where it stands.

@@ -44,6 +44,7 @@ fn catalogue() -> Catalogue {
         permission_group_name: name.split_once(" on ").map(|(name, _)| name.to_owned()),
         label: label.map(str::to_owned),
         permission_group: behind.map(|n| hex(n + 100)),
+        ends: None,
         brings: brings.to_vec(),
     };
     Catalogue::of(vec![
@@ -72,11 +73,42 @@ fn known(wanted: Option<Entitlement>) -> Known {
             status: Standing::Member,
             two_factor: Some(true),
             held: vec![role(READ)],
+            key: None,
         },
         catalogue,
         generation: GenerationId::parse("20261123T100000Z-7f3a09c1").unwrap(),
         age_secs: 720,
+        findings: Some(Vec::new()),
+        what_if: None,
     }
+}
+
+#[test]
+fn a_rule_asks_for_findings_and_as_long_as_nobody_looked_the_strict_ones_hold() {
+    let rule = |then: &str| {
+        json!({ "rules": [
+            { "name": "own", "when": { "roles": ["DNS"], "findings": ["token-powerful", "invitation-old"] }, "then": then },
+        ] })
+    };
+    let with = |findings: Option<&[&str]>| {
+        let findings = findings.map(|all| all.iter().map(|one| (*one).to_owned()).collect());
+        Known { findings, ..known(Some(role(DNS))) }
+    };
+    for (then, findings, decides) in [
+        ("deny", Some(["invitation-old"].as_slice()), true),
+        ("deny", Some(&["deny-policy"]), false),
+        ("deny", Some(&[]), false),
+        ("deny", None, true),
+        ("approve", Some(&["token-powerful"]), true),
+        ("approve", None, false),
+    ] {
+        let decision = by(&rule(then), with(findings));
+        assert_eq!(decision.rule == "own", decides, "{then} {findings:?}");
+    }
+    let rules = Rules::parse(&rule("deny").to_string()).unwrap();
+    assert!(rules.asks_for_findings() && rules.check_findings(|_| true).is_ok());
+    let error = rules.check_findings(|name| name != "invitation-old").unwrap_err();
+    assert_eq!(error.path, "rules[0].when.findings");
 }
 
 fn by(rules: &Value, known: Known) -> Decision {
@@ -359,6 +391,7 @@ fn published() -> Desk {
             description: None,
             permission_group: Some(hex(n + 100)),
             label: Some(label.to_owned()),
+            ends: None,
         })
     };
     let mut rows = vec![
@@ -372,6 +405,7 @@ fn published() -> Desk {
     let draft = Draft {
         account_id: desk.account(),
         started_at: desk.now(),
+        posture: crate::snapshot::Posture::default(),
         capabilities: crate::base::tree::BTreeMap::new(),
         naming: Naming {
             account_resource_group: Some(hex(99)),

@@ -153,6 +153,7 @@ mod tests {
             permission_group_name: Some("Domain DNS".to_owned()),
             label: None,
             permission_group: None,
+            ends: None,
             brings: Vec::new(),
         };
         for (name, is) in [

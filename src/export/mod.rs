@@ -22,7 +22,7 @@ pub use file::{ExportError, File, Ports};
 pub use sqlite::SqliteError;
 
 /// The version of what the files say of a generation; another one makes other files of the same generation.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// At most this many bytes of a `.c1z` are held in memory while its length is found, so that it need not be made twice: a file of about
 /// 100,000 members, and an eighth of the isolate's 128 MB.

@@ -31,6 +31,7 @@ pub(crate) fn role(n: usize, name: &str) -> Row {
         description: Some(format!("What {name} may do.")),
         permission_group: Some(hex(n)),
         label: None,
+        ends: None,
     })
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn scoped(n: usize, on: usize) -> Row {
         resource_group_name: format!("zone{on}.example"),
         scope: crate::model::scope::Scope::default(),
         unlisted: 0,
+        ends: None,
     })
 }
 
@@ -51,12 +53,10 @@ pub(crate) fn group(n: usize, name: &str, atoms: &[Atom]) -> Row {
 
 pub(crate) fn token(n: usize) -> Row {
     Row::ApiToken(Token {
-        id: hex(n),
-        name: format!("Token {n}"),
-        status: "active".to_owned(),
         issued_on: Timestamp::parse("2026-01-02T03:04:05Z"),
         expires_on: Timestamp::parse("2027-01-02T03:04:05.250Z"),
         last_used_day: Some("2026-08-21".to_owned()),
+        ..Token::bare(hex(n), format!("Token {n}"))
     })
 }
 
@@ -114,6 +114,7 @@ pub(crate) fn published(rows: Vec<Row>) -> (Desk, Snapshot) {
     let draft = Draft {
         account_id: desk.account(),
         started_at: desk.time.get(),
+        posture: crate::snapshot::Posture::default(),
         capabilities: BTreeMap::default(),
         naming,
         previous: None,

@@ -5,7 +5,8 @@ use crate::base::tree::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::rules::{RULES, Severity};
+use super::rules::RULES;
+use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 
@@ -62,6 +63,11 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     sql.query(
+        "CREATE TABLE IF NOT EXISTS invitation_seen (key TEXT PRIMARY KEY, since INTEGER NOT NULL, day TEXT NOT NULL)
+            WITHOUT ROWID",
+        &[],
+    )?;
+    sql.query(
         "CREATE TABLE IF NOT EXISTS finding_event (
             number INTEGER PRIMARY KEY AUTOINCREMENT, finding TEXT NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL,
             detail TEXT NOT NULL)",
@@ -103,8 +109,28 @@ pub(super) fn close(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<(), SqlEr
     event(sql, id, "closed", "", now)
 }
 
-/// Forgets what was closed, and what happened, before a time.
-pub(super) fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
+/// Since when an invitation has been there, as far as it was seen: Cloudflare does not tell. One that is new is noted.
+pub(super) fn invited_since(sql: &dyn Sql, key: &str, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    let day = now.date();
+    // Once a day, so that those that are gone can be told apart.
+    sql.query(
+        "INSERT INTO invitation_seen (key, since, day) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key) DO UPDATE SET day = excluded.day WHERE day <> excluded.day",
+        &[key.into(), now.into(), day.as_str().into()],
+    )?;
+    known_since(sql, key)
+}
+
+/// The same, where it is known already.
+pub(super) fn known_since(sql: &dyn Sql, key: &str) -> Result<Option<Timestamp>, SqlError> {
+    let since = sql.one("SELECT since FROM invitation_seen WHERE key = ?", &[key.into()])?;
+    Ok(since.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// Forgets what was closed, and what happened, before a time; and invitations that were not there for a week.
+pub(super) fn purge(sql: &dyn Sql, before: Timestamp, now: Timestamp) -> Result<(), SqlError> {
+    let week = now.plus_secs(-7 * 86_400).date();
+    sql.query("DELETE FROM invitation_seen WHERE day < ?", &[week.as_str().into()])?;
     sql.query("DELETE FROM finding WHERE closed_at < ?", &[before.into()])?;
     sql.query("DELETE FROM finding_event WHERE at < ?", &[before.into()])?;
     Ok(())
@@ -157,6 +183,16 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
     Ok(sql.query(&statement, &params)?.iter().filter_map(|row| shown(row, now)).collect())
 }
 
+/// The rules by which something about somebody, or about the account, is open.
+pub fn open_about(sql: &dyn Sql, about: &str, now: Timestamp) -> Result<Vec<String>, SqlError> {
+    let rows = sql.query(
+        "SELECT DISTINCT rule FROM finding
+         WHERE closed_at IS NULL AND COALESCE(accepted_until, 0) <= ? AND about IN (?, 'account')",
+        &[now.into(), about.into()],
+    )?;
+    Ok(rows.iter().flatten().filter_map(SqlValue::text).map(str::to_owned).collect())
+}
+
 /// One finding, with what happened to it.
 pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, SqlError> {
     let rows = sql.query(&format!("{SELECT} WHERE id = ?"), &[id.into()])?;
@@ -177,6 +213,22 @@ pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, Sql
         fields.insert("events".to_owned(), events.into());
     }
     Ok(Some(finding))
+}
+
+/// What happened to findings, the newest first: opened, closed, accepted.
+pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Value>, SqlError> {
+    let rows = sql.query(
+        "SELECT number, finding, at, what, detail FROM finding_event WHERE number < ? ORDER BY number DESC LIMIT ?",
+        &[before.unwrap_or(i64::MAX).into(), limit.into()],
+    )?;
+    let told = |row: &Vec<SqlValue>| {
+        let [number, finding, at, what, detail] = row.as_slice() else { return None };
+        let at = Timestamp::from_millis(at.integer()?);
+        Some(json!({
+            "number": number.integer()?, "finding": finding.text()?, "at": at, "what": what.text()?, "detail": detail.text()?,
+        }))
+    };
+    Ok(rows.iter().filter_map(told).collect())
 }
 
 const SELECT: &str =
@@ -273,7 +325,7 @@ mod tests {
             (Some("open"), Some(at(9).to_string().as_str()))
         );
         close(&desk, "b", at(11)).unwrap();
-        purge(&desk, at(12)).unwrap();
+        purge(&desk, at(12), at(12)).unwrap();
         assert_eq!((states(&desk, "all", 13), unclosed(&desk).unwrap().len()), (vec!["a".to_owned()], 1));
     }
 }

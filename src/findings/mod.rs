@@ -6,10 +6,13 @@
 
 mod book;
 mod rules;
+mod secrets;
 mod settings;
+mod severity;
 mod survey;
 
-pub use book::{Acceptance, Filter, MAX_DAYS, accept, init, list, one};
-pub use rules::{RULES, Rule, Severity};
+pub use book::{Acceptance, Filter, MAX_DAYS, accept, events, init, list, one, open_about};
+pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
-pub use survey::attempt;
+pub use severity::Severity;
+pub use survey::{Noted, attempt};

@@ -1,23 +1,12 @@
 //! The rules: a table, of which `docs/findings.md` has every line. Each is a small function of what is known, and gives the evidence where
 //! something is wrong.
 
+use super::secrets::{self, Secret};
 use super::settings::Settings;
-use crate::base::time::Timestamp;
-use crate::base::words::words;
+use super::severity::Severity;
 use crate::model::address;
-use crate::model::resource::{Member, MemberStatus, Token};
-
-words! {
-    /// How much a finding matters.
-    pub enum Severity {
-        /// Somebody could take the account over, or lose it.
-        High = "high",
-        /// More access than there should be.
-        Medium = "medium",
-        /// Something to tidy up.
-        Low = "low",
-    }
-}
+use crate::model::resource::{Member, MemberStatus, OauthClient};
+use crate::snapshot::Posture;
 
 /// What a rule looks for.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +26,23 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Test {
     Person(fn(&Person<'_>, &Settings) -> Option<String>),
-    Token(fn(&Token, &Settings, Timestamp) -> Option<String>),
+    Secret(fn(Secret<'_>, &Settings) -> Option<String>),
+    Client(fn(&OauthClient, &Settings) -> Option<String>),
+    Group(fn(&Withdrawn, &Settings) -> Option<String>),
     Account(fn(&Whole, &Settings) -> Option<String>),
+}
+
+/// A permission group that Cloudflare withdraws.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Withdrawn {
+    /// Its name.
+    pub(super) name: String,
+    /// The day from which it is no more, and how many days that is from now, where it is told.
+    pub(super) ends: String,
+    pub(super) days_left: Option<i64>,
+    /// How many people and user groups hold it directly, and how many tokens have it.
+    pub(super) holders: usize,
+    pub(super) tokens: usize,
 }
 
 /// What is known of a member or an invitation.
@@ -52,6 +56,8 @@ pub(super) struct Person<'a> {
     /// How many policies' atoms deny, and how many this connector cannot judge.
     pub(super) denied: usize,
     pub(super) unknown: usize,
+    /// For how many days it has been an invitation, as far as it was seen.
+    pub(super) invited_days: Option<i64>,
 }
 
 /// What is known of the whole account.
@@ -62,6 +68,7 @@ pub(super) struct Whole {
     pub(super) super_administrator_count: usize,
     /// Members' records that could not be read in full: how many, and the first of them.
     pub(super) unread: (u64, Vec<String>),
+    pub(super) posture: Posture,
 }
 
 /// All rules.
@@ -72,6 +79,13 @@ pub const RULES: &[Rule] = &[
         title: "a privileged member has no second factor",
         remedy: "Have the person turn on My Profile > Authentication > Two-Factor Authentication, or enforce it for all under Manage Account > Members > Settings.",
         test: Test::Person(privileged_without_two_factor),
+    },
+    Rule {
+        name: "second-factor-not-enforced",
+        severity: Severity::Medium,
+        title: "the account does not ask its members for a second factor",
+        remedy: "Turn on the enforcement of two-factor authentication under Manage Account > Members > Settings, once everybody has one.",
+        test: Test::Account(second_factor_not_enforced),
     },
     Rule {
         name: "privileged-outside-domains",
@@ -102,6 +116,13 @@ pub const RULES: &[Rule] = &[
         test: Test::Person(direct_beside_group),
     },
     Rule {
+        name: "invitation-old",
+        severity: Severity::Low,
+        title: "an invitation was not accepted for a long time",
+        remedy: "Cancel the invitation under Manage Account > Members, or send it again.",
+        test: Test::Person(old_invitation),
+    },
+    Rule {
         name: "deny-policy",
         severity: Severity::Low,
         title: "a member has a policy that denies",
@@ -116,6 +137,20 @@ pub const RULES: &[Rule] = &[
         test: Test::Person(unknown_policy),
     },
     Rule {
+        name: "organization-unseen",
+        severity: Severity::Low,
+        title: "administrators of an organization can do everything here, and are in no list",
+        remedy: "Look at who they are under Organizations > Members: this connector cannot see them, and reviews leave them out.",
+        test: Test::Account(organization_unseen),
+    },
+    Rule {
+        name: "permission-group-ending",
+        severity: Severity::Medium,
+        title: "a permission group that somebody has is about to end",
+        remedy: "Give what takes its place, by the name that Cloudflare tells in the permission group, and take the old one away.",
+        test: Test::Group(withdrawn),
+    },
+    Rule {
         name: "member-unreadable",
         severity: Severity::Medium,
         title: "members could not be read in full",
@@ -127,30 +162,78 @@ pub const RULES: &[Rule] = &[
         severity: Severity::Medium,
         title: "an account API token never expires",
         remedy: "Edit the token under Manage Account > Account API Tokens, and set an end under TTL.",
-        test: Test::Token(token_without_expiry),
+        test: Test::Secret(secrets::without_expiry),
+    },
+    Rule {
+        name: "token-without-ip-condition",
+        severity: Severity::Low,
+        title: "an account API token is good from everywhere",
+        remedy: "Edit the token under Manage Account > Account API Tokens, and set Client IP Address Filtering to where it is used.",
+        test: Test::Secret(secrets::without_ip_condition),
     },
     Rule {
         name: "token-unused",
         severity: Severity::Medium,
         title: "an account API token was not used for a long time",
         remedy: "Delete the token under Manage Account > Account API Tokens, or disable it until somebody misses it.",
-        test: Test::Token(token_unused),
+        test: Test::Secret(secrets::unused),
     },
     Rule {
         name: "token-never-used",
         severity: Severity::Low,
         title: "an account API token was never used",
         remedy: "Delete the token under Manage Account > Account API Tokens.",
-        test: Test::Token(token_never_used),
+        test: Test::Secret(secrets::never_used),
     },
     Rule {
         name: "token-about-to-expire",
         severity: Severity::Low,
         title: "an account API token is about to expire",
         remedy: "Roll or replace the token under Manage Account > Account API Tokens, before what uses it stops.",
-        test: Test::Token(token_about_to_expire),
+        test: Test::Secret(secrets::about_to_expire),
+    },
+    Rule {
+        name: "token-powerful",
+        severity: Severity::High,
+        title: "an account API token can make tokens or edit members",
+        remedy: "Take the permission away under Manage Account > Account API Tokens, or delete the token: whoever has it can become anybody.",
+        test: Test::Secret(secrets::powerful),
+    },
+    Rule {
+        name: "token-of-somebody-who-left",
+        severity: Severity::Medium,
+        title: "an account API token was made by somebody who is no member any more",
+        remedy: "Find out who uses the token, make another in that name under Manage Account > Account API Tokens, and delete this one.",
+        test: Test::Secret(secrets::of_somebody_who_left),
+    },
+    Rule {
+        name: "token-stronger-than-creator",
+        severity: Severity::High,
+        title: "an account API token can do more than whoever made it can now",
+        remedy: "Edit the permissions of the token under Manage Account > Account API Tokens, or delete it: it does not shrink with its creator.",
+        test: Test::Secret(secrets::stronger_than_creator),
+    },
+    Rule {
+        name: "oauth-client-public",
+        severity: Severity::Medium,
+        title: "an OAuth client of the account is public",
+        remedy: "Make the client private under Manage Account > OAuth Clients, unless others than this account's members are to use it.",
+        test: Test::Client(secrets::is_public),
+    },
+    Rule {
+        name: "oauth-client-wide",
+        severity: Severity::Low,
+        title: "an OAuth client of the account may ask for much",
+        remedy: "Take the scopes that the client does not need away under Manage Account > OAuth Clients.",
+        test: Test::Client(secrets::is_wide),
     },
 ];
+
+/// The severity of a finding, by its id.
+pub fn severity_of(id: &str) -> Option<Severity> {
+    let name = id.split(':').next().unwrap_or(id);
+    RULES.iter().find(|rule| rule.name == name).map(|rule| rule.severity)
+}
 
 /// Not what an identity provider asks for: that factor is not seen by Cloudflare.
 fn privileged_without_two_factor(person: &Person<'_>, _: &Settings) -> Option<String> {
@@ -197,35 +280,27 @@ fn member_unreadable(whole: &Whole, _: &Settings) -> Option<String> {
     (*count > 0).then(|| format!("{count}: {}", first.join("; ")))
 }
 
-fn is_active(token: &Token) -> bool {
-    token.status == "active"
+/// Not a finding where nobody is told not to enforce it.
+fn second_factor_not_enforced(whole: &Whole, _: &Settings) -> Option<String> {
+    (whole.posture.enforces_two_factor == Some(false)).then(|| "members without a second factor are let in".to_owned())
 }
 
-fn token_without_expiry(token: &Token, _: &Settings, _: Timestamp) -> Option<String> {
-    (is_active(token) && token.expires_on.is_none()).then(|| "active, without an end".to_owned())
+fn organization_unseen(whole: &Whole, _: &Settings) -> Option<String> {
+    let (id, name) = whole.posture.organization.as_ref()?;
+    Some(format!("the account is in the organization {name} ({id}), whose administrators are in no list of members"))
 }
 
-/// How many whole days ago.
-fn days(since: Timestamp, now: Timestamp) -> i64 {
-    now.since(since) / 86_400_000
+fn old_invitation(person: &Person<'_>, settings: &Settings) -> Option<String> {
+    let days = person.invited_days.filter(|&days| days >= settings.invitation_days)?;
+    Some(format!("seen for the first time {days} days ago, and not accepted"))
 }
 
-fn token_unused(token: &Token, settings: &Settings, now: Timestamp) -> Option<String> {
-    let last = token.last_used_day.as_deref()?;
-    let is_old = days(Timestamp::parse(last)?, now) >= settings.unused_days;
-    (is_active(token) && is_old).then(|| format!("last used on {last}"))
-}
-
-fn token_never_used(token: &Token, settings: &Settings, now: Timestamp) -> Option<String> {
-    let issued = token.issued_on?;
-    let is_old = token.last_used_day.is_none() && days(issued, now) >= settings.unused_days;
-    (is_active(token) && is_old).then(|| format!("issued on {}, and never used since", issued.date()))
-}
-
-fn token_about_to_expire(token: &Token, settings: &Settings, now: Timestamp) -> Option<String> {
-    let expires = token.expires_on?;
-    let is_near = expires > now && days(now, expires) < settings.expiry_days;
-    (is_active(token) && is_near).then(|| format!("expires on {}", expires.date()))
+fn withdrawn(group: &Withdrawn, settings: &Settings) -> Option<String> {
+    let near = group.days_left.is_none_or(|days| days < settings.withdrawal_days);
+    let (held, tokens) = (group.holders, group.tokens);
+    let end = if group.ends.is_empty() { "an end that Cloudflare does not tell" } else { group.ends.as_str() };
+    (near && held + tokens > 0)
+        .then(|| format!("withdrawn with {end}; held by {held} members and user groups, and {tokens} API tokens"))
 }
 
 #[cfg(test)]
@@ -236,11 +311,7 @@ mod tests {
 
     fn settings() -> Settings {
         let domains = vec!["example.com".to_owned()];
-        Settings { min_super_admins: 2, max_super_admins: 4, unused_days: 90, expiry_days: 30, domains }
-    }
-
-    fn now() -> Timestamp {
-        Timestamp::parse("2026-11-26T10:00:00Z").unwrap()
+        Settings { domains, ..Settings::default() }
     }
 
     fn member() -> Member {
@@ -257,32 +328,13 @@ mod tests {
         }
     }
 
-    fn token() -> Token {
-        Token {
-            id: "3".repeat(32).parse().unwrap(),
-            name: "ci".to_owned(),
-            status: "active".to_owned(),
-            issued_on: Timestamp::parse("2026-01-01T00:00:00Z"),
-            expires_on: Timestamp::parse("2027-06-01T00:00:00Z"),
-            last_used_day: Some("2026-11-20".to_owned()),
-        }
-    }
-
-    fn of_person(rule: &str, member: &Member, change: fn(&mut Person<'_>)) -> bool {
+    fn of_person(rule: &str, member: &Member, change: impl FnOnce(&mut Person<'_>)) -> bool {
         let privileged = vec!["Administrator".to_owned()];
-        let mut person = Person { member, privileged, twice: Vec::new(), denied: 0, unknown: 0 };
+        let mut person = Person { member, privileged, twice: Vec::new(), denied: 0, unknown: 0, invited_days: None };
         change(&mut person);
         let rule = RULES.iter().find(|known| known.name == rule).unwrap();
         let Test::Person(test) = rule.test else { panic!("{} is not about people", rule.name) };
         test(&person, &settings()).is_some()
-    }
-
-    fn of_token(rule: &str, change: fn(&mut Token)) -> bool {
-        let mut token = token();
-        change(&mut token);
-        let rule = RULES.iter().find(|known| known.name == rule).unwrap();
-        let Test::Token(test) = rule.test else { panic!("{} is not about tokens", rule.name) };
-        test(&token, &settings(), now()).is_some()
     }
 
     fn of_account(rule: &str, whole: &Whole) -> bool {
@@ -323,7 +375,9 @@ mod tests {
             assert_eq!(of_person(rule, &member, |_| {}), is_outside, "{email}");
             assert!(!of_person(rule, &member, |person| person.privileged.clear()));
         }
-        let person = Person { member: &member(), privileged: vec!["x".into()], twice: vec![], denied: 0, unknown: 0 };
+        let member = member();
+        let privileged = vec!["x".into()];
+        let person = Person { member: &member, privileged, twice: vec![], denied: 0, unknown: 0, invited_days: None };
         assert!(privileged_outside_domains(&person, &Settings { domains: Vec::new(), ..settings() }).is_none());
     }
 
@@ -357,34 +411,37 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_told_by_their_end_and_their_use_while_they_are_active() {
-        type Case = (&'static str, fn(&mut Token));
-        fn without_use(token: &mut Token) {
-            token.last_used_day = None;
+    fn how_the_account_is_set_is_told_where_it_is_known() {
+        let with = |posture: Posture| Whole { posture, ..Whole::default() };
+        for (enforces, is_told) in [(Some(false), true), (Some(true), false), (None, false)] {
+            let whole = with(Posture { enforces_two_factor: enforces, ..Posture::default() });
+            assert_eq!(of_account("second-factor-not-enforced", &whole), is_told, "{enforces:?}");
         }
-        let cases: [Case; 4] = [
-            ("token-without-expiry", |token| token.expires_on = None),
-            ("token-unused", |token| token.last_used_day = Some("2026-08-28".to_owned())),
-            ("token-never-used", without_use),
-            ("token-about-to-expire", |token| token.expires_on = Timestamp::parse("2026-12-25T00:00:00Z")),
-        ];
-        for (rule, change) in cases {
-            assert!(of_token(rule, change), "{rule}");
-            assert!(!of_token(rule, |_| {}), "{rule}, where all is well");
-            let mut other = token();
-            change(&mut other);
-            other.status = "disabled".to_owned();
-            let known = RULES.iter().find(|known| known.name == rule).unwrap();
-            let Test::Token(test) = known.test else { panic!() };
-            assert!(test(&other, &settings(), now()).is_none(), "{rule}, of a token that is off");
+        let organization = Some(("01".to_owned(), "Acme Group".to_owned()));
+        assert!(of_account("organization-unseen", &with(Posture { organization, ..Posture::default() })));
+        assert!(!of_account("organization-unseen", &Whole::default()));
+    }
+
+    #[test]
+    fn an_invitation_is_old_from_its_seventh_day_on() {
+        for (days, is_old) in [(None, false), (Some(0), false), (Some(6), false), (Some(7), true), (Some(70), true)] {
+            assert_eq!(of_person("invitation-old", &member(), |person| person.invited_days = days), is_old, "{days:?}");
         }
-        assert!(!of_token("token-unused", |token| token.last_used_day = Some("2026-08-29".to_owned())));
-        assert!(!of_token("token-unused", without_use), "that is another rule");
-        assert!(!of_token("token-never-used", |token| {
-            without_use(token);
-            token.issued_on = Timestamp::parse("2026-11-01T00:00:00Z");
-        }));
-        assert!(!of_token("token-about-to-expire", |token| token.expires_on = Timestamp::parse("2026-12-27T00:00:00Z")));
-        assert!(!of_token("token-about-to-expire", |token| token.expires_on = Timestamp::parse("2026-11-25T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_permission_group_ends_where_somebody_has_it_and_the_end_is_near_or_not_told() {
+        let rule = RULES.iter().find(|known| known.name == "permission-group-ending").unwrap();
+        let Test::Group(test) = rule.test else { panic!() };
+        for (days_left, holders, tokens, is_told) in [
+            (Some(89), 1, 0, true),
+            (Some(90), 1, 0, false),
+            (Some(-3), 0, 1, true),
+            (None, 0, 1, true),
+            (Some(3), 0, 0, false),
+        ] {
+            let group = Withdrawn { name: "Old".to_owned(), ends: String::new(), days_left, holders, tokens };
+            assert_eq!(test(&group, &settings()).is_some(), is_told, "{group:?}");
+        }
     }
 }

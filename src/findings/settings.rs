@@ -1,6 +1,7 @@
 //! The thresholds of the rules.
 
-use crate::base::settings::{Reader, number};
+use super::severity::Severity;
+use crate::base::settings::{Reader, number, words};
 use crate::model::address;
 
 /// The thresholds of the rules.
@@ -14,21 +15,63 @@ pub struct Settings {
     pub unused_days: i64,
     /// `FINDINGS_EXPIRY_DAYS`: a token that expires within as many days.
     pub expiry_days: i64,
-    /// `FINDINGS_DOMAINS`: the domains of the addresses of one's own people, folded; empty where every address is as good as another.
+    /// `FINDINGS_INVITATION_DAYS`: an invitation that was not accepted for as many days.
+    pub invitation_days: i64,
+    /// `FINDINGS_WITHDRAWAL_DAYS`: a permission group that ends within as many days.
+    pub withdrawal_days: i64,
+    /// `FINDINGS_WIDE_SCOPES`: an OAuth client that may ask for more scopes.
+    pub wide_scopes: usize,
+    /// `FINDINGS_SIGNALLED`: of which severity findings are signalled.
+    pub signalled: Vec<Severity>,
+    /// `FINDINGS_DOMAINS`: the domains of the addresses of one's own people, folded; where there are none, those that are verified for an
+    /// identity provider, and where there are none of those either, every address is as good as another.
     pub domains: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_super_admins: 2,
+            max_super_admins: 4,
+            unused_days: 90,
+            expiry_days: 30,
+            invitation_days: 7,
+            withdrawal_days: 90,
+            wide_scopes: 20,
+            signalled: vec![Severity::High, Severity::Medium],
+            domains: Vec::new(),
+        }
+    }
 }
 
 impl Settings {
     /// Reads them.
     pub fn read(reader: &mut Reader<'_>, min_super_admins: usize) -> Self {
+        let usual = Self::default();
         Self {
             min_super_admins,
-            max_super_admins: reader.optional("FINDINGS_MAX_SUPER_ADMINS", number(1, 100_000)).unwrap_or(4),
-            unused_days: reader.optional("FINDINGS_UNUSED_DAYS", number(1, 3650)).unwrap_or(90),
-            expiry_days: reader.optional("FINDINGS_EXPIRY_DAYS", number(1, 3650)).unwrap_or(30),
+            max_super_admins: reader
+                .optional("FINDINGS_MAX_SUPER_ADMINS", number(1, 100_000))
+                .unwrap_or(usual.max_super_admins),
+            unused_days: reader.optional("FINDINGS_UNUSED_DAYS", number(1, 3650)).unwrap_or(usual.unused_days),
+            expiry_days: reader.optional("FINDINGS_EXPIRY_DAYS", number(1, 3650)).unwrap_or(usual.expiry_days),
+            invitation_days: reader
+                .optional("FINDINGS_INVITATION_DAYS", number(1, 3650))
+                .unwrap_or(usual.invitation_days),
+            withdrawal_days: reader
+                .optional("FINDINGS_WITHDRAWAL_DAYS", number(1, 3650))
+                .unwrap_or(usual.withdrawal_days),
+            wide_scopes: reader.optional("FINDINGS_WIDE_SCOPES", number(1, 100_000)).unwrap_or(usual.wide_scopes),
+            signalled: reader.optional("FINDINGS_SIGNALLED", severities).unwrap_or(usual.signalled),
             domains: reader.optional("FINDINGS_DOMAINS", domains).unwrap_or_default(),
         }
     }
+}
+
+fn severities(text: &str) -> Result<Vec<Severity>, String> {
+    let read: Option<Vec<Severity>> = words(text).iter().map(|word| Severity::parse(word)).collect();
+    read.filter(|read| !read.is_empty())
+        .ok_or_else(|| format!("must be some of {}, with commas", Severity::ALL.map(Severity::as_str).join(", ")))
 }
 
 fn domains(text: &str) -> Result<Vec<String>, String> {

@@ -3,14 +3,15 @@
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::book::{self, Found};
-use super::rules::{Person, RULES, Rule, Test, Whole};
+use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
+use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::base::jobs::{Attempt, Job};
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
-use crate::model::grant::Entitlement;
-use crate::model::kind::{Kind, Trait};
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{Catalogue, GenerationId, Snapshot, SnapshotError};
 
@@ -23,58 +24,125 @@ const TOLD: usize = 10;
 /// Cloudflare's labels of what is privileged.
 const PRIVILEGED: [&str; 2] = ["super_admin", "admin"];
 
-/// One attempt to work the findings out. The job's subject begins with the generation.
-pub async fn attempt<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, keep_days: i64, job: &Job) -> Attempt {
+/// What an attempt changed, for who is to be told.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// The generation that was looked at, where one was.
+    pub generation: Option<GenerationId>,
+    /// The findings that were opened, by id.
+    pub opened: Vec<String>,
+    /// Those that were closed.
+    pub closed: Vec<String>,
+}
+
+/// One attempt to work the findings out. The job's subject begins with the generation. What it changed is on disk when this returns, and
+/// nothing is awaited in between.
+pub async fn attempt<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    keep_days: i64,
+    job: &Job,
+) -> (Attempt, Noted) {
     let Some(generation) = job.subject.split(' ').next().and_then(GenerationId::parse) else {
-        return Attempt::GivenUp(format!("{:?} is no generation.", job.subject));
+        return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), Noted::default());
     };
-    let survey = match survey(ports, settings, &generation).await {
+    let seen = |key: &str| book::invited_since(ports, key, ports.now()).ok().flatten();
+    let survey = match Snapshot::open(ports, &generation).await {
+        Ok(snapshot) => survey(ports, settings, &snapshot, &seen).await,
+        Err(error) => Err(error),
+    };
+    let survey = match survey {
         Ok(survey) => survey,
         // Of a generation that is gone there is nothing to find; the newer one has a job of its own.
-        Err(SnapshotError::Gone(_)) => return Attempt::Done("The generation is not kept any more.".to_owned()),
-        Err(error) => return Attempt::Again(format!("The generation cannot be read: {error}.")),
+        Err(SnapshotError::Gone(_)) => {
+            return (Attempt::Done("The generation is not kept any more.".to_owned()), Noted::default());
+        }
+        Err(error) => {
+            return (Attempt::Again(format!("The generation cannot be read: {error}.")), Noted::default());
+        }
     };
-    let done = survey.note(ports, ports.now()).and_then(|(open, opened, closed)| {
-        book::purge(ports, ports.now().plus_secs(-keep_days * 86_400))?;
-        Ok(format!("{open} findings, {opened} of them new; {closed} are closed."))
+    let done = survey.note(ports, ports.now()).and_then(|(open, noted)| {
+        book::purge(ports, ports.now().plus_secs(-keep_days * 86_400), ports.now())?;
+        Ok((open, noted))
     });
-    done.map_or_else(|error: SqlError| Attempt::Again(format!("The findings cannot be kept: {error}.")), Attempt::Done)
+    match done {
+        Ok((open, noted)) => {
+            let (new, over) = (noted.opened.len(), noted.closed.len());
+            let told = format!("{open} findings, {new} of them new; {over} are closed.");
+            (Attempt::Done(told), Noted { generation: Some(generation), ..noted })
+        }
+        Err(error) => (Attempt::Again(format!("The findings cannot be kept: {error}.")), Noted::default()),
+    }
 }
 
 /// What was found in a generation.
-struct Survey<'a> {
-    settings: &'a Settings,
+struct Survey {
+    settings: Settings,
     now: Timestamp,
     found: Vec<Found>,
     /// How many each rule found.
     counts: BTreeMap<&'static str, usize>,
     whole: Whole,
+    /// Who made the tokens, and what each holds.
+    makers: BTreeMap<String, (Maker, BTreeSet<Entitlement>)>,
+    /// The permission groups that Cloudflare withdraws, by what a finding about them is about.
+    withdrawn: BTreeMap<String, Withdrawn>,
 }
 
-async fn survey<'a, P: KeyValue + Clock>(
+/// Holds a generation against the rules. Since when an invitation has been there is `seen`'s to say.
+async fn survey<P: KeyValue + Clock>(
     ports: &P,
-    settings: &'a Settings,
-    generation: &GenerationId,
-) -> Result<Survey<'a>, SnapshotError> {
-    let snapshot = Snapshot::open(ports, generation).await?;
-    let catalogue = Catalogue::load(ports, &snapshot).await?;
-    let mut survey =
-        Survey { settings, now: ports.now(), found: Vec::new(), counts: BTreeMap::new(), whole: Whole::default() };
+    settings: &Settings,
+    snapshot: &Snapshot,
+    seen: &dyn Fn(&str) -> Option<Timestamp>,
+) -> Result<Survey, SnapshotError> {
+    let catalogue = Catalogue::load(ports, snapshot).await?;
+    let posture = snapshot.manifest().posture.clone();
+    let mut settings = settings.clone();
+    if settings.domains.is_empty() {
+        settings.domains = posture.verified_domains().map(str::to_owned).collect();
+    }
+    let mut survey = Survey {
+        settings,
+        now: ports.now(),
+        found: Vec::new(),
+        counts: BTreeMap::new(),
+        whole: Whole { posture, ..Whole::default() },
+        makers: BTreeMap::new(),
+        withdrawn: BTreeMap::new(),
+    };
     let unread = snapshot.manifest().capabilities.get("members").and_then(|members| members.unreadable.as_ref());
     survey.whole.unread = unread.map(|unread| (unread.count, unread.first.clone())).unwrap_or_default();
-    snapshot.each(ports, Kind::PEOPLE, |row| survey.person(&row, &catalogue, &snapshot)).await?;
-    let secrets: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.facts().is_a == Trait::Secret).collect();
-    snapshot.each(ports, &secrets, |row| survey.token(&row)).await?;
+    // Whose tokens there are first: what they hold is kept as the people pass by.
+    let made = |row: Row| {
+        let maker = row.as_token().filter(|token| token.is_active()).and_then(|token| token.creator_is.clone());
+        survey.makers.extend(maker.map(|maker| (maker, Default::default())));
+    };
+    snapshot.each(ports, Kind::SECRETS, made).await?;
+    snapshot.each(ports, Kind::HOLDERS, |row| survey.holder(&row, &catalogue, snapshot, seen)).await?;
+    if !survey.makers.is_empty() {
+        snapshot.each(ports, &[Kind::ScopedRole], |row| survey.reach(&row)).await?;
+    }
+    snapshot.each(ports, Kind::APART, |row| survey.apart(&row)).await?;
     for rule in RULES {
-        if let Test::Account(test) = rule.test {
-            let evidence = test(&survey.whole, settings);
-            survey.add(rule, "account", "the account", evidence);
+        match rule.test {
+            Test::Account(test) => {
+                let evidence = test(&survey.whole, &survey.settings);
+                survey.add(rule, "account", "the account", evidence);
+            }
+            Test::Group(test) => {
+                for (about, group) in std::mem::take(&mut survey.withdrawn) {
+                    let evidence = test(&group, &survey.settings);
+                    survey.add(rule, &about, &group.name, evidence);
+                }
+            }
+            _ => {}
         }
     }
     Ok(survey)
 }
 
-impl Survey<'_> {
+impl Survey {
     fn add(&mut self, rule: &Rule, about: &str, name: &str, evidence: Option<String>) {
         let Some(evidence) = evidence else { return };
         let count = self.counts.entry(rule.name).or_default();
@@ -85,10 +153,23 @@ impl Survey<'_> {
         }
     }
 
-    fn person(&mut self, row: &Row, catalogue: &Catalogue, snapshot: &Snapshot) {
-        let Some(member) = row.as_member() else { return };
+    /// A person or a user group.
+    fn holder(
+        &mut self,
+        row: &Row,
+        catalogue: &Catalogue,
+        snapshot: &Snapshot,
+        seen: &dyn Fn(&str) -> Option<Timestamp>,
+    ) {
         let held = snapshot.manifest().grants_of(row).into_iter().map(|(entitlement, _)| entitlement);
         let held: BTreeSet<Entitlement> = held.collect();
+        for it in held.iter().filter_map(|&it| catalogue.get(it)) {
+            if let (Some(ends), Some(group)) = (&it.ends, it.permission_group) {
+                let name = it.permission_group_name.as_ref().unwrap_or(&it.name);
+                self.withdrawn(&format!("permission_group:{group}"), name, ends).holders += 1;
+            }
+        }
+        let Some(member) = row.as_member() else { return };
         let through: BTreeSet<Entitlement> =
             held.iter().filter_map(|&it| catalogue.get(it)).flat_map(|it| it.brings.iter().copied()).collect();
         let privileged: BTreeSet<Entitlement> =
@@ -100,37 +181,90 @@ impl Survey<'_> {
                 self.whole.super_administrators.push(member.email.clone());
             }
         }
+        let key = row.key();
+        if let Some((maker, holds)) = self.makers.get_mut(&key) {
+            maker.is_there = true;
+            maker.is_super_administrator = is_super;
+            maker.is_administrator = !privileged.is_empty();
+            for it in held.union(&through).filter_map(|&it| catalogue.get(it)) {
+                let label = it.label.as_deref();
+                if matches!(it.entitlement, Entitlement::Role(_)) && !gives_nothing(label) {
+                    maker.whole = maker.whole.max(Some(!reads_only(&it.name, label)));
+                }
+            }
+            holds.extend(held.union(&through).copied());
+        }
         let names = |all: &mut dyn Iterator<Item = Entitlement>| all.take(TOLD).map(|it| catalogue.name(it)).collect();
         let of = |access| member.atoms.iter().filter(|atom| atom.access == access).count();
+        let is_invited = matches!(member.principal(), Principal::Invitation(_));
+        let since = Some(&key).filter(|_| is_invited).and_then(|key| seen(key));
         let person = Person {
             member,
             privileged: names(&mut privileged.iter().copied()),
             twice: names(&mut held.intersection(&through).copied()),
             denied: of(Access::Deny),
             unknown: of(Access::Unknown),
+            invited_days: since.map(|since| days(since, self.now)),
         };
-        let (key, name) = (row.key(), shown(member));
+        let name = shown(member);
         for rule in RULES {
             if let Test::Person(test) = rule.test {
-                let evidence = test(&person, self.settings);
+                let evidence = test(&person, &self.settings);
                 self.add(rule, &key, &name, evidence);
             }
         }
     }
 
-    fn token(&mut self, row: &Row) {
-        let Some(token) = row.as_token() else { return };
-        for rule in RULES {
-            if let Test::Token(test) = rule.test {
-                let evidence = test(token, self.settings, self.now);
-                self.add(rule, &row.key(), &token.name, evidence);
+    fn withdrawn(&mut self, about: &str, name: &str, ends: &str) -> &mut Withdrawn {
+        let days_left = Timestamp::parse(ends).map(|end| days(self.now, end));
+        self.withdrawn.entry(about.to_owned()).or_insert_with(|| Withdrawn {
+            name: name.to_owned(),
+            ends: ends.to_owned(),
+            days_left,
+            ..Withdrawn::default()
+        })
+    }
+
+    /// What the makers of tokens reach by a scoped role.
+    fn reach(&mut self, row: &Row) {
+        let (Row::ScopedRole(role), Some((entitlement, _))) = (row, row.offered()) else { return };
+        let writes = !reads_only(&role.permission_group_name, None);
+        for (maker, holds) in self.makers.values_mut() {
+            if holds.contains(&entitlement) {
+                for key in role.scope.0.keys() {
+                    *maker.keys.entry(key.clone()).or_default() |= writes;
+                }
+                if role.scope.is_empty() || role.unlisted > 0 {
+                    // What it reaches is not all known: nothing is said to be beyond it.
+                    maker.whole = maker.whole.max(Some(writes));
+                }
             }
         }
     }
 
-    /// Notes what is new, what is told otherwise and what is over. Gives how many there are, how many of them are new, and how many
-    /// are over.
-    fn note(mut self, sql: &dyn Sql, now: Timestamp) -> Result<(usize, usize, usize), SqlError> {
+    /// A token or an OAuth client.
+    fn apart(&mut self, row: &Row) {
+        let (key, now) = (row.key(), self.now);
+        if let Some(token) = row.as_token().filter(|token| token.is_active()) {
+            for (name, ends) in token.ending.iter() {
+                self.withdrawn(&format!("permission_group:{name}"), name, ends).tokens += 1;
+            }
+        }
+        for rule in RULES {
+            let evidence = match (rule.test, row.as_token(), row.as_client()) {
+                (Test::Secret(test), Some(token), _) => {
+                    let maker = token.creator_is.as_ref().and_then(|maker| self.makers.get(maker));
+                    test(Secret { token, maker: maker.map(|(maker, _)| maker), now }, &self.settings)
+                }
+                (Test::Client(test), _, Some(client)) => test(client, &self.settings),
+                _ => continue,
+            };
+            self.add(rule, &key, &row.display_name(), evidence);
+        }
+    }
+
+    /// How many there are of each rule beside those that are listed one by one.
+    fn count_others(&mut self) {
         for rule in RULES {
             let more = self.counts.get(rule.name).copied().unwrap_or_default().saturating_sub(MOST);
             let evidence = (more > 0).then(|| format!("{more} more than are listed one by one"));
@@ -139,19 +273,25 @@ impl Survey<'_> {
                 self.found.push(Found { id, rule: rule.name, severity: rule.severity, about, name, evidence });
             }
         }
+    }
+
+    /// Notes what is new, what is told otherwise and what is over. Gives how many there are, and what was changed.
+    fn note(mut self, sql: &dyn Sql, now: Timestamp) -> Result<(usize, Noted), SqlError> {
+        self.count_others();
         let mut before = book::unclosed(sql)?;
-        let mut opened = 0;
+        let mut noted = Noted::default();
         for found in &self.found {
             let known = before.remove(&found.id);
-            opened += usize::from(known.is_none());
             if known.as_ref() != Some(&found.evidence) {
                 book::note(sql, found, known.is_none(), now)?;
             }
+            noted.opened.extend(known.is_none().then(|| found.id.clone()));
         }
         for id in before.keys() {
             book::close(sql, id, now)?;
+            noted.closed.push(id.clone());
         }
-        Ok((self.found.len(), opened, before.len()))
+        Ok((self.found.len(), noted))
     }
 }
 

@@ -138,7 +138,7 @@ impl Entitlement {
             Kind::Role => Some(Self::Role(id.parse()?)),
             Kind::ScopedRole => Some(Self::ScopedRole(id.parse()?)),
             Kind::Group => Some(Self::Group(id.parse()?)),
-            Kind::ApiToken | Kind::Invitation | Kind::User => None,
+            Kind::ApiToken | Kind::Invitation | Kind::OauthClient | Kind::User => None,
         })
     }
 

@@ -5,7 +5,7 @@
 /// How a resource's id is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdForm {
-    /// It is Cloudflare's own: 32 hexadecimal digits.
+    /// It is Cloudflare's own: 32 hexadecimal digits, or an OAuth client's id.
     Own,
     /// It is ours: two of Cloudflare's with a hyphen between.
     Pair,
@@ -20,6 +20,8 @@ pub enum Trait {
     Group = 2,
     /// Something that is granted.
     Role = 3,
+    /// An application, for which nobody is to hold anything.
+    App = 4,
     /// Something that gives access to whoever knows it.
     Secret = 5,
 }
@@ -36,6 +38,7 @@ impl Trait {
             Self::User => "UserTrait",
             Self::Group => "GroupTrait",
             Self::Role => "RoleTrait",
+            Self::App => "AppTrait",
             Self::Secret => "SecretTrait",
         }
     }
@@ -113,6 +116,12 @@ kinds! {
         is_a: Trait::User, id: IdForm::Own, grantable_to: &[], holds: true, person: true,
         capability: None, of_baton: true, comes_and_goes: true,
     }
+    /// An OAuth client that the account registered.
+    OauthClient {
+        name: "oauth_client", collection: "oauth-clients", title: "OAuth Client", short_title: "OAuth Client",
+        is_a: Trait::App, id: IdForm::Own, grantable_to: &[], holds: false, person: false,
+        capability: Some("oauth_clients"), of_baton: false, comes_and_goes: true,
+    }
     /// A role on the whole account.
     Role {
         name: "role", collection: "roles", title: "Role", short_title: "Role",
@@ -173,6 +182,19 @@ impl Kind {
     /// Those that stand for people.
     #[allow(clippy::indexing_slicing, reason = "at compile time")]
     pub const PEOPLE: &'static [Self] = those!(kind => kind.facts().person);
+
+    /// Those that give access to whoever knows them.
+    #[allow(clippy::indexing_slicing, reason = "at compile time")]
+    pub const SECRETS: &'static [Self] = those!(kind => matches!(kind.facts().is_a, Trait::Secret));
+
+    /// What is neither granted nor granted anything.
+    #[allow(clippy::indexing_slicing, reason = "at compile time")]
+    pub const APART: &'static [Self] = those!(kind => !kind.facts().holds && !kind.offers());
+
+    /// People, and what else may do something without being granted it.
+    #[allow(clippy::indexing_slicing, reason = "at compile time")]
+    pub const ACTING: &'static [Self] =
+        those!(kind => kind.facts().person || matches!(kind.facts().is_a, Trait::Secret));
 
     /// The Baton resource type id; also the prefix of the row keys, before a colon.
     pub const fn as_str(self) -> &'static str {

@@ -9,9 +9,10 @@ use super::access::{Access, Atom};
 use super::grant::{Entitlement, Principal};
 use super::id::{MemberId, PermissionGroupId, ResourceGroupId, RoleId, TokenId, UserGroupId, UserId};
 use super::kind::Kind;
+pub use super::oauth::OauthClient;
 use super::offer::Offer;
 use super::scope::Scope;
-use crate::base::time::Timestamp;
+pub use super::token::{Token, TokenPolicy};
 
 /// Whether a membership was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub struct Role {
     /// Cloudflare's stable label, such as `super_admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Where Cloudflare withdraws the permission group: the day from which it is no more, or an empty text where none is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
 }
 
 /// A permission group on a resource group other than the whole account, such as one domain.
@@ -127,6 +131,9 @@ pub struct ScopedRole {
     /// How many objects it reaches beside these.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u32,
+    /// Where Cloudflare withdraws the permission group: the day from which it is no more, or an empty text where none is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -163,26 +170,6 @@ pub struct Group {
     pub atoms: Vec<Atom>,
 }
 
-/// An API token that the account owns. Its secret is never known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
-    /// The token's id.
-    pub id: TokenId,
-    /// The token's name.
-    pub name: String,
-    /// `active`, `disabled`, `expired`, or another word of Cloudflare's.
-    pub status: String,
-    /// When it was issued.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issued_on: Option<Timestamp>,
-    /// When it expires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_on: Option<Timestamp>,
-    /// The day it was last used: a finer time would make every snapshot differ from the one before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_day: Option<String>,
-}
-
 /// How a [`Row`] is read: by its `type` (`base::json`).
 #[derive(Deserialize)]
 #[serde(remote = "Row", rename = "#type", rename_all = "snake_case")]
@@ -191,6 +178,7 @@ enum ReadRow {
     ApiToken(Token),
     Group(Group),
     Invitation(Member),
+    OauthClient(OauthClient),
     Role(Role),
     ScopedRole(ScopedRole),
     User(Member),
@@ -212,6 +200,8 @@ pub enum Row {
     Group(Group),
     /// A pending membership.
     Invitation(Member),
+    /// An OAuth client.
+    OauthClient(OauthClient),
     /// An account-wide role.
     Role(Role),
     /// A role on some part of the account.
@@ -237,9 +227,19 @@ impl Row {
         }
     }
 
+    /// The key of a token's row.
+    pub fn token_key(id: TokenId) -> String {
+        format!("{}{id}", Kind::ApiToken.prefix())
+    }
+
     /// A token.
     pub fn as_token(&self) -> Option<&Token> {
         if let Self::ApiToken(token) = self { Some(token) } else { None }
+    }
+
+    /// An OAuth client.
+    pub fn as_client(&self) -> Option<&OauthClient> {
+        if let Self::OauthClient(client) = self { Some(client) } else { None }
     }
 
     /// The row of a resource of which only the id is known: somebody holds it, and no list tells of it.
@@ -247,7 +247,7 @@ impl Row {
         let name = entitlement.resource();
         match entitlement {
             Entitlement::Role(id) => {
-                Self::Role(Role { id, name, description: None, permission_group: None, label: None })
+                Self::Role(Role { id, name, description: None, permission_group: None, label: None, ends: None })
             }
             Entitlement::ScopedRole(id) => Self::ScopedRole(ScopedRole {
                 permission_group: id.permission_group,
@@ -256,6 +256,7 @@ impl Row {
                 resource_group_name: id.resource_group.to_string(),
                 scope: Scope::default(),
                 unlisted: 0,
+                ends: None,
             }),
             Entitlement::Group(id) => Self::Group(Group { id, name, atoms: Vec::new() }),
         }
@@ -267,6 +268,7 @@ impl Row {
             Self::ApiToken(_) => Kind::ApiToken,
             Self::Group(_) => Kind::Group,
             Self::Invitation(_) => Kind::Invitation,
+            Self::OauthClient(_) => Kind::OauthClient,
             Self::Role(_) => Kind::Role,
             Self::ScopedRole(_) => Kind::ScopedRole,
             Self::User(_) => Kind::User,
@@ -276,8 +278,9 @@ impl Row {
     /// The row's key: the Baton id of its resource, `<type>:<id>`. Snapshots are sorted by its bytes.
     pub fn key(&self) -> String {
         match self {
-            Self::ApiToken(token) => format!("{}:{}", Kind::ApiToken.as_str(), token.id),
+            Self::ApiToken(token) => Self::token_key(token.id),
             Self::Group(group) => Principal::Group(group.id).to_string(),
+            Self::OauthClient(client) => format!("{}:{}", Kind::OauthClient.as_str(), client.id),
             Self::Invitation(member) | Self::User(member) => member.principal().to_string(),
             Self::Role(role) => Entitlement::Role(role.id).resource(),
             Self::ScopedRole(role) => Entitlement::scoped(role.permission_group, role.resource_group).resource(),
@@ -303,7 +306,7 @@ impl Row {
         match self {
             Self::Group(group) => Some((Principal::Group(group.id), &group.atoms, &[])),
             Self::Invitation(member) | Self::User(member) => Some((member.principal(), &member.atoms, &member.groups)),
-            Self::ApiToken(_) | Self::Role(_) | Self::ScopedRole(_) => None,
+            Self::ApiToken(_) | Self::OauthClient(_) | Self::Role(_) | Self::ScopedRole(_) => None,
         }
     }
 
@@ -329,7 +332,7 @@ impl Row {
                 description: format!("Is in the {} user group in Cloudflare", group.name),
                 grantable_to,
             },
-            Self::ApiToken(_) | Self::Invitation(_) | Self::User(_) => return None,
+            Self::ApiToken(_) | Self::Invitation(_) | Self::OauthClient(_) | Self::User(_) => return None,
         })
     }
 
@@ -338,6 +341,7 @@ impl Row {
         match self {
             Self::ApiToken(token) => token.name.clone(),
             Self::Group(group) => group.name.clone(),
+            Self::OauthClient(client) => client.name.clone(),
             Self::Invitation(member) | Self::User(member) => member.display_name(),
             Self::Role(role) => role.name.clone(),
             Self::ScopedRole(role) => role.display_name(),

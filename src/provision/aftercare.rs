@@ -14,9 +14,9 @@ use super::incident::{self, Incident};
 use super::lock::Locks;
 use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
 use super::settings::Settings;
-use super::{group, journal, last_writes, late_writes, owner, read};
-use crate::account::Stopped;
+use super::{group, journal, last_writes, late_writes, read};
 use crate::account::overlay::{self, Left};
+use crate::account::{Stopped, identity};
 use crate::base::json;
 use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -372,7 +372,7 @@ async fn entries<P: Http + Clock + Sql>(
     else {
         return Ok(Vec::new());
     };
-    let ours = owner::identity(ports, client).await?.token.to_string();
+    let ours = identity::identity(ports, client).await?.token.to_string();
     let rays: Vec<&str> = span.iter().filter_map(|write| write.ray.as_deref()).map(request_of).collect();
     // Which product members are filed under is not documented: the member's id in an entry decides, not a filter.
     let filters = AuditFilters { action_result: Some("success".to_owned()), ..AuditFilters::default() };

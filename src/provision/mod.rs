@@ -59,7 +59,6 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     open_writes::init(sql)?;
     open_invitations::init(sql)?;
     incident::init(sql)?;
-    owner::init(sql)?;
     renewal::init(sql)?;
     aftercare::init(sql)
 }

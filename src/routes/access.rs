@@ -1,5 +1,5 @@
 //! Who can do what on one object of the account, such as a domain: by a role on it, on all of its kind, or on the whole account, directly
-//! or by a user group.
+//! or by a user group; and which API token can.
 
 use crate::base::tree::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,13 @@ use super::asking::World;
 use super::http::{Answer, Incoming, Problem};
 use super::lists::Listing;
 use super::paging;
+use crate::model::access::Access;
 use crate::model::grant::Entitlement;
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
-use crate::model::resource::{Member, Row};
-use crate::model::scope::{ObjectKind, covers};
+use crate::model::resource::{Member, Row, Token, TokenPolicy};
+use crate::model::scope::{ObjectKind, Scope, covers};
+use crate::snapshot::Snapshot;
 
 /// What reaches the object.
 #[derive(Debug, Default)]
@@ -30,12 +32,15 @@ pub(super) async fn list<P: World>(ports: &P, asked: &str, request: &Incoming) -
     let snapshot = &listing.snapshot;
     let mut keys = BTreeSet::new();
     let see = |row: Row| {
-        if let Row::ScopedRole(role) = row {
-            let named = role.scope.0.iter().filter(|(_, name)| name.eq_ignore_ascii_case(asked));
-            keys.extend(named.map(|(key, _)| key.clone()));
+        let of_token = row.as_token().into_iter().flat_map(|token| &token.policies).map(|policy| &policy.scope);
+        let mut scopes: Vec<&Scope> = of_token.collect();
+        if let Row::ScopedRole(role) = &row {
+            scopes.push(&role.scope);
         }
+        let named = scopes.into_iter().flat_map(|scope| scope.0.iter());
+        keys.extend(named.filter(|(_, name)| name.eq_ignore_ascii_case(asked)).map(|(key, _)| key.clone()));
     };
-    snapshot.each(ports, &[Kind::ScopedRole], see).await.map_err(paging::unreadable)?;
+    snapshot.each(ports, &[Kind::SECRETS, &[Kind::ScopedRole]].concat(), see).await.map_err(paging::unreadable)?;
     let key = match (ObjectKind::of(asked).0, keys.len()) {
         (ObjectKind::Other, 0) if !asked.starts_with("com.cloudflare.") => {
             return Err(Problem::new(
@@ -80,9 +85,48 @@ pub(super) async fn list<P: World>(ports: &P, asked: &str, request: &Incoming) -
     };
     snapshot.each(ports, &[Kind::Group], see).await.map_err(paging::unreadable)?;
     let reaching = Reaching { roles, groups };
-    listing
-        .rows(Kind::PEOPLE, None, |row, snapshot| items(row, snapshot.manifest().grants_of(row), &reaching, &key))
-        .await
+    let see = |row: &Row, snapshot: &Snapshot| match row.as_token() {
+        Some(token) => by_token(token, row.kind(), &key),
+        None => items(row, snapshot.manifest().grants_of(row), &reaching, &key),
+    };
+    listing.rows(Kind::ACTING, None, see).await
+}
+
+/// What a token can do there: an item for each of its policies that reach it. What another of its policies denies stands beside.
+fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
+    let active = token.policies.iter().filter(|_| token.is_active());
+    let item = |policy: &TokenPolicy| {
+        let by = policy.scope.0.keys().find(|held| covers(held, key))?;
+        let names: Vec<&str> = policy.names().take(TOLD).collect();
+        let more = if policy.groups.len() > TOLD { ", …" } else { "" };
+        let not = if policy.access == Access::Allow { "" } else { "not " };
+        Some(json!({
+            "resource_key": key,
+            "principal_type": kind.as_str(),
+            "principal_id": token.id,
+            "email": "",
+            "display_name": token.name,
+            "entitlement_id": "",
+            "role": format!("{not}{}{more}", names.join(", ")),
+            "reach": reach(by, key),
+            "group_id": "",
+            "group_name": "",
+        }))
+    };
+    active.filter_map(item).collect()
+}
+
+/// So many of a token's permission groups are told by name.
+const TOLD: usize = 20;
+
+/// Whether something is on the object itself, on every one of its kind, or on the whole account.
+fn reach(by: &str, key: &str) -> &'static str {
+    match by {
+        "account" => "account",
+        by if by == key => "object",
+        by if ObjectKind::of(by).0 == ObjectKind::Account => "account",
+        _ => "every",
+    }
 }
 
 /// What one person can do there: each role once for each way to it.
@@ -109,12 +153,6 @@ fn item(
 ) -> Option<Value> {
     let (role, by) = reaching.roles.get(&entitlement)?;
     let principal = member.principal();
-    let reach = match by.as_str() {
-        "account" => "account",
-        by if by == key => "object",
-        by if ObjectKind::of(by).0 == ObjectKind::Account => "account",
-        _ => "every",
-    };
     Some(json!({
         "resource_key": key,
         "principal_type": principal.kind().as_str(),
@@ -123,8 +161,7 @@ fn item(
         "display_name": member.display_name(),
         "entitlement_id": entitlement.to_string(),
         "role": role,
-        // Whether the role is on this object, on every one of its kind, or on the whole account.
-        "reach": reach,
+        "reach": reach(by, key),
         "group_id": through.map(|(group, _)| group.to_string()).unwrap_or_default(),
         "group_name": through.map(|(_, name)| name.as_str()).unwrap_or_default(),
     }))

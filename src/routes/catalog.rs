@@ -5,9 +5,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
 use crate::model::offer::SLUG;
-use crate::model::resource::{Member, MemberStatus, Row};
-use crate::model::scope::{self, ObjectKind};
+use crate::model::resource::{Member, MemberStatus, Row, Token, TokenPolicy};
+use crate::model::scope::{self, ObjectKind, Scope};
 use crate::snapshot::Manifest;
 
 /// A resource of any kind.
@@ -18,7 +19,8 @@ pub(super) enum Resource {
     Role(Role),
     ScopedRole(ScopedRole),
     Group(Group),
-    Token(Token),
+    /// A token or an OAuth client.
+    Other(Value),
 }
 
 #[derive(Debug, Serialize)]
@@ -70,17 +72,6 @@ pub(super) struct Group {
     name: String,
     entitlement_id: String,
     entitlements: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Token {
-    id: String,
-    resource_type: &'static str,
-    name: String,
-    status: String,
-    issued_on: Option<String>,
-    expires_on: Option<String>,
-    last_used_on: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,15 +141,16 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
             entitlement_id: Entitlement::Group(group.id).to_string(),
             entitlements: held(),
         }),
-        Row::ApiToken(token) => Resource::Token(Token {
-            id: token.id.to_string(),
-            resource_type: row.kind().as_str(),
-            name: token.name.clone(),
-            status: token.status.clone(),
-            issued_on: token.issued_on.map(|at| at.to_string()),
-            expires_on: token.expires_on.map(|at| at.to_string()),
-            last_used_on: token.last_used_day.clone(),
-        }),
+        Row::ApiToken(token) => Resource::Other(self::token(token, row.kind())),
+        Row::OauthClient(client) => Resource::Other(json!({
+            "id": client.id,
+            "resource_type": row.kind().as_str(),
+            "name": client.name,
+            "visibility": client.visibility,
+            "scopes": client.scopes,
+            "redirect_uris": client.redirect_uris,
+            "created_at": client.created_at,
+        })),
     }
 }
 
@@ -184,18 +176,66 @@ fn person(member: &Member, entitlements: Vec<String>) -> Person {
     }
 }
 
-/// A scoped role with all that it reaches: each object's key, kind, id and name, as far as they are known.
+/// A token: who made it, what it may do in words, from where, and until when.
+fn token(token: &Token, kind: Kind) -> Value {
+    let creator = match (&token.creator, token.creator()) {
+        (None, _) => "unknown",
+        (Some(_), None) => "left",
+        (Some(_), Some(Principal::Invitation(_))) => "invited",
+        (Some(_), Some(_)) => "member",
+    };
+    json!({
+        "id": token.id,
+        "resource_type": kind.as_str(),
+        "name": token.name,
+        "status": token.status,
+        "issued_on": token.issued_on,
+        "not_before": token.not_before,
+        "expires_on": token.expires_on,
+        "last_used_on": token.last_used_day,
+        "creator_email": token.creator.as_deref().unwrap_or_default(),
+        "creator_id": token.creator_is.as_deref().unwrap_or_default(),
+        // `left` is somebody who is no member any more, or has another address by now.
+        "creator": creator,
+        "provisioner_type": token.provisioner.as_ref().map(|(kind, _)| kind.as_str()).unwrap_or_default(),
+        "provisioner_id": token.provisioner.as_ref().and_then(|(_, id)| id.as_deref()).unwrap_or_default(),
+        "access": token.policies.iter().map(TokenPolicy::told).collect::<Vec<_>>(),
+        "permission_groups": token.permission_groups(),
+        "allowed_from": token.from,
+        "refused_from": token.not_from,
+        "is_connector": token.is_own,
+    })
+}
+
+/// A scoped role or a token with all that it reaches: each object's key, kind, id and name, as far as they are known.
 pub(super) fn reach(row: &Row, manifest: &Manifest) -> Value {
     let mut told = serde_json::to_value(resource(row, manifest)).unwrap_or_default();
-    if let (Row::ScopedRole(role), Value::Object(fields)) = (row, &mut told) {
-        let object = |(key, name): (&String, &String)| {
-            let (kind, id) = ObjectKind::of(key);
-            json!({ "key": key, "kind": kind.as_str(), "id": id, "name": name, "told": scope::told(key, name) })
-        };
-        fields.insert("scope".to_owned(), role.scope.0.iter().map(object).collect());
-        fields.insert("unlisted".to_owned(), role.unlisted.into());
-    }
+    let Value::Object(fields) = &mut told else { return told };
+    let (name, value, unlisted) = match row {
+        Row::ScopedRole(role) => ("scope", objects(&role.scope), role.unlisted),
+        Row::ApiToken(token) => {
+            let policies = token.policies.iter().map(|policy| {
+                let groups = policy.groups.iter().map(|(id, name)| json!({ "id": id, "name": name }));
+                json!({
+                    "access": policy.access, "told": policy.told(), "permission_groups": groups.collect::<Value>(),
+                    "scope": objects(&policy.scope),
+                })
+            });
+            ("policies", policies.collect(), token.unlisted)
+        }
+        _ => return told,
+    };
+    fields.insert(name.to_owned(), value);
+    fields.insert("unlisted".to_owned(), unlisted.into());
     told
+}
+
+fn objects(scope: &Scope) -> Value {
+    let object = |(key, name): (&String, &String)| {
+        let (kind, id) = ObjectKind::of(key);
+        json!({ "key": key, "kind": kind.as_str(), "id": id, "name": name, "told": scope::told(key, name) })
+    };
+    scope.0.iter().map(object).collect()
 }
 
 /// The entitlement that a role, scoped role or group offers.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
-use super::{newest_first, paging};
+use super::{newest_first, paging, session};
 use crate::base::json;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
@@ -62,6 +62,14 @@ fn csv(items: &[Value]) -> Vec<u8> {
     lines
 }
 
+/// Lists what happened to findings, the newest first.
+pub(super) async fn events<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let limit = paging::limit(request)?;
+    let before = newest_first::before(request)?;
+    let items = found(ports, Command::FindingEvents { before, limit: newest_first::most(limit) }).await?;
+    Ok(newest_first::page(items, limit, |event| event.get("number").and_then(Value::as_i64).unwrap_or_default()))
+}
+
 async fn found<P: World>(ports: &P, command: Command) -> Result<Vec<Value>, Problem> {
     match asking::ask(ports, command).await? {
         Reply::Findings(found) => Ok(found),
@@ -101,7 +109,7 @@ pub(super) async fn accept<P: World>(ports: &P, id: String, request: &Incoming) 
     let until = until.ok_or_else(|| {
         Problem::invalid(format!("until must be a day or a time to come, such as 2027-01-31, within {MAX_DAYS} days"))
     })?;
-    let acceptance = Acceptance { id: id.clone(), reason, until, by: "api".to_owned() };
+    let acceptance = Acceptance { id: id.clone(), reason, until, by: session::by(request).to_owned() };
     let found = found(ports, Command::AcceptFinding(Box::new(acceptance))).await?;
     match found.first() {
         None => Err(not_found(&id)),

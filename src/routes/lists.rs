@@ -66,15 +66,10 @@ pub(super) async fn member<P: World>(ports: &P, principal: Principal, request: &
     }
 }
 
-/// Shows one scoped role, with all that it reaches.
-pub(super) async fn scoped_role<P: World>(
-    ports: &P,
-    entitlement: Entitlement,
-    request: &Incoming,
-) -> Result<Answer, Problem> {
+/// Shows one scoped role or token, with all that it reaches.
+pub(super) async fn whole<P: World>(ports: &P, key: &str, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = paging::open(ports, None).await?;
-    let key = entitlement.resource();
-    match snapshot.get(ports, &key).await.map_err(paging::unreadable)? {
+    match snapshot.get(ports, key).await.map_err(paging::unreadable)? {
         Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::reach(&row, snapshot.manifest()))),
         None => Err(Problem::new(404, "not_found", format!("the snapshot has no {key}"))),
     }

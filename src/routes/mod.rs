@@ -122,7 +122,7 @@ async fn dispatch<P: World>(
         Route::Connection => connect::show(ports, request).await,
         Route::List(list) => lists::list(ports, list, request).await,
         Route::Member(member) => lists::member(ports, member, request).await,
-        Route::ScopedRole(entitlement) => lists::scoped_role(ports, entitlement, request).await,
+        Route::Whole(key) => lists::whole(ports, &key, request).await,
         Route::Access(object) => access::list(ports, &object, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
         Route::Export(file) => export::download(ports, file, request).await,

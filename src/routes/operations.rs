@@ -2,13 +2,18 @@
 
 use super::asking::{self, World};
 use super::http::{Answer, Incoming, Problem};
-use super::{newest_first, paging};
+use super::{findings, newest_first, paging};
 use crate::coordinator::{Command, Reply};
 use crate::provision::journal::{EntryId, Filter};
 
 /// Lists operations, the newest first; `member` (a membership id or an e-mail address), `role` (an entitlement or a role id),
-/// `outcome`, `since` and `until` narrow it down.
+/// `outcome`, `since` and `until` narrow it down. With `of=findings`, what happened to findings.
 pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    match newest_first::text(request, "of").as_deref() {
+        None | Some("operations") => {}
+        Some("findings") => return findings::events(ports, request).await,
+        Some(_) => return Err(Problem::invalid("of must be operations or findings")),
+    }
     let limit = paging::limit(request)?;
     let filter = Filter {
         member: newest_first::text(request, "member"),

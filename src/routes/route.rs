@@ -11,6 +11,7 @@ use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, InvalidPrincipal, Principal};
 use crate::model::id::{InvalidId, MemberId, UserId};
 use crate::model::kind::Kind;
+use crate::model::resource::Row;
 
 /// A route with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) enum Route {
     Connection,
     List(List),
     Member(Principal),
-    ScopedRole(Entitlement),
+    Whole(String),
     Access(String),
     Holders(Entitlement),
     Changes,
@@ -81,7 +82,7 @@ impl Route {
             | Self::Connection
             | Self::List(_)
             | Self::Member(_)
-            | Self::ScopedRole(_)
+            | Self::Whole(_)
             | Self::Access(_)
             | Self::Holders(_)
             | Self::Changes
@@ -161,8 +162,9 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "users", id] => get(Route::Member(Principal::User(id.parse::<UserId>()?))),
         ["v1", "invitations", id] => get(Route::Member(Principal::Invitation(id.parse::<MemberId>()?))),
         ["v1", "scoped-roles", id] => {
-            entitlement("scoped-roles", id)?.map(Route::ScopedRole).map(get).unwrap_or_default()
+            entitlement("scoped-roles", id)?.map(|it| get(Route::Whole(it.resource()))).unwrap_or_default()
         }
+        ["v1", "tokens", id] => get(Route::Whole(Row::token_key(id.parse()?))),
         ["v1", "resources", object, "access"] if !object.is_empty() => get(Route::Access((*object).to_owned())),
         ["v1", collection, id, "members"] => match entitlement(collection, id)? {
             Some(entitlement) => get(Route::Holders(entitlement)),

@@ -15,6 +15,9 @@ pub(super) const MAX_BODY: usize = 63 * 1024;
 /// A change lists this many grants of a person or group at most, new and gone each.
 const MAX_GRANTS: usize = 50;
 
+/// So many parts at most tell of findings; the API has all of them.
+const MAX_PARTS: usize = 4;
+
 /// Names and addresses are cut to this: what comes from outside must not fill a signal.
 const MAX_NAME: usize = 320;
 
@@ -127,6 +130,35 @@ pub(super) fn foreign_change(
         extend(&mut body, json!({ "left_out": later.len(), "grants": rest }));
         bodies.push(body.to_string());
         rest = later;
+    }
+    bodies
+}
+
+/// Findings were opened or closed: those that matter most first, in as many parts as it takes, four at most.
+pub(super) fn findings(
+    account: &str,
+    event_id: impl Fn(usize) -> String,
+    run: &RunRecord,
+    mut items: Vec<Value>,
+) -> Vec<String> {
+    let is = |item: &Value, state: &str| item.get("state").and_then(Value::as_str) == Some(state);
+    let closed = items.iter().filter(|item| is(item, "closed")).count();
+    let opened = items.len() - closed;
+    let mut bodies = Vec::new();
+    while !items.is_empty() && bodies.len() < MAX_PARTS {
+        let mut body = about(Kind::Finding, account, &event_id(bodies.len()), run, None);
+        extend(
+            &mut body,
+            json!({
+                "part": bodies.len() + 1, "summary": { "opened": opened, "closed": closed }, "all": "/v1/findings",
+                "message": format!("{opened} findings about the Cloudflare account are new, and {closed} are over."),
+            }),
+        );
+        let fitting = fitting(&body, &items).clamp(1, items.len());
+        let later = items.split_off(fitting);
+        extend(&mut body, json!({ "left_out": later.len(), "findings": items }));
+        bodies.push(body.to_string());
+        items = later;
     }
     bodies
 }

@@ -11,5 +11,7 @@ words! {
         SyncFailed = "sync_failed",
         /// Somebody was given access past C1.
         ForeignChange = "foreign_change",
+        /// Something was found to be wrong with the account, or is over.
+        Finding = "finding",
     }
 }

@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
-use crate::snapshot::{self, Catalogue, Manifest, RunRecord, Snapshot, SnapshotError};
+use crate::snapshot::{self, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
 use compose::Changes;
 use deliver::Delivered;
 use outbox::{Waiting, event_id};
@@ -45,6 +45,27 @@ pub fn queue<P: Sql + Clock>(ports: &P, kinds: &[Kind], runs: &[RunRecord]) -> R
     outbox::queue(ports, kinds, runs, ports.now())?;
     let waits = !kinds.is_empty() && outbox::waiting(ports)? > 0;
     Ok(runs.first().filter(|_| waits).map(|run| run.run.to_string()))
+}
+
+/// Queues that findings were opened or closed, as the API shows them, those first that matter most. `run` is the last that ended. Nothing is
+/// awaited, so that it is on disk together with them.
+pub fn tell_findings<P: Sql + Clock>(
+    ports: &P,
+    by: ToldBy<'_>,
+    run: &RunRecord,
+    findings: Vec<Value>,
+) -> Result<bool, SqlError> {
+    let is_wanted = by.settings.is_some_and(|settings| settings.kinds.contains(&Kind::Finding));
+    if !is_wanted || findings.is_empty() {
+        return Ok(false);
+    }
+    // Findings may change more than once with a run, and each time is an event of its own.
+    let now = ports.now();
+    let at = RunRecord { run: RunId::new(now, 0), ..run.clone() };
+    let id = |part| event_id(Kind::Finding, &at.run, part);
+    let bodies = compose::findings(&by.account_id.to_string(), id, run, findings);
+    outbox::queue_made(ports, Kind::Finding, &at, &bodies, now)?;
+    Ok(true)
 }
 
 /// One attempt to send what waits.
@@ -155,6 +176,10 @@ async fn make<P: KeyValue + Clock + Sql>(
 ) -> Result<Result<Made, SnapshotError>, SqlError> {
     let (run, account) = (&waiting.run, by.account_id.to_string());
     let id = |part| event_id(waiting.kind, &run.run, part);
+    if waiting.kind == Kind::Finding {
+        // Its texts are made when it is queued.
+        return Ok(Ok(Vec::new().into()));
+    }
     if waiting.kind == Kind::SyncFailed {
         return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)].into()));
     }

@@ -85,6 +85,21 @@ pub(super) fn queue(sql: &dyn Sql, kinds: &[Kind], runs: &[RunRecord], now: Time
     Ok(())
 }
 
+/// Queues a signal whose texts are made already. `run` is what its parts' ids are made of.
+pub(super) fn queue_made(
+    sql: &dyn Sql,
+    kind: Kind,
+    run: &RunRecord,
+    bodies: &[String],
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO signal (kind, run, queued_at, bodies) VALUES (?, ?, ?, ?)",
+        &[kind.as_str().into(), serde_json::to_string(run)?.into(), now.into(), serde_json::to_string(bodies)?.into()],
+    )?;
+    Ok(())
+}
+
 /// What a run calls for. Whether access changed by somebody else's hand comes first: it may matter most.
 fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
     match run.outcome {

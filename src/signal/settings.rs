@@ -70,6 +70,9 @@ const KEY: &str = "SIGNAL_SIGNING_KEY";
 const URL: &str = "SIGNAL_URL";
 const KINDS: &str = "SIGNALS";
 
+/// Which are sent where nobody says which: what was there before findings were signalled.
+const UNLESS_NAMED: [Kind; 3] = [Kind::AccessChanged, Kind::SyncFailed, Kind::ForeignChange];
+
 impl Settings {
     /// Reads them; `None` where no signals are sent.
     pub fn read(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Self> {
@@ -143,7 +146,7 @@ fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Opt
             key.map(Auth::Jwt)
         }
     };
-    let kinds = match kinds.map_or_else(|| Ok(Kind::ALL.to_vec()), |text| read_kinds(&text)) {
+    let kinds = match kinds.map_or_else(|| Ok(UNLESS_NAMED.to_vec()), |text| read_kinds(&text)) {
         Ok(kinds) => kinds,
         Err(message) => {
             problem(KINDS, message);
@@ -244,7 +247,7 @@ mod tests {
         assert_eq!(hmac.auth, Auth::Hmac(Secret::new("s3cr3t")));
         assert_eq!(hmac.kinds, [Kind::ForeignChange, Kind::SyncFailed]);
         let capability = settings(&[("SIGNAL_URL", &format!("{URL}/t/token"))]);
-        assert_eq!((capability.auth, capability.kinds), (Auth::Capability, Kind::ALL.to_vec()));
+        assert_eq!((capability.auth, capability.kinds), (Auth::Capability, super::UNLESS_NAMED.to_vec()));
         for key in [
             "0707070707070707070707070707070707070707070707070707070707070707",
             "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc",

@@ -235,6 +235,7 @@ impl Account {
                 description: None,
                 permission_group: Some(hex(n + 100)),
                 label: Some(label.to_owned()),
+                ends: None,
             })
         };
         let mut rows = vec![
@@ -242,14 +243,7 @@ impl Account {
             role(MINIMAL, "minimal_account_access"),
             role(DNS, "dns"),
             member(JANE, "Jane@example.com", MemberStatus::Accepted, &self.jane, &self.jane_groups),
-            Row::ApiToken(Token {
-                id: hex(70),
-                name: "ci".to_owned(),
-                status: "active".to_owned(),
-                issued_on: None,
-                expires_on: None,
-                last_used_day: self.token_used.clone(),
-            }),
+            Row::ApiToken(Token { last_used_day: self.token_used.clone(), ..Token::bare(hex(70), "ci".to_owned()) }),
         ];
         if self.groups_can_be_read {
             let atoms = self.platform.iter().map(atom).collect();
@@ -268,6 +262,7 @@ impl Account {
         let draft = Draft {
             account_id: by(None).account_id,
             started_at: desk.now(),
+            posture: crate::snapshot::Posture::default(),
             capabilities: BTreeMap::from([("user_groups".to_owned(), groups)]),
             naming: Naming {
                 account_resource_group: Some(hex(99)),

@@ -25,6 +25,8 @@ pub struct Offered {
     pub label: Option<String>,
     /// The permission group behind a role.
     pub permission_group: Option<PermissionGroupId>,
+    /// Where Cloudflare withdraws the permission group: the day from which it is no more, or an empty text where none is told.
+    pub ends: Option<String>,
     /// What membership of a user group brings with it.
     pub brings: Vec<Entitlement>,
 }
@@ -111,14 +113,21 @@ fn offered(row: &Row, snapshot: &Snapshot) -> Option<Offered> {
         permission_group_name: None,
         label: None,
         permission_group: None,
+        ends: None,
         brings: Vec::new(),
     };
     Some(match row {
-        Row::Role(role) => Offered { label: role.label.clone(), permission_group: role.permission_group, ..plain },
+        Row::Role(role) => Offered {
+            label: role.label.clone(),
+            permission_group: role.permission_group,
+            ends: role.ends.clone(),
+            ..plain
+        },
         Row::ScopedRole(role) => Offered {
             also: Some(role.name_by_group()),
             permission_group_name: Some(role.permission_group_name.clone()),
             permission_group: Some(role.permission_group),
+            ends: role.ends.clone(),
             ..plain
         },
         Row::Group(group) => {

@@ -104,6 +104,9 @@ pub struct Counts {
     pub groups: u64,
     /// Account API tokens.
     pub tokens: u64,
+    /// OAuth clients.
+    #[serde(default)]
+    pub oauth_clients: u64,
     /// What can be granted.
     pub entitlements: u64,
     /// What is granted.
@@ -116,6 +119,7 @@ impl Counts {
             Row::ApiToken(_) => &mut self.tokens,
             Row::Group(_) => &mut self.groups,
             Row::Invitation(_) => &mut self.invitations,
+            Row::OauthClient(_) => &mut self.oauth_clients,
             Row::Role(_) => &mut self.roles,
             Row::ScopedRole(_) => &mut self.scoped_roles,
             Row::User(_) => &mut self.users,
@@ -151,6 +155,27 @@ pub struct Unreadable {
     pub count: u64,
     /// The first of them, each by its id or name, with what is odd about it.
     pub first: Vec<String>,
+}
+
+/// How the account itself is set, as far as it could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Posture {
+    /// Whether members without a second factor are locked out; `None` where it is not told.
+    pub enforces_two_factor: Option<bool>,
+    /// The organization that the account is in, by id and name: its administrators can do everything here, and are in no list of
+    /// members.
+    pub organization: Option<(String, String)>,
+    /// The domains whose people log in through the company's own identity provider, with how each stands: `verified`, `disabled`,
+    /// or what its verification waits for.
+    pub sso_domains: BTreeMap<String, String>,
+}
+
+impl Posture {
+    /// The domains of the account's own people, as far as they are verified and in use.
+    pub fn verified_domains(&self) -> impl Iterator<Item = &str> {
+        self.sso_domains.iter().filter(|(_, state)| *state == "verified").map(|(domain, _)| domain.as_str())
+    }
 }
 
 /// One chunk, as a manifest lists it.
@@ -222,6 +247,9 @@ pub struct Manifest {
     pub capabilities: BTreeMap<String, Capability>,
     /// What turns atoms into entitlements.
     pub naming: Naming,
+    /// How the account itself is set.
+    #[serde(default)]
+    pub posture: Posture,
     /// The ids of all entitlements that are offered or held, in the order of [`Entitlement`].
     pub entitlements: Vec<String>,
     /// The chunks, in the order of their keys.

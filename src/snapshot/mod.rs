@@ -26,7 +26,7 @@ mod tests;
 pub use catalogue::{Catalogue, Offered};
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub(crate) use legacy::{account_of, leave_at_the_root};
-pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Unreadable};
+pub use manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Posture, Unreadable};
 pub use overlay::Overlay;
 pub use publish::{Draft, PublishError, Published, init, publish, sweep};
 pub(crate) use publish::{forget, repoint};

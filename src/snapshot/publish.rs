@@ -6,7 +6,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use super::chunk::{Chunk, Cutter, HeldAs};
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
 use super::legacy;
-use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, bits};
+use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Posture, bits};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -34,6 +34,8 @@ pub struct Draft {
     pub capabilities: BTreeMap<String, Capability>,
     /// What turns atoms into entitlements.
     pub naming: Naming,
+    /// How the account itself is set.
+    pub posture: Posture,
     /// The manifest of the current generation.
     pub previous: Option<Manifest>,
 }
@@ -178,6 +180,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
                 && is_kept(&previous.generation)
                 && previous.capabilities == draft.capabilities
                 && previous.naming == draft.naming
+                && previous.posture == draft.posture
                 && previous.account_id == draft.account_id
         }) {
             return Ok(Published {
@@ -202,6 +205,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
             counts: self.counts,
             capabilities: draft.capabilities,
             naming: draft.naming,
+            posture: draft.posture,
             chunks: self
                 .chunks
                 .into_iter()

@@ -513,6 +513,7 @@ mod tests {
             counts: Counts::default(),
             capabilities: BTreeMap::new(),
             naming: Naming::default(),
+            posture: crate::snapshot::Posture::default(),
             entitlements: vec![],
             chunks: vec![chunk],
         });

@@ -28,6 +28,7 @@ fn role(n: usize) -> Row {
         description: None,
         permission_group: Some(hex(n)),
         label: None,
+        ends: None,
     })
 }
 
@@ -68,6 +69,7 @@ fn publish_on(
     let draft = Draft {
         account_id: desk.account(),
         started_at: desk.now(),
+        posture: crate::snapshot::Posture::default(),
         capabilities: BTreeMap::new(),
         naming: Naming { account_resource_group: Some(hex(0)), roles: BTreeMap::new() },
         previous: previous.cloned(),

@@ -22,6 +22,10 @@ pub(super) enum List {
     Roles,
     UserGroups,
     Tokens,
+    OauthClients,
+    /// The account itself, and the domains with an identity provider of their own.
+    Account,
+    SsoDomains,
     /// The names of domains, Workers and Access applications: read where a scope names one.
     Zones,
     Workers,
@@ -38,8 +42,16 @@ pub(super) enum List {
 
 impl List {
     /// Those that stand for themselves.
-    pub(super) const FIRST: [Self; 5] =
-        [Self::ResourceGroups, Self::PermissionGroups, Self::Roles, Self::UserGroups, Self::Tokens];
+    pub(super) const FIRST: [Self; 8] = [
+        Self::ResourceGroups,
+        Self::PermissionGroups,
+        Self::Roles,
+        Self::UserGroups,
+        Self::Tokens,
+        Self::OauthClients,
+        Self::Account,
+        Self::SsoDomains,
+    ];
 
     /// Those that tell names, in the order of [`ObjectKind::NAMED`].
     pub(super) const NAMES: [Self; 3] = [Self::Zones, Self::Workers, Self::AccessApps];
@@ -52,9 +64,36 @@ impl List {
     }
 
     /// Whether there is nothing after the first page, whatever that says: resource groups are answered whole and ignore
-    /// `page` (`reference/cloudflare.md` 3.6), and so are Workers.
+    /// `page` (`reference/cloudflare.md` 3.6), and so are Workers, OAuth clients and the domains of identity providers.
     const fn is_one_page(self) -> bool {
-        matches!(self, Self::ResourceGroups | Self::Workers | Self::Member(_))
+        matches!(
+            self,
+            Self::ResourceGroups
+                | Self::OauthClients
+                | Self::Account
+                | Self::SsoDomains
+                | Self::Workers
+                | Self::Member(_)
+        )
+    }
+
+    /// Its name, where it stands for itself.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ResourceGroups => "resource_groups",
+            Self::PermissionGroups => "permission_groups",
+            Self::Roles => "roles",
+            Self::UserGroups => "user_groups",
+            Self::Tokens => "tokens",
+            Self::OauthClients => "oauth_clients",
+            Self::Account => "account",
+            Self::SsoDomains => "sso_domains",
+            Self::Zones => "zones",
+            Self::Workers => "workers",
+            Self::AccessApps => "access_apps",
+            Self::GroupMembers(_) => "user_group_members",
+            Self::Members { .. } | Self::Member(_) => "members",
+        }
     }
 
     /// Whether a sync can do without it. What is missing then is said as a capability that is off.
@@ -66,17 +105,10 @@ impl List {
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ResourceGroups => f.write_str("resource_groups"),
-            Self::PermissionGroups => f.write_str("permission_groups"),
-            Self::Roles => f.write_str("roles"),
-            Self::UserGroups => f.write_str("user_groups"),
-            Self::Tokens => f.write_str("tokens"),
-            Self::Zones => f.write_str("zones"),
-            Self::Workers => f.write_str("workers"),
-            Self::AccessApps => f.write_str("access_apps"),
             Self::GroupMembers(group) => write!(f, "group_members/{group}"),
             Self::Members { pass } => write!(f, "members/{pass}"),
             Self::Member(member) => write!(f, "member/{member}"),
+            list => f.write_str(list.name()),
         }
     }
 }
@@ -86,7 +118,7 @@ impl FromStr for List {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         Ok(match text.split_once('/') {
-            None => Self::FIRST.into_iter().chain(Self::NAMES).find(|list| list.to_string() == text).ok_or(())?,
+            None => Self::FIRST.into_iter().chain(Self::NAMES).find(|list| list.name() == text).ok_or(())?,
             Some(("group_members", group)) => Self::GroupMembers(group.parse().map_err(|_| ())?),
             Some(("members", pass)) => Self::Members { pass: pass.parse().map_err(|_| ())? },
             Some(("member", member)) => Self::Member(member.parse().map_err(|_| ())?),
@@ -178,7 +210,7 @@ impl Off {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Resource groups, permission groups, roles, user groups, tokens, and the names of what scopes name.
+    /// Resource groups, permission groups, roles, user groups, tokens, OAuth clients, the account itself, and the names of what scopes name.
     Lists,
     /// The members of each user group.
     Groups,

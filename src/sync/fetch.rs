@@ -6,11 +6,8 @@ use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
 use super::staging;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
-use crate::cloudflare::{
-    ApiError, Client, Failure, MemberRecord, NamedObject, Odd, Page, TokenRecord, account_resource_group_name,
-};
+use crate::cloudflare::{ApiError, Client, Failure, MemberRecord, NamedObject, Odd, Page, account_resource_group_name};
 use crate::model::id::MemberId;
-use crate::model::resource::Token;
 
 /// What is staged of a page: members packed, of other lists JSON.
 pub(super) type Rows = Vec<u8>;
@@ -98,8 +95,18 @@ async fn call<P: Http + Clock + Sql>(
         }
         List::Tokens => {
             let found = client.tokens_page(page).await?;
-            (facts(&found, |token| token.id), rows(&found.items.into_iter().map(token).collect::<Vec<_>>())?)
+            (facts(&found, |token| token.id), rows(&found.items)?)
         }
+        List::OauthClients => {
+            let found = Page { info: None, ..client.oauth_clients().await? };
+            (facts(&found, |client| client.id.clone()), rows(&found.items)?)
+        }
+        List::Account => {
+            let account = client.account().await?;
+            let facts = PageFacts { count: 1, ..PageFacts::default() };
+            (facts, rows(&[(account.enforce_two_factor, account.organization)])?)
+        }
+        List::SsoDomains => named(&Page { info: None, ..client.sso_domains().await? })?,
         List::Zones => named(&client.zones_page(page).await?)?,
         List::Workers => named(&Page { info: None, ..client.workers().await? })?,
         List::AccessApps => named(&client.access_apps_page(page).await?)?,
@@ -168,15 +175,4 @@ fn facts<T, I: std::fmt::Display>(page: &Page<T>, id: impl Fn(&T) -> I) -> PageF
 /// What tells an odd record from the others of its list.
 fn odd_id(odd: &Odd) -> String {
     [&odd.id, &odd.name].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
-}
-
-fn token(record: TokenRecord) -> Token {
-    Token {
-        id: record.id,
-        name: record.name,
-        status: record.status,
-        issued_on: record.issued_on,
-        expires_on: record.expires_on,
-        last_used_day: record.last_used_on.map(crate::base::time::Timestamp::date),
-    }
 }

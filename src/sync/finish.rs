@@ -11,6 +11,7 @@ use super::previous::Previous;
 use super::rows::assemble;
 use super::run::{CURSOR_KEY, Cursor};
 use super::{staging, state, unchanged};
+use crate::account::identity::own_token;
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -78,12 +79,18 @@ const LOST_AFTER_SECS: i64 = 600;
 
 /// Verifies what was read, and publishes it.
 pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
     kv: &Metered<'_, P>,
     client: &Client<'_, P>,
     crawl: &Crawl,
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
     let changes = overlay::open(kv)?;
+    let asked = client.sent();
+    // Among what is known of the account, so that it is looked at again whether anything changed once this is known.
+    let own_token = own_token(ports, client).await?;
+    state::store(kv, state::OWN_TOKEN, &own_token)?;
+    cursor.failed_requests += client.sent() - asked;
     let made_of = unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?;
     if let Some(made_of) = &made_of
         && let Some(manifest) = unchanged::published(kv, made_of).await?
@@ -117,7 +124,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         cursor.failed_requests += client.sent() - asked;
     }
     let accept = cursor.trigger.accept_removals;
-    let assembled = assemble(client.settings().account_id, harvest, Names::load(kv)?, previous.as_ref(), accept);
+    let assembled =
+        assemble(client.settings().account_id, harvest, Names::load(kv)?, previous.as_ref(), accept, own_token);
     if let Some(why) = assembled.unsure {
         let generation = previous.map(|previous| previous.manifest.generation);
         end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, why) }).await?;
@@ -131,6 +139,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     assembled.names.store(kv)?;
     state::store(kv, state::NAMES_IN_USE, &assembled.names_in_use)?;
     state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
+    state::store(kv, state::POSTURE, &assembled.posture)?;
     // The list may be silent where the record of one member is not: that there is none teaches nothing.
     if assembled.shows_inherited {
         inherited::learn_inherited(kv, true)?;
@@ -161,6 +170,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         started_at: cursor.started_at,
         capabilities: assembled.capabilities,
         naming: assembled.names.naming(),
+        posture: assembled.posture,
         previous: previous.clone(),
     };
     let published = match snapshot::publish(kv, draft, assembled.rows.iter()).await {

@@ -11,7 +11,7 @@ use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{Odd, PermissionGroup, ResourceGroup, RoleRecord, UserGroup};
 use crate::model::id::{MemberId, PermissionGroupId, ResourceGroupId, UserGroupId};
-use crate::model::resource::{Member, Token};
+use crate::model::resource::{Member, OauthClient, Token};
 use crate::snapshot::RunId;
 
 /// The lists; one that could not be read is `Err` with the reason.
@@ -23,6 +23,11 @@ pub(super) struct Harvest {
     pub(super) user_groups: Result<Vec<UserGroup>, Off>,
     pub(super) group_members: BTreeMap<UserGroupId, Result<BTreeSet<MemberId>, Off>>,
     pub(super) tokens: Result<Vec<Token>, Off>,
+    pub(super) oauth_clients: Result<Vec<OauthClient>, Off>,
+    /// Whether the account locks out members without a second factor, and the organization that it is in; one item.
+    pub(super) account: Result<Vec<(Option<bool>, Option<(String, String)>)>, Off>,
+    /// The domains with an identity provider of their own, and how each stands.
+    pub(super) sso_domains: Result<Vec<[String; 2]>, Off>,
     /// The names of domains, Workers and Access applications, by their lists as far as these were asked for: id and name.
     pub(super) names: BTreeMap<List, Result<Vec<[String; 2]>, Off>>,
     pub(super) members: Members,
@@ -95,6 +100,9 @@ impl Harvest {
             roles: list(sql, run, crawl, List::Roles)?,
             user_groups: list(sql, run, crawl, List::UserGroups)?,
             tokens: list(sql, run, crawl, List::Tokens)?,
+            oauth_clients: list(sql, run, crawl, List::OauthClients)?,
+            account: list(sql, run, crawl, List::Account)?,
+            sso_domains: list(sql, run, crawl, List::SsoDomains)?,
             group_members,
             members,
             hints,

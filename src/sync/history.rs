@@ -10,7 +10,7 @@ use super::{staging, state};
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::snapshot::{Capability, ChangeCounts, Counts, GenerationId, RunId, RunOutcome, RunRecord};
+use crate::snapshot::{Capability, ChangeCounts, Counts, GenerationId, Posture, RunId, RunOutcome, RunRecord};
 
 /// At most this many runs and generations are remembered.
 const KEEP: usize = 10;
@@ -61,6 +61,9 @@ pub struct SyncStatus {
     pub generations: Vec<GenerationSummary>,
     /// Which lists can be read, and what to do about those that cannot.
     pub capabilities: BTreeMap<String, Capability>,
+    /// How the account itself is set.
+    #[serde(default)]
+    pub posture: Posture,
 }
 
 /// What of a [`Running`] is its own, beside its progress.
@@ -134,7 +137,8 @@ pub fn status(sql: &dyn Sql) -> Result<SyncStatus, SqlError> {
         None => SyncState::NotConnected,
     };
     let capabilities = state::load(sql, state::CAPABILITIES)?.unwrap_or_default();
-    Ok(SyncStatus { state, running, runs, generations, capabilities })
+    let posture = state::load(sql, state::POSTURE)?.unwrap_or_default();
+    Ok(SyncStatus { state, running, runs, generations, capabilities, posture })
 }
 
 /// The last runs, the latest first.

@@ -8,7 +8,7 @@ use crate::account::overlay::Changes;
 use crate::base::ports::KeyValue;
 use crate::model::id::{MemberId, ResourceGroupId, UserGroupId, UserId};
 use crate::model::kind::Kind;
-use crate::model::resource::{Group, Member, Role, Row, ScopedRole, Token};
+use crate::model::resource::{Group, Member, OauthClient, Role, Row, ScopedRole, Token};
 use crate::model::scope::Scope;
 use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotError};
 
@@ -28,6 +28,7 @@ pub(super) struct Previous {
     pub(super) scopes: BTreeMap<ResourceGroupId, (Scope, u32)>,
     pub(super) groups: Vec<Group>,
     pub(super) tokens: Vec<Token>,
+    pub(super) oauth_clients: Vec<OauthClient>,
     /// `current` names an older generation, or none.
     pub(super) is_behind: bool,
 }
@@ -60,6 +61,7 @@ impl Previous {
             scopes: BTreeMap::new(),
             groups: Vec::new(),
             tokens: Vec::new(),
+            oauth_clients: Vec::new(),
             is_behind: false,
         };
         snapshot.each_in_brief(kv, |brief| previous.add(brief)).await?;
@@ -115,6 +117,7 @@ impl Previous {
             }
             Brief::Row(Row::Group(group)) => self.groups.push(group),
             Brief::Row(Row::ApiToken(token)) => self.tokens.push(token),
+            Brief::Row(Row::OauthClient(client)) => self.oauth_clients.push(client),
             // A person is told in brief.
             Brief::Row(Row::User(_) | Row::Invitation(_)) => {}
         }

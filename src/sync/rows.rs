@@ -10,16 +10,18 @@ use super::crawl::{List, Names as NameLists, Off};
 use super::harvest::Harvest;
 use super::previous::Previous;
 use super::staging::{Members, StagedMember, StagedPolicy};
+use crate::account::identity;
 use crate::account::names::{Names, Seen, is_account_wide};
 use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::address;
 use crate::model::grant::Principal;
-use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId, UserId};
+use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, RoleId, TokenId, UserGroupId, UserId};
 use crate::model::kind::Kind;
-use crate::model::resource::{Group, Member, MemberStatus, Role, Row, ScopedRole, Token};
+use crate::model::resource::{Group, Member, MemberStatus, OauthClient, Role, Row, ScopedRole, Token};
 use crate::model::scope::{ObjectKind, Scope};
 use crate::model::super_administrator;
-use crate::snapshot::{Capability, GenerationId, Unreadable};
+use crate::snapshot::{Capability, GenerationId, Posture, Unreadable};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(super) struct Assembled {
     pub(super) names: Names,
     pub(super) capabilities: BTreeMap<String, Capability>,
     pub(super) warnings: Vec<String>,
+    pub(super) posture: Posture,
     /// Memberships that the current generation has, and how many of those are gone.
     pub(super) before: usize,
     pub(super) gone: usize,
@@ -46,6 +49,7 @@ pub(super) fn assemble(
     names: Names,
     previous: Option<&Previous>,
     accept_removals: bool,
+    own_token: Option<TokenId>,
 ) -> Assembled {
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
@@ -69,18 +73,23 @@ pub(super) fn assemble(
         unreadable: BTreeMap::new(),
         shows_inherited: false,
     };
-    builder.tokens(&harvest);
+    let mut harvest = harvest;
+    let told = std::mem::take(&mut harvest.names);
+    let objects = Objects::of(&told, previous);
+    let mut names_in_use = NameLists::default();
+    builder.oauth_clients(&harvest);
+    builder.tokens(&harvest, own_token, &objects, &mut names_in_use);
     let memberships = builder.groups(&harvest);
     let gone = gone(&harvest.members, previous);
-    let mut harvest = harvest;
     let members = std::mem::take(&mut harvest.members);
     let people = builder.people(members, memberships);
     builder.roles(&harvest);
-    let (scopes, names_in_use) = builder.scoped_roles(&harvest);
-    for (list, read) in &harvest.names {
-        let name = list.to_string();
+    let scopes = builder.scoped_roles(&harvest, &objects, &mut names_in_use);
+    let posture = builder.posture(&harvest);
+    for (list, read) in &told {
+        let name = list.name();
         let kept = builder.kept(read).filter(|_| read.is_err());
-        builder.note(&name, read, kept.and_then(|kept| kept.keeps(&name)));
+        builder.note(name, read, kept.and_then(|kept| kept.keeps(name)));
     }
     builder.note("resource_groups", &harvest.resource_groups, None);
     builder.note("permission_groups", &harvest.permission_groups, None);
@@ -99,6 +108,7 @@ pub(super) fn assemble(
     Assembled {
         unsure,
         names_in_use,
+        posture,
         rows: Rows { few: builder.rows, scopes, people },
         names: builder.names,
         capabilities: builder.capabilities,
@@ -304,23 +314,79 @@ impl<'a> Builder<'a> {
         self.capabilities.insert(list.to_owned(), capability);
     }
 
-    fn tokens(&mut self, harvest: &Harvest) {
-        let kept = self.kept(&harvest.tokens).filter(|_| harvest.tokens.is_err());
+    fn tokens(&mut self, harvest: &Harvest, own: Option<TokenId>, objects: &Objects<'_>, names_in_use: &mut NameLists) {
+        let sees_itself_alone = harvest.tokens.as_deref().is_ok_and(|tokens| identity::sees_itself_alone(tokens, own));
+        let kept = match &harvest.tokens {
+            Ok(_) if !sees_itself_alone => None,
+            Ok(_) => self.previous.filter(|_| !self.accept_removals),
+            Err(_) => self.kept(&harvest.tokens),
+        };
         let kept_from = kept.and_then(|kept| kept.keeps("tokens"));
         let kept = kept.filter(|_| kept_from.is_some());
-        let tokens = harvest.tokens.iter().flatten().chain(kept.into_iter().flat_map(|kept| &kept.tokens));
-        // A list that moved while it was read may have one of them twice.
-        let tokens: BTreeMap<_, _> = tokens.map(|token| (token.id, token)).collect();
-        for token in tokens.values() {
-            self.insert(Row::ApiToken((*token).clone()));
-        }
+        let before = self.previous.map(|previous| previous.tokens.as_slice()).unwrap_or_default();
         let odd = |token: &&Token| harvest.odd(List::Tokens).any(|odd| odd.may_be(&token.id, &token.name));
-        let before = self.previous.iter().flat_map(|previous| &previous.tokens).filter(odd);
-        let kept: Vec<Token> = before.filter(|token| !tokens.contains_key(&token.id)).cloned().collect();
-        for token in kept {
+        // Those that are kept first: what is told now takes their place. A list that moved while it was read may have one twice.
+        let kept = kept.into_iter().flat_map(|kept| &kept.tokens).chain(before.iter().filter(odd));
+        let tokens: BTreeMap<TokenId, &Token> =
+            kept.chain(harvest.tokens.iter().flatten()).map(|token| (token.id, token)).collect();
+        let creators = Creators::of(harvest, self.previous, tokens.values().copied());
+        for token in tokens.into_values() {
+            let mut token = token.clone();
+            token.is_own = own == Some(token.id);
+            let was = before.iter().find(|was| was.id == token.id);
+            token.creator_is = token.creator.as_deref().and_then(|email| creators.is(email, was));
+            let client = token.provisioner.as_ref().and_then(|(_, id)| id.as_ref());
+            let client = client.map(|id| format!("{}{id}", Kind::OauthClient.prefix()));
+            token.provisioner_is = client.filter(|key| self.rows.contains_key(key));
+            for scope in token.policies.iter_mut().map(|policy| &mut policy.scope) {
+                objects.name(scope, names_in_use);
+            }
             self.insert(Row::ApiToken(token));
         }
-        self.note("tokens", &harvest.tokens, kept_from);
+        self.note("tokens", &harvest.tokens, kept_from.clone());
+        if sees_itself_alone {
+            let kept = kept_since(kept_from.as_ref());
+            let message = format!(
+                "the API token sees only itself in the list of account API tokens, since it may not list the others: edit it in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
+            );
+            let off = Capability { on: false, message: Some(message), kept_from, unreadable: None };
+            self.capabilities.insert("tokens".to_owned(), off);
+        }
+    }
+
+    fn oauth_clients(&mut self, harvest: &Harvest) {
+        let kept = self.kept(&harvest.oauth_clients).filter(|_| harvest.oauth_clients.is_err());
+        let kept_from = kept.and_then(|kept| kept.keeps("oauth_clients"));
+        let kept = kept.filter(|_| kept_from.is_some());
+        let odd = |client: &&OauthClient| {
+            harvest.odd(List::OauthClients).any(|odd| odd.name.as_deref().is_none_or(|name| name == client.name))
+        };
+        let before = self.previous.iter().flat_map(|previous| &previous.oauth_clients).filter(odd);
+        let clients = kept.into_iter().flat_map(|kept| &kept.oauth_clients).chain(before);
+        let clients: BTreeMap<String, &OauthClient> = clients
+            .chain(harvest.oauth_clients.iter().flatten())
+            .map(|client| (client.id.to_string(), client))
+            .collect();
+        for client in clients.into_values() {
+            self.insert(Row::OauthClient(client.clone()));
+        }
+        self.note("oauth_clients", &harvest.oauth_clients, kept_from);
+    }
+
+    /// How the account is set; what cannot be read now is as it was.
+    fn posture(&mut self, harvest: &Harvest) -> Posture {
+        let (account, domains) = (self.kept(&harvest.account), self.kept(&harvest.sso_domains));
+        let before = |kept: Option<&Previous>| kept.map(|kept| kept.manifest.posture.clone()).unwrap_or_default();
+        let mut posture = before(account.filter(|_| harvest.account.is_err()));
+        posture.sso_domains = before(domains.filter(|_| harvest.sso_domains.is_err())).sso_domains;
+        if let Some((enforces, organization)) = harvest.account.iter().flatten().next() {
+            (posture.enforces_two_factor, posture.organization) = (*enforces, organization.clone());
+        }
+        let told = harvest.sso_domains.iter().flatten();
+        posture.sso_domains.extend(told.map(|[domain, state]| (domain.clone(), state.clone())));
+        self.note("account", &harvest.account, account.and_then(|kept| kept.keeps("account")));
+        self.note("sso_domains", &harvest.sso_domains, domains.and_then(|kept| kept.keeps("sso_domains")));
+        posture
     }
 
     fn groups(&mut self, harvest: &Harvest) -> Memberships {
@@ -486,18 +552,7 @@ impl<'a> Builder<'a> {
     /// Says of each list which records could not be read in full.
     fn name_unreadable(&mut self, harvest: &Harvest) {
         for (list, odd) in &harvest.odd {
-            let name = match list {
-                List::ResourceGroups => "resource_groups",
-                List::PermissionGroups => "permission_groups",
-                List::Roles => "roles",
-                List::UserGroups => "user_groups",
-                List::Tokens => "tokens",
-                List::Zones => "zones",
-                List::Workers => "workers",
-                List::AccessApps => "access_apps",
-                List::GroupMembers(_) => "user_group_members",
-                List::Members { .. } | List::Member(_) => "members",
-            };
+            let name = list.name();
             for odd in odd {
                 let of = odd.id.as_deref().or(odd.name.as_deref()).unwrap_or("a record without an id");
                 self.name_one(name, of, &odd.why);
@@ -594,11 +649,17 @@ impl<'a> Builder<'a> {
             .or_else(|| known.and_then(|group| group.description.clone()))
             .or_else(|| before.and_then(|role| role.description.clone()));
         let label = known.and_then(|group| group.label.clone()).or_else(|| before.and_then(|role| role.label.clone()));
-        Role { id, name, description, permission_group: group, label }
+        let ends = known.and_then(|group| group.ends.clone());
+        Role { id, name, description, permission_group: group, label, ends }
     }
 
     /// Scoped roles: every pair that is held, and those of the current generation that still can be.
-    fn scoped_roles(&mut self, harvest: &Harvest) -> (BTreeMap<ResourceGroupId, (Scope, u32)>, NameLists) {
+    fn scoped_roles(
+        &mut self,
+        harvest: &Harvest,
+        objects: &Objects<'_>,
+        names_in_use: &mut NameLists,
+    ) -> BTreeMap<ResourceGroupId, (Scope, u32)> {
         let account = self.names.account_resource_group;
         let resource_groups = harvest.known_resource_groups();
         let before: BTreeMap<_, _> = self
@@ -644,56 +705,117 @@ impl<'a> Builder<'a> {
                 resource_group_name,
                 scope: Scope::default(),
                 unlisted: 0,
+                ends: self.ends(harvest, permission_group, old.and_then(|role| role.ends.clone())),
             }));
         }
-        self.scopes(harvest, &on)
+        self.scopes(harvest, &on, objects, names_in_use)
     }
 
-    /// What these resource groups reach, and which lists tell the names of it. What the current generation knows stands in for what
-    /// is not told: an id means one object for ever.
+    /// Where a permission group is withdrawn; as it was known where their list cannot be read.
+    fn ends(&self, harvest: &Harvest, group: PermissionGroupId, before: Option<String>) -> Option<String> {
+        match &harvest.permission_groups {
+            Ok(_) => self.permission_groups.get(&group)?.ends.clone(),
+            Err(_) => before,
+        }
+    }
+
+    /// What these resource groups reach. What the current generation knows stands in for what is not told: an id means one object
+    /// for ever.
     fn scopes(
         &self,
         harvest: &Harvest,
         on: &BTreeSet<ResourceGroupId>,
-    ) -> (BTreeMap<ResourceGroupId, (Scope, u32)>, NameLists) {
-        let mut names: BTreeMap<(ObjectKind, &str), &str> = BTreeMap::new();
-        let known = self.previous.iter().flat_map(|previous| previous.scopes.values());
-        let known = known.flat_map(|(scope, _)| &scope.0).filter(|(_, name)| !name.is_empty());
-        names.extend(known.map(|(key, name)| (ObjectKind::of(key), name.as_str())));
-        for (kind, list) in ObjectKind::NAMED.into_iter().zip(List::NAMES) {
-            let told = harvest.names.get(&list).and_then(|told| told.as_ref().ok()).into_iter().flatten();
-            names.extend(
-                told.filter(|[_, name]| !name.is_empty()).map(|[id, name]| ((kind, id.as_str()), name.as_str())),
-            );
-        }
-        let (mut scopes, mut in_use) = (BTreeMap::new(), NameLists::default());
+        objects: &Objects<'_>,
+        names_in_use: &mut NameLists,
+    ) -> BTreeMap<ResourceGroupId, (Scope, u32)> {
+        let mut scopes = BTreeMap::new();
         let listed = harvest.resource_groups.iter().flatten().filter(|group| on.contains(&group.id));
         for group in listed.filter(|group| !group.keys.is_empty()) {
             let keys: BTreeSet<&str> = group.keys.iter().map(String::as_str).collect();
             let unlisted = u32::try_from(keys.len().saturating_sub(Scope::MAX)).unwrap_or(u32::MAX);
-            let mut scope = Scope::default();
-            for key in keys.into_iter().take(Scope::MAX) {
-                let object = ObjectKind::of(key);
-                if object.1 != "*" {
-                    in_use.add(object.0);
-                }
-                scope.0.insert(key.to_owned(), names.get(&object).copied().unwrap_or_default().to_owned());
-            }
-            scopes.insert(group.id, (scope, unlisted));
+            let keys = keys.into_iter().take(Scope::MAX).map(|key| (key.to_owned(), String::new()));
+            scopes.insert(group.id, (Scope(keys.collect()), unlisted));
         }
-        for (id, (scope, unlisted)) in self.previous.iter().flat_map(|previous| &previous.scopes) {
-            if !on.contains(id) || scopes.contains_key(id) {
-                continue;
+        for (id, scope) in self.previous.iter().flat_map(|previous| &previous.scopes) {
+            if on.contains(id) && !scopes.contains_key(id) {
+                scopes.insert(*id, scope.clone());
             }
-            let mut scope = scope.clone();
-            for (key, name) in &mut scope.0 {
-                let object = ObjectKind::of(key);
-                in_use.add(object.0);
-                names.get(&object).copied().unwrap_or_default().clone_into(name);
-            }
-            scopes.insert(*id, (scope, *unlisted));
         }
-        (scopes, in_use)
+        for (scope, _) in scopes.values_mut() {
+            objects.name(scope, names_in_use);
+        }
+        scopes
+    }
+}
+
+/// The names of the account's objects, as far as a list told them, now or in the current generation.
+struct Objects<'a>(BTreeMap<(ObjectKind, &'a str), &'a str>);
+
+impl<'a> Objects<'a> {
+    fn of(told: &'a BTreeMap<List, Result<Vec<[String; 2]>, Off>>, previous: Option<&'a Previous>) -> Self {
+        let mut names: BTreeMap<(ObjectKind, &str), &str> = BTreeMap::new();
+        let of_roles = previous.into_iter().flat_map(|previous| previous.scopes.values().map(|(scope, _)| scope));
+        let of_tokens = previous.into_iter().flat_map(|previous| &previous.tokens);
+        let of_tokens = of_tokens.flat_map(|token| token.policies.iter().map(|policy| &policy.scope));
+        let known = of_roles.chain(of_tokens).flat_map(|scope| scope.0.iter()).filter(|(_, name)| !name.is_empty());
+        names.extend(known.map(|(key, name)| (ObjectKind::of(key), name.as_str())));
+        for (kind, list) in ObjectKind::NAMED.into_iter().zip(List::NAMES) {
+            let told = told.get(&list).and_then(|told| told.as_ref().ok()).into_iter().flatten();
+            names.extend(
+                told.filter(|[_, name]| !name.is_empty()).map(|[id, name]| ((kind, id.as_str()), name.as_str())),
+            );
+        }
+        Self(names)
+    }
+
+    /// Names the objects of a scope, and notes which lists tell the names of such.
+    fn name(&self, scope: &mut Scope, names_in_use: &mut NameLists) {
+        for (key, name) in scope.0.iter_mut() {
+            let object = ObjectKind::of(key);
+            if object.1 != "*" {
+                names_in_use.add(object.0);
+            }
+            self.0.get(&object).copied().unwrap_or_default().clone_into(name);
+        }
+    }
+}
+
+/// Who has the e-mail addresses of those who made tokens.
+struct Creators {
+    known: BTreeMap<String, String>,
+    /// There are members of whom not even the address could be read: somebody who is not found may be one of them.
+    unsure: bool,
+}
+
+impl Creators {
+    fn of<'t>(harvest: &Harvest, previous: Option<&Previous>, tokens: impl Iterator<Item = &'t Token>) -> Self {
+        let wanted: BTreeSet<String> =
+            tokens.filter_map(|token| token.creator.as_deref()).map(address::folded).collect();
+        let mut known = BTreeMap::new();
+        let mut see = |email: &str, principal: Principal| {
+            let email = address::folded(email);
+            if wanted.contains(&email) {
+                known.insert(email, principal.to_string());
+            }
+        };
+        let unread = previous.into_iter().flat_map(|previous| previous.rows.values());
+        unread.for_each(|member| see(&member.email, member.principal()));
+        if !wanted.is_empty() {
+            for member in harvest.members.iter().filter(|member| member.status != MemberStatus::Rejected) {
+                let principal = match member.user_id {
+                    Some(user) if member.status == MemberStatus::Accepted => Principal::User(user),
+                    _ => Principal::Invitation(member.id),
+                };
+                see(&member.email, principal);
+            }
+        }
+        Self { known, unsure: harvest.odd_members().any(|odd| odd.name.is_none()) }
+    }
+
+    /// Who has an address; who had it before, where not everybody's could be read.
+    fn is(&self, email: &str, was: Option<&Token>) -> Option<String> {
+        let known = self.known.get(&address::folded(email)).cloned();
+        known.or_else(|| was.filter(|_| self.unsure).and_then(|was| was.creator_is.clone()))
     }
 }
 
@@ -704,12 +826,15 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
         "user_groups" => ("user groups", "Account Settings: Read"),
         "permission_groups" => ("permission groups", "Account Settings: Read"),
         "resource_groups" => ("resource groups", "Account Settings: Read"),
+        "oauth_clients" => ("OAuth clients", "OAuth Client: Read"),
+        "account" => ("settings of the account", "Account Settings: Read"),
+        "sso_domains" => ("domains that log in through an identity provider", "SSO Connector: Read"),
         "zones" => ("names of domains", "Zone: Read"),
         "workers" => ("names of Workers", "Workers Scripts: Read"),
         "access_apps" => ("names of Access applications", "Access: Apps and Policies: Read"),
         _ => ("deprecated list of roles", "Account Settings: Read"),
     };
-    let kept = kept_from.map(|from| format!("; what generation {from} says of them is kept")).unwrap_or_default();
+    let kept = kept_since(kept_from);
     let why = describe(off);
     match off.status {
         _ if off.passing => {
@@ -723,6 +848,10 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
             "the API token may not read the {what} ({why}): edit it in Cloudflare's dashboard under API Tokens and add the permission \"{permission}\"{kept}"
         ),
     }
+}
+
+fn kept_since(kept_from: Option<&GenerationId>) -> String {
+    kept_from.map(|from| format!("; what generation {from} says of them is kept")).unwrap_or_default()
 }
 
 fn describe(off: &Off) -> String {

@@ -20,7 +20,7 @@ pub struct Trigger {
 }
 
 /// The version of everything that a run keeps. Another one makes a run start over.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// How far a run is. Kept in SQLite; a copy goes to KV under [`CURSOR_KEY`].
 ///

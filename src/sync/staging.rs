@@ -290,7 +290,7 @@ fn read_hints(reader: &mut Reader<'_>) -> Option<Hints> {
         let id = PermissionGroupId::of_bytes(reader.id()?);
         let name = reader.text()?.to_owned();
         let (label, scopes) = (owned(reader.maybe_text()?), owned(reader.maybe_text()?));
-        Some((id, PermissionGroup { id, name, description: None, label, scopes }))
+        Some((id, PermissionGroup { id, name, description: None, label, scopes, ends: None }))
     })?;
     let resource_groups =
         reader.list(|reader| Some((ResourceGroupId::of_bytes(reader.id()?), reader.text()?.to_owned())))?;
@@ -431,6 +431,7 @@ mod tests {
             description: Some("not kept".to_owned()),
             label: name.map(str::to_owned),
             scopes: None,
+            ends: None,
         };
         let policy = PolicyRecord {
             id: name.map(str::to_owned),

@@ -11,6 +11,10 @@ pub(super) const RUNS: &str = "runs";
 pub(super) const GENERATIONS: &str = "generations";
 /// Which lists could be read in the last crawl that came to its end.
 pub(super) const CAPABILITIES: &str = "capabilities";
+/// How the account itself is set, by that crawl.
+pub(super) const POSTURE: &str = "posture";
+/// The token that the connector calls with.
+pub(super) const OWN_TOKEN: &str = "own_token";
 /// Which lists of names the scopes of the last published generation make use of.
 pub(super) const NAMES_IN_USE: &str = "names_in_use";
 /// What the current generation was found unchanged by.

@@ -8,7 +8,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 46] = [
+const ORDER: [&str; 50] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -32,6 +32,10 @@ const ORDER: [&str; 46] = [
     "FINDINGS_MAX_SUPER_ADMINS",
     "FINDINGS_UNUSED_DAYS",
     "FINDINGS_EXPIRY_DAYS",
+    "FINDINGS_INVITATION_DAYS",
+    "FINDINGS_WITHDRAWAL_DAYS",
+    "FINDINGS_WIDE_SCOPES",
+    "FINDINGS_SIGNALLED",
     "FINDINGS_DOMAINS",
     "SIGNAL_URL",
     "SIGNALS",

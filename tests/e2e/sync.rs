@@ -58,7 +58,7 @@ async fn a_sync_asks_no_more_often_than_it_must() {
         + pages(spec.roles)
         + pages(deployment.cloudflare.permission_groups().len())
         + spec.groups
-        + 5
+        + 9
         // Three at most ask whether a member's record shows what a group gives.
         + 1
         // The domains' names, since somebody holds a role on one.

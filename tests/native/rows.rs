@@ -15,7 +15,7 @@ const SET_ASIDE: [&str; 5] = ["connect_run", "incident", "job", "operation", "se
 const SET_ASIDE_ELSEWHERE: [&str; 5] = ["callback", "connect_line", "decision", "overlay", "signal"];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 28] = [
+const FORGOTTEN: [&str; 29] = [
     "audit_log",
     "connect_entitlement",
     "connect_given_up",
@@ -25,6 +25,7 @@ const FORGOTTEN: [&str; 28] = [
     "finding_event",
     "generation",
     "identity",
+    "invitation_seen",
     "invited",
     "legacy_value",
     "meta",

@@ -100,6 +100,8 @@ messages! {
         #[prost(message, optional, tag = 2)] created_at: Option<Timestamp>,
         #[prost(message, optional, tag = 3)] expires_at: Option<Timestamp>,
         #[prost(message, optional, tag = 4)] last_used_at: Option<Timestamp>,
+        #[prost(message, optional, tag = 5)] created_by_id: Option<ResourceId>,
+        #[prost(message, optional, tag = 6)] identity_id: Option<ResourceId>,
         #[prost(int32, tag = 7)] credential_type: i32,
         #[prost(string, tag = 8)] credential_detail: String,
     }

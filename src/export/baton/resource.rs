@@ -4,7 +4,7 @@ use super::wire::Message;
 use super::{at_most, resource_id};
 use crate::base::time::Timestamp;
 use crate::model::kind::{IdForm, Kind};
-use crate::model::resource::{Member, MemberStatus, Row, Token};
+use crate::model::resource::{Member, MemberStatus, Row, Token, TokenPolicy};
 
 /// `Resource.description` has at most this many bytes.
 const MAX_DESCRIPTION: usize = 2048;
@@ -14,6 +14,12 @@ const MAX_DETAILS: usize = 1024;
 
 /// `RESOURCE_STATUS_ENABLED` and `STATUS_ENABLED`; the values for disabled are one more.
 const ENABLED: u64 = 1;
+
+/// A text of a profile has at most this many bytes.
+const MAX_TEXT: usize = 4096;
+
+/// `NHI_TYPE_APP_REGISTRATION`: what is registered keeps a secret of its own.
+const APP_REGISTRATION: u64 = 1;
 
 /// `ACCOUNT_TYPE_HUMAN`: Cloudflare's members are people.
 const HUMAN: u64 = 1;
@@ -98,6 +104,7 @@ fn encode(row: &Row, kind: Kind, id: &str, description: Option<&str>) -> Message
             (Some((member.status.is_live(), capitalised(status_word(member)))), None)
         }
         Row::ApiToken(token) => (Some((token.status == "active", capitalised(&token.status))), token.issued_on),
+        Row::OauthClient(client) => (None, client.created_at),
         Row::Group(_) | Row::Role(_) | Row::ScopedRole(_) => (None, None),
     };
     let with_status = match status {
@@ -116,11 +123,14 @@ fn annotations(row: &Row, id: &str) -> Vec<Message> {
     let a_trait = match row {
         Row::User(member) | Row::Invitation(member) => user_trait(member),
         Row::ApiToken(token) => secret_trait(token),
-        Row::Role(_) | Row::ScopedRole(_) | Row::Group(_) => Message::new(),
+        Row::OauthClient(_) | Row::Role(_) | Row::ScopedRole(_) | Row::Group(_) => Message::new(),
     };
     let mut annotations = vec![Message::any(facts.is_a.annotation(), &a_trait)];
     if facts.id == IdForm::Own {
         annotations.push(Message::any("RawId", &Message::new().string(1, id)));
+    }
+    if let Row::OauthClient(_) = row {
+        annotations.push(Message::any("NonHumanIdentityTrait", &Message::new().number(1, APP_REGISTRATION)));
     }
     annotations
 }
@@ -148,7 +158,18 @@ fn secret_trait(token: &Token) -> Message {
     let message = optional_time(Message::new(), 2, token.issued_on);
     let message = optional_time(message, 3, token.expires_on);
     let last_used = token.last_used_day.as_deref().and_then(Timestamp::parse);
-    optional_time(message, 4, last_used).number(7, STATIC_SECRET).string(8, TOKEN_DETAIL)
+    let message = optional_time(message, 4, last_used);
+    let message = named(message, 5, token.creator_is.as_deref());
+    named(message, 6, token.provisioner_is.as_deref()).number(7, STATIC_SECRET).string(8, TOKEN_DETAIL)
+}
+
+/// A resource that is in the same file, by its key.
+fn named(message: Message, field: u32, key: Option<&str>) -> Message {
+    let named = key.and_then(|key| key.split_once(':')).and_then(|(kind, id)| Some((Kind::parse(kind)?, id)));
+    match named {
+        Some((kind, id)) => message.message(field, &resource_id(kind, id)),
+        None => message,
+    }
 }
 
 fn profile(row: &Row, id: &str, whole: bool) -> Message {
@@ -185,8 +206,32 @@ fn profile(row: &Row, id: &str, whole: bool) -> Message {
         }
         Row::Group(group) => Message::texts(&[("group_id", id), ("group_name", &group.name)]),
         Row::ApiToken(token) => {
-            Message::texts(&[("status", &token.status), ("token_id", id), ("token_name", &token.name)])
+            let told = token.policies.iter().map(TokenPolicy::told).collect::<Vec<_>>().join("; ");
+            let provisioner =
+                token.provisioner.as_ref().map(|(kind, id)| format!("{kind} {}", id.as_deref().unwrap_or("")));
+            let (from, groups) = (token.from.join(", "), token.permission_groups().join(", "));
+            let fields: [(&str, &str); 10] = [
+                ("access", at_most(&told, MAX_TEXT)),
+                ("allowed_from", at_most(&from, MAX_TEXT)),
+                ("creator_email", token.creator.as_deref().unwrap_or_default()),
+                ("creator_left", if token.creator_left() { "true" } else { "" }),
+                ("is_connector", if token.is_own { "true" } else { "" }),
+                ("permission_groups", at_most(&groups, MAX_TEXT)),
+                ("provisioner", provisioner.as_deref().unwrap_or_default().trim_end()),
+                ("status", &token.status),
+                ("token_id", id),
+                ("token_name", &token.name),
+            ];
+            let told: Vec<(&str, &str)> = fields.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+            Message::texts(&told)
         }
+        Row::OauthClient(client) => Message::texts(&[
+            ("client_id", id),
+            ("client_name", &client.name),
+            ("redirect_uris", at_most(&client.redirect_uris.join(", "), MAX_TEXT)),
+            ("scopes", at_most(&client.scopes.join(", "), MAX_TEXT)),
+            ("visibility", &client.visibility),
+        ]),
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::base::tree::BTreeMap;
 
 use super::pb::{
-    Entitlement, Grant, GrantExpandable, Id, Nothing, Resource, ResourceType, SecretTrait, Status, Timestamp,
-    UserTrait, exact, read,
+    Entitlement, Grant, GrantExpandable, Id, Nothing, Resource, ResourceId, ResourceType, SecretTrait, Status,
+    Timestamp, UserTrait, exact, read,
 };
 use super::wire::Message;
 use super::{Embedded, at_most, entitlement, expansion, grant, resource, resource_types};
@@ -149,13 +149,69 @@ fn roles_groups_and_tokens_have_their_traits() {
     assert_eq!(secret.last_used_at, Some(Timestamp { seconds: 1_787_270_400, nanos: 0 }));
     assert_eq!((secret.credential_type, secret.credential_detail.as_str()), (1, "cloudflare.account_api_token"));
     assert_eq!(resource.status, Some(Status { status: 1, details: "Active".to_owned() }));
+    assert_eq!((secret.created_by_id, secret.identity_id), (None, None), "nobody is invented");
+}
+
+#[test]
+fn a_token_tells_who_made_it_and_what_it_may_do_and_an_oauth_client_that_it_is_nobodys_person() {
+    let Row::ApiToken(mut made) = token(5) else { panic!() };
+    made.creator = Some("jane@example.com".to_owned());
+    made.creator_is = Some(format!("user:{}", text(6)));
+    made.provisioner = Some(("oauth".to_owned(), Some("client-1".to_owned())));
+    made.provisioner_is = Some("oauth_client:client-1".to_owned());
+    made.from = vec!["192.0.2.0/24".to_owned()];
+    made.is_own = true;
+    let groups = [("b".to_owned(), "Zone Read".to_owned()), ("a".to_owned(), "DNS Write".to_owned())];
+    let on = [("com.cloudflare.api.account.zone.1".to_owned(), "example.com".to_owned())];
+    let (groups, scope) = (groups.into_iter().collect(), crate::model::scope::Scope(on.into_iter().collect()));
+    made.policies =
+        vec![crate::model::resource::TokenPolicy { access: crate::model::access::Access::Allow, groups, scope }];
+    let resource = decoded(&Row::ApiToken(made));
+    let secret: SecretTrait = resource.annotations[0].unpack("SecretTrait");
+    let id = |kind: &str, id: &str| {
+        Some(ResourceId { resource_type: kind.to_owned(), resource: id.to_owned(), baton_resource: false })
+    };
+    assert_eq!((secret.created_by_id, secret.identity_id), (id("user", &text(6)), id("oauth_client", "client-1")));
+    let profile = resource.profile.unwrap();
+    let profile = profile.texts();
+    for (name, told) in [
+        ("access", "DNS Write and 1 more on example.com"),
+        ("permission_groups", "DNS Write, Zone Read"),
+        ("allowed_from", "192.0.2.0/24"),
+        ("creator_email", "jane@example.com"),
+        ("provisioner", "oauth client-1"),
+        ("is_connector", "true"),
+    ] {
+        assert_eq!(profile.get(name), Some(&told), "{name}");
+    }
+
+    let client = serde_json::json!({ "type": "oauth_client", "id": "client-1", "name": "Deploy bot", "visibility": "public", "scopes": ["account.read"] });
+    let resource = decoded(&serde_json::from_value(client).unwrap());
+    let fields = [
+        ("client_id", "client-1"),
+        ("client_name", "Deploy bot"),
+        ("redirect_uris", ""),
+        ("scopes", "account.read"),
+        ("visibility", "public"),
+    ];
+    check(&resource, "oauth_client", "client-1", &fields);
+    let of: Vec<&str> = resource.annotations.iter().map(|any| any.type_url.rsplit_once('.').unwrap().1).collect();
+    assert_eq!(of, ["AppTrait", "RawId", "NonHumanIdentityTrait"]);
 }
 
 #[test]
 fn the_types_have_traits_and_annotations() {
     let types: BTreeMap<&str, ResourceType> =
         resource_types().into_iter().map(|(id, bytes)| (id, exact(&bytes))).collect();
-    let expected = [("api_token", 5), ("group", 2), ("invitation", 1), ("role", 3), ("scoped_role", 3), ("user", 1)];
+    let expected = [
+        ("api_token", 5),
+        ("group", 2),
+        ("invitation", 1),
+        ("oauth_client", 4),
+        ("role", 3),
+        ("scoped_role", 3),
+        ("user", 1),
+    ];
     for (id, of) in expected {
         assert_eq!((types[id].id.as_str(), types[id].traits.as_slice()), (id, [of].as_slice()));
     }

@@ -65,7 +65,7 @@ fn a_server_that_says_one_page_and_counts_more_is_asked_for_them() {
 #[test]
 fn members_are_read_side_by_side_once_the_first_page_tells_how_many_there_are() {
     let mut crawl = Crawl::default();
-    for _ in 0..5 {
+    for _ in List::FIRST {
         let fetch = crawl.next().unwrap();
         assert!(fetch.list.is_optional());
         crawl.on_page(fetch, page(0, None));
@@ -102,7 +102,7 @@ fn a_list_that_grows_while_it_is_read_is_read_to_its_new_end() {
 fn a_crawl_is_rebuilt_from_the_pages_in_any_order() {
     let mut crawl = Crawl::default();
     let mut staged = Vec::new();
-    for n in 0..9 {
+    for n in 0..12 {
         let fetch = crawl.next().unwrap();
         let mut facts =
             page(if fetch.list.is_optional() { 3 } else { 50 }, Some(if fetch.list.is_optional() { 3 } else { 400 }));

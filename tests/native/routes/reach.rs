@@ -30,7 +30,31 @@ async fn a_scoped_role_tells_all_that_it_reaches_and_a_zone_who_can_do_what_on_i
     let group = cloudflare.truth().groups.keys().next().unwrap().clone();
     cloudflare.set_group_policies(&group, vec![PolicySpec::allow(dns.id.clone(), on.clone())]);
     cloudflare.join_group(&group, &in_group.id);
+    let policy = |group: &str, on: &str| serde_json::json!([{ "id": "a".repeat(32), "effect": "allow", "resources": { on: "*" }, "permission_groups": [{ "id": "b".repeat(32), "name": group }] }]);
+    let token = cloudflare.add_token(
+        "deploy",
+        Some(&direct.email),
+        &serde_json::json!({ "policies": policy("DNS Write", &zone) }),
+    );
+    cloudflare.add_token("elsewhere", None, &serde_json::json!({ "policies": policy("DNS Write", &other) }));
+    cloudflare.add_token(
+        "off",
+        None,
+        &serde_json::json!({ "status": "disabled", "policies": policy("DNS Write", &zone) }),
+    );
     let deployment = deployment.synced().await;
+
+    let told = deployment.json(&format!("/v1/tokens/{token}")).await;
+    assert_eq!((text(&told, "creator"), text(&told, "creator_email")), ("member", direct.email.as_str()));
+    assert_eq!(text(&told, "creator_id"), format!("user:{}", direct.user_id.clone().unwrap()));
+    assert_eq!(told["access"], serde_json::json!(["DNS Write on pay.example"]));
+    assert_eq!(told["policies"][0]["scope"][0]["told"], "pay.example");
+    let listed = deployment.list("/v1/tokens", 2).await;
+    assert!(
+        listed.iter().any(|one| text(one, "id") == token && one["permission_groups"][0] == "DNS Write"),
+        "{listed:#?}"
+    );
+    assert_eq!(listed.iter().filter(|one| one["is_connector"] == true).count(), 1);
 
     let role = deployment.json(&format!("/v1/scoped-roles/{}-{on}", dns.id)).await;
     assert_eq!(
@@ -68,6 +92,13 @@ async fn a_scoped_role_tells_all_that_it_reaches_and_a_zone_who_can_do_what_on_i
             !all.iter().any(|item| text(item, "email") == without.email && text(item, "group_id").is_empty()),
             "{named}"
         );
+        let by_token: Vec<(&str, &str)> = all
+            .iter()
+            .filter(|item| item["principal_type"] == "api_token" && item["reach"] != "account")
+            .map(|item| (text(item, "display_name"), text(item, "role")))
+            .collect();
+        assert!(by_token.contains(&("deploy", "DNS Write")), "{by_token:?}");
+        assert!(!by_token.iter().any(|(name, _)| ["elsewhere", "off"].contains(name)), "{by_token:?}");
         assert!(all.iter().any(|item| item["reach"] == "account"), "who holds a role on the whole account");
     }
     for (path, status, code) in [

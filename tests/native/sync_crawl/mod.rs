@@ -10,6 +10,7 @@ mod oracle;
 mod overlay;
 mod resume;
 mod scopes;
+mod tokens;
 mod trouble;
 mod truth;
 

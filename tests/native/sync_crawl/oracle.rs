@@ -61,6 +61,8 @@ pub(crate) async fn read(world: &World, snapshot: &Snapshot) -> Truth {
             Row::ApiToken(token) => {
                 truth.tokens.insert(id, token.name);
             }
+            // The simulator's own tests hold what it tells of them against the contract.
+            Row::OauthClient(_) => {}
         }
     }
     truth

@@ -112,7 +112,7 @@ async fn a_run_that_is_under_way_says_how_far_it_is() {
     let world = World::new(spec());
     assert_eq!(sync::status(&world).unwrap().state, SyncState::NotConnected);
     begin(&world);
-    assert!(world.cut_off_at(10).await);
+    assert!(world.cut_off_at(14).await);
     let status = sync::status(&world).unwrap();
     let running = status.running.unwrap();
     assert_eq!(status.state, SyncState::Syncing);

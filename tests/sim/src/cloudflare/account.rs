@@ -163,6 +163,19 @@ pub(super) struct Token {
     pub(super) last_used_on: Option<DateTime<Utc>>,
     pub(super) expires_on: Option<DateTime<Utc>>,
     pub(super) creator: Option<String>,
+    /// Its policies, and whatever else is told of it instead of the above.
+    pub(super) more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How the account itself is set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Posture {
+    pub(super) enforces_two_factor: bool,
+    /// The organization that the account is in: id and name.
+    pub(super) organization: Option<(String, String)>,
+    /// OAuth clients and identity providers' domains, as they are told.
+    pub(super) oauth_clients: Vec<serde_json::Value>,
+    pub(super) sso_connectors: Vec<serde_json::Value>,
 }
 
 /// An entry of the audit log.
@@ -199,6 +212,7 @@ pub(super) struct Account {
     pub(super) access_apps: Vec<Object>,
     pub(super) user_groups: BTreeMap<String, UserGroup>,
     pub(super) tokens: Vec<Token>,
+    pub(super) posture: Posture,
     pub(super) audit: Vec<AuditEntry>,
     /// Members that cannot be put into a user group ("do not have DSR enabled").
     pub(super) without_dsr: BTreeSet<String>,
@@ -230,6 +244,7 @@ impl Account {
             access_apps: Vec::new(),
             user_groups: BTreeMap::new(),
             tokens: Vec::new(),
+            posture: Posture::default(),
             audit: Vec::new(),
             without_dsr: BTreeSet::new(),
             scim_managed: BTreeSet::new(),

@@ -368,6 +368,7 @@ fn tokens(account: &mut Account, count: usize) {
                 _ => None,
             },
             creator: account.rng.choice(creators.iter()).cloned(),
+            more: serde_json::Map::new(),
         };
         account.tokens.push(token);
     }

@@ -1,10 +1,12 @@
 //! Changes by other hands: what tests do to the account directly, as if somebody did it in the dashboard. Each is
 //! written to the audit log with that somebody as its actor. An id that names nothing changes nothing.
 
-use super::account::{Account, PolicySpec, ResourceGroup, UserGroup, UserTag};
+use super::account::{Account, PolicySpec, ResourceGroup, Token, UserGroup, UserTag, generated_time};
 use super::audit::{self, Change};
 use super::{Cloudflare, lock, members};
 use std::collections::BTreeSet;
+
+use serde_json::json;
 
 impl Cloudflare {
     /// Replaces a member's policies.
@@ -196,6 +198,57 @@ impl Cloudflare {
             });
             id
         })
+    }
+
+    /// Adds an active account token, issued long ago; `more` is told of it instead of what is usual. Returns its id.
+    pub fn add_token(&self, name: &str, creator: Option<&str>, more: &serde_json::Value) -> String {
+        let account = &mut lock(&self.shared.state).account;
+        let id = account.new_id();
+        account.tokens.push(Token {
+            id: id.clone(),
+            name: name.to_owned(),
+            status: "active",
+            issued_on: generated_time(100),
+            last_used_on: None,
+            expires_on: None,
+            creator: creator.map(str::to_owned),
+            more: more.as_object().cloned().unwrap_or_default(),
+        });
+        id
+    }
+
+    /// Adds an OAuth client; returns its id.
+    pub fn add_oauth_client(&self, name: &str, visibility: &str, scopes: &[&str]) -> String {
+        let account = &mut lock(&self.shared.state).account;
+        let id = account.new_id();
+        account.posture.oauth_clients.push(json!({
+            "client_id": id, "client_name": name, "visibility": visibility, "scopes": scopes,
+            "redirect_uris": ["https://app.example.com/callback"], "grant_types": ["authorization_code"],
+            "created_at": "2026-06-01T00:00:00Z",
+        }));
+        id
+    }
+
+    /// Says how a domain stands with an identity provider of its own: its verification, and whether it is in use.
+    pub fn set_sso_domain(&self, domain: &str, status: &str, enabled: bool) {
+        let account = &mut lock(&self.shared.state).account;
+        let id = account.new_id();
+        account.posture.sso_connectors.retain(|known| known["email_domain"] != domain);
+        account.posture.sso_connectors.push(json!({
+            "id": id, "email_domain": domain, "enabled": enabled, "use_fedramp_language": false,
+            "verification": { "status": status, "code": "cloudflare_dashboard_sso=1" },
+            "created_on": "2026-06-01T00:00:00Z", "updated_on": "2026-06-01T00:00:00Z",
+        }));
+    }
+
+    /// Locks members without a second factor out, or lets them in.
+    pub fn enforce_two_factor(&self, enforces: bool) {
+        lock(&self.shared.state).account.posture.enforces_two_factor = enforces;
+    }
+
+    /// Puts the account into an organization.
+    pub fn set_organization(&self, id: &str, name: &str) {
+        lock(&self.shared.state).account.posture.organization = Some((id.to_owned(), name.to_owned()));
     }
 
     /// Removes an account token from the list.

@@ -20,6 +20,10 @@ pub enum Permission {
     UserGroups,
     /// Read account tokens.
     Tokens,
+    /// Read OAuth clients.
+    OauthClients,
+    /// Read the domains that log in through an identity provider.
+    Sso,
     /// Read the names of domains.
     Zones,
     /// Read the names of Workers.
@@ -38,7 +42,7 @@ pub enum Permission {
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Account,
         Self::Members,
         Self::Roles,
@@ -46,6 +50,8 @@ impl Permission {
         Self::ResourceGroups,
         Self::UserGroups,
         Self::Tokens,
+        Self::OauthClients,
+        Self::Sso,
         Self::Zones,
         Self::Workers,
         Self::AccessApps,
@@ -139,6 +145,10 @@ routes! {
     DeleteUserGroupMember = "DELETE" "/accounts/{A}/iam/user_groups/{UG}/members/{M}" Some(Permission::UserGroups);
     /// One page of the account's tokens.
     ListTokens = "GET" "/accounts/{A}/tokens" Some(Permission::Tokens);
+    /// All OAuth clients.
+    ListOauthClients = "GET" "/accounts/{A}/oauth_clients" Some(Permission::OauthClients);
+    /// All domains that log in through an identity provider.
+    ListSsoConnectors = "GET" "/accounts/{A}/sso_connectors" Some(Permission::Sso);
     /// One page of the domains of all accounts, or of one.
     ListZones = "GET" "/zones" Some(Permission::Zones);
     /// All Workers.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::audit::{self, Change};
 use super::auth;
 use super::desk::Desk;
-use super::envelope::{Answer, Failure, failure};
+use super::envelope::{Answer, Failure, failure, success};
 use super::fault::{Fault, too_many};
 use super::limiter::{self, Verdict};
 use super::log::Exchange;
@@ -199,6 +199,8 @@ fn carry_out(desk: &mut Desk<'_>) -> Answer {
         Route::GetUserGroupMember => user_groups::get_member(desk),
         Route::DeleteUserGroupMember => user_groups::remove_member(desk),
         Route::ListTokens => tokens::list(desk),
+        Route::ListOauthClients => Ok(success(desk.account.posture.oauth_clients.clone().into())),
+        Route::ListSsoConnectors => Ok(success(desk.account.posture.sso_connectors.clone().into())),
         Route::ListZones => objects::list_zones(desk),
         Route::ListWorkers => Ok(objects::list_workers(desk)),
         Route::ListAccessApps => objects::list_access_apps(desk),

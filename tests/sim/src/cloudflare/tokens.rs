@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Account, Token, UserTag, generated_time};
+use super::account::{Token, UserTag, generated_time};
 use super::desk::{Credential, Desk, Owner};
 use super::envelope::{Answer, FailureResult, Success, failure, page, success, success_body};
 use super::paging::{ORDINARY, Window};
@@ -10,10 +10,15 @@ use super::render::set;
 
 /// GET the account.
 pub(super) fn account(desk: &Desk<'_>) -> Success {
+    let posture = &desk.account.posture;
+    let mut managed_by = json!({});
+    if let Some((id, name)) = &posture.organization {
+        managed_by = json!({ "parent_org_id": id, "parent_org_name": name });
+    }
     success(json!({
         "id": desk.account.id, "name": desk.account.name, "type": "enterprise",
-        "created_on": time(desk.account.created_on),
-        "settings": { "enforce_twofactor": false, "abuse_contact_email": null, "api_access_enabled": true },
+        "created_on": time(desk.account.created_on), "managed_by": managed_by,
+        "settings": { "enforce_twofactor": posture.enforces_two_factor, "abuse_contact_email": null, "api_access_enabled": true },
     }))
 }
 
@@ -33,20 +38,34 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
         tokens.reverse();
     }
     let total = tokens.len();
-    let shown: Vec<Value> =
-        window.slice(tokens.into_iter()).into_iter().map(|token| render(desk.account, token)).collect();
+    let shown: Vec<Value> = window.slice(tokens.into_iter()).into_iter().map(|token| render(desk, token)).collect();
     let info = window.info(shown.len(), total);
     Ok(page(shown, info))
 }
 
-fn render(account: &Account, token: &Token) -> Value {
+/// What each kind of token may do, in turn; the first is the connector's own.
+fn policies(desk: &Desk<'_>, token: &Token) -> Value {
+    let key = desk.account.key();
+    let group = |id: char, name: &str| json!({ "id": String::from(id).repeat(32), "name": name });
+    let policy = |groups: Vec<Value>, resources: Value| json!([{ "id": token.id, "effect": "allow", "resources": resources, "permission_groups": groups }]);
+    let zones = json!({ &key: { "com.cloudflare.api.account.zone.*": "*" } });
+    let place = desk.account.tokens.iter().position(|known| known.id == token.id).unwrap_or_default();
+    match place {
+        0 => {
+            let mut groups = vec![group('1', "Account Settings Write")];
+            groups.extend((!desk.behaviour.lists_own_token_only).then(|| group('2', "Account API Tokens Read")));
+            policy(groups, json!({ &key: "*" }))
+        }
+        _ if place.is_multiple_of(2) => policy(vec![group('3', "DNS Write"), group('4', "Zone Read")], zones),
+        _ => policy(vec![group('5', "Workers Scripts Write")], json!({ &key: "*" })),
+    }
+}
+
+fn render(desk: &Desk<'_>, token: &Token) -> Value {
     let mut body = json!({
         "id": token.id, "name": token.name, "status": token.status, "issued_on": time(token.issued_on),
         "modified_on": time(token.issued_on),
-        "policies": [{
-            "id": token.id, "effect": "allow", "resources": { account.key(): "*" },
-            "permission_groups": [{ "id": "c1fde68c7bcc44588cbb6ddbc16d6480", "name": "Account Settings Read" }],
-        }],
+        "policies": policies(desk, token),
         "condition": {},
     });
     let optional = [
@@ -58,6 +77,9 @@ fn render(account: &Account, token: &Token) -> Value {
         if let Some(value) = value {
             set(&mut body, field, json!(value));
         }
+    }
+    for (field, value) in &token.more {
+        set(&mut body, field, value.clone());
     }
     body
 }

@@ -206,7 +206,7 @@ async fn delayed(members: usize) -> Result<Duration, String> {
 fn requests_row(stage: &Stage, groups: usize, sync: &Sync) -> Result<Vec<String>, String> {
     let size = stage.size;
     let permission_groups = stage.cloudflare.permission_groups().len();
-    let lists = size.members.div_ceil(50) + size.roles.div_ceil(50) + permission_groups.div_ceil(50) + groups + 5;
+    let lists = size.members.div_ceil(50) + size.roles.div_ceil(50) + permission_groups.div_ceil(50) + groups + 9;
     // Three ask whether a member's record shows what a group gives, and three lists have the names of what scopes reach.
     let most = lists + 3 + 3;
     if sync.requests > most {

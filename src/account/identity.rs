@@ -1,0 +1,127 @@
+//! Whose API token the connector calls with: what tells its own entries of the audit log from others', and its own token in the list.
+
+use crate::base::hash::sha256_hex;
+use crate::base::ports::{Clock, Http, Sql, SqlError, SqlValue};
+use crate::cloudflare::{ApiError, Client, TokenKind};
+use crate::model::id::{TokenId, UserId};
+use crate::model::resource::Token;
+
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The account's.
+    Account,
+    /// This person's.
+    User(UserId),
+    /// A person's, and the token may not tell whose.
+    Unknown,
+}
+
+/// What is known of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub token: TokenId,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS identity (
+            id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, secret TEXT NOT NULL,
+            token TEXT NOT NULL, owner TEXT)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Who the token is. Asked once for each token, and kept: neither its id nor its owner ever changes. The secret itself is not
+/// kept; a part of its hash tells whether it is still the same one.
+pub async fn identity<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Result<Identity, ApiError> {
+    let secret = secret(client);
+    if let Some(known) = kept(ports, &secret)? {
+        return Ok(known);
+    }
+    let verified = client.verify_token().await?;
+    let owner = match verified.kind {
+        TokenKind::Account => Owner::Account,
+        TokenKind::User => match client.token_owner().await {
+            Ok(user) => Owner::User(user),
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(_) => Owner::Unknown,
+        },
+    };
+    let text = match owner {
+        Owner::Account => None,
+        Owner::User(user) => Some(user.to_string()),
+        // A permission may be added: whose it is is asked again, which it is is not.
+        Owner::Unknown => Some(String::new()),
+    };
+    ports.query(
+        "INSERT OR REPLACE INTO identity (id, secret, token, owner) VALUES (1, ?, ?, ?)",
+        &[secret.into(), verified.id.to_string().into(), text.into()],
+    )?;
+    Ok(Identity { token: verified.id, owner })
+}
+
+/// What tells one token from another, and is not the token.
+fn secret<P>(client: &Client<'_, P>) -> String
+where
+    P: Http + Clock + Sql,
+{
+    sha256_hex(client.settings().token.expose().as_bytes()).chars().take(32).collect()
+}
+
+fn kept(sql: &dyn Sql, secret: &str) -> Result<Option<Identity>, SqlError> {
+    let rows = sql.query("SELECT token, owner FROM identity WHERE id = 1 AND secret = ?", &[secret.into()])?;
+    let Some([token, owner]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let Some(token) = token.text().and_then(|token| token.parse().ok()) else { return Ok(None) };
+    Ok(match owner.text() {
+        None => Some(Identity { token, owner: Owner::Account }),
+        Some(owner) => owner.parse().ok().map(|owner| Identity { token, owner: Owner::User(owner) }),
+    })
+}
+
+/// The id of the token that the connector calls with. Asked once for each token; `None` where it cannot be told now.
+pub(crate) async fn own_token<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+) -> Result<Option<TokenId>, SqlError> {
+    let known = ports.one("SELECT token FROM identity WHERE id = 1 AND secret = ?", &[secret(client).into()])?;
+    if let Some(token) = known.as_ref().and_then(SqlValue::text).and_then(|token| token.parse().ok()) {
+        return Ok(Some(token));
+    }
+    match identity(ports, client).await {
+        Ok(identity) => Ok(Some(identity.token)),
+        Err(ApiError::Storage(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether the list of tokens has the connector's own alone, which lacks the permission to list others: then Cloudflare tells of no
+/// other, and does not say so (`reference/tokens.md` b.1).
+pub(crate) fn sees_itself_alone(tokens: &[Token], own: Option<TokenId>) -> bool {
+    const MAY_LIST: [&str; 2] = ["account api tokens read", "account api tokens write"];
+    let [only] = tokens else { return false };
+    let may_list = only.permission_groups().iter().any(|name| MAY_LIST.contains(&name.to_lowercase().as_str()));
+    own == Some(only.id) && !may_list && only.unlisted == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Owner, init, kept};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::Sql as _;
+
+    #[test]
+    fn what_is_known_of_one_token_is_not_believed_of_another() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let id = "05784afa30c1afe1440e79d9351c7430";
+        assert_eq!(kept(&desk, "a").unwrap(), None);
+        desk.query("INSERT INTO identity (id, secret, token, owner) VALUES (1, 'a', ?1, ?1)", &[id.into()]).unwrap();
+        assert_eq!(kept(&desk, "a").unwrap().unwrap().owner, Owner::User(id.parse().unwrap()));
+        assert_eq!(kept(&desk, "b").unwrap(), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! Tokens with who made them and what they reach, OAuth clients, and how the account itself is set.
+
+use std::collections::BTreeMap;
+
+use c1_cloudflare::model::kind::Kind;
+use c1_cloudflare::model::resource::{Row, Token};
+use c1_cloudflare::snapshot;
+use c1_cloudflare::sync::{self, RunOutcome};
+use serde_json::{Value, json};
+use sim::cloudflare::{Fault, Permission, Route, Spec};
+
+use super::account;
+use crate::support::World;
+
+fn world() -> World {
+    World::new(Spec { groups: 0, zones: 0, pending_share: 0.0, tokens: 1, ..account(5) })
+}
+
+/// The tokens of the current generation, by name.
+async fn tokens(world: &World) -> BTreeMap<String, Token> {
+    let snapshot = snapshot::latest(world).await.unwrap().unwrap();
+    let mut all = BTreeMap::new();
+    let see = |row| {
+        if let Row::ApiToken(token) = row {
+            all.insert(token.name.clone(), token);
+        }
+    };
+    snapshot.each(world, &[Kind::ApiToken], see).await.unwrap();
+    all
+}
+
+fn policy(effect: &str, group: &str, resources: &Value) -> Value {
+    json!({ "id": "a".repeat(32), "effect": effect, "resources": resources, "permission_groups": [{ "id": "b".repeat(32), "name": group }] })
+}
+
+fn told(token: &Token) -> Vec<String> {
+    token.policies.iter().map(|policy| policy.told()).collect()
+}
+
+#[tokio::test]
+async fn a_token_tells_who_made_it_what_it_reaches_from_where_and_when() {
+    let world = world();
+    let cloudflare = &world.cloudflare;
+    let people = cloudflare.memberships();
+    let (here, gone) = (&people[3], &people[4]);
+    let (zone, worker) = (cloudflare.add_domain("example.com"), cloudflare.add_worker("checkout-api"));
+    let whole = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+    let client = cloudflare.add_oauth_client("Deploy bot", "private", &["account.read"]);
+    let more = json!({
+        "policies": [
+            policy("allow", "DNS Write", &json!({ &zone: "*" })),
+            policy("deny", "Workers Scripts Write", &json!({ &worker: "*" })),
+            policy("allow", "Zone Read", &json!({ &whole: { "com.cloudflare.api.account.zone.*": "*" } })),
+            policy("perhaps", "Zone Read", &json!({ "com.cloudflare.edge.d1.database.7": "*" })),
+        ],
+        "condition": { "request_ip": { "in": ["192.0.2.0/24"] } }, "not_before": "2026-01-01T00:00:00Z",
+        "provisioner_type": "oauth", "provisioner_id": client,
+    });
+    cloudflare.add_token("mine", Some(&here.email.to_uppercase()), &more);
+    cloudflare.add_token("theirs", Some(&gone.email), &json!({}));
+    cloudflare.add_token("nobody's", None, &json!({ "policies": "odd" }));
+    let run = world.sync().await;
+    assert_eq!((run.outcome, run.warnings.len()), (RunOutcome::Published, 0), "{}", run.message);
+    assert!(cloudflare.unexpected().is_empty());
+
+    let all = tokens(&world).await;
+    let mine = &all["mine"];
+    assert_eq!(
+        told(mine),
+        [
+            "DNS Write on example.com",
+            "not Workers Scripts Write on checkout-api",
+            "Zone Read on every domain",
+            "unknown: Zone Read on com.cloudflare.edge.d1.database.7",
+        ]
+    );
+    assert_eq!(mine.creator_is, Some(format!("user:{}", here.user_id.clone().unwrap())), "whatever the case");
+    assert_eq!(mine.provisioner_is, Some(format!("oauth_client:{client}")));
+    assert_eq!((mine.from.as_slice(), mine.not_before.is_some()), (["192.0.2.0/24".to_owned()].as_slice(), true));
+    assert!(
+        all["nobody's"].creator.is_none() && !all["nobody's"].creator_left() && all["nobody's"].policies.is_empty()
+    );
+    let own: Vec<&str> = all.values().filter(|token| token.is_own).map(|token| token.name.as_str()).collect();
+    assert_eq!(own, ["ConductorOne connector"]);
+    assert!(!all["theirs"].creator_left());
+
+    // Who left has made it all the same.
+    cloudflare.remove_member(&gone.id);
+    world.sync().await;
+    assert!(tokens(&world).await["theirs"].creator_left());
+    assert_eq!(cloudflare.requests(Route::VerifyAccountToken), 1, "asked once for each token");
+}
+
+#[tokio::test]
+async fn nobody_is_said_to_have_left_whose_record_could_not_be_read() {
+    let world = world();
+    let cloudflare = &world.cloudflare;
+    let member = cloudflare.memberships()[4].clone();
+    cloudflare.add_token("theirs", Some(&member.email), &json!({}));
+    world.sync().await;
+    let known = tokens(&world).await["theirs"].creator_is.clone();
+    assert!(known.is_some());
+    cloudflare.make_odd(Route::ListMembers, &member.id, sim::cloudflare::Oddity::Null("id"));
+    cloudflare.make_odd(Route::GetMember, &member.id, sim::cloudflare::Oddity::Null("id"));
+    world.sync().await;
+    assert_eq!(tokens(&world).await["theirs"].creator_is, known);
+}
+
+#[tokio::test]
+async fn a_list_that_has_the_connectors_own_token_alone_is_told_apart_from_an_account_that_has_no_other() {
+    let world = world();
+    world.cloudflare.add_token("ci", None, &json!({}));
+    world.sync().await;
+    assert!(sync::status(&world).unwrap().capabilities["tokens"].on);
+    world.cloudflare.configure(|behaviour| behaviour.lists_own_token_only = true);
+    for _ in 0..2 {
+        world.sync().await;
+        let told = sync::status(&world).unwrap().capabilities["tokens"].clone();
+        assert!(!told.on && told.kept_from.is_some(), "{told:?}");
+        assert!(told.message.unwrap().contains("Account API Tokens: Read"));
+        assert!(tokens(&world).await.contains_key("ci"), "what was known of the others stays");
+    }
+    world.cloudflare.configure(|behaviour| behaviour.lists_own_token_only = false);
+    // The control: there is no other, and the token may list them.
+    for token in tokens(&world).await.values().filter(|token| !token.is_own) {
+        world.cloudflare.remove_token(&token.id.to_string());
+    }
+    world.sync().await;
+    assert!(sync::status(&world).unwrap().capabilities["tokens"].on);
+    assert_eq!(tokens(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_read() {
+    let world = world();
+    let cloudflare = &world.cloudflare;
+    cloudflare.enforce_two_factor(true);
+    cloudflare.set_organization("0123", "Acme Group");
+    cloudflare.set_sso_domain("Example.com", "verified", true);
+    cloudflare.set_sso_domain("old.example", "verified", false);
+    cloudflare.set_sso_domain("new.example", "pending", true);
+    cloudflare.add_oauth_client("Deploy bot", "public", &["account.write"]);
+    world.sync().await;
+    let posture = sync::status(&world).unwrap().posture;
+    assert_eq!(posture.enforces_two_factor, Some(true));
+    assert_eq!(posture.organization, Some(("0123".to_owned(), "Acme Group".to_owned())));
+    assert_eq!(posture.verified_domains().collect::<Vec<_>>(), ["example.com"]);
+    let states: Vec<(&str, &str)> =
+        posture.sso_domains.iter().map(|(domain, state)| (domain.as_str(), state.as_str())).collect();
+    assert_eq!(states, [("example.com", "verified"), ("new.example", "pending"), ("old.example", "disabled")]);
+
+    for (permission, list, label) in [
+        (Permission::Account, "account", "Account Settings: Read"),
+        (Permission::Sso, "sso_domains", "SSO Connector: Read"),
+        (Permission::OauthClients, "oauth_clients", "OAuth Client: Read"),
+    ] {
+        cloudflare.revoke_permission(permission);
+        for _ in 0..2 {
+            let run = world.sync().await;
+            assert_ne!(run.outcome, RunOutcome::Failed, "{list}: {}", run.message);
+            let told = sync::status(&world).unwrap().capabilities[list].clone();
+            assert!(!told.on && told.kept_from.is_some(), "{told:?}");
+            assert!(told.message.as_ref().unwrap().contains(label), "{told:?}");
+        }
+    }
+    assert_eq!(sync::status(&world).unwrap().posture, posture);
+    let manifest = snapshot::latest(&world).await.unwrap().unwrap().manifest().clone();
+    assert_eq!((manifest.posture, manifest.counts.oauth_clients), (posture, 1));
+    for permission in [Permission::Account, Permission::Sso, Permission::OauthClients] {
+        cloudflare.allow_permission(permission);
+    }
+    cloudflare.enforce_two_factor(false);
+    world.sync().await;
+    let status = sync::status(&world).unwrap();
+    assert_eq!(status.posture.enforces_two_factor, Some(false));
+    assert!(["account", "sso_domains", "oauth_clients"].iter().all(|list| status.capabilities[*list].on));
+}
+
+#[tokio::test]
+async fn lists_that_fail_for_a_while_stop_no_sync() {
+    for route in [Route::GetAccount, Route::ListSsoConnectors, Route::ListOauthClients, Route::VerifyAccountToken] {
+        let world = world();
+        world.cloudflare.fail_next(route, 10_000, Fault::status(503, 1));
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{route:?}: {}", run.message);
+        world.cloudflare.clear_faults();
+        world.sync().await;
+        assert!(tokens(&world).await.values().any(|token| token.is_own), "{route:?}");
+    }
+}
