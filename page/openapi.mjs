@@ -148,10 +148,20 @@ const schemas = {
   ScopedRole: object({
     id: string, resource_type: word("scoped_role"), name: string, entitlement_id: string, permission_group_id: id, permission_group_name: string, resource_group_id: id,
     resource_group_name: string, reach: string,
-    "scope?": list(object({ key: string, kind: string, id: string, name: string, told: string })), "unlisted?": integer,
+    "scope?": list(ref("Object")), "unlisted?": integer,
   }),
   Group: object({ id, resource_type: word("group"), name: string, entitlement_id: string, entitlements: list(string) }),
-  Token: object({ id, resource_type: word("api_token"), name: string, status: string, issued_on: maybe(string), expires_on: maybe(string), last_used_on: maybe(string) }),
+  Token: object({
+    id, resource_type: word("api_token"), name: string, status: string, issued_on: maybe(string), not_before: maybe(string), expires_on: maybe(string), last_used_on: maybe(string),
+    creator_email: string, creator_id: string, creator: word("unknown", "left", "invited", "member"), provisioner_type: string, provisioner_id: string, access: list(string),
+    permission_groups: list(string), allowed_from: list(string), refused_from: list(string), is_connector: boolean,
+    "policies?": list(object({ access: word("allow", "deny", "unknown"), told: string, permission_groups: list(object({ id: string, name: string })), scope: list(ref("Object")) })),
+    "unlisted?": integer,
+  }),
+  Object: object({ key: string, kind: string, id: string, name: string, told: string }),
+  OauthClient: object({
+    id: string, resource_type: word("oauth_client"), name: string, visibility: string, scopes: list(string), redirect_uris: list(string), created_at: maybe(string),
+  }),
   Entitlement: object({
     id: string, slug: string, display_name: string, description: string, purpose: string, resource_type: word("role", "scoped_role", "group"), resource_id: string,
     grantable_to: list(word("user", "invitation", "group")),
@@ -159,7 +169,7 @@ const schemas = {
   Grant: object({ id: string, entitlement_id: string, ...held, expandable: maybe(string) }),
   Holder: object({ grant_id: string, ...held, user_id: maybe(string), email: maybe(string), display_name: string }),
   Access: object({
-    resource_key: string, principal_type: word("user", "invitation"), principal_id: string, email: string, display_name: string, entitlement_id: string, role: string,
+    resource_key: string, principal_type: word("user", "invitation", "api_token"), principal_id: string, email: string, display_name: string, entitlement_id: string, role: string,
     reach: word("object", "every", "account"), group_id: string, group_name: string,
   }),
   Change: object({
@@ -203,8 +213,18 @@ const schemas = {
     since: time, closed_at: maybe(time), accepted: maybe(object({ reason: string, by: string, at: maybe(time), until: time })), remedy: string,
     "events?": list(object({ at: time, what: string, detail: string })),
   }),
+  FindingEvent: object({ number: integer, finding: string, at: time, what: word("opened", "closed", "accepted"), detail: string }),
+  Thought: object({
+    principal: string, email: string, display_name: string, action: word("grant", "revoke"), entitlement_id: string, entitlement: string, line: string, changes: boolean,
+    removes_member: boolean, refused_by: maybe(object({ code: string, message: string })), gains: list(ref("Reached")), loses: list(ref("Reached")),
+    findings: object({ opens: list(ref("FindingToBe")), closes: list(ref("FindingToBe")) }), generation: string,
+  }),
+  Reached: object({ entitlement_id: string, name: string, through: string, reach: list(object({ kind: string, told: string })), unlisted: integer }),
+  FindingToBe: object({
+    id: string, rule: string, severity: word("high", "medium", "low"), title: string, about: string, name: string, evidence: string, remedy: string,
+  }),
   Done: object({ status: ref("Effect"), message: string, "grant?": string, "account?": ref("Account") }),
-  Counts: object({ users: integer, invitations: integer, roles: integer, scoped_roles: integer, groups: integer, tokens: integer, entitlements: integer, grants: integer }),
+  Counts: object({ users: integer, invitations: integer, roles: integer, scoped_roles: integer, groups: integer, tokens: integer, oauth_clients: integer, entitlements: integer, grants: integer }),
   ChangeCounts: object({ added: integer, removed: integer, changed: integer, grants_added: integer, grants_removed: integer, more: boolean }),
   Capability: object({ on: boolean, "message?": string, "kept_from?": string, "unreadable?": object({ count: integer, first: list(string) }) }),
   Run: object({
@@ -224,6 +244,10 @@ const schemas = {
     runs: list(ref("Run")),
     generations: list(object({ generation: string, previous: maybe(string), started_at: time, published_at: time, duration_millis: integer, counts: ref("Counts"), changes: maybe(ref("ChangeCounts")) })),
     capabilities: { type: "object", additionalProperties: ref("Capability") },
+    posture: object({
+      enforces_two_factor: maybe(boolean), organization: maybe({ type: "array", items: string, minItems: 2, maxItems: 2 }),
+      sso_domains: { type: "object", additionalProperties: string },
+    }),
     jobs: list(ref("Job")),
     "connection?": object({
       app: maybe(ref("Named")), webhook: maybe(string), wired: integer, connected_at: maybe(time), verified_at: maybe(time),
@@ -293,6 +317,8 @@ const paths = {
   "/v1/scoped-roles": { get: paged("Roles on parts of the account.", "ScopedRole") },
   "/v1/groups": { get: paged("User groups.", "Group") },
   "/v1/tokens": { get: paged("The account's API tokens.", "Token") },
+  "/v1/tokens/{id}": { get: one("API token, with who made it and all that it reaches", "Token", parameter("id", id, "The token's id.", "path")) },
+  "/v1/oauth-clients": { get: paged("The account's OAuth clients.", "OauthClient") },
   "/v1/entitlements": { get: paged("What can be granted.", "Entitlement") },
   "/v1/grants": { get: paged("What is granted.", "Grant") },
   "/v1/users/{id}": { get: one("member", "Person", parameter("id", id, "The user's id.", "path")) },
@@ -306,7 +332,14 @@ const paths = {
   ...holders("groups", "user group"),
   "/v1/changes": { get: paged("What changed, the newest first.", "Change", { parameters: [parameter("since", string, "A generation whose changes, and those before it, are not wanted.")] }) },
   "/v1/operations": {
-    get: noted("The journal, the newest first.", "Operation", [member, role, parameter("outcome", string, "done, refused, not_now, an effect or a code."), since, until]),
+    get: (() => {
+      const asked = noted("The journal, the newest first.", "Operation", [
+        member, role, parameter("outcome", string, "done, refused, not_now, an effect or a code."), since, until,
+        parameter("of", word("operations", "findings"), "findings: what happened to those, in place of operations."),
+      ]);
+      asked.responses[200].content["application/json"].schema.properties.items = list({ anyOf: [ref("Operation"), ref("FindingEvent")] });
+      return asked;
+    })(),
   },
   "/v1/operations/{id}": {
     get: route("One operation.", { answers: { 200: json(ref("Operation")) }, codes: ["not_found", "invalid_request"], parameters: [parameter("id", string, "Its number, or its key with ~ for the slash.", "path")] }),
@@ -332,6 +365,16 @@ const paths = {
       parameters: [findingId],
       body: { schema: object({ reason: { type: "string", minLength: 1, maxLength: 500 }, until: string }) },
       right: "full",
+    }),
+  },
+  "/v1/what-if": {
+    get: route("What a grant or a revoke would change. Nothing is written.", {
+      answers: { 200: json(ref("Thought")) },
+      codes: ["invalid_request", "not_found", "not_now"],
+      parameters: [
+        parameter("principal", string, "user:<id>, invitation:<membership id>, or an e-mail address."),
+        parameter("grant", string, "The entitlement that would be granted."), parameter("revoke", string, "The one that would be revoked."),
+      ],
     }),
   },
   "/v1/accounts": { post: change("Invites somebody.", { body: { schema: object({ email: string, "entitlement?": maybe(string) }) } }) },

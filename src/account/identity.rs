@@ -2,7 +2,7 @@
 
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, Sql, SqlError, SqlValue};
-use crate::cloudflare::{ApiError, Client, TokenKind};
+use crate::cloudflare::{ApiError, Client, Settings, TokenKind};
 use crate::model::id::{TokenId, UserId};
 use crate::model::resource::Token;
 
@@ -39,7 +39,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Who the token is. Asked once for each token, and kept: neither its id nor its owner ever changes. The secret itself is not
 /// kept; a part of its hash tells whether it is still the same one.
 pub async fn identity<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Result<Identity, ApiError> {
-    let secret = secret(client);
+    let secret = secret(client.settings());
     if let Some(known) = kept(ports, &secret)? {
         return Ok(known);
     }
@@ -66,11 +66,8 @@ pub async fn identity<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) 
 }
 
 /// What tells one token from another, and is not the token.
-fn secret<P>(client: &Client<'_, P>) -> String
-where
-    P: Http + Clock + Sql,
-{
-    sha256_hex(client.settings().token.expose().as_bytes()).chars().take(32).collect()
+fn secret(settings: &Settings) -> String {
+    sha256_hex(settings.token.expose().as_bytes()).chars().take(32).collect()
 }
 
 fn kept(sql: &dyn Sql, secret: &str) -> Result<Option<Identity>, SqlError> {
@@ -83,12 +80,18 @@ fn kept(sql: &dyn Sql, secret: &str) -> Result<Option<Identity>, SqlError> {
     })
 }
 
+/// Whose token it is, as far as that was asked before.
+pub(crate) fn known_owner(sql: &dyn Sql, settings: &Settings) -> Result<Option<Owner>, SqlError> {
+    Ok(kept(sql, &secret(settings))?.map(|known| known.owner))
+}
+
 /// The id of the token that the connector calls with. Asked once for each token; `None` where it cannot be told now.
 pub(crate) async fn own_token<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
 ) -> Result<Option<TokenId>, SqlError> {
-    let known = ports.one("SELECT token FROM identity WHERE id = 1 AND secret = ?", &[secret(client).into()])?;
+    let known =
+        ports.one("SELECT token FROM identity WHERE id = 1 AND secret = ?", &[secret(client.settings()).into()])?;
     if let Some(token) = known.as_ref().and_then(SqlValue::text).and_then(|token| token.parse().ok()) {
         return Ok(Some(token));
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::access::{PermissionGroup, ResourceGroup};
 use super::client::{filled, id, required};
 use super::lenient::MetaWire;
-use crate::model::access::{Access, Policy};
+use crate::model::access::{Access, Atom, Policy};
 
 /// A policy with the names of what it names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,14 @@ pub struct PolicyRecord {
 }
 
 impl PolicyRecord {
+    /// The policy that an atom alone is.
+    pub fn of(atom: &Atom) -> Self {
+        let (id, ends) = (atom.permission_group, None);
+        let group = PermissionGroup { id, name: String::new(), description: None, label: None, scopes: None, ends };
+        let on = ResourceGroup { id: atom.resource_group, name: String::new(), keys: Vec::new() };
+        Self { id: None, access: atom.access, permission_groups: vec![group], resource_groups: vec![on] }
+    }
+
     /// The policy without its id and names.
     pub fn policy(&self) -> Policy {
         Policy {

@@ -3,6 +3,7 @@
 use super::memory::{World, failed};
 use super::protocol::Reply;
 use super::settings::Settings;
+use super::what_if::{self, Thinking};
 use crate::base::jobs;
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
@@ -16,6 +17,9 @@ pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &
         Err(error) => failed(ports, "the decisions cannot be used", &error),
     }
 }
+
+/// So much of what a change would come to is in a comment.
+const MOST_OF_LINE: usize = 600;
 
 /// The facts with what is found to be wrong, where a rule asks for it.
 fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
@@ -48,7 +52,15 @@ async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) 
         )),
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
-    let facts = with_findings(ports, settings, facts)?;
+    let mut facts = with_findings(ports, settings, facts)?;
+    if let Facts::Known(known) = &mut facts
+        && let (Some(principal), Some(entitlement)) = (known.person.key.clone(), known.wanted.entitlement)
+    {
+        let asked = Thinking { principal, action: known.action, entitlement: entitlement.to_string() };
+        // A line that cannot be had now changes no decision.
+        let line = what_if::line(ports, settings, &asked).await.ok();
+        known.what_if = line.map(|line| line.chars().take(MOST_OF_LINE).collect());
+    }
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());
     // What was decided first under the key stays what it was.

@@ -17,12 +17,14 @@ mod schema;
 mod settings;
 pub mod succession;
 mod tokens_seen;
+mod what_if;
 mod wire;
 
 pub use examine::Examination;
 pub use memory::{Coordinator, World};
 pub use protocol::{Ask, Command, Reply, Status, Unreachable};
 pub use settings::Settings;
+pub use what_if::Thinking;
 
 use memory::{failed, unusable};
 
@@ -127,6 +129,11 @@ impl Coordinator {
                 Ok(events) => Reply::Findings(events),
                 Err(error) => failed(ports, "could not read what happened to findings", &error),
             },
+            Command::WhatIf(asked) => Reply::WouldBe(match what_if::answer(ports, settings, asked).await {
+                Ok(answer) => Ok(answer),
+                Err(what_if::NoAnswer::Unknown(why)) => Err((false, why)),
+                Err(what_if::NoAnswer::NotNow(why)) => Err((true, why)),
+            }),
             Command::Finding(id) => match findings::one(ports, &id, ports.now()) {
                 Ok(found) => Reply::Findings(found.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the findings", &error),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::batch::{Batch, Place};
 use super::examine::Examination;
+use super::what_if::Thinking;
 use crate::base::jobs::Job;
 use crate::base::json;
 use crate::base::rows::SetAside;
@@ -87,6 +88,8 @@ pub enum Command {
         /// How many at most.
         limit: i64,
     },
+    /// Say what a change would come to.
+    WhatIf(Thinking),
     /// Look one finding up by its id.
     Finding(String),
     /// Note that a finding is as it should be.
@@ -143,6 +146,8 @@ pub enum Reply {
     Decided(Box<Record>),
     /// Decisions that were looked up.
     Decisions(Vec<Record>),
+    /// What a change would come to; or why that cannot be said, and whether it may be said later.
+    WouldBe(Result<serde_json::Value, (bool, String)>),
     /// Findings that were looked up, as they are shown.
     Findings(Vec<serde_json::Value>),
     /// How an operation ended.

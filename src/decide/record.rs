@@ -105,7 +105,8 @@ fn comment(facts: &Facts, decision: &Decision) -> String {
     }
     match facts {
         Facts::Known(known) => format!(
-            "{reason} Decided by the connector's rule {:?} from the account as it was {} ago (generation {}).",
+            "{reason} {}Decided by the connector's rule {:?} from the account as it was {} ago (generation {}).",
+            known.what_if.as_ref().map(|line| format!("{line} ")).unwrap_or_default(),
             decision.rule,
             span(known.age_secs),
             known.generation

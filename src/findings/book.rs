@@ -27,6 +27,17 @@ pub(super) struct Found {
     pub(super) evidence: String,
 }
 
+impl Found {
+    /// As an answer has it that tells of what would be.
+    pub(super) fn told(self) -> Value {
+        let known = RULES.iter().find(|known| known.name == self.rule);
+        json!({
+            "id": self.id, "rule": self.rule, "severity": self.severity, "title": known.map_or("", |known| known.title),
+            "about": self.about, "name": self.name, "evidence": self.evidence, "remedy": known.map_or("", |known| known.remedy),
+        })
+    }
+}
+
 /// Which findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {

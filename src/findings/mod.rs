@@ -15,4 +15,4 @@ pub use book::{Acceptance, Filter, MAX_DAYS, accept, events, init, list, one, op
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;
-pub use survey::{Noted, attempt};
+pub use survey::{Noted, attempt, compare};

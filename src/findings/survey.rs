@@ -7,6 +7,8 @@ use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
 use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::base::jobs::{Attempt, Job};
+use serde_json::Value;
+
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
@@ -73,6 +75,22 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
         }
         Err(error) => (Attempt::Again(format!("The findings cannot be kept: {error}.")), Noted::default()),
     }
+}
+
+/// Which findings a change would open, and which it would close: what is found before, and after. Nothing is noted.
+pub async fn compare<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    (before, after): (&Snapshot, &Snapshot),
+) -> Result<(Vec<Value>, Vec<Value>), SnapshotError> {
+    let seen = |key: &str| book::known_since(ports, key).ok().flatten();
+    let (before, after) = (survey(ports, settings, before, &seen).await?, survey(ports, settings, after, &seen).await?);
+    let ids = |survey: &Survey| survey.found.iter().map(|found| found.id.clone()).collect::<BTreeSet<String>>();
+    let (was, will) = (ids(&before), ids(&after));
+    let told = |all: Vec<Found>, beside: &BTreeSet<String>| -> Vec<Value> {
+        all.into_iter().filter(|found| !beside.contains(&found.id)).map(|found| found.told()).collect()
+    };
+    Ok((told(after.found, &was), told(before.found, &will)))
 }
 
 /// What was found in a generation.

@@ -84,12 +84,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         })
         .await?;
         Ok(match through {
-            Some(group) => Outcome::refused(
-                Refusal::HeldThroughGroup,
-                format!(
-                    "{email} has {name} through the user group {group}, and not of their own (any more); revoke the membership of that group as well."
-                ),
-            ),
+            Some(group) => held_by_group(email, name, &group),
             None => said,
         })
     }
@@ -135,7 +130,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 }
 
-fn last_role(email: &str, name: &str) -> Outcome {
+/// What a revoke is told where a user group gives what is to be revoked.
+pub(super) fn held_by_group(email: &str, name: &str, group: &str) -> Outcome {
+    Outcome::refused(
+        Refusal::HeldThroughGroup,
+        format!(
+            "{email} has {name} through the user group {group}, and not of their own (any more); revoke the membership of that group as well."
+        ),
+    )
+}
+
+/// What the revoke of somebody's last access is told.
+pub(super) fn last_role(email: &str, name: &str) -> Outcome {
     Outcome::refused(
         Refusal::LastRole,
         format!(

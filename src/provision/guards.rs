@@ -35,7 +35,7 @@ pub(super) struct Planned<'m> {
 
 /// What a change is, beside atoms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+pub(super) enum Deed {
     /// Nothing else.
     Policies,
     Invite,
@@ -87,6 +87,16 @@ impl<'m> Planned<'m> {
         Self::of(member, Deed::Renew, would)
     }
 
+    /// What is done, beside atoms.
+    pub(super) const fn deed(&self) -> Deed {
+        self.what
+    }
+
+    /// The atoms that go.
+    pub(super) const fn loses(&self) -> &BTreeSet<Atom> {
+        &self.loses
+    }
+
     fn takes_away(&self) -> bool {
         match self.what {
             Deed::Policies => !self.loses.is_empty(),
@@ -115,35 +125,37 @@ impl Passage {
     }
 }
 
+/// What the rules are asked of: Cloudflare, with places taken on disk ([`Asking`]), or a generation, with nothing taken
+/// ([`super::foresee`]).
+pub(super) trait Evidence {
+    /// How provisioning is set.
+    fn settings(&self) -> &Settings;
+
+    /// Whether there is room for one more revoke or removal within the hour.
+    async fn room(&self, planned: &Planned<'_>, count: Count) -> Result<(), Stopped>;
+
+    /// Whether an accepted member stops being Super Administrator by a change.
+    async fn loses_admin(&self, member: &MemberRecord, planned: &Planned<'_>) -> Result<bool, Stopped>;
+
+    /// Whether the member may be spared: nobody is locked out by whom the connector works.
+    async fn spared(&self, member: &MemberRecord, loses_admin: bool) -> Result<(), Stopped>;
+
+    /// Whether enough other Super Administrators are left, and the turn of whoever changes one.
+    async fn enough(
+        &self,
+        planned: &Planned<'_>,
+        member: &MemberRecord,
+        count: Count,
+    ) -> Result<Option<Guard>, Stopped>;
+}
+
 /// Asks all rules about a change, ours of our own accord included. The cheap ones come first; those that count take their place
 /// before the network is asked.
 pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     planned: &Planned<'_>,
 ) -> Result<Passage, Stopped> {
-    let guards = &asking.settings.guards;
-    protected(guards, planned.email)?;
-    let takes_away = planned.takes_away();
-    let count = if planned.what == Deed::Remove { Count::Account } else { Count::Access };
-    if takes_away {
-        removal_cap(asking, planned, count)?;
-    }
-    let (mut loses_admin, mut turn) = (false, None);
-    if let Some(member) = planned.member.filter(|_| takes_away) {
-        loses_admin = loses(asking, member, planned).await?;
-        if planned.what == Deed::Remove || loses_admin {
-            owner::spared(asking.ports, asking.client, member, loses_admin).await?;
-        }
-        if loses_admin {
-            if count == Count::Access {
-                removal_cap(asking, planned, Count::Account)?;
-                removals::give_back_one(asking.ports, asking.operation, Count::Access)?;
-            }
-            turn = Some(asking.locks.acquire_at_rest("super administrators", asking.ports, asking.client).await);
-            super_admins::enough(asking.ports, guards.min_super_admins, asking.client, member).await?;
-        }
-    }
-    provisioning(asking.settings, planned.would)?;
+    let (loses_admin, turn) = judge(asking, planned).await?;
     let cleared = Cleared::by_guards(
         planned.member.map(|member| member.id),
         planned.what == Deed::Remove || planned.what == Deed::Renew,
@@ -151,20 +163,65 @@ pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
     Ok(Passage { cleared, loses_admin, gains: planned.gains.clone(), loses: planned.loses.clone(), _turn: turn })
 }
 
-/// Whether an accepted member stops being Super Administrator by a change.
-async fn loses<P: Http + KeyValue + Clock + Sql>(
-    asking: &Asking<'_, '_, P>,
-    member: &MemberRecord,
-    planned: &Planned<'_>,
-) -> Result<bool, Stopped> {
-    if member.status != MemberStatus::Accepted {
-        return Ok(false);
+/// The rules in their order: whether the member stops being Super Administrator, and the turn that was taken for it. This gives no clearance.
+pub(super) async fn judge<E: Evidence>(evidence: &E, planned: &Planned<'_>) -> Result<(bool, Option<Guard>), Stopped> {
+    let settings = evidence.settings();
+    protected(&settings.guards, planned.email)?;
+    let takes_away = planned.takes_away();
+    let count = if planned.what == Deed::Remove { Count::Account } else { Count::Access };
+    if takes_away {
+        evidence.room(planned, count).await?;
     }
-    match planned.what {
-        Deed::Remove | Deed::Renew => super_admins::is_one(asking.ports, asking.client, member).await,
-        Deed::Leave(group) => super_admins::come_of(asking.ports, asking.client, group).await,
-        Deed::Policies => super_admins::loses(asking.ports, asking.client, member, &planned.loses).await,
-        Deed::Invite | Deed::Join => Ok(false),
+    let (mut loses_admin, mut turn) = (false, None);
+    if let Some(member) = planned.member.filter(|_| takes_away) {
+        loses_admin = member.status == MemberStatus::Accepted && evidence.loses_admin(member, planned).await?;
+        if planned.what == Deed::Remove || loses_admin {
+            evidence.spared(member, loses_admin).await?;
+        }
+        if loses_admin {
+            turn = evidence.enough(planned, member, count).await?;
+        }
+    }
+    provisioning(settings, planned.would)?;
+    Ok((loses_admin, turn))
+}
+
+impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
+    fn settings(&self) -> &Settings {
+        self.settings
+    }
+
+    async fn room(&self, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
+        removal_cap(self, planned, count)
+    }
+
+    async fn loses_admin(&self, member: &MemberRecord, planned: &Planned<'_>) -> Result<bool, Stopped> {
+        match planned.what {
+            Deed::Remove | Deed::Renew => super_admins::is_one(self.ports, self.client, member).await,
+            Deed::Leave(group) => super_admins::come_of(self.ports, self.client, group).await,
+            Deed::Policies => super_admins::loses(self.ports, self.client, member, &planned.loses).await,
+            Deed::Invite | Deed::Join => Ok(false),
+        }
+    }
+
+    async fn spared(&self, member: &MemberRecord, loses_admin: bool) -> Result<(), Stopped> {
+        owner::spared(self.ports, self.client, member, loses_admin).await
+    }
+
+    async fn enough(
+        &self,
+        planned: &Planned<'_>,
+        member: &MemberRecord,
+        count: Count,
+    ) -> Result<Option<Guard>, Stopped> {
+        if count == Count::Access {
+            removal_cap(self, planned, Count::Account)?;
+            removals::give_back_one(self.ports, self.operation, Count::Access)?;
+        }
+        let turn = self.locks.acquire_at_rest("super administrators", self.ports, self.client).await;
+        let least = self.settings.guards.min_super_admins;
+        super_admins::enough(self.ports, least, self.client, member).await?;
+        Ok(Some(turn))
     }
 }
 
@@ -194,25 +251,38 @@ fn provisioning(settings: &Settings, would: &str) -> Result<(), Stopped> {
     )
 }
 
-/// At most `MAX_REMOVALS_PER_HOUR` within an hour. Who finds no place is put off until there is one, and the status says so.
-fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
-    let (ports, now) = (asking.ports, asking.ports.now());
-    let most = asking.settings.guards.max_removals_per_hour;
-    if most == 0 {
-        return refuse(
-            Refusal::RemovalCap,
-            "MAX_REMOVALS_PER_HOUR is 0, so this connector revokes and removes nothing; raise it, or do this in Cloudflare's dashboard.".to_owned(),
-        );
+/// Nothing is revoked or removed where none may be.
+pub(super) fn some_removals(guards: &Guards) -> Result<(), Stopped> {
+    if guards.max_removals_per_hour > 0 {
+        return Ok(());
     }
-    let Err(retry_at) = removals::reserve(ports, asking.operation, count, most, now)? else { return Ok(()) };
-    let counted = removals::counted(ports, count, now)?;
+    refuse(
+        Refusal::RemovalCap,
+        "MAX_REMOVALS_PER_HOUR is 0, so this connector revokes and removes nothing; raise it, or do this in Cloudflare's dashboard.".to_owned(),
+    )
+}
+
+/// What is told where there is no room for another removal.
+pub(super) fn no_room(guards: &Guards, count: Count, counted: i64) -> String {
+    let most = guards.max_removals_per_hour;
     let what = match count {
         Count::Access => "revokes",
         Count::Account => "removals of accounts and of Super Administrators",
     };
-    let message = format!(
+    format!(
         "{counted} {what} were carried out within the last hour or are under way, and MAX_REMOVALS_PER_HOUR allows {most}; if this many are meant, raise it; else find out who is revoking"
-    );
+    )
+}
+
+/// At most `MAX_REMOVALS_PER_HOUR` within an hour. Who finds no place is put off until there is one, and the status says so.
+fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
+    let (ports, now) = (asking.ports, asking.ports.now());
+    let guards = &asking.settings.guards;
+    some_removals(guards)?;
+    let Err(retry_at) = removals::reserve(ports, asking.operation, count, guards.max_removals_per_hour, now)? else {
+        return Ok(());
+    };
+    let message = no_room(guards, count, removals::counted(ports, count, now)?);
     let incident = Incident {
         kind: incident::Kind::RemovalCap,
         at: now,
@@ -270,6 +340,6 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
     Ok(None)
 }
 
-fn refuse(code: Refusal, message: String) -> Result<(), Stopped> {
+pub(super) fn refuse(code: Refusal, message: String) -> Result<(), Stopped> {
     Err(Stopped::Refused(Outcome::refused(code, message)))
 }

@@ -6,6 +6,7 @@ mod apart;
 mod asking;
 pub mod callback;
 pub mod execute;
+pub mod foresee;
 mod grants;
 mod group;
 mod guards;

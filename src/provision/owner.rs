@@ -18,7 +18,12 @@ pub(super) async fn spared<P: Http + Clock + Sql>(
     if client.settings().token.expose().starts_with("cfat_") {
         return Ok(());
     }
-    let message = match identity(ports, client).await?.owner {
+    spared_by(identity(ports, client).await?.owner, member, is_super_administrator)
+}
+
+/// The same, by whose token it is.
+pub(super) fn spared_by(owner: Owner, member: &MemberRecord, is_super_administrator: bool) -> Result<(), Stopped> {
+    let message = match owner {
         Owner::User(owner) if member.user_id == Some(owner) => format!(
             "{} owns the API token that this connector works with, which would lose its rights, so nothing was changed; give the connector an account's token (Manage Account > Account API Tokens), or change this in Cloudflare's dashboard.",
             member.email

@@ -48,7 +48,7 @@ async fn permission_group<P: Http + Clock + Sql>(
 }
 
 /// Whether policies make Super Administrator: allowed somewhere, and denied nowhere.
-fn make(policies: &[Policy], group: PermissionGroupId) -> bool {
+pub(super) fn make(policies: &[Policy], group: PermissionGroupId) -> bool {
     let has =
         |access| policies.iter().any(|policy| policy.access == access && policy.permission_groups.contains(&group));
     has(Access::Allow) && !has(Access::Deny)
@@ -75,8 +75,12 @@ pub(super) async fn loses<P: Http + Clock + Sql>(
         return Ok(false);
     }
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
-    let held = atoms(&member.own_policies()?);
-    Ok(lost.iter().any(|lost| lost.access == Access::Allow && lost.permission_group == group && held.contains(lost)))
+    Ok(loses_of(group, &atoms(&member.own_policies()?), lost))
+}
+
+/// Whether what is held makes Super Administrator, and is among what is lost.
+pub(super) fn loses_of(group: PermissionGroupId, held: &BTreeSet<Atom>, lost: &BTreeSet<Atom>) -> bool {
+    lost.iter().any(|lost| lost.access == Access::Allow && lost.permission_group == group && held.contains(lost))
 }
 
 /// Whether a user group makes its members Super Administrators.
@@ -156,13 +160,17 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
             retry_at: Some(ports.now().plus_secs(20)),
         }));
     }
-    Err(Stopped::Refused(Outcome::refused(
+    Err(too_few(left, least, &member.email))
+}
+
+/// What is told where too few would be left.
+pub(super) fn too_few(left: usize, least: usize, email: &str) -> Stopped {
+    Stopped::Refused(Outcome::refused(
         Refusal::MinSuperAdmins,
         format!(
-            "Only {left} Super Administrators would be left besides {}, and MIN_SUPER_ADMINS asks for {least}; make somebody else Super Administrator first.",
-            member.email
+            "Only {left} Super Administrators would be left besides {email}, and MIN_SUPER_ADMINS asks for {least}; make somebody else Super Administrator first."
         ),
-    )))
+    ))
 }
 
 /// The others that were found to be Super Administrators.

@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod status;
 mod webhook;
+mod what_if;
 
 pub use asking::World;
 pub use http::{Answer, Body, Content, Incoming, Pieces};
@@ -132,6 +133,7 @@ async fn dispatch<P: World>(
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
         Route::Scim(endpoint) => scim::answer(ports, settings, endpoint, request).await,
         Route::Decisions => decisions::list(ports, request).await,
+        Route::WhatIf => what_if::show(ports, request).await,
         Route::Findings => findings::list(ports, request).await,
         Route::Finding(id) => findings::show(ports, id).await,
         Route::AcceptFinding(id) => findings::accept(ports, id, request).await,

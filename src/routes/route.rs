@@ -34,6 +34,7 @@ pub(super) enum Route {
     Changes,
     Decisions,
     Findings,
+    WhatIf,
     Finding(String),
     AcceptFinding(String),
     Export(File),
@@ -88,6 +89,7 @@ impl Route {
             | Self::Changes
             | Self::Decisions
             | Self::Findings
+            | Self::WhatIf
             | Self::Finding(_)
             | Self::AcceptFinding(_)
             | Self::Export(_)
@@ -141,6 +143,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "decisions"] => get(Route::Decisions),
+        ["v1", "what-if"] => get(Route::WhatIf),
         ["v1", "findings"] => get(Route::Findings),
         ["v1", "findings", id] if !id.is_empty() => get(Route::Finding((*id).to_owned())),
         ["v1", "findings", id, "accept"] if !id.is_empty() => post(Route::AcceptFinding((*id).to_owned())),

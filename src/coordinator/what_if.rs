@@ -1,0 +1,309 @@
+//! What a grant or a revoke would change, from the newest generation: what is reached more or less, which rule would stop it, and which
+//! findings it would open or close. Nothing is written, and nothing is asked of Cloudflare.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::settings::Settings;
+use crate::account::{Stopped, identity, newest};
+use crate::base::ports::{Clock, KeyValue, Sql};
+use crate::base::tree::{BTreeMap, BTreeSet};
+use crate::findings;
+use crate::model::access::{Access, Atom};
+use crate::model::ask::Action;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::UserGroupId;
+use crate::model::kind::Kind;
+use crate::model::operation::Outcome;
+use crate::model::resource::{Member, MemberStatus, Row};
+use crate::model::scope::{ObjectKind, told};
+use crate::provision::foresee::{About, Fate, Thought, foresee};
+use crate::snapshot::{Catalogue, Overlay, Snapshot};
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinking {
+    /// Who it is about, by the key of the row.
+    pub principal: String,
+    /// Grant or revoke.
+    pub action: Action,
+    /// What it is about, by the entitlement's id.
+    pub entitlement: String,
+}
+
+/// So many objects are told of one entitlement.
+const TOLD: usize = 100;
+
+/// So many names are told in the first line.
+const IN_LINE: usize = 5;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// The generation has no such person or entitlement.
+    Unknown(String),
+    /// Not now.
+    NotNow(String),
+}
+
+impl From<Stopped> for NoAnswer {
+    fn from(stopped: Stopped) -> Self {
+        Self::NotNow(match stopped {
+            Stopped::NotNow(message) | Stopped::Storage(message) => message,
+            Stopped::Api(error) => error.to_string(),
+            Stopped::Refused(outcome) => said(&outcome).to_owned(),
+        })
+    }
+}
+
+/// The sentence of an outcome.
+fn said(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Done { message, .. } | Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } => message,
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> NoAnswer {
+    NoAnswer::NotNow(format!("the newest generation cannot be read: {error}"))
+}
+
+/// What is known of the account for an answer.
+struct Known {
+    snapshot: Snapshot,
+    catalogue: Catalogue,
+    member: Member,
+    entitlement: Entitlement,
+    name: String,
+    admin_groups: BTreeSet<UserGroupId>,
+    other_admins: usize,
+}
+
+/// The whole answer.
+pub(super) async fn answer<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    asked: Thinking,
+) -> Result<Value, NoAnswer> {
+    let asked = Thinking { principal: principal(ports, &asked.principal).await?, ..asked };
+    let known = known(ports, &asked).await?;
+    let fate = known.fate(ports, settings, asked.action).await?;
+    let line = known.line(ports, asked.action, &fate).await?;
+    let (mut gains, mut loses, mut opens, mut closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if let Fate::Made(after) = &fate {
+        let (before, after) =
+            (known.reached(&known.member), after.as_deref().map(|after| known.reached(after)).unwrap_or_default());
+        gains = known.told(ports, &after, &before).await?;
+        loses = known.told(ports, &before, &after).await?;
+        let changed = known.with(fate.clone());
+        (opens, closes) =
+            findings::compare(ports, &settings.findings, (&known.snapshot, &changed)).await.map_err(unreadable)?;
+    }
+    let refused = match &fate {
+        Fate::Stopped(Outcome::Refused { code, message }) => json!({ "code": code, "message": message }),
+        Fate::Stopped(outcome) => json!({ "code": "not_now", "message": said(outcome) }),
+        Fate::AlreadySo | Fate::Made(_) => Value::Null,
+    };
+    Ok(json!({
+        "principal": known.member.principal().to_string(),
+        "email": known.member.email,
+        "display_name": known.member.display_name(),
+        "action": asked.action,
+        "entitlement_id": known.entitlement.to_string(),
+        "entitlement": known.name,
+        "line": line,
+        "changes": matches!(fate, Fate::Made(_)),
+        "removes_member": matches!(fate, Fate::Made(None)),
+        "refused_by": refused,
+        "gains": gains,
+        "loses": loses,
+        "findings": { "opens": opens, "closes": closes },
+        "generation": known.snapshot.manifest().generation,
+    }))
+}
+
+/// The first line alone: what a comment on a task carries.
+pub(super) async fn line<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    asked: &Thinking,
+) -> Result<String, NoAnswer> {
+    let known = known(ports, asked).await?;
+    let fate = known.fate(ports, settings, asked.action).await?;
+    known.line(ports, asked.action, &fate).await
+}
+
+async fn known<P: KeyValue + Clock + Sql>(ports: &P, asked: &Thinking) -> Result<Known, NoAnswer> {
+    let Some(snapshot) = newest(ports).await?.snapshot else {
+        return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
+    };
+    let unknown = |what: &str| NoAnswer::Unknown(format!("the newest generation has no {what:?}"));
+    let row = snapshot.get(ports, &asked.principal).await.map_err(unreadable)?;
+    let member = row.as_ref().and_then(Row::as_member).cloned().ok_or_else(|| unknown(&asked.principal))?;
+    let entitlement: Entitlement = asked.entitlement.parse().map_err(|_| unknown(&asked.entitlement))?;
+    let catalogue = Catalogue::load(ports, &snapshot).await.map_err(unreadable)?;
+    let name = catalogue.get(entitlement).map(|it| it.name.clone()).ok_or_else(|| unknown(&asked.entitlement))?;
+    let admin_groups: BTreeSet<UserGroupId> = catalogue
+        .iter()
+        .filter_map(|it| match it.entitlement {
+            Entitlement::Group(group) if catalogue.makes_super_administrator(it.entitlement) => Some(group),
+            _ => None,
+        })
+        .collect();
+    let mut other_admins = 0;
+    let see = |row: Row| {
+        let is_other = row
+            .as_member()
+            .is_some_and(|other| other.status == MemberStatus::Accepted && other.member_id != member.member_id);
+        let held = snapshot.manifest().grants_of(&row);
+        other_admins += usize::from(is_other && held.iter().any(|(it, _)| catalogue.makes_super_administrator(*it)));
+    };
+    snapshot.each(ports, &[Kind::User], see).await.map_err(unreadable)?;
+    Ok(Known { snapshot, catalogue, member, entitlement, name, admin_groups, other_admins })
+}
+
+impl Known {
+    /// What somebody has: each entitlement, and the name of the user group that brings it where it is not their own.
+    fn reached(&self, member: &Member) -> BTreeMap<Entitlement, String> {
+        let row = Row::member(member.clone());
+        let held = self.snapshot.manifest().grants_of(&row);
+        let mut all = BTreeMap::new();
+        for (it, _) in &held {
+            for &brought in self.catalogue.get(*it).map(|it| it.brings.as_slice()).unwrap_or_default() {
+                all.entry(brought).or_insert_with(|| self.catalogue.name(*it));
+            }
+        }
+        all.extend(held.into_iter().map(|(it, _)| (it, String::new())));
+        all
+    }
+
+    async fn fate<P: Clock + Sql>(&self, ports: &P, settings: &Settings, action: Action) -> Result<Fate, NoAnswer> {
+        let manifest = self.snapshot.manifest();
+        let about = match self.entitlement {
+            Entitlement::Group(group) => About::Group(group),
+            Entitlement::ScopedRole(role) => About::Atom(allow(role.permission_group, role.resource_group)),
+            Entitlement::Role(_) => {
+                let group = self.catalogue.get(self.entitlement).and_then(|it| it.permission_group);
+                let Some((group, account)) = group.zip(manifest.naming.account_resource_group) else {
+                    return Err(NoAnswer::Unknown(format!(
+                        "{} cannot be granted: its permission group is not known",
+                        self.name
+                    )));
+                };
+                About::Atom(allow(group, account))
+            }
+        };
+        let held = self.reached(&self.member);
+        let thought = Thought {
+            member: &self.member,
+            action,
+            about,
+            name: &self.name,
+            through: held.get(&self.entitlement).map(String::as_str).filter(|group| !group.is_empty()),
+            admin_groups: &self.admin_groups,
+            other_admins: self.other_admins,
+            owner: identity::known_owner(ports, &settings.cloudflare)
+                .map_err(|error| NoAnswer::NotNow(error.to_string()))?,
+        };
+        Ok(foresee(ports, &settings.provision, &thought).await?)
+    }
+
+    /// The generation as it would be.
+    fn with(&self, fate: Fate) -> Snapshot {
+        let after = if let Fate::Made(after) = fate { after.map(|after| *after) } else { Some(self.member.clone()) };
+        let members = vec![(self.member.member_id, after)];
+        Snapshot::of(self.snapshot.manifest().clone()).with(Overlay { seq: 0, members })
+    }
+
+    /// What is in one and not in the other, each with what it reaches.
+    async fn told<P: KeyValue>(
+        &self,
+        ports: &P,
+        has: &BTreeMap<Entitlement, String>,
+        lacks: &BTreeMap<Entitlement, String>,
+    ) -> Result<Vec<Value>, NoAnswer> {
+        let mut items = Vec::new();
+        for (it, through) in has.iter().filter(|(it, _)| !lacks.contains_key(it)) {
+            let (reach, unlisted) = self.objects(ports, *it).await?;
+            items.push(json!({
+                "entitlement_id": it.to_string(), "name": self.catalogue.name(*it), "through": through, "reach": reach,
+                "unlisted": unlisted,
+            }));
+        }
+        Ok(items)
+    }
+
+    /// The objects that an entitlement reaches, and how many beside.
+    async fn objects<P: KeyValue>(&self, ports: &P, it: Entitlement) -> Result<(Vec<Value>, usize), NoAnswer> {
+        let object = |kind: &str, told: String| json!({ "kind": kind, "told": told });
+        Ok(match self.snapshot.get(ports, &it.resource()).await.map_err(unreadable)? {
+            Some(Row::ScopedRole(role)) => {
+                let all = role.scope.0.iter().take(TOLD);
+                let all = all.map(|(key, name)| object(ObjectKind::of(key).0.as_str(), told(key, name))).collect();
+                let beside =
+                    role.scope.0.len().saturating_sub(TOLD) + usize::try_from(role.unlisted).unwrap_or_default();
+                (all, beside)
+            }
+            Some(Row::Role(_)) => (vec![object(ObjectKind::Account.as_str(), "the whole account".to_owned())], 0),
+            _ => (Vec::new(), 0),
+        })
+    }
+
+    /// The answer in one sentence or two.
+    async fn line<P: KeyValue>(&self, ports: &P, action: Action, fate: &Fate) -> Result<String, NoAnswer> {
+        let (who, name) = (&self.member.email, &self.name);
+        let after = match fate {
+            Fate::Stopped(outcome) => return Ok(format!("The connector would not do it: {}", said(outcome))),
+            Fate::AlreadySo if action == Action::Grant => return Ok(format!("{who} has {name} already.")),
+            Fate::AlreadySo => return Ok(format!("{who} does not have {name}.")),
+            Fate::Made(None) => return Ok(format!("{who} would be removed from the account with this last access.")),
+            Fate::Made(Some(after)) => after,
+        };
+        let (before, after) = (self.reached(&self.member), self.reached(after));
+        let (more, less) = if action == Action::Grant { (&after, &before) } else { (&before, &after) };
+        let mut reached = BTreeSet::new();
+        for it in more.keys().filter(|it| !less.contains_key(it)) {
+            let (objects, _) = self.objects(ports, *it).await?;
+            reached.extend(objects.iter().filter_map(|object| object.get("told")?.as_str().map(str::to_owned)));
+        }
+        let beside = reached.len().saturating_sub(IN_LINE);
+        let list = reached.into_iter().take(IN_LINE).collect::<Vec<_>>().join(", ");
+        let beside = if beside > 0 { format!(" and {beside} more") } else { String::new() };
+        Ok(match (action, list.is_empty()) {
+            (Action::Grant, true) => {
+                format!("{who} would get {name}, and reach nothing by it that is not reached already.")
+            }
+            (Action::Grant, false) => format!("{who} would get {name}, which reaches {list}{beside}."),
+            (Action::Revoke, true) => format!("{who} would lose {name}, and reach as much as before."),
+            (Action::Revoke, false) => format!("{who} would lose {name}, which reaches {list}{beside}."),
+        })
+    }
+}
+
+const fn allow(
+    permission_group: crate::model::id::PermissionGroupId,
+    resource_group: crate::model::id::ResourceGroupId,
+) -> Atom {
+    Atom { access: Access::Allow, permission_group, resource_group }
+}
+
+/// The key of a person whom a text names: the key itself, or an e-mail address that one member has.
+async fn principal<P: KeyValue + Clock + Sql>(ports: &P, text: &str) -> Result<String, NoAnswer> {
+    if text.parse::<Principal>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let Some(snapshot) = newest(ports).await?.snapshot else {
+        return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
+    };
+    let mut found = Vec::new();
+    let see = |row: Row| {
+        if row.as_member().is_some_and(|member| crate::model::address::same(&member.email, text)) {
+            found.push(row.key());
+        }
+    };
+    snapshot.each(ports, Kind::PEOPLE, see).await.map_err(unreadable)?;
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(NoAnswer::Unknown(format!("nobody in the newest generation has the address {text:?}"))),
+        _ => Err(NoAnswer::Unknown(format!("several have the address {text:?}: name one by id"))),
+    }
+}

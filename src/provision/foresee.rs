@@ -1,0 +1,207 @@
+//! What the guards would say to a change, from what a generation knows: nothing is asked of Cloudflare, and no place is taken. The rules
+//! are those of [`guards::judge`], in their order and with their words.
+
+use super::execute::Edit;
+use super::guards::{self, Deed, Evidence, Planned};
+use super::lock::Guard;
+use super::removals::{self, Count};
+use super::settings::{LastRole, Settings};
+use super::{grants, outcomes, owner, super_admins};
+use crate::account::identity::Owner;
+use crate::account::{Stopped, names};
+use crate::base::ports::{Clock, Sql};
+use crate::base::tree::BTreeSet;
+use crate::cloudflare::{MemberRecord, PolicyRecord};
+use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::ask::Action;
+use crate::model::id::{PermissionGroupId, UserGroupId};
+use crate::model::operation::Outcome;
+use crate::model::resource::Member;
+use crate::model::super_administrator;
+
+/// A change that somebody asks about.
+#[derive(Clone, Debug)]
+pub struct Thought<'a> {
+    /// Whose access it is.
+    pub member: &'a Member,
+    /// Grant or revoke.
+    pub action: Action,
+    /// What it is about.
+    pub about: About,
+    /// The name that people know that by.
+    pub name: &'a str,
+    /// The user group through which the member has it, where there is one.
+    pub through: Option<&'a str>,
+    /// What the account knows: the user groups that make their members Super Administrators, and how many other accepted ones there are.
+    pub admin_groups: &'a BTreeSet<UserGroupId>,
+    /// See [`Self::admin_groups`].
+    pub other_admins: usize,
+    /// Whose token the connector calls with, where that is known.
+    pub owner: Option<Owner>,
+}
+
+/// What is granted or revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A role, as an atom.
+    Atom(Atom),
+    /// The membership of a user group.
+    Group(UserGroupId),
+}
+
+/// What would become of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing: it is so already.
+    AlreadySo,
+    /// It would be carried out: the member is this one then, or none any more.
+    Made(Option<Box<Member>>),
+    /// It would be refused, or put off.
+    Stopped(Outcome),
+}
+
+/// What would become of a change, by the same rules that provisioning goes by.
+pub async fn foresee<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) -> Result<Fate, Stopped> {
+    match fate(ports, settings, of).await {
+        Ok(fate) => Ok(fate),
+        Err(Stopped::Refused(outcome)) => Ok(Fate::Stopped(outcome)),
+        Err(other) => Err(other),
+    }
+}
+
+async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) -> Result<Fate, Stopped> {
+    let (member, email, name) = (of.member, &of.member.email, of.name);
+    let record = record(member);
+    let mut after = member.clone();
+    let would;
+    let planned = match (of.about, of.action) {
+        (About::Group(group), action) => {
+            if member.groups.contains(&group) == (action == Action::Grant) {
+                return Ok(Fate::AlreadySo);
+            }
+            if action == Action::Grant {
+                after.groups.push(group);
+                after.groups.sort_unstable();
+                would = format!("would have put {email} into the group {name}");
+                Planned::join(&record, &would)
+            } else {
+                after.groups.retain(|one| *one != group);
+                would = format!("would have taken {email} out of the group {name}");
+                Planned::leave(&record, group, &would)
+            }
+        }
+        (About::Atom(atom), action) => {
+            let held: Vec<Policy> = record.own_policies()?;
+            let edit = Edit::of(action, atom);
+            let Some(left) = edit.apply(&held) else {
+                return match of.through.filter(|_| action == Action::Revoke) {
+                    Some(group) => Err(Stopped::Refused(grants::held_by_group(email, name, group))),
+                    None => Ok(Fate::AlreadySo),
+                };
+            };
+            if held.iter().any(|policy| policy.access == Access::Unknown) {
+                return Err(Stopped::Refused(outcomes::unknown_policy(email)));
+            }
+            after.atoms = atoms(&left).into_iter().collect();
+            let (gains, loses) = match action {
+                Action::Grant => (BTreeSet::from_iter([atom]), BTreeSet::new()),
+                Action::Revoke => (BTreeSet::new(), BTreeSet::from_iter([atom])),
+            };
+            if left.is_empty() {
+                guards::protected(&settings.guards, email)?;
+                match settings.guards.last_role {
+                    LastRole::Refuse => return Err(Stopped::Refused(grants::last_role(email, name))),
+                    LastRole::MinimalAccess => {}
+                    LastRole::RemoveMember => {
+                        would = format!("would have removed {email} from the account");
+                        let evidence = Generation { ports, settings, of };
+                        guards::judge(&evidence, &Planned::remove(&record, &would)).await?;
+                        return Ok(Fate::Made(None));
+                    }
+                }
+            }
+            would = match action {
+                Action::Grant => format!("would have granted {name} to {email}"),
+                Action::Revoke => format!("would have revoked {name} from {email}"),
+            };
+            Planned::policies(&record, gains, loses, &would)
+        }
+    };
+    guards::judge(&Generation { ports, settings, of }, &planned).await?;
+    Ok(Fate::Made(Some(Box::new(after))))
+}
+
+/// The record that Cloudflare would give of a member.
+fn record(member: &Member) -> MemberRecord {
+    MemberRecord {
+        id: member.member_id,
+        user_id: member.user_id,
+        email: member.email.clone(),
+        status: member.status,
+        first_name: member.first_name.clone(),
+        last_name: member.last_name.clone(),
+        two_factor: member.two_factor,
+        roles: Vec::new(),
+        policies: member.atoms.iter().map(PolicyRecord::of).collect::<Vec<_>>().into(),
+    }
+}
+
+/// What a generation knows, with nothing taken.
+struct Generation<'a, P> {
+    ports: &'a P,
+    settings: &'a Settings,
+    of: &'a Thought<'a>,
+}
+
+impl<P: Clock + Sql> Generation<'_, P> {
+    /// The permission group of Super Administrator, as far as a sync learned it.
+    fn admin(&self) -> Result<Option<PermissionGroupId>, Stopped> {
+        let Some(role) = super_administrator::role() else { return Ok(None) };
+        Ok(names::permission_group_of(self.ports, role)?.or_else(|| Some(role.into())))
+    }
+}
+
+impl<P: Clock + Sql> Evidence for Generation<'_, P> {
+    fn settings(&self) -> &Settings {
+        self.settings
+    }
+
+    async fn room(&self, _: &Planned<'_>, count: Count) -> Result<(), Stopped> {
+        let guards = &self.settings.guards;
+        guards::some_removals(guards)?;
+        let counted = removals::counted(self.ports, count, self.ports.now())?;
+        if counted < guards.max_removals_per_hour {
+            return Ok(());
+        }
+        Err(Stopped::Refused(Outcome::NotNow { message: guards::no_room(guards, count, counted), retry_at: None }))
+    }
+
+    async fn loses_admin(&self, member: &MemberRecord, planned: &Planned<'_>) -> Result<bool, Stopped> {
+        let Some(admin) = self.admin()? else { return Ok(false) };
+        let held = member.own_policies()?;
+        let through = self.of.member.groups.iter().any(|group| self.of.admin_groups.contains(group));
+        Ok(match planned.deed() {
+            Deed::Remove | Deed::Renew => through || super_admins::make(&held, admin),
+            Deed::Leave(group) => self.of.admin_groups.contains(&group),
+            Deed::Policies => super_admins::loses_of(admin, &atoms(&held), planned.loses()),
+            Deed::Invite | Deed::Join => false,
+        })
+    }
+
+    async fn spared(&self, member: &MemberRecord, loses_admin: bool) -> Result<(), Stopped> {
+        self.of.owner.map_or(Ok(()), |owner| owner::spared_by(owner, member, loses_admin))
+    }
+
+    async fn enough(
+        &self,
+        planned: &Planned<'_>,
+        member: &MemberRecord,
+        count: Count,
+    ) -> Result<Option<Guard>, Stopped> {
+        if count == Count::Access {
+            self.room(planned, Count::Account).await?;
+        }
+        let (left, least) = (self.of.other_admins, self.settings.guards.min_super_admins);
+        if left < least { Err(super_admins::too_few(left, least, &member.email)) } else { Ok(None) }
+    }
+}

@@ -1,0 +1,30 @@
+//! `GET /v1/what-if`: what a grant or a revoke would change.
+
+use super::asking::{self, World};
+use super::http::{Answer, Incoming, Problem};
+use super::newest_first::text;
+use crate::coordinator::{Command, Reply, Thinking};
+use crate::model::ask::Action;
+use crate::model::grant::Entitlement;
+
+/// Says what a change would come to. Nothing is written.
+pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let (action, named) = match (text(request, "grant"), text(request, "revoke")) {
+        (Some(named), None) => (Action::Grant, named),
+        (None, Some(named)) => (Action::Revoke, named),
+        _ => return Err(Problem::invalid("either grant or revoke must name an entitlement, such as role:<id>:member")),
+    };
+    let principal = text(request, "principal").ok_or_else(|| {
+        Problem::invalid("principal must be user:<id>, invitation:<membership id>, or an e-mail address")
+    })?;
+    let entitlement = Entitlement::recognise(&named).ok_or_else(|| {
+        Problem::invalid(format!("{named:?} is no entitlement; GET /v1/entitlements lists those that there are"))
+    })?;
+    let asked = Thinking { principal, action, entitlement: entitlement.to_string() };
+    match asking::ask(ports, Command::WhatIf(asked)).await? {
+        Reply::WouldBe(Ok(answer)) => Ok(Answer::json(200, &answer)),
+        Reply::WouldBe(Err((false, why))) => Err(Problem::new(404, "not_found", why)),
+        Reply::WouldBe(Err((true, why))) => Err(Problem::unavailable("not_now", why, 5)),
+        _ => Err(asking::failed()),
+    }
+}
