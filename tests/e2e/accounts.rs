@@ -1,32 +1,12 @@
 //! Accounts, user groups, and what provisioning must not do: `/v1/accounts`, `/v1/groups/{id}/members/{user}`, and the same by
 //! webhook.
 
-use serde_json::{Value, json};
-use sim::client::Answer;
+use serde_json::json;
 use sim::cloudflare::KnownPermissionGroup;
 use sim::conductorone::{Entitlement, Person, Task};
-use sim::harness::Options;
 
-use crate::deployment::{Deployment, assert_is_problem, atom, roles, small};
-
-const NEWCOMER: &str = "new.hire@example.com";
-
-async fn deployed(change: impl FnOnce(Options) -> Options) -> Deployment {
-    Deployment::with(small(), change).await.synced().await
-}
-
-async fn call(deployment: &Deployment, method: &str, path: &str, body: Option<&Value>) -> Answer {
-    deployment.request(method, path, &[], body).await
-}
-
-fn assert_effect(answer: &Answer, effect: &str) {
-    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!(effect)), "{}", answer.text());
-}
-
-fn assert_refused(answer: &Answer, status: u16, code: &str) {
-    assert_eq!(answer.status, status, "{}", answer.text());
-    assert_is_problem(answer, code);
-}
+use crate::calls::{NEWCOMER, assert_effect, assert_refused, call, deployed};
+use crate::deployment::{atom, roles};
 
 fn entitlement(role: &KnownPermissionGroup) -> Entitlement {
     Entitlement::role(role.governed_as(), &role.name)

@@ -4,26 +4,15 @@ use serde_json::json;
 use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Person, Task};
 
-use crate::deployment::{Deployment, assert_is_account, assert_is_problem, atom, holds, roles};
+use crate::calls::{NEWCOMER, invited};
+use crate::deployment::{assert_is_account, assert_is_problem, atom, roles};
 use crate::webhook::provision::{completed, named};
-
-const INVITED: &str = "new.hire@example.com";
-
-/// A connector to an account with an invitation that has one role; and the invitation.
-async fn invited() -> (Deployment, String) {
-    let deployment = Deployment::start().await;
-    let cloudflare = &deployment.cloudflare;
-    let invitation = cloudflare.invite(INVITED, vec![holds(cloudflare, &roles(cloudflare)[0])]);
-    let deployment = deployment.synced().await;
-    deployment.cloudflare.reset_log();
-    (deployment, invitation)
-}
 
 #[tokio::test]
 async fn c1s_account_may_be_an_invitation() {
     let (deployment, invitation) = invited().await;
     let role = roles(&deployment.cloudflare)[1].clone();
-    let person = Person::member(INVITED, "", &invitation);
+    let person = Person::member(NEWCOMER, "", &invitation);
     completed(&deployment.deliver(&deployment.c1.task(&Task::grant(named(&role), person.clone()))).await);
     assert!(deployment.cloudflare.member_atoms(&invitation).contains(&atom(&deployment.cloudflare, &role)));
     assert_eq!(deployment.cloudflare.total_requests(), 3);
@@ -38,7 +27,7 @@ async fn an_invitation_is_renewed_by_rest() {
     let path = format!("/v1/invitations/{old}/renew");
     let answer = deployment.request("POST", &path, &[], None).await;
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("renewed")), "{}", answer.text());
-    let new = deployment.cloudflare.membership_of(INVITED).unwrap();
+    let new = deployment.cloudflare.membership_of(NEWCOMER).unwrap();
     assert_ne!(new.id, old);
     assert_eq!(deployment.cloudflare.member_atoms(&new.id), held);
     assert!(answer.text().contains(&new.id), "{}", answer.text());
@@ -61,10 +50,10 @@ async fn a_renewal_that_is_cut_off_after_the_removal_goes_on_by_itself_after_a_r
     let answer = deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
     assert_eq!((answer.status, assert_is_problem(&answer, "renew").as_str()), (503, "not_now"));
     assert!(answer.text().contains("goes on by itself"), "{}", answer.text());
-    assert!(deployment.cloudflare.membership_of(INVITED).is_none());
+    assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none());
     deployment.worker.restart().await.unwrap();
     let settled = |list: &serde_json::Value| list["items"][0]["outcome"]["effect"] == "renewed";
     deployment.wait_for("/v1/operations", crate::deployment::PATIENCE, settled).await.unwrap();
-    let new = deployment.cloudflare.membership_of(INVITED).unwrap();
+    let new = deployment.cloudflare.membership_of(NEWCOMER).unwrap();
     assert_eq!(deployment.cloudflare.member_atoms(&new.id), held);
 }

@@ -19,6 +19,8 @@ mod another_account;
 mod auth;
 mod budget;
 mod c1;
+#[path = "../support/calls.rs"]
+mod calls;
 mod chaos;
 mod connect;
 mod deployment;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod account;
 pub(crate) mod world;
 
 use std::cell::{Cell, RefCell};
@@ -64,17 +65,9 @@ impl Lives {
     pub(crate) async fn ring(&self) {
         let mut life = self.life.subscribe();
         while !self.stopped.get() {
-            let set = self.world.alarm_set.notified();
-            let due = self.world.alarm.get();
-            let wait = due.map(|due| u64::try_from(due.since(self.world.now())).unwrap_or(0));
-            tokio::select! {
-                () = set => continue,
-                () = sleep(Duration::from_millis(wait.unwrap_or(3_600_000))) => {}
-            }
-            if due.is_none() {
+            if !self.world.rings().await {
                 continue;
             }
-            self.world.alarm.set(None);
             life.mark_unchanged();
             let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
             tokio::select! {

@@ -60,6 +60,19 @@ impl World {
         }
     }
 
+    /// Waits for the time of the alarm, which rings now. `false` where another time was set meanwhile, or none is.
+    pub(crate) async fn rings(&self) -> bool {
+        let set = self.alarm_set.notified();
+        let due = self.alarm.get();
+        let wait = due.map(|due| u64::try_from(due.since(self.now())).unwrap_or(0));
+        tokio::select! {
+            () = set => return false,
+            () = tokio::time::sleep(Duration::from_millis(wait.unwrap_or(3_600_000))) => {}
+        }
+        self.alarm.set(None);
+        due.is_some()
+    }
+
     fn take_callback(&self, request: &HttpRequest) -> HttpResponse {
         let key = request.url.trim_start_matches(CALLBACKS).to_owned();
         let body = serde_json::from_slice(request.body.as_deref().unwrap_or_default()).unwrap();

@@ -13,6 +13,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../lives/account.rs"]
+mod account;
 #[path = "../lives/world.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod base;

@@ -13,11 +13,11 @@ use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::operation::{Origin, Outcome, Request, Target};
 use c1_cloudflare::snapshot::{self, RunOutcome, Scan};
 use c1_cloudflare::sync;
-use c1_cloudflare::worker::config;
-use sim::cloudflare::{Access, Atom, Cloudflare, KnownPermissionGroup, Limits, PolicySpec, Spec, Truth};
+use sim::cloudflare::{Access, Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec, Truth};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::account::{account, settings};
 use super::base;
 use super::world::{Answer, Trap, World, Wrong};
 
@@ -94,20 +94,8 @@ impl Story {
     }
 
     fn set() -> Self {
-        let cloudflare = Cloudflare::new(Spec {
-            members: 4,
-            roles: 12,
-            groups: 0,
-            zones: 2,
-            pending_share: 0.0,
-            limits: Limits { requests: 1_000_000, ..Limits::default() },
-            ..Spec::default()
-        });
-        let roles: Vec<_> = cloudflare
-            .permission_groups()
-            .into_iter()
-            .filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin")
-            .collect();
+        let cloudflare = account(4, Spec::default().seed);
+        let roles = cloudflare.ordinary_roles();
         let whole = cloudflare.account_resource_group();
         let holds = |role: usize| PolicySpec::allow(roles[role].id.clone(), whole.clone());
         let people: Vec<String> = (0..8)
@@ -115,16 +103,7 @@ impl Story {
             .collect();
         let group = cloudflare.add_group("Platform", vec![holds(3)]);
         cloudflare.join_group(&group, &people[3]);
-        let vars: BTreeMap<&str, String> = BTreeMap::from([
-            ("CLOUDFLARE_ACCOUNT_ID", cloudflare.account_id()),
-            ("CLOUDFLARE_API_TOKEN", cloudflare.token()),
-            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
-            ("C1_TENANT", "acme.conductor.one".to_owned()),
-            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
-            ("PLAN", "paid".to_owned()),
-            ("PROVISIONING", "on".to_owned()),
-        ]);
-        let settings = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
+        let settings = settings(&cloudflare, &[("PROVISIONING", "on")]);
         let world = World::new(base::World::new(cloudflare, |_| {}));
         coordinator::init(&world).unwrap();
         let now = RefCell::new(Rc::new(Coordinator::default()));
@@ -339,17 +318,9 @@ impl Story {
     async fn ring(&self) {
         let mut life = self.life.subscribe();
         loop {
-            let set = self.world.inner.alarm_set.notified();
-            let due = self.world.inner.alarm.get();
-            let wait = due.map(|due| u64::try_from(due.since(self.world.now())).unwrap_or(0));
-            tokio::select! {
-                () = set => continue,
-                () = sleep(Duration::from_millis(wait.unwrap_or(3_600_000))) => {}
-            }
-            if due.is_none() {
+            if !self.world.inner.rings().await {
                 continue;
             }
-            self.world.inner.alarm.set(None);
             life.mark_unchanged();
             let coordinator = self.now.borrow().clone();
             tokio::select! {

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../support/calls.rs"]
+mod calls;
 mod deployment;
 #[path = "../support/jane.rs"]
 mod jane;

@@ -1,18 +1,17 @@
 //! One thing that hangs stops only itself: what is due goes on while another part of the alarm's work, a member or C1 does not answer.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
 use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Request, Target};
-use c1_cloudflare::worker::config;
 use futures::future::{join_all, select};
-use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Latency, Limits, Route, Spec};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Latency, Route, Spec};
 use tokio::time::sleep;
 
 use super::lives::Lives;
+use super::lives::account::{account, settings};
 use super::lives::world::World;
 
 /// A connector to an account of a few members, which was synced.
@@ -24,35 +23,13 @@ struct Small {
 
 impl Small {
     fn new(members: usize) -> Self {
-        let limits = Limits { requests: 1_000_000, ..Limits::default() };
-        let cloudflare = Cloudflare::new(Spec {
-            members: 4,
-            roles: 12,
-            groups: 0,
-            zones: 2,
-            pending_share: 0.0,
-            limits,
-            ..Spec::default()
-        });
-        let roles: Vec<_> = cloudflare
-            .permission_groups()
-            .into_iter()
-            .filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin")
-            .collect();
+        let cloudflare = account(4, Spec::default().seed);
+        let roles = cloudflare.ordinary_roles();
         let held = sim::cloudflare::PolicySpec::allow(roles[0].id.clone(), cloudflare.account_resource_group());
         let members = (0..members)
             .map(|number| cloudflare.add_member(&format!("person{number}@example.com"), vec![held.clone()]))
             .collect();
-        let vars: BTreeMap<&str, String> = BTreeMap::from([
-            ("CLOUDFLARE_ACCOUNT_ID", cloudflare.account_id()),
-            ("CLOUDFLARE_API_TOKEN", cloudflare.token()),
-            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
-            ("C1_TENANT", "acme.conductor.one".to_owned()),
-            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
-            ("PLAN", "paid".to_owned()),
-            ("PROVISIONING", "on".to_owned()),
-        ]);
-        let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
+        let config = settings(&cloudflare, &[("PROVISIONING", "on")]);
         let world = World::new(cloudflare, |_| {});
         Self { lives: Lives::begin(world, config), roles, members }
     }

@@ -11,11 +11,11 @@ use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::model::ask::Action::{Grant, Revoke};
 use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
-use c1_cloudflare::worker::config;
 use futures::future::{join_all, select};
-use sim::cloudflare::{Access, Atom, Cloudflare, Fault, KnownPermissionGroup, Latency, Limits, On, PolicySpec, Spec};
+use sim::cloudflare::{Access, Atom, Cloudflare, Fault, KnownPermissionGroup, Latency, On, PolicySpec};
 use tokio::time::sleep;
 
+use super::lives::account::{account, settings};
 use super::lives::world::{WRITES, World};
 use super::lives::{Lives, Told};
 
@@ -155,22 +155,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), String> {
 impl Stage {
     #[allow(clippy::too_many_lines, reason = "an account, line by line")]
     fn set(plan: &Plan) -> Self {
-        let cloudflare = Cloudflare::new(Spec {
-            members: 40,
-            roles: 12,
-            groups: 0,
-            zones: 2,
-            seed: plan.seed,
-            pending_share: 0.0,
-            limits: Limits { requests: 1_000_000, ..Limits::default() },
-            ..Spec::default()
-        });
-        let roles: Vec<_> = cloudflare
-            .permission_groups()
-            .into_iter()
-            .filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin")
-            .take(4)
-            .collect();
+        let cloudflare = account(40, plan.seed);
+        let roles: Vec<_> = cloudflare.ordinary_roles().into_iter().take(4).collect();
         let whole = cloudflare.account_resource_group();
         let admin = cloudflare.permission_group("super_admin").unwrap();
         let group = cloudflare.add_group("Platform", vec![PolicySpec::allow(roles[3].id.clone(), whole.clone())]);
@@ -228,19 +214,13 @@ impl Stage {
             }
         }
         let protected = people.iter().find(|person| person.part == Part::Protected).unwrap().email.clone();
-        let vars: BTreeMap<&str, String> = BTreeMap::from([
-            ("CLOUDFLARE_ACCOUNT_ID", cloudflare.account_id()),
-            ("CLOUDFLARE_API_TOKEN", cloudflare.token()),
-            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
-            ("C1_TENANT", "acme.conductor.one".to_owned()),
-            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
-            ("PLAN", "paid".to_owned()),
-            ("PROVISIONING", "on".to_owned()),
-            ("MIN_SUPER_ADMINS", LEAST.to_string()),
-            ("MAX_REMOVALS_PER_HOUR", plan.cap.to_string()),
-            ("PROTECTED_MEMBERS", protected),
-        ]);
-        let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
+        let vars = [
+            ("PROVISIONING", "on"),
+            ("MIN_SUPER_ADMINS", &LEAST.to_string()),
+            ("MAX_REMOVALS_PER_HOUR", &plan.cap.to_string()),
+            ("PROTECTED_MEMBERS", &protected),
+        ];
+        let config = settings(&cloudflare, &vars);
         let fewest = Rc::new(Cell::new(usize::MAX));
         let (seen, whole_account) = (fewest.clone(), atom_of(&cloudflare, &admin));
         let world = World::new(cloudflare, move |account| {

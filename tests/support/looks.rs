@@ -90,8 +90,7 @@ fn assert_is_scim_error(answer: &Answer, what: &str) {
 
 /// The account-wide roles that are legacy roles too, without Super Administrator.
 pub(crate) fn roles(cloudflare: &Cloudflare) -> Vec<KnownPermissionGroup> {
-    let groups = cloudflare.permission_groups().into_iter();
-    groups.filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin").collect()
+    cloudflare.ordinary_roles()
 }
 
 /// The policy that gives a role on the whole account.

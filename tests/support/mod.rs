@@ -9,7 +9,6 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use c1_cloudflare::base::fakes::{Desk, OnTheWire};
@@ -49,18 +48,9 @@ pub(crate) struct World {
 impl World {
     /// The world of an account.
     pub(crate) fn new(spec: Spec) -> Self {
-        let account = spec.account_id.clone();
         let cloudflare = Cloudflare::new(spec);
-        let token = cloudflare.token();
-        let vars: BTreeMap<&str, String> = BTreeMap::from([
-            ("CLOUDFLARE_ACCOUNT_ID", account),
-            ("CLOUDFLARE_API_TOKEN", token),
-            ("CONNECTOR_TOKEN", "0123456789abcdef0123456789abcdef".to_owned()),
-            ("C1_TENANT", "acme.conductor.one".to_owned()),
-            ("PUBLIC_URL", "https://connector.example.com".to_owned()),
-            ("ALLOWED_APPS", APP.to_owned()),
-            ("PLAN", "paid".to_owned()),
-        ]);
+        let mut vars = cloudflare.variables();
+        vars.insert("ALLOWED_APPS", APP.to_owned());
         let config = config::read(|name| vars.get(name).cloned()).unwrap().coordinator;
         let world = Self {
             desk: Desk::of(config.cloudflare.account_id),

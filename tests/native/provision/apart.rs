@@ -7,7 +7,7 @@ use futures::future::join_all;
 use sim::cloudflare::{Cloudflare, Fault, Latency, Route};
 use std::time::Duration;
 
-use super::{Bench, assert_done, atom, holds, member, roles, target};
+use super::{Bench, JANE, assert_done, atom, holds, member, roles, target};
 
 fn without_groups(account: &Cloudflare) {
     for group in account.truth().groups.into_keys() {
@@ -30,7 +30,7 @@ fn giving(account: &Cloudflare) -> String {
 async fn grants(bench: &Bench, place: usize) -> usize {
     let account = bench.account();
     let known = roles(account);
-    let jane = account.membership_of("jane@example.com").unwrap().id;
+    let jane = account.membership_of(JANE).unwrap().id;
     account.reset_log();
     assert_done(&bench.operate(Action::Grant, target(&known[place]), member(&jane)).await, Effect::Granted);
     account.total_requests()
@@ -53,7 +53,7 @@ async fn a_grant_takes_three_calls_from_the_first_one_on() {
                 if gives {
                     giving(account);
                 }
-                account.add_member("jane@example.com", vec![holds(account, &roles(account)[0])]);
+                account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
             },
             |_| {},
         )
@@ -63,7 +63,7 @@ async fn a_grant_takes_three_calls_from_the_first_one_on() {
         assert_eq!([grants(&bench, 1).await, grants(&bench, 2).await], [3, 3], "{what}");
         // What somebody else wrote is looked into once, where a group's might be among it.
         let account = bench.account();
-        let jane = account.membership_of("jane@example.com").unwrap().id;
+        let jane = account.membership_of(JANE).unwrap().id;
         account.add_policy(&jane, holds(account, &roles(account)[4]));
         let asked = if gives && !shows { 3 } else { 5 };
         assert_eq!([grants(&bench, 3).await, grants(&bench, 6).await], [asked, 3], "{what}");
@@ -76,14 +76,14 @@ async fn what_a_group_that_was_made_since_gives_stays_the_groups() {
         |account| {
             without_groups(account);
             showing(account);
-            account.add_member("jane@example.com", vec![holds(account, &roles(account)[0])]);
+            account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
         },
         |_| {},
     )
     .await;
     let account = bench.account();
     let known = roles(account);
-    let jane = account.membership_of("jane@example.com").unwrap().id;
+    let jane = account.membership_of(JANE).unwrap().id;
     let group = account.add_group("Operators", vec![holds(account, &known[5])]);
     account.join_group(&group, &jane);
     grants(&bench, 1).await;

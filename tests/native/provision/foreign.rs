@@ -8,8 +8,8 @@ use c1_cloudflare::provision::{aftercare, journal};
 use sim::cloudflare::{Fault, Permission, Route};
 
 use super::{
-    Action, Bench, Effect, NEW, Outcome, Refusal, assert_done, assert_refused, atom, holds, member, person, roles,
-    target,
+    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, assert_done, assert_refused, atom, holds, member, person,
+    roles, target,
 };
 
 /// Sets the clock of the bench to that of the audit log, which is the real one.
@@ -27,7 +27,7 @@ async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_
     let bench = Bench::with(super::guards::somebody_in_a_group, |_| {}).await;
     let account = bench.account();
     let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
     // The first write of all learns what member records show of groups.
     let somebody = account.membership_of("somebody@example.com").unwrap().id;
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&somebody)).await, Effect::Granted);
@@ -49,7 +49,7 @@ async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_
     assert!(!incidents.is_empty());
     for found in &incidents {
         assert_eq!((found.kind, found.actor.as_deref()), (Kind::ForeignWrite, Some("somebody.else@example.com")));
-        assert!(found.message.contains("jane.doe@example.com"), "{}", found.message);
+        assert!(found.message.contains(JANE), "{}", found.message);
     }
     assert_eq!(incident::latest(&bench.world).unwrap().len(), incidents.len());
     assert!(aftercare::audit_log(&bench.world).unwrap().unwrap().readable);
@@ -88,7 +88,7 @@ async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() 
     let account = bench.account();
     let known = roles(account);
     account.revoke_permission(Permission::Audit);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
     for role in &known[1..4] {
         assert_done(&bench.operate(Action::Grant, target(role), member(&jane)).await, Effect::Granted);
         bench.later(130).await;
@@ -101,10 +101,8 @@ async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() 
 
 #[tokio::test]
 async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
-    let bench = Bench::start().await;
+    let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     account.fail_next(Route::UpdateMember, 1, Fault::Held);
     let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
     assert_done(&bench.settle(first).await, Effect::Granted);
@@ -116,19 +114,15 @@ async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
     assert_ne!(bench.atoms(&jane), settled, "the late write has undone the latest grant");
     bench.later(16).await;
     assert_ne!(bench.atoms(&jane), settled, "it may be a read that is behind");
-    for _ in 0..5 {
-        bench.later(16).await;
-    }
+    bench.later_times(5, 16).await;
     assert_eq!(bench.atoms(&jane), settled);
     assert_reported(&bench, first);
 }
 
 #[tokio::test]
 async fn nothing_is_said_to_be_gone_that_a_late_write_brings_back_while_the_proof_of_its_absence_is_answered() {
-    let bench = Bench::start().await;
+    let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     account.fail_next(Route::UpdateMember, 1, Fault::Held);
     let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
     assert_done(&bench.settle(first).await, Effect::Granted);
@@ -150,10 +144,8 @@ async fn nothing_is_said_to_be_gone_that_a_late_write_brings_back_while_the_proo
 #[tokio::test]
 async fn an_open_write_is_kept_for_as_long_as_the_operation_that_sent_it_is_not_settled() {
     for is_settled in [false, true] {
-        let bench = Bench::start().await;
+        let (bench, known, jane) = Bench::with_jane().await;
         let account = bench.account();
-        let known = roles(account);
-        let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
         account.fail_next(Route::UpdateMember, 3, Fault::Held);
         let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
         assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
@@ -162,9 +154,7 @@ async fn an_open_write_is_kept_for_as_long_as_the_operation_that_sent_it_is_not_
             let refused = Outcome::refused(Refusal::GaveUp, "it was given up");
             journal::settle(&bench.world, grant, &refused, bench.world.now()).unwrap();
         }
-        for _ in 0..20 {
-            bench.later(600).await;
-        }
+        bench.later_times(20, 600).await;
         // Twenty times as long as a write may live that nobody waits for.
         let open = aftercare::late_writes_due(&bench.world).unwrap();
         assert_eq!(open.is_some(), !is_settled, "{open:?}");
@@ -186,10 +176,8 @@ fn assert_reported(bench: &Bench, operation: super::EntryId) {
 
 #[tokio::test]
 async fn an_operation_that_finds_a_late_write_makes_what_it_undid_once_more() {
-    let bench = Bench::start().await;
+    let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     account.fail_next(Route::UpdateMember, 1, Fault::Held);
     let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
     assert_done(&bench.settle(first).await, Effect::Granted);
@@ -205,27 +193,21 @@ async fn an_operation_that_finds_a_late_write_makes_what_it_undid_once_more() {
 
 #[tokio::test]
 async fn somebody_elses_later_change_is_not_taken_for_a_late_write() {
-    let bench = Bench::start().await;
+    let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     account.fail_next(Route::UpdateMember, 1, Fault::Reset);
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
     account.set_policies(&jane, vec![holds(account, &known[5])]);
-    for _ in 0..3 {
-        bench.later(70).await;
-    }
+    bench.later_times(3, 70).await;
     assert_eq!(bench.atoms(&jane), [atom(account, &known[5])].into());
     assert_eq!(incident::latest(&bench.world).unwrap().iter().filter(|found| found.kind == Kind::LateWrite).count(), 0);
 }
 
 #[tokio::test]
 async fn a_write_that_was_seen_is_not_looked_for() {
-    let bench = Bench::start().await;
+    let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     account.fail_next(Route::UpdateMember, 1, Fault::Reset.after());
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
     account.reset_log();
@@ -268,10 +250,8 @@ async fn who_is_removed_and_invited_anew_meanwhile_is_found_by_the_address() {
 
 #[tokio::test]
 async fn a_membership_id_that_is_somebody_elses_by_now_is_ambiguous_and_nobody_is_touched() {
-    let bench = Bench::start().await;
+    let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    let known = roles(account);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
     let joe = account.add_member("joe@example.com", vec![holds(account, &known[0])]);
     let mut subject = person("joe@example.com");
     (subject.member_id, subject.has_account) = (Some(jane.parse().unwrap()), true);
@@ -289,7 +269,7 @@ async fn the_journal_has_the_ray_of_every_write() {
     let account = bench.account();
     let known = roles(account);
     let group = account.add_group("Operators", vec![holds(account, &known[3])]);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
     let rays = |id| bench.entry(id).trail.iter().filter(|line| line.contains("cf-ray")).count();
     for (action, what, whom) in [
         (Action::Grant, target(&known[1]), member(&jane)),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Action, Bench, Effect, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles};
+use super::{
+    Action, Bench, Effect, JANE, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles,
+};
 use sim::cloudflare::{Fault, Route};
 
 /// Jane, and a group that she is not in.
@@ -11,7 +13,7 @@ async fn jane() -> (Bench, String, String) {
     let account = bench.account();
     let known = roles(account);
     let group = account.add_group("Operators", vec![holds(account, &known[1])]);
-    let jane = account.add_member("jane.doe@example.com", vec![holds(account, &known[0])]);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
     (bench, jane, group)
 }
 

@@ -23,9 +23,10 @@ use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 use c1_cloudflare::provision::journal::{self, Arrival, Entry, EntryId};
 use c1_cloudflare::provision::lock::Locks;
-use c1_cloudflare::provision::{self, aftercare};
-use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec};
+use c1_cloudflare::provision::{self, aftercare, incident};
+use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, Spec};
 
+use crate::looks::{atom, holds, roles};
 use crate::support::{APP, World};
 
 /// A connector to a small account that was synced, with provisioning on.
@@ -35,6 +36,7 @@ struct Bench {
 }
 
 const NEW: &str = "new.hire@example.com";
+const JANE: &str = "jane@example.com";
 
 impl Bench {
     async fn start() -> Self {
@@ -52,6 +54,15 @@ impl Bench {
         world.sync().await;
         world.cloudflare.reset_log();
         Self { world, locks: RefCell::default() }
+    }
+
+    /// A connector, the roles there are, and a member who holds the first of them.
+    async fn with_jane() -> (Self, Vec<KnownPermissionGroup>, String) {
+        let bench = Self::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
+        (bench, known, jane)
     }
 
     fn account(&self) -> &Cloudflare {
@@ -120,24 +131,23 @@ impl Bench {
         aftercare::ask_audit_log(&self.world, cloudflare).await.unwrap();
     }
 
+    /// The same a number of times, each a while after the one before.
+    async fn later_times(&self, times: usize, secs: i64) {
+        for _ in 0..times {
+            self.later(secs).await;
+        }
+    }
+
+    /// Somebody is told of an incident, in words that name this.
+    fn assert_told(&self, what: &str) {
+        let told = incident::latest(&self.world).unwrap();
+        assert!(told.iter().any(|incident| incident.message.contains(what)), "{told:?}");
+    }
+
     /// The isolate is lost: its locks are, too.
     fn vanish(&self) {
         self.locks.replace(Locks::default());
     }
-}
-
-/// The account-wide roles without Super Administrator.
-fn roles(account: &Cloudflare) -> Vec<KnownPermissionGroup> {
-    let groups = account.permission_groups().into_iter();
-    groups.filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin").collect()
-}
-
-fn holds(account: &Cloudflare, role: &KnownPermissionGroup) -> PolicySpec {
-    PolicySpec::allow(role.id.clone(), account.account_resource_group())
-}
-
-fn atom(account: &Cloudflare, role: &KnownPermissionGroup) -> Atom {
-    (sim::cloudflare::Access::Allow, role.id.clone(), account.account_resource_group())
 }
 
 fn target(role: &KnownPermissionGroup) -> Target {

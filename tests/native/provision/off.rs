@@ -3,7 +3,9 @@
 use c1_cloudflare::provision::{LastRole, Provisioning};
 use sim::cloudflare::Route;
 
-use super::{Action, Bench, NEW, Refusal, Target, assert_refused, group_target, holds, member, person, roles, target};
+use super::{
+    Action, Bench, JANE, NEW, Refusal, Target, assert_refused, group_target, holds, member, person, roles, target,
+};
 
 #[tokio::test]
 async fn nothing_is_written_whatever_is_asked() {
@@ -14,7 +16,7 @@ async fn nothing_is_written_whatever_is_asked() {
     let domain = account.domain_resource_groups()[0].0.clone();
     let scoped = Target::Entitlement(format!("scoped_role:{}-{domain}:member", scoped.id).parse().unwrap());
     let group = account.add_group("Operators", vec![holds(&account, &known[5])]);
-    let jane = account.add_member("jane@example.com", vec![holds(&account, &known[0]), holds(&account, &known[1])]);
+    let jane = account.add_member(JANE, vec![holds(&account, &known[0]), holds(&account, &known[1])]);
     let joe = account.add_member("joe@example.com", vec![holds(&account, &known[0])]);
     account.join_group(&group, &joe);
     let jim = account.add_member("jim@example.com", vec![holds(&account, &known[0])]);

@@ -5,11 +5,9 @@ use c1_cloudflare::model::ask::EntitlementRef;
 use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
 use super::{
-    Action, Bench, Effect, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_refused, atom, holds, person,
-    roles, target,
+    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_refused, atom, holds,
+    person, roles, target,
 };
-
-const JANE: &str = "jane@example.com";
 
 /// A member as C1 knows them after a sync.
 fn known(bench: &Bench, id: &str) -> Subject {

@@ -1,29 +1,10 @@
 //! User groups, and what provisioning must not do, as REST tells it.
 
-use serde_json::{Value, json};
-use sim::client::Answer;
 use sim::cloudflare::KnownPermissionGroup;
-use sim::harness::Options;
 
+use crate::calls::{assert_effect, assert_refused, call, deployed};
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_problem, atom, holds, roles, small};
-
-async fn deployed(change: impl FnOnce(Options) -> Options) -> Deployment {
-    Deployment::with(small(), change).await.synced().await
-}
-
-async fn call(deployment: &Deployment, method: &str, path: &str, body: Option<&Value>) -> Answer {
-    deployment.request(method, path, &[], body).await
-}
-
-fn assert_effect(answer: &Answer, effect: &str) {
-    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!(effect)), "{}", answer.text());
-}
-
-fn assert_refused(answer: &Answer, status: u16, code: &str) {
-    assert_eq!(answer.status, status, "{}", answer.text());
-    assert_is_problem(answer, code);
-}
 
 fn super_administrator(deployment: &Deployment) -> KnownPermissionGroup {
     deployment.cloudflare.permission_group("super_admin").unwrap()

@@ -2,20 +2,8 @@
 
 use serde_json::json;
 
-use crate::deployment::Deployment;
-use crate::looks::{assert_is_account, holds, roles};
-
-const INVITED: &str = "new.hire@example.com";
-
-/// A connector to an account with an invitation that has one role; and the invitation.
-async fn invited() -> (Deployment, String) {
-    let deployment = Deployment::start().await;
-    let cloudflare = &deployment.cloudflare;
-    let invitation = cloudflare.invite(INVITED, vec![holds(cloudflare, &roles(cloudflare)[0])]);
-    let deployment = deployment.synced().await;
-    deployment.cloudflare.reset_log();
-    (deployment, invitation)
-}
+use crate::calls::{NEWCOMER, invited};
+use crate::looks::{assert_is_account, roles};
 
 #[tokio::test(start_paused = true)]
 async fn an_invitation_is_given_and_loses_roles_and_groups_by_rest() {
@@ -54,8 +42,8 @@ async fn a_declined_invitation_is_refused_by_every_way_in_and_shown_by_none() {
     let group = deployment.json("/v1/groups").await["items"][0]["id"].as_str().unwrap().to_owned();
     cloudflare.set_status(&invitation, "rejected");
     let before = cloudflare.member_atoms(&invitation);
-    let account = json!({ "email": INVITED });
-    let scim = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": INVITED });
+    let account = json!({ "email": NEWCOMER });
+    let scim = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": NEWCOMER });
     let add = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{ "op": "add", "path": "members", "value": [{ "value": format!("invitation-{invitation}") }] }],

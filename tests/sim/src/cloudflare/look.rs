@@ -1,6 +1,6 @@
 //! The account as tests look at it: ids to ask for, and who is who.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::{Account, Kind, Member};
 use super::{Cloudflare, lock};
@@ -60,6 +60,18 @@ impl Cloudflare {
         groups.map(|group| (group.id.clone(), group.name.clone())).collect()
     }
 
+    /// The variables that a connector to this account cannot do without.
+    pub fn variables(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("CLOUDFLARE_ACCOUNT_ID", self.account_id()),
+            ("CLOUDFLARE_API_TOKEN", self.token()),
+            ("CONNECTOR_TOKEN", crate::harness::workerd::CONNECTOR_TOKEN.to_owned()),
+            ("C1_TENANT", crate::conductorone::HOST.to_owned()),
+            ("PUBLIC_URL", crate::conductorone::PUBLIC_URL.to_owned()),
+            ("PLAN", "paid".to_owned()),
+        ])
+    }
+
     /// Every permission group, in the API's order.
     pub fn permission_groups(&self) -> Vec<KnownPermissionGroup> {
         let state = lock(&self.shared.state);
@@ -73,6 +85,12 @@ impl Cloudflare {
                 account_wide: group.kind == Kind::Account,
             })
             .collect()
+    }
+
+    /// The account-wide ones that are legacy roles too, without Super Administrator.
+    pub fn ordinary_roles(&self) -> Vec<KnownPermissionGroup> {
+        let groups = self.permission_groups().into_iter();
+        groups.filter(|group| group.account_wide && group.role_id.is_some() && group.label != "super_admin").collect()
     }
 
     /// The permission group with a label, such as `super_admin`.
