@@ -6,10 +6,8 @@ use super::{Newest, Stopped};
 use crate::base::ports::KeyValue;
 use crate::model::ask::{EntitlementRef, Meaning};
 use crate::model::grant::Entitlement;
-use crate::model::kind::Kind;
-use crate::model::name;
 use crate::model::operation::{Refusal, Target};
-use crate::snapshot::Snapshot;
+use crate::snapshot::Catalogue;
 
 /// What a target names, before Cloudflare was asked for anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ async fn by_reference<P: KeyValue>(
         }
     };
     apps.admit_name(shown)?;
-    let found = by_name(ports, newest.last()?, shown).await?;
+    let found = Catalogue::load(ports, newest.last()?).await?.called(shown);
     match found.as_slice() {
         [one] => Ok(Named::Entitlement(*one)),
         [] => Err(Stopped::refused(
@@ -80,19 +78,4 @@ async fn by_reference<P: KeyValue>(
             ))
         }
     }
-}
-
-/// The entitlements of a display name, `Member Role` at its end or not.
-async fn by_name<P: KeyValue>(ports: &P, snapshot: &Snapshot, shown: &str) -> Result<Vec<Entitlement>, Stopped> {
-    let mut found = Vec::new();
-    snapshot
-        .each(ports, Kind::OFFERING, |row| {
-            if let Some((entitlement, _)) = row.offered()
-                && row.names().iter().any(|title| name::same(title, name::plain(shown)) || name::same(title, shown))
-            {
-                found.push(entitlement);
-            }
-        })
-        .await?;
-    Ok(found)
 }

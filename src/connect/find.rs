@@ -70,7 +70,7 @@ impl<P: World> Step<'_, '_, P> {
         page: Option<String>,
     ) -> Result<(), Trouble> {
         if let Some(app) = left.pop() {
-            let known = self.catalogue.known(self.ports).await?;
+            let known = self.offers.known(self.ports).await?;
             let (mut next, mut evidence) = (None, Evidence::Nothing);
             match self.client.entitlements_page(&app.id, page.as_deref()).await {
                 Ok(listed) => {
@@ -119,7 +119,7 @@ impl<P: World> Step<'_, '_, P> {
     /// Lists the app's entitlements.
     pub(super) async fn list(&mut self, page: Option<String>) -> Result<(), Trouble> {
         let app = self.app_id()?;
-        let known = self.catalogue.known(self.ports).await?;
+        let known = self.offers.known(self.ports).await?;
         let found = self.client.entitlements_page(&app, page.as_deref()).await?;
         if page.is_none() {
             entitlements::forget_listed(self.ports)?;

@@ -28,8 +28,8 @@ use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client, Tokens};
-use crate::snapshot::{Snapshot, SnapshotError};
-use catalogue::{Catalogue, Known};
+use crate::snapshot::{Catalogue, Snapshot, SnapshotError};
+use catalogue::Offers;
 use steps::Trouble;
 
 /// Creates the tables.
@@ -56,9 +56,9 @@ pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 /// The entitlements of a generation that C1 did not know when its own were last listed, but for those that were given up.
 pub async fn missing<P: KeyValue + Sql>(ports: &P, generation: &str) -> Result<Vec<String>, MissingError> {
     let snapshot = Snapshot::named(ports, generation).await?;
-    let wanted = Known::read(ports, &snapshot).await?;
+    let wanted = Catalogue::load(ports, &snapshot).await?;
     let known = entitlements::known(ports)?;
-    Ok(wanted.ids().iter().filter(|id| !known.contains(id)).cloned().collect())
+    Ok(wanted.iter().map(|it| it.entitlement.to_string()).filter(|id| !known.contains(id)).collect())
 }
 
 /// Why it is not known what is missing.
@@ -103,7 +103,7 @@ const NAP_MILLIS: i64 = 300;
 
 /// Carries the running run on. What is left of it is due at [`next_due`].
 pub async fn drive<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
-    let mut catalogue = Catalogue::default();
+    let mut offers = Offers::default();
     for _ in 0..within.units {
         let Some(mut run) = running(ports)? else { return Ok(()) };
         while run.due_at > ports.now() {
@@ -118,7 +118,7 @@ pub async fn drive<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, wi
         }
         let came_to = match Client::new(ports, settings, tokens) {
             Ok(client) => {
-                let mut step = steps::Step { ports, settings, client, catalogue: &mut catalogue, run: &mut run };
+                let mut step = steps::Step { ports, settings, client, offers: &mut offers, run: &mut run };
                 step.advance().await
             }
             Err(error) => Err(Trouble::Api(error)),

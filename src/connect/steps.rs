@@ -1,7 +1,7 @@
 //! The phases of a run, and what each unit of work has at hand. What is done in them is in [`find`](super::find),
 //! [`webhook`](super::webhook), [`apply`](super::apply) and [`undo`](super::undo).
 
-use super::catalogue::Catalogue;
+use super::catalogue::Offers;
 use super::journal;
 use super::run::{Mode, Phase, Run, RunState, What, World};
 use crate::base::ports::SqlError;
@@ -42,7 +42,7 @@ pub(super) struct Step<'a, 'b, P> {
     pub(super) ports: &'a P,
     pub(super) settings: &'a Settings,
     pub(super) client: Client<'a, P>,
-    pub(super) catalogue: &'b mut Catalogue,
+    pub(super) offers: &'b mut Offers,
     pub(super) run: &'b mut Run,
 }
 

@@ -96,3 +96,24 @@ impl Directory {
         Some((principal, held.into_values().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::{Chunks, Directory};
+    use crate::export::testing::{account, published};
+    use crate::model::grant::Entitlement;
+    use crate::snapshot::Catalogue;
+
+    #[test]
+    fn files_offer_what_the_catalogue_has_under_the_same_names() {
+        let (desk, snapshot) = published(account(20));
+        let catalogue = block_on(Catalogue::load(&desk, &snapshot)).unwrap();
+        let directory = block_on(Directory::read(&Chunks::new(&desk, snapshot))).unwrap();
+        let offers: Vec<(Entitlement, String)> =
+            directory.offers().map(|(entitlement, row)| (entitlement, row.display_name())).collect();
+        let known: Vec<(Entitlement, String)> = catalogue.iter().map(|it| (it.entitlement, it.name.clone())).collect();
+        assert_eq!((offers, directory.untold().len()), (known, 0));
+    }
+}

@@ -1,12 +1,16 @@
-//! What an account offers, by the names that people use for it: roles, scoped roles and user groups of one generation.
+//! What an account offers, by its ids and by the names that people use for it: roles, scoped roles and user groups of one generation.
+//! Which entitlement a row offers, and what it is called, [`Row::offered`] and [`Row::names`] say.
 
 use crate::base::tree::BTreeMap;
 
+use super::manifest::Naming;
 use super::read::{Snapshot, SnapshotError};
+use crate::base::order;
 use crate::base::ports::KeyValue;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
 use crate::model::kind::Kind;
+use crate::model::name;
 use crate::model::resource::{Row, allowed};
 use crate::model::super_administrator;
 
@@ -35,6 +39,8 @@ pub struct Offered {
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     all: BTreeMap<Entitlement, Offered>,
+    /// What goes by a name, in the form in which names are compared.
+    called: BTreeMap<String, Vec<Entitlement>>,
     super_administrator: Option<PermissionGroupId>,
 }
 
@@ -42,14 +48,19 @@ impl Catalogue {
     /// Reads what a generation offers.
     pub async fn load<P: KeyValue>(kv: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let mut all = Vec::new();
-        snapshot.each(kv, Kind::OFFERING, |row| all.extend(offered(&row, snapshot))).await?;
+        snapshot.each(kv, Kind::OFFERING, |row| all.extend(offered(&row, &snapshot.manifest().naming))).await?;
         Ok(Self::of(all))
     }
 
     /// The catalogue of these.
     pub(crate) fn of(all: Vec<Offered>) -> Self {
-        let all = all.into_iter().map(|it| (it.entitlement, it)).collect();
-        let mut catalogue = Self { all, super_administrator: None };
+        let mut catalogue = Self::default();
+        for it in all {
+            for name in [Some(&it.name), it.also.as_ref()].into_iter().flatten() {
+                catalogue.called.entry(name::folded(name)).or_default().push(it.entitlement);
+            }
+            catalogue.all.insert(it.entitlement, it);
+        }
         catalogue.name_scoped();
         catalogue
     }
@@ -75,6 +86,22 @@ impl Catalogue {
     /// All of it, in the order of the entitlements.
     pub fn iter(&self) -> impl Iterator<Item = &Offered> {
         self.all.values()
+    }
+
+    /// What is meant by a name alone, as ConductorOne shows it: `Member Role` at its end or not. Each once, in the order of the
+    /// entitlements.
+    pub fn called(&self, shown: &str) -> Vec<Entitlement> {
+        let named = [shown, name::plain(shown)].map(name::folded);
+        let mut found: Vec<Entitlement> = named
+            .iter()
+            .filter(|name| !name.is_empty())
+            .filter_map(|name| self.called.get(name))
+            .flatten()
+            .copied()
+            .collect();
+        order::sort(&mut found);
+        found.dedup();
+        found
     }
 
     /// The name of an entitlement, or its id where it is not known.
@@ -104,12 +131,13 @@ impl Catalogue {
     }
 }
 
-fn offered(row: &Row, snapshot: &Snapshot) -> Option<Offered> {
+fn offered(row: &Row, naming: &Naming) -> Option<Offered> {
     let (entitlement, name) = row.offered()?;
+    let also = row.names().into_iter().find(|other| *other != name);
     let plain = Offered {
         entitlement,
         name,
-        also: None,
+        also,
         permission_group_name: None,
         label: None,
         permission_group: None,
@@ -124,18 +152,46 @@ fn offered(row: &Row, snapshot: &Snapshot) -> Option<Offered> {
             ..plain
         },
         Row::ScopedRole(role) => Offered {
-            also: Some(role.name_by_group()),
             permission_group_name: Some(role.permission_group_name.clone()),
             permission_group: Some(role.permission_group),
             ends: role.ends.clone(),
             ..plain
         },
         Row::Group(group) => {
-            let naming = &snapshot.manifest().naming;
             let brings =
                 allowed(&group.atoms).map(|atom| naming.entitlement_of(atom.permission_group, atom.resource_group));
             Offered { brings: brings.collect(), ..plain }
         }
         _ => plain,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Catalogue, Naming, offered};
+    use crate::model::grant::Entitlement;
+    use crate::model::resource::Row;
+
+    const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
+    const OTHER: &str = "7c5dae5552338874e5053f2534d2767a";
+
+    #[test]
+    fn a_scoped_role_is_called_by_what_it_reaches_and_by_its_resource_groups_name_and_nothing_is_called_nothing() {
+        let scoped: Entitlement = format!("scoped_role:{ROLE}-{OTHER}:member").parse().unwrap();
+        let Row::ScopedRole(mut role) = Row::untold(scoped) else { unreachable!("a scoped role") };
+        "Domain DNS".clone_into(&mut role.permission_group_name);
+        "rg-3f2a".clone_into(&mut role.resource_group_name);
+        role.scope.0.insert(format!("com.cloudflare.api.account.zone.{OTHER}"), "example.com".to_owned());
+        let nameless = Row::untold(format!("group:{OTHER}:member").parse().unwrap());
+        let Row::Group(mut nameless) = nameless else { unreachable!("a group") };
+        nameless.name = String::new();
+        let rows = [Row::ScopedRole(role), Row::Group(nameless)];
+        let catalogue = Catalogue::of(rows.iter().filter_map(|row| offered(row, &Naming::default())).collect());
+        for name in ["Domain DNS on example.com", "domain dns on RG-3f2a Member Role"] {
+            assert_eq!(catalogue.called(name), [scoped], "{name}");
+        }
+        for name in ["Domain DNS", "", " "] {
+            assert_eq!(catalogue.called(name), [], "{name:?}");
+        }
+    }
 }

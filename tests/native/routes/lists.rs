@@ -1,5 +1,8 @@
 //! `GET /v1/users | invitations | roles | …`: pages, and what is told of each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use c1_cloudflare::snapshot::{self, Catalogue};
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
@@ -81,6 +84,30 @@ async fn holders_people_and_entitlements_agree_with_the_grants() {
         let answer = deployment.get(&path).await;
         assert_eq!((answer.status, assert_is_problem(&answer, &path).as_str()), (404, "not_found"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_be_granted_is_the_same_in_the_catalogue_the_rest_lists_and_the_scim_groups() {
+    let deployment = Deployment::start().await.synced().await;
+    let snapshot = snapshot::latest(deployment.world()).await.unwrap().unwrap();
+    let catalogue = Catalogue::load(deployment.world(), &snapshot).await.unwrap();
+    let expected: BTreeMap<String, String> =
+        catalogue.iter().map(|it| (it.entitlement.resource(), it.name.clone())).collect();
+    let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_else(|| panic!("{name} of {item}")).to_owned();
+    let mut resources = BTreeMap::new();
+    for (list, kind) in [("roles", "role"), ("scoped-roles", "scoped_role"), ("groups", "group")] {
+        let items = deployment.list(&format!("/v1/{list}"), 1000).await;
+        resources.extend(items.iter().map(|item| (format!("{kind}:{}", text(item, "id")), text(item, "name"))));
+    }
+    assert_eq!(resources, expected, "resources");
+    let items = deployment.list("/v1/entitlements", 1000).await;
+    let ids: BTreeSet<String> = items.iter().map(|item| text(item, "id")).collect();
+    assert_eq!(ids, catalogue.iter().map(|it| it.entitlement.to_string()).collect(), "entitlements");
+    let groups = deployment.json("/scim/v2/Groups?count=1000").await;
+    let groups = groups["Resources"].as_array().unwrap().iter();
+    let groups: BTreeMap<String, String> =
+        groups.map(|item| (text(item, "id").replacen('-', ":", 1), text(item, "displayName"))).collect();
+    assert_eq!(groups, expected, "SCIM's groups");
 }
 
 #[tokio::test(start_paused = true)]
