@@ -31,9 +31,12 @@ pub fn domain(text: &str) -> Option<String> {
     }
     // Punycode is ASCII: a label that begins as punycode does and is not ASCII may be read in two ways.
     let is_punycode = |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    let is_half_encoded = |label: &str| match label.is_ascii() {
-        true => label.eq_ignore_ascii_case("xn--"),
-        false => is_punycode(&host::normalized(label, Form::Compatible)),
+    let is_half_encoded = |label: &str| {
+        if label.is_ascii() {
+            label.eq_ignore_ascii_case("xn--")
+        } else {
+            is_punycode(&host::normalized(label, Form::Compatible))
+        }
     };
     if text.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).any(is_half_encoded) {
         return None;

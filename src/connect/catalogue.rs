@@ -92,6 +92,7 @@ mod tests {
             label: None,
             permission_group: None,
             brings: Vec::new(),
+            ends: None,
         });
         Known(Some(Catalogue::of(offered.collect())))
     }

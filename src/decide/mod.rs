@@ -246,7 +246,7 @@ impl Rules {
     pub fn unknown_names(&self, catalogue: &Catalogue) -> Vec<String> {
         let known = |name: &RoleName| name.is_account() || catalogue.iter().any(|it| name.is(it));
         let unknown = self.role_names().into_iter().filter(|(_, name)| !known(name));
-        unknown.map(|(path, name)| format!("{path}: {:?}", name.0)).collect()
+        unknown.map(|(path, name)| format!("{path}: {:?}", name.text)).collect()
     }
 
     /// How many rules of one's own there are, and how many people may be asked.

@@ -64,7 +64,7 @@ impl Default for Rules {
 
 /// Super Administrator, by Cloudflare's label, which outlives its names.
 fn privileged() -> Vec<RoleName> {
-    vec![RoleName("super_admin".to_owned())]
+    vec![RoleName::from("super_admin".to_owned())]
 }
 
 /// What happens to a request for a privileged role that is not safe.

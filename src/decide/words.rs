@@ -15,24 +15,46 @@ use crate::snapshot::Offered;
 
 /// What names a role, a scoped role, a user group or the account, in any of the ways people name them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RoleName(pub(super) String);
+pub(super) struct RoleName {
+    /// As it stands in the rules.
+    pub(super) text: String,
+    id: Option<Id>,
+}
+
+/// An id in the place of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Id {
+    Entitlement(Entitlement),
+    /// A role's own id, or its permission group's.
+    Role(RoleId),
+}
+
+impl From<String> for RoleName {
+    fn from(text: String) -> Self {
+        let entitlement = text.parse().ok().map(Id::Entitlement);
+        let id = entitlement.or_else(|| text.parse().ok().map(Id::Role));
+        Self { text, id }
+    }
+}
 
 impl RoleName {
     /// Whether this is the name of something. The name of a permission group means it on the whole account and on every part.
     pub(super) fn is(&self, it: &Offered) -> bool {
-        if let Ok(entitlement) = self.0.parse::<Entitlement>() {
-            return it.entitlement == entitlement;
-        }
-        if let Ok(id) = self.0.parse::<RoleId>() {
-            return it.entitlement == Entitlement::Role(id) || it.permission_group == Some(PermissionGroupId::from(id));
+        match self.id {
+            Some(Id::Entitlement(entitlement)) => return it.entitlement == entitlement,
+            Some(Id::Role(id)) => {
+                return it.entitlement == Entitlement::Role(id)
+                    || it.permission_group == Some(PermissionGroupId::from(id));
+            }
+            None => {}
         }
         let names = [Some(&it.name), it.also.as_ref(), it.permission_group_name.as_ref(), it.label.as_ref()];
-        names.into_iter().flatten().any(|name| name::same(name, &self.0))
+        names.into_iter().flatten().any(|name| name::same(name, &self.text))
     }
 
     /// Whether this means having an account at all.
     pub(super) fn is_account(&self) -> bool {
-        name::same(&self.0, "account")
+        name::same(&self.text, "account")
     }
 }
 
@@ -77,7 +99,7 @@ macro_rules! texts {
                 let text = text.trim();
                 let check: fn(&str) -> bool = $check;
                 let to: fn(&str) -> String = $to;
-                if check(text) { Ok(Self(to(text))) } else { Err(D::Error::custom(concat!("expected ", $expected))) }
+                if check(text) { Ok(Self::from(to(text))) } else { Err(D::Error::custom(concat!("expected ", $expected))) }
             }
         }
     )*};
@@ -95,6 +117,18 @@ texts! {
     Comment: "a text of 1 to 500 characters",
         |text| !text.is_empty() && text.chars().count() <= 500, str::to_owned;
 }
+
+macro_rules! plain_texts {
+    ($($name:ident)*) => {$(
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+    )*};
+}
+
+plain_texts! { Domain UserId Name Comment }
 
 impl<'de> Deserialize<'de> for Hours {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -163,7 +197,7 @@ mod tests {
             ("Domain DNS on example.com", false),
             ("Domain DNS on other.example", false),
         ] {
-            assert_eq!(RoleName(name.to_owned()).is(&it), is, "{name}");
+            assert_eq!(RoleName::from(name.to_owned()).is(&it), is, "{name}");
         }
     }
 }

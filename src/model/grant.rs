@@ -29,6 +29,16 @@ impl Principal {
         }
     }
 
+    /// The resource of a kind, as one that can hold an entitlement; `None` where the kind holds nothing.
+    pub fn of(kind: Kind, id: &str) -> Result<Option<Self>, InvalidId> {
+        Ok(match kind {
+            Kind::User => Some(Self::User(id.parse()?)),
+            Kind::Invitation => Some(Self::Invitation(id.parse()?)),
+            Kind::Group => Some(Self::Group(id.parse()?)),
+            Kind::ApiToken | Kind::OauthClient | Kind::Role | Kind::ScopedRole => None,
+        })
+    }
+
     /// The id without the kind: 32 hexadecimal digits.
     pub fn id(self) -> String {
         match self {
@@ -54,12 +64,9 @@ impl FromStr for Principal {
     type Err = InvalidPrincipal;
 
     fn from_str(text: &str) -> Result<Self, InvalidPrincipal> {
-        match text.split_once(':') {
-            Some(("user", id)) => Ok(Self::User(id.parse()?)),
-            Some(("invitation", id)) => Ok(Self::Invitation(id.parse()?)),
-            Some(("group", id)) => Ok(Self::Group(id.parse()?)),
-            _ => Err(InvalidPrincipal::Shape(text.chars().take(120).collect())),
-        }
+        let shape = || InvalidPrincipal::Shape(text.chars().take(120).collect());
+        let (kind, id) = text.split_once(':').ok_or_else(shape)?;
+        Self::of(Kind::parse(kind).ok_or_else(shape)?, id)?.ok_or_else(shape)
     }
 }
 
@@ -156,17 +163,32 @@ impl Entitlement {
             return Some(entitlement);
         }
         let resource = text.strip_prefix("bid:r:").or_else(|| text.strip_prefix("bid:e:")).unwrap_or(text);
-        let resource = resource.strip_suffix(":member").unwrap_or(resource).replacen('/', ":", 1);
-        let resource = match resource.strip_prefix("group:").and_then(|id| id.split_once('-')) {
-            Some((kind, id)) => format!("{kind}:{id}"),
-            None => resource,
-        };
-        format!("{resource}:member").parse().ok().or_else(|| text.parse().ok().map(Self::Role))
+        let resource = resource.strip_suffix(":member").unwrap_or(resource);
+        let named = resource.split_once([':', '/']).and_then(|(kind, id)| {
+            let (kind, id) = id.split_once('-').filter(|_| kind == Kind::Group.as_str()).unwrap_or((kind, id));
+            Self::of(Kind::parse(kind)?, id).ok()?
+        });
+        named.or_else(|| text.parse().ok().map(Self::Role))
     }
 
     /// The id of the grant of this entitlement to a principal.
     pub fn grant_id(&self, principal: Principal) -> String {
         format!("{self}:{principal}")
+    }
+}
+
+/// That somebody holds something. Written as its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// What is held.
+    pub entitlement: Entitlement,
+    /// Who holds it.
+    pub principal: Principal,
+}
+
+impl Serialize for Grant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.entitlement.grant_id(self.principal))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
+use crate::model::grant::Entitlement;
 use crate::model::id::MemberId;
 pub use crate::model::operation::EntryId;
 use crate::model::operation::{Outcome, Refusal, Request};
@@ -370,8 +371,8 @@ pub struct Own {
     pub request: Request,
     /// The e-mail address of the person, once it is known.
     pub email: Option<String>,
-    /// The entitlement, once it is known.
-    pub entitlement: Option<String>,
+    /// The entitlement, once it is known; nothing where that is the account itself.
+    pub entitlement: Option<Entitlement>,
 }
 
 /// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
@@ -390,7 +391,11 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
     rows::readable(sql, TABLE, &rows, |row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text);
         let request = text(1).and_then(|text| json::read_str(text).ok())?;
-        Some(Own { request, email: text(2).map(str::to_owned), entitlement: text(3).map(str::to_owned) })
+        Some(Own {
+            request,
+            email: text(2).map(str::to_owned),
+            entitlement: text(3).and_then(|text| text.parse().ok()),
+        })
     })
 }
 

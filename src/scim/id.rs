@@ -1,6 +1,7 @@
 //! The ids of Users and Groups: stable, and of characters that no URL encodes. Baton's ids with a colon are read as well.
 
 use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
 
 /// A User's id: the Cloudflare user id, or `invitation-<membership id>` while the person has not accepted.
 pub fn of_principal(principal: Principal) -> String {
@@ -20,7 +21,7 @@ pub fn of_entitlement(entitlement: Entitlement) -> String {
 pub fn principal(id: &str) -> Option<Principal> {
     let found = match id.split_once(['-', ':']) {
         None => id.parse().ok().map(Principal::User),
-        Some((kind, id)) => format!("{kind}:{id}").parse().ok(),
+        Some((kind, id)) => Principal::of(Kind::parse(kind)?, id).ok()?,
     };
     found.filter(|found| !matches!(found, Principal::Group(_)))
 }
@@ -28,7 +29,7 @@ pub fn principal(id: &str) -> Option<Principal> {
 /// Reads a Group's id.
 pub fn entitlement(id: &str) -> Option<Entitlement> {
     let (kind, id) = id.split_once(['-', ':'])?;
-    format!("{kind}:{id}:member").parse().ok()
+    Entitlement::of(Kind::parse(kind)?, id).ok()?
 }
 
 /// Reads the id of what can be a member of a Group: a User, or a user group that holds a role.

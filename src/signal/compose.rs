@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use super::foreign::ForeignGrant;
+use crate::model::grant::Grant;
 use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord, SnapshotError};
 
 /// C1 takes 64 KB; a few are left for what is counted another way.
@@ -165,24 +166,21 @@ pub(super) fn findings(
 
 fn foreign(grant: &ForeignGrant) -> Value {
     json!({
-        "to": cut(&grant.to, MAX_NAME), "principal": grant.principal, "entitlement": grant.entitlement.to_string(),
+        "to": cut(&grant.to, MAX_NAME), "principal": grant.principal.to_string(), "entitlement": grant.entitlement.to_string(),
         "name": cut(&grant.name, MAX_NAME), "super_administrator": grant.super_administrator,
     })
 }
 
 fn concerns_super_administrator(change: &Change, catalogue: &Catalogue) -> bool {
-    let grants = change.grants_added.iter().chain(&change.grants_removed);
-    grants.filter_map(|grant| super::foreign::parts(grant)).any(|(it, _)| catalogue.makes_super_administrator(it))
+    let mut grants = change.grants_added.iter().chain(&change.grants_removed);
+    grants.any(|grant| catalogue.makes_super_administrator(grant.entitlement))
 }
 
 /// A change with the names of what was granted or taken away.
 fn shown(change: &Change, catalogue: &Catalogue) -> Value {
-    let names = |grants: &[String]| -> Vec<Value> {
-        let known = grants.iter().take(MAX_GRANTS).map(|grant| match super::foreign::parts(grant) {
-            Some((it, _)) => json!({ "entitlement": it.to_string(), "name": cut(&catalogue.name(it), MAX_NAME) }),
-            None => json!({ "entitlement": cut(grant, MAX_NAME) }),
-        });
-        known.collect()
+    let names = |grants: &[Grant]| -> Vec<Value> {
+        let of = |it| json!({ "entitlement": it, "name": cut(&catalogue.name(it), MAX_NAME) });
+        grants.iter().take(MAX_GRANTS).map(|grant| of(grant.entitlement)).collect()
     };
     let mut fields = BTreeMap::from([
         ("kind", json!(change.kind)),

@@ -7,7 +7,7 @@ use crate::account::default_role::{Configured, MINIMAL_ACCESS, first_role};
 use crate::base::ports::{Sql, SqlError};
 use crate::model::address;
 use crate::model::ask::Action;
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Grant, Principal};
 use crate::model::id::PermissionGroupId;
 use crate::model::kind::Kind;
 use crate::model::operation::Target;
@@ -22,20 +22,14 @@ const MARGIN_SECS: i64 = 10 * 60;
 pub(super) struct ForeignGrant {
     /// The e-mail address of the person, or the name of the user group.
     pub(super) to: String,
-    /// Who that is, such as `user:<id>`.
-    pub(super) principal: String,
+    /// Who that is.
+    pub(super) principal: Principal,
     /// What was granted.
     pub(super) entitlement: Entitlement,
     /// Its name.
     pub(super) name: String,
     /// Whether it makes a Super Administrator.
     pub(super) super_administrator: bool,
-}
-
-/// An entitlement and a principal, of a grant's id.
-pub(super) fn parts(grant: &str) -> Option<(Entitlement, &str)> {
-    let (resource, principal) = grant.split_once(":member:")?;
-    Some((format!("{resource}:member").parse().ok()?, principal))
 }
 
 /// Finds the grants of a newer generation that neither the older one nor the journal explains.
@@ -57,16 +51,15 @@ pub(super) fn find(
     // What somebody held as invited, and holds as a member, or as invited again.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
-        let held = change.grants_removed.iter().filter_map(|grant| parts(grant)).map(|(it, _)| it);
+        let held = change.grants_removed.iter().map(|grant| grant.entitlement);
         invited.entry(address::folded(&change.name)).or_default().extend(held);
     }
     let mut found = Vec::new();
     for change in changes {
         let to = address::folded(&change.name);
-        let before: BTreeSet<Entitlement> =
-            change.grants_removed.iter().filter_map(|grant| Some(parts(grant)?.0)).collect();
-        for (entitlement, principal) in change.grants_added.iter().filter_map(|grant| parts(grant)) {
-            let of_group = principal.starts_with(&Kind::Group.prefix());
+        let before: BTreeSet<Entitlement> = change.grants_removed.iter().map(|grant| grant.entitlement).collect();
+        for &Grant { entitlement, principal } in &change.grants_added {
+            let of_group = matches!(principal, Principal::Group(_));
             let held_as_invited = invited.get(&to).is_some_and(|held| held.contains(&entitlement));
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
             let ours = !of_group && explained.contains(&(to.clone(), entitlement));
@@ -76,7 +69,7 @@ pub(super) fn find(
             }
             found.push(ForeignGrant {
                 to: change.name.clone(),
-                principal: principal.to_owned(),
+                principal,
                 entitlement,
                 name: catalogue.name(entitlement),
                 super_administrator: catalogue.makes_super_administrator(entitlement),
@@ -98,8 +91,7 @@ fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]
             // The revoke of the last access may leave another in its place.
             gave.extend(minimal);
         } else {
-            let resolved = operation.entitlement.as_deref().and_then(|id| id.parse().ok());
-            match (resolved, &request.target) {
+            match (operation.entitlement, &request.target) {
                 (Some(entitlement), _) => gave.push(entitlement),
                 (None, Target::Entitlement(entitlement)) => gave.push(*entitlement),
                 (None, Target::Named(named)) => {

@@ -16,6 +16,7 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
 use crate::model::ask::{Action, Subject};
+use crate::model::grant::Grant;
 use crate::model::id::InvalidId;
 use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
@@ -522,7 +523,13 @@ fn what_does_not_fit_is_left_out_and_counted_and_super_administrator_comes_first
         kind: ChangeKind::Changed,
         key: format!("user:{n:032x}"),
         name: format!("member{n}@example.com\u{e9}\n\"{}", "x".repeat(1000)),
-        grants_added: vec![format!("role:{role:032x}:member:user:{n:032x}"); grants],
+        grants_added: vec![
+            Grant {
+                entitlement: format!("role:{role:032x}:member").parse().unwrap(),
+                principal: format!("user:{n:032x}").parse().unwrap(),
+            };
+            grants
+        ],
         grants_removed: Vec::new(),
         fields: Vec::new(),
     };
@@ -557,7 +564,7 @@ fn every_new_super_administrator_is_named_in_as_many_parts_as_that_takes() {
     let manifest = Account::new().publish(&desk, None);
     let grant = |n: usize, super_administrator| ForeignGrant {
         to: format!("member{n}@example.com"),
-        principal: format!("user:{n:032x}"),
+        principal: format!("user:{n:032x}").parse().unwrap(),
         entitlement: entitlement(if super_administrator { SUPER } else { DNS }).parse().unwrap(),
         name: "x".repeat(5000),
         super_administrator,

@@ -9,6 +9,7 @@ use super::manifest::{ChunkRef, Manifest};
 use super::read::{self, SnapshotError};
 use crate::base::ports::KeyValue;
 use crate::base::tree::BTreeSet;
+use crate::model::grant::Grant;
 use crate::model::resource::Row;
 
 /// What happened to a row.
@@ -24,7 +25,7 @@ pub enum ChangeKind {
 }
 
 /// One changed resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// What happened.
     pub kind: ChangeKind,
@@ -32,10 +33,10 @@ pub struct Change {
     pub key: String,
     /// The name or e-mail address people know it by.
     pub name: String,
-    /// The ids of the grants that are new.
-    pub grants_added: Vec<String>,
-    /// The ids of the grants that are gone.
-    pub grants_removed: Vec<String>,
+    /// The grants that are new.
+    pub grants_added: Vec<Grant>,
+    /// The grants that are gone.
+    pub grants_removed: Vec<Grant>,
     /// The other fields that differ.
     pub fields: Vec<String>,
 }
@@ -117,12 +118,13 @@ impl<'a> Side<'a> {
 }
 
 fn compare(left: Option<&Row>, right: Option<&Row>, old: &Manifest, new: &Manifest) -> Option<Change> {
-    let grants = |row: Option<&Row>, manifest: &Manifest| -> BTreeSet<String> {
-        row.map(|row| manifest.grants_of(row))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(entitlement, principal)| entitlement.grant_id(principal))
-            .collect()
+    let grants = |row: Option<&Row>, manifest: &Manifest| -> Vec<Grant> {
+        let held = row.map(|row| manifest.grants_of(row)).unwrap_or_default().into_iter();
+        held.map(|(entitlement, principal)| Grant { entitlement, principal }).collect()
+    };
+    // Both are sorted, and have each once.
+    let without = |these: &[Grant], others: &[Grant]| -> Vec<Grant> {
+        these.iter().filter(|grant| others.binary_search(grant).is_err()).copied().collect()
     };
     let (had, has) = (grants(left, old), grants(right, new));
     let kind = match (left, right) {
@@ -134,8 +136,8 @@ fn compare(left: Option<&Row>, right: Option<&Row>, old: &Manifest, new: &Manife
         kind,
         key: right.or(left)?.key(),
         name: right.or(left).map(name).unwrap_or_default(),
-        grants_added: has.difference(&had).cloned().collect(),
-        grants_removed: had.difference(&has).cloned().collect(),
+        grants_added: without(&has, &had),
+        grants_removed: without(&had, &has),
         fields: fields(left, right),
     };
     let empty = change.grants_added.is_empty() && change.grants_removed.is_empty() && change.fields.is_empty();
