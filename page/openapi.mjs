@@ -34,7 +34,7 @@ const CODES = {
     "app_not_allowed", "no_default_role", "superseded", "gave_up", "finding_closed", "sync_running", "push_not_configured",
     "connect_not_configured", "connect_running",
   ],
-  410: ["generation_gone"],
+  410: ["generation_gone", "before_the_ledger"],
   413: ["body_too_large"],
   422: ["not_eligible", "cloudflare_refused"],
   429: ["removal_cap"],
@@ -121,6 +121,16 @@ const paged = (summary, item, { parameters = [], codes = [] } = {}) =>
     parameters: [...parameters, limit, cursor],
     conditional: true,
   });
+/** A page of the ledger. */
+const told = (summary, item, codes, parameters) => {
+  const asked = route(summary, {
+    answers: { 200: json(object({ items: list(ref(item)), "next_cursor?": string, begins_at: maybe(time), gaps: list(time) })) },
+    codes: [...PAGED, ...codes],
+    parameters: [...parameters, parameter("format", word("json", "csv"), "csv is a file of one page; Link leads to the next."), limit, cursor],
+  });
+  asked.responses[200].content["text/csv"] = { schema: string };
+  return asked;
+};
 /** A page of what the Coordinator notes. */
 const noted = (summary, item, parameters) =>
   route(summary, {
@@ -174,6 +184,19 @@ const schemas = {
   }),
   Change: object({
     generation: string, published_at: string, kind: word("added", "removed", "changed"), key: string, name: string, grants_added: list(string), grants_removed: list(string), fields: list(string),
+    "member_id?": id, "by?": list(object({ grant: string, cause: string, happened_at: maybe(time), by: maybe(ref("By")) })),
+  }),
+  By: object({
+    who: string, "through?": string, "at?": maybe(time), "entry?": maybe(string), "operation?": integer, "task?": maybe(string), "requester?": maybe(string),
+    "approvers?": list(string),
+  }),
+  LedgerChange: object({
+    number: integer, generation: string, what: word("gained", "lost"), principal: string, person: string, entitlement: string, name: string,
+    seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")),
+  }),
+  Held: object({
+    person: string, principal: string, entitlement: string, name: string,
+    gained: maybe(object({ seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")) })),
   }),
   Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "right?": string }),
   Outcome: {
@@ -202,7 +225,7 @@ const schemas = {
     received_at: time, settled_at: maybe(time), due_at: maybe(time),
   }),
   Incident: object({
-    kind: word("foreign_write", "late_write", "removal_cap"), at: time, operation: integer, member: string, email: string, message: string, actor: maybe(string), reference: maybe(string),
+    kind: word("foreign_write", "late_write", "removal_cap"), at: time, operation: integer, member: string, email: string, message: string, actor: maybe(string), "through?": string, reference: maybe(string),
   }),
   Decision: object({
     id: integer, key: string, at: time, verdict: string, rule: string, comment: string, "users?": list(string), action: maybe(word("grant", "revoke")), entitlement: maybe(string),
@@ -254,7 +277,10 @@ const schemas = {
       last_run: object({ run: integer, mode: ref("Mode"), by: string, state: ref("RunState"), message: maybe(string), ended_at: maybe(time) }),
     }),
     incidents: list(ref("Incident")),
-    audit_log: maybe(object({ readable: boolean, message: string, at: time })),
+    audit_log: maybe(object({
+      readable: boolean, message: string, at: time, "read_until?": time, "since?": time, "next_at?": time, "wide_at?": time, "ours?": string,
+      "reading?": object({ since: time, until: time, began_at: time, wide: boolean, pages: integer, "limit?": maybe(integer), "cursor?": maybe(string) }),
+    })),
     "set_aside?": list(object({ table: string, rows: integer, message: string })),
     wrong_variables: list(object({ variable: string, message: string })),
   }),
@@ -331,6 +357,17 @@ const paths = {
   ...holders("scoped-roles", "scoped role"),
   ...holders("groups", "user group"),
   "/v1/changes": { get: paged("What changed, the newest first.", "Change", { parameters: [parameter("since", string, "A generation whose changes, and those before it, are not wanted.")] }) },
+  "/v1/history": {
+    get: told("What was gained and lost, the newest first.", "LedgerChange", [], [
+      parameter("person", string, "An e-mail address or a principal's id."), parameter("entitlement", string, "Its id, a role's id, or a name that only one has."),
+      parameter("from", string, "At or after this time."), parameter("to", string, "Before this time."),
+    ]),
+  },
+  "/v1/as-of": {
+    get: told("Who held what at a time.", "Held", ["before_the_ledger"], [
+      parameter("at", string, "As of when."), parameter("person", string, "An e-mail address or a principal's id."), parameter("role", string, "An entitlement's id, a role's id, or a name that only one has."),
+    ]),
+  },
   "/v1/operations": {
     get: (() => {
       const asked = noted("The journal, the newest first.", "Operation", [

@@ -11,6 +11,7 @@
 extern crate self as c1_cloudflare;
 
 pub mod account;
+pub mod audit;
 pub mod base;
 pub mod cloudflare;
 pub mod conductorone;
@@ -19,6 +20,7 @@ pub mod coordinator;
 pub mod decide;
 pub mod export;
 pub mod findings;
+pub mod ledger;
 pub mod model;
 pub mod provision;
 pub mod push;

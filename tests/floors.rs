@@ -31,7 +31,7 @@ const PLAN: Plan = Plan {
         (7, &["coordinator"]),
         (6, &["signal"]),
         (5, &["sync", "provision", "decide", "push", "findings"]),
-        (4, &["account", "connect", "export"]),
+        (4, &["account", "audit", "connect", "export", "ledger"]),
         (3, &["snapshot", "cloudflare", "conductorone", "scim"]),
         (2, &["model"]),
         (1, &["base"]),

@@ -53,12 +53,20 @@ pub struct AuditEntry {
     pub actor_email: Option<String>,
     /// The id of the user or account that did it.
     pub actor_id: Option<String>,
+    /// `user`, `account`, `system` or another word of Cloudflare's.
+    pub actor_type: Option<String>,
+    /// Through what: `dash`, `api_token`, `api_key`, `oauth` or another word of Cloudflare's.
+    pub context: Option<String>,
     /// Which token did it, where one did.
     pub actor_token_id: Option<String>,
+    /// That token's name.
+    pub token_name: Option<String>,
     /// The path that was called, where told.
     pub uri: Option<String>,
     /// What was changed.
     pub resource_id: Option<String>,
+    /// The product that it belongs to, such as `members`.
+    pub product: Option<String>,
     /// The ray id of the request.
     pub ray: Option<String>,
 }
@@ -72,8 +80,8 @@ pub struct AuditPage {
     pub cursor: Option<String>,
 }
 
-/// Entries of the audit log on a page at most.
-const AUDIT_LIMIT: u32 = 1_000;
+/// A text of an entry is cut to this.
+const LONGEST_TEXT: usize = 320;
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// The account.
@@ -87,17 +95,19 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         Ok(Page { items: page.items.into_iter().map(|domain| domain.0).collect(), odd: page.odd, info: page.info })
     }
 
-    /// One page of the audit log (version 2) from `since` until `before`. Reads and refused requests are not in it.
+    /// One page of the audit log (version 2) from `since` until `before`, of at most 1,000 entries. Reads and refused requests are not
+    /// in it.
     pub async fn audit_log(
         &self,
         since: Timestamp,
         before: Timestamp,
         filters: &AuditFilters,
+        limit: u32,
         cursor: Option<&str>,
     ) -> Result<AuditPage, ApiError> {
         let mut query = Serializer::new(String::new());
         query.append_pair("since", &since.to_string()).append_pair("before", &before.to_string());
-        query.append_pair("direction", "asc").append_pair("limit", &AUDIT_LIMIT.to_string());
+        query.append_pair("direction", "asc").append_pair("limit", &limit.to_string());
         let filters = [
             ("resource_id", &filters.resource_id),
             ("resource_product", &filters.resource_product),
@@ -112,7 +122,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         if let Some(cursor) = cursor {
             query.append_pair("cursor", cursor);
         }
-        let page = self.page(Call::get(self.account_path(&format!("/logs/audit?{}", query.finish())))).await?;
+        let page = self.page(Call::get_long(self.account_path(&format!("/logs/audit?{}", query.finish())))).await?;
         Ok(AuditPage { entries: page.items, cursor: page.info.and_then(|info| info.cursor) })
     }
 }
@@ -160,7 +170,11 @@ impl Record for AuditEntry {
     type Wire = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
-        let text = |path: &str| wire.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        // What is told of a change is kept, and what comes from outside must not fill the disk.
+        let text = |path: &str| {
+            let text = wire.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+            text.map(|text| text.chars().take(LONGEST_TEXT).collect::<String>())
+        };
         Ok(Self {
             id: required(text("/id"), "id")?,
             at: text("/action/time").and_then(|text| Timestamp::parse(&text)),
@@ -168,9 +182,13 @@ impl Record for AuditEntry {
             description: text("/action/description"),
             actor_email: text("/actor/email"),
             actor_id: text("/actor/id"),
+            actor_type: text("/actor/type"),
+            context: text("/actor/context"),
             actor_token_id: text("/actor/token_id"),
+            token_name: text("/actor/token_name"),
             uri: text("/raw/uri"),
             resource_id: text("/resource/id"),
+            product: text("/resource/product"),
             ray: text("/raw/cf_ray_id"),
         })
     }

@@ -157,7 +157,7 @@ async fn the_audit_log_tells_who_changed_a_member() {
     client.update_policies(&changes(member.id), member.id, &[policy(&world)]).await.unwrap();
     let filters = AuditFilters { resource_id: Some(member.id.to_string()), ..AuditFilters::default() };
     let (since, before) = (c1_cloudflare::base::time::Timestamp::from_secs(0), world.now().plus_secs(1_000_000_000));
-    let page = client.audit_log(since, before, &filters, None).await.unwrap();
+    let page = client.audit_log(since, before, &filters, 100, None).await.unwrap();
     assert_eq!(page.entries.len(), 1, "{page:?}");
     assert_eq!(page.entries[0].resource_id, Some(member.id.to_string()));
 }

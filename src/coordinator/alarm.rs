@@ -108,7 +108,7 @@ impl Coordinator {
                 let (cloudflare, provision) = (&settings.cloudflare, &settings.provision);
                 aftercare::look_for_late_writes(ports, cloudflare, provision, &self.locks).await?;
             }
-            Part::AuditLog => aftercare::ask_audit_log(ports, &settings.cloudflare).await?,
+            Part::AuditLog => self.listen(ports, settings).await?,
             Part::Connecting => self.go_on_connecting(ports, settings).await?,
         }
         Ok(None)
@@ -122,7 +122,7 @@ impl Coordinator {
             Part::Callbacks => callback::next_due(ports),
             Part::Job(kind) => jobs::due_at(ports, kind),
             Part::LateWrites => aftercare::late_writes_due(ports),
-            Part::AuditLog => aftercare::audit_log_due(ports),
+            Part::AuditLog => Self::listening_due(ports, settings),
             Part::Connecting => self.connecting_due(ports, settings),
         }
     }

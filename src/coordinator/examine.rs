@@ -61,8 +61,8 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Setting
     }
     found.extend(posture);
     let now = ports.now();
-    let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), None).await.map(drop);
-    found.push(check("audit log (finds others' changes that were overwritten)", false, settings, recent));
+    let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), 1, None).await.map(drop);
+    found.push(check("audit log (tells others' changes within a minute, and who made them)", false, settings, recent));
     found.extend(whose(ports, &client).await);
     found
 }

@@ -81,6 +81,7 @@ impl Coordinator {
         if let Some(run) = signal::queue(ports, kinds, &status.runs)? {
             jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
         }
+        super::explain::explain(ports)?;
         let today = ports.now().date();
         for kind in Kind::ALL {
             if let Some(subject) = subject(settings, kind, &status, &today) {

@@ -35,7 +35,7 @@ pub(super) enum Part {
     Job(jobs::Kind),
     /// Looks for writes that come late.
     LateWrites,
-    /// Questions to the audit log.
+    /// The audit log, and what follows from what it tells.
     AuditLog,
     /// A run of connecting.
     Connecting,

@@ -8,7 +8,9 @@ mod batch;
 mod connect;
 mod decisions;
 mod examine;
+mod explain;
 mod follow;
+mod listen;
 mod memory;
 mod operations;
 mod protocol;
@@ -22,7 +24,7 @@ mod wire;
 
 pub use examine::Examination;
 pub use memory::{Coordinator, World};
-pub use protocol::{Ask, Command, Reply, Status, Unreachable};
+pub use protocol::{Ask, Command, Reply, Status, Told, Unreachable};
 pub use settings::Settings;
 pub use what_if::Thinking;
 
@@ -34,6 +36,7 @@ use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::rows;
 use crate::decide::record;
 use crate::findings;
+use crate::ledger::{self, past};
 use crate::provision;
 use crate::provision::journal;
 use crate::push;
@@ -46,6 +49,7 @@ pub fn init(ports: &dyn Sql) -> Result<(), SqlError> {
     schema::migrate(ports)?;
     rows::begin(ports)?;
     crate::cloudflare::init(ports)?;
+    crate::audit::init(ports)?;
     sync::init(ports)?;
     jobs::init(ports)?;
     crate::connect::init(ports)?;
@@ -145,6 +149,14 @@ impl Coordinator {
                     Err(error) => failed(ports, "could not note that a finding is accepted", &error),
                 }
             }
+            Command::History { filter, limit } => {
+                let told = past::history(ports, &filter, limit);
+                tell(ports, told.map(|changes| Told { changes, ..Told::default() }))
+            }
+            Command::Past { question, limit } => {
+                let told = past::facts(ports, &question, limit);
+                tell(ports, told.map(|facts| Told { facts, ..Told::default() }))
+            }
             // Only the object that there was before has anything to give: see `succession`.
             Command::HandOver { .. } => Reply::NothingToHandOver,
             Command::Push if settings.push.is_none() => Reply::PushNotConfigured,
@@ -163,6 +175,14 @@ impl Coordinator {
     }
 }
 
+/// What the ledger says, with how far it goes.
+fn tell<P: World>(ports: &P, told: Result<Told, SqlError>) -> Reply {
+    match told.and_then(|told| Ok(Told { reach: past::reach(ports)?, ..told })) {
+        Ok(told) => Reply::Ledger(Box::new(told)),
+        Err(error) => failed(ports, "could not read the ledger", &error),
+    }
+}
+
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(
     ports: &P,
@@ -172,6 +192,9 @@ fn begin_sync<P: World>(
     let oldest = ports.now().plus_secs(-settings.journal_days * 24 * 60 * 60);
     if let Err(error) = journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
+    }
+    if let Err(error) = ledger::purge(ports, oldest) {
+        unusable(ports, "could not purge the ledger", &error);
     }
     // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
     if let Err(error) = overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
@@ -185,7 +208,7 @@ fn status(ports: &dyn Sql) -> Result<Status, SqlError> {
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
         incidents: provision::incident::latest(ports)?,
-        audit_log: provision::aftercare::audit_log(ports)?,
+        audit_log: crate::audit::feed::state(ports)?,
         connection: crate::connect::summary(ports)?,
         // After what reads the tables.
         set_aside: rows::counts(ports)?,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::batch::{Batch, Place};
 use super::examine::Examination;
 use super::what_if::Thinking;
+use crate::audit::AuditLog;
 use crate::base::jobs::Job;
 use crate::base::json;
 use crate::base::rows::SetAside;
@@ -13,9 +14,9 @@ use crate::connect::{Options, Report, Summary};
 use crate::decide::Question;
 use crate::decide::record::{self, Record};
 use crate::findings;
+use crate::ledger::past;
 use crate::model::id::AccountId;
 use crate::model::operation::{Outcome, Request};
-use crate::provision::aftercare::AuditLog;
 use crate::provision::incident::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::snapshot::{GenerationId, Overlay};
@@ -94,6 +95,20 @@ pub enum Command {
     Finding(String),
     /// Note that a finding is as it should be.
     AcceptFinding(Box<findings::Acceptance>),
+    /// Look the ledger's changes up, the newest first.
+    History {
+        /// Which.
+        filter: Box<past::Filter>,
+        /// How many at most.
+        limit: i64,
+    },
+    /// Tell what the ledger says of a part of the account as of a time.
+    Past {
+        /// Of which part, and when.
+        question: Box<past::Question>,
+        /// How many grants at most.
+        limit: i64,
+    },
     /// Push the current generation once more.
     Push,
     /// Of the object that had every account: give what it knows of this one to the Coordinator that is named by it.
@@ -150,6 +165,8 @@ pub enum Reply {
     WouldBe(Result<serde_json::Value, (bool, String)>),
     /// Findings that were looked up, as they are shown.
     Findings(Vec<serde_json::Value>),
+    /// What the ledger says.
+    Ledger(Box<Told>),
     /// How an operation ended.
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.
@@ -193,6 +210,17 @@ impl<'de> Deserialize<'de> for Status {
     }
 }
 
+/// What the ledger says.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// Changes, as they are shown.
+    pub changes: Vec<serde_json::Value>,
+    /// Grants as of a time.
+    pub facts: Vec<past::Fact>,
+    /// How far the ledger goes.
+    pub reach: past::Reach,
+}
+
 /// How things stand.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -206,7 +234,7 @@ pub struct Status {
     pub connection: Option<Summary>,
     /// The latest things that happened to members beside what was asked for, the newest first.
     pub incidents: Vec<Incident>,
-    /// How the audit log, in which others' writes are found, stood when it was last asked.
+    /// How the audit log, by which others' changes are heard of, stood when it was last asked.
     pub audit_log: Option<AuditLog>,
     /// Rows that this version cannot read, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -25,6 +25,8 @@ pub struct Settings {
     pub plan: Plan,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
+    /// `AUDIT_FEED`: whether the audit log is read all the time.
+    pub audit_feed: bool,
     /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
     pub auto_wire: bool,
 }
@@ -58,6 +60,7 @@ impl Settings {
         let signal = signal::Settings::read(reader, conductorone.as_ref());
         let push = push::Settings::read(reader, conductorone.as_ref());
         let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650)).unwrap_or(JOURNAL_DAYS);
+        let audit_feed = reader.optional("AUDIT_FEED", switch).unwrap_or(true);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);
         Some(Self {
             cloudflare: cloudflare?,
@@ -69,6 +72,7 @@ impl Settings {
             findings,
             plan,
             journal_days,
+            audit_feed,
             auto_wire,
         })
     }

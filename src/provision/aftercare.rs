@@ -1,12 +1,7 @@
-//! What is left to do once operations are answered: looking for writes that come late, and into the audit log for others' writes
-//! that ours may have replaced (`reference/cloudflare.md` 1.7, 2.4). Both on the Coordinator's alarm, in nobody's way.
+//! What is left to do once operations are answered: looking for writes that come late, and for others' writes that ours may have
+//! replaced, in what was read of the audit log (`reference/cloudflare.md` 1.7, 2.4). Both on the Coordinator's alarm, in nobody's way.
 
 use std::pin::pin;
-
-use futures::StreamExt as _;
-use futures::future::{Either, select};
-use futures::stream;
-use serde::{Deserialize, Serialize};
 
 use super::asking::Asking;
 use super::execute::{self, Change, Edit};
@@ -15,21 +10,23 @@ use super::lock::Locks;
 use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
 use super::settings::Settings;
 use super::{group, journal, last_writes, late_writes, read};
+use crate::account::Stopped;
 use crate::account::overlay::{self, Left};
-use crate::account::{Stopped, identity};
-use crate::base::json;
-use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError, SqlValue};
+use crate::audit::{Entry, entries, feed};
+use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare;
-use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose};
+use crate::cloudflare::{ApiError, Client, Purpose};
 use crate::model::access::atoms;
 use crate::model::id::UserGroupId;
 use crate::model::operation::Outcome;
 use crate::snapshot;
+use futures::StreamExt as _;
+use futures::future::{Either, select};
+use futures::stream;
 
-/// How many late writes one alarm looks for, a GET each, and how many spans of the audit log it asks about.
+/// How many late writes one alarm looks for, a GET each.
 const CHECKS_AT_ONCE: i64 = 10;
-const SPANS_AT_ONCE: usize = 2;
 
 /// How many looks go on side by side: of the six connections of a Worker, operations have four.
 const SIDE_BY_SIDE: usize = 2;
@@ -39,21 +36,14 @@ const SIDE_BY_SIDE: usize = 2;
 const LOOK_MILLIS: u32 = 10_000;
 const PUT_RIGHT_MILLIS: u32 = 90_000;
 
-/// Writes that one question to the audit log is about at most, and how far they may lie apart.
+/// Writes that are looked up at once.
 const WRITES_AT_ONCE: i64 = 500;
-const SPAN_MILLIS: i64 = 10 * 60 * 1_000;
 
-/// Writes whose time comes within this are asked about along with those that are due.
-const EARLY_SECS: i64 = 60;
-
-/// 3,000 entries within ten minutes; a busier log is not read to its end.
-const MAX_PAGES: usize = 3;
+/// When a write is looked up that the log is not read up to yet.
+const UNREAD_SECS: i64 = 30;
 
 /// Cloudflare's clock and this one's may differ, and a write is in force a moment before or after its entry's time.
 const SLACK_MILLIS: i64 = 2_000;
-
-/// A log that may not be read is asked for again after this; what was written meanwhile is not looked up.
-const UNREADABLE_SECS: i64 = 60 * 60;
 
 /// A write that the log could not be asked about for a day is left alone.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
@@ -63,38 +53,6 @@ const UNSETTLED_SECS: i64 = 10 * 60;
 
 /// What a late write undid is tried to be made once more for this long.
 const TRY_MILLIS: i64 = 60 * 60 * 1_000;
-
-/// How the audit log stands, as the status shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditLog {
-    /// Whether it could be read when it was last asked.
-    pub readable: bool,
-    /// A sentence about that.
-    pub message: String,
-    /// When it was last asked.
-    pub at: Timestamp,
-}
-
-pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
-        "CREATE TABLE IF NOT EXISTS audit_log (
-            id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL)",
-        &[],
-    )?;
-    Ok(())
-}
-
-/// How the audit log stood when it was last asked; `None` where it never was.
-pub fn audit_log(sql: &dyn Sql) -> Result<Option<AuditLog>, SqlError> {
-    let value = sql.one("SELECT state FROM audit_log WHERE id = 1", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()))
-}
-
-fn note_audit_log(sql: &dyn Sql, state: &AuditLog) -> Result<(), SqlError> {
-    let text = serde_json::to_string(state)?;
-    sql.query("INSERT OR REPLACE INTO audit_log (id, state) VALUES (1, ?)", &[text.into()])?;
-    Ok(())
-}
 
 /// When there is something to do next.
 pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
@@ -106,7 +64,7 @@ pub fn late_writes_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     open_writes::check_due(sql)
 }
 
-/// When the audit log is next asked.
+/// When a write is next looked up in what was read of the audit log.
 pub fn audit_log_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     open_writes::look_due(sql)
 }
@@ -301,96 +259,39 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
     Ok(None)
 }
 
-/// Asks the audit log about the writes that are due, several at once.
-pub async fn ask_audit_log<P: Http + Clock + Sql>(
-    ports: &P,
-    cloudflare: &cloudflare::Settings,
-) -> Result<(), SqlError> {
+/// Looks the writes up that are due, in what was read of the audit log: nothing is asked of Cloudflare for it.
+pub fn look_into_audit_log<P: Clock + Sql>(ports: &P) -> Result<(), SqlError> {
     let now = ports.now();
-    if open_writes::unlooked(ports, now, 1)?.is_empty() {
+    let due = open_writes::unlooked(ports, now, WRITES_AT_ONCE)?;
+    if due.is_empty() {
         return Ok(());
     }
-    let due = open_writes::unlooked(ports, now.plus_secs(EARLY_SECS), WRITES_AT_ONCE)?;
-    let unreadable = audit_log(ports)?.filter(|log| !log.readable && now.since(log.at) < UNREADABLE_SECS * 1_000);
-    if unreadable.is_some() {
+    let Some(log) = feed::state(ports)?.filter(|log| log.readable) else {
         return due.iter().try_for_each(|write| open_writes::looked(ports, write.id, write.looks + 1, None));
-    }
-    let client = Client::new(ports, cloudflare, Purpose::Sync);
-    for span in spans(due).into_iter().take(SPANS_AT_ONCE) {
-        let found = match seen(ports, entries(ports, &client, &span)).await {
-            Ok(found) => found,
-            Err(error @ (ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Unauthorized(_))) => {
-                let message = format!(
-                    "The audit log cannot be read ({error}), so others' writes that were overwritten are not found; give the token Account Settings: Read."
-                );
-                note_audit_log(ports, &AuditLog { readable: false, message, at: now })?;
-                return span.iter().try_for_each(|write| open_writes::looked(ports, write.id, write.looks + 1, None));
-            }
-            Err(error) => {
-                let later = error.retry_at().unwrap_or_else(|| now.plus_secs(60)).max(now.plus_secs(60));
-                return span.iter().try_for_each(|write| {
-                    let given_up = now.since(write.at) > GIVE_UP_MILLIS;
-                    open_writes::looked(ports, write.id, write.looks, (!given_up).then_some(later))
-                });
-            }
+    };
+    for write in due {
+        let until = ended(&write).plus_millis(SLACK_MILLIS);
+        let (Some(ours), true) = (&log.ours, log.read_until.is_some_and(|read| read >= until)) else {
+            let given_up = now.since(write.at) > GIVE_UP_MILLIS;
+            let later = (!given_up).then(|| now.plus_secs(UNREAD_SECS));
+            open_writes::looked(ports, write.id, write.looks, later)?;
+            continue;
         };
-        let message = "The audit log can be read.".to_owned();
-        note_audit_log(ports, &AuditLog { readable: true, message, at: now })?;
-        for write in &span {
-            for entry in found.iter().filter(|entry| fell_between(write, entry)) {
-                report(ports, write, entry)?;
+        let from = write.read_at.plus_millis(-SLACK_MILLIS);
+        for entry in entries::of_member(ports, write.member, from, until)? {
+            let our_request = match (&entry.ray, &write.ray) {
+                (Some(theirs), Some(ours)) => request_of(theirs) == request_of(ours),
+                _ => false,
+            };
+            if entry.token_id.as_ref() != Some(ours) && !our_request {
+                report(ports, &write, &entry)?;
             }
-            let looks = write.looks + 1;
-            let next = usize::try_from(looks).ok().and_then(|looks| LOOKS.get(looks));
-            open_writes::looked(ports, write.id, looks, next.map(|secs| write.at.plus_secs(*secs).max(now)))?;
         }
+        let looks = write.looks + 1;
+        let next = usize::try_from(looks).ok().and_then(|looks| LOOKS.get(looks));
+        open_writes::looked(ports, write.id, looks, next.map(|secs| write.at.plus_secs(*secs).max(now)))?;
     }
     Ok(())
-}
-
-/// The writes by the spans of time that the log is asked about.
-fn spans(writes: Vec<Open>) -> Vec<Vec<Open>> {
-    let mut spans: Vec<Vec<Open>> = Vec::new();
-    for write in writes {
-        match spans.last_mut() {
-            Some(span) if span.first().is_some_and(|first| write.read_at.since(first.read_at) < SPAN_MILLIS) => {
-                span.push(write);
-            }
-            _ => spans.push(vec![write]),
-        }
-    }
-    spans
-}
-
-/// The entries of a span that others made.
-async fn entries<P: Http + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    span: &[Open],
-) -> Result<Vec<AuditEntry>, ApiError> {
-    let (Some(since), Some(before)) = (span.iter().map(|write| write.read_at).min(), span.iter().map(ended).max())
-    else {
-        return Ok(Vec::new());
-    };
-    let ours = identity::identity(ports, client).await?.token.to_string();
-    let rays: Vec<&str> = span.iter().filter_map(|write| write.ray.as_deref()).map(request_of).collect();
-    // Which product members are filed under is not documented: the member's id in an entry decides, not a filter.
-    let filters = AuditFilters { action_result: Some("success".to_owned()), ..AuditFilters::default() };
-    let (since, before) = (since.plus_millis(-SLACK_MILLIS), before.plus_millis(SLACK_MILLIS));
-    let (mut found, mut cursor) = (Vec::new(), None);
-    for _ in 0..MAX_PAGES {
-        let page = client.audit_log(since, before, &filters, cursor.as_deref()).await?;
-        found.extend(page.entries.into_iter().filter(|entry| {
-            let by_us = entry.actor_token_id.as_deref() == Some(ours.as_str());
-            let our_request = entry.ray.as_deref().is_some_and(|ray| rays.contains(&request_of(ray)));
-            !by_us && !our_request
-        }));
-        cursor = page.cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// A ray id without the data centre, which the header has behind it and the log has not.
@@ -403,35 +304,22 @@ fn ended(write: &Open) -> Timestamp {
     write.answered_at.unwrap_or_else(|| write.at.plus_secs(60))
 }
 
-/// Whether an entry is of a write to the same member, between our read and our write.
-fn fell_between(write: &Open, entry: &AuditEntry) -> bool {
-    let member = write.member.to_string();
-    let by_path = entry
-        .uri
-        .as_deref()
-        .is_some_and(|uri| uri.contains(&format!("/members/{member}")) && !uri.contains("/user_groups/"));
-    let is_member = entry.resource_id.as_deref() == Some(member.as_str()) || by_path;
-    let from = write.read_at.plus_millis(-SLACK_MILLIS);
-    let until = ended(write).plus_millis(SLACK_MILLIS);
-    is_member && entry.at.is_some_and(|at| at >= from && at <= until)
-}
-
-fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &AuditEntry) -> Result<(), SqlError> {
-    let actor = entry.actor_email.clone().or_else(|| entry.actor_token_id.clone()).or_else(|| entry.actor_id.clone());
-    let who = actor.as_deref().unwrap_or("somebody");
-    let what = entry.description.as_deref().unwrap_or("a change");
+fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &Entry) -> Result<(), SqlError> {
+    let what = if entry.description.is_empty() { "a change" } else { &entry.description };
     let message = format!(
-        "{who} changed {} ({what}) at the same moment as this operation, which may have overwritten it; compare the member with what was intended, and make the change again where it is missing.",
+        "{} changed {} ({what}) at the same moment as this operation, which may have overwritten it; compare the member with what was intended, and make the change again where it is missing.",
+        entry.author.in_words(),
         write.email
     );
     let incident = Incident {
         kind: incident::Kind::ForeignWrite,
-        at: entry.at.unwrap_or_else(|| ports.now()),
+        at: entry.at,
         operation: write.operation,
         member: write.member.to_string(),
         email: write.email.clone(),
         message,
-        actor,
+        actor: Some(entry.author.who.clone()),
+        through: Some(entry.author.through.clone()),
         reference: entry.ray.clone().or_else(|| Some(entry.id.clone())),
     };
     if incident::note(ports, &format!("audit/{}", entry.id), &incident)? {
@@ -442,68 +330,7 @@ fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &AuditEntry) -> Result
 
 #[cfg(test)]
 mod tests {
-    use crate::base::tree::BTreeSet;
-
-    use super::{Open, fell_between, request_of, spans};
-    use crate::base::time::Timestamp;
-    use crate::cloudflare::AuditEntry;
-    use crate::provision::journal::EntryId;
-
-    fn write(secs: i64) -> Open {
-        Open {
-            id: secs,
-            operation: EntryId(1),
-            kind: super::Kind::Policies,
-            member: format!("{:032x}", 7).parse().unwrap(),
-            email: "jane@example.com".into(),
-            planned: BTreeSet::new(),
-            expected: None,
-            expected_in: None,
-            read_at: Timestamp::from_secs(secs),
-            at: Timestamp::from_secs(secs),
-            answered_at: Some(Timestamp::from_secs(secs + 1)),
-            ray: None,
-            looks: 0,
-        }
-    }
-
-    fn entry(secs: i64, resource: &str, uri: &str) -> AuditEntry {
-        AuditEntry {
-            id: "e".into(),
-            at: Some(Timestamp::from_secs(secs)),
-            action: None,
-            description: None,
-            actor_email: None,
-            actor_id: None,
-            actor_token_id: None,
-            uri: Some(uri.into()),
-            resource_id: Some(resource.into()),
-            ray: None,
-        }
-    }
-
-    #[test]
-    fn only_a_write_to_the_same_member_around_the_same_time_counts() {
-        let member = format!("{:032x}", 7);
-        let path = format!("/accounts/a/members/{member}");
-        for (secs, resource, uri, counts) in [
-            (100, member.as_str(), "", true),
-            (100, "policy", path.as_str(), true),
-            (103, &member, "", true),
-            (104, &member, "", false),
-            (97, &member, "", false),
-            (100, "other", "/accounts/a/members/other", false),
-            (100, "group", &format!("/accounts/a/iam/user_groups/g/members/{member}"), false),
-        ] {
-            assert_eq!(fell_between(&write(100), &entry(secs, resource, uri)), counts, "{secs} {resource} {uri}");
-        }
-    }
-
-    #[test]
-    fn writes_that_lie_close_together_are_asked_about_at_once() {
-        let lengths: Vec<usize> = spans([0, 10, 599, 600, 5_000].map(write).to_vec()).iter().map(Vec::len).collect();
-        assert_eq!(lengths, [3, 1, 1]);
-    }
+    use super::request_of;
 
     #[test]
     fn a_ray_is_the_same_with_and_without_its_data_centre() {

@@ -291,6 +291,7 @@ fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>
         email: planned.email.to_owned(),
         message: format!("{message}; those that are asked for by webhook wait until there is room."),
         actor: None,
+        through: None,
         reference: None,
     };
     // Once an hour is enough for the operator.

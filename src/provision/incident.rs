@@ -38,6 +38,9 @@ pub struct Incident {
     pub message: String,
     /// Who did it, where somebody else did: an e-mail address, or the id of a token, user or account.
     pub actor: Option<String>,
+    /// Through what they did it: the dashboard, a token by its name, `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
     /// The ray id of their request, or the id of the audit log's entry.
     pub reference: Option<String>,
 }

@@ -399,6 +399,37 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
     })
 }
 
+/// The operation that gave somebody an entitlement, or took it away, within a time, and when it was done: by the address or the
+/// membership, and the entitlement or the whole account.
+pub fn that_did(
+    sql: &dyn Sql,
+    (email, member, entitlement): (&str, Option<&str>, &str),
+    gained: bool,
+    (from, until): (Timestamp, Timestamp),
+) -> Result<Option<(EntryId, Request, Timestamp)>, SqlError> {
+    let effects = if gained { "granted invited renewed" } else { "revoked removed renewed" };
+    let rows = sql.query(
+        "SELECT id, request, settled_at FROM operation
+         WHERE settled_at BETWEEN ?1 AND ?2 AND (email = ?3 OR member = ?4) AND (entitlement = ?5 OR entitlement = ?6)
+            AND json_extract(outcome, '$.outcome') = 'done' AND instr(?7, json_extract(outcome, '$.effect')) > 0
+         ORDER BY entitlement = ?5 DESC, id DESC LIMIT 1",
+        &[
+            from.into(),
+            until.into(),
+            email.into(),
+            member.map(str::to_owned).into(),
+            entitlement.into(),
+            ACCOUNT.into(),
+            effects.into(),
+        ],
+    )?;
+    let mut read = rows::readable(sql, TABLE, &rows, |row| {
+        let [id, request, at] = row else { return None };
+        Some((EntryId(id.integer()?), json::read_str(request.text()?).ok()?, Timestamp::from_millis(at.integer()?)))
+    })?;
+    Ok(read.pop())
+}
+
 /// Whether an attempt of an operation got as far as a write.
 pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())

@@ -45,6 +45,7 @@ pub(super) fn note(sql: &dyn Sql, write: &Open, and: &str, now: Timestamp) -> Re
         email: write.email.clone(),
         message: format!("{what}; {and}."),
         actor: None,
+        through: None,
         reference: write.ray.clone(),
     };
     if incident::note(sql, &format!("late/{}", write.id), &incident)? {

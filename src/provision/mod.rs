@@ -60,8 +60,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     open_writes::init(sql)?;
     open_invitations::init(sql)?;
     incident::init(sql)?;
-    renewal::init(sql)?;
-    aftercare::init(sql)
+    renewal::init(sql)
 }
 
 /// What an attempt at an operation came to.

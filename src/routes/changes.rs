@@ -1,10 +1,14 @@
 //! What changed, generation by generation, the newest first.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::asking::World;
 use super::http::{Answer, Incoming, Problem};
 use super::paging::{self, Cursor};
+use crate::base::tree::BTreeMap;
+use crate::coordinator::Command;
+use crate::ledger::past::Filter;
 use crate::snapshot::{self, Change, GenerationId, Snapshot, SnapshotError};
 
 /// A page looks at this many generations at most, so that a long quiet time does not make it slow.
@@ -18,6 +22,9 @@ struct Item {
     published_at: String,
     #[serde(flatten)]
     change: Change,
+    /// Who did it and through what, grant by grant, as the ledger has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    by: Vec<Value>,
 }
 
 /// Lists changes; `since` names a generation whose changes, and those before it, are not wanted.
@@ -47,9 +54,11 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
             .await
             .map_err(paging::unreadable)?;
         let published_at = newer.manifest().finished_at.to_string();
+        let mut by = authors(ports, &generation, &changes.items).await?;
         items.extend(changes.items.into_iter().map(|change| Item {
             generation: generation.clone(),
             published_at: published_at.clone(),
+            by: by.remove(&change.key).unwrap_or_default(),
             change,
         }));
         if changes.next.is_some() {
@@ -63,4 +72,32 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
     }
     let next = Cursor::of(&newer, None, None);
     Ok(paging::page(request, &current, items, Some(&next)))
+}
+
+/// Changes of a generation whose authors are looked up for a page at most.
+const MOST_AUTHORS: i64 = 5_000;
+
+/// What the ledger says of these changes, by the resource's id.
+async fn authors<P: World>(
+    ports: &P,
+    generation: &GenerationId,
+    changes: &[Change],
+) -> Result<BTreeMap<String, Vec<Value>>, Problem> {
+    let mut by: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    if changes.iter().all(|change| change.grants_added.is_empty() && change.grants_removed.is_empty()) {
+        return Ok(by);
+    }
+    let filter = Filter { generation: Some(generation.to_string()), ..Filter::default() };
+    let command = Command::History { filter: Box::new(filter), limit: MOST_AUTHORS };
+    for change in super::ledger::told(ports, command).await?.changes {
+        let of = |name: &str| change.get(name).cloned().unwrap_or_default();
+        let grant = format!(
+            "{}:{}",
+            of("entitlement").as_str().unwrap_or_default(),
+            of("principal").as_str().unwrap_or_default()
+        );
+        let told = json!({ "grant": grant, "cause": of("cause"), "happened_at": of("happened_at"), "by": of("by") });
+        by.entry(of("principal").as_str().unwrap_or_default().to_owned()).or_default().push(told);
+    }
+    Ok(by)
 }

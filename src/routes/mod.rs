@@ -16,6 +16,7 @@ mod export;
 mod findings;
 mod http;
 mod keys;
+mod ledger;
 mod lists;
 mod newest_first;
 mod operations;
@@ -128,6 +129,8 @@ async fn dispatch<P: World>(
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
         Route::Export(file) => export::download(ports, file, request).await,
         Route::Changes => changes::list(ports, request).await,
+        Route::History => ledger::history(ports, request).await,
+        Route::AsOf => ledger::as_of(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => provisioning::remove(ports, principal, request).await,

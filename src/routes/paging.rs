@@ -38,7 +38,7 @@ impl Cursor {
         Self { generation, seq: Some(snapshot.freshness().0), after, within }
     }
 
-    fn encode(&self) -> String {
+    pub(super) fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 

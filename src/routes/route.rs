@@ -32,6 +32,8 @@ pub(super) enum Route {
     Access(String),
     Holders(Entitlement),
     Changes,
+    History,
+    AsOf,
     Decisions,
     Findings,
     WhatIf,
@@ -87,6 +89,8 @@ impl Route {
             | Self::Access(_)
             | Self::Holders(_)
             | Self::Changes
+            | Self::History
+            | Self::AsOf
             | Self::Decisions
             | Self::Findings
             | Self::WhatIf
@@ -142,6 +146,8 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "push"] => post(Route::Push),
         ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
+        ["v1", "history"] => get(Route::History),
+        ["v1", "as-of"] => get(Route::AsOf),
         ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "what-if"] => get(Route::WhatIf),
         ["v1", "findings"] => get(Route::Findings),

@@ -168,6 +168,7 @@ fn foreign(grant: &ForeignGrant) -> Value {
     json!({
         "to": cut(&grant.to, MAX_NAME), "principal": grant.principal.to_string(), "entitlement": grant.entitlement.to_string(),
         "name": cut(&grant.name, MAX_NAME), "super_administrator": grant.super_administrator,
+        "by": grant.by,
     })
 }
 

@@ -4,6 +4,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::settings::ToldBy;
 use crate::account::default_role::{Configured, MINIMAL_ACCESS, first_role};
+use crate::audit::{Author, entries};
 use crate::base::ports::{Sql, SqlError};
 use crate::model::address;
 use crate::model::ask::Action;
@@ -30,6 +31,8 @@ pub(super) struct ForeignGrant {
     pub(super) name: String,
     /// Whether it makes a Super Administrator.
     pub(super) super_administrator: bool,
+    /// Who granted it, as far as the audit log tells.
+    pub(super) by: Author,
 }
 
 /// Finds the grants of a newer generation that neither the older one nor the journal explains.
@@ -40,7 +43,8 @@ pub(super) fn find(
     catalogue: &Catalogue,
     changes: &[Change],
 ) -> Result<Vec<ForeignGrant>, SqlError> {
-    let own = journal::own_since(sql, old.started_at.plus_secs(-MARGIN_SECS), new.finished_at)?;
+    let since = old.started_at.plus_secs(-MARGIN_SECS);
+    let own = journal::own_since(sql, since, new.finished_at)?;
     let explained = explained(by, &new.naming, catalogue, &own);
     let was_off = |list: &str| {
         let on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
@@ -67,7 +71,14 @@ pub(super) fn find(
             if held_as_invited || renamed || ours || newly_read {
                 continue;
             }
+            let group = match (principal, entitlement) {
+                (Principal::Group(id), _) | (_, Entitlement::Group(id)) => Some(id.to_string()),
+                _ => None,
+            };
+            let member = change.member_id.map(|id| id.to_string());
+            let by = entries::author_of(sql, member.as_deref(), group.as_deref(), since, new.finished_at)?;
             found.push(ForeignGrant {
+                by: by.filter(|by| !by.who.is_empty()).unwrap_or_else(Author::unknown),
                 to: change.name.clone(),
                 principal,
                 entitlement,

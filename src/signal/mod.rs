@@ -22,6 +22,7 @@ pub use settings::{Settings, ToldBy};
 
 use serde_json::Value;
 
+use crate::audit::feed;
 use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
@@ -35,6 +36,10 @@ const BATCH: usize = 10;
 
 /// At most this many changes of a generation are looked at.
 const MAX_CHANGES: usize = 20_000;
+
+/// A signal that names authors waits as long as this for the audit log to be read up to it, and looks as often.
+const LOG_WAIT_SECS: i64 = 120;
+const EARLY_SECS: i64 = 10;
 
 /// A value that is not there this long after its publication will not come any more: KV takes a minute.
 const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
@@ -89,8 +94,12 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         ports.log(Level::Error, "signals given up", serde_json::json!({ "count": given_up }));
     }
     // First all texts, as long as the generations are there, even while C1 takes none.
-    let (mut unmade, mut untold) = (None, None);
+    let (mut unmade, mut untold, mut is_early) = (None, None, false);
     while let Some(waiting) = outbox::next(ports, true)? {
+        if waiting.kind == Kind::ForeignChange && is_ahead_of_log(ports, &waiting.run)? {
+            is_early = true;
+            break;
+        }
         match make(ports, by, &waiting).await? {
             Ok(Made { bodies, untold: why }) => {
                 outbox::made(ports, waiting.id, &bodies, ports.now())?;
@@ -110,6 +119,9 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     for _ in 0..BATCH {
         let Some(waiting) = outbox::next(ports, false)? else { return Ok(ended(sent, refused, untold)) };
         let Some(bodies) = &waiting.bodies else {
+            if is_early {
+                return Ok(Attempt::GoOn(ports.now().plus_secs(EARLY_SECS), Value::Null));
+            }
             return Ok(Attempt::Again(unmade.unwrap_or_else(|| "A signal has no text yet.".to_owned())));
         };
         let mut state = "sent";
@@ -139,6 +151,14 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         0 => ended(sent, refused, untold),
         _ => Attempt::GoOn(ports.now(), Value::Null),
     })
+}
+
+/// Whether the audit log is not read yet up to where a run ended: it may tell in a moment who it was.
+fn is_ahead_of_log<P: Sql + Clock>(ports: &P, run: &RunRecord) -> Result<bool, SqlError> {
+    let age = ports.now().since(run.finished_at);
+    Ok(age < LOG_WAIT_SECS * 1_000
+        && feed::is_healthy(ports, run.started_at)?
+        && feed::state(ports)?.is_some_and(|log| log.read_until < Some(run.finished_at)))
 }
 
 fn ended(sent: usize, refused: Option<String>, untold: Option<String>) -> Attempt {

@@ -77,6 +77,7 @@ fn by(default_role: Option<&str>) -> ToldBy<'_> {
 fn desk() -> Desk {
     let desk = Desk::of(by(None).account_id);
     snapshot::init(&desk).unwrap();
+    crate::audit::init(&desk).unwrap();
     journal::init(&desk).unwrap();
     super::init(&desk).unwrap();
     desk
@@ -520,6 +521,7 @@ fn what_does_not_fit_is_left_out_and_counted_and_super_administrator_comes_first
     let snapshot = snapshot::Snapshot::of(manifest.clone());
     let catalogue = block_on(Catalogue::load(&desk, &snapshot)).unwrap();
     let change = |n: usize, grants: usize, role: u8| Change {
+        member_id: None,
         kind: ChangeKind::Changed,
         key: format!("user:{n:032x}"),
         name: format!("member{n}@example.com\u{e9}\n\"{}", "x".repeat(1000)),
@@ -563,6 +565,7 @@ fn every_new_super_administrator_is_named_in_as_many_parts_as_that_takes() {
     let desk = desk();
     let manifest = Account::new().publish(&desk, None);
     let grant = |n: usize, super_administrator| ForeignGrant {
+        by: crate::audit::Author::unknown(),
         to: format!("member{n}@example.com"),
         principal: format!("user:{n:032x}").parse().unwrap(),
         entitlement: entitlement(if super_administrator { SUPER } else { DNS }).parse().unwrap(),

@@ -10,6 +10,7 @@ use super::read::{self, SnapshotError};
 use crate::base::ports::KeyValue;
 use crate::base::tree::BTreeSet;
 use crate::model::grant::Grant;
+use crate::model::id::MemberId;
 use crate::model::resource::Row;
 
 /// What happened to a row.
@@ -33,6 +34,9 @@ pub struct Change {
     pub key: String,
     /// The name or e-mail address people know it by.
     pub name: String,
+    /// The membership, of people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<MemberId>,
     /// The grants that are new.
     pub grants_added: Vec<Grant>,
     /// The grants that are gone.
@@ -136,6 +140,7 @@ fn compare(left: Option<&Row>, right: Option<&Row>, old: &Manifest, new: &Manife
         kind,
         key: right.or(left)?.key(),
         name: right.or(left).map(name).unwrap_or_default(),
+        member_id: right.or(left).and_then(Row::as_member).map(|member| member.member_id),
         grants_added: without(&has, &had),
         grants_removed: without(&had, &has),
         fields: fields(left, right),

@@ -17,6 +17,7 @@ use crate::account::{inherited, overlay};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::Client;
+use crate::ledger::record;
 use crate::model::id::MemberId;
 use crate::snapshot::{
     self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, RunOutcome, RunRecord,
@@ -252,6 +253,7 @@ async fn remember<P: KeyValue + Clock + Sql>(
     // A run that was cut off right after its publication finds its own generation to be the current one.
     let own = manifest.started_at == cursor.started_at;
     let counts = manifest.counts;
+    let chapters = record::read(kv, &manifest).await?;
     let mut ending = if published.changed || own {
         let people = format!(
             "{} users, {} invitations, {} roles and {} grants",
@@ -282,10 +284,12 @@ async fn remember<P: KeyValue + Clock + Sql>(
             counts,
             changes: ending.changes,
         };
+        record::write(kv, &chapters)?;
         history::remember_generation(kv, summary)?;
         // What could not be swept now is swept next time.
         let _ = snapshot::sweep(kv, &manifest.generation).await;
     } else {
+        record::write(kv, &chapters)?;
         ending.changes = Some(ChangeCounts::default());
     }
     Ok(ending)

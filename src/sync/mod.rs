@@ -38,6 +38,7 @@ use crate::base::ports::{Sql, SqlError};
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     account::init(sql)?;
     staging::init(sql)?;
+    crate::ledger::init(sql)?;
     crate::snapshot::init(sql)
 }
 

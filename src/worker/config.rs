@@ -8,7 +8,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 50] = [
+const ORDER: [&str; 51] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -56,6 +56,7 @@ const ORDER: [&str; 50] = [
     "S3_SECRET_ACCESS_KEY",
     "S3_SESSION_TOKEN",
     "AZURE_SAS_URL",
+    "AUDIT_FEED",
     "JOURNAL_DAYS",
     "CLOUDFLARE_API_URL",
     "C1_URL",

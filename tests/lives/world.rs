@@ -152,7 +152,10 @@ passes_on!(World.desk => Log, Sign, Sql, Zstd);
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(1_800_000_000).plus_millis(i64::try_from(self.began.elapsed().as_millis()).unwrap())
+        let elapsed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        let now = Timestamp::from_secs(1_800_000_000).plus_millis(elapsed);
+        self.cloudflare.set_log_time(now.millis());
+        now
     }
 
     async fn sleep(&self, millis: u32) {

@@ -12,8 +12,10 @@
 #[path = "../support/calls.rs"]
 mod calls;
 mod deployment;
+mod feed;
 #[path = "../support/jane.rs"]
 mod jane;
+mod ledger;
 #[path = "../lives/mod.rs"]
 mod lives;
 #[path = "../support/looks.rs"]

@@ -15,7 +15,9 @@ const SET_ASIDE: [&str; 5] = ["connect_run", "incident", "job", "operation", "se
 const SET_ASIDE_ELSEWHERE: [&str; 5] = ["callback", "connect_line", "decision", "overlay", "signal"];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 29] = [
+const FORGOTTEN: [&str; 33] = [
+    "activity",
+    "audit_entry",
     "audit_log",
     "connect_entitlement",
     "connect_given_up",
@@ -27,6 +29,8 @@ const FORGOTTEN: [&str; 29] = [
     "identity",
     "invitation_seen",
     "invited",
+    "ledger",
+    "ledger_mark",
     "legacy_value",
     "meta",
     "open_invitation",

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use c1_cloudflare::base::fakes::{Desk, OnTheWire};
 use c1_cloudflare::base::ports::{
-    Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
+    Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
 };
 use c1_cloudflare::base::space::Space;
+use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::passes_on;
 use c1_cloudflare::sync::{self, Limits, Next, RunRecord, Trigger};
@@ -70,12 +71,14 @@ impl World {
 
     fn init(&self) {
         c1_cloudflare::cloudflare::init(self).unwrap();
+        c1_cloudflare::audit::init(self).unwrap();
         sync::init(self).unwrap();
     }
 
     /// Lets time pass.
     pub(crate) fn advance(&self, secs: i64) {
         self.desk.advance(secs);
+        self.now();
     }
 
     /// How many operations were asked of the ports: the moments at which a step can be cut off.
@@ -184,7 +187,18 @@ impl KeyValue for World {
     }
 }
 
-passes_on!(World.desk => Clock, Log);
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.cloudflare.set_log_time(self.desk.now().millis());
+        self.desk.now()
+    }
+
+    async fn sleep(&self, millis: u32) {
+        self.desk.sleep(millis).await;
+    }
+}
+
+passes_on!(World.desk => Log);
 
 impl Sql for World {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {

@@ -1,8 +1,7 @@
 //! What others do to a member while an operation works on it, and writes of ours that come late.
 
+use c1_cloudflare::audit::feed;
 use c1_cloudflare::base::ports::Clock as _;
-use c1_cloudflare::base::time::Timestamp;
-use c1_cloudflare::cloudflare::{AuditFilters, Client, Purpose};
 use c1_cloudflare::provision::incident::{self, Kind};
 use c1_cloudflare::provision::{aftercare, journal};
 use sim::cloudflare::{Fault, Permission, Route};
@@ -11,16 +10,6 @@ use super::{
     Action, Bench, Effect, JANE, NEW, Outcome, Refusal, assert_done, assert_refused, atom, holds, member, person,
     roles, target,
 };
-
-/// Sets the clock of the bench to that of the audit log, which is the real one.
-async fn by_the_log(bench: &Bench) {
-    bench.account().add_zone("what-time-is-it.example");
-    let client = Client::new(&bench.world, &bench.world.config.cloudflare, Purpose::Sync);
-    let (since, before) = (Timestamp::from_secs(1_000_000_000), Timestamp::from_secs(4_000_000_000));
-    let page = client.audit_log(since, before, &AuditFilters::default(), None).await.unwrap();
-    let now = page.entries.last().unwrap().at.unwrap();
-    bench.world.advance(now.since(bench.world.now()) / 1_000);
-}
 
 #[tokio::test]
 async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_log() {
@@ -33,7 +22,6 @@ async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&somebody)).await, Effect::Granted);
     bench.later(130).await;
     bench.later(1_800).await;
-    by_the_log(&bench).await;
     let theirs = holds(account, &known[2]);
     account.before_next_put(move |cloudflare, member| cloudflare.add_policy(member, theirs));
     account.reset_log();
@@ -52,12 +40,13 @@ async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_
         assert!(found.message.contains(JANE), "{}", found.message);
     }
     assert_eq!(incident::latest(&bench.world).unwrap().len(), incidents.len());
-    assert!(aftercare::audit_log(&bench.world).unwrap().unwrap().readable);
+    assert_eq!(incidents[0].through.as_deref(), Some("the dashboard"));
+    assert!(feed::state(&bench.world).unwrap().unwrap().readable);
 
     // It is looked once more, and nothing is reported twice; then it is over.
     bench.later(2_000).await;
     assert_eq!(bench.entry(id).incidents.len(), incidents.len());
-    assert_eq!(account.requests(Route::ListAuditLogs), 2);
+    assert_eq!(account.requests(Route::ListAuditLogs), 2, "the feed's own two readings");
     assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
 }
 
@@ -69,7 +58,6 @@ async fn our_own_writes_are_nobody_elses_and_many_are_looked_up_at_once() {
     let people: Vec<String> = (0..6)
         .map(|n| account.add_member(&format!("person{n}@example.com"), vec![holds(account, &known[0])]))
         .collect();
-    by_the_log(&bench).await;
     bench.world.advance(10);
     account.reset_log();
     for person in &people {
@@ -94,7 +82,7 @@ async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() 
         bench.later(130).await;
     }
     assert_eq!(account.requests(Route::ListAuditLogs), 1);
-    let log = aftercare::audit_log(&bench.world).unwrap().unwrap();
+    let log = feed::state(&bench.world).unwrap().unwrap();
     assert!(!log.readable && log.message.contains("Account Settings: Read"), "{log:?}");
     assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
 }
@@ -212,7 +200,7 @@ async fn a_write_that_was_seen_is_not_looked_for() {
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
     account.reset_log();
     bench.later(30).await;
-    assert_eq!(account.total_requests(), 0);
+    assert_eq!(account.requests(Route::GetMember), 0);
 }
 
 #[tokio::test]

@@ -16,7 +16,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use c1_cloudflare::account::apps::WEBHOOK;
+use c1_cloudflare::account::identity;
+use c1_cloudflare::audit::feed;
 use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::cloudflare::{Client, Purpose};
 use c1_cloudflare::connect;
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::model::ask::{Action, Subject};
@@ -127,8 +130,11 @@ impl Bench {
         self.world.advance(secs);
         let locks = self.locks.borrow().clone();
         let (cloudflare, settings) = (&self.world.config.cloudflare, &self.world.config.provision);
+        let client = Client::new(&self.world, cloudflare, Purpose::Sync);
+        let ours = identity::identity(&self.world, &client).await.unwrap().token.to_string();
+        feed::read_on(&self.world, cloudflare, Some(ours)).await.unwrap();
         aftercare::look_for_late_writes(&self.world, cloudflare, settings, &locks).await.unwrap();
-        aftercare::ask_audit_log(&self.world, cloudflare).await.unwrap();
+        aftercare::look_into_audit_log(&self.world).unwrap();
     }
 
     /// The same a number of times, each a while after the one before.

@@ -8,6 +8,7 @@ mod errors;
 mod findings;
 mod fresh;
 mod grants;
+mod history;
 mod invitations;
 mod lists;
 mod reach;

@@ -182,6 +182,8 @@ pub(super) struct Posture {
 #[derive(Clone, Debug)]
 pub(super) struct AuditEntry {
     pub(super) time: DateTime<Utc>,
+    /// From when it can be read.
+    pub(super) shown_at: DateTime<Utc>,
     pub(super) json: serde_json::Value,
 }
 
@@ -214,6 +216,10 @@ pub(super) struct Account {
     pub(super) tokens: Vec<Token>,
     pub(super) posture: Posture,
     pub(super) audit: Vec<AuditEntry>,
+    /// What time it is for the audit log, where a test says so.
+    pub(super) log_clock: Option<DateTime<Utc>>,
+    /// How many seconds after a change its entry can be read.
+    pub(super) log_delay: i64,
     /// Members that cannot be put into a user group ("do not have DSR enabled").
     pub(super) without_dsr: BTreeSet<String>,
     /// User groups whose members an identity provider manages.
@@ -246,6 +252,8 @@ impl Account {
             tokens: Vec::new(),
             posture: Posture::default(),
             audit: Vec::new(),
+            log_clock: None,
+            log_delay: 0,
             without_dsr: BTreeSet::new(),
             scim_managed: BTreeSet::new(),
             expired: BTreeSet::new(),

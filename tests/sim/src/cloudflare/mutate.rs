@@ -41,7 +41,7 @@ impl Cloudflare {
     }
 
     fn add(&self, email: &str, accepted: bool, policies: Vec<PolicySpec>) -> String {
-        self.change("POST", "members", email, |account| {
+        self.change_of("POST", "members", Clone::clone, |account| {
             if let Some(member) = account.member_by_email(email) {
                 return member.id.clone();
             }
@@ -251,6 +251,21 @@ impl Cloudflare {
         lock(&self.shared.state).account.posture.organization = Some((id.to_owned(), name.to_owned()));
     }
 
+    /// What time it is for the audit log from now on, in milliseconds: tests with a clock of their own say so.
+    pub fn set_log_time(&self, millis: i64) {
+        lock(&self.shared.state).account.log_clock = chrono::DateTime::from_timestamp_millis(millis);
+    }
+
+    /// How many seconds after a change its entry can be read.
+    pub fn set_log_delay(&self, secs: i64) {
+        lock(&self.shared.state).account.log_delay = secs;
+    }
+
+    /// Writes an entry of one's own into the audit log, as of a time, to be read some seconds from now.
+    pub fn log_entry(&self, at: Option<i64>, shown_after: i64, entry: serde_json::Value) {
+        audit::write(&mut lock(&self.shared.state).account, at, shown_after, entry);
+    }
+
     /// Removes an account token from the list.
     pub fn remove_token(&self, token: &str) {
         lock(&self.shared.state).account.tokens.retain(|known| known.id != token);
@@ -265,11 +280,22 @@ impl Cloudflare {
     }
 
     fn change<T>(&self, method: &str, path: &str, resource: &str, change: impl FnOnce(&mut Account) -> T) -> T {
+        self.change_of(method, path, |_| resource.to_owned(), change)
+    }
+
+    /// A change of what its result tells.
+    fn change_of<T>(
+        &self,
+        method: &str,
+        path: &str,
+        resource: impl FnOnce(&T) -> String,
+        change: impl FnOnce(&mut Account) -> T,
+    ) -> T {
         let mut state = lock(&self.shared.state);
         let changed = change(&mut state.account);
         let uri = format!("/accounts/{}/{path}", state.account.id);
         let ray = state.account.new_id();
-        let written = Change { method, uri, resource_id: resource.to_owned(), ray: ray.chars().take(16).collect() };
+        let written = Change { method, uri, resource_id: resource(&changed), ray: ray.chars().take(16).collect() };
         audit::record(&mut state.account, &written, None);
         changed
     }

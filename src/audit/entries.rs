@@ -1,0 +1,281 @@
+//! Entries that are of the account's access: what they are about, who made them, and through what.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+use crate::cloudflare::AuditEntry;
+use crate::model::id::{MemberId, UserGroupId};
+
+/// Entries are kept for as long as anybody asks after them, and at most this many.
+const KEPT_SECS: i64 = 8 * 24 * 60 * 60;
+const MOST: i64 = 20_000;
+
+/// Who made a change, and through what, as far as the log tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// An e-mail address, a token's name, or an id; `unknown` where the log tells nobody.
+    pub who: String,
+    /// `the dashboard`, `the API token <name>`, `a global API key`, `an OAuth client`; `unknown` where the log tells nothing.
+    pub through: String,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// The log's entry.
+    pub entry: Option<String>,
+}
+
+/// The word for what nobody tells.
+pub const UNKNOWN: &str = "unknown";
+
+impl Author {
+    /// Nobody that is known.
+    pub fn unknown() -> Self {
+        Self { who: UNKNOWN.to_owned(), through: UNKNOWN.to_owned(), at: None, entry: None }
+    }
+
+    /// The author as a part of a sentence.
+    pub fn in_words(&self) -> String {
+        if self.who == UNKNOWN {
+            "somebody unknown".to_owned()
+        } else {
+            format!("{} through {}", self.who, self.through)
+        }
+    }
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A membership.
+    Member(MemberId),
+    /// A user group: its members or its policies.
+    Group(UserGroupId),
+    /// An account API token.
+    Token,
+    /// Something of the account's access that an entry does not name, or that is no single thing.
+    Whole,
+}
+
+/// An entry, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// In the order of arrival.
+    pub number: i64,
+    /// The entry's id.
+    pub id: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, in words.
+    pub description: String,
+    /// Who did it.
+    pub author: Author,
+    /// The token that did it.
+    pub token_id: Option<String>,
+    /// The ray id of the request.
+    pub ray: Option<String>,
+}
+
+/// The columns of an entry, in the order in which `entry` reads them.
+const COLUMNS: &str = "number, id, at, description, who, through, token_id, ray";
+
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS audit_entry (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, id TEXT NOT NULL UNIQUE,
+            at INTEGER NOT NULL, about TEXT NOT NULL, member TEXT, user_group TEXT, description TEXT NOT NULL,
+            who TEXT NOT NULL, through TEXT NOT NULL, token_id TEXT, ray TEXT, heard INTEGER NOT NULL DEFAULT 0)",
+        &[],
+    )?;
+    sql.query("CREATE INDEX IF NOT EXISTS audit_entry_member ON audit_entry (member, at)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS audit_entry_unheard ON audit_entry (number) WHERE heard = 0", &[])?;
+    Ok(())
+}
+
+/// An id of 32 hexadecimal digits among the segments after one with a name.
+fn after<'a>(segments: &[&'a str], name: &str) -> Option<&'a str> {
+    let place = segments.iter().position(|segment| *segment == name)?;
+    segments.get(place + 1).copied().filter(|id| is_id(id))
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What an entry is about; nothing where it is of no access to the account. The path of the request decides where it is told, else
+/// the product and the id of what was changed.
+pub fn about(entry: &AuditEntry) -> Vec<About> {
+    let uri = entry.uri.as_deref().unwrap_or_default().split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = uri.split('/').collect();
+    let has = |name: &str| segments.contains(&name);
+    let product = entry.product.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let resource = entry.resource_id.as_deref().filter(|id| is_id(id));
+    let member = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Member);
+    let group = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Group);
+    let found: Vec<About> = if has("user_groups") {
+        let groups = after(&segments, "user_groups").or(resource);
+        group(groups).into_iter().chain(member(after(&segments, "members"))).collect()
+    } else if has("members") || has("memberships") {
+        member(after(&segments, "members").or_else(|| after(&segments, "memberships")).or(resource))
+            .into_iter()
+            .collect()
+    } else if has("tokens") {
+        vec![About::Token]
+    } else if has("scim") || has("iam") || has("roles") || has("invites") {
+        vec![About::Whole]
+    } else if !uri.is_empty() {
+        return Vec::new();
+    } else if product.contains("user_group") || product.contains("user group") {
+        group(resource).into_iter().collect()
+    } else if product.contains("member") {
+        member(resource).into_iter().collect()
+    } else if product.contains("token") {
+        vec![About::Token]
+    } else if product.contains("scim") || product.contains("iam") || product.contains("role") {
+        vec![About::Whole]
+    } else {
+        return Vec::new();
+    };
+    if found.is_empty() { vec![About::Whole] } else { found }
+}
+
+/// Who made the change of an entry.
+pub fn author(entry: &AuditEntry) -> Author {
+    let token = entry.token_name.as_deref().or(entry.actor_token_id.as_deref());
+    let by_token = token.map(|token| format!("the API token {token}"));
+    let through = match entry.context.as_deref() {
+        Some("dash") => "the dashboard".to_owned(),
+        Some("api_token") => by_token.clone().unwrap_or_else(|| "an API token".to_owned()),
+        Some("api_key") => "a global API key".to_owned(),
+        Some("oauth") => "an OAuth client".to_owned(),
+        Some("origin_ca_key") => "an Origin CA key".to_owned(),
+        Some("api") | None if by_token.is_some() => by_token.clone().unwrap_or_default(),
+        Some("api") => "the API".to_owned(),
+        Some(other) => other.to_owned(),
+        None => UNKNOWN.to_owned(),
+    };
+    // The actor of an account's token is the account.
+    let who = entry.actor_email.clone().or(by_token).or_else(|| match entry.actor_type.as_deref() {
+        Some("system" | "cloudflare_admin" | "delegated_service") => Some("Cloudflare".to_owned()),
+        _ => entry.actor_id.clone(),
+    });
+    let who = who.unwrap_or_else(|| UNKNOWN.to_owned());
+    Author { who, through, at: entry.at, entry: Some(entry.id.clone()) }
+}
+
+/// Keeps what of a page is of the account's access; whether any of it is new.
+pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result<bool, SqlError> {
+    let mut is_new = false;
+    for entry in page {
+        let about = about(entry);
+        if about.is_empty() {
+            continue;
+        }
+        let (mut member, mut group, mut other) = (None, None, "");
+        for one in &about {
+            match one {
+                About::Member(id) => member = Some(id.to_string()),
+                About::Group(id) => group = Some(id.to_string()),
+                About::Token => other = "token",
+                About::Whole => other = "whole",
+            }
+        }
+        let author = author(entry);
+        let noted = sql.query(
+            "INSERT INTO audit_entry (id, at, about, member, user_group, description, who, through, token_id, ray)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number",
+            &[
+                entry.id.as_str().into(),
+                entry.at.unwrap_or(now).into(),
+                other.into(),
+                member.into(),
+                group.into(),
+                entry.description.clone().unwrap_or_default().into(),
+                author.who.into(),
+                author.through.into(),
+                entry.actor_token_id.clone().into(),
+                entry.ray.clone().into(),
+            ],
+        )?;
+        is_new |= !noted.is_empty();
+    }
+    Ok(is_new)
+}
+
+/// The entries about a membership from one time until another, the oldest first.
+pub fn of_member(sql: &dyn Sql, member: MemberId, from: Timestamp, until: Timestamp) -> Result<Vec<Entry>, SqlError> {
+    read(
+        sql,
+        "member = ? AND user_group IS NULL AND at BETWEEN ? AND ? ORDER BY at, number",
+        &[member.to_string().into(), from.into(), until.into()],
+    )
+}
+
+/// Who changed something of a membership, of a user group, or of a membership of a user group, between two times, as far as the log told
+/// it by now: where several did, all of them. An author without a name is this connector.
+pub fn author_of(
+    sql: &dyn Sql,
+    member: Option<&str>,
+    group: Option<&str>,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Author>, SqlError> {
+    let found = read(
+        sql,
+        "(?1 IS NOT NULL AND ?2 IS NULL AND member = ?1 AND user_group IS NULL
+            OR ?2 IS NOT NULL AND user_group = ?2 AND (member IS ?1 OR member IS NULL))
+         AND at BETWEEN ?3 AND ?4 ORDER BY at DESC, number DESC LIMIT 50",
+        &[member.map(str::to_owned).into(), group.map(str::to_owned).into(), from.into(), until.into()],
+    )?;
+    let ours = super::state::state(sql)?.and_then(|state| state.ours);
+    let is_ours = |entry: &&Entry| ours.is_some() && entry.token_id == ours;
+    let mut others = found.iter().filter(|entry| !is_ours(entry)).map(|entry| &entry.author);
+    let Some(mut author) = others.next().cloned() else {
+        return Ok(found.iter().find(is_ours).map(|entry| Author { who: String::new(), ..entry.author.clone() }));
+    };
+    let mut whos = vec![author.who.clone()];
+    for other in others {
+        if !whos.contains(&other.who) {
+            whos.push(other.who.clone());
+            (author.at, author.entry) = (None, None);
+            if author.through != other.through {
+                UNKNOWN.clone_into(&mut author.through);
+            }
+        }
+    }
+    author.who = whos.join(" or ");
+    Ok(Some(author))
+}
+
+fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Entry>, SqlError> {
+    let rows = sql.query(&format!("SELECT {COLUMNS} FROM audit_entry WHERE {condition}"), params)?;
+    Ok(rows.iter().filter_map(|row| entry(row)).collect())
+}
+
+fn entry(row: &[SqlValue]) -> Option<Entry> {
+    let [number, id, at, description, who, through, token_id, ray] = row else { return None };
+    let (id, at) = (id.text()?.to_owned(), Timestamp::from_millis(at.integer()?));
+    let author = Author {
+        who: who.text()?.to_owned(),
+        through: through.text()?.to_owned(),
+        at: Some(at),
+        entry: Some(id.clone()),
+    };
+    Some(Entry {
+        number: number.integer()?,
+        id,
+        at,
+        description: description.text()?.to_owned(),
+        author,
+        token_id: token_id.text().map(str::to_owned),
+        ray: ray.text().map(str::to_owned),
+    })
+}
+
+/// Forgets entries that nobody asks after any more.
+pub(super) fn purge(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "DELETE FROM audit_entry WHERE at < ? OR number <= (SELECT MAX(number) FROM audit_entry) - ?",
+        &[now.plus_secs(-KEPT_SECS).into(), MOST.into()],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! Cloudflare's audit log, read forward in one place that everybody else listens to (`reference/cloudflare.md` 1.7,
+//! `reference/activity.md`): `feed.rs` reads, `entries.rs` keeps what is of the account's access, `activity.rs` who was last active.
+//!
+//! The log tells neither order nor how late an entry may come, so each reading begins before the last one's end, and what is kept is
+//! told apart by its id. What it says is a hint: the sweep stays the truth.
+//!
+//! **Invariant:** an entry is listened to once, however often it is read.
+
+pub mod activity;
+pub mod entries;
+pub mod feed;
+mod state;
+
+pub use entries::{Author, Entry};
+pub use state::AuditLog;
+
+use crate::base::ports::{Sql, SqlError};
+
+/// Creates the tables.
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    state::init(sql)?;
+    entries::init(sql)?;
+    activity::init(sql)
+}

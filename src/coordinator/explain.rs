@@ -1,0 +1,56 @@
+//! What the changes in the ledger came from: an operation of ours, or somebody else as the audit log tells; `unknown` where nothing does.
+
+use serde_json::json;
+
+use super::memory::World;
+use crate::audit::{entries, feed};
+use crate::base::ports::SqlError;
+use crate::ledger::record::{self, Unexplained};
+use crate::provision::journal;
+
+/// Changes that are looked at at once.
+const AT_ONCE: i64 = 200;
+
+/// A generation has what happened before it was published, and after the crawl of the one before began: that may have taken as long.
+const MARGIN_SECS: i64 = 15 * 60;
+
+/// An entry may come as late as this.
+const LATE_SECS: i64 = 15 * 60;
+
+/// Explains what can be explained by now. What the log may still tell is left for the next time.
+pub(super) fn explain<P: World>(ports: &P) -> Result<(), SqlError> {
+    let unexplained = record::unexplained(ports, AT_ONCE)?;
+    if unexplained.is_empty() {
+        return Ok(());
+    }
+    let log = feed::state(ports)?.filter(|log| log.readable && log.next_at.is_some());
+    for change in unexplained {
+        let Unexplained { id, gained, principal, member, name, entitlement, after, at } = &change;
+        let within = (after.plus_secs(-MARGIN_SECS), *at);
+        let who = (name.as_str(), member.as_deref(), entitlement.as_str());
+        if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, within)? {
+            let origin = request.origin;
+            let by = json!({
+                "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,
+                "requester": origin.requester, "approvers": origin.approvers,
+            });
+            record::explained(ports, *id, "operation", Some(done_at), &by)?;
+            continue;
+        }
+        let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
+        let group = of_group(principal).or_else(|| of_group(entitlement));
+        match entries::author_of(ports, member.as_deref(), group.as_deref(), within.0, within.1)? {
+            Some(author) if author.who.is_empty() => {
+                record::explained(ports, *id, "operation", author.at, &json!({ "who": "this connector" }))?;
+            }
+            Some(author) => record::explained(ports, *id, "foreign", author.at, &json!(author))?,
+            None => {
+                let may_come = log.as_ref().is_some_and(|log| log.read_until < Some(at.plus_secs(LATE_SECS)));
+                if !may_come || ports.now().since(*at) > 4 * LATE_SECS * 1_000 {
+                    record::explained(ports, *id, "unknown", None, &json!({ "who": "unknown", "through": "unknown" }))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

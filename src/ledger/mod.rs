@@ -1,0 +1,58 @@
+//! The ledger: the life of each grant, from one published generation to the next. `record.rs` writes it at publication from the
+//! difference, `past.rs` answers who had what when.
+//!
+//! The first generation costs one row, a mark: what was held then is held since before the ledger. As of a time is what is held now with
+//! what happened since undone, so no old generation is needed for it.
+//!
+//! **Invariants:** a generation is recorded once, in the same transaction as it is remembered; where a difference could not be found out
+//! there is a mark that says so, and nothing that was recorded is lost.
+
+pub mod past;
+pub mod record;
+
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+
+/// At most this many changes are kept, some 100 MB. Of older ones the ledger says that it begins later.
+const MOST_ROWS: i64 = 500_000;
+
+/// Creates the tables.
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS ledger (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL,
+            generation TEXT NOT NULL, gained INTEGER NOT NULL, principal TEXT NOT NULL, member TEXT, name TEXT NOT NULL,
+            entitlement TEXT NOT NULL, cause TEXT NOT NULL DEFAULT '', happened_at INTEGER, by TEXT)",
+        &[],
+    )?;
+    sql.query("CREATE INDEX IF NOT EXISTS ledger_principal ON ledger (principal, entitlement)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS ledger_entitlement ON ledger (entitlement, id)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS ledger_name ON ledger (name, id)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS ledger_unexplained ON ledger (id) WHERE cause = ''", &[])?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS ledger_mark (
+            generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, kind TEXT NOT NULL)
+         WITHOUT ROWID",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Forgets what lies back further than that, and what is beyond the bound.
+pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
+    let beyond = sql.one("SELECT at FROM ledger ORDER BY id DESC LIMIT 1 OFFSET ?", &[MOST_ROWS.into()])?;
+    let beyond = beyond.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
+    let oldest = oldest.max(beyond.map_or(oldest, |at| at.plus_millis(1)));
+    let is_any = sql.one("SELECT 1 FROM ledger_mark WHERE at < ? AND kind <> 'horizon'", &[oldest.into()])?;
+    if is_any.is_none() {
+        return Ok(());
+    }
+    sql.query("DELETE FROM ledger WHERE at < ?", &[oldest.into()])?;
+    // The newest generation's mark stays, however old it is: the next difference begins there.
+    sql.query(
+        "DELETE FROM ledger_mark WHERE at < ? AND generation <> (SELECT MAX(generation) FROM ledger_mark WHERE version = 1)",
+        &[oldest.into()],
+    )?;
+    sql.query("INSERT OR REPLACE INTO ledger_mark (generation, at, kind) VALUES ('', ?, 'horizon')", &[oldest.into()])?;
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Who had what when.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::base::json as reader;
+use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
+use crate::model::address;
+
+/// What changes are wanted, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// A principal's id, or an e-mail address.
+    pub person: Option<String>,
+    /// An entitlement's id, or the id of its resource.
+    pub entitlement: Option<String>,
+    /// At or after.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    /// Changes that are older than the one with this number.
+    pub before: Option<i64>,
+    /// Of one generation.
+    pub generation: Option<String>,
+}
+
+/// What is asked of the past, of a part of the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// As of when.
+    pub at: Timestamp,
+    /// The generation that is known to be so: what came later is none of it.
+    pub generation: String,
+    /// One person or group, by principal or e-mail address.
+    pub person: Option<String>,
+    /// One entitlement.
+    pub entitlement: Option<String>,
+    /// Principals after this one, up to that one.
+    pub after: Option<String>,
+    /// See `after`.
+    pub until: Option<String>,
+}
+
+/// What the ledger says of one grant as of a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Who.
+    pub principal: String,
+    /// That one's e-mail address or name.
+    pub name: String,
+    /// What.
+    pub entitlement: String,
+    /// Whether it was held then; nothing where that is as it is now.
+    pub held: Option<bool>,
+    /// When it was last gained before, and how.
+    pub gained: Option<Value>,
+}
+
+/// How far the ledger goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Of what was before it says nothing.
+    pub begins_at: Option<Timestamp>,
+    /// When something may have changed that could not be found out.
+    pub gaps: Vec<Timestamp>,
+}
+
+/// How far the ledger goes.
+pub fn reach(sql: &dyn Sql) -> Result<Reach, SqlError> {
+    let rows = sql.query(
+        "SELECT at, 'begins' FROM (SELECT MAX(COALESCE((SELECT at FROM ledger_mark WHERE kind = 'horizon'), 0), MIN(at)) AS at
+            FROM ledger_mark WHERE kind <> 'horizon') WHERE at IS NOT NULL
+         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' ORDER BY 1 LIMIT 100",
+        &[],
+    )?;
+    let mut reach = Reach::default();
+    for row in &rows {
+        let [at, kind] = row.as_slice() else { continue };
+        let Some(at) = at.integer().map(Timestamp::from_millis) else { continue };
+        match kind.text() {
+            Some("begins") => reach.begins_at = Some(at),
+            _ => reach.gaps.push(at),
+        }
+    }
+    Ok(reach)
+}
+
+/// Changes, the newest first, as they are shown.
+pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>, SqlError> {
+    let mut conditions = "version = 1".to_owned();
+    let mut params: Vec<SqlValue> = Vec::new();
+    if let Some(person) = &filter.person {
+        conditions += " AND (principal = ? OR name = ?)";
+        params.extend([person.as_str().into(), address::folded(person).into()]);
+    }
+    if let Some(entitlement) = &filter.entitlement {
+        conditions += " AND (entitlement = ? OR instr(entitlement, ?) > 0)";
+        params.extend([entitlement.as_str().into(), entitlement.as_str().into()]);
+    }
+    for (condition, value) in [
+        (" AND generation = ?", filter.generation.clone().map(SqlValue::from)),
+        (" AND at >= ?", filter.from.map(SqlValue::from)),
+        (" AND at < ?", filter.to.map(SqlValue::from)),
+        (" AND id < ?", filter.before.map(SqlValue::from)),
+    ] {
+        if let Some(value) = value {
+            conditions += condition;
+            params.push(value);
+        }
+    }
+    params.push(limit.into());
+    let rows = sql.query(
+        &format!(
+            "SELECT id, at, generation, gained, principal, name, entitlement, cause, happened_at, by
+             FROM ledger WHERE {conditions} ORDER BY id DESC LIMIT ?"
+        ),
+        &params,
+    )?;
+    Ok(rows.iter().filter_map(|row| shown(row)).collect())
+}
+
+fn shown(row: &[SqlValue]) -> Option<Value> {
+    let [id, at, generation, gained, principal, name, entitlement, cause, happened_at, by] = row else { return None };
+    let what = if gained.integer()? == 1 { "gained" } else { "lost" };
+    let mut told = told(at, cause, happened_at, by)?;
+    let more = json!({
+        "number": id.integer()?, "generation": generation.text()?, "what": what, "principal": principal.text()?,
+        "person": name.text()?, "entitlement": entitlement.text()?,
+    });
+    if let (Value::Object(told), Value::Object(more)) = (&mut told, more) {
+        told.extend(more);
+    }
+    Some(told)
+}
+
+/// How a change is told: when it was seen, when it happened, and by what.
+fn told(at: &SqlValue, cause: &SqlValue, happened_at: &SqlValue, by: &SqlValue) -> Option<Value> {
+    let cause = cause.text().filter(|cause| !cause.is_empty()).unwrap_or("unknown");
+    let by: Value = by.text().and_then(|by| reader::read_str(by).ok()).unwrap_or_default();
+    let happened_at = happened_at.integer().map(Timestamp::from_millis);
+    Some(
+        json!({ "seen_at": Timestamp::from_millis(at.integer()?), "happened_at": happened_at, "cause": cause, "by": by }),
+    )
+}
+
+/// What the ledger says of a part of the account as of a time, in the order of principals and entitlements.
+pub fn facts(sql: &dyn Sql, question: &Question, limit: i64) -> Result<Vec<Fact>, SqlError> {
+    let gap = sql.one("SELECT MIN(at) FROM ledger_mark WHERE kind = 'gap' AND at > ?", &[question.at.into()])?;
+    let gap = gap.as_ref().and_then(SqlValue::integer);
+    // `soon` is the first change after that time, before any gap; `last` the last one before; `later` the first beyond the gap.
+    let rows = sql.query(
+        "SELECT principal, name, entitlement,
+            CASE WHEN soon IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = soon)
+                WHEN ?2 IS NOT NULL AND last IS NOT NULL THEN (SELECT gained FROM ledger WHERE id = last)
+                WHEN later IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = later) END,
+            told.gained, told.at, told.cause, told.happened_at, told.by
+         FROM (SELECT principal AS who, entitlement AS what,
+                MIN(CASE WHEN at > ?1 AND at < COALESCE(?2, at + 1) THEN id END) AS soon,
+                MAX(CASE WHEN at <= ?1 THEN id END) AS last,
+                MIN(CASE WHEN at > ?1 AND at >= ?2 THEN id END) AS later, MAX(id) AS newest
+             FROM ledger
+             WHERE version = 1 AND generation <= ?3 AND (?4 IS NULL OR principal = ?4 OR name = ?5) AND (?6 IS NULL OR entitlement = ?6)
+                AND (?7 IS NULL OR principal > ?7) AND (?8 IS NULL OR principal <= ?8)
+             GROUP BY principal, entitlement ORDER BY principal, entitlement LIMIT ?9)
+         JOIN ledger AS told ON told.id = COALESCE(last, newest)",
+        &[
+            question.at.into(),
+            gap.into(),
+            question.generation.as_str().into(),
+            question.person.clone().into(),
+            question.person.as_deref().map(address::folded).into(),
+            question.entitlement.clone().into(),
+            question.after.clone().into(),
+            question.until.clone().into(),
+            limit.into(),
+        ],
+    )?;
+    let read = |row: &Vec<SqlValue>| {
+        let [principal, name, entitlement, held, gained, at, cause, happened_at, by] = row.as_slice() else {
+            return None;
+        };
+        let was_gained = gained.integer()? == 1 && at.integer()? <= question.at.millis();
+        Some(Fact {
+            principal: principal.text()?.to_owned(),
+            name: name.text()?.to_owned(),
+            entitlement: entitlement.text()?.to_owned(),
+            held: held.integer().map(|held| held == 1),
+            gained: if was_gained { told(at, cause, happened_at, by) } else { None },
+        })
+    };
+    let mut facts: Vec<Fact> = rows.iter().filter_map(read).collect();
+    facts.sort_by(|one, other| (&one.principal, &one.entitlement).cmp(&(&other.principal, &other.entitlement)));
+    Ok(facts)
+}
+
+/// A grant as of a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Who.
+    pub principal: String,
+    /// That one's e-mail address or name.
+    pub person: String,
+    /// What.
+    pub entitlement: String,
+    /// When it was gained and how, where the ledger goes as far; `null` for what was held before it began.
+    pub gained: Option<Value>,
+}
+
+/// What was held as of a time, from what is held now and what the ledger says of the same part of the account.
+pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>) -> Vec<Held> {
+    let mut held: BTreeMap<(String, String), Held> = BTreeMap::new();
+    for (principal, person, entitlement) in now {
+        let key = (principal.clone(), entitlement.clone());
+        held.insert(key, Held { principal, person, entitlement, gained: None });
+    }
+    for fact in facts {
+        let key = (fact.principal.clone(), fact.entitlement.clone());
+        match (fact.held, held.get_mut(&key)) {
+            (Some(false), _) => {
+                held.remove(&key);
+            }
+            (_, Some(known)) => known.gained = fact.gained,
+            (Some(true), None) => {
+                let Fact { principal, name, entitlement, gained, .. } = fact;
+                held.insert(key, Held { principal, person: name, entitlement, gained });
+            }
+            (None, None) => {}
+        }
+    }
+    held.into_iter().map(|(_, held)| held).collect()
+}

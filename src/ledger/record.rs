@@ -1,0 +1,215 @@
+//! What is new in a generation, put into the ledger.
+
+use serde_json::json;
+
+use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
+use crate::base::time::Timestamp;
+use crate::base::tree::BTreeSet;
+use crate::model::address;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
+use crate::snapshot::{self, Change, GenerationId, Manifest, Snapshot, SnapshotError};
+
+/// More changes than these in one generation are not recorded one by one: a mark says that the ledger has a gap there.
+const MOST_CHANGES: usize = 100_000;
+
+/// Changes that one statement stores: some 100 KB.
+const AT_ONCE: usize = 400;
+
+/// As many generations are caught up with at once, where a publication was not recorded.
+const MOST_BEHIND: usize = 20;
+
+/// A value that is not there this long after it was written will not come any more: KV takes a minute.
+const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1_000;
+
+/// Whether it was gained, by whom, that one's membership and name, what, and the cause where it is known already.
+type Line = (bool, String, Option<String>, String, String, &'static str);
+
+/// What the ledger is to have of one generation.
+#[derive(Debug)]
+pub struct Chapter {
+    generation: GenerationId,
+    at: Timestamp,
+    /// `baseline`, `changes`, or `gap`.
+    kind: &'static str,
+    changes: Vec<Line>,
+}
+
+impl Chapter {
+    fn mark(manifest: &Manifest, kind: &'static str) -> Self {
+        Self { generation: manifest.generation.clone(), at: manifest.finished_at, kind, changes: Vec::new() }
+    }
+}
+
+/// The generation that was recorded last.
+fn last(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
+    let value = sql.one("SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
+}
+
+/// Finds out what the ledger does not have yet, up to a generation. What cannot be read right now is left for the next time.
+pub async fn read<P: KeyValue + Sql + Clock>(kv: &P, newest: &Manifest) -> Result<Vec<Chapter>, SqlError> {
+    let Some(last) = last(kv)? else { return Ok(vec![Chapter::mark(newest, "baseline")]) };
+    let mut chain = vec![newest.clone()];
+    while let Some(child) = chain.last().filter(|child| child.generation != last) {
+        let is_too_far = child.generation < last || chain.len() > MOST_BEHIND;
+        let Some(parent) = child.previous.as_ref().filter(|_| !is_too_far) else {
+            return Ok(vec![Chapter::mark(newest, "gap")]);
+        };
+        match Snapshot::open(kv, parent).await {
+            Ok(parent) => chain.push(parent.manifest().clone()),
+            Err(error) if is_lost(&error) && kv.now().since(child.started_at) > LOST_AFTER_MILLIS => {
+                return Ok(vec![Chapter::mark(newest, "gap")]);
+            }
+            Err(_) => return Ok(Vec::new()),
+        }
+    }
+    let mut chapters = Vec::new();
+    while let (Some(old), Some(new)) = (chain.pop(), chain.last()) {
+        match chapter(kv, &old, new).await {
+            Ok(chapter) => chapters.push(chapter),
+            Err(error) if is_lost(&error) && kv.now().since(new.started_at) > LOST_AFTER_MILLIS => {
+                chapters.push(Chapter::mark(new, "gap"));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(chapters)
+}
+
+const fn is_lost(error: &SnapshotError) -> bool {
+    !matches!(error, SnapshotError::Kv(_))
+}
+
+async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<Chapter, SnapshotError> {
+    let was_off = |list: &str| {
+        let is_on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
+        !is_on(old) && is_on(new)
+    };
+    let first_seen = Kind::Group.facts().capability.is_some_and(was_off);
+    let mut chapter = Chapter::mark(new, "changes");
+    let mut after: Option<String> = None;
+    loop {
+        let page = snapshot::diff(kv, old, new, after.as_deref(), 500).await?;
+        for change in &page.items {
+            add(&mut chapter, change, first_seen);
+        }
+        if chapter.changes.len() > MOST_CHANGES {
+            return Ok(Chapter::mark(new, "gap"));
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // Whoever accepts an invitation, or is invited again, holds the same as somebody else.
+    let of = |gained: bool| -> BTreeSet<(String, String)> {
+        let changes = chapter.changes.iter().filter(|change| change.0 == gained);
+        changes.map(|change| (change.3.clone(), change.4.clone())).collect()
+    };
+    let (gained, lost) = (of(true), of(false));
+    for change in &mut chapter.changes {
+        let same = (change.3.clone(), change.4.clone());
+        if gained.contains(&same) && lost.contains(&same) {
+            change.5 = "accepted";
+        }
+    }
+    Ok(chapter)
+}
+
+fn add(chapter: &mut Chapter, change: &Change, first_seen: bool) {
+    let member = change.member_id.map(|id| id.to_string());
+    let name = address::folded(&change.name);
+    for (grants, gained) in [(&change.grants_removed, false), (&change.grants_added, true)] {
+        for grant in grants {
+            let is_group =
+                matches!(grant.entitlement, Entitlement::Group(_)) || matches!(grant.principal, Principal::Group(_));
+            let cause = if first_seen && gained && is_group { "first_seen" } else { "" };
+            let (principal, entitlement) = (grant.principal.to_string(), grant.entitlement.to_string());
+            chapter.changes.push((gained, principal, member.clone(), name.clone(), entitlement, cause));
+        }
+    }
+}
+
+/// Stores chapters, with nothing awaited in between. One that is stored already is left alone.
+pub fn write(sql: &dyn Sql, chapters: &[Chapter]) -> Result<(), SqlError> {
+    for chapter in chapters {
+        let generation = chapter.generation.to_string();
+        let is_new = sql.query(
+            "INSERT INTO ledger_mark (generation, at, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+            &[generation.as_str().into(), chapter.at.into(), chapter.kind.into()],
+        )?;
+        if is_new.is_empty() {
+            continue;
+        }
+        for changes in chapter.changes.chunks(AT_ONCE) {
+            sql.query(
+                "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause)
+                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+                    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?3)",
+                &[chapter.at.into(), generation.as_str().into(), json!(changes).to_string().into()],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A change whose cause is not known yet.
+#[derive(Debug)]
+pub struct Unexplained {
+    /// Its number.
+    pub id: i64,
+    /// Gained or lost.
+    pub gained: bool,
+    /// Who.
+    pub principal: String,
+    /// That one's membership.
+    pub member: Option<String>,
+    /// That one's e-mail address or name, folded.
+    pub name: String,
+    /// What.
+    pub entitlement: String,
+    /// The generation before was published then: it happened later than its crawl.
+    pub after: Timestamp,
+    /// The generation that shows it was published then.
+    pub at: Timestamp,
+}
+
+/// Changes whose cause is not known yet, the oldest first.
+pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<Unexplained>, SqlError> {
+    let rows = sql.query(
+        "SELECT id, gained, principal, member, name, entitlement, at,
+            COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0)
+         FROM ledger WHERE cause = '' AND version = 1 ORDER BY id LIMIT ?",
+        &[limit.into()],
+    )?;
+    let read = |row: &Vec<SqlValue>| {
+        let [id, gained, principal, member, name, entitlement, at, after] = row.as_slice() else { return None };
+        Some(Unexplained {
+            id: id.integer()?,
+            gained: gained.integer()? == 1,
+            principal: principal.text()?.to_owned(),
+            member: member.text().map(str::to_owned),
+            name: name.text()?.to_owned(),
+            entitlement: entitlement.text()?.to_owned(),
+            after: Timestamp::from_millis(after.integer()?),
+            at: Timestamp::from_millis(at.integer()?),
+        })
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// Notes what a change came from.
+pub fn explained(
+    sql: &dyn Sql,
+    id: i64,
+    cause: &str,
+    happened_at: Option<Timestamp>,
+    by: &serde_json::Value,
+) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE ledger SET cause = ?, happened_at = ?, by = ? WHERE id = ?",
+        &[cause.into(), happened_at.into(), by.to_string().into(), id.into()],
+    )?;
+    Ok(())
+}
