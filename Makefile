@@ -14,7 +14,7 @@ UP_OPTIONS := $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(TENANT),--tenant $(TE
 	$(if $(PLAN),--plan $(PLAN)) $(if $(URL),--url $(URL)) $(if $(NEW_TOKENS),--new-tokens)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test soak demo dev up down deploy connect lint bench clean
+.PHONY: help setup build test soak demo dev up down release deploy connect lint bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ up: setup ## from here to a connected account: asks, deploys, sets the secrets, 
 
 down: setup ## take away what `make up` made, after saying what that is
 	@node scripts/down.mjs
+
+release: setup ## make a tree in dist/release that deploys without Rust: for the branch behind a Deploy button (REPOSITORY=, FOLDER=)
+	@bash scripts/release.sh
 
 deploy: ## deploy the Worker to your Cloudflare account
 	@bash scripts/deploy.sh

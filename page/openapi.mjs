@@ -24,7 +24,7 @@ const object = (fields) => {
 /** Every code, with its status: docs/codes.md says what each means and what to do. */
 const CODES = {
   400: ["invalid_request", "invalid_cursor", "invalid_webhook"],
-  401: ["unauthorized", "signed_out", "webhook_rejected"],
+  401: ["unauthorized", "signed_out", "access_refused", "webhook_rejected"],
   403: ["read_only_token", "rest_provisioning_off", "not_from_the_page"],
   404: ["not_found", "unknown_entitlement", "unknown_member", "nothing_to_push"],
   405: ["method_not_allowed"],

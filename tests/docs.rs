@@ -380,6 +380,7 @@ fn the_openapi_document_has_every_code_with_its_status_and_no_other() {
         "token_used",
         "signing_failed",
         "signed_out",
+        "access_refused",
         "method_not_allowed",
     ];
     let mut used = BTreeSet::from(elsewhere.map(str::to_owned));
@@ -400,6 +401,31 @@ fn the_openapi_document_has_every_code_with_its_status_and_no_other() {
         }
     }
     assert_eq!(used, codes, "on the left the codes that some route has");
+}
+
+/// What a scrape is told has a row each on the page, and the dashboard asks for nothing else.
+#[test]
+fn the_page_on_metrics_has_every_metric_and_the_dashboard_no_other() {
+    let page = read_page_cells("docs/metrics.md", "| Metric |");
+    let source = read("src/coordinator/metrics.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    for call in ["text.of(\"", "text.one(\"", "    (\""] {
+        told.extend(source.split(call).skip(1).filter_map(|rest| {
+            let (name, rest) = rest.split_once('"')?;
+            // Labels have no sentence behind them.
+            rest.starts_with(", \"").then(|| format!("connector_{name}"))
+        }));
+    }
+    assert!(told.len() >= 12, "{told:?}");
+    assert_eq!(page, told, "on the left docs/metrics.md, on the right src/coordinator/metrics.rs");
+    let dashboard: Value = serde_json::from_str(&read("docs/grafana.json")).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let asked = target["expr"].as_str().unwrap();
+            assert!(told.iter().any(|name| asked.contains(name.as_str())), "docs/grafana.json asks for {asked}");
+        }
+    }
 }
 
 /// The row of a code on the page on codes.

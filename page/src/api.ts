@@ -6,6 +6,8 @@ export class Refused extends Error {
     readonly status: number,
     readonly code: string,
     detail: string,
+    /** Another way to sign in, where there is one. */
+    readonly entry: string | null = null,
   ) {
     super(detail);
   }
@@ -40,7 +42,8 @@ async function send(method: string, path: string, body?: unknown, bearer?: strin
 async function refusal(response: Response): Promise<Refused> {
   try {
     const problem = (await response.json()) as { code?: string; detail?: string };
-    return new Refused(response.status, problem.code ?? "error", problem.detail ?? response.statusText);
+    const entry = /^<(\/[a-z/]+)>; rel="authenticate"$/.exec(response.headers.get("Link") ?? "")?.[1] ?? null;
+    return new Refused(response.status, problem.code ?? "error", problem.detail ?? response.statusText, entry);
   } catch {
     return new Refused(response.status, "error", `The Worker answered ${response.status} ${response.statusText}.`);
   }
@@ -63,6 +66,8 @@ export async function ask<T>(method: string, path: string, body?: unknown): Prom
 export interface Session {
   right: "read" | "full";
   ends_at: string;
+  /** Whose it is, where Cloudflare Access said so. */
+  who?: string | null;
 }
 
 /** One of the doctor's checks. */

@@ -33,7 +33,7 @@ function place(): { view: string; id: string | null } {
   }
 }
 
-type Standing = { is: "asking" } | { is: "signed-out" } | { is: "signed-in"; session: Session } | { is: "unconfigured"; found: Examination | null } | { is: "failed"; error: unknown };
+type Standing = { is: "asking" } | { is: "signed-out"; entry?: string | null } | { is: "signed-in"; session: Session } | { is: "unconfigured"; found: Examination | null } | { is: "failed"; error: unknown };
 
 function App(): JSX.Element {
   const [standing, setStanding] = useState<Standing>({ is: "asking" });
@@ -41,7 +41,7 @@ function App(): JSX.Element {
     try {
       setStanding({ is: "signed-in", session: await ask<Session>("GET", "/session") });
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) return setStanding({ is: "signed-out" });
+      if (error instanceof Refused && error.status === 401) return setStanding({ is: "signed-out", entry: error.entry });
       if (error instanceof Refused && error.code === "not_configured") {
         // Open while there is no token at all; where there is one, it is asked for.
         return setStanding({ is: "unconfigured", found: await examine().catch(() => null) });
@@ -69,13 +69,13 @@ function App(): JSX.Element {
     case "unconfigured":
       return <SetUp found={standing.found} onLook={look} />;
     case "signed-out":
-      return <SignIn onSignedIn={(session) => setStanding({ is: "signed-in", session })} />;
+      return <SignIn entry={standing.entry ?? null} onSignedIn={(session) => setStanding({ is: "signed-in", session })} />;
     case "signed-in":
       return <Shell session={standing.session} onSignedOut={() => setStanding({ is: "signed-out" })} />;
   }
 }
 
-function SignIn({ onSignedIn }: { onSignedIn: (session: Session) => void }): JSX.Element {
+function SignIn({ entry, onSignedIn }: { entry: string | null; onSignedIn: (session: Session) => void }): JSX.Element {
   const [token, setToken] = useState("");
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
@@ -92,6 +92,7 @@ function SignIn({ onSignedIn }: { onSignedIn: (session: Session) => void }): JSX
   return (
     <main class="narrow">
       <h1>Cloudflare connector</h1>
+      {entry === null ? null : <p><a class="primary" href={entry}>Sign in with Cloudflare Access</a></p>}
       <form onSubmit={(event) => void open(event)}>
         <label>
           Token of the connector
@@ -120,6 +121,19 @@ function SetUp({ found, onLook }: { found: Examination | null; onLook: () => Pro
       setError(failed);
     }
   };
+  // Each check gets its mark when it is well; the account comes when all are.
+  const isShown = checks !== null;
+  useEffect(() => {
+    if (!isShown) return;
+    const again = async (): Promise<void> => {
+      const latest = await examine(token === "" ? undefined : token);
+      setChecks(latest);
+      if (latest.ok) await onLook();
+    };
+    // Once a token is set, it is asked for: then the form comes back.
+    const timer = setInterval(() => void again().catch((failed) => (failed instanceof Refused && failed.status === 401 ? setChecks(null) : undefined)), 5_000);
+    return () => clearInterval(timer);
+  }, [isShown, token]);
   return (
     <main class="narrow">
       <h1>Not set up yet</h1>
@@ -134,8 +148,12 @@ function SetUp({ found, onLook }: { found: Examination | null; onLook: () => Pro
         </form>
       ) : (
         <>
-          <p>The Worker runs. These are what it still needs; each line says how it is set.</p>
+          <p>The Worker runs. These are what it still needs; each line says how it is set, and gets its mark by itself a few seconds after it is.</p>
           <Checks found={checks} />
+          <p>
+            Variables are set in the dashboard under <em>Workers &amp; Pages</em> → this Worker → <em>Settings</em> → <em>Variables and secrets</em>, or in <code>wrangler.toml</code>. <code>PUBLIC_URL</code> is{" "}
+            <code>{location.origin}</code>.
+          </p>
         </>
       )}
       <Problem error={error} />

@@ -113,6 +113,9 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// How many jobs of each kind stand how.
+pub const BY_STATE: &str = "SELECT kind, state, COUNT(*) FROM job GROUP BY 1, 2";
+
 /// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `again`: then it is done
 /// once more, or, where it waits for its time, that is now.
 pub fn want(sql: &dyn Sql, kind: Kind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {

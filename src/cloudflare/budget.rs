@@ -105,6 +105,13 @@ impl State {
         Ok(())
     }
 
+    /// Forgets the slots that have left the window; those of the future are of a clock that was set back.
+    fn forget_the_past(&mut self, now: Timestamp) {
+        let current = now.millis().div_euclid(SLOT_MILLIS);
+        let oldest = now.plus_millis(-WINDOW_MILLIS).millis().div_euclid(SLOT_MILLIS);
+        self.slots.retain(|slot| (oldest..=current).contains(&slot.n) && slot.sync + slot.provisioning > 0);
+    }
+
     /// Counts a request in a slot.
     fn count(&mut self, n: i64, purpose: Purpose, person: Option<&str>) {
         if !self.slots.iter().any(|slot| slot.n == n) {
@@ -142,6 +149,14 @@ impl State {
     }
 }
 
+/// How many requests are left now, for a sync and for provisioning.
+pub fn requests_left(sql: &dyn Sql, now: Timestamp) -> Result<(u32, u32), SqlError> {
+    let mut state = State::load(sql)?;
+    state.forget_the_past(now);
+    let left = |purpose| if state.wait(purpose, now).is_some() { 0 } else { state.left(purpose) };
+    Ok((left(Purpose::Sync), left(Purpose::Provisioning)))
+}
+
 /// A client's share of the budget.
 pub(super) struct Budget<'a> {
     sql: &'a dyn Sql,
@@ -172,9 +187,7 @@ impl<'a> Budget<'a> {
             return Err(ApiError::OutOfBudget { until });
         }
         let current = now.millis().div_euclid(SLOT_MILLIS);
-        let oldest = now.plus_millis(-WINDOW_MILLIS).millis().div_euclid(SLOT_MILLIS);
-        // Slots of the future are of a clock that was set back.
-        state.slots.retain(|slot| (oldest..=current).contains(&slot.n) && slot.sync + slot.provisioning > 0);
+        state.forget_the_past(now);
         let left = state.left(self.purpose);
         let person = self.person.as_deref();
         if left == 0 || person.is_some_and(|person| state.had_their_share(person, left)) {

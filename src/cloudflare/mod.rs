@@ -25,7 +25,7 @@ mod tokens;
 pub(crate) use access::account_resource_group_name;
 pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
 pub use account::{Account, AuditEntry, AuditFilters, AuditPage};
-pub use budget::Purpose;
+pub use budget::{Purpose, requests_left};
 pub use cleared::Cleared;
 pub use client::{Client, Page, PageInfo};
 pub(crate) use client::{READ_MILLIS, WRITE_MILLIS};

@@ -1,7 +1,7 @@
 //! JSON Web Tokens in compact form (RFC 7515, RFC 7519): taken apart and typed.
 //!
-//! **Not checked here:** the signature and the claims' values. [`verify`](super::verify) does both; nothing else may
-//! read a [`Token`].
+//! **Not checked here:** the signature and the claims' values. [`verify`](super::verify) does both for C1, and
+//! `routes/entry.rs` for Cloudflare Access; nothing else may read a [`Token`].
 
 use crate::base::json;
 use crate::base::signing::Algorithm;
@@ -52,6 +52,8 @@ pub struct Claims {
     pub iat: Option<f64>,
     /// The token's own id.
     pub jti: Option<String>,
+    /// Whom it is of, in a token of Cloudflare Access.
+    pub email: Option<String>,
 }
 
 /// The `aud` claim.

@@ -12,6 +12,7 @@ mod explain;
 mod follow;
 mod listen;
 mod memory;
+mod metrics;
 mod operations;
 mod protocol;
 mod ring;
@@ -58,6 +59,7 @@ pub fn init(ports: &dyn Sql) -> Result<(), SqlError> {
     signal::init(ports)?;
     push::init(ports)?;
     tokens_seen::init(ports)?;
+    metrics::init(ports)?;
     provision::init(ports)
 }
 
@@ -80,6 +82,14 @@ impl Coordinator {
             Command::Status => match status(ports) {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
+            },
+            Command::Metrics => match metrics::text(ports, ports.now()) {
+                Ok(text) => Reply::Metrics(text),
+                Err(error) => failed(ports, "could not read the metrics", &error),
+            },
+            Command::SignInFailed => match metrics::sign_in_failed(ports) {
+                Ok(()) => Reply::Noted,
+                Err(error) => failed(ports, "could not count a failed sign-in", &error),
             },
             Command::Overlay { generation, until } => match overlay::over(ports, &generation, until) {
                 Ok(overlay) => Reply::Overlay(overlay),

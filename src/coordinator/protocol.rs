@@ -26,6 +26,10 @@ use crate::sync::{SyncStatus, Trigger};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
+    /// How things stand, for Prometheus.
+    Metrics,
+    /// A sign-in at the page failed.
+    SignInFailed,
     /// Start a sync, unless one runs.
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
@@ -147,6 +151,8 @@ pub enum Reply {
     Overlay(Overlay),
     /// Operations that were looked up.
     Operations(Vec<Entry>),
+    /// The state of things for Prometheus.
+    Metrics(String),
     /// What the token may do.
     Examination(Vec<Examination>),
     /// What the latest run of connecting tells; nothing where there was none.

@@ -64,6 +64,10 @@ pub struct Acceptance {
     pub by: String,
 }
 
+/// How many findings of each severity are open, and accepted; `?1` is now.
+pub const BY_SEVERITY: &str = "SELECT severity, CASE WHEN accepted_until > ?1 THEN 'accepted' ELSE 'open' END, COUNT(*)
+    FROM finding WHERE closed_at IS NULL GROUP BY 1, 2";
+
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(

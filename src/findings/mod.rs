@@ -11,7 +11,7 @@ mod settings;
 mod severity;
 mod survey;
 
-pub use book::{Acceptance, Filter, MAX_DAYS, accept, events, init, list, one, open_about};
+pub use book::{Acceptance, BY_SEVERITY, Filter, MAX_DAYS, accept, events, init, list, one, open_about};
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;

@@ -28,6 +28,9 @@ pub struct Callback {
     pub expires_at: Timestamp,
 }
 
+/// How many outcomes are still to be told.
+pub const WAITING: &str = "SELECT COUNT(*) FROM callback";
+
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;

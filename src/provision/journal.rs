@@ -123,6 +123,9 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// How many operations came to what.
+pub const BY_OUTCOME: &str = "SELECT COALESCE(json_extract(outcome, '$.effect'), json_extract(outcome, '$.code'), state), COUNT(*) FROM operation GROUP BY 1";
+
 /// Notes that an operation arrived. `due_at` is when it will be looked at again should nobody finish it before: after a
 /// crash, that is what carries it on.
 pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestamp) -> Result<Arrival, SqlError> {

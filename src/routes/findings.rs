@@ -109,7 +109,8 @@ pub(super) async fn accept<P: World>(ports: &P, id: String, request: &Incoming) 
     let until = until.ok_or_else(|| {
         Problem::invalid(format!("until must be a day or a time to come, such as 2027-01-31, within {MAX_DAYS} days"))
     })?;
-    let acceptance = Acceptance { id: id.clone(), reason, until, by: session::by(request).to_owned() };
+    let by = session::who(request).unwrap_or_else(|| session::by(request).to_owned());
+    let acceptance = Acceptance { id: id.clone(), reason, until, by };
     let found = found(ports, Command::AcceptFinding(Box::new(acceptance))).await?;
     match found.first() {
         None => Err(not_found(&id)),

@@ -12,12 +12,14 @@ mod changes;
 mod connect;
 mod decisions;
 mod doctor;
+mod entry;
 mod export;
 mod findings;
 mod http;
 mod keys;
 mod ledger;
 mod lists;
+mod metrics;
 mod newest_first;
 mod operations;
 mod paging;
@@ -108,14 +110,18 @@ async fn dispatch<P: World>(
         return webhook::receive(ports, settings, request).await;
     }
     if route == Route::Session {
-        return session::answer(ports, &settings.tokens, request).await;
+        return session::answer(ports, settings, request).await;
+    }
+    if route == Route::Entry {
+        return session::enter(ports, settings, request).await;
     }
     if route == Route::KeySet {
         return keys::show(ports, settings).await;
     }
     settings.allow(&route, request, ports.now())?;
     match route {
-        Route::Health | Route::Webhook | Route::KeySet | Route::Session => Err(Problem::not_found()),
+        Route::Health | Route::Webhook | Route::KeySet | Route::Session | Route::Entry => Err(Problem::not_found()),
+        Route::Metrics => metrics::show(ports).await,
         Route::Status => status::show(ports, settings).await,
         Route::Doctor => Ok(doctor::examine(ports, settings).await),
         Route::Sync => status::begin_sync(ports, request).await,

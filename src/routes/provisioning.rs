@@ -105,21 +105,23 @@ async fn operate<P: World>(
     subject: Subject,
     grant: Option<String>,
 ) -> Result<Answer, Problem> {
-    let (status, message, account) = perform(ports, session::by(request), action, target, subject).await?;
+    let (by, who) = (session::by(request), session::who(request));
+    let (status, message, account) = perform(ports, by, who, action, target, subject).await?;
     Ok(Answer::json(200, &Done { status, message, grant, account }))
 }
 
-/// Carries out an operation through the Coordinator; a refusal is a problem. `by` is who asked, for the journal.
+/// Carries out an operation through the Coordinator; a refusal is a problem. `by` is the way it came and `requester` who asked, where that is known, for the journal.
 pub(super) async fn perform<P: World>(
     ports: &P,
     by: &str,
+    requester: Option<String>,
     action: Action,
     target: Target,
     subject: Subject,
 ) -> Result<(Effect, String, Option<Account>), Problem> {
     // A token that only reads does not get here (`Route::needs`).
     let right = Some(Right::Full.as_str().to_owned());
-    let origin = Origin { by: by.to_owned(), right, ..Origin::default() };
+    let origin = Origin { by: by.to_owned(), right, requester, ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match asking::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Webhook,
     KeySet,
     Session,
+    Entry,
+    Metrics,
     Status,
     Doctor,
     Sync,
@@ -77,6 +79,8 @@ impl Route {
             | Self::Webhook
             | Self::KeySet
             | Self::Session
+            | Self::Entry
+            | Self::Metrics
             | Self::Status
             | Self::Doctor
             | Self::Sync
@@ -136,6 +140,8 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["healthz"] => get(Route::Health),
         [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == verify::PATH => post(Route::Webhook),
+        ["metrics"] => get(Route::Metrics),
+        ["session", "access"] => get(Route::Entry),
         ["session"] => [Method::Post, Method::Get, Method::Delete].map(|method| (method, Route::Session)).into(),
         ["scim", "v2", rest @ ..] => {
             endpoint::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()

@@ -3,15 +3,20 @@
 //! A session is a text that the token itself signs: what it may do and when it ends. Nothing is stored, and a token that is no longer
 //! accepted takes its sessions with it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::asking::World;
 use super::auth::{Right, Tokens};
+use super::entry;
 use super::http::{Answer, Content, Incoming, Problem};
+use super::settings::Settings;
 use crate::base::hash::{hex, hmac_sha256};
 use crate::base::json;
 use crate::base::ports::{Level, Method, Secret};
 use crate::base::time::Timestamp;
+use crate::coordinator::Command;
 
 /// The prefix lets a browser take it only from the Worker's own host, over TLS, for every path.
 const COOKIE: &str = "__Host-connector-session";
@@ -36,25 +41,38 @@ struct SignIn {
 struct Claim {
     right: Right,
     ends: i64,
+    /// Whose it is, where Cloudflare Access said so.
+    who: Option<String>,
 }
 
 impl Claim {
     fn signature(&self, token: &Secret) -> String {
-        let text = format!("the page's session, version 1\n{}\n{}", self.right.as_str(), self.ends);
+        let (right, ends) = (self.right.as_str(), self.ends);
+        let text = match &self.who {
+            None => format!("the page's session, version 1\n{right}\n{ends}"),
+            Some(who) => format!("the page's session, version 2\n{right}\n{ends}\n{who}"),
+        };
         hex(&hmac_sha256(token.expose().as_bytes(), text.as_bytes()))
     }
 
     /// The cookie's value, signed by a token.
     fn seal(&self, token: &Secret) -> String {
-        format!("{}.{}.{}", self.right.as_str(), self.ends, self.signature(token))
+        let who = self.who.as_ref().map(|who| format!(".{}", URL_SAFE_NO_PAD.encode(who))).unwrap_or_default();
+        format!("{}.{}.{}{who}", self.right.as_str(), self.ends, self.signature(token))
     }
 
     /// The claim of a cookie that one of the tokens signed, and that has not ended.
     fn open(value: &str, tokens: &Tokens, now: Timestamp) -> Option<Self> {
         let mut parts = value.split('.');
         let (right, ends, signature) = (Right::parse(parts.next()?)?, parts.next()?.parse().ok()?, parts.next()?);
-        let claim = Self { right, ends };
-        let is_ours = parts.next().is_none() && tokens.signed(right, signature, |token| claim.signature(token));
+        let who = match parts.next() {
+            None => None,
+            Some(text) => Some(named(text)?),
+        };
+        let claim = Self { right, ends, who };
+        // What Access opened, the full token has signed, whatever it may do.
+        let signer = if claim.who.is_some() { Right::Full } else { right };
+        let is_ours = parts.next().is_none() && tokens.signed(signer, signature, |token| claim.signature(token));
         (is_ours && now.millis() < ends.saturating_mul(1_000)).then_some(claim)
     }
 }
@@ -70,18 +88,26 @@ pub(super) fn right(tokens: &Tokens, request: &Incoming, now: Timestamp) -> Resu
 }
 
 /// Opens a session, tells of it, or ends it.
-pub(super) async fn answer<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn answer<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     own_site(request)?;
+    let tokens = &settings.tokens;
     match request.method {
         Method::Post => open(ports, tokens, request).await,
         Method::Delete => Ok(with_cookie(no_content(), "", 0)),
         _ => match cookie(request).and_then(|value| Claim::open(value, tokens, ports.now())) {
             Some(claim) => Ok(told(&claim)),
-            None => Err(Problem::new(
-                401,
-                "signed_out",
-                "there is no session, or it has ended; sign in with the connector's token",
-            )),
+            None => {
+                let mut problem = Problem::new(
+                    401,
+                    "signed_out",
+                    "there is no session, or it has ended; sign in with the connector's token",
+                );
+                if settings.access.is_some() {
+                    // The page offers the other way too.
+                    problem.headers.push(("Link", format!("<{}>; rel=\"authenticate\"", entry::PATH)));
+                }
+                Err(problem)
+            }
         },
     }
 }
@@ -91,22 +117,55 @@ async fn open<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Resul
         // The reason of serde's would repeat what was sent.
         .map_err(|_| Problem::invalid("the body must be {\"token\": \"…\"}"))?;
     let Some((right, token)) = tokens.of(&token) else {
-        ports.log(Level::Warn, "a sign-in failed", serde_json::json!({ "from": request.header("cf-connecting-ip") }));
-        ports.sleep(SLOWED_MILLIS).await;
+        failed(ports, request, "the token is none of this Worker's").await;
         return Err(Problem::new(
             401,
             "unauthorized",
             "that is not CONNECTOR_TOKEN of this Worker, nor CONNECTOR_READ_TOKEN",
         ));
     };
-    let claim = Claim { right, ends: ports.now().plus_secs(HOURS * 60 * 60).millis() / 1_000 };
+    let claim = Claim { who: None, right, ends: ports.now().plus_secs(HOURS * 60 * 60).millis() / 1_000 };
     let value = claim.seal(token);
     Ok(with_cookie(told(&claim), &value, HOURS * 60 * 60))
 }
 
+/// Opens a session for whom Cloudflare Access let in, and leads to the page.
+pub(super) async fn enter<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+    let Some(access) = &settings.access else { return Err(Problem::not_found()) };
+    let person = match access.person(ports, request).await {
+        Ok(person) => person,
+        Err(why) => {
+            failed(ports, request, &why).await;
+            return Err(Problem::new(
+                401,
+                "access_refused",
+                format!("Cloudflare Access did not let anybody in that this Worker knows: {why}"),
+            ));
+        }
+    };
+    let now = ports.now();
+    let ends = person.ends.min(now.plus_secs(HOURS * 60 * 60).secs());
+    let right = if person.is_editor { Right::Full } else { Right::Read };
+    let claim = Claim { right, ends, who: Some(person.email) };
+    let value = claim.seal(&settings.tokens.guard());
+    let mut answer = with_cookie(no_content(), &value, ends - now.secs());
+    answer.status = 303;
+    answer.headers.push(("Location", "/".to_owned()));
+    Ok(answer)
+}
+
+/// Notes a sign-in that failed, counts it, and takes its time.
+async fn failed<P: World>(ports: &P, request: &Incoming, why: &str) {
+    let fields = serde_json::json!({ "from": request.header("cf-connecting-ip"), "why": why });
+    ports.log(Level::Warn, "a sign-in failed", fields);
+    // Where it cannot be counted, the log has it.
+    let _ = ports.ask(Command::SignInFailed).await;
+    ports.sleep(SLOWED_MILLIS).await;
+}
+
 fn told(claim: &Claim) -> Answer {
     let ends = Timestamp::from_secs(claim.ends);
-    Answer::json(200, &serde_json::json!({ "right": claim.right.as_str(), "ends_at": ends }))
+    Answer::json(200, &serde_json::json!({ "right": claim.right.as_str(), "ends_at": ends, "who": claim.who }))
 }
 
 fn no_content() -> Answer {
@@ -122,6 +181,18 @@ fn with_cookie(mut answer: Answer, value: &str, max_age_secs: i64) -> Answer {
 /// What the journal calls the way by which a request came.
 pub(super) fn by(request: &Incoming) -> &'static str {
     if request.header("authorization").is_none() { "page" } else { "rest" }
+}
+
+/// Who it is that asks through the page, where Access said so. Of a request whose session was taken.
+pub(super) fn who(request: &Incoming) -> Option<String> {
+    if request.header("authorization").is_some() {
+        return None;
+    }
+    named(cookie(request)?.split('.').nth(3)?)
+}
+
+fn named(text: &str) -> Option<String> {
+    String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
 fn cookie(request: &Incoming) -> Option<&str> {
@@ -173,7 +244,7 @@ mod tests {
 
     fn sealed(right: Right, by: &str) -> String {
         let tokens = tokens(FULL, Some("before-0123456789abcdef0123456789abcdef"));
-        Claim { right, ends: NOW + 60 }.seal(tokens.of(by).unwrap().1)
+        Claim { right, ends: NOW + 60, who: None }.seal(tokens.of(by).unwrap().1)
     }
 
     fn asked(value: &str, headers: &[(&str, &str)]) -> Incoming {
@@ -212,6 +283,37 @@ mod tests {
         for wrong in [&later, &more, &value[..value.len() - 1], &format!("{value}.x"), "", "full", "full.x.y"] {
             assert_eq!(of(&tokens, wrong, NOW), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_session_that_access_opened_says_whose_it_is_and_nobody_else_can_say_so() {
+        let tokens = tokens(FULL, None);
+        let sealed = |who: Option<&str>| {
+            let claim = Claim { right: Right::Read, ends: NOW + 60, who: who.map(str::to_owned) };
+            claim.seal(tokens.of(FULL).unwrap().1)
+        };
+        let value = sealed(Some("jane@example.com"));
+        assert_eq!(of(&tokens, &value, NOW), Some(Right::Read));
+        assert_eq!(super::who(&asked(&value, &[])).as_deref(), Some("jane@example.com"));
+        assert_eq!(super::who(&asked(&value, &[("authorization", "Bearer x")])), None);
+        let other = value.replace(
+            value.rsplit('.').next().unwrap(),
+            &base64::Engine::encode(&super::URL_SAFE_NO_PAD, "joe@example.com"),
+        );
+        let nobody = value.rsplit_once('.').unwrap().0;
+        for wrong in [
+            other.as_str(),
+            nobody,
+            &value.replace("read.", "full."),
+            &format!("{value}.x"),
+            &format!("{nobody}.%"),
+            &sealed(None),
+        ] {
+            assert_eq!(of(&tokens, wrong, NOW), None, "{wrong}");
+        }
+        // The read token signs for itself alone.
+        let by_reader = Claim { right: Right::Read, ends: NOW + 60, who: Some("jane@example.com".to_owned()) };
+        assert_eq!(of(&tokens, &by_reader.seal(tokens.of(READ).unwrap().1), NOW), None);
     }
 
     #[test]

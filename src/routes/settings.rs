@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::auth::Tokens;
+use super::entry::Access;
 use super::http::{Incoming, Problem};
 use super::route::Route;
 use super::session;
@@ -16,6 +17,8 @@ use crate::coordinator;
 pub struct Settings {
     /// `CONNECTOR_TOKEN` and those beside it: who may do what.
     pub tokens: Tokens,
+    /// `ACCESS_TEAM_DOMAIN` and those beside it: signing in by Cloudflare Access.
+    pub access: Option<Access>,
     /// `REST_PROVISIONING`: whether access is changed by REST and SCIM too, or by C1's webhooks alone.
     pub rest_provisioning: bool,
     /// `SCIM_REPLACE_MAX_REMOVALS`: how many members one SCIM operation may take out of a Group.
@@ -63,14 +66,20 @@ impl Settings {
     /// Reads them, and all that is below.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Option<Secret>> {
         let tokens = Tokens::read(reader);
+        let access = Access::read(reader);
         let rest_provisioning = reader.protecting("REST_PROVISIONING", switch).unwrap_or(true);
         let scim_replace_max_removals =
             reader.protecting("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
         let coordinator = coordinator::Settings::read(reader);
         match (tokens, coordinator) {
-            (Some(tokens), Some(coordinator)) if !reader.problems.iter().any(|problem| problem.fatal) => {
-                Ok(Self { tokens, rest_provisioning, scim_replace_max_removals, problems: Vec::new(), coordinator })
-            }
+            (Some(tokens), Some(coordinator)) if !reader.problems.iter().any(|problem| problem.fatal) => Ok(Self {
+                tokens,
+                access,
+                rest_provisioning,
+                scim_replace_max_removals,
+                problems: Vec::new(),
+                coordinator,
+            }),
             (tokens, _) => Err(tokens.map(|tokens| tokens.guard())),
         }
     }

@@ -13,6 +13,9 @@
     reason = "a test that cannot go on should say where, in its helpers as well"
 )]
 
+mod access;
+#[path = "../support/access.rs"]
+mod access_team;
 mod accounts;
 mod adverse;
 mod another_account;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use c1_cloudflare::base::json;
@@ -27,6 +28,7 @@ use sim::conductorone::{self, ConductorOne, Delivery, Token};
 use sim::harness::Options;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
+use crate::access::{TEAM, Team};
 use crate::lives::Lives;
 use crate::lives::world::World;
 use crate::looks::{check, small};
@@ -35,6 +37,7 @@ use crate::looks::{check, small};
 pub(crate) struct Deployment {
     pub(crate) cloudflare: Cloudflare,
     pub(crate) c1: ConductorOne,
+    pub(crate) team: Team,
     edge: Edge,
     vars: RefCell<BTreeMap<String, String>>,
     settings: RefCell<Settings>,
@@ -73,12 +76,15 @@ impl Deployment {
         let mut world = World::new(cloudflare.clone(), |_| {});
         let c1 = ConductorOne::new();
         world.elsewhere.insert(conductorone::HOST.to_owned(), c1.handler());
+        let team = Team::new();
+        world.elsewhere.insert(TEAM.to_owned(), Arc::new(team.clone()));
         let lives = Rc::new(Lives::begin(world, settings.coordinator.clone()));
         let ringing = lives.clone();
         let ring: LocalBoxFuture<'static, ()> = Box::pin(async move { ringing.ring().await });
         Self {
             cloudflare,
             c1,
+            team,
             edge: Edge { lives, keys: Rc::default(), shelf: Rc::default() },
             vars: RefCell::new(vars),
             settings: RefCell::new(settings),
@@ -188,6 +194,11 @@ impl Deployment {
     /// Waits, while the alarm rings.
     pub(crate) async fn wait(&self, time: Duration) {
         self.beside(tokio::time::sleep(time)).await;
+    }
+
+    /// The second that it is.
+    pub(crate) fn now(&self) -> i64 {
+        self.edge.now().secs()
     }
 
     /// Does something while the alarm rings. Of several at once the first drives the alarm.

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../support/access.rs"]
+mod access;
 #[path = "../support/calls.rs"]
 mod calls;
 mod deployment;

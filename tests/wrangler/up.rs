@@ -26,7 +26,15 @@ const READ: &str = "connector-read-token-of-the-person-0123456789";
 /// A few runs of wrangler, a start of the Worker and a sync of a small account take some ten seconds.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A project's folder of its own, with the repository's programs and what was built.
+/// Makes the tree that `make release` makes: the branch behind a Deploy button has it, and `make up` works in it as in a clone.
+async fn released(scratch: &Scratch) {
+    let mut command = Command::new("bash");
+    command.arg("scripts/release.sh").current_dir(PROJECT).env("FOLDER", scratch.path("")).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends in time").unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The released tree as a project's folder of its own.
 struct Project {
     scratch: Scratch,
     cloudflare: Cloudflare,
@@ -45,14 +53,8 @@ struct Said {
 impl Project {
     async fn new(name: &str, spec: Spec) -> Self {
         let scratch = Scratch::new(name);
-        let root = Path::new(PROJECT);
-        for linked in ["node_modules", "scripts", "build"] {
-            std::os::unix::fs::symlink(root.join(linked), scratch.path(linked)).unwrap();
-        }
-        let configuration = std::fs::read_to_string(root.join("wrangler.toml")).unwrap();
-        let without_build = configuration.lines().filter(|line| *line != "[build]" && !line.starts_with("command = "));
-        std::fs::write(scratch.path("wrangler.toml"), without_build.fold(String::new(), |all, line| all + line + "\n"))
-            .unwrap();
+        released(&scratch).await;
+        std::os::unix::fs::symlink(Path::new(PROJECT).join("node_modules"), scratch.path("node_modules")).unwrap();
         let cloudflare = Cloudflare::new(spec);
         let hosting = Hosting::new(cloudflare.clone());
         let api = Server::start(0, Arc::new(hosting.clone())).await.unwrap();
@@ -259,6 +261,39 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     let nothing = project.run("down", &["--yes"], "").await;
     assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
     drop(project.edge);
+}
+
+/// What the button asks for, and what Cloudflare's builds run.
+#[tokio::test]
+async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_changed_in_it() {
+    let scratch = Scratch::new("release");
+    released(&scratch).await;
+    let read = |name: &str| std::fs::read_to_string(scratch.path(name)).unwrap();
+    assert!(!read("wrangler.toml").contains("[build]"), "nothing is compiled there");
+    let asked: Vec<String> = read(".dev.vars.example")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split('=').next().unwrap().to_owned())
+        .collect();
+    // Each line becomes a secret that a deployment by the button cannot do without.
+    assert_eq!(asked, ["CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN"]);
+    let package: serde_json::Value = serde_json::from_str(&read("package.json")).unwrap();
+    let configuration = read("wrangler.toml");
+    let vars = configuration.split("[vars]").nth(1).unwrap().split("\n[").next().unwrap();
+    let vars = vars.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
+    let names = asked.iter().map(String::as_str).chain(vars.map(|line| line.split(' ').next().unwrap()));
+    for name in names.chain(["STATE", "COORDINATOR"]) {
+        let described = &package["cloudflare"]["bindings"][name]["description"];
+        assert!(described.as_str().is_some_and(|text| text.len() > 20), "{name} is not explained");
+    }
+    assert_eq!(package["scripts"]["deploy"], "wrangler deploy");
+    let check = || Command::new("node").arg("scripts/check.mjs").current_dir(scratch.path("")).output();
+    let whole = check().await.unwrap();
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    std::fs::write(scratch.path("build/index.js"), read("build/index.js") + "\n").unwrap();
+    let changed = check().await.unwrap();
+    assert!(String::from_utf8_lossy(&changed.stderr).contains("build/index.js is not what was released"));
+    assert_eq!(changed.status.code(), Some(1));
 }
 
 #[tokio::test]

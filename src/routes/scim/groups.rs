@@ -56,7 +56,7 @@ async fn change<P: World>(
     for (place, step) in steps.iter().enumerate() {
         let subject = provisioning::subject(step.member)?;
         let target = Target::Entitlement(entitlement);
-        match provisioning::perform(call.ports, BY, step.action, target, subject).await {
+        match provisioning::perform(call.ports, BY, None, step.action, target, subject).await {
             Ok((_, message, _)) => done.push(message),
             Err(problem) => return Err(stopped(problem, &done, steps.get(place + 1..).unwrap_or_default())),
         }

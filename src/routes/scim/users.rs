@@ -35,7 +35,8 @@ pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Probl
     // Without a snapshot the answer could not show the User.
     paging::open(call.ports, None).await?;
     let subject = Subject::of_email(email.as_str());
-    let (effect, message, _) = provisioning::perform(call.ports, BY, Action::Grant, Target::Account, subject).await?;
+    let (effect, message, _) =
+        provisioning::perform(call.ports, BY, None, Action::Grant, Target::Account, subject).await?;
     if effect == Effect::AlreadyGranted {
         return Err(Problem::new(409, "uniqueness", message));
     }
@@ -103,7 +104,7 @@ async fn settle<P: World>(
 
 async fn remove<P: World>(call: &Call<'_, P>, principal: Principal) -> Result<(), Problem> {
     let subject = provisioning::subject(principal)?;
-    provisioning::perform(call.ports, BY, Action::Revoke, Target::Account, subject).await?;
+    provisioning::perform(call.ports, BY, None, Action::Revoke, Target::Account, subject).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod grants;
 mod history;
 mod invitations;
 mod lists;
+mod page;
 mod reach;
 #[path = "../../support/scim.rs"]
 mod scim;

@@ -16,7 +16,7 @@ use crate::harness::{Options, StartError, World};
 #[derive(Debug)]
 pub struct Stage {
     /// The Worker, its KV, and ConductorOne.
-    pub world: World,
+    pub world: Arc<World>,
     /// The account.
     pub cloudflare: Cloudflare,
     /// How large the account was made.
@@ -34,7 +34,7 @@ impl Stage {
         for (name, value) in vars {
             options = options.var(name, value);
         }
-        let world = World::start(Arc::new(cloudflare.clone()), ConductorOne::new(), options).await?;
+        let world = Arc::new(World::start(Arc::new(cloudflare.clone()), ConductorOne::new(), options).await?);
         Ok(Self { world, cloudflare, size: baton::Size { members, pending, roles, tokens } })
     }
 

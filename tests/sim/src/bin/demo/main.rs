@@ -3,6 +3,7 @@
 
 mod account;
 mod files;
+mod page;
 mod progress;
 mod serve;
 mod sync;

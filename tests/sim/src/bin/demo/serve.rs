@@ -6,6 +6,7 @@ use sim::http::Server;
 use sim::stage::Stage;
 
 use crate::account;
+use crate::page::Front;
 use crate::terminal::Terminal;
 
 /// Prints the URLs and some lines to try, and waits for Ctrl-C.
@@ -13,9 +14,13 @@ pub(crate) async fn stay(terminal: &mut Terminal, stage: &Stage) -> Result<(), S
     let listen = |error| format!("the simulators could not listen: {error}");
     let cloudflare = stage.cloudflare.serve(0).await.map_err(listen)?;
     let c1 = Server::start(0, stage.world.c1.handler()).await.map_err(listen)?;
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/page");
+    let front = Front { world: std::sync::Arc::clone(&stage.world), files };
+    let page = Server::start(0, std::sync::Arc::new(front)).await.map_err(listen)?;
     let cast = account::cast(&stage.cloudflare)?;
     let api = format!("{}/accounts/{}", Cloudflare::api_url(&cloudflare), stage.cloudflare.account_id());
     terminal.part("It stays up; Ctrl-C ends it");
+    terminal.row("page", &format!("{}/   (sign in with the bearer token)", page.url()));
     terminal.row("Worker", &stage.world.worker.url());
     terminal.row("Cloudflare", &api);
     terminal.row("ConductorOne", &format!("{}/auth/v1/jwks", c1.url()));

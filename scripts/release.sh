@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Makes a tree that holds all that a deployment needs and nothing to compile: the built Worker, its page, the configuration, the programs
+# behind `make up`, and checksums. It is what the branch behind a Deploy to Cloudflare button holds; docs/deploying.md says how that is
+# published. FOLDER says where the tree goes, REPOSITORY which address the button in it leads to.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=${FOLDER:-dist/release}
+repository=${REPOSITORY:-}
+
+bash scripts/build.sh
+rm -rf "$folder"
+mkdir -p "$folder/build" "$folder/scripts"
+cp build/index.js build/index_bg.wasm "$folder/build/"
+cp -R build/page "$folder/build/"
+cp -R scripts/up scripts/up.mjs scripts/down.mjs scripts/connect.mjs "$folder/scripts/"
+cp LICENSE .dev.vars.example "$folder/"
+# Nothing is built there: Rust is not among what Cloudflare builds with.
+awk '/^\[/ { skip = ($0 == "[build]") } !skip' wrangler.toml >"$folder/wrangler.toml"
+# Of the tools only wrangler is needed there, at the version that deploys from here.
+node -e '
+  const { name, description, license, engines, cloudflare, devDependencies: { wrangler } } = require("./package.json");
+  const scripts = { build: "node scripts/check.mjs", deploy: "wrangler deploy", up: "node scripts/up.mjs", down: "node scripts/down.mjs" };
+  console.log(JSON.stringify({ name, private: true, description, license, type: "module", engines, scripts, dependencies: { wrangler }, cloudflare }, null, 2));
+' >"$folder/package.json"
+cat >"$folder/scripts/check.mjs" <<'END'
+// Holds what is to be deployed against the checksums that came with it.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+const lines = readFileSync("SHA256SUMS", "utf8").split("\n").filter((line) => line !== "");
+const wrong = lines.filter((line) => {
+  const [sum, path] = line.split("  ");
+  try {
+    return createHash("sha256").update(readFileSync(path)).digest("hex") !== sum;
+  } catch {
+    return true;
+  }
+});
+for (const line of wrong) console.error(`check: ${line.split("  ")[1]} is not what was released`);
+if (lines.length === 0 || wrong.length > 0) process.exit(1);
+console.log(`check: ${lines.length} files are as they were released`);
+END
+{
+  printf '# c1-cloudflare, built\n\nConductorOne'\''s connector to Cloudflare, ready to be deployed: nothing is compiled here.\n\n'
+  if [ -n "$repository" ]; then
+    printf '[![Deploy to Cloudflare](https://deploy.workers.cloudflare.com/button)](https://deploy.workers.cloudflare.com/?url=%s)\n\n' "$repository"
+  fi
+  printf 'Or: `npm install`, and `npm run up`, which asks for what it needs to know, deploys, and syncs. After a deployment by the button open the\n'
+  printf 'Worker'\''s address in a browser: it says what is still missing.\n\n`SHA256SUMS` has what each file was when it was built; `npm run build` compares.\n'
+} >"$folder/README.md"
+# wrangler.toml is not among them: who deploys fills it in.
+(
+  cd "$folder"
+  sums() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
+  find build scripts -type f | LC_ALL=C sort | while IFS= read -r path; do sums "$path"; done >SHA256SUMS
+)
+echo "release: $folder has $(find "$folder" -type f | wc -l | tr -d ' ') files; docs/deploying.md says how to publish them"

@@ -1,0 +1,105 @@
+//! What the page's own routes answer: signing in by Cloudflare Access, and what the journal then says; the metrics.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::access::{AUDIENCE, TEAM, claims, token};
+use crate::deployment::Deployment;
+use crate::looks::small;
+
+const EDITOR: &str = "Jane.Editor@example.com";
+const OTHER: &str = "joe@example.com";
+
+async fn behind_access() -> Deployment {
+    let connector = Deployment::with(small(), |options| {
+        options
+            .var("ACCESS_TEAM_DOMAIN", TEAM)
+            .var("ACCESS_AUD", AUDIENCE)
+            .var("ACCESS_EDITORS", &EDITOR.to_lowercase())
+    });
+    connector.await.synced().await
+}
+
+/// The cookie that a sign-in gave, as a browser sends it back.
+async fn signed_in(connector: &Deployment, email: &str) -> String {
+    let sent = token(&connector.team.key(), &claims(email, connector.now()));
+    let answer = connector.raw("GET", "/session/access", &[("cf-access-jwt-assertion", &sent)], None).await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.text());
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains("HttpOnly; Secure; SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_access_lets_in_looks_an_editor_changes_access_and_the_journal_says_who() {
+    let connector = behind_access().await;
+    let signed_out = connector.raw("GET", "/session", &[("x-connector-page", "1")], None).await;
+    assert_eq!(signed_out.header("link"), Some("</session/access>; rel=\"authenticate\""));
+    let role = connector.list("/v1/roles", 100).await.into_iter().find(|role| role["grantable"] == true).unwrap();
+    let person = connector
+        .list("/v1/users", 100)
+        .await
+        .into_iter()
+        .find(|person| !person["entitlements"].as_array().unwrap().contains(&role["entitlement_id"]));
+    let path =
+        format!("/v1/roles/{}/members/{}", role["id"].as_str().unwrap(), person.unwrap()["id"].as_str().unwrap());
+
+    let cookie = signed_in(&connector, OTHER).await;
+    let page = [("x-connector-page", "1"), ("cookie", cookie.as_str())];
+    let session = connector.raw("GET", "/session", &page, None).await.json();
+    assert_eq!((&session["right"], &session["who"]), (&json!("read"), &json!(OTHER)));
+    assert_eq!(connector.raw("GET", "/v1/users", &page, None).await.status, 200);
+    assert_eq!(connector.raw("PUT", &path, &page, None).await.json()["code"], "read_only_token");
+    // Without the page's own header the cookie is of no use.
+    assert_eq!(connector.raw("GET", "/v1/users", &page[1..], None).await.json()["code"], "not_from_the_page");
+
+    let cookie = signed_in(&connector, EDITOR).await;
+    let page = [("x-connector-page", "1"), ("cookie", cookie.as_str())];
+    assert_eq!(connector.raw("PUT", &path, &page, None).await.json()["status"], "granted");
+    let origin = connector.json("/v1/operations?limit=1").await["items"][0]["request"]["origin"].clone();
+    assert_eq!((&origin["by"], &origin["requester"]), (&json!("page"), &json!(EDITOR)));
+    // The token's end is the session's.
+    let ends = connector.raw("GET", "/session", &page, None).await.json()["ends_at"].clone();
+    connector.wait(Duration::from_secs(901)).await;
+    assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 401, "{ends}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_token_of_this_team_and_application_is_let_in_nowhere_and_counted() {
+    let connector = behind_access().await;
+    let now = connector.now();
+    let with = |name: &str, value: serde_json::Value| {
+        let mut claims = claims(OTHER, now);
+        claims[name] = value;
+        token(&connector.team.key(), &claims)
+    };
+    let refused = [
+        ("nothing", String::new(), "not a JWT"),
+        ("another team", with("iss", json!("https://evil.cloudflareaccess.com")), "another team"),
+        ("another application", with("aud", json!(["0".repeat(64)])), "another application"),
+        ("no audience", with("aud", json!(null)), "another application"),
+        ("over", with("exp", json!(now)), "expired"),
+        ("without an end", with("exp", json!(null)), "no exp"),
+        ("to come", with("nbf", json!(now + 120)), "not valid yet"),
+        ("a service", with("email", json!(null)), "no person"),
+        ("no address", with("email", json!("jane")), "no person"),
+    ];
+    for (what, sent, why) in &refused {
+        let answer = connector.raw("GET", "/session/access", &[("cf-access-jwt-assertion", sent)], None).await;
+        assert_eq!(answer.json()["code"], "access_refused", "{what}");
+        assert!(answer.text().contains(why), "{what}: {}", answer.text());
+        assert_eq!(answer.header("set-cookie"), None, "{what}");
+    }
+    let metrics = connector.get("/metrics").await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let counted = format!("\nconnector_sign_ins_failed {}\n", refused.len());
+    assert!(metrics.text().contains(&counted), "{}", metrics.text());
+    for line in ["connector_sync_state{state=\"connected\"} 1", "connector_sync_runs{outcome=\"published\"} 1"] {
+        assert!(metrics.text().lines().any(|told| told == line), "{line}: {}", metrics.text());
+    }
+    assert_eq!(connector.raw("GET", "/metrics", &[], None).await.status, 401);
+    // Where no team is configured there is no such way in.
+    let other = Deployment::start().await;
+    assert_eq!(other.raw("GET", "/session/access", &[], None).await.status, 404);
+}
