@@ -11,6 +11,7 @@ use crate::base::order;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 use crate::model::ask::EntitlementRef;
+use crate::model::id::MemberId;
 
 /// An app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,6 +232,16 @@ impl<P: Http + Clock + Sign> Client<'_, P> {
         let views = list.list.unwrap_or_default().into_iter();
         let items = views.filter_map(|view| view.app_entitlement?.read()).collect();
         Ok(Page { items, next: set(list.next_page_token) })
+    }
+
+    /// The membership ids on one page of an app's accounts, as far as its connector told any.
+    pub async fn memberships_page(&self, app: &str, page: Option<&str>) -> Result<Page<MemberId>, ApiError> {
+        let path = format!("{}{}", path(&["api", "v1", "apps", app, "app_users"]), page_query(page));
+        let call = Call { what: "list the app's accounts", method: Method::Get, path, body: None };
+        let list: List<Value> = self.call(call).await?;
+        let views = list.list.unwrap_or_default();
+        let id = |view: &Value| view.pointer("/appUser/profile/member_id")?.as_str()?.parse().ok();
+        Ok(Page { items: views.iter().filter_map(id).collect(), next: set(list.next_page_token) })
     }
 
     /// One entitlement.

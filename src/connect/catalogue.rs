@@ -5,6 +5,9 @@ use crate::base::ports::KeyValue;
 use crate::conductorone::apps::AppEntitlement;
 use crate::model::ask::Meaning;
 use crate::model::grant::Entitlement;
+use crate::model::id::MemberId;
+use crate::model::kind::Kind;
+use crate::model::resource::Row;
 use crate::snapshot::{self, Catalogue, SnapshotError};
 
 use super::entitlements::ACCESS;
@@ -40,6 +43,17 @@ impl Offers {
         };
         Ok(self.0.insert(known))
     }
+}
+
+/// Whether one of these memberships is of the account, as the last sync found it.
+pub(super) async fn is_member_of<P: KeyValue>(ports: &P, memberships: &[MemberId]) -> Result<bool, SnapshotError> {
+    let mut is_one = false;
+    if let Some(snapshot) = snapshot::latest(ports).await?.filter(|_| !memberships.is_empty()) {
+        let mut see =
+            |row: &Row| is_one |= row.as_member().is_some_and(|member| memberships.contains(&member.member_id));
+        snapshot.each(ports, Kind::PEOPLE, |row| see(&row)).await?;
+    }
+    Ok(is_one)
 }
 
 impl Known {

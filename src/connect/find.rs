@@ -1,12 +1,15 @@
 //! Finds the app and lists its entitlements.
 
-use super::catalogue::Evidence;
+use super::catalogue::{self, Evidence};
 use super::entitlements::{self, ACCESS, Listed};
 use super::journal;
 use super::run::{Named, Phase, What, World};
 use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
-use crate::conductorone::apps::{App, AppEntitlement};
+use crate::conductorone::apps::{App, AppEntitlement, Page};
+
+/// Pages of an app's accounts that are looked through for one of this account's members: 500 accounts.
+const MAX_USER_PAGES: u32 = 5;
 
 /// A tenant with more apps is asked to say which one it is, rather than have each looked into.
 const MAX_APPS: usize = 1_000;
@@ -55,7 +58,7 @@ impl<P: World> Step<'_, '_, P> {
         }
         self.run.phase = match found.next {
             Some(next) if Some(&next) != page.as_ref() => Phase::Apps { page: Some(next), apps },
-            _ => Phase::Examine { left: apps, found: Vec::new(), alike: Vec::new(), page: None },
+            _ => Phase::Examine { left: apps, found: Vec::new(), alike: Vec::new(), page: None, users: 0 },
         };
         Ok(())
     }
@@ -85,16 +88,18 @@ impl<P: World> Step<'_, '_, P> {
             if evidence >= Evidence::Alike && alike.last() != Some(&app) {
                 alike.push(app.clone());
             }
-            // Only what looks like a Cloudflare app so far is worth reading further.
+            // Only what looks like a Cloudflare app so far is worth reading further: first the rest of its entitlements, then its accounts.
+            let mut users = 0;
             if evidence == Evidence::Account {
                 found.push(app);
                 next = None;
-            } else if next.is_some() && alike.last() == Some(&app) {
+            } else if alike.last() == Some(&app) {
                 left.push(app);
+                users = u32::from(next.is_none());
             } else {
                 next = None;
             }
-            self.run.phase = Phase::Examine { left, found, alike, page: next };
+            self.run.phase = Phase::Examine { left, found, alike, page: next, users };
             return Ok(());
         }
         let named = |apps: &[Named]| {
@@ -106,7 +111,7 @@ impl<P: World> Step<'_, '_, P> {
                 "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is with app_id, or C1_APP_ID.".to_owned(),
             )),
             ([], alike) => Err(Trouble::Stop(format!(
-                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group or a scoped role, was found in ConductorOne: {} may stand for this account or for another one. Say which app it is with app_id (APP= of make connect), or C1_APP_ID.",
+                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or a membership's id, was found in ConductorOne: {} may stand for this account or for another one. Say which app it is with app_id (APP= of make connect), or C1_APP_ID.",
                 named(alike)
             ))),
             (several, _) => Err(Trouble::Stop(format!(
@@ -114,6 +119,37 @@ impl<P: World> Step<'_, '_, P> {
                 named(several)
             ))),
         }
+    }
+
+    /// Looks for a member of this account among the next app's accounts: a membership id is drawn for one account, while a Cloudflare user may
+    /// be in several.
+    pub(super) async fn examine_users(
+        &mut self,
+        mut left: Vec<Named>,
+        mut found: Vec<Named>,
+        alike: Vec<Named>,
+        page: Option<String>,
+        users: u32,
+    ) -> Result<(), Trouble> {
+        let (mut next, mut users) = (None, users);
+        if let Some(app) = left.pop() {
+            let listed = match self.client.memberships_page(&app.id, page.as_deref()).await {
+                Ok(listed) => listed,
+                // Who may not see the accounts knows as much as before.
+                Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Page { items: Vec::new(), next: None },
+                Err(error) => return Err(error.into()),
+            };
+            next = listed.next.filter(|next| Some(next) != page.as_ref() && users < MAX_USER_PAGES);
+            if catalogue::is_member_of(self.ports, &listed.items).await? {
+                found.push(app);
+                next = None;
+            } else if next.is_some() {
+                left.push(app);
+            }
+        }
+        users = if next.is_some() { users + 1 } else { 0 };
+        self.run.phase = Phase::Examine { left, found, alike, page: next, users };
+        Ok(())
     }
 
     /// Lists the app's entitlements.

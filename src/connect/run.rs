@@ -131,7 +131,7 @@ pub(super) enum Phase {
     /// List apps.
     Apps { page: Option<String>, apps: Vec<Named> },
     /// Look for this account's ids in each. `alike` are apps with ids that every Cloudflare account has, and of the last of those `left`
-    /// the next `page` is to be read.
+    /// the next `page` is to be read: of its entitlements, or after those of its accounts (`users`).
     Examine {
         left: Vec<Named>,
         found: Vec<Named>,
@@ -139,6 +139,8 @@ pub(super) enum Phase {
         alike: Vec<Named>,
         #[serde(default)]
         page: Option<String>,
+        #[serde(default)]
+        users: u32,
     },
     /// List the app's entitlements.
     List { page: Option<String> },

@@ -53,7 +53,10 @@ impl<P: World> Step<'_, '_, P> {
         match self.run.phase.clone() {
             Phase::App => self.app().await,
             Phase::Apps { page, apps } => self.apps(page, apps).await,
-            Phase::Examine { left, found, alike, page } => self.examine(left, found, alike, page).await,
+            Phase::Examine { left, found, alike, page, users: 0 } => self.examine(left, found, alike, page).await,
+            Phase::Examine { left, found, alike, page, users } => {
+                self.examine_users(left, found, alike, page, users).await
+            }
             Phase::List { page } => self.list(page).await,
             Phase::Webhook { page } => self.webhook(page).await,
             Phase::Create => self.create().await,

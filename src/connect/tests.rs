@@ -4,7 +4,7 @@ use crate::base::tree::BTreeMap;
 
 use futures::executor::block_on;
 use serde_json::{Value, json};
-use sim::conductorone::{App, Credential, Entitlement};
+use sim::conductorone::{App, Credential, Entitlement, Person};
 
 use super::run::{RunState, What};
 use super::{Options, Within, begin, drive, missing, next_due, report, running, settled_app, summary};
@@ -13,7 +13,7 @@ use crate::base::settings::Plan;
 use crate::conductorone::Settings;
 use crate::conductorone::api::Tokens;
 use crate::conductorone::api::desk::{Cut, TenantDesk, settings};
-use crate::model::resource::{Group, Role, Row};
+use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
 use crate::snapshot::{self, Draft, Naming};
 
 /// What is wired besides the account: four roles, one that comes after the one that is left alone, and a user group.
@@ -84,8 +84,23 @@ fn publish_group(ports: &TenantDesk) -> String {
         })
     };
     let group = Row::Group(Group { id: id(77).parse().unwrap(), name: "Engineers".to_owned(), atoms: Vec::new() });
-    let rows: BTreeMap<String, Row> =
-        [0, 1, 2, 3, 98, 99].map(role).into_iter().chain([group]).map(|row| (row.key(), row)).collect();
+    let jane = Member {
+        member_id: id(42).parse().unwrap(),
+        user_id: id(41).parse().ok(),
+        email: "jane@example.com".to_owned(),
+        status: MemberStatus::Accepted,
+        first_name: None,
+        last_name: None,
+        two_factor: None,
+        atoms: Vec::new(),
+        groups: Vec::new(),
+    };
+    let rows: BTreeMap<String, Row> = [0, 1, 2, 3, 98, 99]
+        .map(role)
+        .into_iter()
+        .chain([group, Row::User(jane)])
+        .map(|row| (row.key(), row))
+        .collect();
     let draft = Draft {
         account_id: ports.desk.account(),
         started_at: ports.now(),
@@ -154,6 +169,39 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
             n += 1;
         }
         assert!(n > 15, "there were {n} requests to be cut off at");
+    }
+}
+
+#[tokio::test]
+async fn an_app_without_a_group_or_scoped_role_is_known_by_a_membership_id_and_by_no_user_id() {
+    let jane =
+        |member: u32, user: u32| Person::member("jane@example.com", &format!("{user:032x}"), &format!("{member:032x}"));
+    for (person, is_known) in [(Some(jane(42, 41)), true), (Some(jane(43, 41)), false), (None, false)] {
+        let world = World::new();
+        world.ports.c1.remove_entitlement(&world.entitlements[WIRED].id);
+        // Another account's, which has the same roles, and whose first page of people is full.
+        let staging = App { id: "2Staging".into(), display_name: "Cloudflare (staging)".into() };
+        world.ports.c1.add_app(&staging, &[Entitlement { id: "2StagingRole".into(), ..world.entitlements[0].clone() }]);
+        for n in 0..120_u32 {
+            let email = format!("person{n}@example.com");
+            let somebody = Person::member(&email, &format!("{:032x}", 2_000 + n), &format!("{:032x}", 1_000 + n));
+            world.ports.c1.add_account(&staging, &somebody);
+            world.ports.c1.add_account(&App::default(), &somebody);
+        }
+        if let Some(person) = person {
+            world.ports.c1.add_account(&App::default(), &person);
+        }
+        begin(&world.ports, Options::default(), "api").unwrap().unwrap();
+        assert!(!world.carry_on().await);
+        let report = report(&world.ports.desk, 0).unwrap().unwrap();
+        if is_known {
+            assert_eq!((report.state, report.app.unwrap().id), (RunState::Done, App::default().id));
+        } else {
+            let message = report.message.unwrap();
+            assert_eq!(report.state, RunState::Failed, "{message}");
+            assert!(message.contains("every Cloudflare account") && message.contains("2Staging"), "{message}");
+            assert!(world.ports.c1.webhooks().is_empty(), "nothing is changed on a guess");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::memory::{Coordinator, Part, World, unusable};
 use super::ring::Ring;
 use super::settings::Settings;
 use crate::base::jobs;
-use crate::base::ports::{Level, SqlError};
+use crate::base::ports::{Alarm, Clock, Level, Log, SqlError};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::provision::{aftercare, callback, journal};
@@ -26,6 +26,17 @@ const HEAVY_TURNS: u32 = 3;
 /// When a part that somebody else is at is looked at again, and one whose storage fails.
 const LATER_SECS: i64 = 5;
 const STORAGE_PAUSE_SECS: i64 = 60;
+
+/// An alarm that could do nothing rings again after this.
+const IN_VAIN_SECS: i64 = 60;
+
+/// What becomes of an alarm that rang: one that could do nothing rings again, until that is mended. It is not an error of the alarm, which
+/// the runtime would try six times and then forget.
+pub async fn rang<P: Alarm + Clock + Log>(ports: &P, done: Result<(), String>) -> Result<(), SqlError> {
+    let Err(why) = done else { return Ok(()) };
+    ports.log(Level::Error, "the alarm rang in vain", serde_json::json!({ "why": why }));
+    ports.wake(ports.now().plus_secs(IN_VAIN_SECS)).await
+}
 
 impl Coordinator {
     /// Does what is due, and sees to it that the alarm rings again when the next thing is.

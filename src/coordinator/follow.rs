@@ -7,8 +7,9 @@ use crate::base::jobs::{self, Attempt, Job, Kind};
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
 use crate::findings;
+use crate::provision::incident::{self, Incident};
 use crate::push;
-use crate::signal;
+use crate::signal::{self, CapReached};
 use crate::snapshot::{GenerationId, RunRecord};
 use crate::sync;
 
@@ -24,6 +25,14 @@ fn subject(settings: &Settings, kind: Kind, status: &sync::SyncStatus, today: &s
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         Kind::Wire | Kind::Signal => None,
     }
+}
+
+/// A cap that was reached longer ago than this is no news any more: signals that wait are kept for a week, and none is told twice.
+const CAP_SECS: i64 = 24 * 60 * 60;
+
+fn cap_reached(incident: &Incident) -> CapReached<'_> {
+    let Incident { at, operation, email, message, .. } = incident;
+    CapReached { at: *at, operation: operation.0, email, message }
 }
 
 /// The generation that is current.
@@ -77,9 +86,14 @@ impl Coordinator {
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
     pub(super) fn follow<P: World>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
         let status = sync::status(ports)?;
-        let kinds = settings.signal.as_ref().map(|signal| signal.kinds.as_slice()).unwrap_or_default();
-        if let Some(run) = signal::queue(ports, kinds, &status.runs)? {
-            jobs::want(ports, Kind::Signal, &run, false, ports.now())?;
+        let by = settings.told_by();
+        let reached = match by.settings {
+            Some(_) => incident::since(ports, incident::Kind::RemovalCap, ports.now().plus_secs(-CAP_SECS))?,
+            None => Vec::new(),
+        };
+        let caps: Vec<_> = reached.iter().map(cap_reached).collect();
+        if let Some(about) = signal::queue(ports, by, &status.runs, &caps)? {
+            jobs::want(ports, Kind::Signal, &about, false, ports.now())?;
         }
         super::explain::explain(ports)?;
         let today = ports.now().date();

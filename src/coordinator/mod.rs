@@ -23,6 +23,7 @@ mod tokens_seen;
 mod what_if;
 mod wire;
 
+pub use alarm::rang;
 pub use examine::Examination;
 pub use memory::{Coordinator, World};
 pub use protocol::{Ask, Command, Reply, Status, Told, Unreachable};

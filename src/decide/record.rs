@@ -12,7 +12,7 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
 use crate::model::address;
-use crate::model::ask::Action;
+use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::operation::Origin;
 use crate::snapshot::GenerationId;
 
@@ -47,6 +47,18 @@ pub struct Record {
     pub generation: Option<GenerationId>,
     /// Who asked.
     pub origin: Origin,
+    /// What was asked, as C1 named it; absent from decisions of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// What was asked, as C1 named it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What is to be granted or revoked.
+    pub entitlement: EntitlementRef,
+    /// The person concerned.
+    pub subject: Subject,
 }
 
 impl Record {
@@ -74,13 +86,18 @@ impl Record {
                 .map(|email| address::folded(&email)),
             generation: known.map(|known| known.generation.clone()),
             origin: question.origin.clone(),
+            asked: Some(Asked { entitlement: question.entitlement.clone(), subject: question.subject.clone() }),
         }
     }
 
-    /// Whether a question under the same key is the one that was decided, as far as the record tells.
+    /// Whether a question under the same key is the one that was decided, as far as the record tells: the same app, action, entitlement and
+    /// person. What is told of those may differ, since a sync may have been between two deliveries of one task; what contradicts may not.
     pub fn is_of(&self, question: &Question) -> bool {
         let is_of_app = self.origin.app_id.is_none() || self.origin.app_id == question.origin.app_id;
-        is_of_app && self.action == question.action.as_ref().ok().copied()
+        let is_same = self.asked.as_ref().is_none_or(|asked| {
+            asked.entitlement.is_same(&question.entitlement) && asked.subject.is_same(&question.subject)
+        });
+        is_of_app && is_same && self.action == question.action.as_ref().ok().copied()
     }
 
     /// The answer to C1.

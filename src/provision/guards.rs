@@ -294,8 +294,8 @@ fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>
         through: None,
         reference: None,
     };
-    // Once an hour is enough for the operator.
-    incident::note_once(ports, &format!("cap/{}/{}", count.as_str(), now.millis() / 3_600_000), &incident)?;
+    // Once within the time that is counted is enough for the operator.
+    incident::note_once(ports, &format!("cap/{}", count.as_str()), removals::WINDOW_SECS, &incident)?;
     if !asking.comes_again {
         return refuse(Refusal::RemovalCap, format!("{message}, then ask again."));
     }

@@ -72,12 +72,22 @@ pub(super) fn note(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<b
     Ok(!noted.is_empty())
 }
 
-/// Notes an incident that may come of many operations, once for all of them.
-pub(super) fn note_once(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<(), SqlError> {
-    if sql.query("SELECT 1 FROM incident WHERE source = ? LIMIT 1", &[source.into()])?.is_empty() {
-        note(sql, source, incident)?;
+/// Notes an incident that may come of many operations, once for all of them within a time.
+pub(super) fn note_once(sql: &dyn Sql, source: &str, within_secs: i64, incident: &Incident) -> Result<(), SqlError> {
+    let rows = sql.query(
+        "SELECT id, incident FROM incident WHERE source LIKE ? ORDER BY id DESC LIMIT 1",
+        &[format!("{source}/%").into()],
+    )?;
+    let is_told = |last: &Incident| (0..within_secs * 1_000).contains(&incident.at.since(last.at));
+    if !read(sql, &rows)?.iter().any(is_told) {
+        note(sql, &format!("{source}/{}", incident.at.millis()), incident)?;
     }
     Ok(())
+}
+
+/// The latest incidents of a kind that are not older than this, the newest first.
+pub fn since(sql: &dyn Sql, kind: Kind, oldest: Timestamp) -> Result<Vec<Incident>, SqlError> {
+    Ok(latest(sql)?.into_iter().filter(|incident| incident.kind == kind && incident.at >= oldest).collect())
 }
 
 /// The latest incidents, the newest first.

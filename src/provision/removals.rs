@@ -27,7 +27,7 @@ impl Count {
 }
 
 /// The time within which removals are counted.
-const WINDOW_SECS: i64 = 60 * 60;
+pub(super) const WINDOW_SECS: i64 = 60 * 60;
 
 /// When one that found no place looks again, at the latest and at the soonest. Places of operations that are put off may be given
 /// back at any time.

@@ -5,8 +5,8 @@ use crate::base::tree::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Kind;
 use super::foreign::ForeignGrant;
+use super::{CapReached, Kind};
 use crate::model::grant::Grant;
 use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord, SnapshotError};
 
@@ -39,6 +39,15 @@ pub(super) fn sync_failed(account: &str, event_id: &str, run: &RunRecord) -> Str
         "event": Kind::SyncFailed.as_str(), "version": 1, "event_id": event_id, "account_id": account,
         "run": run.run, "outcome": run.outcome, "message": cut(&run.message, MAX_MESSAGE),
         "started_at": run.started_at, "finished_at": run.finished_at, "generation": run.generation,
+    })
+    .to_string()
+}
+
+/// Revokes or removals wait, or are refused, since as many as are allowed were carried out.
+pub(super) fn removal_cap_reached(account: &str, event_id: &str, cap: &CapReached<'_>) -> String {
+    json!({
+        "event": Kind::RemovalCapReached.as_str(), "version": 1, "event_id": event_id, "account_id": account, "at": cap.at,
+        "message": cut(cap.message, MAX_MESSAGE), "operation": cap.operation, "email": cut(cap.email, MAX_NAME),
     })
     .to_string()
 }

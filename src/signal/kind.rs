@@ -13,5 +13,7 @@ words! {
         ForeignChange = "foreign_change",
         /// Something was found to be wrong with the account, or is over.
         Finding = "finding",
+        /// Revokes or removals wait, since as many as are allowed were carried out.
+        RemovalCapReached = "removal_cap_reached",
     }
 }

@@ -26,6 +26,7 @@ use crate::audit::feed;
 use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::base::time::Timestamp;
 use crate::snapshot::{self, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
 use compose::Changes;
 use deliver::Delivered;
@@ -44,12 +45,38 @@ const EARLY_SECS: i64 = 10;
 /// A value that is not there this long after its publication will not come any more: KV takes a minute.
 const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
 
-/// Queues what the runs that ended call for. Gives the run that the job is to be about, where signals wait: with each further run
-/// that ends, one that was given up is begun again.
-pub fn queue<P: Sql + Clock>(ports: &P, kinds: &[Kind], runs: &[RunRecord]) -> Result<Option<String>, SqlError> {
+/// A cap of removals that was reached.
+#[derive(Clone, Copy, Debug)]
+pub struct CapReached<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// The operation that found no room.
+    pub operation: i64,
+    /// Whom it is about.
+    pub email: &'a str,
+    /// What happened and what to do, in a sentence.
+    pub message: &'a str,
+}
+
+/// Queues what the runs that ended and the caps that were reached call for. Gives what the job is to be about, where signals wait: the
+/// latest run, with which one that was given up is begun again, and the latest cap.
+pub fn queue<P: Sql + Clock>(
+    ports: &P,
+    by: ToldBy<'_>,
+    runs: &[RunRecord],
+    caps: &[CapReached<'_>],
+) -> Result<Option<String>, SqlError> {
+    let kinds = by.settings.map(|settings| settings.kinds.as_slice()).unwrap_or_default();
     outbox::queue(ports, kinds, runs, ports.now())?;
-    let waits = !kinds.is_empty() && outbox::waiting(ports)? > 0;
-    Ok(runs.first().filter(|_| waits).map(|run| run.run.to_string()))
+    if kinds.contains(&Kind::RemovalCapReached) {
+        let account = by.account_id.to_string();
+        caps.iter().rev().try_for_each(|cap| outbox::queue_cap(ports, &account, cap, ports.now()))?;
+    }
+    if kinds.is_empty() || outbox::waiting(ports)? == 0 {
+        return Ok(None);
+    }
+    let run = runs.first().map(|run| run.run.to_string());
+    Ok([run, outbox::beside_runs(ports)?].into_iter().flatten().reduce(|run, cap| format!("{run} {cap}")))
 }
 
 /// Queues that findings were opened or closed, as the API shows them, those first that matter most. `run` is the last that ended. Nothing is
@@ -96,7 +123,10 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     // First all texts, as long as the generations are there, even while C1 takes none.
     let (mut unmade, mut untold, mut is_early) = (None, None, false);
     while let Some(waiting) = outbox::next(ports, true)? {
-        if waiting.kind == Kind::ForeignChange && is_ahead_of_log(ports, &waiting.run)? {
+        if waiting.kind == Kind::ForeignChange
+            && let Some(run) = &waiting.run
+            && is_ahead_of_log(ports, run)?
+        {
             is_early = true;
             break;
         }
@@ -104,7 +134,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
             Ok(Made { bodies, untold: why }) => {
                 outbox::made(ports, waiting.id, &bodies, ports.now())?;
                 if let Some(why) = why {
-                    let why = format!("What changed with the run {} cannot be told, since {why}.", waiting.run.run);
+                    let why = format!("What changed with the run {} cannot be told, since {why}.", waiting.key);
                     ports.log(Level::Error, "a signal does not tell what changed", serde_json::json!({ "why": why }));
                     untold = Some(why);
                 }
@@ -126,12 +156,12 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         };
         let mut state = "sent";
         for (part, body) in bodies.iter().enumerate().skip(waiting.sent) {
-            let id = event_id(waiting.kind, &waiting.run.run, part);
+            let id = event_id(waiting.kind, &waiting.key, part);
             match deliver::send(ports, by.c1_url, settings, &id, body).await {
                 Delivered::Yes => {
                     outbox::part_sent(ports, waiting.id, part + 1)?;
                     let fields =
-                        serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "run": waiting.run.run });
+                        serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "about": waiting.key });
                     ports.log(Level::Info, "signal sent", fields);
                     sent += 1;
                 }
@@ -140,7 +170,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
                 Delivered::Refused(why) => {
                     let fields = serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "why": why });
                     ports.log(Level::Error, "signal refused", fields);
-                    refused = Some(format!("{why} It was {} of the run {}.", waiting.kind.as_str(), waiting.run.run));
+                    refused = Some(format!("{why} It was {} of {}.", waiting.kind.as_str(), waiting.key));
                     state = "refused";
                 }
             }
@@ -194,16 +224,17 @@ async fn make<P: KeyValue + Clock + Sql>(
     by: ToldBy<'_>,
     waiting: &Waiting,
 ) -> Result<Result<Made, SnapshotError>, SqlError> {
-    let (run, account) = (&waiting.run, by.account_id.to_string());
-    let id = |part| event_id(waiting.kind, &run.run, part);
+    // What tells of no run has its text, and so have findings.
+    let Some(run) = &waiting.run else { return Ok(Ok(Vec::new().into())) };
     if waiting.kind == Kind::Finding {
-        // Its texts are made when it is queued.
         return Ok(Ok(Vec::new().into()));
     }
+    let account = by.account_id.to_string();
+    let id = |part| event_id(waiting.kind, &waiting.key, part);
     if waiting.kind == Kind::SyncFailed {
         return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)].into()));
     }
-    let read = match read(ports, waiting).await {
+    let read = match read(ports, run).await {
         Ok(Some(read)) => read,
         // The first generation: there is nothing that it differs from.
         Ok(None) => return Ok(Ok(Vec::new().into())),
@@ -234,8 +265,8 @@ struct Read {
     changes: Changes,
 }
 
-async fn read<P: KeyValue>(kv: &P, waiting: &Waiting) -> Result<Option<Read>, SnapshotError> {
-    let Some(generation) = &waiting.run.generation else { return Ok(None) };
+async fn read<P: KeyValue>(kv: &P, run: &RunRecord) -> Result<Option<Read>, SnapshotError> {
+    let Some(generation) = &run.generation else { return Ok(None) };
     let new = Snapshot::open(kv, generation).await?;
     let Some(previous) = &new.manifest().previous else { return Ok(None) };
     let old = Snapshot::open(kv, previous).await?;

@@ -3,9 +3,11 @@
 //! **Invariants:** the text of a signal is made once and kept, so that every attempt sends the same under the same id; a signal
 //! that was taken is never sent again; one that waits leaves only by being taken or refused, or with its end noted.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{CapReached, Kind, compose};
 use crate::base::hash::sha256;
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
@@ -27,8 +29,10 @@ const TELL_AGAIN_SECS: i64 = 24 * 60 * 60;
 pub(super) struct Waiting {
     pub(super) id: i64,
     pub(super) kind: Kind,
-    /// The run that it tells of.
-    pub(super) run: RunRecord,
+    /// The run that it tells of, where it is one.
+    pub(super) run: Option<RunRecord>,
+    /// What its id goes by: the run's, or what else it tells of.
+    pub(super) key: String,
     /// The texts of its parts, once they are made.
     pub(super) bodies: Option<Vec<String>>,
     /// How many of the parts were taken.
@@ -100,6 +104,28 @@ pub(super) fn queue_made(
     Ok(())
 }
 
+/// Queues that a cap of removals was reached, once for each that was noted; it has its text from the beginning.
+pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now: Timestamp) -> Result<(), SqlError> {
+    let kind = Kind::RemovalCapReached;
+    let key = format!("{}/{}", cap.operation, cap.at.millis());
+    let body = compose::removal_cap_reached(account, &event_id(kind, &key, 0), cap);
+    sql.query(
+        "INSERT INTO signal (kind, run, bodies, queued_at) SELECT ?1, ?2, ?3, ?4
+         WHERE NOT EXISTS (SELECT 1 FROM signal WHERE kind = ?1 AND run = ?2)",
+        &[kind.as_str().into(), key.into(), serde_json::to_string(&[body])?.into(), now.into()],
+    )?;
+    Ok(())
+}
+
+/// The newest signal that waits and tells of no run: what the job of sending is about besides the latest run.
+pub(super) fn beside_runs(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
+    let value = sql.one(
+        "SELECT run FROM signal WHERE state = 'waiting' AND kind = ? ORDER BY id DESC LIMIT 1",
+        &[Kind::RemovalCapReached.as_str().into()],
+    )?;
+    Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
+}
+
 /// What a run calls for. Whether access changed by somebody else's hand comes first: it may matter most.
 fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
     match run.outcome {
@@ -167,10 +193,17 @@ const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE 
 fn read(row: &[SqlValue]) -> Result<Waiting, SqlError> {
     let corrupt = || SqlError::unreadable("a signal");
     let [id, kind, run, bodies, sent] = row else { return Err(corrupt()) };
+    let kind = kind.text().and_then(Kind::parse).ok_or_else(corrupt)?;
+    let about = run.text().ok_or_else(corrupt)?;
+    let run = match kind {
+        Kind::RemovalCapReached => None,
+        _ => Some(json::read::<RunRecord>(about.as_bytes()).map_err(|_| corrupt())?),
+    };
     Ok(Waiting {
         id: id.integer().ok_or_else(corrupt)?,
-        kind: kind.text().and_then(Kind::parse).ok_or_else(corrupt)?,
-        run: run.text().and_then(|text| json::read(text.as_bytes()).ok()).ok_or_else(corrupt)?,
+        kind,
+        key: run.as_ref().map_or_else(|| about.to_owned(), |run| run.run.to_string()),
+        run,
         bodies: bodies.text().map(json::read_str).transpose().map_err(|_| corrupt())?,
         sent: sent.integer().and_then(|sent| usize::try_from(sent).ok()).unwrap_or(0),
     })
@@ -203,8 +236,8 @@ pub(super) fn settle(sql: &dyn Sql, id: i64, state: &str, now: Timestamp) -> Res
 }
 
 /// The id of a signal's part: the same for every attempt, and in the form of a version 4 UUID (RFC 9562), which C1 asks for.
-pub(super) fn event_id(kind: Kind, run: &RunId, part: usize) -> String {
-    let digest = sha256(format!("c1-cloudflare/signal/{}/{run}/{part}", kind.as_str()).as_bytes());
+pub(super) fn event_id(kind: Kind, key: impl fmt::Display, part: usize) -> String {
+    let digest = sha256(format!("c1-cloudflare/signal/{}/{key}/{part}", kind.as_str()).as_bytes());
     let mut id: [u8; 16] = std::array::from_fn(|place| digest.get(place).copied().unwrap_or(0));
     let [.., version, _, variant, _, _, _, _, _, _, _] = &mut id;
     *version = *version & 0x0f | 0x40;

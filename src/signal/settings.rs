@@ -70,8 +70,8 @@ const KEY: &str = "SIGNAL_SIGNING_KEY";
 const URL: &str = "SIGNAL_URL";
 const KINDS: &str = "SIGNALS";
 
-/// Which are sent where nobody says which: what was there before findings were signalled.
-const UNLESS_NAMED: [Kind; 3] = [Kind::AccessChanged, Kind::SyncFailed, Kind::ForeignChange];
+/// Which are sent where nobody says which: all but findings, of which there may be many.
+const UNLESS_NAMED: [Kind; 4] = [Kind::AccessChanged, Kind::SyncFailed, Kind::ForeignChange, Kind::RemovalCapReached];
 
 impl Settings {
     /// Reads them; `None` where no signals are sent.

@@ -5,13 +5,14 @@ use crate::base::tree::BTreeMap;
 use futures::executor::block_on;
 use serde_json::{Value, json};
 
-use super::ToldBy;
 use super::foreign::ForeignGrant;
 use super::outbox::{self, Waiting, event_id};
+use super::settings::{Auth, Settings};
+use super::{CapReached, ToldBy};
 use super::{Changes, Kind, compose, ended, make};
 use crate::base::fakes::Desk;
 use crate::base::jobs::Attempt;
-use crate::base::ports::{Clock as _, Sql as _};
+use crate::base::ports::{Clock as _, Secret, Sql as _};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
@@ -83,12 +84,17 @@ fn desk() -> Desk {
     desk
 }
 
+/// A signal about a run, without a text yet.
+fn waiting(kind: Kind, run: RunRecord) -> Waiting {
+    Waiting { id: 1, kind, key: run.run.to_string(), run: Some(run), bodies: None, sent: 0 }
+}
+
 /// The kinds that wait, in order; each is taken.
 fn taken(desk: &Desk) -> Vec<(Kind, RunId)> {
     let mut all = Vec::new();
     while let Some(waiting) = outbox::next(desk, false).unwrap() {
         outbox::settle(desk, waiting.id, "sent", desk.now()).unwrap();
-        all.push((waiting.kind, waiting.run.run));
+        all.push((waiting.kind, waiting.run.unwrap().run));
     }
     all
 }
@@ -103,6 +109,35 @@ fn a_signal_of_a_newer_version_stops_only_itself_and_is_counted() {
     assert_eq!(outbox::waiting(&desk).unwrap(), 0, "what is set aside is not waited for");
     let counted = rows::counts(&desk).unwrap();
     assert_eq!((counted.len(), counted[0].table.as_str(), counted[0].rows), (1, "signal", 1));
+}
+
+#[test]
+fn a_cap_that_was_reached_is_queued_once_with_its_text_and_asks_for_a_job_of_its_own() {
+    let desk = desk();
+    let settings = Settings {
+        url: Secret::new("https://acme.conductor.one/x"),
+        auth: Auth::Capability,
+        kinds: Kind::ALL.to_vec(),
+    };
+    let told_by = |settings| ToldBy { settings, ..by(None) };
+    let cap = |operation| CapReached { at: desk.now(), operation, email: "jane@example.com", message: "3 revokes" };
+    let queue = |settings, caps: &[CapReached<'_>]| super::queue(&desk, told_by(settings), &[], caps).unwrap();
+    let others = Settings { kinds: vec![Kind::SyncFailed], ..settings.clone() };
+    assert_eq!(queue(None, &[cap(7)]), None);
+    assert_eq!(queue(Some(&others), &[cap(7)]), None, "not asked for");
+    let about = queue(Some(&settings), &[cap(7)]).unwrap();
+    assert_eq!(queue(Some(&settings), &[cap(7)]), Some(about.clone()), "once");
+    assert_ne!(queue(Some(&settings), &[cap(8), cap(7)]), Some(about), "another one, and a job for it");
+    let mut operations = Vec::new();
+    while let Some(waiting) = outbox::next(&desk, false).unwrap() {
+        let body: Value = serde_json::from_str(&waiting.bodies.unwrap()[0]).unwrap();
+        assert_eq!((&body["event"], &body["email"]), (&json!("removal_cap_reached"), &json!("jane@example.com")));
+        assert_eq!(body["event_id"], json!(event_id(waiting.kind, &waiting.key, 0)));
+        operations.push(body["operation"].as_i64().unwrap());
+        outbox::settle(&desk, waiting.id, "sent", desk.now()).unwrap();
+    }
+    assert_eq!(operations, [7, 8]);
+    assert_eq!(queue(Some(&settings), &[cap(8), cap(7)]), None, "what was taken is not told again");
 }
 
 #[test]
@@ -165,7 +200,7 @@ fn what_waits_is_bounded_in_number_and_time() {
         outbox::queue(&desk, &kinds, &[run(n, RunOutcome::Published, desk.now())], desk.now()).unwrap();
     }
     assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 50);
-    assert_eq!(outbox::next(&desk, false).unwrap().unwrap().run.run, run_id(51), "the oldest went");
+    assert_eq!(outbox::next(&desk, false).unwrap().unwrap().run.unwrap().run, run_id(51), "the oldest went");
     assert_eq!(outbox::waiting(&desk).unwrap(), 200);
     desk.advance(7 * 24 * 3600 + 1);
     assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 200);
@@ -329,7 +364,7 @@ fn foreign_text(
     let new = after.publish(desk, Some(old));
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
-    let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
+    let waiting = waiting(Kind::ForeignChange, record);
     let bodies = block_on(make(desk, by, &waiting)).unwrap().unwrap().bodies;
     assert!(bodies.len() <= 1);
     bodies.first().map(|body| serde_json::from_str(body).unwrap())
@@ -419,7 +454,7 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     granted(&desk);
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
-    let waiting = Waiting { id: 1, kind: Kind::ForeignChange, run: record, bodies: None, sent: 0 };
+    let waiting = waiting(Kind::ForeignChange, record);
     let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies;
     assert_eq!(bodies.len(), 1, "asked for after it was seen");
 }
@@ -452,7 +487,7 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
     let text = |manifest: &Manifest, kind| {
         let mut record = run(2, RunOutcome::Published, desk.now());
         record.generation = Some(manifest.generation.clone());
-        let waiting = Waiting { id: 1, kind, run: record, bodies: None, sent: 0 };
+        let waiting = waiting(kind, record);
         block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies
     };
     assert!(text(&first, Kind::AccessChanged).is_empty());
@@ -476,7 +511,7 @@ fn a_generation_that_is_gone_is_said_to_be() {
     let desk = desk();
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = snapshot::GenerationId::parse("20261123T100000Z-7f3a09c1");
-    let waiting = Waiting { id: 1, kind: Kind::AccessChanged, run: record, bodies: None, sent: 0 };
+    let waiting = waiting(Kind::AccessChanged, record);
     assert!(block_on(make(&desk, by(None), &waiting)).unwrap().is_err(), "it may be on its way");
     desk.advance(601);
     let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies;
@@ -491,7 +526,7 @@ fn a_damaged_or_lost_chunk_of_the_older_generation_holds_up_no_signal() {
         let new = Account { jane: vec![SUPER], ..Account::new() }.publish(&desk, Some(old.clone()));
         let mut record = run(2, RunOutcome::Published, desk.now());
         record.generation = Some(new.generation.clone());
-        let waiting = |kind| Waiting { id: 1, kind, run: record.clone(), bodies: None, sent: 0 };
+        let waiting = |kind| waiting(kind, record.clone());
         let made = |kind| block_on(make(&desk, by(None), &waiting(kind))).unwrap();
         let whole = made(Kind::AccessChanged).unwrap();
         assert!(whole.untold.is_none() && whole.bodies[0].contains("Jane@example.com"), "{whole:?}");

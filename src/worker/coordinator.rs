@@ -34,9 +34,6 @@ pub struct Coordinator {
     wanted: Cell<Option<i64>>,
 }
 
-/// An alarm that could do nothing rings again after this.
-const IN_VAIN: Duration = Duration::from_mins(1);
-
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
         let wanted = Cell::new(None);
@@ -77,14 +74,9 @@ impl DurableObject for Coordinator {
             Ok((desk, settings)) => self.ring(&desk, settings).await,
             Err(message) => Err(message),
         };
-        match done {
-            Ok(()) => {}
-            // Not an error of the alarm, which the runtime would try six times and then forget: it rings until the configuration is mended.
-            Err(message) => {
-                log(Level::Error, "the alarm rang in vain", &serde_json::json!({ "why": message }));
-                self.state.storage().set_alarm(IN_VAIN).await?;
-            }
-        }
+        // Where the configuration cannot be read there is no space in KV either, and none is needed.
+        let desk = Desk { state: &self.state, kv: None, wanted: &self.wanted, space: Space::new("none", "none") };
+        coordinator::rang(&desk, done).await.map_err(|error| worker::Error::RustError(error.to_string()))?;
         Response::empty()
     }
 }

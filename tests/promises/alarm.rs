@@ -93,6 +93,33 @@ async fn with_a_late_write(small: &Small, member: usize) {
 }
 
 #[test]
+fn an_alarm_that_rang_in_vain_is_set_again_and_one_that_did_not_is_left_alone() {
+    run(1, async |small| {
+        let world = &small.lives.world;
+        let ring = async |done: Result<(), String>| {
+            world.alarm.set(None);
+            c1_cloudflare::coordinator::rang(world, done).await.unwrap();
+            world.alarm.get().map(|at| at.since(world.now()))
+        };
+        assert_eq!(ring(Ok(())).await, None);
+        for _ in 0..2 {
+            assert_eq!(ring(Err("PROVISIONING is \"maybe\"".to_owned())).await, Some(60_000));
+        }
+        let told = world.desk.errors();
+        assert_eq!(
+            told.iter().filter(|line| line.contains("rang in vain") && line.contains("maybe")).count(),
+            2,
+            "{told:?}"
+        );
+        // What somebody asked for sooner stays.
+        let sooner = world.now().plus_secs(5);
+        c1_cloudflare::base::ports::Alarm::wake(world, sooner).await.unwrap();
+        c1_cloudflare::coordinator::rang(world, Err("again".to_owned())).await.unwrap();
+        assert_eq!(world.alarm.get(), Some(sooner));
+    });
+}
+
+#[test]
 fn a_look_for_a_late_write_that_hangs_keeps_no_operation_waiting() {
     run(4, async |small| {
         with_a_late_write(small, 0).await;

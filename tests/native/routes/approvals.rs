@@ -33,12 +33,27 @@ async fn a_key_that_was_decided_for_one_app_and_action_decides_nothing_for_anoth
     assert!(!approved(&of_another_app) && of_another_app.contains("2other"), "{of_another_app}");
     let contrary = ask(Task::revoke(entitlement(), person()), "3").await;
     assert!(!approved(&contrary) && contrary.contains("asked for something else before"), "{contrary}");
+    let cloudflare = &jane.deployment.cloudflare;
+    let joe = cloudflare.add_member("joe@example.com", vec![crate::looks::holds(cloudflare, &jane.has)]);
+    let joe = Person::member("joe@example.com", &cloudflare.membership(&joe).unwrap().user_id.unwrap(), &joe);
+    let other = Entitlement::role(jane.has.governed_as(), &jane.has.name);
+    for (task, token) in [(Task::grant(entitlement(), joe), "5"), (Task::grant(other, person()), "6")] {
+        let told = ask(task, token).await;
+        assert!(!approved(&told) && told.contains("asked for something else before"), "{told}");
+    }
     // The question that was decided has its answer whenever it comes, also under the token that it came by.
     for token in ["1", "4"] {
         assert_eq!(ask(Task::grant(entitlement(), person()), token).await, first);
     }
+    // Another sync may have told C1 more of the same person.
+    let known_better = Person { account: None, ..person() };
+    assert_eq!(ask(Task::grant(entitlement(), known_better), "7").await, first);
     let kept: Value = jane.deployment.json("/v1/decisions").await;
     assert_eq!(kept["items"].as_array().unwrap().len(), 1, "{kept}");
+    // What was approved for an app is not told again once its tasks are not taken any more.
+    jane.deployment.set_var("ALLOWED_APPS", "2third");
+    let told = ask(Task::grant(entitlement(), person()), "8").await;
+    assert!(!approved(&told) && told.contains("ALLOWED_APPS does not have it"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod accounts;
 mod adverse;
 mod approvals;
 mod bounds;
+mod cap;
 mod errors;
 mod findings;
 mod fresh;

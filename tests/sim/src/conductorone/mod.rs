@@ -302,6 +302,11 @@ impl ConductorOne {
         self.state().callbacks.posts.clone()
     }
 
+    /// Takes events whatever time their sender has, which may be simulated.
+    pub fn listen_at_any_time(&self) {
+        self.state().inbound.at_any_time = true;
+    }
+
     /// Listens for events from others, in place of an earlier listener; gives the URL to send them to.
     pub fn listen(&self, id: &str, proof: Proof) -> String {
         let url = format!("{}{}{id}", self.inner.base_url, inbound::PREFIX);

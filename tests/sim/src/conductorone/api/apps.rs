@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Api, error, matches, page_of_body, page_of_query};
-use crate::conductorone::directory::{App, Entitlement};
+use crate::conductorone::directory::{App, Entitlement, Person};
 use crate::conductorone::edit::drop_unset;
 use crate::http::{Reply, Request};
 
@@ -24,6 +24,7 @@ const KINDS: [&str; 9] = [
 pub(super) struct AppState {
     app: App,
     entitlements: Vec<Value>,
+    accounts: Vec<Value>,
 }
 
 impl Api {
@@ -40,7 +41,20 @@ impl Api {
         });
         match self.apps.iter_mut().find(|known| known.app.id == app.id) {
             Some(known) => known.entitlements.extend(objects),
-            None => self.apps.push(AppState { app: app.clone(), entitlements: objects.collect() }),
+            None => {
+                let entitlements = objects.collect();
+                self.apps.push(AppState { app: app.clone(), entitlements, accounts: Vec::new() });
+            }
+        }
+    }
+
+    pub(super) fn add_account(&mut self, app: &App, person: &Person) {
+        let known = self.apps.iter_mut().find(|known| known.app.id == app.id);
+        if let (Some(known), Some(mut account)) = (known, person.expanded_account(app)) {
+            if let Value::Object(fields) = &mut account {
+                fields.remove("@type");
+            }
+            known.accounts.push(json!({ "appUser": account, "appPath": "", "identityUserPath": "" }));
         }
     }
 
@@ -97,6 +111,7 @@ impl Api {
                 let views: Vec<Value> = app.entitlements.iter().map(view).collect();
                 page_of_query("entitlements", &views, request)
             }
+            ("GET", ["app_users"]) => page_of_query("accounts", &app.accounts, request),
             ("GET", ["entitlements", id]) => match app.entitlements.iter().find(|known| has_id(known, id)) {
                 Some(entitlement) => one(entitlement),
                 None => error(404, "no such entitlement"),

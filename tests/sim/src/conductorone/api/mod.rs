@@ -233,6 +233,11 @@ impl ConductorOne {
         self.state().api.add_app(app, entitlements);
     }
 
+    /// Adds a person's account to an app, as C1's own sync does.
+    pub fn add_account(&self, app: &App, person: &crate::conductorone::Person) {
+        self.state().api.add_account(app, person);
+    }
+
     /// Adds an entitlement to an app, as C1's own sync does.
     pub fn add_entitlement(&self, app: &App, entitlement: &Entitlement) {
         self.state().api.add_app(app, std::slice::from_ref(entitlement));
