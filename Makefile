@@ -14,7 +14,7 @@ UP_OPTIONS := $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(TENANT),--tenant $(TE
 	$(if $(PLAN),--plan $(PLAN)) $(if $(URL),--url $(URL)) $(if $(NEW_TOKENS),--new-tokens)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test soak demo dev up down release deploy connect lint bench clean
+.PHONY: help setup build test soak fuzz demo dev up down release deploy connect lint bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,7 +31,10 @@ test: build ## run all tests: native, and against the built Worker in the real r
 
 soak: build ## hold the promises against many more seeds, and all cells of the fault matrix (SEEDS=, 200 unless told)
 	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test promises --test matrix
-	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test e2e chaos
+	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test e2e -- chaos:: sync::memory::
+
+fuzz: ## run each fuzz target for a minute, with a nightly Rust and cargo-fuzz (SECONDS_EACH=, TARGET=)
+	@SECONDS_EACH=$(SECONDS_EACH) bash scripts/fuzz.sh $(TARGET)
 
 demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, ROLES=, SEED=, SERVE=1 stays up)
 	@cargo build -p sim --bin demo

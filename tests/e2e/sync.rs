@@ -2,6 +2,7 @@
 
 mod broken;
 mod cut_off;
+mod memory;
 
 use std::time::Duration;
 

@@ -15,6 +15,9 @@ mod access;
 mod calls;
 mod deployment;
 mod feed;
+mod fuzz;
+#[path = "../fuzz/targets.rs"]
+mod fuzz_targets;
 #[path = "../support/jane.rs"]
 mod jane;
 mod ledger;

@@ -17,10 +17,10 @@ const GRANTS: usize = 200;
 const MOST_CALLS: usize = 3;
 
 /// One grant to carry out.
-struct Wanted {
-    person: Person,
+pub(crate) struct Wanted {
+    pub(crate) person: Person,
     member: String,
-    entitlement: Entitlement,
+    pub(crate) entitlement: Entitlement,
     atom: (Access, String, String),
 }
 
@@ -30,7 +30,7 @@ pub(crate) async fn measure() -> Result<(), String> {
     let stage = stage.map_err(|error| error.to_string())?;
     stage.sync(Duration::from_mins(5), Duration::from_millis(100), |_| {}).await?;
     let (mut took, mut added, mut calls) = (Vec::new(), Vec::new(), 0);
-    for wanted in wanted(&stage.cloudflare)? {
+    for wanted in wanted(&stage.cloudflare, GRANTS)? {
         let delivery = stage.world.c1.task(&Task::grant(wanted.entitlement, wanted.person));
         stage.cloudflare.reset_log();
         let began = Instant::now();
@@ -76,8 +76,8 @@ pub(crate) async fn measure() -> Result<(), String> {
     Ok(())
 }
 
-/// Grants of roles to members who do not have them, each to another member.
-fn wanted(cloudflare: &Cloudflare) -> Result<Vec<Wanted>, String> {
+/// Grants of roles to so many members who do not have them, each to another member.
+pub(crate) fn wanted(cloudflare: &Cloudflare, count: usize) -> Result<Vec<Wanted>, String> {
     let whole = cloudflare.account_resource_group();
     let roles: Vec<_> = cloudflare
         .permission_groups()
@@ -99,15 +99,15 @@ fn wanted(cloudflare: &Cloudflare) -> Result<Vec<Wanted>, String> {
             atom: (Access::Allow, role.id.clone(), whole.clone()),
             member: member.id,
         });
-        if wanted.len() == GRANTS {
+        if wanted.len() == count {
             return Ok(wanted);
         }
     }
-    Err(format!("the account has no {GRANTS} members to grant a role to"))
+    Err(format!("the account has no {count} members to grant a role to"))
 }
 
 /// The smallest value that this share of the values does not exceed.
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(place).copied().unwrap_or_default()
 }

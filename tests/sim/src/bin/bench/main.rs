@@ -4,6 +4,7 @@
 mod chaos;
 mod export;
 mod grants;
+mod load;
 mod size;
 mod start;
 mod syncs;
@@ -41,6 +42,9 @@ async fn measure() -> Result<(), String> {
     }
     if wanted("grants") {
         grants::measure().await?;
+    }
+    if wanted("load") {
+        load::measure(parts.iter().any(|part| part == "large")).await?;
     }
     if wanted("chaos") {
         chaos::measure().await?;
