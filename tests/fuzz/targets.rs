@@ -35,8 +35,8 @@ pub(crate) const TARGETS: [Target; 9] = [
 const LONGEST_WORDS: usize = 2_000;
 
 /// Whether it was read. What is refused is refused in words that a log can bear.
-fn is_read<T, E: Debug>(text: &[u8], outcome: Result<T, E>) -> bool {
-    if let Err(error) = &outcome {
+fn is_read<T, E: Debug>(text: &[u8], outcome: &Result<T, E>) -> bool {
+    if let Err(error) = outcome {
         let words = format!("{error:?}").len();
         assert!(words <= LONGEST_WORDS.max(8 * text.len()), "{words} bytes of words about {} bytes", text.len());
     }
@@ -50,19 +50,19 @@ fn comes_back<T: serde::Serialize + for<'de> serde::Deserialize<'de> + PartialEq
 }
 
 fn token(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| is_read(bytes, Token::parse(text)))
+    std::str::from_utf8(bytes).is_ok_and(|text| is_read(bytes, &Token::parse(text)))
 }
 
 fn keys(bytes: &[u8]) -> bool {
-    is_read(bytes, KeySet::parse(bytes))
+    is_read(bytes, &KeySet::parse(bytes))
 }
 
 fn webhook(bytes: &[u8]) -> bool {
-    is_read(bytes, Webhook::parse(bytes))
+    is_read(bytes, &Webhook::parse(bytes))
 }
 
 fn rules(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| is_read(bytes, Rules::parse(text)))
+    std::str::from_utf8(bytes).is_ok_and(|text| is_read(bytes, &Rules::parse(text)))
 }
 
 fn scim_filter(bytes: &[u8]) -> bool {
@@ -80,7 +80,7 @@ fn scim_filter(bytes: &[u8]) -> bool {
             assert!(!filter.matches(&serde_json::json!({ "id": format!("{id}?") })), "{text}");
         }
     }
-    is_read(bytes, parsed)
+    is_read(bytes, &parsed)
 }
 
 fn scim_patch(bytes: &[u8]) -> bool {
@@ -90,7 +90,7 @@ fn scim_patch(bytes: &[u8]) -> bool {
         "members": [{ "value": "user-1" }, { "value": "invitation-2" }],
     });
     let (of_group, of_user) = (patch::group(&body, &current), patch::user(&body, &current));
-    is_read(bytes, of_group) | is_read(bytes, of_user)
+    is_read(bytes, &of_group) | is_read(bytes, &of_user)
 }
 
 fn chunk(bytes: &[u8]) -> bool {
@@ -107,7 +107,7 @@ fn chunk(bytes: &[u8]) -> bool {
         comes_back::<Row>(row);
         assert!(!row.key().is_empty());
     }
-    is_read(bytes, rows)
+    is_read(bytes, &rows)
 }
 
 fn manifest(bytes: &[u8]) -> bool {
@@ -131,5 +131,5 @@ fn addresses(bytes: &[u8]) -> bool {
     for one in list.iter().flatten() {
         assert!(one.contains('@') && address::folded(one) == *one, "{text:?}: {one:?}");
     }
-    is_read(bytes, list)
+    is_read(bytes, &list)
 }

@@ -78,7 +78,7 @@ async fn the_runtime_folds_an_address_as_the_native_code_does() {
     let deployment = deployment.synced().await;
     for address in HARD {
         let filter = format!("userName eq {}", Value::String(folded(address)));
-        let encoded: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
         let found = deployment.json(&format!("/scim/v2/Users?filter={encoded}")).await;
         let names: Vec<&Value> = found["Resources"].as_array().unwrap().iter().map(|user| &user["userName"]).collect();
         assert_eq!(names, [&json!(address)], "{address:?}, folded {:?}", folded(address));

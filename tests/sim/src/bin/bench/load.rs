@@ -15,7 +15,7 @@ use crate::grants::{Wanted, percentile, wanted};
 use crate::table;
 
 /// How many members the account has, and how many in the long form.
-const MEMBERS: [usize; 2] = [5_000, 50_000];
+const MEMBERS: (usize, usize) = (5_000, 50_000);
 
 /// How many requests of each kind, and how many of them at once.
 const REQUESTS: (usize, usize) = (400, 16);
@@ -31,7 +31,7 @@ const GRANTS: (usize, usize) = (50, 200);
 
 /// Measures all of it; `long` with the largest account.
 pub(crate) async fn measure(long: bool) -> Result<(), String> {
-    let members = MEMBERS[usize::from(long)];
+    let members = if long { MEMBERS.1 } else { MEMBERS.0 };
     let spec = Spec { members, roles: 60, groups: 10, pending_share: 0.05, ..Spec::default() };
     let stage = Stage::set(spec, &[]).await.map_err(|error| error.to_string())?;
     stage.sync(Duration::from_mins(20), Duration::from_millis(250), |_| {}).await?;
@@ -90,7 +90,7 @@ async fn requests(stage: &Stage) -> Result<(), String> {
 async fn flood(stage: &Stage) -> Result<(), String> {
     let (count, at_once, proper) = FLOOD;
     let world = &stage.world;
-    let fetched = world.c1.jwks_fetches();
+    let before = world.c1.jwks_fetches();
     let forge = async |number: usize| {
         let token = if number.is_multiple_of(2) {
             Token::new().broken_signature()
@@ -121,7 +121,7 @@ async fn flood(stage: &Stage) -> Result<(), String> {
     if let Some(odd) = statuses.iter().find(|status| **status != 401) {
         return Err(format!("a forged webhook was answered {odd}"));
     }
-    let fetches = world.c1.jwks_fetches() - fetched;
+    let fetches = world.c1.jwks_fetches() - before;
     if fetches > MOST_KEY_FETCHES {
         return Err(format!(
             "{count} forged webhooks asked for keys {fetches} times, and {MOST_KEY_FETCHES} are promised"
