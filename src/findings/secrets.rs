@@ -138,7 +138,7 @@ pub(super) fn stronger_than_creator(of: Secret<'_>, _: &Settings) -> Option<Stri
     }
     for policy in of.token.allowed() {
         let writing = policy.names().find(|name| folded(name).ends_with(" write"));
-        for (key, name) in policy.scope.0.iter() {
+        for (key, name) in &policy.scope.0 {
             match (maker.at(key), writing) {
                 (None, _) => more.push(format!("it reaches {}, and its creator nothing there", told(key, name))),
                 (Some(false), Some(group)) => {
@@ -280,7 +280,8 @@ mod tests {
         let rule = "token-stronger-than-creator";
         let keys = |of: &[(&str, bool)]| of.iter().map(|(key, writes)| ((*key).to_owned(), *writes)).collect();
         let maker = |of: &[(&str, bool)]| Maker { is_there: true, keys: keys(of), ..Maker::default() };
-        let cases: [(&[&str], &[&str], Maker, Option<&str>); 10] = [
+        type Case = (&'static [&'static str], &'static [&'static str], Maker, Option<&'static str>);
+        let cases: [Case; 10] = [
             (&["DNS Write"], &[ZONE], maker(&[(ZONE, true)]), None),
             (&["DNS Write"], &[ZONE], maker(&[(OTHER, true)]), Some("nothing there")),
             (&["DNS Write"], &[ZONE, OTHER], maker(&[("com.cloudflare.api.account.zone.*", true)]), None),

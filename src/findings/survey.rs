@@ -88,7 +88,7 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
     let ids = |survey: &Survey| survey.found.iter().map(|found| found.id.clone()).collect::<BTreeSet<String>>();
     let (was, will) = (ids(&before), ids(&after));
     let told = |all: Vec<Found>, beside: &BTreeSet<String>| -> Vec<Value> {
-        all.into_iter().filter(|found| !beside.contains(&found.id)).map(|found| found.told()).collect()
+        all.into_iter().filter(|found| !beside.contains(&found.id)).map(Found::told).collect()
     };
     Ok((told(after.found, &was), told(before.found, &will)))
 }
@@ -264,7 +264,7 @@ impl Survey {
     fn apart(&mut self, row: &Row) {
         let (key, now) = (row.key(), self.now);
         if let Some(token) = row.as_token().filter(|token| token.is_active()) {
-            for (name, ends) in token.ending.iter() {
+            for (name, ends) in &token.ending {
                 self.withdrawn(&format!("permission_group:{name}"), name, ends).tokens += 1;
             }
         }

@@ -141,6 +141,44 @@ fn a_cap_that_was_reached_is_queued_once_with_its_text_and_asks_for_a_job_of_its
 }
 
 #[test]
+fn findings_are_told_once_each_time_they_change_with_an_id_of_their_own_and_by_who_asked_for_them() {
+    let desk = desk();
+    let kinds = |kinds: &[Kind]| Settings {
+        url: Secret::new("https://acme.conductor.one/api/v1/webhooks/incoming/abc"),
+        auth: Auth::Capability,
+        kinds: kinds.to_vec(),
+    };
+    let (with, without) = (kinds(&[Kind::Finding]), kinds(&[Kind::SyncFailed]));
+    let told = |settings: &Settings, findings: Vec<Value>| {
+        let by = ToldBy { settings: Some(settings), ..by(None) };
+        super::tell_findings(&desk, by, &run(1, RunOutcome::Published, desk.now()), findings).unwrap()
+    };
+    let finding = |n: usize, state: &str| json!({ "id": format!("token-unused:{n}"), "state": state, "evidence": "x".repeat(1_000) });
+    assert!(!told(&without, vec![finding(1, "open")]) && !told(&with, Vec::new()));
+    assert!(told(&with, vec![finding(1, "open"), finding(2, "closed")]));
+    desk.advance(60);
+    assert!(told(&with, (0..400).map(|n| finding(n, "open")).collect()));
+    let mut ids = Vec::new();
+    let mut bodies: Vec<Vec<Value>> = Vec::new();
+    while let Some(waiting) = outbox::next(&desk, false).unwrap() {
+        outbox::settle(&desk, waiting.id, "sent", desk.now()).unwrap();
+        let texts = waiting.bodies.unwrap();
+        assert!(texts.iter().all(|text| text.len() <= super::compose::MAX_BODY));
+        for (part, text) in texts.iter().enumerate() {
+            let body: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(body["event_id"], event_id(Kind::Finding, &waiting.key, part));
+            ids.push(body["event_id"].clone());
+        }
+        bodies.push(texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect());
+    }
+    assert_eq!(bodies[0][0]["summary"], json!({ "opened": 1, "closed": 1 }));
+    let told: usize = bodies[1].iter().map(|body| body["findings"].as_array().unwrap().len()).sum();
+    assert_eq!(bodies[1].len(), 4);
+    assert_eq!(bodies[1][3]["left_out"], 400 - told, "what does not fit is counted");
+    assert_eq!(ids.iter().map(Value::to_string).collect::<std::collections::BTreeSet<_>>().len(), ids.len());
+}
+
+#[test]
 fn every_run_is_queued_once_and_in_order() {
     let desk = desk();
     let now = desk.now();

@@ -42,6 +42,7 @@ pub enum SnapshotError {
 
 /// A row, as much of it as tells who was there.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once, one at a time")]
 pub enum Brief {
     /// A member, accepted or pending.
     Person(Person),

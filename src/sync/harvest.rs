@@ -25,7 +25,7 @@ pub(super) struct Harvest {
     pub(super) tokens: Result<Vec<Token>, Off>,
     pub(super) oauth_clients: Result<Vec<OauthClient>, Off>,
     /// Whether the account locks out members without a second factor, and the organization that it is in; one item.
-    pub(super) account: Result<Vec<(Option<bool>, Option<(String, String)>)>, Off>,
+    pub(super) account: Result<Vec<SetUp>, Off>,
     /// The domains with an identity provider of their own, and how each stands.
     pub(super) sso_domains: Result<Vec<[String; 2]>, Off>,
     /// The names of domains, Workers and Access applications, by their lists as far as these were asked for: id and name.
@@ -35,6 +35,9 @@ pub(super) struct Harvest {
     /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
     pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
 }
+
+/// Whether the account locks out members without a second factor, and the organization that it is in: id and name.
+type SetUp = (Option<bool>, Option<(String, String)>);
 
 /// The list under which the odd ones of the members stand.
 const MEMBERS: List = List::Members { pass: 1 };

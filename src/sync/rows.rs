@@ -770,7 +770,7 @@ impl<'a> Objects<'a> {
 
     /// Names the objects of a scope, and notes which lists tell the names of such.
     fn name(&self, scope: &mut Scope, names_in_use: &mut NameLists) {
-        for (key, name) in scope.0.iter_mut() {
+        for (key, name) in &mut scope.0 {
             let object = ObjectKind::of(key);
             if object.1 != "*" {
                 names_in_use.add(object.0);

@@ -104,8 +104,8 @@ fn prepare(name: &str, members: usize) -> (Desk, Work) {
     let work: Box<dyn FnMut(&Desk)> = match name {
         "page" => {
             begin(&desk);
-            // Resource groups, permission groups, roles, user groups and tokens come before the members.
-            let lists = Limits { pages: 7, in_flight: 1, ..all(true) };
+            // Resource groups, permission groups, roles, user groups, tokens, OAuth clients and how the account is set come before the members.
+            let lists = Limits { pages: 10, in_flight: 1, ..all(true) };
             assert!(!block_on(steps(&desk, &lists, 1)), "the sync ended by itself");
             Box::new(|desk| {
                 block_on(steps(desk, &Limits { pages: 1, in_flight: 1, ..all(true) }, 1));

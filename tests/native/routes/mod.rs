@@ -19,3 +19,4 @@ mod scim;
 mod scim_groups;
 mod scim_users;
 mod tokens;
+mod what_if;

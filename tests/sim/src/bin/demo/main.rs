@@ -3,6 +3,7 @@
 
 mod account;
 mod files;
+mod findings;
 mod page;
 mod progress;
 mod serve;
@@ -80,6 +81,7 @@ async fn play(terminal: &mut Terminal, options: Options, patience: Duration) -> 
     sync::second(terminal, &stage, patience).await?;
     webhooks::show(terminal, &stage).await?;
     files::show(terminal, &stage).await?;
+    findings::show(terminal, &stage).await?;
     strangers(&stage)?;
     Ok(stage)
 }

@@ -1,0 +1,156 @@
+//! `GET /v1/what-if`: what a grant or a revoke would change, held against what the change then does.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sim::cloudflare::PolicySpec;
+use sim::conductorone::{Entitlement, Person, Task};
+
+use crate::jane::{EMAIL, Jane};
+use crate::looks::assert_is_problem;
+
+async fn ask(jane: &Jane, change: &str, role: &str) -> Value {
+    jane.deployment.json(&format!("/v1/what-if?principal=user:{}&{change}={role}", jane.user)).await
+}
+
+fn entitlement(role: &sim::cloudflare::KnownPermissionGroup) -> String {
+    format!("role:{}:member", role.governed_as())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_done_is_told_and_nothing_is_written_or_asked() {
+    let jane = Jane::holding(2).await;
+    let before = jane.deployment.json("/v1/operations").await;
+    jane.deployment.cloudflare.reset_log();
+    let told = ask(&jane, "grant", &entitlement(&jane.lacks)).await;
+    assert_eq!((&told["changes"], &told["refused_by"]), (&json!(true), &Value::Null), "{told}");
+    assert_eq!(told["gains"][0]["entitlement_id"], entitlement(&jane.lacks));
+    assert_eq!(told["gains"][0]["reach"][0]["told"], "the whole account");
+    let line = told["line"].as_str().unwrap();
+    assert!(line.starts_with(&format!("{EMAIL} would get {}", jane.lacks.name)), "{line}");
+    let again = jane.deployment.json(&format!("/v1/what-if?principal={EMAIL}&grant={}", entitlement(&jane.has))).await;
+    assert_eq!((&again["changes"], again["gains"].as_array().unwrap().len()), (&json!(false), 0), "{again}");
+    let less = ask(&jane, "revoke", &entitlement(&jane.has)).await;
+    assert_eq!(less["loses"][0]["entitlement_id"], entitlement(&jane.has), "{less}");
+    assert_eq!(jane.deployment.cloudflare.total_requests(), 0, "nothing is asked of Cloudflare");
+    assert_eq!(jane.deployment.json("/v1/operations").await, before, "and nothing is noted");
+    for (path, status) in [
+        (format!("/v1/what-if?principal=user:{}", jane.user), 400),
+        (format!("/v1/what-if?grant={}", entitlement(&jane.has)), 400),
+        (format!("/v1/what-if?principal=nobody@example.com&grant={}", entitlement(&jane.has)), 404),
+        (format!("/v1/what-if?principal=user:{}&grant=role:{}:member", jane.user, "f".repeat(32)), 404),
+    ] {
+        let answer = jane.deployment.get(&path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert_is_problem(&answer, &path);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_rule_says_before_what_it_says_when_it_is_asked() {
+    type Case = (&'static str, &'static str, &'static str);
+    let cases: [Case; 4] = [
+        ("PROTECTED_MEMBERS", EMAIL, "protected_member"),
+        ("PROVISIONING", "off", "provisioning_off"),
+        ("MAX_REMOVALS_PER_HOUR", "0", "removal_cap"),
+        ("LAST_ROLE", "refuse", "last_role"),
+    ];
+    for (variable, value, code) in cases {
+        let jane = Jane::start().await;
+        jane.deployment.set_var(variable, value);
+        // The last access goes with the last case alone.
+        if code != "last_role" {
+            let whole = jane.deployment.cloudflare.account_resource_group();
+            jane.deployment.cloudflare.add_policy(&jane.member, PolicySpec::allow(jane.lacks.id.clone(), whole));
+            jane.deployment.sync().await;
+        }
+        let told = ask(&jane, "revoke", &entitlement(&jane.has)).await;
+        assert_eq!(told["refused_by"]["code"], code, "{told}");
+        assert_eq!(told["changes"], false);
+        let done = jane.call("DELETE", &jane.has).await;
+        assert_eq!(assert_is_problem(&done, code), code);
+        assert!(done.text().contains(told["refused_by"]["message"].as_str().unwrap()), "{}\n{told}", done.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_super_administrators_and_what_a_group_gives_are_foreseen() {
+    let jane = Jane::holding(2).await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let (admin, whole) = (cloudflare.permission_group("super_admin").unwrap(), cloudflare.account_resource_group());
+    for one in cloudflare.memberships() {
+        let held: Vec<PolicySpec> = if one.id == jane.member {
+            vec![
+                PolicySpec::allow(admin.id.clone(), whole.clone()),
+                PolicySpec::allow(jane.has.id.clone(), whole.clone()),
+            ]
+        } else {
+            vec![PolicySpec::allow(jane.lacks.id.clone(), whole.clone())]
+        };
+        cloudflare.set_policies(&one.id, held);
+    }
+    let group = cloudflare.add_group("Platform", vec![PolicySpec::allow(jane.lacks.id.clone(), whole.clone())]);
+    cloudflare.join_group(&group, &jane.member);
+    jane.deployment.sync().await;
+    let told = ask(&jane, "revoke", &entitlement(&admin)).await;
+    assert_eq!(told["refused_by"]["code"], "min_super_admins", "{told}");
+    let told = ask(&jane, "revoke", &entitlement(&jane.lacks)).await;
+    assert_eq!(told["refused_by"]["code"], "held_through_group", "{told}");
+    let told = ask(&jane, "revoke", &format!("group:{group}:member")).await;
+    let lost: BTreeSet<&str> =
+        told["loses"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(lost, BTreeSet::from(["Platform", jane.lacks.name.as_str()]), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn findings_that_a_grant_would_open_are_told_and_then_open() {
+    let jane = Jane::start().await;
+    let cloudflare = &jane.deployment.cloudflare;
+    cloudflare.set_two_factor(&jane.member, false);
+    jane.deployment.sync().await;
+    let admin = cloudflare.permission_group("admin").unwrap();
+    let told = ask(&jane, "grant", &entitlement(&admin)).await;
+    let rules: Vec<&str> =
+        told["findings"]["opens"].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["privileged-without-two-factor"], "{told}");
+    let id = told["findings"]["opens"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(jane.call("PUT", &admin).await.status, 200);
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(jane.deployment.json(&format!("/v1/findings/{id}")).await["state"], "open");
+    let closes = ask(&jane, "revoke", &entitlement(&admin)).await;
+    assert_eq!(closes["findings"]["closes"][0]["id"], id, "{closes}");
+    let events = jane.deployment.json("/v1/operations?of=findings&limit=1000").await;
+    assert!(
+        events["items"].as_array().unwrap().iter().any(|one| one["finding"] == id && one["what"] == "opened"),
+        "{events}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approvals_comment_says_what_it_would_change_and_a_rule_goes_by_findings() {
+    let jane = Jane::start().await;
+    jane.deployment.cloudflare.set_two_factor(&jane.member, false);
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    let rules = json!({
+        "low_risk_roles": [jane.lacks.name],
+        "rules": [{ "name": "tidy up first", "when": { "findings": ["second-factor-not-enforced"] }, "then": "deny" }],
+    });
+    jane.deployment.set_var("APPROVAL_RULES", &rules.to_string());
+    let asked = |n: u32| {
+        let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+        let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
+        jane.deployment.c1.task(&task.id(&format!("2task{n}")).step_id("2step").awaiting_approval())
+    };
+    let told = jane.deployment.deliver(&asked(1), "1").await.text();
+    assert!(told.contains("\"deny\"") && told.contains("tidy up first"), "{told}");
+    assert!(told.contains(&format!("{EMAIL} would get {}", jane.lacks.name)), "{told}");
+    // Over, and so is the rule.
+    jane.deployment.cloudflare.enforce_two_factor(true);
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    let told = jane.deployment.deliver(&asked(2), "2").await.text();
+    assert!(told.contains("\"approve\""), "{told}");
+}
