@@ -185,12 +185,19 @@ fn a_token_tells_who_made_it_and_what_it_may_do_and_an_oauth_client_that_it_is_n
         assert_eq!(profile.get(name), Some(&told), "{name}");
     }
 
-    let client = serde_json::json!({ "type": "oauth_client", "id": "client-1", "name": "Deploy bot", "visibility": "public", "scopes": ["account.read"] });
-    let resource = decoded(&serde_json::from_value(client).unwrap());
+    let client = crate::model::resource::OauthClient {
+        id: "client-1".parse().unwrap(),
+        name: "Deploy bot".to_owned(),
+        visibility: "public".to_owned(),
+        scopes: vec!["account.read".to_owned()],
+        redirect_uris: vec!["https://app.example.com/callback".to_owned()],
+        created_at: None,
+    };
+    let resource = decoded(&Row::OauthClient(client));
     let fields = [
         ("client_id", "client-1"),
         ("client_name", "Deploy bot"),
-        ("redirect_uris", ""),
+        ("redirect_uris", "https://app.example.com/callback"),
         ("scopes", "account.read"),
         ("visibility", "public"),
     ];
