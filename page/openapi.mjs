@@ -198,7 +198,7 @@ const schemas = {
     person: string, principal: string, entitlement: string, name: string,
     gained: maybe(object({ seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")) })),
   }),
-  Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "right?": string }),
+  Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "duration_secs?": integer, "right?": string }),
   Outcome: {
     oneOf: [
       object({ outcome: word("done"), effect: ref("Effect"), message: string, "account?": ref("Account") }),
@@ -276,6 +276,7 @@ const schemas = {
       app: maybe(ref("Named")), webhook: maybe(string), wired: integer, connected_at: maybe(time), verified_at: maybe(time),
       last_run: object({ run: integer, mode: ref("Mode"), by: string, state: ref("RunState"), message: maybe(string), ended_at: maybe(time) }),
     }),
+    "overdue_revokes?": list(object({ email: string, entitlement: string, operation: integer, ended_at: time })),
     incidents: list(ref("Incident")),
     audit_log: maybe(object({
       readable: boolean, message: string, at: time, "read_until?": time, "since?": time, "next_at?": time, "wide_at?": time, "ours?": string,

@@ -6,6 +6,7 @@
 pub mod apps;
 pub mod default_role;
 pub mod entitlement;
+pub mod expiry;
 pub mod find;
 pub(crate) mod hints;
 pub mod identity;
@@ -27,5 +28,6 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
     identity::init(sql)?;
     inherited::init(sql)?;
+    expiry::init(sql)?;
     overlay::init(sql)
 }

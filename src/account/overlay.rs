@@ -38,6 +38,9 @@ pub struct Left<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     member: Option<Member>,
+    /// Whose row it was or is: a membership that is gone has its key from here.
+    #[serde(default)]
+    key: Option<String>,
     /// Groups that operations were about since the member was last part of a generation: in it or not, and since when.
     #[serde(default)]
     groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
@@ -89,7 +92,8 @@ pub async fn note<P: KeyValue + Sql>(
     if is_seen && member == known {
         return Ok(());
     }
-    let kept = serde_json::to_string(&Kept { member, groups })?;
+    let key = Some(left.member.principal().to_string());
+    let kept = serde_json::to_string(&Kept { member, key, groups })?;
     ports.query(
         "INSERT INTO overlay (member, at, kept) VALUES (?, ?, ?)",
         &[id.to_string().into(), now.into(), kept.into()],
@@ -191,6 +195,45 @@ pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
     }
     Ok(changes)
 }
+
+/// The rows that are others now, by their keys; none where one is gone.
+type Changed = BTreeMap<String, Option<Row>>;
+
+/// The rows that the changes which no generation has yet, up to a number, put in the place of those with the same keys, and the members
+/// who are gone; nothing where it is not known of one of them whose row it was.
+pub(crate) fn rows_of(sql: &dyn Sql, seq: i64) -> Result<Option<(Changed, usize)>, SqlError> {
+    let rows = sql
+        .query("SELECT member, kept FROM overlay WHERE generation IS NULL AND seq <= ? ORDER BY seq", &[seq.into()])?;
+    let mut members: BTreeMap<MemberId, Option<Member>> = BTreeMap::new();
+    let mut changed: BTreeMap<String, Option<Row>> = BTreeMap::new();
+    for (id, kept) in rows::readable(sql, "overlay", &rows, |row| read(row).ok())? {
+        let Some(key) = kept.key else { return Ok(None) };
+        changed.insert(key, None);
+        changed.insert(Principal::Invitation(id).to_string(), None);
+        members.insert(id, kept.member);
+    }
+    let gone = members.values().filter(|member| member.is_none()).count();
+    for row in members.into_values().flatten().map(Row::member) {
+        changed.insert(row.key(), Some(row));
+    }
+    Ok(Some((changed, gone)))
+}
+
+/// The number of the last change that no generation has yet and that is as old as that.
+pub(crate) fn ripe(sql: &dyn Sql, until: Timestamp) -> Result<Option<i64>, SqlError> {
+    // None that is younger comes before it: they are numbered in time.
+    let value = sql.one("SELECT MAX(seq) FROM overlay WHERE generation IS NULL AND at <= ?", &[until.into()])?;
+    Ok(value.as_ref().and_then(SqlValue::integer))
+}
+
+/// When the oldest change was made that no generation has yet.
+pub fn oldest_open(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
+    let value = sql.one("SELECT MIN(at) FROM overlay WHERE generation IS NULL", &[])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// How long a list may show what was before a change.
+pub(crate) const LAG_SECS: i64 = LAG_MILLIS / 1_000;
 
 /// Notes that a generation has the changes up to a number.
 pub(crate) fn taken_in(sql: &dyn Sql, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {

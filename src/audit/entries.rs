@@ -201,6 +201,55 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
     Ok(is_new)
 }
 
+/// What entries are about that nobody has listened to yet.
+#[derive(Debug, Default)]
+pub struct Unheard {
+    /// The number of the last of them.
+    pub until: i64,
+    /// Memberships, each with the user group whose membership it is about, where it is.
+    pub members: Vec<(MemberId, Option<UserGroupId>)>,
+    /// Whether there is something that is no single member's.
+    pub whole: bool,
+    /// When the first of them happened, and the last.
+    pub first_at: Option<Timestamp>,
+    /// See `first_at`.
+    pub last_at: Option<Timestamp>,
+}
+
+/// What the entries are about that nobody has listened to yet. Those of this connector's own are nothing new.
+pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
+    let ours = super::feed::state(sql)?.and_then(|state| state.ours);
+    let rows = sql.query(
+        "SELECT DISTINCT about, member, user_group, MAX(number), MIN(at), token_id IS NOT NULL AND token_id IS ?, MAX(at)
+         FROM audit_entry WHERE heard = 0 GROUP BY 1, 2, 3, 6 ORDER BY 4 LIMIT 500",
+        &[ours.into()],
+    )?;
+    let mut unheard = Unheard::default();
+    for row in &rows {
+        let [_, member, group, number, at, is_ours, _] = row.as_slice() else { continue };
+        unheard.until = unheard.until.max(number.integer().unwrap_or_default());
+        if is_ours.integer() == Some(1) {
+            continue;
+        }
+        let at = at.integer().map(Timestamp::from_millis);
+        unheard.first_at = unheard.first_at.into_iter().chain(at).min();
+        unheard.last_at =
+            unheard.last_at.into_iter().chain(row.get(6).and_then(SqlValue::integer).map(Timestamp::from_millis)).max();
+        let group = group.text().and_then(|id| id.parse().ok());
+        match member.text().and_then(|id| id.parse().ok()) {
+            Some(member) => unheard.members.push((member, group)),
+            None => unheard.whole = true,
+        }
+    }
+    Ok(unheard)
+}
+
+/// Notes that entries up to a number were listened to.
+pub fn heard(sql: &dyn Sql, until: i64) -> Result<(), SqlError> {
+    sql.query("UPDATE audit_entry SET heard = 1 WHERE heard = 0 AND number <= ?", &[until.into()])?;
+    Ok(())
+}
+
 /// The entries about a membership from one time until another, the oldest first.
 pub fn of_member(sql: &dyn Sql, member: MemberId, from: Timestamp, until: Timestamp) -> Result<Vec<Entry>, SqlError> {
     read(

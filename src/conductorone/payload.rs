@@ -90,6 +90,8 @@ pub struct TaskStep {
     pub requester: Option<String>,
     /// The e-mail addresses, or else the C1 ids, of who approved it.
     pub approvers: Vec<String>,
+    /// For how many seconds a grant is; nothing where it is for good.
+    pub duration_secs: Option<i64>,
     /// The C1 ids of those whom the task is about and by: the subject and the requester.
     pub parties: Vec<String>,
 }
@@ -184,9 +186,19 @@ fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
         subject: expanded.subject(app_user.as_ref(), app_user_id.is_some(), identity.as_deref()),
         requester: task.created_by_user_id.map(|id| expanded.person(id)),
         approvers: approvers(&task.policy.history).into_iter().map(|id| expanded.person(id)).collect(),
+        duration_secs: target.grant_duration.or(named.grant_duration).as_deref().and_then(seconds),
         parties,
     })
 }
+
+/// A protobuf duration as JSON has it, such as `28800s` or `0.5s`, in whole seconds; none where it is no time at all.
+fn seconds(text: &str) -> Option<i64> {
+    let secs: i64 = text.strip_suffix('s')?.split('.').next()?.parse().ok()?;
+    (1..=LONGEST_SECS).contains(&secs).then_some(secs)
+}
+
+/// What protobuf's durations end at: 10,000 years.
+const LONGEST_SECS: i64 = 315_576_000_000;
 
 /// What a task is for. A kind without anything in it is not set; two that are set contradict each other.
 fn action(types: &RawTaskType) -> Result<(Result<Action, String>, RawTarget), PayloadError> {
@@ -376,6 +388,8 @@ struct RawTarget {
     identity_user_id: Option<String>,
     #[serde(default, deserialize_with = "filled")]
     outcome: Option<String>,
+    #[serde(default, deserialize_with = "filled")]
+    grant_duration: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

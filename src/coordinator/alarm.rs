@@ -14,7 +14,7 @@ use crate::base::jobs;
 use crate::base::ports::{Alarm, Clock, Level, Log, SqlError};
 use crate::base::rows;
 use crate::base::time::Timestamp;
-use crate::provision::{aftercare, callback, journal};
+use crate::provision::{aftercare, callback};
 use crate::sync;
 
 /// A part whose end nobody noted is presumed dead after this: no alarm rings longer.
@@ -129,7 +129,7 @@ impl Coordinator {
     fn due<P: World>(&self, ports: &P, settings: &Settings, part: Part) -> Result<Option<Timestamp>, SqlError> {
         match part {
             Part::Sync => sync::next_due(ports),
-            Part::Operations => journal::next_due(ports),
+            Part::Operations => Self::operations_due(ports, settings),
             Part::Callbacks => callback::next_due(ports),
             Part::Job(kind) => jobs::due_at(ports, kind),
             Part::LateWrites => aftercare::late_writes_due(ports),

@@ -3,6 +3,7 @@
 use super::memory::{Coordinator, World};
 use super::settings::Settings;
 use super::wire;
+use crate::account::expiry;
 use crate::base::jobs::{self, Attempt, Job, Kind};
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
@@ -14,10 +15,15 @@ use crate::snapshot::{GenerationId, RunRecord};
 use crate::sync;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(settings: &Settings, kind: Kind, status: &sync::SyncStatus, today: &str) -> Option<String> {
+fn subject(
+    settings: &Settings,
+    kind: Kind,
+    status: &sync::SyncStatus,
+    (today, overdue): (&str, usize),
+) -> Option<String> {
     match kind {
         // A token is unused for a day longer with each day, whatever is published.
-        Kind::Findings => current(status).map(|generation| format!("{generation} {today}")),
+        Kind::Findings => current(status).map(|generation| format!("{generation} {today} {overdue}")),
         Kind::Push => settings.push.as_ref().and_then(|_| current(status)).map(ToString::to_string),
         Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
             current(status).map(ToString::to_string)
@@ -97,8 +103,9 @@ impl Coordinator {
         }
         super::explain::explain(ports)?;
         let today = ports.now().date();
+        let overdue = expiry::overdue(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?.len();
         for kind in Kind::ALL {
-            if let Some(subject) = subject(settings, kind, &status, &today) {
+            if let Some(subject) = subject(settings, kind, &status, (&today, overdue)) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
         }

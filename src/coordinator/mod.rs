@@ -32,9 +32,9 @@ pub use what_if::Thinking;
 
 use memory::{failed, unusable};
 
-use crate::account::overlay;
+use crate::account::{expiry, overlay};
 use crate::base::jobs;
-use crate::base::ports::{Level, Sql, SqlError};
+use crate::base::ports::{Clock, Level, Sql, SqlError};
 use crate::base::rows;
 use crate::decide::record;
 use crate::findings;
@@ -66,8 +66,10 @@ pub fn init(ports: &dyn Sql) -> Result<(), SqlError> {
 
 impl Coordinator {
     /// Carries out a command.
+    #[allow(clippy::too_many_lines, reason = "an arm for each command")]
     pub async fn handle<P: World>(&self, ports: &P, settings: &Settings, command: Command) -> Reply {
         match command {
+            Command::BeginSync(trigger) if rests(ports, settings, &trigger) => Reply::Noted,
             Command::BeginSync(trigger) => match begin_sync(ports, settings, trigger) {
                 Ok(run) => {
                     self.wake(ports, ports.now()).await;
@@ -80,7 +82,7 @@ impl Coordinator {
                 }
                 Err(sync::BeginError::Sql(error)) => failed(ports, "could not start a sync", &error),
             },
-            Command::Status => match status(ports) {
+            Command::Status => match status(ports, settings.overdue_minutes) {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
             },
@@ -194,6 +196,20 @@ fn tell<P: World>(ports: &P, told: Result<Told, SqlError>) -> Reply {
     }
 }
 
+/// Whether the cron trigger need not begin a sync yet: the account was looked through a while ago, and changes are heard of since.
+fn rests<P: World>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> bool {
+    let recent = |runs: Vec<sync::RunRecord>| {
+        let within = settings.sweep_minutes * 60_000;
+        runs.iter().find(|run| run.requests > 0).is_some_and(|run| {
+            run.generation.is_some() && run.not_before.is_none() && ports.now().since(run.finished_at) < within
+        })
+    };
+    trigger.by == "cron"
+        && settings.audit_feed
+        && crate::audit::feed::is_healthy(ports, ports.now()).unwrap_or(false)
+        && sync::status(ports).is_ok_and(|status| status.running.is_none() && recent(status.runs))
+}
+
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
 fn begin_sync<P: World>(
     ports: &P,
@@ -214,12 +230,13 @@ fn begin_sync<P: World>(
     sync::begin(ports, &settings.cloudflare, trigger)
 }
 
-fn status(ports: &dyn Sql) -> Result<Status, SqlError> {
+fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {
     Ok(Status {
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
         incidents: provision::incident::latest(ports)?,
         audit_log: crate::audit::feed::state(ports)?,
+        overdue_revokes: expiry::overdue(ports, ports.now().plus_secs(-overdue_minutes * 60))?,
         connection: crate::connect::summary(ports)?,
         // After what reads the tables.
         set_aside: rows::counts(ports)?,
@@ -292,7 +309,7 @@ mod tests {
         let (desk, id) = desk();
         let good = (vec![id], vec![id], vec![Kind::Push], 0, 0);
         assert_eq!(read(&desk), good);
-        assert_eq!(status(&desk).unwrap().set_aside, []);
+        assert_eq!(status(&desk, 60).unwrap().set_aside, []);
         let odd = [
             (
                 "operation",
@@ -323,7 +340,7 @@ mod tests {
         for (table, statement) in odd {
             desk.query(statement, &[]).unwrap_or_else(|error| panic!("{table}: {error}"));
             assert_eq!(read(&desk), good, "{table}");
-            let counted = status(&desk).unwrap().set_aside;
+            let counted = status(&desk, 60).unwrap().set_aside;
             let of: Vec<_> =
                 counted.iter().filter(|counted| counted.table == table).map(|counted| counted.rows).collect();
             assert_eq!(of, [1], "{table}: {counted:?}");
@@ -333,6 +350,6 @@ mod tests {
         // Another start looks again, and finds the same.
         init(&desk).unwrap();
         assert_eq!(read(&desk), good);
-        assert_eq!(status(&desk).unwrap().set_aside.len(), odd.len());
+        assert_eq!(status(&desk, 60).unwrap().set_aside.len(), odd.len());
     }
 }

@@ -11,12 +11,14 @@ use super::memory::{Coordinator, World, failed};
 use super::protocol::Reply;
 use super::ring::{PAUSE_MILLIS, Ring};
 use super::settings::Settings;
+use crate::account::expiry;
 use crate::base::ports::{HttpRequest, Level, Method, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::base::under_way;
 use crate::conductorone::response::Document;
-use crate::model::operation::{Outcome, Refusal, Request};
+use crate::model::ask::{Action, Subject};
+use crate::model::operation::{Origin, Outcome, Refusal, Request, Target};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
 use crate::provision::{self, Attempted, callback};
 
@@ -54,6 +56,9 @@ const fn batch(plan: Plan, syncing: bool) -> i64 {
         (Plan::Paid, _) => 20,
     }
 }
+
+/// How many overdue grants are ended at once; the rest with the next ring.
+const EXPIRIES_AT_ONCE: i64 = 5;
 
 /// How often somebody who waits for another's attempt looks whether it is done.
 const LOOK_MILLIS: u32 = 250;
@@ -284,6 +289,7 @@ impl Coordinator {
     /// Takes on the operations that are due, and as long as one of them takes, those that become due meanwhile: one that hangs keeps no
     /// other waiting.
     pub(super) async fn catch_up<P: World>(&self, ports: &P, settings: &Settings, ring: &Ring) -> Result<(), SqlError> {
+        Self::end_what_is_overdue(ports, settings)?;
         let mut attempts = FuturesUnordered::new();
         let mut begins = true;
         let mut ended = Ok(());
@@ -312,6 +318,41 @@ impl Coordinator {
             callback::settled(ports, id, ports.now())?;
         }
         ended
+    }
+
+    /// Asks for the revoke of what was granted for a time that is over, and that C1 did not ask for, where that is wanted: an operation
+    /// like any other, which passes every guard and whose journal says whose doing it is.
+    fn end_what_is_overdue<P: World>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+        if !settings.enforce_expiry {
+            return Ok(());
+        }
+        let now = ports.now();
+        for overdue in expiry::unasked(ports, now.plus_secs(-settings.overdue_minutes * 60), EXPIRIES_AT_ONCE)? {
+            let granted = journal::find(ports, &overdue.operation.0.to_string())?;
+            let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
+            let (subject, origin) =
+                granted.map_or((by_address, Origin::default()), |it| (it.request.subject, it.request.origin));
+            let target = overdue.entitlement.parse().map_or(Target::Account, Target::Entitlement);
+            let request = Request {
+                key: Some(format!("expiry/{}/{}", overdue.operation.0, overdue.ended_at.secs())),
+                action: Action::Revoke,
+                target,
+                subject,
+                origin: Origin { by: "expiry".to_owned(), duration_secs: None, ..origin },
+            };
+            journal::arrive(ports, &request, now, now)?;
+            expiry::asked(ports, &overdue)?;
+            let fields = serde_json::json!({ "operation": overdue.operation.0, "ended_at": overdue.ended_at });
+            ports.log(Level::Warn, "access that was granted for a time is overdue, and revoked", fields);
+        }
+        Ok(())
+    }
+
+    /// When operations go on, or the next grant ends that nobody revoked.
+    pub(super) fn operations_due<P: World>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
+        let ends = if settings.enforce_expiry { expiry::next_end(ports)? } else { None };
+        let ends = ends.map(|at| at.plus_secs(settings.overdue_minutes * 60));
+        Ok(journal::next_due(ports)?.into_iter().chain(ends).min())
     }
 
     /// Tells C1 of the operations whose outcome it waits for no longer.

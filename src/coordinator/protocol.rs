@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::batch::{Batch, Place};
 use super::examine::Examination;
 use super::what_if::Thinking;
+use crate::account::expiry::Overdue;
 use crate::audit::AuditLog;
 use crate::base::jobs::Job;
 use crate::base::json;
@@ -205,14 +206,16 @@ struct Beside {
     incidents: Vec<Incident>,
     audit_log: Option<AuditLog>,
     #[serde(default)]
+    overdue_revokes: Vec<Overdue>,
+    #[serde(default)]
     set_aside: Vec<SetAside>,
 }
 
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = json::Text::deserialize(deserializer)?;
-        let Beside { jobs, connection, incidents, audit_log, set_aside } = text.read()?;
-        Ok(Self { sync: text.read()?, jobs, connection, incidents, audit_log, set_aside })
+        let Beside { jobs, connection, incidents, audit_log, overdue_revokes, set_aside } = text.read()?;
+        Ok(Self { sync: text.read()?, jobs, connection, incidents, audit_log, overdue_revokes, set_aside })
     }
 }
 
@@ -242,6 +245,9 @@ pub struct Status {
     pub incidents: Vec<Incident>,
     /// How the audit log, by which others' changes are heard of, stood when it was last asked.
     pub audit_log: Option<AuditLog>,
+    /// What was granted for a time that is over, and is not revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overdue_revokes: Vec<Overdue>,
     /// Rows that this version cannot read, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,

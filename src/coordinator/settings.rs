@@ -27,6 +27,12 @@ pub struct Settings {
     pub journal_days: i64,
     /// `AUDIT_FEED`: whether the audit log is read all the time.
     pub audit_feed: bool,
+    /// `SWEEP_MINUTES`: while the audit log is heard, the cron trigger begins a sync at most this often; 0 with each.
+    pub sweep_minutes: i64,
+    /// `OVERDUE_REVOKE_MINUTES`: a grant that was to end is overdue when C1's revoke has not come for as long.
+    pub overdue_minutes: i64,
+    /// `ENFORCE_EXPIRY`: whether what is overdue is revoked without being asked.
+    pub enforce_expiry: bool,
     /// `AUTO_WIRE`: whether entitlements that C1 learns of later are pointed at this Worker as well.
     pub auto_wire: bool,
 }
@@ -41,7 +47,9 @@ impl Settings {
         let conductorone = conductorone::Settings::read(reader);
         let app_id = conductorone.as_ref().and_then(|conductorone| conductorone.app_id.as_deref());
         let provision = provision::Settings::read(reader, app_id);
-        let findings = findings::Settings::read(reader, provision.guards.min_super_admins);
+        let overdue_minutes = reader.optional("OVERDUE_REVOKE_MINUTES", number(1, 525_600)).unwrap_or(60);
+        let enforce_expiry = reader.optional("ENFORCE_EXPIRY", switch).unwrap_or(false);
+        let findings = findings::Settings::read(reader, provision.guards.min_super_admins, overdue_minutes);
         let plan = Plan::read(reader);
         let rules = reader.text("APPROVAL_RULES").map_or_else(
             || Ok(Rules::default()),
@@ -61,6 +69,7 @@ impl Settings {
         let push = push::Settings::read(reader, conductorone.as_ref());
         let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650)).unwrap_or(JOURNAL_DAYS);
         let audit_feed = reader.optional("AUDIT_FEED", switch).unwrap_or(true);
+        let sweep_minutes = reader.optional("SWEEP_MINUTES", number(0, 1_440)).unwrap_or(0);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);
         Some(Self {
             cloudflare: cloudflare?,
@@ -73,6 +82,9 @@ impl Settings {
             plan,
             journal_days,
             audit_feed,
+            overdue_minutes,
+            enforce_expiry,
+            sweep_minutes,
             auto_wire,
         })
     }

@@ -58,6 +58,8 @@ pub(super) struct Person<'a> {
     pub(super) unknown: usize,
     /// For how many days it has been an invitation, as far as it was seen.
     pub(super) invited_days: Option<i64>,
+    /// What was granted for a time that is over, each with its end.
+    pub(super) overdue: Vec<String>,
 }
 
 /// What is known of the whole account.
@@ -93,6 +95,13 @@ pub const RULES: &[Rule] = &[
         title: "a privileged member has an address outside of your domains",
         remedy: "Take the role away under Manage Account > Members, or add the domain to FINDINGS_DOMAINS.",
         test: Test::Person(privileged_outside_domains),
+    },
+    Rule {
+        name: "overdue-revoke",
+        severity: Severity::High,
+        title: "access that was granted for a time was not revoked at its end",
+        remedy: "Look in ConductorOne for the task that was to revoke it, or take the access away under Manage Account > Members; ENFORCE_EXPIRY has the connector do that by itself.",
+        test: Test::Person(overdue_revoke),
     },
     Rule {
         name: "too-few-super-administrators",
@@ -249,6 +258,10 @@ fn privileged_outside_domains(person: &Person<'_>, settings: &Settings) -> Optio
         .then(|| format!("holds {}, and {domain} is not one of your domains", person.privileged.join(", ")))
 }
 
+fn overdue_revoke(person: &Person<'_>, _: &Settings) -> Option<String> {
+    (!person.overdue.is_empty()).then(|| person.overdue.join(", "))
+}
+
 fn direct_beside_group(person: &Person<'_>, _: &Settings) -> Option<String> {
     (!person.twice.is_empty()).then(|| format!("directly and through a user group: {}", person.twice.join(", ")))
 }
@@ -330,7 +343,15 @@ mod tests {
 
     fn of_person(rule: &str, member: &Member, change: impl FnOnce(&mut Person<'_>)) -> bool {
         let privileged = vec!["Administrator".to_owned()];
-        let mut person = Person { member, privileged, twice: Vec::new(), denied: 0, unknown: 0, invited_days: None };
+        let mut person = Person {
+            member,
+            privileged,
+            twice: Vec::new(),
+            denied: 0,
+            unknown: 0,
+            invited_days: None,
+            overdue: vec![],
+        };
         change(&mut person);
         let rule = RULES.iter().find(|known| known.name == rule).unwrap();
         let Test::Person(test) = rule.test else { panic!("{} is not about people", rule.name) };
@@ -377,7 +398,15 @@ mod tests {
         }
         let member = member();
         let privileged = vec!["x".into()];
-        let person = Person { member: &member, privileged, twice: vec![], denied: 0, unknown: 0, invited_days: None };
+        let person = Person {
+            member: &member,
+            privileged,
+            twice: vec![],
+            denied: 0,
+            unknown: 0,
+            invited_days: None,
+            overdue: vec![],
+        };
         assert!(privileged_outside_domains(&person, &Settings { domains: Vec::new(), ..settings() }).is_none());
     }
 

@@ -23,6 +23,8 @@ pub struct Settings {
     pub wide_scopes: usize,
     /// `FINDINGS_SIGNALLED`: of which severity findings are signalled.
     pub signalled: Vec<Severity>,
+    /// `OVERDUE_REVOKE_MINUTES`, the connector's own: a grant that was to end is overdue after as many minutes.
+    pub overdue_minutes: i64,
     /// `FINDINGS_DOMAINS`: the domains of the addresses of one's own people, folded; where there are none, those that are verified for an
     /// identity provider, and where there are none of those either, every address is as good as another.
     pub domains: Vec<String>,
@@ -34,6 +36,7 @@ impl Default for Settings {
             min_super_admins: 2,
             max_super_admins: 4,
             unused_days: 90,
+            overdue_minutes: 60,
             expiry_days: 30,
             invitation_days: 7,
             withdrawal_days: 90,
@@ -46,10 +49,11 @@ impl Default for Settings {
 
 impl Settings {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>, min_super_admins: usize) -> Self {
+    pub fn read(reader: &mut Reader<'_>, min_super_admins: usize, overdue_minutes: i64) -> Self {
         let usual = Self::default();
         Self {
             min_super_admins,
+            overdue_minutes,
             max_super_admins: reader
                 .optional("FINDINGS_MAX_SUPER_ADMINS", number(1, 100_000))
                 .unwrap_or(usual.max_super_admins),

@@ -6,12 +6,14 @@ use super::book::{self, Found};
 use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
 use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
+use crate::account::expiry::{self, Overdue};
 use crate::base::jobs::{Attempt, Job};
 use serde_json::Value;
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
+use crate::model::address;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
@@ -101,6 +103,7 @@ struct Survey {
     /// How many each rule found.
     counts: BTreeMap<&'static str, usize>,
     whole: Whole,
+    overdue: Vec<Overdue>,
     /// Who made the tokens, and what each holds.
     makers: BTreeMap<String, (Maker, BTreeSet<Entitlement>)>,
     /// The permission groups that Cloudflare withdraws, by what a finding about them is about.
@@ -108,7 +111,7 @@ struct Survey {
 }
 
 /// Holds a generation against the rules. Since when an invitation has been there is `seen`'s to say.
-async fn survey<P: KeyValue + Clock>(
+async fn survey<P: KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     snapshot: &Snapshot,
@@ -120,12 +123,16 @@ async fn survey<P: KeyValue + Clock>(
     if settings.domains.is_empty() {
         settings.domains = posture.verified_domains().map(str::to_owned).collect();
     }
+    // What cannot be read is told by everything else that needs the same storage.
+    let before = ports.now().plus_secs(-settings.overdue_minutes * 60);
+    let overdue = expiry::overdue(ports, before).unwrap_or_default();
     let mut survey = Survey {
         settings,
         now: ports.now(),
         found: Vec::new(),
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
+        overdue,
         makers: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
     };
@@ -223,6 +230,7 @@ impl Survey {
             denied: of(Access::Deny),
             unknown: of(Access::Unknown),
             invited_days: since.map(|since| days(since, self.now)),
+            overdue: self.overdue_of(member, &held, catalogue),
         };
         let name = shown(member);
         for rule in RULES {
@@ -231,6 +239,16 @@ impl Survey {
                 self.add(rule, &key, &name, evidence);
             }
         }
+    }
+
+    /// What a member holds whose end is past, or the account itself, where that was for a time.
+    fn overdue_of(&self, member: &Member, held: &BTreeSet<Entitlement>, catalogue: &Catalogue) -> Vec<String> {
+        let of = self.overdue.iter().filter(|overdue| address::same(&overdue.email, &member.email));
+        let name = |overdue: &Overdue| match overdue.entitlement.parse() {
+            Ok(it) => held.contains(&it).then(|| catalogue.name(it)),
+            Err(_) => Some("the account".to_owned()),
+        };
+        of.filter_map(|overdue| Some(format!("{} was to end at {}", name(overdue)?, overdue.ended_at))).collect()
     }
 
     fn withdrawn(&mut self, about: &str, name: &str, ends: &str) -> &mut Withdrawn {

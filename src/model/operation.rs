@@ -97,6 +97,9 @@ pub struct Origin {
     pub requester: Option<String>,
     /// Who approved it in C1.
     pub approvers: Vec<String>,
+    /// For how many seconds C1 grants it; nothing where it is for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_secs: Option<i64>,
     /// What the token that it came with may do, by REST and SCIM: `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<String>,

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::incident::{self, Incident};
+use crate::account::expiry;
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
@@ -117,6 +118,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             carried_out INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;
+    expiry::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
@@ -272,6 +274,7 @@ pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> 
         "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
         &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
     )?;
+    expiry::note(sql, id, now)?;
     Ok(!settled.is_empty())
 }
 

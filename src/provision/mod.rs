@@ -10,6 +10,7 @@ pub mod foresee;
 mod grants;
 mod group;
 mod guards;
+pub mod heard;
 pub mod incident;
 pub mod journal;
 mod last_writes;

@@ -194,6 +194,7 @@ fn origin(step: &TaskStep) -> Origin {
         app_id: step.app_id.clone(),
         requester: step.requester.clone(),
         approvers: step.approvers.clone(),
+        duration_secs: step.duration_secs,
     }
 }
 

@@ -62,6 +62,11 @@ impl Cutter {
         Ok(if ends { self.finish() } else { None })
     }
 
+    /// Whether the last row has ended a chunk.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// The last chunk, where there are rows left.
     pub(super) fn finish(&mut self) -> Option<Chunk> {
         let done = std::mem::take(self);

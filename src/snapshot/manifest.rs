@@ -114,6 +114,23 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Makes what was counted of some rows the count of all: those of the generation before, less what these rows were in it.
+    pub(super) fn replace(&mut self, old: Self, before: Self) {
+        let more = *self;
+        let now = |old: u64, before: u64, more: u64| (old + more).saturating_sub(before);
+        *self = Self {
+            users: now(old.users, before.users, more.users),
+            invitations: now(old.invitations, before.invitations, more.invitations),
+            roles: now(old.roles, before.roles, more.roles),
+            scoped_roles: now(old.scoped_roles, before.scoped_roles, more.scoped_roles),
+            groups: now(old.groups, before.groups, more.groups),
+            tokens: now(old.tokens, before.tokens, more.tokens),
+            oauth_clients: now(old.oauth_clients, before.oauth_clients, more.oauth_clients),
+            entitlements: now(old.entitlements, before.entitlements, more.entitlements),
+            grants: now(old.grants, before.grants, more.grants),
+        };
+    }
+
     pub(super) fn add(&mut self, row: &Row, grants: usize) {
         let count = match row {
             Row::ApiToken(_) => &mut self.tokens,

@@ -9,6 +9,7 @@
 //! **Invariants:** a value under `chunk/` or `manifest/` never changes; `current` names a manifest all of whose chunks were
 //! written before; a reader that stays with one generation sees one account, whatever is published meanwhile.
 
+mod amend;
 mod catalogue;
 mod chunk;
 mod diff;
@@ -23,6 +24,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use amend::{AmendError, amend};
 pub use catalogue::{Catalogue, Offered};
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub(crate) use legacy::{account_of, leave_at_the_root};

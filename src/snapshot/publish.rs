@@ -95,56 +95,88 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     draft: Draft,
     rows: impl IntoIterator<Item = Row>,
 ) -> Result<Published, PublishError> {
-    let mut writing = Writing {
-        ports,
-        chunks: Vec::new(),
-        counts: Counts::default(),
-        entitlements: BTreeMap::new(),
-        written: 0,
-        bytes: 0,
-    };
-    let mut cutter = Cutter::default();
-    let mut last = String::new();
+    let mut writing = Writing::new(ports);
     for row in rows {
-        let key = row.key();
-        if key <= last {
-            return Err(PublishError::Order(key));
-        }
-        last.clone_from(&key);
-        let grants = draft.naming.grants_of(&row);
-        writing.counts.add(&row, grants.len());
-        if let Some(offer) = row.offer() {
-            writing.number(offer.entitlement);
-        }
-        let held = grants.into_iter().map(|(entitlement, _)| writing.number(entitlement));
-        if let Some(chunk) = cutter.push(&row, key, held)? {
-            writing.store(chunk).await?;
-        }
+        writing.push(&row, &draft.naming).await?;
     }
-    if let Some(chunk) = cutter.finish() {
-        writing.store(chunk).await?;
-    }
+    writing.end().await?;
     writing.finish(draft).await
 }
 
-struct Writing<'a, P> {
+/// A generation that is being written.
+pub(super) struct Writing<'a, P> {
     ports: &'a P,
+    cutter: Cutter,
+    /// The key of the last row.
+    last: String,
     chunks: Vec<(ChunkRef, BTreeSet<HeldAs>)>,
-    counts: Counts,
+    pub(super) counts: Counts,
     /// Everything that is offered or held, each with a number of its own, in the order in which it was met.
     entitlements: BTreeMap<Entitlement, HeldAs>,
     written: u64,
     bytes: u64,
 }
 
-impl<P> Writing<'_, P> {
-    fn number(&mut self, entitlement: Entitlement) -> HeldAs {
+impl<'a, P> Writing<'a, P> {
+    pub(super) fn new(ports: &'a P) -> Self {
+        Self {
+            ports,
+            cutter: Cutter::default(),
+            last: String::new(),
+            chunks: Vec::new(),
+            counts: Counts::default(),
+            entitlements: BTreeMap::new(),
+            written: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether the last row has ended a chunk.
+    pub(super) const fn is_between_chunks(&self) -> bool {
+        self.cutter.is_empty()
+    }
+
+    /// Takes a chunk as it was stored before, with what somebody in it holds.
+    pub(super) fn keep(&mut self, chunk: ChunkRef, held: BTreeSet<Entitlement>) {
+        self.last.clone_from(&chunk.last_key);
+        let held = held.into_iter().map(|entitlement| self.number(entitlement)).collect();
+        self.chunks.push((chunk, held));
+    }
+
+    pub(super) fn number(&mut self, entitlement: Entitlement) -> HeldAs {
         let next = HeldAs::try_from(self.entitlements.len()).unwrap_or(HeldAs::MAX);
         *self.entitlements.entry(entitlement).or_insert(next)
     }
 }
 
 impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
+    /// Takes the next row.
+    pub(super) async fn push(&mut self, row: &Row, naming: &Naming) -> Result<(), PublishError> {
+        let key = row.key();
+        if key <= self.last {
+            return Err(PublishError::Order(key));
+        }
+        self.last.clone_from(&key);
+        let grants = naming.grants_of(row);
+        self.counts.add(row, grants.len());
+        if let Some(offer) = row.offer() {
+            self.number(offer.entitlement);
+        }
+        let held: Vec<HeldAs> = grants.into_iter().map(|(entitlement, _)| self.number(entitlement)).collect();
+        if let Some(chunk) = self.cutter.push(row, key, held)? {
+            self.store(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// No row comes any more.
+    pub(super) async fn end(&mut self) -> Result<(), PublishError> {
+        match self.cutter.finish() {
+            Some(chunk) => self.store(chunk).await,
+            None => Ok(()),
+        }
+    }
+
     async fn store(&mut self, chunk: Chunk) -> Result<(), PublishError> {
         let bytes = u32::try_from(chunk.body.len()).unwrap_or(u32::MAX);
         let known = self.ports.query("SELECT 1 FROM stored_chunk WHERE hash = ?", &[chunk.hash.as_str().into()])?;
@@ -166,7 +198,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         Ok(())
     }
 
-    async fn finish(self, draft: Draft) -> Result<Published, PublishError> {
+    pub(super) async fn finish(self, draft: Draft) -> Result<Published, PublishError> {
         // One that stands at the root of the namespace is not: it is published again, where it belongs.
         let kept = self.ports.query("SELECT id FROM generation", &[])?;
         let is_kept = |id: &GenerationId| {

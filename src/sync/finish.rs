@@ -301,7 +301,7 @@ async fn open<P: KeyValue>(kv: &P, generation: Option<&GenerationId>) -> Option<
 }
 
 /// Counts what changed; `None` where a value of KV cannot be read right now.
-async fn count_changes<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Option<ChangeCounts> {
+pub(super) async fn count_changes<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Option<ChangeCounts> {
     let mut counts = ChangeCounts::default();
     let mut after: Option<String> = None;
     loop {

@@ -5,7 +5,7 @@ use crate::base::tree::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::crawl::{Crawl, Phase, Progress};
-use super::run::Cursor;
+use super::run::{BY_LOG, Cursor};
 use super::{staging, state};
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
@@ -130,7 +130,7 @@ pub fn status(sql: &dyn Sql) -> Result<SyncStatus, SqlError> {
     };
     let runs = runs(sql)?;
     let generations = generations(sql)?;
-    let state = match runs.first().map(|run| run.outcome) {
+    let state = match last_sweep(&runs).map(|run| run.outcome) {
         _ if running.is_some() => SyncState::Syncing,
         Some(RunOutcome::Failed | RunOutcome::Held) => SyncState::Error,
         Some(RunOutcome::Published | RunOutcome::Unchanged) => SyncState::Connected,
@@ -151,11 +151,25 @@ pub(super) fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlEr
     Ok(state::load(sql, state::GENERATIONS)?.unwrap_or_default())
 }
 
+/// The last run that looked at the whole account.
+pub(super) fn last_sweep(runs: &[RunRecord]) -> Option<&RunRecord> {
+    runs.iter().find(|run| run.by != BY_LOG)
+}
+
+/// Small publications that are remembered beside the runs.
+const KEEP_SMALL: usize = 3;
+
 /// Remembers a run.
 pub(super) fn remember_run(sql: &dyn Sql, record: RunRecord) -> Result<(), SqlError> {
     let mut runs = runs(sql)?;
     runs.retain(|known| known.run != record.run);
     runs.insert(0, record);
+    // Those of a busy hour must not take the place of the last sweep's.
+    let mut small = 0;
+    runs.retain(|run| {
+        small += usize::from(run.by == BY_LOG);
+        run.by != BY_LOG || small <= KEEP_SMALL
+    });
     runs.truncate(KEEP);
     state::store(sql, state::RUNS, &runs)
 }

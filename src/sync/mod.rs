@@ -17,6 +17,7 @@ mod limits;
 mod metered;
 mod packed;
 mod previous;
+pub mod refresh;
 mod rows;
 mod run;
 mod staging;

@@ -20,11 +20,14 @@ pub(super) const NAMES_IN_USE: &str = "names_in_use";
 /// What the current generation was found unchanged by.
 pub(super) const UNCHANGED: &str = "unchanged";
 
+/// How much room there is for small publications.
+pub(super) const ROOM: &str = "room";
+
 /// Everything that is known of the account beside the runs themselves, as text: what rows are made of beside pages.
 pub(super) fn all_but_runs(sql: &dyn Sql) -> Result<String, SqlError> {
     let rows = sql.query(
-        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?) ORDER BY name",
-        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into()],
+        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?) ORDER BY name",
+        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into(), ROOM.into()],
     )?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).collect::<Vec<_>>().join("\n"))
 }

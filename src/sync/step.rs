@@ -74,7 +74,7 @@ pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -
     let last = runs.first().and_then(|run| run.run.as_str().rsplit_once('-')?.1.parse::<u64>().ok());
     let mut cursor = Cursor::new(RunId::new(now, last.map_or(1, |last| last + 1)), trigger, settings, now);
     if cursor.trigger.by == "cron" {
-        let pause = runs.first().and_then(|run| run.not_before);
+        let pause = history::last_sweep(&runs).and_then(|run| run.not_before);
         cursor.not_before = pause.filter(|&until| until > now);
     }
     cursor.further.names = state::load(ports, state::NAMES_IN_USE)?.unwrap_or_default();

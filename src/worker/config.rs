@@ -8,7 +8,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 51] = [
+const ORDER: [&str; 54] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -57,6 +57,9 @@ const ORDER: [&str; 51] = [
     "S3_SESSION_TOKEN",
     "AZURE_SAS_URL",
     "AUDIT_FEED",
+    "SWEEP_MINUTES",
+    "OVERDUE_REVOKE_MINUTES",
+    "ENFORCE_EXPIRY",
     "JOURNAL_DAYS",
     "CLOUDFLARE_API_URL",
     "C1_URL",

@@ -84,7 +84,7 @@ pub async fn cron(env: &Env) -> Result<(), String> {
     }
     let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
     match edge.ask(Command::BeginSync(trigger)).await {
-        Ok(Reply::SyncBegun { .. } | Reply::SyncRunning { .. }) => Ok(()),
+        Ok(Reply::SyncBegun { .. } | Reply::SyncRunning { .. } | Reply::Noted) => Ok(()),
         Ok(other) => Err(format!("the Coordinator said {other:?}")),
         Err(error) => Err(error.to_string()),
     }

@@ -6,6 +6,7 @@ mod approvals;
 mod bounds;
 mod cap;
 mod errors;
+mod expiry;
 mod findings;
 mod fresh;
 mod grants;
@@ -13,6 +14,7 @@ mod history;
 mod invitations;
 mod lists;
 mod page;
+mod pulse;
 mod reach;
 #[path = "../../support/scim.rs"]
 mod scim;

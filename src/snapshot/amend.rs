@@ -1,0 +1,91 @@
+//! A small publication: a few rows of the current generation are others now, or gone. Only the chunks that they are in are read, cut again
+//! as a whole publication would cut them, and written; all others are listed as they were.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::manifest::{ChunkRef, Counts, Manifest};
+use super::publish::{Draft, PublishError, Published, Writing};
+use super::read::{self, SnapshotError};
+use crate::base::ports::{Clock, KeyValue, Sql};
+use crate::base::time::Timestamp;
+use crate::base::tree::{BTreeMap, BTreeSet};
+use crate::model::grant::Entitlement;
+use crate::model::resource::Row;
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum AmendError {
+    /// What was published before cannot be read.
+    #[error(transparent)]
+    Read(#[from] SnapshotError),
+    /// The new one cannot be written.
+    #[error(transparent)]
+    Write(#[from] PublishError),
+}
+
+/// Publishes a generation with these rows in the place of those with the same keys; none where one is gone. Where that changes nothing,
+/// nothing is written.
+pub async fn amend<P: KeyValue + Sql + Clock>(
+    ports: &P,
+    old: &Manifest,
+    changes: BTreeMap<String, Option<Row>>,
+    started_at: Timestamp,
+) -> Result<Published, AmendError> {
+    let mut writing = Writing::new(ports);
+    // The same numbers as the places in the list that the chunks' bits are of.
+    let listed: Vec<Option<Entitlement>> = old.entitlements.iter().map(|id| id.parse().ok()).collect();
+    let mut before = Counts::default();
+    let mut rest = changes;
+    let chunks = old.chunks.len();
+    for (place, chunk) in old.chunks.iter().enumerate() {
+        // What lies between two chunks belongs to the second, and what lies behind all to the last.
+        let is_last = place + 1 == chunks;
+        let mut here = Vec::new();
+        while let Some(entry) = rest.first_entry().filter(|entry| is_last || *entry.key() <= chunk.last_key) {
+            here.push(entry.remove_entry());
+        }
+        if here.is_empty() && writing.is_between_chunks() {
+            writing.keep(chunk.clone(), held(chunk, &listed));
+            continue;
+        }
+        let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+        for row in read::rows(ports, chunk).await? {
+            before.add(&row, old.naming.grants_of(&row).len());
+            rows.insert(row.key(), row);
+        }
+        for (key, row) in here {
+            match row {
+                Some(row) => rows.insert(key, row),
+                None => rows.remove(&key),
+            };
+        }
+        for row in rows.into_values() {
+            writing.push(&row, &old.naming).await?;
+        }
+    }
+    for row in rest.into_values().flatten() {
+        writing.push(&row, &old.naming).await?;
+    }
+    writing.end().await?;
+    writing.counts.replace(old.counts, before);
+    for entitlement in listed.iter().flatten() {
+        writing.number(*entitlement);
+    }
+    let draft = Draft {
+        account_id: old.account_id,
+        started_at,
+        capabilities: old.capabilities.clone(),
+        posture: old.posture.clone(),
+        naming: old.naming.clone(),
+        previous: Some(old.clone()),
+    };
+    Ok(writing.finish(draft).await?)
+}
+
+/// What somebody in a chunk holds, by the list that its bits are of.
+fn held(chunk: &ChunkRef, listed: &[Option<Entitlement>]) -> BTreeSet<Entitlement> {
+    let bits = STANDARD_NO_PAD.decode(&chunk.held).unwrap_or_default();
+    let is_held = |place: &usize| bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
+    listed.iter().enumerate().filter(|(place, _)| is_held(place)).filter_map(|(_, it)| *it).collect()
+}

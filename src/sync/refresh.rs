@@ -1,0 +1,148 @@
+//! A small publication between two sweeps: what our own operations and what was read again of members that the audit log named, put into
+//! a generation of its own, so that signals and files have it within a minute. Readers of `/v1` have it before, from the overlay.
+//!
+//! **Invariants:** nothing is taken in that a crawl under way may not have seen; a mass disappearance, and whatever the current generation
+//! has no name for, is left to the sweep.
+
+use serde::{Deserialize, Serialize};
+
+use super::history::{self, GenerationSummary};
+use super::metered::Metered;
+use super::run::{BY_LOG, Cursor};
+use super::state;
+use crate::account::overlay;
+use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
+use crate::base::settings::Plan;
+use crate::base::time::Timestamp;
+use crate::ledger::record;
+use crate::snapshot::{self, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot};
+
+/// More members than these who are gone at once are looked at by a sweep, which may hold them back.
+const MOST_GONE: usize = 10;
+
+/// More changed rows than these are a sweep's.
+const MOST_ROWS: usize = 200;
+
+/// Publications come at most this often.
+const APART_SECS: i64 = 20;
+
+/// On the Free plan, with 1,000 writes to KV a day, of which a publication takes four or five: this many at once, and another one each
+/// so many seconds, which are 180 a day.
+const FREE_AT_ONCE: i64 = 12;
+const FREE_EVERY_SECS: i64 = 8 * 60;
+
+/// How much room there is for publications.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Room {
+    last: Timestamp,
+    /// Seconds saved up.
+    saved: i64,
+}
+
+/// When there may be something to publish; `None` where nothing waits.
+pub fn next_due<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestamp>, SqlError> {
+    let Some(oldest) = overlay::oldest_open(ports)? else { return Ok(None) };
+    if history::generations(ports)?.is_empty() || Cursor::load(ports)?.is_some() {
+        return Ok(None);
+    }
+    let ripe = oldest.plus_secs(overlay::LAG_SECS);
+    let Some(room) = state::load::<Room>(ports, state::ROOM)? else { return Ok(Some(ripe)) };
+    let wait = match plan {
+        Plan::Paid => APART_SECS,
+        Plan::Free => APART_SECS.max(FREE_EVERY_SECS - room.saved),
+    };
+    Ok(Some(ripe.max(room.last.plus_secs(wait))))
+}
+
+/// Publishes what is ripe. Gives whether a sweep is called for instead.
+pub async fn publish<P: KeyValue + Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
+    let now = ports.now();
+    if next_due(ports, plan)?.is_none_or(|at| at > now) {
+        return Ok(false);
+    }
+    let Some(seq) = overlay::ripe(ports, now.plus_secs(-overlay::LAG_SECS))? else { return Ok(false) };
+    // Noted first: what fails is not tried again at once.
+    let saved = state::load::<Room>(ports, state::ROOM)?.map_or(FREE_AT_ONCE * FREE_EVERY_SECS, |room| {
+        (room.saved + now.since(room.last) / 1_000).clamp(0, FREE_AT_ONCE * FREE_EVERY_SECS)
+    });
+    state::store(ports, state::ROOM, &Room { last: now, saved: (saved - FREE_EVERY_SECS).max(0) })?;
+    let Some((rows, gone)) = overlay::rows_of(ports, seq)? else { return Ok(true) };
+    let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(false) };
+    let kv = Metered::new(ports);
+    let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(false) };
+    let old = snapshot.manifest();
+    let is_known = |it: String| old.entitlements.contains(&it);
+    let grants = rows.values().flatten().flat_map(|row| old.grants_of(row));
+    let all_known = grants.into_iter().all(|(entitlement, _)| is_known(entitlement.to_string()));
+    // A generation's id is made of a second.
+    if gone > MOST_GONE || rows.len() > MOST_ROWS || !all_known || now.secs() <= old.started_at.secs() {
+        return Ok(true);
+    }
+    let Ok(published) = snapshot::amend(&kv, old, rows, now).await else { return Ok(false) };
+    let manifest = published.manifest;
+    let chapters = record::read(&kv, &manifest).await?;
+    let changes = if published.changed { super::finish::count_changes(&kv, old, &manifest).await } else { None };
+    // From here on nothing is awaited. A crawl that began meanwhile may have read what was before: it takes the changes in by itself.
+    if Cursor::load(ports)?.is_none() {
+        overlay::taken_in(ports, seq, &manifest.generation)?;
+    }
+    record::write(ports, &chapters)?;
+    if !published.changed {
+        return Ok(false);
+    }
+    let ended = ports.now();
+    history::remember_generation(
+        ports,
+        GenerationSummary {
+            generation: manifest.generation.clone(),
+            previous: manifest.previous.clone(),
+            started_at: now,
+            published_at: manifest.finished_at,
+            duration_millis: ended.since(now),
+            counts: manifest.counts,
+            changes,
+        },
+    )?;
+    remember(
+        ports,
+        &manifest.generation,
+        (now, ended),
+        &kv,
+        (published.chunks_written, published.bytes_written),
+        changes,
+    )?;
+    let _ = snapshot::sweep(&kv, &manifest.generation).await;
+    Ok(false)
+}
+
+fn remember<P: KeyValue + Sql + Clock>(
+    ports: &P,
+    generation: &snapshot::GenerationId,
+    (started_at, finished_at): (Timestamp, Timestamp),
+    kv: &Metered<'_, P>,
+    (chunks_written, bytes_written): (u64, u64),
+    changes: Option<ChangeCounts>,
+) -> Result<(), SqlError> {
+    let last = history::runs(ports)?.first().and_then(|run| run.run.as_str().rsplit_once('-')?.1.parse::<u64>().ok());
+    let used: KvUse = kv.take();
+    history::remember_run(
+        ports,
+        RunRecord {
+            run: RunId::new(started_at, last.map_or(1, |last| last + 1)),
+            by: BY_LOG.to_owned(),
+            started_at,
+            finished_at,
+            outcome: RunOutcome::Published,
+            message: format!("published generation {generation} with what changed since the last sync"),
+            duration_millis: finished_at.since(started_at),
+            requests: 0,
+            kv: used,
+            chunks_written,
+            bytes_written,
+            generation: Some(generation.clone()),
+            changes,
+            warnings: Vec::new(),
+            not_before: None,
+        },
+    )
+}
