@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::SIZES;
-use super::client::{Call, Client, Page, Record, filled, id};
+use super::call::Call;
+use super::client::{Client, Page, Record, filled, id};
 use super::error::{ApiError, Failure};
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;

@@ -1,6 +1,8 @@
 //! The proof that the guards have seen a change of access: every call that changes what somebody holds asks for one.
 //!
-//! It cannot be made outside this crate, and inside it only `provision::guards` does (a test reads the sources for that):
+//! There is one door: `Call::write`, which alone makes a request that is no GET, asks for one, and so does each call through it: grants,
+//! revokes, groups, accounts, renewals, what aftercare takes back, and what SCIM and REST ask for. It cannot be made outside this crate, and
+//! inside it only `provision::guards` does (tests read the sources for both):
 //!
 //! ```compile_fail
 //! async fn remove<P>(client: &c1_cloudflare::cloudflare::Client<'_, P>, member: c1_cloudflare::model::id::MemberId)
@@ -91,6 +93,26 @@ mod tests {
         let found: Vec<_> = all.iter().filter(makes).collect();
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with("provision/guards.rs"), "{found:?}");
+    }
+
+    #[test]
+    fn there_is_one_door_to_cloudflare_and_whoever_writes_through_it_has_been_seen() {
+        let mut all = Vec::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        sources(&root, &mut all);
+        let having = |what: &str| -> Vec<String> {
+            let has = |path: &&PathBuf| std::fs::read_to_string(path).unwrap().contains(what);
+            let name = |path: &PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
+            let mut found: Vec<String> = all.iter().filter(has).map(name).collect();
+            found.sort();
+            found
+        };
+        // The token goes out in one place, and a request that it goes out with is made in one place.
+        assert_eq!(having(concat!("bearer: Some(self.settings.", "token")), ["cloudflare/client.rs"]);
+        assert_eq!(having(concat!("Self { ", "method,")), ["cloudflare/call.rs"]);
+        assert_eq!(having(concat!("Call::", "write(")), ["cloudflare/groups.rs", "cloudflare/members.rs"]);
+        let door = std::fs::read_to_string(root.join("cloudflare/call.rs")).unwrap();
+        assert!(door.contains("pub(super) fn write(_: &Cleared,"), "{door}");
     }
 
     #[test]

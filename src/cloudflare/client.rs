@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::budget::{Budget, Purpose};
+use super::call::{Call, MAX_BODY, MAX_LONG_BODY};
 use super::envelope::{Envelope, Told, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
@@ -58,40 +59,8 @@ pub(crate) const WRITE_MILLIS: u32 = 60_000;
 /// Who finds no seat within this comes again later: what is left of an attempt's 20 s has to do for its requests.
 const SEAT_MILLIS: u32 = 8_000;
 
-/// 50 members with 60 roles each are about 2 MB: a role carries a map of some 30 permissions, 600 bytes.
-const MAX_BODY: usize = 4 * 1024 * 1024;
-
-/// A list that has no pages, and a page of a few records, may be this long: four of them are read at once in an isolate of 128 MB.
-const MAX_LONG_BODY: usize = 8 * 1024 * 1024;
-
 /// A page with more records than this has few bad ones.
 const FEW: u32 = 5;
-
-/// A request on its way into [`Client::call`].
-pub(super) struct Call {
-    pub(super) method: Method,
-    /// Beneath the base URL, beginning with a slash.
-    pub(super) path: String,
-    pub(super) accept: &'static str,
-    pub(super) body: Option<serde_json::Value>,
-    /// The longest answer that is read.
-    pub(super) max_bytes: usize,
-}
-
-impl Call {
-    pub(super) fn get(path: String) -> Self {
-        Self { method: Method::Get, path, accept: "application/json", body: None, max_bytes: MAX_BODY }
-    }
-
-    /// A read whose answer may be long.
-    pub(super) fn get_long(path: String) -> Self {
-        Self { max_bytes: MAX_LONG_BODY, ..Self::get(path) }
-    }
-
-    pub(super) fn write(method: Method, path: String, body: Option<serde_json::Value>) -> Self {
-        Self { method, path, accept: "application/json", body, max_bytes: MAX_BODY }
-    }
-}
 
 /// A record that is read from an answer's `result`.
 pub(super) trait Record: Sized {
@@ -251,7 +220,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             }
             let call = Call::get(path(number, size));
             let max_bytes = if size <= FEW { MAX_LONG_BODY } else { MAX_BODY };
-            let part = match self.page::<T>(Call { max_bytes, ..call }).await {
+            let part = match self.page::<T>(call.up_to(max_bytes)).await {
                 Err(ApiError::Transport(HttpError::TooLarge(_))) => None,
                 // Smaller pages than are documented may be refused, or answered with larger ones, which are others.
                 Err(ApiError::Invalid(_)) if size < FEW => None,
@@ -307,28 +276,28 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     }
 
     /// Calls; an answer that comes back has a successful status.
-    pub(super) async fn call(&self, call: Call) -> Result<HttpResponse, ApiError> {
+    pub(super) async fn call(&self, mut call: Call) -> Result<HttpResponse, ApiError> {
         self.sit().await?;
         self.budget.borrow_mut().spend(self.ports.now())?;
         self.sent.set(self.sent.get() + 1);
         self.asked_at.set(Some(self.ports.now()));
         self.ray.replace(None);
         let mut headers = vec![
-            ("Accept", call.accept.to_owned()),
+            ("Accept", "application/json".to_owned()),
             ("User-Agent", concat!("c1-cloudflare/", env!("CARGO_PKG_VERSION")).to_owned()),
         ];
-        let body = call.body.map(|body| {
+        let body = call.take_body().map(|body| {
             headers.push(("Content-Type", "application/json".to_owned()));
             body.to_string().into_bytes()
         });
         let request = HttpRequest {
-            method: call.method,
-            url: format!("{}{}", self.settings.url, call.path),
+            method: call.method(),
+            url: format!("{}{}", self.settings.url, call.path()),
             headers,
             bearer: Some(self.settings.token.clone()),
             body,
-            timeout_millis: if call.method == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
-            max_bytes: call.max_bytes,
+            timeout_millis: if call.method() == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
+            max_bytes: call.max_bytes(),
         };
         let response = self.ports.send(request).await.map_err(ApiError::Transport)?;
         self.ray.replace(ray(&response));

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::GROUP_SIZES;
+use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Call, Client, Page, Record, filled, id, required};
+use super::client::{Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyWire};
 use crate::base::ports::{Clock, Http, Method, Sql};
@@ -68,7 +69,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         cleared.covers(Some(member))?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members"));
         // A bare array: Cloudflare adds those in it to those in the group.
-        self.done(Call::write(Method::Post, path, Some(json!([{ "id": member }])))).await
+        self.done(Call::write(cleared, Method::Post, path, Some(json!([{ "id": member }])))).await
     }
 
     /// Takes a member out of a user group.
@@ -80,7 +81,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     ) -> Result<(), ApiError> {
         cleared.covers(Some(member))?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
-        self.done(Call::write(Method::Delete, path, None)).await
+        self.done(Call::write(cleared, Method::Delete, path, None)).await
     }
 }
 

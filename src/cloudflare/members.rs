@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::SIZES;
+use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Call, Client, Page, Record, filled, id, required};
+use super::client::{Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::lenient::text;
 use super::policies::{Policies, PolicyRecord, PolicyWire};
@@ -124,14 +125,14 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     ) -> Result<MemberRecord, ApiError> {
         cleared.covers(Some(id))?;
         let body = json!({ "policies": wire_policies(policies)? });
-        self.object(Call::write(Method::Put, self.member_path(id), Some(body))).await
+        self.object(Call::write(cleared, Method::Put, self.member_path(id), Some(body))).await
     }
 
     /// Invites a person. [`ApiError::AlreadyExists`] where the address is a member's or an invitee's.
     pub async fn invite(&self, cleared: &Cleared, email: &str, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
         cleared.covers(None)?;
         let body = json!({ "email": email, "policies": wire_policies(policies)? });
-        let call = Call::write(Method::Post, self.account_path("/members"), Some(body));
+        let call = Call::write(cleared, Method::Post, self.account_path("/members"), Some(body));
         self.object(call).await.map_err(|error| match error {
             // The code has been both in the wild (`reference/cloudflare.md` 2.6).
             ApiError::Invalid(failure) if matches!(failure.code, Some(1004 | 1008)) => ApiError::AlreadyExists(failure),
@@ -142,7 +143,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     /// Removes a member or cancels an invitation. [`ApiError::NotFound`] where there is none.
     pub async fn remove_member(&self, cleared: &Cleared, id: MemberId) -> Result<(), ApiError> {
         cleared.covers_removal(id)?;
-        self.done(Call::write(Method::Delete, self.member_path(id), None)).await
+        self.done(Call::write(cleared, Method::Delete, self.member_path(id), None)).await
     }
 
     fn member_path(&self, id: MemberId) -> String {

@@ -7,6 +7,7 @@
 mod access;
 mod account;
 mod budget;
+mod call;
 mod cleared;
 mod client;
 mod envelope;

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::SIZES;
-use super::client::{Call, Client, Page, Record, filled, required};
+use super::call::Call;
+use super::client::{Client, Page, Record, filled, required};
 use super::error::ApiError;
 use super::lenient::Text;
 use crate::base::ports::{Clock, Http, Sql};

@@ -4,7 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Call, Client, Page, Record, filled, id, required};
+use super::call::Call;
+use super::client::{Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::{SIZES, access};
 use crate::base::ports::{Clock, Http, Sql};

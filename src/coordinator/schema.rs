@@ -160,6 +160,73 @@ mod tests {
         assert_eq!(old.query("SELECT id, key, state, request, outcome, trail FROM operation", &[]).unwrap(), before);
     }
 
+    /// A database as a version had it: the steps until then, and nothing of what came later.
+    fn of_version(version: i64) -> Desk {
+        let desk = old();
+        desk.query("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[]).unwrap();
+        for step in STEPS.iter().filter(|step| step.version <= version) {
+            (step.run)(&desk).unwrap();
+        }
+        if version > 0 {
+            desk.query("INSERT INTO meta VALUES ('schema', ?)", &[version.to_string().into()]).unwrap();
+        }
+        desk
+    }
+
+    #[test]
+    fn from_each_version_a_database_comes_to_the_newest_layout_and_keeps_its_rows() {
+        let new = Desk::new();
+        crate::coordinator::init(&new).unwrap();
+        for version in 0..=newest() {
+            let desk = of_version(version);
+            let rows = |desk: &Desk| {
+                let operations = "SELECT id, key, state, request, outcome, trail FROM operation ORDER BY id";
+                let jobs = "SELECT kind, subject, state, due_at FROM job";
+                [operations, jobs].map(|statement| desk.query(statement, &[]).unwrap())
+            };
+            let before = rows(&desk);
+            crate::coordinator::init(&desk).unwrap();
+            assert_eq!(layout(&desk), layout(&new), "from version {version}");
+            assert_eq!(rows(&desk), before, "from version {version}");
+            let is = desk.one("SELECT value FROM meta WHERE name = 'schema'", &[]).unwrap();
+            assert_eq!(is.as_ref().and_then(SqlValue::text), Some(newest().to_string().as_str()));
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_open_before_writes_had_kinds_is_one_of_policies() {
+        let desk = of_version(1);
+        let sent =
+            "INSERT INTO sent (operation, member, email, planned, read_at, sent_at) VALUES (1, 'm', 'e', '[]', 1, 2)";
+        desk.query(sent, &[]).unwrap();
+        migrate(&desk).unwrap();
+        let row =
+            desk.query("SELECT member, kind, user_group, loses_admin, expected_in FROM sent", &[]).unwrap().remove(0);
+        assert_eq!(row[..3], ["m".into(), "policies".into(), SqlValue::Null]);
+        assert_eq!((row[3].integer(), &row[4]), (Some(0), &SqlValue::Null));
+    }
+
+    #[test]
+    fn an_operation_from_before_it_could_be_carried_out_untold_is_not_carried_out() {
+        let desk = of_version(3);
+        migrate(&desk).unwrap();
+        let counted = desk.one("SELECT COUNT(*) FROM operation WHERE carried_out = 0", &[]).unwrap();
+        assert_eq!(counted.and_then(|count| count.integer()), Some(4));
+    }
+
+    #[test]
+    fn what_was_published_before_there_were_spaces_is_known_to_stand_at_the_root() {
+        let desk = of_version(2);
+        desk.query("INSERT INTO generation VALUES ('20270115T080000Z-1', 1, '[]')", &[]).unwrap();
+        desk.query("INSERT INTO stored_chunk VALUES ('c1')", &[]).unwrap();
+        migrate(&desk).unwrap();
+        let keys = desk.query("SELECT key FROM legacy_value ORDER BY key", &[]).unwrap();
+        assert_eq!(keys, [["chunk/c1".into()], ["manifest/20270115T080000Z-1".into()]]);
+        let left =
+            desk.one("SELECT (SELECT COUNT(*) FROM generation) + (SELECT COUNT(*) FROM stored_chunk)", &[]).unwrap();
+        assert_eq!(left.and_then(|left| left.integer()), Some(0));
+    }
+
     #[test]
     fn what_the_trail_told_is_in_the_columns() {
         let desk = old();

@@ -460,6 +460,7 @@ fn an_account_brings_the_default_role_by_whatever_id_it_is_configured() {
     let desk = published();
     let mut account = question("", "new@example.com");
     account.entitlement.builtin = true;
+    let rules = json!({ "allowed_domains": ["example.com"], "low_risk_roles": ["account"] });
     let names = [
         format!("role:{SUPER:032x}:member"),
         format!("{SUPER:032x}"),
@@ -471,7 +472,11 @@ fn an_account_brings_the_default_role_by_whatever_id_it_is_configured() {
         let known = gathered(&desk, by, &account);
         assert_eq!(known.wanted.brings, [role(SUPER)], "{name}");
         assert!(known.wanted.brings.iter().all(|it| known.catalogue.makes_super_administrator(*it)));
+        check(&rules, known, Verdict::Deny, "privileged-without-two-factor");
     }
+    // The control: an account that comes with an ordinary role is of low risk, as the rules say.
+    let by = KnownBy { default_role: Some(&format!("role:{READ:032x}:member")), ..ANY };
+    check(&rules, gathered(&desk, by, &account), Verdict::Approve, "low-risk");
 }
 
 #[test]
