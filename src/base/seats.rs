@@ -43,7 +43,7 @@ pub struct Seat {
 }
 
 impl Seats {
-    /// Takes a seat, or waits for one at most so long.
+    /// Takes a seat, or waits for one at most this long.
     pub async fn take<P: Clock>(&self, ports: &P, at_most_millis: u32) -> Option<Seat> {
         let now = ports.now();
         let given = {

@@ -9,7 +9,7 @@ use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane};
 
-/// Has a grant cost so many requests by the time of its second attempt, which fails as the first one did.
+/// Has a grant cost this many requests by the time of its second attempt, which fails as the first one did.
 async fn after(requests: i64) -> (Jane, String) {
     let jane = Jane::start().await;
     jane.deployment.cloudflare.fail_next(Route::GetMember, 2, Fault::status(503, 10_000));
