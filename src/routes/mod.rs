@@ -4,6 +4,7 @@
 //! bearer token.
 
 mod access;
+mod allow;
 mod asking;
 mod auth;
 pub mod automation;
@@ -118,7 +119,7 @@ async fn dispatch<P: World>(
     if route == Route::KeySet {
         return keys::show(ports, settings).await;
     }
-    settings.allow(&route, request, ports.now())?;
+    allow::allow(settings, &route, request, ports.now())?;
     match route {
         Route::Health | Route::Webhook | Route::KeySet | Route::Session | Route::Entry => Err(Problem::not_found()),
         Route::Metrics => metrics::show(ports).await,
