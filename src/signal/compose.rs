@@ -5,8 +5,9 @@ use crate::base::tree::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::cap::CapReached;
 use super::foreign::ForeignGrant;
-use super::{CapReached, Kind};
+use super::kind::Kind;
 use crate::model::grant::Grant;
 use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord, SnapshotError};
 

@@ -6,6 +6,7 @@
 //! **Invariants:** a signal has one id and one text, whatever happens to it on its way; signals are sent in the order of what they
 //! tell of, and one that was taken is not sent again; a new Super Administrator is always named.
 
+mod cap;
 mod compose;
 mod deliver;
 mod foreign;
@@ -15,6 +16,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use cap::CapReached;
 pub use deliver::key_set;
 pub use kind::Kind;
 pub use outbox::init;
@@ -26,7 +28,6 @@ use crate::audit::feed;
 use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
-use crate::base::time::Timestamp;
 use crate::snapshot::{self, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
 use compose::Changes;
 use deliver::Delivered;
@@ -44,19 +45,6 @@ const EARLY_SECS: i64 = 10;
 
 /// A value that is not there this long after its publication will not come any more: KV takes a minute.
 const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1000;
-
-/// A cap of removals that was reached.
-#[derive(Clone, Copy, Debug)]
-pub struct CapReached<'a> {
-    /// When.
-    pub at: Timestamp,
-    /// The operation that found no room.
-    pub operation: i64,
-    /// Whom it is about.
-    pub email: &'a str,
-    /// What happened and what to do, in a sentence.
-    pub message: &'a str,
-}
 
 /// Queues what the runs that ended and the caps that were reached call for. Gives what the job is to be about, where signals wait: the
 /// latest run, with which one that was given up is begun again, and the latest cap.

@@ -7,7 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CapReached, Kind, compose};
+use super::cap::CapReached;
+use super::compose;
+use super::kind::Kind;
 use crate::base::hash::sha256;
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
