@@ -10,6 +10,7 @@ import { Empty, Problem, Time } from "./parts.js";
 import { OnePerson, People } from "./people.js";
 import { OneResource } from "./reach.js";
 import { Groups, Matrix, OneGroup, OneRole, Roles, Tokens } from "./roles.js";
+import { Wonder } from "./whatif.js";
 
 const VIEWS: [string, string][] = [
   ["now", "Now"],
@@ -21,6 +22,7 @@ const VIEWS: [string, string][] = [
   ["findings", "Findings"],
   ["changes", "Changes"],
   ["operations", "Operations"],
+  ["what-if", "What if"],
 ];
 
 /** The view and its parameter that the address names. */
@@ -214,6 +216,8 @@ function View({ view, id, session }: { view: string; id: string | null; session:
       return id === null ? <Empty>There is no such view.</Empty> : <OneResource key={id} id={id} />;
     case "groups":
       return id === null ? <Groups /> : <OneGroup key={id} id={id} />;
+    case "what-if":
+      return <Wonder />;
     case "tokens":
       return <Tokens />;
     case "matrix":

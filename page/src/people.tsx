@@ -6,6 +6,7 @@ import { ask, Refused, type Session } from "./api.js";
 import { Operations } from "./operations.js";
 import { Confirm, Empty, Problem, Table, type Column } from "./parts.js";
 import type { Person, Role } from "./types.js";
+import { WhatIf } from "./whatif.js";
 
 const COLUMNS: Column<Person>[] = [
   { title: "E-mail address", text: (row) => row.email, width: 7 },
@@ -175,6 +176,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<st
           <bdi>{who}</bdi> loses {title} and keeps everything else.
         </p>
         {stays ? <p class="problem">They have it through a group as well, and keep it that way.</p> : null}
+        <WhatIf wish={{ principal: personKey(person), action: "revoke", entitlement: asked.entitlement }} />
       </Confirm>
     );
   }
@@ -201,6 +203,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<st
         </select>
       </label>
       {wanted !== "" && props.through.includes(wanted) ? <p class="problem">They have it through a group already.</p> : null}
+      {wanted === "" ? null : <WhatIf wish={{ principal: personKey(person), action: "grant", entitlement: wanted }} />}
       <p>Cloudflare is asked at once, through every guard of this connector, and the journal keeps it.</p>
     </Confirm>
   );

@@ -42,7 +42,7 @@ export function Reaches({ role }: { role: Role }): JSX.Element | null {
 const WAYS: Record<Access["reach"], string> = { object: "on this", every: "on every one of its kind", account: "on the whole account" };
 
 const COLUMNS: Column<Access>[] = [
-  { title: "E-mail address", text: (row) => row.email, width: 6 },
+  { title: "Who", text: (row) => (row.principal_type === "api_token" ? `API token ${row.display_name}` : row.email), width: 6 },
   { title: "Role", text: (row) => row.role, show: (row) => <a href={linkOf(row.entitlement_id)}>{row.role}</a>, width: 6 },
   { title: "Reach", text: (row) => WAYS[row.reach], width: 4 },
   { title: "By what way", text: (row) => (row.group_name === "" ? "directly" : `through ${row.group_name}`), width: 4 },
@@ -70,8 +70,8 @@ export function OneResource({ id }: { id: string }): JSX.Element {
         name="access"
         columns={COLUMNS}
         list={list}
-        rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}`}
-        href={(row) => `#/people/${encodeURIComponent(`${row.principal_type}:${row.principal_id}`)}`}
+        rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}/${row.role}`}
+        href={(row) => (row.principal_type === "api_token" ? "#/tokens" : `#/people/${encodeURIComponent(`${row.principal_type}:${row.principal_id}`)}`)}
         filters={FILTERS}
         empty="Nobody reaches it."
       />

@@ -34,7 +34,7 @@ export interface Reach {
 /** One way by which somebody can do something on an object. */
 export interface Access {
   resource_key: string;
-  principal_type: "user" | "invitation";
+  principal_type: "user" | "invitation" | "api_token";
   principal_id: string;
   email: string;
   display_name: string;
@@ -87,6 +87,17 @@ export interface Operation {
   trail: string[];
   received_at: string;
   settled_at?: string;
+}
+
+/** What a grant or a revoke would change. */
+export interface Thought {
+  line: string;
+  changes: boolean;
+  removes_member: boolean;
+  refused_by: { code: string; message: string } | null;
+  gains: { entitlement_id: string; name: string; through: string; reach: { kind: string; told: string }[]; unlisted: number }[];
+  loses: Thought["gains"];
+  findings: Record<"opens" | "closes", { id: string; severity: string; title: string; evidence: string }[]>;
 }
 
 export interface Counts {

@@ -116,6 +116,8 @@ const scenarios = {
     await page.getByRole("button", { name: "Grant…" }).click();
     const role = await page.getByRole("combobox").evaluate((select) => [...select.options].find(({ text }) => text.includes("Read"))?.text);
     await page.getByRole("combobox").selectOption(role);
+    // What it would change is said before it is done.
+    await page.getByRole("dialog").locator(".thought").filter({ hasText: "would get" }).waitFor();
     await accessible("grant");
     await shot("grant");
     await page.getByRole("dialog").getByRole("button", { name: "Grant", exact: true }).click();
@@ -125,6 +127,7 @@ const scenarios = {
     await page.locator(".journal summary").filter({ hasText: "Granted" }).click();
     await page.getByText(/by page/).waitFor();
     await page.getByRole("button", { name: `Revoke ${role}`, exact: true }).click();
+    await page.getByRole("dialog").locator(".thought").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke", exact: true }).click();
     await page.getByRole("dialog").getByRole("status").filter({ hasText: "Revoked" }).waitFor();
     await page.getByRole("button", { name: "Close" }).click();
@@ -147,7 +150,7 @@ const scenarios = {
     await shot("refused");
     await page.getByRole("button", { name: "Cancel" }).click();
 
-    for (const view of ["Roles and scopes", "Groups", "Tokens", "Matrix", "Findings", "Changes", "Operations"]) {
+    for (const view of ["Roles and scopes", "Groups", "Tokens", "Matrix", "Findings", "Changes", "Operations", "What if"]) {
       await go(view);
       await heading(view);
       await page.waitForLoadState("networkidle");

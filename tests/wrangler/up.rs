@@ -279,7 +279,7 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     assert_eq!(asked, ["CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN"]);
     let package: serde_json::Value = serde_json::from_str(&read("package.json")).unwrap();
     let configuration = read("wrangler.toml");
-    let vars = configuration.split("[vars]").nth(1).unwrap().split("\n[").next().unwrap();
+    let vars = configuration.split("\n[vars]\n").nth(1).unwrap().split("\n[").next().unwrap();
     let vars = vars.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
     let names = asked.iter().map(String::as_str).chain(vars.map(|line| line.split(' ').next().unwrap()));
     for name in names.chain(["STATE", "COORDINATOR"]) {

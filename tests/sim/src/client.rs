@@ -59,8 +59,12 @@ pub async fn send(request: reqwest::RequestBuilder, patience: Duration) -> Resul
     tokio::time::timeout(patience, exchange).await.unwrap_or(Err(Unanswered::TimedOut))
 }
 
-/// A client for the Worker. It opens another connection where one was idle for a second: the runtime closes those that are idle for five,
+/// A client for the Worker, which follows no redirect. It opens another connection where one was idle for a second: the runtime closes those that are idle for five,
 /// and a test that was busy meanwhile would send its next request into one that is closed.
 pub fn to_worker() -> reqwest::Client {
-    reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1)).build().unwrap_or_default()
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_idle_timeout(Duration::from_secs(1))
+        .build()
+        .unwrap_or_default()
 }

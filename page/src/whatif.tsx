@@ -1,0 +1,138 @@
+// What a grant or a revoke would change, shown before it is made, and as a view of its own.
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { groups, roles, useList } from "./account.js";
+import { ask } from "./api.js";
+import { Problem } from "./parts.js";
+import type { Thought } from "./types.js";
+
+export interface Wish {
+  principal: string;
+  action: "grant" | "revoke";
+  entitlement: string;
+}
+
+/** The answer to a wish, once the Worker has thought about it. */
+export function WhatIf({ wish }: { wish: Wish }): JSX.Element {
+  const [thought, setThought] = useState<Thought | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const query = `principal=${encodeURIComponent(wish.principal)}&${wish.action}=${encodeURIComponent(wish.entitlement)}`;
+  useEffect(() => {
+    let isWanted = true;
+    setThought(null);
+    setError(null);
+    ask<Thought>("GET", `/v1/what-if?${query}`).then(
+      (found) => isWanted && setThought(found),
+      (failed: unknown) => isWanted && setError(failed),
+    );
+    return () => {
+      isWanted = false;
+    };
+  }, [query]);
+  if (error !== null) return <Problem error={error} />;
+  if (thought === null) return <p role="status">Working out what it would change…</p>;
+  return (
+    <div class="thought" aria-label="What it would change">
+      <p>
+        <bdi>{thought.line}</bdi>
+      </p>
+      {thought.refused_by === null ? null : <p class="problem">It would be refused: {thought.refused_by.message}</p>}
+      {thought.removes_member ? <p class="problem">It is their last access, so the member would be removed.</p> : null}
+      <Reaches title="More" of={thought.gains} />
+      <Reaches title="Less" of={thought.loses} />
+      <Found title="Findings that it would open" of={thought.findings.opens} />
+      <Found title="Findings that it would close" of={thought.findings.closes} />
+    </div>
+  );
+}
+
+const SHOWN = 12;
+
+function Reaches({ title, of }: { title: string; of: Thought["gains"] }): JSX.Element | null {
+  if (of.length === 0) return null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <ul>
+        {of.map(({ entitlement_id, name, through, reach, unlisted }) => {
+          const more = Math.max(0, reach.length - SHOWN) + unlisted;
+          return (
+            <li key={`${entitlement_id} ${through}`}>
+              <bdi>{name}</bdi>
+              {through === "" ? "" : `, through ${through}`}
+              {reach.length === 0 ? null : (
+                <>
+                  : <bdi>{reach.slice(0, SHOWN).map(({ told }) => told).join(", ")}</bdi>
+                  {more === 0 ? "" : ` and ${more} more`}
+                </>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </>
+  );
+}
+
+function Found({ title, of }: { title: string; of: Thought["findings"]["opens"] }): JSX.Element | null {
+  if (of.length === 0) return null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <ul>
+        {of.map((finding) => (
+          <li key={finding.id}>
+            {finding.severity}: {finding.title}. {finding.evidence}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+/** The view: whoever wonders names somebody and something. */
+export function Wonder(): JSX.Element {
+  const known = useList(roles);
+  const grouped = useList(groups);
+  const [principal, setPrincipal] = useState("");
+  const [action, setAction] = useState<Wish["action"]>("grant");
+  const [entitlement, setEntitlement] = useState("");
+  const [wish, setWish] = useState<Wish | null>(null);
+  const choices = [...known.items.filter((role) => role.grantable !== false), ...grouped.items].toSorted((one, other) => one.name.localeCompare(other.name));
+  const wonder = (event: Event): void => {
+    event.preventDefault();
+    setWish({ principal: principal.trim(), action, entitlement });
+  };
+  return (
+    <>
+      <h1>What if</h1>
+      <p>What a grant or a revoke would change, who would stop it, and which findings it would open and close. Nothing is written.</p>
+      <form class="wonder" onSubmit={wonder}>
+        <label>
+          E-mail address
+          <input type="text" required value={principal} onInput={(event) => setPrincipal(event.currentTarget.value)} />
+        </label>
+        <label>
+          Would
+          <select value={action} onChange={(event) => setAction(event.currentTarget.value as Wish["action"])}>
+            <option value="grant">be granted</option>
+            <option value="revoke">lose</option>
+          </select>
+        </label>
+        <label>
+          Role or group
+          <select required value={entitlement} onChange={(event) => setEntitlement(event.currentTarget.value)}>
+            <option value="">–</option>
+            {choices.map((each) => (
+              <option key={each.entitlement_id} value={each.entitlement_id}>
+                {each.name}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button type="submit" class="primary">Ask</button>
+      </form>
+      {wish === null ? null : <WhatIf wish={wish} />}
+    </>
+  );
+}
