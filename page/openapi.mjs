@@ -230,6 +230,10 @@ const schemas = {
   Decision: object({
     id: integer, key: string, at: time, verdict: string, rule: string, comment: string, "users?": list(string), action: maybe(word("grant", "revoke")), entitlement: maybe(string),
     entitlement_name: maybe(string), email: maybe(string), generation: maybe(string), origin: ref("Origin"),
+    "asked?": object({
+      entitlement: object({ id: maybe(string), display_name: maybe(string), candidates: list(string), builtin: boolean }),
+      subject: object({ emails: list(string), member_id: maybe(string), user_id: maybe(string), display_name: maybe(string), has_account: boolean }),
+    }),
   }),
   Finding: object({
     number: integer, id: string, rule: string, severity: word("high", "medium", "low"), state: word("open", "accepted", "closed"), title: string, about: string, name: string, evidence: string,
