@@ -8,13 +8,16 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 54] = [
+const ORDER: [&str; 57] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
     "CONNECTOR_TOKEN_PREVIOUS",
     "CONNECTOR_READ_TOKEN",
     "CONNECTOR_READ_TOKEN_PREVIOUS",
+    "ACCESS_TEAM_DOMAIN",
+    "ACCESS_AUD",
+    "ACCESS_EDITORS",
     "C1_TENANT",
     "PUBLIC_URL",
     "PROVISIONING",
