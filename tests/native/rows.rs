@@ -15,7 +15,7 @@ const SET_ASIDE: [&str; 5] = ["connect_run", "incident", "job", "operation", "se
 const SET_ASIDE_ELSEWHERE: [&str; 5] = ["callback", "connect_line", "decision", "overlay", "signal"];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 34] = [
+const FORGOTTEN: [&str; 35] = [
     "activity",
     "audit_entry",
     "audit_log",
@@ -23,6 +23,7 @@ const FORGOTTEN: [&str; 34] = [
     "connect_given_up",
     "connect_saved",
     "connect_state",
+    "counter",
     "expiry",
     "finding",
     "finding_event",
