@@ -94,22 +94,21 @@ pub(super) async fn answer<P: World>(ports: &P, settings: &Settings, request: &I
     match request.method {
         Method::Post => open(ports, tokens, request).await,
         Method::Delete => Ok(with_cookie(no_content(), "", 0)),
-        _ => match cookie(request).and_then(|value| Claim::open(value, tokens, ports.now())) {
-            Some(claim) => Ok(told(&claim)),
-            None => {
-                let mut problem = Problem::new(
-                    401,
-                    "signed_out",
-                    "there is no session, or it has ended; sign in with the connector's token",
-                );
-                if settings.access.is_some() {
-                    // The page offers the other way too.
-                    problem.headers.push(("Link", format!("<{}>; rel=\"authenticate\"", entry::PATH)));
-                }
-                Err(problem)
-            }
-        },
+        _ => {
+            let claim = cookie(request).and_then(|value| Claim::open(value, tokens, ports.now()));
+            claim.map(|claim| told(&claim)).ok_or_else(|| signed_out(settings))
+        }
     }
+}
+
+/// There is no session; where Access is set up, the page offers that way too.
+fn signed_out(settings: &Settings) -> Problem {
+    let mut problem =
+        Problem::new(401, "signed_out", "there is no session, or it has ended; sign in with the connector's token");
+    if settings.access.is_some() {
+        problem.headers.push(("Link", format!("<{}>; rel=\"authenticate\"", entry::PATH)));
+    }
+    problem
 }
 
 async fn open<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Result<Answer, Problem> {
