@@ -76,11 +76,26 @@ async fn the_runtime_folds_an_address_as_the_native_code_does() {
         deployment.cloudflare.add_member(address, Vec::new());
     }
     let deployment = deployment.synced().await;
-    for address in HARD {
-        let filter = format!("userName eq {}", Value::String(folded(address)));
+    let found = async |address: &str| {
+        let filter = format!("userName eq {}", Value::String(address.to_owned()));
         let encoded: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
         let found = deployment.json(&format!("/scim/v2/Users?filter={encoded}")).await;
-        let names: Vec<&Value> = found["Resources"].as_array().unwrap().iter().map(|user| &user["userName"]).collect();
-        assert_eq!(names, [&json!(address)], "{address:?}, folded {:?}", folded(address));
+        found["Resources"].as_array().unwrap().iter().map(|user| user["userName"].clone()).collect::<Vec<Value>>()
+    };
+    for address in HARD {
+        assert_eq!(found(&folded(address)).await, [json!(address)], "{address:?}, folded {:?}", folded(address));
+    }
+    // What a URL would make of some of them is somebody else's address.
+    for other in [
+        "f@ü.example",
+        "g@ü.example",
+        "h@üa.example",
+        "k@1.2",
+        "k@1.0.0.2",
+        "n@\u{fc}",
+        "i@aa/cb.example",
+        "p@ü.example",
+    ] {
+        assert!(found(other).await.is_empty(), "{other}");
     }
 }
