@@ -99,7 +99,7 @@ async fn what_changed_is_told_with_who_did_it_past_c1() {
         json!([{
             "to": "jane.doe@example.com", "principal": format!("user:{}", desk.user),
             "entitlement": format!("role:{}:member", super_admin.governed_as()), "name": foreign["grants"][0]["name"],
-            "super_administrator": true,
+            "super_administrator": true, "by": { "who": "unknown", "through": "unknown", "at": null, "entry": null },
         }])
     );
     assert!(foreign["grants"][0]["name"].as_str().unwrap().contains("Super Administrator"), "{foreign}");
