@@ -173,6 +173,31 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
 }
 
 #[tokio::test]
+async fn undo_leaves_a_webhook_that_was_there_before_or_is_used_by_somebody_else_or_that_approvals_came_by() {
+    for (was_there, is_used, serves) in
+        [(false, false, false), (true, false, false), (false, true, false), (false, false, true)]
+    {
+        let world = World::new();
+        if was_there {
+            world.ports.c1.add_webhook("By hand", "https://connector.example.com/webhooks/conductorone");
+        }
+        run(&world, Options::default(), u32::MAX, Cut::Before).await;
+        let (id, _, _) = world.ports.c1.webhooks().pop().unwrap();
+        if is_used {
+            let theirs = Entitlement::new("theirs", "Somebody else's");
+            world.ports.c1.add_entitlement(&App::default(), &theirs);
+            world.ports.c1.set_policies(&theirs.id, &json!({ "webhook": { "webhookId": id } }), &Value::Null);
+        }
+        if serves {
+            super::came_by(&world.ports.desk, "approvals").unwrap();
+        }
+        run(&world, Options { undo: true, ..Options::default() }, u32::MAX, Cut::Before).await;
+        let stays = !world.ports.c1.webhooks().is_empty();
+        assert_eq!(stays, was_there || is_used || serves, "there: {was_there}, used: {is_used}, serves: {serves}");
+    }
+}
+
+#[tokio::test]
 async fn an_app_without_a_group_or_scoped_role_is_known_by_a_membership_id_and_by_no_user_id() {
     let jane =
         |member: u32, user: u32| Person::member("jane@example.com", &format!("{user:032x}"), &format!("{member:032x}"));

@@ -417,6 +417,34 @@ mod tests {
         }
     }
 
+    /// While it is asked for the first time, somebody else takes everything over, and the account goes on from there.
+    struct Overtaken<'a> {
+        object: Object<'a>,
+        new: &'a Desk,
+        is_done: Cell<bool>,
+    }
+
+    impl Ask for Overtaken<'_> {
+        async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
+            let reply = self.object.ask(command).await;
+            if !self.is_done.replace(true) {
+                let other = Object::new(self.object.desk);
+                Box::pin(take_over(self.new, self.new.account(), &other)).await.unwrap();
+                self.new.query("UPDATE operation SET state = 'settled', trail = 'newer'", &[]).unwrap();
+            }
+            reply
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_took_over_meanwhile_is_not_taken_over_once_more() {
+        let (former, new) = (former(), new());
+        let overtaken = Overtaken { object: Object::new(&former), new: &new, is_done: Cell::new(false) };
+        block_on(take_over(&new, new.account(), &overtaken)).unwrap();
+        let older = new.query("SELECT id FROM operation WHERE trail <> 'newer'", &[]).unwrap();
+        assert!(older.is_empty(), "what happened since is not undone: {older:?}");
+    }
+
     /// Something that the former object published for an account.
     fn published(former: &Desk) {
         let draft = Draft {

@@ -508,6 +508,50 @@ async fn assert_left_alone(bench: &Bench, jane: &str, late: &BTreeSet<Atom>) {
     bench.assert_told("PROTECTED_MEMBERS");
 }
 
+#[tokio::test]
+async fn nobody_is_granted_anything_who_may_be_removed_at_any_moment() {
+    for arrives in [true, false] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let jane = account.add_member("jane@example.com", vec![holds(account, &known[0])]);
+        account.fail_next(Route::DeleteMember, 1, Fault::Held);
+        let removal = bench.arrive(Action::Revoke, Target::Account, member(&jane));
+        assert!(matches!(bench.attempt(removal).await, Outcome::NotNow { .. }));
+        let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+        let outcome = bench.attempt(grant).await;
+        assert!(
+            matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("being removed")),
+            "{outcome:?}"
+        );
+        assert_eq!(bench.atoms(&jane).len(), 1, "what was granted now would go with it");
+        if arrives {
+            assert_eq!(account.release_held(), 1);
+            assert_refused(&bench.attempt(grant).await, Refusal::UnknownMember, "not a member");
+        } else {
+            bench.world.advance(181);
+            assert_done(&bench.attempt(grant).await, Effect::Granted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_super_administrator_counts_among_the_accounts_that_are_removed_and_not_among_roles() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 1).await;
+    let account = bench.account();
+    let known = roles(account);
+    let admin = account.permission_group("super_admin").unwrap();
+    let add = |email: &str| account.add_member(email, vec![holds(account, &known[0]), holds(account, &admin)]);
+    let [one, other, _, _] = ["a", "b", "c", "d"].map(|name| add(&format!("{name}@example.com")));
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    assert_done(&bench.operate(Action::Revoke, target(&admin), member(&one)).await, Effect::Revoked);
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&joe)).await, Effect::Revoked);
+    for what in [target(&admin), Target::Account] {
+        let refused = bench.operate(Action::Revoke, what, member(&other)).await;
+        assert_refused(&refused, Refusal::RemovalCap, "removals of accounts and of Super Administrators");
+    }
+}
+
 /// A member of three roles, one of which was revoked by a write that nobody answered, and again; and who got another one since.
 async fn with_a_revoke_that_may_come_late(bench: &Bench) -> String {
     let account = bench.account();

@@ -114,6 +114,24 @@ async fn a_list_that_cannot_be_read_to_its_end_proves_nothing() {
 }
 
 #[tokio::test]
+async fn a_list_that_changes_while_it_is_read_proves_nothing() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let jane = account.add_member(JANE, vec![]);
+    let gone = known(&bench, &jane);
+    account.remove_member(&jane);
+    for n in 0..120 {
+        account.add_member(&format!("zoe{n:03}@example.com"), vec![]);
+    }
+    let first = account.membership_of("zoe000@example.com").unwrap().id;
+    account.after_page(Route::ListMembers, 1, move |account, _| account.remove_member(&first));
+    let id = bench.arrive(Action::Revoke, Target::Account, gone);
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_done(&bench.attempt(id).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
 async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_shows() {
     let bench = Bench::start().await;
     let account = bench.account();

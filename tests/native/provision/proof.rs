@@ -223,10 +223,12 @@ async fn a_read_that_is_behind_proves_nothing_of_a_write_that_nobody_answered() 
         assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
         bench.world.advance(1);
         account.fail_next(Route::UpdateMember, 1, if arrives { Fault::Reset.after() } else { Fault::Reset });
-        account.before_next_put(move |account, jane| {
-            account.set_policies(jane, one.to_vec());
-            account.stale_reads(jane, 3);
-            account.set_policies(jane, both.to_vec());
+        // From the read that the write is worked out from, reads are behind.
+        let member_id = jane.clone();
+        account.after_next(Route::GetMember, move |account, _| {
+            account.set_policies(&member_id, one.to_vec());
+            account.stale_reads(&member_id, 3);
+            account.set_policies(&member_id, both.to_vec());
         });
         let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
         let outcome = bench.attempt(revoke).await;

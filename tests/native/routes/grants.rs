@@ -1,6 +1,7 @@
 //! `PUT` and `DELETE /v1/roles/{role}/members/{user}`, and what becomes of a write.
 
-use sim::cloudflare::{Fault, PolicySpec, Route};
+use sim::cloudflare::{Fault, KnownPermissionGroup, PolicySpec, Route};
+use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane, assert_done, assert_refused};
 use crate::looks::{holds, roles};
@@ -13,6 +14,34 @@ async fn what_is_so_already_is_left_alone() {
     jane.changed(&[], &[]);
     // That the access is gone is said only once no user group gives it, which the second one asks.
     assert_eq!(jane.requests(), ["GET", "GET", "GET"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_task_and_step_with_another_action_person_or_entitlement_is_refused() {
+    let jane = Jane::start().await;
+    let other =
+        jane.deployment.cloudflare.memberships().into_iter().find(|it| it.status == "accepted" && it.id != jane.member);
+    let other = other.unwrap();
+    let role = |it: &KnownPermissionGroup| Entitlement::role(it.governed_as(), &it.name);
+    let person = || Person::member(EMAIL, &jane.user, &jane.member);
+    let somebody = Person::member(&other.email, &other.user_id.unwrap(), &other.id);
+    let told = async |task: Task, token: &str| {
+        let delivery = jane.deployment.c1.task(&task.id("2task").step_id("2step"));
+        jane.deployment.deliver(&delivery, token).await.text()
+    };
+    let first = told(Task::grant(role(&jane.lacks), person()), "1").await;
+    assert!(first.contains("complete"), "{first}");
+    let others = [
+        Task::revoke(role(&jane.lacks), person()),
+        Task::grant(role(&jane.lacks), somebody),
+        Task::grant(role(&jane.has), person()),
+    ];
+    for (task, token) in others.into_iter().zip(["2", "3", "4"]) {
+        let refused = told(task, token).await;
+        assert!(refused.contains("errored") && refused.contains("asked for another action, person"), "{refused}");
+    }
+    assert_eq!(told(Task::grant(role(&jane.lacks), person()), "5").await, first, "the same has its answer");
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
 }
 
 #[tokio::test(start_paused = true)]
