@@ -122,7 +122,7 @@ fn an_alarm_that_rang_in_vain_is_set_again_and_one_that_did_not_is_left_alone() 
 #[test]
 fn a_look_for_a_late_write_that_hangs_keeps_no_operation_waiting() {
     run(4, async |small| {
-        with_a_late_write(small, 0).await;
+        Box::pin(with_a_late_write(small, 0)).await;
         small.hang(0);
         let due = small.one("SELECT MIN(check_at) FROM sent").unwrap();
         let until = u64::try_from(due - small.lives.world.now().millis()).unwrap();
@@ -137,7 +137,7 @@ fn a_look_for_a_late_write_that_hangs_keeps_no_operation_waiting() {
 #[test]
 fn a_look_that_hangs_is_cut_off_after_ten_seconds_and_made_again() {
     run(4, async |small| {
-        with_a_late_write(small, 0).await;
+        Box::pin(with_a_late_write(small, 0)).await;
         small.hang(0);
         let due = small.one("SELECT MIN(check_at) FROM sent").unwrap();
         let until = u64::try_from(due - small.lives.world.now().millis()).unwrap();

@@ -25,10 +25,10 @@ async fn after(requests: i64) -> (Jane, String) {
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_is_given_up_after_3000_requests_whatever_its_tries() {
-    let (jane, told) = after(3_000).await;
+    let (jane, told) = Box::pin(after(3_000)).await;
     assert!(told.contains("errored") && told.contains("3000 requests"), "{told}");
     jane.changed(&[], &[]);
-    let (jane, told) = after(2_000).await;
+    let (jane, told) = Box::pin(after(2_000)).await;
     assert!(told.contains("complete"), "{told}");
     jane.changed(&[jane.atom(&jane.lacks)], &[]);
 }

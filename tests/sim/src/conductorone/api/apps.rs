@@ -39,13 +39,12 @@ impl Api {
             }
             object
         });
-        match self.apps.iter_mut().find(|known| known.app.id == app.id) {
-            Some(known) => known.entitlements.extend(objects),
-            None => {
-                let entitlements = objects.collect();
-                self.apps.push(AppState { app: app.clone(), entitlements, accounts: Vec::new() });
-            }
+        if let Some(known) = self.apps.iter_mut().find(|known| known.app.id == app.id) {
+            known.entitlements.extend(objects);
+            return;
         }
+        let entitlements = objects.collect();
+        self.apps.push(AppState { app: app.clone(), entitlements, accounts: Vec::new() });
     }
 
     pub(super) fn add_account(&mut self, app: &App, person: &Person) {
