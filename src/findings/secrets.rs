@@ -277,10 +277,10 @@ mod tests {
 
     #[test]
     fn a_token_is_stronger_than_its_creator_by_what_is_certain_alone() {
+        type Case = (&'static [&'static str], &'static [&'static str], Maker, Option<&'static str>);
         let rule = "token-stronger-than-creator";
         let keys = |of: &[(&str, bool)]| of.iter().map(|(key, writes)| ((*key).to_owned(), *writes)).collect();
         let maker = |of: &[(&str, bool)]| Maker { is_there: true, keys: keys(of), ..Maker::default() };
-        type Case = (&'static [&'static str], &'static [&'static str], Maker, Option<&'static str>);
         let cases: [Case; 10] = [
             (&["DNS Write"], &[ZONE], maker(&[(ZONE, true)]), None),
             (&["DNS Write"], &[ZONE], maker(&[(OTHER, true)]), Some("nothing there")),

@@ -169,12 +169,22 @@ pub(super) async fn judge<E: Evidence>(evidence: &E, planned: &Planned<'_>) -> R
     protected(&settings.guards, planned.email)?;
     let takes_away = planned.takes_away();
     let count = if planned.what == Deed::Remove { Count::Account } else { Count::Access };
-    if takes_away {
-        evidence.room(planned, count).await?;
+    let mut full = if takes_away { evidence.room(planned, count).await.err() } else { None };
+    // Super Administrator has room of its own, which revokes of roles do not use up.
+    let is_final = count == Count::Account || settings.guards.max_removals_per_hour == 0;
+    if let Some(stopped) = full.take_if(|_| is_final) {
+        return Err(stopped);
     }
-    let (mut loses_admin, mut turn) = (false, None);
-    if let Some(member) = planned.member.filter(|_| takes_away) {
-        loses_admin = member.status == MemberStatus::Accepted && evidence.loses_admin(member, planned).await?;
+    let member = planned.member.filter(|_| takes_away);
+    let loses_admin = match member {
+        Some(member) => member.status == MemberStatus::Accepted && evidence.loses_admin(member, planned).await?,
+        None => false,
+    };
+    if let Some(stopped) = full.filter(|_| !loses_admin) {
+        return Err(stopped);
+    }
+    let mut turn = None;
+    if let Some(member) = member {
         if planned.what == Deed::Remove || loses_admin {
             evidence.spared(member, loses_admin).await?;
         }

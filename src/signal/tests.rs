@@ -246,15 +246,15 @@ fn what_waits_is_bounded_in_number_and_time() {
 
 #[test]
 fn an_event_has_the_same_uuid_for_every_attempt_and_no_other_has_it() {
-    let id = event_id(Kind::AccessChanged, &run_id(1), 0);
-    assert_eq!(id, event_id(Kind::AccessChanged, &run_id(1), 0));
+    let id = event_id(Kind::AccessChanged, run_id(1), 0);
+    assert_eq!(id, event_id(Kind::AccessChanged, run_id(1), 0));
     let parts: Vec<usize> = id.split('-').map(str::len).collect();
     assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
     assert!(id[14..].starts_with('4') && "89ab".contains(&id[19..20]), "{id}");
     for other in [
-        event_id(Kind::ForeignChange, &run_id(1), 0),
-        event_id(Kind::AccessChanged, &run_id(2), 0),
-        event_id(Kind::AccessChanged, &run_id(1), 1),
+        event_id(Kind::ForeignChange, run_id(1), 0),
+        event_id(Kind::AccessChanged, run_id(2), 0),
+        event_id(Kind::AccessChanged, run_id(1), 1),
     ] {
         assert_ne!(other, id);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use c1_cloudflare::model::kind::Kind;
-use c1_cloudflare::model::resource::{Row, Token};
+use c1_cloudflare::model::resource::{Row, Token, TokenPolicy};
 use c1_cloudflare::snapshot;
 use c1_cloudflare::sync::{self, RunOutcome};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn policy(effect: &str, group: &str, resources: &Value) -> Value {
 }
 
 fn told(token: &Token) -> Vec<String> {
-    token.policies.iter().map(|policy| policy.told()).collect()
+    token.policies.iter().map(TokenPolicy::told).collect()
 }
 
 #[tokio::test]
@@ -171,9 +171,9 @@ async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_
     }
     cloudflare.enforce_two_factor(false);
     world.sync().await;
-    let status = sync::status(&world).unwrap();
-    assert_eq!(status.posture.enforces_two_factor, Some(false));
-    assert!(["account", "sso_domains", "oauth_clients"].iter().all(|list| status.capabilities[*list].on));
+    let now = sync::status(&world).unwrap();
+    assert_eq!(now.posture.enforces_two_factor, Some(false));
+    assert!(["account", "sso_domains", "oauth_clients"].iter().all(|list| now.capabilities[*list].on));
 }
 
 #[tokio::test]
