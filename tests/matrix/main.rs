@@ -130,7 +130,7 @@ fn hold(of: usize, port: impl Fn(&str) -> bool) {
 
 #[test]
 fn every_request_may_go_wrong_in_every_way() {
-    hold(7, |call| !call.starts_with("sql ") && !call.starts_with("kv "));
+    hold(21, |call| !call.starts_with("sql ") && !call.starts_with("kv "));
 }
 
 #[test]

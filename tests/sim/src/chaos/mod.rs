@@ -25,7 +25,7 @@ use model::{Asked, Wish};
 use trouble::Troubles;
 
 /// How long the Worker may take, after C1 has its 202, to call back: the longest block by Cloudflare, and a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(6);
 
 /// How often C1's side looks whether a revoke waits for its proof.
 const LOOK: Duration = Duration::from_secs(2);
