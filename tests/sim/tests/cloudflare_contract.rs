@@ -71,6 +71,9 @@ async fn use_every_route(api: &Api) {
     for path in ["/workers/scripts", "/access/apps?page=1&per_page=50"] {
         assert!(!api.get(path).await.result().as_array().unwrap().is_empty(), "{path}");
     }
+    for path in ["/oauth_clients", "/sso_connectors"] {
+        assert_eq!(api.get(path).await.status, 200, "{path}");
+    }
     let token = format!("Bearer {}", api.cloudflare.token());
     let zones = format!("/zones?account.id={account}&page=1&per_page=50&order=name&direction=asc");
     assert_eq!(api.raw("GET", &zones, Some(&token), None).await.unwrap().status, 200);

@@ -59,7 +59,13 @@ async fn cloudflares_own_sdk_reads_every_ordinary_answer() {
     let whole = cloudflare.account_resource_group();
     assert!(read["resource_groups"].as_array().unwrap().contains(&json!(whole)));
     // Those for a user's token, and SCIM, which the SDK does not have.
-    let others = [Route::VerifyUserToken, Route::GetUser, Route::ListScimUsers];
+    let others = [
+        Route::VerifyUserToken,
+        Route::GetUser,
+        Route::ListScimUsers,
+        Route::ListOauthClients,
+        Route::ListSsoConnectors,
+    ];
     let unused: BTreeSet<_> =
         Route::ALL.iter().filter(|route| cloudflare.requests(**route) == 0 && !others.contains(route)).collect();
     assert!(unused.is_empty(), "the SDK did not call {unused:?}");
