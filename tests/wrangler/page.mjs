@@ -146,7 +146,7 @@ const scenarios = {
     await open(GUARDED);
     await page.getByRole("button", { name: "Remove from the account…" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
-    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "PROTECTED_MEMBERS" }).waitFor();
+    await page.getByRole("dialog").getByText("PROTECTED_MEMBERS").waitFor();
     await shot("refused");
     await page.getByRole("button", { name: "Cancel" }).click();
 
