@@ -25,7 +25,12 @@ page.on("request", (request) => {
 });
 
 const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
-const go = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
+const follow = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
+/** Goes to a view, and waits until it has taken the place of the one before. */
+const go = async (view) => {
+  await follow(view);
+  await heading(view);
+};
 const shot = (name) => page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
 
 async function accessible(where) {
@@ -146,13 +151,12 @@ const scenarios = {
     await open(GUARDED);
     await page.getByRole("button", { name: "Remove from the account…" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
-    await page.getByRole("dialog").getByText("PROTECTED_MEMBERS").waitFor();
+    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "PROTECTED_MEMBERS" }).waitFor();
     await shot("refused");
     await page.getByRole("button", { name: "Cancel" }).click();
 
     for (const view of ["Roles and scopes", "Groups", "Tokens", "Matrix", "Findings", "Changes", "Operations", "What if"]) {
       await go(view);
-      await heading(view);
       await page.waitForLoadState("networkidle");
       await accessible(view);
       await shot(view.toLowerCase().replaceAll(" ", "-"));
@@ -195,7 +199,6 @@ const scenarios = {
     // Dark, and by the keyboard alone.
     await page.emulateMedia({ colorScheme: "dark" });
     await go("Now");
-    await heading("Now");
     await accessible("dark");
     await shot("dark");
     await page.keyboard.press("Tab");
@@ -212,7 +215,7 @@ const scenarios = {
 
     // A session that ended leads to the sign-in; so does signing out, after which nothing is left.
     await context.clearCookies();
-    await go("Changes");
+    await follow("Changes");
     await page.getByRole("button", { name: "Sign in" }).waitFor();
     await signIn(READ_TOKEN);
     await page.getByText("reads, until").waitFor();
