@@ -61,8 +61,7 @@ impl Coordinator {
     /// Looks at what the entries name that nobody has listened to yet.
     async fn hear<P: World>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
         let unheard = entries::unheard(ports)?;
-        let has_generation = !sync::generations(ports)?.is_empty();
-        if unheard.until == 0 || !has_generation {
+        if unheard.until == 0 || sync::generations(ports)?.is_empty() {
             return Ok(());
         }
         let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| ports.now().since(at));

@@ -16,6 +16,12 @@ impl RunId {
         Self(format!("{}-{number:04}", at.compact()))
     }
 
+    /// The id of a run that begins after this one, the last that is known. The number tells runs apart that begin in the same second.
+    pub(crate) fn after(last: Option<&Self>, at: Timestamp) -> Self {
+        let last = last.and_then(|last| last.0.rsplit_once('-')?.1.parse::<u64>().ok());
+        Self::new(at, last.map_or(1, |last| last + 1))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -123,12 +123,12 @@ fn remember<P: KeyValue + Sql + Clock>(
     (chunks_written, bytes_written): (u64, u64),
     changes: Option<ChangeCounts>,
 ) -> Result<(), SqlError> {
-    let last = history::runs(ports)?.first().and_then(|run| run.run.as_str().rsplit_once('-')?.1.parse::<u64>().ok());
+    let runs = history::runs(ports)?;
     let used: KvUse = kv.take();
     history::remember_run(
         ports,
         RunRecord {
-            run: RunId::new(started_at, last.map_or(1, |last| last + 1)),
+            run: RunId::after(runs.first().map(|run| &run.run), started_at),
             by: BY_LOG.to_owned(),
             started_at,
             finished_at,

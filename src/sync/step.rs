@@ -70,9 +70,7 @@ pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -
     }
     let now = ports.now();
     let runs = history::runs(ports)?;
-    // The number tells runs apart that begin in the same second.
-    let last = runs.first().and_then(|run| run.run.as_str().rsplit_once('-')?.1.parse::<u64>().ok());
-    let mut cursor = Cursor::new(RunId::new(now, last.map_or(1, |last| last + 1)), trigger, settings, now);
+    let mut cursor = Cursor::new(RunId::after(runs.first().map(|run| &run.run), now), trigger, settings, now);
     if cursor.trigger.by == "cron" {
         let pause = history::last_sweep(&runs).and_then(|run| run.not_before);
         cursor.not_before = pause.filter(|&until| until > now);

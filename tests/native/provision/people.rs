@@ -92,8 +92,8 @@ async fn of_whom_nothing_is_known_it_is_not_said_that_they_hold_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_list_that_cannot_be_read_to_its_end_proves_nothing() {
+/// Somebody who was a member, in an account whose list takes several pages to say that they are not.
+async fn somebody_gone_among_many() -> (Bench, Subject) {
     let bench = Bench::start().await;
     let account = bench.account();
     let jane = account.add_member(JANE, vec![]);
@@ -102,6 +102,13 @@ async fn a_list_that_cannot_be_read_to_its_end_proves_nothing() {
     for n in 0..120 {
         account.add_member(&format!("zoe{n:03}@example.com"), vec![]);
     }
+    (bench, gone)
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_to_its_end_proves_nothing() {
+    let (bench, gone) = somebody_gone_among_many().await;
+    let account = bench.account();
     let id = bench.arrive(Action::Revoke, Target::Account, gone);
     account.fail_next(Route::ListMembers, 1, Fault::status(502, 1));
     assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
@@ -115,14 +122,8 @@ async fn a_list_that_cannot_be_read_to_its_end_proves_nothing() {
 
 #[tokio::test]
 async fn a_list_that_changes_while_it_is_read_proves_nothing() {
-    let bench = Bench::start().await;
+    let (bench, gone) = somebody_gone_among_many().await;
     let account = bench.account();
-    let jane = account.add_member(JANE, vec![]);
-    let gone = known(&bench, &jane);
-    account.remove_member(&jane);
-    for n in 0..120 {
-        account.add_member(&format!("zoe{n:03}@example.com"), vec![]);
-    }
     let first = account.membership_of("zoe000@example.com").unwrap().id;
     account.after_page(Route::ListMembers, 1, move |account, _| account.remove_member(&first));
     let id = bench.arrive(Action::Revoke, Target::Account, gone);
