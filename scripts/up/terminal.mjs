@@ -52,8 +52,9 @@ export async function choose(question, items, { flag, fallback }) {
 export function askSecretly(question) {
   return new Promise((resolve, reject) => {
     const { stdin, stdout } = process;
-    stdout.write(`${question}: `);
+    // The echo goes before the question comes: whoever is quick to answer is not shown either.
     stdin.setRawMode(true);
+    stdout.write(`${question}: `);
     stdin.resume();
     let text = "";
     const end = (finish) => {
