@@ -189,8 +189,8 @@ pub(super) struct Off {
 
 impl Off {
     /// Whether Cloudflare said that there is no such list for this token, rather than failing: the list of legacy roles will be gone
-    /// for good one day.
-    pub(super) const fn is_settled(&self) -> bool {
+    /// for good one day. One such answer may be a passing fault all the same.
+    pub(super) const fn is_refused(&self) -> bool {
         matches!(self.status, Some(403 | 404 | 410))
     }
 

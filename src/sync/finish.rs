@@ -8,7 +8,7 @@ use super::history::{self, GenerationSummary};
 use super::metered::Metered;
 use super::metered::add_use;
 use super::previous::Previous;
-use super::rows::assemble;
+use super::rows::{Unsure, assemble};
 use super::run::{CURSOR_KEY, Cursor};
 use super::{staging, state, unchanged};
 use crate::account::identity::own_token;
@@ -72,11 +72,37 @@ impl Ending {
 const MAX_GONE_SHARE: usize = 10;
 const MAX_GONE: usize = 10;
 
+/// A list of roles that Cloudflare says is not there is asked for this often again, over two minutes, before ids are made up without it.
+const MAX_REFUSED: u32 = 3;
+
 /// At most this many changes are counted for the run's record.
 const MAX_COUNTED: u64 = 5_000;
 
 /// A value that is not there this long after it was written will not come any more: KV takes a minute.
 const LOST_AFTER_SECS: i64 = 600;
+
+/// Publishes nothing for now, where ids would be published that change again; `None` where a list is not there for good.
+async fn hold_back<P: KeyValue + Clock + Sql>(
+    kv: &Metered<'_, P>,
+    cursor: &mut Cursor,
+    previous: Option<&Previous>,
+    Unsure { why, refused }: Unsure,
+) -> Result<Option<Finish>, SqlError> {
+    if refused.is_empty() {
+        let message = format!("{why}: nothing was published, and the next sync tries again");
+        let generation = previous.map(|previous| previous.manifest.generation.clone());
+        end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, message) }).await?;
+        return Ok(Some(Finish::Ended));
+    }
+    if cursor.refused >= MAX_REFUSED {
+        return Ok(None);
+    }
+    cursor.refused += 1;
+    for list in refused {
+        staging::forget(kv, &cursor.run, list)?;
+    }
+    Ok(Some(Finish::Trouble(why)))
+}
 
 /// Verifies what was read, and publishes it.
 pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
@@ -127,10 +153,10 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     let accept = cursor.trigger.accept_removals;
     let assembled =
         assemble(client.settings().account_id, harvest, Names::load(kv)?, previous.as_ref(), accept, own_token);
-    if let Some(why) = assembled.unsure {
-        let generation = previous.map(|previous| previous.manifest.generation);
-        end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, why) }).await?;
-        return Ok(Finish::Ended);
+    if let Some(unsure) = assembled.unsure
+        && let Some(held) = hold_back(kv, cursor, previous.as_ref(), unsure).await?
+    {
+        return Ok(held);
     }
     // Asked for from the beginning the next time: this happens once for each kind of object.
     if assembled.names_in_use.0 & !cursor.further.names.0 != 0 {
@@ -152,7 +178,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
             "{} of {} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}",
             assembled.gone, assembled.before
         );
-        let generation = previous.map(|previous| previous.manifest.generation);
+        let generation = previous.map(|previous| previous.manifest.generation.clone());
         let ending = Ending { generation, warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
         end(kv, cursor.clone(), ending).await?;
         return Ok(Finish::Ended);

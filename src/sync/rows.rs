@@ -38,8 +38,16 @@ pub(super) struct Assembled {
     pub(super) shows_inherited: bool,
     /// Which lists of names the scopes of its roles make use of.
     pub(super) names_in_use: NameLists,
-    /// Why ids would be published that change again, where they would: a list that would tell a role's own id failed.
-    pub(super) unsure: Option<String>,
+    /// Why ids would be published that change again, where they would: a list that would tell a role's own id did not come.
+    pub(super) unsure: Option<Unsure>,
+}
+
+/// Why ids would be published that change again.
+#[derive(Debug)]
+pub(super) struct Unsure {
+    pub(super) why: String,
+    /// The lists that Cloudflare says are not there, where no other reason speaks: that may be so for good, or for a moment only.
+    pub(super) refused: Vec<List>,
 }
 
 /// Builds the rows. With `accept_removals`, nothing is kept from the current generation where a list can no longer be read.
@@ -95,15 +103,22 @@ pub(super) fn assemble(
     builder.note("permission_groups", &harvest.permission_groups, None);
     builder.capabilities.insert("members".to_owned(), ON);
     builder.name_unreadable(&harvest);
-    let off = [harvest.roles.as_ref().err(), harvest.permission_groups.as_ref().err()];
-    let failing = off.into_iter().flatten().find(|off| !off.is_settled()).map(|off| &off.message);
+    let roles = [
+        (List::Roles, harvest.roles.as_ref().err()),
+        (List::PermissionGroups, harvest.permission_groups.as_ref().err()),
+    ];
+    let off = || roles.into_iter().filter_map(|(list, off)| Some((list, off?)));
+    let failing = off().find(|(_, off)| !off.is_refused()).map(|(_, off)| &off.message);
     // Of a record without an id and a name nothing came at all: it is a part of the list that is missing.
     let mut odd = harvest.odd(List::Roles).chain(harvest.odd(List::PermissionGroups));
     let missing = odd.find(|odd| odd.id.is_none() && odd.name.is_none()).map(|odd| &odd.why);
-    let unsure = failing.or(missing).filter(|_| !builder.names.own().is_subset(&own)).map(|why| {
-        format!(
-            "the roles could not be listed ({why}), and without that list some would be published under ids that change again: nothing was published, and the next sync tries again"
-        )
+    let refused = || off().map(|(_, off)| &off.message).next();
+    let reason = failing.or(missing);
+    let unsure = reason.or_else(refused).filter(|_| !builder.names.own().is_subset(&own)).map(|why| Unsure {
+        why: format!(
+            "the roles could not be listed ({why}), and without that list some would be published under ids that change again"
+        ),
+        refused: if reason.is_some() { Vec::new() } else { off().map(|(list, _)| list).collect() },
     });
     Assembled {
         unsure,

@@ -69,6 +69,9 @@ pub(super) struct Cursor {
     /// Lists that went on failing, and are done without.
     #[serde(default)]
     pub(super) given_up: u32,
+    /// How often a list of roles was asked for again that Cloudflare says is not there.
+    #[serde(default)]
+    pub(super) refused: u32,
     /// How often the run started over.
     #[serde(default)]
     pub(super) restarts: u32,
@@ -110,6 +113,7 @@ impl Cursor {
             attempt: 0,
             trouble: None,
             given_up: 0,
+            refused: 0,
             restarts: 0,
             kv: KvUse::default(),
             copied_at: None,

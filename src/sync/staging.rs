@@ -404,6 +404,14 @@ pub(super) fn unreadable(list: List) -> SqlError {
     SqlError::unreadable(&format!("a staged page of {list}"))
 }
 
+/// Forgets what is staged of a list: it is fetched again.
+pub(super) fn forget(sql: &dyn Sql, run: &RunId, list: List) -> Result<(), SqlError> {
+    let of: [SqlValue; 2] = [run.as_str().into(), list.to_string().into()];
+    sql.query("DELETE FROM staged WHERE run = ? AND list = ?", &of)?;
+    sql.query("DELETE FROM staged_rest WHERE run = ? AND list = ?", &of)?;
+    Ok(())
+}
+
 /// Forgets everything staged.
 pub(super) fn clear(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM staged", &[])?;

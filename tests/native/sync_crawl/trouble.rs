@@ -181,6 +181,13 @@ async fn without_the_list_that_tells_the_roles_ids_no_role_is_published_under_an
             assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{what}");
             assert_eq!(published(&world).await.grants, world.cloudflare.truth().grants, "{what}");
         }
+        // One that is refused for a moment is asked for again.
+        for status in [403, 404, 410] {
+            let world = World::new(account(160));
+            world.cloudflare.fail_next(route, 3, Fault::status(status, 1));
+            assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?} {status}");
+            assert_same(&published(&world).await, &world.cloudflare.truth(), "refused three times");
+        }
         // A list that is gone for good is no failure: then the permission groups' own ids are all there are.
         let world = World::new(account(160));
         world.cloudflare.fail_next(route, 10_000, Fault::status(404, 1));
