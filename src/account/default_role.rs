@@ -1,8 +1,10 @@
 //! The role that comes with a new account, and any other role that a setting names: read in this one place, so that an approval
 //! judges what provisioning will do.
 
+use std::fmt;
+
 use crate::model::grant::Entitlement;
-use crate::model::id::{PermissionGroupId, RoleId};
+use crate::model::id::{PermissionGroupId, RoleId, UserGroupId};
 use crate::model::name;
 use crate::snapshot::{Catalogue, Offered};
 
@@ -10,36 +12,56 @@ use crate::snapshot::{Catalogue, Offered};
 pub const MINIMAL_ACCESS: &str = "minimal_account_access";
 
 /// What a setting calls a role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Configured<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configured {
     /// A role or a scoped role under its id, or a role's or permission group's bare id.
     Id(Entitlement),
     /// A user group: no access that an invitation can carry.
-    Group,
+    Group(UserGroupId),
     /// A role by its name, or by Cloudflare's label.
-    Name(&'a str),
+    Name(String),
 }
 
-impl<'a> Configured<'a> {
+/// The role with the least access there is.
+impl Default for Configured {
+    fn default() -> Self {
+        Self::Name(MINIMAL_ACCESS.to_owned())
+    }
+}
+
+/// As a setting may have it.
+impl fmt::Display for Configured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(entitlement) => entitlement.fmt(f),
+            Self::Group(group) => Entitlement::Group(*group).fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Configured {
     /// Reads a setting.
-    pub fn read(text: &'a str) -> Self {
+    pub fn read(text: &str) -> Self {
         match text.parse::<Entitlement>() {
-            Ok(Entitlement::Group(_)) => Self::Group,
+            Ok(Entitlement::Group(group)) => Self::Group(group),
             Ok(entitlement) => Self::Id(entitlement),
-            Err(_) => text.parse::<RoleId>().map_or(Self::Name(text), |id| Self::Id(Entitlement::Role(id))),
+            Err(_) => text
+                .parse::<RoleId>()
+                .map_or_else(|_| Self::Name(text.to_owned()), |id| Self::Id(Entitlement::Role(id))),
         }
     }
 
     /// Whether a role's name or label is the one that is meant.
-    pub fn is_called(self, name: &str, label: Option<&str>) -> bool {
-        matches!(self, Self::Name(text) if name::same(name, text) || label == Some(text))
+    pub fn is_called(&self, name: &str, label: Option<&str>) -> bool {
+        matches!(self, Self::Name(text) if name::same(name, text) || label == Some(text.as_str()))
     }
 
     /// The entitlement that is meant, as a generation has it. An id is one whether the generation has it or not.
-    pub fn in_catalogue(self, catalogue: &Catalogue) -> Option<Entitlement> {
+    pub fn in_catalogue(&self, catalogue: &Catalogue) -> Option<Entitlement> {
         match self {
-            Self::Group => None,
-            Self::Id(entitlement) => Some(listed(catalogue, entitlement).map_or(entitlement, |it| it.entitlement)),
+            Self::Group(_) => None,
+            Self::Id(entitlement) => Some(listed(catalogue, *entitlement).map_or(*entitlement, |it| it.entitlement)),
             Self::Name(_) => {
                 let mut found = catalogue.iter().filter(|it| {
                     matches!(it.entitlement, Entitlement::Role(_)) && self.is_called(&it.name, it.label.as_deref())
@@ -63,14 +85,9 @@ pub fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<&Offere
     })
 }
 
-/// The role that comes with a new account.
-pub fn first_role(default_role: Option<&str>, catalogue: &Catalogue) -> Option<Entitlement> {
-    Configured::read(default_role.unwrap_or(MINIMAL_ACCESS)).in_catalogue(catalogue)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::first_role;
+    use super::Configured;
     use crate::model::grant::Entitlement;
     use crate::snapshot::{Catalogue, Offered};
 
@@ -92,13 +109,13 @@ mod tests {
         }]);
         let names = [&format!("role:{ROLE}:member"), ROLE, &format!("role:{GROUP}:member"), GROUP, "dns", "dns_admin"];
         for name in names {
-            assert_eq!(first_role(Some(name), &catalogue), Some(role), "{name}");
+            assert_eq!(Configured::read(name).in_catalogue(&catalogue), Some(role), "{name}");
         }
         let scoped = format!("scoped_role:{GROUP}-{ROLE}:member");
-        assert_eq!(first_role(Some(&scoped), &catalogue), scoped.parse().ok(), "known by its id alone");
+        assert_eq!(Configured::read(&scoped).in_catalogue(&catalogue), scoped.parse().ok(), "known by its id alone");
         for none in ["zone", &format!("group:{GROUP}:member")] {
-            assert_eq!(first_role(Some(none), &catalogue), None, "{none}");
+            assert_eq!(Configured::read(none).in_catalogue(&catalogue), None, "{none}");
         }
-        assert_eq!(first_role(None, &catalogue), None, "no minimal access here");
+        assert_eq!(Configured::default().in_catalogue(&catalogue), None, "no minimal access here");
     }
 }

@@ -5,24 +5,15 @@ use super::apps::Apps;
 use super::{Newest, Stopped};
 use crate::base::ports::KeyValue;
 use crate::model::ask::{EntitlementRef, Meaning};
-use crate::model::grant::Entitlement;
+use crate::model::grant::Holding;
 use crate::model::operation::{Refusal, Target};
 use crate::snapshot::Catalogue;
 
-/// What a target names, before Cloudflare was asked for anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
-    /// A membership of the account.
-    Account,
-    /// An entitlement; whether the account has it is another question.
-    Entitlement(Entitlement),
-}
-
 /// What a target names. Only a name has to be looked up, in the newest generation; it counts in an app that is pinned alone.
-pub async fn named<P: KeyValue>(ports: &P, newest: &Newest, apps: &Apps, target: &Target) -> Result<Named, Stopped> {
+pub async fn named<P: KeyValue>(ports: &P, newest: &Newest, apps: &Apps, target: &Target) -> Result<Holding, Stopped> {
     match target {
-        Target::Account | Target::Renewal => Ok(Named::Account),
-        Target::Entitlement(entitlement) => Ok(Named::Entitlement(*entitlement)),
+        Target::Account | Target::Renewal => Ok(Holding::Account),
+        Target::Entitlement(entitlement) => Ok(Holding::Entitlement(*entitlement)),
         Target::Named(named) => by_reference(ports, newest, apps, named).await,
     }
 }
@@ -32,10 +23,10 @@ async fn by_reference<P: KeyValue>(
     newest: &Newest,
     apps: &Apps,
     named: &EntitlementRef,
-) -> Result<Named, Stopped> {
+) -> Result<Holding, Stopped> {
     let shown = match named.meaning() {
-        Meaning::Account => return Ok(Named::Account),
-        Meaning::Entitlement(one) => return Ok(Named::Entitlement(one)),
+        Meaning::Account => return Ok(Holding::Account),
+        Meaning::Entitlement(one) => return Ok(Holding::Entitlement(one)),
         Meaning::Called(name) => name,
         Meaning::Several { account, entitlements } => {
             let account = account.then(|| "the account itself".to_owned());
@@ -61,7 +52,7 @@ async fn by_reference<P: KeyValue>(
     apps.admit_name(shown)?;
     let found = Catalogue::load(ports, newest.last()?).await?.called(shown);
     match found.as_slice() {
-        [one] => Ok(Named::Entitlement(*one)),
+        [one] => Ok(Holding::Entitlement(*one)),
         [] => Err(Stopped::refused(
             Refusal::UnknownEntitlement,
             format!(

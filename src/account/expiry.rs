@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
+use crate::model::grant::Holding;
 use crate::model::operation::EntryId;
 
 /// A grant that was to end.
@@ -13,7 +15,8 @@ pub struct Overdue {
     /// The e-mail address, folded.
     pub email: String,
     /// What was granted.
-    pub entitlement: String,
+    #[serde(rename = "entitlement")]
+    pub what: Holding,
     /// The operation that granted it.
     pub operation: EntryId,
     /// When it was to end.
@@ -25,6 +28,7 @@ const TOLD: i64 = 100;
 
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    rows::init(sql)?;
     sql.query(
         "CREATE TABLE IF NOT EXISTS expiry (
             email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
@@ -72,28 +76,66 @@ pub fn unasked(sql: &dyn Sql, before: Timestamp, limit: i64) -> Result<Vec<Overd
 pub fn asked(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
     sql.query(
         "UPDATE expiry SET asked = 1 WHERE email = ? AND entitlement = ? AND ends_at = ?",
-        &[overdue.email.as_str().into(), overdue.entitlement.as_str().into(), overdue.ended_at.into()],
+        &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into()],
     )?;
     Ok(())
 }
 
 /// When the next grant ends of whose revoke nobody asked.
 pub fn next_end(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT MIN(ends_at) FROM expiry WHERE asked = 0 AND version = 1", &[])?;
+    let value = sql.one(&format!("SELECT MIN(ends_at) FROM expiry WHERE asked = 0 AND {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
+/// Of this version, and not set aside.
+const READABLE: &str = "version = 1 AND NOT EXISTS (
+    SELECT 1 FROM set_aside WHERE of_table = 'expiry' AND id = email || ' ' || entitlement)";
+
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overdue>, SqlError> {
-    let statement =
-        format!("SELECT email, entitlement, operation, ends_at FROM expiry WHERE version = 1 AND {condition}");
-    let read = |row: &Vec<SqlValue>| {
-        let [email, entitlement, operation, ends_at] = row.as_slice() else { return None };
+    let statement = format!(
+        "SELECT email || ' ' || entitlement, email, entitlement, operation, ends_at FROM expiry WHERE {READABLE} AND {condition}"
+    );
+    rows::readable(sql, "expiry", &sql.query(&statement, params)?, |row| {
+        let [_, email, entitlement, operation, ends_at] = row else { return None };
         Some(Overdue {
             email: email.text()?.to_owned(),
-            entitlement: entitlement.text()?.to_owned(),
+            // What this version cannot read must not be taken for the account itself.
+            what: entitlement.text()?.parse().ok()?,
             operation: EntryId(operation.integer()?),
             ended_at: Timestamp::from_millis(ends_at.integer()?),
         })
-    };
-    Ok(sql.query(&statement, params)?.iter().filter_map(read).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{asked, init, next_end, overdue, unasked};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::{Clock, Sql};
+    use crate::model::grant::Holding;
+
+    #[test]
+    fn an_end_of_what_cannot_be_read_is_set_aside_and_never_taken_for_the_account() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        for (email, entitlement, ends_at) in
+            [("joe@example.com", "role:of-a-newer-kind", 1), ("jane@example.com", "account", 2)]
+        {
+            desk.query(
+                "INSERT INTO expiry (email, entitlement, operation, ends_at) VALUES (?, ?, 7, ?)",
+                &[email.into(), entitlement.into(), ends_at.into()],
+            )
+            .unwrap();
+        }
+        // The first of them cannot be read, and does not stand before the other for ever.
+        assert!(unasked(&desk, desk.now(), 1).unwrap().is_empty());
+        let due = unasked(&desk, desk.now(), 1).unwrap();
+        assert_eq!(
+            due.iter().map(|it| (it.email.as_str(), it.what)).collect::<Vec<_>>(),
+            [("jane@example.com", Holding::Account)]
+        );
+        asked(&desk, &due[0]).unwrap();
+        assert_eq!(next_end(&desk).unwrap(), None);
+        assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
+    }
 }

@@ -3,7 +3,7 @@
 use super::memory::{World, failed};
 use super::protocol::Reply;
 use super::settings::Settings;
-use super::what_if::{self, Thinking};
+use super::what_if::{self, Thinking, Who};
 use crate::base::jobs;
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
@@ -28,8 +28,8 @@ fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     let looked =
         jobs::all(ports)?.into_iter().any(|job| job.kind == jobs::Kind::Findings && job.last_done_at.is_some());
     if asks && looked {
-        let about = known.person.key.as_deref().unwrap_or_default();
-        known.findings = Some(findings::open_about(ports, about, ports.now())?);
+        let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
+        known.findings = Some(findings::open_about(ports, &about, ports.now())?);
     }
     Ok(Facts::Known(known))
 }
@@ -54,9 +54,9 @@ async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) 
     };
     let mut facts = with_findings(ports, settings, facts)?;
     if let Facts::Known(known) = &mut facts
-        && let (Some(principal), Some(entitlement)) = (known.person.key.clone(), known.wanted.entitlement)
+        && let (Some(principal), Some(entitlement)) = (known.person.key, known.wanted.entitlement)
     {
-        let asked = Thinking { principal, action: known.action, entitlement: entitlement.to_string() };
+        let asked = Thinking { who: Who::Known(principal), action: known.action, entitlement };
         // A line that cannot be had now changes no decision.
         let line = what_if::line(ports, settings, &asked).await.ok();
         known.what_if = line.map(|line| line.chars().take(MOST_OF_LINE).collect());

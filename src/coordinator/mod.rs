@@ -28,7 +28,7 @@ pub use examine::Examination;
 pub use memory::{Coordinator, World};
 pub use protocol::{Ask, Command, Reply, Status, Told, Unreachable};
 pub use settings::Settings;
-pub use what_if::Thinking;
+pub use what_if::{Thinking, Who};
 
 use memory::{failed, unusable};
 

@@ -18,7 +18,7 @@ use crate::base::time::Timestamp;
 use crate::base::under_way;
 use crate::conductorone::response::Document;
 use crate::model::ask::{Action, Subject};
-use crate::model::operation::{Origin, Outcome, Refusal, Request, Target};
+use crate::model::operation::{Origin, Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
 use crate::provision::{self, Attempted, callback};
 
@@ -332,7 +332,7 @@ impl Coordinator {
             let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
             let (subject, origin) =
                 granted.map_or((by_address, Origin::default()), |it| (it.request.subject, it.request.origin));
-            let target = overdue.entitlement.parse().map_or(Target::Account, Target::Entitlement);
+            let target = overdue.what.into();
             let request = Request {
                 key: Some(format!("expiry/{}/{}", overdue.operation.0, overdue.ended_at.secs())),
                 action: Action::Revoke,

@@ -91,7 +91,7 @@ impl Settings {
 
     /// What facts for an approval are gathered by.
     pub(super) fn known_by(&self) -> decide::KnownBy<'_> {
-        decide::KnownBy { apps: &self.provision.apps, default_role: self.provision.default_role.as_deref() }
+        decide::KnownBy { apps: &self.provision.apps, default_role: &self.provision.default_role }
     }
 
     /// What signals are made and sent by.
@@ -100,7 +100,7 @@ impl Settings {
             settings: self.signal.as_ref(),
             account_id: self.cloudflare.account_id,
             c1_url: &self.conductorone.url,
-            default_role: self.provision.default_role.as_deref(),
+            default_role: &self.provision.default_role,
             last_role_is_minimal: self.provision.guards.last_role == provision::LastRole::MinimalAccess,
         }
     }

@@ -10,6 +10,7 @@ use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::findings;
 use crate::model::access::{Access, Atom};
+use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::UserGroupId;
@@ -23,12 +24,22 @@ use crate::snapshot::{Catalogue, Overlay, Snapshot};
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinking {
-    /// Who it is about, by the key of the row.
-    pub principal: String,
+    /// Who it is about.
+    pub who: Who,
     /// Grant or revoke.
     pub action: Action,
-    /// What it is about, by the entitlement's id.
-    pub entitlement: String,
+    /// What it is about.
+    pub entitlement: Entitlement,
+}
+
+/// Who is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// Somebody of the generation.
+    Known(Principal),
+    /// Whoever has this e-mail address.
+    Address(String),
 }
 
 /// So many objects are told of one entitlement.
@@ -84,7 +95,6 @@ pub(super) async fn answer<P: KeyValue + Clock + Sql>(
     settings: &Settings,
     asked: Thinking,
 ) -> Result<Value, NoAnswer> {
-    let asked = Thinking { principal: principal(ports, &asked.principal).await?, ..asked };
     let known = known(ports, &asked).await?;
     let fate = known.fate(ports, settings, asked.action).await?;
     let line = known.line(ports, asked.action, &fate).await?;
@@ -136,12 +146,17 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, asked: &Thinking) -> Result
     let Some(snapshot) = newest(ports).await?.snapshot else {
         return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
     };
-    let unknown = |what: &str| NoAnswer::Unknown(format!("the newest generation has no {what:?}"));
-    let row = snapshot.get(ports, &asked.principal).await.map_err(unreadable)?;
-    let member = row.as_ref().and_then(Row::as_member).cloned().ok_or_else(|| unknown(&asked.principal))?;
-    let entitlement: Entitlement = asked.entitlement.parse().map_err(|_| unknown(&asked.entitlement))?;
+    let unknown = |what: &dyn std::fmt::Display| NoAnswer::Unknown(format!("the newest generation has no {what}"));
+    let member = match &asked.who {
+        Who::Known(principal) => {
+            let row = snapshot.get(ports, &principal.to_string()).await.map_err(unreadable)?;
+            row.as_ref().and_then(Row::as_member).cloned().ok_or_else(|| unknown(principal))?
+        }
+        Who::Address(address) => by_address(ports, &snapshot, address).await?,
+    };
+    let entitlement = asked.entitlement;
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(unreadable)?;
-    let name = catalogue.get(entitlement).map(|it| it.name.clone()).ok_or_else(|| unknown(&asked.entitlement))?;
+    let name = catalogue.get(entitlement).map(|it| it.name.clone()).ok_or_else(|| unknown(&entitlement))?;
     let admin_groups: BTreeSet<UserGroupId> = catalogue
         .iter()
         .filter_map(|it| match it.entitlement {
@@ -286,24 +301,18 @@ const fn allow(
     Atom { access: Access::Allow, permission_group, resource_group }
 }
 
-/// The key of a person whom a text names: the key itself, or an e-mail address that one member has.
-async fn principal<P: KeyValue + Clock + Sql>(ports: &P, text: &str) -> Result<String, NoAnswer> {
-    if text.parse::<Principal>().is_ok() {
-        return Ok(text.to_owned());
-    }
-    let Some(snapshot) = newest(ports).await?.snapshot else {
-        return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
-    };
+/// The one member who has an e-mail address.
+async fn by_address<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    snapshot: &Snapshot,
+    address: &str,
+) -> Result<Member, NoAnswer> {
     let mut found = Vec::new();
-    let see = |row: Row| {
-        if row.as_member().is_some_and(|member| crate::model::address::same(&member.email, text)) {
-            found.push(row.key());
-        }
-    };
+    let see = |row: Row| found.extend(row.as_member().filter(|member| address::same(&member.email, address)).cloned());
     snapshot.each(ports, Kind::PEOPLE, see).await.map_err(unreadable)?;
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(NoAnswer::Unknown(format!("nobody in the newest generation has the address {text:?}"))),
-        _ => Err(NoAnswer::Unknown(format!("several have the address {text:?}: name one by id"))),
+        [] => Err(NoAnswer::Unknown(format!("nobody in the newest generation has the address {address:?}"))),
+        _ => Err(NoAnswer::Unknown(format!("several have the address {address:?}: name one by id"))),
     }
 }

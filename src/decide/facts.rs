@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::apps::Apps;
-use crate::account::default_role::{first_role, listed};
-use crate::account::entitlement::{Named, named};
+use crate::account::default_role::{Configured, listed};
+use crate::account::entitlement::named;
 use crate::account::person::Meant;
 use crate::account::{Stopped, find, newest};
 use crate::base::order;
@@ -12,7 +12,7 @@ use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
 use crate::connect;
 use crate::model::ask::{Action, EntitlementRef, Subject};
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
 use crate::snapshot::{Catalogue, GenerationId, Snapshot};
@@ -90,7 +90,7 @@ pub struct Person {
     /// What the person holds, through user groups as well.
     pub held: Vec<Entitlement>,
     /// The person's key in the generation, where there is one.
-    pub key: Option<String>,
+    pub key: Option<Principal>,
 }
 
 /// What somebody is in the account.
@@ -122,7 +122,7 @@ impl Person {
             status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
             two_factor: member.two_factor,
             held,
-            key: Some(member.principal().to_string()),
+            key: Some(member.principal()),
         }
     }
 }
@@ -137,7 +137,7 @@ pub struct KnownBy<'a> {
     /// The C1 apps that the configuration pins.
     pub apps: &'a Apps,
     /// The role of a new account, where it is not Minimal Account Access.
-    pub default_role: Option<&'a str>,
+    pub default_role: &'a Configured,
 }
 
 /// Gathers what is known of a question.
@@ -191,12 +191,12 @@ async fn known<P: KeyValue + Clock + Sql>(
     };
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(|error| error.to_string())?;
     let wanted = match named {
-        Named::Account => Wanted {
+        Holding::Account => Wanted {
             entitlement: None,
             name: "a Cloudflare account".to_owned(),
-            brings: first_role(by.default_role, &catalogue).into_iter().collect(),
+            brings: by.default_role.in_catalogue(&catalogue).into_iter().collect(),
         },
-        Named::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
+        Holding::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
             Some(it) => Wanted { entitlement: Some(it.entitlement), name: it.name.clone(), brings: it.brings.clone() },
             None => {
                 return Ok(Facts::Unknown(format!(

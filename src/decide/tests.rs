@@ -1,5 +1,8 @@
 //! Rules, tables of what they decide, and gathering from a published snapshot.
 
+use std::sync::LazyLock;
+
+use crate::account::default_role::Configured;
 use futures::executor::block_on;
 use serde_json::{Value, json};
 
@@ -364,7 +367,12 @@ fn names_that_the_account_does_not_have_are_found() {
 }
 
 /// Whatever app asks, and without a default role.
-const ANY: KnownBy<'_> = KnownBy { apps: &Apps::NONE, default_role: None };
+static MINIMAL: LazyLock<Configured> = LazyLock::new(Configured::default);
+
+fn any() -> KnownBy<'static> {
+    const APPS: &Apps = &Apps::NONE;
+    KnownBy { apps: APPS, default_role: &MINIMAL }
+}
 
 /// A published account: Jane holds read access; Platform makes Super Administrators; Joe is invited.
 fn published() -> Desk {
@@ -438,7 +446,7 @@ fn gathered(desk: &Desk, by: KnownBy<'_>, question: &Question) -> Known {
 
 #[test]
 fn a_request_is_resolved_against_the_published_snapshot() {
-    let (desk, by) = (published(), ANY);
+    let (desk, by) = (published(), any());
     desk.advance(90);
     let jane = gathered(&desk, by, &question(&format!("role:{READ:032x}:member"), "JANE@example.com"));
     assert_eq!((jane.wanted.name.as_str(), jane.age_secs), ("Administrator Read Only", 90));
@@ -468,20 +476,20 @@ fn an_account_brings_the_default_role_by_whatever_id_it_is_configured() {
         "super_admin".to_owned(),
     ];
     for name in names {
-        let by = KnownBy { default_role: Some(&name), ..ANY };
+        let by = KnownBy { default_role: &Configured::read(&name), ..any() };
         let known = gathered(&desk, by, &account);
         assert_eq!(known.wanted.brings, [role(SUPER)], "{name}");
         assert!(known.wanted.brings.iter().all(|it| known.catalogue.makes_super_administrator(*it)));
         check(&rules, known, Verdict::Deny, "privileged-without-two-factor");
     }
     // The control: an account that comes with an ordinary role is of low risk, as the rules say.
-    let by = KnownBy { default_role: Some(&format!("role:{READ:032x}:member")), ..ANY };
+    let by = KnownBy { default_role: &Configured::read(&format!("role:{READ:032x}:member")), ..any() };
     check(&rules, gathered(&desk, by, &account), Verdict::Approve, "low-risk");
 }
 
 #[test]
 fn the_person_is_whom_provisioning_would_change() {
-    let (desk, by) = (published(), ANY);
+    let (desk, by) = (published(), any());
     let asked = |action, email: &str, user: Option<u8>, member: Option<u8>| {
         let mut question = question(&format!("role:{READ:032x}:member"), email);
         question.action = Ok(action);
@@ -513,14 +521,14 @@ fn the_person_is_whom_provisioning_would_change() {
 fn a_snapshot_that_kv_does_not_show_yet_is_opened_by_its_own_name() {
     let desk = published();
     desk.values.borrow_mut().remove(&desk.key("current"));
-    let jane = gathered(&desk, ANY, &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
+    let jane = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
     assert_eq!(jane.person.status, Standing::Member);
 }
 
 #[test]
 fn what_cannot_be_resolved_is_decided_by_no_rule() {
     let apps = Apps::configured(vec!["app1".to_owned()], None);
-    let (desk, by) = (published(), KnownBy { apps: &apps, ..ANY });
+    let (desk, by) = (published(), KnownBy { apps: &apps, ..any() });
     let good = question(&format!("role:{READ:032x}:member"), "jane@example.com");
     let mut app = good.clone();
     app.origin.app_id = Some("app2".to_owned());
@@ -556,7 +564,7 @@ fn what_cannot_be_resolved_is_decided_by_no_rule() {
 
 #[test]
 fn a_question_has_one_decision_whoever_comes_second() {
-    let (desk, by) = (published(), ANY);
+    let (desk, by) = (published(), any());
     let question = question(&format!("role:{SUPER:032x}:member"), "jane@example.com");
     let facts = block_on(gather(&desk, by, &question));
     let decision = decide(&Ok(Rules::default()), &facts, &[]);
@@ -590,7 +598,7 @@ fn a_question_has_one_decision_whoever_comes_second() {
 
 #[test]
 fn only_documents_that_c1_takes_leave_however_long_a_reason_is() {
-    let (desk, by) = (published(), ANY);
+    let (desk, by) = (published(), any());
     let question = question(&format!("role:{SUPER:032x}:member"), "jane@example.com");
     for facts in [block_on(gather(&desk, by, &question)), Facts::Unknown("x".repeat(5000))] {
         for verdict in [Verdict::Approve, Verdict::Reassign, Verdict::Deny] {

@@ -14,7 +14,7 @@ use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
 use crate::model::address;
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{Catalogue, GenerationId, Snapshot, SnapshotError};
@@ -244,9 +244,9 @@ impl Survey {
     /// What a member holds whose end is past, or the account itself, where that was for a time.
     fn overdue_of(&self, member: &Member, held: &BTreeSet<Entitlement>, catalogue: &Catalogue) -> Vec<String> {
         let of = self.overdue.iter().filter(|overdue| address::same(&overdue.email, &member.email));
-        let name = |overdue: &Overdue| match overdue.entitlement.parse() {
-            Ok(it) => held.contains(&it).then(|| catalogue.name(it)),
-            Err(_) => Some("the account".to_owned()),
+        let name = |overdue: &Overdue| match overdue.what {
+            Holding::Entitlement(it) => held.contains(&it).then(|| catalogue.name(it)),
+            Holding::Account => Some("the account".to_owned()),
         };
         of.filter_map(|overdue| Some(format!("{} was to end at {}", name(overdue)?, overdue.ended_at))).collect()
     }

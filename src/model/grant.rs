@@ -8,6 +8,25 @@ use super::id::{InvalidId, MemberId, PermissionGroupId, ResourceGroupId, RoleId,
 use super::kind::Kind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Types that are written as their text.
+macro_rules! as_text {
+    ($($name:ty),+) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+as_text!(Principal, Entitlement, Holding);
+
 /// Who can hold an entitlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
@@ -177,6 +196,37 @@ impl Entitlement {
     }
 }
 
+/// What an operation gives or takes. Written as the entitlement's id, or `account`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holding {
+    /// An entitlement; whether the account has it is another question.
+    Entitlement(Entitlement),
+    /// A membership of the account.
+    Account,
+}
+
+impl Holding {
+    /// How the account itself is written.
+    pub const ACCOUNT: &str = "account";
+}
+
+impl fmt::Display for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entitlement(entitlement) => entitlement.fmt(f),
+            Self::Account => f.write_str(Self::ACCOUNT),
+        }
+    }
+}
+
+impl FromStr for Holding {
+    type Err = InvalidEntitlement;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEntitlement> {
+        if text == Self::ACCOUNT { Ok(Self::Account) } else { text.parse().map(Self::Entitlement) }
+    }
+}
+
 /// That somebody holds something. Written as its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
@@ -195,18 +245,6 @@ impl Serialize for Grant {
 impl fmt::Display for Entitlement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:member", self.resource())
-    }
-}
-
-impl Serialize for Entitlement {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Entitlement {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

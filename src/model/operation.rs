@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::ask::{Action, EntitlementRef, Subject};
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::{Entitlement, Holding, Principal};
 
 /// The number of an operation in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +54,15 @@ impl Target {
         match (self, other) {
             (Self::Named(one), Self::Named(other)) => one.is_same(other),
             (one, other) => one == other,
+        }
+    }
+}
+
+impl From<Holding> for Target {
+    fn from(what: Holding) -> Self {
+        match what {
+            Holding::Entitlement(entitlement) => Self::Entitlement(entitlement),
+            Holding::Account => Self::Account,
         }
     }
 }

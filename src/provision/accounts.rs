@@ -8,7 +8,6 @@ use super::resolve::{self, Wanted};
 use super::work::{Work, done};
 use super::{journal, last_writes, open_invitations, read, renewal};
 use crate::account::Stopped;
-use crate::account::default_role::MINIMAL_ACCESS;
 use crate::account::find;
 use crate::base::tree::BTreeSet;
 
@@ -30,7 +29,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let who = subject.shown();
         if let Some(email) = subject.emails.first() {
             // An invitation that was put off must not go out after a revoke that came later and was answered.
-            journal::resolved(self.ports, self.id, "", email, &self.what.id)?;
+            journal::resolved(self.ports, self.id, "", email, self.what.id)?;
             if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
                 return Ok(superseded(newer));
             }
@@ -138,12 +137,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// What an account gets that is asked for without a role.
     async fn default_role(&self) -> Result<Atom, Stopped> {
-        let role = self.settings.default_role.as_deref().unwrap_or(MINIMAL_ACCESS);
+        let role = &self.settings.default_role;
         resolve::configured_role(self.ports, &self.client, role).await?.ok_or_else(|| {
             Stopped::Refused(Outcome::refused(
                 Refusal::NoDefaultRole,
                 format!(
-                    "A new account needs a role, and this Cloudflare account has none that is called {role:?}; set DEFAULT_ROLE to the entitlement id, the id or the name of a role."
+                    "A new account needs a role, and this Cloudflare account has none that is called \"{role}\"; set DEFAULT_ROLE to the entitlement id, the id or the name of a role."
                 ),
             ))
         })
@@ -186,7 +185,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         self.note_done("invited")?;
         renewal::invited(self.ports, member.id, self.ports.now())?;
-        journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
+        journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         Ok(Ok(member))
     }
 

@@ -7,7 +7,7 @@ use super::settings::LastRole;
 use super::work::{Work, done};
 use super::{guards, journal, open_writes};
 use crate::account::Stopped;
-use crate::account::default_role::MINIMAL_ACCESS;
+use crate::account::default_role::Configured;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
 use crate::model::access::Atom;
@@ -104,7 +104,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             return self.remove(&member).await;
         }
-        let minimal = match resolve::configured_role(self.ports, &self.client, MINIMAL_ACCESS).await? {
+        let minimal = match resolve::configured_role(self.ports, &self.client, &Configured::default()).await? {
             Some(minimal) if minimal != atom => minimal,
             _ => return Ok(last_role(&email, name)),
         };

@@ -14,7 +14,7 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
-use crate::model::grant::Entitlement;
+use crate::model::grant::Holding;
 use crate::model::id::MemberId;
 pub use crate::model::operation::EntryId;
 use crate::model::operation::{Outcome, Refusal, Request};
@@ -186,13 +186,10 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
                 OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke')
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
          ORDER BY newer.id DESC LIMIT 1",
-        &[id.0.into(), ACCOUNT.into()],
+        &[id.0.into(), Holding::ACCOUNT.into()],
     )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
-
-/// What stands for an entitlement where the account itself is meant.
-pub(super) const ACCOUNT: &str = "account";
 
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
 /// now on.
@@ -211,10 +208,10 @@ pub(super) fn member_since(sql: &dyn Sql, email: &str, since: Timestamp) -> Resu
 }
 
 /// Notes who and what is concerned.
-pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, entitlement: &str) -> Result<(), SqlError> {
+pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, what: Holding) -> Result<(), SqlError> {
     sql.query(
         "UPDATE operation SET member = ?, email = ?, entitlement = ? WHERE id = ?",
-        &[member.into(), address::folded(email).into(), entitlement.into(), id.0.into()],
+        &[member.into(), address::folded(email).into(), what.to_string().into(), id.0.into()],
     )?;
     Ok(())
 }
@@ -377,8 +374,8 @@ pub struct Own {
     pub request: Request,
     /// The e-mail address of the person, once it is known.
     pub email: Option<String>,
-    /// The entitlement, once it is known; nothing where that is the account itself.
-    pub entitlement: Option<Entitlement>,
+    /// What it is about, once that is known.
+    pub what: Option<Holding>,
 }
 
 /// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
@@ -397,11 +394,7 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
     rows::readable(sql, TABLE, &rows, |row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text);
         let request = text(1).and_then(|text| json::read_str(text).ok())?;
-        Some(Own {
-            request,
-            email: text(2).map(str::to_owned),
-            entitlement: text(3).and_then(|text| text.parse().ok()),
-        })
+        Some(Own { request, email: text(2).map(str::to_owned), what: text(3).map(str::parse).transpose().ok()? })
     })
 }
 
@@ -425,7 +418,7 @@ pub fn that_did(
             email.into(),
             member.map(str::to_owned).into(),
             entitlement.into(),
-            ACCOUNT.into(),
+            Holding::ACCOUNT.into(),
             effects.into(),
         ],
     )?;
@@ -516,6 +509,7 @@ mod tests {
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql as _};
     use crate::model::ask::{Action, Subject};
+    use crate::model::grant::Holding;
     use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
 
     fn put_offs(desk: &Desk, id: EntryId) -> Option<i64> {
@@ -541,6 +535,10 @@ mod tests {
 
     fn done(effect: Effect) -> Outcome {
         Outcome::Done { effect, message: "Done.".into(), account: None }
+    }
+
+    fn role(digit: char) -> Holding {
+        format!("role:{}:member", digit.to_string().repeat(32)).parse().unwrap()
     }
 
     fn new(desk: &Desk, key: Option<&str>, action: Action) -> EntryId {
@@ -605,13 +603,13 @@ mod tests {
     #[test]
     fn a_removal_that_was_put_off_gives_way_to_any_newer_grant_and_a_grant_to_a_newer_removal() {
         for (older, its, newer, other, gives_way) in [
-            (Action::Revoke, "account", Action::Grant, "role:x:member", true),
-            (Action::Revoke, "account", Action::Grant, "account", true),
-            (Action::Grant, "role:x:member", Action::Revoke, "account", true),
-            (Action::Revoke, "role:x:member", Action::Grant, "role:y:member", false),
-            (Action::Grant, "role:x:member", Action::Revoke, "role:y:member", false),
-            (Action::Revoke, "role:x:member", Action::Revoke, "account", false),
-            (Action::Revoke, "role:x:member", Action::Grant, "account", false),
+            (Action::Revoke, Holding::Account, Action::Grant, role('1'), true),
+            (Action::Revoke, Holding::Account, Action::Grant, Holding::Account, true),
+            (Action::Grant, role('1'), Action::Revoke, Holding::Account, true),
+            (Action::Revoke, role('1'), Action::Grant, role('2'), false),
+            (Action::Grant, role('1'), Action::Revoke, role('2'), false),
+            (Action::Revoke, role('1'), Action::Revoke, Holding::Account, false),
+            (Action::Revoke, role('1'), Action::Grant, Holding::Account, false),
         ] {
             let desk = desk();
             let first = new(&desk, None, older);
@@ -657,9 +655,9 @@ mod tests {
         let grant = new(&desk, None, Action::Grant);
         let revoke = new(&desk, None, Action::Revoke);
         let other = new(&desk, None, Action::Revoke);
-        resolved(&desk, grant, "m1", "Jane@example.com", "role:x:member").unwrap();
-        resolved(&desk, revoke, "m1", "jane@example.com", "role:x:member").unwrap();
-        resolved(&desk, other, "m1", "jane@example.com", "role:y:member").unwrap();
+        resolved(&desk, grant, "m1", "Jane@example.com", role('1')).unwrap();
+        resolved(&desk, revoke, "m1", "jane@example.com", role('1')).unwrap();
+        resolved(&desk, other, "m1", "jane@example.com", role('2')).unwrap();
         settle(&desk, other, &done(Effect::Revoked), desk.now()).unwrap();
         assert_eq!(superseded_by(&desk, grant).unwrap(), None, "another role, or not carried out");
         carried_out(&desk, revoke).unwrap();
@@ -673,11 +671,11 @@ mod tests {
     fn operations_are_found_by_who_what_when_and_how_they_ended() {
         let desk = desk();
         let first = new(&desk, Some("t/1"), Action::Grant);
-        resolved(&desk, first, "m1", "jane@example.com", "role:x:member").unwrap();
+        resolved(&desk, first, "m1", "jane@example.com", role('1')).unwrap();
         settle(&desk, first, &done(Effect::Granted), desk.now()).unwrap();
         desk.advance(60);
         let second = new(&desk, Some("t/2"), Action::Revoke);
-        resolved(&desk, second, "m2", "joe@example.com", "role:y:member").unwrap();
+        resolved(&desk, second, "m2", "joe@example.com", role('2')).unwrap();
         settle(&desk, second, &Outcome::refused(Refusal::LastRole, "No."), desk.now()).unwrap();
         let check = |filter: Filter, expected: &[EntryId]| {
             let found: Vec<_> = list(&desk, &filter, 10).unwrap().into_iter().map(|entry| entry.id).collect();
@@ -687,7 +685,7 @@ mod tests {
         check(Filter::default(), &[second, first]);
         check(Filter { member: text("JANE@example.com"), ..Filter::default() }, &[first]);
         check(Filter { member: text("m2"), ..Filter::default() }, &[second]);
-        check(Filter { entitlement: text("role:x"), ..Filter::default() }, &[first]);
+        check(Filter { entitlement: text("role:11"), ..Filter::default() }, &[first]);
         check(Filter { outcome: text("done"), ..Filter::default() }, &[first]);
         check(Filter { outcome: text("last_role"), ..Filter::default() }, &[second]);
         check(Filter { since: Some(desk.now()), ..Filter::default() }, &[second]);

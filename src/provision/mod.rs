@@ -227,7 +227,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let Some(member) = execute::believable(self.ports, &self.client, member, edit.as_ref()).await? else {
             return Ok(self.not_now("Cloudflare shows the member as before an earlier change", 10));
         };
-        journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, &self.what.id)?;
+        journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, self.what.id)?;
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
             return Ok(superseded(newer));
         }

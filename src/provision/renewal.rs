@@ -229,7 +229,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Ok(member) => member,
             Err(not_now) => return Ok(not_now),
         };
-        journal::resolved(self.ports, self.id, &member.id.to_string(), email, &self.what.id)?;
+        journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         let mut missing = Vec::new();
         for (group, name) in &held.groups {
             let passage = self.bring_back(&Planned::join(&member, WOULD)).await?;

@@ -3,12 +3,12 @@
 use super::policies;
 use crate::account::apps::Apps;
 use crate::account::default_role::Configured;
-use crate::account::entitlement::{Named, named};
+use crate::account::entitlement::named;
 use crate::account::{self, Newest, Stopped, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client};
 use crate::model::access::Atom;
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Holding};
 use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
 use crate::model::kind::Kind;
 use crate::model::operation::{Refusal, Target};
@@ -18,8 +18,7 @@ use crate::snapshot::{self, Snapshot};
 /// What is to be granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct What {
-    /// The entitlement's id, or `account`.
-    pub(super) id: String,
+    pub(super) id: Holding,
     /// The name people know it by.
     pub(super) name: String,
     /// What it is in Cloudflare.
@@ -45,11 +44,10 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     apps: &Apps,
     target: &Target,
 ) -> Result<What, Stopped> {
-    let account =
-        || What { id: "account".to_owned(), name: "a Cloudflare account".to_owned(), access: Wanted::Account };
+    let account = || What { id: Holding::Account, name: "a Cloudflare account".to_owned(), access: Wanted::Account };
     match named(ports, newest, apps, target).await? {
-        Named::Account => Ok(account()),
-        Named::Entitlement(entitlement) => describe(ports, client, newest, entitlement).await,
+        Holding::Account => Ok(account()),
+        Holding::Entitlement(entitlement) => describe(ports, client, newest, entitlement).await,
     }
 }
 
@@ -68,7 +66,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
             .map(|(_, title)| title),
         None => None,
     };
-    let id = entitlement.to_string();
+    let id = Holding::Entitlement(entitlement);
     Ok(match entitlement {
         Entitlement::Role(role) => {
             let (permission_group, found) = match names::permission_group_of(ports, role)? {
@@ -133,15 +131,16 @@ pub(super) async fn whole_account<P: Http + Clock + Sql>(
 pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
-    role: &str,
+    configured: &Configured,
 ) -> Result<Option<Atom>, Stopped> {
-    let configured = Configured::read(role);
     let group = match configured {
         Configured::Id(Entitlement::ScopedRole(scoped)) => {
             return Ok(Some(policies::allow(scoped.permission_group, scoped.resource_group)));
         }
-        Configured::Group | Configured::Id(Entitlement::Group(_)) => return Ok(None),
-        Configured::Id(Entitlement::Role(id)) => names::permission_group_of(ports, id)?.unwrap_or_else(|| id.into()),
+        Configured::Group(_) | Configured::Id(Entitlement::Group(_)) => return Ok(None),
+        Configured::Id(Entitlement::Role(id)) => {
+            names::permission_group_of(ports, *id)?.unwrap_or_else(|| (*id).into())
+        }
         Configured::Name(_) => match called(ports, client, configured).await? {
             Some(group) => group,
             None => return Ok(None),
@@ -154,7 +153,7 @@ pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
 async fn called<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
-    configured: Configured<'_>,
+    configured: &Configured,
 ) -> Result<Option<PermissionGroupId>, Stopped> {
     let newest = account::newest(ports).await?;
     let mut found = Vec::new();

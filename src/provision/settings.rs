@@ -1,6 +1,7 @@
 //! Whether the account is changed, what never is, and what is given where nothing was asked for by name.
 
 use crate::account::apps::Apps;
+use crate::account::default_role::Configured;
 use crate::base::settings::{Reader, number, switch, words};
 use crate::conductorone::settings::is_id;
 use crate::model::address;
@@ -16,7 +17,7 @@ pub struct Settings {
     pub apps: Apps,
     /// `DEFAULT_ROLE`: what a new account gets when it is asked for without a role: the entitlement id of a role or a scoped
     /// role, a role's bare id, or a permission group's name or label.
-    pub default_role: Option<String>,
+    pub default_role: Configured,
     /// `RENEW_INVITATIONS_AFTER_DAYS`: how old an invitation of ours must be for a grant of the account to renew it; not set for never.
     pub renew_invitations_after_days: Option<i64>,
 }
@@ -64,7 +65,7 @@ impl Settings {
             provisioning: if on { Provisioning::On } else { Provisioning::Off },
             guards: Guards::read(reader),
             apps: Apps::configured(reader.protecting("ALLOWED_APPS", apps).unwrap_or_default(), app_id),
-            default_role: reader.text("DEFAULT_ROLE"),
+            default_role: reader.text("DEFAULT_ROLE").map(|role| Configured::read(&role)).unwrap_or_default(),
             renew_invitations_after_days: reader.optional("RENEW_INVITATIONS_AFTER_DAYS", number(1, 3650)),
         }
     }

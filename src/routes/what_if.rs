@@ -3,7 +3,7 @@
 use super::asking::{self, World};
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first::text;
-use crate::coordinator::{Command, Reply, Thinking};
+use crate::coordinator::{Command, Reply, Thinking, Who};
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 
@@ -20,7 +20,8 @@ pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answ
     let entitlement = Entitlement::recognise(&named).ok_or_else(|| {
         Problem::invalid(format!("{named:?} is no entitlement; GET /v1/entitlements lists those that there are"))
     })?;
-    let asked = Thinking { principal, action, entitlement: entitlement.to_string() };
+    let who = principal.parse().map_or(Who::Address(principal), Who::Known);
+    let asked = Thinking { who, action, entitlement };
     match asking::ask(ports, Command::WhatIf(asked)).await? {
         Reply::WouldBe(Ok(answer)) => Ok(Answer::json(200, &answer)),
         Reply::WouldBe(Err((false, why))) => Err(Problem::new(404, "not_found", why)),

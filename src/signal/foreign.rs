@@ -3,12 +3,12 @@
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::settings::ToldBy;
-use crate::account::default_role::{Configured, MINIMAL_ACCESS, first_role};
+use crate::account::default_role::Configured;
 use crate::audit::{Author, entries};
 use crate::base::ports::{Sql, SqlError};
 use crate::model::address;
 use crate::model::ask::Action;
-use crate::model::grant::{Entitlement, Grant, Principal};
+use crate::model::grant::{Entitlement, Grant, Holding, Principal};
 use crate::model::id::PermissionGroupId;
 use crate::model::kind::Kind;
 use crate::model::operation::Target;
@@ -92,8 +92,8 @@ pub(super) fn find(
 
 /// Who was given what by us, under the names of the newer generation.
 fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]) -> BTreeSet<(String, Entitlement)> {
-    let first = first_role(by.default_role, catalogue);
-    let minimal = Configured::read(MINIMAL_ACCESS).in_catalogue(catalogue).filter(|_| by.last_role_is_minimal);
+    let first = by.default_role.in_catalogue(catalogue);
+    let minimal = Configured::default().in_catalogue(catalogue).filter(|_| by.last_role_is_minimal);
     let mut explained = BTreeSet::new();
     for operation in own {
         let request = &operation.request;
@@ -102,13 +102,13 @@ fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]
             // The revoke of the last access may leave another in its place.
             gave.extend(minimal);
         } else {
-            match (operation.entitlement, &request.target) {
-                (Some(entitlement), _) => gave.push(entitlement),
+            match (operation.what, &request.target) {
+                (Some(Holding::Entitlement(entitlement)), _) => gave.push(entitlement),
                 (None, Target::Entitlement(entitlement)) => gave.push(*entitlement),
                 (None, Target::Named(named)) => {
                     gave.extend(named.entitlements());
                 }
-                (None, Target::Account | Target::Renewal) => {}
+                (Some(Holding::Account), _) | (None, Target::Account | Target::Renewal) => {}
             }
             // Somebody new gets a first role with an account, or with a user group.
             if gave.iter().all(|it| matches!(it, Entitlement::Group(_))) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Kind;
+use crate::account::default_role::Configured;
 use crate::base::json;
 use crate::base::ports::Secret;
 use crate::base::settings::{Problem, Reader, words};
@@ -35,7 +36,7 @@ pub struct ToldBy<'a> {
     /// Where the tenant is.
     pub c1_url: &'a str,
     /// The role of a new account, where it is not Minimal Account Access.
-    pub default_role: Option<&'a str>,
+    pub default_role: &'a Configured,
     /// Whether the revoke of a member's last access leaves Minimal Account Access.
     pub last_role_is_minimal: bool,
 }

@@ -1,5 +1,8 @@
 //! Queueing, what is somebody else's doing, and the texts.
 
+use std::sync::LazyLock;
+
+use crate::account::default_role::Configured;
 use crate::base::tree::BTreeMap;
 
 use futures::executor::block_on;
@@ -17,9 +20,9 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
 use crate::model::ask::{Action, Subject};
-use crate::model::grant::Grant;
+use crate::model::grant::{Grant, Holding};
 use crate::model::id::InvalidId;
-use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
+use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request};
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
 use crate::provision::journal::{self, Arrival, State};
 use crate::snapshot::{
@@ -64,8 +67,10 @@ fn run(n: usize, outcome: RunOutcome, at: Timestamp) -> RunRecord {
     }
 }
 
-/// Settings with which nothing is sent; a default role may be named.
-fn by(default_role: Option<&str>) -> ToldBy<'_> {
+static DEFAULT: LazyLock<Configured> = LazyLock::new(Configured::default);
+
+/// Settings with which nothing is sent.
+fn by(default_role: &Configured) -> ToldBy<'_> {
     ToldBy {
         settings: None,
         account_id: "eb78d65290b24279ba6f44721b3ea3c4".parse().unwrap(),
@@ -76,7 +81,7 @@ fn by(default_role: Option<&str>) -> ToldBy<'_> {
 }
 
 fn desk() -> Desk {
-    let desk = Desk::of(by(None).account_id);
+    let desk = Desk::of(by(&DEFAULT).account_id);
     snapshot::init(&desk).unwrap();
     crate::audit::init(&desk).unwrap();
     journal::init(&desk).unwrap();
@@ -119,7 +124,7 @@ fn a_cap_that_was_reached_is_queued_once_with_its_text_and_asks_for_a_job_of_its
         auth: Auth::Capability,
         kinds: Kind::ALL.to_vec(),
     };
-    let told_by = |settings| ToldBy { settings, ..by(None) };
+    let told_by = |settings| ToldBy { settings, ..by(&DEFAULT) };
     let cap = |operation| CapReached { at: desk.now(), operation, email: "jane@example.com", message: "3 revokes" };
     let queue = |settings, caps: &[CapReached<'_>]| super::queue(&desk, told_by(settings), &[], caps).unwrap();
     let others = Settings { kinds: vec![Kind::SyncFailed], ..settings.clone() };
@@ -150,7 +155,7 @@ fn findings_are_told_once_each_time_they_change_with_an_id_of_their_own_and_by_w
     };
     let (with, without) = (kinds(&[Kind::Finding]), kinds(&[Kind::SyncFailed]));
     let told = |settings: &Settings, findings: Vec<Value>| {
-        let by = ToldBy { settings: Some(settings), ..by(None) };
+        let by = ToldBy { settings: Some(settings), ..by(&DEFAULT) };
         super::tell_findings(&desk, by, &run(1, RunOutcome::Published, desk.now()), findings).unwrap()
     };
     let finding = |n: usize, state: &str| json!({ "id": format!("token-unused:{n}"), "state": state, "evidence": "x".repeat(1_000) });
@@ -335,7 +340,7 @@ impl Account {
         desk.advance(900);
         let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None, unreadable: None };
         let draft = Draft {
-            account_id: by(None).account_id,
+            account_id: by(&DEFAULT).account_id,
             started_at: desk.now(),
             posture: crate::snapshot::Posture::default(),
             capabilities: BTreeMap::from([("user_groups".to_owned(), groups)]),
@@ -352,16 +357,17 @@ impl Account {
 
 /// Notes an operation of ours.
 fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcome: Option<Outcome>) {
+    let what: Holding = entitlement.parse().unwrap();
     let request = Request {
         key: None,
         action,
-        target: entitlement.parse().map_or(Target::Account, Target::Entitlement),
+        target: what.into(),
         subject: Subject { emails: vec![email.to_owned()], ..Subject::default() },
         origin: Origin::default(),
     };
     let Arrival::New(id) = journal::arrive(desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
     journal::note(desk, id, State::Writing, "writing", desk.now()).unwrap();
-    journal::resolved(desk, id, "m", email, entitlement).unwrap();
+    journal::resolved(desk, id, "m", email, what).unwrap();
     if let Some(outcome) = outcome {
         journal::settle(desk, id, &outcome, desk.now()).unwrap();
     }
@@ -378,7 +384,7 @@ fn signalled(
     after: &Account,
     meanwhile: impl FnOnce(&Desk),
 ) -> Vec<(String, String, bool)> {
-    let text = foreign_text(desk, by(None), before, after, meanwhile);
+    let text = foreign_text(desk, by(&DEFAULT), before, after, meanwhile);
     let Some(body) = text else { return Vec::new() };
     let grants = body["grants"].as_array().unwrap();
     grants
@@ -458,7 +464,8 @@ fn the_first_role_of_an_account_that_we_invited_is_ours_by_whatever_id_it_is_con
     let before = Account::new();
     let after = Account { jane: vec![SUPER, DNS, MINIMAL], ..before.clone() };
     let (by_role, by_group) = (entitlement(SUPER), entitlement(SUPER + 100));
-    for (default, foreign) in [(None, "Role 1"), (Some(&*by_role), "Role 2"), (Some(&*by_group), "Role 2")] {
+    let (by_role, by_group) = (Configured::read(&by_role), Configured::read(&by_group));
+    for (default, foreign) in [(&*DEFAULT, "Role 1"), (&by_role, "Role 2"), (&by_group, "Role 2")] {
         let invited = |desk: &Desk| {
             operation(desk, Action::Grant, "jane@example.com", "account", Some(done(Effect::Invited)));
         };
@@ -493,7 +500,7 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
     let waiting = waiting(Kind::ForeignChange, record);
-    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies;
+    let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
     assert_eq!(bodies.len(), 1, "asked for after it was seen");
 }
 
@@ -526,7 +533,7 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
         let mut record = run(2, RunOutcome::Published, desk.now());
         record.generation = Some(manifest.generation.clone());
         let waiting = waiting(kind, record);
-        block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies
+        block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies
     };
     assert!(text(&first, Kind::AccessChanged).is_empty());
     let used = Account { token_used: Some("2026-11-23".to_owned()), ..Account::new() };
@@ -550,9 +557,9 @@ fn a_generation_that_is_gone_is_said_to_be() {
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = snapshot::GenerationId::parse("20261123T100000Z-7f3a09c1");
     let waiting = waiting(Kind::AccessChanged, record);
-    assert!(block_on(make(&desk, by(None), &waiting)).unwrap().is_err(), "it may be on its way");
+    assert!(block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().is_err(), "it may be on its way");
     desk.advance(601);
-    let bodies = block_on(make(&desk, by(None), &waiting)).unwrap().unwrap().bodies;
+    let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
     assert!(bodies[0].contains("not kept any more"), "{bodies:?}");
 }
 
@@ -565,7 +572,7 @@ fn a_damaged_or_lost_chunk_of_the_older_generation_holds_up_no_signal() {
         let mut record = run(2, RunOutcome::Published, desk.now());
         record.generation = Some(new.generation.clone());
         let waiting = |kind| waiting(kind, record.clone());
-        let made = |kind| block_on(make(&desk, by(None), &waiting(kind))).unwrap();
+        let made = |kind| block_on(make(&desk, by(&DEFAULT), &waiting(kind))).unwrap();
         let whole = made(Kind::AccessChanged).unwrap();
         assert!(whole.untold.is_none() && whole.bodies[0].contains("Jane@example.com"), "{whole:?}");
 

@@ -125,7 +125,7 @@ impl Lives {
                 callback_url: Some(format!("{CALLBACKS}{key}")),
             };
             let reply = tokio::select! {
-                reply = coordinator.handle(&self.world, &config, command) => reply,
+                reply = Box::pin(coordinator.handle(&self.world, &config, command)) => reply,
                 _ = life.changed() => Reply::Noted,
             };
             match reply {

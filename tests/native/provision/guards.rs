@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use c1_cloudflare::account::default_role::Configured;
 use c1_cloudflare::base::ports::{Clock as _, Secret};
 use c1_cloudflare::cloudflare::{Client, Purpose};
 use c1_cloudflare::coordinator::Settings;
@@ -162,7 +163,7 @@ async fn the_default_role_may_be_an_entitlement_of_either_kind() {
         (format!("group:{}:member", "a".repeat(32)), None),
         ("No Such Role".to_owned(), None),
     ] {
-        let bench = Bench::with(|_| {}, |config| config.provision.default_role = Some(setting.clone())).await;
+        let bench = Bench::with(|_| {}, |config| config.provision.default_role = Configured::read(&setting)).await;
         let outcome = bench.operate(Action::Grant, Target::Account, person(NEW)).await;
         match expected {
             Some(expected) => {
