@@ -7,6 +7,7 @@ use crate::account::expiry;
 use crate::base::jobs::{self, Attempt, Job, Kind};
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
+use crate::export::{File, Insights, MAX_INSIGHTS};
 use crate::findings;
 use crate::provision::incident::{self, Incident};
 use crate::push;
@@ -56,13 +57,28 @@ async fn attempt<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, job:
                 Err(error) => Attempt::Again(format!("The findings cannot be signalled: {error}.")),
             }
         }
-        Kind::Push => push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, job).await,
+        Kind::Push => {
+            let insights = match insights(ports, settings) {
+                Ok(insights) => insights,
+                Err(error) => return Attempt::Again(format!("The findings cannot be read: {error}.")),
+            };
+            push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, insights, job).await
+        }
         Kind::Signal => signal::attempt(ports, settings.told_by()).await,
         Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
             wire::attempt(ports, job).await
         }
         Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
+}
+
+/// The findings that are open, where they are wanted in the file that is pushed.
+fn insights<P: World>(ports: &P, settings: &Settings) -> Result<Insights, SqlError> {
+    let is_wanted = settings.findings.in_c1z && settings.push.as_ref().is_some_and(|push| push.file == File::C1z);
+    if !is_wanted {
+        return Ok(Insights::default());
+    }
+    Ok(Insights::of(&findings::list(ports, &findings::Filter::default(), MAX_INSIGHTS, ports.now())?))
 }
 
 /// Queues a signal of the findings that were opened or closed, as far as their severity is signalled.

@@ -1,6 +1,7 @@
 //! A generation as files that ConductorOne takes in: `.c1z` and CSV, made piece by piece from the snapshot's chunks.
 //!
-//! **Invariants:** a file is a function of its generation alone, so the same generation gives the same bytes; memory is bound
+//! **Invariants:** a file is a function of its generation, and of the findings that are asked to be in it, so the same generation gives the
+//! same bytes; memory is bound
 //! by a chunk and by what can be granted (roles, scoped roles, user groups), never by the number of members; a file that
 //! cannot be finished ends with an error, never early.
 
@@ -10,6 +11,7 @@ mod chunks;
 pub(crate) mod csv;
 mod directory;
 mod file;
+mod insight;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,6 +21,7 @@ use futures::Stream;
 use crate::snapshot::Snapshot;
 use chunks::Chunks;
 pub use file::{ExportError, File, Ports};
+pub use insight::{Insights, MAX_INSIGHTS};
 pub use sqlite::SqliteError;
 
 /// The version of what the files say of a generation; another one makes other files of the same generation.
@@ -43,16 +46,26 @@ enum Making<F> {
 /// Makes a file as far as it takes to know its length, so that what is missing is known before the first byte is on its way,
 /// and a transfer that breaks off cannot be taken for a whole one.
 ///
-/// Reads the generation once; what does not fit in the memory set aside for it is read once more as the file is sent. For a
+/// Insights are for a `.c1z` alone. Reads the generation once; what does not fit in the memory set aside for it is read once more as the file is sent. For a
 /// `.c1z` that is longer than is held, twice more.
-pub async fn open<P: Ports>(ports: P, snapshot: Snapshot, file: File) -> Result<Export<P>, ExportError> {
-    begin(Chunks::new(ports, snapshot), file, HELD).await
+pub async fn open<P: Ports>(
+    ports: P,
+    snapshot: Snapshot,
+    file: File,
+    insights: Insights,
+) -> Result<Export<P>, ExportError> {
+    begin(Chunks::new(ports, snapshot), file, insights, HELD).await
 }
 
-async fn begin<P: Ports>(chunks: Chunks<P>, file: File, held: usize) -> Result<Export<P>, ExportError> {
+async fn begin<P: Ports>(
+    chunks: Chunks<P>,
+    file: File,
+    insights: Insights,
+    held: usize,
+) -> Result<Export<P>, ExportError> {
     let (making, length) = match file {
         File::C1z => {
-            let (c1z, length) = c1z::C1z::open(&chunks, held).await?;
+            let (c1z, length) = c1z::C1z::open(&chunks, insights, held).await?;
             (Making::C1z(Box::new(c1z)), length)
         }
         File::UsersCsv | File::GrantsCsv => {

@@ -4,7 +4,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
 
-use super::{Export, ExportError, File, open};
+use super::{Export, ExportError, File, Insights, open};
 use crate::base::fakes::Desk;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
@@ -126,8 +126,17 @@ pub(crate) fn published(rows: Vec<Row>) -> (Desk, Snapshot) {
 
 /// What a file is sent as: pieces of as many bytes as were announced, unless an error ends it.
 pub(crate) fn pieces(desk: &Desk, snapshot: &Snapshot, file: File) -> (Vec<Vec<u8>>, Result<(), ExportError>) {
+    pieces_with(desk, snapshot, file, Insights::default())
+}
+
+fn pieces_with(
+    desk: &Desk,
+    snapshot: &Snapshot,
+    file: File,
+    insights: Insights,
+) -> (Vec<Vec<u8>>, Result<(), ExportError>) {
     block_on(async {
-        let mut export: Export<&Desk> = match open(desk, snapshot.clone(), file).await {
+        let mut export: Export<&Desk> = match open(desk, snapshot.clone(), file, insights).await {
             Ok(export) => export,
             Err(error) => return (Vec::new(), Err(error)),
         };
@@ -143,6 +152,13 @@ pub(crate) fn pieces(desk: &Desk, snapshot: &Snapshot, file: File) -> (Vec<Vec<u
             }
         }
     })
+}
+
+/// A whole `.c1z` with insights.
+pub(crate) fn whole_with(desk: &Desk, snapshot: &Snapshot, insights: Insights) -> Vec<u8> {
+    let (pieces, end) = pieces_with(desk, snapshot, File::C1z, insights);
+    end.unwrap();
+    pieces.concat()
 }
 
 /// A whole file.

@@ -1,7 +1,7 @@
 //! The thresholds of the rules.
 
 use super::severity::Severity;
-use crate::base::settings::{Reader, number, words};
+use crate::base::settings::{Reader, number, switch, words};
 use crate::model::address;
 
 /// The thresholds of the rules.
@@ -28,6 +28,8 @@ pub struct Settings {
     /// `FINDINGS_DOMAINS`: the domains of the addresses of one's own people, folded; where there are none, those that are verified for an
     /// identity provider, and where there are none of those either, every address is as good as another.
     pub domains: Vec<String>,
+    /// `FINDINGS_IN_C1Z`: what is open is in the `.c1z` too, as ConductorOne's security insights.
+    pub in_c1z: bool,
 }
 
 impl Default for Settings {
@@ -43,6 +45,7 @@ impl Default for Settings {
             wide_scopes: 20,
             signalled: vec![Severity::High, Severity::Medium],
             domains: Vec::new(),
+            in_c1z: false,
         }
     }
 }
@@ -68,6 +71,7 @@ impl Settings {
             wide_scopes: reader.optional("FINDINGS_WIDE_SCOPES", number(1, 100_000)).unwrap_or(usual.wide_scopes),
             signalled: reader.optional("FINDINGS_SIGNALLED", severities).unwrap_or(usual.signalled),
             domains: reader.optional("FINDINGS_DOMAINS", domains).unwrap_or_default(),
+            in_c1z: reader.optional("FINDINGS_IN_C1Z", switch).unwrap_or(false),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::base::json;
 use crate::base::time::Timestamp;
 use crate::conductorone;
 use crate::conductorone::api::Tokens;
-use crate::export::{self, ExportError};
+use crate::export::{self, ExportError, Insights};
 use crate::snapshot::{Snapshot, SnapshotError};
 
 /// How long an attempt begins further parts. With the one that is under way then it stays well under a minute, which the sync's
@@ -43,6 +43,7 @@ pub async fn attempt<P: Ports>(
     settings: Option<&Settings>,
     conductorone: &conductorone::Settings,
     tokens: &Tokens,
+    insights: Insights,
     job: &Job,
 ) -> Attempt {
     let Some(push) = settings else {
@@ -50,15 +51,15 @@ pub async fn attempt<P: Ports>(
     };
     let left: Option<Left> = json::of(&job.left).ok().filter(|left: &Left| left.v == FORMAT);
     match left {
-        None => uploading(ports, push, &job.subject).await,
+        None => uploading(ports, push, &job.subject, insights).await,
         Some(left) => forcing(ports, conductorone, tokens, push, left).await,
     }
 }
 
-async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str) -> Attempt {
+async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str, insights: Insights) -> Attempt {
     let uploaded = match &push.store {
         None => String::new(),
-        Some(store) => match into_store(ports, push, store, generation).await {
+        Some(store) => match into_store(ports, push, store, generation, insights).await {
             Ok((Uploaded::Whole(bytes), name)) => {
                 format!("Uploaded {} ({}) to {name}.{}", push.file.name(), size(bytes), expiring(store, ports.now()))
             }
@@ -77,11 +78,13 @@ async fn into_store<P: Ports>(
     push: &Settings,
     store: &Store,
     generation: &str,
+    insights: Insights,
 ) -> Result<(Uploaded, String), UploadError> {
     let snapshot = Snapshot::named(ports, generation).await.map_err(ExportError::from)?;
-    let bytes = export::open(ports, snapshot, push.file).await?;
-    // Another file of the same generation is another subject.
-    let subject = format!("{generation} {}", push.file.name());
+    let tag = insights.tag().map(|tag| format!(" {tag}")).unwrap_or_default();
+    let bytes = export::open(ports, snapshot, push.file, insights).await?;
+    // Another file of the same generation is another subject, and so is one with other insights.
+    let subject = format!("{generation} {}{tag}", push.file.name());
     let until = ports.now().plus_secs(MAX_UPLOADING_SECS);
     let file = upload::File { subject: &subject, bytes, part: PART, until };
     let content_type = push.file.content_type();

@@ -2,22 +2,30 @@
 
 use futures::StreamExt as _;
 
-use super::asking::World;
+use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
-use super::paging;
+use super::{Settings, paging};
 use crate::base::ports::{Level, Method};
-use crate::export::{self, ExportError, File};
+use crate::coordinator::{Command, Reply};
+use crate::export::{self, ExportError, File, Insights, MAX_INSIGHTS};
 use crate::snapshot::{Snapshot, SnapshotError};
 
 /// Sends a file of the generation that `generation` names, or of the current one.
-pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn download<P: World>(
+    ports: &P,
+    settings: &Settings,
+    file: File,
+    request: &Incoming,
+) -> Result<Answer, Problem> {
     let snapshot = match request.param("generation").filter(|generation| !generation.is_empty()) {
         Some(generation) => Snapshot::named(ports, generation).await.map_err(unreadable)?,
         None => paging::open_published(ports, None).await?,
     };
     let generation = snapshot.manifest().generation.to_string();
+    let insights = insights(ports, settings, file).await?;
+    let beside = insights.tag().map(|tag| format!("-{tag}")).unwrap_or_default();
     // Weak: another version of the runtime's compressor may make other bytes of the same content.
-    let tag = format!("W/\"{}-{generation}-{}\"", file.name(), export::FORMAT);
+    let tag = format!("W/\"{}-{generation}-{}{beside}\"", file.name(), export::FORMAT);
     let headers = vec![
         ("Content-Type", file.content_type().to_owned()),
         ("Content-Disposition", format!("attachment; filename=\"{}\"", file.name())),
@@ -32,7 +40,7 @@ pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming
         // The length is not known before the file is made.
         return Ok(Answer { status: 200, headers, body: Content::Unsent });
     }
-    let made = export::open(ports.clone(), snapshot, file).await.map_err(failed)?;
+    let made = export::open(ports.clone(), snapshot, file, insights).await.map_err(failed)?;
     let length = made.length();
     let log = ports.clone();
     let pieces = made.into_stream().map(move |piece| {
@@ -47,6 +55,18 @@ pub(super) async fn download<P: World>(ports: &P, file: File, request: &Incoming
         })
     });
     Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
+}
+
+/// The findings that are open, for a file that has room for them, where they are wanted there.
+async fn insights<P: World>(ports: &P, settings: &Settings, file: File) -> Result<Insights, Problem> {
+    if file != File::C1z || !settings.coordinator.findings.in_c1z {
+        return Ok(Insights::default());
+    }
+    let open = Command::Findings { filter: Box::default(), limit: MAX_INSIGHTS };
+    match asking::ask(ports, open).await? {
+        Reply::Findings(found) => Ok(Insights::of(&found)),
+        _ => Err(asking::failed()),
+    }
 }
 
 fn failed(error: ExportError) -> Problem {

@@ -134,7 +134,7 @@ async fn dispatch<P: World>(
         Route::Whole(key) => lists::whole(ports, &key, request).await,
         Route::Access(object) => access::list(ports, &object, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
-        Route::Export(file) => export::download(ports, file, request).await,
+        Route::Export(file) => export::download(ports, settings, file, request).await,
         Route::Changes => changes::list(ports, request).await,
         Route::History => ledger::history(ports, request).await,
         Route::AsOf => ledger::as_of(ports, request).await,

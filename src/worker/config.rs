@@ -8,7 +8,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 57] = [
+const ORDER: [&str; 58] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -40,6 +40,7 @@ const ORDER: [&str; 57] = [
     "FINDINGS_WIDE_SCOPES",
     "FINDINGS_SIGNALLED",
     "FINDINGS_DOMAINS",
+    "FINDINGS_IN_C1Z",
     "SIGNAL_URL",
     "SIGNALS",
     "SIGNAL_HMAC_SECRET",

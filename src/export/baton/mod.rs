@@ -2,6 +2,7 @@
 //! does: ids and texts are those of `baton-cloudflare`, what it leaves out is added.
 
 mod grant;
+mod insight;
 #[cfg(test)]
 pub(super) mod pb;
 mod resource;
@@ -10,6 +11,7 @@ mod tests;
 mod wire;
 
 pub(super) use grant::{entitlement, expansion, grant};
+pub(super) use insight::{INSIGHT, insight, insight_type};
 pub(super) use resource::{Embedded, resource, resource_types};
 
 use wire::Message;

@@ -105,6 +105,19 @@ messages! {
         #[prost(int32, tag = 7)] credential_type: i32,
         #[prost(string, tag = 8)] credential_detail: String,
     }
+    Issue {
+        #[prost(string, tag = 1)] value: String,
+        #[prost(string, tag = 2)] severity: String,
+    }
+    UserTarget {
+        #[prost(string, tag = 1)] email: String,
+    }
+    SecurityInsightTrait {
+        #[prost(message, optional, tag = 2)] issue: Option<Issue>,
+        #[prost(message, optional, tag = 3)] observed_at: Option<Timestamp>,
+        #[prost(message, optional, tag = 4)] user: Option<UserTarget>,
+        #[prost(message, optional, tag = 5)] resource_id: Option<ResourceId>,
+    }
     Id {
         #[prost(string, tag = 1)] id: String,
     }

@@ -256,7 +256,7 @@ const fn state(enabled: bool) -> u64 {
     if enabled { ENABLED } else { ENABLED + 1 }
 }
 
-fn optional_time(message: Message, field: u32, at: Option<Timestamp>) -> Message {
+pub(super) fn optional_time(message: Message, field: u32, at: Option<Timestamp>) -> Message {
     match at {
         Some(at) => message.message(field, &Message::timestamp(at.millis())),
         None => message,

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use super::chunks::{Chunks, Cursor};
 use super::directory::Directory;
 use super::file::{ExportError, PIECE, Ports};
+use super::insight::Insights;
 use super::sqlite::{Layout, Writer};
 use crate::base::ports::{Clock, KeyValue, Zstd, ZstdFrame};
 use crate::model::kind::Kind;
@@ -45,13 +46,15 @@ impl<F: ZstdFrame> C1z<F> {
     /// then; a longer one is made a second time, while it is sent.
     pub(super) async fn open<P: Ports + Zstd<Frame = F>>(
         chunks: &Chunks<P>,
+        insights: Insights,
         held: usize,
     ) -> Result<(Self, u64), ExportError> {
-        let rows = Rows::new(Directory::read(chunks).await?, chunks.manifest());
+        let mut rows = Rows::new(Directory::read(chunks).await?, insights, chunks.manifest());
         let mut counting = Writer::counting(&TABLES);
         rows.begin(&mut counting)?;
         let mut cursor = Cursor::default();
         while let Some(row) = cursor.next(chunks, Kind::ALL).await? {
+            rows.see(&row);
             rows.resource(&row, chunks.manifest(), &mut counting)?;
         }
         rows.end(chunks.manifest(), &mut counting)?;

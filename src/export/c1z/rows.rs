@@ -5,6 +5,7 @@ use crate::base::tree::BTreeMap;
 use super::sync_id;
 use crate::export::baton::{self, Embedded};
 use crate::export::directory::Directory;
+use crate::export::insight::Insights;
 use crate::export::sqlite::{SqliteError, Table, Value, Writer};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::offer::Offer;
@@ -70,42 +71,60 @@ const SYNC_RUNS: usize = 5;
 pub(super) struct Rows {
     directory: Directory,
     offers: BTreeMap<Entitlement, (Offer, Embedded)>,
+    insights: Insights,
+    /// The e-mail addresses of those whom an insight is about, by the keys of their rows.
+    addresses: BTreeMap<String, Option<String>>,
     sync_id: String,
     discovered_at: String,
 }
 
 impl Rows {
-    pub(super) fn new(directory: Directory, manifest: &Manifest) -> Self {
+    pub(super) fn new(directory: Directory, insights: Insights, manifest: &Manifest) -> Self {
         let offers = directory
             .offers()
             .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, Embedded::of(row)))))
             .collect();
-        Self { directory, offers, sync_id: sync_id::of(manifest), discovered_at: manifest.finished_at.datetime() }
+        let people = insights.all().iter().filter(|insight| insight.kind.facts().person);
+        let addresses = people.map(|insight| (format!("{}:{}", insight.kind.as_str(), insight.about), None)).collect();
+        Self {
+            directory,
+            offers,
+            insights,
+            addresses,
+            sync_id: sync_id::of(manifest),
+            discovered_at: manifest.finished_at.datetime(),
+        }
+    }
+
+    /// Looks at a row before the first is appended: the address of somebody whom an insight is about.
+    pub(super) fn see(&mut self, row: &Row) {
+        if !self.addresses.is_empty()
+            && let Some(member) = row.as_member()
+            && let Some(address) = self.addresses.get_mut(&row.key())
+        {
+            *address = Some(member.email.clone()).filter(|email| !email.is_empty());
+        }
     }
 
     /// Appends what comes before all resources: their types.
     pub(super) fn begin(&self, writer: &mut Writer) -> Result<(), SqliteError> {
         for (id, data) in baton::resource_types() {
-            writer.append(RESOURCE_TYPES, &[Value::Text(id), Value::Blob(&data), self.sync(), self.discovered()])?;
+            self.resource_type(id, &data, writer)?;
+        }
+        if !self.insights.all().is_empty() {
+            self.resource_type(baton::INSIGHT, &baton::insight_type(), writer)?;
         }
         Ok(())
+    }
+
+    fn resource_type(&self, id: &str, data: &[u8], writer: &mut Writer) -> Result<(), SqliteError> {
+        writer.append(RESOURCE_TYPES, &[Value::Text(id), Value::Blob(data), self.sync(), self.discovered()])
     }
 
     /// Appends a resource, what it offers, and what it holds.
     pub(super) fn resource(&self, row: &Row, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
         let (kind, id, data) = baton::resource(row);
-        writer.append(
-            RESOURCES,
-            &[
-                Value::Text(kind.as_str()),
-                Value::Text(&format!("{}:{id}", kind.as_str())),
-                Value::Null,
-                Value::Null,
-                Value::Blob(&data),
-                self.sync(),
-                self.discovered(),
-            ],
-        )?;
+        self.one(kind.as_str(), &id, &data, writer)?;
         if let Some((offer, embedded)) = row.offer().and_then(|offer| self.offers.get(&offer.entitlement)) {
             writer.append(
                 ENTITLEMENTS,
@@ -120,6 +139,21 @@ impl Rows {
             )?;
         }
         self.grants(row, manifest, writer)
+    }
+
+    fn one(&self, kind: &str, id: &str, data: &[u8], writer: &mut Writer) -> Result<(), SqliteError> {
+        writer.append(
+            RESOURCES,
+            &[
+                Value::Text(kind),
+                Value::Text(&format!("{kind}:{id}")),
+                Value::Null,
+                Value::Null,
+                Value::Blob(data),
+                self.sync(),
+                self.discovered(),
+            ],
+        )
     }
 
     fn grants(&self, row: &Row, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
@@ -158,6 +192,11 @@ impl Rows {
     pub(super) fn end(&self, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
         for row in self.directory.untold() {
             self.resource(row, manifest, writer)?;
+        }
+        for insight in self.insights.all() {
+            let key = format!("{}:{}", insight.kind.as_str(), insight.about);
+            let address = self.addresses.get(&key).and_then(Option::as_deref);
+            self.one(baton::INSIGHT, &insight.id, &baton::insight(insight, address), writer)?;
         }
         let empty = Value::Text("");
         let (started, ended) = (manifest.started_at.datetime(), manifest.finished_at.datetime());

@@ -4,14 +4,18 @@ use crate::base::tree::BTreeSet;
 
 use futures::executor::block_on;
 use rusqlite::{Connection, MAIN_DB};
+use serde_json::json;
 
 use super::rows::TABLES;
-use crate::export::baton::pb::{Entitlement, Grant, GrantExpandable, Resource, ResourceType, read};
+use crate::export::baton::pb::{
+    Entitlement, Grant, GrantExpandable, Resource, ResourceType, SecurityInsightTrait, exact, read,
+};
 use crate::export::chunks::Chunks;
 use crate::export::file::PIECE;
-use crate::export::testing::{WHOLE, account, atom, grants, hex, member, pieces, published, whole};
-use crate::export::{ExportError, File, begin};
+use crate::export::testing::{WHOLE, account, atom, grants, hex, member, pieces, published, whole, whole_with};
+use crate::export::{ExportError, File, Insights, begin};
 use crate::model::id::UserId;
+use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::snapshot::SnapshotError;
 
@@ -197,7 +201,7 @@ fn sent_without_last_chunk(file: File, held: usize) -> (Vec<u8>, Result<Option<V
     let (desk, snapshot) = published(account(3_000));
     let last = desk.key(&format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash));
     block_on(async {
-        let mut export = begin(Chunks::new(&desk, snapshot), file, held).await.unwrap();
+        let mut export = begin(Chunks::new(&desk, snapshot), file, Insights::default(), held).await.unwrap();
         export.chunks.forget();
         desk.values.borrow_mut().remove(&last).unwrap();
         let mut written = Vec::new();
@@ -233,7 +237,8 @@ fn a_file_that_is_not_held_is_the_same_file() {
     let complete = whole(&desk, &snapshot, File::C1z);
     for held in [0, 600_000, complete.len() - 1, complete.len()] {
         let made = block_on(async {
-            let mut export = begin(Chunks::new(&desk, snapshot.clone()), File::C1z, held).await.unwrap();
+            let mut export =
+                begin(Chunks::new(&desk, snapshot.clone()), File::C1z, Insights::default(), held).await.unwrap();
             assert_eq!(export.length(), complete.len() as u64);
             let mut made = Vec::new();
             while let Some(piece) = export.next().await.unwrap() {
@@ -243,4 +248,51 @@ fn a_file_that_is_not_held_is_the_same_file() {
         });
         assert!(made == complete, "{held} bytes held");
     }
+}
+
+#[test]
+fn findings_are_security_insights_about_a_person_or_a_resource() {
+    let role = account(0).into_iter().find(|row| row.kind() == Kind::Role).unwrap();
+    let rows = [Row::User(member(7, &[], &[])), role];
+    let (desk, snapshot) = published(rows.to_vec());
+    let (person, role) = (rows[0].key(), rows[1].key());
+    let finding = |id: &str, about: &str| {
+        json!({
+            "id": id, "title": "Something is wrong", "severity": "high", "about": about, "name": "who",
+            "evidence": "it was seen", "since": "2026-03-01T00:00:00Z",
+        })
+    };
+    let found = [finding("b:role", &role), finding("a:person", &person), finding("c:account", "account")];
+    let insights = Insights::of(&found);
+    let connection = database(&whole_with(&desk, &snapshot, insights.clone()));
+    assert_eq!(
+        texts(&connection, "SELECT external_id FROM v1_resources WHERE resource_type_id = 'security_insight'"),
+        ["security_insight:a:person", "security_insight:b:role"],
+        "a file has no resource that is the account"
+    );
+    let kinds = "SELECT data FROM v1_resource_types WHERE external_id = 'security_insight'";
+    assert_eq!(exact::<ResourceType>(&blobs(&connection, kinds)[0]).traits, [6]);
+    let told = |place: usize| -> (Resource, SecurityInsightTrait) {
+        let query = "SELECT data FROM v1_resources WHERE resource_type_id = 'security_insight' ORDER BY external_id";
+        let resource: Resource = exact(&blobs(&connection, query)[place]);
+        let told = resource.annotations[0].unpack("SecurityInsightTrait");
+        (resource, told)
+    };
+    let (resource, about_person) = told(0);
+    assert_eq!(
+        (resource.display_name.as_str(), resource.description.as_str()),
+        ("Something is wrong: who", "it was seen")
+    );
+    let issue = about_person.issue.unwrap();
+    assert_eq!((issue.value.as_str(), issue.severity.as_str()), ("Something is wrong: who", "HIGH"));
+    assert_eq!(about_person.observed_at.unwrap().seconds, 1_772_323_200);
+    assert_eq!(about_person.user.unwrap().email, rows[0].as_member().unwrap().email);
+    assert_eq!(about_person.resource_id, None);
+    let (_, about_role) = told(1);
+    let id = about_role.resource_id.unwrap();
+    assert_eq!((format!("{}:{}", id.resource_type, id.resource), about_role.user), (role, None));
+    // Another finding makes another file, and without any the file is as it always was.
+    assert_ne!(insights.tag(), Insights::of(&found[..1]).tag());
+    assert_eq!(Insights::of(&found[2..]).tag(), None);
+    assert_eq!(whole_with(&desk, &snapshot, Insights::of(&found[2..])), whole(&desk, &snapshot, File::C1z));
 }

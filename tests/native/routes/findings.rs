@@ -47,6 +47,18 @@ async fn what_is_wrong_is_found_with_each_publication_closed_when_it_is_over_and
     let medium = items(&deployment, "severity=medium").await;
     assert!(!medium.is_empty() && medium.iter().all(|finding| finding["severity"] == "medium"));
 
+    // In the file where that is wanted; then what is accepted is not in it any more, and is another file.
+    let in_file = async |tag: Option<&str>| {
+        let headers: Vec<(&str, &str)> = tag.map(|tag| ("If-None-Match", tag)).into_iter().collect();
+        let answer = deployment.request("GET", "/v1/export/sync.c1z", &headers, None).await;
+        (answer.status, answer.header("etag").unwrap_or_default().to_owned())
+    };
+    let (_, without) = in_file(None).await;
+    deployment.set_var("FINDINGS_IN_C1Z", "on");
+    let (status, with) = in_file(Some(&without)).await;
+    assert_eq!((status, with == without), (200, false));
+    assert_eq!(in_file(Some(&with)).await, (304, with.clone()));
+
     // Accepted, with a reason and an end; by who may change things.
     let accept = format!("{path}/accept");
     let until = "2027-03-01";
@@ -59,6 +71,7 @@ async fn what_is_wrong_is_found_with_each_publication_closed_when_it_is_over_and
         let answer = deployment.request("POST", &accept, &[], Some(&body)).await;
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
+    assert_eq!(in_file(Some(&with)).await.0, 200);
     assert!(!ids(&deployment.list("/v1/findings", 1000).await).contains(&id.as_str()));
     let accepted = items(&deployment, "state=accepted").await;
     assert_eq!((ids(&accepted), &accepted[0]["accepted"]["reason"]), (vec![id.as_str()], &json!("so agreed")));
