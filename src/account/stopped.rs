@@ -1,6 +1,7 @@
 //! Why an operation goes no further.
 
 use crate::base::ports::SqlError;
+use crate::base::time::Timestamp;
 use crate::cloudflare::ApiError;
 use crate::model::operation::{Outcome, Refusal};
 use crate::snapshot::SnapshotError;
@@ -12,6 +13,8 @@ pub enum Stopped {
     Refused(Outcome),
     /// It cannot be known now; a sentence for the log.
     NotNow(String),
+    /// It cannot be known before a time that is known: nothing else stands in its way, and by then nothing does. A sentence for the log.
+    Until(String, Timestamp),
     /// Cloudflare could not be asked.
     Api(ApiError),
     /// Our own storage could not be read.

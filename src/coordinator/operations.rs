@@ -202,16 +202,19 @@ impl Coordinator {
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let work =
             pin!(provision::try_once(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
-        let Attempted { outcome, was_turned_away } = match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
-            Either::Left((attempted, _)) => attempted,
-            Either::Right(_) => Attempted {
-                outcome: Outcome::NotNow {
-                    message: "Cloudflare took too long".to_owned(),
-                    retry_at: Some(ports.now().plus_secs(1)),
-                },
-                was_turned_away: false,
-            },
-        };
+        let Attempted { outcome, over_at, was_turned_away } =
+            match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
+                Either::Left((attempted, _)) => attempted,
+                Either::Right(_) => {
+                    // Perhaps its turn did not come: others are at work on the same person.
+                    let was_turned_away = self.locks.has_in_line(id);
+                    let retry_at =
+                        if was_turned_away { in_line(received_at, ports.now()) } else { ports.now().plus_secs(1) };
+                    let message = "Cloudflare took too long".to_owned();
+                    let outcome = Outcome::NotNow { message, retry_at: Some(retry_at) };
+                    Attempted { outcome, over_at: None, was_turned_away }
+                }
+            };
         let now = ports.now();
         let outcome = match outcome {
             Outcome::NotNow { message, .. }
@@ -234,7 +237,10 @@ impl Coordinator {
         };
         if let Outcome::NotNow { message, retry_at } = &outcome {
             let due_at = if was_turned_away {
-                after_others(received_at, now)
+                retry_at.unwrap_or_else(|| after_others(received_at, now))
+            } else if let Some(over_at) = over_at {
+                journal::waits(ports, id, message, now)?;
+                due_while(received_at, over_at, *retry_at, now)
             } else {
                 due_again(journal::came_to_nothing(ports, id, message, now)?, *retry_at, now)
             };
@@ -389,10 +395,24 @@ fn due_again(failures: i64, retry_at: Option<Timestamp>, now: Timestamp) -> Time
     }
 }
 
+/// When an operation comes again that time alone helps: ever later the longer it has waited, and never later than when that is over. No
+/// try of its own is spent, so that whatever fails afterwards is not waited for as if it had failed before.
+fn due_while(received_at: Timestamp, over_at: Timestamp, retry_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let quarter = (now.since(received_at) / 4).clamp(0, LONGEST_WAIT_SECS * 1_000);
+    let grown = now.plus_millis(quarter).max(retry_at.unwrap_or(now));
+    // Never at once: what is over at this very moment is asked for in the next one.
+    grown.min(over_at).max(now.plus_secs(1))
+}
+
 /// When an operation comes again that others were before: the longer it has waited, the later, and no try of its own is spent.
 fn after_others(received_at: Timestamp, now: Timestamp) -> Timestamp {
     let waited = now.since(received_at).clamp(FIRST_WAIT_SECS * 1_000, 60_000);
     now.plus_millis(waited)
+}
+
+/// When an operation stands in line again that others of the same person were before: soon, since nobody else may be there by then.
+fn in_line(received_at: Timestamp, now: Timestamp) -> Timestamp {
+    now.plus_millis((now.since(received_at) / 10).clamp(1_000, 30_000))
 }
 
 /// The document that tells C1 how an operation ended.
@@ -439,7 +459,7 @@ async fn send<P: World>(ports: &P, settings: &Settings, callback: &callback::Cal
 
 #[cfg(test)]
 mod tests {
-    use super::{GIVE_UP_MILLIS, due_again};
+    use super::{GIVE_UP_MILLIS, due_again, due_while};
     use crate::base::time::Timestamp;
 
     #[test]
@@ -453,6 +473,15 @@ mod tests {
             now = due;
         }
         assert!((40..100).contains(&tries), "{tries}");
+        let (asked, over) = (now, now.plus_secs(2_400));
+        let mut looks = 0;
+        while now < over {
+            looks += 1;
+            let due = due_while(asked, over, Some(now.plus_secs(10).min(over)), now);
+            assert!(due > now && due <= over, "what time alone mends is waited for no longer than that");
+            now = due;
+        }
+        assert!((10..30).contains(&looks), "{looks}");
         let later = now.plus_secs(3_600);
         assert_eq!(due_again(9, Some(later), now), later, "never sooner than Cloudflare said");
     }

@@ -60,7 +60,7 @@ pub(super) enum NoAnswer {
 impl From<Stopped> for NoAnswer {
     fn from(stopped: Stopped) -> Self {
         Self::NotNow(match stopped {
-            Stopped::NotNow(message) | Stopped::Storage(message) => message,
+            Stopped::NotNow(message) | Stopped::Until(message, _) | Stopped::Storage(message) => message,
             Stopped::Api(error) => error.to_string(),
             Stopped::Refused(outcome) => said(&outcome).to_owned(),
         })

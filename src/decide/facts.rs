@@ -244,6 +244,7 @@ fn why_not(stopped: Stopped) -> String {
             Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } | Outcome::Done { message, .. },
         )
         | Stopped::NotNow(message)
+        | Stopped::Until(message, _)
         | Stopped::Storage(message) => message,
         Stopped::Api(error) => error.to_string(),
     }

@@ -129,6 +129,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
         Err(Stopped::Storage(message)) => Err(SqlError(message)),
         Err(Stopped::Api(error)) => again(ports, &write, error.retry_at()),
         Err(Stopped::NotNow(_)) => again(ports, &write, None),
+        Err(Stopped::Until(_, at)) => again(ports, &write, Some(at.min(ports.now().plus_secs(30)))),
         Err(Stopped::Refused(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
             again(ports, &write, retry_at)
         }
@@ -207,7 +208,7 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
         return Ok(next);
     }
     // Not long after our last write this may as well be a read that is behind: it is looked at again until it cannot be.
-    if last_writes::is_stale(ports, write.member, &seen, now)? {
+    if last_writes::stale_until(ports, write.member, &seen, now)?.is_some() {
         return Ok(Some(now.plus_secs(15)));
     }
     let would = "would have put right what a late write did";
@@ -241,7 +242,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
     if is_in != joins {
         return Ok(next);
     }
-    if last_writes::is_group_stale(ports, group, write.member, is_in, now)? {
+    if last_writes::group_stale_until(ports, group, write.member, is_in, now)?.is_some() {
         return Ok(Some(now.plus_secs(15)));
     }
     let member = match read::member(ports, asking.client, write.member).await {

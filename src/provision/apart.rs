@@ -26,7 +26,7 @@ pub(super) async fn user_groups<P: Http + KeyValue + Clock + Sql>(
     let shared = asking.locks.user_groups();
     let asker = shared.ask();
     // Whoever has this lock waits for no other one.
-    let _turn = asking.locks.acquire_at_rest("user groups", asking.ports, asking.client).await;
+    let _turn = asking.locks.acquire_at_rest("user groups", asking.ports, asking.client, asking.operation).await;
     if let Some(groups) = asker.read_since() {
         return Ok(groups);
     }
@@ -66,7 +66,7 @@ pub(super) async fn tell<P: Http + KeyValue + Clock + Sql>(
     // The next sync forgets those that are gone.
     inherited::note_group_policies(ports, &theirs)?;
     if inherited::shows_inherited(ports)?.is_none() {
-        let _turn = asking.locks.acquire_at_rest("what records show", ports, asking.client).await;
+        let _turn = asking.locks.acquire_at_rest("what records show", ports, asking.client, asking.operation).await;
         if inherited::shows_inherited(ports)?.is_none() {
             learn(ports, asking.client, groups).await?;
         }

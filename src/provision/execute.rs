@@ -109,9 +109,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             Some(member) => member,
             None => read::member(ports, client, id).await?,
         };
-        let Some(member) = believable(ports, client, member, Some(edit)).await? else {
-            return Ok(Change::NotSeen);
-        };
+        let member = believable(ports, client, member, Some(edit)).await?;
         let before = member.own_policies()?;
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(Change::UnknownPolicy);
@@ -225,28 +223,39 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     Ok(Change::NotSeen)
 }
 
-/// The member from a read that is not older than our last write; `None` where Cloudflare goes on showing an older state.
+/// The member from a read that is not older than our last write. Where Cloudflare goes on showing an older state, it is not believed until
+/// a time that is known: by then no read is as far behind.
 ///
 /// A write that never arrived looks like a stale read. Where the change that is `wanted` would make of the read just what was
-/// written last, the two need not be told apart: the same is written again, and is right in either case.
+/// written last, the two need not be told apart: the same is written again, and is right in either case. And where nobody answered that
+/// write, nothing was told of it, and it goes on not to show, it is taken for one that was not carried out, as whoever sent it would take it:
+/// should it be carried out after all, that is a write that comes late.
 pub(super) async fn believable<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     mut member: MemberRecord,
     wanted: Option<&Edit>,
-) -> Result<Option<MemberRecord>, ApiError> {
+) -> Result<MemberRecord, Stopped> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
         let own = member.own_policies()?;
-        if !last_writes::is_stale(ports, member.id, &atoms(&own), ports.now())? {
-            return Ok(Some(member));
-        }
+        let seen = atoms(&own);
+        let Some(until) = last_writes::stale_until(ports, member.id, &seen, ports.now())? else {
+            return Ok(member);
+        };
         if let Some(again) = wanted.and_then(|edit| edit.apply(&own))
             && last_writes::is_latest(ports, member.id, &atoms(&again), ports.now())?
         {
-            return Ok(Some(member));
+            return Ok(member);
         }
-        let Some(wait) = waits.next() else { return Ok(None) };
+        let Some(wait) = waits.next() else {
+            if open_writes::is_untold(ports, member.id, &seen)? {
+                last_writes::note(ports, member.id, &seen, ports.now())?;
+                return Ok(member);
+            }
+            let message = format!("Cloudflare shows {} as before an earlier change", member.email);
+            return Err(Stopped::Until(message, until));
+        };
         ports.sleep(wait).await;
         member = read::member(ports, client, member.id).await?;
     }

@@ -60,10 +60,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let mut waits = READ_BACK_WAITS.into_iter();
         let is_in = loop {
             let is_in = self.client.is_in_group(group, member).await?;
-            if !last_writes::is_group_stale(self.ports, group, member, is_in, self.ports.now())? {
-                break is_in;
-            }
-            let Some(wait) = waits.next() else { return Ok(None) };
+            let stale = last_writes::group_stale_until(self.ports, group, member, is_in, self.ports.now())?;
+            let Some(until) = stale else { break is_in };
+            let Some(wait) = waits.next() else {
+                let message = format!("Cloudflare shows the group {} as before an earlier change", self.what.name);
+                return Err(Stopped::Until(message, until));
+            };
             self.ports.sleep(wait).await;
         };
         if is_in || self.request.action == Action::Grant {

@@ -228,7 +228,7 @@ impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
             removal_cap(self, planned, Count::Account)?;
             removals::give_back_one(self.ports, self.operation, Count::Access)?;
         }
-        let turn = self.locks.acquire_at_rest("super administrators", self.ports, self.client).await;
+        let turn = self.locks.acquire_at_rest("super administrators", self.ports, self.client, self.operation).await;
         let least = self.settings.guards.min_super_admins;
         super_admins::enough(self.ports, least, self.client, member).await?;
         Ok(Some(turn))

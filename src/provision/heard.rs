@@ -38,7 +38,7 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
         Err(error) => return Err(error.into()),
     };
     if let Ok(policies) = record.own_policies()
-        && last_writes::is_stale(ports, id, &atoms(&policies), ports.now())?
+        && last_writes::stale_until(ports, id, &atoms(&policies), ports.now())?.is_some()
     {
         return Ok(false);
     }
@@ -46,7 +46,7 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
         None => None,
         Some(group) => {
             let is_in = client.is_in_group(group, id).await?;
-            if last_writes::is_group_stale(ports, group, id, is_in, ports.now())? {
+            if last_writes::group_stale_until(ports, group, id, is_in, ports.now())?.is_some() {
                 return Ok(false);
             }
             Some((group, is_in))

@@ -192,9 +192,9 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
 }
 
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
-/// now on.
+/// now on, and what failed on the way here says nothing of how long to wait from here.
 pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE operation SET carried_out = 1 WHERE id = ?", &[id.0.into()])?;
+    sql.query("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ?", &[id.0.into()])?;
     Ok(())
 }
 
@@ -227,9 +227,14 @@ pub fn note(sql: &dyn Sql, id: EntryId, state: State, line: &str, now: Timestamp
     Ok(())
 }
 
+/// Notes what an attempt waits for that time alone mends.
+pub fn waits(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<(), SqlError> {
+    note(sql, id, State::PutOff, &format!("{PUT_OFF}{why}"), now)
+}
+
 /// Notes that an attempt came to nothing, and why; returns how often that was so by now.
 pub fn came_to_nothing(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<i64, SqlError> {
-    note(sql, id, State::PutOff, &format!("{PUT_OFF}{why}"), now)?;
+    waits(sql, id, why, now)?;
     let rows = sql.query(
         "UPDATE operation SET put_offs = put_offs + 1 WHERE id = ? AND outcome IS NULL RETURNING put_offs",
         &[id.0.into()],

@@ -60,38 +60,50 @@ fn note_state(sql: &dyn Sql, subject: &str, state: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Whether a read shows a state that one of our own writes, not long ago, has replaced.
-pub(super) fn is_stale(
+/// Until when a read is not believed that shows a state which one of our own writes, not long ago, has replaced; `None` where it is.
+pub(super) fn stale_until(
     sql: &dyn Sql,
     member: MemberId,
     seen: &BTreeSet<Atom>,
     now: Timestamp,
-) -> Result<bool, SqlError> {
-    is_replaced(sql, &member.to_string(), &encode(seen), now)
+) -> Result<Option<Timestamp>, SqlError> {
+    replaced_until(sql, &member.to_string(), &encode(seen), now)
 }
 
-/// Whether a read shows a member in a user group, or out of it, as it was before our own change not long ago.
-pub(super) fn is_group_stale(
+/// Until when a read is not believed that shows a member in a user group, or out of it, as it was before our own change not long ago.
+pub(super) fn group_stale_until(
     sql: &dyn Sql,
     group: UserGroupId,
     member: MemberId,
     seen: bool,
     now: Timestamp,
-) -> Result<bool, SqlError> {
-    is_replaced(sql, &format!("{group}/{member}"), membership(seen), now)
+) -> Result<Option<Timestamp>, SqlError> {
+    replaced_until(sql, &format!("{group}/{member}"), membership(seen), now)
 }
 
-fn is_replaced(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> Result<bool, SqlError> {
+fn replaced_until(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    let rows = sql.query(
-        "SELECT atoms FROM written WHERE member = ? AND at >= ? ORDER BY at",
-        &[subject.into(), oldest.into()],
+    // The latest time of what is seen, where something else was noted after it.
+    let at = sql.one(
+        "SELECT MAX(at) FROM written WHERE member = ?1 AND at >= ?2 AND atoms = ?3
+         HAVING MAX(at) < (SELECT MAX(at) FROM written WHERE member = ?1)",
+        &[subject.into(), oldest.into(), seen.into()],
     )?;
-    let states: Vec<&str> = rows.iter().filter_map(|row| row.first()?.text()).collect();
-    Ok(match states.split_last() {
-        Some((latest, earlier)) => *latest != seen && earlier.contains(&seen),
-        None => false,
-    })
+    let at = at.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
+    Ok(at.map(|at| at.plus_millis(DISTRUST_MILLIS + 1)))
+}
+
+/// Whether a member was seen so right before the latest write of ours, where that one was to leave `planned`.
+pub(super) fn was_right_before(
+    sql: &dyn Sql,
+    member: MemberId,
+    seen: &BTreeSet<Atom>,
+    planned: &BTreeSet<Atom>,
+) -> Result<bool, SqlError> {
+    let rows =
+        sql.query("SELECT atoms FROM written WHERE member = ? ORDER BY at DESC LIMIT 2", &[member.to_string().into()])?;
+    let state = |place: usize| rows.get(place)?.first()?.text();
+    Ok(state(0) == Some(encode(planned).as_str()) && state(1) == Some(encode(seen).as_str()))
 }
 
 /// Whether a member was so before a time, not long ago: a read that is behind may show it, whatever was sent since.
@@ -155,7 +167,7 @@ fn encode(atoms: &BTreeSet<Atom>) -> String {
 mod tests {
     use crate::base::tree::BTreeSet;
 
-    use super::{init, is_stale, note};
+    use super::{init, note, stale_until};
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock;
     use crate::model::access::{Access, Atom};
@@ -177,7 +189,7 @@ mod tests {
         init(&desk).unwrap();
         let jane: MemberId = format!("{:032x}", 1).parse().unwrap();
         let joe: MemberId = format!("{:032x}", 2).parse().unwrap();
-        let stale = |member, seen: &[u8]| is_stale(&desk, member, &state(seen), desk.now()).unwrap();
+        let stale = |member, seen: &[u8]| stale_until(&desk, member, &state(seen), desk.now()).unwrap().is_some();
         assert!(!stale(jane, &[1]), "nothing was written yet");
         // Three writes within one tick of the clock: [1] → [1, 2] → [1, 2, 3].
         for names in [&[1_u8][..], &[1, 2], &[1, 2], &[1, 2, 3]] {
@@ -200,7 +212,12 @@ mod tests {
         for names in [&[1_u8][..], &[1, 2], &[1, 2], &[1]] {
             note(&desk, jane, &state(names), desk.now()).unwrap();
         }
-        assert!(!is_stale(&desk, jane, &state(&[1]), desk.now()).unwrap());
-        assert!(is_stale(&desk, jane, &state(&[1, 2]), desk.now()).unwrap());
+        assert_eq!(stale_until(&desk, jane, &state(&[1]), desk.now()).unwrap(), None);
+        let until = stale_until(&desk, jane, &state(&[1, 2]), desk.now()).unwrap().unwrap();
+        // It is told exactly: nobody waits longer than the doubt lasts.
+        desk.advance(60);
+        assert_eq!(until.since(desk.now()).signum(), 1);
+        assert!(stale_until(&desk, jane, &state(&[1, 2]), until.plus_millis(-1)).unwrap().is_some());
+        assert_eq!(stale_until(&desk, jane, &state(&[1, 2]), until).unwrap(), None);
     }
 }

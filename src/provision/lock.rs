@@ -15,6 +15,7 @@ use crate::base::ports::{Clock, Http, Sql};
 use crate::base::seats::Seats;
 use crate::base::time::Timestamp;
 use crate::cloudflare::Client;
+use crate::model::operation::EntryId;
 
 /// A holder is presumed dead after this long. An isolate may be used again after a request in it was killed for its
 /// use of resources, and then the guard never ran. Longer than any operation: three rounds of GET (30 s at most), PUT
@@ -28,6 +29,20 @@ pub struct Locks {
     user_groups: Shared,
     /// They are as many as there are, whoever has a lock.
     seats: Seats,
+    /// The operations that wait for a lock now, as often as they do.
+    in_line: Rc<RefCell<Vec<EntryId>>>,
+}
+
+/// An operation's wait for a lock, until it is dropped.
+struct InLine<'a>(&'a Locks, EntryId);
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        let mut in_line = self.0.in_line.borrow_mut();
+        if let Some(place) = in_line.iter().position(|id| *id == self.1) {
+            in_line.swap_remove(place);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,18 +71,26 @@ impl Locks {
         &self.seats
     }
 
+    /// Whether an operation waits for a lock: others are at work on what it is about, and nothing stands in its own way.
+    pub fn has_in_line(&self, operation: EntryId) -> bool {
+        self.in_line.borrow().contains(&operation)
+    }
+
     /// Waits for the lock, as [`acquire`](Self::acquire) does; a client that has to wait gives its seat up meanwhile.
     pub(super) async fn acquire_at_rest<P: Http + Clock + Sql>(
         &self,
         name: &str,
         ports: &P,
         client: &Client<'_, P>,
+        operation: EntryId,
     ) -> Guard {
         let mut acquiring = pin!(self.acquire(name, || ports.now()));
         if let Poll::Ready(guard) = poll!(&mut acquiring) {
             return guard;
         }
         client.rest();
+        self.in_line.borrow_mut().push(operation);
+        let _wait = InLine(self, operation);
         acquiring.await
     }
 

@@ -39,6 +39,7 @@ use crate::account::Stopped;
 use crate::account::find;
 use crate::account::person::{Candidates, Meant};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::base::time::Timestamp;
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::connect;
 use crate::model::address;
@@ -64,11 +65,16 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     renewal::init(sql)
 }
 
+/// When an operation that time alone helps is looked at again for the first times: what stands in its way may be seen to be over before.
+const LOOK_AGAIN_SECS: i64 = 10;
+
 /// What an attempt at an operation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempted {
     /// How it ended, for now or for good.
     pub outcome: Outcome,
+    /// By when nothing stands in its way any more, where that is known: then no wait for it is longer.
+    pub over_at: Option<Timestamp>,
     /// Whether it found no seat among provisioning's requests: that says nothing of what stands in its own way.
     pub was_turned_away: bool,
 }
@@ -84,6 +90,7 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
 ) -> Attempted {
     let ended = attempt(ports, cloudflare, settings, locks, id, request).await;
     let was_turned_away = matches!(ended, Err(Stopped::Api(ApiError::NoSeat)));
+    let over_at = if let Err(Stopped::Until(_, at)) = &ended { Some(*at) } else { None };
     let outcome = match ended {
         Ok(outcome) | Err(Stopped::Refused(outcome)) => outcome,
         Err(Stopped::Api(error)) => match (after(&error), journal::has_written(ports, id)) {
@@ -96,14 +103,17 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
             (outcome, Ok(_)) => outcome,
         },
         Err(Stopped::Storage(message) | Stopped::NotNow(message)) => Outcome::NotNow { message, retry_at: None },
+        Err(Stopped::Until(message, at)) => {
+            Outcome::NotNow { message, retry_at: Some(at.min(ports.now().plus_secs(LOOK_AGAIN_SECS))) }
+        }
     };
     // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
     let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
     if is_over && let Err(error) = removals::give_back(ports, id) {
         let outcome = Outcome::NotNow { message: error.to_string(), retry_at: None };
-        return Attempted { outcome, was_turned_away: false };
+        return Attempted { outcome, over_at: None, was_turned_away: false };
     }
-    Attempted { outcome, was_turned_away }
+    Attempted { outcome, over_at, was_turned_away }
 }
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
@@ -224,9 +234,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Wanted::Atom(atom) => Some(Edit::of(self.request.action, atom)),
             Wanted::Account | Wanted::Group(_) => None,
         };
-        let Some(member) = execute::believable(self.ports, &self.client, member, edit.as_ref()).await? else {
-            return Ok(self.not_now("Cloudflare shows the member as before an earlier change", 10));
-        };
+        let member = execute::believable(self.ports, &self.client, member, edit.as_ref()).await?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, self.what.id)?;
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
             return Ok(superseded(newer));
@@ -246,7 +254,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         {
             let message =
                 format!("it is not known yet whether {} is being removed by an earlier operation", member.email);
-            return Ok(Outcome::NotNow { message, retry_at: Some(until.min(self.ports.now().plus_secs(15))) });
+            return Err(Stopped::Until(message, until));
         }
         if self.request.target == Target::Renewal {
             return self.renew(member).await;

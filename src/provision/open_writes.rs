@@ -211,6 +211,19 @@ pub(super) fn may_bring_back_until(
     Ok(latest.map(|at| Timestamp::from_millis(at).plus_secs(LONGEST_LIFE_SECS)))
 }
 
+/// Whether a member shows what was there right before our latest write, which nobody answered and of which nothing was told: its operation
+/// is not over, and none was done with the member since.
+pub(super) fn is_untold(sql: &dyn Sql, member: MemberId, seen: &BTreeSet<Atom>) -> Result<bool, SqlError> {
+    let latest = read(
+        sql,
+        "member = ?1 AND kind = 'policies' AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND kind = 'policies')
+            AND check_at IS NOT NULL AND expected IS NULL
+            AND EXISTS (SELECT 1 FROM operation WHERE operation.id = sent.operation AND operation.outcome IS NULL)",
+        &[member.to_string().into()],
+    )?;
+    latest.first().map_or(Ok(false), |write| last_writes::was_right_before(sql, member, seen, &write.planned))
+}
+
 /// Notes what a member holds now that an operation is done with it. Every operation says so, also where it found nothing to do:
 /// a write that is carried out late undoes that as well.
 pub(super) fn settled(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {

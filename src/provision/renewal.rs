@@ -153,11 +153,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         groups: Vec<(UserGroupId, String)>,
     ) -> Result<Outcome, Stopped> {
         let fresh = read::member(self.ports, &self.client, member).await?;
-        let Some(fresh) = execute::believable(self.ports, &self.client, fresh, None).await? else {
-            return Ok(self.not_now("Cloudflare shows the invitation as before an earlier change", 10));
-        };
         // What a group gives must not come back as the invitation's own.
-        let mut fresh = fresh;
+        let mut fresh = execute::believable(self.ports, &self.client, fresh, None).await?;
         if !apart::is_certain(self.ports, &fresh)? && apart::tell(&self.asking(), &fresh).await? {
             fresh = read::member(self.ports, &self.client, member).await?;
             if !apart::is_certain(self.ports, &fresh)? {

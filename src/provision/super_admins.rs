@@ -194,7 +194,7 @@ impl<P: Clock + Sql> Count<'_, P> {
         if other.id != self.besides
             && other.status == MemberStatus::Accepted
             && is_one
-            && !last_writes::is_stale(self.ports, other.id, &atoms(&own), self.ports.now())?
+            && last_writes::stale_until(self.ports, other.id, &atoms(&own), self.ports.now())?.is_none()
         {
             if self.leaving.contains(&other.id) {
                 self.doubted.insert(other.id);
@@ -239,7 +239,7 @@ async fn members_through_groups<P: Http + Clock + Sql>(
             };
             total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_MEMBER_PAGES);
             for member in page.items {
-                if !last_writes::is_group_stale(ports, user_group.id, member.id, true, ports.now())? {
+                if last_writes::group_stale_until(ports, user_group.id, member.id, true, ports.now())?.is_none() {
                     members.insert(member.id);
                 }
             }

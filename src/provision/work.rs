@@ -15,9 +15,6 @@ use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Request};
 use crate::snapshot::Snapshot;
 
-/// When a revoke that is not proven yet is looked at again: what may bring the access back may be seen before it is too old to.
-const LOOK_AGAIN_SECS: i64 = 60;
-
 /// An operation under way: what its steps share.
 pub(super) struct Work<'a, P: Http + Clock + Sql> {
     pub(super) ports: &'a P,
@@ -58,7 +55,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     }
 
     pub(super) async fn lock(&self, name: &str) -> Guard {
-        self.locks.acquire_at_rest(name, self.ports, &self.client).await
+        self.locks.acquire_at_rest(name, self.ports, &self.client, self.id).await
     }
 
     /// Changes a member's policies, as far as the guards let it pass.
@@ -109,7 +106,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
         let message = format!(
             "{who} does not have {name} any more, but an earlier write that Cloudflare never answered may bring it back until {until}, and this is not called done before"
         );
-        Ok(Outcome::NotNow { message, retry_at: Some(until.min(now.plus_secs(LOOK_AGAIN_SECS))) })
+        Err(Stopped::Until(message, until))
     }
 
     pub(super) fn not_now(&self, message: impl Into<String>, secs: i64) -> Outcome {

@@ -105,7 +105,7 @@ impl Lives {
     /// Delivers a task until C1 is told how it ended.
     pub(crate) async fn deliver(&self, request: Request) -> Told {
         let key = request.key.clone().unwrap();
-        let outcome = tokio::time::timeout(PATIENCE, self.until_told(request, &key)).await;
+        let outcome = tokio::time::timeout(PATIENCE, Box::pin(self.until_told(request, &key))).await;
         let entry = match self.ask(Command::Operation(key.clone())).await {
             Reply::Operations(mut entries) => entries.remove(0),
             other => panic!("{other:?}"),

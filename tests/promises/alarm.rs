@@ -15,10 +15,10 @@ use super::lives::account::{account, settings};
 use super::lives::world::World;
 
 /// A connector to an account of a few members, which was synced.
-struct Small {
-    lives: Lives,
-    roles: Vec<KnownPermissionGroup>,
-    members: Vec<String>,
+pub(crate) struct Small {
+    pub(crate) lives: Lives,
+    pub(crate) roles: Vec<KnownPermissionGroup>,
+    pub(crate) members: Vec<String>,
 }
 
 impl Small {
@@ -34,21 +34,30 @@ impl Small {
         Self { lives: Lives::begin(world, config), roles, members }
     }
 
-    fn account(&self) -> &Cloudflare {
+    pub(crate) fn account(&self) -> &Cloudflare {
         &self.lives.world.cloudflare
     }
 
     /// Whatever is asked of a member is never answered.
-    fn hang(&self, member: usize) {
+    pub(crate) fn hang(&self, member: usize) {
         self.lives.world.hanging.borrow_mut().push(format!("/members/{}", self.members[member]));
     }
 
     /// Grants a role; how long that took.
-    async fn grant(&self, member: usize, role: usize) -> Duration {
+    pub(crate) async fn grant(&self, member: usize, role: usize) -> Duration {
+        self.change(member, role, Action::Grant).await
+    }
+
+    /// Revokes a role that the member has; how long that took.
+    pub(crate) async fn revoke(&self, member: usize, role: usize) -> Duration {
+        self.change(member, role, Action::Revoke).await
+    }
+
+    async fn change(&self, member: usize, role: usize, action: Action) -> Duration {
         let began = self.lives.world.now();
         let request = Request {
-            key: Some(format!("task{member}-{role}~step")),
-            action: Action::Grant,
+            key: Some(format!("task{member}-{role}~{action:?}")),
+            action,
             target: Target::Entitlement(
                 format!("role:{}:member", self.roles[role].role_id.clone().unwrap()).parse().unwrap(),
             ),
@@ -61,17 +70,18 @@ impl Small {
             origin: Origin { by: "webhook".to_owned(), ..Origin::default() },
         };
         let told = self.lives.deliver(request).await;
-        assert!(matches!(&told.outcome, Outcome::Done { effect: Effect::Granted, .. }), "{:?}", told.outcome);
+        let effect = if action == Action::Grant { Effect::Granted } else { Effect::Revoked };
+        assert!(matches!(&told.outcome, Outcome::Done { effect: e, .. } if *e == effect), "{:?}", told.outcome);
         Duration::from_millis(u64::try_from(self.lives.world.now().since(began)).unwrap())
     }
 
-    fn one(&self, statement: &str) -> Option<i64> {
+    pub(crate) fn one(&self, statement: &str) -> Option<i64> {
         self.lives.world.one(statement, &[]).unwrap().as_ref().and_then(SqlValue::integer)
     }
 }
 
 /// Runs a scenario with the alarm ringing beside it.
-fn run(members: usize, scenario: impl AsyncFnOnce(&Small)) {
+pub(crate) fn run(members: usize, scenario: impl AsyncFnOnce(&Small)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let small = Small::new(members);

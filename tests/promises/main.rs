@@ -17,6 +17,7 @@ mod alarm;
 #[path = "../lives/mod.rs"]
 mod lives;
 mod scenario;
+mod waits;
 
 use scenario::Plan;
 
