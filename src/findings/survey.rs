@@ -198,7 +198,7 @@ impl Survey {
         let through: BTreeSet<Entitlement> =
             held.iter().filter_map(|&it| catalogue.get(it)).flat_map(|it| it.brings.iter().copied()).collect();
         let privileged: BTreeSet<Entitlement> =
-            held.union(&through).copied().filter(|&it| is_privileged(catalogue, it)).collect();
+            held.union(&through).into_iter().filter(|&it| is_privileged(catalogue, it)).collect();
         let is_super = privileged.iter().any(|&it| catalogue.makes_super_administrator(it));
         if is_super && member.status == MemberStatus::Accepted {
             self.whole.super_administrator_count += 1;
@@ -211,13 +211,13 @@ impl Survey {
             maker.is_there = true;
             maker.is_super_administrator = is_super;
             maker.is_administrator = !privileged.is_empty();
-            for it in held.union(&through).filter_map(|&it| catalogue.get(it)) {
+            for it in held.union(&through).into_iter().filter_map(|it| catalogue.get(it)) {
                 let label = it.label.as_deref();
                 if matches!(it.entitlement, Entitlement::Role(_)) && !gives_nothing(label) {
                     maker.whole = maker.whole.max(Some(!reads_only(&it.name, label)));
                 }
             }
-            holds.extend(held.union(&through).copied());
+            holds.extend(held.union(&through));
         }
         let names = |all: &mut dyn Iterator<Item = Entitlement>| all.take(TOLD).map(|it| catalogue.name(it)).collect();
         let of = |access| member.atoms.iter().filter(|atom| atom.access == access).count();

@@ -36,14 +36,14 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
     // The same numbers as the places in the list that the chunks' bits are of.
     let listed: Vec<Option<Entitlement>> = old.entitlements.iter().map(|id| id.parse().ok()).collect();
     let mut before = Counts::default();
-    let mut rest = changes;
+    let mut rest = changes.into_iter().peekable();
     let chunks = old.chunks.len();
     for (place, chunk) in old.chunks.iter().enumerate() {
         // What lies between two chunks belongs to the second, and what lies behind all to the last.
         let is_last = place + 1 == chunks;
         let mut here = Vec::new();
-        while let Some(entry) = rest.first_entry().filter(|entry| is_last || *entry.key() <= chunk.last_key) {
-            here.push(entry.remove_entry());
+        while let Some(entry) = rest.next_if(|(key, _)| is_last || *key <= chunk.last_key) {
+            here.push(entry);
         }
         if here.is_empty() && writing.is_between_chunks() {
             writing.keep(chunk.clone(), held(chunk, &listed));
@@ -64,7 +64,7 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
             writing.push(&row, &old.naming).await?;
         }
     }
-    for row in rest.into_values().flatten() {
+    for row in rest.filter_map(|(_, row)| row) {
         writing.push(&row, &old.naming).await?;
     }
     writing.end().await?;

@@ -295,7 +295,7 @@ pub(super) struct Check<'a> {
 /// by id; or, where there are more than can be asked for, who is in neither of two passes.
 pub(super) fn verify(check: Check<'_>) -> Verification {
     let Check { seen, moved, second_pass, asked, before } = check;
-    let union: BTreeSet<MemberId> = seen.first.union(&seen.second).copied().collect();
+    let union: BTreeSet<MemberId> = seen.first.union(&seen.second);
     let missing: Vec<MemberId> = before.difference(&union).copied().collect();
     // The list left out somebody who is there: it may have left out others.
     let overlooked = seen.confirmed.iter().any(|member| !union.contains(member));

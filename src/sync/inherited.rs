@@ -55,7 +55,7 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
     }
     // The groups were read before the members. Read once more afterwards, they tell which of the members' policies are nobody else's.
     let Some(after) = groups_now(client).await? else { return Ok(()) };
-    inherited::note_group_policies(sql, &after.union(&before).cloned().collect())?;
+    inherited::note_group_policies(sql, &after.union(&before))?;
     let seen = harvest.members.iter().flat_map(|member| member.policies).filter_map(|policy| policy.id);
     let own = seen.filter(|id| !before.contains(&**id) && !after.contains(&**id));
     inherited::note_seen(sql, own, began)

@@ -3,8 +3,6 @@
 use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
-use std::collections::btree_map::Entry;
-use std::ops::Bound;
 
 use super::crawl::{List, Names as NameLists, Off};
 use super::harvest::Harvest;
@@ -181,14 +179,13 @@ impl Rows {
     /// All rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row> {
         let (invitation, user) = (Kind::Invitation.prefix(), Kind::User.prefix());
-        let few =
-            |from: Bound<&str>, to: Bound<&str>| self.few.range::<str, _>((from, to)).map(|(_, row)| self.whole(row));
+        let few = |from, to| self.few.between::<str>(from, to).map(|(_, row)| self.whole(row));
         let people = &self.people;
-        few(Bound::Unbounded, Bound::Excluded(&invitation))
+        few(None, Some(&invitation))
             .chain(people.invitations.iter().filter_map(|&id| people.row(id)).map(Row::member))
-            .chain(few(Bound::Included(&invitation), Bound::Excluded(&user)))
+            .chain(few(Some(&invitation), Some(&user)))
             .chain(people.users.values().filter_map(|&id| people.row(id)).map(Row::member))
-            .chain(few(Bound::Included(&user), Bound::Unbounded))
+            .chain(few(Some(&user), None))
     }
 }
 
@@ -259,13 +256,13 @@ impl People {
     /// Notes under which key a member's row stands; `false` where the key is another's.
     fn enter(&mut self, principal: Principal, id: MemberId) -> bool {
         match principal {
-            Principal::User(user) => match self.users.entry(user) {
-                Entry::Vacant(entry) => {
-                    entry.insert(id);
-                    true
+            Principal::User(user) => {
+                let is_new = !self.users.contains_key(&user);
+                if is_new {
+                    self.users.insert(user, id);
                 }
-                Entry::Occupied(_) => false,
-            },
+                is_new
+            }
             Principal::Invitation(_) | Principal::Group(_) => self.invitations.insert(id),
         }
     }
@@ -296,13 +293,11 @@ struct Memberships {
 
 impl<'a> Builder<'a> {
     fn insert(&mut self, row: Row) {
-        match self.rows.entry(row.key()) {
-            Entry::Vacant(entry) => {
-                entry.insert(row);
-            }
-            Entry::Occupied(entry) => {
-                self.warnings.push(format!("{} is there twice; the first is taken", entry.key()));
-            }
+        let key = row.key();
+        if self.rows.contains_key(&key) {
+            self.warnings.push(format!("{key} is there twice; the first is taken"));
+        } else {
+            self.rows.insert(key, row);
         }
     }
 
@@ -785,7 +780,7 @@ impl<'a> Objects<'a> {
 
     /// Names the objects of a scope, and notes which lists tell the names of such.
     fn name(&self, scope: &mut Scope, names_in_use: &mut NameLists) {
-        for (key, name) in &mut scope.0 {
+        for (key, name) in scope.0.iter_mut() {
             let object = ObjectKind::of(key);
             if object.1 != "*" {
                 names_in_use.add(object.0);

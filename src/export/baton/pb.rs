@@ -1,7 +1,7 @@
 //! The messages of `c1.connector.v2` that are written here, for `prost` to read: another implementation than the one under
 //! test, made of the field list alone (`reference/conductorone.md` 3.2).
 
-use crate::base::tree::BTreeMap;
+use std::collections::BTreeMap;
 
 use prost::{Message, Oneof};
 

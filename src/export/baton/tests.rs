@@ -26,7 +26,10 @@ fn decoded(row: &Row) -> Resource {
 fn check(resource: &Resource, kind: &str, id: &str, profile: &[(&str, &str)]) {
     let named = resource.id.as_ref().unwrap();
     assert_eq!((named.resource_type.as_str(), named.resource.as_str()), (kind, id));
-    assert_eq!(resource.profile.as_ref().unwrap().texts(), profile.iter().copied().collect::<BTreeMap<_, _>>());
+    assert_eq!(
+        resource.profile.as_ref().unwrap().texts(),
+        profile.iter().copied().collect::<std::collections::BTreeMap<_, _>>()
+    );
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn check(rows: &[Row]) {
     let offered: BTreeSet<String> = rows.iter().filter_map(|row| Some(row.offer()?.entitlement.to_string())).collect();
     assert_eq!(set(texts(&connection, "SELECT external_id FROM v1_entitlements")), offered);
     let (own, derived) = grants(rows);
-    let all: BTreeSet<String> = own.union(&derived).cloned().collect();
+    let all: BTreeSet<String> = own.union(&derived);
     assert_eq!(set(texts(&connection, "SELECT external_id FROM v1_grants")), all);
 
     // The columns say what the messages say.
