@@ -40,7 +40,7 @@ const CODES = {
   429: ["removal_cap"],
   500: ["snapshot_corrupt", "export_failed"],
   503: [
-    "not_configured", "keys_unavailable", "token_used", "not_now", "no_snapshot", "not_replicated", "storage_failed",
+    "not_configured", "public_url_unknown", "keys_unavailable", "token_used", "not_now", "no_snapshot", "not_replicated", "storage_failed",
     "coordinator_unreachable", "coordinator_failed", "signing_failed",
   ],
 };
@@ -287,6 +287,7 @@ const schemas = {
       "reading?": object({ since: time, until: time, began_at: time, wide: boolean, pages: integer, "limit?": maybe(integer), "cursor?": maybe(string) }),
     })),
     "set_aside?": list(object({ table: string, rows: integer, message: string })),
+    public_url: maybe(object({ url: string, source: word("setting", "learned"), "learned_at?": time, "learned_from?": string })),
     wrong_variables: list(object({ variable: string, message: string })),
   }),
   Named: object({ id: string, name: string }),

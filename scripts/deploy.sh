@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 
 missing=$(awk '
   /^\[/ { vars = ($0 == "[vars]") }
-  vars && /^(CLOUDFLARE_ACCOUNT_ID|C1_TENANT|PUBLIC_URL)[ \t]*=/ { seen[$1] = ($3 != "\"\"") }
+  vars && /^(CLOUDFLARE_ACCOUNT_ID|C1_TENANT)[ \t]*=/ { seen[$1] = ($3 != "\"\"") }
   END {
-    split("CLOUDFLARE_ACCOUNT_ID C1_TENANT PUBLIC_URL", names, " ")
-    for (i = 1; i <= 3; i++) if (!seen[names[i]]) printf " %s", names[i]
+    split("CLOUDFLARE_ACCOUNT_ID C1_TENANT", names, " ")
+    for (i = 1; i <= 2; i++) if (!seen[names[i]]) printf " %s", names[i]
   }' wrangler.toml)
 if [ -n "$missing" ]; then
   echo "deploy: fill in under [vars] of wrangler.toml first:$missing" >&2

@@ -376,6 +376,7 @@ fn the_openapi_document_has_every_code_with_its_status_and_no_other() {
     let elsewhere = [
         "invalid_webhook",
         "webhook_rejected",
+        "public_url_unknown",
         "keys_unavailable",
         "token_used",
         "signing_failed",

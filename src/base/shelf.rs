@@ -19,12 +19,12 @@ impl Shelf {
     /// A value, if it is here.
     pub fn get(&mut self, key: &str) -> Option<Rc<[u8]>> {
         let found = self.take(key)?;
-        self.put(key, &found);
+        self.keep(key, &found);
         Some(found)
     }
 
     /// Keeps a value, and lets go of those that nobody used for longest.
-    pub fn put(&mut self, key: &str, value: &Rc<[u8]>) {
+    pub fn keep(&mut self, key: &str, value: &Rc<[u8]>) {
         self.take(key);
         self.bytes += value.len();
         self.values.push_back((key.to_owned(), Rc::clone(value)));
@@ -54,16 +54,16 @@ mod tests {
     fn what_was_used_last_is_kept_and_never_more_than_there_is_room_for() {
         let (mut shelf, third) = (Shelf::default(), Rc::from(vec![0; MOST / 3]));
         for key in ["a", "b", "c"] {
-            shelf.put(key, &third);
+            shelf.keep(key, &third);
         }
         assert!(shelf.get("a").is_some());
-        shelf.put("d", &third);
+        shelf.keep("d", &third);
         let has = |shelf: &mut Shelf| ["a", "b", "c", "d"].map(|key| shelf.get(key).is_some());
         assert_eq!(has(&mut shelf), [true, false, true, true]);
-        shelf.put("a", &Rc::from([1]));
+        shelf.keep("a", &Rc::from([1]));
         assert_eq!((shelf.get("a").as_deref(), shelf.bytes), (Some(&[1][..]), 2 * (MOST / 3) + 1));
         assert!(shelf.take("c").is_some() && shelf.take("c").is_none());
-        shelf.put("too large", &Rc::from(vec![0; MOST + 1]));
+        shelf.keep("too large", &Rc::from(vec![0; MOST + 1]));
         assert_eq!((has(&mut shelf), shelf.bytes, shelf.values.len()), ([false; 4], 0, 0));
     }
 }

@@ -10,8 +10,8 @@ pub struct Settings {
     pub tenant: String,
     /// `C1_URL`: where the tenant is, without a slash at the end; by default `https://` and the tenant's host.
     pub url: String,
-    /// `PUBLIC_URL`: where C1 reaches this Worker.
-    pub public_url: PublicUrl,
+    /// `PUBLIC_URL`: where C1 reaches this Worker. Where it is not set, it is learned: the Coordinator keeps it.
+    pub public_url: Option<PublicUrl>,
     /// `C1_CLIENT_ID` and `C1_CLIENT_SECRET`: call C1's API.
     pub credentials: Option<Credentials>,
     /// `C1_APP_ID`: the C1 app that stands for the account, where it is not to be looked for.
@@ -27,26 +27,37 @@ pub struct PublicUrl {
     pub host: String,
 }
 
+impl PublicUrl {
+    /// Reads `PUBLIC_URL`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = parse_url(text)?;
+        if url.path() != "/" {
+            // ConductorOne would be told of URLs beneath it, and the Worker answers at the root of its host.
+            return Err(format!("must have no path: set it to {}", url.origin().ascii_serialization()));
+        }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), host })
+    }
+
+    /// What a request's origin comes to, if it is one at which C1 can reach this Worker: a name, over TLS.
+    pub fn of_request(origin: &str) -> Option<Self> {
+        let url = parse_url(origin).ok().filter(|url| url.scheme() == "https")?;
+        let name = url.domain()?;
+        // The root's dot makes the same host another text, which C1 would sign.
+        (name.contains('.') && !name.ends_with('.')).then(|| Self::parse(origin).ok())?
+    }
+}
+
 impl Settings {
     /// Reads them; `None` where one that is required is missing or wrong.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let tenant = reader.required("C1_TENANT", "set it to the tenant's host, such as acme.conductor.one", tenant);
-        let public_url = reader.required(
-            "PUBLIC_URL",
-            "set it to the URL at which C1 reaches this Worker, such as https://c1-cloudflare.example.workers.dev",
-            public_url,
-        );
+        let public_url = reader.protecting("PUBLIC_URL", PublicUrl::parse);
         let url = reader.protecting("C1_URL", base_url);
         let credentials = credentials(reader);
         let app_id = reader.protecting("C1_APP_ID", app_id);
         let tenant = tenant?;
-        Some(Self {
-            url: url.unwrap_or_else(|| format!("https://{tenant}")),
-            tenant,
-            public_url: public_url?,
-            credentials,
-            app_id,
-        })
+        Some(Self { url: url.unwrap_or_else(|| format!("https://{tenant}")), tenant, public_url, credentials, app_id })
     }
 
     /// Where the tenant's URLs begin.
@@ -104,14 +115,4 @@ fn tenant(text: &str) -> Result<String, String> {
         Err("must be the tenant's host alone, such as acme.conductor.one, without https:// and without a path"
             .to_owned())
     }
-}
-
-fn public_url(text: &str) -> Result<PublicUrl, String> {
-    let url = parse_url(text)?;
-    if url.path() != "/" {
-        // ConductorOne would be told of URLs beneath it, and the Worker answers at the root of its host.
-        return Err(format!("must have no path: set it to {}", url.origin().ascii_serialization()));
-    }
-    let host = url.host_str().unwrap_or_default().to_owned();
-    Ok(PublicUrl { base: url.as_str().trim_end_matches('/').to_owned(), host })
 }

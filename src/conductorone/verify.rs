@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::jwks::{self, Cache, KeySet};
 use super::jwt::{Claims, Token, TokenError};
-use super::settings::Settings;
+use super::settings::{PublicUrl, Settings};
 use crate::base::ports::{Clock, Http, HttpRequest, KeyCache, Method, Signatures};
 use crate::base::time::Timestamp;
 
@@ -85,20 +85,26 @@ pub enum Rejected {
     /// `Content-Digest` is not the body's hash.
     #[error("the body does not match its Content-Digest")]
     Digest,
+    /// Where this Worker is reached is not known, so what `aud` and `htu` must name is not either.
+    #[error("{0}")]
+    NoPublicUrl(String),
     /// The tenant's keys cannot be had. C1 tries again, and so it should.
     #[error("the tenant's keys cannot be fetched: {0}")]
     KeysUnavailable(String),
 }
 
-/// Checks a request; what comes back is its token's claims.
+/// Checks a request; what comes back is its token's claims. `public_url` tells where this Worker is reached, or why that is not known; it is
+/// asked for a token that the tenant has signed alone, since it may have to ask elsewhere.
 pub async fn verify<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
     settings: &Settings,
+    public_url: impl AsyncFnOnce() -> Result<PublicUrl, String>,
     request: Signed<'_>,
 ) -> Result<Claims, Rejected> {
     let token = Token::parse(bearer(request.authorization).ok_or(Rejected::NoToken)?)?;
     check_signature(ports, settings, &token).await?;
-    check_claims(settings, &token.claims, ports.now())?;
+    let public_url = public_url().await.map_err(Rejected::NoPublicUrl)?;
+    check_claims(settings, &public_url, &token.claims, ports.now())?;
     check_body(&token.claims, request)?;
     Ok(token.claims)
 }
@@ -204,13 +210,13 @@ async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Set
     keys.map_err(Rejected::KeysUnavailable)
 }
 
-fn check_claims(settings: &Settings, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
+fn check_claims(settings: &Settings, public_url: &PublicUrl, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
     let issuer = claims.iss.as_deref().ok_or(Rejected::MissingClaim("iss"))?;
     let issuer = issuer.strip_prefix("https://").unwrap_or(issuer).trim_end_matches('/');
     if !issuer.eq_ignore_ascii_case(&settings.tenant) {
         return Err(Rejected::Issuer);
     }
-    if !claims.aud.as_ref().ok_or(Rejected::MissingClaim("aud"))?.contains(&settings.public_url.host) {
+    if !claims.aud.as_ref().ok_or(Rejected::MissingClaim("aud"))?.contains(&public_url.host) {
         return Err(Rejected::Audience);
     }
     if claims.c1typ.as_deref().ok_or(Rejected::MissingClaim("c1typ"))? != "wh" {
@@ -220,7 +226,7 @@ fn check_claims(settings: &Settings, claims: &Claims, now: Timestamp) -> Result<
         return Err(Rejected::Method);
     }
     // The URL the tenant was given, not the one the runtime shows: a route or a proxy may have rewritten that.
-    let expected = format!("{}{PATH}", settings.public_url.base);
+    let expected = format!("{}{PATH}", public_url.base);
     if claims.htu.as_deref().ok_or(Rejected::MissingClaim("htu"))? != expected {
         return Err(Rejected::Url);
     }

@@ -13,17 +13,21 @@ const WEBHOOK_NAME: &str = "Cloudflare connector";
 /// C1 tries an attempt that failed again after 3 to 15 s: time for two of them.
 const TEST_SECS: i64 = 30;
 
+/// Without an address there is nothing to tell C1.
+const NOWHERE: &str = "Where this Worker is reached is not known: set PUBLIC_URL, or ask for this over https at the Worker's own address.";
+
 /// How long until the arrival is looked for again.
 const LOOK_MILLIS: i64 = 250;
 
 impl<P: World> Step<'_, '_, P> {
-    fn webhook_url(&self) -> String {
-        format!("{}{}", self.settings.public_url.base, verify::PATH)
+    fn webhook_url(&self) -> Result<String, Trouble> {
+        let reached = self.settings.public_url.as_ref().ok_or_else(|| Trouble::Stop(NOWHERE.to_owned()))?;
+        Ok(format!("{}{}", reached.base, verify::PATH))
     }
 
     /// Looks for the webhook that leads here.
     pub(super) async fn webhook(&mut self, page: Option<String>) -> Result<(), Trouble> {
-        let url = self.webhook_url();
+        let url = self.webhook_url()?;
         let found = self.client.webhooks_page(page.as_deref()).await?;
         let connection = journal::connection(self.ports)?;
         let mut matching: Vec<_> = found.items.into_iter().filter(|webhook| webhook.url == url).collect();
@@ -51,7 +55,7 @@ impl<P: World> Step<'_, '_, P> {
 
     /// Creates it.
     pub(super) async fn create(&mut self) -> Result<(), Trouble> {
-        let url = self.webhook_url();
+        let url = self.webhook_url()?;
         // Whether it was created is not known should this fail or be cut off: then it is looked for first.
         self.run.phase = Phase::Webhook { page: None };
         journal::store(self.ports, self.run)?;
@@ -98,7 +102,7 @@ impl<P: World> Step<'_, '_, P> {
         if now.since(since) > TEST_SECS * 1000 {
             return Err(Trouble::Stop(format!(
                 "ConductorOne's test event to {} did not arrive within {TEST_SECS} s, so no entitlement was changed. PUBLIC_URL must be the address at which this Worker is reached, and C1_TENANT the tenant's host; ConductorOne shows what it got under Integrations > Webhooks, and the Worker's log has what was rejected.",
-                self.webhook_url()
+                self.webhook_url()?
             )));
         }
         self.run.due_at = now.plus_millis(LOOK_MILLIS);

@@ -4,11 +4,13 @@
 use super::examine::Examination;
 use super::memory::{Coordinator, World, failed};
 use super::protocol::Reply;
+use super::public_url;
 use super::settings::Settings;
 use crate::base::ports::SqlError;
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::api::Client;
+use crate::conductorone::settings::PublicUrl;
 use crate::connect::{self, Options, Within};
 use crate::sync;
 
@@ -71,7 +73,11 @@ impl Coordinator {
     async fn carry_on<P: World>(&self, ports: &P, settings: &Settings, secs: i64) -> Result<(), SqlError> {
         let Some(_place) = self.driving.enter((), ports.now(), LEASE_SECS) else { return Ok(()) };
         let until = ports.now().plus_secs(secs);
-        connect::drive(ports, &settings.conductorone, &self.tokens, Within::of(settings.plan, until)).await
+        let mut conductorone = settings.conductorone.clone();
+        if conductorone.public_url.is_none() {
+            conductorone.public_url = public_url::learned(ports)?.and_then(|it| PublicUrl::parse(&it.url).ok());
+        }
+        connect::drive(ports, &conductorone, &self.tokens, Within::of(settings.plan, until)).await
     }
 
     /// When the alarm is to look after the run that is running.

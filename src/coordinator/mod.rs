@@ -15,6 +15,7 @@ mod memory;
 mod metrics;
 mod operations;
 mod protocol;
+mod public_url;
 mod ring;
 mod schema;
 mod settings;
@@ -27,6 +28,7 @@ pub use alarm::rang;
 pub use examine::Examination;
 pub use memory::{Coordinator, World};
 pub use protocol::{Ask, Command, Reply, Status, Told, Unreachable};
+pub use public_url::{Learned, Seen};
 pub use settings::Settings;
 pub use what_if::{Thinking, Who};
 
@@ -90,6 +92,14 @@ impl Coordinator {
                 Ok(text) => Reply::Metrics(text),
                 Err(error) => failed(ports, "could not read the metrics", &error),
             },
+            Command::PublicUrl(seen) => {
+                let taught = seen.filter(|_| settings.conductorone.public_url.is_none());
+                let noted = taught.map_or(Ok(()), |seen| public_url::learn(ports, &seen, ports.now()));
+                match noted.and_then(|()| public_url::learned(ports)) {
+                    Ok(learned) => Reply::PublicUrl(learned),
+                    Err(error) => failed(ports, "could not read where this Worker is reached", &error),
+                }
+            }
             Command::SignInFailed => match metrics::sign_in_failed(ports) {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not count a failed sign-in", &error),
@@ -238,6 +248,7 @@ fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, Sql
         audit_log: crate::audit::feed::state(ports)?,
         overdue_revokes: expiry::overdue(ports, ports.now().plus_secs(-overdue_minutes * 60))?,
         connection: crate::connect::summary(ports)?,
+        learned: public_url::learned(ports)?,
         // After what reads the tables.
         set_aside: rows::counts(ports)?,
     })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::batch::{Batch, Place};
 use super::examine::Examination;
+use super::public_url::{Learned, Seen};
 use super::what_if::Thinking;
 use crate::account::expiry::Overdue;
 use crate::audit::AuditLog;
@@ -31,6 +32,8 @@ pub enum Command {
     Metrics,
     /// A sign-in at the page failed.
     SignInFailed,
+    /// Tell where this Worker is reached, as it was learned; from this request, where there was none before.
+    PublicUrl(Option<Seen>),
     /// Start a sync, unless one runs.
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
@@ -154,6 +157,8 @@ pub enum Reply {
     Operations(Vec<Entry>),
     /// The state of things for Prometheus.
     Metrics(String),
+    /// Where this Worker is reached, as far as that was learned.
+    PublicUrl(Option<Learned>),
     /// What the token may do.
     Examination(Vec<Examination>),
     /// What the latest run of connecting tells; nothing where there was none.
@@ -209,13 +214,15 @@ struct Beside {
     overdue_revokes: Vec<Overdue>,
     #[serde(default)]
     set_aside: Vec<SetAside>,
+    #[serde(default)]
+    learned: Option<Learned>,
 }
 
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = json::Text::deserialize(deserializer)?;
-        let Beside { jobs, connection, incidents, audit_log, overdue_revokes, set_aside } = text.read()?;
-        Ok(Self { sync: text.read()?, jobs, connection, incidents, audit_log, overdue_revokes, set_aside })
+        let Beside { jobs, connection, incidents, audit_log, overdue_revokes, set_aside, learned } = text.read()?;
+        Ok(Self { sync: text.read()?, jobs, connection, incidents, audit_log, overdue_revokes, set_aside, learned })
     }
 }
 
@@ -251,6 +258,9 @@ pub struct Status {
     /// Rows that this version cannot read, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
+    /// Where this Worker is reached, as far as that was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

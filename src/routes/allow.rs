@@ -1,20 +1,21 @@
 //! Whether a request may do what its route does.
 
+use super::auth::Right;
 use super::http::{Incoming, Problem};
 use super::route::Route;
 use super::session;
 use super::settings::Settings;
 use crate::base::time::Timestamp;
 
-/// Whether a request may do what its route does.
-pub(super) fn allow(settings: &Settings, route: &Route, request: &Incoming, now: Timestamp) -> Result<(), Problem> {
+/// Whether a request may do what its route does, and what right it has.
+pub(super) fn allow(settings: &Settings, route: &Route, request: &Incoming, now: Timestamp) -> Result<Right, Problem> {
     let right = match session::right(&settings.tokens, request, now)? {
         Some(right) => right,
         None => settings.tokens.right(request)?,
     };
     right.suffice(route.needs())?;
     if settings.rest_provisioning || !route.changes_access() {
-        return Ok(());
+        return Ok(right);
     }
     Err(Problem::new(
         403,
@@ -53,10 +54,16 @@ mod tests {
         };
         let settings = Settings::read(&mut Reader::new(&lookup)).unwrap();
         let headers = vec![("authorization".to_owned(), format!("Bearer {token}"))];
-        let request =
-            Incoming { method, path: path.to_owned(), query: Vec::new(), headers, body: Body::Read(Vec::new()) };
+        let request = Incoming {
+            method,
+            origin: String::new(),
+            path: path.to_owned(),
+            query: Vec::new(),
+            headers,
+            body: Body::Read(Vec::new()),
+        };
         let allowed = allow(&settings, &route::find(&request).unwrap(), &request, Timestamp::from_secs(1_800_000_000));
-        allowed.map_or_else(|problem| (problem.status, problem.code), |()| (200, ""))
+        allowed.map_or_else(|problem| (problem.status, problem.code), |_| (200, ""))
     }
 
     #[test]

@@ -158,6 +158,7 @@ mod tests {
 
     fn with(token: &str) -> Incoming {
         Incoming {
+            origin: String::new(),
             method: Method::Get,
             path: "/v1/users".to_owned(),
             query: Vec::new(),

@@ -4,10 +4,12 @@
 use serde::Serialize;
 
 use super::asking::World;
-use super::http::Answer;
+use super::http::{Answer, Incoming};
+use super::public_url;
 use super::settings::{NotConfigured, Settings};
 use crate::base::jobs;
 use crate::base::settings::Problem;
+use crate::conductorone::settings::PublicUrl;
 use crate::coordinator::{Command, Examination, Reply};
 use crate::provision::Provisioning;
 use crate::signal;
@@ -57,7 +59,7 @@ pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
 }
 
 /// The report of a configured Worker: one request for each thing that the token must be able to do.
-pub(super) async fn examine<P: World>(ports: &P, settings: &Settings) -> Answer {
+pub(super) async fn examine<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Answer {
     let mut checks = vec![
         Check { name: "configuration".to_owned(), ok: true, required: true, message: "every required variable and secret is set".to_owned() },
         Check {
@@ -71,10 +73,12 @@ pub(super) async fn examine<P: World>(ports: &P, settings: &Settings) -> Answer 
         },
     ];
     checks.extend(settings.problems.iter().filter(|problem| problem.name != RULES).map(wrong));
+    let reached = public_url::known(ports, settings).await;
+    checks.push(address(ports, settings, request, &reached).await);
     checks.push(storage(ports).await);
     checks.push(rules(ports, settings).await);
     if let Some(signal) = &settings.coordinator.signal {
-        checks.push(signals(ports, settings, signal).await);
+        checks.push(signals(ports, reached.as_ref().ok(), signal).await);
     }
     match ports.ask(Command::Examine).await {
         Ok(Reply::Examination(found)) => checks.extend(found.into_iter().map(from_examination)),
@@ -91,6 +95,33 @@ fn from_examination(found: Examination) -> Check {
 
 fn coordinator(message: String) -> Check {
     Check { name: "COORDINATOR".to_owned(), ok: false, required: true, message }
+}
+
+/// Where C1 reaches this Worker, and how that is known.
+async fn address<P: World>(
+    ports: &P,
+    settings: &Settings,
+    request: &Incoming,
+    reached: &Result<PublicUrl, String>,
+) -> Check {
+    let check = |ok, message| Check { name: "PUBLIC_URL".to_owned(), ok, required: true, message };
+    let base = match reached {
+        Ok(reached) => &reached.base,
+        Err(why) => return check(false, why.clone()),
+    };
+    let mut message = format!("ConductorOne reaches this Worker at {base}");
+    if settings.coordinator.conductorone.public_url.is_none()
+        && let Ok(Some(learned)) = public_url::learned(ports, None).await
+    {
+        message = format!(
+            "{message}, learned at {} from the first request with CONNECTOR_TOKEN ({}); to have it called at another address, set PUBLIC_URL",
+            learned.learned_at, learned.learned_from
+        );
+    }
+    if *base != request.origin {
+        message = format!("{message}; this request came by {}", request.origin);
+    }
+    check(true, message)
 }
 
 async fn storage<P: World>(ports: &P) -> Check {
@@ -161,7 +192,7 @@ async fn rules<P: World>(ports: &P, settings: &Settings) -> Check {
 }
 
 /// Where signals go, and whether the last ones got there.
-async fn signals<P: World>(ports: &P, settings: &Settings, signal: &signal::Settings) -> Check {
+async fn signals<P: World>(ports: &P, reached: Option<&PublicUrl>, signal: &signal::Settings) -> Check {
     let kinds: Vec<&str> = signal.kinds.iter().map(|kind| kind.as_str()).collect();
     let mut message =
         format!("{} are sent to ConductorOne's incoming webhook, known by {}", kinds.join(", "), signal.auth.name());
@@ -169,7 +200,7 @@ async fn signals<P: World>(ports: &P, settings: &Settings, signal: &signal::Sett
     if let Auth::Jwt(key) = &signal.auth {
         message = format!(
             "{message}; the key set for ConductorOne is {}/.well-known/jwks.json",
-            settings.coordinator.conductorone.public_url.base
+            reached.map_or("<PUBLIC_URL>", |it| &it.base)
         );
         if let Err(error) = signal::key_set(ports, key).await {
             (ok, message) = (false, format!("SIGNAL_SIGNING_KEY cannot be used: {error}"));

@@ -14,6 +14,8 @@ use crate::base::ports::Method;
 pub struct Incoming {
     /// The method.
     pub method: Method,
+    /// The scheme and the host that it was sent to, such as `https://connector.example.com`. Whoever asks may have made the host up.
+    pub origin: String,
     /// The path, as on the wire.
     pub path: String,
     /// The query's parameters, decoded.

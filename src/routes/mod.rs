@@ -26,6 +26,7 @@ mod operations;
 mod paging;
 mod principal;
 mod provisioning;
+mod public_url;
 mod route;
 mod scim;
 mod session;
@@ -119,12 +120,16 @@ async fn dispatch<P: World>(
     if route == Route::KeySet {
         return keys::show(ports, settings).await;
     }
-    allow::allow(settings, &route, request, ports.now())?;
+    let right = allow::allow(settings, &route, request, ports.now())?;
+    // Whoever Cloudflare Access let in need not know the token.
+    if right == auth::Right::Full && session::who(request).is_none() {
+        public_url::teach(ports, settings, request).await;
+    }
     match route {
         Route::Health | Route::Webhook | Route::KeySet | Route::Session | Route::Entry => Err(Problem::not_found()),
         Route::Metrics => metrics::show(ports).await,
         Route::Status => status::show(ports, settings).await,
-        Route::Doctor => Ok(doctor::examine(ports, settings).await),
+        Route::Doctor => Ok(doctor::examine(ports, settings, request).await),
         Route::Sync => status::begin_sync(ports, request).await,
         Route::Push => status::push(ports).await,
         Route::Connect => connect::begin(ports, settings, request).await,

@@ -243,6 +243,7 @@ mod tests {
 
     fn check(method: Method, path: &str) -> Result<Route, (u16, Option<String>)> {
         let request = Incoming {
+            origin: String::new(),
             method,
             path: path.to_owned(),
             query: Vec::new(),

@@ -11,6 +11,7 @@ use super::asking::World;
 use super::auth::{Right, Tokens};
 use super::entry;
 use super::http::{Answer, Content, Incoming, Problem};
+use super::public_url;
 use super::settings::Settings;
 use crate::base::hash::{hex, hmac_sha256};
 use crate::base::json;
@@ -92,7 +93,7 @@ pub(super) async fn answer<P: World>(ports: &P, settings: &Settings, request: &I
     own_site(request)?;
     let tokens = &settings.tokens;
     match request.method {
-        Method::Post => open(ports, tokens, request).await,
+        Method::Post => open(ports, settings, request).await,
         Method::Delete => Ok(with_cookie(no_content(), "", 0)),
         _ => {
             let claim = cookie(request).and_then(|value| Claim::open(value, tokens, ports.now()));
@@ -111,11 +112,11 @@ fn signed_out(settings: &Settings) -> Problem {
     problem
 }
 
-async fn open<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Result<Answer, Problem> {
+async fn open<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let SignIn { token } = json::read(request.bytes()?)
         // The reason of serde's would repeat what was sent.
         .map_err(|_| Problem::invalid("the body must be {\"token\": \"…\"}"))?;
-    let Some((right, token)) = tokens.of(&token) else {
+    let Some((right, token)) = settings.tokens.of(&token) else {
         failed(ports, request, "the token is none of this Worker's").await;
         return Err(Problem::new(
             401,
@@ -123,6 +124,9 @@ async fn open<P: World>(ports: &P, tokens: &Tokens, request: &Incoming) -> Resul
             "that is not CONNECTOR_TOKEN of this Worker, nor CONNECTOR_READ_TOKEN",
         ));
     };
+    if right == Right::Full {
+        public_url::teach(ports, settings, request).await;
+    }
     let claim = Claim { who: None, right, ends: ports.now().plus_secs(HOURS * 60 * 60).millis() / 1_000 };
     let value = claim.seal(token);
     Ok(with_cookie(told(&claim), &value, HOURS * 60 * 60))
@@ -250,6 +254,7 @@ mod tests {
         let cookie = ("cookie".to_owned(), format!("other=1; {COOKIE}={value}"));
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Incoming {
+            origin: String::new(),
             method: Method::Get,
             path: "/v1/users".to_owned(),
             query: Vec::new(),

@@ -6,7 +6,8 @@ use super::asking::{self, World};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
 use crate::base::json;
-use crate::coordinator::{Command, Reply, Status};
+use crate::base::time::Timestamp;
+use crate::coordinator::{Command, Learned, Reply, Status};
 use crate::sync::Trigger;
 
 /// The status, and what this Worker was told wrong.
@@ -14,8 +15,30 @@ use crate::sync::Trigger;
 struct Shown<'a> {
     #[serde(flatten)]
     status: &'a Status,
+    /// Where C1 reaches this Worker; `null` where that is not known.
+    public_url: Option<Reached<'a>>,
     /// Variables whose features are off, since their values are wrong.
     wrong_variables: Vec<Wrong<'a>>,
+}
+
+#[derive(Serialize)]
+struct Reached<'a> {
+    url: &'a str,
+    /// `setting` or `learned`.
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned_at: Option<Timestamp>,
+    /// Method and path of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned_from: Option<&'a str>,
+}
+
+fn reached<'a>(settings: &'a Settings, learned: Option<&'a Learned>) -> Option<Reached<'a>> {
+    if let Some(set) = &settings.coordinator.conductorone.public_url {
+        return Some(Reached { url: &set.base, source: "setting", learned_at: None, learned_from: None });
+    }
+    let Learned { url, learned_at, learned_from } = learned?;
+    Some(Reached { url, source: "learned", learned_at: Some(*learned_at), learned_from: Some(learned_from) })
 }
 
 #[derive(Serialize)]
@@ -27,10 +50,12 @@ struct Wrong<'a> {
 /// Shows the status.
 pub(super) async fn show<P: World>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
     match asking::ask(ports, Command::Status).await? {
-        Reply::Status(status) => {
+        Reply::Status(mut status) => {
+            let learned = status.learned.take();
+            let public_url = reached(settings, learned.as_ref());
             let problems = settings.problems.iter();
             let wrong = problems.map(|problem| Wrong { variable: problem.name, message: &problem.message }).collect();
-            Ok(Answer::json(200, &Shown { status: &status, wrong_variables: wrong }))
+            Ok(Answer::json(200, &Shown { status: &status, public_url, wrong_variables: wrong }))
         }
         _ => Err(asking::failed()),
     }

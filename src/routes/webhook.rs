@@ -3,6 +3,7 @@
 use super::asking::{self, World};
 use super::automation;
 use super::http::{Answer, Content, Incoming, Problem};
+use super::public_url;
 use super::settings::Settings;
 use crate::account::apps::WEBHOOK;
 use crate::base::hash::sha256_hex;
@@ -23,7 +24,8 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
         content_digest: request.header("content-digest"),
         body,
     };
-    let claims = match verify::verify(ports, &settings.coordinator.conductorone, signed).await {
+    let reached = async || public_url::known(ports, settings).await;
+    let claims = match verify::verify(ports, &settings.coordinator.conductorone, reached, signed).await {
         Ok(claims) => claims,
         Err(rejected) => {
             ports.log(Level::Warn, "webhook rejected", serde_json::json!({ "why": rejected.to_string() }));
@@ -209,8 +211,10 @@ fn document(document: &Document) -> Answer {
 /// 401 for everything that is wrong with the token or the body it signs: C1 tries again, which is right where the cause
 /// was a key that had just been changed. 503 where the keys could not be had.
 fn refuse(rejected: &Rejected) -> Problem {
-    if let Rejected::KeysUnavailable(_) = rejected {
-        return Problem::unavailable("keys_unavailable", rejected.to_string(), 5);
+    match rejected {
+        Rejected::KeysUnavailable(_) => return Problem::unavailable("keys_unavailable", rejected.to_string(), 5),
+        Rejected::NoPublicUrl(_) => return Problem::unavailable("public_url_unknown", rejected.to_string(), 60),
+        _ => {}
     }
     let mut problem = Problem::new(401, "webhook_rejected", rejected.to_string());
     problem.headers.push(("WWW-Authenticate", "Bearer".to_owned()));

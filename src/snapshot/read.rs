@@ -97,7 +97,7 @@ pub(super) async fn manifest<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<O
     // Asked for even where it is in memory: a generation that was swept is gone for everybody at once.
     let Some(value) = get(kv, &key).await? else { return Ok(None) };
     let manifest = checked(&value, id)?;
-    kv.shelf(|shelf| shelf.put(&kv.space().key(&key), &Rc::from(value)));
+    kv.shelf(|shelf| shelf.keep(&kv.space().key(&key), &Rc::from(value)));
     Ok(Some(manifest))
 }
 
@@ -350,7 +350,7 @@ impl ChunkRef {
             return Ok(body);
         }
         let body = Rc::from(self.read(kv).await?);
-        kv.shelf(|shelf| shelf.put(&key, &body));
+        kv.shelf(|shelf| shelf.keep(&key, &body));
         Ok(body)
     }
 

@@ -161,8 +161,9 @@ mod tests {
         assert_eq!(config.plan, Plan::Free);
         assert_eq!(config.cloudflare.url, "https://api.cloudflare.com/client/v4");
         assert_eq!(config.conductorone.url, "https://acme.conductor.one");
-        assert_eq!(config.conductorone.public_url.base, "https://connector.example.com");
-        assert_eq!(config.conductorone.public_url.host, "connector.example.com");
+        let reached = config.conductorone.public_url.unwrap();
+        assert_eq!(reached.base, "https://connector.example.com");
+        assert_eq!(reached.host, "connector.example.com");
     }
 
     #[test]
@@ -178,10 +179,7 @@ mod tests {
     fn everything_that_is_missing_is_named_at_once() {
         let error = read(|_| None).unwrap_err();
         let names: Vec<_> = error.problems.iter().map(|problem| problem.name).collect();
-        assert_eq!(
-            names,
-            ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT", "PUBLIC_URL"]
-        );
+        assert_eq!(names, ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"]);
     }
 
     #[test]

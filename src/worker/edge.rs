@@ -41,6 +41,7 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
     let body = read(&mut request, routes::body_limit(url.path())).await?;
     let incoming = routes::Incoming {
         method,
+        origin: url.origin().ascii_serialization(),
         path: url.path().to_owned(),
         query: url.query_pairs().into_owned().collect(),
         headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),

@@ -22,8 +22,7 @@ const MALFORMED: [(&str, &str); 11] = [
     ("AUTO_WIRE", "yes"),
 ];
 
-const REQUIRED: [&str; 5] =
-    ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT", "PUBLIC_URL"];
+const REQUIRED: [&str; 4] = ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"];
 
 fn names(report: &Value, ok: bool) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter();

@@ -146,11 +146,14 @@ impl Deployment {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Answer {
-        let url = url::Url::parse(&format!("https://connector.example.com{path}")).unwrap();
+        // As the runtime does it: the URL has the host that the request names.
+        let host = headers.iter().find(|(name, _)| *name == "host").map_or("connector.example.com", |(_, host)| host);
+        let url = url::Url::parse(&format!("https://{host}{path}")).unwrap();
         let body = body.unwrap_or_default();
         let limit = routes::body_limit(url.path());
         let incoming = Incoming {
             method: Method::parse(method),
+            origin: url.origin().ascii_serialization(),
             path: url.path().to_owned(),
             query: url.query_pairs().into_owned().collect(),
             headers: headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned())).collect(),
@@ -189,6 +192,8 @@ impl Deployment {
     /// The Worker is lost with everything that it had in memory, and starts again.
     pub(crate) fn restart(&self) {
         self.edge.lives.kill();
+        self.edge.keys.take();
+        self.edge.shelf.take();
     }
 
     /// Waits, while the alarm rings.

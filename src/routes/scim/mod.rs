@@ -8,6 +8,7 @@ mod users;
 
 use super::asking::World;
 use super::http::{Answer, Incoming, Problem};
+use super::public_url;
 use super::settings::Settings;
 use crate::scim::{PATH, discovery, schema};
 use call::{Call, Params, json_answer};
@@ -22,8 +23,9 @@ pub(super) async fn answer<P: World>(
     endpoint: Endpoint,
     request: &Incoming,
 ) -> Result<Answer, Problem> {
-    let call =
-        Call { ports, settings, request, base: format!("{}{PATH}", settings.coordinator.conductorone.public_url.base) };
+    // Whoever made the host up is told of it and nobody else.
+    let base = public_url::known(ports, settings).await.map_or_else(|_| request.origin.clone(), |it| it.base);
+    let call = Call { ports, settings, request, base: format!("{base}{PATH}") };
     match endpoint {
         Endpoint::ServiceProviderConfig => {
             call.unfiltered()?;

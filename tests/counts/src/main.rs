@@ -145,6 +145,7 @@ fn prepare(name: &str, members: usize) -> (Desk, Work) {
         }
         "list" => Box::new(|desk| {
             let incoming = Incoming {
+                origin: String::new(),
                 method: Method::Get,
                 path: "/v1/users".to_owned(),
                 query: vec![("limit".to_owned(), "100".to_owned())],

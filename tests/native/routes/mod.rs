@@ -14,6 +14,7 @@ mod history;
 mod invitations;
 mod lists;
 mod page;
+mod public_url;
 mod pulse;
 mod reach;
 #[path = "../../support/scim.rs"]

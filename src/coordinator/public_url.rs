@@ -1,0 +1,49 @@
+//! Where this Worker is reached, where `PUBLIC_URL` is not set: learned once from a request with the full token, and kept.
+//!
+//! It is what the audience of C1's webhooks is compared with, so it is never learned again: a later request by another host, of whomever,
+//! changes nothing, and a setting stands above it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::json;
+use crate::base::ports::{Sql, SqlError};
+use crate::base::time::Timestamp;
+use crate::conductorone::settings::PublicUrl;
+
+/// Under this name it stands in the table `meta`.
+const NAME: &str = "public_url";
+
+/// A request that may teach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The scheme and the host that it was sent to.
+    pub origin: String,
+    /// Its method and path.
+    pub by: String,
+}
+
+/// What was learned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The URL, without a slash at its end.
+    pub url: String,
+    /// When.
+    pub learned_at: Timestamp,
+    /// From which request: its method and path.
+    pub learned_from: String,
+}
+
+/// What was learned. What a newer version has written otherwise is as if it was not learned.
+pub(super) fn learned(sql: &dyn Sql) -> Result<Option<Learned>, SqlError> {
+    let value = sql.one("SELECT value FROM meta WHERE name = ?", &[NAME.into()])?;
+    Ok(value.as_ref().and_then(|value| json::read_str(value.text()?).ok()))
+}
+
+/// Learns it, unless it is known or the request came by an address that C1 cannot use.
+pub(super) fn learn(sql: &dyn Sql, seen: &Seen, now: Timestamp) -> Result<(), SqlError> {
+    let Some(url) = PublicUrl::of_request(&seen.origin) else { return Ok(()) };
+    let known = Learned { url: url.base, learned_at: now, learned_from: seen.by.clone() };
+    let text = serde_json::to_string(&known).map_err(|error| SqlError(error.to_string()))?;
+    sql.query("INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)", &[NAME.into(), text.into()])?;
+    Ok(())
+}
