@@ -287,6 +287,8 @@ const schemas = {
       "reading?": object({ since: time, until: time, began_at: time, wide: boolean, pages: integer, "limit?": maybe(integer), "cursor?": maybe(string) }),
     })),
     "set_aside?": list(object({ table: string, rows: integer, message: string })),
+    requests_left: object({ sync: integer, provisioning: integer }),
+    callbacks_waiting: integer,
     public_url: maybe(object({ url: string, source: word("setting", "learned"), "learned_at?": time, "learned_from?": string })),
     wrong_variables: list(object({ variable: string, message: string })),
   }),

@@ -42,8 +42,8 @@ mod entry {
     }
 
     #[event(fetch)]
-    async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-        crate::worker::respond(request, &env).await
+    async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+        crate::worker::respond(request, &env, &context).await
     }
 
     /// Exported by hand: the macro's handler cannot fail, and a cron that could not start a sync should show as failed.

@@ -1,7 +1,7 @@
 // The account as the newest generation has it. Lists are read once for a generation, page by page, and shown while they grow.
 import { useEffect, useState } from "preact/hooks";
 import { ask, Refused } from "./api.js";
-import type { Group, Person, Role, Token } from "./types.js";
+import type { Finding, Group, Person, Role, Token } from "./types.js";
 
 interface Page<T> {
   items: T[];
@@ -47,8 +47,7 @@ export class Source<T> {
 
   /** Reads it again: what was shown stays until the first page is there. */
   async refresh(): Promise<void> {
-    if (this.started && !this.list.complete && this.list.error === null) return;
-    await this.read();
+    if (this.started && (this.list.complete || this.list.error !== null)) await this.read();
   }
 
   forget(): void {
@@ -88,8 +87,10 @@ export const people = new Source<Person>(["users", "invitations"]);
 export const roles = new Source<Role>(["roles", "scoped-roles"]);
 export const groups = new Source<Group>(["groups"]);
 export const tokens = new Source<Token>(["tokens"]);
+/** What is found wrong and is open. */
+export const open = new Source<Finding>(["findings"], "state=open");
 
-const ALL = [people, roles, groups, tokens];
+const ALL = [people, roles, groups, tokens, open];
 
 /** Reads again what was read. */
 export function refresh(): void {

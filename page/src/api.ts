@@ -57,7 +57,8 @@ function visible(text: string): string {
 /** Asks a route; an answer that is no success is thrown. */
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
   const response = await send(method, path, body);
-  if (response.status === 401) onSignedOut();
+  // Whoever asks for the session itself is told.
+  if (response.status === 401 && path !== "/session") onSignedOut();
   if (!response.ok) throw await refusal(response);
   return (response.status === 204 ? undefined : JSON.parse(visible(await response.text()))) as T;
 }

@@ -4,20 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Source, useList } from "./account.js";
 import { ask, type Session } from "./api.js";
 import { Confirm, Empty, Problem, Time, number } from "./parts.js";
-
-interface Finding {
-  id: string;
-  rule: string;
-  severity: "high" | "medium" | "low";
-  state: string;
-  title: string;
-  about: string;
-  name: string;
-  evidence: string;
-  since: string;
-  accepted: { reason: string; until: string } | null;
-  remedy: string;
-}
+import type { Finding } from "./types.js";
 
 const SEVERITIES = ["high", "medium", "low"] as const;
 

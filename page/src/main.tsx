@@ -2,14 +2,16 @@
 import { render, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { forget } from "./account.js";
+import { Changes } from "./changes.js";
 import { ask, examine, Refused, whenSignedOut, type Examination, type Session } from "./api.js";
 import { Findings } from "./findings.js";
 import { Checks, Now } from "./now.js";
-import { Changes, Journal } from "./operations.js";
+import { Journal } from "./operations.js";
 import { Empty, Problem, Time } from "./parts.js";
 import { OnePerson, People } from "./people.js";
 import { OneResource } from "./reach.js";
-import { Groups, Matrix, OneGroup, OneRole, Roles, Tokens } from "./roles.js";
+import { Groups, Matrix, OneGroup, OneRole, Roles } from "./roles.js";
+import { OneToken, Tokens } from "./tokens.js";
 import { Wonder } from "./whatif.js";
 
 const VIEWS: [string, string][] = [
@@ -52,9 +54,10 @@ function App(): JSX.Element {
     }
   };
   useEffect(() => {
+    // Asked again: the answer says which ways there are to sign in.
     whenSignedOut(() => {
       forget();
-      setStanding({ is: "signed-out" });
+      void look();
     });
     void look();
   }, []);
@@ -73,7 +76,7 @@ function App(): JSX.Element {
     case "signed-out":
       return <SignIn entry={standing.entry ?? null} onSignedIn={(session) => setStanding({ is: "signed-in", session })} />;
     case "signed-in":
-      return <Shell session={standing.session} onSignedOut={() => setStanding({ is: "signed-out" })} />;
+      return <Shell session={standing.session} onSignedOut={() => void look()} />;
   }
 }
 
@@ -153,8 +156,7 @@ function SetUp({ found, onLook }: { found: Examination | null; onLook: () => Pro
           <p>The Worker runs. These are what it still needs; each line says how it is set, and gets its mark by itself a few seconds after it is.</p>
           <Checks found={checks} />
           <p>
-            Variables are set in the dashboard under <em>Workers &amp; Pages</em> → this Worker → <em>Settings</em> → <em>Variables and secrets</em>, or in <code>wrangler.toml</code>. <code>PUBLIC_URL</code> is{" "}
-            <code>{location.origin}</code>.
+            Variables are set in the dashboard under <em>Workers &amp; Pages</em> → this Worker → <em>Settings</em> → <em>Variables and secrets</em>, or in <code>wrangler.toml</code>.
           </p>
         </>
       )}
@@ -219,7 +221,7 @@ function View({ view, id, session }: { view: string; id: string | null; session:
     case "what-if":
       return <Wonder />;
     case "tokens":
-      return <Tokens />;
+      return id === null ? <Tokens /> : <OneToken key={id} id={id} />;
     case "matrix":
       return <Matrix />;
     case "findings":

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { refresh } from "./account.js";
 import { ask, download, examine, type Examination, type Session } from "./api.js";
-import { Empty, Problem, Time, ago, number, usePolled } from "./parts.js";
+import { Ago, Caution, Empty, Problem, Time, number, usePolled } from "./parts.js";
 import { Plot } from "./plot.js";
 import type { Status } from "./types.js";
 
@@ -13,6 +13,20 @@ const STATES: Record<Status["state"], string> = {
   connected: "Connected",
   error: "Needs attention",
 };
+
+/** When the data was last found to be so: what was found unchanged is as new as what was published. */
+function seen(status: Status, published: string): string {
+  return status.runs.find(({ outcome }) => outcome === "published" || outcome === "unchanged")?.finished_at ?? published;
+}
+
+/** When the cron trigger comes next, as far as its last two syncs tell: a Worker does not know its own triggers. */
+function nextRun(status: Status): string | null {
+  if (status.running !== null) return null;
+  const [last, before] = status.runs.filter(({ by }) => by === "cron").map(({ started_at }) => new Date(started_at).getTime());
+  if (last === undefined || before === undefined) return null;
+  const next = last + (last - before);
+  return next < Date.now() ? null : new Date(next).toISOString();
+}
 
 export function Now({ session }: { session: Session }): JSX.Element {
   const { value: status, error, again } = usePolled(() => ask<Status>("GET", "/v1/status"), (latest) => latest?.running != null);
@@ -34,6 +48,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
   const save = (path: string) => (): void => void download(path).then(() => setFailed(null), setFailed);
   const last = status.runs[0];
   const off = Object.entries(status.capabilities).filter(([, capability]) => !capability.on || capability.unreadable !== undefined);
+  const next = nextRun(status);
   const waiting = status.jobs.filter((job) => job.state !== "done");
   return (
     <>
@@ -50,7 +65,24 @@ export function Now({ session }: { session: Session }): JSX.Element {
           {current === undefined ? (
             <p>The first sync reads every member, role, group and token. It starts with the cron trigger, or now:</p>
           ) : (
-            <p>The data is from {ago(new Date(current.published_at).getTime(), Date.now())}.</p>
+            <p>The data was last found to be so <Ago at={seen(status, current.published_at)} />.</p>
+          )}
+          {next === null ? null : (
+            <p>
+              Next run about <Time at={next} />.
+            </p>
+          )}
+          <p>
+            Left of Cloudflare's budget in these five minutes: {number(status.requests_left.sync)} requests for syncs, {number(status.requests_left.provisioning)} for changes of access.
+            {status.callbacks_waiting === 0 ? "" : ` ${number(status.callbacks_waiting)} outcomes wait to be told to ConductorOne.`}
+          </p>
+          {status.public_url === null ? (
+            <p>Where ConductorOne reaches this Worker is not known yet: sign in over https with CONNECTOR_TOKEN, or set PUBLIC_URL.</p>
+          ) : (
+            <p>
+              ConductorOne reaches it at <code>{status.public_url.url}</code>
+              {status.public_url.learned_at === undefined ? "" : <>, learned <Time at={status.public_url.learned_at} /></>}.
+            </p>
           )}
           {session.right === "full" ? (
             <button type="button" class="primary" disabled={status.running !== null} onClick={() => void sync()}>
@@ -110,7 +142,7 @@ function Running({ running }: { running: NonNullable<Status["running"]> }): JSX.
         {running.phase.replaceAll("_", " ")}: {number(running.pages_done)} of {number(running.pages_total)} pages
         {members === null ? "" : `, ${number(running.members_seen)} of ${number(members)} members`}, {number(running.requests)} requests
       </p>
-      {running.trouble === undefined || running.trouble === null ? null : <p class="problem">{running.trouble}</p>}
+      {running.trouble === undefined || running.trouble === null ? null : <Caution>{running.trouble}</Caution>}
     </>
   );
 }
@@ -133,6 +165,47 @@ function Attention({ title, items }: { title: string; items: [string | null, str
         ))}
       </ul>
     </section>
+  );
+}
+
+interface FindingEvent {
+  number: number;
+  at: string;
+  what: "opened" | "closed" | "accepted";
+}
+
+/** Findings opened and closed, by day, as far as the last thousand events go. */
+function FindingsPlot({ generation }: { generation: string }): JSX.Element | null {
+  const [days, setDays] = useState<[number, { opened: number; closed: number }][]>([]);
+  useEffect(() => {
+    let over = false;
+    const counted = async (): Promise<void> => {
+      const { items } = await ask<{ items: FindingEvent[] }>("GET", "/v1/operations?of=findings&limit=1000");
+      const of = new Map<number, { opened: number; closed: number }>();
+      for (const { at, what } of items.toReversed()) {
+        const day = new Date(at).setHours(0, 0, 0, 0) / 1000;
+        const count = of.get(day) ?? { opened: 0, closed: 0 };
+        if (what !== "accepted") count[what] += 1;
+        of.set(day, count);
+      }
+      if (!over) setDays([...of]);
+    };
+    // What the other plots show does not wait for it.
+    counted().catch(() => undefined);
+    return () => {
+      over = true;
+    };
+  }, [generation]);
+  if (days.length === 0) return null;
+  return (
+    <Plot
+      title="Findings opened and closed, by day"
+      times={days.map(([day]) => day)}
+      lines={[
+        { title: "opened", colour: "two", values: days.map(([, { opened }]) => opened) },
+        { title: "closed", colour: "one", values: days.map(([, { closed }]) => closed) },
+      ]}
+    />
   );
 }
 
@@ -159,6 +232,7 @@ function Plots({ status }: { status: Status }): JSX.Element {
           { title: "seconds", colour: "two", scale: "seconds", values: runs.map(({ duration_millis }) => duration_millis / 1000) },
         ]}
       />
+      <FindingsPlot generation={generations.at(-1)?.generation ?? ""} />
     </section>
   );
 }

@@ -1,13 +1,12 @@
-// The journal of what was asked, and what changed from one generation to the next.
+// The journal of what was asked of the connector.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { linkOf, partsOf, useTitles } from "./account.js";
 import { ask } from "./api.js";
 import { Empty, Problem, Time } from "./parts.js";
-import type { Change, Operation } from "./types.js";
+import type { Operation } from "./types.js";
 
 /** A list that is read a page at a time, when somebody wants more. */
-function useMore<T>(path: string): { items: T[]; more: (() => void) | null; error: unknown; busy: boolean } {
+export function useMore<T>(path: string): { items: T[]; more: (() => void) | null; error: unknown; busy: boolean } {
   const [items, setItems] = useState<T[]>([]);
   const [cursor, setCursor] = useState<string | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -36,7 +35,7 @@ function useMore<T>(path: string): { items: T[]; more: (() => void) | null; erro
   return { items, more: cursor === null ? null : () => void read(cursor, () => false), error, busy };
 }
 
-function Earlier({ more, busy }: { more: (() => void) | null; busy: boolean }): JSX.Element | null {
+export function Earlier({ more, busy }: { more: (() => void) | null; busy: boolean }): JSX.Element | null {
   if (more === null) return null;
   return (
     <button type="button" disabled={busy} onClick={more}>
@@ -58,12 +57,26 @@ function asker({ origin }: Operation["request"]): string {
   return `by ${origin.by}${task}${requester}${approvers}`;
 }
 
+/** A line of a trail: a time, a blank, and what happened. */
+function Line({ line }: { line: string }): JSX.Element {
+  const [, at, text] = /^(\d{4}-\S+Z) (.*)$/s.exec(line) ?? [];
+  return (
+    <li>
+      {at === undefined ? line : (
+        <>
+          <Time at={at} /> {text}
+        </>
+      )}
+    </li>
+  );
+}
+
 export function Operations({ filter }: { filter: string }): JSX.Element {
   const { items, more, error, busy } = useMore<Operation>(`/v1/operations?limit=50${filter === "" ? "" : `&${filter}`}`);
   return (
     <>
       <Problem error={error} />
-      {items.length === 0 && !busy && error === null ? <Empty>Nothing was asked of it.</Empty> : null}
+      {items.length === 0 && !busy && error === null ? <Empty>Nothing was asked yet. A grant, revoke, invitation or removal from here, by REST, or by ConductorOne shows up here.</Empty> : null}
       <ul class="journal">
         {items.map((operation) => (
           <li key={operation.id} class={operation.outcome?.outcome ?? operation.state}>
@@ -76,7 +89,7 @@ export function Operations({ filter }: { filter: string }): JSX.Element {
               </p>
               <ol>
                 {operation.trail.map((line) => (
-                  <li key={line}>{line}</li>
+                  <Line key={line} line={line} />
                 ))}
               </ol>
             </details>
@@ -108,50 +121,3 @@ export function Journal(): JSX.Element {
   );
 }
 
-export function Changes(): JSX.Element {
-  const { items, more, error, busy } = useMore<Change>("/v1/changes?limit=200");
-  const titles = useTitles();
-  const title = (grant: string): JSX.Element => {
-    const { entitlement } = partsOf(grant);
-    return <a href={linkOf(entitlement)}>{titles.get(entitlement) ?? entitlement}</a>;
-  };
-  return (
-    <>
-      <h1>Changes</h1>
-      <p>What each sync found changed, the newest first.</p>
-      <Problem error={error} />
-      {items.length === 0 && !busy && error === null ? <Empty>Nothing changed between the generations that are kept.</Empty> : null}
-      <ul class="journal">
-        {items.map((change) => (
-          <li key={`${change.generation}/${change.key}`} class={change.kind}>
-            <Time at={change.published_at} />{" "}
-            {change.key.startsWith("user:") || change.key.startsWith("invitation:") ? (
-              <a href={`#/people/${encodeURIComponent(change.key)}`}>
-                <bdi>{change.name}</bdi>
-              </a>
-            ) : (
-              <bdi>{change.name}</bdi>
-            )}{" "}
-            {change.kind === "changed" ? "" : change.kind}
-            <ul>
-              {change.grants_added.map((grant) => (
-                <li key={grant} class="added">
-                  + {title(grant)}
-                </li>
-              ))}
-              {change.grants_removed.map((grant) => (
-                <li key={grant} class="removed">
-                  − {title(grant)}
-                </li>
-              ))}
-              {change.fields.map((field) => (
-                <li key={field}>{field.replaceAll("_", " ")} is another one</li>
-              ))}
-            </ul>
-          </li>
-        ))}
-      </ul>
-      <Earlier more={more} busy={busy} />
-    </>
-  );
-}

@@ -1,5 +1,5 @@
 // What several views are made of.
-import type { ComponentChildren, JSX } from "preact";
+import { options, type ComponentChildren, type JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { List } from "./account.js";
 import { Refused } from "./api.js";
@@ -12,7 +12,11 @@ export function number(value: number): string {
   return NUMBER.format(value);
 }
 
-export function ago(at: number, now: number): string {
+function utc(time: Date): string {
+  return `${time.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+function ago(at: number, now: number): string {
   const seconds = Math.round((at - now) / 1000);
   const size = Math.abs(seconds);
   if (size < 90) return AGO.format(seconds, "second");
@@ -26,10 +30,19 @@ export function Time({ at }: { at: string | null | undefined }): JSX.Element {
   if (at === null || at === undefined) return <span>–</span>;
   const time = new Date(at);
   if (Number.isNaN(time.getTime())) return <span>{at}</span>;
-  const iso = time.toISOString();
   return (
-    <time dateTime={iso} title={`${iso.slice(0, 19).replace("T", " ")} UTC`}>
+    <time dateTime={time.toISOString()} title={utc(time)}>
       {at.length <= 10 ? at : LOCAL.format(time)}
+    </time>
+  );
+}
+
+/** How long ago that is, with the time in UTC where the pointer rests on it. */
+export function Ago({ at }: { at: string }): JSX.Element {
+  const time = new Date(at);
+  return (
+    <time dateTime={at} title={utc(time)}>
+      {ago(time.getTime(), Date.now())}
     </time>
   );
 }
@@ -41,6 +54,15 @@ export function Problem({ error }: { error: unknown }): JSX.Element | null {
   return (
     <p class="problem" role="alert">
       {text} {refused !== null && refused.code !== "error" ? <code>{refused.code}</code> : null}
+    </p>
+  );
+}
+
+/** A sentence that somebody has to hear before they go on. */
+export function Caution({ children }: { children: ComponentChildren }): JSX.Element {
+  return (
+    <p class="problem" role="alert">
+      {children}
     </p>
   );
 }
@@ -62,6 +84,30 @@ export interface Column<T> {
 
 const ROW = 34;
 const AROUND = 12;
+
+/** On paper a table has its first rows, this many at most: some fifty pages. */
+const ON_PAPER = 2_000;
+
+/** Whether the page is being printed. What is drawn for paper has to stand there before the browser goes on. */
+function usePrinting(): boolean {
+  const [printing, setPrinting] = useState(false);
+  useEffect(() => {
+    const now = (is: boolean) => (): void => {
+      const before = options.debounceRendering;
+      options.debounceRendering = (draw) => draw();
+      setPrinting(is);
+      options.debounceRendering = before!;
+    };
+    const [begin, end] = [now(true), now(false)];
+    addEventListener("beforeprint", begin);
+    addEventListener("afterprint", end);
+    return () => {
+      removeEventListener("beforeprint", begin);
+      removeEventListener("afterprint", end);
+    };
+  }, []);
+  return printing;
+}
 
 /** A table that shows the rows in sight alone, so that fifty thousand take no longer than fifty. */
 export function Table<T>(props: {
@@ -110,8 +156,9 @@ export function Table<T>(props: {
     return () => observer.disconnect();
   }, []);
 
-  const first = Math.max(0, Math.floor(top / ROW) - AROUND);
-  const shown = rows.slice(first, first + Math.ceil(height / ROW) + 2 * AROUND);
+  const printing = usePrinting();
+  const first = printing ? 0 : Math.max(0, Math.floor(top / ROW) - AROUND);
+  const shown = rows.slice(first, printing ? ON_PAPER : first + Math.ceil(height / ROW) + 2 * AROUND);
   const whole = columns.reduce((sum, column) => sum + column.width, 0);
   const cell = (column: Column<T>): string => `cell w${Math.round((column.width / whole) * 20)}${column.numeric ? " numeric" : ""}`;
 
@@ -152,7 +199,7 @@ export function Table<T>(props: {
             ))}
           </div>
         </div>
-        <Space before={first * ROW} after={Math.max(0, rows.length - first - shown.length) * ROW}>
+        <Space before={first * ROW} after={printing ? 0 : Math.max(0, rows.length - first - shown.length) * ROW}>
           {shown.map((row, n) => (
             <div role="row" class="row" key={rowKey(row)} aria-rowindex={first + n + 2}>
               {columns.map((column, at) => (
@@ -163,6 +210,7 @@ export function Table<T>(props: {
             </div>
           ))}
         </Space>
+        {printing && rows.length > ON_PAPER ? <p>The first {number(ON_PAPER)} of {number(rows.length)}.</p> : null}
         {rows.length === 0 && list.complete ? <Empty>{list.items.length === 0 ? props.empty : "Nothing matches; take the search or the filter away."}</Empty> : null}
       </div>
     </section>

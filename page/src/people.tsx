@@ -1,23 +1,30 @@
 // People, and one person: what they hold and by what way, what was done for them, and what may be changed.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { groups, linkOf, nameOf, people, refresh, roles, routeOf, useList, useTitles } from "./account.js";
+import { groups, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useList, useTitles } from "./account.js";
 import { ask, Refused, type Session } from "./api.js";
+import { History } from "./changes.js";
 import { Operations } from "./operations.js";
-import { Confirm, Empty, Problem, Table, type Column } from "./parts.js";
+import { Caution, Confirm, Empty, Problem, Table, Time, type Column } from "./parts.js";
+import { tokenLink } from "./tokens.js";
 import type { Person, Role } from "./types.js";
 import { WhatIf } from "./whatif.js";
+
+/** Whether there is a second factor, as far as Cloudflare tells. */
+export function secondFactor(row: Person): string {
+  return row.two_factor === null ? "not known" : row.two_factor ? "yes" : "no";
+}
 
 const COLUMNS: Column<Person>[] = [
   { title: "E-mail address", text: (row) => row.email, width: 7 },
   { title: "Name", text: (row) => row.display_name, width: 5 },
   { title: "Status", text: (row) => (row.resource_type === "invitation" ? "invited" : row.status), width: 2 },
-  { title: "Second factor", text: (row) => (row.two_factor ? "yes" : "no"), width: 3 },
+  { title: "Second factor", text: secondFactor, width: 3 },
   { title: "Holds", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
 ];
 
 const FILTERS: Record<string, (row: Person) => boolean> = {
-  "Without a second factor": (row) => row.resource_type === "user" && !row.two_factor,
+  "Without a second factor": (row) => row.resource_type === "user" && row.two_factor === false,
   "Invited": (row) => row.resource_type === "invitation",
   "Holding nothing": (row) => row.entitlements.length === 0,
 };
@@ -37,7 +44,7 @@ export function People({ session }: { session: Session }): JSX.Element {
           <button type="button" onClick={() => setInviting(true)}>Invite…</button>
         </p>
       ) : null}
-      <Table name="people" columns={COLUMNS} list={list} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} filters={FILTERS} empty="Nobody is known yet: the first sync has not been published." />
+      <Table name="people" columns={COLUMNS} list={list} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} filters={FILTERS} empty="Nobody is known yet: run the first sync in Now." />
       {inviting ? <Invite onClose={() => setInviting(false)} /> : null}
     </>
   );
@@ -68,6 +75,8 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   const titles = useTitles();
   const known = useList(roles);
   const all = useList(groups);
+  const keys = useList(tokens);
+  const found = useList(open);
   const [asked, setAsked] = useState<Ask | null>(null);
   const [fresh, setFresh] = useState<Person | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -85,6 +94,8 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   }, [id, turn]);
   const person = fresh !== null && personKey(fresh) === id ? fresh : list.items.find((row) => personKey(row) === id);
   if (person === undefined) return error === null ? <p role="status">Looking…</p> : error instanceof Refused && error.status === 404 ? <Empty>Nobody of that id is in the account any more.</Empty> : <Problem error={error} />;
+  const made = keys.items.filter((token) => token.creator_id === id);
+  const wrong = found.items.filter(({ about }) => about === id);
   const held = new Set(person.entitlements);
   const through = all.items.filter((group) => held.has(group.entitlement_id));
   const close = (): void => {
@@ -109,7 +120,23 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
         <dt>Status</dt>
         <dd>{person.resource_type === "invitation" ? "invited, not accepted yet" : person.status}</dd>
         <dt>Second factor</dt>
-        <dd>{person.two_factor ? "yes" : "no"}</dd>
+        <dd>{secondFactor(person)}</dd>
+        {person.last_login ? (
+          <>
+            <dt>Last login</dt>
+            <dd><Time at={person.last_login} /></dd>
+          </>
+        ) : null}
+        {person.last_change_at ? (
+          <>
+            <dt>Last change made</dt>
+            <dd>
+              <Time at={person.last_change_at} />
+              {person.last_change_from ? <>, from <bdi>{person.last_change_from}</bdi></> : null}
+              {person.products_changed === undefined || person.products_changed.length === 0 ? null : <>; in 90 days: {person.products_changed.join(", ")}</>}
+            </dd>
+          </>
+        ) : null}
         <dt>Membership</dt>
         <dd>
           <code>{person.member_id}</code>
@@ -147,6 +174,33 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
           </button>
         </p>
       ) : null}
+      {made.length === 0 ? null : (
+        <>
+          <h2>API tokens they made</h2>
+          <ul class="grants">
+            {made.map((token) => (
+              <li key={token.id}>
+                <a href={tokenLink(token)}><bdi>{token.name}</bdi></a>
+                <span>{token.status}, {token.last_used_on === null ? "never used" : <>last used <Time at={token.last_used_on} /></>}</span>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {wrong.length === 0 ? null : (
+        <>
+          <h2>Findings</h2>
+          <ul class="journal">
+            {wrong.map((finding) => (
+              <li key={finding.id}>
+                <strong>{finding.severity}</strong>: {finding.title}. {finding.evidence}, since <Time at={finding.since} />. {finding.remedy}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      <h2>Gained and lost</h2>
+      <History key={`${id}/${turn}`} principal={id} />
       <h2>What was asked of the connector</h2>
       <Operations key={turn} filter={`member=${encodeURIComponent(person.member_id)}`} />
       {asked === null ? null : <Change ask={asked} person={person} roles={known.items} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
@@ -175,7 +229,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<st
         <p>
           <bdi>{who}</bdi> loses {title} and keeps everything else.
         </p>
-        {stays ? <p class="problem">They have it through a group as well, and keep it that way.</p> : null}
+        {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : null}
         <WhatIf wish={{ principal: personKey(person), action: "revoke", entitlement: asked.entitlement }} />
       </Confirm>
     );
@@ -202,7 +256,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<st
           ))}
         </select>
       </label>
-      {wanted !== "" && props.through.includes(wanted) ? <p class="problem">They have it through a group already.</p> : null}
+      {wanted !== "" && props.through.includes(wanted) ? <Caution>They have it through a group already.</Caution> : null}
       {wanted === "" ? null : <WhatIf wish={{ principal: personKey(person), action: "grant", entitlement: wanted }} />}
       <p>Cloudflare is asked at once, through every guard of this connector, and the journal keeps it.</p>
     </Confirm>

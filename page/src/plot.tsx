@@ -39,7 +39,7 @@ export function Plot({ title, times, lines }: { title: string; times: number[]; 
       observer.disconnect();
       plot.destroy();
     };
-  }, [times.length, times[times.length - 1]]);
+  }, [JSON.stringify([times, lines])]);
   return (
     <figure>
       <figcaption>{title}</figcaption>

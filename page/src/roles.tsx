@@ -1,11 +1,11 @@
-// Roles and scoped roles, groups, tokens, and the matrix of who holds what.
+// Roles and scoped roles, groups, and the matrix of who holds what.
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
-import { groups, linkOf, people, roles, tokens, useList, useTitles } from "./account.js";
-import { personKey } from "./people.js";
-import { Empty, Problem, Table, Time, number, type Column } from "./parts.js";
+import { groups, linkOf, people, roles, useList, useTitles } from "./account.js";
+import { personKey, secondFactor } from "./people.js";
+import { Empty, Problem, Table, number, type Column } from "./parts.js";
 import { Reaches } from "./reach.js";
-import type { Group, Person, Role, Token } from "./types.js";
+import type { Group, Person, Role } from "./types.js";
 
 interface Counted extends Role {
   holders: number;
@@ -48,7 +48,7 @@ export function Roles(): JSX.Element {
   return (
     <>
       <h1>Roles and scopes</h1>
-      <Table name="roles" columns={ROLE_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.entitlement_id} href={(row) => linkOf(row.entitlement_id)} filters={{ "Held by somebody": (row) => row.holders + row.through > 0, "On a scope": (row) => row.resource_type === "scoped_role" }} empty="No roles are known yet: the first sync has not been published." />
+      <Table name="roles" columns={ROLE_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.entitlement_id} href={(row) => linkOf(row.entitlement_id)} filters={{ "Held by somebody": (row) => row.holders + row.through > 0, "On a scope": (row) => row.resource_type === "scoped_role" }} empty="No roles are known yet: run the first sync in Now." />
     </>
   );
 }
@@ -57,7 +57,7 @@ const HOLDER_COLUMNS: Column<Person & { way: string }>[] = [
   { title: "E-mail address", text: (row) => row.email, width: 7 },
   { title: "Name", text: (row) => row.display_name, width: 5 },
   { title: "By what way", text: (row) => row.way, width: 5 },
-  { title: "Second factor", text: (row) => (row.two_factor ? "yes" : "no"), width: 3 },
+  { title: "Second factor", text: secondFactor, width: 3 },
 ];
 
 /** Who holds an entitlement, directly or through a group. */
@@ -159,25 +159,6 @@ export function OneGroup({ id }: { id: string }): JSX.Element {
   );
 }
 
-const TOKEN_COLUMNS: Column<Token>[] = [
-  { title: "Name", text: (row) => row.name, width: 6 },
-  { title: "Status", text: (row) => row.status, width: 2 },
-  { title: "Made", text: (row) => row.issued_on ?? "", show: (row) => <Time at={row.issued_on} />, width: 4 },
-  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => (row.last_used_on === undefined ? "never" : <Time at={row.last_used_on} />), width: 4 },
-  { title: "Ends", text: (row) => row.expires_on ?? "", show: (row) => (row.expires_on === undefined ? "never" : <Time at={row.expires_on} />), width: 4 },
-];
-
-export function Tokens(): JSX.Element {
-  const list = useList(tokens);
-  const past = (at: string | undefined): boolean => at !== undefined && new Date(at).getTime() < Date.now() - 90 * 86_400_000;
-  return (
-    <>
-      <h1>Tokens</h1>
-      <Table name="tokens" columns={TOKEN_COLUMNS} list={list} rowKey={(row) => row.id} filters={{ "Without an end": (row) => row.expires_on === undefined, "Not used for 90 days": (row) => past(row.last_used_on), "Never used": (row) => row.last_used_on === undefined }} empty="The account has no API tokens of its own, or the token may not read them; the first page says which." />
-    </>
-  );
-}
-
 /** Roles that somebody holds, against the people who hold one of them. */
 const MOST_ROLES = 40;
 const MOST_PEOPLE = 200;
@@ -218,6 +199,7 @@ export function Matrix(): JSX.Element {
         <button type="button" disabled={from + MOST_PEOPLE >= rows.length} onClick={() => setFrom(from + MOST_PEOPLE)}>Later</button>
       </div>
       <Problem error={list.error} />
+      {rows.length === 0 && list.complete ? <Empty>{wanted === "" ? "Nobody holds anything that is known: run the first sync in Now." : "Nobody matches; take the search away."}</Empty> : null}
       <div class="matrix" tabIndex={0} role="region" aria-label="Who holds what">
         <table>
           <thead>

@@ -8,8 +8,14 @@ export interface Person {
   display_name: string;
   status: string;
   active: boolean;
-  two_factor: boolean;
+  /** Nothing where Cloudflare does not tell. */
+  two_factor: boolean | null;
   entitlements: string[];
+  /** The last signs of life, empty or absent where nothing is known. */
+  last_login?: string | null;
+  last_change_at?: string | null;
+  last_change_from?: string | null;
+  products_changed?: string[];
 }
 
 export interface Role {
@@ -57,9 +63,55 @@ export interface Token {
   id: string;
   name: string;
   status: string;
-  issued_on?: string;
-  expires_on?: string;
-  last_used_on?: string;
+  issued_on: string | null;
+  not_before: string | null;
+  expires_on: string | null;
+  last_used_on: string | null;
+  creator_email: string;
+  creator_id: string;
+  creator: "unknown" | "left" | "invited" | "member";
+  permission_groups: string[];
+  allowed_from: string[];
+  refused_from: string[];
+  is_connector: boolean;
+  policies?: { access: string; told: string; permission_groups: { id: string; name: string }[]; scope: { key: string; told: string }[] }[];
+  unlisted?: number;
+}
+
+/** Who made a change, as far as that is known. */
+export interface By {
+  who: string;
+  through?: string;
+  operation?: number;
+  requester?: string | null;
+}
+
+/** A change as the ledger has it. */
+export interface Gain {
+  number: number;
+  what: "gained" | "lost";
+  principal: string;
+  person: string;
+  entitlement: string;
+  name: string;
+  seen_at: string;
+  happened_at: string | null;
+  cause: string;
+  by: By | null;
+}
+
+export interface Finding {
+  id: string;
+  rule: string;
+  severity: "high" | "medium" | "low";
+  state: string;
+  title: string;
+  about: string;
+  name: string;
+  evidence: string;
+  since: string;
+  accepted: { reason: string; until: string } | null;
+  remedy: string;
 }
 
 export interface Change {
@@ -71,6 +123,7 @@ export interface Change {
   grants_added: string[];
   grants_removed: string[];
   fields: string[];
+  by?: { grant: string; cause: string; happened_at: string | null; by: By | null }[];
 }
 
 export interface Operation {
@@ -142,5 +195,9 @@ export interface Status {
   jobs: { kind: string; subject: string; state: string; attempts: number; message?: string; due_at?: string }[];
   incidents: { kind: string; at: string; operation: number; email: string; message: string; actor?: string }[];
   set_aside?: { table: string; rows: number }[];
+  /** What is left of Cloudflare's budget in these five minutes. */
+  requests_left: { sync: number; provisioning: number };
+  callbacks_waiting: number;
+  public_url: { url: string; source: "setting" | "learned"; learned_at?: string; learned_from?: string } | null;
   wrong_variables: { variable: string; message: string }[];
 }

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { groups, roles, useList } from "./account.js";
 import { ask } from "./api.js";
-import { Problem } from "./parts.js";
+import { Caution, Problem } from "./parts.js";
 import type { Thought } from "./types.js";
 
 export interface Wish {
@@ -36,8 +36,8 @@ export function WhatIf({ wish }: { wish: Wish }): JSX.Element {
       <p>
         <bdi>{thought.line}</bdi>
       </p>
-      {thought.refused_by === null ? null : <p class="problem">It would be refused: {thought.refused_by.message}</p>}
-      {thought.removes_member ? <p class="problem">It is their last access, so the member would be removed.</p> : null}
+      {thought.refused_by === null ? null : <Caution>It would be refused: {thought.refused_by.message}</Caution>}
+      {thought.removes_member ? <Caution>It is their last access, so the member would be removed.</Caution> : null}
       <Reaches title="More" of={thought.gains} />
       <Reaches title="Less" of={thought.loses} />
       <Found title="Findings that it would open" of={thought.findings.opens} />

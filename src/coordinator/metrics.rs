@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::protocol::Requests;
 use crate::base::jobs;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -13,15 +14,23 @@ use crate::snapshot::RunOutcome;
 use crate::sync::{self, SyncState};
 
 /// What is counted by statements: a name, what it is, its labels, and a statement that gives a row of them and the number. `?1` in it is now.
-const COUNTED: [(&str, &str, &[&str], &str); 5] = [
+const COUNTED: [(&str, &str, &[&str], &str); 6] = [
     ("operations", "Operations in the journal, by what became of them.", &["outcome"], journal::BY_OUTCOME),
     ("callbacks_waiting", "Outcomes that ConductorOne still has to be told.", &[], callback::WAITING),
     ("jobs", "What follows a publication, by its kind and how it stands.", &["kind", "state"], jobs::BY_STATE),
     ("findings", "Findings that are not closed.", &["severity", "state"], findings::BY_SEVERITY),
+    ("requests_total", "Requests answered, by route and status.", &["route", "status"], REQUESTS),
     ("sign_ins_failed", "Failed sign-ins at the page since the first one.", &[], SIGN_INS_FAILED),
 ];
 
 const SIGN_INS_FAILED: &str = "SELECT COALESCE(SUM(n), 0) FROM counter WHERE name = 'sign_ins_failed'";
+
+/// What a count of requests is named by: this, the route, a blank, the status.
+const REQUEST: &str = "request ";
+
+const REQUESTS: &str =
+    "SELECT substr(name, 9, instr(substr(name, 9), ' ') - 1), substr(name, 9 + instr(substr(name, 9), ' ')), n
+    FROM counter WHERE name LIKE 'request %' ORDER BY name";
 
 /// Creates the table of what is counted here.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -31,9 +40,18 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Counts a sign-in that failed.
 pub(super) fn sign_in_failed(sql: &dyn Sql) -> Result<(), SqlError> {
+    count(sql, "sign_ins_failed", 1)
+}
+
+/// Counts requests that were answered.
+pub(super) fn answered(sql: &dyn Sql, requests: &Requests) -> Result<(), SqlError> {
+    requests.iter().try_for_each(|(route, status, n)| count(sql, &format!("{REQUEST}{route} {status}"), i64::from(*n)))
+}
+
+fn count(sql: &dyn Sql, name: &str, n: i64) -> Result<(), SqlError> {
     sql.query(
-        "INSERT INTO counter (name, n) VALUES ('sign_ins_failed', 1) ON CONFLICT (name) DO UPDATE SET n = n + 1",
-        &[],
+        "INSERT INTO counter (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
+        &[name.into(), n.into()],
     )?;
     Ok(())
 }
@@ -110,7 +128,8 @@ struct Text(String);
 impl Text {
     fn of(&mut self, name: &str, help: &str) {
         // Writing to a String does not fail.
-        let _ = write!(self.0, "# HELP connector_{name} {help}\n# TYPE connector_{name} gauge\n");
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        let _ = write!(self.0, "# HELP connector_{name} {help}\n# TYPE connector_{name} {kind}\n");
     }
 
     fn value(&mut self, name: &str, labels: &[(&str, &str)], number: i64) {
@@ -145,10 +164,16 @@ mod tests {
         assert_eq!(failed(&text(&desk, desk.now()).unwrap()).as_deref(), Some("connector_sign_ins_failed 0"));
         sign_in_failed(&desk).unwrap();
         sign_in_failed(&desk).unwrap();
+        for _ in 0..2 {
+            answered(&desk, &vec![("key_set".to_owned(), 200, 3), ("lists".to_owned(), 401, 1)]).unwrap();
+        }
         jobs::want(&desk, jobs::Kind::Push, "g1", false, desk.now()).unwrap();
         let text = text(&desk, desk.now()).unwrap();
         assert_eq!(failed(&text).as_deref(), Some("connector_sign_ins_failed 2"));
         assert!(text.contains("\nconnector_jobs{kind=\"push\",state=\"due\"} 1\n"), "{text}");
+        assert!(text.contains("connector_requests_total{route=\"key_set\",status=\"200\"} 6\n"), "{text}");
+        assert!(text.contains("connector_requests_total{route=\"lists\",status=\"401\"} 2\n"), "{text}");
+        assert!(text.contains("# TYPE connector_requests_total counter\n"), "{text}");
         assert!(text.contains("connector_sync_state{state=\"not_connected\"} 1\n"), "{text}");
         assert!(text.contains("connector_cloudflare_requests_left{purpose=\"provisioning\"} 1150\n"), "{text}");
         let mut announced = Vec::new();

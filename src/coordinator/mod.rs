@@ -27,7 +27,7 @@ mod wire;
 pub use alarm::rang;
 pub use examine::Examination;
 pub use memory::{Coordinator, World};
-pub use protocol::{Ask, Command, Reply, Status, Told, Unreachable};
+pub use protocol::{Ask, Command, Reply, Requests, RequestsLeft, Status, Told, Unreachable};
 pub use public_url::{Learned, Seen};
 pub use settings::Settings;
 pub use what_if::{Thinking, Who};
@@ -100,6 +100,10 @@ impl Coordinator {
                     Err(error) => failed(ports, "could not read where this Worker is reached", &error),
                 }
             }
+            Command::Answered(requests) => match metrics::answered(ports, &requests) {
+                Ok(()) => Reply::Noted,
+                Err(error) => failed(ports, "could not count requests", &error),
+            },
             Command::SignInFailed => match metrics::sign_in_failed(ports) {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not count a failed sign-in", &error),
@@ -241,7 +245,13 @@ fn begin_sync<P: World>(
 }
 
 fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {
+    let (left_for_sync, left_for_provisioning) = crate::cloudflare::requests_left(ports, ports.now())?;
     Ok(Status {
+        requests_left: RequestsLeft { sync: left_for_sync, provisioning: left_for_provisioning },
+        callbacks_waiting: ports
+            .one(provision::callback::WAITING, &[])?
+            .and_then(|count| count.integer())
+            .unwrap_or_default(),
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
         incidents: provision::incident::latest(ports)?,

@@ -24,6 +24,9 @@ use crate::provision::journal::{Entry, Filter};
 use crate::snapshot::{GenerationId, Overlay};
 use crate::sync::{SyncStatus, Trigger};
 
+/// How many requests were answered, by route and status.
+pub type Requests = Vec<(String, u16, u32)>;
+
 /// What the Worker wants of the Coordinator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,6 +35,8 @@ pub enum Command {
     Metrics,
     /// A sign-in at the page failed.
     SignInFailed,
+    /// Requests were answered.
+    Answered(Requests),
     /// Tell where this Worker is reached, as it was learned; from this request, where there was none before.
     PublicUrl(Option<Seen>),
     /// Start a sync, unless one runs.
@@ -216,13 +221,28 @@ struct Beside {
     set_aside: Vec<SetAside>,
     #[serde(default)]
     learned: Option<Learned>,
+    #[serde(default)]
+    requests_left: RequestsLeft,
+    #[serde(default)]
+    callbacks_waiting: i64,
 }
 
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = json::Text::deserialize(deserializer)?;
-        let Beside { jobs, connection, incidents, audit_log, overdue_revokes, set_aside, learned } = text.read()?;
-        Ok(Self { sync: text.read()?, jobs, connection, incidents, audit_log, overdue_revokes, set_aside, learned })
+        let beside: Beside = text.read()?;
+        Ok(Self {
+            sync: text.read()?,
+            jobs: beside.jobs,
+            connection: beside.connection,
+            incidents: beside.incidents,
+            audit_log: beside.audit_log,
+            overdue_revokes: beside.overdue_revokes,
+            set_aside: beside.set_aside,
+            learned: beside.learned,
+            requests_left: beside.requests_left,
+            callbacks_waiting: beside.callbacks_waiting,
+        })
     }
 }
 
@@ -261,6 +281,19 @@ pub struct Status {
     /// Where this Worker is reached, as far as that was learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<Learned>,
+    /// What is left of Cloudflare's budget.
+    pub requests_left: RequestsLeft,
+    /// Outcomes that C1 still has to be told.
+    pub callbacks_waiting: i64,
+}
+
+/// Requests to Cloudflare that are left in these five minutes.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct RequestsLeft {
+    /// For a sync.
+    pub sync: u32,
+    /// For changes of access.
+    pub provisioning: u32,
 }
 
 /// The Coordinator did not answer; what became of the command is unknown.

@@ -32,12 +32,14 @@ mod scim;
 mod session;
 mod settings;
 mod status;
+mod tally;
 mod webhook;
 mod what_if;
 
 pub use asking::World;
 pub use http::{Answer, Body, Content, Incoming, Pieces};
 pub use settings::{NotConfigured, Settings};
+pub use tally::Tally;
 
 use crate::base::ports::{Level, Method};
 use crate::conductorone::verify;
@@ -57,6 +59,11 @@ pub fn body_limit(path: &str) -> usize {
     } else {
         MAX_BODY
     }
+}
+
+/// What a request's route is called in the metrics; `none` where there is no such route.
+pub fn label(request: &Incoming) -> &'static str {
+    route::find(request).map_or("none", |route| route.label())
 }
 
 /// Answers a request.

@@ -70,6 +70,32 @@ impl Route {
         }
     }
 
+    /// What the metrics call it.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Webhook => "webhook",
+            Self::KeySet => "key_set",
+            Self::Session | Self::Entry => "session",
+            Self::Metrics => "metrics",
+            Self::Status => "status",
+            Self::Doctor => "doctor",
+            Self::Sync => "sync",
+            Self::Push => "push",
+            Self::Connect | Self::Connection => "connect",
+            Self::List(_) | Self::Member(_) | Self::Whole(_) | Self::Access(_) | Self::Holders(_) => "lists",
+            Self::Changes | Self::History | Self::AsOf => "history",
+            Self::Decisions => "decisions",
+            Self::Findings | Self::Finding(_) | Self::AcceptFinding(_) => "findings",
+            Self::WhatIf => "what_if",
+            Self::Export(_) => "export",
+            Self::Invite | Self::Renew(_) | Self::Remove(_) => "accounts",
+            Self::Operations | Self::Operation(_) => "operations",
+            Self::Scim(_) => "scim",
+            Self::Grant(..) => "grants",
+        }
+    }
+
     /// Whether it changes who may do what in the account.
     pub(super) const fn changes_access(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use worker::{Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
+use worker::{Context, Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
 
 use super::env::{chain, config, log, now};
 use super::object::{self, Object};
@@ -22,9 +22,9 @@ use crate::base::space::Space;
 use crate::base::time::Timestamp;
 use crate::conductorone::jwks::Cache;
 use crate::coordinator::Ask;
-use crate::coordinator::{Command, Reply, Unreachable};
+use crate::coordinator::{Command, Reply, Requests, Unreachable};
 use crate::model::id::AccountId;
-use crate::routes::{self, Content, Settings};
+use crate::routes::{self, Content, Settings, Tally};
 use crate::sync::Trigger;
 
 thread_local! {
@@ -32,10 +32,12 @@ thread_local! {
     static KEYS: RefCell<Cache> = RefCell::default();
     /// What was read of the snapshot.
     static SHELF: RefCell<Shelf> = RefCell::default();
+    /// Requests that the Coordinator was not told of yet.
+    static TALLY: RefCell<Tally> = RefCell::default();
 }
 
 /// Answers a request.
-pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response> {
+pub async fn respond(mut request: Request, env: &Env, context: &Context) -> worker::Result<Response> {
     let url = request.url()?;
     let method = Method::parse(request.method().as_ref());
     let body = read(&mut request, routes::body_limit(url.path())).await?;
@@ -48,7 +50,16 @@ pub async fn respond(mut request: Request, env: &Env) -> worker::Result<Response
         body,
     };
     let settings = config(env);
-    let answer = routes::answer(&Edge::new(env, (*settings).as_ref().ok()), &settings, incoming).await;
+    let edge = Edge::new(env, (*settings).as_ref().ok());
+    let route = routes::label(&incoming);
+    let answer = routes::answer(&edge, &settings, incoming).await;
+    TALLY.with_borrow_mut(|tally| tally.count(route, answer.status, now()));
+    if edge.account.is_some()
+        && let Some(counts) = TALLY.with_borrow_mut(|tally| tally.due(now()))
+    {
+        // Nobody waits for it.
+        context.wait_until(async move { edge.tell(counts).await });
+    }
     let headers = Headers::new();
     for (name, value) in &answer.headers {
         headers.set(name, value)?;
@@ -121,6 +132,15 @@ impl Edge {
         // Nothing is read or asked without a configuration, nor where there is no Durable Object: `ask` says why.
         let space = account.and_then(|account| object::space(env, account).ok());
         Self { env: env.clone(), account, space: space.unwrap_or_else(|| Space::new("none", "none")) }
+    }
+
+    /// Tells the Coordinator what was counted; what could not be told is counted again.
+    async fn tell(&self, counts: Requests) {
+        let Some(account) = self.account.filter(|_| !counts.is_empty()) else { return };
+        let told = Object::of(&self.env, account).ask(Command::Answered(counts.clone())).await;
+        if !matches!(told, Ok(Reply::Noted)) {
+            TALLY.with_borrow_mut(|tally| tally.put_back(counts, now()));
+        }
     }
 
     fn kv(&self) -> Result<KvStore, KvError> {
@@ -204,6 +224,10 @@ impl KeyCache<Cache> for Edge {
 
 impl Ask for Edge {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
+        if matches!(command, Command::Metrics) {
+            // What this isolate has counted is in the answer.
+            self.tell(TALLY.with_borrow_mut(Tally::take)).await;
+        }
         match self.account {
             Some(account) => Object::of(&self.env, account).ask(command).await,
             None => Err(Unreachable("the connector is not configured".to_owned())),

@@ -1,0 +1,223 @@
+// Who gained and lost what: with each sync, between two days, and of one person.
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { linkOf, partsOf, useTitles } from "./account.js";
+import { ask } from "./api.js";
+import { Earlier, useMore } from "./operations.js";
+import { Empty, Problem, Time, number } from "./parts.js";
+import type { By, Change, Gain } from "./types.js";
+
+/** Who made it, as far as that is known. */
+function Author({ of }: { of: { cause: string; by: By | null } }): JSX.Element {
+  const { by, cause } = of;
+  if (by === null) return <span class="count">{cause === "unknown" || cause === "" ? "by whom is not known" : cause.replaceAll("_", " ")}</span>;
+  return (
+    <span class="count">
+      by <bdi>{by.who}</bdi>
+      {by.through ? <>, through <bdi>{by.through}</bdi></> : null}
+      {by.requester ? <>, for <bdi>{by.requester}</bdi></> : null}
+      {by.operation === undefined ? null : <>, operation <a href="#/operations">{by.operation}</a></>}
+    </span>
+  );
+}
+
+function Somebody({ id, name }: { id: string; name: string }): JSX.Element {
+  if (!/^(user|invitation):/.test(id)) return <bdi>{name}</bdi>;
+  return (
+    <a href={`#/people/${encodeURIComponent(id)}`}>
+      <bdi>{name}</bdi>
+    </a>
+  );
+}
+
+function Gained({ change }: { change: Gain }): JSX.Element {
+  return (
+    <>
+      <span class={change.what === "gained" ? "added" : "removed"}>
+        {change.what === "gained" ? "+" : "−"} <a href={linkOf(change.entitlement)}><bdi>{change.name}</bdi></a>
+      </span>{" "}
+      <Time at={change.happened_at ?? change.seen_at} /> <Author of={change} />
+    </>
+  );
+}
+
+/** What one person gained and lost. */
+export function History({ principal }: { principal: string }): JSX.Element {
+  const { items, more, error, busy } = useMore<Gain>(`/v1/history?limit=50&person=${encodeURIComponent(principal)}`);
+  return (
+    <>
+      <Problem error={error} />
+      {items.length === 0 && !busy && error === null ? <Empty>Nothing changed since the connector began to note changes.</Empty> : null}
+      <ul class="journal">
+        {items.map((change) => (
+          <li key={change.number}>
+            <Gained change={change} />
+          </li>
+        ))}
+      </ul>
+      <Earlier more={more} busy={busy} />
+    </>
+  );
+}
+
+/** So many changes between two days are looked through at most. */
+const MOST = 20_000;
+
+interface Between {
+  changes: Gain[];
+  /** Gained and lost again, or lost and gained again. */
+  passing: number;
+  begins: string | null;
+  gaps: string[];
+  isWhole: boolean;
+}
+
+interface Told {
+  items: Gain[];
+  next_cursor?: string;
+  begins_at: string | null;
+  gaps: string[];
+}
+
+/** What is different at the end of a time from its beginning: of each grant the last change, where it is not the contrary of the first. */
+function difference(newestFirst: Gain[]): { changes: Gain[]; passing: number } {
+  const of = new Map<string, { first: Gain; last: Gain }>();
+  for (const change of newestFirst) {
+    const key = `${change.principal} ${change.entitlement}`;
+    const known = of.get(key);
+    if (known === undefined) of.set(key, { first: change, last: change });
+    else known.first = change;
+  }
+  const all = [...of.values()];
+  const changes = all.filter(({ first, last }) => first.what === last.what).map(({ last }) => last);
+  return { changes, passing: all.length - changes.length };
+}
+
+async function between(from: string, to: string): Promise<Between> {
+  const found: Gain[] = [];
+  let cursor = "";
+  for (;;) {
+    const page = await ask<Told>("GET", `/v1/history?limit=1000&from=${from}&to=${to}${cursor}`);
+    found.push(...page.items);
+    const isWhole = page.next_cursor === undefined;
+    if (isWhole || found.length >= MOST) return { ...difference(found), begins: page.begins_at, gaps: page.gaps.filter((at) => at >= from && at < to), isWhole };
+    cursor = `&cursor=${encodeURIComponent(page.next_cursor ?? "")}`;
+  }
+}
+
+/** The beginning of a day of the reader's, and of the day after it, as the routes take times. */
+function times(day: string): [string, string] {
+  const [year = 0, month = 1, date = 1] = day.split("-").map(Number);
+  const at = (plus: number): string => `${new Date(year, month - 1, date + plus).toISOString().slice(0, 19)}Z`;
+  return [at(0), at(1)];
+}
+
+function BetweenDays({ from, to }: { from: string; to: string }): JSX.Element {
+  const [found, setFound] = useState<Between | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [[begin], [, end]] = [times(from), times(to)];
+  useEffect(() => {
+    let over = false;
+    setFound(null);
+    setError(null);
+    between(begin, end).then(
+      (all) => over || setFound(all),
+      (failed) => over || setError(failed),
+    );
+    return () => {
+      over = true;
+    };
+  }, [begin, end]);
+  if (error !== null) return <Problem error={error} />;
+  if (found === null) return <p role="status">Looking…</p>;
+  const people = new Map<string, Gain[]>();
+  for (const change of found.changes) people.set(change.principal, [...(people.get(change.principal) ?? []), change]);
+  const sorted = [...people].toSorted(([, [one]], [, [other]]) => (one?.person ?? "").localeCompare(other?.person ?? ""));
+  return (
+    <>
+      <p role="status">
+        {number(people.size)} {people.size === 1 ? "has" : "have"} other access at the end than at the beginning
+        {found.passing === 0 ? "" : `; ${number(found.passing)} grants came and went, or went and came back`}.
+      </p>
+      {found.begins !== null && found.begins > begin ? <p>Changes are noted since <Time at={found.begins} />; of the time before it nothing is known.</p> : null}
+      {found.gaps.map((at) => <p key={at}>What changed around <Time at={at} /> could not be found out.</p>)}
+      {found.isWhole ? null : <p class="problem">There are more changes than {number(MOST)}: the oldest are left out. Choose a shorter time.</p>}
+      {people.size === 0 ? <Empty>Nobody gained or lost anything between these days. Choose others, or take them away for all changes.</Empty> : null}
+      <ul class="journal">
+        {sorted.map(([principal, changes]) => (
+          <li key={principal}>
+            <Somebody id={principal} name={changes[0]?.person ?? principal} />
+            <ul>
+              {changes.map((change) => (
+                <li key={change.number}>
+                  <Gained change={change} />
+                </li>
+              ))}
+            </ul>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function BySync(): JSX.Element {
+  const { items, more, error, busy } = useMore<Change>("/v1/changes?limit=200");
+  const titles = useTitles();
+  const grant = (change: Change, id: string, sign: string): JSX.Element => {
+    const { entitlement } = partsOf(id);
+    const told = change.by?.find((each) => each.grant === id);
+    return (
+      <li key={id}>
+        <span class={sign === "+" ? "added" : "removed"}>
+          {sign} <a href={linkOf(entitlement)}>{titles.get(entitlement) ?? entitlement}</a>
+        </span>{" "}
+        {told === undefined ? null : <Author of={told} />}
+      </li>
+    );
+  };
+  return (
+    <>
+      <p>What each sync found changed, the newest first.</p>
+      <Problem error={error} />
+      {items.length === 0 && !busy && error === null ? <Empty>Nothing changed between the generations that are kept. A change shows with the first sync after it.</Empty> : null}
+      <ul class="journal">
+        {items.map((change) => (
+          <li key={`${change.generation}/${change.key}`} class={change.kind}>
+            <Time at={change.published_at} /> <Somebody id={change.key} name={change.name} /> {change.kind === "changed" ? "" : change.kind}
+            <ul>
+              {change.grants_added.map((id) => grant(change, id, "+"))}
+              {change.grants_removed.map((id) => grant(change, id, "−"))}
+              {change.fields.map((field) => (
+                <li key={field}>{field.replaceAll("_", " ")} is another one</li>
+              ))}
+            </ul>
+          </li>
+        ))}
+      </ul>
+      <Earlier more={more} busy={busy} />
+    </>
+  );
+}
+
+export function Changes(): JSX.Element {
+  const [from, setFrom] = useState("");
+  const [to, setTo] = useState("");
+  const day = /^\d{4}-\d\d-\d\d$/;
+  const isAsked = day.test(from) && day.test(to);
+  return (
+    <>
+      <h1>Changes</h1>
+      <div class="tools">
+        <label>
+          From the beginning of <input type="date" value={from} max={to} onInput={(event) => setFrom(event.currentTarget.value)} />
+        </label>
+        <label>
+          to the end of <input type="date" value={to} min={from} onInput={(event) => setTo(event.currentTarget.value)} />
+        </label>
+        {from === "" && to === "" ? null : <button type="button" onClick={() => (setFrom(""), setTo(""))}>All changes</button>}
+      </div>
+      {!isAsked ? <BySync /> : from > to ? <Problem error="The first day has to be before the last." /> : <BetweenDays from={from} to={to} />}
+    </>
+  );
+}

@@ -1,0 +1,110 @@
+// The account's API tokens, and one of them: who made it, what it may do, and from where.
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { tokens, useList } from "./account.js";
+import { ask } from "./api.js";
+import { Problem, Table, Time, number, type Column } from "./parts.js";
+import type { Token } from "./types.js";
+
+const COLUMNS: Column<Token>[] = [
+  { title: "Name", text: (row) => row.name, width: 6 },
+  { title: "Status", text: (row) => row.status, width: 2 },
+  { title: "Made by", text: (row) => row.creator_email, width: 5 },
+  { title: "Made", text: (row) => row.issued_on ?? "", show: (row) => <Time at={row.issued_on} />, width: 4 },
+  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => <When at={row.last_used_on} />, width: 4 },
+  { title: "Ends", text: (row) => row.expires_on ?? "", show: (row) => <When at={row.expires_on} />, width: 4 },
+];
+
+function When({ at }: { at: string | null }): JSX.Element {
+  return at === null ? <>never</> : <Time at={at} />;
+}
+
+const DAYS_90 = 90 * 86_400_000;
+
+const FILTERS: Record<string, (row: Token) => boolean> = {
+  "Without an end": (row) => row.expires_on === null,
+  "Not used for 90 days": (row) => row.last_used_on !== null && new Date(row.last_used_on).getTime() < Date.now() - DAYS_90,
+  "Never used": (row) => row.last_used_on === null,
+  "Made by somebody who left": (row) => row.creator === "left",
+};
+
+export function tokenLink(token: Token): string {
+  return `#/tokens/${token.id}`;
+}
+
+export function Tokens(): JSX.Element {
+  const list = useList(tokens);
+  return (
+    <>
+      <h1>Tokens</h1>
+      <Table name="tokens" columns={COLUMNS} list={list} rowKey={(row) => row.id} href={tokenLink} filters={FILTERS} empty="The account has no API tokens of its own, or the token may not read them: Now says which, and which permission turns the list on." />
+    </>
+  );
+}
+
+const CREATORS: Record<Token["creator"], string> = { unknown: "not known", left: "who is no member any more", invited: "who is invited", member: "" };
+
+export function OneToken({ id }: { id: string }): JSX.Element {
+  const list = useList(tokens);
+  const [whole, setWhole] = useState<Token | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    let over = false;
+    ask<Token>("GET", `/v1/tokens/${encodeURIComponent(id)}`).then(
+      (token) => over || setWhole(token),
+      (failed) => over || setError(failed),
+    );
+    return () => {
+      over = true;
+    };
+  }, [id]);
+  const token = whole ?? list.items.find((row) => row.id === id);
+  if (token === undefined) return error === null ? <p role="status">Looking…</p> : <Problem error={error} />;
+  const creator = `${token.creator_email} ${CREATORS[token.creator]}`.trim();
+  return (
+    <>
+      <p>
+        <a href="#/tokens">Tokens</a>
+      </p>
+      <h1>
+        <bdi>{token.name}</bdi>
+      </h1>
+      {token.is_connector ? <p>The connector calls Cloudflare with it.</p> : null}
+      <Problem error={error} />
+      <dl class="facts">
+        <dt>Status</dt>
+        <dd>{token.status}</dd>
+        <dt>Made by</dt>
+        <dd>{/^(user|invitation):/.test(token.creator_id) ? <a href={`#/people/${encodeURIComponent(token.creator_id)}`}><bdi>{creator}</bdi></a> : <bdi>{creator}</bdi>}</dd>
+        <dt>Made</dt>
+        <dd><Time at={token.issued_on} /></dd>
+        <dt>Last used</dt>
+        <dd><When at={token.last_used_on} /></dd>
+        <dt>Ends</dt>
+        <dd><When at={token.expires_on} /></dd>
+        <dt>Used from</dt>
+        <dd>{token.allowed_from.join(", ") || "anywhere"}{token.refused_from.length === 0 ? "" : `, but not ${token.refused_from.join(", ")}`}</dd>
+        <dt>Id</dt>
+        <dd><code>{token.id}</code></dd>
+      </dl>
+      <h2>What it may do</h2>
+      <ul class="journal">
+        {(token.policies ?? []).map((policy) => (
+          <li key={policy.told}>
+            <bdi>{policy.told}</bdi>
+            {policy.scope.length === 0 ? null : (
+              <ul class="reaches">
+                {policy.scope.map(({ key, told }) => (
+                  <li key={key}>
+                    <a href={`#/resources/${encodeURIComponent(key)}`}><bdi>{told}</bdi></a>
+                  </li>
+                ))}
+              </ul>
+            )}
+          </li>
+        ))}
+        {token.unlisted === undefined || token.unlisted === 0 ? null : <li>and {number(token.unlisted)} more</li>}
+      </ul>
+    </>
+  );
+}
