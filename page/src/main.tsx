@@ -5,12 +5,13 @@ import { forget } from "./account.js";
 import { Changes } from "./changes.js";
 import { ask, examine, Refused, whenSignedOut, type Examination, type Session } from "./api.js";
 import { Findings } from "./findings.js";
-import { Checks, Now } from "./now.js";
+import { Now } from "./now.js";
 import { Journal } from "./operations.js";
 import { Empty, Problem, Time } from "./parts.js";
 import { OnePerson, People } from "./people.js";
 import { OneResource } from "./reach.js";
 import { Groups, Matrix, OneGroup, OneRole, Roles } from "./roles.js";
+import { SetUp } from "./setup.js";
 import { OneToken, Tokens } from "./tokens.js";
 import { Wonder } from "./whatif.js";
 
@@ -109,59 +110,6 @@ function SignIn({ entry, onSignedIn }: { entry: string | null; onSignedIn: (sess
         <button type="submit" class="primary" disabled={busy || token === ""}>{busy ? "Signing in…" : "Sign in"}</button>
         <Problem error={error} />
       </form>
-    </main>
-  );
-}
-
-function SetUp({ found, onLook }: { found: Examination | null; onLook: () => Promise<void> }): JSX.Element {
-  const [token, setToken] = useState("");
-  const [checks, setChecks] = useState(found);
-  const [error, setError] = useState<unknown>(null);
-  const look = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    try {
-      setChecks(await examine(token));
-      setError(null);
-    } catch (failed) {
-      setError(failed);
-    }
-  };
-  // Each check gets its mark when it is well; the account comes when all are.
-  const isShown = checks !== null;
-  useEffect(() => {
-    if (!isShown) return;
-    const again = async (): Promise<void> => {
-      const latest = await examine(token === "" ? undefined : token);
-      setChecks(latest);
-      if (latest.ok) await onLook();
-    };
-    // Once a token is set, it is asked for: then the form comes back.
-    const timer = setInterval(() => void again().catch((failed) => (failed instanceof Refused && failed.status === 401 ? setChecks(null) : undefined)), 5_000);
-    return () => clearInterval(timer);
-  }, [isShown, token]);
-  return (
-    <main class="narrow">
-      <h1>Not set up yet</h1>
-      {checks === null ? (
-        <form onSubmit={(event) => void look(event)}>
-          <p>The Worker runs, and some of its variables are missing or malformed. Its token shows which:</p>
-          <label>
-            Token of the connector
-            <input type="password" autocomplete="current-password" value={token} onInput={(event) => setToken(event.currentTarget.value)} />
-          </label>
-          <button type="submit" class="primary">Show</button>
-        </form>
-      ) : (
-        <>
-          <p>The Worker runs. These are what it still needs; each line says how it is set, and gets its mark by itself a few seconds after it is.</p>
-          <Checks found={checks} />
-          <p>
-            Variables are set in the dashboard under <em>Workers &amp; Pages</em> → this Worker → <em>Settings</em> → <em>Variables and secrets</em>, or in <code>wrangler.toml</code>.
-          </p>
-        </>
-      )}
-      <Problem error={error} />
-      <button type="button" onClick={() => void onLook()}>Look again</button>
     </main>
   );
 }
