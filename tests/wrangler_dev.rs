@@ -61,6 +61,11 @@ async fn the_worker_answers_and_syncs_under_wrangler_dev() {
 
 /// Starts the Worker as a developer does, with these variables, and gives its address.
 async fn start(scratch: &Scratch, variables: &str) -> (Wrangler, String) {
+    start_at(scratch, variables, "0").await
+}
+
+/// The same at a port; 0 is any.
+async fn start_at(scratch: &Scratch, variables: &str, port: &str) -> (Wrangler, String) {
     let file = scratch.path("variables");
     std::fs::write(&file, variables).unwrap();
     let state = scratch.path("state");
@@ -71,7 +76,7 @@ async fn start(scratch: &Scratch, variables: &str) -> (Wrangler, String) {
             "--local".as_ref(),
             "--test-scheduled".as_ref(),
             "--ip=127.0.0.1".as_ref(),
-            "--port=0".as_ref(),
+            format!("--port={port}").as_ref(),
             "--inspector-port=0".as_ref(),
             "--show-interactive-dev-session=false".as_ref(),
             "--persist-to".as_ref(),

@@ -10,7 +10,7 @@ import type { By, Change, Gain } from "./types.js";
 /** Who made it, as far as that is known. */
 function Author({ of }: { of: { cause: string; by: By | null } }): JSX.Element {
   const { by, cause } = of;
-  if (by === null) return <span class="count">{cause === "unknown" || cause === "" ? "by whom is not known" : cause.replaceAll("_", " ")}</span>;
+  if (by === null || by.who === "unknown") return <span class="count">{cause === "unknown" || cause === "" ? "by whom is not known" : cause.replaceAll("_", " ")}</span>;
   return (
     <span class="count">
       by <bdi>{by.who}</bdi>

@@ -1,9 +1,9 @@
 // Goes through the page at / in a real browser, as a person does: node tests/wrangler/page.mjs <scenario>. tests/wrangler/page.rs starts it.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
-const { PAGE, TOKEN, READ_TOKEN, PEOPLE, GUARDED, SCREENSHOTS } = process.env;
+const { PAGE, TOKEN, READ_TOKEN, PEOPLE, GUARDED, SCREENSHOTS, SET_THE_REST } = process.env;
 const BROWSERS = [process.env.CHROME, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"];
 const executablePath = BROWSERS.find((path) => path && existsSync(path));
 assert(executablePath, "no Chromium is installed: run make setup, or set CHROME to the program of a Chromium or Chrome");
@@ -44,6 +44,18 @@ async function signIn(token) {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
+/** Runs a sync to its end. */
+async function sync() {
+  await page.getByRole("button", { name: "Sync now" }).waitFor();
+  const last = page.getByText("Last sync");
+  const before = (await last.count()) === 0 ? "" : await page.locator(".card.state time").first().getAttribute("datetime");
+  await page.getByRole("button", { name: "Sync now" }).click();
+  await page.waitForFunction((before) => {
+    const time = document.querySelector(".card.connected time");
+    return time !== null && document.querySelector("progress") === null && time.getAttribute("datetime") !== before;
+  }, before);
+}
+
 /** Opens somebody's own view by searching the list. */
 async function open(email) {
   await go("People");
@@ -53,14 +65,52 @@ async function open(email) {
 }
 
 const scenarios = {
-  async "set-up"() {
+  async "first-run"() {
     await page.goto(PAGE);
     await heading("Not set up yet");
-    for (const missing of ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"]) {
-      await page.getByText(missing, { exact: true }).first().waitFor();
+    // What is there has its mark; what is missing and what cannot be has a place and a command.
+    await page.getByRole("status").filter({ hasText: "1 of 4" }).waitFor();
+    await page.getByRole("listitem").filter({ hasText: "Done:" }).getByText("CLOUDFLARE_ACCOUNT_ID").waitFor();
+    for (const missing of ["CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"]) {
+      await page.getByRole("listitem").filter({ hasText: "To do:" }).getByText(missing, { exact: true }).waitFor();
     }
+    await page.getByText("npx wrangler secret put CLOUDFLARE_API_TOKEN").waitFor();
+    await page.getByText("must be the tenant's host alone").waitFor();
     await accessible("set-up");
     await shot("set-up");
+    // Once the rest is there, it goes on by itself.
+    writeFileSync(SET_THE_REST, "");
+    await signIn(TOKEN);
+    await heading("Now");
+    await page.getByText("Nothing was read yet").waitFor();
+    await sync();
+
+    // The first change, and who made it.
+    await go("People");
+    await page.locator(".rows a").first().click();
+    await page.getByRole("button", { name: "Grant…" }).click();
+    await page.getByRole("combobox").selectOption({ index: 1 });
+    await page.getByRole("dialog").locator(".thought").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Grant", exact: true }).click();
+    await page.getByRole("dialog").getByRole("status").filter({ hasText: "Granted" }).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    const person = page.url();
+    await go("Now");
+    await sync();
+    await go("Changes");
+    await page.locator(".journal .added").first().waitFor();
+    const day = await page.evaluate(() => new Intl.DateTimeFormat("sv").format(new Date()));
+    await page.getByLabel("From the beginning of").fill(day);
+    await page.getByLabel("to the end of").fill(day);
+    await page.getByRole("status").filter({ hasText: "1 has other access" }).waitFor();
+    await page.locator(".journal li li").filter({ hasText: "through page" }).waitFor();
+    await accessible("changes between two days");
+    await shot("between-days");
+    await page.getByLabel("to the end of").fill("2020-01-01");
+    await page.getByRole("alert").filter({ hasText: "before the last" }).waitFor();
+    await page.goto(person);
+    await page.locator(".journal .added").first().waitFor();
+    assert.match(await page.locator(".journal .added ~ time").first().getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
   },
 
   async account() {
@@ -104,6 +154,16 @@ const scenarios = {
     assert.ok((await page.locator(".rows [aria-rowindex]").allTextContents()).slice(1).every((row) => /no/.test(row)));
     await accessible("People");
     await shot("people");
+    // On paper there are more than those in sight.
+    const [before, printed] = await page.evaluate(() => {
+      const rows = () => document.querySelectorAll(".rows .row").length;
+      const seen = rows();
+      dispatchEvent(new Event("beforeprint"));
+      return [seen, rows()];
+    });
+    assert.ok(printed > 5 * before, `${printed} rows on paper, ${before} on the screen`);
+    await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+    assert.ok((await page.locator(".rows .row").count()) < 120);
 
     // Names are text, whatever they hold.
     for (const n of [0, 1, 2]) {
@@ -181,6 +241,10 @@ const scenarios = {
     await page.locator(".rows a").first().click();
     await page.getByRole("heading", { name: "Members" }).waitFor();
     await accessible("a group");
+    await go("Tokens");
+    await page.locator(".rows a").first().click();
+    await page.getByRole("heading", { name: "What it may do" }).waitFor();
+    await accessible("a token");
 
     // What is found wrong, and what is accepted for a reason.
     await go("Findings");

@@ -11,7 +11,7 @@ use sim::http::Server;
 use tokio::process::Command;
 
 use super::wrangler::{PROJECT, Scratch};
-use super::{Unavailable, start, variables_file};
+use super::{Unavailable, start, start_at, variables_file};
 
 const READ_TOKEN: &str = "connector-read-token-of-the-tests-0123456789";
 
@@ -51,11 +51,32 @@ async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {
     clicked("account", &address, &[("PEOPLE", &people), ("GUARDED", PROTECTED)]).await;
 }
 
+/// From a Worker that has nothing set to one that is connected, and the first change.
 #[tokio::test]
-async fn the_page_of_a_worker_that_is_not_set_up_says_what_is_missing() {
+async fn the_page_of_a_worker_that_is_not_set_up_leads_to_one_that_is_connected() {
+    let cloudflare = Cloudflare::new(Spec { members: 40, roles: 12, ..Spec::default() });
+    let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();
+    let tenant = Server::start(0, Arc::new(Unavailable)).await.unwrap();
     let scratch = Scratch::new("page-set-up");
-    let (_dev, address) = start(&scratch, "PLAN=\"free\"\n").await;
-    clicked("set-up", &address, &[]).await;
+    let all = variables_file(&cloudflare, &account, &tenant) + "PROVISIONING=\"on\"\nPLAN=\"paid\"\n";
+    let id = all.lines().find(|line| line.starts_with("CLOUDFLARE_ACCOUNT_ID")).unwrap();
+    let (dev, address) = start(&scratch, &format!("{id}\nC1_TENANT=\"https://acme.conductor.one\"\n")).await;
+    let asks = scratch.path("set-the-rest");
+    let set_the_rest = async {
+        while !asks.exists() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // wrangler does not look at its variables again by itself.
+        drop(dev);
+        let (_, port) = address.rsplit_once(':').unwrap();
+        let _again = start_at(&scratch, &all, port).await;
+        std::future::pending::<()>().await;
+    };
+    let more = [("SET_THE_REST", asks.to_str().unwrap())];
+    tokio::select! {
+        () = clicked("first-run", &address, &more) => {}
+        () = set_the_rest => {}
+    }
 }
 
 /// Lets the browser go through a scenario; what it says stands in the panic where it fails.
