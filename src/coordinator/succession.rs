@@ -502,7 +502,17 @@ mod tests {
         let (former, new) = (former(), new());
         assert_eq!(emptied_at(&former).unwrap(), None);
         block_on(take_over(&new, new.account(), &Object::new(&former))).unwrap();
-        assert_eq!(emptied_at(&former).unwrap(), Some(former.now().plus_secs(KEEP_SECS)));
+        let emptied = former.now().plus_secs(KEEP_SECS);
+        assert_eq!(emptied_at(&former).unwrap(), Some(emptied));
+        // Whoever asks once more does not put that off.
+        former.advance(24 * 60 * 60);
+        let again = Command::HandOver { account: new.account(), from: Place::default() };
+        let mut given = block_on(answer(&former, again));
+        while let Reply::HandedOver(Batch { next: Some(from), .. }) = given {
+            given = block_on(answer(&former, Command::HandOver { account: new.account(), from }));
+        }
+        assert!(matches!(given, Reply::HandedOver(_)), "{given:?}");
+        assert_eq!(emptied_at(&former).unwrap(), Some(emptied));
         empty(&former).unwrap();
         assert_eq!((rows(&former), emptied_at(&former).unwrap()), (Vec::new(), None));
     }

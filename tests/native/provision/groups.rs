@@ -122,3 +122,15 @@ async fn that_a_read_is_refused_is_no_answer_about_what_was_written() {
         assert_refused(&outcome, Refusal::Cloudflare, "may not do this");
     }
 }
+
+#[tokio::test]
+async fn a_membership_that_shows_as_before_our_own_change_is_not_told_to_be_gone_until_no_read_is_as_far_behind() {
+    let (bench, jane, group) = jane().await;
+    assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+    // By hand, which cannot be told from a read that is behind.
+    bench.account().leave_group(&group, &jane);
+    let revoke = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    bench.world.advance(61);
+    assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+}

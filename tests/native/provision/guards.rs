@@ -7,7 +7,7 @@ use c1_cloudflare::base::ports::{Clock as _, Secret};
 use c1_cloudflare::cloudflare::{Client, Purpose};
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::provision::LastRole;
-use sim::cloudflare::{Access, Atom, Cloudflare, Fault, Membership, Permission, Route};
+use sim::cloudflare::{Access, Atom, Cloudflare, Fault, Membership, Oddity, On, Permission, Route};
 
 use super::{
     Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds,
@@ -634,4 +634,75 @@ async fn what_an_operation_sends_is_counted_also_where_it_is_cut_off() {
     bench.vanish();
     assert_done(&bench.settle(id).await, Effect::Granted);
     assert!(spent_so_far() > sent && spent_so_far() >= i64::try_from(account.total_requests()).unwrap());
+}
+
+#[tokio::test]
+async fn one_who_shows_as_before_our_own_change_is_no_super_administrator_left() {
+    let bench = Bench::with(|account| leave_admins(account, 3), |_| {}).await;
+    let all = admins(bench.account());
+    assert_done(&bench.operate(Action::Revoke, super_administrator(&bench), member(&all[0].id)).await, Effect::Revoked);
+    // Whether that was put back by hand or the read is behind cannot be told yet.
+    let role = bench.account().permission_group("super_admin").unwrap();
+    bench.account().add_policy(&all[0].id, holds(bench.account(), &role));
+    let revoke = async || bench.operate(Action::Revoke, super_administrator(&bench), member(&all[1].id)).await;
+    assert_refused(&revoke().await, Refusal::MinSuperAdmins, "make somebody else Super Administrator");
+    bench.world.advance(61);
+    assert_done(&revoke().await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn one_whose_policies_are_not_told_is_no_super_administrator_left() {
+    let bench = Bench::with(|account| leave_admins(account, 3), |_| {}).await;
+    let all = admins(bench.account());
+    bench.account().make_odd(On::Reads, &all[2].id, Oddity::Without("policies"));
+    let revoke = async || bench.operate(Action::Revoke, super_administrator(&bench), member(&all[0].id)).await;
+    assert_refused(&revoke().await, Refusal::MinSuperAdmins, "make somebody else Super Administrator");
+    bench.account().make_even();
+    assert_done(&revoke().await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn a_group_whose_policies_are_not_told_may_give_what_is_revoked() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0])]);
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    account.join_group(&group, &jane);
+    account.make_odd(On::Reads, &group, Oddity::NullInPolicies("permission_groups"));
+    let refused = bench.operate(Action::Revoke, target(&known[5]), member(&jane)).await;
+    assert_refused(&refused, Refusal::UnreadableMember, "Operators");
+    let outcome = bench.operate(Action::Revoke, target(&known[5]), member(&joe)).await;
+    assert_done(&outcome, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn an_invitation_that_was_put_off_gives_way_to_a_revoke_that_was_told_since() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    account.fail_next(Route::CreateMember, 1, Fault::TooManyRequests { retry_after: Some(1), headers: false });
+    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    bench.world.advance(400);
+    assert_done(&bench.operate(Action::Revoke, Target::Account, person(NEW)).await, Effect::AlreadyRevoked);
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "nothing was changed");
+    assert!(account.membership_of(NEW).is_none());
+    // Who asks once more has it.
+    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+}
+
+#[tokio::test]
+async fn the_last_role_is_not_taken_though_there_was_another_one_when_it_was_read_first() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0]), holds(account, &known[1])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::status(500, 10_000));
+    let (only, whom) = (holds(account, &known[1]), jane.clone());
+    // Somebody takes the other one after the first read.
+    account.before_next(Route::GetMember, move |account, _| {
+        account.before_next(Route::GetMember, move |account, _| account.set_policies(&whom, vec![only]));
+    });
+    let refused = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    assert_refused(&refused, Refusal::LastRole, "revoke the account instead");
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[1])].into());
 }

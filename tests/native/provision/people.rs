@@ -188,3 +188,47 @@ async fn a_builtin_entitlement_with_a_roles_id_is_a_contradiction() {
     let account = EntitlementRef { builtin: true, ..EntitlementRef::default() };
     assert_done(&bench.operate(Action::Grant, Target::Named(account), person(NEW)).await, Effect::Invited);
 }
+
+#[tokio::test]
+async fn whose_membership_becomes_another_persons_between_two_reads_is_left_alone() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let roles = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &roles[0])]);
+    let before = bench.atoms(&jane);
+    let whom = jane.clone();
+    account.before_next(Route::GetMember, move |account, _| account.change_email(&whom, "somebody@example.com"));
+    let id = bench.arrive(Action::Grant, target(&roles[1]), person(JANE));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    assert_eq!((account.requests(Route::UpdateMember), bench.atoms(&jane)), (0, before));
+    account.change_email(&jane, JANE);
+    assert_done(&bench.settle(id).await, Effect::Granted);
+}
+
+#[tokio::test]
+async fn who_was_written_to_is_meant_also_under_another_address() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let roles = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &roles[0])]);
+    account.fail_next(Route::UpdateMember, 1, Fault::Reset.after());
+    account.fail_later(Route::GetMember, 2, Fault::status(503, 10_000));
+    let id = bench.arrive(Action::Grant, target(&roles[1]), person(JANE));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    assert_eq!(account.requests(Route::UpdateMember), 1, "it was written, and nobody knows");
+    account.change_email(&jane, "jane.married@example.com");
+    assert_done(&bench.settle(id).await, Effect::Granted);
+    assert!(bench.atoms(&jane).contains(&atom(account, &roles[1])));
+    assert_eq!(account.requests(Route::CreateMember), 0, "nobody is invited under the old address");
+}
+
+#[tokio::test]
+async fn who_had_an_account_and_is_gone_is_not_invited_by_a_grant() {
+    let bench = Bench::start().await;
+    let role = roles(bench.account())[1].clone();
+    let gone = Subject { has_account: true, ..person(NEW) };
+    let refused = bench.operate(Action::Grant, target(&role), gone).await;
+    assert_refused(&refused, Refusal::UnknownMember, "sync this connector in ConductorOne");
+    assert_eq!(bench.account().requests(Route::CreateMember), 0);
+    assert_done(&bench.operate(Action::Grant, target(&role), person(NEW)).await, Effect::Granted);
+}

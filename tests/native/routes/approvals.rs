@@ -50,6 +50,12 @@ async fn a_key_that_was_decided_for_one_app_and_action_decides_nothing_for_anoth
     assert_eq!(ask(Task::grant(entitlement(), known_better), "7").await, first);
     let kept: Value = jane.deployment.json("/v1/decisions").await;
     assert_eq!(kept["items"].as_array().unwrap().len(), 1, "{kept}");
+    // Nor is it told to another app whose tasks are taken as well.
+    jane.deployment.set_var("ALLOWED_APPS", &format!("{},2other", App::default().id));
+    let other = App { id: "2other".to_owned(), ..App::default() };
+    let told = ask(Task::grant(entitlement(), person()).app(other), "9").await;
+    assert!(!approved(&told) && told.contains("asked for something else before"), "{told}");
+    assert_eq!(ask(Task::grant(entitlement(), person()), "10").await, first);
     // What was approved for an app is not told again once its tasks are not taken any more.
     jane.deployment.set_var("ALLOWED_APPS", "2third");
     let told = ask(Task::grant(entitlement(), person()), "8").await;
