@@ -193,6 +193,9 @@ async fn undo_leaves_a_webhook_that_was_there_before_or_is_used_by_somebody_else
         }
         run(&world, Options { undo: true, ..Options::default() }, u32::MAX, Cut::Before).await;
         let stays = !world.ports.c1.webhooks().is_empty();
+        // ConductorOne would not delete what is in use; it is not asked to.
+        let told = serde_json::to_string(&report(&world.ports.desk, 0).unwrap().unwrap()).unwrap();
+        assert_eq!(told.contains("pointed at it by somebody else"), is_used, "{told}");
         assert_eq!(stays, was_there || is_used || serves, "there: {was_there}, used: {is_used}, serves: {serves}");
     }
 }

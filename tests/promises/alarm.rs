@@ -202,3 +202,70 @@ fn members_that_hang_keep_nobody_else_waiting_for_long() {
         tokio::join!(hanging, others);
     });
 }
+
+#[test]
+fn two_grants_at_once_for_somebody_new_make_one_invitation() {
+    run(1, async |small| {
+        let ask = async |role: usize| {
+            let request = Request {
+                key: Some(format!("new-{role}~step")),
+                action: Action::Grant,
+                target: Target::Entitlement(
+                    format!("role:{}:member", small.roles[role].governed_as()).parse().unwrap(),
+                ),
+                subject: Subject { emails: vec!["new.hire@example.com".to_owned()], ..Subject::default() },
+                origin: Origin { by: "webhook".to_owned(), ..Origin::default() },
+            };
+            small.lives.deliver(request).await.outcome
+        };
+        let told = tokio::join!(ask(1), ask(2));
+        for outcome in [told.0, told.1] {
+            assert!(matches!(&outcome, Outcome::Done { effect: Effect::Granted, .. }), "{outcome:?}");
+        }
+        assert_eq!(small.account().requests(Route::CreateMember), 1);
+        assert_eq!(small.one("SELECT SUM(put_offs) FROM operation"), Some(0), "the one waited for the other");
+    });
+}
+
+#[test]
+fn revokes_of_super_administrator_at_once_wait_for_each_other() {
+    // Whichever of them is read and written first.
+    (0..12).for_each(revokes_of_super_administrator_at_once);
+}
+
+fn revokes_of_super_administrator_at_once(faster: u64) {
+    run(3, async |small| {
+        let account = small.account();
+        let jitter = Duration::from_millis(400 - 20 * faster);
+        account.set_latency(Latency { base: Duration::from_millis(10), jitter });
+        let admin = account.permission_group("super_admin").unwrap();
+        let whole = account.account_resource_group();
+        let allow = |role: &KnownPermissionGroup| sim::cloudflare::PolicySpec::allow(role.id.clone(), whole.clone());
+        for membership in account.memberships() {
+            let is_one = small.members.contains(&membership.id);
+            let policies =
+                if is_one { vec![allow(&small.roles[0]), allow(&admin)] } else { vec![allow(&small.roles[0])] };
+            account.set_policies(&membership.id, policies);
+        }
+        let revoke = async |member: usize| {
+            let request = Request {
+                key: Some(format!("admin{member}~step")),
+                action: Action::Revoke,
+                target: Target::Entitlement(format!("role:{}:member", admin.governed_as()).parse().unwrap()),
+                subject: Subject {
+                    emails: vec![format!("person{member}@example.com")],
+                    member_id: Some(small.members[member].parse().unwrap()),
+                    has_account: true,
+                    ..Subject::default()
+                },
+                origin: Origin { by: "webhook".to_owned(), ..Origin::default() },
+            };
+            small.lives.deliver(request).await.outcome
+        };
+        let told = join_all((0..3).map(revoke)).await;
+        let done = told.iter().filter(|outcome| matches!(outcome, Outcome::Done { .. })).count();
+        let is_admin = |id: &&String| account.member_atoms(id).iter().any(|atom| atom.1 == admin.id);
+        let left = small.members.iter().filter(is_admin).count();
+        assert_eq!((done, left), (1, 2), "{told:?}");
+    });
+}

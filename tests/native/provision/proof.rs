@@ -1,5 +1,6 @@
 //! What is told of a revoke: that it is done, once nothing that was sent can bring back what was taken.
 
+use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::provision::aftercare;
 use sim::cloudflare::{Fault, Route};
 
@@ -294,4 +295,33 @@ async fn where_everything_is_answered_a_revoke_takes_one_request_more_than_a_gra
     assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
     assert_eq!(account.total_requests(), 4, "the read, the write, the proof, and the groups");
     assert!(aftercare::late_writes_due(&bench.world).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_write_that_this_version_cannot_read_may_bring_back_anything() {
+    let bench = Bench::start().await;
+    let jane = with_a_grant_that_may_come_late(&bench).await;
+    bench.world.query("UPDATE sent SET version = 2, planned = '{}'", &[]).unwrap();
+    let known = roles(bench.account());
+    let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    assert_not_yet(&bench.attempt(revoke).await);
+    bench.world.advance(LATEST);
+    assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn an_invitation_by_somebody_else_is_no_sign_that_ours_was_carried_out() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    account.fail_next(Route::CreateMember, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    account.invite(NEW, vec![holds(account, &roles(account)[3])]);
+    assert!(matches!(bench.settle(grant).await, Outcome::Done { .. }), "there is one");
+    // Ours may come yet, once that one is gone.
+    let removal = bench.arrive(Action::Revoke, Target::Account, person(NEW));
+    assert_not_yet(&bench.attempt(removal).await);
+    bench.world.advance(LATEST);
+    assert_done(&bench.attempt(removal).await, Effect::Removed);
+    assert!(account.membership_of(NEW).is_none());
 }

@@ -91,11 +91,19 @@ async fn whatever_fails_on_the_way_the_invitation_comes_back() {
 
 #[tokio::test]
 async fn who_asks_for_the_person_meanwhile_is_told_to_come_again() {
+    // Whether nobody knows what became of the new invitation, or it is certain that there is none yet.
+    for fault in [Fault::status(500, 10_000), Fault::TooManyRequests { retry_after: Some(1), headers: false }] {
+        Box::pin(somebody_asks_meanwhile(fault)).await;
+    }
+}
+
+async fn somebody_asks_meanwhile(fault: Fault) {
     let (bench, old, _) = invited().await;
-    bench.account().fail_next(Route::CreateMember, 1, Fault::status(500, 10_000));
+    bench.account().fail_next(Route::CreateMember, 1, fault);
     let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
     assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
     assert!(super::provision::must_go_on(&bench.world, renewal).unwrap(), "nobody may give it up now");
+    bench.world.advance(400);
     let role = roles(bench.account())[0].clone();
     let revoke = bench.arrive(Action::Revoke, target(&role), person(NEW));
     assert!(
@@ -188,4 +196,17 @@ async fn what_a_group_gives_does_not_come_back_as_the_invitations_own() {
     let new = account.membership_of(NEW).unwrap();
     assert_eq!(bench.atoms(&new.id), [atom(account, &known[0])].into());
     assert!(new.groups.contains(&group));
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_accepted_before_it_is_removed_is_not_made_again() {
+    let (bench, old, _) = invited().await;
+    let whom = old.clone();
+    bench.account().before_next(Route::GetMember, move |account, _| {
+        account.before_next(Route::GetMember, move |account, _| drop(account.accept_invitation(&whom)));
+    });
+    let refused = bench.operate(Action::Grant, Target::Renewal, member(&old)).await;
+    super::assert_refused(&refused, super::Refusal::NotPending, "accepted the invitation");
+    assert_eq!(bench.account().requests(Route::DeleteMember), 0);
+    assert!(bench.account().membership(&old).is_some());
 }
