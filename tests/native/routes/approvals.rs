@@ -1,5 +1,6 @@
 //! Questions about approvals that come under a key which was used before.
 
+use c1_cloudflare::base::ports::{Sql as _, SqlValue};
 use serde_json::{Value, json};
 use sim::conductorone::{App, Entitlement, Person, Task};
 
@@ -25,7 +26,14 @@ async fn a_key_that_was_decided_for_one_app_and_action_decides_nothing_for_anoth
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text()
     };
+    let serves = || {
+        let told =
+            jane.deployment.world().one("SELECT body FROM connect_state WHERE name = 'connection'", &[]).unwrap();
+        told.as_ref().and_then(SqlValue::text).is_some_and(|body| body.contains("approvals"))
+    };
+    assert!(!serves());
     let first = ask(Task::grant(entitlement(), person()), "1").await;
+    assert!(serves(), "whoever undoes make connect leaves the webhook in place");
     let approved = |told: &str| told.contains("\"approve\"");
     assert!(approved(&first), "{first}");
     let other = App { id: "2other".to_owned(), ..App::default() };
