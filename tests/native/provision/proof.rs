@@ -325,3 +325,23 @@ async fn an_invitation_by_somebody_else_is_no_sign_that_ours_was_carried_out() {
     assert_done(&bench.attempt(removal).await, Effect::Removed);
     assert!(account.membership_of(NEW).is_none());
 }
+
+#[tokio::test]
+async fn a_write_of_which_something_was_told_is_never_taken_for_lost() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let policies = || vec![holds(account, &known[0]), holds(account, &known[1])];
+    let jane = account.add_member("jane@example.com", policies());
+    // Nobody answered it, and it shows.
+    account.fail_next(Route::UpdateMember, 1, Fault::Reset.after());
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
+    // As before the revoke: put back by hand, or by a read that is behind, which cannot be told apart yet.
+    account.set_policies(&jane, policies());
+    let before = account.requests(Route::UpdateMember);
+    let grant = bench.arrive(Action::Grant, target(&known[2]), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    assert_eq!(account.requests(Route::UpdateMember), before, "or it would bring the role back");
+    bench.world.advance(61);
+    assert_done(&bench.settle(grant).await, Effect::Granted);
+}
