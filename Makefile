@@ -14,7 +14,7 @@ UP_OPTIONS := $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(TENANT),--tenant $(TE
 	$(if $(PLAN),--plan $(PLAN)) $(if $(URL),--url $(URL)) $(if $(NEW_TOKENS),--new-tokens)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test soak fuzz demo dev up down release deploy connect lint bench clean
+.PHONY: help setup build test soak fuzz demo dev up down release deploy connect lint bench screenshots clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,12 @@ lint: setup ## check the formatting and the lints, natively and for wasm32
 bench: build ## measure requests, writes, size and time per sync, and count what the code itself costs
 	cargo run -p counts --profile counts
 	cargo run -p sim --bin bench
+	cargo test --test wrangler_dev first_row -- --ignored --nocapture
+
+screenshots: build ## take the pictures of the README again, with the page's browser test
+	cargo test --test wrangler_dev page_shows
+	cp target/tmp/page-screenshots/readme-now.png docs/now.png
+	cp target/tmp/page-screenshots/readme-people.png docs/people.png
 
 clean: ## remove what was built; the installed tools stay (remove .tools and node_modules for those)
 	cargo clean

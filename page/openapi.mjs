@@ -242,7 +242,7 @@ const schemas = {
   }),
   FindingEvent: object({ number: integer, finding: string, at: time, what: word("opened", "closed", "accepted"), detail: string }),
   Thought: object({
-    principal: string, email: string, display_name: string, action: word("grant", "revoke"), entitlement_id: string, entitlement: string, line: string, changes: boolean,
+    principal: maybe(string), email: string, display_name: string, action: word("grant", "revoke"), entitlement_id: maybe(string), entitlement: string, line: string, changes: boolean,
     removes_member: boolean, refused_by: maybe(object({ code: string, message: string })), gains: list(ref("Reached")), loses: list(ref("Reached")),
     findings: object({ opens: list(ref("FindingToBe")), closes: list(ref("FindingToBe")) }), generation: string,
   }),
@@ -418,7 +418,7 @@ const paths = {
       codes: ["invalid_request", "not_found", "not_now"],
       parameters: [
         parameter("principal", string, "user:<id>, invitation:<membership id>, or an e-mail address."),
-        parameter("grant", string, "The entitlement that would be granted."), parameter("revoke", string, "The one that would be revoked."),
+        parameter("grant", string, "The entitlement that would be granted, or account for an invitation."), parameter("revoke", string, "The one that would be revoked, or account for a removal."),
       ],
     }),
   },

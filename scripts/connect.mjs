@@ -2,20 +2,17 @@
 // URL and TOKEN say which Worker (TOKEN belongs into the environment, where no process list shows it); APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
 
 import { plain } from "./up/terminal.mjs";
-import { Refusal, Worker } from "./up/worker.mjs";
+import { Refusal, Worker, pause } from "./up/worker.mjs";
 
 const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
 const on = (name) => !["", "0", "no", "off", "false"].includes((process.env[name] ?? "").toLowerCase());
 
-const LOOK_MS = Number(process.env.LOOK_MS ?? 1_000);
 const MAX_UNANSWERED = 30;
 
 function quit(status, message) {
   console.error(`connect: ${message}`);
   process.exit(status);
 }
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 
 /** Calls the Worker; a refusal ends the program with the Worker's own sentence. */
 async function call(method, path, body) {

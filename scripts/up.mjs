@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { Worker } from "./up/worker.mjs";
+import { Worker, pause } from "./up/worker.mjs";
 import { Api, Refused, accounts, deploy, deployed, login, must, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: make up, with the same in capitals: make up ACCOUNT=… TENANT=…)
@@ -27,14 +27,12 @@ const API_TOKEN = "CLOUDFLARE_API_TOKEN";
 const FULL = "CONNECTOR_TOKEN";
 const READ = "CONNECTOR_READ_TOKEN";
 const LEAST_TOKEN = 32;
-const LOOK_MS = Number(process.env.LOOK_MS ?? 1_000);
 /** A new workers.dev name is known everywhere after a minute or so, a new secret within seconds. */
 const APPEARS_MS = 180_000;
 const SYNC_MS = 3_600_000;
 /** What is found follows a publication within seconds. */
 const FINDINGS_MS = 60_000;
 
-const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
 function options() {

@@ -464,3 +464,15 @@ fn no_page_puts_a_token_on_a_command_line() {
         }
     }
 }
+
+/// The README is opened on slow lines too.
+#[test]
+fn a_picture_is_small() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+    let pictures: Vec<_> = files.filter(|file| file.path().extension().is_some_and(|it| it == "png")).collect();
+    assert_eq!(pictures.len(), 2);
+    for picture in pictures {
+        assert!(picture.metadata().unwrap().len() <= 150_000, "{}", picture.path().display());
+    }
+}

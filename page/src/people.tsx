@@ -52,6 +52,8 @@ export function People({ session }: { session: Session }): JSX.Element {
 
 function Invite({ onClose }: { onClose: () => void }): JSX.Element {
   const [email, setEmail] = useState("");
+  /** The address once it is typed to its end. */
+  const [whole, setWhole] = useState("");
   const invite = async (): Promise<string> => {
     const done = await ask<{ message: string }>("POST", "/v1/accounts", { email });
     await people.refresh();
@@ -61,8 +63,9 @@ function Invite({ onClose }: { onClose: () => void }): JSX.Element {
     <Confirm title="Invite somebody" act="Invite" onAct={invite} onClose={onClose}>
       <label>
         E-mail address
-        <input type="email" value={email} onInput={(event) => setEmail(event.currentTarget.value)} />
+        <input type="email" value={email} onInput={(event) => setEmail(event.currentTarget.value)} onChange={(event) => setWhole(event.currentTarget.validity.valid ? event.currentTarget.value.trim() : "")} />
       </label>
+      {whole === "" || whole !== email.trim() ? null : <WhatIf wish={{ principal: whole, action: "grant", entitlement: "account" }} />}
       <p>Cloudflare sends the invitation, with the default role of this connector.</p>
     </Confirm>
   );
@@ -217,7 +220,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<st
     const what = person.resource_type === "invitation" ? `Cancel the invitation of ${who}` : `Remove ${who} from the account`;
     return (
       <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
-        <p>They lose everything they hold in this Cloudflare account: {person.entitlements.map((held) => titles.get(held) ?? held).join(", ") || "nothing"}.</p>
+        <WhatIf wish={{ principal: personKey(person), action: "revoke", entitlement: "account" }} />
       </Confirm>
     );
   }

@@ -145,6 +145,7 @@ export interface Operation {
 /** What a grant or a revoke would change. */
 export interface Thought {
   line: string;
+  entitlement_id: string | null;
   changes: boolean;
   removes_member: boolean;
   refused_by: { code: string; message: string } | null;

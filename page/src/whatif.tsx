@@ -9,6 +9,7 @@ import type { Thought } from "./types.js";
 export interface Wish {
   principal: string;
   action: "grant" | "revoke";
+  /** An entitlement's id, or `account`. */
   entitlement: string;
 }
 
@@ -37,7 +38,7 @@ export function WhatIf({ wish }: { wish: Wish }): JSX.Element {
         <bdi>{thought.line}</bdi>
       </p>
       {thought.refused_by === null ? null : <Caution>It would be refused: {thought.refused_by.message}</Caution>}
-      {thought.removes_member ? <Caution>It is their last access, so the member would be removed.</Caution> : null}
+      {thought.removes_member && thought.entitlement_id !== null ? <Caution>It is their last access, so the member would be removed.</Caution> : null}
       <Reaches title="More" of={thought.gains} />
       <Reaches title="Less" of={thought.loses} />
       <Found title="Findings that it would open" of={thought.findings.opens} />

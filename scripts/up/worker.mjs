@@ -5,6 +5,11 @@ import { plain } from "./terminal.mjs";
 /** The Worker answers a request within some 20 s. */
 const PATIENCE_MS = 60_000;
 
+/** How long to wait before the Worker is asked again how far it is, in milliseconds. */
+const LOOK_MS = Number(process.env.LOOK_MS ?? 1_000);
+
+export const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+
 /** The Worker said no, in its own words. */
 export class Refusal extends Error {
   constructor(status, answer, text) {

@@ -56,7 +56,7 @@ async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) 
     if let Facts::Known(known) = &mut facts
         && let (Some(principal), Some(entitlement)) = (known.person.key, known.wanted.entitlement)
     {
-        let asked = Thinking { who: Who::Known(principal), action: known.action, entitlement };
+        let asked = Thinking { who: Who::Known(principal), action: known.action, entitlement: Some(entitlement) };
         // A line that cannot be had now changes no decision.
         let line = what_if::line(ports, settings, &asked).await.ok();
         known.what_if = line.map(|line| line.chars().take(MOST_OF_LINE).collect());

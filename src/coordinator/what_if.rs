@@ -28,8 +28,8 @@ pub struct Thinking {
     pub who: Who,
     /// Grant or revoke.
     pub action: Action,
-    /// What it is about.
-    pub entitlement: Entitlement,
+    /// What it is about; nothing for the account itself, which somebody is invited to or removed from.
+    pub entitlement: Option<Entitlement>,
 }
 
 /// Who is meant.
@@ -82,8 +82,11 @@ fn unreadable(error: impl std::fmt::Display) -> NoAnswer {
 struct Known {
     snapshot: Snapshot,
     catalogue: Catalogue,
+    /// Whose access it is; of somebody who would be invited, what is known without an invitation.
     member: Member,
-    entitlement: Entitlement,
+    is_new: bool,
+    /// What is asked for; nothing where that is the account of somebody who has one.
+    entitlement: Option<Entitlement>,
     name: String,
     admin_groups: BTreeSet<UserGroupId>,
     other_admins: usize,
@@ -95,7 +98,7 @@ pub(super) async fn answer<P: KeyValue + Clock + Sql>(
     settings: &Settings,
     asked: Thinking,
 ) -> Result<Value, NoAnswer> {
-    let known = known(ports, &asked).await?;
+    let known = known(ports, settings, &asked).await?;
     let fate = known.fate(ports, settings, asked.action).await?;
     let line = known.line(ports, asked.action, &fate).await?;
     let (mut gains, mut loses, mut opens, mut closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -104,9 +107,12 @@ pub(super) async fn answer<P: KeyValue + Clock + Sql>(
             (known.reached(&known.member), after.as_deref().map(|after| known.reached(after)).unwrap_or_default());
         gains = known.told(ports, &after, &before).await?;
         loses = known.told(ports, &before, &after).await?;
-        let changed = known.with(fate.clone());
-        (opens, closes) =
-            findings::compare(ports, &settings.findings, (&known.snapshot, &changed)).await.map_err(unreadable)?;
+        // What is found of an invitation is found with time.
+        if !known.is_new {
+            let changed = known.with(fate.clone());
+            (opens, closes) =
+                findings::compare(ports, &settings.findings, (&known.snapshot, &changed)).await.map_err(unreadable)?;
+        }
     }
     let refused = match &fate {
         Fate::Stopped(Outcome::Refused { code, message }) => json!({ "code": code, "message": message }),
@@ -114,11 +120,11 @@ pub(super) async fn answer<P: KeyValue + Clock + Sql>(
         Fate::AlreadySo | Fate::Made(_) => Value::Null,
     };
     Ok(json!({
-        "principal": known.member.principal().to_string(),
+        "principal": (!known.is_new).then(|| known.member.principal().to_string()),
         "email": known.member.email,
         "display_name": known.member.display_name(),
         "action": asked.action,
-        "entitlement_id": known.entitlement.to_string(),
+        "entitlement_id": known.entitlement.map(|it| it.to_string()),
         "entitlement": known.name,
         "line": line,
         "changes": matches!(fate, Fate::Made(_)),
@@ -137,26 +143,43 @@ pub(super) async fn line<P: KeyValue + Clock + Sql>(
     settings: &Settings,
     asked: &Thinking,
 ) -> Result<String, NoAnswer> {
-    let known = known(ports, asked).await?;
+    let known = known(ports, settings, asked).await?;
     let fate = known.fate(ports, settings, asked.action).await?;
     known.line(ports, asked.action, &fate).await
 }
 
-async fn known<P: KeyValue + Clock + Sql>(ports: &P, asked: &Thinking) -> Result<Known, NoAnswer> {
+async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked: &Thinking) -> Result<Known, NoAnswer> {
     let Some(snapshot) = newest(ports).await?.snapshot else {
         return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
     };
     let unknown = |what: &dyn std::fmt::Display| NoAnswer::Unknown(format!("the newest generation has no {what}"));
+    let mut is_new = false;
     let member = match &asked.who {
         Who::Known(principal) => {
             let row = snapshot.get(ports, &principal.to_string()).await.map_err(unreadable)?;
             row.as_ref().and_then(Row::as_member).cloned().ok_or_else(|| unknown(principal))?
         }
-        Who::Address(address) => by_address(ports, &snapshot, address).await?,
+        Who::Address(address) => match by_address(ports, &snapshot, address).await? {
+            Some(member) => member,
+            None if asked.entitlement.is_none() && asked.action == Action::Grant && address::is_address(address) => {
+                is_new = true;
+                nobody_yet(address)?
+            }
+            None => {
+                return Err(NoAnswer::Unknown(format!("nobody in the newest generation has the address {address:?}")));
+            }
+        },
     };
-    let entitlement = asked.entitlement;
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(unreadable)?;
-    let name = catalogue.get(entitlement).map(|it| it.name.clone()).ok_or_else(|| unknown(&entitlement))?;
+    let default_role = &settings.provision.default_role;
+    let entitlement = match asked.entitlement {
+        None if is_new => Some(default_role.in_catalogue(&catalogue).ok_or_else(|| unknown(default_role))?),
+        asked => asked,
+    };
+    let name = match entitlement {
+        Some(it) => catalogue.get(it).map(|it| it.name.clone()).ok_or_else(|| unknown(&it))?,
+        None => "an account".to_owned(),
+    };
     let admin_groups: BTreeSet<UserGroupId> = catalogue
         .iter()
         .filter_map(|it| match it.entitlement {
@@ -173,7 +196,7 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, asked: &Thinking) -> Result
         other_admins += usize::from(is_other && held.iter().any(|(it, _)| catalogue.makes_super_administrator(*it)));
     };
     snapshot.each(ports, &[Kind::User], see).await.map_err(unreadable)?;
-    Ok(Known { snapshot, catalogue, member, entitlement, name, admin_groups, other_admins })
+    Ok(Known { snapshot, catalogue, member, is_new, entitlement, name, admin_groups, other_admins })
 }
 
 impl Known {
@@ -194,10 +217,12 @@ impl Known {
     async fn fate<P: Clock + Sql>(&self, ports: &P, settings: &Settings, action: Action) -> Result<Fate, NoAnswer> {
         let manifest = self.snapshot.manifest();
         let about = match self.entitlement {
-            Entitlement::Group(group) => About::Group(group),
-            Entitlement::ScopedRole(role) => About::Atom(allow(role.permission_group, role.resource_group)),
-            Entitlement::Role(_) => {
-                let group = self.catalogue.get(self.entitlement).and_then(|it| it.permission_group);
+            None if action == Action::Grant => return Ok(Fate::AlreadySo),
+            None => About::Account,
+            Some(Entitlement::Group(group)) => About::Group(group),
+            Some(Entitlement::ScopedRole(role)) => About::Atom(allow(role.permission_group, role.resource_group)),
+            Some(role @ Entitlement::Role(_)) => {
+                let group = self.catalogue.get(role).and_then(|it| it.permission_group);
                 let Some((group, account)) = group.zip(manifest.naming.account_resource_group) else {
                     return Err(NoAnswer::Unknown(format!(
                         "{} cannot be granted: its permission group is not known",
@@ -213,7 +238,12 @@ impl Known {
             action,
             about,
             name: &self.name,
-            through: held.get(&self.entitlement).map(String::as_str).filter(|group| !group.is_empty()),
+            is_new: self.is_new,
+            through: self
+                .entitlement
+                .and_then(|it| held.get(&it))
+                .map(String::as_str)
+                .filter(|group| !group.is_empty()),
             admin_groups: &self.admin_groups,
             other_admins: self.other_admins,
             owner: identity::known_owner(ports, &settings.cloudflare)
@@ -270,6 +300,9 @@ impl Known {
             Fate::Stopped(outcome) => return Ok(format!("The connector would not do it: {}", said(outcome))),
             Fate::AlreadySo if action == Action::Grant => return Ok(format!("{who} has {name} already.")),
             Fate::AlreadySo => return Ok(format!("{who} does not have {name}.")),
+            Fate::Made(None) if self.entitlement.is_none() => {
+                return Ok(format!("{who} would be removed from the account, with everything they have in it."));
+            }
             Fate::Made(None) => return Ok(format!("{who} would be removed from the account with this last access.")),
             Fate::Made(Some(after)) => after,
         };
@@ -284,6 +317,11 @@ impl Known {
         let list = reached.into_iter().take(IN_LINE).collect::<Vec<_>>().join(", ");
         let beside = if beside > 0 { format!(" and {beside} more") } else { String::new() };
         Ok(match (action, list.is_empty()) {
+            (Action::Grant, _) if self.is_new => {
+                format!(
+                    "{who} would be invited with {name}, which reaches {list}{beside} once the invitation is accepted."
+                )
+            }
             (Action::Grant, true) => {
                 format!("{who} would get {name}, and reach nothing by it that is not reached already.")
             }
@@ -301,18 +339,33 @@ const fn allow(
     Atom { access: Access::Allow, permission_group, resource_group }
 }
 
+/// Somebody who would be invited.
+fn nobody_yet(email: &str) -> Result<Member, NoAnswer> {
+    Ok(Member {
+        member_id: "0".repeat(32).parse().map_err(unreadable)?,
+        user_id: None,
+        email: email.to_owned(),
+        status: MemberStatus::Pending,
+        first_name: None,
+        last_name: None,
+        two_factor: None,
+        atoms: Vec::new(),
+        groups: Vec::new(),
+    })
+}
+
 /// The one member who has an e-mail address.
 async fn by_address<P: KeyValue + Clock + Sql>(
     ports: &P,
     snapshot: &Snapshot,
     address: &str,
-) -> Result<Member, NoAnswer> {
+) -> Result<Option<Member>, NoAnswer> {
     let mut found = Vec::new();
     let see = |row: Row| found.extend(row.as_member().filter(|member| address::same(&member.email, address)).cloned());
     snapshot.each(ports, Kind::PEOPLE, see).await.map_err(unreadable)?;
     match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(NoAnswer::Unknown(format!("nobody in the newest generation has the address {address:?}"))),
+        [one] => Ok(Some(one.clone())),
+        [] => Ok(None),
         _ => Err(NoAnswer::Unknown(format!("several have the address {address:?}: name one by id"))),
     }
 }

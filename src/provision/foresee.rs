@@ -5,6 +5,7 @@ use super::execute::Edit;
 use super::guards::{self, Deed, Evidence, Planned};
 use super::lock::Guard;
 use super::removals::{self, Count};
+use super::resolve::ACCOUNT;
 use super::settings::{LastRole, Settings};
 use super::{grants, outcomes, owner, super_admins};
 use crate::account::identity::Owner;
@@ -28,6 +29,8 @@ pub struct Thought<'a> {
     pub action: Action,
     /// What it is about.
     pub about: About,
+    /// Whether there is no such member yet, and one would be invited.
+    pub is_new: bool,
     /// The name that people know that by.
     pub name: &'a str,
     /// The user group through which the member has it, where there is one.
@@ -47,6 +50,8 @@ pub enum About {
     Atom(Atom),
     /// The membership of a user group.
     Group(UserGroupId),
+    /// The membership of the account, which is taken away.
+    Account,
 }
 
 /// What would become of a change.
@@ -75,6 +80,7 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
     let mut after = member.clone();
     let would;
     let planned = match (of.about, of.action) {
+        (About::Account, _) => return removal(ports, settings, of, &record).await,
         (About::Group(group), action) => {
             if member.groups.contains(&group) == (action == Action::Grant) {
                 return Ok(Fate::AlreadySo);
@@ -112,15 +118,11 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
                 match settings.guards.last_role {
                     LastRole::Refuse => return Err(Stopped::Refused(grants::last_role(email, name))),
                     LastRole::MinimalAccess => {}
-                    LastRole::RemoveMember => {
-                        would = format!("would have removed {email} from the account");
-                        let evidence = Generation { ports, settings, of };
-                        guards::judge(&evidence, &Planned::remove(&record, &would)).await?;
-                        return Ok(Fate::Made(None));
-                    }
+                    LastRole::RemoveMember => return removal(ports, settings, of, &record).await,
                 }
             }
             would = match action {
+                Action::Grant if of.is_new => format!("would have invited {email} with {ACCOUNT}"),
                 Action::Grant => format!("would have granted {name} to {email}"),
                 Action::Revoke => format!("would have revoked {name} from {email}"),
             };
@@ -129,6 +131,18 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
     };
     guards::judge(&Generation { ports, settings, of }, &planned).await?;
     Ok(Fate::Made(Some(Box::new(after))))
+}
+
+/// What would become of a removal from the account.
+async fn removal<P: Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    of: &Thought<'_>,
+    record: &MemberRecord,
+) -> Result<Fate, Stopped> {
+    let would = format!("would have removed {} from the account", of.member.email);
+    guards::judge(&Generation { ports, settings, of }, &Planned::remove(record, &would)).await?;
+    Ok(Fate::Made(None))
 }
 
 /// The record that Cloudflare would give of a member.

@@ -15,6 +15,9 @@ use crate::model::operation::{Refusal, Target};
 use crate::model::resource::Row;
 use crate::snapshot::{self, Snapshot};
 
+/// What people are told of a membership of the account itself.
+pub(super) const ACCOUNT: &str = "a Cloudflare account";
+
 /// What is to be granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct What {
@@ -44,7 +47,7 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     apps: &Apps,
     target: &Target,
 ) -> Result<What, Stopped> {
-    let account = || What { id: Holding::Account, name: "a Cloudflare account".to_owned(), access: Wanted::Account };
+    let account = || What { id: Holding::Account, name: ACCOUNT.to_owned(), access: Wanted::Account };
     match named(ports, newest, apps, target).await? {
         Holding::Account => Ok(account()),
         Holding::Entitlement(entitlement) => describe(ports, client, newest, entitlement).await,

@@ -12,14 +12,22 @@ pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answ
     let (action, named) = match (text(request, "grant"), text(request, "revoke")) {
         (Some(named), None) => (Action::Grant, named),
         (None, Some(named)) => (Action::Revoke, named),
-        _ => return Err(Problem::invalid("either grant or revoke must name an entitlement, such as role:<id>:member")),
+        _ => {
+            return Err(Problem::invalid(
+                "either grant or revoke must name an entitlement, such as role:<id>:member, or be account",
+            ));
+        }
     };
     let principal = text(request, "principal").ok_or_else(|| {
         Problem::invalid("principal must be user:<id>, invitation:<membership id>, or an e-mail address")
     })?;
-    let entitlement = Entitlement::recognise(&named).ok_or_else(|| {
-        Problem::invalid(format!("{named:?} is no entitlement; GET /v1/entitlements lists those that there are"))
-    })?;
+    let entitlement = if named == "account" {
+        None
+    } else {
+        Some(Entitlement::recognise(&named).ok_or_else(|| {
+            Problem::invalid(format!("{named:?} is no entitlement; GET /v1/entitlements lists those that there are"))
+        })?)
+    };
     let who = principal.parse().map_or(Who::Address(principal), Who::Known);
     let asked = Thinking { who, action, entitlement };
     match asking::ask(ports, Command::WhatIf(asked)).await? {

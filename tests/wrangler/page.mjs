@@ -11,7 +11,8 @@ assert(executablePath, "no Chromium is installed: run make setup, or set CHROME 
 const axe = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 // A browser that runs as root, as in a container, has no sandbox of its own.
 const browser = await chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
-const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, timezoneId: "Europe/Berlin" });
+const SIZE = { width: 1360, height: 900 };
+const context = await browser.newContext({ viewport: SIZE, timezoneId: "Europe/Berlin" });
 context.setDefaultTimeout(30_000);
 const page = await context.newPage();
 const faults = [];
@@ -31,6 +32,12 @@ const go = async (view) => {
   await follow(view);
   await heading(view);
 };
+/** A picture for the README: small enough to load with it. */
+async function picture(name) {
+  await page.setViewportSize({ width: 1120, height: 640 });
+  await shot(`readme-${name}`);
+  await page.setViewportSize(SIZE);
+}
 const shot = (name) => page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
 
 async function accessible(where) {
@@ -113,6 +120,23 @@ const scenarios = {
     assert.match(await page.locator(".journal .added ~ time").first().getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
   },
 
+  /** Prints how long the first row, and then the last, takes to be there: each time as a reader who comes anew. */
+  async "first-row"() {
+    await page.goto(PAGE);
+    await signIn(TOKEN);
+    await page.getByRole("button", { name: "Sync now" }).click();
+    await page.getByRole("heading", { name: "Connected" }).waitFor({ timeout: 3_000_000 });
+    await go("People");
+    for (let turn = 1; turn <= 5; turn += 1) {
+      const began = Date.now();
+      await page.reload();
+      await page.locator(".rows a").first().waitFor();
+      const first = Date.now() - began;
+      await page.getByRole("status").filter({ hasText: /^[\d,]+$/ }).waitFor({ timeout: 300_000 });
+      console.log(`${turn}: the first row after ${first} ms, ${await page.getByRole("status").textContent()} people after ${Date.now() - began} ms`);
+    }
+  },
+
   async account() {
     await page.goto(PAGE);
     // The shell itself has nothing of the account, and a wrong token opens nothing.
@@ -132,6 +156,7 @@ const scenarios = {
     await page.getByText("the API token is active").waitFor();
     await accessible("Now");
     await shot("now");
+    await picture("now");
 
     // Five thousand people: all are there, and only those in sight are drawn.
     await go("People");
@@ -154,6 +179,7 @@ const scenarios = {
     assert.ok((await page.locator(".rows [aria-rowindex]").allTextContents()).slice(1).every((row) => /no/.test(row)));
     await accessible("People");
     await shot("people");
+    await picture("people");
     // On paper there are more than those in sight.
     const [before, printed] = await page.evaluate(() => {
       const rows = () => document.querySelectorAll(".rows .row").length;
@@ -198,6 +224,17 @@ const scenarios = {
     await page.getByRole("button", { name: "Close" }).click();
     await page.locator(".grants").getByRole("link", { name: role, exact: true }).waitFor({ state: "detached" });
 
+    // An invitation is foreseen once the address is typed, and then sent.
+    await go("People");
+    await page.getByRole("button", { name: "Invite…" }).click();
+    await page.getByLabel("E-mail address").fill("somebody.new@example.com");
+    await page.getByLabel("E-mail address").blur();
+    await page.getByRole("dialog").locator(".thought").filter({ hasText: "would be invited with" }).waitFor();
+    await accessible("invite");
+    await page.getByRole("dialog").getByRole("button", { name: "Invite", exact: true }).click();
+    await page.getByRole("dialog").getByRole("status").filter({ hasText: "Invited" }).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+
     // Somebody invited has an id of another form.
     await go("People");
     await page.getByRole("combobox").selectOption("Invited");
@@ -210,8 +247,10 @@ const scenarios = {
     // A guard's own sentence.
     await open(GUARDED);
     await page.getByRole("button", { name: "Remove from the account…" }).click();
+    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "It would be refused" }).filter({ hasText: "PROTECTED_MEMBERS" }).waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
-    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "PROTECTED_MEMBERS" }).waitFor();
+    await page.getByRole("dialog").getByRole("alert").filter({ hasText: "protected_member" }).waitFor();
+    await accessible("refused");
     await shot("refused");
     await page.getByRole("button", { name: "Cancel" }).click();
 

@@ -79,8 +79,26 @@ async fn the_page_of_a_worker_that_is_not_set_up_leads_to_one_that_is_connected(
     }
 }
 
+/// How long somebody waits for the first row of a large account: `make bench` asks for it, since the sync before it takes minutes.
+#[tokio::test]
+#[ignore = "a measurement: make bench"]
+async fn the_first_row_of_a_large_account_is_measured() {
+    let cloudflare = Cloudflare::new(Spec { members: 50_000, roles: 60, ..Spec::default() });
+    let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();
+    let tenant = Server::start(0, Arc::new(Unavailable)).await.unwrap();
+    let scratch = Scratch::new("page-first-row");
+    let variables = variables_file(&cloudflare, &account, &tenant) + "PLAN=\"paid\"\n";
+    let (_dev, address) = start(&scratch, &variables).await;
+    println!("{}", browsed("first-row", &address, &[], Duration::from_mins(60)).await);
+}
+
 /// Lets the browser go through a scenario; what it says stands in the panic where it fails.
 async fn clicked(scenario: &str, address: &str, more: &[(&str, &str)]) {
+    browsed(scenario, address, more, PATIENCE).await;
+}
+
+/// The same with this much patience; gives what the browser says.
+async fn browsed(scenario: &str, address: &str, more: &[(&str, &str)], patience: Duration) -> String {
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-screenshots");
     std::fs::create_dir_all(&shots).unwrap();
     let browser = Command::new("node")
@@ -94,8 +112,9 @@ async fn clicked(scenario: &str, address: &str, more: &[(&str, &str)]) {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, browser).await.expect("the browser ends in time").unwrap();
+    let output = tokio::time::timeout(patience, browser).await.expect("the browser ends in time").unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("all as it should be"), "{said}");
+    said
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Permission, Spec};
-use sim::conductorone::ConductorOne;
+use sim::conductorone::{App, ConductorOne, Entitlement};
 use sim::harness::World;
 use sim::harness::workerd::Options;
 use sim::hosting::{Deployed, Hosting, LOGIN};
@@ -19,6 +19,9 @@ use super::wrangler::{FOREIGN_VARIABLES, PROJECT, Scratch};
 
 /// The Worker's name in wrangler.toml.
 const NAME: &str = "c1-cloudflare";
+
+/// Where it is, once it is deployed.
+const HOST: &str = "c1-cloudflare.acme.workers.dev";
 
 const FULL: &str = "connector-token-of-the-person-0123456789abcdef";
 const READ: &str = "connector-read-token-of-the-person-0123456789";
@@ -61,6 +64,7 @@ impl Project {
         let edge = Arc::new(Edge {
             hosting: hosting.clone(),
             cloudflare: cloudflare.clone(),
+            c1: ConductorOne::new(),
             modules: scratch.path("uploaded"),
             running: tokio::sync::Mutex::new(None),
         });
@@ -149,6 +153,7 @@ impl Project {
 struct Edge {
     hosting: Hosting,
     cloudflare: Cloudflare,
+    c1: ConductorOne,
     modules: PathBuf,
     running: tokio::sync::Mutex<Option<(World, Deployed)>>,
 }
@@ -175,8 +180,12 @@ impl Edge {
                 }
                 let mut options = Options::default().build_dir(&self.modules);
                 options.vars = vars().map(|(name, value)| (name.clone(), value.clone())).collect();
-                let world =
-                    World::start(Arc::new(self.cloudflare.clone()), ConductorOne::new(), options).await.unwrap();
+                // The two halves of C1's API key, which are set later and by hand.
+                let key = self.c1.credential("up");
+                options.vars.insert("C1_CLIENT_ID".to_owned(), key.client_id);
+                options.vars.insert("C1_CLIENT_SECRET".to_owned(), key.client_secret);
+                let world = World::start(Arc::new(self.cloudflare.clone()), self.c1.clone(), options).await.unwrap();
+                self.c1.reach(HOST, &world.worker.url());
                 *running = Some((world, deployed));
             }
         }
@@ -206,6 +215,9 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
 {
     let project = Project::new("up", Spec { members: 60, roles: 12, ..Spec::default() }).await;
     let somebody_elses = project.hosting.add_namespace("somebody-else's");
+    let group = project.cloudflare.add_group("Engineers", Vec::new());
+    let entitlement = Entitlement::new(&format!("group:{group}:member"), "Engineers Member");
+    project.edge.c1.add_app(&App::default(), std::slice::from_ref(&entitlement));
     let pristine = project.configuration();
     let first = project.run("up", &["--tenant", "https://acme.conductor.one/"], &project.secrets()).await;
 
@@ -253,8 +265,35 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert!(refused.text.contains("its Durable Object: the journal"), "{}", refused.text);
     assert!(project.hosting.worker(NAME).is_some());
 
-    let down = project.run("down", &["--yes"], "").await;
+    // C1's entitlements are pointed at the Worker, by a webhook that is made there.
+    let connect = Request {
+        method: "POST".to_owned(),
+        path: "/v1/connect".to_owned(),
+        query: String::new(),
+        headers: vec![("authorization".to_owned(), format!("Bearer {FULL}"))],
+        body: Vec::new().into(),
+    };
+    project.edge.answer(connect).await;
+    let wired =
+        || (project.edge.c1.policies(&entitlement.id).0["webhook"].is_object(), project.edge.c1.webhooks().len());
+    let mut turns = 0;
+    while wired() != (true, 1) {
+        turns += 1;
+        assert!(turns < 300, "the entitlement is not pointed at the Worker: {:?}", wired());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // With the connector's token they are put back first; where that cannot be, nothing is taken away.
+    let stopped = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={READ}")).await;
+    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+    assert!(stopped.text.contains("were not put back, so nothing was taken away"), "{}", stopped.text);
+    assert!(project.hosting.worker(NAME).is_some());
+
+    assert_eq!(wired(), (true, 1));
+
+    let down = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={FULL}")).await;
     assert_eq!(down.status, Some(0), "{}", down.text);
+    assert_eq!(wired(), (false, 0), "{}", down.text);
     assert!(project.hosting.worker(NAME).is_none());
     assert_eq!(project.hosting.namespaces().keys().collect::<Vec<_>>(), [&somebody_elses]);
     assert_eq!(project.configuration(), pristine);

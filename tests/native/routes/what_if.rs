@@ -154,3 +154,62 @@ async fn an_approvals_comment_says_what_it_would_change_and_a_rule_goes_by_findi
     let told = jane.deployment.deliver(&asked(2), "2").await.text();
     assert!(told.contains("\"approve\""), "{told}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_and_a_removal_are_foreseen_with_the_words_of_their_guards() {
+    const NEW: &str = "new.person@example.com";
+    for (variable, value, code) in [
+        ("PROVISIONING", "on", None),
+        ("PROVISIONING", "off", Some("provisioning_off")),
+        ("PROTECTED_MEMBERS", "jane.doe@example.com, new.person@example.com", Some("protected_member")),
+        ("MAX_REMOVALS_PER_HOUR", "0", Some("removal_cap")),
+    ] {
+        let jane = Jane::holding(2).await;
+        jane.deployment.set_var(variable, value);
+        let (id, invite) = (format!("user:{}", jane.user), json!({ "email": NEW }));
+        let asked = [
+            (format!("principal={NEW}&grant=account"), "POST", "/v1/accounts".to_owned(), Some(&invite)),
+            (format!("principal={id}&revoke=account"), "DELETE", format!("/v1/accounts/{}", jane.user), None),
+        ];
+        for (query, method, path, body) in asked {
+            let told = jane.deployment.json(&format!("/v1/what-if?{query}")).await;
+            // The cap is of removals alone.
+            let code = code.filter(|code| *code != "removal_cap" || method == "DELETE");
+            let done = jane.deployment.request(method, &path, &[], body).await;
+            match code {
+                Some(code) => {
+                    assert_eq!(told["refused_by"]["code"], code, "{told}");
+                    assert_eq!(assert_is_problem(&done, code), code);
+                    assert!(
+                        done.text().contains(told["refused_by"]["message"].as_str().unwrap()),
+                        "{}\n{told}",
+                        done.text()
+                    );
+                }
+                None => {
+                    assert_eq!((&told["changes"], &told["refused_by"]), (&json!(true), &Value::Null), "{told}");
+                    assert_eq!(done.status, 200, "{}", done.text());
+                    let (more, less) =
+                        (told["gains"].as_array().unwrap().len(), told["loses"].as_array().unwrap().len());
+                    let (removes, line) = (&told["removes_member"], told["line"].as_str().unwrap());
+                    if method == "POST" {
+                        assert_eq!((more, less, removes, &told["principal"]), (1, 0, &json!(false), &Value::Null));
+                        assert!(line.starts_with(&format!("{NEW} would be invited with ")), "{line}");
+                    } else {
+                        assert_eq!((more, less, removes, &told["entitlement_id"]), (0, 2, &json!(true), &Value::Null));
+                        assert!(line.starts_with(&format!("{EMAIL} would be removed from the account")), "{line}");
+                    }
+                }
+            }
+        }
+    }
+    let jane = Jane::start().await;
+    let again = jane.deployment.json(&format!("/v1/what-if?principal={EMAIL}&grant=account")).await;
+    assert_eq!(
+        (&again["changes"], &again["line"]),
+        (&json!(false), &json!(format!("{EMAIL} has an account already.")))
+    );
+    for wrong in ["principal=nobody@example.com&revoke=account", "principal=nobody&grant=account"] {
+        assert_eq!(jane.deployment.get(&format!("/v1/what-if?{wrong}")).await.status, 404, "{wrong}");
+    }
+}
