@@ -176,30 +176,23 @@ async fn an_invitation_and_a_removal_are_foreseen_with_the_words_of_their_guards
             // The cap is of removals alone.
             let code = code.filter(|code| *code != "removal_cap" || method == "DELETE");
             let done = jane.deployment.request(method, &path, &[], body).await;
-            match code {
-                Some(code) => {
-                    assert_eq!(told["refused_by"]["code"], code, "{told}");
-                    assert_eq!(assert_is_problem(&done, code), code);
-                    assert!(
-                        done.text().contains(told["refused_by"]["message"].as_str().unwrap()),
-                        "{}\n{told}",
-                        done.text()
-                    );
-                }
-                None => {
-                    assert_eq!((&told["changes"], &told["refused_by"]), (&json!(true), &Value::Null), "{told}");
-                    assert_eq!(done.status, 200, "{}", done.text());
-                    let (more, less) =
-                        (told["gains"].as_array().unwrap().len(), told["loses"].as_array().unwrap().len());
-                    let (removes, line) = (&told["removes_member"], told["line"].as_str().unwrap());
-                    if method == "POST" {
-                        assert_eq!((more, less, removes, &told["principal"]), (1, 0, &json!(false), &Value::Null));
-                        assert!(line.starts_with(&format!("{NEW} would be invited with ")), "{line}");
-                    } else {
-                        assert_eq!((more, less, removes, &told["entitlement_id"]), (0, 2, &json!(true), &Value::Null));
-                        assert!(line.starts_with(&format!("{EMAIL} would be removed from the account")), "{line}");
-                    }
-                }
+            if let Some(code) = code {
+                assert_eq!(told["refused_by"]["code"], code, "{told}");
+                assert_eq!(assert_is_problem(&done, code), code);
+                let foreseen = told["refused_by"]["message"].as_str().unwrap();
+                assert!(done.text().contains(foreseen), "{}\n{told}", done.text());
+                continue;
+            }
+            assert_eq!((&told["changes"], &told["refused_by"]), (&json!(true), &Value::Null), "{told}");
+            assert_eq!(done.status, 200, "{}", done.text());
+            let (more, less) = (told["gains"].as_array().unwrap().len(), told["loses"].as_array().unwrap().len());
+            let (removes, line) = (&told["removes_member"], told["line"].as_str().unwrap());
+            if method == "POST" {
+                assert_eq!((more, less, removes, &told["principal"]), (1, 0, &json!(false), &Value::Null));
+                assert!(line.starts_with(&format!("{NEW} would be invited with ")), "{line}");
+            } else {
+                assert_eq!((more, less, removes, &told["entitlement_id"]), (0, 2, &json!(true), &Value::Null));
+                assert!(line.starts_with(&format!("{EMAIL} would be removed from the account")), "{line}");
             }
         }
     }
