@@ -13,7 +13,7 @@ build_page() {
   [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh -newer "$page")" ] || bash scripts/page.sh
 }
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
-  && [ -z "$(find src Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/tools.sh -newer "$stamp")" ]; then
+  && [ -z "$(find src derive Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/tools.sh -newer "$stamp")" ]; then
   build_page
   exit 0
 fi
@@ -31,7 +31,7 @@ trap 'rm -f "$started"' EXIT
 export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" ESBUILD_BIN="$npm_bin/esbuild"
 export RUN_TO_COMPLETION=1
 # What a snapshot was found unchanged by holds for the very code that found it so.
-CONNECTOR_BUILD=$(find src Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
+CONNECTOR_BUILD=$(find src derive Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
 export CONNECTOR_BUILD
 "$tools/bin/worker-build" --release
 node scripts/names.mjs take build/index_bg.wasm build/index_bg.names

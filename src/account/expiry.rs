@@ -1,8 +1,9 @@
 //! When what was granted for a time ends. ConductorOne says with a grant how long it is for, and asks for the revoke when that is over; where
 //! that does not come, the access stays. The ends are kept here, so that it can be said, and where that is wanted, be done.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;

@@ -2,9 +2,10 @@
 //! shows it, and kept for good, so that entitlement ids stay when Cloudflare's deprecated roles list goes
 //! (`reference/cloudflare.md` 1.3, 2.2).
 
+use crate::base::json::Deserialize;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::hints::Hints;
 use super::state;

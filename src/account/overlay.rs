@@ -4,9 +4,10 @@
 //! **Invariant:** a change stays in force for every generation that was not built with it.
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::newest::last_published;
 use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};

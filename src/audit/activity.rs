@@ -1,10 +1,11 @@
 //! Who last changed something in the account, when, through what, and in which products: what the log tells of a person's activity.
 //! A change is no login, and who only reads leaves no entry.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::entries;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;

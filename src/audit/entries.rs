@@ -1,7 +1,8 @@
 //! Entries that are of the account's access: what they are about, who made them, and through what.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::AuditEntry;

@@ -1,8 +1,9 @@
 //! How the audit log stands, and how far it is read.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 

@@ -5,10 +5,11 @@
 //! older one's place, and whoever looks again and again asks for nothing twice. An attempt that ends settles its own subject
 //! alone. An attempt that was cut off anywhere is begun again, so each must bear repetition.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;

@@ -11,11 +11,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub use json_derive::Deserialize;
+pub use serde::de::Deserialize;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IgnoredAny, MapAccess,
     SeqAccess, Unexpected, VariantAccess, Visitor,
 };
-use serde::{Deserialize, Serialize, forward_to_deserialize_any};
+use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Error;
 
 /// How deep objects and lists may stand in one another.
@@ -25,8 +27,7 @@ const DEPTH: u8 = 127;
 pub fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Error> {
     let mut reader = Reader { text, at: 0, depth: DEPTH, path: None };
     match T::deserialize(&mut reader) {
-        Ok(value) if reader.is_at_end() => Ok(value),
-        Ok(_) => Err(told(text, reader.at, Fault::Syntax)),
+        Ok(value) => reader.end().map(|()| value),
         Err(fault) => Err(told(text, reader.at, fault)),
     }
 }
@@ -192,8 +193,14 @@ impl<'de> Reader<'de> {
         }
     }
 
+    /// Whether everything is read, and all that was opened is closed.
     fn is_at_end(&mut self) -> bool {
-        self.peek().is_none()
+        self.peek().is_none() && self.depth == DEPTH
+    }
+
+    #[inline(never)]
+    fn end(&mut self) -> Result<(), Error> {
+        if self.is_at_end() { Ok(()) } else { Err(told(self.text, self.at, Fault::Syntax)) }
     }
 
     /// Takes a byte, if it is the next one.
@@ -568,29 +575,29 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.open(b'[', &visitor)?;
+        visitor.visit_seq(Inside { reader: self, place: Place::default() })
+    }
+
+    /// What reads a tuple stops behind its last item, and does not ask for another one.
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.open(b'[', &visitor)?;
         let value = visitor.visit_seq(Inside { reader: self, place: Place::default() })?;
         self.close(b']')?;
         Ok(value)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_seq(visitor)
-    }
-
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: usize,
+        count: usize,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.deserialize_seq(visitor)
+        self.deserialize_tuple(count, visitor)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.open(b'{', &visitor)?;
-        let value = visitor.visit_map(Inside { reader: self, place: Place::default() })?;
-        self.close(b'}')?;
-        Ok(value)
+        visitor.visit_map(Inside { reader: self, place: Place::default() })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -629,7 +636,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// What stands in an object or a list.
+/// What stands in an object or a list. Who reads it reads to its end, which closes it: closed by who opened it, each type would have once
+/// more what becomes of a value that was read when it cannot be closed.
 struct Inside<'a, 'de> {
     reader: &'a mut Reader<'de>,
     place: Place,
@@ -640,7 +648,7 @@ impl<'de> SeqAccess<'de> for Inside<'_, 'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
         if !self.reader.has_more(b']', &mut self.place)? {
-            return Ok(None);
+            return self.reader.close(b']').map(|()| None);
         }
         match seed.deserialize(&mut *self.reader) {
             Ok(value) => Ok(Some(value)),
@@ -658,7 +666,7 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
                 Ok(key) => Ok(Some(key)),
                 Err(fault) => Err(self.reader.in_field(fault, &self.place)),
             },
-            None => Ok(None),
+            None => self.reader.close(b'}').map(|()| None),
         }
     }
 
@@ -767,7 +775,7 @@ impl<'de> VariantAccess<'de> for Content<'_, 'de> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.there(&"tuple variant")?.deserialize_seq(visitor)
+        self.there(&"tuple variant")?.deserialize_tuple(0, visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {

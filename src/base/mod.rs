@@ -5,6 +5,7 @@
 mod database;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+pub mod fields;
 pub mod hash;
 pub mod jobs;
 pub mod json;

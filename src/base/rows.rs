@@ -1,9 +1,10 @@
 //! Rows that this version cannot read: of a newer version that ran before, or damaged. One of them stops only itself: it is set
 //! aside, and everything else of its table goes on. Every reader of a table with more than one row reads it through [`readable`].
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::ports::{Sql, SqlError, SqlValue};
+use crate::base::json::Deserialize;
 
 /// How many rows of a table are set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What access is named by: legacy roles, permission groups, resource groups (`reference/cloudflare.md` 1.3, 1.4).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::SIZES;
 use super::call::Call;
@@ -8,6 +8,7 @@ use super::client::{Client, Page, Record, filled, id};
 use super::error::{ApiError, Failure};
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};

@@ -1,6 +1,5 @@
 //! The account itself, and the audit log (`reference/cloudflare.md` 1.6 to 1.8).
 
-use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
@@ -8,6 +7,7 @@ use super::call::Call;
 use super::client::{Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::scope::NamedObject;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::model::address;

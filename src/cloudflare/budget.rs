@@ -7,9 +7,10 @@
 //! Provisioning's part is shared fairly: a person for whom many requests were made stops before the others do.
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::tree::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error::ApiError;
 use crate::base::hash::sha256_hex;

@@ -2,13 +2,13 @@
 //! so or `success` is `false`; codes in `messages` mean nothing, since one stands there on success too.
 
 use crate::base::json;
-use serde::de::{DeserializeOwned, Deserializer};
-use serde::{Deserialize, Serialize};
+use crate::base::json::Deserialize;
+use serde::Serialize;
+use serde::de::Deserializer;
 use serde_json::Value;
 
 /// What an answer carries on success.
 #[derive(Debug, Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
 pub(super) struct Envelope<T> {
     #[serde(default)]
     pub(super) success: Option<bool>,

@@ -1,6 +1,6 @@
 //! User groups: members who share policies (`reference/cloudflare.md` 1.5, 2.7).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::GROUP_SIZES;
@@ -9,6 +9,7 @@ use super::cleared::Cleared;
 use super::client::{Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyWire};
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::id::{MemberId, UserGroupId};
 

@@ -1,8 +1,8 @@
 //! Members: the people of the account, with what each holds (`reference/cloudflare.md` 2).
 
+use crate::base::json::Deserialize;
 use crate::base::tree::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::SIZES;

@@ -1,10 +1,11 @@
 //! Records of a list that cannot be read. One of them stops no other: what can be said of it is kept, so that it can be named
 //! and so that nobody takes its absence among the others for its end.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::presentable;
+use crate::base::json::Deserialize;
 use crate::model::name;
 
 /// How much of an odd record's id or name is kept.

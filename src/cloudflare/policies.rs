@@ -1,11 +1,12 @@
 //! Policies as Cloudflare tells them. What is absent is unknown, not empty: a set of policies that is missing, or of which one
 //! cannot be read, is never taken for all that somebody holds.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::access::{PermissionGroup, ResourceGroup};
 use super::client::{filled, id, required};
 use super::lenient::MetaWire;
+use crate::base::json::Deserialize;
 use crate::model::access::{Access, Atom, Policy};
 
 /// A policy with the names of what it names.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::SIZES;
@@ -10,6 +9,7 @@ use super::call::Call;
 use super::client::{Client, Page, Record, filled, required};
 use super::error::ApiError;
 use super::lenient::Text;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 
 /// An object of the account that a scope may name.

@@ -1,13 +1,13 @@
 //! API tokens: those the account owns, and the one this connector calls with (`reference/cloudflare.md` 1.6); and the account's OAuth
 //! clients (`reference/tokens.md` b.2).
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::call::Call;
 use super::client::{Client, Page, Record, filled, id, required};
 use super::error::ApiError;
 use super::{SIZES, access};
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;

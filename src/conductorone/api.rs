@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -12,6 +11,7 @@ use super::credentials::{Credentials, Proof};
 use super::settings::Settings;
 use crate::base::hash;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::{SigningKey, jwt};

@@ -2,11 +2,11 @@
 //! `{"list":[…],"nextPageToken":"…"}`; an entitlement stands in a view, `{"appEntitlement":{…}}`, and a single one's view under
 //! `appEntitlementView`.
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::api::{ApiError, Call, Client, path};
+use crate::base::json::Deserialize;
 use crate::base::order;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};

@@ -3,9 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::Secret;
 use crate::base::signing::SigningKey;
 

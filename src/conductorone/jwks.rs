@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::signing::{Algorithm, PublicKey};
 use crate::base::time::Timestamp;
 

@@ -4,11 +4,12 @@
 //! `routes/entry.rs` for Cloudflare Access; nothing else may read a [`Token`].
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::signing::Algorithm;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// A signed token of C1's is about 700 bytes; a longer one than this is not worth decoding.

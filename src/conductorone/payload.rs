@@ -24,11 +24,12 @@
 //!       { "@type": "type.googleapis.com/c1.api.user.v1.User", "id": "u2", "email": "boss@example.com" } ] } }
 //! ```
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
 use serde_json::Value;
 
 use super::apps::candidates;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 

@@ -1,11 +1,11 @@
 //! C1's outbound webhooks, as its API shows them (`reference/conductorone.md` 1.1): `{"list":[…],"nextPageToken":"…"}` for a list,
 //! `{"webhook":{…}}` for one.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{ApiError, Call, Client, path};
 use super::apps::{Page, page_query, set};
+use crate::base::json::Deserialize;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 

@@ -1,9 +1,10 @@
 //! What a run tells: how it stands, what it found and did, line by line.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::journal;
 use super::run::{Counts, Line, Mode, Named, Run, RunState};
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 

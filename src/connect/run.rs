@@ -1,7 +1,8 @@
 //! A run: what is asked of it, how far it is, and what it says of itself.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, KeyValue, Sign, Sql};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
@@ -123,7 +124,7 @@ pub struct Counts {
 }
 
 /// What comes next in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Phase {
     /// Read the app that was named, or that was found before.

@@ -1,7 +1,8 @@
 //! Rows on their way from one Durable Object to another.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::base::json::Deserialize;
 use crate::base::ports::SqlValue;
 
 /// How far a copy is: this many rows of a table, and all of the tables before it in the order of their names.
@@ -28,7 +29,7 @@ pub(super) struct Part {
 }
 
 /// A value of a row. Durable Objects hand whole numbers over as reals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Value {
     Null,

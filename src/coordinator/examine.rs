@@ -1,9 +1,10 @@
 //! What may the Cloudflare token do? Asked of Cloudflare itself, one request for each thing, and told in the words of its
 //! dashboard (My Profile or Manage Account > API Tokens).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::account::identity::{self, Owner};
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
 use crate::cloudflare::{Account, ApiError, AuditFilters, Client, NamedObject, Page, Purpose};

@@ -1,6 +1,6 @@
 //! How the stateless Worker and its Coordinator talk: one command, one reply, both JSON.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserializer, Serialize};
 
 use super::batch::{Batch, Place};
 use super::examine::Examination;
@@ -10,6 +10,7 @@ use crate::account::expiry::Overdue;
 use crate::audit::AuditLog;
 use crate::base::jobs::Job;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::rows::SetAside;
 use crate::base::time::Timestamp;
 use crate::connect::{Options, Report, Summary};
@@ -28,7 +29,7 @@ use crate::sync::{SyncStatus, Trigger};
 pub type Requests = Vec<(String, u16, u32)>;
 
 /// What the Worker wants of the Coordinator.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// How things stand, for Prometheus.
@@ -141,7 +142,7 @@ pub enum Command {
 }
 
 /// What the Coordinator says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// A sync was started.

@@ -1,11 +1,12 @@
 //! What a grant or a revoke would change, from the newest generation: what is reached more or less, which rule would stop it, and which
 //! findings it would open or close. Nothing is written, and nothing is asked of Cloudflare.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
 use crate::account::{Stopped, identity, newest};
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::findings;
@@ -33,7 +34,7 @@ pub struct Thinking {
 }
 
 /// Who is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
     /// Somebody of the generation.

@@ -1,10 +1,11 @@
 //! Points entitlements at this Worker that C1 learns of later: a job that follows a publication. C1 learns of a new role with a sync
 //! of its own, so the job looks again at growing distances, and gives up after a day.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::SqlError;
 use crate::connect::{self, MissingError, Options, RunState, World};
 

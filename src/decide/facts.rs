@@ -1,12 +1,13 @@
 //! What is known of a request when it is decided: from the published snapshot alone, resolved as provisioning resolves it.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::account::apps::Apps;
 use crate::account::default_role::{Configured, listed};
 use crate::account::entitlement::named;
 use crate::account::person::Meant;
 use crate::account::{Stopped, find, newest};
+use crate::base::json::Deserialize;
 use crate::base::order;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;

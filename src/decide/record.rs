@@ -3,10 +3,11 @@
 //!
 //! **Invariant:** a question has one decision, the first; it never changes.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Decision, Facts, Question, Verdict};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;

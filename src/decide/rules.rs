@@ -1,10 +1,11 @@
 //! The rules by which approvals are decided: JSON in one variable, parsed into types. What is wrong with it is told with the path to the
 //! value and what was expected there.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::words::{Comment, Domain, Hours, Name, Object, RoleName, UserId, object, objects};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::conductorone::response::MAX_REASSIGNED;
 use crate::model::ask::Action;
 use crate::model::kind::Kind;

@@ -1,8 +1,9 @@
 //! What was found, and what became of it: opened, closed, accepted. In the Coordinator's SQLite.
 
+use crate::base::json::Deserialize;
 use crate::base::tree::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::rules::RULES;

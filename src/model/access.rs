@@ -1,8 +1,9 @@
 //! What access is made of: policies as Cloudflare stores them, and the atoms that grants and revokes work on.
 
+use crate::base::json::Deserialize;
 use crate::base::tree::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::id::{PermissionGroupId, ResourceGroupId};
 

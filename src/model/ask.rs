@@ -1,8 +1,9 @@
 //! What is asked of the connector, by whatever way it comes: an action, an entitlement as somebody names it, a person as somebody
 //! knows them.
 
+use crate::base::json::Deserialize;
 use crate::base::order;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserializer, Serialize};
 
 use super::grant::Entitlement;
 use super::id::{MemberId, UserId};

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 
 /// The id of an OAuth client. Its form is in no document: letters, digits and `. _ -` are taken, 100 at most.

@@ -1,7 +1,8 @@
 //! What is asked of the connector, and how it ends: the same for a webhook and for a REST call.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserializer, Serialize};
 
+use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::ask::{Action, EntitlementRef, Subject};
@@ -68,7 +69,7 @@ impl From<Holding> for Target {
 }
 
 /// A target as it is stored. What was to be an id may be any text in what an earlier version stored.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stored {
     Id(String),
@@ -115,7 +116,7 @@ pub struct Origin {
 }
 
 /// How an [`Outcome`] is read: by its `outcome` (`base::json`).
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(remote = "Outcome", rename = "#outcome", rename_all = "snake_case")]
 #[allow(dead_code, reason = "serde makes the outcomes themselves")]
 enum ReadOutcome {

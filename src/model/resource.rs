@@ -3,7 +3,7 @@
 //! A row carries everything that is known of its resource, its grants included, so one changed person is one changed
 //! row. Rows are ordered by [`Row::key`], which is the resource's Baton id.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserializer, Serialize};
 
 use super::access::{Access, Atom};
 use super::grant::{Entitlement, Principal};
@@ -13,6 +13,7 @@ pub use super::oauth::OauthClient;
 use super::offer::Offer;
 use super::scope::Scope;
 pub use super::token::{Token, TokenPolicy};
+use crate::base::json::Deserialize;
 
 /// Whether a membership was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,7 +172,7 @@ pub struct Group {
 }
 
 /// How a [`Row`] is read: by its `type` (`base::json`).
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(remote = "Row", rename = "#type", rename_all = "snake_case")]
 #[allow(dead_code, reason = "serde makes the rows themselves")]
 enum ReadRow {

@@ -2,10 +2,11 @@
 //!
 //! Not checked here: whether there is such an object. Cloudflare keeps the key of one that was deleted.
 
+use crate::base::json::Deserialize;
 use crate::base::order;
 use crate::base::tree::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What kind of object a key is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

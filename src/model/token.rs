@@ -1,8 +1,9 @@
 //! API tokens that the account owns: who made one, what it may do, and where it may be used from (`reference/tokens.md` b.1).
 
+use crate::base::json::Deserialize;
 use crate::base::tree::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::access::Access;
 use super::grant::Principal;

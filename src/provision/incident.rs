@@ -1,9 +1,10 @@
 //! What happened to a member beside what was asked for: somebody else's write that ours may have replaced, a write of ours
 //! that came late, and removals that wait. Shown with the operation it is about, and the latest ones in the status.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;

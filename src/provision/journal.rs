@@ -4,11 +4,12 @@
 //! **Invariants:** a key is settled at most once, and a settled entry never changes its outcome; an entry that is not
 //! settled has a time at which it is looked at again.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::incident::{self, Incident};
 use crate::account::expiry;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;

@@ -4,7 +4,7 @@
 //! **Invariants:** what the invitation held is on disk before it is removed, and stays there until the new one has all of it;
 //! a renewal that removed an invitation is never given up in favour of nothing.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::execute::{self, Change, Edit};
 use super::guards::{self, Passage, Planned};
@@ -15,6 +15,7 @@ use super::{apart, journal, read, super_admins};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};

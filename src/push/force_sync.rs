@@ -1,12 +1,13 @@
 //! C1's connector: told to sync, and watched until it has (`reference/conductorone.md` 8.3). Each step is one look or one request; the
 //! waits between them are the job's.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::quote;
 use super::settings::Connector;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 use crate::base::time::Timestamp;

@@ -1,6 +1,6 @@
 //! The job: upload, then tell C1, then wait for its sync to end.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Ports;
 use super::azure::Blob;
@@ -11,6 +11,7 @@ use super::settings::{Settings, Store};
 use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
 use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::conductorone;
 use crate::conductorone::api::Tokens;

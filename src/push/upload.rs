@@ -1,11 +1,12 @@
 //! One file into a store: a small one with one request, a large one part by part, so that memory is bound by a part. What is on
 //! its way is on disk: an upload that was cut off goes on, or is aborted when something else takes its place.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error::StoreError;
 use crate::base::hash::sha256_hex;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::export::{Export, ExportError, Ports as Exporting};

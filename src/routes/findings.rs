@@ -1,12 +1,12 @@
 //! What is wrong with the account, by the rules of `docs/findings.md`: listed, told one by one, and accepted.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::{newest_first, paging, session};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
 use crate::export::csv::cell::Line;

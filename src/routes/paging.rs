@@ -3,11 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::asking::{self, World};
 use super::http::{Answer, Content, Incoming, Problem};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::coordinator::{Command, Reply};
 use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
 
@@ -42,7 +43,7 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    fn decode(text: &str) -> Option<Self> {
+    pub(super) fn decode(text: &str) -> Option<Self> {
         json::read(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     }
 }

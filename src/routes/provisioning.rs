@@ -1,12 +1,13 @@
 //! Grant and revoke by REST: the same path as the webhook's.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::asking::{self, World};
 use super::auth::Right;
 use super::http::{Answer, Incoming, Problem};
 use super::session;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::coordinator::{Command, Reply};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};

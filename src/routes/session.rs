@@ -5,7 +5,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 
 use super::asking::World;
 use super::auth::{Right, Tokens};
@@ -15,6 +14,7 @@ use super::public_url;
 use super::settings::Settings;
 use crate::base::hash::{hex, hmac_sha256};
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Level, Method, Secret};
 use crate::base::time::Timestamp;
 use crate::coordinator::Command;

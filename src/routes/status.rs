@@ -1,11 +1,12 @@
 //! How the sync stands, and starting one.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::asking::{self, World};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Learned, Reply, Status};
 use crate::sync::Trigger;

@@ -5,13 +5,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::cap::CapReached;
 use super::compose;
 use super::kind::Kind;
 use crate::base::hash::sha256;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;

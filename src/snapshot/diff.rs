@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::manifest::{ChunkRef, Manifest};
 use super::read::{self, SnapshotError};
+use crate::base::json::Deserialize;
 use crate::base::ports::KeyValue;
 use crate::base::tree::BTreeSet;
 use crate::model::grant::Grant;

@@ -3,9 +3,10 @@
 //! They stand in the connector's own [`Space`](crate::base::space::Space). Before there were such spaces, they stood at the root of the
 //! namespace. What stands there still is read as far as it is of this account, and deleted once it is a day old (`legacy.rs`).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::manifest::GenerationId;
+use crate::base::json::Deserialize;
 use crate::base::ports::{KeyValue, KvError};
 use crate::base::time::Timestamp;
 

@@ -4,9 +4,10 @@
 //! **Invariant:** a member of the overlay stands in for every row of that membership, whatever its key: an invitation that was
 //! accepted, or a member who is gone, leaves no row behind.
 
+use crate::base::json::Deserialize;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::manifest::Manifest;
 use super::scan::{Page, Scan};

@@ -3,14 +3,13 @@
 use std::ops::Bound;
 use std::rc::Rc;
 
-use serde::Deserialize;
-
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, get, manifest_key};
 use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::overlay::{Laid, Overlay};
 use super::scan::{Page, Scan};
 use crate::base::hash::sha256_hex;
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{KeyValue, KvError};
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::manifest::GenerationId;
+use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 
 /// The id of a run, such as `20261123T100000Z-0007`: when it began, and the how many-th it is.

@@ -3,11 +3,12 @@
 //! It is fed with what each page said of itself ([`PageFacts`]) and so can be rebuilt, after a restart, from the pages
 //! that are staged: there is no other state that could disagree with them.
 
+use crate::base::json::Deserialize;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, Odd, PER_PAGE};

@@ -1,8 +1,9 @@
 //! What became of runs, and how the sync stands: what `/v1/status` shows.
 
+use crate::base::json::Deserialize;
 use crate::base::tree::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserializer, Serialize};
 
 use super::crawl::{Crawl, Phase, Progress};
 use super::run::{BY_LOG, Cursor};

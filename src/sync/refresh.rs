@@ -4,13 +4,14 @@
 //! **Invariants:** nothing is taken in that a crawl under way may not have seen; a mass disappearance, and whatever the current generation
 //! has no name for, is left to the sweep.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::history::{self, GenerationSummary};
 use super::metered::Metered;
 use super::run::{BY_LOG, Cursor};
 use super::state;
 use crate::account::overlay;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;

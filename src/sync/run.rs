@@ -1,9 +1,10 @@
 //! The running sync: its id, its cursor, and where both are kept.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::crawl::{Crawl, Further, Phase};
 use super::state;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::Settings;

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::crawl::Crawl;
 use super::metered::Metered;
@@ -15,6 +15,7 @@ use super::{history, state};
 use crate::account::inherited;
 use crate::account::overlay::Changes;
 use crate::base::hash::sha256_hex;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::cloudflare::Settings;
 use crate::snapshot::{self, GenerationId, Manifest};
