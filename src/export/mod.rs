@@ -24,6 +24,24 @@ pub use file::{ExportError, File, Ports};
 pub use insight::{Insights, MAX_INSIGHTS};
 pub use sqlite::SqliteError;
 
+/// For the fuzz targets: a database of one table, `CREATE TABLE t (id integer primary key, a, b, c)`, with these rows.
+#[cfg(feature = "fakes")]
+pub fn database(rows: &[(i64, Option<&str>, Vec<u8>)]) -> Result<Vec<u8>, SqliteError> {
+    let tables = [sqlite::Table { name: "t", sql: "CREATE TABLE t (id integer primary key, a, b, c)" }];
+    let append = |writer: &mut sqlite::Writer| {
+        rows.iter().try_for_each(|(number, text, blob)| {
+            let text = text.map_or(sqlite::Value::Null, sqlite::Value::Text);
+            writer.append(0, &[sqlite::Value::Integer(*number), text, sqlite::Value::Blob(blob)])
+        })
+    };
+    let mut counting = sqlite::Writer::counting(&tables);
+    append(&mut counting)?;
+    let mut writer = sqlite::Writer::writing(&tables, counting.finish()?)?;
+    append(&mut writer)?;
+    writer.finish()?;
+    Ok(writer.take())
+}
+
 /// The version of what the files say of a generation; another one makes other files of the same generation.
 pub const FORMAT: u32 = 2;
 

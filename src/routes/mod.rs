@@ -50,6 +50,14 @@ use scim::endpoint;
 /// The body of a `/v1` request, in bytes at most: they are a few fields each.
 const MAX_BODY: usize = 64 * 1024;
 
+/// For the fuzz targets: whether a text is a cursor. One that is read is the same when it is given again.
+#[cfg(feature = "fakes")]
+pub fn is_cursor(text: &str) -> bool {
+    let Some(cursor) = paging::Cursor::decode(text) else { return false };
+    assert_eq!(paging::Cursor::decode(&cursor.encode()), Some(cursor));
+    true
+}
+
 /// How much of a request's body is read at most.
 pub fn body_limit(path: &str) -> usize {
     if path == verify::PATH {

@@ -43,6 +43,17 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     crate::snapshot::init(sql)
 }
 
+/// For the fuzz targets: whether bytes are a staged page of members. All who are said to be on it can be read.
+#[cfg(feature = "fakes")]
+pub fn is_staged_page(bytes: &[u8]) -> bool {
+    let mut members = staging::Members::default();
+    let Some((ids, _)) = members.take(bytes) else { return false };
+    let atoms =
+        |id| members.get(id).map(|member| member.policies.iter().flat_map(staging::StagedPolicy::atoms).count());
+    assert!(ids.iter().all(|&id| atoms(id).is_some()) && members.iter().count() == members.len());
+    true
+}
+
 /// The generations that were published last, the latest first.
 pub fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlError> {
     history::generations(sql)
