@@ -3,9 +3,10 @@
 //! It is what the audience of C1's webhooks is compared with, so it is never learned again: a later request by another host, of whomever,
 //! changes nothing, and a setting stands above it.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::base::json;
+use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::conductorone::settings::PublicUrl;
