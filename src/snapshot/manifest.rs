@@ -1,13 +1,12 @@
 //! The table of contents of a generation.
 
-use crate::base::json::Deserialize;
 use crate::base::order;
 use crate::base::tree::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
