@@ -147,10 +147,13 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         };
         rounds += 1;
         let now = ports.now();
-        // It was so a moment before: a read that is behind shows what is to be written, also where it is not.
+        // It was so a moment before: a read that is behind shows what is to be written, also where it is not. Such a read proves nothing
+        // before the write is answered, whoever makes it, and whenever this is cut off.
         let was_so = last_writes::was_so_before(ports, id, &holds, now, now)?;
         last_writes::note(ports, id, &held, now)?;
-        last_writes::note(ports, id, &holds, now)?;
+        if !was_so {
+            last_writes::note(ports, id, &holds, now)?;
+        }
         journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
         let noted = open_writes::begin(
             ports,
@@ -168,7 +171,12 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let answer = client.update_policies(&passed.cleared, id, &planned).await.map(drop);
         let ray = client.ray();
         match &answer {
-            Ok(()) => open_writes::answered(ports, noted, ray.as_deref(), false, ports.now())?,
+            Ok(()) => {
+                open_writes::answered(ports, noted, ray.as_deref(), false, ports.now())?;
+                if was_so {
+                    last_writes::note(ports, id, &holds, ports.now())?;
+                }
+            }
             Err(error) if error.outcome_unknown() => {
                 open_writes::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
                 journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;

@@ -345,3 +345,38 @@ async fn a_write_of_which_something_was_told_is_never_taken_for_lost() {
     bench.world.advance(61);
     assert_done(&bench.settle(grant).await, Effect::Granted);
 }
+
+#[tokio::test]
+async fn a_read_that_may_be_behind_proves_nothing_at_the_second_attempt_either() {
+    // Nobody answers, and it may come late; or Cloudflare says that it failed, and nothing comes.
+    for fault in [Fault::Reset, Fault::status(500, 10_000)] {
+        for action in [Action::Grant, Action::Revoke] {
+            let bench = Bench::start().await;
+            let account = bench.account();
+            let known = roles(account);
+            let policies = |count: usize| known[..count].iter().map(|role| holds(account, role)).collect::<Vec<_>>();
+            let (contrary, did, before, wanted) = match action {
+                Action::Grant => (Action::Revoke, Effect::Granted, 2, true),
+                Action::Revoke => (Action::Grant, Effect::Revoked, 1, false),
+            };
+            let jane = account.add_member("jane@example.com", policies(before));
+            let first = bench.operate(contrary, target(&known[1]), member(&jane)).await;
+            assert!(matches!(first, Outcome::Done { .. }), "{first:?}");
+            bench.world.advance(5);
+            account.fail_next(Route::UpdateMember, 1, fault.clone());
+            account.fail_later(Route::GetMember, 1, Fault::status(503, 10_000));
+            let writes = account.requests(Route::UpdateMember);
+            let id = bench.arrive(action, target(&known[1]), member(&jane));
+            assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+            assert_eq!(account.requests(Route::UpdateMember), writes + 1, "it was sent, and is not known to be done");
+            // What was there at first is shown once more.
+            let now = 3 - before;
+            account.set_policies(&jane, policies(before));
+            account.stale_reads(&jane, 3);
+            account.set_policies(&jane, policies(now));
+            assert_done(&bench.settle(id).await, did);
+            let has = bench.atoms(&jane).contains(&atom(account, &known[1]));
+            assert_eq!(has, wanted, "{action:?} after {fault:?}");
+        }
+    }
+}
