@@ -63,5 +63,5 @@ has_browser() {
 }
 
 # The most that the Worker's wasm may have, gzipped and without names; a build above it fails. Cloudflare takes 3 MB on the free plan.
-# It had 896 KiB before the ledger, the findings on tokens, what-if, metrics and the sign-in, which brought 109.
-most_gzipped_kib=962
+# It has 955 now.
+most_gzipped_kib=975

@@ -775,12 +775,12 @@ mod tests {
                     0..9 => assert_eq!(ours.insert(key, round), theirs.insert(key, round)),
                     9 => {
                         *ours.entry(key).or_insert(7) +=
-                            usize::from(theirs.entry(key).and_modify(|n| *n += 1).or_insert(8) > &mut 0)
+                            usize::from(theirs.entry(key).and_modify(|n| *n += 1).or_insert(8) > &mut 0);
                     }
                     10 => assert_eq!(ours.pop_first(), theirs.pop_first()),
                     11 if round % 500 == 11 => {
-                        ours.retain(|key, value| (*key as usize + *value) % 3 > 0);
-                        theirs.retain(|key, value| (*key as usize + *value) % 3 > 0);
+                        ours.retain(|key, value| !(*key as usize + *value).is_multiple_of(3));
+                        theirs.retain(|key, value| !(*key as usize + *value).is_multiple_of(3));
                     }
                     _ => assert_eq!(ours.remove(&key), theirs.remove(&key)),
                 }

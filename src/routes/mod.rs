@@ -50,7 +50,10 @@ use scim::endpoint;
 /// The body of a `/v1` request, in bytes at most: they are a few fields each.
 const MAX_BODY: usize = 64 * 1024;
 
-/// For the fuzz targets: whether a text is a cursor. One that is read is the same when it is given again.
+/// For the fuzz targets: whether a text is a cursor.
+///
+/// # Panics
+/// One that is read is not the same when it is given again.
 #[cfg(feature = "fakes")]
 pub fn is_cursor(text: &str) -> bool {
     let Some(cursor) = paging::Cursor::decode(text) else { return false };

@@ -43,7 +43,10 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     crate::snapshot::init(sql)
 }
 
-/// For the fuzz targets: whether bytes are a staged page of members. All who are said to be on it can be read.
+/// For the fuzz targets: whether bytes are a staged page of members.
+///
+/// # Panics
+/// Somebody who is said to be on it cannot be read.
 #[cfg(feature = "fakes")]
 pub fn is_staged_page(bytes: &[u8]) -> bool {
     let mut members = staging::Members::default();
