@@ -152,7 +152,8 @@ const schemas = {
   Problem: object({ type: string, title: string, status: integer, code: word(...Object.values(CODES).flat().toSorted()), detail: string }),
   Person: object({
     id, resource_type: word("user", "invitation"), member_id: id, cloudflare_user_id: string, email: string, display_name: string, first_name: string, last_name: string,
-    status: word("accepted", "pending", "other"), active: boolean, two_factor: maybe(boolean), entitlements: list(string),
+    status: word("accepted", "pending", "other"), active: boolean, two_factor: maybe(boolean), last_login: string, last_change_at: string,
+    last_change_from: string, products_changed: list(string), entitlements: list(string),
   }),
   Role: object({ id, resource_type: word("role"), name: string, description: string, entitlement_id: string, permission_group_id: maybe(id), label: maybe(string), grantable: boolean }),
   ScopedRole: object({
@@ -286,6 +287,10 @@ const schemas = {
       readable: boolean, message: string, at: time, "read_until?": time, "since?": time, "next_at?": time, "wide_at?": time, "ours?": string,
       "reading?": object({ since: time, until: time, began_at: time, wide: boolean, pages: integer, "limit?": maybe(integer), "cursor?": maybe(string) }),
     })),
+    "last_logins?": object({
+      readable: boolean, message: string, at: time, "read_at?": time, "in_audit_log?": boolean, "log_read_until?": time, shown: string, "next_at?": time,
+      "reading?": object({ began_at: time, page: integer, of_log: boolean, total: maybe(integer), again: boolean }),
+    }),
     "set_aside?": list(object({ table: string, rows: integer, message: string })),
     requests_left: object({ sync: integer, provisioning: integer }),
     callbacks_waiting: integer,

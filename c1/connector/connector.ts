@@ -41,6 +41,19 @@ type Person = {
   readonly status: string
   readonly active: boolean
   readonly two_factor: boolean | null
+  readonly last_login: string
+  readonly last_change_at: string
+  readonly last_change_from: string
+  readonly products_changed: readonly string[]
+}
+/** What is known of the person's changes; what is not known is left out. A change is no login. */
+function activity(person: Person): Record<string, string> {
+  const told: Record<string, string> = {
+    last_change_at: person.last_change_at,
+    last_change_from: person.last_change_from,
+    products_changed: person.products_changed.join(", "),
+  }
+  return Object.fromEntries(Object.entries(told).filter(([, text]) => text !== ""))
 }
 type Role = { readonly id: string; readonly name: string; readonly description: string; readonly label: string | null }
 type ScopedRole = {
@@ -265,6 +278,7 @@ const userType = resourceType({
         accountType: "ACCOUNT_TYPE_HUMAN",
         login: person.email,
         emails: [{ address: person.email, isPrimary: true }],
+        lastLogin: person.last_login === "" ? undefined : person.last_login,
         mfaStatus: person.two_factor === null ? undefined : { mfaEnabled: person.two_factor },
         structuredName: { givenName: person.first_name, familyName: person.last_name },
         profile: {
@@ -275,6 +289,7 @@ const userType = resourceType({
           status: person.active ? "Accepted" : "Pending",
           member_id: person.member_id,
           cloudflare_user_id: person.cloudflare_user_id,
+          ...activity(person),
         },
       }),
   }),

@@ -133,6 +133,8 @@ fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&M
         two_factor: record.two_factor,
         atoms,
         groups: groups.into_iter().collect(),
+        // No record of a member tells it.
+        signs: known.map(|known| known.signs.clone()).unwrap_or_default(),
     }
 }
 

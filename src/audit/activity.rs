@@ -11,6 +11,7 @@ use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::cloudflare::AuditEntry;
 use crate::model::id::UserId;
+use crate::model::signs::Signs;
 
 /// Products that were not touched for longer are forgotten, and at most this many are kept of a person.
 const PRODUCT_DAYS: i64 = 90;
@@ -34,7 +35,46 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             products TEXT NOT NULL) WITHOUT ROWID",
         &[],
     )?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS activity_shown (
+            user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, through TEXT NOT NULL,
+            products TEXT NOT NULL) WITHOUT ROWID",
+        &[],
+    )?;
     Ok(())
+}
+
+/// Keeps what is known by now as what rows show from now on.
+pub(super) fn show(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query("DELETE FROM activity_shown", &[])?;
+    sql.query(
+        "INSERT INTO activity_shown (user, at, through, products) SELECT user, at, through, products FROM activity",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// What rows show of everybody who ever changed something, as of a day.
+pub(super) fn shown(sql: &dyn Sql, day: &str) -> Result<BTreeMap<UserId, Signs>, SqlError> {
+    let oldest = Timestamp::parse(day).map(|day| day.plus_secs(-PRODUCT_DAYS * 86_400).date()).unwrap_or_default();
+    let mut shown = BTreeMap::new();
+    for row in sql.query("SELECT user, at, through, products FROM activity_shown", &[])? {
+        let Some((user, rest)) = row.split_first() else { continue };
+        let Some((user, known)) = user.text().and_then(|user| user.parse().ok()).zip(activity(rest)) else { continue };
+        let signs = Signs {
+            last_login_day: None,
+            last_change_day: known.last_change_at.map(Timestamp::date),
+            last_change_from: known.last_change_from,
+            products: known
+                .products
+                .into_iter()
+                .filter(|(_, day)| *day >= oldest)
+                .map(|(product, _)| product)
+                .collect(),
+        };
+        shown.insert(user, signs);
+    }
+    Ok(shown)
 }
 
 /// Takes note of a page: one row for each person on it who has done something that is not noted yet.

@@ -1,5 +1,6 @@
 //! Cloudflare's audit log, read forward in one place that everybody else listens to (`reference/cloudflare.md` 1.7,
-//! `reference/activity.md`): `feed.rs` reads, `entries.rs` keeps what is of the account's access, `activity.rs` who was last active.
+//! `reference/activity.md`): `feed.rs` reads, `entries.rs` keeps what is of the account's access, `activity.rs` who was last active;
+//! and who last logged in (`logins.rs`). `signs.rs` is what rows show of both.
 //!
 //! The log tells neither order nor how late an entry may come, so each reading begins before the last one's end, and what is kept is
 //! told apart by its id. What it says is a hint: the sweep stays the truth.
@@ -9,9 +10,12 @@
 pub mod activity;
 pub mod entries;
 pub mod feed;
+pub mod logins;
+pub mod signs;
 mod state;
 
 pub use entries::{Author, Entry};
+pub use logins::Logins;
 pub use state::AuditLog;
 
 use crate::base::ports::{Sql, SqlError};
@@ -20,5 +24,6 @@ use crate::base::ports::{Sql, SqlError};
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
     entries::init(sql)?;
-    activity::init(sql)
+    activity::init(sql)?;
+    logins::init(sql)
 }

@@ -81,6 +81,20 @@ pub struct AuditPage {
     pub cursor: Option<String>,
 }
 
+/// What a list tells of a person's last login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginRecord {
+    /// The Cloudflare user, where the list tells it.
+    pub user: Option<String>,
+    /// The person's e-mail address.
+    pub email: Option<String>,
+    /// When; nothing where the person never logged in.
+    pub at: Option<Timestamp>,
+}
+
+/// People and logins on a page at most.
+pub const LOGINS_PER_PAGE: u32 = 1_000;
+
 /// A text of an entry is cut to this.
 const LONGEST_TEXT: usize = 320;
 
@@ -94,6 +108,19 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     pub async fn sso_domains(&self) -> Result<Page<NamedObject>, ApiError> {
         let page = self.page::<SsoDomain>(Call::get(self.account_path("/sso_connectors"))).await?;
         Ok(Page { items: page.items.into_iter().map(|domain| domain.0).collect(), odd: page.odd, info: page.info })
+    }
+
+    /// One page of the people whom Access knows, each with the last login through it.
+    pub async fn access_users_page(&self, page: u32) -> Result<Page<LoginRecord>, ApiError> {
+        let path = format!("/access/users?page={page}&per_page={LOGINS_PER_PAGE}");
+        self.page(Call::get_long(self.account_path(&path))).await
+    }
+
+    /// One page of the logins that the audit log of version 1 tells, since a time, the oldest first.
+    pub async fn logins_page(&self, since: Timestamp, page: u32) -> Result<Page<LoginRecord>, ApiError> {
+        let path =
+            format!("/audit_logs?action.type=login&since={since}&direction=asc&page={page}&per_page={LOGINS_PER_PAGE}");
+        self.page(Call::get_long(self.account_path(&path))).await
     }
 
     /// One page of the audit log (version 2) from `since` until `before`, of at most 1,000 entries. Reads and refused requests are not
@@ -165,6 +192,28 @@ impl Record for SsoDomain {
         Ok(Self(NamedObject { id: address::folded_domain(&required(domain, "email_domain")?), name: state.to_owned() }))
     }
 }
+
+impl Record for LoginRecord {
+    // Of two lists, each with its own names.
+    type Wire = Value;
+
+    fn read(wire: Value) -> Result<Self, String> {
+        let text = |path: &str| filled(wire.pointer(path).and_then(Value::as_str).map(str::to_owned));
+        let told = if wire.get("actor").is_some() {
+            let is_login = text("/action/type").is_some_and(|kind| kind == "login");
+            let at = text("/when").filter(|_| is_login && wire.pointer("/action/result") != Some(&Value::Bool(false)));
+            Self { user: text("/actor/id"), email: text("/actor/email"), at: at.and_then(|at| Timestamp::parse(&at)) }
+        } else {
+            let at = text("/last_successful_login").and_then(|at| Timestamp::parse(&at));
+            Self { user: None, email: Some(required(text("/email"), "email")?), at }
+        };
+        // Some lists write a time of the first year for none.
+        Ok(Self { at: told.at.filter(|at| *at > FIRST_LOGIN), ..told })
+    }
+}
+
+/// There was no Cloudflare before 2009.
+const FIRST_LOGIN: Timestamp = Timestamp::from_secs(1_230_768_000);
 
 impl Record for AuditEntry {
     // The entry's own parts are partly untyped in Cloudflare's description; each is read where it is as expected.

@@ -94,6 +94,7 @@ fn publish_group(ports: &TenantDesk) -> String {
         two_factor: None,
         atoms: Vec::new(),
         groups: Vec::new(),
+        signs: crate::model::signs::Signs::default(),
     };
     let rows: BTreeMap<String, Row> = [0, 1, 2, 3, 98, 99]
         .map(role)

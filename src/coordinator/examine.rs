@@ -64,6 +64,8 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Setting
     let now = ports.now();
     let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), 1, None).await.map(drop);
     found.push(check("audit log (tells others' changes within a minute, and who made them)", false, settings, recent));
+    let logins = client.access_users_page(1).await.map(drop);
+    found.push(check("people whom Access knows (tells their last logins)", false, "Access: Audit Logs Read", logins));
     found.extend(whose(ports, &client).await);
     found
 }

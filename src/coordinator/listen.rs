@@ -1,10 +1,10 @@
-//! The audit log in the Coordinator: read while no sync needs the requests, and handed to who listens. Members whom it names are read
+//! The audit log, and once a day the lists of logins, in the Coordinator: read while no sync needs the requests, and handed to who listens. Members whom it names are read
 //! again at once; what is no single member's is looked at by a sweep soon.
 
 use super::memory::{Coordinator, World};
 use super::settings::Settings;
 use crate::account::identity;
-use crate::audit::{entries, feed};
+use crate::audit::{entries, feed, logins};
 use crate::base::ports::{Level, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{Client, Purpose};
@@ -37,6 +37,9 @@ impl Coordinator {
             feed::read_on(ports, &settings.cloudflare, ours).await?;
             self.hear(ports, settings).await?;
         }
+        if sync::next_due(ports)?.is_none() {
+            logins::read_on(ports, &settings.cloudflare).await?;
+        }
         aftercare::look_into_audit_log(ports)?;
         if settings.audit_feed && refresh::publish(ports, settings.plan).await? {
             self.sweep_soon(ports, settings).await?;
@@ -48,12 +51,15 @@ impl Coordinator {
     /// When the log is read next, or something waits for it.
     pub(super) fn listening_due<P: World>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
         let looks = aftercare::audit_log_due(ports)?;
-        if !settings.audit_feed {
-            return Ok(looks);
+        let mut read = logins::next_due(ports)?;
+        if settings.audit_feed {
+            read = read.min(feed::next_due(ports)?);
         }
-        let mut read = feed::next_due(ports)?;
         if sync::next_due(ports)?.is_some() {
             read = read.max(ports.now().plus_secs(SYNCING_SECS));
+        }
+        if !settings.audit_feed {
+            return Ok(looks.into_iter().chain([read]).min());
         }
         Ok(looks.into_iter().chain(refresh::next_due(ports, settings.plan)?).chain([read]).min())
     }

@@ -256,6 +256,7 @@ fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, Sql
         jobs: jobs::all(ports)?,
         incidents: provision::incident::latest(ports)?,
         audit_log: crate::audit::feed::state(ports)?,
+        last_logins: crate::audit::logins::state(ports)?,
         overdue_revokes: expiry::overdue(ports, ports.now().plus_secs(-overdue_minutes * 60))?,
         connection: crate::connect::summary(ports)?,
         learned: public_url::learned(ports)?,

@@ -7,7 +7,7 @@ use super::examine::Examination;
 use super::public_url::{Learned, Seen};
 use super::what_if::Thinking;
 use crate::account::expiry::Overdue;
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, Logins};
 use crate::base::jobs::Job;
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -217,6 +217,8 @@ struct Beside {
     incidents: Vec<Incident>,
     audit_log: Option<AuditLog>,
     #[serde(default)]
+    last_logins: Option<Logins>,
+    #[serde(default)]
     overdue_revokes: Vec<Overdue>,
     #[serde(default)]
     set_aside: Vec<SetAside>,
@@ -238,6 +240,7 @@ impl<'de> Deserialize<'de> for Status {
             connection: beside.connection,
             incidents: beside.incidents,
             audit_log: beside.audit_log,
+            last_logins: beside.last_logins,
             overdue_revokes: beside.overdue_revokes,
             set_aside: beside.set_aside,
             learned: beside.learned,
@@ -273,6 +276,9 @@ pub struct Status {
     pub incidents: Vec<Incident>,
     /// How the audit log, by which others' changes are heard of, stood when it was last asked.
     pub audit_log: Option<AuditLog>,
+    /// How the lists of last logins stood when they were last read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_logins: Option<Logins>,
     /// What was granted for a time that is over, and is not revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overdue_revokes: Vec<Overdue>,

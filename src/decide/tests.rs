@@ -391,6 +391,7 @@ fn published() -> Desk {
         two_factor: (status == MemberStatus::Accepted).then_some(true),
         atoms: vec![atom(READ)],
         groups: vec![hex(8)],
+        signs: crate::model::signs::Signs::default(),
     };
     let role = |n: u8, name: &str, label: &str| {
         Row::Role(Role {

@@ -72,6 +72,7 @@ pub(crate) fn member(n: usize, atoms: &[Atom], groups: &[usize]) -> Member {
         two_factor: Some(n.is_multiple_of(2)),
         atoms: atoms.to_vec(),
         groups: groups.iter().map(|&group| hex(group)).collect(),
+        signs: crate::model::signs::Signs::default(),
     }
 }
 

@@ -338,6 +338,7 @@ mod tests {
             two_factor: Some(true),
             atoms: Vec::new(),
             groups: Vec::new(),
+            signs: crate::model::signs::Signs::default(),
         }
     }
 

@@ -15,5 +15,6 @@ pub mod offer;
 pub mod operation;
 pub mod resource;
 pub mod scope;
+pub mod signs;
 pub mod super_administrator;
 pub mod token;

@@ -12,6 +12,7 @@ use super::kind::Kind;
 pub use super::oauth::OauthClient;
 use super::offer::Offer;
 use super::scope::Scope;
+use super::signs::Signs;
 pub use super::token::{Token, TokenPolicy};
 use crate::base::json::Deserialize;
 
@@ -74,6 +75,9 @@ pub struct Member {
     /// The user groups the person is in, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<UserGroupId>,
+    /// When the person was last at work, as far as it is known.
+    #[serde(default, skip_serializing_if = "Signs::is_empty")]
+    pub signs: Signs,
 }
 
 impl Member {

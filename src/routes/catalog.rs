@@ -36,6 +36,10 @@ pub(super) struct Person {
     status: &'static str,
     active: bool,
     two_factor: Option<bool>,
+    last_login: String,
+    last_change_at: String,
+    last_change_from: String,
+    products_changed: Vec<String>,
     entitlements: Vec<String>,
 }
 
@@ -172,8 +176,17 @@ fn person(member: &Member, entitlements: Vec<String>) -> Person {
         },
         active: member.status == MemberStatus::Accepted,
         two_factor: member.two_factor,
+        // A day is told as its beginning: what reads it expects a time.
+        last_login: of_day(member.signs.last_login_day.as_deref()),
+        last_change_at: of_day(member.signs.last_change_day.as_deref()),
+        last_change_from: member.signs.last_change_from.clone().unwrap_or_default(),
+        products_changed: member.signs.products.clone(),
         entitlements,
     }
+}
+
+fn of_day(day: Option<&str>) -> String {
+    day.map(|day| format!("{day}T00:00:00Z")).unwrap_or_default()
 }
 
 /// A token: who made it, what it may do in words, from where, and until when.

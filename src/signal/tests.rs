@@ -305,6 +305,7 @@ impl Account {
                 two_factor: None,
                 atoms: roles.iter().map(atom).collect(),
                 groups: groups.iter().map(|&n| hex(n)).collect(),
+                signs: crate::model::signs::Signs::default(),
             })
         };
         let role = |n: u8, label: &str| {

@@ -456,6 +456,7 @@ mod tests {
             two_factor: None,
             atoms: vec![],
             groups: vec![],
+            signs: crate::model::signs::Signs::default(),
         })
     }
 

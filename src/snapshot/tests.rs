@@ -44,6 +44,7 @@ fn member(n: usize, roles: &[usize]) -> Row {
         two_factor: None,
         atoms: atoms.collect(),
         groups: Vec::new(),
+        signs: crate::model::signs::Signs::default(),
     })
 }
 

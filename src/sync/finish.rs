@@ -14,6 +14,7 @@ use super::{staging, state, unchanged};
 use crate::account::identity::own_token;
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
+use crate::audit::signs::Shown;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::Client;
@@ -151,8 +152,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         cursor.failed_requests += client.sent() - asked;
     }
     let accept = cursor.trigger.accept_removals;
-    let assembled =
-        assemble(client.settings().account_id, harvest, Names::load(kv)?, previous.as_ref(), accept, own_token);
+    let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
+    let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
     if let Some(unsure) = assembled.unsure
         && let Some(held) = hold_back(kv, cursor, previous.as_ref(), unsure).await?
     {

@@ -10,6 +10,7 @@ use super::previous::Previous;
 use super::staging::{Members, StagedMember, StagedPolicy};
 use crate::account::identity;
 use crate::account::names::{Names, Seen, is_account_wide};
+use crate::audit::signs::Shown;
 use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
@@ -18,6 +19,7 @@ use crate::model::id::{AccountId, MemberId, PermissionGroupId, ResourceGroupId, 
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, MemberStatus, OauthClient, Role, Row, ScopedRole, Token};
 use crate::model::scope::{ObjectKind, Scope};
+use crate::model::signs::Signs;
 use crate::model::super_administrator;
 use crate::snapshot::{Capability, GenerationId, Posture, Unreadable};
 
@@ -56,6 +58,7 @@ pub(super) fn assemble(
     previous: Option<&Previous>,
     accept_removals: bool,
     own_token: Option<TokenId>,
+    shown: Shown,
 ) -> Assembled {
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
@@ -88,7 +91,7 @@ pub(super) fn assemble(
     let memberships = builder.groups(&harvest);
     let gone = gone(&harvest.members, previous);
     let members = std::mem::take(&mut harvest.members);
-    let people = builder.people(members, memberships);
+    let people = builder.people(members, memberships, shown);
     builder.roles(&harvest);
     let scopes = builder.scoped_roles(&harvest, &objects, &mut names_in_use);
     let posture = builder.posture(&harvest);
@@ -198,6 +201,8 @@ struct People {
     groups: BTreeSet<UserGroupId>,
     /// What the current generation knows of those whose records cannot be read in full.
     known: BTreeMap<MemberId, Member>,
+    /// When they were last at work.
+    shown: Shown,
     /// Whose row each key is: an invitation's is its membership's, a user's that of one of their memberships.
     invitations: BTreeSet<MemberId>,
     users: BTreeMap<UserId, MemberId>,
@@ -232,6 +237,7 @@ impl People {
             two_factor: member.two_factor,
             atoms,
             groups: self.groups_of(id),
+            signs: Signs::default(),
         };
         // What Cloudflare does not tell is as it was; of somebody new it is only known that there is more.
         if member.unread.is_some()
@@ -242,15 +248,25 @@ impl People {
                 (row.status, row.user_id) = (known.status, known.user_id);
             }
         }
+        self.with_signs(row)
+    }
+
+    /// A member's row with the signs of life: of an invitation there are none.
+    fn with_signs(&self, mut row: Member) -> Member {
+        row.signs = match row.principal() {
+            Principal::User(user) => self.shown.of(user, &row.email),
+            Principal::Invitation(_) | Principal::Group(_) => Signs::default(),
+        };
         row
     }
 
     /// A member as the crawl saw it, or, where only a record that cannot be read stands for it, as it was.
     fn row(&self, id: MemberId) -> Option<Member> {
-        match self.members.get(id) {
-            Some(member) => Some(self.seen(member)),
-            None => self.known.get(&id).map(|known| Member { groups: self.groups_of(id), ..known.clone() }),
+        if let Some(member) = self.members.get(id) {
+            return Some(self.seen(member));
         }
+        let known = self.known.get(&id)?.clone();
+        Some(self.with_signs(Member { groups: self.groups_of(id), ..known }))
     }
 
     /// Notes under which key a member's row stands; `false` where the key is another's.
@@ -516,7 +532,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Who is there, each under a key of their own, and what they hold.
-    fn people(&mut self, members: Members, memberships: Memberships) -> People {
+    fn people(&mut self, members: Members, memberships: Memberships, shown: Shown) -> People {
         let groups = self
             .rows
             .values()
@@ -524,7 +540,7 @@ impl<'a> Builder<'a> {
             .collect();
         let known = self.previous.map(|previous| previous.rows.clone()).unwrap_or_default();
         let mut people =
-            People { members, memberships, groups, known, invitations: BTreeSet::new(), users: BTreeMap::new() };
+            People { members, memberships, groups, known, shown, invitations: BTreeSet::new(), users: BTreeMap::new() };
         let mut entries = Vec::with_capacity(people.members.len());
         for member in people.members.iter().filter(|member| member.status != MemberStatus::Rejected) {
             let (id, inherited) = (member.id, people.inherited(member.id));

@@ -511,6 +511,7 @@ mod tests {
             two_factor: None,
             atoms: vec![],
             groups: vec![],
+            signs: crate::model::signs::Signs::default(),
         };
         members.insert(&own);
         assert_eq!(members.iter().map(|member| member.email.into_owned()).nth(1).as_deref(), Some("own@example.com"));

@@ -14,6 +14,7 @@ use super::run::Cursor;
 use super::{history, state};
 use crate::account::inherited;
 use crate::account::overlay::Changes;
+use crate::audit::signs;
 use crate::base::hash::sha256_hex;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
@@ -48,8 +49,9 @@ pub(super) fn made_of<P: Sql>(
     if !inherited::group_policies(sql)?.is_empty() {
         return Ok(None);
     }
-    let known = state::all_but_runs(sql)?;
-    let mut told = format!("{BUILD}\n{}\n{:?}\n{known}\n", settings.account_id, cursor.further);
+    // What is known of logins and changes is the same for a whole day.
+    let (known, signs) = (state::all_but_runs(sql)?, signs::shown_by(sql, cursor.started_at)?);
+    let mut told = format!("{BUILD}\n{}\n{:?}\n{known}\n{signs:?}\n", settings.account_id, cursor.further);
     for (page, facts) in crawl.all_pages() {
         // A page that an earlier version staged tells no hash of its rows.
         if facts.rows.is_empty() {

@@ -305,6 +305,7 @@ declare module "@baton/types" {
     readonly accountType?: "ACCOUNT_TYPE_HUMAN" | "ACCOUNT_TYPE_SERVICE" | "ACCOUNT_TYPE_SYSTEM"
     readonly login?: string
     readonly emails?: readonly { readonly address: string; readonly isPrimary?: boolean }[]
+    readonly lastLogin?: string
     readonly mfaStatus?: { readonly mfaEnabled: boolean }
     readonly structuredName?: { readonly givenName?: string; readonly familyName?: string }
     readonly profile?: Profile

@@ -28,6 +28,7 @@ mod looks;
 mod provision;
 mod routes;
 mod rows;
+mod signs;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync_crawl;

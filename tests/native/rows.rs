@@ -15,8 +15,9 @@ const SET_ASIDE: [&str; 5] = ["connect_run", "incident", "job", "operation", "se
 const SET_ASIDE_ELSEWHERE: [&str; 5] = ["callback", "connect_line", "decision", "overlay", "signal"];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 35] = [
+const FORGOTTEN: [&str; 39] = [
     "activity",
+    "activity_shown",
     "audit_entry",
     "audit_log",
     "connect_entitlement",
@@ -34,6 +35,9 @@ const FORGOTTEN: [&str; 35] = [
     "ledger",
     "ledger_mark",
     "legacy_value",
+    "login_lists",
+    "login_page",
+    "login_seen",
     "meta",
     "open_invitation",
     "own_policy_since",

@@ -93,6 +93,7 @@ messages! {
         #[prost(message, optional, tag = 2)] status: Option<Status>,
         #[prost(int32, tag = 5)] account_type: i32,
         #[prost(string, tag = 6)] login: String,
+        #[prost(message, optional, tag = 9)] last_login: Option<Timestamp>,
         #[prost(message, optional, tag = 10)] mfa_status: Option<MfaStatus>,
         #[prost(message, optional, tag = 12)] structured_name: Option<StructuredName>,
     }

@@ -144,6 +144,8 @@ fn user_trait(member: &Member) -> Message {
         .message(2, &Message::new().number(1, state(member.status.is_live())))
         .number(5, HUMAN)
         .string(6, &member.email);
+    // By the day: what is known is not told more exactly than that.
+    message = optional_time(message, 9, member.signs.last_login_day.as_deref().and_then(Timestamp::parse));
     if let Some(two_factor) = member.two_factor {
         message = message.message(10, &Message::new().flag(1, two_factor));
     }
@@ -176,15 +178,25 @@ fn profile(row: &Row, id: &str, whole: bool) -> Message {
     match row {
         Row::User(member) => {
             let [first, last] = names(member);
-            Message::texts(&[
+            let (signs, products) = (&member.signs, member.signs.products.join(", "));
+            let (member_id, status) = (member.member_id.to_string(), capitalised(status_word(member)));
+            let fields: [(&str, &str); 10] = [
                 ("cloudflare_user_id", id),
                 ("email", &member.email),
                 ("first_name", first),
+                ("last_change_at", signs.last_change_day.as_deref().unwrap_or_default()),
+                ("last_change_from", signs.last_change_from.as_deref().unwrap_or_default()),
                 ("last_name", last),
                 ("login", &member.email),
-                ("member_id", &member.member_id.to_string()),
-                ("status", &capitalised(status_word(member))),
-            ])
+                ("member_id", &member_id),
+                ("products_changed", at_most(&products, MAX_TEXT)),
+                ("status", &status),
+            ];
+            // What is not known of somebody's changes is left out; the rest is told of everybody.
+            let is_told = |(name, text): &(&str, &str)| {
+                !text.is_empty() || !(name.starts_with("last_change") || *name == "products_changed")
+            };
+            Message::texts(&fields.into_iter().filter(is_told).collect::<Vec<_>>())
         }
         Row::Invitation(member) => Message::texts(&[
             ("email", &member.email),

@@ -12,6 +12,7 @@ use crate::export::directory::Held;
 use crate::export::testing::{WHOLE, atom, group, hex, invited, member, role, scoped, token};
 use crate::model::id::UserId;
 use crate::model::resource::{Member, MemberStatus, Role, Row};
+use crate::model::signs::Signs;
 
 /// An id's text.
 fn text(n: usize) -> String {
@@ -81,6 +82,30 @@ fn what_is_not_known_of_a_person_is_left_out() {
     let off = decoded(&Row::member(Member { two_factor: Some(false), ..member(5, &[], &[]) }));
     let user: UserTrait = off.annotations[0].unpack("UserTrait");
     assert_eq!(user.mfa_status.map(|mfa| mfa.mfa_enabled), Some(false), "no second factor is known, and not nothing");
+}
+
+#[test]
+fn a_last_login_is_told_by_its_day_and_changes_stand_in_the_profile() {
+    let mut jane = member(5, &[], &[]);
+    jane.signs = Signs {
+        last_login_day: Some("2026-11-20".to_owned()),
+        last_change_day: Some("2026-11-18".to_owned()),
+        last_change_from: Some("the dashboard".to_owned()),
+        products: vec!["dns".to_owned(), "waf".to_owned()],
+    };
+    let resource = decoded(&Row::member(jane));
+    let user: UserTrait = resource.annotations[0].unpack("UserTrait");
+    assert_eq!(user.last_login, Some(Timestamp { seconds: 1_795_132_800, nanos: 0 }));
+    let profile = resource.profile.unwrap();
+    let texts = profile.texts();
+    assert_eq!(
+        ["last_change_at", "last_change_from", "products_changed"].map(|name| texts[name]),
+        ["2026-11-18", "the dashboard", "dns, waf"]
+    );
+    // Of who is known to have changed nothing else is told, and no time stands in for a login.
+    let bare = decoded(&Row::member(member(5, &[], &[])));
+    assert_eq!(bare.annotations[0].unpack::<UserTrait>("UserTrait").last_login, None);
+    assert!(!bare.profile.unwrap().texts().contains_key("last_change_at"));
 }
 
 #[test]

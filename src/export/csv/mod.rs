@@ -25,9 +25,9 @@ pub(super) enum Table {
     Grants,
 }
 
-/// What both files say of a person. There is no `Last Login` in Cloudflare's API, and no `User Type` other than people.
-const PERSON: [&str; 7] =
-    ["User ID", "Username", "Email Address", "Full Name", "First Name", "Last Name", "User Status"];
+/// What both files say of a person. There is no `User Type` other than people, and `Last Login` is empty where none is known.
+const PERSON: [&str; 8] =
+    ["User ID", "Username", "Email Address", "Full Name", "First Name", "Last Name", "User Status", "Last Login"];
 
 const USERS: [&str; 2] = ["Groups", "Roles"];
 
@@ -144,4 +144,5 @@ fn person(line: &mut Line<'_>, principal: Principal, member: &Member) {
     line.text(member.first_name.as_deref().unwrap_or_default());
     line.text(member.last_name.as_deref().unwrap_or_default());
     line.text(if member.status.is_live() { "enabled" } else { "disabled" });
+    line.text(member.signs.last_login_day.as_deref().unwrap_or_default());
 }

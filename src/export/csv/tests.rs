@@ -30,7 +30,7 @@ fn lines(rows: Vec<Row>, file: File) -> Vec<BTreeMap<String, String>> {
 #[test]
 fn the_columns_are_those_that_c1_maps_by_itself() {
     let (desk, snapshot) = published(account(1));
-    let person = "User ID,Username,Email Address,Full Name,First Name,Last Name,User Status";
+    let person = "User ID,Username,Email Address,Full Name,First Name,Last Name,User Status,Last Login";
     for (file, rest) in [
         (File::UsersCsv, "Groups,Roles"),
         (
@@ -98,6 +98,7 @@ fn a_grant_is_told_in_full() {
         ("First Name", "First5".to_owned()),
         ("Last Name", "Last5".to_owned()),
         ("User Status", "enabled".to_owned()),
+        ("Last Login", String::new()),
         ("Resource Type", "Role".to_owned()),
         ("Resource Name", "Administrator".to_owned()),
         ("Entitlement", format!("role:{}:member", hex::<UserId>(1))),
@@ -192,4 +193,14 @@ fn a_chunk_that_is_on_its_way_is_waited_for_and_one_that_is_gone_is_an_error() {
     desk.values.borrow_mut().remove(&last).unwrap();
     let (pieces, end) = pieces(&desk, &snapshot, File::UsersCsv);
     assert_eq!((pieces.len(), end), (0, Err(ExportError::Snapshot(SnapshotError::NotReplicated(name)))));
+}
+
+#[test]
+fn a_last_login_is_told_by_its_day_and_a_change_is_none() {
+    let mut jane = member(5, &[], &[]);
+    jane.signs.last_login_day = Some("2026-11-20".to_owned());
+    let mut joe = member(6, &[], &[]);
+    joe.signs.last_change_day = Some("2026-11-21".to_owned());
+    let lines = lines(vec![Row::member(jane), Row::member(joe)], File::UsersCsv);
+    assert_eq!(lines.iter().map(|line| line["Last Login"].as_str()).collect::<Vec<_>>(), ["2026-11-20", ""]);
 }

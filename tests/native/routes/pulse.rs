@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sim::cloudflare::{Route, Spec};
+use sim::cloudflare::{Permission, Route, Spec};
 
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_account, holds, roles};
@@ -128,4 +128,32 @@ async fn on_the_free_plan_a_busy_day_keeps_the_writes_within_a_thousand() {
     println!("{writes} KV writes in four hours of a change a minute on the Free plan");
     // Twelve at once, and one each eight minutes, of four or five writes.
     assert!(writes <= (12 + 30) * 5, "{writes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_login_is_in_v1_status_and_doctor_and_the_next_reading_is_tomorrows() {
+    let spec = Spec { members: 20, ..Spec::default() };
+    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = &deployment.cloudflare;
+    let somebody = cloudflare.memberships().into_iter().find(|one| one.status == "accepted").unwrap();
+    cloudflare.set_access_user(&somebody.email.to_uppercase(), Some("2026-12-03T08:00:00Z"));
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    deployment.sync().await;
+    let path = format!("/v1/users/{}", somebody.user_id.unwrap());
+    let person = deployment.json(&path).await;
+    assert_eq!((&person["last_login"], &person["last_change_at"]), (&"2026-12-03T00:00:00Z".into(), &"".into()));
+    let csv = deployment.get("/v1/export/users.csv").await.text();
+    assert!(csv.lines().any(|line| line.contains(&somebody.email) && line.contains(",2026-12-03,")), "{csv}");
+    let status = deployment.json("/v1/status").await["last_logins"].clone();
+    assert_eq!(status["readable"], true, "{status}");
+    deployment.wait(Duration::from_hours(6)).await;
+    let requests = deployment.cloudflare.requests(Route::ListAccessUsers);
+    assert_eq!(requests, 1, "whatever else is due");
+    deployment.cloudflare.revoke_permission(Permission::AccessUsers);
+    let checks = deployment.json("/v1/doctor").await["checks"].clone();
+    let check =
+        checks.as_array().unwrap().iter().find(|check| check["name"].as_str().unwrap().contains("Access knows"));
+    let check = check.unwrap();
+    assert!(check["ok"] == false && check["message"].as_str().unwrap().contains("Access: Audit Logs Read"), "{check}");
 }

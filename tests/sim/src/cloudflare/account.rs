@@ -212,6 +212,9 @@ pub(super) struct Account {
     pub(super) zones: Vec<Object>,
     pub(super) workers: Vec<Object>,
     pub(super) access_apps: Vec<Object>,
+    /// The people whom Access knows, and the logins that the audit log of version 1 tells.
+    pub(super) access_users: Vec<serde_json::Value>,
+    pub(super) logins: Vec<serde_json::Value>,
     pub(super) user_groups: BTreeMap<String, UserGroup>,
     pub(super) tokens: Vec<Token>,
     pub(super) posture: Posture,
@@ -248,6 +251,8 @@ impl Account {
             zones: Vec::new(),
             workers: Vec::new(),
             access_apps: Vec::new(),
+            access_users: Vec::new(),
+            logins: Vec::new(),
             user_groups: BTreeMap::new(),
             tokens: Vec::new(),
             posture: Posture::default(),

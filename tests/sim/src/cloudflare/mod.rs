@@ -24,6 +24,7 @@ mod names;
 mod objects;
 mod odd;
 mod paging;
+mod people;
 mod policies;
 mod render;
 mod route;

@@ -64,6 +64,11 @@ pub(super) fn list_access_apps(desk: &mut Desk<'_>) -> Answer {
     Ok(page(shown, info))
 }
 
+/// 32 hexadecimal digits as a UUID.
+pub(super) fn uuid(hex: &str) -> String {
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
 impl Cloudflare {
     /// Adds a resource group that reaches these objects, by their keys; returns its id.
     pub fn add_scope(&self, name: &str, keys: &[&str]) -> String {
@@ -107,7 +112,7 @@ impl Cloudflare {
     pub fn add_access_app(&self, name: &str) -> String {
         let account = &mut lock(&self.shared.state).account;
         let hex = account.new_id();
-        let id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+        let id = uuid(&hex);
         account.access_apps.push(Object { id: id.clone(), name: name.to_owned() });
         format!("com.cloudflare.api.account.access.app.{id}")
     }

@@ -30,6 +30,8 @@ pub enum Permission {
     Workers,
     /// Read Access applications.
     AccessApps,
+    /// Read the people whom Access knows.
+    AccessUsers,
     /// Read the audit log.
     Audit,
     /// Read over SCIM.
@@ -42,7 +44,7 @@ pub enum Permission {
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Account,
         Self::Members,
         Self::Roles,
@@ -55,6 +57,7 @@ impl Permission {
         Self::Zones,
         Self::Workers,
         Self::AccessApps,
+        Self::AccessUsers,
         Self::Audit,
         Self::Scim,
         Self::User,
@@ -155,6 +158,10 @@ routes! {
     ListWorkers = "GET" "/accounts/{A}/workers/scripts" Some(Permission::Workers);
     /// One page of the Access applications.
     ListAccessApps = "GET" "/accounts/{A}/access/apps" Some(Permission::AccessApps);
+    /// One page of the people whom Access knows.
+    ListAccessUsers = "GET" "/accounts/{A}/access/users" Some(Permission::AccessUsers);
+    /// One page of the audit log, version 1.
+    ListOldAuditLogs = "GET" "/accounts/{A}/audit_logs" Some(Permission::Audit);
     /// Is this account token valid?
     VerifyAccountToken = "GET" "/accounts/{A}/tokens/verify" None;
     /// Is this user token valid?

@@ -13,7 +13,7 @@ use super::fault::{Fault, too_many};
 use super::limiter::{self, Verdict};
 use super::log::Exchange;
 use super::route::{Call, Resolved, Route, resolve};
-use super::{Cloudflare, State, iam, lock, members, objects, scim, tokens, user_groups};
+use super::{Cloudflare, State, iam, lock, members, objects, people, scim, tokens, user_groups};
 use crate::http::{Handler, Reply, ReplyFuture, Request, Server};
 
 impl Cloudflare {
@@ -204,6 +204,8 @@ fn carry_out(desk: &mut Desk<'_>) -> Answer {
         Route::ListZones => objects::list_zones(desk),
         Route::ListWorkers => Ok(objects::list_workers(desk)),
         Route::ListAccessApps => objects::list_access_apps(desk),
+        Route::ListAccessUsers => people::list_access_users(desk),
+        Route::ListOldAuditLogs => people::list_old_audit_logs(desk),
         Route::VerifyAccountToken => tokens::verify(desk.caller, true),
         Route::VerifyUserToken => tokens::verify(desk.caller, false),
         Route::GetUser => tokens::user(desk),

@@ -1,0 +1,265 @@
+//! Signs of life in the snapshot: last logins by address, last changes by user, both by the day, and nothing that is not known.
+
+use c1_cloudflare::audit::{feed, logins};
+use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::time::Timestamp;
+use c1_cloudflare::model::kind::Kind;
+use c1_cloudflare::model::signs::Signs;
+use c1_cloudflare::snapshot::{self, RunOutcome};
+use serde_json::json;
+use sim::cloudflare::{Fault, Membership, Permission, Route, Spec};
+
+use crate::support::World;
+
+fn world(members: usize) -> World {
+    let world = World::new(Spec { members, ..Spec::default() });
+    world.now();
+    world
+}
+
+/// What the Coordinator does between two syncs; cut off as often as it takes.
+async fn read(world: &World) {
+    for _ in 0..2_000 {
+        logins::read_on(world, &world.config.cloudflare).await.unwrap();
+        if logins::state(world).unwrap().is_some_and(|state| state.reading.is_none()) {
+            return;
+        }
+        world.advance(2);
+    }
+    panic!("the reading has no end: {:?}", logins::state(world).unwrap());
+}
+
+/// Reads the log of changes to its end.
+async fn hear(world: &World) {
+    for _ in 0..50 {
+        feed::read_on(world, &world.config.cloudflare, None).await.unwrap();
+        if feed::state(world).unwrap().is_some_and(|state| state.reading.is_none()) {
+            return;
+        }
+        world.advance(2);
+    }
+}
+
+async fn tomorrow(world: &World) {
+    world.advance(86_400);
+    hear(world).await;
+    read(world).await;
+}
+
+fn people(world: &World) -> Vec<Membership> {
+    let mut people = world.cloudflare.memberships();
+    people.retain(|one| one.status == "accepted" && one.user_id.is_some());
+    people
+}
+
+/// The signs of life that the current generation shows of an address.
+async fn shown(world: &World, email: &str) -> Signs {
+    let snapshot = snapshot::latest(world).await.unwrap().unwrap();
+    let mut found = None;
+    let see = |row: c1_cloudflare::model::resource::Row| {
+        let member = row.as_member().filter(|member| member.email == email);
+        found = member.map(|member| member.signs.clone()).or(found.take());
+    };
+    snapshot.each(world, Kind::PEOPLE, see).await.unwrap();
+    found.unwrap_or_else(|| panic!("{email} is not there"))
+}
+
+async fn login(world: &World, email: &str) -> Option<String> {
+    shown(world, email).await.last_login_day
+}
+
+fn day(world: &World, days_ago: i64) -> String {
+    world.now().plus_secs(-days_ago * 86_400).date()
+}
+
+#[tokio::test]
+async fn a_last_login_is_shown_by_the_address_in_any_case_and_nobody_gets_one_that_is_not_told() {
+    let world = world(12);
+    let people = people(&world);
+    let [jane, never, first_year, twice, unknown] = [0, 1, 2, 3, 4].map(|n| people[n].email.clone());
+    let cloudflare = &world.cloudflare;
+    cloudflare.set_access_user(&jane.to_uppercase(), Some("2026-12-03T23:59:59.123456Z"));
+    cloudflare.set_access_user(&never, None);
+    cloudflare.set_access_user(&first_year, Some("0001-01-01T00:00:00Z"));
+    cloudflare.set_access_user(&twice, Some("2026-12-01T08:00:00Z"));
+    cloudflare.set_access_user(&twice.to_uppercase(), Some("2026-12-02T08:00:00Z"));
+    cloudflare.set_access_user("stranger@elsewhere.example", Some("2026-12-04T08:00:00Z"));
+    let invited = cloudflare.invite("invited@example.com", Vec::new());
+    cloudflare.set_access_user("invited@example.com", Some("2026-12-04T08:00:00Z"));
+    read(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+    assert_eq!(login(&world, &twice).await.as_deref(), Some("2026-12-02"), "the later of two");
+    for nobody in [&never, &first_year, &unknown, "invited@example.com"] {
+        assert_eq!(shown(&world, nobody).await, Signs::default(), "{nobody}");
+    }
+    // Who accepts is a person with a login from the next sync on.
+    cloudflare.accept_invitation(&invited);
+    world.sync().await;
+    assert_eq!(login(&world, "invited@example.com").await.as_deref(), Some("2026-12-04"));
+    // A clock that is ahead makes nobody active tomorrow.
+    cloudflare.set_access_user(&never, Some("2031-01-01T00:00:00Z"));
+    tomorrow(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &never).await, Some(day(&world, 0)));
+}
+
+#[tokio::test]
+async fn nothing_is_published_because_somebody_logged_in_or_changed_something_again_and_the_next_day_shows_it() {
+    let world = world(12);
+    let jane = people(&world)[0].clone();
+    let (email, user) = (jane.email.clone(), jane.user_id.clone().unwrap());
+    let at = |secs: i64| world.now().plus_secs(secs).to_string();
+    world.cloudflare.set_access_user(&email, Some(&at(-3 * 86_400)));
+    hear(&world).await;
+    read(&world).await;
+    world.sync().await;
+    let first = login(&world, &email).await;
+    assert_eq!(first, Some(Timestamp::parse(&at(-3 * 86_400 - 900)).unwrap().date()));
+    world.sync().await;
+    for n in 0..4 {
+        world.cloudflare.set_access_user(&email, Some(&at(-60)));
+        let product = format!("product-{n}");
+        world.cloudflare.log_entry(None, 0, json!({ "actor": { "id": user }, "resource": { "product": product } }));
+        world.advance(40);
+        hear(&world).await;
+        read(&world).await;
+        let puts = world.desk.puts.borrow().len();
+        assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "{n}");
+        assert_eq!(world.desk.puts.borrow().len(), puts, "{n}");
+    }
+    assert_eq!(world.cloudflare.requests(Route::ListAccessUsers), 1, "one request a day");
+    let changed = day(&world, 0);
+    tomorrow(&world).await;
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    let signs = shown(&world, &email).await;
+    assert_eq!((signs.last_login_day, signs.last_change_day), (Some(changed.clone()), Some(changed)));
+    assert_eq!(signs.last_change_from.as_deref(), Some("the dashboard"));
+    assert_eq!(signs.products, ["product-0", "product-1", "product-2", "product-3"]);
+    // No time of a change stands in for a login, and what was touched is forgotten after 90 days.
+    let other = people(&world)[1].clone();
+    let entry = json!({ "actor": { "id": other.user_id }, "resource": { "product": "dns" } });
+    world.cloudflare.log_entry(None, 0, entry);
+    hear(&world).await;
+    tomorrow(&world).await;
+    world.sync().await;
+    let signs = shown(&world, &other.email).await;
+    assert_eq!((signs.last_login_day, signs.last_change_day), (None, Some(day(&world, 1))));
+    for _ in 0..92 {
+        tomorrow(&world).await;
+    }
+    world.sync().await;
+    let signs = shown(&world, &other.email).await;
+    assert!(signs.products.is_empty() && signs.last_change_day.is_some(), "{signs:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_may_not_be_read_is_off_with_the_permission_named_and_is_not_believed_for_ever() {
+    let world = world(12);
+    let jane = people(&world)[0].email.clone();
+    world.cloudflare.set_access_user(&jane, Some("2026-12-03T08:00:00Z"));
+    world.cloudflare.revoke_permission(Permission::AccessUsers);
+    read(&world).await;
+    let state = logins::state(&world).unwrap().unwrap();
+    assert!(!state.readable && state.message.contains("Access: Audit Logs Read"), "{state:?}");
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await, None);
+    // It is asked for again in an hour.
+    world.cloudflare.set_permissions(Permission::ALL);
+    world.advance(3_600);
+    read(&world).await;
+    world.sync().await;
+    assert!(logins::state(&world).unwrap().unwrap().readable);
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+    // What was read is believed for three days: then somebody may have logged in since.
+    world.cloudflare.revoke_permission(Permission::AccessUsers);
+    tomorrow(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+    for _ in 0..3 {
+        tomorrow(&world).await;
+    }
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await, None);
+}
+
+#[tokio::test]
+async fn changes_are_shown_only_while_the_log_is_read() {
+    let world = world(12);
+    let jane = people(&world)[0].clone();
+    hear(&world).await;
+    world.cloudflare.log_entry(None, 0, json!({ "actor": { "id": jane.user_id } }));
+    world.advance(30);
+    hear(&world).await;
+    tomorrow(&world).await;
+    world.sync().await;
+    assert!(shown(&world, &jane.email).await.last_change_day.is_some());
+    world.cloudflare.revoke_permission(Permission::Audit);
+    for _ in 0..4 {
+        tomorrow(&world).await;
+    }
+    world.sync().await;
+    assert_eq!(shown(&world, &jane.email).await, Signs::default());
+}
+
+#[tokio::test]
+async fn the_old_audit_log_tells_logins_of_whom_access_does_not_know_and_is_asked_once_where_it_has_none() {
+    let (with, without) = (world(12), world(12));
+    let [jane, joe] = [0, 1].map(|n| people(&with)[n].clone());
+    let at = |world: &World, secs: i64| world.now().plus_secs(secs).to_string();
+    with.cloudflare.set_access_user(&jane.email, Some(&at(&with, -9 * 86_400)));
+    for (one, days) in [(&jane, 2), (&joe, 5), (&joe, 3)] {
+        let user = one.user_id.clone().unwrap();
+        with.cloudflare.log_login(&user, &one.email, &at(&with, -days * 86_400), "login");
+    }
+    let (other, when) = (people(&with)[2].clone(), at(&with, -86_400));
+    with.cloudflare.log_login(&other.user_id.clone().unwrap(), &other.email, &when, "logout");
+    for world in [&with, &without] {
+        read(world).await;
+        world.sync().await;
+    }
+    let ago = |days: i64| Some(day(&with, days));
+    assert_eq!(login(&with, &jane.email).await, ago(9), "what Access tells comes first");
+    assert_eq!((login(&with, &joe.email).await, login(&with, &other.email).await), (ago(3), None));
+    // Each day, what is new.
+    with.cloudflare.log_login(&joe.user_id.clone().unwrap(), &joe.email, &at(&with, 0), "login");
+    for _ in 0..3 {
+        for world in [&with, &without] {
+            tomorrow(world).await;
+            world.sync().await;
+        }
+    }
+    assert_eq!(login(&with, &joe.email).await, ago(3));
+    assert_eq!(with.cloudflare.requests(Route::ListOldAuditLogs), 4);
+    assert_eq!(without.cloudflare.requests(Route::ListOldAuditLogs), 1, "asked once");
+    assert_eq!(logins::state(&without).unwrap().unwrap().in_audit_log, Some(false));
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_believed() {
+    let world = world(12);
+    let people = people(&world);
+    let jane = people[0].email.clone();
+    for n in 0..2_400 {
+        world.cloudflare.set_access_user(&format!("n{n}@elsewhere.example"), Some("2026-12-01T00:00:00Z"));
+    }
+    world.cloudflare.set_access_user(&jane, Some("2026-12-03T08:00:00Z"));
+    // Until the list is read to its end, nothing of it is shown.
+    world.cloudflare.fail_next(Route::ListAccessUsers, 2, Fault::Html { status: 502 });
+    for operation in 1..40 {
+        world.cut_off(operation, logins::read_on(&world, &world.config.cloudflare)).await;
+        world.advance(70);
+    }
+    read(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+    // A failure in the middle of the next day's reading leaves what was.
+    world.advance(86_400);
+    world.cloudflare.fail_next(Route::ListAccessUsers, 200, Fault::Html { status: 502 });
+    for _ in 0..20 {
+        logins::read_on(&world, &world.config.cloudflare).await.unwrap();
+        world.advance(60);
+    }
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+}
