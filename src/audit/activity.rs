@@ -133,6 +133,16 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
     Ok(())
 }
 
+/// When each person last changed something.
+pub(super) fn last_changes(sql: &dyn Sql) -> Result<BTreeMap<UserId, Timestamp>, SqlError> {
+    let rows = sql.query("SELECT user, at FROM activity", &[])?;
+    let read = |row: &Vec<SqlValue>| {
+        let [user, at] = row.as_slice() else { return None };
+        Some((user.text()?.parse().ok()?, Timestamp::from_millis(at.integer()?)))
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
 /// What is known of a person.
 pub fn of(sql: &dyn Sql, user: UserId) -> Result<Option<Activity>, SqlError> {
     let rows = sql.query("SELECT at, through, products FROM activity WHERE user = ?", &[user.to_string().into()])?;

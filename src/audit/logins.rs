@@ -241,6 +241,12 @@ impl Logins {
                 | ApiError::Malformed { .. }
                 | ApiError::Transport(HttpError::TooLarge(_))
         );
+        // What goes on failing is left for later: the day's end must come for everything else.
+        let is_tried = now.since(reading.began_at) >= UNREADABLE_SECS * 1_000;
+        if is_passing && is_tried {
+            self.readable = false;
+            return Some(false);
+        }
         if !is_passing {
             self.readable = false;
             self.message = format!(
@@ -256,6 +262,9 @@ impl Logins {
     fn fail_log(&mut self, error: &ApiError, reading: &Reading, now: Timestamp) -> Option<bool> {
         if matches!(error, ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Invalid(_)) {
             self.in_audit_log = Some(self.in_audit_log.unwrap_or(false));
+            return Some(false);
+        }
+        if now.since(reading.began_at) >= UNREADABLE_SECS * 1_000 {
             return Some(false);
         }
         self.later(error, reading, now);

@@ -4,11 +4,13 @@ use super::memory::{World, failed};
 use super::protocol::Reply;
 use super::settings::Settings;
 use super::what_if::{self, Thinking, Who};
+use crate::audit::signs::Watch;
 use crate::base::jobs;
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
+use crate::model::grant::Principal;
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &Question) -> Reply {
@@ -21,7 +23,7 @@ pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &
 /// So much of what a change would come to is in a comment.
 const MOST_OF_LINE: usize = 600;
 
-/// The facts with what is found to be wrong, where a rule asks for it.
+/// The facts with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for it.
 fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
     let Facts::Known(mut known) = facts else { return Ok(facts) };
@@ -30,6 +32,13 @@ fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     if asks && looked {
         let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
         known.findings = Some(findings::open_about(ports, &about, ports.now())?);
+    }
+    if settings.rules.as_ref().is_ok_and(Rules::asks_for_silence)
+        && let (Some(Principal::User(user)), Some(email)) = (known.person.key, &known.person.email)
+    {
+        let silence = Watch::load(ports, ports.now())?.silence(user, email);
+        // Of whom no login is known may read every day: changes alone decide nothing.
+        known.idle_days = silence.since_login.and(silence.days(ports.now()));
     }
     Ok(Facts::Known(known))
 }

@@ -64,6 +64,8 @@ pub struct Known {
     /// The rules by which something is found to be wrong with the person or the account, and was not accepted; `None` as long as nobody
     /// looked.
     pub findings: Option<Vec<String>>,
+    /// For how many days the person gave no sign of life; `None` where no login of theirs is known, or nobody asked.
+    pub idle_days: Option<i64>,
     /// What the change would come to, in a line, where that was worked out.
     pub what_if: Option<String>,
 }
@@ -234,6 +236,7 @@ async fn known<P: KeyValue + Clock + Sql>(
         generation,
         age_secs,
         findings: None,
+        idle_days: None,
         what_if: None,
     })))
 }

@@ -173,6 +173,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
         && when.holds.as_ref().is_none_or(holds)
         && when.findings.as_ref().is_none_or(found)
+        && when.idle_days.is_none_or(|wanted| known.idle_days.is_some_and(|days| days >= wanted.0))
         // A rule approves a privileged role only where it says so itself.
         && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::words::{Comment, Domain, Hours, Name, Object, RoleName, UserId, object, objects};
+use super::words::{Comment, Days, Domain, Hours, Name, Object, RoleName, UserId, object, objects};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::conductorone::response::MAX_REASSIGNED;
@@ -124,6 +124,9 @@ pub(super) struct When {
     /// The person holds one of these already.
     #[serde(default)]
     pub(super) holds: Option<Vec<RoleName>>,
+    /// The person gave no sign of life for as many days; not known is not idle.
+    #[serde(default)]
+    pub(super) idle_days: Option<Days>,
     /// One of these findings is open, about the person or the account.
     #[serde(default)]
     pub(super) findings: Option<Vec<Name>>,
@@ -290,6 +293,11 @@ impl Rules {
     /// Whether any rule asks for findings.
     pub fn asks_for_findings(&self) -> bool {
         self.own.iter().any(|rule| rule.when.findings.is_some())
+    }
+
+    /// Whether any rule asks how long somebody gave no sign of life.
+    pub fn asks_for_silence(&self) -> bool {
+        self.own.iter().any(|rule| rule.when.idle_days.is_some())
     }
 
     /// Each name of a role that the rules have, and where it stands.

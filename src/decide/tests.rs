@@ -82,7 +82,25 @@ fn known(wanted: Option<Entitlement>) -> Known {
         generation: GenerationId::parse("20261123T100000Z-7f3a09c1").unwrap(),
         age_secs: 720,
         findings: Some(Vec::new()),
+        idle_days: None,
         what_if: None,
+    }
+}
+
+#[test]
+fn a_rule_asks_how_long_somebody_gave_no_sign_of_life_and_not_known_is_not_idle() {
+    let rule = |then: &str| json!({ "rules": [{ "name": "own", "when": { "roles": ["DNS"], "idle_days": 30 }, "then": then }] });
+    let with = |idle_days: Option<i64>| Known { idle_days, ..known(Some(role(DNS))) };
+    for then in ["deny", "approve"] {
+        for (idle_days, holds) in [(None, false), (Some(0), false), (Some(29), false), (Some(30), true)] {
+            assert_eq!(by(&rule(then), with(idle_days)).rule == "own", holds, "{then} {idle_days:?}");
+        }
+    }
+    assert!(Rules::parse(&rule("deny").to_string()).unwrap().asks_for_silence());
+    for wrong in ["0", "3651", "-1", "1.5", "\"30\"", "null"] {
+        let text = rule("deny").to_string().replace("30", wrong);
+        let read = Rules::parse(&text);
+        assert_eq!(read.is_ok(), wrong == "null", "{wrong}: {read:?}");
     }
 }
 

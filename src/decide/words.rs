@@ -91,6 +91,10 @@ impl Default for Hours {
     }
 }
 
+/// A number of days, from 1 to ten years'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Days(pub(super) i64);
+
 macro_rules! texts {
     ($($name:ident: $expected:literal, $check:expr, $to:expr;)*) => {$(
         impl<'de> Deserialize<'de> for $name {
@@ -137,6 +141,17 @@ impl<'de> Deserialize<'de> for Hours {
             Ok(Self(hours))
         } else {
             Err(D::Error::custom("expected a number of hours from 1 to 8784"))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Days {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let days = i64::deserialize(deserializer)?;
+        if (1..=3650).contains(&days) {
+            Ok(Self(days))
+        } else {
+            Err(D::Error::custom("expected a number of days from 1 to 3650"))
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::secrets::{self, Secret};
 use super::settings::Settings;
 use super::severity::Severity;
+use crate::audit::signs::Silence;
 use crate::model::address;
 use crate::model::resource::{Member, MemberStatus, OauthClient};
 use crate::snapshot::Posture;
@@ -60,6 +61,9 @@ pub(super) struct Person<'a> {
     pub(super) invited_days: Option<i64>,
     /// What was granted for a time that is over, each with its end.
     pub(super) overdue: Vec<String>,
+    /// Since when there was no sign of life, and for how many days, where that can be known.
+    pub(super) silence: Silence,
+    pub(super) idle_days: Option<i64>,
 }
 
 /// What is known of the whole account.
@@ -95,6 +99,13 @@ pub const RULES: &[Rule] = &[
         title: "a privileged member has an address outside of your domains",
         remedy: "Take the role away under Manage Account > Members, or add the domain to FINDINGS_DOMAINS.",
         test: Test::Person(privileged_outside_domains),
+    },
+    Rule {
+        name: "privileged-idle",
+        severity: Severity::Medium,
+        title: "a privileged member gave no sign of life for a long time",
+        remedy: "Ask whether the role is still needed, and take it away under Manage Account > Members where it is not. Who only reads leaves no entry in the audit log.",
+        test: Test::Person(privileged_idle),
     },
     Rule {
         name: "overdue-revoke",
@@ -258,6 +269,23 @@ fn privileged_outside_domains(person: &Person<'_>, settings: &Settings) -> Optio
         .then(|| format!("holds {}, and {domain} is not one of your domains", person.privileged.join(", ")))
 }
 
+/// Not a finding where no source can tell. Where logins cannot be known it is by changes alone, and says so.
+fn privileged_idle(person: &Person<'_>, settings: &Settings) -> Option<String> {
+    let is_idle = person.idle_days.is_some_and(|days| days >= settings.idle_days);
+    if !is_idle || person.privileged.is_empty() || person.member.status != MemberStatus::Accepted {
+        return None;
+    }
+    let login = match person.silence.since_login {
+        Some(end) => format!("last logged in on {}", end.plus_secs(-86_400).date()),
+        None => "no login is known".to_owned(),
+    };
+    let change = match person.silence.since_change {
+        Some(since) => format!("nothing was changed since {}", since.date()),
+        None => "changes are not known".to_owned(),
+    };
+    Some(format!("holds {}; {login}, and {change}", person.privileged.join(", ")))
+}
+
 fn overdue_revoke(person: &Person<'_>, _: &Settings) -> Option<String> {
     (!person.overdue.is_empty()).then(|| person.overdue.join(", "))
 }
@@ -352,6 +380,8 @@ mod tests {
             unknown: 0,
             invited_days: None,
             overdue: vec![],
+            silence: Silence::default(),
+            idle_days: None,
         };
         change(&mut person);
         let rule = RULES.iter().find(|known| known.name == rule).unwrap();
@@ -384,6 +414,21 @@ mod tests {
     }
 
     #[test]
+    fn privileged_idle_is_by_what_is_known_and_what_is_not_known_is_no_silence() {
+        let (rule, member) = ("privileged-idle", member());
+        let idle = |days: Option<i64>| move |person: &mut Person<'_>| person.idle_days = days;
+        for (days, is_idle) in [(None, false), (Some(0), false), (Some(89), false), (Some(90), true)] {
+            assert_eq!(of_person(rule, &member, idle(days)), is_idle, "{days:?}");
+        }
+        let unprivileged = |person: &mut Person<'_>| {
+            person.idle_days = Some(900);
+            person.privileged.clear();
+        };
+        assert!(!of_person(rule, &member, unprivileged));
+        assert!(!of_person(rule, &Member { status: MemberStatus::Pending, ..member.clone() }, idle(Some(900))));
+    }
+
+    #[test]
     fn privileged_outside_domains_is_by_the_whole_domain_in_any_case() {
         let rule = "privileged-outside-domains";
         for (email, is_outside) in [
@@ -407,6 +452,8 @@ mod tests {
             unknown: 0,
             invited_days: None,
             overdue: vec![],
+            silence: Silence::default(),
+            idle_days: None,
         };
         assert!(privileged_outside_domains(&person, &Settings { domains: Vec::new(), ..settings() }).is_none());
     }

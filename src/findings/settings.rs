@@ -13,6 +13,8 @@ pub struct Settings {
     pub max_super_admins: usize,
     /// `FINDINGS_UNUSED_DAYS`: a token that was not used for as many days.
     pub unused_days: i64,
+    /// `FINDINGS_IDLE_DAYS`: a privileged member who gave no sign of life for as many days.
+    pub idle_days: i64,
     /// `FINDINGS_EXPIRY_DAYS`: a token that expires within as many days.
     pub expiry_days: i64,
     /// `FINDINGS_INVITATION_DAYS`: an invitation that was not accepted for as many days.
@@ -38,6 +40,7 @@ impl Default for Settings {
             min_super_admins: 2,
             max_super_admins: 4,
             unused_days: 90,
+            idle_days: 90,
             overdue_minutes: 60,
             expiry_days: 30,
             invitation_days: 7,
@@ -61,6 +64,7 @@ impl Settings {
                 .optional("FINDINGS_MAX_SUPER_ADMINS", number(1, 100_000))
                 .unwrap_or(usual.max_super_admins),
             unused_days: reader.optional("FINDINGS_UNUSED_DAYS", number(1, 3650)).unwrap_or(usual.unused_days),
+            idle_days: reader.optional("FINDINGS_IDLE_DAYS", number(1, 3650)).unwrap_or(usual.idle_days),
             expiry_days: reader.optional("FINDINGS_EXPIRY_DAYS", number(1, 3650)).unwrap_or(usual.expiry_days),
             invitation_days: reader
                 .optional("FINDINGS_INVITATION_DAYS", number(1, 3650))

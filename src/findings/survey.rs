@@ -7,6 +7,7 @@ use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
 use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::account::expiry::{self, Overdue};
+use crate::audit::signs::{Silence, Watch};
 use crate::base::jobs::{Attempt, Job};
 use serde_json::Value;
 
@@ -104,6 +105,7 @@ struct Survey {
     counts: BTreeMap<&'static str, usize>,
     whole: Whole,
     overdue: Vec<Overdue>,
+    watch: Watch,
     /// Who made the tokens, and what each holds.
     makers: BTreeMap<String, (Maker, BTreeSet<Entitlement>)>,
     /// The permission groups that Cloudflare withdraws, by what a finding about them is about.
@@ -133,6 +135,7 @@ async fn survey<P: KeyValue + Clock + Sql>(
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
         overdue,
+        watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
     };
@@ -223,8 +226,14 @@ impl Survey {
         let of = |access| member.atoms.iter().filter(|atom| atom.access == access).count();
         let is_invited = matches!(member.principal(), Principal::Invitation(_));
         let since = Some(&key).filter(|_| is_invited).and_then(|key| seen(key));
+        let silence = match member.principal() {
+            Principal::User(user) if !privileged.is_empty() => self.watch.silence(user, &member.email),
+            _ => Silence::default(),
+        };
         let person = Person {
             member,
+            silence,
+            idle_days: silence.days(self.now),
             privileged: names(&mut privileged.iter().copied()),
             twice: names(&mut held.intersection(&through).copied()),
             denied: of(Access::Deny),

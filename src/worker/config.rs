@@ -8,7 +8,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 58] = [
+const ORDER: [&str; 59] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -34,6 +34,7 @@ const ORDER: [&str; 58] = [
     "APPROVAL_RULES",
     "FINDINGS_MAX_SUPER_ADMINS",
     "FINDINGS_UNUSED_DAYS",
+    "FINDINGS_IDLE_DAYS",
     "FINDINGS_EXPIRY_DAYS",
     "FINDINGS_INVITATION_DAYS",
     "FINDINGS_WITHDRAWAL_DAYS",

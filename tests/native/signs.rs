@@ -1,5 +1,6 @@
 //! Signs of life in the snapshot: last logins by address, last changes by user, both by the day, and nothing that is not known.
 
+use c1_cloudflare::audit::signs::Watch;
 use c1_cloudflare::audit::{feed, logins};
 use c1_cloudflare::base::ports::Clock as _;
 use c1_cloudflare::base::time::Timestamp;
@@ -262,4 +263,48 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     }
     world.sync().await;
     assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+}
+
+/// For how many days somebody is silent, by logins, by changes, and by both.
+fn silence(world: &World, one: &Membership) -> (Option<i64>, Option<i64>, Option<i64>) {
+    let user = one.user_id.clone().unwrap().parse().unwrap();
+    let (silence, now) = (Watch::load(world, world.now()).unwrap().silence(user, &one.email), world.now());
+    let days = |at: Option<Timestamp>| at.map(|at| now.since(at).div_euclid(86_400_000));
+    (days(silence.since_login), days(silence.since_change), silence.days(now))
+}
+
+#[tokio::test]
+async fn silence_is_what_sources_tell_that_are_read_and_of_whom_none_tells_nothing_is_known() {
+    let world = world(12);
+    let people = people(&world);
+    let (jane, joe) = (&people[0], &people[1]);
+    assert_eq!(silence(&world, jane), (None, None, None), "nothing was read yet");
+    let login = world.now().plus_secs(-40 * 86_400);
+    world.cloudflare.set_access_user(&jane.email, Some(&login.to_string()));
+    read(&world).await;
+    assert_eq!(silence(&world, joe), (None, None, None), "the log of changes was not read");
+    assert_eq!(silence(&world, jane).2, Some(39));
+    hear(&world).await;
+    assert_eq!(silence(&world, joe), (None, Some(0), Some(0)), "before that it is not known");
+    for day in 0..50 {
+        if day == 10 {
+            world.cloudflare.log_entry(None, 0, json!({ "actor": { "id": jane.user_id } }));
+        }
+        world.advance(80_000);
+        hear(&world).await;
+        read(&world).await;
+    }
+    let (by_login, by_change, both) = silence(&world, jane);
+    assert_eq!((by_login, by_change, both), (Some(85), Some(37), Some(37)), "a change is a sign of life");
+    assert_eq!(silence(&world, joe), (None, Some(46), Some(46)));
+    // A gap: what happened in it nobody knows.
+    world.advance(2 * 86_400);
+    hear(&world).await;
+    assert_eq!(silence(&world, joe), (None, Some(0), Some(0)));
+    // Neither is read any more.
+    world.cloudflare.set_permissions([]);
+    for _ in 0..5 {
+        tomorrow(&world).await;
+    }
+    assert_eq!((silence(&world, jane), silence(&world, joe)), ((None, None, None), (None, None, None)));
 }
