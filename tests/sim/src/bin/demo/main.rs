@@ -2,6 +2,7 @@
 //! ConductorOne. Every step is checked against the account; the exit status says whether all was as it should be.
 
 mod account;
+mod dashboard;
 mod files;
 mod findings;
 mod page;
@@ -44,8 +45,8 @@ const LATENCY: Latency = Latency { base: Duration::from_millis(60), jitter: Dura
 async fn main() -> ExitCode {
     let options = Options::parse();
     let mut terminal = Terminal::new();
-    // 50 members take about 50 ms; a slow machine gets ten times as much, and a start.
-    let patience = Duration::from_secs(90) + Duration::from_millis(10) * options.members;
+    // 50 members take about 50 ms; a slow machine gets ten times as much, and a start; what happens in the dashboard is heard of in a minute.
+    let patience = Duration::from_secs(210) + Duration::from_millis(10) * options.members;
     let shown = show(&mut terminal, options, patience).await;
     match shown {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,6 +81,7 @@ async fn play(terminal: &mut Terminal, options: Options, patience: Duration) -> 
     sync::first(terminal, &stage, patience).await?;
     sync::second(terminal, &stage, patience).await?;
     webhooks::show(terminal, &stage).await?;
+    dashboard::show(terminal, &stage).await?;
     files::show(terminal, &stage).await?;
     findings::show(terminal, &stage).await?;
     strangers(&stage)?;
@@ -95,7 +97,7 @@ async fn set(terminal: &mut Terminal, options: Options) -> Result<Stage, String>
         ..Spec::default()
     };
     terminal.part("ConductorOne's connector to Cloudflare: the built Worker in workerd, between two simulators");
-    let stage = Stage::set(spec, &[]).await.map_err(|error| error.to_string())?;
+    let stage = Stage::set(spec, &[("AUDIT_FEED", "on")]).await.map_err(|error| error.to_string())?;
     stage.cloudflare.set_latency(LATENCY);
     let truth = stage.cloudflare.truth();
     let size = stage.size;
