@@ -40,14 +40,24 @@ pub(super) fn explain<P: World>(ports: &P) -> Result<(), SqlError> {
         let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
         let group = of_group(principal).or_else(|| of_group(entitlement));
         match entries::author_of(ports, member.as_deref(), group.as_deref(), within.0, within.1)? {
-            Some(author) if author.who.is_empty() => {
-                record::explained(ports, *id, "operation", author.at, &json!({ "who": "this connector" }))?;
+            Some(author) if !author.who.is_empty() => {
+                record::explained(ports, *id, "foreign", author.at, &json!(author))?;
             }
-            Some(author) => record::explained(ports, *id, "foreign", author.at, &json!(author))?,
-            None => {
+            // An entry of ours about the same member, of an operation that was about something else, is no explanation as long as
+            // somebody else's may still come.
+            ours => {
                 let may_come = log.as_ref().is_some_and(|log| log.read_until < Some(at.plus_secs(LATE_SECS)));
-                if !may_come || ports.now().since(*at) > 4 * LATE_SECS * 1_000 {
-                    record::explained(ports, *id, "unknown", None, &json!({ "who": "unknown", "through": "unknown" }))?;
+                if may_come && ports.now().since(*at) <= 4 * LATE_SECS * 1_000 {
+                    continue;
+                }
+                match ours {
+                    Some(ours) => {
+                        record::explained(ports, *id, "operation", ours.at, &json!({ "who": "this connector" }))?;
+                    }
+                    None => {
+                        let nobody = json!({ "who": "unknown", "through": "unknown" });
+                        record::explained(ports, *id, "unknown", None, &nobody)?;
+                    }
                 }
             }
         }
