@@ -41,7 +41,7 @@ const CODES = {
   500: ["snapshot_corrupt", "export_failed"],
   503: [
     "not_configured", "public_url_unknown", "keys_unavailable", "token_used", "not_now", "no_snapshot", "not_replicated", "storage_failed",
-    "coordinator_unreachable", "coordinator_failed", "signing_failed",
+    "coordinator_unreachable", "coordinator_failed", "signing_failed", "evidence_not_settled",
   ],
 };
 const statusOf = (code) => Object.keys(CODES).find((status) => CODES[status].includes(code));
@@ -139,10 +139,10 @@ const noted = (summary, item, parameters) =>
     parameters: [...parameters, limit, cursor],
   });
 const change = (summary, options = {}) => route(summary, { answers: { 200: json(ref("Done"), "It is so, or was so already.") }, codes: CHANGE, right: "full", ...options });
-const download = (type, description) =>
+const download = (type, description, codes = []) =>
   route(description, {
     answers: { 200: file(type, description) },
-    codes: [...SNAPSHOT, "generation_gone", "export_failed"],
+    codes: [...SNAPSHOT, "generation_gone", "export_failed", ...codes],
     parameters: [parameter("generation", string, "An earlier generation, by its id.")],
     conditional: true,
   });
@@ -381,6 +381,7 @@ const paths = {
       parameter("at", string, "As of when."), parameter("person", string, "An e-mail address or a principal's id."), parameter("role", string, "An entitlement's id, a role's id, or a name that only one has."),
     ]),
   },
+  "/v1/evidence": { get: download("application/x-ndjson", "Who holds what, since when, by whom approved, and what is found to be wrong, with hashes and a signature.", ["evidence_not_settled", "signing_failed"]) },
   "/v1/operations": {
     get: (() => {
       const asked = noted("The journal, the newest first.", "Operation", [

@@ -50,14 +50,10 @@ pub(super) fn explain<P: World>(ports: &P) -> Result<(), SqlError> {
                 if may_come && ports.now().since(*at) <= 4 * LATE_SECS * 1_000 {
                     continue;
                 }
-                match ours {
-                    Some(ours) => {
-                        record::explained(ports, *id, "operation", ours.at, &json!({ "who": "this connector" }))?;
-                    }
-                    None => {
-                        let nobody = json!({ "who": "unknown", "through": "unknown" });
-                        record::explained(ports, *id, "unknown", None, &nobody)?;
-                    }
+                if let Some(ours) = ours {
+                    record::explained(ports, *id, "operation", ours.at, &json!({ "who": "this connector" }))?;
+                } else {
+                    record::explained(ports, *id, "unknown", None, &json!({ "who": "unknown", "through": "unknown" }))?;
                 }
             }
         }

@@ -184,6 +184,11 @@ impl Coordinator {
                 let told = past::facts(ports, &question, limit);
                 tell(ports, told.map(|facts| Told { facts, ..Told::default() }))
             }
+            Command::Evidence(generation) => match evidence(ports, &generation) {
+                Ok(Some(open)) => Reply::Findings(open),
+                Ok(None) => Reply::Noted,
+                Err(error) => failed(ports, "could not read the findings", &error),
+            },
             // Only the object that there was before has anything to give: see `succession`.
             Command::HandOver { .. } => Reply::NothingToHandOver,
             Command::Push if settings.push.is_none() => Reply::PushNotConfigured,
@@ -242,6 +247,20 @@ fn begin_sync<P: World>(
         unusable(ports, "could not purge the overlay", &error);
     }
     sync::begin(ports, &settings.cloudflare, trigger)
+}
+
+/// What was open when a generation's evidence was first asked for; `None` as long as something of it is not settled.
+fn evidence<P: Sql + Clock>(
+    ports: &P,
+    generation: &crate::snapshot::GenerationId,
+) -> Result<Option<Vec<serde_json::Value>>, SqlError> {
+    let generation = generation.to_string();
+    let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::Kind::Findings);
+    let is_looked_at = findings.is_some_and(|job| job.last_done_at.is_some() && job.state != jobs::State::Due);
+    if !is_looked_at || !ledger::record::is_explained(ports, &generation)? {
+        return Ok(None);
+    }
+    findings::cut(ports, &generation, ports.now()).map(Some)
 }
 
 fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {

@@ -123,6 +123,8 @@ pub enum Command {
         /// How many grants at most.
         limit: i64,
     },
+    /// Tell what was open when a generation's evidence was first asked for, as soon as all that changed until then is explained.
+    Evidence(GenerationId),
     /// Push the current generation once more.
     Push,
     /// Of the object that had every account: give what it knows of this one to the Coordinator that is named by it.

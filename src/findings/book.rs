@@ -65,6 +65,10 @@ pub struct Acceptance {
     pub by: String,
 }
 
+/// So many findings are in the evidence of a generation, of some 500 bytes each.
+const MOST_CUT: i64 = 1_000;
+const TOLD_IN_CUT: [&str; 6] = ["id", "severity", "title", "about", "name", "evidence"];
+
 /// How many findings of each severity are open, and accepted; `?1` is now.
 pub const BY_SEVERITY: &str = "SELECT severity, CASE WHEN accepted_until > ?1 THEN 'accepted' ELSE 'open' END, COUNT(*)
     FROM finding WHERE closed_at IS NULL GROUP BY 1, 2";
@@ -84,12 +88,44 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     sql.query(
+        "CREATE TABLE IF NOT EXISTS finding_cut (
+            generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, findings TEXT NOT NULL) WITHOUT ROWID",
+        &[],
+    )?;
+    sql.query(
         "CREATE TABLE IF NOT EXISTS finding_event (
             number INTEGER PRIMARY KEY AUTOINCREMENT, finding TEXT NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL,
             detail TEXT NOT NULL)",
         &[],
     )?;
     Ok(())
+}
+
+/// What was open when the evidence of a generation was first asked for, and when that was: the same for ever.
+pub fn cut(sql: &dyn Sql, generation: &str, now: Timestamp) -> Result<Vec<Value>, SqlError> {
+    let known = sql.one("SELECT findings FROM finding_cut WHERE generation = ?", &[generation.into()])?;
+    if let Some(known) = known.as_ref().and_then(SqlValue::text).and_then(|text| crate::base::json::read_str(text).ok())
+    {
+        return Ok(known);
+    }
+    let mut cut = vec![json!({ "as_of": now })];
+    for mut finding in list(sql, &Filter::default(), MOST_CUT, now)? {
+        // What is the same for all of a rule is told by the list of findings.
+        if let Value::Object(fields) = &mut finding {
+            fields.retain(|name, _| TOLD_IN_CUT.contains(&name.as_str()));
+        }
+        cut.push(finding);
+    }
+    sql.query(
+        "INSERT OR REPLACE INTO finding_cut (generation, findings) VALUES (?, ?)",
+        &[generation.into(), serde_json::to_string(&cut)?.into()],
+    )?;
+    sql.query(
+        "DELETE FROM finding_cut WHERE generation NOT IN
+            (SELECT generation FROM finding_cut ORDER BY generation DESC LIMIT 50)",
+        &[],
+    )?;
+    Ok(cut)
 }
 
 /// The findings that are not closed, each with its evidence.

@@ -1,7 +1,7 @@
 //! What is wrong with the account: rules over a published generation, and what became of each finding. `rules.rs` is the table, `survey.rs` holds
 //! a generation against it, `book.rs` keeps what was found, and `settings.rs` has the thresholds.
 //!
-//! **Invariants:** a finding is worked out of a generation, the day and the thresholds alone; its id is the same as long as it is about the
+//! **Invariants:** a finding is worked out of a generation, what was noted of logins, changes and ends, the day and the thresholds alone; its id is the same as long as it is about the
 //! same; memory is bound by what can be granted and by how many findings are kept, never by the number of members.
 
 mod book;
@@ -11,7 +11,7 @@ mod settings;
 mod severity;
 mod survey;
 
-pub use book::{Acceptance, BY_SEVERITY, Filter, MAX_DAYS, accept, events, init, list, one, open_about};
+pub use book::{Acceptance, BY_SEVERITY, Filter, MAX_DAYS, accept, cut, events, init, list, one, open_about};
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;

@@ -175,6 +175,12 @@ pub struct Unexplained {
     pub at: Timestamp,
 }
 
+/// Whether what changed until a generation is explained as far as it ever will be.
+pub fn is_explained(sql: &dyn Sql, generation: &str) -> Result<bool, SqlError> {
+    let open = "SELECT 1 FROM ledger WHERE cause = '' AND version = 1 AND generation <= ? LIMIT 1";
+    Ok(sql.one(open, &[generation.into()])?.is_none())
+}
+
 /// Changes whose cause is not known yet, the oldest first.
 pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<Unexplained>, SqlError> {
     let rows = sql.query(

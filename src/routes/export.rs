@@ -17,10 +17,7 @@ pub(super) async fn download<P: World>(
     file: File,
     request: &Incoming,
 ) -> Result<Answer, Problem> {
-    let snapshot = match request.param("generation").filter(|generation| !generation.is_empty()) {
-        Some(generation) => Snapshot::named(ports, generation).await.map_err(unreadable)?,
-        None => paging::open_published(ports, None).await?,
-    };
+    let snapshot = asked(ports, request).await?;
     let generation = snapshot.manifest().generation.to_string();
     let insights = insights(ports, settings, file).await?;
     let beside = insights.tag().map(|tag| format!("-{tag}")).unwrap_or_default();
@@ -66,6 +63,14 @@ async fn insights<P: World>(ports: &P, settings: &Settings, file: File) -> Resul
     match asking::ask(ports, open).await? {
         Reply::Findings(found) => Ok(Insights::of(&found)),
         _ => Err(asking::failed()),
+    }
+}
+
+/// The generation that `generation` names, or the current one.
+pub(super) async fn asked<P: World>(ports: &P, request: &Incoming) -> Result<Snapshot, Problem> {
+    match request.param("generation").filter(|generation| !generation.is_empty()) {
+        Some(generation) => Snapshot::named(ports, generation).await.map_err(unreadable),
+        None => paging::open_published(ports, None).await,
     }
 }
 

@@ -14,6 +14,7 @@ mod connect;
 mod decisions;
 mod doctor;
 mod entry;
+mod evidence;
 mod export;
 mod findings;
 mod http;
@@ -160,6 +161,7 @@ async fn dispatch<P: World>(
         Route::Export(file) => export::download(ports, settings, file, request).await,
         Route::Changes => changes::list(ports, request).await,
         Route::History => ledger::history(ports, request).await,
+        Route::Evidence => evidence::download(ports, settings, request).await,
         Route::AsOf => ledger::as_of(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,

@@ -36,6 +36,7 @@ pub(super) enum Route {
     Changes,
     History,
     AsOf,
+    Evidence,
     Decisions,
     Findings,
     WhatIf,
@@ -88,7 +89,7 @@ impl Route {
             Self::Decisions => "decisions",
             Self::Findings | Self::Finding(_) | Self::AcceptFinding(_) => "findings",
             Self::WhatIf => "what_if",
-            Self::Export(_) => "export",
+            Self::Export(_) | Self::Evidence => "export",
             Self::Invite | Self::Renew(_) | Self::Remove(_) => "accounts",
             Self::Operations | Self::Operation(_) => "operations",
             Self::Scim(_) => "scim",
@@ -121,6 +122,7 @@ impl Route {
             | Self::Changes
             | Self::History
             | Self::AsOf
+            | Self::Evidence
             | Self::Decisions
             | Self::Findings
             | Self::WhatIf
@@ -179,6 +181,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         ["v1", "connect"] => vec![(Method::Post, Route::Connect), (Method::Get, Route::Connection)],
         ["v1", "changes"] => get(Route::Changes),
         ["v1", "history"] => get(Route::History),
+        ["v1", "evidence"] => get(Route::Evidence),
         ["v1", "as-of"] => get(Route::AsOf),
         ["v1", "decisions"] => get(Route::Decisions),
         ["v1", "what-if"] => get(Route::WhatIf),

@@ -85,7 +85,8 @@ fn signature(secret: &Secret, timestamp: &str, event_id: &str, body: &str) -> St
     URL_SAFE_NO_PAD.encode(hmac_sha256(secret.expose().as_bytes(), message.as_bytes()))
 }
 
-async fn token<P: Sign>(ports: &P, key: &SigningKey, claims: &Value) -> Result<String, SignError> {
+/// A JWT of these claims, signed with the key that [`key_set`] shows.
+pub async fn token<P: Sign>(ports: &P, key: &SigningKey, claims: &Value) -> Result<String, SignError> {
     let kid = key_id(&ports.public_key(key).await?);
     jwt(ports, key, Some(&kid), claims).await
 }

@@ -15,7 +15,7 @@ const SET_ASIDE: [&str; 5] = ["connect_run", "incident", "job", "operation", "se
 const SET_ASIDE_ELSEWHERE: [&str; 5] = ["callback", "connect_line", "decision", "overlay", "signal"];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 39] = [
+const FORGOTTEN: [&str; 40] = [
     "activity",
     "activity_shown",
     "audit_entry",
@@ -27,6 +27,7 @@ const FORGOTTEN: [&str; 39] = [
     "counter",
     "expiry",
     "finding",
+    "finding_cut",
     "finding_event",
     "generation",
     "identity",

@@ -83,7 +83,7 @@ pub(crate) fn hold(method: &str, target: &str, status: u16, content_type: Option
     let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let schema = content.get(media).map(|content| &content["schema"]);
     let schema = schema.unwrap_or_else(|| panic!("{place}: the document has no {media:?} for it"));
-    if method == "HEAD" || !media.ends_with("json") {
+    if method == "HEAD" || !media.ends_with("json") || media.ends_with("ndjson") {
         return;
     }
     let validator = Arc::clone(

@@ -6,6 +6,7 @@ mod approvals;
 mod bounds;
 mod cap;
 mod errors;
+mod evidence;
 mod expiry;
 mod findings;
 mod fresh;

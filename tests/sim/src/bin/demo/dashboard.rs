@@ -11,7 +11,7 @@ use crate::account;
 use crate::terminal::Terminal;
 
 /// The change must be in `/v1` within this, and in the list of changes within twice as long.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Shows a role that is given in the dashboard, until it is told with who gave it.
 pub(crate) async fn show(terminal: &mut Terminal, stage: &Stage) -> Result<(), String> {

@@ -1,0 +1,176 @@
+//! `GET /v1/evidence`: what an auditor wants of a generation in one file. Who holds what, since when, and by whom approved; what is found to
+//! be wrong; the SHA-256 of each part; and a signature over these, where there is a key.
+//!
+//! A line is a JSON object, and says by `part` what it is of. The file is made twice, the first time for its length and its hashes: in memory
+//! is one page of it.
+
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::asking::{self, World};
+use super::http::{Answer, Content, Incoming, Problem};
+use super::settings::Settings;
+use super::{export, ledger, paging};
+use crate::base::hash::Running;
+use crate::base::ports::{Level, Method};
+use crate::coordinator::{Command, Reply};
+use crate::ledger::past::Question;
+use crate::signal::{self, settings::Auth};
+use crate::snapshot::{Catalogue, Snapshot};
+
+/// The version of what the file says.
+const FORMAT: u32 = 1;
+
+/// People and groups that one page of grants is of.
+const PAGE: usize = 500;
+
+/// What the file is made of.
+struct Evidence<P> {
+    ports: P,
+    snapshot: Snapshot,
+    catalogue: Catalogue,
+    findings: Vec<Value>,
+    /// The last lines: the hashes, and the signature.
+    end: Vec<u8>,
+}
+
+/// How far it is made.
+enum Place {
+    Head,
+    Grants(Option<String>),
+    Findings,
+    End,
+    Done,
+}
+
+/// Sends the evidence of the generation that `generation` names, or of the current one.
+pub(super) async fn download<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+    let snapshot = export::asked(ports, request).await?;
+    let generation = snapshot.manifest().generation.clone();
+    let findings = match asking::ask(ports, Command::Evidence(generation.clone())).await? {
+        Reply::Findings(findings) => findings,
+        Reply::Noted => {
+            let sentence = "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out: ask again in a minute";
+            return Err(Problem::unavailable("evidence_not_settled", sentence, 60));
+        }
+        _ => return Err(asking::failed()),
+    };
+    let tag = format!("\"evidence-{generation}-{FORMAT}\"");
+    let headers = vec![
+        ("Content-Type", "application/x-ndjson".to_owned()),
+        ("Content-Disposition", format!("attachment; filename=\"evidence-{generation}.jsonl\"")),
+        ("Cache-Control", "private, no-cache".to_owned()),
+        ("ETag", tag.clone()),
+        ("X-Generation", generation.to_string()),
+    ];
+    if paging::known(request, &tag) {
+        return Ok(Answer { status: 304, headers, body: Content::none() });
+    }
+    if request.method == Method::Head {
+        return Ok(Answer { status: 200, headers, body: Content::Unsent });
+    }
+    let catalogue = Catalogue::load(ports, &snapshot).await.map_err(paging::unreadable)?;
+    let mut evidence = Evidence { ports: ports.clone(), snapshot, catalogue, findings, end: Vec::new() };
+    let (mut length, mut sums, mut place) =
+        (0, [Running::default(), Running::default(), Running::default()], Place::Head);
+    loop {
+        let of = match place {
+            Place::Head => 0,
+            Place::Grants(_) => 1,
+            Place::Findings => 2,
+            Place::End | Place::Done => break,
+        };
+        let (piece, next) = evidence.piece(place).await?;
+        length += piece.len() as u64;
+        if let Some(sum) = sums.get_mut(of) {
+            sum.add(&piece);
+        }
+        place = next;
+    }
+    let [head, grants, findings] = sums.map(Running::hex);
+    let sums = json!({
+        "part": "sums", "generation": generation, "sha256": { "head": head, "grants": grants, "findings": findings },
+    });
+    line(&mut evidence.end, &sums);
+    if let Some(Auth::Jwt(key)) = settings.coordinator.signal.as_ref().map(|settings| &settings.auth) {
+        let signed = signal::token(ports, key, &sums).await;
+        let jwt = signed.map_err(|error| Problem::unavailable("signing_failed", error.to_string(), 5))?;
+        line(&mut evidence.end, &json!({ "part": "signature", "jwt": jwt }));
+    }
+    length += evidence.end.len() as u64;
+    let log = ports.clone();
+    let pieces = futures::stream::try_unfold((evidence, Place::Head), |(evidence, place)| async move {
+        if matches!(place, Place::Done) {
+            return Ok(None);
+        }
+        let (piece, next) = evidence.piece(place).await?;
+        Ok(Some((piece, (evidence, next))))
+    });
+    let pieces = pieces.map(move |piece: Result<Vec<u8>, Problem>| {
+        piece.map_err(|problem| {
+            let why = format!("{problem:?}");
+            log.log(Level::Error, "a file was broken off", json!({ "file": "evidence", "why": why }));
+            why
+        })
+    });
+    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
+}
+
+impl<P: World> Evidence<P> {
+    /// A piece of the file, and what comes after it.
+    async fn piece(&self, place: Place) -> Result<(Vec<u8>, Place), Problem> {
+        let (mut piece, manifest) = (Vec::new(), self.snapshot.manifest());
+        let next = match place {
+            Place::Head => {
+                line(
+                    &mut piece,
+                    &json!({
+                        "part": "head", "format": FORMAT, "account_id": manifest.account_id, "generation": manifest.generation,
+                        "started_at": manifest.started_at, "published_at": manifest.finished_at, "digest": manifest.digest,
+                        "counts": manifest.counts, "findings": self.findings.first(),
+                    }),
+                );
+                Place::Grants(None)
+            }
+            Place::Grants(after) => {
+                let question = Question {
+                    at: manifest.finished_at,
+                    generation: manifest.generation.to_string(),
+                    person: None,
+                    entitlement: None,
+                    after,
+                    until: None,
+                };
+                let (held, after, _) = ledger::past(&self.ports, &self.snapshot, question, PAGE).await?;
+                for one in held {
+                    let name = one.entitlement.parse().map(|it| self.catalogue.name(it)).unwrap_or_default();
+                    line(
+                        &mut piece,
+                        &json!({
+                            "part": "grant", "principal": one.principal, "person": one.person, "entitlement": one.entitlement,
+                            "name": name, "gained": one.gained,
+                        }),
+                    );
+                }
+                after.map_or(Place::Findings, |after| Place::Grants(Some(after)))
+            }
+            Place::Findings => {
+                for finding in self.findings.iter().skip(1) {
+                    line(&mut piece, &json!({ "part": "finding", "finding": finding }));
+                }
+                Place::End
+            }
+            Place::End => {
+                piece.clone_from(&self.end);
+                Place::Done
+            }
+            Place::Done => Place::Done,
+        };
+        Ok((piece, next))
+    }
+}
+
+fn line(into: &mut Vec<u8>, value: &Value) {
+    into.extend(value.to_string().into_bytes());
+    into.push(b'\n');
+}

@@ -1,0 +1,144 @@
+//! `GET /v1/evidence`: all of it, once; the same bytes for the same generation; hashes and a signature that others find right.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sim::conductorone::{Entitlement, Person, Task};
+
+use crate::jane::{EMAIL, Jane};
+use crate::looks::{assert_is_problem, holds, roles};
+
+/// What Node makes of the file, with its own SHA-256 and Ed25519: what is wrong with it, or nothing.
+const CHECK: &str = r#"
+const { createHash, createPublicKey, verify } = require("node:crypto");
+const { file, keys } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+const lines = file.split("\n").slice(0, -1);
+const parts = { head: "", grants: "", findings: "" };
+let sums, signature;
+for (const line of lines) {
+  const { part } = JSON.parse(line);
+  if (part === "sums") sums = line;
+  else if (part === "signature") signature = JSON.parse(line).jwt;
+  else parts[part === "head" ? "head" : part + "s"] += line + "\n";
+}
+const wrong = [];
+for (const [part, text] of Object.entries(parts)) {
+  if (createHash("sha256").update(text).digest("hex") !== JSON.parse(sums).sha256[part]) wrong.push(part);
+}
+if (keys) {
+  const [header, claims, signed] = signature.split(".");
+  const { kid } = JSON.parse(Buffer.from(header, "base64url"));
+  const key = createPublicKey({ key: keys.keys.find((key) => key.kid === kid), format: "jwk" });
+  if (!verify(null, Buffer.from(`${header}.${claims}`), key, Buffer.from(signed, "base64url"))) wrong.push("signature");
+  const is = (value) => JSON.stringify(value, Object.keys(value.sha256).concat(Object.keys(value)).sort());
+  if (is(JSON.parse(Buffer.from(claims, "base64url"))) !== is(JSON.parse(sums))) wrong.push("claims");
+} else if (signature) wrong.push("a signature without a key");
+console.log(wrong.join(" "));
+"#;
+
+fn wrong_with(file: &str, keys: &Value) -> String {
+    let mut node =
+        Command::new("node").args(["-e", CHECK]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = json!({ "file": file, "keys": keys }).to_string();
+    node.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn parts<'a>(lines: &'a [Value], part: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["part"] == part).collect()
+}
+
+async fn file(jane: &Jane, query: &str) -> String {
+    let answer = jane.deployment.get(&format!("/v1/evidence{query}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        answer.header("content-length").map(str::to_owned).unwrap_or(answer.body.len().to_string()),
+        answer.body.len().to_string()
+    );
+    answer.text()
+}
+
+fn read(file: &str) -> Vec<Value> {
+    file.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_has_each_grant_once_with_who_approved_it_and_others_find_its_hashes_and_signature_right() {
+    let jane = Jane::holding(2).await;
+    let deployment = &jane.deployment;
+    let url = format!("https://{}/api/v1/webhooks/incoming/2YRkFbqQ7oYvT1sVYb2yEy0wZbq", sim::conductorone::HOST);
+    deployment.set_var("SIGNAL_URL", &url);
+    deployment.set_var("AUDIT_FEED", "on");
+    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+    let task = deployment.c1.task(&Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member)));
+    assert_eq!(deployment.deliver(&task, "t").await.status, 200);
+    deployment.wait(Duration::from_mins(1)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+
+    // Without a key there is no signature.
+    let unsigned = file(&jane, "").await;
+    assert_eq!(wrong_with(&unsigned, &Value::Null), "");
+    let lines = read(&unsigned);
+    let truth = deployment.cloudflare.truth();
+    let id = |grant: &&Value| {
+        let text = |field: &str| grant[field].as_str().unwrap().to_owned();
+        format!("{}:{}", text("entitlement"), text("principal"))
+    };
+    let mut told: Vec<String> = parts(&lines, "grant").iter().map(id).collect();
+    told.sort();
+    assert_eq!(told, truth.grants.iter().cloned().collect::<Vec<_>>());
+    let role = format!("role:{}:member", jane.lacks.governed_as());
+    let grant =
+        parts(&lines, "grant").into_iter().find(|one| one["entitlement"] == role.as_str() && one["person"] == EMAIL);
+    let by = &grant.unwrap()["gained"]["by"];
+    assert!(by["operation"].is_number() && by["task"].is_string(), "{by}");
+    assert!(!by["approvers"].as_array().unwrap().is_empty(), "{by}");
+    let head = parts(&lines, "head")[0].clone();
+    assert_eq!(head["generation"], parts(&lines, "sums")[0]["generation"]);
+    assert!(!parts(&lines, "finding").is_empty());
+
+    // With one there is, and a byte that is changed is found.
+    deployment.set_var("SIGNAL_SIGNING_KEY", &"07".repeat(32));
+    let signed = file(&jane, "").await;
+    let keys = deployment.json("/.well-known/jwks.json").await;
+    assert_eq!(wrong_with(&signed, &keys), "");
+    assert!(signed.starts_with(unsigned.trim_end()), "the same but for the signature");
+    assert_eq!(wrong_with(&signed.replacen(EMAIL, "mallory@example.com", 1), &keys), "grants");
+    let generation = head["generation"].as_str().unwrap().to_owned();
+    let forged = signed.replace(
+        &format!("\"generation\":\"{generation}\",\"part\":\"sums\""),
+        "\"generation\":\"x\",\"part\":\"sums\"",
+    );
+    assert!(wrong_with(&forged, &keys).contains("claims") || forged == signed, "what is signed is what is said");
+
+    // The same generation, the same bytes: again, after another life, in another month, and when it is not the current one any more.
+    assert_eq!(file(&jane, "").await, signed);
+    deployment.restart();
+    deployment.wait(Duration::from_hours(5)).await;
+    assert_eq!(file(&jane, &format!("?generation={generation}")).await, signed);
+    let known = roles(&deployment.cloudflare);
+    deployment.cloudflare.set_log_delay(600);
+    deployment.cloudflare.add_policy(&jane.member, holds(&deployment.cloudflare, &known[5]));
+    deployment.sync().await;
+    assert_eq!(file(&jane, &format!("?generation={generation}")).await, signed);
+    // Of the new one the author may still be told: it waits.
+    let newer = deployment.get("/v1/evidence").await;
+    assert_eq!((newer.status, assert_is_problem(&newer, "evidence").as_str()), (503, "evidence_not_settled"));
+    deployment.wait(Duration::from_mins(12)).await;
+    let newer = file(&jane, "").await;
+    assert_eq!(wrong_with(&newer, &keys), "");
+    let newer = read(&newer);
+    assert_eq!(parts(&newer, "grant").len(), told.len() + 1);
+    let role = format!("role:{}:member", known[5].governed_as());
+    let grant =
+        parts(&newer, "grant").into_iter().find(|one| one["entitlement"] == role.as_str() && one["person"] == EMAIL);
+    assert_eq!(grant.unwrap()["gained"]["by"]["who"], "somebody.else@example.com");
+    let etag = deployment.get("/v1/evidence").await.header("etag").unwrap().to_owned();
+    let headers = [("If-None-Match", etag.as_str())];
+    assert_eq!(deployment.request("GET", "/v1/evidence", &headers, None).await.status, 304);
+}
