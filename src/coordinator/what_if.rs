@@ -352,6 +352,7 @@ fn nobody_yet(email: &str) -> Result<Member, NoAnswer> {
         two_factor: None,
         atoms: Vec::new(),
         groups: Vec::new(),
+        signs: crate::model::signs::Signs::default(),
     })
 }
 
