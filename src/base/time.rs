@@ -104,6 +104,13 @@ impl Timestamp {
         format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
     }
 
+    /// Reads a text that begins with the compact form.
+    pub fn parse_compact(text: &str) -> Option<Self> {
+        let part = |from: usize, to: usize| text.get(from..to);
+        let [year, month, day] = [part(0, 4)?, part(4, 6)?, part(6, 8)?];
+        Self::parse(&format!("{year}-{month}-{day}T{}:{}:{}Z", part(9, 11)?, part(11, 13)?, part(13, 15)?))
+    }
+
     /// The form that Go programs store in `SQLite`, such as `2026-08-21 10:00:00.25`: UTC, without zeros at its end.
     pub fn datetime(self) -> String {
         let Utc { hour, minute, second, milli, .. } = self.utc();
@@ -345,6 +352,9 @@ mod tests {
 
     #[test]
     fn has_a_compact_form_that_sorts() {
-        assert_eq!(Timestamp::parse("2026-08-21T10:00:09Z").unwrap().compact(), "20260821T100009Z");
+        let known = Timestamp::parse("2026-08-21T10:00:09Z");
+        assert_eq!(known.unwrap().compact(), "20260821T100009Z");
+        assert_eq!(Timestamp::parse_compact("20260821T100009Z-7f3a09c1"), known);
+        assert_eq!(Timestamp::parse_compact("20260821T10"), None);
     }
 }

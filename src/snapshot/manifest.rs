@@ -15,7 +15,8 @@ use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 
-/// The id of a generation: when its sync began, and the beginning of its digest, such as `20261123T100000Z-7f3a09c1`. Sorts by time.
+/// The id of a generation: when its sync began, and the beginning of its digest, such as `20261123T100000Z-7f3a09c1`. Each sorts behind the one
+/// before it: where two begin in the same second, the later one has the next second's time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct GenerationId(String);
@@ -25,6 +26,18 @@ impl GenerationId {
     pub fn new(started_at: Timestamp, digest: &str) -> Self {
         let digest: String = digest.chars().take(8).collect();
         Self(format!("{}-{digest}", started_at.compact()))
+    }
+
+    /// The id of the generation that follows another.
+    pub fn after(previous: Option<&Self>, started_at: Timestamp, digest: &str) -> Self {
+        let id = Self::new(started_at, digest);
+        match previous.filter(|previous| id <= **previous) {
+            Some(previous) => {
+                let at = Timestamp::parse_compact(&previous.0).unwrap_or(started_at);
+                Self::new(at.plus_secs(1), digest)
+            }
+            None => id,
+        }
     }
 
     /// Reads an id that came from outside; only what could be one is looked up.

@@ -226,11 +226,12 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         let places: BTreeMap<HeldAs, usize> =
             self.entitlements.values().enumerate().map(|(place, &number)| (number, place)).collect();
         let now = self.ports.now();
+        let previous = draft.previous.map(|previous| previous.generation);
         let manifest = Manifest {
             v: FORMAT,
-            generation: GenerationId::new(draft.started_at, &digest),
+            generation: GenerationId::after(previous.as_ref(), draft.started_at, &digest),
             account_id: draft.account_id,
-            previous: draft.previous.map(|previous| previous.generation),
+            previous,
             started_at: draft.started_at,
             finished_at: now,
             digest,

@@ -154,6 +154,20 @@ fn an_unchanged_account_writes_nothing() {
 }
 
 #[test]
+fn generations_of_one_second_and_of_a_clock_that_went_back_have_ids_that_ascend() {
+    let desk = desk();
+    let (one, mut other) = (account(10), account(10));
+    other.remove(&member(3, &[1]).key());
+    let mut known: Vec<Manifest> = Vec::new();
+    for (rows, seconds_back) in [(&one, 0), (&other, 900), (&one, 900), (&other, 1_000), (&one, 900)] {
+        desk.time.set(desk.time.get().plus_secs(-seconds_back));
+        known.push(publish_on(&desk, rows, known.last()).unwrap().manifest);
+    }
+    assert!(known.windows(2).all(|pair| pair[0].generation < pair[1].generation), "{known:#?}");
+    assert!(known.windows(2).all(|pair| pair[1].previous.as_ref() == Some(&pair[0].generation)));
+}
+
+#[test]
 fn one_change_among_5000_rewrites_at_most_two_chunks_and_is_the_whole_difference() {
     let rows = account(5000);
     let keys: Vec<_> = rows.keys().filter(|key| key.starts_with("user:")).cloned().collect();

@@ -89,7 +89,7 @@ async fn the_first_row_of_a_large_account_is_measured() {
     let scratch = Scratch::new("page-first-row");
     let variables = variables_file(&cloudflare, &account, &tenant) + "PLAN=\"paid\"\n";
     let (_dev, address) = start(&scratch, &variables).await;
-    println!("{}", browsed("first-row", &address, &[], Duration::from_mins(60)).await);
+    println!("{}", browsed("first-row", &address, &[], Duration::from_hours(1)).await);
 }
 
 /// Lets the browser go through a scenario; what it says stands in the panic where it fails.

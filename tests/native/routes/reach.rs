@@ -1,11 +1,14 @@
 //! `GET /v1/scoped-roles/{id}` and `GET /v1/resources/{key}/access`: what a role reaches, and who can do what on something.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 use sim::cloudflare::PolicySpec;
+use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
+use crate::jane::{EMAIL, Jane};
 use crate::looks::assert_is_problem;
 
 fn text<'a>(item: &'a Value, field: &str) -> &'a str {
@@ -109,4 +112,42 @@ async fn a_scoped_role_tells_all_that_it_reaches_and_a_zone_who_can_do_what_on_i
         let answer = deployment.get(&path).await;
         assert_eq!((answer.status, assert_is_problem(&answer, &path).as_str()), (status, code));
     }
+}
+
+/// Reviewers, people who ask for access, and programs read the same words wherever they look.
+#[tokio::test(start_paused = true)]
+async fn a_scoped_role_has_the_same_words_on_every_path() {
+    const WORDS: &str = "Domain DNS on pay.example";
+    let jane = Jane::start().await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let on = cloudflare.add_scope("rg-3f2a", &[&cloudflare.add_domain("pay.example")]);
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let somebody = cloudflare.add_member("joe@example.com", vec![PolicySpec::allow(dns.id.clone(), on.clone())]);
+    let deployment = &jane.deployment;
+    deployment.sync().await;
+
+    let id = format!("scoped_role:{}-{on}:member", dns.id);
+    let rest = deployment.json(&format!("/v1/scoped-roles/{}-{on}", dns.id)).await;
+    assert_eq!(text(&rest, "name"), WORDS);
+    let group = deployment.json(&format!("/scim/v2/Groups/scoped_role-{}-{on}", dns.id)).await;
+    assert_eq!(text(&group, "displayName"), WORDS);
+    let csv = deployment.get("/v1/export/grants.csv").await.text();
+    assert!(csv.lines().any(|line| line.contains("joe@example.com") && line.contains(WORDS)), "{csv}");
+    let file = deployment.get("/v1/export/sync.c1z").await;
+    let database = zstd::stream::decode_all(&file.body[5..]).unwrap();
+    assert!(database.windows(WORDS.len()).any(|part| part == WORDS.as_bytes()));
+    // A person who looks at the task, and one who asks what it would come to.
+    let entitlement = Entitlement::new(&id, &format!("{WORDS} Member Role"));
+    let task = deployment.c1.task(&Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member)));
+    let told = deployment.deliver(&task, "1").await.text();
+    assert!(told.contains(&format!("Granted {WORDS} to ")), "{told}");
+    let would = deployment.json(&format!("/v1/what-if?principal=joe@example.com&revoke={id}")).await;
+    assert_eq!(text(&would, "entitlement"), WORDS);
+    // Somebody else takes it away, by hand.
+    deployment.sync().await;
+    cloudflare.set_policies(&somebody, vec![]);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    let history = deployment.json(&format!("/v1/history?entitlement={id}")).await.to_string();
+    assert!(history.contains("lost"), "{history}");
 }
