@@ -5,11 +5,11 @@
 //! **Invariant:** what was read is believed for a few days, and only once the list was read to its end: a login that is not known is
 //! nobody's.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::activity;
 use crate::base::hash::sha256;
-use crate::base::json;
+use crate::base::json::{self, Deserialize};
 use crate::base::ports::{Clock, Http, HttpError, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;

@@ -1,6 +1,8 @@
 //! Signs of life: when a person was last at work, by the day.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::base::json::Deserialize;
 
 /// When a person was last at work, as far as it is known. By the day in UTC (`2026-11-25`): rows that told the minute would be other
 /// rows with every login.
