@@ -288,7 +288,7 @@ const schemas = {
       "reading?": object({ since: time, until: time, began_at: time, wide: boolean, pages: integer, "limit?": maybe(integer), "cursor?": maybe(string) }),
     })),
     "last_logins?": object({
-      readable: boolean, message: string, at: time, "read_at?": time, "in_audit_log?": boolean, "log_read_until?": time, shown: string, "next_at?": time,
+      readable: boolean, message: string, at: time, "read_at?": time, "in_audit_log?": boolean, "log_read_until?": time, "off?": boolean, shown: string, "next_at?": time,
       "reading?": object({ began_at: time, page: integer, of_log: boolean, total: maybe(integer), again: boolean }),
     }),
     "set_aside?": list(object({ table: string, rows: integer, message: string })),

@@ -60,6 +60,9 @@ pub struct Logins {
     /// Until when that log is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_read_until: Option<Timestamp>,
+    /// `LAST_LOGINS` is off: neither list is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
     /// The day of which rows show what is known of changes.
     #[serde(default)]
     pub shown: String,
@@ -116,13 +119,19 @@ pub fn next_due<P: Sql + Clock>(ports: &P) -> Result<Timestamp, SqlError> {
     Ok(state(ports)?.and_then(|state| state.next_at).unwrap_or_else(|| ports.now()))
 }
 
-/// Reads on, where it is time. What is known of changes is shown as of then, too: once a day, and not with every change.
-pub async fn read_on<P: Http + Clock + Sql>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+/// Reads on, where it is time, and where that is wanted. What is known of changes is shown as of then, too: once a day, and not with every
+/// change.
+pub async fn read_on<P: Http + Clock + Sql>(ports: &P, settings: &Settings, is_wanted: bool) -> Result<(), SqlError> {
     let now = ports.now();
     let mut state = state(ports)?.unwrap_or_else(|| Logins::unread(now));
-    if state.next_at.is_some_and(|at| at > now) {
+    let has_turned = state.off == is_wanted;
+    if !has_turned && state.next_at.is_some_and(|at| at > now) {
         return Ok(());
     }
+    if !is_wanted {
+        return state.turn_off(ports, now);
+    }
+    state.off = false;
     let client = Client::new(ports, settings, Purpose::Sync);
     let is_young = |reading: &Reading| now.since(reading.began_at) < LONGEST_SECS * 1_000;
     let mut reading = state.reading.take().filter(is_young).unwrap_or_else(|| Reading::begin(now, false));
@@ -205,10 +214,20 @@ impl Logins {
             read_at: None,
             in_audit_log: None,
             log_read_until: None,
+            off: false,
             shown: String::new(),
             next_at: None,
             reading: None,
         }
+    }
+
+    /// Nothing is read, and what was read is forgotten.
+    fn turn_off(self, sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
+        for table in ["login_page", "login_seen"] {
+            sql.query(&format!("DELETE FROM {table}"), &[])?;
+        }
+        let message = "LAST_LOGINS is off: nobody's last login is read.".to_owned();
+        Self { message, off: true, shown: self.shown, ..Self::unread(now) }.end(sql, now)
     }
 
     /// Whether the last list of Access may still be believed.
@@ -285,7 +304,7 @@ impl Logins {
             self.shown = today;
         }
         let morning = Timestamp::parse(&now.plus_secs(DAY_SECS).date()).unwrap_or(now).plus_secs(AFTER_MIDNIGHT_SECS);
-        let again = if self.readable { morning } else { morning.min(now.plus_secs(UNREADABLE_SECS)) };
+        let again = if self.readable || self.off { morning } else { morning.min(now.plus_secs(UNREADABLE_SECS)) };
         (self.reading, self.next_at) = (None, Some(again));
         note(sql, &self)
     }

@@ -38,7 +38,7 @@ impl Coordinator {
             self.hear(ports, settings).await?;
         }
         if sync::next_due(ports)?.is_none() {
-            logins::read_on(ports, &settings.cloudflare).await?;
+            logins::read_on(ports, &settings.cloudflare, settings.last_logins).await?;
         }
         aftercare::look_into_audit_log(ports)?;
         if settings.audit_feed && refresh::publish(ports, settings.plan).await? {

@@ -8,7 +8,7 @@ use crate::base::settings::Reader;
 use crate::routes::{NotConfigured, Settings};
 
 /// The variables and secrets in the order of the configuration table, in which problems are told.
-const ORDER: [&str; 59] = [
+const ORDER: [&str; 60] = [
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_API_TOKEN",
     "CONNECTOR_TOKEN",
@@ -62,6 +62,7 @@ const ORDER: [&str; 59] = [
     "S3_SESSION_TOKEN",
     "AZURE_SAS_URL",
     "AUDIT_FEED",
+    "LAST_LOGINS",
     "SWEEP_MINUTES",
     "OVERDUE_REVOKE_MINUTES",
     "ENFORCE_EXPIRY",

@@ -21,7 +21,7 @@ fn world(members: usize) -> World {
 /// What the Coordinator does between two syncs; cut off as often as it takes.
 async fn read(world: &World) {
     for _ in 0..2_000 {
-        logins::read_on(world, &world.config.cloudflare).await.unwrap();
+        logins::read_on(world, &world.config.cloudflare, true).await.unwrap();
         if logins::state(world).unwrap().is_some_and(|state| state.reading.is_none()) {
             return;
         }
@@ -103,6 +103,33 @@ async fn a_last_login_is_shown_by_the_address_in_any_case_and_nobody_gets_one_th
     tomorrow(&world).await;
     world.sync().await;
     assert_eq!(login(&world, &never).await, Some(day(&world, 0)));
+}
+
+#[tokio::test]
+async fn where_last_logins_are_not_wanted_nothing_is_asked_and_what_was_read_is_forgotten() {
+    let world = world(12);
+    let jane = people(&world)[0].email.clone();
+    world.cloudflare.set_access_user(&jane, Some("2026-12-03T10:00:00Z"));
+    read(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+    let asked = world.cloudflare.requests(Route::ListAccessUsers);
+    let set = async |is_wanted: bool| {
+        logins::read_on(&world, &world.config.cloudflare, is_wanted).await.unwrap();
+        world.advance(40);
+    };
+    set(false).await;
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await, None);
+    world.advance(2 * 86_400);
+    set(false).await;
+    assert_eq!(world.cloudflare.requests(Route::ListAccessUsers), asked);
+    let state = logins::state(&world).unwrap().unwrap();
+    assert!(state.off && state.message.contains("LAST_LOGINS") && state.next_at > Some(world.now()), "{state:?}");
+    // Wanted again, it is read again at once.
+    set(true).await;
+    world.sync().await;
+    assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
 }
 
 #[tokio::test]
@@ -248,7 +275,7 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     // Until the list is read to its end, nothing of it is shown.
     world.cloudflare.fail_next(Route::ListAccessUsers, 2, Fault::Html { status: 502 });
     for operation in 1..40 {
-        world.cut_off(operation, logins::read_on(&world, &world.config.cloudflare)).await;
+        world.cut_off(operation, logins::read_on(&world, &world.config.cloudflare, true)).await;
         world.advance(70);
     }
     read(&world).await;
@@ -258,7 +285,7 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     world.advance(86_400);
     world.cloudflare.fail_next(Route::ListAccessUsers, 200, Fault::Html { status: 502 });
     for _ in 0..20 {
-        logins::read_on(&world, &world.config.cloudflare).await.unwrap();
+        logins::read_on(&world, &world.config.cloudflare, true).await.unwrap();
         world.advance(60);
     }
     world.sync().await;

@@ -133,7 +133,7 @@ async fn on_the_free_plan_a_busy_day_keeps_the_writes_within_a_thousand() {
 #[tokio::test(start_paused = true)]
 async fn a_last_login_is_in_v1_status_and_doctor_and_the_next_reading_is_tomorrows() {
     let spec = Spec { members: 20, ..Spec::default() };
-    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "off")).await;
+    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "off").var("LAST_LOGINS", "on")).await;
     let cloudflare = &deployment.cloudflare;
     let somebody = cloudflare.memberships().into_iter().find(|one| one.status == "accepted").unwrap();
     cloudflare.set_access_user(&somebody.email.to_uppercase(), Some("2026-12-03T08:00:00Z"));

@@ -97,7 +97,8 @@ async fn set(terminal: &mut Terminal, options: Options) -> Result<Stage, String>
         ..Spec::default()
     };
     terminal.part("ConductorOne's connector to Cloudflare: the built Worker in workerd, between two simulators");
-    let stage = Stage::set(spec, &[("AUDIT_FEED", "on")]).await.map_err(|error| error.to_string())?;
+    let stage =
+        Stage::set(spec, &[("AUDIT_FEED", "on"), ("LAST_LOGINS", "on")]).await.map_err(|error| error.to_string())?;
     stage.cloudflare.set_latency(LATENCY);
     let truth = stage.cloudflare.truth();
     let size = stage.size;
