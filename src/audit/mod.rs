@@ -19,6 +19,26 @@ pub use logins::Logins;
 pub use state::AuditLog;
 
 use crate::base::ports::{Sql, SqlError};
+use crate::base::settings::{Reader, switch};
+
+/// What is read of what people do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `AUDIT_FEED`: whether the audit log is read all the time.
+    pub feed: bool,
+    /// `LAST_LOGINS`: whether the lists that tell last logins are read.
+    pub logins: bool,
+}
+
+impl Settings {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            feed: reader.optional("AUDIT_FEED", switch).unwrap_or(true),
+            logins: reader.optional("LAST_LOGINS", switch).unwrap_or(true),
+        }
+    }
+}
 
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {

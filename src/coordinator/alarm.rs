@@ -1,4 +1,4 @@
-//! What happens when the alarm rings: its parts go on side by side, and each sets its own next time as soon as it ends.
+//! What happens when the alarm rings: its parts go on side by side, and each sets its own next time as soon as it ends, if that is soon.
 //!
 //! The runtime does not ring the alarm of an object again before the last ring has ended (`reference/workers-rs.md` 2.2), so a
 //! part that is due again while another is still under way takes its next turn within the same ring.
@@ -22,6 +22,11 @@ const LEASE_SECS: i64 = 15 * 60;
 
 /// How many turns of one ring a part takes that needs much processor time: a ring has 30 s of it, and with the next one as many again.
 const HEAVY_TURNS: u32 = 3;
+
+/// A part that ends while others are under way sets the alarm for what is due within this time alone; the ring's end sets the rest. An
+/// object that dies in a ring is rung again at once where no new alarm was set, and then the others go on: one that was set for tomorrow
+/// would let them wait as long.
+const SOON_SECS: i64 = 30;
 
 /// When a part that somebody else is at is looked at again, and one whose storage fails.
 const LATER_SECS: i64 = 5;
@@ -66,7 +71,8 @@ impl Coordinator {
             drop(place);
             let due = turned.and_then(|at| Ok(at.or(self.due(ports, settings, part)?)));
             let is_usable = due.is_ok();
-            self.wake_for(ports, due).await;
+            let soon = ports.now().plus_secs(SOON_SECS);
+            self.wake_for(ports, due.map(|at| at.filter(|at| *at <= soon))).await;
             ring.rest();
             loop {
                 if !is_usable || !ring.goes_on(ports.now()) {

@@ -29,7 +29,7 @@ const APART_MILLIS: i64 = 2 * 60 * 1_000;
 impl Coordinator {
     /// Reads on in the log, has everybody look who waits for what it tells, and publishes what came of it.
     pub(super) async fn listen<P: World>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
-        if !settings.audit_feed {
+        if !settings.audit.feed {
             feed::turned_off(ports)?;
         } else if sync::next_due(ports)?.is_none() {
             let client = Client::new(ports, &settings.cloudflare, Purpose::Sync);
@@ -38,10 +38,10 @@ impl Coordinator {
             self.hear(ports, settings).await?;
         }
         if sync::next_due(ports)?.is_none() {
-            logins::read_on(ports, &settings.cloudflare, settings.last_logins).await?;
+            logins::read_on(ports, &settings.cloudflare, settings.audit.logins).await?;
         }
         aftercare::look_into_audit_log(ports)?;
-        if settings.audit_feed && refresh::publish(ports, settings.plan).await? {
+        if settings.audit.feed && refresh::publish(ports, settings.plan).await? {
             self.sweep_soon(ports, settings).await?;
         }
         // A publication and what follows from it.
@@ -52,13 +52,13 @@ impl Coordinator {
     pub(super) fn listening_due<P: World>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
         let looks = aftercare::audit_log_due(ports)?;
         let mut read = logins::next_due(ports)?;
-        if settings.audit_feed {
+        if settings.audit.feed {
             read = read.min(feed::next_due(ports)?);
         }
         if sync::next_due(ports)?.is_some() {
             read = read.max(ports.now().plus_secs(SYNCING_SECS));
         }
-        if !settings.audit_feed {
+        if !settings.audit.feed {
             return Ok(looks.into_iter().chain([read]).min());
         }
         Ok(looks.into_iter().chain(refresh::next_due(ports, settings.plan)?).chain([read]).min())

@@ -224,7 +224,7 @@ fn rests<P: World>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> b
         })
     };
     trigger.by == "cron"
-        && settings.audit_feed
+        && settings.audit.feed
         && crate::audit::feed::is_healthy(ports, ports.now()).unwrap_or(false)
         && sync::status(ports).is_ok_and(|status| status.running.is_none() && recent(status.runs))
 }

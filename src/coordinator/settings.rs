@@ -2,7 +2,7 @@
 
 use crate::base::settings::{Plan, Reader, number, switch};
 use crate::decide::{self, InvalidRules, Rules};
-use crate::{cloudflare, conductorone, findings, provision, push, signal};
+use crate::{audit, cloudflare, conductorone, findings, provision, push, signal};
 
 /// What the Coordinator works by.
 #[derive(Clone, Debug)]
@@ -25,10 +25,8 @@ pub struct Settings {
     pub plan: Plan,
     /// `JOURNAL_DAYS`: how long settled operations are kept.
     pub journal_days: i64,
-    /// `AUDIT_FEED`: whether the audit log is read all the time.
-    pub audit_feed: bool,
-    /// `LAST_LOGINS`: whether the lists that tell last logins are read.
-    pub last_logins: bool,
+    /// What is read of what people do.
+    pub audit: audit::Settings,
     /// `SWEEP_MINUTES`: while the audit log is heard, the cron trigger begins a sync at most this often; 0 with each.
     pub sweep_minutes: i64,
     /// `OVERDUE_REVOKE_MINUTES`: a grant that was to end is overdue when C1's revoke has not come for as long.
@@ -70,8 +68,7 @@ impl Settings {
         let signal = signal::Settings::read(reader, conductorone.as_ref());
         let push = push::Settings::read(reader, conductorone.as_ref());
         let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650)).unwrap_or(JOURNAL_DAYS);
-        let audit_feed = reader.optional("AUDIT_FEED", switch).unwrap_or(true);
-        let last_logins = reader.optional("LAST_LOGINS", switch).unwrap_or(true);
+        let audit = audit::Settings::read(reader);
         let sweep_minutes = reader.optional("SWEEP_MINUTES", number(0, 1_440)).unwrap_or(0);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);
         Some(Self {
@@ -84,8 +81,7 @@ impl Settings {
             findings,
             plan,
             journal_days,
-            audit_feed,
-            last_logins,
+            audit,
             overdue_minutes,
             enforce_expiry,
             sweep_minutes,
