@@ -66,7 +66,7 @@ lint: setup ## check the formatting and the lints, natively and for wasm32
 bench: build ## measure requests, writes, size and time per sync, and count what the code itself costs
 	cargo run -p counts --profile counts
 	cargo run -p sim --bin bench
-	cargo test --test wrangler_dev first_row -- --ignored --nocapture
+	cargo test --features measure --test wrangler_dev first_row -- --nocapture
 
 screenshots: build ## take the pictures of the README again, with the page's browser test
 	cargo test --test wrangler_dev page_shows

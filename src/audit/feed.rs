@@ -111,7 +111,7 @@ pub async fn read_on<P: Http + Clock + Sql + Log>(
         state.read_until = state.read_until.max(Some(reading.began_at));
         // What takes more than a page is gone through whole only now and then.
         if reading.wide {
-            state.wide_at = Some(reading.began_at).filter(|_| reading.pages > 1);
+            state.wide_at = (reading.pages > 1).then_some(reading.began_at);
         }
         entries::purge(ports, now)?;
     }

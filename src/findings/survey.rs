@@ -225,7 +225,7 @@ impl Survey {
         let names = |all: &mut dyn Iterator<Item = Entitlement>| all.take(TOLD).map(|it| catalogue.name(it)).collect();
         let of = |access| member.atoms.iter().filter(|atom| atom.access == access).count();
         let is_invited = matches!(member.principal(), Principal::Invitation(_));
-        let since = Some(&key).filter(|_| is_invited).and_then(|key| seen(key));
+        let since = is_invited.then_some(&key).and_then(|key| seen(key));
         let silence = match member.principal() {
             Principal::User(user) if !privileged.is_empty() => self.watch.silence(user, &member.email),
             _ => Silence::default(),

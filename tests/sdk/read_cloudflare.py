@@ -42,6 +42,8 @@ zones = list(api.zones.list(account={"id": account["account_id"]}, per_page=PER_
 list(api.workers.scripts.list(**account))
 list(api.zero_trust.access.applications.list(**account))
 list(api.accounts.logs.audit.list(**account, since="2020-01-01", before="2100-01-01"))
+list(api.zero_trust.access.users.list(**account))
+list(api.audit_logs.list(**account))
 
 # An access of one's own: given, seen, changed, taken away.
 whole = next(group for group in resource_groups if group.name.endswith(account["account_id"]))

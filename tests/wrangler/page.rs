@@ -81,7 +81,7 @@ async fn the_page_of_a_worker_that_is_not_set_up_leads_to_one_that_is_connected(
 
 /// How long somebody waits for the first row of a large account: `make bench` asks for it, since the sync before it takes minutes.
 #[tokio::test]
-#[ignore = "a measurement: make bench"]
+#[cfg(feature = "measure")]
 async fn the_first_row_of_a_large_account_is_measured() {
     let cloudflare = Cloudflare::new(Spec { members: 50_000, roles: 60, ..Spec::default() });
     let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();

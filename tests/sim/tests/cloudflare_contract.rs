@@ -71,7 +71,12 @@ async fn use_every_route(api: &Api) {
     for path in ["/workers/scripts", "/access/apps?page=1&per_page=50"] {
         assert!(!api.get(path).await.result().as_array().unwrap().is_empty(), "{path}");
     }
-    for path in ["/oauth_clients", "/sso_connectors"] {
+    for path in [
+        "/oauth_clients",
+        "/sso_connectors",
+        "/access/users?page=1&per_page=1000",
+        "/audit_logs?action.type=login&since=2026-01-01T00:00:00Z&direction=asc&page=1&per_page=1000",
+    ] {
         assert_eq!(api.get(path).await.status, 200, "{path}");
     }
     let token = format!("Bearer {}", api.cloudflare.token());
