@@ -29,18 +29,14 @@ pub struct Activity {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
-        "CREATE TABLE IF NOT EXISTS activity (
+    for table in ["activity", "activity_shown"] {
+        let statement = format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
             user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, through TEXT NOT NULL,
-            products TEXT NOT NULL) WITHOUT ROWID",
-        &[],
-    )?;
-    sql.query(
-        "CREATE TABLE IF NOT EXISTS activity_shown (
-            user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, through TEXT NOT NULL,
-            products TEXT NOT NULL) WITHOUT ROWID",
-        &[],
-    )?;
+            products TEXT NOT NULL) WITHOUT ROWID"
+        );
+        sql.query(&statement, &[])?;
+    }
     Ok(())
 }
 

@@ -85,16 +85,8 @@ fn publish_group(ports: &TenantDesk) -> String {
     };
     let group = Row::Group(Group { id: id(77).parse().unwrap(), name: "Engineers".to_owned(), atoms: Vec::new() });
     let jane = Member {
-        member_id: id(42).parse().unwrap(),
         user_id: id(41).parse().ok(),
-        email: "jane@example.com".to_owned(),
-        status: MemberStatus::Accepted,
-        first_name: None,
-        last_name: None,
-        two_factor: None,
-        atoms: Vec::new(),
-        groups: Vec::new(),
-        signs: crate::model::signs::Signs::default(),
+        ..Member::bare(id(42).parse().unwrap(), "jane@example.com".to_owned(), MemberStatus::Accepted)
     };
     let rows: BTreeMap<String, Row> = [0, 1, 2, 3, 98, 99]
         .map(role)

@@ -10,7 +10,6 @@ use crate::base::ports::SqlError;
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::api::Client;
-use crate::conductorone::settings::PublicUrl;
 use crate::connect::{self, Options, Within};
 use crate::sync;
 
@@ -75,7 +74,7 @@ impl Coordinator {
         let until = ports.now().plus_secs(secs);
         let mut conductorone = settings.conductorone.clone();
         if conductorone.public_url.is_none() {
-            conductorone.public_url = public_url::learned(ports)?.and_then(|it| PublicUrl::parse(&it.url).ok());
+            conductorone.public_url = public_url::learned(ports)?.and_then(|it| it.public_url());
         }
         connect::drive(ports, &conductorone, &self.tokens, Within::of(settings.plan, until)).await
     }

@@ -34,6 +34,13 @@ pub struct Learned {
     pub learned_from: String,
 }
 
+impl Learned {
+    /// As a setting would have it.
+    pub fn public_url(&self) -> Option<PublicUrl> {
+        PublicUrl::parse(&self.url).ok()
+    }
+}
+
 /// What was learned. What a newer version has written otherwise is as if it was not learned.
 pub(super) fn learned(sql: &dyn Sql) -> Result<Option<Learned>, SqlError> {
     let value = sql.one("SELECT value FROM meta WHERE name = ?", &[NAME.into()])?;

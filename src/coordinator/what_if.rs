@@ -342,18 +342,8 @@ const fn allow(
 
 /// Somebody who would be invited.
 fn nobody_yet(email: &str) -> Result<Member, NoAnswer> {
-    Ok(Member {
-        member_id: "0".repeat(32).parse().map_err(unreadable)?,
-        user_id: None,
-        email: email.to_owned(),
-        status: MemberStatus::Pending,
-        first_name: None,
-        last_name: None,
-        two_factor: None,
-        atoms: Vec::new(),
-        groups: Vec::new(),
-        signs: crate::model::signs::Signs::default(),
-    })
+    let none = "0".repeat(32).parse().map_err(unreadable)?;
+    Ok(Member::bare(none, email.to_owned(), MemberStatus::Pending))
 }
 
 /// The one member who has an e-mail address.

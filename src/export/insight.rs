@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::base::hash::sha256_hex;
+use crate::base::order;
 use crate::base::time::Timestamp;
 use crate::model::kind::Kind;
 
@@ -29,6 +30,13 @@ pub(super) struct Insight {
     pub(super) about: String,
 }
 
+impl Insight {
+    /// The key of the row it is about.
+    pub(super) fn key(&self) -> String {
+        format!("{}{}", self.kind.prefix(), self.about)
+    }
+}
+
 /// The insights of a file, sorted by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Insights(Vec<Insight>);
@@ -37,7 +45,7 @@ impl Insights {
     /// Reads findings as an answer shows them. What is about the account itself is left out: a file has no resource for that.
     pub fn of(findings: &[Value]) -> Self {
         let mut all: Vec<Insight> = findings.iter().filter_map(insight).collect();
-        crate::base::order::sort_by_key(&mut all, |insight| insight.id.clone());
+        order::sort_by(&mut all, |one, other| one.id.cmp(&other.id));
         Self(all)
     }
 

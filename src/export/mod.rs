@@ -64,8 +64,8 @@ enum Making<F> {
 /// Makes a file as far as it takes to know its length, so that what is missing is known before the first byte is on its way,
 /// and a transfer that breaks off cannot be taken for a whole one.
 ///
-/// Insights are for a `.c1z` alone. Reads the generation once; what does not fit in the memory set aside for it is read once more as the file is sent. For a
-/// `.c1z` that is longer than is held, twice more.
+/// Reads the generation once; what does not fit in the memory set aside for it is read once more as the file is sent. For a
+/// `.c1z` that is longer than is held, twice more. The insights are for a `.c1z` alone.
 pub async fn open<P: Ports>(
     ports: P,
     snapshot: Snapshot,

@@ -81,6 +81,22 @@ pub struct Member {
 }
 
 impl Member {
+    /// A membership of which nothing else is told.
+    pub fn bare(member_id: MemberId, email: String, status: MemberStatus) -> Self {
+        Self {
+            member_id,
+            user_id: None,
+            email,
+            status,
+            first_name: None,
+            last_name: None,
+            two_factor: None,
+            atoms: Vec::new(),
+            groups: Vec::new(),
+            signs: Signs::default(),
+        }
+    }
+
     /// The principal this membership is governed as: the user when accepted, else the invitation.
     pub fn principal(&self) -> Principal {
         match self.user_id {

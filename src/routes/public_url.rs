@@ -26,7 +26,7 @@ pub(super) async fn teach<P: World>(ports: &P, settings: &Settings, request: &In
 pub(super) async fn known<P: World>(ports: &P, settings: &Settings) -> Result<PublicUrl, String> {
     match &settings.coordinator.conductorone.public_url {
         Some(set) => Ok(set.clone()),
-        None => learned(ports, None).await?.and_then(|it| PublicUrl::parse(&it.url).ok()).ok_or(UNKNOWN.to_owned()),
+        None => learned(ports, None).await?.and_then(|it| it.public_url()).ok_or(UNKNOWN.to_owned()),
     }
 }
 

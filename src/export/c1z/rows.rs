@@ -85,7 +85,7 @@ impl Rows {
             .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, Embedded::of(row)))))
             .collect();
         let people = insights.all().iter().filter(|insight| insight.kind.facts().person);
-        let addresses = people.map(|insight| (format!("{}:{}", insight.kind.as_str(), insight.about), None)).collect();
+        let addresses = people.map(|insight| (insight.key(), None)).collect();
         Self {
             directory,
             offers,
@@ -194,8 +194,7 @@ impl Rows {
             self.resource(row, manifest, writer)?;
         }
         for insight in self.insights.all() {
-            let key = format!("{}:{}", insight.kind.as_str(), insight.about);
-            let address = self.addresses.get(&key).and_then(Option::as_deref);
+            let address = self.addresses.get(&insight.key()).and_then(Option::as_deref);
             self.one(baton::INSIGHT, &insight.id, &baton::insight(insight, address), writer)?;
         }
         let empty = Value::Text("");
