@@ -21,9 +21,9 @@ pub fn deserialize(item: TokenStream) -> TokenStream {
 
 /// What is said of serde in attributes, as names and values.
 #[derive(Default)]
-struct Told(Vec<(String, Option<String>)>);
+struct SerdeAttributes(Vec<(String, Option<String>)>);
 
-impl Told {
+impl SerdeAttributes {
     /// Takes what one attribute says, if it is serde's; `group` is what stands in its brackets.
     fn add(&mut self, group: TokenStream) {
         let mut tokens = group.into_iter();
@@ -82,8 +82,8 @@ fn parts(list: TokenStream) -> Vec<Vec<TokenTree>> {
 }
 
 /// Takes the attributes and the visibility from the front.
-fn told(tokens: &mut std::iter::Peekable<impl Iterator<Item = TokenTree>>) -> Told {
-    let mut told = Told::default();
+fn told(tokens: &mut std::iter::Peekable<impl Iterator<Item = TokenTree>>) -> SerdeAttributes {
+    let mut told = SerdeAttributes::default();
     loop {
         match tokens.peek() {
             Some(TokenTree::Punct(sign)) if sign.as_char() == '#' => {
@@ -105,7 +105,7 @@ fn told(tokens: &mut std::iter::Peekable<impl Iterator<Item = TokenTree>>) -> To
 
 /// A field, or a variant.
 struct Part {
-    told: Told,
+    told: SerdeAttributes,
     name: String,
     kind: String,
 }
@@ -167,7 +167,7 @@ fn camel(name: &str) -> String {
 
 /// What is derived for.
 struct Item {
-    told: Told,
+    told: SerdeAttributes,
     name: String,
     parameter: Option<String>,
     shape: Shape,

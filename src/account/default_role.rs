@@ -6,7 +6,7 @@ use std::fmt;
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId, UserGroupId};
 use crate::model::name;
-use crate::snapshot::{Catalogue, Offered};
+use crate::snapshot::{Catalogue, CatalogueEntry};
 
 /// The label of the permission group with the least access there is: the first role where no other is configured.
 pub const MINIMAL_ACCESS: &str = "minimal_account_access";
@@ -73,7 +73,7 @@ impl Configured {
 }
 
 /// An entitlement as a generation has it: a role may also be named by its permission group.
-pub fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<&Offered> {
+pub fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<&CatalogueEntry> {
     catalogue.get(entitlement).or_else(|| match entitlement {
         Entitlement::Role(id) => {
             let group = PermissionGroupId::from(id);
@@ -89,7 +89,7 @@ pub fn listed(catalogue: &Catalogue, entitlement: Entitlement) -> Option<&Offere
 mod tests {
     use super::Configured;
     use crate::model::grant::Entitlement;
-    use crate::snapshot::{Catalogue, Offered};
+    use crate::snapshot::{Catalogue, CatalogueEntry};
 
     const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
     const GROUP: &str = "7c5dae5552338874e5053f2534d2767a";
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_role_is_named_by_its_entitlement_its_id_its_permission_group_its_name_or_its_label() {
         let role = Entitlement::Role(ROLE.parse().unwrap());
-        let catalogue = Catalogue::of(vec![Offered {
+        let catalogue = Catalogue::of(vec![CatalogueEntry {
             entitlement: role,
             name: "DNS".to_owned(),
             also: None,

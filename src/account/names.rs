@@ -49,7 +49,7 @@ enum Evidence {
 
 /// What a crawl saw.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct CrawlView<'a> {
     pub(crate) account: AccountId,
     /// The resource groups, where they could be listed.
     pub(crate) resource_groups: &'a [ResourceGroup],
@@ -116,7 +116,7 @@ impl Names {
     }
 
     /// Learns from a crawl. What was known stays; the sentences given back say where the crawl contradicts it.
-    pub(crate) fn learn(mut self, seen: Seen<'_>) -> (Self, Vec<String>) {
+    pub(crate) fn learn(mut self, seen: CrawlView<'_>) -> (Self, Vec<String>) {
         self.v = Self::VERSION;
         let mut warnings = Vec::new();
         self.learn_account(seen, &mut warnings);
@@ -140,7 +140,7 @@ impl Names {
         (self, warnings)
     }
 
-    fn learn_account(&mut self, seen: Seen<'_>, warnings: &mut Vec<String>) {
+    fn learn_account(&mut self, seen: CrawlView<'_>, warnings: &mut Vec<String>) {
         let name = account_resource_group_name(seen.account);
         let listed = seen.resource_groups.iter().find(|group| group.name == name).map(|group| group.id);
         let hinted = || seen.hints.resource_groups.iter().find(|(_, known)| **known == name).map(|(&id, _)| id);
@@ -191,7 +191,7 @@ impl Names {
     }
 
     /// Roles and account-wide permission groups that are the only ones of their name, among those that are not linked yet.
-    fn by_name(&self, seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
+    fn by_name(&self, seen: CrawlView<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
         let mut roles: BTreeMap<String, BTreeSet<RoleId>> = BTreeMap::new();
         for role in seen.roles.iter().filter(|role| !role.name.trim().is_empty()) {
             roles.entry(name::folded(&role.name)).or_default().insert(role.id);
@@ -223,7 +223,7 @@ pub fn account_resource_group(sql: &dyn Sql) -> Result<Option<ResourceGroupId>, 
     Ok(Names::load(sql)?.account_resource_group)
 }
 
-fn by_label(seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
+fn by_label(seen: CrawlView<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
     let labelled = |group: &&PermissionGroup| {
         group.label.as_deref().is_some_and(|label| same(label, super_administrator::LABEL)) && is_account_wide(group)
     };
@@ -235,7 +235,7 @@ fn by_label(seen: Seen<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
 mod tests {
     use crate::base::tree::BTreeMap;
 
-    use super::{Names, Seen, is_account_wide, super_administrator};
+    use super::{CrawlView, Names, is_account_wide, super_administrator};
     use crate::account::hints::Hints;
     use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord};
     use crate::model::id::RoleId;
@@ -264,7 +264,7 @@ mod tests {
             ..Hints::default()
         };
         let groups: BTreeMap<_, _> = crawl.groups.iter().map(|group| (group.id, group.clone())).collect();
-        let seen = Seen {
+        let seen = CrawlView {
             account: id(255),
             resource_groups: &[],
             permission_groups: &groups,
@@ -342,7 +342,7 @@ mod tests {
         let name = format!("com.cloudflare.api.account.{}", id::<RoleId>(255));
         let listed = [ResourceGroup { id: id(7), name: name.clone(), keys: Vec::new() }];
         let groups = BTreeMap::new();
-        let seen = |resource_groups, hints| Seen {
+        let seen = |resource_groups, hints| CrawlView {
             account: id(255),
             resource_groups,
             permission_groups: &groups,

@@ -26,7 +26,7 @@ const LAG_MILLIS: i64 = 15_000;
 
 /// What an operation left of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left<'a> {
+pub struct Aftermath<'a> {
     /// The member as last read.
     pub member: &'a MemberRecord,
     /// Whether the membership is gone since.
@@ -37,7 +37,7 @@ pub struct Left<'a> {
 
 /// A changed member, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
+struct StoredChange {
     member: Option<Member>,
     /// Whose row it was or is: a membership that is gone has its key from here.
     #[serde(default)]
@@ -62,7 +62,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 pub async fn note<P: KeyValue + Sql>(
     ports: &P,
     snapshot: Option<&Snapshot>,
-    left: Left<'_>,
+    left: Aftermath<'_>,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let id = left.member.id;
@@ -94,7 +94,7 @@ pub async fn note<P: KeyValue + Sql>(
         return Ok(());
     }
     let key = Some(left.member.principal().to_string());
-    let kept = serde_json::to_string(&Kept { member, key, groups })?;
+    let kept = serde_json::to_string(&StoredChange { member, key, groups })?;
     ports.query(
         "INSERT INTO overlay (member, at, kept) VALUES (?, ?, ?)",
         &[id.to_string().into(), now.into(), kept.into()],
@@ -161,12 +161,12 @@ pub(crate) struct Changes {
     /// The number of the last one.
     pub(crate) seq: i64,
     /// The members: as they are now, or gone, and since when; and what of their groups was changed.
-    pub(crate) members: BTreeMap<MemberId, Change>,
+    pub(crate) members: BTreeMap<MemberId, MemberChange>,
 }
 
 /// What a crawl has to take in of one member.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct MemberChange {
     pub(crate) at: Timestamp,
     pub(crate) member: Option<Member>,
     pub(crate) groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
@@ -189,7 +189,7 @@ pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
     let read = rows::readable(sql, "overlay", &rows, |row| {
         let (id, kept) = read(row).ok()?;
         let number = |place: usize| row.get(place).and_then(SqlValue::integer).unwrap_or_default();
-        let change = Change { at: Timestamp::from_millis(number(3)), member: kept.member, groups: kept.groups };
+        let change = MemberChange { at: Timestamp::from_millis(number(3)), member: kept.member, groups: kept.groups };
         Some((number(2), id, change))
     })?;
     for (seq, id, change) in read {
@@ -254,7 +254,7 @@ pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
 }
 
 /// The latest change of a member, and the generation that has it.
-fn latest(sql: &dyn Sql, id: MemberId) -> Result<Option<(Kept, Option<String>)>, SqlError> {
+fn latest(sql: &dyn Sql, id: MemberId) -> Result<Option<(StoredChange, Option<String>)>, SqlError> {
     let rows = sql.query(
         "SELECT member, kept, generation FROM overlay WHERE member = ? ORDER BY seq DESC LIMIT 1",
         &[id.to_string().into()],
@@ -266,7 +266,7 @@ fn latest(sql: &dyn Sql, id: MemberId) -> Result<Option<(Kept, Option<String>)>,
     Ok(read.pop())
 }
 
-fn read(row: &[SqlValue]) -> Result<(MemberId, Kept), SqlError> {
+fn read(row: &[SqlValue]) -> Result<(MemberId, StoredChange), SqlError> {
     let unreadable = || SqlError::unreadable("a change of the overlay");
     let text = |place: usize| row.get(place).and_then(SqlValue::text).ok_or_else(unreadable);
     let id = text(0)?.parse().map_err(|_| unreadable())?;

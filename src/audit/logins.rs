@@ -13,7 +13,7 @@ use crate::base::json::{self, Deserialize};
 use crate::base::ports::{Clock, Http, HttpError, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
-use crate::cloudflare::{ApiError, Client, LOGINS_PER_PAGE, LoginRecord, Page, Purpose, Settings};
+use crate::cloudflare::{ApiError, Client, LOGINS_PER_PAGE, ListPage, LoginRecord, Purpose, Settings};
 use crate::model::address;
 use crate::model::id::UserId;
 
@@ -177,7 +177,7 @@ impl Reading {
     }
 
     /// Takes a page, and goes on to the next; gives whether the list was read whole, once it is at its end.
-    fn take(&mut self, sql: &dyn Sql, page: &Page<LoginRecord>, now: Timestamp) -> Result<Option<bool>, SqlError> {
+    fn take(&mut self, sql: &dyn Sql, page: &ListPage<LoginRecord>, now: Timestamp) -> Result<Option<bool>, SqlError> {
         let info = page.info.clone().unwrap_or_default();
         let count = u32::try_from(page.items.len() + page.odd.len()).unwrap_or(u32::MAX);
         let full = info.per_page.filter(|size| *size > 0).unwrap_or(LOGINS_PER_PAGE);

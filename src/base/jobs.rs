@@ -17,7 +17,7 @@ use crate::base::words::words;
 
 words! {
     /// The kinds of jobs.
-    pub enum Kind {
+    pub enum JobKind {
         /// The current generation's file is brought to where C1 pulls it from, and C1 is asked to.
         Push = "push",
         /// Entitlements that C1 has learned of get this Worker's webhook as their provisioner.
@@ -58,7 +58,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: JobKind,
     /// What it is about: a generation's or a run's id.
     pub subject: String,
     /// How it stands.
@@ -119,7 +119,7 @@ pub const BY_STATE: &str = "SELECT kind, state, COUNT(*) FROM job GROUP BY 1, 2"
 
 /// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `again`: then it is done
 /// once more, or, where it waits for its time, that is now.
-pub fn want(sql: &dyn Sql, kind: Kind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
+pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
          ON CONFLICT (kind) DO UPDATE SET subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
@@ -147,7 +147,7 @@ pub fn due(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Job>, SqlError> {
 }
 
 /// When the job of a kind is due.
-pub fn due_at<P: Sql>(sql: &P, kind: Kind) -> Result<Option<Timestamp>, SqlError> {
+pub fn due_at<P: Sql>(sql: &P, kind: JobKind) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT due_at FROM job WHERE state = 'due' AND kind = ?", &[kind.as_str().into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
@@ -211,7 +211,7 @@ fn job(row: &[SqlValue]) -> Option<Job> {
     };
     let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
     Some(Job {
-        kind: Kind::parse(kind.text()?)?,
+        kind: JobKind::parse(kind.text()?)?,
         subject: subject.text()?.to_owned(),
         state: State::parse(state.text()?)?,
         left: left.text().and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default(),
@@ -228,7 +228,7 @@ fn job(row: &[SqlValue]) -> Option<Job> {
 mod tests {
     use serde_json::json;
 
-    use super::{Attempt, Job, Kind, LEASE_SECS, State, all, begin, due, due_at, end, init, want};
+    use super::{Attempt, Job, JobKind, LEASE_SECS, State, all, begin, due, due_at, end, init, want};
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock as _;
 
@@ -247,11 +247,11 @@ mod tests {
     #[test]
     fn a_job_is_asked_for_once_however_often_somebody_looks() {
         let desk = desk();
-        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
         end(&desk, &one(&desk), &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
-        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
-        assert_eq!((one(&desk).state, due_at(&desk, Kind::Push).unwrap()), (State::Done, None));
-        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
+        assert_eq!((one(&desk).state, due_at(&desk, JobKind::Push).unwrap()), (State::Done, None));
+        want(&desk, JobKind::Push, "g1", true, desk.now()).unwrap();
         assert_eq!(one(&desk).state, State::Due, "unless it is asked for again");
         assert_eq!(one(&desk).last_done_at, Some(desk.now()));
     }
@@ -259,10 +259,10 @@ mod tests {
     #[test]
     fn a_newer_subject_takes_the_place_of_the_one_before_and_outlives_its_attempt() {
         let desk = desk();
-        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
         let older = one(&desk);
         begin(&desk, &older, desk.now()).unwrap();
-        want(&desk, Kind::Push, "g2", false, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g2", false, desk.now()).unwrap();
         end(&desk, &older, &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
         let newer = one(&desk);
         assert_eq!((newer.subject.as_str(), newer.state), ("g2", State::Due));
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn an_attempt_whose_end_nobody_noted_is_made_again() {
         let desk = desk();
-        want(&desk, Kind::Wire, "g1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Wire, "g1", false, desk.now()).unwrap();
         begin(&desk, &one(&desk), desk.now()).unwrap();
         assert!(due(&desk, desk.now()).unwrap().is_empty());
         desk.advance(LEASE_SECS);
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn an_attempt_that_ended_with_its_coordinator_is_soon_made_again_but_not_for_ever() {
         let desk = desk();
-        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
         for interruptions in 1..=6 {
             let job = due(&desk, desk.now()).unwrap().remove(0);
             begin(&desk, &job, desk.now()).unwrap();
@@ -299,27 +299,27 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_anew_for_a_job_that_waits_need_not_wait_and_changes_nothing_of_one_under_way() {
+    fn who_asks_again_for_a_job_that_waits_need_not_wait_and_changes_nothing_of_one_under_way() {
         let desk = desk();
-        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
         end(&desk, &one(&desk), &Attempt::Again("No answer.".into()), desk.now()).unwrap();
         assert!(due(&desk, desk.now()).unwrap().is_empty());
-        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", true, desk.now()).unwrap();
         let job = due(&desk, desk.now()).unwrap().remove(0);
         assert_eq!(job.attempts, 1);
         begin(&desk, &job, desk.now()).unwrap();
-        want(&desk, Kind::Push, "g1", true, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", true, desk.now()).unwrap();
         assert!(due(&desk, desk.now()).unwrap().is_empty());
     }
 
     #[test]
     fn failures_are_tried_again_at_growing_distances_and_given_up_at_last() {
         let desk = desk();
-        want(&desk, Kind::Signal, "r1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Signal, "r1", false, desk.now()).unwrap();
         let mut waits = Vec::new();
         while let [job] = due(&desk, desk.now()).unwrap().as_slice() {
             end(&desk, job, &Attempt::Again("The bucket does not answer.".into()), desk.now()).unwrap();
-            let Some(at) = due_at(&desk, Kind::Signal).unwrap() else { break };
+            let Some(at) = due_at(&desk, JobKind::Signal).unwrap() else { break };
             waits.push(at.since(desk.now()) / 1000);
             desk.time.set(at);
         }
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn a_job_that_goes_on_finds_what_it_left() {
         let desk = desk();
-        want(&desk, Kind::Push, "g1", false, desk.now()).unwrap();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
         let later = desk.now().plus_secs(5);
         end(&desk, &one(&desk), &Attempt::GoOn(later, json!({ "uploaded": true })), desk.now()).unwrap();
         assert!(due(&desk, desk.now()).unwrap().is_empty());

@@ -26,10 +26,10 @@ const LEASE_MILLIS: i64 = 180_000;
 
 /// The seats of a Coordinator. They live in memory: a Coordinator is one object with one thread.
 #[derive(Clone, Debug, Default)]
-pub struct Seats(Rc<RefCell<Taken>>);
+pub struct Seats(Rc<RefCell<SeatTable>>);
 
 #[derive(Debug, Default)]
-struct Taken {
+struct SeatTable {
     since: BTreeMap<u64, Timestamp>,
     number: u64,
     waiting: VecDeque<oneshot::Sender<Seat>>,
@@ -65,7 +65,7 @@ impl Seats {
         }
     }
 
-    fn seat(&self, taken: &mut Taken, now: Timestamp) -> Seat {
+    fn seat(&self, taken: &mut SeatTable, now: Timestamp) -> Seat {
         taken.number += 1;
         taken.since.insert(taken.number, now);
         Seat { seats: self.clone(), number: taken.number }

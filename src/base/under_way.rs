@@ -11,10 +11,10 @@ use super::time::Timestamp;
 
 /// The places that are taken, and since when.
 #[derive(Debug)]
-pub struct UnderWay<K>(RefCell<Taken<K>>);
+pub struct UnderWay<K>(RefCell<Places<K>>);
 
 #[derive(Debug)]
-struct Taken<K> {
+struct Places<K> {
     since: HashMap<K, (Timestamp, u64)>,
     /// How many places were taken so far: tells a place from the one that took it over.
     number: u64,
@@ -22,7 +22,7 @@ struct Taken<K> {
 
 impl<K> Default for UnderWay<K> {
     fn default() -> Self {
-        Self(RefCell::new(Taken { since: HashMap::new(), number: 0 }))
+        Self(RefCell::new(Places { since: HashMap::new(), number: 0 }))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::SIZES;
 use super::call::Call;
-use super::client::{Client, Page, Record, filled, id};
+use super::client::{Client, ListPage, Record, filled, id};
 use super::error::{ApiError, Failure};
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;
@@ -87,12 +87,12 @@ pub(crate) fn account_resource_group_name(account: AccountId) -> String {
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the legacy roles.
-    pub async fn roles_page(&self, page: u32) -> Result<Page<RoleRecord>, ApiError> {
+    pub async fn roles_page(&self, page: u32) -> Result<ListPage<RoleRecord>, ApiError> {
         self.page_of(page, &SIZES, |page, size| self.account_path(&format!("/roles?page={page}&per_page={size}"))).await
     }
 
     /// One page of the permission groups.
-    pub async fn permission_groups_page(&self, page: u32) -> Result<Page<PermissionGroup>, ApiError> {
+    pub async fn permission_groups_page(&self, page: u32) -> Result<ListPage<PermissionGroup>, ApiError> {
         self.page_of(page, &SIZES, |page, size| {
             self.account_path(&format!("/iam/permission_groups?page={page}&per_page={size}"))
         })
@@ -105,7 +105,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// All resource groups: this list has no pages.
-    pub async fn resource_groups(&self) -> Result<Page<ResourceGroup>, ApiError> {
+    pub async fn resource_groups(&self) -> Result<ListPage<ResourceGroup>, ApiError> {
         self.page(Call::get_long(self.account_path("/iam/resource_groups"))).await
     }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
 use super::call::Call;
-use super::client::{Client, Page, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, filled, id, required};
 use super::error::ApiError;
 use super::scope::NamedObject;
 use crate::base::json::Deserialize;
@@ -105,19 +105,19 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// The domains with an identity provider of their own, each with how it stands: this list has no pages.
-    pub async fn sso_domains(&self) -> Result<Page<NamedObject>, ApiError> {
+    pub async fn sso_domains(&self) -> Result<ListPage<NamedObject>, ApiError> {
         let page = self.page::<SsoDomain>(Call::get(self.account_path("/sso_connectors"))).await?;
-        Ok(Page { items: page.items.into_iter().map(|domain| domain.0).collect(), odd: page.odd, info: page.info })
+        Ok(ListPage { items: page.items.into_iter().map(|domain| domain.0).collect(), odd: page.odd, info: page.info })
     }
 
     /// One page of the people whom Access knows, each with the last login through it.
-    pub async fn access_users_page(&self, page: u32) -> Result<Page<LoginRecord>, ApiError> {
+    pub async fn access_users_page(&self, page: u32) -> Result<ListPage<LoginRecord>, ApiError> {
         let path = format!("/access/users?page={page}&per_page={LOGINS_PER_PAGE}");
         self.page(Call::get_long(self.account_path(&path))).await
     }
 
     /// One page of the logins that the audit log of version 1 tells, since a time, the oldest first.
-    pub async fn logins_page(&self, since: Timestamp, page: u32) -> Result<Page<LoginRecord>, ApiError> {
+    pub async fn logins_page(&self, since: Timestamp, page: u32) -> Result<ListPage<LoginRecord>, ApiError> {
         let path =
             format!("/audit_logs?action.type=login&since={since}&direction=asc&page={page}&per_page={LOGINS_PER_PAGE}");
         self.page(Call::get_long(self.account_path(&path))).await

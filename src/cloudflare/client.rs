@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::budget::{Budget, Purpose};
 use super::call::{Call, MAX_BODY, MAX_LONG_BODY};
-use super::envelope::{Envelope, Told, refusal};
+use super::envelope::{Envelope, Presence, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
 use super::settings::Settings;
@@ -43,7 +43,7 @@ impl<P> fmt::Debug for Client<'_, P> {
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     /// The items.
     pub items: Vec<T>,
     /// Records that are on it and cannot be read.
@@ -157,13 +157,13 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 
     fn told<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<T, ApiError> {
         match self.envelope::<T>(response)?.result {
-            Told::Is(told) => Ok(told),
-            Told::Null | Told::Absent => Err(malformed("result is missing", response)),
+            Presence::Is(told) => Ok(told),
+            Presence::Null | Presence::Absent => Err(malformed("result is missing", response)),
         }
     }
 
     /// Reads one page of a list. A record that cannot be read stops no other.
-    pub(super) async fn page<T: Record>(&self, call: Call) -> Result<Page<T>, ApiError> {
+    pub(super) async fn page<T: Record>(&self, call: Call) -> Result<ListPage<T>, ApiError> {
         let response = self.call(call).await?;
         // What is read in one go is read fastest; the records are looked at one by one where that fails.
         let whole = self.envelope::<Vec<T::Wire>>(&response);
@@ -172,21 +172,21 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         {
             return Err(error.clone());
         }
-        if let Ok(Envelope { result: Told::Is(wire), result_info, .. }) = whole
+        if let Ok(Envelope { result: Presence::Is(wire), result_info, .. }) = whole
             && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<T>, String>>()
         {
-            return Ok(Page { items, odd: Vec::new(), info: result_info });
+            return Ok(ListPage { items, odd: Vec::new(), info: result_info });
         }
         let envelope = self.envelope::<Vec<Value>>(&response)?;
         let info = envelope.result_info;
         let records = match envelope.result {
-            Told::Is(records) => records,
+            Presence::Is(records) => records,
             // Nothing where something was counted is no empty list.
-            Told::Null if info.as_ref().and_then(|info| info.count).is_some_and(|count| count > 0) => {
+            Presence::Null if info.as_ref().and_then(|info| info.count).is_some_and(|count| count > 0) => {
                 return Err(malformed("result is null", &response));
             }
-            Told::Null => Vec::new(),
-            Told::Absent => return Err(malformed("result is missing", &response)),
+            Presence::Null => Vec::new(),
+            Presence::Absent => return Err(malformed("result is missing", &response)),
         };
         let (mut items, mut odd) = (Vec::new(), Vec::new());
         for told in records {
@@ -195,7 +195,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
                 Err(why) => odd.push(Odd::of(&told, &why)),
             }
         }
-        Ok(Page { items, odd, info })
+        Ok(ListPage { items, odd, info })
     }
 
     /// Reads one page of a list, of the first of `sizes`. A page that is longer than what is read in one go is read in pages of the
@@ -206,9 +206,9 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         page: u32,
         sizes: &[u32],
         path: impl Fn(u32, u32) -> String,
-    ) -> Result<Page<T>, ApiError> {
+    ) -> Result<ListPage<T>, ApiError> {
         let whole = sizes.first().copied().unwrap_or(super::PER_PAGE);
-        let mut read: Page<T> = Page { items: Vec::new(), odd: Vec::new(), info: None };
+        let mut read: ListPage<T> = ListPage { items: Vec::new(), odd: Vec::new(), info: None };
         // Last in, first out: the parts of a page that is too long are read before what comes after it.
         let mut to_read = vec![(page, 0)];
         while let Some((number, place)) = to_read.pop() {

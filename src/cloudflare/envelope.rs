@@ -13,14 +13,14 @@ pub(super) struct Envelope<T> {
     #[serde(default)]
     pub(super) success: Option<bool>,
     #[serde(default)]
-    pub(super) result: Told<T>,
+    pub(super) result: Presence<T>,
     #[serde(default)]
     pub(super) result_info: Option<PageInfo>,
 }
 
 /// What stands as `result`. A list that is `null` is empty; one that is absent is not told.
 #[derive(Debug, Default)]
-pub(super) enum Told<T> {
+pub(super) enum Presence<T> {
     /// There is no such field.
     #[default]
     Absent,
@@ -30,7 +30,7 @@ pub(super) enum Told<T> {
     Is(T),
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Told<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Presence<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Is))
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::GROUP_SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Client, Page, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyWire};
 use crate::base::json::Deserialize;
@@ -35,7 +35,7 @@ pub struct GroupMember {
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the user groups, by name.
-    pub async fn user_groups_page(&self, page: u32) -> Result<Page<UserGroup>, ApiError> {
+    pub async fn user_groups_page(&self, page: u32) -> Result<ListPage<UserGroup>, ApiError> {
         self.page_of(page, &GROUP_SIZES, |page, size| {
             self.account_path(&format!("/iam/user_groups?page={page}&per_page={size}&direction=asc"))
         })
@@ -48,7 +48,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// One page of a user group's members, by e-mail address.
-    pub async fn user_group_members_page(&self, group: UserGroupId, page: u32) -> Result<Page<GroupMember>, ApiError> {
+    pub async fn user_group_members_page(
+        &self,
+        group: UserGroupId,
+        page: u32,
+    ) -> Result<ListPage<GroupMember>, ApiError> {
         self.page_of(page, &GROUP_SIZES, |page, size| {
             self.account_path(&format!("/iam/user_groups/{group}/members?page={page}&per_page={size}&direction=asc"))
         })

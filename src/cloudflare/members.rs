@@ -8,7 +8,7 @@ use serde_json::json;
 use super::SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Client, Page, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, filled, id, required};
 use super::error::ApiError;
 use super::lenient::text;
 use super::policies::{Policies, PolicyRecord, PolicyWire};
@@ -97,7 +97,7 @@ impl MemberRecord {
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the members, accepted and pending, ordered by e-mail address, which does not change.
-    pub async fn members_page(&self, page: u32) -> Result<Page<MemberRecord>, ApiError> {
+    pub async fn members_page(&self, page: u32) -> Result<ListPage<MemberRecord>, ApiError> {
         self.page_of(page, &SIZES, |page, size| {
             self.account_path(&format!("/members?page={page}&per_page={size}&order=user.email&direction=asc"))
         })

@@ -6,7 +6,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::SIZES;
 use super::call::Call;
-use super::client::{Client, Page, Record, filled, required};
+use super::client::{Client, ListPage, Record, filled, required};
 use super::error::ApiError;
 use super::lenient::Text;
 use crate::base::json::Deserialize;
@@ -23,22 +23,22 @@ pub struct NamedObject {
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the account's domains. Those of the type `internal` are left out, and those that the token may not see.
-    pub async fn zones_page(&self, page: u32) -> Result<Page<NamedObject>, ApiError> {
+    pub async fn zones_page(&self, page: u32) -> Result<ListPage<NamedObject>, ApiError> {
         self.names_page(page, format!("/zones?account.id={}&order=name&direction=asc&", self.settings().account_id))
             .await
     }
 
     /// All Workers: this list has no pages.
-    pub async fn workers(&self) -> Result<Page<NamedObject>, ApiError> {
+    pub async fn workers(&self) -> Result<ListPage<NamedObject>, ApiError> {
         self.page(Call::get_long(self.account_path("/workers/scripts"))).await
     }
 
     /// One page of the Access applications.
-    pub async fn access_apps_page(&self, page: u32) -> Result<Page<NamedObject>, ApiError> {
+    pub async fn access_apps_page(&self, page: u32) -> Result<ListPage<NamedObject>, ApiError> {
         self.names_page(page, self.account_path("/access/apps?")).await
     }
 
-    async fn names_page(&self, page: u32, list: String) -> Result<Page<NamedObject>, ApiError> {
+    async fn names_page(&self, page: u32, list: String) -> Result<ListPage<NamedObject>, ApiError> {
         self.page_of(page, &SIZES, |page, size| format!("{list}page={page}&per_page={size}")).await
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::call::Call;
-use super::client::{Client, Page, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, filled, id, required};
 use super::error::ApiError;
 use super::{SIZES, access};
 use crate::base::json::Deserialize;
@@ -40,7 +40,7 @@ pub struct TokenVerification {
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the account's tokens. A token that may only list itself sees only itself here, without any sign of it.
-    pub async fn tokens_page(&self, page: u32) -> Result<Page<Token>, ApiError> {
+    pub async fn tokens_page(&self, page: u32) -> Result<ListPage<Token>, ApiError> {
         self.page_of(page, &SIZES, |page, size| {
             self.account_path(&format!("/tokens?page={page}&per_page={size}&direction=asc"))
         })
@@ -48,7 +48,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     }
 
     /// All OAuth clients: this list has no pages.
-    pub async fn oauth_clients(&self) -> Result<Page<OauthClient>, ApiError> {
+    pub async fn oauth_clients(&self) -> Result<ListPage<OauthClient>, ApiError> {
         self.page(Call::get_long(self.account_path("/oauth_clients"))).await
     }
 
@@ -57,7 +57,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     pub async fn verify_token(&self) -> Result<TokenVerification, ApiError> {
         let token = self.settings().token.expose();
         if !token.starts_with("cfut_") {
-            let verified = self.object::<Verified>(Call::get(self.account_path("/tokens/verify"))).await;
+            let verified = self.object::<TokenCheck>(Call::get(self.account_path("/tokens/verify"))).await;
             match verified {
                 Ok(verified) => return Ok(verified.of(TokenKind::Account)),
                 Err(error) if token.starts_with("cfat_") => return Err(error),
@@ -65,7 +65,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
                 Err(_) => {}
             }
         }
-        let verified = self.object::<Verified>(Call::get("/user/tokens/verify".to_owned())).await?;
+        let verified = self.object::<TokenCheck>(Call::get("/user/tokens/verify".to_owned())).await?;
         Ok(verified.of(TokenKind::User))
     }
 
@@ -91,13 +91,13 @@ impl Record for Owner {
     }
 }
 
-struct Verified {
+struct TokenCheck {
     id: TokenId,
     status: String,
     expires_on: Option<Timestamp>,
 }
 
-impl Verified {
+impl TokenCheck {
     fn of(self, kind: TokenKind) -> TokenVerification {
         TokenVerification { id: self.id, status: self.status, expires_on: self.expires_on, kind }
     }
@@ -118,7 +118,7 @@ fn texts(wire: Option<&Value>, most: usize) -> Vec<String> {
     all.filter(|text| !text.is_empty()).take(most).map(str::to_owned).collect()
 }
 
-impl Record for Verified {
+impl Record for TokenCheck {
     type Wire = Value;
 
     fn read(wire: Value) -> Result<Self, String> {

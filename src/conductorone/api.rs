@@ -180,7 +180,7 @@ const LONGEST_WAIT_SECS: i64 = 60 * 60;
 const MAX_SAID: usize = 300;
 
 #[derive(Deserialize)]
-struct Issued {
+struct TokenResponse {
     access_token: String,
     expires_in: Option<Value>,
 }
@@ -255,7 +255,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
             return Err(ApiError::Credentials { said: self.said(&response), advice: self.advice() });
         }
         let response = self.judge("issue an access token", response)?;
-        let issued: Issued =
+        let issued: TokenResponse =
             json::read(&response.body).ok().filter(well_formed).ok_or_else(|| ApiError::Malformed {
                 what: "issue an access token",
                 why: "there is no usable access_token in it".to_owned(),
@@ -389,7 +389,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
 }
 
 /// A token goes into a header: printable, without spaces.
-fn well_formed(issued: &Issued) -> bool {
+fn well_formed(issued: &TokenResponse) -> bool {
     !issued.access_token.is_empty() && issued.access_token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

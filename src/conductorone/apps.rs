@@ -91,7 +91,7 @@ fn drop_unset(value: &mut Value) {
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     /// The items.
     pub items: Vec<T>,
     /// The token of the next page, where there is one.
@@ -208,11 +208,11 @@ pub(super) fn candidates(
 
 impl<P: Http + Clock + Sign> Client<'_, P> {
     /// One page of the tenant's apps.
-    pub async fn apps_page(&self, page: Option<&str>) -> Result<Page<App>, ApiError> {
+    pub async fn apps_page(&self, page: Option<&str>) -> Result<ListPage<App>, ApiError> {
         let path = format!("{}{}", path(&["api", "v1", "apps"]), page_query(page));
         let list: List<RawApp> = self.call(Call { what: "list apps", method: Method::Get, path, body: None }).await?;
         let items = list.list.unwrap_or_default().into_iter().filter_map(RawApp::read).collect();
-        Ok(Page { items, next: set(list.next_page_token) })
+        Ok(ListPage { items, next: set(list.next_page_token) })
     }
 
     /// One app.
@@ -225,23 +225,23 @@ impl<P: Http + Clock + Sign> Client<'_, P> {
     }
 
     /// One page of an app's entitlements.
-    pub async fn entitlements_page(&self, app: &str, page: Option<&str>) -> Result<Page<AppEntitlement>, ApiError> {
+    pub async fn entitlements_page(&self, app: &str, page: Option<&str>) -> Result<ListPage<AppEntitlement>, ApiError> {
         let path = format!("{}{}", path(&["api", "v1", "apps", app, "entitlements"]), page_query(page));
         let call = Call { what: "list the app's entitlements", method: Method::Get, path, body: None };
         let list: List<View> = self.call(call).await?;
         let views = list.list.unwrap_or_default().into_iter();
         let items = views.filter_map(|view| view.app_entitlement?.read()).collect();
-        Ok(Page { items, next: set(list.next_page_token) })
+        Ok(ListPage { items, next: set(list.next_page_token) })
     }
 
     /// The membership ids on one page of an app's accounts, as far as its connector told any.
-    pub async fn memberships_page(&self, app: &str, page: Option<&str>) -> Result<Page<MemberId>, ApiError> {
+    pub async fn memberships_page(&self, app: &str, page: Option<&str>) -> Result<ListPage<MemberId>, ApiError> {
         let path = format!("{}{}", path(&["api", "v1", "apps", app, "app_users"]), page_query(page));
         let call = Call { what: "list the app's accounts", method: Method::Get, path, body: None };
         let list: List<Value> = self.call(call).await?;
         let views = list.list.unwrap_or_default();
         let id = |view: &Value| view.pointer("/appUser/profile/member_id")?.as_str()?.parse().ok();
-        Ok(Page { items: views.iter().filter_map(id).collect(), next: set(list.next_page_token) })
+        Ok(ListPage { items: views.iter().filter_map(id).collect(), next: set(list.next_page_token) })
     }
 
     /// One entitlement.

@@ -155,7 +155,7 @@ fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
 
     let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
     let app_user_id = target.app_user_id.or(named.app_user_id);
-    let expanded = Expanded(raw.expanded);
+    let expanded = Expansions(raw.expanded);
     let app_user = app_user_id.as_deref().and_then(|id| expanded.find("AppUser", Some(id)));
     let identity = named
         .identity_user_id
@@ -248,9 +248,9 @@ fn approvers(history: &[Value]) -> Vec<String> {
 }
 
 /// The objects that C1 sent along.
-struct Expanded(Vec<Value>);
+struct Expansions(Vec<Value>);
 
-impl Expanded {
+impl Expansions {
     /// The object of a type (its name after the last dot) with an id; without an id, the only one of its type.
     fn find(&self, type_name: &str, id: Option<&str>) -> Option<Value> {
         let mut of_type = self.0.iter().filter(|object| {

@@ -28,7 +28,7 @@ pub const PATH: &str = "/webhooks/conductorone";
 
 /// A request as it arrived, as far as the check needs it.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
+pub struct SignedRequest<'a> {
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
     /// The `Content-Digest` header.
@@ -39,7 +39,7 @@ pub struct Signed<'a> {
 
 /// Why a webhook is not accepted: one variant for each reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
+pub enum Rejection {
     /// No `Authorization: bearer …`.
     #[error("the request has no bearer token")]
     NoToken,
@@ -99,11 +99,11 @@ pub async fn verify<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
     settings: &Settings,
     public_url: impl AsyncFnOnce() -> Result<PublicUrl, String>,
-    request: Signed<'_>,
-) -> Result<Claims, Rejected> {
-    let token = Token::parse(bearer(request.authorization).ok_or(Rejected::NoToken)?)?;
+    request: SignedRequest<'_>,
+) -> Result<Claims, Rejection> {
+    let token = Token::parse(bearer(request.authorization).ok_or(Rejection::NoToken)?)?;
     check_signature(ports, settings, &token).await?;
-    let public_url = public_url().await.map_err(Rejected::NoPublicUrl)?;
+    let public_url = public_url().await.map_err(Rejection::NoPublicUrl)?;
     check_claims(settings, &public_url, &token.claims, ports.now())?;
     check_body(&token.claims, request)?;
     Ok(token.claims)
@@ -127,14 +127,14 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache<Cache>>(
     ports: &P,
     settings: &Settings,
     token: &Token,
-) -> Result<(), Rejected> {
+) -> Result<(), Rejection> {
     let keys = current_keys(ports, settings).await?;
     let rejected = match signed_by_one_of(ports, &keys, token).await {
         Ok(()) => return Ok(()),
         Err(rejected) => rejected,
     };
     // The keys may have changed since. A token that names a key we have was not signed with it, whatever changed.
-    let may_be_new = rejected == Rejected::UnknownKey || token.key_id.is_none();
+    let may_be_new = rejected == Rejection::UnknownKey || token.key_id.is_none();
     let now = ports.now();
     if !may_be_new || !ports.with(|cache| cache.take_refetch(now)) {
         return Err(rejected);
@@ -143,17 +143,17 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache<Cache>>(
     signed_by_one_of(ports, &keys, token).await
 }
 
-async fn signed_by_one_of<P: Signatures>(ports: &P, keys: &KeySet, token: &Token) -> Result<(), Rejected> {
+async fn signed_by_one_of<P: Signatures>(ports: &P, keys: &KeySet, token: &Token) -> Result<(), Rejection> {
     let candidates = keys.candidates(token.algorithm, token.key_id.as_deref());
     if candidates.is_empty() {
-        return Err(Rejected::UnknownKey);
+        return Err(Rejection::UnknownKey);
     }
     for key in candidates {
         if ports.verify(key, &token.signed, &token.signature).await {
             return Ok(());
         }
     }
-    Err(Rejected::Signature)
+    Err(Rejection::Signature)
 }
 
 /// The tenant's keys: kept ones while they are fresh, else fetched. Of many requests that need them at once, one fetches and the
@@ -161,7 +161,7 @@ async fn signed_by_one_of<P: Signatures>(ports: &P, keys: &KeySet, token: &Token
 pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(
     ports: &P,
     settings: &Settings,
-) -> Result<KeySet, Rejected> {
+) -> Result<KeySet, Rejection> {
     let begun = ports.now();
     for _ in 0..FETCH_MILLIS / LOOK_MILLIS {
         let now = ports.now();
@@ -179,7 +179,7 @@ pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(
         }
         ports.sleep(LOOK_MILLIS).await;
     }
-    let unavailable = || Rejected::KeysUnavailable("another request could not fetch them either".to_owned());
+    let unavailable = || Rejection::KeysUnavailable("another request could not fetch them either".to_owned());
     ports.with(|cache| cache.usable(begun).cloned()).ok_or_else(unavailable)
 }
 
@@ -190,7 +190,7 @@ const FETCH_MILLIS: u32 = 5_000;
 const LOOK_MILLIS: u32 = 50;
 
 /// Fetches the key set of the *configured* tenant: where a token says it comes from decides nothing.
-async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Settings) -> Result<KeySet, Rejected> {
+async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Settings) -> Result<KeySet, Rejection> {
     let request = HttpRequest {
         method: Method::Get,
         url: format!("{}/auth/v1/jwks", settings.url),
@@ -207,61 +207,61 @@ async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Set
     });
     let now = ports.now();
     ports.with(|cache| cache.end_fetch(keys.as_ref().ok(), now));
-    keys.map_err(Rejected::KeysUnavailable)
+    keys.map_err(Rejection::KeysUnavailable)
 }
 
-fn check_claims(settings: &Settings, public_url: &PublicUrl, claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
-    let issuer = claims.iss.as_deref().ok_or(Rejected::MissingClaim("iss"))?;
+fn check_claims(settings: &Settings, public_url: &PublicUrl, claims: &Claims, now: Timestamp) -> Result<(), Rejection> {
+    let issuer = claims.iss.as_deref().ok_or(Rejection::MissingClaim("iss"))?;
     let issuer = issuer.strip_prefix("https://").unwrap_or(issuer).trim_end_matches('/');
     if !issuer.eq_ignore_ascii_case(&settings.tenant) {
-        return Err(Rejected::Issuer);
+        return Err(Rejection::Issuer);
     }
-    if !claims.aud.as_ref().ok_or(Rejected::MissingClaim("aud"))?.contains(&public_url.host) {
-        return Err(Rejected::Audience);
+    if !claims.aud.as_ref().ok_or(Rejection::MissingClaim("aud"))?.contains(&public_url.host) {
+        return Err(Rejection::Audience);
     }
-    if claims.c1typ.as_deref().ok_or(Rejected::MissingClaim("c1typ"))? != "wh" {
-        return Err(Rejected::Type);
+    if claims.c1typ.as_deref().ok_or(Rejection::MissingClaim("c1typ"))? != "wh" {
+        return Err(Rejection::Type);
     }
-    if claims.htm.as_deref().ok_or(Rejected::MissingClaim("htm"))? != "POST" {
-        return Err(Rejected::Method);
+    if claims.htm.as_deref().ok_or(Rejection::MissingClaim("htm"))? != "POST" {
+        return Err(Rejection::Method);
     }
     // The URL the tenant was given, not the one the runtime shows: a route or a proxy may have rewritten that.
     let expected = format!("{}{PATH}", public_url.base);
-    if claims.htu.as_deref().ok_or(Rejected::MissingClaim("htu"))? != expected {
-        return Err(Rejected::Url);
+    if claims.htu.as_deref().ok_or(Rejection::MissingClaim("htu"))? != expected {
+        return Err(Rejection::Url);
     }
     check_times(claims, now)
 }
 
-fn check_times(claims: &Claims, now: Timestamp) -> Result<(), Rejected> {
+fn check_times(claims: &Claims, now: Timestamp) -> Result<(), Rejection> {
     #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
     let (now, leeway) = (now.secs() as f64, LEEWAY_SECS as f64);
-    let expires = claims.exp.ok_or(Rejected::MissingClaim("exp"))?;
-    let issued = claims.iat.ok_or(Rejected::MissingClaim("iat"))?;
+    let expires = claims.exp.ok_or(Rejection::MissingClaim("exp"))?;
+    let issued = claims.iat.ok_or(Rejection::MissingClaim("iat"))?;
     let not_before = claims.nbf.unwrap_or(issued);
     if now >= expires + leeway {
-        return Err(Rejected::Expired);
+        return Err(Rejection::Expired);
     }
     if now < not_before - leeway || now < issued - leeway {
-        return Err(Rejected::NotYetValid);
+        return Err(Rejection::NotYetValid);
     }
     if expires - issued > MAX_LIFETIME_SECS {
-        return Err(Rejected::Lifetime);
+        return Err(Rejection::Lifetime);
     }
     Ok(())
 }
 
-fn check_body(claims: &Claims, request: Signed<'_>) -> Result<(), Rejected> {
+fn check_body(claims: &Claims, request: SignedRequest<'_>) -> Result<(), Rejection> {
     let actual = Sha256::digest(request.body);
-    let claimed = claims.htb_s256.as_deref().ok_or(Rejected::MissingClaim("htb_s256"))?;
+    let claimed = claims.htb_s256.as_deref().ok_or(Rejection::MissingClaim("htb_s256"))?;
     if !is_digest(claimed, &actual) {
-        return Err(Rejected::Body);
+        return Err(Rejection::Body);
     }
     // `sha-256=<base64>` as C1 writes it, or `sha-256=:<base64>:` as RFC 9530 does; other algorithms are not our concern.
     for member in request.content_digest.unwrap_or_default().split(',') {
         let Some((algorithm, value)) = member.trim().split_once('=') else { continue };
         if algorithm.eq_ignore_ascii_case("sha-256") && !is_digest(value.trim_matches(':'), &actual) {
-            return Err(Rejected::Digest);
+            return Err(Rejection::Digest);
         }
     }
     Ok(())

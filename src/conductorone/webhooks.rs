@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::api::{ApiError, Call, Client, path};
-use super::apps::{Page, page_query, set};
+use super::apps::{ListPage, page_query, set};
 use crate::base::json::Deserialize;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
@@ -54,11 +54,11 @@ impl Raw {
 
 impl<P: Http + Clock + Sign> Client<'_, P> {
     /// One page of the tenant's webhooks.
-    pub async fn webhooks_page(&self, page: Option<&str>) -> Result<Page<Webhook>, ApiError> {
+    pub async fn webhooks_page(&self, page: Option<&str>) -> Result<ListPage<Webhook>, ApiError> {
         let path = format!("{}{}", path(&["api", "v1", "webhooks"]), page_query(page));
         let list: List = self.call(Call { what: "list webhooks", method: Method::Get, path, body: None }).await?;
         let items = list.list.unwrap_or_default().into_iter().filter_map(Raw::read).collect();
-        Ok(Page { items, next: set(list.next_page_token) })
+        Ok(ListPage { items, next: set(list.next_page_token) })
     }
 
     /// Creates a webhook.

@@ -1,9 +1,9 @@
 //! Changes what is to be changed, one entitlement after the other.
 
-use super::entitlements::{self, Listed, Saved};
+use super::entitlements::{self, ListedEntitlement, PoliciesBefore};
 use super::journal;
 use super::plan::{self, Decision};
-use super::run::{Phase, What, World};
+use super::run::{Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::base::ports::SqlError;
 use crate::conductorone::api::ApiError;
@@ -12,7 +12,7 @@ use crate::conductorone::apps::Policy;
 /// At most this many entitlements that need no request are passed over at once.
 const BATCH: i64 = 200;
 
-impl<P: World> Step<'_, '_, P> {
+impl<P: Ports> Step<'_, '_, P> {
     /// Passes over entitlements that stay, or changes the next one that does not.
     pub(super) async fn apply(&mut self, after: i64, pending: Option<String>) -> Result<(), Trouble> {
         let batch = entitlements::listed(self.ports, after, BATCH)?;
@@ -43,7 +43,7 @@ impl<P: World> Step<'_, '_, P> {
     }
 
     /// Counts an entitlement that is not changed, and says why where somebody may want to know.
-    fn count(&mut self, listed: &Listed, decision: Option<Decision>) -> Result<(), SqlError> {
+    fn count(&mut self, listed: &ListedEntitlement, decision: Option<Decision>) -> Result<(), SqlError> {
         let counts = &mut self.run.counts;
         counts.total += 1;
         let (what, text) = match decision {
@@ -70,7 +70,7 @@ impl<P: World> Step<'_, '_, P> {
     /// Changes one entitlement. That it is `pending` means that it was sent before and nobody heard what became of it.
     async fn change(
         &mut self,
-        listed: Listed,
+        listed: ListedEntitlement,
         webhook: &str,
         pending: bool,
         planned: (bool, bool),
@@ -84,7 +84,8 @@ impl<P: World> Step<'_, '_, P> {
             Err(error @ ApiError::NotFound { .. }) => return self.not_changed(&listed, &error, next),
             Err(error) => return Err(error.into()),
         };
-        let fresh = Listed { provisioner: now.provisioner, deprovisioner: now.deprovisioner, ..listed.clone() };
+        let fresh =
+            ListedEntitlement { provisioner: now.provisioner, deprovisioner: now.deprovisioner, ..listed.clone() };
         let sides = match decide(&fresh.provisioner, &fresh.deprovisioner) {
             Decision::Change { provisioner, deprovisioner } => (provisioner, deprovisioner),
             Decision::Already if pending => return self.changed(&listed, planned, next),
@@ -94,7 +95,7 @@ impl<P: World> Step<'_, '_, P> {
                 return Ok(());
             }
         };
-        let saved = Saved {
+        let saved = PoliciesBefore {
             app: app.clone(),
             entitlement: fresh.id.clone(),
             name: fresh.name.clone(),
@@ -121,7 +122,7 @@ impl<P: World> Step<'_, '_, P> {
         }
     }
 
-    fn changed(&mut self, before: &Listed, sides: (bool, bool), next: Phase) -> Result<(), Trouble> {
+    fn changed(&mut self, before: &ListedEntitlement, sides: (bool, bool), next: Phase) -> Result<(), Trouble> {
         self.run.counts.total += 1;
         self.run.counts.changed += 1;
         self.say(What::Changed, Some(&before.id), change_text(before, sides, "is now"))?;
@@ -129,12 +130,12 @@ impl<P: World> Step<'_, '_, P> {
         Ok(())
     }
 
-    fn not_changed(&mut self, listed: &Listed, error: &ApiError, next: Phase) -> Result<(), Trouble> {
+    fn not_changed(&mut self, listed: &ListedEntitlement, error: &ApiError, next: Phase) -> Result<(), Trouble> {
         let text = format!("{:?} was not changed: {error}.", listed.name);
         self.failed(listed, text, next)
     }
 
-    fn failed(&mut self, listed: &Listed, text: String, next: Phase) -> Result<(), Trouble> {
+    fn failed(&mut self, listed: &ListedEntitlement, text: String, next: Phase) -> Result<(), Trouble> {
         self.run.counts.total += 1;
         self.run.counts.failed += 1;
         self.say(What::Failed, Some(&listed.id), text)?;
@@ -170,7 +171,7 @@ impl<P: World> Step<'_, '_, P> {
     }
 }
 
-fn change_text(before: &Listed, sides: (bool, bool), will: &str) -> String {
+fn change_text(before: &ListedEntitlement, sides: (bool, bool), will: &str) -> String {
     let side = |name: &str, policy: &Policy| format!("{name} was {} and {will} this webhook", plan::describe(policy));
     let sides = [
         sides.0.then(|| side("provisioning", &before.provisioner)),

@@ -92,13 +92,13 @@ mod tests {
     use super::{Evidence, Known};
     use crate::conductorone::apps::{AppEntitlement, Policy};
     use crate::model::ask::EntitlementRef;
-    use crate::snapshot::{Catalogue, Offered};
+    use crate::snapshot::{Catalogue, CatalogueEntry};
 
     const ROLE: &str = "05784afa30c1afe1440e79d9351c7430";
     const OTHER: &str = "7c5dae5552338874e5053f2534d2767a";
 
     fn known(offered: &[(&str, &str)]) -> Known {
-        let offered = offered.iter().map(|(id, name)| Offered {
+        let offered = offered.iter().map(|(id, name)| CatalogueEntry {
             entitlement: id.parse().unwrap(),
             name: (*name).to_owned(),
             also: None,

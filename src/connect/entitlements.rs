@@ -9,7 +9,7 @@ use crate::conductorone::apps::Policy;
 
 /// An entitlement as last listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListedEntitlement {
     pub(super) n: i64,
     pub(super) id: String,
     pub(super) name: String,
@@ -24,7 +24,7 @@ pub(super) const ACCESS: &str = "access";
 
 /// What an entitlement was before it was first changed; a side that was not changed is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Saved {
+pub(super) struct PoliciesBefore {
     pub(super) app: String,
     pub(super) entitlement: String,
     pub(super) name: String,
@@ -54,7 +54,7 @@ pub(super) fn forget_listed(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// Notes an entitlement; one that comes twice, since pages shifted meanwhile, is one.
-pub(super) fn list(sql: &dyn Sql, entitlement: &Listed) -> Result<(), SqlError> {
+pub(super) fn list(sql: &dyn Sql, entitlement: &ListedEntitlement) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (id) DO NOTHING",
@@ -70,13 +70,13 @@ pub(super) fn list(sql: &dyn Sql, entitlement: &Listed) -> Result<(), SqlError> 
 }
 
 /// The next entitlements as listed.
-pub(super) fn listed(sql: &dyn Sql, after: i64, limit: i64) -> Result<Vec<Listed>, SqlError> {
+pub(super) fn listed(sql: &dyn Sql, after: i64, limit: i64) -> Result<Vec<ListedEntitlement>, SqlError> {
     let rows = sql.query(
         "SELECT n, id, name, own, provisioner, deprovisioner FROM connect_entitlement WHERE n > ? ORDER BY n LIMIT ?",
         &[after.into(), limit.into()],
     )?;
     let read = |row: &Vec<SqlValue>| match row.as_slice() {
-        [n, id, name, own, provisioner, deprovisioner] => Some(Listed {
+        [n, id, name, own, provisioner, deprovisioner] => Some(ListedEntitlement {
             n: n.integer()?,
             id: id.text()?.to_owned(),
             name: name.text()?.to_owned(),
@@ -105,7 +105,7 @@ pub(super) fn give_up(sql: &dyn Sql, own: &str) -> Result<(), SqlError> {
 }
 
 /// Notes what an entitlement was, before it is changed; what was noted before stays.
-pub(super) fn save(sql: &dyn Sql, saved: &Saved, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn save(sql: &dyn Sql, saved: &PoliciesBefore, now: Timestamp) -> Result<(), SqlError> {
     let side = |policy: &Option<Policy>| policy.as_ref().map(|policy| policy.value().to_string());
     sql.query(
         "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -125,7 +125,7 @@ pub(super) fn save(sql: &dyn Sql, saved: &Saved, now: Timestamp) -> Result<(), S
 }
 
 /// The next entitlement that was changed.
-pub(super) fn next_saved(sql: &dyn Sql, after: &(String, String)) -> Result<Option<Saved>, SqlError> {
+pub(super) fn next_saved(sql: &dyn Sql, after: &(String, String)) -> Result<Option<PoliciesBefore>, SqlError> {
     let rows = sql.query(
         "SELECT app, entitlement, name, provisioner, deprovisioner FROM connect_saved
          WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",
@@ -141,7 +141,7 @@ pub(super) fn next_saved(sql: &dyn Sql, after: &(String, String)) -> Result<Opti
         SqlValue::Null => Ok(None),
         value => policy(value).map(Some).ok_or_else(|| SqlError::unreadable("a saved policy")),
     };
-    Ok(Some(Saved {
+    Ok(Some(PoliciesBefore {
         app: word(app)?,
         entitlement: word(entitlement)?,
         name: word(name)?,
@@ -151,7 +151,7 @@ pub(super) fn next_saved(sql: &dyn Sql, after: &(String, String)) -> Result<Opti
 }
 
 /// Forgets what an entitlement was: it is so again, or is not ours to put back any more.
-pub(super) fn forget_saved(sql: &dyn Sql, saved: &Saved) -> Result<(), SqlError> {
+pub(super) fn forget_saved(sql: &dyn Sql, saved: &PoliciesBefore) -> Result<(), SqlError> {
     let key = [saved.app.as_str().into(), saved.entitlement.as_str().into()];
     sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key).map(drop)
 }
@@ -166,7 +166,7 @@ pub(super) fn count_saved(sql: &dyn Sql) -> Result<i64, SqlError> {
 mod tests {
     use serde_json::json;
 
-    use super::{Saved, init, next_saved, save};
+    use super::{PoliciesBefore, init, next_saved, save};
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock as _;
     use crate::conductorone::apps::Policy;
@@ -176,7 +176,7 @@ mod tests {
         let desk = Desk::new();
         init(&desk).unwrap();
         let (connector, unset) = (Policy::of(Some(json!({ "connector": {} }))), Policy::default());
-        let saved = |provisioner, deprovisioner| Saved {
+        let saved = |provisioner, deprovisioner| PoliciesBefore {
             app: "a".into(),
             entitlement: "e".into(),
             name: "Admin".into(),

@@ -1,12 +1,12 @@
 //! Finds the app and lists its entitlements.
 
 use super::catalogue::{self, Evidence};
-use super::entitlements::{self, ACCESS, Listed};
+use super::entitlements::{self, ACCESS, ListedEntitlement};
 use super::journal;
-use super::run::{Named, Phase, What, World};
+use super::run::{NamedApp, Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
-use crate::conductorone::apps::{App, AppEntitlement, Page};
+use crate::conductorone::apps::{App, AppEntitlement, ListPage};
 
 /// Pages of an app's accounts that are looked through for one of this account's members: 500 accounts.
 const MAX_USER_PAGES: u32 = 5;
@@ -14,7 +14,7 @@ const MAX_USER_PAGES: u32 = 5;
 /// A tenant with more apps is asked to say which one it is, rather than have each looked into.
 const MAX_APPS: usize = 1_000;
 
-impl<P: World> Step<'_, '_, P> {
+impl<P: Ports> Step<'_, '_, P> {
     /// Takes the app that was named, else the one of the last time, else looks for it.
     pub(super) async fn app(&mut self) -> Result<(), Trouble> {
         let named = self.run.options.app_id.clone().or_else(|| self.settings.app_id.clone());
@@ -24,7 +24,7 @@ impl<P: World> Step<'_, '_, P> {
             return Ok(());
         };
         match self.client.app(&id).await {
-            Ok(app) => self.settle_app(Named { id: app.id, name: app.display_name }),
+            Ok(app) => self.settle_app(NamedApp { id: app.id, name: app.display_name }),
             Err(ApiError::NotFound { .. }) if named.is_some() => Err(Trouble::Stop(format!(
                 "There is no app {id} in ConductorOne, or the API key may not see it; take the id from the address bar when you look at the app."
             ))),
@@ -40,7 +40,7 @@ impl<P: World> Step<'_, '_, P> {
         self.run.phase = Phase::Apps { page: None, apps: Vec::new() };
     }
 
-    fn settle_app(&mut self, app: Named) -> Result<(), Trouble> {
+    fn settle_app(&mut self, app: NamedApp) -> Result<(), Trouble> {
         self.say(What::Found, None, format!("The app is {:?} ({}).", app.name, app.id))?;
         self.run.app = Some(app);
         self.run.phase = Phase::List { page: None };
@@ -48,9 +48,9 @@ impl<P: World> Step<'_, '_, P> {
     }
 
     /// Lists apps.
-    pub(super) async fn apps(&mut self, page: Option<String>, mut apps: Vec<Named>) -> Result<(), Trouble> {
+    pub(super) async fn apps(&mut self, page: Option<String>, mut apps: Vec<NamedApp>) -> Result<(), Trouble> {
         let found = self.client.apps_page(page.as_deref()).await?;
-        apps.extend(found.items.into_iter().map(|App { id, display_name: name }| Named { id, name }));
+        apps.extend(found.items.into_iter().map(|App { id, display_name: name }| NamedApp { id, name }));
         if apps.len() > MAX_APPS {
             return Err(Trouble::Stop(format!(
                 "There are more than {MAX_APPS} apps in ConductorOne: say which one it is with app_id, or C1_APP_ID."
@@ -67,9 +67,9 @@ impl<P: World> Step<'_, '_, P> {
     /// has those alone may be another account's.
     pub(super) async fn examine(
         &mut self,
-        mut left: Vec<Named>,
-        mut found: Vec<Named>,
-        mut alike: Vec<Named>,
+        mut left: Vec<NamedApp>,
+        mut found: Vec<NamedApp>,
+        mut alike: Vec<NamedApp>,
         page: Option<String>,
     ) -> Result<(), Trouble> {
         if let Some(app) = left.pop() {
@@ -102,7 +102,7 @@ impl<P: World> Step<'_, '_, P> {
             self.run.phase = Phase::Examine { left, found, alike, page: next, users };
             return Ok(());
         }
-        let named = |apps: &[Named]| {
+        let named = |apps: &[NamedApp]| {
             apps.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect::<Vec<_>>().join(", ")
         };
         match (found.as_slice(), alike.as_slice()) {
@@ -125,9 +125,9 @@ impl<P: World> Step<'_, '_, P> {
     /// be in several.
     pub(super) async fn examine_users(
         &mut self,
-        mut left: Vec<Named>,
-        mut found: Vec<Named>,
-        alike: Vec<Named>,
+        mut left: Vec<NamedApp>,
+        mut found: Vec<NamedApp>,
+        alike: Vec<NamedApp>,
         page: Option<String>,
         users: u32,
     ) -> Result<(), Trouble> {
@@ -136,7 +136,9 @@ impl<P: World> Step<'_, '_, P> {
             let listed = match self.client.memberships_page(&app.id, page.as_deref()).await {
                 Ok(listed) => listed,
                 // Who may not see the accounts knows as much as before.
-                Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Page { items: Vec::new(), next: None },
+                Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {
+                    ListPage { items: Vec::new(), next: None }
+                }
                 Err(error) => return Err(error.into()),
             };
             next = listed.next.filter(|next| Some(next) != page.as_ref() && users < MAX_USER_PAGES);
@@ -164,7 +166,7 @@ impl<P: World> Step<'_, '_, P> {
             let own = known.own(&entitlement);
             let AppEntitlement { id, named, provisioner, deprovisioner } = entitlement;
             let name = named.display_name.unwrap_or_default();
-            entitlements::list(self.ports, &Listed { n: 0, id, name, own, provisioner, deprovisioner })?;
+            entitlements::list(self.ports, &ListedEntitlement { n: 0, id, name, own, provisioner, deprovisioner })?;
         }
         if let Some(next) = found.next.filter(|next| Some(next) != page.as_ref()) {
             self.run.phase = Phase::List { page: Some(next) };

@@ -12,13 +12,13 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 
 use super::entitlements;
-use super::run::{Line, Named, Run, RunState, What};
+use super::run::{Line, NamedApp, Run, RunState, What};
 
 /// The connection: what a run set up and the next one finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Connection {
     /// The app that stands for the account.
-    pub app: Option<Named>,
+    pub app: Option<NamedApp>,
     /// The webhook's id.
     pub webhook: Option<String>,
     /// Whether this connector created the webhook.

@@ -21,7 +21,7 @@ mod webhook;
 
 pub use journal::{arrived, came_by, running, settled_app};
 pub use report::{Report, RunSummary, Summary, report, summary};
-pub use run::{Counts, Line, Mode, Named, Options, Run, RunState, What, World};
+pub use run::{Counts, Line, Mode, NamedApp, Options, Ports, Run, RunState, What};
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
@@ -102,7 +102,7 @@ impl Within {
 const NAP_MILLIS: i64 = 300;
 
 /// Carries the running run on. What is left of it is due at [`next_due`].
-pub async fn drive<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
+pub async fn drive<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
     let mut offers = Offers::default();
     for _ in 0..within.units {
         let Some(mut run) = running(ports)? else { return Ok(()) };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::journal;
-use super::run::{Counts, Line, Mode, Named, Run, RunState};
+use super::run::{Counts, Line, Mode, NamedApp, Run, RunState};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -22,7 +22,7 @@ pub struct Report {
     /// How it ended, or why it waits.
     pub message: Option<String>,
     /// The app.
-    pub app: Option<Named>,
+    pub app: Option<NamedApp>,
     /// The webhook's id.
     pub webhook: Option<String>,
     /// What was found and done, in numbers.
@@ -41,7 +41,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The app.
-    pub app: Option<Named>,
+    pub app: Option<NamedApp>,
     /// The webhook's id.
     pub webhook: Option<String>,
     /// How many entitlements lead to it, as last listed.

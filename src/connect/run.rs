@@ -45,13 +45,13 @@ impl Options {
 }
 
 /// Everything that connecting needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Sign {}
+pub trait Ports: Http + KeyValue + Clock + Sql + Sign {}
 
-impl<T: Http + KeyValue + Clock + Sql + Sign> World for T {}
+impl<T: Http + KeyValue + Clock + Sql + Sign> Ports for T {}
 
 /// Something of C1's with a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
+pub struct NamedApp {
     /// C1's id of it.
     pub id: String,
     /// Its name.
@@ -130,14 +130,14 @@ pub(super) enum Phase {
     /// Read the app that was named, or that was found before.
     App,
     /// List apps.
-    Apps { page: Option<String>, apps: Vec<Named> },
+    Apps { page: Option<String>, apps: Vec<NamedApp> },
     /// Look for this account's ids in each. `alike` are apps with ids that every Cloudflare account has, and of the last of those `left`
     /// the next `page` is to be read: of its entitlements, or after those of its accounts (`users`).
     Examine {
-        left: Vec<Named>,
-        found: Vec<Named>,
+        left: Vec<NamedApp>,
+        found: Vec<NamedApp>,
         #[serde(default)]
-        alike: Vec<Named>,
+        alike: Vec<NamedApp>,
         #[serde(default)]
         page: Option<String>,
         #[serde(default)]
@@ -176,7 +176,7 @@ pub struct Run {
     /// What comes next.
     pub(super) phase: Phase,
     /// The app.
-    pub app: Option<Named>,
+    pub app: Option<NamedApp>,
     /// The webhook's id.
     pub webhook: Option<String>,
     /// What was found and done.

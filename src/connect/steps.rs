@@ -3,7 +3,7 @@
 
 use super::catalogue::Offers;
 use super::journal;
-use super::run::{Mode, Phase, Run, RunState, What, World};
+use super::run::{Mode, Phase, Ports, Run, RunState, What};
 use crate::base::ports::SqlError;
 use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client};
@@ -46,7 +46,7 @@ pub(super) struct Step<'a, 'b, P> {
     pub(super) run: &'b mut Run,
 }
 
-impl<P: World> Step<'_, '_, P> {
+impl<P: Ports> Step<'_, '_, P> {
     /// Does one unit of work.
     pub(super) async fn advance(&mut self) -> Result<(), Trouble> {
         self.run.message = None;

@@ -19,13 +19,13 @@ use crate::snapshot::{self, Draft, Naming};
 /// What is wired besides the account: four roles, one that comes after the one that is left alone, and a user group.
 const WIRED: usize = 6;
 
-struct World {
+struct ConnectCase {
     ports: TenantDesk,
     settings: Settings,
     entitlements: Vec<Entitlement>,
 }
 
-impl World {
+impl ConnectCase {
     fn new() -> Self {
         let ports = TenantDesk::new();
         let mut entitlements: Vec<Entitlement> =
@@ -108,7 +108,7 @@ fn publish_group(ports: &TenantDesk) -> String {
 }
 
 /// Runs with a cut at the request after `n` more, and to its end after that; gives whether it was cut off at all.
-async fn run(world: &World, options: Options, n: u32, cut: Cut) -> bool {
+async fn run(world: &ConnectCase, options: Options, n: u32, cut: Cut) -> bool {
     begin(&world.ports, options, "api").unwrap().unwrap();
     world.ports.cut.set(Some((n, cut)));
     let was_cut = world.carry_on().await;
@@ -124,7 +124,7 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
     for cut in [Cut::Before, Cut::After] {
         let mut n = 0;
         loop {
-            let world = World::new();
+            let world = ConnectCase::new();
             let before = world.policies();
             let was_cut = run(&world, Options::default(), n, cut).await;
             let (id, _, _) = world.ports.c1.webhooks().pop().unwrap();
@@ -170,7 +170,7 @@ async fn undo_leaves_a_webhook_that_was_there_before_or_is_used_by_somebody_else
     for (was_there, is_used, serves) in
         [(false, false, false), (true, false, false), (false, true, false), (false, false, true)]
     {
-        let world = World::new();
+        let world = ConnectCase::new();
         if was_there {
             world.ports.c1.add_webhook("By hand", "https://connector.example.com/webhooks/conductorone");
         }
@@ -198,7 +198,7 @@ async fn an_app_without_a_group_or_scoped_role_is_known_by_a_membership_id_and_b
     let jane =
         |member: u32, user: u32| Person::member("jane@example.com", &format!("{user:032x}"), &format!("{member:032x}"));
     for (person, is_known) in [(Some(jane(42, 41)), true), (Some(jane(43, 41)), false), (None, false)] {
-        let world = World::new();
+        let world = ConnectCase::new();
         world.ports.c1.remove_entitlement(&world.entitlements[WIRED].id);
         // Another account's, which has the same roles, and whose first page of people is full.
         let staging = App { id: "2Staging".into(), display_name: "Cloudflare (staging)".into() };
@@ -228,7 +228,7 @@ async fn an_app_without_a_group_or_scoped_role_is_known_by_a_membership_id_and_b
 
 #[tokio::test]
 async fn an_invocation_does_so_much_and_the_next_one_goes_on() {
-    let world = World::new();
+    let world = ConnectCase::new();
     begin(&world.ports, Options::default(), "api").unwrap().unwrap();
     assert_eq!(begin(&world.ports, Options::default(), "api"), Ok(None), "one at a time");
     let (mut invocations, tokens) = (0, Tokens::default());
@@ -248,7 +248,7 @@ async fn an_invocation_does_so_much_and_the_next_one_goes_on() {
 
 #[tokio::test]
 async fn what_fails_for_long_is_given_up_with_the_reason() {
-    let world = World::new();
+    let world = ConnectCase::new();
     world.ports.c1.fail_api("GET /api/v1/apps", sim::conductorone::ApiFault::Status(503), None);
     begin(&world.ports, Options::default(), "api").unwrap().unwrap();
     assert!(!world.carry_on().await);
@@ -261,6 +261,6 @@ async fn what_fails_for_long_is_given_up_with_the_reason() {
 
 #[tokio::test]
 async fn what_is_missing_in_c1_cannot_be_told_from_a_generation_that_is_gone() {
-    let world = World::new();
+    let world = ConnectCase::new();
     assert!(missing(&world.ports, "20261123T100000Z-7f3a09c1").await.is_err());
 }

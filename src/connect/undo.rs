@@ -1,13 +1,13 @@
 //! Puts back what was there before the first change: each entitlement, and then the webhook, where this connector created it.
 
-use super::entitlements::{self, Saved};
+use super::entitlements::{self, PoliciesBefore};
 use super::journal;
 use super::plan::{Back, put_back};
-use super::run::{Phase, What, World};
+use super::run::{Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
 
-impl<P: World> Step<'_, '_, P> {
+impl<P: Ports> Step<'_, '_, P> {
     /// Puts the next entitlement back.
     pub(super) async fn undo(&mut self, after: (String, String)) -> Result<(), Trouble> {
         let Some(saved) = entitlements::next_saved(self.ports, &after)? else { return self.undone() };
@@ -49,7 +49,7 @@ impl<P: World> Step<'_, '_, P> {
         self.say_of(&saved, What::Restored, "is as it was before")
     }
 
-    fn say_of(&mut self, saved: &Saved, what: What, text: &str) -> Result<(), Trouble> {
+    fn say_of(&mut self, saved: &PoliciesBefore, what: What, text: &str) -> Result<(), Trouble> {
         let counts = &mut self.run.counts;
         counts.total += 1;
         if what == What::Restored {
@@ -61,7 +61,7 @@ impl<P: World> Step<'_, '_, P> {
         Ok(())
     }
 
-    fn not_restored(&mut self, saved: &Saved, why: &str) -> Result<(), Trouble> {
+    fn not_restored(&mut self, saved: &PoliciesBefore, why: &str) -> Result<(), Trouble> {
         self.run.counts.total += 1;
         self.run.counts.failed += 1;
         self.say(What::Failed, Some(&saved.entitlement), format!("{:?} was not put back: {why}.", saved.name))?;

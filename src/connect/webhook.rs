@@ -1,7 +1,7 @@
 //! Finds or creates the webhook, and sees that C1 reaches this Worker through it.
 
 use super::journal;
-use super::run::{Phase, What, World};
+use super::run::{Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::base::order;
 use crate::base::time::Timestamp;
@@ -19,7 +19,7 @@ const NOWHERE: &str = "Where this Worker is reached is not known: set PUBLIC_URL
 /// How long until the arrival is looked for again.
 const LOOK_MILLIS: i64 = 250;
 
-impl<P: World> Step<'_, '_, P> {
+impl<P: Ports> Step<'_, '_, P> {
     fn webhook_url(&self) -> Result<String, Trouble> {
         let reached = self.settings.public_url.as_ref().ok_or_else(|| Trouble::Stop(NOWHERE.to_owned()))?;
         Ok(format!("{}{}", reached.base, verify::PATH))

@@ -7,7 +7,7 @@
 
 use futures::future::join_all;
 
-use super::memory::{Coordinator, Part, World, unusable};
+use super::memory::{Coordinator, Part, Ports, unusable};
 use super::ring::Ring;
 use super::settings::Settings;
 use crate::base::jobs;
@@ -45,9 +45,9 @@ pub async fn rang<P: Alarm + Clock + Log>(ports: &P, done: Result<(), String>) -
 
 impl Coordinator {
     /// Does what is due, and sees to it that the alarm rings again when the next thing is.
-    pub async fn alarm<P: World>(&self, ports: &P, settings: &Settings) {
+    pub async fn alarm<P: Ports>(&self, ports: &P, settings: &Settings) {
         let mut all = vec![Part::Sync, Part::Operations, Part::Callbacks];
-        all.extend(jobs::Kind::ALL.map(Part::Job));
+        all.extend(jobs::JobKind::ALL.map(Part::Job));
         all.extend([Part::LateWrites, Part::AuditLog, Part::Connecting]);
         let ring = Ring::new(settings.plan, all.len(), ports.now());
         join_all(all.iter().map(|part| self.take_turns(ports, settings, &ring, *part))).await;
@@ -60,7 +60,7 @@ impl Coordinator {
     }
 
     /// A part's turns in a ring: the first at once, and a further one whenever it is due while another part is under way.
-    async fn take_turns<P: World>(&self, ports: &P, settings: &Settings, ring: &Ring, part: Part) {
+    async fn take_turns<P: Ports>(&self, ports: &P, settings: &Settings, ring: &Ring, part: Part) {
         let mut turns = 0;
         loop {
             let Some(place) = self.parts.enter(part, ports.now(), LEASE_SECS) else {
@@ -90,7 +90,7 @@ impl Coordinator {
                 }
             }
             turns += 1;
-            if turns == HEAVY_TURNS && matches!(part, Part::Sync | Part::Job(jobs::Kind::Push)) {
+            if turns == HEAVY_TURNS && matches!(part, Part::Sync | Part::Job(jobs::JobKind::Push)) {
                 return ring.close();
             }
             ring.goes_to_work();
@@ -98,7 +98,7 @@ impl Coordinator {
     }
 
     /// One turn of a part; when it goes on, where it is the turn that knows.
-    async fn turn<P: World>(
+    async fn turn<P: Ports>(
         &self,
         ports: &P,
         settings: &Settings,
@@ -132,7 +132,7 @@ impl Coordinator {
     }
 
     /// When a part is next due.
-    fn due<P: World>(&self, ports: &P, settings: &Settings, part: Part) -> Result<Option<Timestamp>, SqlError> {
+    fn due<P: Ports>(&self, ports: &P, settings: &Settings, part: Part) -> Result<Option<Timestamp>, SqlError> {
         match part {
             Part::Sync => sync::next_due(ports),
             Part::Operations => Self::operations_due(ports, settings),
@@ -144,7 +144,7 @@ impl Coordinator {
         }
     }
 
-    async fn wake_for<P: World>(&self, ports: &P, due: Result<Option<Timestamp>, SqlError>) {
+    async fn wake_for<P: Ports>(&self, ports: &P, due: Result<Option<Timestamp>, SqlError>) {
         match due {
             Ok(Some(at)) => self.wake(ports, at).await,
             Ok(None) => {}
@@ -157,7 +157,7 @@ impl Coordinator {
 }
 
 /// Each row that this version cannot read is in the log once.
-fn tell_what_is_set_aside<P: World>(ports: &P) {
+fn tell_what_is_set_aside<P: Ports>(ports: &P) {
     match rows::unlogged(ports) {
         Ok(rows) => {
             for (table, id) in rows {

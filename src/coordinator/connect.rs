@@ -2,7 +2,7 @@
 //! time.
 
 use super::examine::Examination;
-use super::memory::{Coordinator, World, failed};
+use super::memory::{Coordinator, Ports, failed};
 use super::protocol::Reply;
 use super::public_url;
 use super::settings::Settings;
@@ -26,13 +26,13 @@ const ALARM_SECS: i64 = 20;
 const LOOK_SECS: i64 = 5;
 
 /// Whether the alarm leaves its invocation to a sync: on the Free plan its outgoing requests do not suffice for both.
-fn yields<P: World>(ports: &P, settings: &Settings) -> Result<bool, SqlError> {
+fn yields<P: Ports>(ports: &P, settings: &Settings) -> Result<bool, SqlError> {
     Ok(settings.plan == Plan::Free && sync::status(ports)?.running.is_some())
 }
 
 impl Coordinator {
     /// Begins a run, and carries it as far as it gets in the time of a request.
-    pub(super) async fn connect<P: World>(&self, ports: &P, settings: &Settings, options: Options) -> Reply {
+    pub(super) async fn connect<P: Ports>(&self, ports: &P, settings: &Settings, options: Options) -> Reply {
         match connect::begin(ports, options, "api") {
             Ok(Some(_)) => {}
             Ok(None) => return Reply::ConnectRunning,
@@ -52,7 +52,7 @@ impl Coordinator {
     }
 
     /// What the latest run tells, from a line on.
-    pub(super) fn connection<P: World>(ports: &P, after: i64) -> Reply {
+    pub(super) fn connection<P: Ports>(ports: &P, after: i64) -> Reply {
         match connect::report(ports, after) {
             Ok(report) => Reply::Connect(report.map(Box::new)),
             Err(error) => failed(ports, "could not read how far connecting is", &error),
@@ -60,7 +60,7 @@ impl Coordinator {
     }
 
     /// The alarm's part of a run.
-    pub(super) async fn go_on_connecting<P: World>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    pub(super) async fn go_on_connecting<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
         match connect::next_due(ports)? {
             Some(at) if at <= ports.now() && !yields(ports, settings)? => {
                 self.carry_on(ports, settings, ALARM_SECS).await
@@ -69,7 +69,7 @@ impl Coordinator {
         }
     }
 
-    async fn carry_on<P: World>(&self, ports: &P, settings: &Settings, secs: i64) -> Result<(), SqlError> {
+    async fn carry_on<P: Ports>(&self, ports: &P, settings: &Settings, secs: i64) -> Result<(), SqlError> {
         let Some(_place) = self.driving.enter((), ports.now(), LEASE_SECS) else { return Ok(()) };
         let until = ports.now().plus_secs(secs);
         let mut conductorone = settings.conductorone.clone();
@@ -80,7 +80,7 @@ impl Coordinator {
     }
 
     /// When the alarm is to look after the run that is running.
-    pub(super) fn connecting_due<P: World>(
+    pub(super) fn connecting_due<P: Ports>(
         &self,
         ports: &P,
         settings: &Settings,
@@ -91,7 +91,7 @@ impl Coordinator {
     }
 
     /// Whether C1's API can be used, where there are credentials for it.
-    pub(super) async fn examine_c1<P: World>(&self, ports: &P, settings: &Settings) -> Vec<Examination> {
+    pub(super) async fn examine_c1<P: Ports>(&self, ports: &P, settings: &Settings) -> Vec<Examination> {
         let check = |name: &str, ok, message| Examination { name: name.to_owned(), ok, required: false, message };
         let (Ok(client), Some(credentials)) =
             (Client::new(ports, &settings.conductorone, &self.tokens), settings.conductorone.credentials.as_ref())

@@ -1,6 +1,6 @@
 //! Questions about approvals, from their arrival to their answer: decided once, kept, and answered the same whenever they come again.
 
-use super::memory::{World, failed};
+use super::memory::{Ports, failed};
 use super::protocol::Reply;
 use super::settings::Settings;
 use super::what_if::{self, Thinking, Who};
@@ -13,7 +13,7 @@ use crate::findings;
 use crate::model::grant::Principal;
 
 /// Decides a question, or finds how it was decided.
-pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &Question) -> Reply {
+pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Reply {
     match decided(ports, settings, question).await {
         Ok(record) => Reply::Decided(Box::new(record)),
         Err(error) => failed(ports, "the decisions cannot be used", &error),
@@ -24,11 +24,11 @@ pub(super) async fn decide<P: World>(ports: &P, settings: &Settings, question: &
 const MOST_OF_LINE: usize = 600;
 
 /// The facts with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for it.
-fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
+fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
     let Facts::Known(mut known) = facts else { return Ok(facts) };
     let looked =
-        jobs::all(ports)?.into_iter().any(|job| job.kind == jobs::Kind::Findings && job.last_done_at.is_some());
+        jobs::all(ports)?.into_iter().any(|job| job.kind == jobs::JobKind::Findings && job.last_done_at.is_some());
     if asks && looked {
         let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
         known.findings = Some(findings::open_about(ports, &about, ports.now())?);
@@ -43,7 +43,7 @@ fn with_findings<P: World>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     Ok(Facts::Known(known))
 }
 
-async fn decided<P: World>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
+async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
     let before = question.key.as_deref().map_or(Ok(None), |key| record::find(ports, key))?;
     let apps = settings.provision.apps.or_settled(crate::connect::settled_app(ports)?);
     let is_admitted = apps.admit(&question.origin).is_ok();

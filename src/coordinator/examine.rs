@@ -7,7 +7,7 @@ use crate::account::identity::{self, Owner};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
-use crate::cloudflare::{Account, ApiError, AuditFilters, Client, NamedObject, Page, Purpose};
+use crate::cloudflare::{Account, ApiError, AuditFilters, Client, ListPage, NamedObject, Purpose};
 use crate::push::Finding;
 
 /// One thing that was checked.
@@ -74,7 +74,7 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Setting
 const TOKENS: &str = "account API tokens";
 
 /// How the account is set, as far as it is told: there is nothing here that the connector cannot work with.
-fn posture(account: Option<&Account>, domains: Option<&Page<NamedObject>>) -> Vec<Examination> {
+fn posture(account: Option<&Account>, domains: Option<&ListPage<NamedObject>>) -> Vec<Examination> {
     let told = |name: &str, message: String| Examination { name: name.to_owned(), ok: true, required: false, message };
     let mut posture = Vec::new();
     if let Some(enforces) = account.and_then(|account| account.enforce_two_factor) {

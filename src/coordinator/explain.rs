@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::memory::World;
+use super::memory::Ports;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
-use crate::ledger::record::{self, Unexplained};
+use crate::ledger::record::{self, UnexplainedChange};
 use crate::provision::journal;
 
 /// Changes that are looked at at once.
@@ -18,14 +18,14 @@ const MARGIN_SECS: i64 = 15 * 60;
 const LATE_SECS: i64 = 15 * 60;
 
 /// Explains what can be explained by now. What the log may still tell is left for the next time.
-pub(super) fn explain<P: World>(ports: &P) -> Result<(), SqlError> {
+pub(super) fn explain<P: Ports>(ports: &P) -> Result<(), SqlError> {
     let unexplained = record::unexplained(ports, AT_ONCE)?;
     if unexplained.is_empty() {
         return Ok(());
     }
     let log = feed::state(ports)?.filter(|log| log.readable && log.next_at.is_some());
     for change in unexplained {
-        let Unexplained { id, gained, principal, member, name, entitlement, after, at } = &change;
+        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, at } = &change;
         let within = (after.plus_secs(-MARGIN_SECS), *at);
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
         if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, within)? {

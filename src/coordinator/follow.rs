@@ -1,10 +1,10 @@
 //! Which jobs a sync brings about, and the loop that carries jobs out.
 
-use super::memory::{Coordinator, World};
+use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
 use super::wire;
 use crate::account::expiry;
-use crate::base::jobs::{self, Attempt, Job, Kind};
+use crate::base::jobs::{self, Attempt, Job, JobKind};
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
 use crate::export::{File, Insights, MAX_INSIGHTS};
@@ -18,19 +18,19 @@ use crate::sync;
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
 fn subject(
     settings: &Settings,
-    kind: Kind,
+    kind: JobKind,
     status: &sync::SyncStatus,
     (today, overdue): (&str, usize),
 ) -> Option<String> {
     match kind {
         // A token is unused for a day longer with each day, whatever is published.
-        Kind::Findings => current(status).map(|generation| format!("{generation} {today} {overdue}")),
-        Kind::Push => settings.push.as_ref().and_then(|_| current(status)).map(ToString::to_string),
-        Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
+        JobKind::Findings => current(status).map(|generation| format!("{generation} {today} {overdue}")),
+        JobKind::Push => settings.push.as_ref().and_then(|_| current(status)).map(ToString::to_string),
+        JobKind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
             current(status).map(ToString::to_string)
         }
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
-        Kind::Wire | Kind::Signal => None,
+        JobKind::Wire | JobKind::Signal => None,
     }
 }
 
@@ -48,32 +48,32 @@ fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
 }
 
 /// One attempt at a job. The tokens are for C1's API.
-async fn attempt<P: World>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
+async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
-        Kind::Findings => {
+        JobKind::Findings => {
             let (attempt, noted) = findings::attempt(ports, &settings.findings, settings.journal_days, job).await;
             match tell(ports, settings, &noted) {
                 Ok(()) => attempt,
                 Err(error) => Attempt::Again(format!("The findings cannot be signalled: {error}.")),
             }
         }
-        Kind::Push => {
+        JobKind::Push => {
             let insights = match insights(ports, settings) {
                 Ok(insights) => insights,
                 Err(error) => return Attempt::Again(format!("The findings cannot be read: {error}.")),
             };
             push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, insights, job).await
         }
-        Kind::Signal => signal::attempt(ports, settings.told_by()).await,
-        Kind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
+        JobKind::Signal => signal::attempt(ports, settings.told_by()).await,
+        JobKind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
             wire::attempt(ports, job).await
         }
-        Kind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
+        JobKind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
     }
 }
 
 /// The findings that are open, where they are wanted in the file that is pushed.
-fn insights<P: World>(ports: &P, settings: &Settings) -> Result<Insights, SqlError> {
+fn insights<P: Ports>(ports: &P, settings: &Settings) -> Result<Insights, SqlError> {
     let is_wanted = settings.findings.in_c1z && settings.push.as_ref().is_some_and(|push| push.file == File::C1z);
     if !is_wanted {
         return Ok(Insights::default());
@@ -82,7 +82,7 @@ fn insights<P: World>(ports: &P, settings: &Settings) -> Result<Insights, SqlErr
 }
 
 /// Queues a signal of the findings that were opened or closed, as far as their severity is signalled.
-fn tell<P: World>(ports: &P, settings: &Settings, noted: &findings::Noted) -> Result<(), SqlError> {
+fn tell<P: Ports>(ports: &P, settings: &Settings, noted: &findings::SurveyOutcome) -> Result<(), SqlError> {
     let Some(run) = sync::status(ports)?.runs.into_iter().next() else { return Ok(()) };
     let is_wanted =
         |id: &&String| findings::severity_of(id).is_some_and(|it| settings.findings.signalled.contains(&it));
@@ -95,7 +95,7 @@ fn tell<P: World>(ports: &P, settings: &Settings, noted: &findings::Noted) -> Re
     }
     let run = RunRecord { generation: noted.generation.clone(), ..run };
     if signal::tell_findings(ports, settings.told_by(), &run, items)? {
-        jobs::want(ports, Kind::Signal, &format!("findings {}", ports.now()), false, ports.now())?;
+        jobs::want(ports, JobKind::Signal, &format!("findings {}", ports.now()), false, ports.now())?;
     }
     Ok(())
 }
@@ -106,21 +106,21 @@ const MOST_TOLD: usize = 400;
 impl Coordinator {
     /// Asks for the jobs that what was synced calls for. Called after each step of a sync, with nothing awaited in between, so
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
-    pub(super) fn follow<P: World>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    pub(super) fn follow<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
         let status = sync::status(ports)?;
         let by = settings.told_by();
         let reached = match by.settings {
-            Some(_) => incident::since(ports, incident::Kind::RemovalCap, ports.now().plus_secs(-CAP_SECS))?,
+            Some(_) => incident::since(ports, incident::IncidentKind::RemovalCap, ports.now().plus_secs(-CAP_SECS))?,
             None => Vec::new(),
         };
         let caps: Vec<_> = reached.iter().map(cap_reached).collect();
         if let Some(about) = signal::queue(ports, by, &status.runs, &caps)? {
-            jobs::want(ports, Kind::Signal, &about, false, ports.now())?;
+            jobs::want(ports, JobKind::Signal, &about, false, ports.now())?;
         }
         super::explain::explain(ports)?;
         let today = ports.now().date();
         let overdue = expiry::overdue(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?.len();
-        for kind in Kind::ALL {
+        for kind in JobKind::ALL {
             if let Some(subject) = subject(settings, kind, &status, (&today, overdue)) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
@@ -129,16 +129,16 @@ impl Coordinator {
     }
 
     /// Asks for a push of the current generation, be it pushed already or not; gives the generation, `None` where there is none yet.
-    pub(super) fn push_again<P: World>(ports: &P) -> Result<Option<GenerationId>, SqlError> {
+    pub(super) fn push_again<P: Ports>(ports: &P) -> Result<Option<GenerationId>, SqlError> {
         let generation = current(&sync::status(ports)?).cloned();
         if let Some(generation) = &generation {
-            jobs::want(ports, Kind::Push, &generation.to_string(), true, ports.now())?;
+            jobs::want(ports, JobKind::Push, &generation.to_string(), true, ports.now())?;
         }
         Ok(generation)
     }
 
     /// Carries out the job of a kind, where it is due.
-    pub(super) async fn work<P: World>(&self, ports: &P, settings: &Settings, kind: Kind) -> Result<(), SqlError> {
+    pub(super) async fn work<P: Ports>(&self, ports: &P, settings: &Settings, kind: JobKind) -> Result<(), SqlError> {
         let Some(job) = jobs::due(ports, ports.now())?.into_iter().find(|job| job.kind == kind) else { return Ok(()) };
         jobs::begin(ports, &job, ports.now())?;
         let came_to = attempt(ports, settings, &self.tokens, &job).await;

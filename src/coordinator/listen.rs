@@ -1,7 +1,7 @@
 //! The audit log, and once a day the lists of logins, in the Coordinator: read while no sync needs the requests, and handed to who listens. Members whom it names are read
 //! again at once; what is no single member's is looked at by a sweep soon.
 
-use super::memory::{Coordinator, World};
+use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
 use crate::account::identity;
 use crate::audit::{entries, feed, logins};
@@ -28,7 +28,7 @@ const APART_MILLIS: i64 = 2 * 60 * 1_000;
 
 impl Coordinator {
     /// Reads on in the log, has everybody look who waits for what it tells, and publishes what came of it.
-    pub(super) async fn listen<P: World>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    pub(super) async fn listen<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
         if !settings.audit.feed {
             feed::turned_off(ports)?;
         } else if sync::next_due(ports)?.is_none() {
@@ -49,7 +49,7 @@ impl Coordinator {
     }
 
     /// When the log is read next, or something waits for it.
-    pub(super) fn listening_due<P: World>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
+    pub(super) fn listening_due<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
         let looks = aftercare::audit_log_due(ports)?;
         let mut read = logins::next_due(ports)?;
         if settings.audit.feed {
@@ -65,7 +65,7 @@ impl Coordinator {
     }
 
     /// Looks at what the entries name that nobody has listened to yet.
-    async fn hear<P: World>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    async fn hear<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
         let unheard = entries::unheard(ports)?;
         if unheard.until == 0 || sync::generations(ports)?.is_empty() {
             return Ok(());
@@ -97,7 +97,7 @@ impl Coordinator {
     }
 
     /// Begins a sweep, unless the last one ended a moment ago; whether one is under way.
-    async fn sweep_soon<P: World>(&self, ports: &P, settings: &Settings) -> Result<bool, SqlError> {
+    async fn sweep_soon<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<bool, SqlError> {
         let status = sync::status(ports)?;
         let last = status.runs.iter().find(|run| run.requests > 0);
         let is_soon = last.is_some_and(|run| {

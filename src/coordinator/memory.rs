@@ -32,7 +32,7 @@ pub(super) enum Part {
     /// What C1 is told of operations that it does not wait for any more.
     Callbacks,
     /// The job of a kind.
-    Job(jobs::Kind),
+    Job(jobs::JobKind),
     /// Looks for writes that come late.
     LateWrites,
     /// The audit log, and what follows from what it tells.
@@ -42,12 +42,12 @@ pub(super) enum Part {
 }
 
 /// Everything the Coordinator needs of the world.
-pub trait World: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd {}
+pub trait Ports: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd {}
 
-impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> World for T {}
+impl<T: Http + KeyValue + Clock + Sql + Log + Alarm + Sign + Zstd> Ports for T {}
 
 impl Coordinator {
-    pub(super) async fn wake<P: World>(&self, ports: &P, at: Timestamp) {
+    pub(super) async fn wake<P: Ports>(&self, ports: &P, at: Timestamp) {
         if let Err(error) = ports.wake(at).await {
             ports.log(Level::Error, "could not set the alarm", serde_json::json!({ "error": error.to_string() }));
         }

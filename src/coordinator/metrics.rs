@@ -167,7 +167,7 @@ mod tests {
         for _ in 0..2 {
             answered(&desk, &vec![("key_set".to_owned(), 200, 3), ("lists".to_owned(), 401, 1)]).unwrap();
         }
-        jobs::want(&desk, jobs::Kind::Push, "g1", false, desk.now()).unwrap();
+        jobs::want(&desk, jobs::JobKind::Push, "g1", false, desk.now()).unwrap();
         let text = text(&desk, desk.now()).unwrap();
         assert_eq!(failed(&text).as_deref(), Some("connector_sign_ins_failed 2"));
         assert!(text.contains("\nconnector_jobs{kind=\"push\",state=\"due\"} 1\n"), "{text}");

@@ -26,9 +26,9 @@ mod wire;
 
 pub use alarm::rang;
 pub use examine::Examination;
-pub use memory::{Coordinator, World};
-pub use protocol::{Ask, Command, Reply, Requests, RequestsLeft, Status, Told, Unreachable};
-pub use public_url::{Learned, Seen};
+pub use memory::{Coordinator, Ports};
+pub use protocol::{Ask, Command, LedgerAnswer, Reply, Requests, RequestsLeft, Status, Unreachable};
+pub use public_url::{LearnedUrl, RequestTarget};
 pub use settings::Settings;
 pub use what_if::{Thinking, Who};
 
@@ -69,7 +69,7 @@ pub fn init(ports: &dyn Sql) -> Result<(), SqlError> {
 impl Coordinator {
     /// Carries out a command.
     #[allow(clippy::too_many_lines, reason = "an arm for each command")]
-    pub async fn handle<P: World>(&self, ports: &P, settings: &Settings, command: Command) -> Reply {
+    pub async fn handle<P: Ports>(&self, ports: &P, settings: &Settings, command: Command) -> Reply {
         match command {
             Command::BeginSync(trigger) if rests(ports, settings, &trigger) => Reply::Noted,
             Command::BeginSync(trigger) => match begin_sync(ports, settings, trigger) {
@@ -178,11 +178,11 @@ impl Coordinator {
             }
             Command::History { filter, limit } => {
                 let told = past::history(ports, &filter, limit);
-                tell(ports, told.map(|changes| Told { changes, ..Told::default() }))
+                tell(ports, told.map(|changes| LedgerAnswer { changes, ..LedgerAnswer::default() }))
             }
             Command::Past { question, limit } => {
                 let told = past::facts(ports, &question, limit);
-                tell(ports, told.map(|facts| Told { facts, ..Told::default() }))
+                tell(ports, told.map(|facts| LedgerAnswer { facts, ..LedgerAnswer::default() }))
             }
             Command::Evidence(generation) => match evidence(ports, &generation) {
                 Ok(Some(open)) => Reply::Findings(open),
@@ -208,15 +208,15 @@ impl Coordinator {
 }
 
 /// What the ledger says, with how far it goes.
-fn tell<P: World>(ports: &P, told: Result<Told, SqlError>) -> Reply {
-    match told.and_then(|told| Ok(Told { reach: past::reach(ports)?, ..told })) {
+fn tell<P: Ports>(ports: &P, told: Result<LedgerAnswer, SqlError>) -> Reply {
+    match told.and_then(|told| Ok(LedgerAnswer { reach: past::reach(ports)?, ..told })) {
         Ok(told) => Reply::Ledger(Box::new(told)),
         Err(error) => failed(ports, "could not read the ledger", &error),
     }
 }
 
 /// Whether the cron trigger need not begin a sync yet: the account was looked through a while ago, and changes are heard of since.
-fn rests<P: World>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> bool {
+fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> bool {
     let recent = |runs: Vec<sync::RunRecord>| {
         let within = settings.sweep_minutes * 60_000;
         runs.iter().find(|run| run.requests > 0).is_some_and(|run| {
@@ -230,7 +230,7 @@ fn rests<P: World>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> b
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
-fn begin_sync<P: World>(
+fn begin_sync<P: Ports>(
     ports: &P,
     settings: &Settings,
     trigger: sync::Trigger,
@@ -255,7 +255,7 @@ fn evidence<P: Sql + Clock>(
     generation: &crate::snapshot::GenerationId,
 ) -> Result<Option<Vec<serde_json::Value>>, SqlError> {
     let generation = generation.to_string();
-    let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::Kind::Findings);
+    let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::JobKind::Findings);
     let is_looked_at = findings.is_some_and(|job| job.last_done_at.is_some() && job.state != jobs::State::Due);
     if !is_looked_at || !ledger::record::is_explained(ports, &generation)? {
         return Ok(None);
@@ -301,7 +301,7 @@ mod tests {
     use super::{init, status};
     use crate::account::overlay;
     use crate::base::fakes::Desk;
-    use crate::base::jobs::{self, Kind};
+    use crate::base::jobs::{self, JobKind};
     use crate::base::ports::{Clock as _, Sql};
     use crate::base::rows;
     use crate::connect;
@@ -327,13 +327,13 @@ mod tests {
         let Arrival::New(id) = arrival else { panic!("{arrival:?}") };
         callback::want(&desk, id, "https://acme/cb/1", desk.now()).unwrap();
         callback::settled(&desk, id, desk.now()).unwrap();
-        jobs::want(&desk, Kind::Push, "g", false, desk.now()).unwrap();
+        jobs::want(&desk, JobKind::Push, "g", false, desk.now()).unwrap();
         connect::begin(&desk, connect::Options::default(), "api").unwrap();
         (desk, id)
     }
 
     /// What goes on, as far as it can be read.
-    fn read(desk: &Desk) -> (Vec<EntryId>, Vec<EntryId>, Vec<Kind>, usize, usize) {
+    fn read(desk: &Desk) -> (Vec<EntryId>, Vec<EntryId>, Vec<JobKind>, usize, usize) {
         let now = desk.now();
         let due = journal::due(desk, now, 10).unwrap().iter().map(|entry| entry.id).collect();
         journal::list(desk, &journal::Filter::default(), 10).unwrap();
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_row_of_a_newer_version_in_any_table_stops_only_itself_and_the_status_counts_it() {
         let (desk, id) = desk();
-        let good = (vec![id], vec![id], vec![Kind::Push], 0, 0);
+        let good = (vec![id], vec![id], vec![JobKind::Push], 0, 0);
         assert_eq!(read(&desk), good);
         assert_eq!(status(&desk, 60).unwrap().set_aside, []);
         let odd = [

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use futures::future::{Either, select};
 use futures::stream::{self, FuturesUnordered};
 
-use super::memory::{Coordinator, World, failed};
+use super::memory::{Coordinator, Ports, failed};
 use super::protocol::Reply;
 use super::ring::{PAUSE_MILLIS, Ring};
 use super::settings::Settings;
@@ -20,7 +20,7 @@ use crate::conductorone::response::Document;
 use crate::model::ask::{Action, Subject};
 use crate::model::operation::{Origin, Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
-use crate::provision::{self, Attempted, callback};
+use crate::provision::{self, AttemptResult, callback};
 
 /// C1 waits 30 s for an answer; a third of that is left for the way here and back.
 const PATIENCE_MILLIS: u32 = 20_000;
@@ -74,7 +74,7 @@ const CALLBACKS_SIDE_BY_SIDE: usize = 2;
 
 impl Coordinator {
     /// Carries out an operation, or sees to it that it will be.
-    pub(super) async fn operate<P: World>(
+    pub(super) async fn operate<P: Ports>(
         &self,
         ports: &P,
         settings: &Settings,
@@ -87,7 +87,7 @@ impl Coordinator {
         }
     }
 
-    async fn arrive<P: World>(
+    async fn arrive<P: Ports>(
         &self,
         ports: &P,
         settings: &Settings,
@@ -119,7 +119,7 @@ impl Coordinator {
 
     /// The refusal of what asks for something else than was asked for before under the same key: the answer to that one is none to
     /// this one.
-    fn conflict<P: World>(ports: &P, request: &Request) -> Result<Option<Outcome>, SqlError> {
+    fn conflict<P: Ports>(ports: &P, request: &Request) -> Result<Option<Outcome>, SqlError> {
         let Some(key) = &request.key else { return Ok(None) };
         let Some(before) = journal::find(ports, key)?.filter(|before| !before.request.asks_the_same(request)) else {
             return Ok(None);
@@ -139,7 +139,7 @@ impl Coordinator {
     }
 
     /// Makes an attempt and answers with what came of it. The place is taken already, so that who asks for the same meanwhile waits for this.
-    async fn begin<P: World>(
+    async fn begin<P: Ports>(
         &self,
         ports: &P,
         settings: &Settings,
@@ -157,7 +157,7 @@ impl Coordinator {
     }
 
     /// An operation that arrived before and that nobody is at work on, because the Worker vanished meanwhile, or whose time has come.
-    fn take_over<P: World>(&self, ports: &P, id: EntryId) -> Result<Option<(Place<'_>, Entry)>, SqlError> {
+    fn take_over<P: Ports>(&self, ports: &P, id: EntryId) -> Result<Option<(Place<'_>, Entry)>, SqlError> {
         let Some(place) = self.in_flight.enter(id, ports.now(), LEASE_SECS) else { return Ok(None) };
         let Some(entry) = journal::find(ports, &id.0.to_string())? else { return Ok(None) };
         let waits = entry.state == State::PutOff && entry.due_at.is_some_and(|due_at| due_at > ports.now());
@@ -165,7 +165,7 @@ impl Coordinator {
     }
 
     /// Waits for an attempt that is somebody else's, as long as C1 waits for us.
-    async fn join<P: World>(
+    async fn join<P: Ports>(
         &self,
         ports: &P,
         id: EntryId,
@@ -189,7 +189,7 @@ impl Coordinator {
 
     /// One attempt, journalled. Cut off after a while: whatever was under way by then is found out by the next attempt,
     /// which reads first.
-    async fn attempt<P: World>(
+    async fn attempt<P: Ports>(
         &self,
         ports: &P,
         settings: &Settings,
@@ -202,7 +202,7 @@ impl Coordinator {
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let work =
             pin!(provision::try_once(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
-        let Attempted { outcome, over_at, was_turned_away } =
+        let AttemptResult { outcome, over_at, was_turned_away } =
             match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
                 Either::Left((attempted, _)) => attempted,
                 Either::Right(_) => {
@@ -212,7 +212,7 @@ impl Coordinator {
                         if was_turned_away { in_line(received_at, ports.now()) } else { ports.now().plus_secs(1) };
                     let message = "Cloudflare took too long".to_owned();
                     let outcome = Outcome::NotNow { message, retry_at: Some(retry_at) };
-                    Attempted { outcome, over_at: None, was_turned_away }
+                    AttemptResult { outcome, over_at: None, was_turned_away }
                 }
             };
         let now = ports.now();
@@ -263,7 +263,7 @@ impl Coordinator {
     /// Answers that it goes on. Where there is no way to call back, who asked asks again: a webhook under the same key, which then has
     /// the outcome or goes on from here. What has no key was asked once, and is given up: it must not happen later,
     /// when they may have asked for the contrary.
-    fn put_off<P: World>(
+    fn put_off<P: Ports>(
         ports: &P,
         id: EntryId,
         request: &Request,
@@ -294,7 +294,7 @@ impl Coordinator {
 
     /// Takes on the operations that are due, and as long as one of them takes, those that become due meanwhile: one that hangs keeps no
     /// other waiting.
-    pub(super) async fn catch_up<P: World>(&self, ports: &P, settings: &Settings, ring: &Ring) -> Result<(), SqlError> {
+    pub(super) async fn catch_up<P: Ports>(&self, ports: &P, settings: &Settings, ring: &Ring) -> Result<(), SqlError> {
         Self::end_what_is_overdue(ports, settings)?;
         let mut attempts = FuturesUnordered::new();
         let mut begins = true;
@@ -328,7 +328,7 @@ impl Coordinator {
 
     /// Asks for the revoke of what was granted for a time that is over, and that C1 did not ask for, where that is wanted: an operation
     /// like any other, which passes every guard and whose journal says whose doing it is.
-    fn end_what_is_overdue<P: World>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    fn end_what_is_overdue<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
         if !settings.enforce_expiry {
             return Ok(());
         }
@@ -355,14 +355,14 @@ impl Coordinator {
     }
 
     /// When operations go on, or the next grant ends that nobody revoked.
-    pub(super) fn operations_due<P: World>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
+    pub(super) fn operations_due<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
         let ends = if settings.enforce_expiry { expiry::next_end(ports)? } else { None };
         let ends = ends.map(|at| at.plus_secs(settings.overdue_minutes * 60));
         Ok(journal::next_due(ports)?.into_iter().chain(ends).min())
     }
 
     /// Tells C1 of the operations whose outcome it waits for no longer.
-    pub(super) async fn call_back<P: World>(ports: &P, settings: &Settings, is_syncing: bool) -> Result<(), SqlError> {
+    pub(super) async fn call_back<P: Ports>(ports: &P, settings: &Settings, is_syncing: bool) -> Result<(), SqlError> {
         let callbacks = callback::due(ports, ports.now(), batch(settings.plan, is_syncing))?;
         let mut sending = stream::iter(&callbacks)
             .map(|callback| send(ports, settings, callback))
@@ -423,7 +423,7 @@ pub(super) fn document(outcome: &Outcome) -> Document {
     }
 }
 
-async fn send<P: World>(ports: &P, settings: &Settings, callback: &callback::Callback) -> Result<(), SqlError> {
+async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Callback) -> Result<(), SqlError> {
     let operation = callback.operation;
     let drop_it = |why: &str| {
         ports.log(Level::Error, "callback given up", serde_json::json!({ "operation": operation.0, "why": why }));

@@ -4,7 +4,7 @@ use serde::{Deserializer, Serialize};
 
 use super::batch::{Batch, Place};
 use super::examine::Examination;
-use super::public_url::{Learned, Seen};
+use super::public_url::{LearnedUrl, RequestTarget};
 use super::what_if::Thinking;
 use crate::account::expiry::Overdue;
 use crate::audit::{AuditLog, Logins};
@@ -39,7 +39,7 @@ pub enum Command {
     /// Requests were answered.
     Answered(Requests),
     /// Tell where this Worker is reached, as it was learned; from this request, where there was none before.
-    PublicUrl(Option<Seen>),
+    PublicUrl(Option<RequestTarget>),
     /// Start a sync, unless one runs.
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
@@ -166,7 +166,7 @@ pub enum Reply {
     /// The state of things for Prometheus.
     Metrics(String),
     /// Where this Worker is reached, as far as that was learned.
-    PublicUrl(Option<Learned>),
+    PublicUrl(Option<LearnedUrl>),
     /// What the token may do.
     Examination(Vec<Examination>),
     /// What the latest run of connecting tells; nothing where there was none.
@@ -186,7 +186,7 @@ pub enum Reply {
     /// Findings that were looked up, as they are shown.
     Findings(Vec<serde_json::Value>),
     /// What the ledger says.
-    Ledger(Box<Told>),
+    Ledger(Box<LedgerAnswer>),
     /// How an operation ended.
     Outcome(Outcome),
     /// It goes on, and the outcome will be sent to the callback URL.
@@ -225,7 +225,7 @@ struct Beside {
     #[serde(default)]
     set_aside: Vec<SetAside>,
     #[serde(default)]
-    learned: Option<Learned>,
+    learned: Option<LearnedUrl>,
     #[serde(default)]
     requests_left: RequestsLeft,
     #[serde(default)]
@@ -254,7 +254,7 @@ impl<'de> Deserialize<'de> for Status {
 
 /// What the ledger says.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Told {
+pub struct LedgerAnswer {
     /// Changes, as they are shown.
     pub changes: Vec<serde_json::Value>,
     /// Grants as of a time.
@@ -289,7 +289,7 @@ pub struct Status {
     pub set_aside: Vec<SetAside>,
     /// Where this Worker is reached, as far as that was learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub learned: Option<Learned>,
+    pub learned: Option<LearnedUrl>,
     /// What is left of Cloudflare's budget.
     pub requests_left: RequestsLeft,
     /// Outcomes that C1 still has to be told.

@@ -16,7 +16,7 @@ const NAME: &str = "public_url";
 
 /// A request that may teach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct RequestTarget {
     /// The scheme and the host that it was sent to.
     pub origin: String,
     /// Its method and path.
@@ -25,7 +25,7 @@ pub struct Seen {
 
 /// What was learned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learned {
+pub struct LearnedUrl {
     /// The URL, without a slash at its end.
     pub url: String,
     /// When.
@@ -34,7 +34,7 @@ pub struct Learned {
     pub learned_from: String,
 }
 
-impl Learned {
+impl LearnedUrl {
     /// As a setting would have it.
     pub fn public_url(&self) -> Option<PublicUrl> {
         PublicUrl::parse(&self.url).ok()
@@ -42,15 +42,15 @@ impl Learned {
 }
 
 /// What was learned. What a newer version has written otherwise is as if it was not learned.
-pub(super) fn learned(sql: &dyn Sql) -> Result<Option<Learned>, SqlError> {
+pub(super) fn learned(sql: &dyn Sql) -> Result<Option<LearnedUrl>, SqlError> {
     let value = sql.one("SELECT value FROM meta WHERE name = ?", &[NAME.into()])?;
     Ok(value.as_ref().and_then(|value| json::read_str(value.text()?).ok()))
 }
 
 /// Learns it, unless it is known or the request came by an address that C1 cannot use.
-pub(super) fn learn(sql: &dyn Sql, seen: &Seen, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn learn(sql: &dyn Sql, seen: &RequestTarget, now: Timestamp) -> Result<(), SqlError> {
     let Some(url) = PublicUrl::of_request(&seen.origin) else { return Ok(()) };
-    let known = Learned { url: url.base, learned_at: now, learned_from: seen.by.clone() };
+    let known = LearnedUrl { url: url.base, learned_at: now, learned_from: seen.by.clone() };
     let text = serde_json::to_string(&known).map_err(|error| SqlError(error.to_string()))?;
     sql.query("INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)", &[NAME.into(), text.into()])?;
     Ok(())

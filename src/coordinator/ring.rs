@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures::channel::oneshot;
 use futures::future::select;
 
-use super::memory::World;
+use super::memory::Ports;
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 
@@ -79,7 +79,7 @@ impl Ring {
     }
 
     /// Waits a moment, or until the ring is to end.
-    pub(super) async fn pause<P: World>(&self, ports: &P) {
+    pub(super) async fn pause<P: Ports>(&self, ports: &P) {
         let (sender, closed) = oneshot::channel();
         self.waiting.borrow_mut().push(sender);
         select(closed, pin!(ports.sleep(PAUSE_MILLIS))).await;

@@ -7,11 +7,11 @@ use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::SqlError;
-use crate::connect::{self, MissingError, Options, RunState, World};
+use crate::connect::{self, MissingError, Options, Ports, RunState};
 
 /// What an attempt leaves for the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Left {
+struct WireState {
     /// How often it was looked.
     looks: usize,
     /// The run that looks now.
@@ -25,31 +25,31 @@ const DISTANCES: [i64; 8] = [5, 15, 30, 60, 120, 240, 480, 960];
 const RUN_SECS: i64 = 5;
 
 /// One attempt; the job's subject is the generation whose entitlements are to be pointed here.
-pub(super) async fn attempt<P: World>(ports: &P, job: &Job) -> Attempt {
+pub(super) async fn attempt<P: Ports>(ports: &P, job: &Job) -> Attempt {
     match look(ports, job).await {
         Ok(attempt) => attempt,
-        Err(Failed(message)) => Attempt::Again(message),
+        Err(WireFailure(message)) => Attempt::Again(message),
     }
 }
 
-struct Failed(String);
+struct WireFailure(String);
 
-impl From<SqlError> for Failed {
+impl From<SqlError> for WireFailure {
     fn from(error: SqlError) -> Self {
         Self(format!("The Coordinator's storage failed ({error})."))
     }
 }
 
-impl From<MissingError> for Failed {
+impl From<MissingError> for WireFailure {
     fn from(error: MissingError) -> Self {
         Self(format!("The snapshot cannot be read ({error})."))
     }
 }
 
-async fn look<P: World>(ports: &P, job: &Job) -> Result<Attempt, Failed> {
-    let left: Left = json::of(&job.left).unwrap_or_default();
+async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
+    let left: WireState = json::of(&job.left).unwrap_or_default();
     let now = ports.now();
-    let go_on = |at, left: Left| Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default());
+    let go_on = |at, left: WireState| Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default());
     if connect::running(ports)?.is_some() {
         return Ok(go_on(now.plus_secs(RUN_SECS), left));
     }
@@ -70,10 +70,10 @@ async fn look<P: World>(ports: &P, job: &Job) -> Result<Attempt, Failed> {
     }
     if left.run.is_none() {
         let run = connect::begin(ports, Options::default(), "auto_wire")?;
-        return Ok(go_on(now.plus_secs(RUN_SECS), Left { run, ..left }));
+        return Ok(go_on(now.plus_secs(RUN_SECS), WireState { run, ..left }));
     }
     if let Some(minutes) = DISTANCES.get(left.looks) {
-        return Ok(go_on(now.plus_secs(minutes * 60), Left { looks: left.looks + 1, run: None }));
+        return Ok(go_on(now.plus_secs(minutes * 60), WireState { looks: left.looks + 1, run: None }));
     }
     let count = missing.len();
     connect::give_up(ports, &missing)?;
@@ -90,7 +90,7 @@ mod tests {
     use sim::conductorone::{App, Entitlement};
 
     use super::{DISTANCES, attempt};
-    use crate::base::jobs::{self, Attempt, Job, Kind};
+    use crate::base::jobs::{self, Attempt, Job, JobKind};
     use crate::base::ports::Clock as _;
     use crate::conductorone::api::Tokens;
     use crate::conductorone::api::desk::{TenantDesk, settings};
@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn job(subject: &str, left: Value, ports: &TenantDesk) -> Job {
-        jobs::want(&ports.desk, Kind::Wire, subject, false, ports.now()).unwrap();
+        jobs::want(&ports.desk, JobKind::Wire, subject, false, ports.now()).unwrap();
         Job { left, ..jobs::all(&ports.desk).unwrap().remove(0) }
     }
 

@@ -52,7 +52,7 @@ pub struct Known {
     /// Grant or revoke.
     pub action: Action,
     /// What is asked for.
-    pub wanted: Wanted,
+    pub wanted: RequestedAccess,
     /// For whom.
     pub person: Person,
     /// What the account offers.
@@ -72,7 +72,7 @@ pub struct Known {
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequestedAccess {
     /// The entitlement; none for an account.
     pub entitlement: Option<Entitlement>,
     /// The name people know it by.
@@ -194,13 +194,15 @@ async fn known<P: KeyValue + Clock + Sql>(
     };
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(|error| error.to_string())?;
     let wanted = match named {
-        Holding::Account => Wanted {
+        Holding::Account => RequestedAccess {
             entitlement: None,
             name: "a Cloudflare account".to_owned(),
             brings: by.default_role.in_catalogue(&catalogue).into_iter().collect(),
         },
         Holding::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
-            Some(it) => Wanted { entitlement: Some(it.entitlement), name: it.name.clone(), brings: it.brings.clone() },
+            Some(it) => {
+                RequestedAccess { entitlement: Some(it.entitlement), name: it.name.clone(), brings: it.brings.clone() }
+            }
             None => {
                 return Ok(Facts::Unknown(format!(
                     "The last sync of the Cloudflare account did not find {entitlement}, so the connector does not know what it is."

@@ -19,7 +19,7 @@ pub use rules::{InvalidRules, Rules, Verdict};
 use crate::conductorone::response::Document;
 use crate::model::ask::Action;
 use crate::snapshot::Catalogue;
-use rules::{Asked, BROKEN, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, Status, Unsafe, WITHOUT_TWO_FACTOR};
+use rules::{BROKEN, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, RuleTarget, Status, Unsafe, WITHOUT_TWO_FACTOR};
 use words::{Domain, Name, RoleName, UserId};
 
 /// What was decided.
@@ -178,8 +178,8 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
 }
 
-fn asked(known: &Known) -> Asked {
-    known.wanted.entitlement.map_or(Asked::Account, |entitlement| Asked::Of(entitlement.kind()))
+fn asked(known: &Known) -> RuleTarget {
+    known.wanted.entitlement.map_or(RuleTarget::Account, |entitlement| RuleTarget::Of(entitlement.kind()))
 }
 
 /// What is asked for has one of these names.

@@ -50,12 +50,12 @@ pub struct Record {
     pub origin: Origin,
     /// What was asked, as C1 named it; absent from decisions of before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Asked>,
+    pub asked: Option<RecordedQuestion>,
 }
 
 /// What was asked, as C1 named it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct RecordedQuestion {
     /// What is to be granted or revoked.
     pub entitlement: EntitlementRef,
     /// The person concerned.
@@ -87,7 +87,10 @@ impl Record {
                 .map(|email| address::folded(&email)),
             generation: known.map(|known| known.generation.clone()),
             origin: question.origin.clone(),
-            asked: Some(Asked { entitlement: question.entitlement.clone(), subject: question.subject.clone() }),
+            asked: Some(RecordedQuestion {
+                entitlement: question.entitlement.clone(),
+                subject: question.subject.clone(),
+            }),
         }
     }
 

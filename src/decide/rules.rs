@@ -105,7 +105,7 @@ pub(super) struct When {
     pub(super) roles: Option<Vec<RoleName>>,
     /// Something of these kinds is asked for.
     #[serde(default)]
-    pub(super) kinds: Option<Vec<Asked>>,
+    pub(super) kinds: Option<Vec<RuleTarget>>,
     /// Whether what is asked for is, or brings with it, a privileged role.
     #[serde(default)]
     pub(super) privileged: Option<bool>,
@@ -159,12 +159,12 @@ pub enum Verdict {
 /// The kind of thing that is asked for: an account, or what an entitlement belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) enum Asked {
+pub(super) enum RuleTarget {
     Account,
     Of(Kind),
 }
 
-impl TryFrom<String> for Asked {
+impl TryFrom<String> for RuleTarget {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {

@@ -18,7 +18,7 @@ use crate::model::grant::Entitlement;
 use crate::model::id::InvalidId;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
-use crate::snapshot::{self, Catalogue, Draft, GenerationId, Naming, Offered};
+use crate::snapshot::{self, Catalogue, CatalogueEntry, Draft, GenerationId, Naming};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 
@@ -40,16 +40,17 @@ fn group(n: u8) -> Entitlement {
 
 /// Two roles, a scoped one, an ordinary group and one that makes its members Super Administrators.
 fn catalogue() -> Catalogue {
-    let it = |entitlement, name: &str, label: Option<&str>, behind: Option<u8>, brings: &[Entitlement]| Offered {
-        entitlement,
-        name: name.to_owned(),
-        also: None,
-        permission_group_name: name.split_once(" on ").map(|(name, _)| name.to_owned()),
-        label: label.map(str::to_owned),
-        permission_group: behind.map(|n| hex(n + 100)),
-        ends: None,
-        brings: brings.to_vec(),
-    };
+    let it =
+        |entitlement, name: &str, label: Option<&str>, behind: Option<u8>, brings: &[Entitlement]| CatalogueEntry {
+            entitlement,
+            name: name.to_owned(),
+            also: None,
+            permission_group_name: name.split_once(" on ").map(|(name, _)| name.to_owned()),
+            label: label.map(str::to_owned),
+            permission_group: behind.map(|n| hex(n + 100)),
+            ends: None,
+            brings: brings.to_vec(),
+        };
     Catalogue::of(vec![
         it(role(SUPER), "Super Administrator - All Privileges", Some("super_admin"), Some(SUPER), &[]),
         it(role(READ), "Administrator Read Only", Some("admin_readonly"), Some(READ), &[]),
@@ -66,7 +67,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
     let it = wanted.and_then(|wanted| catalogue.get(wanted).cloned());
     Known {
         action: Action::Grant,
-        wanted: facts::Wanted {
+        wanted: facts::RequestedAccess {
             entitlement: wanted,
             name: it.as_ref().map_or("a Cloudflare account".to_owned(), |it| it.name.clone()),
             brings: it.map(|it| it.brings).unwrap_or_default(),

@@ -11,7 +11,7 @@ use crate::model::address;
 use crate::model::grant::Entitlement;
 use crate::model::id::{PermissionGroupId, RoleId};
 use crate::model::name;
-use crate::snapshot::Offered;
+use crate::snapshot::CatalogueEntry;
 
 /// What names a role, a scoped role, a user group or the account, in any of the ways people name them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl From<String> for RoleName {
 
 impl RoleName {
     /// Whether this is the name of something. The name of a permission group means it on the whole account and on every part.
-    pub(super) fn is(&self, it: &Offered) -> bool {
+    pub(super) fn is(&self, it: &CatalogueEntry) -> bool {
         match self.id {
             Some(Id::Entitlement(entitlement)) => return it.entitlement == entitlement,
             Some(Id::Role(id)) => {
@@ -190,12 +190,12 @@ pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
 mod tests {
     use super::RoleName;
     use crate::model::grant::Entitlement;
-    use crate::snapshot::Offered;
+    use crate::snapshot::CatalogueEntry;
 
     #[test]
     fn a_scoped_role_is_named_by_what_it_reaches_and_by_its_resource_group() {
         let id = |digit: char| digit.to_string().repeat(32);
-        let it = Offered {
+        let it = CatalogueEntry {
             entitlement: Entitlement::scoped(id('1').parse().unwrap(), id('2').parse().unwrap()),
             name: "Domain DNS on example.com and 3 more".to_owned(),
             also: Some("Domain DNS on rg-3f2a".to_owned()),

@@ -23,7 +23,7 @@ pub(super) struct Directory {
 
 /// One entitlement of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct PersonGrant {
     pub(super) entitlement: Entitlement,
     /// Whether the person has it by a policy or a membership of their own.
     pub(super) direct: bool,
@@ -82,14 +82,16 @@ impl Directory {
 
     /// Everything a person or group holds, sorted, each once: what is their own, and for a person what comes through user
     /// groups as well.
-    pub(super) fn held(&self, row: &Row, manifest: &Manifest) -> Option<(Principal, Vec<Held>)> {
+    pub(super) fn held(&self, row: &Row, manifest: &Manifest) -> Option<(Principal, Vec<PersonGrant>)> {
         let (principal, _, groups) = row.holder()?;
         let own = manifest.grants_of(row).into_iter().map(|(entitlement, _)| entitlement);
-        let mut held: BTreeMap<Entitlement, Held> =
-            own.map(|entitlement| (entitlement, Held { entitlement, direct: true, through: Vec::new() })).collect();
+        let mut held: BTreeMap<Entitlement, PersonGrant> = own
+            .map(|entitlement| (entitlement, PersonGrant { entitlement, direct: true, through: Vec::new() }))
+            .collect();
         for group in groups {
             for &entitlement in self.groups.get(group).map(Vec::as_slice).unwrap_or_default() {
-                let entry = held.entry(entitlement).or_insert(Held { entitlement, direct: false, through: Vec::new() });
+                let entry =
+                    held.entry(entitlement).or_insert(PersonGrant { entitlement, direct: false, through: Vec::new() });
                 entry.through.push(*group);
             }
         }

@@ -16,7 +16,7 @@ pub const MAX_DAYS: i64 = 366;
 
 /// Something that a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct Match {
     /// The rule, a colon, and what it is about.
     pub(super) id: String,
     pub(super) rule: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Found {
     pub(super) evidence: String,
 }
 
-impl Found {
+impl Match {
     /// As an answer has it that tells of what would be.
     pub(super) fn told(self) -> Value {
         let known = RULES.iter().find(|known| known.name == self.rule);
@@ -136,7 +136,7 @@ pub(super) fn unclosed(sql: &dyn Sql) -> Result<BTreeMap<String, String>, SqlErr
 }
 
 /// Opens a finding, or takes over what is told of one that is open.
-pub(super) fn note(sql: &dyn Sql, found: &Found, is_new: bool, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -> Result<(), SqlError> {
     let text = |text: &str| SqlValue::from(text);
     sql.query(
         "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -325,8 +325,8 @@ mod tests {
     use super::*;
     use crate::base::fakes::Desk;
 
-    fn found(id: &str, evidence: &str) -> Found {
-        Found {
+    fn found(id: &str, evidence: &str) -> Match {
+        Match {
             id: id.to_owned(),
             rule: "deny-policy",
             severity: Severity::Low,

@@ -15,4 +15,4 @@ pub use book::{Acceptance, BY_SEVERITY, Filter, MAX_DAYS, accept, cut, events, i
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;
-pub use survey::{Noted, attempt, compare};
+pub use survey::{SurveyOutcome, attempt, compare};

@@ -2,7 +2,7 @@
 
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use super::book::{self, Found};
+use super::book::{self, Match};
 use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
 use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
@@ -31,7 +31,7 @@ const PRIVILEGED: [&str; 2] = ["super_admin", "admin"];
 
 /// What an attempt changed, for who is to be told.
 #[derive(Clone, Debug, Default)]
-pub struct Noted {
+pub struct SurveyOutcome {
     /// The generation that was looked at, where one was.
     pub generation: Option<GenerationId>,
     /// The findings that were opened, by id.
@@ -47,9 +47,9 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
     settings: &Settings,
     keep_days: i64,
     job: &Job,
-) -> (Attempt, Noted) {
+) -> (Attempt, SurveyOutcome) {
     let Some(generation) = job.subject.split(' ').next().and_then(GenerationId::parse) else {
-        return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), Noted::default());
+        return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), SurveyOutcome::default());
     };
     let seen = |key: &str| book::invited_since(ports, key, ports.now()).ok().flatten();
     let survey = match Snapshot::open(ports, &generation).await {
@@ -60,10 +60,10 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
         Ok(survey) => survey,
         // Of a generation that is gone there is nothing to find; the newer one has a job of its own.
         Err(SnapshotError::Gone(_)) => {
-            return (Attempt::Done("The generation is not kept any more.".to_owned()), Noted::default());
+            return (Attempt::Done("The generation is not kept any more.".to_owned()), SurveyOutcome::default());
         }
         Err(error) => {
-            return (Attempt::Again(format!("The generation cannot be read: {error}.")), Noted::default());
+            return (Attempt::Again(format!("The generation cannot be read: {error}.")), SurveyOutcome::default());
         }
     };
     let done = survey.note(ports, ports.now()).and_then(|(open, noted)| {
@@ -74,9 +74,9 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
         Ok((open, noted)) => {
             let (new, over) = (noted.opened.len(), noted.closed.len());
             let told = format!("{open} findings, {new} of them new; {over} are closed.");
-            (Attempt::Done(told), Noted { generation: Some(generation), ..noted })
+            (Attempt::Done(told), SurveyOutcome { generation: Some(generation), ..noted })
         }
-        Err(error) => (Attempt::Again(format!("The findings cannot be kept: {error}.")), Noted::default()),
+        Err(error) => (Attempt::Again(format!("The findings cannot be kept: {error}.")), SurveyOutcome::default()),
     }
 }
 
@@ -90,8 +90,8 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
     let (before, after) = (survey(ports, settings, before, &seen).await?, survey(ports, settings, after, &seen).await?);
     let ids = |survey: &Survey| survey.found.iter().map(|found| found.id.clone()).collect::<BTreeSet<String>>();
     let (was, will) = (ids(&before), ids(&after));
-    let told = |all: Vec<Found>, beside: &BTreeSet<String>| -> Vec<Value> {
-        all.into_iter().filter(|found| !beside.contains(&found.id)).map(Found::told).collect()
+    let told = |all: Vec<Match>, beside: &BTreeSet<String>| -> Vec<Value> {
+        all.into_iter().filter(|found| !beside.contains(&found.id)).map(Match::told).collect()
     };
     Ok((told(after.found, &was), told(before.found, &will)))
 }
@@ -100,7 +100,7 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
 struct Survey {
     settings: Settings,
     now: Timestamp,
-    found: Vec<Found>,
+    found: Vec<Match>,
     /// How many each rule found.
     counts: BTreeMap<&'static str, usize>,
     whole: Whole,
@@ -177,7 +177,7 @@ impl Survey {
         *count += 1;
         if *count <= MOST {
             let (id, about, name) = (format!("{}:{about}", rule.name), about.to_owned(), name.to_owned());
-            self.found.push(Found { id, rule: rule.name, severity: rule.severity, about, name, evidence });
+            self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
         }
     }
 
@@ -315,16 +315,16 @@ impl Survey {
             let evidence = (more > 0).then(|| format!("{more} more than are listed one by one"));
             if let Some(evidence) = evidence {
                 let (id, about, name) = (format!("{}:more", rule.name), "account".to_owned(), "others".to_owned());
-                self.found.push(Found { id, rule: rule.name, severity: rule.severity, about, name, evidence });
+                self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
             }
         }
     }
 
     /// Notes what is new, what is told otherwise and what is over. Gives how many there are, and what was changed.
-    fn note(mut self, sql: &dyn Sql, now: Timestamp) -> Result<(usize, Noted), SqlError> {
+    fn note(mut self, sql: &dyn Sql, now: Timestamp) -> Result<(usize, SurveyOutcome), SqlError> {
         self.count_others();
         let mut before = book::unclosed(sql)?;
-        let mut noted = Noted::default();
+        let mut noted = SurveyOutcome::default();
         for found in &self.found {
             let known = before.remove(&found.id);
             if known.as_ref() != Some(&found.evidence) {

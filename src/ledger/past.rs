@@ -198,7 +198,7 @@ pub fn facts(sql: &dyn Sql, question: &Question, limit: i64) -> Result<Vec<Fact>
 
 /// A grant as of a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Held {
+pub struct PastGrant {
     /// Who.
     pub principal: String,
     /// That one's e-mail address or name.
@@ -210,11 +210,11 @@ pub struct Held {
 }
 
 /// What was held as of a time, from what is held now and what the ledger says of the same part of the account.
-pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>) -> Vec<Held> {
-    let mut held: BTreeMap<(String, String), Held> = BTreeMap::new();
+pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>) -> Vec<PastGrant> {
+    let mut held: BTreeMap<(String, String), PastGrant> = BTreeMap::new();
     for (principal, person, entitlement) in now {
         let key = (principal.clone(), entitlement.clone());
-        held.insert(key, Held { principal, person, entitlement, gained: None });
+        held.insert(key, PastGrant { principal, person, entitlement, gained: None });
     }
     for fact in facts {
         let key = (fact.principal.clone(), fact.entitlement.clone());
@@ -225,7 +225,7 @@ pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>) -> Vec<Held> 
             (_, Some(known)) => known.gained = fact.gained,
             (Some(true), None) => {
                 let Fact { principal, name, entitlement, gained, .. } = fact;
-                held.insert(key, Held { principal, person: name, entitlement, gained });
+                held.insert(key, PastGrant { principal, person: name, entitlement, gained });
             }
             (None, None) => {}
         }

@@ -156,7 +156,7 @@ pub fn write(sql: &dyn Sql, chapters: &[Chapter]) -> Result<(), SqlError> {
 
 /// A change whose cause is not known yet.
 #[derive(Debug)]
-pub struct Unexplained {
+pub struct UnexplainedChange {
     /// Its number.
     pub id: i64,
     /// Gained or lost.
@@ -182,7 +182,7 @@ pub fn is_explained(sql: &dyn Sql, generation: &str) -> Result<bool, SqlError> {
 }
 
 /// Changes whose cause is not known yet, the oldest first.
-pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<Unexplained>, SqlError> {
+pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<UnexplainedChange>, SqlError> {
     let rows = sql.query(
         "SELECT id, gained, principal, member, name, entitlement, at,
             COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0)
@@ -191,7 +191,7 @@ pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<Unexplained>, SqlErr
     )?;
     let read = |row: &Vec<SqlValue>| {
         let [id, gained, principal, member, name, entitlement, at, after] = row.as_slice() else { return None };
-        Some(Unexplained {
+        Some(UnexplainedChange {
             id: id.integer()?,
             gained: gained.integer()? == 1,
             principal: principal.text()?.to_owned(),

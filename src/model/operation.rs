@@ -37,7 +37,7 @@ impl Request {
 
 /// What is granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", from = "Stored")]
+#[serde(rename_all = "snake_case", from = "StoredTarget")]
 pub enum Target {
     /// An entitlement under its own id, as a REST path names it.
     #[serde(rename = "id")]
@@ -71,23 +71,23 @@ impl From<Holding> for Target {
 /// A target as it is stored. What was to be an id may be any text in what an earlier version stored.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Stored {
+enum StoredTarget {
     Id(String),
     Named(EntitlementRef),
     Account,
     Renewal,
 }
 
-impl From<Stored> for Target {
-    fn from(stored: Stored) -> Self {
+impl From<StoredTarget> for Target {
+    fn from(stored: StoredTarget) -> Self {
         match stored {
-            Stored::Id(text) => match text.parse() {
+            StoredTarget::Id(text) => match text.parse() {
                 Ok(entitlement) => Self::Entitlement(entitlement),
                 Err(_) => Self::Named(EntitlementRef { candidates: vec![text], ..EntitlementRef::default() }),
             },
-            Stored::Named(named) => Self::Named(named),
-            Stored::Account => Self::Account,
-            Stored::Renewal => Self::Renewal,
+            StoredTarget::Named(named) => Self::Named(named),
+            StoredTarget::Account => Self::Account,
+            StoredTarget::Renewal => Self::Renewal,
         }
     }
 }

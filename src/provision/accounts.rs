@@ -2,9 +2,9 @@
 
 use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Passage, Planned};
-use super::open_writes::{self, Kind, Write};
+use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::{not_carried_out, superseded};
-use super::resolve::{self, Wanted};
+use super::resolve::{self, Counterpart};
 use super::work::{Work, done};
 use super::{journal, last_writes, open_invitations, read, renewal};
 use crate::account::Stopped;
@@ -37,7 +37,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         match (self.request.action, subject.emails.first()) {
             // Removed by an earlier attempt that was cut off before it could say so.
             (Action::Revoke, _)
-                if self.what.access == Wanted::Account && journal::has_written(self.ports, self.id)? =>
+                if self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)? =>
             {
                 self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
@@ -100,8 +100,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let name = &self.what.name;
         guards::protected(self.guards(), email)?;
         let atom = match self.what.access {
-            Wanted::Atom(atom) => atom,
-            Wanted::Account | Wanted::Group(_) => self.default_role().await?,
+            Counterpart::Atom(atom) => atom,
+            Counterpart::Account | Counterpart::Group(_) => self.default_role().await?,
         };
         let would = format!("would have invited {email} with {name}");
         let passage = guards::check(&self.asking(), &Planned::invite(email, &would)).await?;
@@ -116,7 +116,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(not_now) => return Ok(not_now),
         };
         let mut joined = None;
-        if let Wanted::Group(group) = self.what.access {
+        if let Counterpart::Group(group) = self.what.access {
             if !self.join(&passage, group, name, &member).await? {
                 return Ok(self.not_now(format!("{email} is invited, and not in the group {name} yet"), 5));
             }
@@ -124,7 +124,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         self.left(&member, false, joined).await?;
         let outcome = match self.what.access {
-            Wanted::Account => {
+            Counterpart::Account => {
                 done(Effect::Invited, format!("Invited {email}; the account is there once the invitation is accepted."))
             }
             _ => done(
@@ -215,7 +215,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord) -> Result<bool, Stopped> {
         let write = Write {
             operation: self.id,
-            kind: Kind::Removal,
+            kind: WriteKind::Removal,
             member,
             planned: &BTreeSet::new(),
             loses_admin: passage.loses_admin,

@@ -4,14 +4,14 @@
 use std::pin::pin;
 
 use super::asking::Asking;
-use super::execute::{self, Change, Edit};
+use super::execute::{self, Edit, EditOutcome};
 use super::incident::{self, Incident};
 use super::lock::Locks;
-use super::open_writes::{self, CHECKS, Kind, LOOKS, Open};
+use super::open_writes::{self, CHECKS, LOOKS, OpenWrite, WriteKind};
 use super::settings::Settings;
 use super::{group, journal, last_writes, late_writes, read};
 use crate::account::Stopped;
-use crate::account::overlay::{self, Left};
+use crate::account::overlay::{self, Aftermath};
 use crate::audit::{Entry, entries, feed};
 use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -115,7 +115,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     cloudflare: &cloudflare::Settings,
     settings: &Settings,
     locks: &Locks,
-    write: &Open,
+    write: &OpenWrite,
 ) -> Result<(), SqlError> {
     let _turn = locks.acquire(&write.member.to_string(), || ports.now()).await;
     // Others may have been busy with the member while this waited.
@@ -141,14 +141,14 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// A look that came to nothing is made again, for a day.
-fn again<P: Clock + Sql>(ports: &P, write: &Open, at: Option<Timestamp>) -> Result<(), SqlError> {
+fn again<P: Clock + Sql>(ports: &P, write: &OpenWrite, at: Option<Timestamp>) -> Result<(), SqlError> {
     let later = at.unwrap_or_else(|| ports.now().plus_secs(15)).max(ports.now().plus_secs(15));
     let given_up = ports.now().since(write.at) > GIVE_UP_MILLIS;
     open_writes::checked(ports, write.id, (!given_up).then_some(later))
 }
 
 /// A late write that must not or cannot be taken back is told, and left.
-fn give_up<P: Clock + Sql>(ports: &P, write: &Open, why: &str) -> Result<(), SqlError> {
+fn give_up<P: Clock + Sql>(ports: &P, write: &OpenWrite, why: &str) -> Result<(), SqlError> {
     let why = why.trim_end_matches('.');
     let and = format!(
         "this was not put right by itself ({why}), so compare the member with the journal in Cloudflare's dashboard"
@@ -160,7 +160,7 @@ fn give_up<P: Clock + Sql>(ports: &P, write: &Open, why: &str) -> Result<(), Sql
 /// One look; when to look again.
 async fn look<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
-    write: &Open,
+    write: &OpenWrite,
 ) -> Result<Option<Timestamp>, Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
     let age = now.since(write.at) / 1_000;
@@ -170,8 +170,8 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
         next = Some(now.plus_secs(UNSETTLED_SECS));
     }
     match write.kind {
-        Kind::Policies => look_at_policies(asking, write, next).await,
-        Kind::Removal => match seen(ports, asking.client.member(write.member)).await {
+        WriteKind::Policies => look_at_policies(asking, write, next).await,
+        WriteKind::Removal => match seen(ports, asking.client.member(write.member)).await {
             Err(ApiError::NotFound(_)) => {
                 if write.expected.is_some() {
                     let and = "nobody is invited again without being asked for, so do that where the person should have an account";
@@ -183,14 +183,14 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
             Err(error) => Err(error.into()),
             Ok(_) => Ok(next),
         },
-        Kind::Join(group) => look_at_group(asking, write, group, true, next).await,
-        Kind::Leave(group) => look_at_group(asking, write, group, false, next).await,
+        WriteKind::Join(group) => look_at_group(asking, write, group, true, next).await,
+        WriteKind::Leave(group) => look_at_group(asking, write, group, false, next).await,
     }
 }
 
 async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
-    write: &Open,
+    write: &OpenWrite,
     next: Option<Timestamp>,
 ) -> Result<Option<Timestamp>, Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
@@ -213,23 +213,25 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
     }
     let would = "would have put right what a late write did";
     match execute::change(asking, member, &Edit::default(), would).await? {
-        Change::Made(member) | Change::AlreadySo(member) => {
+        EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => {
             let snapshot = snapshot::latest(ports).await.ok().flatten();
-            let left = Left { member: &member, gone: false, group: None };
+            let left = Aftermath { member: &member, gone: false, group: None };
             overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
             // One that was carried out is not carried out again.
             Ok(None)
         }
-        Change::WouldBeEmpty | Change::UnknownPolicy | Change::NotSeen => Err(Stopped::Refused(Outcome::NotNow {
-            message: "the later changes could not be made once more".to_owned(),
-            retry_at: Some(ports.now().plus_secs(30)),
-        })),
+        EditOutcome::WouldBeEmpty | EditOutcome::UnknownPolicy | EditOutcome::NotSeen => {
+            Err(Stopped::Refused(Outcome::NotNow {
+                message: "the later changes could not be made once more".to_owned(),
+                retry_at: Some(ports.now().plus_secs(30)),
+            }))
+        }
     }
 }
 
 async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
-    write: &Open,
+    write: &OpenWrite,
     group: UserGroupId,
     joins: bool,
     next: Option<Timestamp>,
@@ -254,7 +256,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
         return Ok(Some(now.plus_secs(30)));
     }
     let snapshot = snapshot::latest(ports).await.ok().flatten();
-    let left = Left { member: &member, gone: false, group: Some((group, !joins)) };
+    let left = Aftermath { member: &member, gone: false, group: Some((group, !joins)) };
     overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
     late_writes::note(ports, write, "that was put right, and nothing needs to be done", ports.now())?;
     Ok(None)
@@ -300,12 +302,12 @@ fn request_of(ray: &str) -> &str {
     ray.split('-').next().unwrap_or(ray)
 }
 
-fn ended(write: &Open) -> Timestamp {
+fn ended(write: &OpenWrite) -> Timestamp {
     // A write that nobody answered may have been carried out until it was last looked for.
     write.answered_at.unwrap_or_else(|| write.at.plus_secs(60))
 }
 
-fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &Entry) -> Result<(), SqlError> {
+fn report<P: Clock + Sql>(ports: &P, write: &OpenWrite, entry: &Entry) -> Result<(), SqlError> {
     let what = if entry.description.is_empty() { "a change" } else { &entry.description };
     let message = format!(
         "{} changed {} ({what}) at the same moment as this operation, which may have overwritten it; compare the member with what was intended, and make the change again where it is missing.",
@@ -313,7 +315,7 @@ fn report<P: Clock + Sql>(ports: &P, write: &Open, entry: &Entry) -> Result<(), 
         write.email
     );
     let incident = Incident {
-        kind: incident::Kind::ForeignWrite,
+        kind: incident::IncidentKind::ForeignWrite,
         at: entry.at,
         operation: write.operation,
         member: write.member.to_string(),

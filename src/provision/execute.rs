@@ -9,7 +9,7 @@ use crate::base::tree::BTreeSet;
 use super::asking::Asking;
 use super::guards::{self, Passage, Planned};
 use super::journal::{self, State};
-use super::open_writes::{self, Open};
+use super::open_writes::{self, OpenWrite};
 use super::outcomes::not_carried_out;
 use super::{apart, last_writes, late_writes, policies, read};
 use crate::account::Stopped;
@@ -56,7 +56,7 @@ impl Edit {
     }
 
     /// The same, and made once more what a write that came late has undone; what this edit is about is not of that.
-    fn and_once_more(&self, late: &Open) -> Self {
+    fn and_once_more(&self, late: &OpenWrite) -> Self {
         let (mut lost, mut back) = late.undid();
         lost.retain(|atom| !self.revoke.contains(atom));
         back.retain(|atom| !self.grant.contains(atom));
@@ -70,7 +70,7 @@ impl Edit {
 
 /// How an attempt to change a member's policies ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum EditOutcome {
     /// It was written, and read back: this is the member since.
     Made(Box<MemberRecord>),
     /// There was nothing to write: this is the member.
@@ -95,7 +95,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     member: MemberRecord,
     edit: &Edit,
     would: &str,
-) -> Result<Change, Stopped> {
+) -> Result<EditOutcome, Stopped> {
     let (ports, client, operation) = (asking.ports, asking.client, asking.operation);
     let mut wrote = false;
     let id = member.id;
@@ -112,7 +112,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let member = believable(ports, client, member, Some(edit)).await?;
         let before = member.own_policies()?;
         if before.iter().any(|policy| policy.access == Access::Unknown) {
-            return Ok(Change::UnknownPolicy);
+            return Ok(EditOutcome::UnknownPolicy);
         }
         let late = open_writes::come_late(ports, id, &atoms(&before))?;
         let edit = &late.as_ref().map_or_else(|| edit.clone(), |late| edit.and_once_more(late));
@@ -120,10 +120,10 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             open_writes::shown(ports, id, &atoms(&before), ports.now())?;
             open_writes::settled(ports, id, &atoms(&before))?;
             let member = Box::new(member);
-            return Ok(if wrote { Change::Made(member) } else { Change::AlreadySo(member) });
+            return Ok(if wrote { EditOutcome::Made(member) } else { EditOutcome::AlreadySo(member) });
         };
         if planned.is_empty() {
-            return Ok(Change::WouldBeEmpty);
+            return Ok(EditOutcome::WouldBeEmpty);
         }
         let (held, holds) = (atoms(&before), atoms(&planned));
         let (gains, loses) = (holds.without(&held), held.without(&holds));
@@ -131,7 +131,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let covered = passage.as_ref().filter(|passage| is_certain && passage.covers(&gains, &loses));
         let Some(passed) = covered else {
             if clearances == CLEARANCES {
-                return Ok(Change::NotSeen);
+                return Ok(EditOutcome::NotSeen);
             }
             clearances += 1;
             // Whoever holds the right to it gives it up before asking again.
@@ -159,7 +159,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             ports,
             &open_writes::Write {
                 operation,
-                kind: open_writes::Kind::Policies,
+                kind: open_writes::WriteKind::Policies,
                 member: &member,
                 planned: &holds,
                 loses_admin: passed.loses_admin,
@@ -217,7 +217,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             }
             let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
             journal::note(ports, operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
-            return Ok(Change::Made(member));
+            return Ok(EditOutcome::Made(member));
         }
         // Nobody said that it was carried out, and it does not show: it is written once more, from what is there. Should it have
         // been carried out all the same, the same is written twice.
@@ -228,7 +228,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         // One passage is for one write.
         drop(passage.take());
     }
-    Ok(Change::NotSeen)
+    Ok(EditOutcome::NotSeen)
 }
 
 /// The member from a read that is not older than our last write. Where Cloudflare goes on showing an older state, it is not believed until

@@ -1,6 +1,6 @@
 //! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
-use super::execute::{Change, Edit};
+use super::execute::{Edit, EditOutcome};
 use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
@@ -40,12 +40,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             // A guard forbids that to be taken back. The aftercare says so; what was asked for here is so all the same.
             Err(Stopped::Refused(Outcome::Refused { .. })) if planned.is_none() => {
                 open_writes::amended(self.ports, member.id, &edit.grant, &edit.revoke)?;
-                Change::AlreadySo(Box::new(member))
+                EditOutcome::AlreadySo(Box::new(member))
             }
             change => change?,
         };
         Ok(match (change, action) {
-            (Change::Made(member) | Change::AlreadySo(member), Action::Grant) => {
+            (EditOutcome::Made(member) | EditOutcome::AlreadySo(member), Action::Grant) => {
                 self.left(&member, false, None).await?;
                 if ours || planned.is_some() {
                     done(Effect::Granted, format!("Granted {name} to {email}."))
@@ -53,7 +53,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     done(Effect::AlreadyGranted, format!("{email} has {name} already; nothing was changed."))
                 }
             }
-            (Change::Made(member) | Change::AlreadySo(member), Action::Revoke) => {
+            (EditOutcome::Made(member) | EditOutcome::AlreadySo(member), Action::Revoke) => {
                 self.left(&member, false, None).await?;
                 // Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is what it did.
                 let said = if ours || planned.is_some() {
@@ -63,9 +63,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 };
                 self.unless_through_a_group(&member, atom, said).await?
             }
-            (Change::WouldBeEmpty, _) => last_role(&email, &name),
-            (Change::UnknownPolicy, _) => unknown_policy(&email),
-            (Change::NotSeen, _) => {
+            (EditOutcome::WouldBeEmpty, _) => last_role(&email, &name),
+            (EditOutcome::UnknownPolicy, _) => unknown_policy(&email),
+            (EditOutcome::NotSeen, _) => {
                 self.not_now(format!("Cloudflare accepted the change of {name} for {email}, but does not show it"), 10)
             }
         })
@@ -112,13 +112,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let edit = Edit { grant: vec![minimal], revoke: vec![atom] };
         let would = format!("would have revoked {name} from {email} and left them with Minimal Account Access");
         Ok(match self.write(member, &edit, &would).await? {
-            Change::Made(member) | Change::AlreadySo(member) => {
+            EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => {
                 self.left(&member, false, None).await?;
                 let said = format!("Revoked {name} from {email}, who is left with Minimal Account Access.");
                 self.unless_through_a_group(&member, atom, done(Effect::Revoked, said)).await?
             }
-            Change::UnknownPolicy => unknown_policy(&email),
-            Change::WouldBeEmpty | Change::NotSeen => {
+            EditOutcome::UnknownPolicy => unknown_policy(&email),
+            EditOutcome::WouldBeEmpty | EditOutcome::NotSeen => {
                 self.not_now(format!("{name} could not be seen to be gone from {email}"), 10)
             }
         })

@@ -6,7 +6,7 @@ use crate::base::tree::BTreeSet;
 use super::asking::Asking;
 use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Planned};
-use super::open_writes::{self, Kind, Write};
+use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::not_carried_out;
 use super::work::{Work, done};
 use super::{journal, last_writes};
@@ -123,7 +123,7 @@ fn note<P: Clock + Sql>(asking: &Asking<'_, '_, P>, line: &str) -> Result<(), St
 
 fn begin<P: Http + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
-    kind: Kind,
+    kind: WriteKind,
     member: &MemberRecord,
     loses_admin: bool,
 ) -> Result<i64, Stopped> {
@@ -144,9 +144,9 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<bool, Stopped> {
     let client = asking.client;
     let (kind, doing, did) = if joins {
-        (Kind::Join(group), "adding to the group", "added to the group")
+        (WriteKind::Join(group), "adding to the group", "added to the group")
     } else {
-        (Kind::Leave(group), "taking out of the group", "taken out of the group")
+        (WriteKind::Leave(group), "taking out of the group", "taken out of the group")
     };
     note(asking, &format!("{doing} {name}"))?;
     // It was so a moment before: a read that is behind shows what is asked for, also where it is not.

@@ -294,7 +294,7 @@ fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>
     };
     let message = no_room(guards, count, removals::counted(ports, count, now)?);
     let incident = Incident {
-        kind: incident::Kind::RemovalCap,
+        kind: incident::IncidentKind::RemovalCap,
         at: now,
         operation: asking.operation,
         member: planned.member.map(|member| member.id.to_string()).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use super::last_writes;
 use super::lock::Locks;
 use super::read;
-use crate::account::overlay::{self, Left};
+use crate::account::overlay::{self, Aftermath};
 use crate::account::{Stopped, newest};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
@@ -30,7 +30,7 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
         Err(ApiError::NotFound(_)) => {
             // Who was never part of a generation is nobody's loss.
             if let Some(known) = known(ports, snapshot, id).await? {
-                let left = Left { member: &stub(&known), gone: true, group: None };
+                let left = Aftermath { member: &stub(&known), gone: true, group: None };
                 overlay::note(ports, Some(snapshot), left, ports.now()).await?;
             }
             return Ok(true);
@@ -52,7 +52,7 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
             Some((group, is_in))
         }
     };
-    let left = Left { member: &record, gone: false, group: is_in };
+    let left = Aftermath { member: &record, gone: false, group: is_in };
     overlay::note(ports, Some(snapshot), left, ports.now()).await?;
     Ok(true)
 }

@@ -13,7 +13,7 @@ use crate::model::operation::EntryId;
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum IncidentKind {
     /// Somebody else wrote between our read and our write, and may have been overwritten.
     ForeignWrite,
     /// A write of ours was carried out late, over a later change.
@@ -26,7 +26,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// What kind.
-    pub kind: Kind,
+    pub kind: IncidentKind,
     /// When it happened, or was found.
     pub at: Timestamp,
     /// The operation whose write it is about.
@@ -87,7 +87,7 @@ pub(super) fn note_once(sql: &dyn Sql, source: &str, within_secs: i64, incident:
 }
 
 /// The latest incidents of a kind that are not older than this, the newest first.
-pub fn since(sql: &dyn Sql, kind: Kind, oldest: Timestamp) -> Result<Vec<Incident>, SqlError> {
+pub fn since(sql: &dyn Sql, kind: IncidentKind, oldest: Timestamp) -> Result<Vec<Incident>, SqlError> {
     Ok(latest(sql)?.into_iter().filter(|incident| incident.kind == kind && incident.at >= oldest).collect())
 }
 

@@ -2,14 +2,14 @@
 
 use super::incident::{self, Incident};
 use super::journal;
-use super::open_writes::{Kind, Open};
+use super::open_writes::{OpenWrite, WriteKind};
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 
 /// Notes that a write came late, over later changes, and what became of that.
-pub(super) fn note(sql: &dyn Sql, write: &Open, and: &str, now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn note(sql: &dyn Sql, write: &OpenWrite, and: &str, now: Timestamp) -> Result<(), SqlError> {
     let what = match write.kind {
-        Kind::Policies => {
+        WriteKind::Policies => {
             let (lost, back) = write.undid();
             format!("A write to {}", write.email)
                 + &format!(
@@ -18,19 +18,19 @@ pub(super) fn note(sql: &dyn Sql, write: &Open, and: &str, now: Timestamp) -> Re
                     back.len()
                 )
         }
-        Kind::Removal => {
+        WriteKind::Removal => {
             format!(
                 "The removal of {}, which Cloudflare had not answered, was carried out late, over later changes",
                 write.email
             )
         }
-        Kind::Join(group) => {
+        WriteKind::Join(group) => {
             format!(
                 "{} came late into the user group {group}, by a write that Cloudflare had not answered, over later changes",
                 write.email
             )
         }
-        Kind::Leave(group) => {
+        WriteKind::Leave(group) => {
             format!(
                 "{} left the user group {group} late, by a write that Cloudflare had not answered, over later changes",
                 write.email
@@ -38,7 +38,7 @@ pub(super) fn note(sql: &dyn Sql, write: &Open, and: &str, now: Timestamp) -> Re
         }
     };
     let incident = Incident {
-        kind: incident::Kind::LateWrite,
+        kind: incident::IncidentKind::LateWrite,
         at: now,
         operation: write.operation,
         member: write.member.to_string(),

@@ -10,7 +10,7 @@ use std::task::Poll;
 use futures::channel::oneshot;
 use futures::poll;
 
-use super::shared::Shared;
+use super::shared::SharedReads;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::seats::Seats;
 use crate::base::time::Timestamp;
@@ -25,8 +25,8 @@ const LEASE_MILLIS: i64 = 180_000;
 /// The locks of a Coordinator, by name. They live in memory: a Coordinator is one object with one thread.
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
-    held: Rc<RefCell<HashMap<String, Held>>>,
-    user_groups: Shared,
+    held: Rc<RefCell<HashMap<String, MemberLock>>>,
+    user_groups: SharedReads,
     /// They are as many as there are, whoever has a lock.
     seats: Seats,
     /// The operations that wait for a lock now, as often as they do.
@@ -46,7 +46,7 @@ impl Drop for InLine<'_> {
 }
 
 #[derive(Debug)]
-struct Held {
+struct MemberLock {
     since: Timestamp,
     turn: u64,
     waiting: VecDeque<oneshot::Sender<()>>,
@@ -62,7 +62,7 @@ pub struct Guard {
 
 impl Locks {
     /// The read of the user groups that those who want it at the same moment have in common.
-    pub(super) const fn user_groups(&self) -> &Shared {
+    pub(super) const fn user_groups(&self) -> &SharedReads {
         &self.user_groups
     }
 
@@ -101,7 +101,7 @@ impl Locks {
                 let mut held = self.held.borrow_mut();
                 match held.get_mut(name) {
                     None => {
-                        held.insert(name.to_owned(), Held { since: now(), turn: 0, waiting: VecDeque::new() });
+                        held.insert(name.to_owned(), MemberLock { since: now(), turn: 0, waiting: VecDeque::new() });
                         break Guard { locks: self.clone(), name: name.to_owned(), turn: 0 };
                     }
                     Some(lock) if now().since(lock.since) > LEASE_MILLIS => {

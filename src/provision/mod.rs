@@ -50,7 +50,7 @@ use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
 use outcomes::{after, superseded};
-use resolve::Wanted;
+use resolve::Counterpart;
 use work::Work;
 
 /// Creates the tables of provisioning.
@@ -70,7 +70,7 @@ const LOOK_AGAIN_SECS: i64 = 10;
 
 /// What an attempt at an operation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempted {
+pub struct AttemptResult {
     /// How it ended, for now or for good.
     pub outcome: Outcome,
     /// By when nothing stands in its way any more, where that is known: then no wait for it is longer.
@@ -87,7 +87,7 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
     locks: &Locks,
     id: EntryId,
     request: &Request,
-) -> Attempted {
+) -> AttemptResult {
     let ended = attempt(ports, cloudflare, settings, locks, id, request).await;
     let was_turned_away = matches!(ended, Err(Stopped::Api(ApiError::NoSeat)));
     let over_at = if let Err(Stopped::Until(_, at)) = &ended { Some(*at) } else { None };
@@ -111,9 +111,9 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
     let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
     if is_over && let Err(error) = removals::give_back(ports, id) {
         let outcome = Outcome::NotNow { message: error.to_string(), retry_at: None };
-        return Attempted { outcome, over_at: None, was_turned_away: false };
+        return AttemptResult { outcome, over_at: None, was_turned_away: false };
     }
-    Attempted { outcome, over_at, was_turned_away }
+    AttemptResult { outcome, over_at, was_turned_away }
 }
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
@@ -231,8 +231,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// The person has a membership, accepted or pending.
     async fn for_member(&self, member: MemberRecord) -> Result<Outcome, Stopped> {
         let edit = match self.what.access {
-            Wanted::Atom(atom) => Some(Edit::of(self.request.action, atom)),
-            Wanted::Account | Wanted::Group(_) => None,
+            Counterpart::Atom(atom) => Some(Edit::of(self.request.action, atom)),
+            Counterpart::Account | Counterpart::Group(_) => None,
         };
         let member = execute::believable(self.ports, &self.client, member, edit.as_ref()).await?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, self.what.id)?;
@@ -262,10 +262,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         open_invitations::shown(self.ports, &member)?;
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
-            (Wanted::Atom(atom), _) => self.change(member, atom).await,
-            (Wanted::Group(group), _) => self.change_group(&member, group).await,
-            (Wanted::Account, Action::Grant) => self.account_exists(member).await,
-            (Wanted::Account, Action::Revoke) => self.remove(&member).await,
+            (Counterpart::Atom(atom), _) => self.change(member, atom).await,
+            (Counterpart::Group(group), _) => self.change_group(&member, group).await,
+            (Counterpart::Account, Action::Grant) => self.account_exists(member).await,
+            (Counterpart::Account, Action::Revoke) => self.remove(&member).await,
         }?;
         match self.request.action {
             Action::Grant => Ok(outcome.to_account(|| told.account())),

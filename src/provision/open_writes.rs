@@ -9,7 +9,7 @@ use crate::base::json;
 use crate::base::tree::BTreeSet;
 
 use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
-use super::resolve::Wanted;
+use super::resolve::Counterpart;
 use super::{last_writes, removals};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
@@ -32,7 +32,7 @@ pub(super) const LOOKS: [i64; 2] = [120, 1_800];
 
 /// What a write changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WriteKind {
     /// The member's policies.
     Policies,
     /// The membership ends.
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     Leave(UserGroupId),
 }
 
-impl Kind {
+impl WriteKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Policies => "policies",
@@ -64,7 +64,7 @@ impl Kind {
 /// A write that is about to be sent.
 pub(super) struct Write<'a> {
     pub(super) operation: EntryId,
-    pub(super) kind: Kind,
+    pub(super) kind: WriteKind,
     pub(super) member: &'a MemberRecord,
     /// The policies' atoms afterwards; nothing where it is not about policies.
     pub(super) planned: &'a BTreeSet<Atom>,
@@ -77,10 +77,10 @@ pub(super) struct Write<'a> {
 
 /// A write that was sent.
 #[derive(Clone, Debug)]
-pub(super) struct Open {
+pub(super) struct OpenWrite {
     pub(super) id: i64,
     pub(super) operation: EntryId,
-    pub(super) kind: Kind,
+    pub(super) kind: WriteKind,
     pub(super) member: MemberId,
     pub(super) email: String,
     pub(super) planned: BTreeSet<Atom>,
@@ -117,7 +117,7 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     removals::sent(sql, write.operation, write.now)?;
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
     // The audit log is asked about policies alone: nothing else replaces what somebody else wrote.
-    let look_at = (write.kind == Kind::Policies).then(|| after(LOOKS.first()));
+    let look_at = (write.kind == WriteKind::Policies).then(|| after(LOOKS.first()));
     let value = sql.one(
         "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -198,7 +198,7 @@ pub(super) fn shown_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_i
 pub(super) fn may_bring_back_until(
     sql: &dyn Sql,
     member: MemberId,
-    taken: Wanted,
+    taken: Counterpart,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
     let rows = select(
@@ -292,7 +292,7 @@ pub(super) fn losing_admin(sql: &dyn Sql) -> Result<BTreeSet<MemberId>, SqlError
 
 /// The write that came late, where a member holds exactly what that one wrote, and not what it held when an operation was last done
 /// with it.
-pub(super) fn come_late(sql: &dyn Sql, member: MemberId, seen: &BTreeSet<Atom>) -> Result<Option<Open>, SqlError> {
+pub(super) fn come_late(sql: &dyn Sql, member: MemberId, seen: &BTreeSet<Atom>) -> Result<Option<OpenWrite>, SqlError> {
     let open = read(
         sql,
         "member = ? AND kind = 'policies' AND check_at IS NOT NULL AND expected IS NOT NULL",
@@ -302,17 +302,17 @@ pub(super) fn come_late(sql: &dyn Sql, member: MemberId, seen: &BTreeSet<Atom>) 
 }
 
 /// The writes whose answer never came and that are to be looked for.
-pub(super) fn unanswered(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
+pub(super) fn unanswered(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<OpenWrite>, SqlError> {
     read(sql, "check_at <= ? ORDER BY check_at LIMIT ?", &[now.into(), limit.into()])
 }
 
-impl Open {
+impl OpenWrite {
     /// Whether somebody may have this again should the write be carried out. Which roles a group gives is not asked.
-    fn brings_back(&self, taken: Wanted) -> bool {
+    fn brings_back(&self, taken: Counterpart) -> bool {
         match (self.kind, taken) {
-            (Kind::Policies, Wanted::Atom(atom)) => self.planned.contains(&atom),
-            (Kind::Join(_), Wanted::Atom(_)) => true,
-            (Kind::Join(group), Wanted::Group(taken)) => group == taken,
+            (WriteKind::Policies, Counterpart::Atom(atom)) => self.planned.contains(&atom),
+            (WriteKind::Join(_), Counterpart::Atom(_)) => true,
+            (WriteKind::Join(group), Counterpart::Group(taken)) => group == taken,
             _ => false,
         }
     }
@@ -326,7 +326,7 @@ impl Open {
 }
 
 /// The write as it stands now, where it is still to be looked for.
-pub(super) fn still_open(sql: &dyn Sql, id: i64) -> Result<Option<Open>, SqlError> {
+pub(super) fn still_open(sql: &dyn Sql, id: i64) -> Result<Option<OpenWrite>, SqlError> {
     Ok(read(sql, "id = ? AND check_at IS NOT NULL", &[id.into()])?.pop())
 }
 
@@ -337,7 +337,7 @@ pub(super) fn checked(sql: &dyn Sql, id: i64, next: Option<Timestamp>) -> Result
 }
 
 /// The writes that the audit log is to be asked about, the oldest first.
-pub(super) fn unlooked(sql: &dyn Sql, until: Timestamp, limit: i64) -> Result<Vec<Open>, SqlError> {
+pub(super) fn unlooked(sql: &dyn Sql, until: Timestamp, limit: i64) -> Result<Vec<OpenWrite>, SqlError> {
     read(sql, "look_at <= ? ORDER BY read_at LIMIT ?", &[until.into(), limit.into()])
 }
 
@@ -375,7 +375,7 @@ fn first(sql: &dyn Sql, column: &str) -> Result<Option<Timestamp>, SqlError> {
 /// Which rows are not set aside: one that is must not take the place of those that are asked for a few at a time.
 const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'sent')";
 
-fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Open>, SqlError> {
+fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<OpenWrite>, SqlError> {
     rows::readable(sql, "sent", &select(sql, &format!("{READABLE} AND {condition}"), params)?, sent)
 }
 
@@ -387,7 +387,7 @@ fn select(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Vec
     sql.query(&statement, params)
 }
 
-fn sent(row: &[SqlValue]) -> Option<Open> {
+fn sent(row: &[SqlValue]) -> Option<OpenWrite> {
     let [id, operation, member, email, planned, expected, read_at, at, answered_at, ray, looks, kind, group, is_in] =
         row
     else {
@@ -398,14 +398,14 @@ fn sent(row: &[SqlValue]) -> Option<Open> {
         Some(text) => Some(json::read_str(text).ok()?),
         None => None,
     };
-    Some(Open {
+    Some(OpenWrite {
         id: id.integer()?,
         operation: EntryId(operation.integer()?),
         kind: match (kind.text()?, group.text().and_then(|group| group.parse().ok())) {
-            ("policies", _) => Kind::Policies,
-            ("removal", _) => Kind::Removal,
-            ("join", Some(group)) => Kind::Join(group),
-            ("leave", Some(group)) => Kind::Leave(group),
+            ("policies", _) => WriteKind::Policies,
+            ("removal", _) => WriteKind::Removal,
+            ("join", Some(group)) => WriteKind::Join(group),
+            ("leave", Some(group)) => WriteKind::Leave(group),
             _ => return None,
         },
         member: member.text()?.parse().ok()?,

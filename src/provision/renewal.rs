@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::execute::{self, Change, Edit};
+use super::execute::{self, Edit, EditOutcome};
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
 use super::outcomes::unknown_policy;
@@ -34,7 +34,7 @@ const WOULD: &str = "would have made an invitation again that it had removed";
 
 /// What an invitation held, from before it is removed until the new one has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Held {
+pub(super) struct InvitationAccess {
     member: MemberId,
     email: String,
     policies: Vec<Policy>,
@@ -66,7 +66,7 @@ fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlE
 }
 
 /// The renewal that an operation is in the middle of.
-pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<Held>, SqlError> {
+pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<InvitationAccess>, SqlError> {
     let value = sql.one("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
     let Some(text) = value.as_ref().and_then(SqlValue::text) else { return Ok(None) };
     json::read_str(text).map(Some).map_err(|_| SqlError::unreadable("what an invitation held"))
@@ -91,7 +91,7 @@ pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, Sql
     }))
 }
 
-fn save(sql: &dyn Sql, operation: EntryId, held: &Held) -> Result<(), SqlError> {
+fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -> Result<(), SqlError> {
     let body = serde_json::to_string(held)?;
     sql.query(
         "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
@@ -136,7 +136,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Goes on with a renewal that was cut off anywhere.
-    pub(super) async fn resume_renewal(&self, held: Held) -> Result<Outcome, Stopped> {
+    pub(super) async fn resume_renewal(&self, held: InvitationAccess) -> Result<Outcome, Stopped> {
         let _turn = self.lock(&address::folded(&held.email)).await;
         let _turn = self.lock(&held.member.to_string()).await;
         match read::member(self.ports, &self.client, held.member).await {
@@ -173,7 +173,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             forget(self.ports, self.id)?;
             return Ok(unknown_policy(&fresh.email));
         }
-        let held = Held { member, email: fresh.email.clone(), policies, groups };
+        let held = InvitationAccess { member, email: fresh.email.clone(), policies, groups };
         let passage = self.clear_renewal(&fresh).await?;
         save(self.ports, self.id, &held)?;
         self.note(&format!("removing the invitation {member}, to be made again"))?;
@@ -192,7 +192,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// The old invitation is gone. `again` where a new one may be there already.
-    async fn invite_again(&self, held: &Held, again: bool) -> Result<Outcome, Stopped> {
+    async fn invite_again(&self, held: &InvitationAccess, again: bool) -> Result<Outcome, Stopped> {
         let email = held.email.as_str();
         let found = if again {
             // A list that is behind may still have the old one.
@@ -268,7 +268,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the
     /// old one.
-    async fn complete(&self, held: &Held, found: MemberRecord) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+    async fn complete(
+        &self,
+        held: &InvitationAccess,
+        found: MemberRecord,
+    ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
         let _turn = self.lock(&found.id.to_string()).await;
         let fresh = read::member(self.ports, &self.client, found.id).await?;
         // What is denied is not for this connector to write.
@@ -276,7 +280,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let edit = Edit { grant, revoke: Vec::new() };
         let would = "would have completed an invitation that was made again";
         Ok(match self.write(fresh, &edit, would).await? {
-            Change::Made(member) | Change::AlreadySo(member) => Ok(*member),
+            EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => Ok(*member),
             _ => Err(self.not_now(format!("{} is invited again, and not with everything yet", held.email), 10)),
         })
     }

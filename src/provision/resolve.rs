@@ -25,12 +25,12 @@ pub(super) struct What {
     /// The name people know it by.
     pub(super) name: String,
     /// What it is in Cloudflare.
-    pub(super) access: Wanted,
+    pub(super) access: Counterpart,
 }
 
 /// What an entitlement is in Cloudflare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Counterpart {
     /// An atom among the member's policies.
     Atom(Atom),
     /// Membership of a user group.
@@ -47,7 +47,7 @@ pub(super) async fn entitlement<P: Http + KeyValue + Clock + Sql>(
     apps: &Apps,
     target: &Target,
 ) -> Result<What, Stopped> {
-    let account = || What { id: Holding::Account, name: ACCOUNT.to_owned(), access: Wanted::Account };
+    let account = || What { id: Holding::Account, name: ACCOUNT.to_owned(), access: Counterpart::Account };
     match named(ports, newest, apps, target).await? {
         Holding::Account => Ok(account()),
         Holding::Entitlement(entitlement) => describe(ports, client, newest, entitlement).await,
@@ -91,11 +91,11 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                 },
             };
             let atom = policies::allow(permission_group, whole_account(ports, client).await?);
-            What { id, name: known.or(found).unwrap_or_else(|| role.to_string()), access: Wanted::Atom(atom) }
+            What { id, name: known.or(found).unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
         }
         Entitlement::ScopedRole(role) => {
             let atom = policies::allow(role.permission_group, role.resource_group);
-            What { id, name: known.unwrap_or_else(|| role.to_string()), access: Wanted::Atom(atom) }
+            What { id, name: known.unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
         }
         Entitlement::Group(group) => {
             let name = match known {
@@ -113,7 +113,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                     Err(error) => return Err(error.into()),
                 },
             };
-            What { id, name, access: Wanted::Group(group) }
+            What { id, name, access: Counterpart::Group(group) }
         }
     })
 }

@@ -19,7 +19,7 @@ pub(super) enum UserGroups {
 /// The account's user groups as one read of them told, for everybody who asked before that read was begun. In memory, and no longer than
 /// somebody waits: what is shared is a read, and not a memory of what there was.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shared(Rc<RefCell<Reads>>);
+pub(super) struct SharedReads(Rc<RefCell<Reads>>);
 
 #[derive(Debug, Default)]
 struct Reads {
@@ -33,11 +33,11 @@ struct Reads {
 /// One who asks for the user groups; the number says after how many.
 #[derive(Debug)]
 pub(super) struct Asker<'s> {
-    shared: &'s Shared,
+    shared: &'s SharedReads,
     number: u64,
 }
 
-impl Shared {
+impl SharedReads {
     pub(super) fn ask(&self) -> Asker<'_> {
         let mut reads = self.0.borrow_mut();
         reads.asked += 1;

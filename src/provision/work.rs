@@ -1,14 +1,14 @@
 //! An operation under way: what its steps share, and what they note.
 
 use super::asking::Asking;
-use super::execute::{self, Change, Edit};
+use super::execute::{self, Edit, EditOutcome};
 use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
 use super::resolve::What;
 use super::settings::{Guards, Settings};
 use super::{open_invitations, open_writes};
 use crate::account::Stopped;
-use crate::account::overlay::{self, Left};
+use crate::account::overlay::{self, Aftermath};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{Client, MemberRecord};
 use crate::model::id::UserGroupId;
@@ -59,7 +59,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     }
 
     /// Changes a member's policies, as far as the guards let it pass.
-    pub(super) async fn write(&self, member: MemberRecord, edit: &Edit, would: &str) -> Result<Change, Stopped> {
+    pub(super) async fn write(&self, member: MemberRecord, edit: &Edit, would: &str) -> Result<EditOutcome, Stopped> {
         execute::change(&self.asking(), member, edit, would).await
     }
 
@@ -70,7 +70,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
         gone: bool,
         group: Option<(UserGroupId, bool)>,
     ) -> Result<(), SqlError> {
-        let left = Left { member, gone, group };
+        let left = Aftermath { member, gone, group };
         overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Forcing {
     /// Since when.
     since: Timestamp,
     /// What the connector showed before it was told to sync; `None` where it was not told yet.
-    told: Option<Seen>,
+    told: Option<SyncView>,
     /// How often was looked since.
     looks: u32,
 }
@@ -48,7 +48,7 @@ pub(super) enum Next {
 /// What a connector shows of its last sync. Its times are compared and nothing more, so they stay text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Seen {
+struct SyncView {
     #[serde(default)]
     status: Option<String>,
     #[serde(default)]
@@ -59,7 +59,7 @@ struct Seen {
     last_error: Option<String>,
 }
 
-impl Seen {
+impl SyncView {
     fn is(&self, status: &str) -> bool {
         self.status.as_deref().is_some_and(|seen| seen.strip_prefix("SYNC_STATUS_") == Some(status))
     }
@@ -112,7 +112,7 @@ pub(super) async fn step<P: Http + Clock + Sign>(
     }
 }
 
-fn judged(seen: &Seen, before: &Seen, forcing: Forcing, now: Timestamp) -> Next {
+fn judged(seen: &SyncView, before: &SyncView, forcing: Forcing, now: Timestamp) -> Next {
     if seen.is("DISABLED") {
         let why = seen.last_error.as_deref().map(|why| format!(" ({})", quote(why))).unwrap_or_default();
         return Next::GivenUp(format!(
@@ -164,14 +164,14 @@ fn route(connector: &Connector, further: &[&str]) -> String {
 }
 
 /// The connector as C1 shows it.
-async fn look<P: Http + Clock + Sign>(client: &Client<'_, P>, connector: &Connector) -> Result<Seen, ApiError> {
+async fn look<P: Http + Clock + Sign>(client: &Client<'_, P>, connector: &Connector) -> Result<SyncView, ApiError> {
     let what = "read the connector";
     let call = Call { what, method: Method::Get, path: route(connector, &[]), body: None };
     let answer: Value = client.call(call).await?;
     let status = ["/connectorView/connector/status", "/connector/status"].iter().find_map(|at| answer.pointer(at));
     match status {
         // A connector that has never synced may have no status.
-        None | Some(Value::Null) if answer.pointer("/connectorView/connector").is_some() => Ok(Seen::default()),
+        None | Some(Value::Null) if answer.pointer("/connectorView/connector").is_some() => Ok(SyncView::default()),
         Some(status) => json::of(status).map_err(|error| ApiError::Malformed { what, why: format!("status: {error}") }),
         None => Err(ApiError::Malformed { what, why: "there is no connectorView.connector in it".to_owned() }),
     }
@@ -207,12 +207,12 @@ pub(super) async fn examine<P: Http + Clock + Sign>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Forcing, Next, Seen, judged};
+    use super::{Forcing, Next, SyncView, judged};
     use crate::base::time::Timestamp;
 
-    fn seen(status: &str, started: &str, completed: &str) -> Seen {
+    fn seen(status: &str, started: &str, completed: &str) -> SyncView {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Seen {
+        SyncView {
             status: text(status).map(|status| format!("SYNC_STATUS_{status}")),
             started_at: text(started),
             completed_at: text(completed),
@@ -224,7 +224,7 @@ mod tests {
     fn only_a_sync_that_began_after_the_request_counts() {
         let now = Timestamp::from_secs(1_800_000_000);
         let before = seen("DONE", "t1", "t2");
-        let check = |seen: Seen| judged(&seen, &before, Forcing::begin(now), now);
+        let check = |seen: SyncView| judged(&seen, &before, Forcing::begin(now), now);
         assert!(matches!(check(seen("DONE", "t1", "t2")), Next::Wait(..)), "that is the one before");
         assert!(matches!(check(seen("ERROR", "t1", "t2")), Next::Wait(..)));
         assert!(matches!(check(seen("RUNNING", "t3", "")), Next::Wait(..)));

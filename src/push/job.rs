@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::force_sync::{self, Forcing, Next};
 use super::s3::Object;
 use super::settings::{Settings, Store};
-use super::upload::{self, PART, Target, UploadError, Uploaded, upload};
+use super::upload::{self, PART, Target, UploadError, UploadProgress, upload};
 use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -27,7 +27,7 @@ pub(super) const SAS_WARNING_SECS: i64 = 14 * 24 * 60 * 60;
 
 /// What an attempt leaves for the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Left {
+struct PushState {
     v: u32,
     /// What was uploaded, as a sentence.
     uploaded: String,
@@ -35,7 +35,7 @@ struct Left {
     forcing: Forcing,
 }
 
-/// The format of [`Left`]. A push whose state has another format starts over.
+/// The format of [`PushState`]. A push whose state has another format starts over.
 const FORMAT: u32 = 1;
 
 /// One attempt at pushing the generation that the job is about.
@@ -50,7 +50,7 @@ pub async fn attempt<P: Ports>(
     let Some(push) = settings else {
         return Attempt::GivenUp("Nothing is configured to be pushed any more, so nothing was done.".to_owned());
     };
-    let left: Option<Left> = json::of(&job.left).ok().filter(|left: &Left| left.v == FORMAT);
+    let left: Option<PushState> = json::of(&job.left).ok().filter(|left: &PushState| left.v == FORMAT);
     match left {
         None => uploading(ports, push, &job.subject, insights).await,
         Some(left) => forcing(ports, conductorone, tokens, push, left).await,
@@ -61,17 +61,22 @@ async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str, insig
     let uploaded = match &push.store {
         None => String::new(),
         Some(store) => match into_store(ports, push, store, generation, insights).await {
-            Ok((Uploaded::Whole(bytes), name)) => {
-                format!("Uploaded {} ({}) to {name}.{}", push.file.name(), size(bytes), expiring(store, ports.now()))
+            Ok((UploadProgress::Whole(bytes), name)) => {
+                format!(
+                    "UploadProgress {} ({}) to {name}.{}",
+                    push.file.name(),
+                    size(bytes),
+                    expiring(store, ports.now())
+                )
             }
-            Ok((Uploaded::Partly, _)) => return Attempt::GoOn(ports.now(), serde_json::Value::Null),
+            Ok((UploadProgress::Partly, _)) => return Attempt::GoOn(ports.now(), serde_json::Value::Null),
             Err(error) => return failed(&error),
         },
     };
     if push.connector.is_none() {
         return Attempt::Done(format!("{uploaded} ConductorOne pulls it by itself, within the hour."));
     }
-    go_on(ports.now(), Left { v: FORMAT, uploaded, forcing: Forcing::begin(ports.now()) })
+    go_on(ports.now(), PushState { v: FORMAT, uploaded, forcing: Forcing::begin(ports.now()) })
 }
 
 async fn into_store<P: Ports>(
@@ -80,7 +85,7 @@ async fn into_store<P: Ports>(
     store: &Store,
     generation: &str,
     insights: Insights,
-) -> Result<(Uploaded, String), UploadError> {
+) -> Result<(UploadProgress, String), UploadError> {
     let snapshot = Snapshot::named(ports, generation).await.map_err(ExportError::from)?;
     let tag = insights.tag().map(|tag| format!(" {tag}")).unwrap_or_default();
     let bytes = export::open(ports, snapshot, push.file, insights).await?;
@@ -106,22 +111,22 @@ async fn forcing<P: Ports>(
     conductorone: &conductorone::Settings,
     tokens: &Tokens,
     push: &Settings,
-    left: Left,
+    left: PushState,
 ) -> Attempt {
     let Some(connector) = &push.connector else {
         return Attempt::Done(format!("{} ConductorOne pulls it by itself, within the hour.", left.uploaded));
     };
-    let Left { uploaded, forcing, .. } = left;
+    let PushState { uploaded, forcing, .. } = left;
     let sentence = |told: String| format!("{uploaded} {told}").trim().to_owned();
     match force_sync::step(ports, conductorone, tokens, connector, forcing).await {
-        Next::Wait(at, forcing) => go_on(at, Left { v: FORMAT, uploaded, forcing }),
+        Next::Wait(at, forcing) => go_on(at, PushState { v: FORMAT, uploaded, forcing }),
         Next::Done(told) => Attempt::Done(sentence(told)),
         Next::Again(told) => Attempt::Again(sentence(told)),
         Next::GivenUp(told) => Attempt::GivenUp(sentence(told)),
     }
 }
 
-fn go_on(at: Timestamp, left: Left) -> Attempt {
+fn go_on(at: Timestamp, left: PushState) -> Attempt {
     // Our own types serialise; should one not, the push starts over.
     Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default())
 }

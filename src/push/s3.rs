@@ -5,7 +5,7 @@ use url::Url;
 use super::error::{StoreError, element, quote};
 use super::exchange::{self, Sendable};
 use super::settings::{Addressing, S3};
-use super::sigv4::{self, Signer, Unsigned, encoded_path, encoded_query};
+use super::sigv4::{self, Signer, UnsignedRequest, encoded_path, encoded_query};
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpResponse, Method};
@@ -52,7 +52,7 @@ impl<P: Http + Clock> Object<'_, P> {
         let headers: Vec<_> = content_type.iter().map(|media| ("content-type", (*media).to_owned())).collect();
         let payload = sha256_hex(&body);
         let host = origin.split_once("://").map_or("", |(_, host)| host);
-        let request = Unsigned { method, host, path: &path, query, headers: &headers, payload: &payload };
+        let request = UnsignedRequest { method, host, path: &path, query, headers: &headers, payload: &payload };
         let headers = sigv4::sign(&signer, &request, self.ports.now());
         let question = if query.is_empty() { String::new() } else { format!("?{}", encoded_query(query)) };
         let sendable = Sendable {

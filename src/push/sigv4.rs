@@ -18,7 +18,7 @@ pub(super) struct Signer<'a> {
 
 /// A request as it is signed.
 #[derive(Clone, Debug)]
-pub(super) struct Unsigned<'a> {
+pub(super) struct UnsignedRequest<'a> {
     pub(super) method: Method,
     /// The host, with its port where that is not the scheme's own.
     pub(super) host: &'a str,
@@ -35,7 +35,7 @@ pub(super) struct Unsigned<'a> {
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// All headers of the signed request but `Host`, which the HTTP client writes: those given, and those of the signature.
-pub(super) fn sign(signer: &Signer<'_>, request: &Unsigned<'_>, now: Timestamp) -> Vec<(&'static str, String)> {
+pub(super) fn sign(signer: &Signer<'_>, request: &UnsignedRequest<'_>, now: Timestamp) -> Vec<(&'static str, String)> {
     let time = now.compact();
     let date = time.get(..8).unwrap_or_default();
     let mut headers = request.headers.to_vec();
@@ -94,7 +94,7 @@ fn encoded(text: &str, keep_slash: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Signer, Unsigned, encoded_path, sign};
+    use super::{Signer, UnsignedRequest, encoded_path, sign};
     use crate::base::hash::sha256_hex;
     use crate::base::ports::{Method, Secret};
     use crate::base::time::Timestamp;
@@ -162,7 +162,7 @@ mod tests {
         for (method, path, query, headers, body, expected) in cases {
             let (path, payload) = (encoded_path(path), sha256_hex(body));
             let host = "examplebucket.s3.amazonaws.com";
-            let request = Unsigned { method, host, path: &path, query, headers, payload: &payload };
+            let request = UnsignedRequest { method, host, path: &path, query, headers, payload: &payload };
             assert_eq!(signature(&sign(&signer, &request, now)), expected, "{path} {query:?}");
         }
     }
@@ -178,7 +178,7 @@ mod tests {
             service: "s3",
         };
         let payload = sha256_hex(b"");
-        let request = Unsigned {
+        let request = UnsignedRequest {
             method: Method::Put,
             host: "b.example.com",
             path: "/k",

@@ -44,7 +44,7 @@ pub(super) trait Target {
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Uploaded {
+pub(super) enum UploadProgress {
     /// The store has the file; its length in bytes.
     Whole(u64),
     /// Time is up; the next attempt goes on.
@@ -143,7 +143,7 @@ pub(super) async fn upload<P: Sql + Clock, T: Target, S: Source>(
     ports: &P,
     target: &T,
     file: File<'_, S>,
-) -> Result<Uploaded, UploadError> {
+) -> Result<UploadProgress, UploadError> {
     let pending = Pending::load(ports)?;
     let known = pending.as_ref().is_some_and(|known| known.subject == file.subject && known.place == target.place());
     if let (Some(other), false) = (&pending, known) {
@@ -189,7 +189,7 @@ struct Uploading<'a, P, T> {
 }
 
 impl<P: Sql + Clock, T: Target> Uploading<'_, P, T> {
-    async fn run<S: Source>(&mut self, mut bytes: S, size: usize) -> Result<Uploaded, UploadError> {
+    async fn run<S: Source>(&mut self, mut bytes: S, size: usize) -> Result<UploadProgress, UploadError> {
         let (mut body, mut total, mut number) = (Vec::new(), 0_u64, 0_u32);
         while let Some(piece) = bytes.next().await? {
             total += piece.len() as u64;
@@ -199,22 +199,22 @@ impl<P: Sql + Clock, T: Target> Uploading<'_, P, T> {
                 let rest = body.split_off(size);
                 number += 1;
                 if !self.part(number, std::mem::replace(&mut body, rest)).await? {
-                    return Ok(Uploaded::Partly);
+                    return Ok(UploadProgress::Partly);
                 }
             }
         }
         if self.pending.is_none() {
             self.target.put(body).await?;
-            return Ok(Uploaded::Whole(total));
+            return Ok(UploadProgress::Whole(total));
         }
         if !self.part(number + 1, body).await? {
-            return Ok(Uploaded::Partly);
+            return Ok(UploadProgress::Partly);
         }
         if let Some(pending) = &self.pending {
             self.target.complete(&pending.upload, &pending.parts).await?;
         }
         Pending::forget(self.ports)?;
-        Ok(Uploaded::Whole(total))
+        Ok(UploadProgress::Whole(total))
     }
 
     /// Sees to it that the store has a part; `false` where there is no time for that.

@@ -5,7 +5,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::asking::World;
+use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::lists::Listing;
 use super::paging;
@@ -27,7 +27,7 @@ struct Reaching {
 }
 
 /// Lists who can do what on an object, which is named by its key or by its name.
-pub(super) async fn list<P: World>(ports: &P, asked: &str, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -> Result<Answer, Problem> {
     let listing = Listing::begin(ports, request).await?;
     let snapshot = &listing.snapshot;
     let mut keys = BTreeSet::new();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::asking::World;
+use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::paging::{self, Cursor};
 use crate::base::tree::BTreeMap;
@@ -28,7 +28,7 @@ struct Item {
 }
 
 /// Lists changes; `since` names a generation whose changes, and those before it, are not wanted.
-pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let asked = paging::asked(request)?;
     let since = request.param("since").and_then(GenerationId::parse);
     let current = paging::open_published(ports, None).await?;
@@ -78,7 +78,7 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
 const MOST_AUTHORS: i64 = 5_000;
 
 /// What the ledger says of these changes, by the resource's id.
-async fn authors<P: World>(
+async fn authors<P: Ports>(
     ports: &P,
     generation: &GenerationId,
     changes: &[Change],

@@ -1,6 +1,6 @@
 //! Connecting to C1, and what became of it.
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
 use crate::base::json;
@@ -9,7 +9,7 @@ use crate::connect::{Options, RunState};
 use crate::coordinator::{Command, Reply};
 
 /// Begins a run: 200 with its report where it ended within the time of a request, well or not; 202 where it goes on.
-pub(super) async fn begin<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn begin<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let options = options(request)?;
     if settings.coordinator.conductorone.credentials.is_none() {
         return Err(Problem::new(
@@ -33,7 +33,7 @@ pub(super) async fn begin<P: World>(ports: &P, settings: &Settings, request: &In
 }
 
 /// Shows what the latest run did; `after` gives the lines after that one.
-pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let after = match request.param("after") {
         None | Some("") => 0,
         Some(text) => text

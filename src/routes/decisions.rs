@@ -1,6 +1,6 @@
 //! The decisions about approvals: who asked for what, how it was decided and by which rule.
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::{newest_first, paging};
 use crate::coordinator::{Command, Reply};
@@ -8,7 +8,7 @@ use crate::decide::record::Filter;
 
 /// Lists decisions, the newest first; `member` (an e-mail address), `role` (an entitlement or a role id), `verdict`, `rule`, `since` and
 /// `until` narrow it down.
-pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let limit = paging::limit(request)?;
     let filter = Filter {
         member: newest_first::text(request, "member"),

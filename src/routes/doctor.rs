@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::asking::World;
+use super::asking::Ports;
 use super::http::{Answer, Incoming};
 use super::public_url;
 use super::settings::{NotConfigured, Settings};
@@ -59,7 +59,7 @@ pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
 }
 
 /// The report of a configured Worker: one request for each thing that the token must be able to do.
-pub(super) async fn examine<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Answer {
+pub(super) async fn examine<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Answer {
     let mut checks = vec![
         Check { name: "configuration".to_owned(), ok: true, required: true, message: "every required variable and secret is set".to_owned() },
         Check {
@@ -98,7 +98,7 @@ fn coordinator(message: String) -> Check {
 }
 
 /// Where C1 reaches this Worker, and how that is known.
-async fn address<P: World>(
+async fn address<P: Ports>(
     ports: &P,
     settings: &Settings,
     request: &Incoming,
@@ -124,7 +124,7 @@ async fn address<P: World>(
     check(true, message)
 }
 
-async fn storage<P: World>(ports: &P) -> Check {
+async fn storage<P: Ports>(ports: &P) -> Check {
     let read = ports.get(&ports.space().key("current")).await;
     Check {
         name: "STATE".to_owned(),
@@ -138,7 +138,7 @@ async fn storage<P: World>(ports: &P) -> Check {
 }
 
 /// Whether the rules can be read, and whether the account has the roles that they name.
-async fn rules<P: World>(ports: &P, settings: &Settings) -> Check {
+async fn rules<P: Ports>(ports: &P, settings: &Settings) -> Check {
     let check = |ok: bool, message: String| Check { name: RULES.to_owned(), ok, required: false, message };
     let rules = match &settings.coordinator.rules {
         Ok(rules) => rules,
@@ -192,7 +192,7 @@ async fn rules<P: World>(ports: &P, settings: &Settings) -> Check {
 }
 
 /// Where signals go, and whether the last ones got there.
-async fn signals<P: World>(ports: &P, reached: Option<&PublicUrl>, signal: &signal::Settings) -> Check {
+async fn signals<P: Ports>(ports: &P, reached: Option<&PublicUrl>, signal: &signal::Settings) -> Check {
     let kinds: Vec<&str> = signal.kinds.iter().map(|kind| kind.as_str()).collect();
     let mut message =
         format!("{} are sent to ConductorOne's incoming webhook, known by {}", kinds.join(", "), signal.auth.name());
@@ -207,7 +207,7 @@ async fn signals<P: World>(ports: &P, reached: Option<&PublicUrl>, signal: &sign
         }
     }
     if let Ok(Reply::Status(status)) = ports.ask(Command::Status).await
-        && let Some(job) = status.jobs.iter().find(|job| job.kind == jobs::Kind::Signal)
+        && let Some(job) = status.jobs.iter().find(|job| job.kind == jobs::JobKind::Signal)
         && let Some(last) = &job.message
     {
         ok &= job.state != jobs::State::Failed && job.attempts == 0;
@@ -217,7 +217,7 @@ async fn signals<P: World>(ports: &P, reached: Option<&PublicUrl>, signal: &sign
 }
 
 /// Whether the tenant's keys can be had: without them no webhook is accepted.
-async fn keys<P: World>(ports: &P, settings: &Settings) -> Check {
+async fn keys<P: Ports>(ports: &P, settings: &Settings) -> Check {
     let keys = crate::conductorone::verify::current_keys(ports, &settings.coordinator.conductorone).await;
     Check {
         name: "C1_TENANT".to_owned(),

@@ -4,7 +4,7 @@
 //! The keys are fetched with each sign-in, a few a day: so a key that was rotated is known at once, and one that was withdrawn is not. What
 //! costs nothing is checked before.
 
-use super::asking::World;
+use super::asking::Ports;
 use crate::base::ports::{HttpRequest, Method};
 use crate::base::settings::Reader;
 use crate::base::signing::Algorithm;
@@ -65,7 +65,7 @@ impl Access {
     }
 
     /// Whom the token of a request is of. An error says what is wrong with it, for the log.
-    pub(super) async fn person<P: World>(&self, ports: &P, request: &super::http::Incoming) -> Result<Person, String> {
+    pub(super) async fn person<P: Ports>(&self, ports: &P, request: &super::http::Incoming) -> Result<Person, String> {
         let text = request
             .header(HEADER)
             .ok_or_else(|| format!("there is no {HEADER}: no Access application is in front of {PATH}"))?;
@@ -112,7 +112,7 @@ impl Access {
         Ok(Person { email: email.to_owned(), is_editor, ends })
     }
 
-    async fn keys<P: World>(&self, ports: &P) -> Result<KeySet, String> {
+    async fn keys<P: Ports>(&self, ports: &P) -> Result<KeySet, String> {
         let request = HttpRequest {
             method: Method::Get,
             url: format!("https://{}/cdn-cgi/access/certs", self.team),

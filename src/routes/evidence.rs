@@ -7,7 +7,7 @@
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::settings::Settings;
 use super::{export, ledger, paging};
@@ -44,7 +44,7 @@ enum Place {
 }
 
 /// Sends the evidence of the generation that `generation` names, or of the current one.
-pub(super) async fn download<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = export::asked(ports, request).await?;
     let generation = snapshot.manifest().generation.clone();
     let findings = match asking::ask(ports, Command::Evidence(generation.clone())).await? {
@@ -116,7 +116,7 @@ pub(super) async fn download<P: World>(ports: &P, settings: &Settings, request: 
     Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
 }
 
-impl<P: World> Evidence<P> {
+impl<P: Ports> Evidence<P> {
     /// A piece of the file, and what comes after it.
     async fn piece(&self, place: Place) -> Result<(Vec<u8>, Place), Problem> {
         let (mut piece, manifest) = (Vec::new(), self.snapshot.manifest());

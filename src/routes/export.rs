@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::{Settings, paging};
 use crate::base::ports::{Level, Method};
@@ -11,7 +11,7 @@ use crate::export::{self, ExportError, File, Insights, MAX_INSIGHTS};
 use crate::snapshot::{Snapshot, SnapshotError};
 
 /// Sends a file of the generation that `generation` names, or of the current one.
-pub(super) async fn download<P: World>(
+pub(super) async fn download<P: Ports>(
     ports: &P,
     settings: &Settings,
     file: File,
@@ -55,7 +55,7 @@ pub(super) async fn download<P: World>(
 }
 
 /// The findings that are open, for a file that has room for them, where they are wanted there.
-async fn insights<P: World>(ports: &P, settings: &Settings, file: File) -> Result<Insights, Problem> {
+async fn insights<P: Ports>(ports: &P, settings: &Settings, file: File) -> Result<Insights, Problem> {
     if file != File::C1z || !settings.coordinator.findings.in_c1z {
         return Ok(Insights::default());
     }
@@ -67,7 +67,7 @@ async fn insights<P: World>(ports: &P, settings: &Settings, file: File) -> Resul
 }
 
 /// The generation that `generation` names, or the current one.
-pub(super) async fn asked<P: World>(ports: &P, request: &Incoming) -> Result<Snapshot, Problem> {
+pub(super) async fn asked<P: Ports>(ports: &P, request: &Incoming) -> Result<Snapshot, Problem> {
     match request.param("generation").filter(|generation| !generation.is_empty()) {
         Some(generation) => Snapshot::named(ports, generation).await.map_err(unreadable),
         None => paging::open_published(ports, None).await,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::{newest_first, paging, session};
 use crate::base::json;
@@ -20,7 +20,7 @@ const COLUMNS: [&str; 10] =
 const CSV_LIMIT: i64 = 10_000;
 
 /// Lists findings; `state`, `rule` and `severity` narrow it down, and `format=csv` asks for a file of all of them.
-pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let one_of = |name: &str, words: &[&str]| match newest_first::text(request, name) {
         Some(text) if !words.contains(&text.as_str()) => {
             Err(Problem::invalid(format!("{name} must be one of {}", words.join(", "))))
@@ -63,14 +63,14 @@ fn csv(items: &[Value]) -> Vec<u8> {
 }
 
 /// Lists what happened to findings, the newest first.
-pub(super) async fn events<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn events<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let limit = paging::limit(request)?;
     let before = newest_first::before(request)?;
     let items = found(ports, Command::FindingEvents { before, limit: newest_first::most(limit) }).await?;
     Ok(newest_first::page(items, limit, |event| event.get("number").and_then(Value::as_i64).unwrap_or_default()))
 }
 
-async fn found<P: World>(ports: &P, command: Command) -> Result<Vec<Value>, Problem> {
+async fn found<P: Ports>(ports: &P, command: Command) -> Result<Vec<Value>, Problem> {
     match asking::ask(ports, command).await? {
         Reply::Findings(found) => Ok(found),
         _ => Err(asking::failed()),
@@ -82,7 +82,7 @@ fn not_found(id: &str) -> Problem {
 }
 
 /// Shows one finding, with what happened to it.
-pub(super) async fn show<P: World>(ports: &P, id: String) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P, id: String) -> Result<Answer, Problem> {
     let found = found(ports, Command::Finding(id.clone())).await?;
     found.first().map(|finding| Answer::json(200, finding)).ok_or_else(|| not_found(&id))
 }
@@ -95,7 +95,7 @@ struct Accepting {
 }
 
 /// Accepts a finding, with a reason and an end.
-pub(super) async fn accept<P: World>(ports: &P, id: String, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn accept<P: Ports>(ports: &P, id: String, request: &Incoming) -> Result<Answer, Problem> {
     let wanted: Accepting = json::read(request.bytes()?).map_err(|error| {
         Problem::invalid(format!("the body must be {{\"reason\": \"…\", \"until\": \"2027-01-31\"}}: {error}"))
     })?;

@@ -1,13 +1,13 @@
 //! The public key with which signals are signed, for C1 to fetch.
 
-use super::asking::World;
+use super::asking::Ports;
 use super::http::{Answer, Problem};
 use super::settings::Settings;
 use crate::signal;
 use crate::signal::settings::Auth;
 
 /// Shows the key set; there is none where nothing is signed with a key.
-pub(super) async fn show<P: World>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
     let Some(Auth::Jwt(key)) = settings.coordinator.signal.as_ref().map(|settings| &settings.auth) else {
         return Err(Problem::not_found());
     };

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::newest_first::{text, time};
 use super::{newest_first, paging};
-use crate::coordinator::{Command, Reply, Told};
+use crate::coordinator::{Command, LedgerAnswer, Reply};
 use crate::export::csv::cell::Line;
-use crate::ledger::past::{Filter, Held, Question, Reach, as_of as undone};
+use crate::ledger::past::{Filter, PastGrant, Question, Reach, as_of as undone};
 use crate::model::address;
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
@@ -38,7 +38,7 @@ const HISTORY: [&str; 11] = [
 const AS_OF: [&str; 9] =
     ["person", "principal", "entitlement", "name", "seen_at", "happened_at", "cause", "who", "through"];
 
-pub(super) async fn told<P: World>(ports: &P, command: Command) -> Result<Told, Problem> {
+pub(super) async fn told<P: Ports>(ports: &P, command: Command) -> Result<LedgerAnswer, Problem> {
     match asking::ask(ports, command).await? {
         Reply::Ledger(told) => Ok(*told),
         _ => Err(asking::failed()),
@@ -121,7 +121,7 @@ fn query_with(request: &Incoming, cursor: &str) -> String {
 }
 
 /// Lists changes, the newest first; `person`, `entitlement`, `from` and `to` narrow it down.
-pub(super) async fn history<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn history<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let limit = paging::limit(request)?;
     is_csv(request)?;
     let snapshot = paging::open_published(ports, None).await?;
@@ -151,7 +151,7 @@ fn name(item: &mut Value, catalogue: &Catalogue) {
 }
 
 /// Tells who held what as of a time: a person, an entitlement, or the whole account in pages.
-pub(super) async fn as_of<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let asked = paging::asked(request)?;
     is_csv(request)?;
     let at =
@@ -177,7 +177,7 @@ pub(super) async fn as_of<P: World>(ports: &P, request: &Incoming) -> Result<Ans
             format!("the ledger begins at {begins}: of the time before it says nothing"),
         ));
     }
-    let shown = |held: Held| {
+    let shown = |held: PastGrant| {
         let mut item = json!(held);
         name(&mut item, &catalogue);
         item
@@ -187,12 +187,12 @@ pub(super) async fn as_of<P: World>(ports: &P, request: &Incoming) -> Result<Ans
 }
 
 /// What was held as of a time in a part of the account, and where the next part begins.
-pub(super) async fn past<P: World>(
+pub(super) async fn past<P: Ports>(
     ports: &P,
     snapshot: &Snapshot,
     mut question: Question,
     limit: usize,
-) -> Result<(Vec<Held>, Option<String>, Reach), Problem> {
+) -> Result<(Vec<PastGrant>, Option<String>, Reach), Problem> {
     let role: Option<Entitlement> = question.entitlement.as_deref().and_then(|id| id.parse().ok());
     // One person is looked for in the whole account: by address there may be a user and an invitation.
     let rows = if question.person.is_some() { 1_000 } else { limit.min(ROWS) };

@@ -1,9 +1,9 @@
 //! The lists of a snapshot, page by page.
 
-use super::asking::World;
+use super::asking::Ports;
 use super::catalog;
 use super::http::{Answer, Incoming, Problem};
-use super::paging::{self, Asked, Cursor};
+use super::paging::{self, Cursor, ListQuery};
 use super::route::List;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
@@ -11,7 +11,7 @@ use crate::model::resource::Row;
 use crate::snapshot::{Scan, Snapshot};
 
 /// Lists resources, entitlements or grants.
-pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {
     let listing = Listing::begin(ports, request).await?;
     match list {
         List::Resources(kind) => {
@@ -29,7 +29,7 @@ pub(super) async fn list<P: World>(ports: &P, list: List, request: &Incoming) ->
 /// Lists who holds an entitlement; `principal_type=user` leaves out invitations and groups. With `missing=empty` nobody
 /// holds what the snapshot does not have, where it is 404 otherwise: a client that walks a list of roles and asks for each
 /// one's holders may come to a role that was there when the list began, and is gone with a newer generation.
-pub(super) async fn holders<P: World>(
+pub(super) async fn holders<P: Ports>(
     ports: &P,
     entitlement: Entitlement,
     request: &Incoming,
@@ -58,7 +58,7 @@ pub(super) async fn holders<P: World>(
 }
 
 /// Shows one person.
-pub(super) async fn member<P: World>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn member<P: Ports>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = paging::open(ports, None).await?;
     match snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)? {
         Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::resource(&row, snapshot.manifest()))),
@@ -67,7 +67,7 @@ pub(super) async fn member<P: World>(ports: &P, principal: Principal, request: &
 }
 
 /// Shows one scoped role or token, with all that it reaches.
-pub(super) async fn whole<P: World>(ports: &P, key: &str, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn whole<P: Ports>(ports: &P, key: &str, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = paging::open(ports, None).await?;
     match snapshot.get(ports, key).await.map_err(paging::unreadable)? {
         Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::reach(&row, snapshot.manifest()))),
@@ -79,11 +79,11 @@ pub(super) async fn whole<P: World>(ports: &P, key: &str, request: &Incoming) ->
 pub(super) struct Listing<'a, P> {
     ports: &'a P,
     request: &'a Incoming,
-    asked: Asked,
+    asked: ListQuery,
     pub(super) snapshot: Snapshot,
 }
 
-impl<'a, P: World> Listing<'a, P> {
+impl<'a, P: Ports> Listing<'a, P> {
     pub(super) async fn begin(ports: &'a P, request: &'a Incoming) -> Result<Self, Problem> {
         let asked = paging::asked(request)?;
         let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;

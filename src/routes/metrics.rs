@@ -1,11 +1,11 @@
 //! The state of things for Prometheus.
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Content, Problem};
 use crate::coordinator::{Command, Reply};
 
 /// Shows them.
-pub(super) async fn show<P: World>(ports: &P) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P) -> Result<Answer, Problem> {
     match asking::ask(ports, Command::Metrics).await? {
         Reply::Metrics(text) => Ok(Answer {
             status: 200,

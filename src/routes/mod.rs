@@ -37,7 +37,7 @@ mod tally;
 mod webhook;
 mod what_if;
 
-pub use asking::World;
+pub use asking::Ports;
 pub use http::{Answer, Body, Content, Incoming, Pieces};
 pub use settings::{NotConfigured, Settings};
 pub use tally::Tally;
@@ -79,7 +79,7 @@ pub fn label(request: &Incoming) -> &'static str {
 }
 
 /// Answers a request.
-pub async fn answer<P: World>(ports: &P, settings: &Result<Settings, NotConfigured>, request: Incoming) -> Answer {
+pub async fn answer<P: Ports>(ports: &P, settings: &Result<Settings, NotConfigured>, request: Incoming) -> Answer {
     let head = request.method == Method::Head;
     let told =
         |problem: Problem| if endpoint::owns(&request.path) { scim::error(problem) } else { problem.into_answer() };
@@ -105,7 +105,7 @@ pub async fn answer<P: World>(ports: &P, settings: &Result<Settings, NotConfigur
     answer
 }
 
-async fn dispatch<P: World>(
+async fn dispatch<P: Ports>(
     ports: &P,
     settings: &Result<Settings, NotConfigured>,
     route: Route,

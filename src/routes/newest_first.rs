@@ -33,7 +33,7 @@ pub(super) fn most(limit: usize) -> i64 {
 }
 
 #[derive(Serialize)]
-struct Page<T> {
+struct Listing<T> {
     items: Vec<T>,
     /// Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,5 +45,5 @@ pub(super) fn page<T: Serialize>(mut items: Vec<T>, limit: usize, number: impl F
     let more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| more).map(|last| number(last).to_string());
-    Answer::json(200, &Page { items, next_cursor })
+    Answer::json(200, &Listing { items, next_cursor })
 }

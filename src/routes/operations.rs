@@ -1,6 +1,6 @@
 //! The journal: what was asked of the connector, by whom, and what became of it.
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::{findings, newest_first, paging};
 use crate::coordinator::{Command, Reply};
@@ -8,7 +8,7 @@ use crate::provision::journal::{EntryId, Filter};
 
 /// Lists operations, the newest first; `member` (a membership id or an e-mail address), `role` (an entitlement or a role id),
 /// `outcome`, `since` and `until` narrow it down. With `of=findings`, what happened to findings.
-pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     match newest_first::text(request, "of").as_deref() {
         None | Some("operations") => {}
         Some("findings") => return findings::events(ports, request).await,
@@ -32,7 +32,7 @@ pub(super) async fn list<P: World>(ports: &P, request: &Incoming) -> Result<Answ
 }
 
 /// Shows one operation, by its number, or by its key with `%2F` or `~` for the slash.
-pub(super) async fn show<P: World>(ports: &P, id: String) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P, id: String) -> Result<Answer, Problem> {
     let id = id.replace("%2F", "/").replace("%2f", "/").replace('~', "/");
     match asking::ask(ports, Command::Operation(id)).await? {
         Reply::Operations(entries) => match entries.into_iter().next() {

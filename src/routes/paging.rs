@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -50,7 +50,7 @@ impl Cursor {
 
 /// What a request asks of a list.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     pub(super) limit: usize,
     pub(super) cursor: Option<Cursor>,
 }
@@ -74,18 +74,18 @@ pub(super) fn invalid_cursor() -> Problem {
 }
 
 /// Reads `limit` and `cursor`.
-pub(super) fn asked(request: &Incoming) -> Result<Asked, Problem> {
+pub(super) fn asked(request: &Incoming) -> Result<ListQuery, Problem> {
     let limit = limit(request)?;
     let cursor = match request.param("cursor") {
         None | Some("") => None,
         Some(text) => Some(Cursor::decode(text).ok_or_else(invalid_cursor)?),
     };
-    Ok(Asked { limit, cursor })
+    Ok(ListQuery { limit, cursor })
 }
 
 /// Opens the snapshot that a request is about, the one its cursor pins or the current one, with what our own operations changed
 /// since laid over it.
-pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
+pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
     let snapshot = open_published(ports, cursor).await?;
     let generation = snapshot.manifest().generation.clone();
     let until = cursor.and_then(|cursor| cursor.seq);
@@ -96,7 +96,7 @@ pub(super) async fn open<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result
 }
 
 /// Opens a generation as it was published.
-pub(super) async fn open_published<P: World>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
+pub(super) async fn open_published<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
     let opened = match cursor {
         Some(cursor) => Snapshot::open(ports, &cursor.generation).await,
         None => match snapshot::latest(ports).await {
@@ -133,7 +133,7 @@ pub(super) fn unreadable(error: SnapshotError) -> Problem {
 }
 
 #[derive(Serialize)]
-struct Page<T> {
+struct Listing<T> {
     items: Vec<T>,
     /// Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +149,7 @@ pub(super) fn page<T: Serialize>(
     next: Option<&Cursor>,
 ) -> Answer {
     let page =
-        Page { items, next_cursor: next.map(Cursor::encode), generation: snapshot.manifest().generation.clone() };
+        Listing { items, next_cursor: next.map(Cursor::encode), generation: snapshot.manifest().generation.clone() };
     tagged(request, snapshot, &page)
 }
 

@@ -1,7 +1,7 @@
 //! Whom the last segment of a path means: `user:<id>`, `invitation:<id>`, or an id without its type, which is all that
 //! C1's generic HTTP connector can put into a URL (`reference/conductorone.md` 6.2, `.principal.id`).
 
-use super::asking::World;
+use super::asking::Ports;
 use super::http::Problem;
 use super::paging;
 use crate::model::grant::{InvalidPrincipal, Principal};
@@ -12,14 +12,14 @@ use crate::snapshot::Scan;
 
 /// A principal as a path names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum PathPrincipal {
     /// With its type.
     As(Principal),
     /// Without: what it would be as a user's id, as that of a membership which is not accepted, and as a group's.
     Bare(UserId, MemberId, UserGroupId),
 }
 
-impl Named {
+impl PathPrincipal {
     /// Reads a segment.
     pub(super) fn parse(segment: &str) -> Result<Self, InvalidId> {
         match segment.parse() {
@@ -30,7 +30,7 @@ impl Named {
     }
 
     /// Whom it means. An id without a type is a user's, unless the snapshot has only a membership, or only a group, under it.
-    pub(super) async fn find<P: World>(self, ports: &P) -> Result<Principal, Problem> {
+    pub(super) async fn find<P: Ports>(self, ports: &P) -> Result<Principal, Problem> {
         let (user, member, group) = match self {
             Self::As(principal) => return Ok(principal),
             Self::Bare(user, member, group) => (Principal::User(user), member, Principal::Group(group)),

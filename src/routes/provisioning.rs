@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::auth::Right;
 use super::http::{Answer, Incoming, Problem};
 use super::session;
@@ -29,7 +29,7 @@ struct Done {
 }
 
 /// Grants or revokes.
-pub(super) async fn carry_out<P: World>(
+pub(super) async fn carry_out<P: Ports>(
     ports: &P,
     action: Action,
     entitlement: Entitlement,
@@ -50,7 +50,7 @@ struct Invitation {
 }
 
 /// Invites a person.
-pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn invite<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let wanted: Invitation = json::read(request.bytes()?).map_err(|error| {
         Problem::invalid(format!(
             "the body must be {{\"email\": \"…\"}}, with an \"entitlement\" where a role is to come with it: {error}"
@@ -72,13 +72,13 @@ pub(super) async fn invite<P: World>(ports: &P, request: &Incoming) -> Result<An
 }
 
 /// Removes a member, or cancels an invitation.
-pub(super) async fn remove<P: World>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn remove<P: Ports>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
     request.bytes()?;
     operate(ports, request, Action::Revoke, Target::Account, subject(principal)?, None).await
 }
 
 /// Cancels an invitation and sends it again.
-pub(super) async fn renew<P: World>(ports: &P, member: MemberId, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn renew<P: Ports>(ports: &P, member: MemberId, request: &Incoming) -> Result<Answer, Problem> {
     request.bytes()?;
     operate(ports, request, Action::Grant, Target::Renewal, subject(Principal::Invitation(member))?, None).await
 }
@@ -98,7 +98,7 @@ pub(super) fn subject(principal: Principal) -> Result<Subject, Problem> {
     Ok(subject)
 }
 
-async fn operate<P: World>(
+async fn operate<P: Ports>(
     ports: &P,
     request: &Incoming,
     action: Action,
@@ -112,7 +112,7 @@ async fn operate<P: World>(
 }
 
 /// Carries out an operation through the Coordinator; a refusal is a problem. `by` is the way it came and `requester` who asked, where that is known, for the journal.
-pub(super) async fn perform<P: World>(
+pub(super) async fn perform<P: Ports>(
     ports: &P,
     by: &str,
     requester: Option<String>,

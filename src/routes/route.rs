@@ -2,7 +2,7 @@
 
 use super::auth::Right;
 use super::http::{Incoming, Problem};
-use super::principal::Named;
+use super::principal::PathPrincipal;
 use super::scim::endpoint::{self, Endpoint};
 use crate::base::ports::Method;
 use crate::conductorone::verify;
@@ -49,7 +49,7 @@ pub(super) enum Route {
     Operations,
     Operation(String),
     Scim(Endpoint),
-    Grant(Action, Entitlement, Named),
+    Grant(Action, Entitlement, PathPrincipal),
 }
 
 /// A list.
@@ -216,7 +216,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         },
         ["v1", collection, id, "members", principal] => match entitlement(collection, id)? {
             Some(entitlement) => {
-                let principal = Named::parse(principal)?;
+                let principal = PathPrincipal::parse(principal)?;
                 vec![
                     (Method::Put, Route::Grant(Action::Grant, entitlement, principal)),
                     (Method::Delete, Route::Grant(Action::Revoke, entitlement, principal)),

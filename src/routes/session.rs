@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::asking::World;
+use super::asking::Ports;
 use super::auth::{Right, Tokens};
 use super::entry;
 use super::http::{Answer, Content, Incoming, Problem};
@@ -89,7 +89,7 @@ pub(super) fn right(tokens: &Tokens, request: &Incoming, now: Timestamp) -> Resu
 }
 
 /// Opens a session, tells of it, or ends it.
-pub(super) async fn answer<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn answer<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     own_site(request)?;
     let tokens = &settings.tokens;
     match request.method {
@@ -112,7 +112,7 @@ fn signed_out(settings: &Settings) -> Problem {
     problem
 }
 
-async fn open<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+async fn open<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let SignIn { token } = json::read(request.bytes()?)
         // The reason of serde's would repeat what was sent.
         .map_err(|_| Problem::invalid("the body must be {\"token\": \"…\"}"))?;
@@ -133,7 +133,7 @@ async fn open<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> R
 }
 
 /// Opens a session for whom Cloudflare Access let in, and leads to the page.
-pub(super) async fn enter<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn enter<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let Some(access) = &settings.access else { return Err(Problem::not_found()) };
     let person = match access.person(ports, request).await {
         Ok(person) => person,
@@ -158,7 +158,7 @@ pub(super) async fn enter<P: World>(ports: &P, settings: &Settings, request: &In
 }
 
 /// Notes a sign-in that failed, counts it, and takes its time.
-async fn failed<P: World>(ports: &P, request: &Incoming, why: &str) {
+async fn failed<P: Ports>(ports: &P, request: &Incoming, why: &str) {
     let fields = serde_json::json!({ "from": request.header("cf-connecting-ip"), "why": why });
     ports.log(Level::Warn, "a sign-in failed", fields);
     // Where it cannot be counted, the log has it.

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
-use crate::coordinator::{Command, Learned, Reply, Status};
+use crate::coordinator::{Command, LearnedUrl, Reply, Status};
 use crate::sync::Trigger;
 
 /// The status, and what this Worker was told wrong.
@@ -17,13 +17,13 @@ struct Shown<'a> {
     #[serde(flatten)]
     status: &'a Status,
     /// Where C1 reaches this Worker; `null` where that is not known.
-    public_url: Option<Reached<'a>>,
+    public_url: Option<ReachableAt<'a>>,
     /// Variables whose features are off, since their values are wrong.
     wrong_variables: Vec<Wrong<'a>>,
 }
 
 #[derive(Serialize)]
-struct Reached<'a> {
+struct ReachableAt<'a> {
     url: &'a str,
     /// `setting` or `learned`.
     source: &'static str,
@@ -34,12 +34,12 @@ struct Reached<'a> {
     learned_from: Option<&'a str>,
 }
 
-fn reached<'a>(settings: &'a Settings, learned: Option<&'a Learned>) -> Option<Reached<'a>> {
+fn reached<'a>(settings: &'a Settings, learned: Option<&'a LearnedUrl>) -> Option<ReachableAt<'a>> {
     if let Some(set) = &settings.coordinator.conductorone.public_url {
-        return Some(Reached { url: &set.base, source: "setting", learned_at: None, learned_from: None });
+        return Some(ReachableAt { url: &set.base, source: "setting", learned_at: None, learned_from: None });
     }
-    let Learned { url, learned_at, learned_from } = learned?;
-    Some(Reached { url, source: "learned", learned_at: Some(*learned_at), learned_from: Some(learned_from) })
+    let LearnedUrl { url, learned_at, learned_from } = learned?;
+    Some(ReachableAt { url, source: "learned", learned_at: Some(*learned_at), learned_from: Some(learned_from) })
 }
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ struct Wrong<'a> {
 }
 
 /// Shows the status.
-pub(super) async fn show<P: World>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
     match asking::ask(ports, Command::Status).await? {
         Reply::Status(mut status) => {
             let learned = status.learned.take();
@@ -70,7 +70,7 @@ struct Options {
 }
 
 /// Starts a sync.
-pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn begin_sync<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let body = request.bytes()?;
     let options: Options = if body.is_empty() {
         Options::default()
@@ -92,7 +92,7 @@ pub(super) async fn begin_sync<P: World>(ports: &P, request: &Incoming) -> Resul
 }
 
 /// Pushes the current generation once more.
-pub(super) async fn push<P: World>(ports: &P) -> Result<Answer, Problem> {
+pub(super) async fn push<P: Ports>(ports: &P) -> Result<Answer, Problem> {
     match asking::ask(ports, Command::Push).await? {
         Reply::Pushing { generation } => {
             Ok(Answer::json(202, &serde_json::json!({ "generation": generation, "status": "/v1/status" })))

@@ -1,6 +1,6 @@
 //! C1's webhook: verified, read, answered with the document C1 expects.
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::automation;
 use super::http::{Answer, Content, Incoming, Problem};
 use super::public_url;
@@ -11,15 +11,15 @@ use crate::base::ports::Level;
 use crate::conductorone::jwt::Claims;
 use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
 use crate::conductorone::response::Document;
-use crate::conductorone::verify::{self, Rejected, Signed};
+use crate::conductorone::verify::{self, Rejection, SignedRequest};
 use crate::coordinator::{Command, Reply};
 use crate::decide::Question;
 use crate::model::operation::{Origin, Outcome, Request, Target};
 
 /// Receives a webhook.
-pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let body = request.bytes()?;
-    let signed = Signed {
+    let signed = SignedRequest {
         authorization: request.header("authorization"),
         content_digest: request.header("content-digest"),
         body,
@@ -73,7 +73,7 @@ pub(super) async fn receive<P: World>(ports: &P, settings: &Settings, request: &
 }
 
 /// Whether the token started something before. C1 signs one for each attempt.
-async fn is_used<P: World>(ports: &P, claims: &Claims) -> Result<bool, Problem> {
+async fn is_used<P: Ports>(ports: &P, claims: &Claims) -> Result<bool, Problem> {
     let Some(id) = &claims.jti else { return Ok(false) };
     match asking::ask(ports, Command::UseToken { id: id.clone(), until: verify::accepted_until(claims) }).await? {
         Reply::Noted => Ok(false),
@@ -84,7 +84,7 @@ async fn is_used<P: World>(ports: &P, claims: &Claims) -> Result<bool, Problem> 
 
 /// The answer that there is to a delivery whose token came before; nothing is begun, and no callback is touched. Where there is none yet,
 /// C1 is told to try again, which it does with another token.
-async fn answer_again<P: World>(ports: &P, event: Event, delivery: Option<&str>) -> Result<Answer, Problem> {
+async fn answer_again<P: Ports>(ports: &P, event: Event, delivery: Option<&str>) -> Result<Answer, Problem> {
     let not_yet = || Problem::unavailable("token_used", "this token was used before, and there is no answer yet", 5);
     match event {
         Event::Provision(step) => {
@@ -109,7 +109,7 @@ async fn answer_again<P: World>(ports: &P, event: Event, delivery: Option<&str>)
     }
 }
 
-async fn provision<P: World>(
+async fn provision<P: Ports>(
     ports: &P,
     step: TaskStep,
     delivery: Option<&str>,
@@ -133,7 +133,7 @@ async fn provision<P: World>(
 }
 
 /// Whether to approve, by the connector's rules.
-async fn approve<P: World>(ports: &P, step: TaskStep, delivery: Option<&str>) -> Result<Answer, Problem> {
+async fn approve<P: Ports>(ports: &P, step: TaskStep, delivery: Option<&str>) -> Result<Answer, Problem> {
     let question = Question {
         key: key(&step, delivery),
         origin: origin(&step),
@@ -150,7 +150,7 @@ async fn approve<P: World>(ports: &P, step: TaskStep, delivery: Option<&str>) ->
 }
 
 /// What an automation asked for.
-async fn automate<P: World>(ports: &P, step: &WorkflowStep) -> Result<Answer, Problem> {
+async fn automate<P: Ports>(ports: &P, step: &WorkflowStep) -> Result<Answer, Problem> {
     match automation::answer(ports, &step.context).await {
         Ok(context) => Ok(document(&Document::Context(context))),
         Err(error) => Err(Problem::unavailable("not_now", error.to_string(), 5)),
@@ -210,10 +210,10 @@ fn document(document: &Document) -> Answer {
 
 /// 401 for everything that is wrong with the token or the body it signs: C1 tries again, which is right where the cause
 /// was a key that had just been changed. 503 where the keys could not be had.
-fn refuse(rejected: &Rejected) -> Problem {
+fn refuse(rejected: &Rejection) -> Problem {
     match rejected {
-        Rejected::KeysUnavailable(_) => return Problem::unavailable("keys_unavailable", rejected.to_string(), 5),
-        Rejected::NoPublicUrl(_) => return Problem::unavailable("public_url_unknown", rejected.to_string(), 60),
+        Rejection::KeysUnavailable(_) => return Problem::unavailable("keys_unavailable", rejected.to_string(), 5),
+        Rejection::NoPublicUrl(_) => return Problem::unavailable("public_url_unknown", rejected.to_string(), 60),
         _ => {}
     }
     let mut problem = Problem::new(401, "webhook_rejected", rejected.to_string());

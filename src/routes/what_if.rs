@@ -1,6 +1,6 @@
 //! `GET /v1/what-if`: what a grant or a revoke would change.
 
-use super::asking::{self, World};
+use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first::text;
 use crate::coordinator::{Command, Reply, Thinking, Who};
@@ -8,7 +8,7 @@ use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 
 /// Says what a change would come to. Nothing is written.
-pub(super) async fn show<P: World>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let (action, named) = match (text(request, "grant"), text(request, "revoke")) {
         (Some(named), None) => (Action::Grant, named),
         (None, Some(named)) => (Action::Revoke, named),

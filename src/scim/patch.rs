@@ -10,7 +10,7 @@ pub const LIMITS: (usize, usize) = (100, 1000);
 
 /// What one operation does to the members of a Group.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum MembersEdit {
     /// These more.
     Add(Vec<String>),
     /// These less.
@@ -35,7 +35,7 @@ enum Op {
 }
 
 /// Reads a body whose operations change the members of a Group, which is `current` now.
-pub fn group(body: &Value, current: &Value) -> Result<Vec<Change>, ScimError> {
+pub fn group(body: &Value, current: &Value) -> Result<Vec<MembersEdit>, ScimError> {
     let mut changes = Vec::new();
     for operation in operations(body)? {
         let Some(path) = operation.path else {
@@ -59,7 +59,7 @@ pub fn group(body: &Value, current: &Value) -> Result<Vec<Change>, ScimError> {
             }
             let filter = filter::parse(filter, &["value", "type", "display", "$ref"], GROUP)
                 .map_err(|error| ScimError::new("invalidPath", error.detail))?;
-            changes.push(Change::RemoveWhere(Some(filter)));
+            changes.push(MembersEdit::RemoveWhere(Some(filter)));
         } else {
             stays_group(&path, operation.path.unwrap_or_default(), operation.value.unwrap_or(&Value::Null), current)?;
         }
@@ -230,17 +230,17 @@ pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
 /// The change that an operation makes; none where it names nobody, but for a remove without any value, which is all (RFC 7644 section
 /// 3.5.2.2). A list that is missing or `null` is what a client sends that does not know the members: it empties no Group, and since
 /// it may have been meant to, it is no success either.
-fn change(op: Op, value: Option<&Value>) -> Result<Option<Change>, ScimError> {
+fn change(op: Op, value: Option<&Value>) -> Result<Option<MembersEdit>, ScimError> {
     let ids = members(value)?;
     let is_unsaid = |value: Option<&Value>| value.is_none_or(Value::is_null);
     Ok(match op {
         Op::Replace if is_unsaid(value) => return Err(unsaid()),
         Op::Remove if value.is_some_and(Value::is_null) => return Err(unsaid()),
         Op::Add if ids.is_empty() => return Err(ScimError::value("an add needs a value: the members to add")),
-        Op::Add => Some(Change::Add(ids)),
-        Op::Replace => Some(Change::Replace(ids)),
-        Op::Remove if value.is_none() => Some(Change::RemoveWhere(None)),
-        Op::Remove => (!ids.is_empty()).then_some(Change::Remove(ids)),
+        Op::Add => Some(MembersEdit::Add(ids)),
+        Op::Replace => Some(MembersEdit::Replace(ids)),
+        Op::Remove if value.is_none() => Some(MembersEdit::RemoveWhere(None)),
+        Op::Remove => (!ids.is_empty()).then_some(MembersEdit::Remove(ids)),
     })
 }
 
@@ -332,7 +332,7 @@ fn operations(body: &Value) -> Result<Vec<Operation<'_>>, ScimError> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Change, group, user};
+    use super::{MembersEdit, group, user};
     use crate::scim::PATCH_OP;
 
     fn body(operations: &Value) -> Value {
@@ -362,20 +362,20 @@ mod tests {
         let read = |operations: Value| group(&body(&operations), &engineers()).unwrap();
         assert_eq!(
             read(json!([{ "op": "add", "path": "members", "value": [babs] }])),
-            [Change::Add(ids(&["2819c223"]))]
+            [MembersEdit::Add(ids(&["2819c223"]))]
         );
         assert_eq!(
             read(
                 json!([{ "op": "remove", "path": "members" }, { "op": "add", "path": "members", "value": [babs, james] }])
             ),
-            [Change::RemoveWhere(None), Change::Add(ids(&["2819c223", "08e1d05d"]))]
+            [MembersEdit::RemoveWhere(None), MembersEdit::Add(ids(&["2819c223", "08e1d05d"]))]
         );
         assert_eq!(
             read(json!([{ "op": "replace", "path": "members", "value": [babs, james] }])),
-            [Change::Replace(ids(&["2819c223", "08e1d05d"]))]
+            [MembersEdit::Replace(ids(&["2819c223", "08e1d05d"]))]
         );
         let removed = read(json!([{ "op": "remove", "path": "members[value eq \"2819c223\"]" }]));
-        let [Change::RemoveWhere(Some(filter))] = removed.as_slice() else { panic!("{removed:?}") };
+        let [MembersEdit::RemoveWhere(Some(filter))] = removed.as_slice() else { panic!("{removed:?}") };
         assert!(filter.matches(&babs) && !filter.matches(&james));
     }
 
@@ -383,17 +383,20 @@ mod tests {
     fn the_habits_of_clients_are_understood() {
         let read = |operations: Value| group(&body(&operations), &engineers()).unwrap();
         let replaced = json!([{ "op": "replace", "path": "members", "value": [] }]);
-        assert_eq!(read(replaced), [Change::Replace(vec![])]);
+        assert_eq!(read(replaced), [MembersEdit::Replace(vec![])]);
         assert_eq!(
             read(json!([{ "op": "Add", "value": { "members": [{ "value": "a" }] } }])),
-            [Change::Add(ids(&["a"]))]
+            [MembersEdit::Add(ids(&["a"]))]
         );
         assert_eq!(
             read(json!([{ "op": "Remove", "path": "members", "value": [{ "value": "a" }] }])),
-            [Change::Remove(ids(&["a"]))]
+            [MembersEdit::Remove(ids(&["a"]))]
         );
         let urn = "urn:ietf:params:scim:schemas:core:2.0:Group:members";
-        assert_eq!(read(json!([{ "op": "add", "path": urn, "value": { "value": "a" } }])), [Change::Add(ids(&["a"]))]);
+        assert_eq!(
+            read(json!([{ "op": "add", "path": urn, "value": { "value": "a" } }])),
+            [MembersEdit::Add(ids(&["a"]))]
+        );
         for value in [json!(false), json!("False"), json!([{ "value": "false" }])] {
             assert_eq!(
                 user(&body(&json!([{ "op": "Replace", "path": "active", "value": value }])), &jane()),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::patch::Change;
+use super::patch::MembersEdit;
 use super::{ScimError, id};
 use crate::model::ask::Action;
 use crate::model::grant::Principal;
@@ -38,20 +38,20 @@ pub enum PlanError {
 }
 
 /// Works out the steps from the members as they are. A member who is there already, or gone already, makes no step.
-pub fn plan(mut members: Vec<Value>, changes: &[Change], most: usize) -> Result<Vec<Step>, PlanError> {
+pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Result<Vec<Step>, PlanError> {
     let mut steps = Vec::new();
     for change in changes {
         let (added, removed) = match change {
-            Change::Add(ids) => (parse(ids)?, Vec::new()),
-            Change::Remove(ids) => {
+            MembersEdit::Add(ids) => (parse(ids)?, Vec::new()),
+            MembersEdit::Remove(ids) => {
                 let ids = parse(ids)?;
                 (Vec::new(), held(&members, |_, member| ids.contains(&member)))
             }
-            Change::RemoveWhere(filter) => {
+            MembersEdit::RemoveWhere(filter) => {
                 let matches = |item: &Value, _| filter.as_ref().is_none_or(|filter| filter.matches(item));
                 (Vec::new(), held(&members, matches))
             }
-            Change::Replace(ids) => {
+            MembersEdit::Replace(ids) => {
                 let ids = parse(ids)?;
                 let removed = held(&members, |_, member| !ids.contains(&member));
                 (ids, removed)
@@ -114,7 +114,7 @@ fn held(members: &[Value], wanted: impl Fn(&Value, Principal) -> bool) -> Vec<Pr
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Change, PlanError, plan};
+    use super::{MembersEdit, PlanError, plan};
     use crate::model::ask::Action;
     use crate::scim::{GROUP, filter, id};
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     /// Steps as `+a -b`, from members `abc`.
-    fn check(changes: &[Change], most: usize) -> Result<String, PlanError> {
+    fn check(changes: &[MembersEdit], most: usize) -> Result<String, PlanError> {
         let members: Vec<Value> = users("abc").into_iter().map(|id| json!({ "value": id, "type": "User" })).collect();
         let steps = plan(members, changes, most)?;
         let shown = steps.iter().map(|step| {
@@ -143,13 +143,13 @@ mod tests {
         let one = format!("value eq \"{}\"", user('b'));
         let one = filter::parse(&one, &["value"], GROUP).unwrap();
         for (changes, expected) in [
-            (vec![Change::Add(users("ad"))], "+d"),
-            (vec![Change::Remove(users("be"))], "-b"),
-            (vec![Change::RemoveWhere(Some(one))], "-b"),
-            (vec![Change::Replace(users("bc"))], "-a"),
-            (vec![Change::Replace(users("abcde"))], "+d +e"),
-            (vec![Change::Replace(users("abcd")), Change::Remove(users("d"))], "+d -d"),
-            (vec![Change::Add(vec![format!("user:{}", user('a'))])], ""),
+            (vec![MembersEdit::Add(users("ad"))], "+d"),
+            (vec![MembersEdit::Remove(users("be"))], "-b"),
+            (vec![MembersEdit::RemoveWhere(Some(one))], "-b"),
+            (vec![MembersEdit::Replace(users("bc"))], "-a"),
+            (vec![MembersEdit::Replace(users("abcde"))], "+d +e"),
+            (vec![MembersEdit::Replace(users("abcd")), MembersEdit::Remove(users("d"))], "+d -d"),
+            (vec![MembersEdit::Add(vec![format!("user:{}", user('a'))])], ""),
         ] {
             assert_eq!(check(&changes, 1).unwrap(), expected, "{changes:?}");
         }
@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn no_operation_takes_out_more_members_than_is_allowed() {
         for change in [
-            Change::Replace(users("a")),
-            Change::Replace(vec![]),
-            Change::RemoveWhere(None),
-            Change::Remove(users("ab")),
+            MembersEdit::Replace(users("a")),
+            MembersEdit::Replace(vec![]),
+            MembersEdit::RemoveWhere(None),
+            MembersEdit::Remove(users("ab")),
         ] {
             assert!(
                 matches!(check(std::slice::from_ref(&change), 1), Err(PlanError::TooManyRemovals { .. })),
@@ -169,17 +169,17 @@ mod tests {
             );
             assert!(check(&[change], 3).is_ok());
         }
-        assert!(check(&[Change::Remove(users("a"))], 0).is_err());
+        assert!(check(&[MembersEdit::Remove(users("a"))], 0).is_err());
     }
 
     #[test]
     fn who_is_no_user_is_refused_before_anything_is_done() {
         for id in ["jane", "", &format!("role-{}", user('a')), &format!("group-{}", user('a'))] {
-            assert!(matches!(check(&[Change::Add(vec![id.to_owned()])], 1), Err(PlanError::Invalid(_))), "{id}");
+            assert!(matches!(check(&[MembersEdit::Add(vec![id.to_owned()])], 1), Err(PlanError::Invalid(_))), "{id}");
         }
         let many = (0..101).map(|number| format!("{number:032x}")).collect();
         assert!(
-            matches!(check(&[Change::Add(many)], 1), Err(PlanError::Invalid(error)) if error.scim_type == "tooMany")
+            matches!(check(&[MembersEdit::Add(many)], 1), Err(PlanError::Invalid(error)) if error.scim_type == "tooMany")
         );
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::cap::CapReached;
 use super::foreign::ForeignGrant;
-use super::kind::Kind;
+use super::kind::SignalKind;
 use crate::model::grant::Grant;
 use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord, SnapshotError};
 
@@ -37,7 +37,7 @@ pub(super) struct Changes {
 /// A sync failed, or was held back.
 pub(super) fn sync_failed(account: &str, event_id: &str, run: &RunRecord) -> String {
     json!({
-        "event": Kind::SyncFailed.as_str(), "version": 1, "event_id": event_id, "account_id": account,
+        "event": SignalKind::SyncFailed.as_str(), "version": 1, "event_id": event_id, "account_id": account,
         "run": run.run, "outcome": run.outcome, "message": cut(&run.message, MAX_MESSAGE),
         "started_at": run.started_at, "finished_at": run.finished_at, "generation": run.generation,
     })
@@ -47,14 +47,14 @@ pub(super) fn sync_failed(account: &str, event_id: &str, run: &RunRecord) -> Str
 /// Revokes or removals wait, or are refused, since as many as are allowed were carried out.
 pub(super) fn removal_cap_reached(account: &str, event_id: &str, cap: &CapReached<'_>) -> String {
     json!({
-        "event": Kind::RemovalCapReached.as_str(), "version": 1, "event_id": event_id, "account_id": account, "at": cap.at,
+        "event": SignalKind::RemovalCapReached.as_str(), "version": 1, "event_id": event_id, "account_id": account, "at": cap.at,
         "message": cut(cap.message, MAX_MESSAGE), "operation": cap.operation, "email": cut(cap.email, MAX_NAME),
     })
     .to_string()
 }
 
 /// What is common to the signals about a generation.
-fn about(kind: Kind, account: &str, event_id: &str, run: &RunRecord, new: Option<&Manifest>) -> Value {
+fn about(kind: SignalKind, account: &str, event_id: &str, run: &RunRecord, new: Option<&Manifest>) -> Value {
     json!({
         "event": kind.as_str(), "version": 1, "event_id": event_id, "account_id": account, "run": run.run,
         "generation": run.generation, "previous": new.and_then(|new| new.previous.as_ref()), "at": run.finished_at,
@@ -71,7 +71,7 @@ pub(super) fn access_changed(
     changes: &Changes,
 ) -> String {
     let count = |kind| changes.items.iter().filter(|change| change.kind == kind).count();
-    let mut body = about(Kind::AccessChanged, account, event_id, run, Some(new));
+    let mut body = about(SignalKind::AccessChanged, account, event_id, run, Some(new));
     extend(
         &mut body,
         json!({
@@ -99,7 +99,7 @@ pub(super) fn access_changed(
 }
 
 /// Something changed, and what exactly can no longer be found out.
-pub(super) fn unknown(kind: Kind, account: &str, event_id: &str, run: &RunRecord, why: &SnapshotError) -> String {
+pub(super) fn unknown(kind: SignalKind, account: &str, event_id: &str, run: &RunRecord, why: &SnapshotError) -> String {
     let mut body = about(kind, account, event_id, run, None);
     let message = format!("What changed cannot be told one by one, since {why}: look at the account.");
     extend(&mut body, json!({ "summary": run.changes, "message": message }));
@@ -123,7 +123,7 @@ pub(super) fn foreign_change(
     let mut bodies = Vec::new();
     let mut told = 0;
     while !rest.is_empty() && (bodies.is_empty() || told < administrators) {
-        let mut body = about(Kind::ForeignChange, account, &event_id(bodies.len()), run, Some(new));
+        let mut body = about(SignalKind::ForeignChange, account, &event_id(bodies.len()), run, Some(new));
         extend(
             &mut body,
             json!({
@@ -157,7 +157,7 @@ pub(super) fn findings(
     let opened = items.len() - closed;
     let mut bodies = Vec::new();
     while !items.is_empty() && bodies.len() < MAX_PARTS {
-        let mut body = about(Kind::Finding, account, &event_id(bodies.len()), run, None);
+        let mut body = about(SignalKind::Finding, account, &event_id(bodies.len()), run, None);
         extend(
             &mut body,
             json!({

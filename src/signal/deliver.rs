@@ -18,7 +18,7 @@ const TOKEN_SECS: i64 = 5 * 60;
 
 /// What became of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Delivered {
+pub(super) enum DeliveryOutcome {
     /// C1 has it, now or since an earlier attempt.
     Yes,
     /// Not this time; a sentence that says why.
@@ -36,7 +36,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
     settings: &Settings,
     event_id: &str,
     body: &str,
-) -> Delivered {
+) -> DeliveryOutcome {
     let now = ports.now();
     let timestamp = now.secs().to_string();
     let mut headers = vec![
@@ -60,7 +60,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
             });
             match token(ports, key, &claims).await {
                 Ok(token) => bearer = Some(Secret::new(token)),
-                Err(error) => return Delivered::Again(format!("The signal could not be signed: {error}.")),
+                Err(error) => return DeliveryOutcome::Again(format!("The signal could not be signed: {error}.")),
             }
         }
     }
@@ -75,7 +75,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
     };
     match ports.send(request).await {
         Ok(response) => verdict(response.status, &settings.auth),
-        Err(error) => Delivered::Again(format!("ConductorOne could not be reached: {error}.")),
+        Err(error) => DeliveryOutcome::Again(format!("ConductorOne could not be reached: {error}.")),
     }
 }
 
@@ -106,11 +106,11 @@ pub async fn key_set<P: Sign>(ports: &P, key: &SigningKey) -> Result<Value, Sign
     }))
 }
 
-fn verdict(status: u16, auth: &Auth) -> Delivered {
+fn verdict(status: u16, auth: &Auth) -> DeliveryOutcome {
     match status {
         // 409: it has the event already, from an attempt whose answer was lost.
-        200..=299 | 409 => Delivered::Yes,
-        401 => Delivered::Misconfigured(format!(
+        200..=299 | 409 => DeliveryOutcome::Yes,
+        401 => DeliveryOutcome::Misconfigured(format!(
             "ConductorOne does not accept the signature (401). {} Signals wait, and are sent again after the next sync.",
             match auth {
                 Auth::Hmac(_) => "Set SIGNAL_HMAC_SECRET to the secret of this incoming webhook, exactly as ConductorOne showed it.",
@@ -118,10 +118,10 @@ fn verdict(status: u16, auth: &Auth) -> Delivered {
                 Auth::Capability => "Check that SIGNAL_URL is the whole URL, with the token at its end.",
             }
         )),
-        403 => Delivered::Misconfigured("ConductorOne does not accept requests from where this Worker sends them (403). Take the list of networks off the incoming webhook in ConductorOne, or add Cloudflare's; signals wait, and are sent again after the next sync.".to_owned()),
-        300..=399 | 404 | 405 | 410 => Delivered::Misconfigured(format!("ConductorOne has no incoming webhook at SIGNAL_URL ({status}). Copy its URL from ConductorOne again; signals wait, and are sent again after the next sync.")),
-        408 | 425 | 429 | 500.. => Delivered::Again(format!("ConductorOne answered with the status {status}.")),
-        _ => Delivered::Refused(format!("ConductorOne refused the event for good ({status}).")),
+        403 => DeliveryOutcome::Misconfigured("ConductorOne does not accept requests from where this Worker sends them (403). Take the list of networks off the incoming webhook in ConductorOne, or add Cloudflare's; signals wait, and are sent again after the next sync.".to_owned()),
+        300..=399 | 404 | 405 | 410 => DeliveryOutcome::Misconfigured(format!("ConductorOne has no incoming webhook at SIGNAL_URL ({status}). Copy its URL from ConductorOne again; signals wait, and are sent again after the next sync.")),
+        408 | 425 | 429 | 500.. => DeliveryOutcome::Again(format!("ConductorOne answered with the status {status}.")),
+        _ => DeliveryOutcome::Refused(format!("ConductorOne refused the event for good ({status}).")),
     }
 }
 
@@ -129,7 +129,7 @@ fn verdict(status: u16, auth: &Auth) -> Delivered {
 mod tests {
     use futures::executor::block_on;
 
-    use super::{Auth, Delivered, key_id, key_set, signature, verdict};
+    use super::{Auth, DeliveryOutcome, key_id, key_set, signature, verdict};
     use crate::base::fakes::Desk;
     use crate::base::ports::Secret;
     use crate::base::signing::SigningKey;
@@ -160,16 +160,16 @@ mod tests {
     fn answers_are_told_apart() {
         let auth = Auth::Capability;
         for status in [200, 202, 409] {
-            assert_eq!(verdict(status, &auth), Delivered::Yes);
+            assert_eq!(verdict(status, &auth), DeliveryOutcome::Yes);
         }
         for status in [408, 429, 500, 503, 599] {
-            assert!(matches!(verdict(status, &auth), Delivered::Again(_)), "{status}");
+            assert!(matches!(verdict(status, &auth), DeliveryOutcome::Again(_)), "{status}");
         }
         for status in [301, 401, 403, 404] {
-            assert!(matches!(verdict(status, &auth), Delivered::Misconfigured(_)), "{status}");
+            assert!(matches!(verdict(status, &auth), DeliveryOutcome::Misconfigured(_)), "{status}");
         }
         for status in [400, 413, 422] {
-            assert!(matches!(verdict(status, &auth), Delivered::Refused(_)), "{status}");
+            assert!(matches!(verdict(status, &auth), DeliveryOutcome::Refused(_)), "{status}");
         }
     }
 }

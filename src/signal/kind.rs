@@ -4,7 +4,7 @@ use crate::base::words::words;
 
 words! {
     /// The kinds of signals.
-    pub enum Kind {
+    pub enum SignalKind {
         /// The account is another than at the sync before.
         AccessChanged = "access_changed",
         /// A sync failed, or was held back.

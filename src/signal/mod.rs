@@ -1,6 +1,6 @@
 //! Signals to C1: what a sync found, told to an incoming webhook of the tenant, where automations begin from it.
 //!
-//! A run that ends queues what it calls for, in the same moment in which its end is put on disk. The job [`crate::base::jobs::Kind::Signal`]
+//! A run that ends queues what it calls for, in the same moment in which its end is put on disk. The job [`crate::base::jobs::JobKind::Signal`]
 //! makes the texts, while the generations that they tell of are there, and sends them one after the other.
 //!
 //! **Invariants:** a signal has one id and one text, whatever happens to it on its way; signals are sent in the order of what they
@@ -18,7 +18,7 @@ mod tests;
 
 pub use cap::CapReached;
 pub use deliver::{key_set, token};
-pub use kind::Kind;
+pub use kind::SignalKind;
 pub use outbox::init;
 pub use settings::{Settings, ToldBy};
 
@@ -30,7 +30,7 @@ use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::snapshot::{self, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
 use compose::Changes;
-use deliver::Delivered;
+use deliver::DeliveryOutcome;
 use outbox::{Waiting, event_id};
 
 /// At most this many signals are sent in one attempt; the next one follows at once.
@@ -56,7 +56,7 @@ pub fn queue<P: Sql + Clock>(
 ) -> Result<Option<String>, SqlError> {
     let kinds = by.settings.map(|settings| settings.kinds.as_slice()).unwrap_or_default();
     outbox::queue(ports, kinds, runs, ports.now())?;
-    if kinds.contains(&Kind::RemovalCapReached) {
+    if kinds.contains(&SignalKind::RemovalCapReached) {
         let account = by.account_id.to_string();
         caps.iter().rev().try_for_each(|cap| outbox::queue_cap(ports, &account, cap, ports.now()))?;
     }
@@ -75,16 +75,16 @@ pub fn tell_findings<P: Sql + Clock>(
     run: &RunRecord,
     findings: Vec<Value>,
 ) -> Result<bool, SqlError> {
-    let is_wanted = by.settings.is_some_and(|settings| settings.kinds.contains(&Kind::Finding));
+    let is_wanted = by.settings.is_some_and(|settings| settings.kinds.contains(&SignalKind::Finding));
     if !is_wanted || findings.is_empty() {
         return Ok(false);
     }
     // Findings may change more than once with a run, and each time is an event of its own.
     let now = ports.now();
     let at = RunRecord { run: RunId::new(now, 0), ..run.clone() };
-    let id = |part| event_id(Kind::Finding, &at.run, part);
+    let id = |part| event_id(SignalKind::Finding, &at.run, part);
     let bodies = compose::findings(&by.account_id.to_string(), id, run, findings);
-    outbox::queue_made(ports, Kind::Finding, &at, &bodies, now)?;
+    outbox::queue_made(ports, SignalKind::Finding, &at, &bodies, now)?;
     Ok(true)
 }
 
@@ -111,7 +111,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     // First all texts, as long as the generations are there, even while C1 takes none.
     let (mut unmade, mut untold, mut is_early) = (None, None, false);
     while let Some(waiting) = outbox::next(ports, true)? {
-        if waiting.kind == Kind::ForeignChange
+        if waiting.kind == SignalKind::ForeignChange
             && let Some(run) = &waiting.run
             && is_ahead_of_log(ports, run)?
         {
@@ -146,16 +146,16 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
         for (part, body) in bodies.iter().enumerate().skip(waiting.sent) {
             let id = event_id(waiting.kind, &waiting.key, part);
             match deliver::send(ports, by.c1_url, settings, &id, body).await {
-                Delivered::Yes => {
+                DeliveryOutcome::Yes => {
                     outbox::part_sent(ports, waiting.id, part + 1)?;
                     let fields =
                         serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "about": waiting.key });
                     ports.log(Level::Info, "signal sent", fields);
                     sent += 1;
                 }
-                Delivered::Again(why) => return Ok(Attempt::Again(why)),
-                Delivered::Misconfigured(why) => return Ok(Attempt::GivenUp(why)),
-                Delivered::Refused(why) => {
+                DeliveryOutcome::Again(why) => return Ok(Attempt::Again(why)),
+                DeliveryOutcome::Misconfigured(why) => return Ok(Attempt::GivenUp(why)),
+                DeliveryOutcome::Refused(why) => {
                     let fields = serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "why": why });
                     ports.log(Level::Error, "signal refused", fields);
                     refused = Some(format!("{why} It was {} of {}.", waiting.kind.as_str(), waiting.key));
@@ -214,12 +214,12 @@ async fn make<P: KeyValue + Clock + Sql>(
 ) -> Result<Result<Made, SnapshotError>, SqlError> {
     // What tells of no run has its text, and so have findings.
     let Some(run) = &waiting.run else { return Ok(Ok(Vec::new().into())) };
-    if waiting.kind == Kind::Finding {
+    if waiting.kind == SignalKind::Finding {
         return Ok(Ok(Vec::new().into()));
     }
     let account = by.account_id.to_string();
     let id = |part| event_id(waiting.kind, &waiting.key, part);
-    if waiting.kind == Kind::SyncFailed {
+    if waiting.kind == SignalKind::SyncFailed {
         return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)].into()));
     }
     let read = match read(ports, run).await {
@@ -238,7 +238,7 @@ async fn make<P: KeyValue + Clock + Sql>(
     if changes.items.is_empty() {
         return Ok(Ok(Vec::new().into()));
     }
-    if waiting.kind == Kind::AccessChanged {
+    if waiting.kind == SignalKind::AccessChanged {
         return Ok(Ok(vec![compose::access_changed(&account, &id(0), run, &new, &catalogue, &changes)].into()));
     }
     let foreign = foreign::find(ports, by, (&old, &new), &catalogue, &changes.items)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::cap::CapReached;
 use super::compose;
-use super::kind::Kind;
+use super::kind::SignalKind;
 use crate::base::hash::sha256;
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -31,7 +31,7 @@ const TELL_AGAIN_SECS: i64 = 24 * 60 * 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) id: i64,
-    pub(super) kind: Kind,
+    pub(super) kind: SignalKind,
     /// The run that it tells of, where it is one.
     pub(super) run: Option<RunRecord>,
     /// What its id goes by: the run's, or what else it tells of.
@@ -62,7 +62,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// How far the runs were looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen {
+struct OutboxState {
     /// The last run that was looked at.
     run: Option<RunId>,
     /// How syncs have been failing since the last that did not, and when that was last told.
@@ -71,7 +71,7 @@ struct Seen {
 
 /// Looks at the runs that ended since the last look, the latest first in `runs`, and queues what they call for; nothing where
 /// `kinds` is empty, but what was looked at stays so. Statements only, so that it is on disk together with the run's end.
-pub(super) fn queue(sql: &dyn Sql, kinds: &[Kind], runs: &[RunRecord], now: Timestamp) -> Result<(), SqlError> {
+pub(super) fn queue(sql: &dyn Sql, kinds: &[SignalKind], runs: &[RunRecord], now: Timestamp) -> Result<(), SqlError> {
     let mut seen = load(sql)?;
     let new: Vec<&RunRecord> = runs.iter().take_while(|run| Some(&run.run) != seen.run.as_ref()).collect();
     let Some(latest) = new.first() else { return Ok(()) };
@@ -95,7 +95,7 @@ pub(super) fn queue(sql: &dyn Sql, kinds: &[Kind], runs: &[RunRecord], now: Time
 /// Queues a signal whose texts are made already. `run` is what its parts' ids are made of.
 pub(super) fn queue_made(
     sql: &dyn Sql,
-    kind: Kind,
+    kind: SignalKind,
     run: &RunRecord,
     bodies: &[String],
     now: Timestamp,
@@ -109,7 +109,7 @@ pub(super) fn queue_made(
 
 /// Queues that a cap of removals was reached, once for each that was noted; it has its text from the beginning.
 pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now: Timestamp) -> Result<(), SqlError> {
-    let kind = Kind::RemovalCapReached;
+    let kind = SignalKind::RemovalCapReached;
     let key = format!("{}/{}", cap.operation, cap.at.millis());
     let body = compose::removal_cap_reached(account, &event_id(kind, &key, 0), cap);
     sql.query(
@@ -124,17 +124,17 @@ pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now:
 pub(super) fn beside_runs(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
     let value = sql.one(
         "SELECT run FROM signal WHERE state = 'waiting' AND kind = ? ORDER BY id DESC LIMIT 1",
-        &[Kind::RemovalCapReached.as_str().into()],
+        &[SignalKind::RemovalCapReached.as_str().into()],
     )?;
     Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
 }
 
 /// What a run calls for. Whether access changed by somebody else's hand comes first: it may matter most.
-fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
+fn called_for(seen: &mut OutboxState, run: &RunRecord, now: Timestamp) -> Vec<SignalKind> {
     match run.outcome {
         RunOutcome::Published => {
             seen.failing = None;
-            vec![Kind::ForeignChange, Kind::AccessChanged]
+            vec![SignalKind::ForeignChange, SignalKind::AccessChanged]
         }
         RunOutcome::Unchanged => {
             seen.failing = None;
@@ -144,13 +144,13 @@ fn called_for(seen: &mut Seen, run: &RunRecord, now: Timestamp) -> Vec<Kind> {
             Some((outcome, told)) if outcome == run.outcome && now.since(told) < TELL_AGAIN_SECS * 1000 => Vec::new(),
             _ => {
                 seen.failing = Some((run.outcome, now));
-                vec![Kind::SyncFailed]
+                vec![SignalKind::SyncFailed]
             }
         },
     }
 }
 
-fn load(sql: &dyn Sql) -> Result<Seen, SqlError> {
+fn load(sql: &dyn Sql) -> Result<OutboxState, SqlError> {
     let value = sql.one("SELECT seen FROM signal_seen", &[])?;
     let text = value.as_ref().and_then(SqlValue::text);
     Ok(text.and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default())
@@ -196,10 +196,10 @@ const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE 
 fn read(row: &[SqlValue]) -> Result<Waiting, SqlError> {
     let corrupt = || SqlError::unreadable("a signal");
     let [id, kind, run, bodies, sent] = row else { return Err(corrupt()) };
-    let kind = kind.text().and_then(Kind::parse).ok_or_else(corrupt)?;
+    let kind = kind.text().and_then(SignalKind::parse).ok_or_else(corrupt)?;
     let about = run.text().ok_or_else(corrupt)?;
     let run = match kind {
-        Kind::RemovalCapReached => None,
+        SignalKind::RemovalCapReached => None,
         _ => Some(json::read::<RunRecord>(about.as_bytes()).map_err(|_| corrupt())?),
     };
     Ok(Waiting {
@@ -239,7 +239,7 @@ pub(super) fn settle(sql: &dyn Sql, id: i64, state: &str, now: Timestamp) -> Res
 }
 
 /// The id of a signal's part: the same for every attempt, and in the form of a version 4 UUID (RFC 9562), which C1 asks for.
-pub(super) fn event_id(kind: Kind, key: impl fmt::Display, part: usize) -> String {
+pub(super) fn event_id(kind: SignalKind, key: impl fmt::Display, part: usize) -> String {
     let digest = sha256(format!("c1-cloudflare/signal/{}/{key}/{part}", kind.as_str()).as_bytes());
     let mut id: [u8; 16] = std::array::from_fn(|place| digest.get(place).copied().unwrap_or(0));
     let [.., version, _, variant, _, _, _, _, _, _, _] = &mut id;

@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 use url::Url;
 
-use super::Kind;
+use super::SignalKind;
 use crate::account::default_role::Configured;
 use crate::base::json;
 use crate::base::ports::Secret;
@@ -23,7 +23,7 @@ pub struct Settings {
     /// How C1 knows that a signal is ours.
     pub auth: Auth,
     /// Which signals are sent.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<SignalKind>,
 }
 
 /// What signals are made and sent by.
@@ -72,7 +72,8 @@ const URL: &str = "SIGNAL_URL";
 const KINDS: &str = "SIGNALS";
 
 /// Which are sent where nobody says which: all but findings, of which there may be many.
-const UNLESS_NAMED: [Kind; 4] = [Kind::AccessChanged, Kind::SyncFailed, Kind::ForeignChange, Kind::RemovalCapReached];
+const UNLESS_NAMED: [SignalKind; 4] =
+    [SignalKind::AccessChanged, SignalKind::SyncFailed, SignalKind::ForeignChange, SignalKind::RemovalCapReached];
 
 impl Settings {
     /// Reads them; `None` where no signals are sent.
@@ -186,9 +187,9 @@ fn check_url(text: &str, origins: &[String]) -> Result<bool, String> {
     }
 }
 
-fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
-    let names = Kind::ALL.map(Kind::as_str).join(", ");
-    let kinds: Option<Vec<Kind>> = words(text).iter().map(|word| Kind::parse(word)).collect();
+fn read_kinds(text: &str) -> Result<Vec<SignalKind>, String> {
+    let names = SignalKind::ALL.map(SignalKind::as_str).join(", ");
+    let kinds: Option<Vec<SignalKind>> = words(text).iter().map(|word| SignalKind::parse(word)).collect();
     kinds.filter(|kinds| !kinds.is_empty()).ok_or_else(|| format!("must be some of {names}, with commas"))
 }
 
@@ -223,7 +224,7 @@ mod tests {
     use crate::base::ports::Secret;
     use crate::base::settings::Problem;
     use crate::base::signing::SigningKey;
-    use crate::signal::Kind;
+    use crate::signal::SignalKind;
 
     const URL: &str = "https://acme.conductor.one/api/v1/webhooks/incoming/abc";
 
@@ -246,7 +247,7 @@ mod tests {
             ("SIGNALS", "foreign_change, sync_failed"),
         ]);
         assert_eq!(hmac.auth, Auth::Hmac(Secret::new("s3cr3t")));
-        assert_eq!(hmac.kinds, [Kind::ForeignChange, Kind::SyncFailed]);
+        assert_eq!(hmac.kinds, [SignalKind::ForeignChange, SignalKind::SyncFailed]);
         let capability = settings(&[("SIGNAL_URL", &format!("{URL}/t/token"))]);
         assert_eq!((capability.auth, capability.kinds), (Auth::Capability, super::UNLESS_NAMED.to_vec()));
         for key in [

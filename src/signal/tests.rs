@@ -12,7 +12,7 @@ use super::foreign::ForeignGrant;
 use super::outbox::{self, Waiting, event_id};
 use super::settings::{Auth, Settings};
 use super::{CapReached, ToldBy};
-use super::{Changes, Kind, compose, ended, make};
+use super::{Changes, SignalKind, compose, ended, make};
 use crate::base::fakes::Desk;
 use crate::base::jobs::Attempt;
 use crate::base::ports::{Clock as _, Secret, Sql as _};
@@ -90,12 +90,12 @@ fn desk() -> Desk {
 }
 
 /// A signal about a run, without a text yet.
-fn waiting(kind: Kind, run: RunRecord) -> Waiting {
+fn waiting(kind: SignalKind, run: RunRecord) -> Waiting {
     Waiting { id: 1, kind, key: run.run.to_string(), run: Some(run), bodies: None, sent: 0 }
 }
 
 /// The kinds that wait, in order; each is taken.
-fn taken(desk: &Desk) -> Vec<(Kind, RunId)> {
+fn taken(desk: &Desk) -> Vec<(SignalKind, RunId)> {
     let mut all = Vec::new();
     while let Some(waiting) = outbox::next(desk, false).unwrap() {
         outbox::settle(desk, waiting.id, "sent", desk.now()).unwrap();
@@ -109,7 +109,7 @@ fn a_signal_of_a_newer_version_stops_only_itself_and_is_counted() {
     let desk = desk();
     let odd = "INSERT INTO signal (version, kind, run, queued_at) VALUES (2, 'sunrise', '{}', 0)";
     desk.query(odd, &[]).unwrap();
-    outbox::queue(&desk, &Kind::ALL, &[run(1, RunOutcome::Published, desk.now())], desk.now()).unwrap();
+    outbox::queue(&desk, &SignalKind::ALL, &[run(1, RunOutcome::Published, desk.now())], desk.now()).unwrap();
     assert!(!taken(&desk).is_empty());
     assert_eq!(outbox::waiting(&desk).unwrap(), 0, "what is set aside is not waited for");
     let counted = rows::counts(&desk).unwrap();
@@ -122,12 +122,12 @@ fn a_cap_that_was_reached_is_queued_once_with_its_text_and_asks_for_a_job_of_its
     let settings = Settings {
         url: Secret::new("https://acme.conductor.one/x"),
         auth: Auth::Capability,
-        kinds: Kind::ALL.to_vec(),
+        kinds: SignalKind::ALL.to_vec(),
     };
     let told_by = |settings| ToldBy { settings, ..by(&DEFAULT) };
     let cap = |operation| CapReached { at: desk.now(), operation, email: "jane@example.com", message: "3 revokes" };
     let queue = |settings, caps: &[CapReached<'_>]| super::queue(&desk, told_by(settings), &[], caps).unwrap();
-    let others = Settings { kinds: vec![Kind::SyncFailed], ..settings.clone() };
+    let others = Settings { kinds: vec![SignalKind::SyncFailed], ..settings.clone() };
     assert_eq!(queue(None, &[cap(7)]), None);
     assert_eq!(queue(Some(&others), &[cap(7)]), None, "not asked for");
     let about = queue(Some(&settings), &[cap(7)]).unwrap();
@@ -148,12 +148,12 @@ fn a_cap_that_was_reached_is_queued_once_with_its_text_and_asks_for_a_job_of_its
 #[test]
 fn findings_are_told_once_each_time_they_change_with_an_id_of_their_own_and_by_who_asked_for_them() {
     let desk = desk();
-    let kinds = |kinds: &[Kind]| Settings {
+    let kinds = |kinds: &[SignalKind]| Settings {
         url: Secret::new("https://acme.conductor.one/api/v1/webhooks/incoming/abc"),
         auth: Auth::Capability,
         kinds: kinds.to_vec(),
     };
-    let (with, without) = (kinds(&[Kind::Finding]), kinds(&[Kind::SyncFailed]));
+    let (with, without) = (kinds(&[SignalKind::Finding]), kinds(&[SignalKind::SyncFailed]));
     let told = |settings: &Settings, findings: Vec<Value>| {
         let by = ToldBy { settings: Some(settings), ..by(&DEFAULT) };
         super::tell_findings(&desk, by, &run(1, RunOutcome::Published, desk.now()), findings).unwrap()
@@ -171,7 +171,7 @@ fn findings_are_told_once_each_time_they_change_with_an_id_of_their_own_and_by_w
         assert!(texts.iter().all(|text| text.len() <= super::compose::MAX_BODY));
         for (part, text) in texts.iter().enumerate() {
             let body: Value = serde_json::from_str(text).unwrap();
-            assert_eq!(body["event_id"], event_id(Kind::Finding, &waiting.key, part));
+            assert_eq!(body["event_id"], event_id(SignalKind::Finding, &waiting.key, part));
             ids.push(body["event_id"].clone());
         }
         bodies.push(texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect());
@@ -189,20 +189,20 @@ fn every_run_is_queued_once_and_in_order() {
     let now = desk.now();
     let (published, failed) = (RunOutcome::Published, RunOutcome::Failed);
     let mut runs = vec![run(1, published, now)];
-    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
-    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
+    outbox::queue(&desk, &SignalKind::ALL, &runs, now).unwrap();
+    outbox::queue(&desk, &SignalKind::ALL, &runs, now).unwrap();
     for (n, outcome) in [(2, RunOutcome::Unchanged), (3, failed), (4, published)] {
         runs.insert(0, run(n, outcome, now));
     }
-    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
-    let (foreign, changed) = (Kind::ForeignChange, Kind::AccessChanged);
-    let expected = [(foreign, 1), (changed, 1), (Kind::SyncFailed, 3), (foreign, 4), (changed, 4)];
+    outbox::queue(&desk, &SignalKind::ALL, &runs, now).unwrap();
+    let (foreign, changed) = (SignalKind::ForeignChange, SignalKind::AccessChanged);
+    let expected = [(foreign, 1), (changed, 1), (SignalKind::SyncFailed, 3), (foreign, 4), (changed, 4)];
     assert_eq!(taken(&desk), expected.map(|(kind, n)| (kind, run_id(n))));
-    outbox::queue(&desk, &Kind::ALL, &runs, now).unwrap();
+    outbox::queue(&desk, &SignalKind::ALL, &runs, now).unwrap();
     assert_eq!(taken(&desk), []);
     // Ten more than are remembered: all that are remembered are new.
     let later: Vec<_> = (50..60).rev().map(|n| run(n, RunOutcome::Published, now)).collect();
-    outbox::queue(&desk, &[Kind::AccessChanged], &later, now).unwrap();
+    outbox::queue(&desk, &[SignalKind::AccessChanged], &later, now).unwrap();
     assert_eq!(taken(&desk).len(), 10);
 }
 
@@ -211,7 +211,7 @@ fn what_was_not_configured_is_not_made_up_for() {
     let desk = desk();
     let runs = [run(1, RunOutcome::Published, desk.now())];
     outbox::queue(&desk, &[], &runs, desk.now()).unwrap();
-    outbox::queue(&desk, &Kind::ALL, &runs, desk.now()).unwrap();
+    outbox::queue(&desk, &SignalKind::ALL, &runs, desk.now()).unwrap();
     assert_eq!(taken(&desk), []);
 }
 
@@ -222,7 +222,7 @@ fn the_same_failure_again_is_told_once_a_day() {
     let mut n = 0;
     let mut end = |desk: &Desk, outcome| {
         n += 1;
-        outbox::queue(desk, &[Kind::SyncFailed], &[run(n, outcome, desk.now())], desk.now()).unwrap();
+        outbox::queue(desk, &[SignalKind::SyncFailed], &[run(n, outcome, desk.now())], desk.now()).unwrap();
         told.push(taken(desk).len());
     };
     for outcome in [RunOutcome::Failed, RunOutcome::Failed, RunOutcome::Held, RunOutcome::Unchanged, RunOutcome::Held] {
@@ -239,7 +239,7 @@ fn the_same_failure_again_is_told_once_a_day() {
 fn what_waits_is_bounded_in_number_and_time() {
     let desk = desk();
     for n in 1..=250 {
-        let kinds = [Kind::AccessChanged];
+        let kinds = [SignalKind::AccessChanged];
         outbox::queue(&desk, &kinds, &[run(n, RunOutcome::Published, desk.now())], desk.now()).unwrap();
     }
     assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 50);
@@ -251,15 +251,15 @@ fn what_waits_is_bounded_in_number_and_time() {
 
 #[test]
 fn an_event_has_the_same_uuid_for_every_attempt_and_no_other_has_it() {
-    let id = event_id(Kind::AccessChanged, run_id(1), 0);
-    assert_eq!(id, event_id(Kind::AccessChanged, run_id(1), 0));
+    let id = event_id(SignalKind::AccessChanged, run_id(1), 0);
+    assert_eq!(id, event_id(SignalKind::AccessChanged, run_id(1), 0));
     let parts: Vec<usize> = id.split('-').map(str::len).collect();
     assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
     assert!(id[14..].starts_with('4') && "89ab".contains(&id[19..20]), "{id}");
     for other in [
-        event_id(Kind::ForeignChange, run_id(1), 0),
-        event_id(Kind::AccessChanged, run_id(2), 0),
-        event_id(Kind::AccessChanged, run_id(1), 1),
+        event_id(SignalKind::ForeignChange, run_id(1), 0),
+        event_id(SignalKind::AccessChanged, run_id(2), 0),
+        event_id(SignalKind::AccessChanged, run_id(1), 1),
     ] {
         assert_ne!(other, id);
     }
@@ -409,7 +409,7 @@ fn foreign_text(
     let new = after.publish(desk, Some(old));
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
-    let waiting = waiting(Kind::ForeignChange, record);
+    let waiting = waiting(SignalKind::ForeignChange, record);
     let bodies = block_on(make(desk, by, &waiting)).unwrap().unwrap().bodies;
     assert!(bodies.len() <= 1);
     bodies.first().map(|body| serde_json::from_str(body).unwrap())
@@ -500,7 +500,7 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     granted(&desk);
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = Some(new.generation);
-    let waiting = waiting(Kind::ForeignChange, record);
+    let waiting = waiting(SignalKind::ForeignChange, record);
     let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
     assert_eq!(bodies.len(), 1, "asked for after it was seen");
 }
@@ -536,12 +536,12 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
         let waiting = waiting(kind, record);
         block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies
     };
-    assert!(text(&first, Kind::AccessChanged).is_empty());
+    assert!(text(&first, SignalKind::AccessChanged).is_empty());
     let used = Account { token_used: Some("2026-11-23".to_owned()), ..Account::new() };
     let second = used.publish(&desk, Some(first));
-    assert!(text(&second, Kind::AccessChanged).is_empty());
+    assert!(text(&second, SignalKind::AccessChanged).is_empty());
     let third = Account { jane: vec![SUPER], ..used }.publish(&desk, Some(second));
-    let [body] = text(&third, Kind::AccessChanged).try_into().unwrap();
+    let [body] = text(&third, SignalKind::AccessChanged).try_into().unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         body["summary"],
@@ -557,7 +557,7 @@ fn a_generation_that_is_gone_is_said_to_be() {
     let desk = desk();
     let mut record = run(2, RunOutcome::Published, desk.now());
     record.generation = snapshot::GenerationId::parse("20261123T100000Z-7f3a09c1");
-    let waiting = waiting(Kind::AccessChanged, record);
+    let waiting = waiting(SignalKind::AccessChanged, record);
     assert!(block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().is_err(), "it may be on its way");
     desk.advance(601);
     let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
@@ -574,7 +574,7 @@ fn a_damaged_or_lost_chunk_of_the_older_generation_holds_up_no_signal() {
         record.generation = Some(new.generation.clone());
         let waiting = |kind| waiting(kind, record.clone());
         let made = |kind| block_on(make(&desk, by(&DEFAULT), &waiting(kind))).unwrap();
-        let whole = made(Kind::AccessChanged).unwrap();
+        let whole = made(SignalKind::AccessChanged).unwrap();
         assert!(whole.untold.is_none() && whole.bodies[0].contains("Jane@example.com"), "{whole:?}");
 
         let shared: Vec<_> = new.chunks.iter().map(|chunk| &chunk.hash).collect();
@@ -584,9 +584,9 @@ fn a_damaged_or_lost_chunk_of_the_older_generation_holds_up_no_signal() {
             Some(body) => desk.values.borrow_mut().insert(key, body),
             None => desk.values.borrow_mut().remove(&key),
         };
-        assert!(made(Kind::AccessChanged).is_err(), "it may be on its way");
+        assert!(made(SignalKind::AccessChanged).is_err(), "it may be on its way");
         desk.advance(601);
-        for kind in [Kind::AccessChanged, Kind::ForeignChange] {
+        for kind in [SignalKind::AccessChanged, SignalKind::ForeignChange] {
             let made = made(kind).unwrap();
             assert!(made.untold.is_some() && made.bodies[0].contains("cannot be told one by one"), "{made:?}");
         }

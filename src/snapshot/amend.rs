@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::manifest::{ChunkRef, Counts, Manifest};
-use super::publish::{Draft, PublishError, Published, Writing};
+use super::publish::{Draft, Publication, PublishError, Writing};
 use super::read::{self, SnapshotError};
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
@@ -31,7 +31,7 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
     old: &Manifest,
     changes: BTreeMap<String, Option<Row>>,
     started_at: Timestamp,
-) -> Result<Published, AmendError> {
+) -> Result<Publication, AmendError> {
     let mut writing = Writing::new(ports);
     // The same numbers as the places in the list that the chunks' bits are of.
     let listed: Vec<Option<Entitlement>> = old.entitlements.iter().map(|id| id.parse().ok()).collect();

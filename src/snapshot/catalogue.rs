@@ -16,7 +16,7 @@ use crate::model::super_administrator;
 
 /// One thing that can be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offered {
+pub struct CatalogueEntry {
     /// What it is.
     pub entitlement: Entitlement,
     /// The name people know it by.
@@ -38,7 +38,7 @@ pub struct Offered {
 /// Everything that can be granted.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    all: BTreeMap<Entitlement, Offered>,
+    all: BTreeMap<Entitlement, CatalogueEntry>,
     /// What goes by a name, in the form in which names are compared.
     called: BTreeMap<String, Vec<Entitlement>>,
     super_administrator: Option<PermissionGroupId>,
@@ -53,7 +53,7 @@ impl Catalogue {
     }
 
     /// The catalogue of these.
-    pub(crate) fn of(all: Vec<Offered>) -> Self {
+    pub(crate) fn of(all: Vec<CatalogueEntry>) -> Self {
         let mut catalogue = Self::default();
         for it in all {
             for name in [Some(&it.name), it.also.as_ref()].into_iter().flatten() {
@@ -79,12 +79,12 @@ impl Catalogue {
     }
 
     /// What an entitlement is.
-    pub fn get(&self, entitlement: Entitlement) -> Option<&Offered> {
+    pub fn get(&self, entitlement: Entitlement) -> Option<&CatalogueEntry> {
         self.all.get(&entitlement)
     }
 
     /// All of it, in the order of the entitlements.
-    pub fn iter(&self) -> impl Iterator<Item = &Offered> {
+    pub fn iter(&self) -> impl Iterator<Item = &CatalogueEntry> {
         self.all.values()
     }
 
@@ -131,10 +131,10 @@ impl Catalogue {
     }
 }
 
-fn offered(row: &Row, naming: &Naming) -> Option<Offered> {
+fn offered(row: &Row, naming: &Naming) -> Option<CatalogueEntry> {
     let (entitlement, name) = row.offered()?;
     let also = row.names().into_iter().find(|other| *other != name);
-    let plain = Offered {
+    let plain = CatalogueEntry {
         entitlement,
         name,
         also,
@@ -145,13 +145,13 @@ fn offered(row: &Row, naming: &Naming) -> Option<Offered> {
         brings: Vec::new(),
     };
     Some(match row {
-        Row::Role(role) => Offered {
+        Row::Role(role) => CatalogueEntry {
             label: role.label.clone(),
             permission_group: role.permission_group,
             ends: role.ends.clone(),
             ..plain
         },
-        Row::ScopedRole(role) => Offered {
+        Row::ScopedRole(role) => CatalogueEntry {
             permission_group_name: Some(role.permission_group_name.clone()),
             permission_group: Some(role.permission_group),
             ends: role.ends.clone(),
@@ -160,7 +160,7 @@ fn offered(row: &Row, naming: &Naming) -> Option<Offered> {
         Row::Group(group) => {
             let brings =
                 allowed(&group.atoms).map(|atom| naming.entitlement_of(atom.permission_group, atom.resource_group));
-            Offered { brings: brings.collect(), ..plain }
+            CatalogueEntry { brings: brings.collect(), ..plain }
         }
         _ => plain,
     })

@@ -10,7 +10,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::manifest::Manifest;
-use super::scan::{Page, Scan};
+use super::scan::{RowPage, Scan};
 use crate::model::id::MemberId;
 use crate::model::resource::{Member, Row};
 
@@ -25,13 +25,13 @@ pub struct Overlay {
 
 /// An overlay in the order in which rows are read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Laid {
+pub(super) struct OrderedOverlay {
     seq: i64,
     hidden: BTreeSet<MemberId>,
     rows: BTreeMap<String, Row>,
 }
 
-impl Laid {
+impl OrderedOverlay {
     pub(super) fn new(overlay: Overlay) -> Self {
         let hidden = overlay.members.iter().map(|(id, _)| *id).collect();
         let rows = overlay.members.into_iter().filter_map(|(_, member)| member).map(Row::member);
@@ -61,7 +61,7 @@ impl Laid {
     }
 
     /// Lays the rows over a page of the generation.
-    pub(super) fn over(&self, mut page: Page, scan: &Scan, manifest: &Manifest) -> Page {
+    pub(super) fn over(&self, mut page: RowPage, scan: &Scan, manifest: &Manifest) -> RowPage {
         if self.is_empty() {
             return page;
         }
@@ -81,6 +81,6 @@ impl Laid {
             rows.truncate(scan.limit);
             page.next = rows.last().map(Row::key);
         }
-        Page { rows, next: page.next }
+        RowPage { rows, next: page.next }
     }
 }

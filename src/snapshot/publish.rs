@@ -42,7 +42,7 @@ pub struct Draft {
 
 /// What a publication came to.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct Publication {
     /// The manifest that is current now: a new one, or the previous one where nothing changed.
     pub manifest: Manifest,
     /// Whether it is a new one.
@@ -53,7 +53,7 @@ pub struct Published {
     pub bytes_written: u64,
 }
 
-impl Published {
+impl Publication {
     /// Nothing was published: what this manifest is of is what is there.
     pub fn unchanged(manifest: Manifest) -> Self {
         Self { manifest, changed: false, chunks_written: 0, bytes_written: 0 }
@@ -94,7 +94,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     ports: &P,
     draft: Draft,
     rows: impl IntoIterator<Item = Row>,
-) -> Result<Published, PublishError> {
+) -> Result<Publication, PublishError> {
     let mut writing = Writing::new(ports);
     for row in rows {
         writing.push(&row, &draft.naming).await?;
@@ -198,7 +198,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         Ok(())
     }
 
-    pub(super) async fn finish(self, draft: Draft) -> Result<Published, PublishError> {
+    pub(super) async fn finish(self, draft: Draft) -> Result<Publication, PublishError> {
         // One that stands at the root of the namespace is not: it is published again, where it belongs.
         let kept = self.ports.query("SELECT id FROM generation", &[])?;
         let is_kept = |id: &GenerationId| {
@@ -215,7 +215,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
                 && previous.posture == draft.posture
                 && previous.account_id == draft.account_id
         }) {
-            return Ok(Published {
+            return Ok(Publication {
                 manifest: previous.clone(),
                 changed: false,
                 chunks_written: self.written,
@@ -265,7 +265,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
             &[manifest.generation.to_string().into(), now.into(), serde_json::to_string(&hashes)?.into()],
         )?;
         self.ports.put(&self.ports.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
-        Ok(Published { manifest, changed: true, chunks_written: self.written, bytes_written: self.bytes })
+        Ok(Publication { manifest, changed: true, chunks_written: self.written, bytes_written: self.bytes })
     }
 }
 

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, get, manifest_key};
 use super::manifest::{ChunkRef, GenerationId, Manifest};
-use super::overlay::{Laid, Overlay};
-use super::scan::{Page, Scan};
+use super::overlay::{OrderedOverlay, Overlay};
+use super::scan::{RowPage, Scan};
 use crate::base::hash::sha256_hex;
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -66,7 +66,7 @@ pub struct Person {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     manifest: Manifest,
-    overlay: Laid,
+    overlay: OrderedOverlay,
 }
 
 /// Opens the current generation, or `None` where nothing was published yet.
@@ -130,13 +130,13 @@ impl Snapshot {
 
     /// The snapshot of a manifest that is at hand.
     pub fn of(manifest: Manifest) -> Self {
-        Self { manifest, overlay: Laid::default() }
+        Self { manifest, overlay: OrderedOverlay::default() }
     }
 
     /// The generation with what our own operations changed since laid over it.
     #[must_use]
     pub fn with(self, overlay: Overlay) -> Self {
-        Self { overlay: Laid::new(overlay), ..self }
+        Self { overlay: OrderedOverlay::new(overlay), ..self }
     }
 
     /// How many changes of our own the overlay takes in, and whether any of them shows.
@@ -260,13 +260,13 @@ impl Snapshot {
     }
 
     /// Rows of some kinds, in the order of their keys, from one key on.
-    pub async fn scan<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<Page, SnapshotError> {
+    pub async fn scan<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<RowPage, SnapshotError> {
         let page = self.scan_published(kv, scan).await?;
         Ok(self.overlay.over(page, scan, &self.manifest))
     }
 
-    async fn scan_published<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<Page, SnapshotError> {
-        let mut page = Page::default();
+    async fn scan_published<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<RowPage, SnapshotError> {
+        let mut page = RowPage::default();
         let place = match scan.holding {
             None => None,
             Some(entitlement) => {

@@ -19,7 +19,7 @@ pub struct Scan {
 
 /// Some rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct RowPage {
     /// The rows, in the order of their keys.
     pub rows: Vec<Row>,
     /// Where to go on, if there may be more. There may be even where `rows` is short or empty.

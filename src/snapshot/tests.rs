@@ -5,7 +5,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use futures::executor::block_on;
 
 use super::{
-    Change, ChangeKind, Draft, GenerationId, Manifest, Naming, Overlay, PublishError, Published, Scan, Snapshot,
+    Change, ChangeKind, Draft, GenerationId, Manifest, Naming, Overlay, Publication, PublishError, Scan, Snapshot,
     SnapshotError, diff, latest, publish, sweep,
 };
 use crate::base::fakes::{Desk, Fault};
@@ -65,7 +65,7 @@ fn publish_on(
     desk: &Desk,
     rows: &BTreeMap<String, Row>,
     previous: Option<&Manifest>,
-) -> Result<Published, PublishError> {
+) -> Result<Publication, PublishError> {
     desk.advance(900);
     let draft = Draft {
         account_id: desk.account(),

@@ -6,7 +6,9 @@ use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
 use super::staging;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
-use crate::cloudflare::{ApiError, Client, Failure, MemberRecord, NamedObject, Odd, Page, account_resource_group_name};
+use crate::cloudflare::{
+    ApiError, Client, Failure, ListPage, MemberRecord, NamedObject, Odd, account_resource_group_name,
+};
 use crate::model::id::MemberId;
 
 /// What is staged of a page: members packed, of other lists JSON.
@@ -14,7 +16,7 @@ pub(super) type Rows = Vec<u8>;
 
 /// What came of a fetch.
 #[derive(Debug)]
-pub(super) struct Fetched {
+pub(super) struct FetchResult {
     pub(super) fetch: Fetch,
     pub(super) outcome: Result<(PageFacts, Rows), Trouble>,
 }
@@ -36,7 +38,7 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
     settings: &Settings,
     client: &Client<'_, P>,
     fetch: Fetch,
-) -> Fetched {
+) -> FetchResult {
     let mut requests = 0;
     let outcome = loop {
         requests += 1;
@@ -59,7 +61,7 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
             Verdict::Failed(message) => break Err(Trouble::Failed(message)),
         }
     };
-    Fetched { fetch, outcome }
+    FetchResult { fetch, outcome }
 }
 
 async fn call<P: Http + Clock + Sql>(
@@ -71,7 +73,7 @@ async fn call<P: Http + Clock + Sql>(
     Ok(match list {
         List::ResourceGroups => {
             // This list ignores `page`, and so has nothing to say of pages.
-            let found = Page { info: None, ..client.resource_groups().await? };
+            let found = ListPage { info: None, ..client.resource_groups().await? };
             (facts(&found, |group| group.id), rows(&found.items)?)
         }
         List::PermissionGroups => {
@@ -98,7 +100,7 @@ async fn call<P: Http + Clock + Sql>(
             (facts(&found, |token| token.id), rows(&found.items)?)
         }
         List::OauthClients => {
-            let found = Page { info: None, ..client.oauth_clients().await? };
+            let found = ListPage { info: None, ..client.oauth_clients().await? };
             (facts(&found, |client| client.id.clone()), rows(&found.items)?)
         }
         List::Account => {
@@ -106,9 +108,9 @@ async fn call<P: Http + Clock + Sql>(
             let facts = PageFacts { count: 1, ..PageFacts::default() };
             (facts, rows(&[(account.enforce_two_factor, account.organization)])?)
         }
-        List::SsoDomains => named(&Page { info: None, ..client.sso_domains().await? })?,
+        List::SsoDomains => named(&ListPage { info: None, ..client.sso_domains().await? })?,
         List::Zones => named(&client.zones_page(page).await?)?,
-        List::Workers => named(&Page { info: None, ..client.workers().await? })?,
+        List::Workers => named(&ListPage { info: None, ..client.workers().await? })?,
         List::AccessApps => named(&client.access_apps_page(page).await?)?,
         List::Members { .. } => {
             let found = client.members_page(page).await?;
@@ -126,11 +128,11 @@ async fn call<P: Http + Clock + Sql>(
         }
         List::Member(member) => {
             let found = match client.member(member).await {
-                Ok(found) => Page { items: vec![found], odd: Vec::new(), info: None },
+                Ok(found) => ListPage { items: vec![found], odd: Vec::new(), info: None },
                 // The membership is there, and what is odd about it stays so.
                 Err(ApiError::Unreadable { what, .. }) => {
                     let odd = Odd { id: Some(member.to_string()), name: None, why: what };
-                    Page { items: Vec::new(), odd: vec![odd], info: None }
+                    ListPage { items: Vec::new(), odd: vec![odd], info: None }
                 }
                 Err(error) => return Err(error),
             };
@@ -148,18 +150,18 @@ fn rows<T: Serialize>(items: &[T]) -> Result<Rows, ApiError> {
 }
 
 /// A page of names: of each object its id and its name.
-fn named(found: &Page<NamedObject>) -> Result<(PageFacts, Rows), ApiError> {
+fn named(found: &ListPage<NamedObject>) -> Result<(PageFacts, Rows), ApiError> {
     let pairs: Vec<[&str; 2]> = found.items.iter().map(|object| [object.id.as_str(), object.name.as_str()]).collect();
     Ok((facts(found, |object| object.id.clone()), rows(&pairs)?))
 }
 
 /// Of whom something is not told.
-fn unclear(page: &Page<MemberRecord>) -> Vec<MemberId> {
+fn unclear(page: &ListPage<MemberRecord>) -> Vec<MemberId> {
     let partly = page.items.iter().filter(|member| member.unread().is_some()).map(|member| member.id);
     partly.chain(page.odd.iter().filter_map(Odd::parsed)).collect()
 }
 
-fn facts<T, I: std::fmt::Display>(page: &Page<T>, id: impl Fn(&T) -> I) -> PageFacts {
+fn facts<T, I: std::fmt::Display>(page: &ListPage<T>, id: impl Fn(&T) -> I) -> PageFacts {
     let info = page.info.clone().unwrap_or_default();
     PageFacts {
         count: u32::try_from(page.items.len() + page.odd.len()).unwrap_or(u32::MAX),

@@ -5,7 +5,7 @@ use crate::base::tree::BTreeSet;
 use super::crawl::{Crawl, Further};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
-use super::metered::Metered;
+use super::metered::MeteredPorts;
 use super::metered::add_use;
 use super::previous::Previous;
 use super::rows::{Unsure, assemble};
@@ -21,7 +21,7 @@ use crate::cloudflare::Client;
 use crate::ledger::record;
 use crate::model::id::MemberId;
 use crate::snapshot::{
-    self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, PublishError, Published, RunOutcome, RunRecord,
+    self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, Publication, PublishError, RunOutcome, RunRecord,
     Snapshot, SnapshotError,
 };
 
@@ -84,7 +84,7 @@ const LOST_AFTER_SECS: i64 = 600;
 
 /// Publishes nothing for now, where ids would be published that change again; `None` where a list is not there for good.
 async fn hold_back<P: KeyValue + Clock + Sql>(
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     cursor: &mut Cursor,
     previous: Option<&Previous>,
     Unsure { why, refused }: Unsure,
@@ -108,7 +108,7 @@ async fn hold_back<P: KeyValue + Clock + Sql>(
 /// Verifies what was read, and publishes it.
 pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     client: &Client<'_, P>,
     crawl: &Crawl,
     cursor: &mut Cursor,
@@ -123,7 +123,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     if let Some(made_of) = &made_of
         && let Some(manifest) = unchanged::published(kv, made_of).await?
     {
-        let ending = remember(kv, cursor, None, Published::unchanged(manifest)).await?;
+        let ending = remember(kv, cursor, None, Publication::unchanged(manifest)).await?;
         end(kv, cursor.clone(), ending).await?;
         return Ok(Finish::Ended);
     }
@@ -222,7 +222,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
 
 /// The current generation. Where KV has lost it, for good, the snapshot is built again: better that than never again.
 async fn previous<P: KeyValue + Clock + Sql>(
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
 ) -> Result<Result<Option<Previous>, SnapshotError>, SqlError> {
     let known = history::generations(kv)?.into_iter().next();
     let error = match Previous::load(kv, known.as_ref().map(|known| &known.generation)).await {
@@ -271,10 +271,10 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> O
 
 /// Remembers what was published, and sweeps what nobody reads any more.
 async fn remember<P: KeyValue + Clock + Sql>(
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     cursor: &Cursor,
     previous: Option<Manifest>,
-    published: Published,
+    published: Publication,
 ) -> Result<Ending, SqlError> {
     let manifest = published.manifest;
     // A run that was cut off right after its publication finds its own generation to be the current one.
@@ -355,7 +355,7 @@ pub(super) async fn count_changes<P: KeyValue>(kv: &P, old: &Manifest, new: &Man
 
 /// Ends a run: its record is kept, its pages are not.
 pub(super) async fn end<P: KeyValue + Clock + Sql>(
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     mut cursor: Cursor,
     ending: Ending,
 ) -> Result<(), SqlError> {

@@ -10,12 +10,12 @@ use crate::snapshot::KvUse;
 
 /// The same ports, counted.
 #[derive(Debug)]
-pub(super) struct Metered<'a, P> {
+pub(super) struct MeteredPorts<'a, P> {
     ports: &'a P,
     used: Cell<KvUse>,
 }
 
-impl<'a, P> Metered<'a, P> {
+impl<'a, P> MeteredPorts<'a, P> {
     pub(super) fn new(ports: &'a P) -> Self {
         Self { ports, used: Cell::default() }
     }
@@ -33,14 +33,14 @@ impl<'a, P> Metered<'a, P> {
 }
 
 /// Adds what was used of KV to the cursor's account.
-pub(super) fn add_use<P>(cursor: &mut Cursor, kv: &Metered<'_, P>) {
+pub(super) fn add_use<P>(cursor: &mut Cursor, kv: &MeteredPorts<'_, P>) {
     let used = kv.take();
     cursor.kv.reads += used.reads;
     cursor.kv.writes += used.writes;
     cursor.kv.deletes += used.deletes;
 }
 
-impl<P: KeyValue> KeyValue for Metered<'_, P> {
+impl<P: KeyValue> KeyValue for MeteredPorts<'_, P> {
     fn space(&self) -> &Space {
         self.ports.space()
     }
@@ -61,13 +61,13 @@ impl<P: KeyValue> KeyValue for Metered<'_, P> {
     }
 }
 
-impl<P: Sql> Sql for Metered<'_, P> {
+impl<P: Sql> Sql for MeteredPorts<'_, P> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         self.ports.query(statement, params)
     }
 }
 
-impl<P: Clock> Clock for Metered<'_, P> {
+impl<P: Clock> Clock for MeteredPorts<'_, P> {
     fn now(&self) -> Timestamp {
         self.ports.now()
     }

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::history::{self, GenerationSummary};
-use super::metered::Metered;
+use super::metered::MeteredPorts;
 use super::run::{BY_LOG, Cursor};
 use super::state;
 use crate::account::overlay;
@@ -69,7 +69,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(ports: &P, plan: Plan) -> Result
     state::store(ports, state::ROOM, &Room { last: now, saved: (saved - FREE_EVERY_SECS).max(0) })?;
     let Some((rows, gone)) = overlay::rows_of(ports, seq)? else { return Ok(true) };
     let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(false) };
-    let kv = Metered::new(ports);
+    let kv = MeteredPorts::new(ports);
     let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(false) };
     let old = snapshot.manifest();
     let is_known = |it: String| old.entitlements.contains(&it);
@@ -120,7 +120,7 @@ fn remember<P: KeyValue + Sql + Clock>(
     ports: &P,
     generation: &snapshot::GenerationId,
     (started_at, finished_at): (Timestamp, Timestamp),
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     (chunks_written, bytes_written): (u64, u64),
     changes: Option<ChangeCounts>,
 ) -> Result<(), SqlError> {

@@ -9,7 +9,7 @@ use super::harvest::Harvest;
 use super::previous::Previous;
 use super::staging::{Members, StagedMember, StagedPolicy};
 use crate::account::identity;
-use crate::account::names::{Names, Seen, is_account_wide};
+use crate::account::names::{CrawlView, Names, is_account_wide};
 use crate::audit::signs::Shown;
 use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
@@ -25,7 +25,7 @@ use crate::snapshot::{Capability, GenerationId, Posture, Unreadable};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
-pub(super) struct Assembled {
+pub(super) struct Assembly {
     pub(super) rows: Rows,
     pub(super) names: Names,
     pub(super) capabilities: BTreeMap<String, Capability>,
@@ -59,10 +59,10 @@ pub(super) fn assemble(
     accept_removals: bool,
     own_token: Option<TokenId>,
     shown: Shown,
-) -> Assembled {
+) -> Assembly {
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
-    let (names, warnings) = names.learn(Seen {
+    let (names, warnings) = names.learn(CrawlView {
         account,
         resource_groups: harvest.resource_groups.as_deref().unwrap_or_default(),
         permission_groups: &permission_groups,
@@ -121,7 +121,7 @@ pub(super) fn assemble(
         ),
         refused: if reason.is_some() { Vec::new() } else { off().map(|(list, _)| list).collect() },
     });
-    Assembled {
+    Assembly {
         unsure,
         names_in_use,
         posture,

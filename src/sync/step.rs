@@ -9,11 +9,11 @@ use futures::stream::FuturesUnordered;
 use serde_json::json;
 
 use super::crawl::{Crawl, Fetch, Off, PageFacts};
-use super::fetch::{Fetched, Trouble, fetch};
+use super::fetch::{FetchResult, Trouble, fetch};
 use super::finish::{self, Finish};
 use super::history;
 use super::limits::Limits;
-use super::metered::{Metered, add_use};
+use super::metered::{MeteredPorts, add_use};
 use super::run::{CURSOR_KEY, Cursor, Trigger};
 use super::{staging, state};
 use crate::base::hash::sha256_hex;
@@ -121,7 +121,7 @@ async fn unstored<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, message: St
     let Some(mut cursor) = Cursor::load(ports)? else { return Ok(Next::Idle) };
     if cursor.attempt + 1 >= MAX_ATTEMPTS {
         let message = format!("storage failed {MAX_ATTEMPTS} times in a row: {message}");
-        return fail(ports, &Metered::new(ports), cursor, message).await;
+        return fail(ports, &MeteredPorts::new(ports), cursor, message).await;
     }
     let at = ports.now().plus_secs(STORAGE_PAUSE_SECS);
     cursor.attempt += 1;
@@ -142,7 +142,7 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
         state::remove(ports, state::CURSOR)?;
         return Ok(Next::Idle);
     };
-    let kv = Metered::new(ports);
+    let kv = MeteredPorts::new(ports);
     if cursor.is_outdated(settings, started) {
         if cursor.restarts >= MAX_RESTARTS {
             let message = "the sync does not come to an end within six hours; on the free plan an account of this size needs PLAN=paid";
@@ -202,7 +202,7 @@ struct Step<'a, 'b, P> {
     settings: &'a Settings,
     limits: &'a Limits,
     client: &'a Client<'b, P>,
-    kv: &'a Metered<'b, P>,
+    kv: &'a MeteredPorts<'b, P>,
     started: Timestamp,
     /// Pages staged in this step.
     pages: u32,
@@ -224,7 +224,7 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                 let Some(next) = crawl.next() else { break };
                 in_flight.push(fetch(self.ports, self.settings, self.client, next));
             }
-            let Some(Fetched { fetch, outcome }) = in_flight.next().await else {
+            let Some(FetchResult { fetch, outcome }) = in_flight.next().await else {
                 return Ok(pause.unwrap_or(Pause::AllRead));
             };
             match outcome {
@@ -346,7 +346,7 @@ fn graver(known: Option<Pause>, found: Pause) -> Pause {
 
 async fn fail<P: KeyValue + Clock + Sql + Log>(
     ports: &P,
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     cursor: Cursor,
     message: String,
 ) -> Result<Next, SqlError> {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::crawl::Crawl;
-use super::metered::Metered;
+use super::metered::MeteredPorts;
 use super::run::Cursor;
 use super::{history, state};
 use crate::account::inherited;
@@ -77,7 +77,7 @@ pub(super) fn made_of<P: Sql>(
 
 /// The current generation, where it is known to be unchanged by what this hash is of, and all of it is there.
 pub(super) async fn published<P: KeyValue + Clock + Sql>(
-    kv: &Metered<'_, P>,
+    kv: &MeteredPorts<'_, P>,
     made_of: &str,
 ) -> Result<Option<Manifest>, SqlError> {
     let known = state::load::<Known>(kv, state::UNCHANGED)?.filter(|known| known.made_of == made_of);

@@ -37,7 +37,7 @@ pub struct Coordinator {
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
         let wanted = Cell::new(None);
-        let desk = Desk { state: &state, kv: None, wanted: &wanted, space: Space::new("none", "none") };
+        let desk = ObjectPorts { state: &state, kv: None, wanted: &wanted, space: Space::new("none", "none") };
         // The object that there was before is not made where it was not.
         let ready = if is_former(&env, &state.id().to_string()) && succession::was_in_use(&desk) == Ok(false) {
             Ok(())
@@ -75,14 +75,15 @@ impl DurableObject for Coordinator {
             Err(message) => Err(message),
         };
         // Where the configuration cannot be read there is no space in KV either, and none is needed.
-        let desk = Desk { state: &self.state, kv: None, wanted: &self.wanted, space: Space::new("none", "none") };
+        let desk =
+            ObjectPorts { state: &self.state, kv: None, wanted: &self.wanted, space: Space::new("none", "none") };
         coordinator::rang(&desk, done).await.map_err(|error| worker::Error::RustError(error.to_string()))?;
         Response::empty()
     }
 }
 
 impl Coordinator {
-    async fn ring(&self, desk: &Desk<'_>, settings: &coordinator::Settings) -> Result<(), String> {
+    async fn ring(&self, desk: &ObjectPorts<'_>, settings: &coordinator::Settings) -> Result<(), String> {
         match self.standing(settings)? {
             Standing::Own => {
                 self.take_over(desk, settings).await?;
@@ -109,7 +110,7 @@ impl Coordinator {
         standing(&self.env, &self.state.id().to_string(), settings.cloudflare.account_id)
     }
 
-    async fn take_over(&self, desk: &Desk<'_>, settings: &coordinator::Settings) -> Result<(), String> {
+    async fn take_over(&self, desk: &ObjectPorts<'_>, settings: &coordinator::Settings) -> Result<(), String> {
         let account = settings.cloudflare.account_id;
         match succession::take_over(desk, account, &Object::former(&self.env)).await {
             Ok(false) => Ok(()),
@@ -118,7 +119,7 @@ impl Coordinator {
         }
     }
 
-    async fn answer_as_former(&self, desk: &Desk<'_>, command: Command) -> Reply {
+    async fn answer_as_former(&self, desk: &ObjectPorts<'_>, command: Command) -> Reply {
         let reply = succession::answer(desk, command).await;
         let emptied = match succession::emptied_at(desk) {
             Ok(Some(at)) => desk.wake(at).await,
@@ -134,37 +135,37 @@ impl Coordinator {
     fn desk<'a>(
         &self,
         settings: &'a Result<Settings, NotConfigured>,
-    ) -> Result<(Desk<'_>, &'a coordinator::Settings), String> {
+    ) -> Result<(ObjectPorts<'_>, &'a coordinator::Settings), String> {
         self.ready.clone().map_err(|error| error.to_string())?;
         let settings = settings.as_ref().map_err(ToString::to_string)?;
         let kv =
             self.env.kv(kv::BINDING).map_err(|error| format!("the KV binding STATE is missing: {}", chain(&error)))?;
         let space = space(&self.env, settings.coordinator.cloudflare.account_id)?;
-        Ok((Desk { state: &self.state, kv: Some(kv), wanted: &self.wanted, space }, &settings.coordinator))
+        Ok((ObjectPorts { state: &self.state, kv: Some(kv), wanted: &self.wanted, space }, &settings.coordinator))
     }
 }
 
 /// What the Coordinator works with.
-struct Desk<'a> {
+struct ObjectPorts<'a> {
     state: &'a State,
     kv: Option<worker::KvStore>,
     wanted: &'a Cell<Option<i64>>,
     space: Space,
 }
 
-impl Desk<'_> {
+impl ObjectPorts<'_> {
     fn kv(&self) -> Result<&worker::KvStore, KvError> {
         self.kv.as_ref().ok_or_else(|| KvError("the KV binding STATE is missing".to_owned()))
     }
 }
 
-impl Http for Desk<'_> {
+impl Http for ObjectPorts<'_> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         fetch::send(request).await
     }
 }
 
-impl KeyValue for Desk<'_> {
+impl KeyValue for ObjectPorts<'_> {
     fn space(&self) -> &Space {
         &self.space
     }
@@ -182,7 +183,7 @@ impl KeyValue for Desk<'_> {
     }
 }
 
-impl Clock for Desk<'_> {
+impl Clock for ObjectPorts<'_> {
     fn now(&self) -> Timestamp {
         now()
     }
@@ -192,7 +193,7 @@ impl Clock for Desk<'_> {
     }
 }
 
-impl Zstd for Desk<'_> {
+impl Zstd for ObjectPorts<'_> {
     type Frame = zstd::Frame;
 
     fn frame(&self, content_size: u64) -> Result<Self::Frame, ZstdError> {
@@ -200,7 +201,7 @@ impl Zstd for Desk<'_> {
     }
 }
 
-impl Sign for Desk<'_> {
+impl Sign for ObjectPorts<'_> {
     async fn sign(&self, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
         crypto::sign(key, message).await
     }
@@ -210,13 +211,13 @@ impl Sign for Desk<'_> {
     }
 }
 
-impl Log for Desk<'_> {
+impl Log for ObjectPorts<'_> {
     fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
         log(level, message, &fields);
     }
 }
 
-impl Alarm for Desk<'_> {
+impl Alarm for ObjectPorts<'_> {
     async fn wake(&self, at: Timestamp) -> Result<(), SqlError> {
         let storage = self.state.storage();
         let earliest = || at.millis().min(self.wanted.get().unwrap_or(i64::MAX));
@@ -232,7 +233,7 @@ impl Alarm for Desk<'_> {
     }
 }
 
-impl Sql for Desk<'_> {
+impl Sql for ObjectPorts<'_> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let params: Vec<SqlStorageValue> = params.iter().cloned().map(to_storage).collect();
         let cursor = self.state.storage().sql().exec(statement, params).map_err(|error| sql_error(&error))?;

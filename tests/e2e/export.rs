@@ -7,7 +7,7 @@ use futures::future::join_all;
 use rusqlite::{Connection, MAIN_DB};
 use sim::cloudflare::{Cloudflare, Spec, Truth};
 use sim::conductorone::ConductorOne;
-use sim::harness::kv::{Fault, Keys, Kind, Kv};
+use sim::harness::kv::{Fault, Keys, Kv, KvCall};
 use sim::harness::{Options, World};
 use sim::snapshot;
 
@@ -191,12 +191,12 @@ async fn a_file_that_cannot_be_finished_is_broken_off() {
     assert_eq!(complete.header("content-length"), Some(&*complete.body.len().to_string()));
     let lines = complete.body.split(|byte| *byte == b'\n').count();
     assert_eq!(lines, MEMBERS + 2, "the head, and nothing after the last line");
-    let reads = deployment.kv.count(Kind::Get) - 1;
+    let reads = deployment.kv.count(KvCall::Get) - 1;
     assert!(reads > chunks + 20 && reads < 2 * chunks, "{reads} reads of {chunks} chunks");
 
     // Half of what is read while the file is sent can be read, and nothing after it.
     let after = u32::try_from(chunks + (reads - chunks) / 2).unwrap();
-    let fault = Fault::new(Kind::Get, Keys::Prefixed("chunk/".to_owned())).status(503).after(after).times(1_000);
+    let fault = Fault::new(KvCall::Get, Keys::Prefixed("chunk/".to_owned())).status(503).after(after).times(1_000);
     deployment.kv.fail(fault);
     let broken = deployment.world.get(&path).await;
     assert!(broken.is_err(), "{} of {} bytes passed for the whole", broken.unwrap().body.len(), complete.body.len());
@@ -205,7 +205,7 @@ async fn a_file_that_cannot_be_finished_is_broken_off() {
 
     // What cannot be read for a moment only is waited for.
     deployment.kv.heal();
-    deployment.kv.fail(Fault::new(Kind::Get, Keys::Prefixed("chunk/".to_owned())).after(after).times(2));
+    deployment.kv.fail(Fault::new(KvCall::Get, Keys::Prefixed("chunk/".to_owned())).after(after).times(2));
     let same = deployment.get(&path).await.body == complete.body;
     assert!(same);
 }

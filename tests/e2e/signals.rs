@@ -10,7 +10,7 @@ use crate::deployment::{Deployment, PATIENCE, holds, roles, small};
 const SECRET: &str = "hmac-secret-of-the-tests-0123456789";
 
 /// A connector that signals by HMAC, to an account that was synced once.
-struct Desk {
+struct SignalCase {
     deployment: Deployment,
     member: String,
     user: String,
@@ -21,7 +21,7 @@ fn url(suffix: &str) -> String {
     format!("https://{}/api/v1/webhooks/incoming/listener{suffix}", sim::conductorone::HOST)
 }
 
-impl Desk {
+impl SignalCase {
     async fn start() -> Self {
         Self::with(|options| options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET)).await
     }
@@ -73,7 +73,7 @@ fn statuses(c1: &ConductorOne) -> Vec<u16> {
 
 #[tokio::test]
 async fn what_changed_is_told_with_who_did_it_past_c1() {
-    let desk = Desk::start().await;
+    let desk = SignalCase::start().await;
     let super_admin = desk.deployment.cloudflare.permission_group("super_admin").unwrap();
     desk.job(|job| job.is_null() || job["state"] == "done").await;
     assert_eq!(desk.events(), [""; 0], "the first generation differs from nothing");
@@ -126,7 +126,7 @@ async fn a_sync_that_fails_or_is_held_is_told_and_only_what_was_asked_for() {
     let change = |options: Options| {
         options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET).var("SIGNALS", "sync_failed")
     };
-    let desk = Desk::with(change).await;
+    let desk = SignalCase::with(change).await;
     desk.given(&desk.roles[3]);
     desk.synced().await;
     desk.deployment.cloudflare.set_token_status("disabled");
@@ -163,7 +163,7 @@ async fn a_sync_that_fails_or_is_held_is_told_and_only_what_was_asked_for() {
 #[tokio::test]
 async fn jwts_are_signed_with_the_key_that_is_shown_and_need_no_other_secret() {
     let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-    let desk = Desk::with(|options| options.var("SIGNAL_URL", &url("")).var("SIGNAL_SIGNING_KEY", seed)).await;
+    let desk = SignalCase::with(|options| options.var("SIGNAL_URL", &url("")).var("SIGNAL_SIGNING_KEY", seed)).await;
     let keys = desk.deployment.raw("GET", "/.well-known/jwks.json", &[], None).await;
     assert_eq!((keys.status, keys.header("content-type")), (200, Some("application/json")));
     assert_eq!(
@@ -188,7 +188,7 @@ async fn jwts_are_signed_with_the_key_that_is_shown_and_need_no_other_secret() {
 
 #[tokio::test]
 async fn a_capability_url_is_all_there_is_and_is_never_shown() {
-    let desk = Desk::with(|options| options.var("SIGNAL_URL", &url("/t/capability-of-the-tests"))).await;
+    let desk = SignalCase::with(|options| options.var("SIGNAL_URL", &url("/t/capability-of-the-tests"))).await;
     desk.deployment.c1.listen("listener", Proof::Capability("capability-of-the-tests".to_owned()));
     desk.given(&desk.roles[1]);
     desk.deployment.c1.fail_inbound(InboundFault::Refused(401), 1);
@@ -206,7 +206,7 @@ async fn a_capability_url_is_all_there_is_and_is_never_shown() {
 
 #[tokio::test]
 async fn an_answer_that_was_lost_does_not_make_an_event_happen_twice() {
-    let desk = Desk::start().await;
+    let desk = SignalCase::start().await;
     desk.given(&desk.roles[1]);
     desk.deployment.c1.fail_inbound(InboundFault::TakenButFailed(502), 1);
     desk.synced().await;
@@ -224,7 +224,7 @@ async fn an_answer_that_was_lost_does_not_make_an_event_happen_twice() {
 
 #[tokio::test]
 async fn what_c1_could_not_take_for_a_while_comes_later_in_order_and_once() {
-    let desk = Desk::start().await;
+    let desk = SignalCase::start().await;
     desk.deployment.c1.fail_inbound(InboundFault::Reset, u32::MAX);
     let mut runs = Vec::new();
     for role in &desk.roles[1..3] {
@@ -254,7 +254,7 @@ async fn what_c1_could_not_take_for_a_while_comes_later_in_order_and_once() {
 
 #[tokio::test]
 async fn what_c1_refuses_is_told_with_what_to_do() {
-    let desk = Desk::start().await;
+    let desk = SignalCase::start().await;
     for (status, says) in [(401, "SIGNAL_HMAC_SECRET"), (403, "networks"), (404, "SIGNAL_URL")] {
         desk.deployment.c1.fail_inbound(InboundFault::Refused(status), 1);
         desk.given(&desk.roles[usize::from(status) - 400]);

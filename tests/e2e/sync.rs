@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sim::cloudflare::{Fault, Latency, Permission, Route, Spec};
-use sim::harness::kv::Kind;
+use sim::harness::kv::KvCall;
 
 use crate::deployment::{Deployment, PATIENCE, assert_is_account, assert_is_problem, holds, roles, small, snapshot};
 
@@ -107,7 +107,7 @@ async fn a_second_sync_of_the_same_account_writes_nothing() {
     let written = deployment.kv.written();
     assert!(!written.iter().any(|key| key.starts_with("chunk/")), "{written:?}");
     assert!(written.len() <= 3, "{written:?}");
-    assert_eq!(deployment.kv.count(Kind::List), 0, "lists are slow and dear");
+    assert_eq!(deployment.kv.count(KvCall::List), 0, "lists are slow and dear");
     assert_eq!((deployment.kv.contents(), digest(&deployment)), (before, published));
     let changes = deployment.json("/v1/changes").await;
     assert_eq!(changes["items"], json!([]));

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use c1_cloudflare::base::fakes::Desk;
 use c1_cloudflare::base::json;
 use c1_cloudflare::base::ports::{Http, HttpError, HttpRequest, HttpResponse, Secret};
-use c1_cloudflare::cloudflare::{self, Client, Page, Purpose};
+use c1_cloudflare::cloudflare::{self, Client, ListPage, Purpose};
 use c1_cloudflare::conductorone::jwks::KeySet;
 use c1_cloudflare::conductorone::jwt::Token;
 use c1_cloudflare::conductorone::payload::Webhook;
@@ -168,7 +168,7 @@ fn answer(bytes: &[u8]) -> bool {
         };
     }
     /// Whether there are records on a page.
-    fn has_any<T: Debug, E: Debug>(bytes: &[u8], page: Result<Page<T>, E>) -> bool {
+    fn has_any<T: Debug, E: Debug>(bytes: &[u8], page: Result<ListPage<T>, E>) -> bool {
         is_read(bytes, &page) && page.is_ok_and(|page| !page.items.is_empty())
     }
     let settings = cloudflare::Settings {

@@ -120,7 +120,7 @@ const scenarios = {
     assert.match(await page.locator(".journal .added ~ time").first().getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
   },
 
-  /** Prints how long the first row, and then the last, takes to be there: each time as a reader who comes anew. */
+  /** Prints how long the first row, and then the last, takes to be there: each time as a reader who comes for the first time. */
   async "first-row"() {
     await page.goto(PAGE);
     await signIn(TOKEN);

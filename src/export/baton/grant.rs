@@ -2,11 +2,11 @@
 //! of a sync: the group's grant says that it is expandable, and its members have grants of their own that name the group as
 //! their source.
 
-use super::resource::{Embedded, plain_type};
+use super::resource::{EmbeddedResource, plain_type};
 use super::wire::Message;
 use super::{at_most, resource_id};
 use crate::base::order;
-use crate::export::directory::Held;
+use crate::export::directory::PersonGrant;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::kind::Kind;
@@ -19,11 +19,11 @@ const ASSIGNMENT: u64 = 1;
 const MAX_DESCRIPTION: usize = 2048;
 
 /// An `Entitlement`.
-pub(in crate::export) fn entitlement(offer: &Offer, resource: &Embedded) -> Vec<u8> {
+pub(in crate::export) fn entitlement(offer: &Offer, resource: &EmbeddedResource) -> Vec<u8> {
     message(offer, resource).into_bytes()
 }
 
-fn message(offer: &Offer, resource: &Embedded) -> Message {
+fn message(offer: &Offer, resource: &EmbeddedResource) -> Message {
     let named = Message::new()
         .message(1, &resource.message)
         .string(2, &offer.entitlement.to_string())
@@ -35,9 +35,9 @@ fn message(offer: &Offer, resource: &Embedded) -> Message {
 
 /// A `Grant` to a principal; `member` is the membership of a person.
 pub(in crate::export) fn grant(
-    held: &Held,
+    held: &PersonGrant,
     offer: &Offer,
-    resource: &Embedded,
+    resource: &EmbeddedResource,
     principal: Principal,
     member: Option<MemberId>,
 ) -> Vec<u8> {
@@ -58,7 +58,7 @@ pub(in crate::export) fn grant(
     if held.through.is_empty() { annotated } else { annotated.message(5, &sources(held)) }.into_bytes()
 }
 
-fn annotation(held: &Held, principal: Principal, member: Option<MemberId>) -> Option<Message> {
+fn annotation(held: &PersonGrant, principal: Principal, member: Option<MemberId>) -> Option<Message> {
     if !held.direct {
         // It ends with the membership of the group, and cannot be revoked by itself.
         return Some(Message::any("GrantImmutable", &Message::new()));
@@ -74,7 +74,7 @@ fn annotation(held: &Held, principal: Principal, member: Option<MemberId>) -> Op
 }
 
 /// `GrantSources`: the entitlements that a grant comes from, sorted, each held directly.
-fn sources(held: &Held) -> Message {
+fn sources(held: &PersonGrant) -> Message {
     let mut ids: Vec<String> = held.through.iter().map(|&group| Entitlement::Group(group).to_string()).collect();
     if held.direct {
         ids.push(held.entitlement.to_string());

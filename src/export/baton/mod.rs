@@ -12,7 +12,7 @@ mod wire;
 
 pub(super) use grant::{entitlement, expansion, grant};
 pub(super) use insight::{INSIGHT, insight, insight_type};
-pub(super) use resource::{Embedded, resource, resource_types};
+pub(super) use resource::{EmbeddedResource, resource, resource_types};
 
 use wire::Message;
 

@@ -25,7 +25,7 @@ messages! {
         #[prost(btree_map = "string, message", tag = 1)] fields: BTreeMap<String, Text>,
     }
     Text {
-        #[prost(oneof = "Kind", tags = "3")] kind: Option<Kind>,
+        #[prost(oneof = "ValueKind", tags = "3")] kind: Option<ValueKind>,
     }
     ResourceType {
         #[prost(string, tag = 1)] id: String,
@@ -132,7 +132,7 @@ messages! {
 
 /// `google.protobuf.Value`, of which only texts are written.
 #[derive(Clone, PartialEq, Oneof)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     #[prost(string, tag = 3)]
     StringValue(String),
 }
@@ -162,7 +162,7 @@ impl Struct {
     /// The texts by name.
     pub(crate) fn texts(&self) -> BTreeMap<&str, &str> {
         let texts = self.fields.iter().map(|(name, value)| match &value.kind {
-            Some(Kind::StringValue(text)) => (name.as_str(), text.as_str()),
+            Some(ValueKind::StringValue(text)) => (name.as_str(), text.as_str()),
             None => panic!("{name} is no text"),
         });
         texts.collect()

@@ -32,7 +32,7 @@ const TOKEN_DETAIL: &str = "cloudflare.account_api_token";
 
 /// A resource as an entitlement or a grant carries it: its id, its encoding, and its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::export) struct Embedded {
+pub(in crate::export) struct EmbeddedResource {
     pub(in crate::export) kind: Kind,
     pub(in crate::export) id: String,
     pub(super) message: Message,
@@ -65,7 +65,7 @@ pub(super) fn plain_type(kind: Kind) -> Message {
     Message::new().string(1, facts.name).string(2, facts.title).packed(3, facts.is_a.number())
 }
 
-impl Embedded {
+impl EmbeddedResource {
     /// The resource of a row, as it is carried along: without its description, and without the list of what it reaches.
     pub(in crate::export) fn of(row: &Row) -> Self {
         let (kind, id) = identity(row);

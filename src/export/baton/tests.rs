@@ -7,8 +7,8 @@ use super::pb::{
     Timestamp, UserTrait, exact, read,
 };
 use super::wire::Message;
-use super::{Embedded, at_most, entitlement, expansion, grant, resource, resource_types};
-use crate::export::directory::Held;
+use super::{EmbeddedResource, at_most, entitlement, expansion, grant, resource, resource_types};
+use crate::export::directory::PersonGrant;
 use crate::export::testing::{WHOLE, atom, group, hex, invited, member, role, scoped, token};
 use crate::model::id::UserId;
 use crate::model::resource::{Member, MemberStatus, Role, Row};
@@ -264,7 +264,7 @@ fn the_types_have_traits_and_annotations() {
 #[test]
 fn an_entitlement_is_told_as_the_reference_has_it() {
     let row = role(1, "Administrator Read Only");
-    let entitlement: Entitlement = exact(&entitlement(&row.offer().unwrap(), &Embedded::of(&row)));
+    let entitlement: Entitlement = exact(&entitlement(&row.offer().unwrap(), &EmbeddedResource::of(&row)));
     assert_eq!(entitlement.id, format!("role:{}:member", text(1)));
     assert_eq!((entitlement.slug.as_str(), entitlement.purpose), ("member", 1));
     assert_eq!(entitlement.display_name, "Administrator Read Only Member Role");
@@ -278,10 +278,13 @@ fn an_entitlement_is_told_as_the_reference_has_it() {
 fn a_grant(direct: bool, through: &[usize]) -> Grant {
     let row = role(1, "Administrator");
     let offer = row.offer().unwrap();
-    let held =
-        Held { entitlement: offer.entitlement, direct, through: through.iter().map(|&group| hex(group)).collect() };
+    let held = PersonGrant {
+        entitlement: offer.entitlement,
+        direct,
+        through: through.iter().map(|&group| hex(group)).collect(),
+    };
     let jane = member(5, &[atom(1, WHOLE)], &[]);
-    let bytes = grant(&held, &offer, &Embedded::of(&row), jane.principal(), Some(jane.member_id));
+    let bytes = grant(&held, &offer, &EmbeddedResource::of(&row), jane.principal(), Some(jane.member_id));
     exact(&bytes)
 }
 

@@ -3,7 +3,7 @@
 use crate::base::tree::BTreeMap;
 
 use super::sync_id;
-use crate::export::baton::{self, Embedded};
+use crate::export::baton::{self, EmbeddedResource};
 use crate::export::directory::Directory;
 use crate::export::insight::Insights;
 use crate::export::sqlite::{SqliteError, Table, Value, Writer};
@@ -70,7 +70,7 @@ const SYNC_RUNS: usize = 5;
 /// What the rows of a generation have in common.
 pub(super) struct Rows {
     directory: Directory,
-    offers: BTreeMap<Entitlement, (Offer, Embedded)>,
+    offers: BTreeMap<Entitlement, (Offer, EmbeddedResource)>,
     insights: Insights,
     /// The e-mail addresses of those whom an insight is about, by the keys of their rows.
     addresses: BTreeMap<String, Option<String>>,
@@ -82,7 +82,7 @@ impl Rows {
     pub(super) fn new(directory: Directory, insights: Insights, manifest: &Manifest) -> Self {
         let offers = directory
             .offers()
-            .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, Embedded::of(row)))))
+            .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, EmbeddedResource::of(row)))))
             .collect();
         let people = insights.all().iter().filter(|insight| insight.kind.facts().person);
         let addresses = people.map(|insight| (insight.key(), None)).collect();
@@ -176,7 +176,7 @@ impl Rows {
                     Value::Text(&principal_id),
                     Value::Text(&offer.entitlement.grant_id(principal)),
                     expansion.as_deref().map_or(Value::Null, Value::Blob),
-                    // The grants come expanded (`directory::Held`). C1's compactor and its incremental expansion choose what to
+                    // The grants come expanded (`directory::PersonGrant`). C1's compactor and its incremental expansion choose what to
                     // expand by this mark all the same: with 0 a member who joins the group later would get nothing.
                     Value::Integer(i64::from(expansion.is_some())),
                     Value::Blob(&baton::grant(&held, offer, embedded, principal, member)),

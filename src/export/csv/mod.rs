@@ -7,7 +7,7 @@ mod tests;
 use cell::Line;
 
 use super::chunks::{Chunks, Cursor};
-use super::directory::{Directory, Held};
+use super::directory::{Directory, PersonGrant};
 use super::file::{ExportError, PIECE};
 use crate::base::ports::{Clock, KeyValue};
 use crate::model::grant::Principal;
@@ -126,7 +126,7 @@ impl Csv {
         }
     }
 
-    fn names(&self, held: &[Held], wanted: impl Fn(Kind) -> bool) -> Vec<String> {
+    fn names(&self, held: &[PersonGrant], wanted: impl Fn(Kind) -> bool) -> Vec<String> {
         let resources = held.iter().filter_map(|held| self.directory.resource(held.entitlement));
         resources.filter(|row| wanted(row.kind())).map(Row::display_name).collect()
     }

@@ -7,7 +7,7 @@ use super::record::{self, Value, varint};
 pub(super) const LEAF: u8 = 0x0d;
 
 /// A page as it is written.
-pub(super) type Page = [u8; PAGE];
+pub(super) type PageBytes = [u8; PAGE];
 
 /// The page that holds the byte at 2^30, where `SQLite` keeps its locks, is never used (file format, section 1.5).
 const LOCK_PAGE: u32 = (1 << 30) / 4096 + 1;
@@ -34,7 +34,7 @@ impl Pages {
     }
 
     /// Writes, page 1 first.
-    pub(super) fn writing(first: &Page) -> Self {
+    pub(super) fn writing(first: &PageBytes) -> Self {
         Self { count: 1, lock_page: LOCK_PAGE, out: Some(first.to_vec()) }
     }
 
@@ -60,7 +60,7 @@ impl Pages {
     }
 
     /// Writes a page and gives its number.
-    pub(super) fn write(&mut self, fill: impl FnOnce(&mut Page)) -> Result<u32, SqliteError> {
+    pub(super) fn write(&mut self, fill: impl FnOnce(&mut PageBytes)) -> Result<u32, SqliteError> {
         let number = self.upcoming(0)?;
         if let Some(out) = &mut self.out {
             if number > self.count + 1 {
@@ -97,7 +97,7 @@ fn short(number: usize) -> [u8; 2] {
 
 /// Lays out a b-tree page whose header begins at `at`: cells one after another at the page's end, their places in order
 /// after the header. `right` is an interior page's right-most child.
-pub(super) fn lay_out(page: &mut Page, at: usize, kind: u8, right: Option<u32>, cells: &[u8], sizes: &[usize]) {
+pub(super) fn lay_out(page: &mut PageBytes, at: usize, kind: u8, right: Option<u32>, cells: &[u8], sizes: &[usize]) {
     let start = PAGE - cells.len();
     put(page, at, &[kind]);
     put(page, at + 3, &short(sizes.len()));
@@ -117,7 +117,7 @@ pub(super) fn lay_out(page: &mut Page, at: usize, kind: u8, right: Option<u32>, 
 }
 
 /// Page 1: the database header, and `sqlite_schema` as a b-tree of one leaf.
-pub(super) fn first(tables: &[Table], layout: &Layout) -> Result<Page, SqliteError> {
+pub(super) fn first(tables: &[Table], layout: &Layout) -> Result<PageBytes, SqliteError> {
     let mut page = [0; PAGE];
     put(&mut page, 0, b"SQLite format 3\0");
     put(&mut page, 16, &short(PAGE));

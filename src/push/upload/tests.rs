@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use futures::executor::block_on;
 
-use super::{File, Part, Pending, Source, StoreError, Target, UploadError, Uploaded, init, upload};
+use super::{File, Part, Pending, Source, StoreError, Target, UploadError, UploadProgress, init, upload};
 use crate::base::fakes::Desk;
 use crate::base::ports::{Clock as _, Sql as _};
 use crate::export::ExportError;
@@ -103,7 +103,13 @@ impl Source for Pieces {
     }
 }
 
-fn attempt(desk: &Desk, store: &Store<'_>, subject: &str, text: &str, secs: i64) -> Result<Uploaded, UploadError> {
+fn attempt(
+    desk: &Desk,
+    store: &Store<'_>,
+    subject: &str,
+    text: &str,
+    secs: i64,
+) -> Result<UploadProgress, UploadError> {
     let until = desk.now().plus_secs(secs);
     let file = File { subject, bytes: Pieces(text.as_bytes().to_vec()), part: SIZE, until };
     block_on(upload(desk, store, file))
@@ -120,7 +126,7 @@ fn what_fits_one_part_is_one_request_and_what_does_not_is_cut() {
     for length in [0, 1, 9, 10, 11, 20, 21, 35] {
         let (desk, text) = (desk(), "0123456789".repeat(4)[..length].to_owned());
         let store = Store::new(&desk);
-        assert_eq!(attempt(&desk, &store, "g1", &text, 60), Ok(Uploaded::Whole(length as u64)));
+        assert_eq!(attempt(&desk, &store, "g1", &text, 60), Ok(UploadProgress::Whole(length as u64)));
         assert_eq!(store.object.borrow().as_deref(), Some(text.as_bytes()));
         let expected = if length <= SIZE { 1 } else { 2 + length.div_ceil(SIZE) };
         assert_eq!(store.take_calls().len(), expected, "{length}");
@@ -133,11 +139,11 @@ fn an_upload_that_has_no_time_left_goes_on_where_it_was_and_always_advances() {
     let (desk, text) = (desk(), "0123456789".repeat(3));
     let store = Store::new(&desk);
     for calls in [vec!["begin", "part 1"], vec!["part 2"]] {
-        assert_eq!(attempt(&desk, &store, "g1", &text, 0), Ok(Uploaded::Partly));
+        assert_eq!(attempt(&desk, &store, "g1", &text, 0), Ok(UploadProgress::Partly));
         assert_eq!(store.take_calls(), calls);
         assert_eq!(*store.object.borrow(), None, "nothing shows before it is whole");
     }
-    assert_eq!(attempt(&desk, &store, "g1", &text, 0), Ok(Uploaded::Whole(30)));
+    assert_eq!(attempt(&desk, &store, "g1", &text, 0), Ok(UploadProgress::Whole(30)));
     assert_eq!(store.take_calls(), ["part 3", "complete"]);
     assert_eq!(store.object.borrow().as_deref(), Some(text.as_bytes()));
 }
@@ -151,7 +157,7 @@ fn a_failure_anywhere_is_made_good_by_the_next_attempt() {
         store.fails.borrow_mut().push((call, StoreError::Busy("No answer.".to_owned())));
         assert!(attempt(&desk, &store, "g1", &text, 60).is_err(), "{call}");
         assert_eq!(*store.object.borrow(), None);
-        assert_eq!(attempt(&desk, &store, "g1", &text, 60), Ok(Uploaded::Whole(30)), "{call}");
+        assert_eq!(attempt(&desk, &store, "g1", &text, 60), Ok(UploadProgress::Whole(30)), "{call}");
         assert_eq!(store.object.borrow().as_deref(), Some(text.as_bytes()));
         let calls = store.take_calls();
         assert_eq!(calls.iter().filter(|made| *made == call).count(), 2, "{calls:?}");
@@ -163,9 +169,9 @@ fn a_failure_anywhere_is_made_good_by_the_next_attempt() {
 fn a_newer_generation_lets_go_of_the_older_ones_parts() {
     let desk = desk();
     let store = Store::new(&desk);
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(Uploaded::Partly));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(UploadProgress::Partly));
     store.take_calls();
-    assert_eq!(attempt(&desk, &store, "g2", "short", 60), Ok(Uploaded::Whole(5)));
+    assert_eq!(attempt(&desk, &store, "g2", "short", 60), Ok(UploadProgress::Whole(5)));
     assert_eq!(store.take_calls(), ["abort u1", "put"]);
     assert!(store.uploads.borrow().is_empty());
 }
@@ -174,10 +180,10 @@ fn a_newer_generation_lets_go_of_the_older_ones_parts() {
 fn a_store_that_does_not_answer_is_asked_again_to_let_go() {
     let desk = desk();
     let store = Store::new(&desk);
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(Uploaded::Partly));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(UploadProgress::Partly));
     store.fails.borrow_mut().push(("abort u1", StoreError::Busy("No answer.".to_owned())));
     assert!(attempt(&desk, &store, "g2", "short", 60).is_err());
-    assert_eq!(attempt(&desk, &store, "g2", "short", 60), Ok(Uploaded::Whole(5)));
+    assert_eq!(attempt(&desk, &store, "g2", "short", 60), Ok(UploadProgress::Whole(5)));
     assert!(store.uploads.borrow().is_empty());
 }
 
@@ -185,21 +191,21 @@ fn a_store_that_does_not_answer_is_asked_again_to_let_go() {
 fn parts_of_another_file_are_never_mixed_in() {
     let desk = desk();
     let store = Store::new(&desk);
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(Uploaded::Partly));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(UploadProgress::Partly));
     assert_eq!(attempt(&desk, &store, "g1", &"b".repeat(25), 60), Err(UploadError::Differs));
     assert!(store.uploads.borrow().is_empty(), "they were let go of");
-    assert_eq!(attempt(&desk, &store, "g1", &"b".repeat(25), 60), Ok(Uploaded::Whole(25)));
+    assert_eq!(attempt(&desk, &store, "g1", &"b".repeat(25), 60), Ok(UploadProgress::Whole(25)));
     assert_eq!(store.object.borrow().as_deref(), Some("b".repeat(25).as_bytes()));
 }
 
 #[test]
-fn an_upload_that_the_store_cleared_away_begins_anew() {
+fn an_upload_that_the_store_cleared_away_begins_again() {
     let desk = desk();
     let store = Store::new(&desk);
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(Uploaded::Partly));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(UploadProgress::Partly));
     store.uploads.borrow_mut().clear();
     assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 60), Err(StoreError::UnknownUpload.into()));
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 60), Ok(Uploaded::Whole(25)));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 60), Ok(UploadProgress::Whole(25)));
     assert!(store.uploads.borrow().is_empty());
 }
 
@@ -207,7 +213,7 @@ fn an_upload_that_the_store_cleared_away_begins_anew() {
 fn what_another_version_left_on_disk_is_not_read() {
     let desk = desk();
     let store = Store::new(&desk);
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(Uploaded::Partly));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(UploadProgress::Partly));
     desk.query("UPDATE push_upload SET version = 2", &[]).unwrap();
-    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 60), Ok(Uploaded::Whole(25)));
+    assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 60), Ok(UploadProgress::Whole(25)));
 }

@@ -6,7 +6,7 @@ use crate::base::tree::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::base::ports::Method;
-use crate::routes::asking::World;
+use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Content, Incoming, Problem};
 use crate::routes::settings::Settings;
 use crate::scim::plan::PlanError;
@@ -53,7 +53,7 @@ pub(super) struct Call<'a, P> {
     pub(super) base: String,
 }
 
-impl<P: World> Call<'_, P> {
+impl<P: Ports> Call<'_, P> {
     /// The body, which must be an object.
     pub(super) fn body(&self) -> Result<Value, Problem> {
         let wrong = |why: String| ScimError::new("invalidSyntax", format!("the body must be a JSON object: {why}"));

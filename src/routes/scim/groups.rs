@@ -9,45 +9,45 @@ use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
 use crate::model::operation::{Refusal, Target};
 use crate::model::resource::Row;
-use crate::routes::asking::World;
+use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Problem};
 use crate::routes::{paging, provisioning};
-use crate::scim::patch::{self, Change};
+use crate::scim::patch::{self, MembersEdit};
 use crate::scim::plan::{Step, plan};
 use crate::scim::{id, resource};
 
 /// Shows a Group.
-pub(super) async fn show<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let with_members = call.projection()?.returns("members");
     let (_, group) = find(call, id, with_members).await?;
     call.shown(200, group)
 }
 
 /// Replaces a Group; only its members can change, and members that are not named at all stay as they are.
-pub(super) async fn replace<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let changes = match body.get("members").filter(|members| !members.is_null()) {
         None => Vec::new(),
-        members => vec![Change::Replace(patch::members(members)?)],
+        members => vec![MembersEdit::Replace(patch::members(members)?)],
     };
     let (entitlement, group) = find(call, id, true).await?;
     change(call, id, entitlement, &group, &changes).await
 }
 
 /// Changes a Group's members.
-pub(super) async fn patch<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let (entitlement, group) = find(call, id, true).await?;
     let changes = patch::group(&body, &group)?;
     change(call, id, entitlement, &group, &changes).await
 }
 
-async fn change<P: World>(
+async fn change<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
     entitlement: Entitlement,
     group: &Value,
-    changes: &[Change],
+    changes: &[MembersEdit],
 ) -> Result<Answer, Problem> {
     call.unchanged(group)?;
     let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -87,7 +87,7 @@ fn stopped(mut problem: Problem, done: &[String], left: &[Step]) -> Problem {
     problem
 }
 
-async fn find<P: World>(call: &Call<'_, P>, id: &str, with_members: bool) -> Result<(Entitlement, Value), Problem> {
+async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Result<(Entitlement, Value), Problem> {
     let shown: String = id.chars().take(100).collect();
     let missing = || Problem::new(404, "not_found", format!("there is no Group {shown:?}; GET /Groups has them"));
     let entitlement = id::entitlement(id).ok_or_else(missing)?;

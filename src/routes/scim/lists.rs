@@ -9,7 +9,7 @@ use super::endpoint::Kind as Of;
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
-use crate::routes::asking::World;
+use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Problem};
 use crate::routes::paging;
 use crate::scim::query::{self, Query};
@@ -20,7 +20,7 @@ use crate::snapshot::{Scan, Snapshot};
 const MEMBERS_PER_PAGE: usize = 10_000;
 
 /// Lists.
-pub(super) async fn list<P: World>(call: &Call<'_, P>, of: Of, params: &Params) -> Result<Answer, Problem> {
+pub(super) async fn list<P: Ports>(call: &Call<'_, P>, of: Of, params: &Params) -> Result<Answer, Problem> {
     let (known, schema): (&[&str], &str) = match of {
         Of::User => (&resource::USER_FILTERS, USER),
         Of::Group => (&resource::GROUP_FILTERS, GROUP),
@@ -35,7 +35,7 @@ pub(super) async fn list<P: World>(call: &Call<'_, P>, of: Of, params: &Params) 
     Ok(json_answer(200, &resource::list(total, query.start, &resources)))
 }
 
-async fn users<P: World>(
+async fn users<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
     query: &Query,
@@ -92,7 +92,7 @@ async fn users<P: World>(
     Ok((total, page))
 }
 
-async fn groups<P: World>(
+async fn groups<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
     query: &Query,
@@ -142,7 +142,7 @@ pub(super) fn user(
 }
 
 /// Everything that can be granted, with its name, in the order of its id.
-pub(super) async fn offered<P: World>(
+pub(super) async fn offered<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<Entitlement, String>, Problem> {
@@ -152,7 +152,7 @@ pub(super) async fn offered<P: World>(
 }
 
 /// The members of some Groups.
-pub(super) async fn holders<P: World>(
+pub(super) async fn holders<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
     wanted: &BTreeSet<Entitlement>,
@@ -174,7 +174,7 @@ pub(super) async fn holders<P: World>(
     Ok(members)
 }
 
-async fn each<P: World>(
+async fn each<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
     kinds: &[Kind],

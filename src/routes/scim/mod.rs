@@ -6,7 +6,7 @@ mod groups;
 mod lists;
 mod users;
 
-use super::asking::World;
+use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::public_url;
 use super::settings::Settings;
@@ -17,7 +17,7 @@ use endpoint::{Endpoint, Kind};
 pub(super) use call::{MAX_BODY, error};
 
 /// Answers.
-pub(super) async fn answer<P: World>(
+pub(super) async fn answer<P: Ports>(
     ports: &P,
     settings: &Settings,
     endpoint: Endpoint,

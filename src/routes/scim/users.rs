@@ -9,7 +9,7 @@ use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
 use crate::model::operation::{Effect, Target};
 use crate::model::resource::Row;
-use crate::routes::asking::World;
+use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Content, Problem};
 use crate::routes::{paging, provisioning};
 use crate::scim::{ScimError, id, patch, resource};
@@ -18,13 +18,13 @@ use crate::scim::{ScimError, id, patch, resource};
 pub(super) const BY: &str = "scim";
 
 /// Shows a User.
-pub(super) async fn show<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let (_, user) = find(call, id).await?;
     call.shown(200, user)
 }
 
 /// Invites a person.
-pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Problem> {
+pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Problem> {
     let body = call.body()?;
     let email = named_address(&body)?;
     if body.get("active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
@@ -55,7 +55,7 @@ pub(super) async fn create<P: World>(call: &Call<'_, P>) -> Result<Answer, Probl
 }
 
 /// Replaces a User; only `active` can change.
-pub(super) async fn replace<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let (principal, user) = find(call, id).await?;
     call.unchanged(&user)?;
@@ -72,7 +72,7 @@ pub(super) async fn replace<P: World>(call: &Call<'_, P>, id: &str) -> Result<An
 }
 
 /// Changes a User; only `active` can change.
-pub(super) async fn patch<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let (principal, user) = find(call, id).await?;
     call.unchanged(&user)?;
@@ -81,14 +81,14 @@ pub(super) async fn patch<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answ
 }
 
 /// Removes a member, or cancels an invitation.
-pub(super) async fn delete<P: World>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn delete<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let (principal, user) = find(call, id).await?;
     call.unchanged(&user)?;
     remove(call, principal).await?;
     Ok(Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) })
 }
 
-async fn settle<P: World>(
+async fn settle<P: Ports>(
     call: &Call<'_, P>,
     principal: Principal,
     user: Value,
@@ -102,13 +102,13 @@ async fn settle<P: World>(
     call.shown(200, resource::deactivated(user))
 }
 
-async fn remove<P: World>(call: &Call<'_, P>, principal: Principal) -> Result<(), Problem> {
+async fn remove<P: Ports>(call: &Call<'_, P>, principal: Principal) -> Result<(), Problem> {
     let subject = provisioning::subject(principal)?;
     provisioning::perform(call.ports, BY, None, Action::Revoke, Target::Account, subject).await?;
     Ok(())
 }
 
-async fn find<P: World>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Value), Problem> {
+async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Value), Problem> {
     let shown: String = id.chars().take(60).collect();
     let missing = || Problem::new(404, "not_found", format!("there is no User {shown:?}; GET /Users has them"));
     let principal = id::principal(id).ok_or_else(missing)?;

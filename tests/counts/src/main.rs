@@ -5,8 +5,8 @@
 //! it takes, SQLite's included: that figure is the same each time, however busy the machine is.
 
 mod account;
-mod desk;
 mod memory;
+mod ports;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
 use futures::executor::block_on;
 
 use account::{Account, ROLES, id};
-use desk::Desk;
+use ports::BenchPorts;
 
 /// What is measured of a workload.
-type Work = Box<dyn FnMut(&Desk)>;
+type Work = Box<dyn FnMut(&BenchPorts)>;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counted = memory::Counted;
@@ -55,7 +55,7 @@ fn trigger() -> Trigger {
 }
 
 /// Carries the running sync on until it ends, or until as many steps were made.
-async fn steps(desk: &Desk, limits: &Limits, most: usize) -> bool {
+async fn steps(desk: &BenchPorts, limits: &Limits, most: usize) -> bool {
     for _ in 0..most {
         match sync::step_within(desk, &desk.settings.coordinator.cloudflare, limits).await {
             Next::Idle => return true,
@@ -70,24 +70,24 @@ fn all(publish_apart: bool) -> Limits {
     Limits { requests: 100_000, pages: 100_000, millis: 100_000_000, in_flight: 4, publish_apart }
 }
 
-fn begin(desk: &Desk) {
+fn begin(desk: &BenchPorts) {
     desk.advance(900);
     // The budget of requests is per five minutes of a clock that stands still here.
     sync::begin(desk, &desk.settings.coordinator.cloudflare, trigger()).expect("no sync runs");
 }
 
-async fn whole(desk: &Desk) {
+async fn whole(desk: &BenchPorts) {
     assert!(steps(desk, &all(false), 1_000).await, "the sync does not end");
 }
 
-fn ended(desk: &Desk, outcome: RunOutcome) {
+fn ended(desk: &BenchPorts, outcome: RunOutcome) {
     let status = sync::status(desk).expect("a status");
     let run = status.runs.first().expect("a run");
     assert_eq!(run.outcome, outcome, "{}", run.message);
 }
 
 /// Everything is read, and the last step is to publish it.
-async fn until_published(desk: &Desk) {
+async fn until_published(desk: &BenchPorts) {
     begin(desk);
     while sync::status(desk).expect("a status").running.is_some_and(|run| run.phase != sync::Phase::Publish) {
         assert!(!steps(desk, &all(true), 1).await, "the sync ended by itself");
@@ -95,13 +95,13 @@ async fn until_published(desk: &Desk) {
 }
 
 /// Makes a workload ready, and gives what is to be measured of it.
-fn prepare(name: &str, members: usize) -> (Desk, Work) {
-    let desk = Desk::of(Account::of(members));
+fn prepare(name: &str, members: usize) -> (BenchPorts, Work) {
+    let desk = BenchPorts::of(Account::of(members));
     if !matches!(name, "page" | "first" | "publish") {
         begin(&desk);
         block_on(whole(&desk));
     }
-    let work: Box<dyn FnMut(&Desk)> = match name {
+    let work: Box<dyn FnMut(&BenchPorts)> = match name {
         "page" => {
             begin(&desk);
             // Resource groups, permission groups, roles, user groups, tokens, OAuth clients and how the account is set come before the members.
@@ -160,7 +160,7 @@ fn prepare(name: &str, members: usize) -> (Desk, Work) {
     (desk, work)
 }
 
-fn check(name: &str, desk: &Desk) {
+fn check(name: &str, desk: &BenchPorts) {
     match name {
         "first" | "publish" => ended(desk, RunOutcome::Published),
         "unchanged" | "republish" => ended(desk, RunOutcome::Unchanged),

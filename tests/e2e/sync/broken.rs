@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use sim::cloudflare::Truth;
-use sim::harness::kv::{Fault, Keys, Kind};
+use sim::harness::kv::{Fault, Keys, KvCall};
 
 use super::digest;
 use crate::deployment::{Deployment, PATIENCE, holds, roles, snapshot};
@@ -20,7 +20,7 @@ async fn failing(keys: &str, after_persisting: bool) {
     let role = roles(&deployment.cloudflare).pop().unwrap();
     let policies = vec![holds(&deployment.cloudflare, &role)];
     deployment.cloudflare.add_member("new.hire@example.com", policies);
-    let fault = Fault::new(Kind::Put, Keys::Prefixed(keys.to_owned()));
+    let fault = Fault::new(KvCall::Put, Keys::Prefixed(keys.to_owned()));
     deployment.kv.fail(if after_persisting { fault.after_persisting() } else { fault });
 
     assert_eq!(deployment.request("POST", "/v1/sync", &[], None).await.status, 202);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sim::cloudflare::KnownPermissionGroup;
 use sim::conductorone::{Delivery, Entitlement, Outcome, Person, Style, Task, parse_response};
-use sim::harness::kv::{Fault, Keys, Kind};
+use sim::harness::kv::{Fault, Keys, KvCall};
 
 use crate::deployment::{Deployment, holds, roles, small};
 
@@ -11,7 +11,7 @@ const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 const EMAIL: &str = "jane.doe@example.com";
 
 /// A connector with rules, to an account with Jane in it.
-struct Desk {
+struct ApprovalCase {
     deployment: Deployment,
     jane: Person,
     member: String,
@@ -30,7 +30,7 @@ fn rules(low: &KnownPermissionGroup) -> Value {
     })
 }
 
-impl Desk {
+impl ApprovalCase {
     async fn start(rules: impl FnOnce(&KnownPermissionGroup) -> String) -> Self {
         // The roles' names follow from the account's seed, so they are known before the Worker starts.
         let low = roles(&sim::cloudflare::Cloudflare::new(small())).remove(0);
@@ -74,7 +74,7 @@ fn comment<'a>(document: &'a Value, verdict: &str) -> &'a str {
 
 #[tokio::test]
 async fn approvals_are_decided_from_the_snapshot_and_listed_for_an_audit() {
-    let desk = Desk::start(|low| rules(low).to_string()).await;
+    let desk = ApprovalCase::start(|low| rules(low).to_string()).await;
     for style in [Style::Full, Style::Compact] {
         let low = desk.decided(&desk.asks(&desk.low).style(style)).await;
         assert!(comment(&low, "approve").contains("rule \"low-risk\" from the account as it was"), "{low}");
@@ -125,7 +125,7 @@ async fn approvals_are_decided_from_the_snapshot_and_listed_for_an_audit() {
 
 #[tokio::test]
 async fn a_question_that_comes_again_gets_the_answer_that_it_got() {
-    let desk = Desk::start(|low| rules(low).to_string()).await;
+    let desk = ApprovalCase::start(|low| rules(low).to_string()).await;
     let task = desk.asks(&desk.super_admin);
     let delivery = desk.deployment.c1.task(&task);
     let first = desk.answered(&delivery).await;
@@ -148,7 +148,7 @@ async fn a_question_that_comes_again_gets_the_answer_that_it_got() {
 
 #[tokio::test]
 async fn broken_rules_approve_nothing_and_break_nothing_else() {
-    let desk = Desk::start(|low| format!("{{\"low_risk_roles\": [{:?}], \"rules\": {{}}}}", low.name)).await;
+    let desk = ApprovalCase::start(|low| format!("{{\"low_risk_roles\": [{:?}], \"rules\": {{}}}}", low.name)).await;
     let denied = desk.decided(&desk.asks(&desk.low)).await;
     assert!(comment(&denied, "deny").contains("APPROVAL_RULES (rules: "), "{denied}");
     assert_eq!(desk.decisions("?rule=broken-rules").await.len(), 1);
@@ -164,7 +164,7 @@ async fn broken_rules_approve_nothing_and_break_nothing_else() {
 
 #[tokio::test]
 async fn the_doctor_names_roles_that_the_account_does_not_have() {
-    let desk = Desk::start(|low| {
+    let desk = ApprovalCase::start(|low| {
         json!({ "privileged_roles": ["super_admin", "Grand Vizier"], "low_risk_roles": [low.name] }).to_string()
     })
     .await;
@@ -194,8 +194,8 @@ async fn without_rules_or_without_a_sync_everything_is_denied_with_the_reason() 
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_denies_rather_than_approves() {
-    let desk = Desk::start(|low| rules(low).to_string()).await;
-    desk.deployment.kv.fail(Fault::new(Kind::Get, Keys::Exactly("current".to_owned())).times(100));
+    let desk = ApprovalCase::start(|low| rules(low).to_string()).await;
+    desk.deployment.kv.fail(Fault::new(KvCall::Get, Keys::Exactly("current".to_owned())).times(100));
     let answer = desk.decided(&desk.asks(&desk.low)).await;
     assert!(comment(&answer, "reassign").contains("cannot be read right now"), "{answer}");
     desk.deployment.kv.heal();
@@ -204,7 +204,7 @@ async fn a_store_that_cannot_be_read_denies_rather_than_approves() {
 
 #[tokio::test]
 async fn whatever_an_approval_looks_like_the_answer_is_a_document_that_c1_takes() {
-    let desk = Desk::start(|low| rules(low).to_string()).await;
+    let desk = ApprovalCase::start(|low| rules(low).to_string()).await;
     let ask = || desk.asks(&desk.low);
     for (what, task) in [
         ("closed", ask().set("/taskView/task/state", "TASK_STATE_CLOSED")),

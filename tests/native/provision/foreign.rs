@@ -2,7 +2,7 @@
 
 use c1_cloudflare::audit::feed;
 use c1_cloudflare::base::ports::Clock as _;
-use c1_cloudflare::provision::incident::{self, Kind};
+use c1_cloudflare::provision::incident::{self, IncidentKind};
 use c1_cloudflare::provision::{aftercare, journal};
 use sim::cloudflare::{Fault, Permission, Route};
 
@@ -36,7 +36,10 @@ async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_
     // The addition of Jane may be as near in time as the write in between.
     assert!(!incidents.is_empty());
     for found in &incidents {
-        assert_eq!((found.kind, found.actor.as_deref()), (Kind::ForeignWrite, Some("somebody.else@example.com")));
+        assert_eq!(
+            (found.kind, found.actor.as_deref()),
+            (IncidentKind::ForeignWrite, Some("somebody.else@example.com"))
+        );
         assert!(found.message.contains(JANE), "{}", found.message);
     }
     assert_eq!(incident::latest(&bench.world).unwrap().len(), incidents.len());
@@ -158,7 +161,7 @@ async fn an_open_write_is_kept_for_as_long_as_the_operation_that_sent_it_is_not_
 fn assert_reported(bench: &Bench, operation: super::EntryId) {
     let entry = bench.entry(operation);
     assert_eq!(entry.incidents.len(), 1);
-    assert_eq!(entry.incidents[0].kind, Kind::LateWrite);
+    assert_eq!(entry.incidents[0].kind, IncidentKind::LateWrite);
     assert!(entry.trail.iter().any(|line| line.contains("came late")), "{:?}", entry.trail);
 }
 
@@ -189,7 +192,10 @@ async fn somebody_elses_later_change_is_not_taken_for_a_late_write() {
     account.set_policies(&jane, vec![holds(account, &known[5])]);
     bench.later_times(3, 70).await;
     assert_eq!(bench.atoms(&jane), [atom(account, &known[5])].into());
-    assert_eq!(incident::latest(&bench.world).unwrap().iter().filter(|found| found.kind == Kind::LateWrite).count(), 0);
+    assert_eq!(
+        incident::latest(&bench.world).unwrap().iter().filter(|found| found.kind == IncidentKind::LateWrite).count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -218,7 +224,7 @@ async fn an_invitation_that_is_accepted_meanwhile_is_granted_to_all_the_same() {
 }
 
 #[tokio::test]
-async fn who_is_removed_and_invited_anew_meanwhile_is_found_by_the_address() {
+async fn who_is_removed_and_invited_again_meanwhile_is_found_by_the_address() {
     let bench = Bench::start().await;
     let account = bench.account();
     let known = roles(account);

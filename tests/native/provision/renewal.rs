@@ -24,7 +24,7 @@ async fn invited() -> (Bench, String, String) {
 }
 
 #[tokio::test]
-async fn an_invitation_is_made_anew_with_exactly_what_it_held() {
+async fn an_invitation_is_made_again_with_exactly_what_it_held() {
     let (bench, old, group) = invited().await;
     bench.account().expire_invitation(&old);
     let held = bench.atoms(&old);

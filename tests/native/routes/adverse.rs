@@ -55,7 +55,7 @@ async fn a_rate_limit_is_no_refusal_whatever_it_says_of_when_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_is_gone_when_it_is_written_is_looked_for_anew() {
+async fn a_member_that_is_gone_when_it_is_written_is_looked_for_again() {
     let jane = Jane::start().await;
     jane.deployment.cloudflare.fail_next(Route::UpdateMember, 1, Fault::status(404, 1003));
     assert_done(&jane.call("PUT", &jane.lacks).await, "granted");

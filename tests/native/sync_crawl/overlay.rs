@@ -1,6 +1,6 @@
 //! Members that our own operations change while a crawl reads the account.
 
-use c1_cloudflare::account::overlay::{self, Left};
+use c1_cloudflare::account::overlay::{self, Aftermath};
 use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
@@ -30,7 +30,7 @@ async fn read(world: &World, id: &str) -> Option<MemberRecord> {
 
 async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
     let snapshot = latest(world).await.unwrap();
-    overlay::note(world, snapshot.as_ref(), Left { member, gone, group }, world.now()).await.unwrap();
+    overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group }, world.now()).await.unwrap();
 }
 
 /// One operation of each kind, as provisioning carries them out: a grant, a revoke of everything but one, an invitation, a

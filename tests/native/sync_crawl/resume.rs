@@ -159,7 +159,7 @@ async fn a_store_that_fails_never_touches_what_is_published() {
 }
 
 #[tokio::test]
-async fn values_that_the_store_lost_are_written_anew() {
+async fn values_that_the_store_lost_are_written_again() {
     for lost in ["chunk/", "manifest/", "current", ""] {
         let world = World::new(spec());
         world.sync().await;

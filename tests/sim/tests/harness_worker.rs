@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sim::conductorone::ConductorOne;
-use sim::harness::kv::{Fault, Keys, Kind};
+use sim::harness::kv::{Fault, Keys, KvCall};
 use sim::harness::{Options, StartError, World};
 use sim::http::{Handler, Reply, ReplyFuture, Request};
 
@@ -145,8 +145,8 @@ async fn kv_keeps_values_with_metadata_and_expiry() {
     harness.ask("/kv/delete?key=c").await;
     assert_eq!(kv.keys(), ["a/b ü"]);
     assert_eq!(kv.written(), ["a/b ü"]);
-    assert_eq!((kv.count(Kind::Get), kv.count(Kind::BulkGet), kv.count(Kind::Delete)), (2, 1, 1));
-    assert_eq!(kv.counts()[&Kind::Put].bytes, 5);
+    assert_eq!((kv.count(KvCall::Get), kv.count(KvCall::BulkGet), kv.count(KvCall::Delete)), (2, 1, 1));
+    assert_eq!(kv.counts()[&KvCall::Put].bytes, 5);
     assert_eq!(harness.kv_put("soon", "x", r#"{"expirationTtl":10}"#).await, 500);
 }
 
@@ -175,13 +175,13 @@ async fn kv_fails_and_lags_where_it_is_told_to() {
     let kv = &harness.world.kv;
     let exactly = |key: &str| Keys::Exactly(key.into());
 
-    kv.fail(Fault::new(Kind::Put, exactly("a")).status(429).after(1));
+    kv.fail(Fault::new(KvCall::Put, exactly("a")).status(429).after(1));
     assert_eq!(harness.kv_put("a", "1", "").await, 200);
     assert_eq!(harness.kv_put("a", "2", "").await, 500);
     assert_eq!(kv.get("a").unwrap(), "1");
     assert_eq!(harness.kv_put("a", "3", "").await, 200);
 
-    kv.fail(Fault::new(Kind::Put, Keys::Prefixed("b".into())).after_persisting());
+    kv.fail(Fault::new(KvCall::Put, Keys::Prefixed("b".into())).after_persisting());
     assert_eq!(harness.kv_put("b1", "kept", "").await, 500);
     assert_eq!(kv.get("b1").unwrap(), "kept");
 

@@ -111,7 +111,7 @@ pub(super) struct Member {
 
 /// On what kind of resource group a permission group may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Level {
     Account,
     Zone,
 }
@@ -122,7 +122,7 @@ pub(super) struct PermissionGroup {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) label: String,
-    pub(super) kind: Kind,
+    pub(super) kind: Level,
     pub(super) legacy_role: Option<String>,
 }
 
@@ -131,7 +131,7 @@ pub(super) struct PermissionGroup {
 pub(super) struct ResourceGroup {
     pub(super) id: String,
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: Level,
     pub(super) editable: bool,
     pub(super) scope_key: String,
     pub(super) objects: Vec<String>,

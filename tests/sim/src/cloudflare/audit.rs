@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
 use super::account::{Account, AuditEntry};
-use super::desk::{Credential, Desk, Owner};
 use super::envelope::{Answer, failure, page};
+use super::visit::{Credential, Owner, Visit};
 
 /// Filters that may be given, and where in an entry their value stands.
 const FILTERS: [(&str, &str); 20] = [
@@ -32,7 +32,7 @@ const FILTERS: [(&str, &str); 20] = [
 ];
 
 /// A change, to be written down.
-pub(super) struct Change<'a> {
+pub(super) struct AuditedCall<'a> {
     pub(super) method: &'a str,
     pub(super) uri: String,
     pub(super) resource_id: String,
@@ -40,7 +40,7 @@ pub(super) struct Change<'a> {
 }
 
 /// Writes an entry for a change by an API caller, or by a person in the dashboard where there is none.
-pub(super) fn record(account: &mut Account, change: &Change<'_>, caller: Option<&Credential>) {
+pub(super) fn record(account: &mut Account, change: &AuditedCall<'_>, caller: Option<&Credential>) {
     let (verb, kind) = match change.method {
         "POST" => ("Add", "create"),
         "DELETE" => ("Remove", "delete"),
@@ -128,28 +128,28 @@ fn merge(into: &mut Value, more: Value) {
 }
 
 /// GET the entries between `since` and `before`, newest first unless asked otherwise.
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let bound = |name: &str| {
-        desk.request
-            .param(name)
-            .and_then(|text| moment(&text))
-            .ok_or_else(|| failure(400, 1001, format!("Invalid request: {name} must be a date or an RFC 3339 time")))
-    };
+pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
+    let bound =
+        |name: &str| {
+            visit.request.param(name).and_then(|text| moment(&text)).ok_or_else(|| {
+                failure(400, 1001, format!("Invalid request: {name} must be a date or an RFC 3339 time"))
+            })
+        };
     let (since, before) = (bound("since")?, bound("before")?);
-    let limit = match desk.request.param("limit").map(|limit| limit.parse::<usize>()) {
+    let limit = match visit.request.param("limit").map(|limit| limit.parse::<usize>()) {
         None => 100,
         Some(Ok(limit)) if (1..=1_000).contains(&limit) => limit,
         Some(_) => return Err(failure(400, 1001, "Invalid request: limit must be between 1 and 1000")),
     };
-    let start: usize = match desk.request.param("cursor").map(|cursor| cursor.strip_prefix("after-").map(str::parse)) {
+    let start: usize = match visit.request.param("cursor").map(|cursor| cursor.strip_prefix("after-").map(str::parse)) {
         None => 0,
         Some(Some(Ok(start))) => start,
         Some(_) => return Err(failure(400, 1001, "Invalid request: unknown cursor")),
     };
-    let params = desk.request.params();
-    let now = now(desk.account);
+    let params = visit.request.params();
+    let now = now(visit.account);
     let oldest = now - chrono::Duration::days(KEPT_DAYS);
-    let mut entries: Vec<&AuditEntry> = desk
+    let mut entries: Vec<&AuditEntry> = visit
         .account
         .audit
         .iter()
@@ -159,7 +159,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     entries.sort_by_key(|entry| entry.time);
     let mut entries: Vec<&Value> = entries.into_iter().map(|entry| &entry.json).collect();
     // Unlike elsewhere, down is the default.
-    if desk.request.param("direction").as_deref() != Some("asc") {
+    if visit.request.param("direction").as_deref() != Some("asc") {
         entries.reverse();
     }
     let total = entries.len();

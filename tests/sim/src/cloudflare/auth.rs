@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::desk::{Credential, Owner};
 use super::envelope::{Failure, failure};
 use super::route::{Call, Permission, Route, is_id};
 use super::spec::{Behaviour, Denial};
+use super::visit::{Credential, Owner};
 use super::{Cloudflare, lock};
 use crate::http::Request;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::account::{
-    Access, Account, Kind, Member, PermissionGroup, PolicySpec, ResourceGroup, Token, UserGroup, UserTag,
+    Access, Account, Level, Member, PermissionGroup, PolicySpec, ResourceGroup, Token, UserGroup, UserTag,
     generated_time,
 };
 use super::catalogue;
@@ -37,19 +37,19 @@ fn permission_groups(account: &mut Account, roles: usize) {
         });
     };
     let super_administrator = Some(catalogue::SUPER_ADMINISTRATOR.to_owned());
-    add(account, catalogue::SUPER_ADMINISTRATOR_NAME, Kind::Account, super_administrator);
+    add(account, catalogue::SUPER_ADMINISTRATOR_NAME, Level::Account, super_administrator);
     for index in 0..roles {
         let name = catalogue::ACCOUNT_ROLES
             .get(index)
             .map_or_else(|| format!("Custom Role {}", index + 1), |name| (*name).to_owned());
         let role = if index == 0 { catalogue::ADMINISTRATOR_READ_ONLY.to_owned() } else { account.new_id() };
-        add(account, &name, Kind::Account, Some(role));
+        add(account, &name, Level::Account, Some(role));
     }
     for name in catalogue::WITHOUT_A_ROLE {
-        add(account, name, Kind::Account, None);
+        add(account, name, Level::Account, None);
     }
     for name in catalogue::ZONE_PERMISSION_GROUPS {
-        add(account, name, Kind::Zone, None);
+        add(account, name, Level::Zone, None);
     }
     // The list is in no order that anybody promised.
     account.rng.shuffle(&mut groups);
@@ -69,11 +69,11 @@ fn resource_groups(account: &mut Account, zones: usize) {
     account.whole_rg = account.new_id();
     let every_zone = account.new_id();
     let mut groups = vec![
-        system(account.whole_rg.clone(), key.clone(), Kind::Account),
+        system(account.whole_rg.clone(), key.clone(), Level::Account),
         ResourceGroup {
             scope_key: key.clone(),
             objects: vec!["com.cloudflare.api.account.zone.*".into()],
-            ..system(every_zone, "com.cloudflare.api.account.zone.*".into(), Kind::Zone)
+            ..system(every_zone, "com.cloudflare.api.account.zone.*".into(), Level::Zone)
         },
     ];
     let zone_keys: Vec<String> =
@@ -81,7 +81,7 @@ fn resource_groups(account: &mut Account, zones: usize) {
     let named = |id, name: String, objects: Vec<String>| ResourceGroup {
         id,
         name,
-        kind: Kind::Zone,
+        kind: Level::Zone,
         editable: true,
         scope_key: key.clone(),
         objects,
@@ -235,13 +235,13 @@ impl Catalogue {
                 .behind_role(catalogue::SUPER_ADMINISTRATOR)
                 .map(|group| group.id.clone())
                 .unwrap_or_default(),
-            account: of_kind(Kind::Account),
-            zone: of_kind(Kind::Zone),
+            account: of_kind(Level::Account),
+            zone: of_kind(Level::Zone),
             whole_rg: account.whole_rg.clone(),
             zone_rgs: account
                 .resource_groups
                 .iter()
-                .filter(|group| group.kind == Kind::Zone)
+                .filter(|group| group.kind == Level::Zone)
                 .map(|group| group.id.clone())
                 .collect(),
         }

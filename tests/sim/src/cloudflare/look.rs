@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::account::{Account, Kind, Member};
+use super::account::{Account, Level, Member};
 use super::{Cloudflare, lock};
 
 /// A membership, as tests see it.
@@ -56,7 +56,7 @@ impl Cloudflare {
     /// Ids and names of the resource groups for domains.
     pub fn domain_resource_groups(&self) -> Vec<(String, String)> {
         let state = lock(&self.shared.state);
-        let groups = state.account.resource_groups.iter().filter(|group| group.kind == Kind::Zone);
+        let groups = state.account.resource_groups.iter().filter(|group| group.kind == Level::Zone);
         groups.map(|group| (group.id.clone(), group.name.clone())).collect()
     }
 
@@ -82,7 +82,7 @@ impl Cloudflare {
                 name: group.name.clone(),
                 label: group.label.clone(),
                 role_id: group.legacy_role.clone(),
-                account_wide: group.kind == Kind::Account,
+                account_wide: group.kind == Level::Account,
             })
             .collect()
     }

@@ -3,30 +3,30 @@
 use serde_json::{Value, json};
 
 use super::account::{Account, Member, Order, Policy, UserTag};
-use super::desk::Desk;
 use super::envelope::{Answer, Failure, FailureResult, failure, page, success};
 use super::paging::{ORDINARY, Window};
 use super::policies::{self, For};
 use super::render;
+use super::visit::Visit;
 
 /// GET the list. `total_count` ignores the status filter, as documented.
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let window = Window::of(desk.request, ORDINARY, desk.behaviour)?;
-    let order = match desk.request.param("order").as_deref() {
+pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
+    let window = Window::of(visit.request, ORDINARY, visit.behaviour)?;
+    let order = match visit.request.param("order").as_deref() {
         None => Order::Joined,
-        Some("user.email") => Order::Email(desk.behaviour.collation),
+        Some("user.email") => Order::Email(visit.behaviour.collation),
         Some("user.first_name") => Order::FirstName,
         Some("user.last_name") => Order::LastName,
         Some("status") => Order::Status,
         Some(_) => return Err(invalid("unknown order")),
     };
-    let status = desk.request.param("status");
+    let status = visit.request.param("status");
     if status.as_deref().is_some_and(|status| !matches!(status, "accepted" | "pending" | "rejected")) {
         return Err(invalid("unknown status"));
     }
-    let descending = desk.descending()?;
-    let ids = desk.account.ordered(order);
-    let account = &*desk.account;
+    let descending = visit.descending()?;
+    let ids = visit.account.ordered(order);
+    let account = &*visit.account;
     let wanted = |id: &&String| {
         status.as_deref().is_none_or(|status| account.member(id).is_some_and(|member| member.status == status))
     };
@@ -38,37 +38,37 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     let members: Vec<Value> = shown
         .into_iter()
         .filter_map(|id| account.member(id))
-        .filter(|member| !desk.behaviour.unlisted.contains(&member.email))
-        .map(|member| render::member(account, member, desk.behaviour, &[]))
+        .filter(|member| !visit.behaviour.unlisted.contains(&member.email))
+        .map(|member| render::member(account, member, visit.behaviour, &[]))
         .collect();
     let info = window.info(members.len(), account.member_count());
     Ok(page(members, info))
 }
 
 /// GET one.
-pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
-    let id = desk.call.id(0);
-    let current = desk.account.member(id).ok_or_else(not_found)?;
+pub(super) fn get(visit: &mut Visit<'_>) -> Answer {
+    let id = visit.call.id(0);
+    let current = visit.account.member(id).ok_or_else(not_found)?;
     let mut shown = current.clone();
-    if let Some((before, left)) = desk.stale.get_mut(id) {
+    if let Some((before, left)) = visit.stale.get_mut(id) {
         shown = before.clone();
         *left = left.saturating_sub(1);
         if *left == 0 {
-            desk.stale.remove(id);
+            visit.stale.remove(id);
         }
     }
-    let inherited: Vec<Policy> = if desk.behaviour.lists_inherited_policies {
-        let groups = desk.account.user_groups.values().filter(|group| group.members.contains(id));
+    let inherited: Vec<Policy> = if visit.behaviour.lists_inherited_policies {
+        let groups = visit.account.user_groups.values().filter(|group| group.members.contains(id));
         groups.flat_map(|group| group.policies.clone()).collect()
     } else {
         Vec::new()
     };
-    Ok(success(render::member(desk.account, &shown, desk.behaviour, &inherited)))
+    Ok(success(render::member(visit.account, &shown, visit.behaviour, &inherited)))
 }
 
 /// POST: invite. Role *strings* or policies; with policies the answer has no `roles`.
-pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
-    let body = desk.object()?;
+pub(super) fn create(visit: &mut Visit<'_>) -> Answer {
+    let body = visit.object()?;
     let email = body
         .get("email")
         .and_then(Value::as_str)
@@ -76,24 +76,24 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
         .ok_or_else(|| invalid("a valid email is required").at("/email"))?;
     match body.get("status").map(Value::as_str) {
         None | Some(Some("pending")) => {}
-        Some(Some("accepted")) if desk.behaviour.accepts_direct_add => {}
+        Some(Some("accepted")) if visit.behaviour.accepts_direct_add => {}
         Some(Some("accepted")) => return Err(invalid("automatic verification of new members is not allowed")),
         Some(_) => return Err(invalid("unknown status").at("/status")),
     }
-    let access = access(desk, &body, Form::Create)?;
-    if desk.account.member_by_email(email).is_some() {
-        let code = desk.behaviour.already_member_code;
+    let access = access(visit, &body, Form::Create)?;
+    if visit.account.member_by_email(email).is_some() {
+        let code = visit.behaviour.already_member_code;
         return Err(failure(400, code, "Account member already exists for email address").in_members());
     }
-    if desk.behaviour.member_limit.is_some_and(|limit| desk.account.member_count() >= limit) {
+    if visit.behaviour.member_limit.is_some_and(|limit| visit.account.member_count() >= limit) {
         return Err(failure(400, 429, "add limit reached").in_members());
     }
     let by_policies = matches!(access, NewAccess::Policies(_));
-    let policies = access.apply(desk.account);
+    let policies = access.apply(visit.account);
     let accepted = body.get("status").and_then(Value::as_str) == Some("accepted");
-    let id = invite(desk.account, email, accepted, policies);
-    let member = desk.account.member(&id).ok_or_else(not_found)?;
-    let mut shown = render::member(desk.account, member, desk.behaviour, &[]);
+    let id = invite(visit.account, email, accepted, policies);
+    let member = visit.account.member(&id).ok_or_else(not_found)?;
+    let mut shown = render::member(visit.account, member, visit.behaviour, &[]);
     if let (true, Value::Object(fields)) = (by_policies, &mut shown) {
         fields.remove("roles");
     }
@@ -101,25 +101,25 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
 }
 
 /// PUT: replaces the whole set that the body names; policies get new ids.
-pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
-    let id = desk.call.id(0).to_owned();
-    let before = desk.account.member(&id).ok_or_else(not_found)?.clone();
-    let body = desk.object()?;
-    let access = access(desk, &body, Form::Update)?;
-    let policies = access.apply(desk.account);
-    let member = desk.account.member_mut(&id).ok_or_else(not_found)?;
+pub(super) fn update(visit: &mut Visit<'_>) -> Answer {
+    let id = visit.call.id(0).to_owned();
+    let before = visit.account.member(&id).ok_or_else(not_found)?.clone();
+    let body = visit.object()?;
+    let access = access(visit, &body, Form::Update)?;
+    let policies = access.apply(visit.account);
+    let member = visit.account.member_mut(&id).ok_or_else(not_found)?;
     member.policies = policies;
     let after = member.clone();
-    if desk.behaviour.stale_reads_after_put > 0 {
-        desk.stale.insert(id, (before, desk.behaviour.stale_reads_after_put));
+    if visit.behaviour.stale_reads_after_put > 0 {
+        visit.stale.insert(id, (before, visit.behaviour.stale_reads_after_put));
     }
-    Ok(success(render::member(desk.account, &after, desk.behaviour, &[])))
+    Ok(success(render::member(visit.account, &after, visit.behaviour, &[])))
 }
 
 /// DELETE: removes the member or cancels the invitation.
-pub(super) fn remove(desk: &mut Desk<'_>) -> Answer {
-    let removed = desk.account.remove_member(desk.call.id(0)).ok_or_else(not_found)?;
-    desk.stale.remove(&removed.id);
+pub(super) fn remove(visit: &mut Visit<'_>) -> Answer {
+    let removed = visit.account.remove_member(visit.call.id(0)).ok_or_else(not_found)?;
+    visit.stale.remove(&removed.id);
     Ok(success(json!({ "id": removed.id })))
 }
 
@@ -174,11 +174,11 @@ impl NewAccess {
 }
 
 /// Policies, else roles; with both, policies win.
-fn access(desk: &Desk<'_>, body: &serde_json::Map<String, Value>, form: Form) -> Result<NewAccess, Failure> {
+fn access(visit: &Visit<'_>, body: &serde_json::Map<String, Value>, form: Form) -> Result<NewAccess, Failure> {
     if let Some(value) = body.get("policies") {
         let checked =
-            policies::check(desk.account, value, For::Member).map_err(super::members::InMembers::in_members)?;
-        if checked.is_empty() && !desk.behaviour.accepts_empty_policies {
+            policies::check(visit.account, value, For::Member).map_err(super::members::InMembers::in_members)?;
+        if checked.is_empty() && !visit.behaviour.accepts_empty_policies {
             return Err(failure(400, 400, "policies must not be empty").at("/policies").in_members());
         }
         return Ok(NewAccess::Policies(checked));
@@ -199,7 +199,7 @@ fn access(desk: &Desk<'_>, body: &serde_json::Map<String, Value>, form: Form) ->
             .collect()
     });
     let ids = ids.ok_or_else(|| policies::invalid_roles().in_members())?;
-    let specs = policies::from_roles(desk.account, &ids).map_err(InMembers::in_members)?;
+    let specs = policies::from_roles(visit.account, &ids).map_err(InMembers::in_members)?;
     Ok(NewAccess::Roles(specs))
 }
 

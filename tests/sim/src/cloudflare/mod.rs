@@ -10,7 +10,6 @@ mod account;
 mod audit;
 mod auth;
 mod catalogue;
-mod desk;
 mod envelope;
 mod fault;
 mod generate;
@@ -34,6 +33,7 @@ mod spec;
 mod tokens;
 mod truth;
 mod user_groups;
+mod visit;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -52,10 +52,10 @@ pub use spec::{Behaviour, Collation, Denial, Limits, OutOfRange, ScopeShape, Spe
 pub use truth::{SCOPED_ROLE_SEPARATOR, Truth};
 
 use account::Account;
-use desk::{Credential, Owner, Stale};
 use fault::Control;
 use limiter::Limiter;
 use log::Log;
+use visit::{Credential, Owner, Stale};
 
 /// A simulated Cloudflare account and its API. Clones are the same account.
 #[derive(Clone)]

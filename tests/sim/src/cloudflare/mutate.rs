@@ -2,7 +2,7 @@
 //! written to the audit log with that somebody as its actor. An id that names nothing changes nothing.
 
 use super::account::{Account, PolicySpec, ResourceGroup, Token, UserGroup, UserTag, generated_time};
-use super::audit::{self, Change};
+use super::audit::{self, AuditedCall};
 use super::{Cloudflare, lock, members};
 use std::collections::BTreeSet;
 
@@ -191,7 +191,7 @@ impl Cloudflare {
             account.resource_groups.push(ResourceGroup {
                 id: id.clone(),
                 name: name.to_owned(),
-                kind: super::account::Kind::Zone,
+                kind: super::account::Level::Zone,
                 editable: true,
                 scope_key,
                 objects: vec![format!("com.cloudflare.api.account.zone.{zone}")],
@@ -295,7 +295,7 @@ impl Cloudflare {
         let changed = change(&mut state.account);
         let uri = format!("/accounts/{}/{path}", state.account.id);
         let ray = state.account.new_id();
-        let written = Change { method, uri, resource_id: resource(&changed), ray: ray.chars().take(16).collect() };
+        let written = AuditedCall { method, uri, resource_id: resource(&changed), ray: ray.chars().take(16).collect() };
         audit::record(&mut state.account, &written, None);
         changed
     }

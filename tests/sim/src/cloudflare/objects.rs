@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Account, Kind, ResourceGroup};
-use super::desk::Desk;
+use super::account::{Account, Level, ResourceGroup};
 use super::envelope::{Answer, Success, page, success};
 use super::paging::{ORDINARY, Sizes, Window};
+use super::visit::Visit;
 use super::{Cloudflare, lock};
 
 /// Access applications: at most 1,000 on a page, which is the default too.
@@ -20,10 +20,10 @@ pub(super) struct Object {
 }
 
 /// GET the domains of the account that the request names.
-pub(super) fn list_zones(desk: &mut Desk<'_>) -> Answer {
-    let window = Window::of(desk.request, ORDINARY, desk.behaviour)?;
-    let account = &*desk.account;
-    let wanted = desk.request.param("account.id");
+pub(super) fn list_zones(visit: &mut Visit<'_>) -> Answer {
+    let window = Window::of(visit.request, ORDINARY, visit.behaviour)?;
+    let account = &*visit.account;
+    let wanted = visit.request.param("account.id");
     let of_account = wanted.is_none_or(|wanted| wanted == account.id);
     let mut zones: Vec<&Object> = account.zones.iter().filter(|_| of_account).collect();
     zones.sort_by(|a, b| a.name.cmp(&b.name));
@@ -46,21 +46,21 @@ fn render_zone(account: &Account, zone: &Object) -> Value {
 }
 
 /// GET the Workers: all of them, whatever page is asked for.
-pub(super) fn list_workers(desk: &Desk<'_>) -> Success {
-    let workers = desk.account.workers.iter();
+pub(super) fn list_workers(visit: &Visit<'_>) -> Success {
+    let workers = visit.account.workers.iter();
     success(workers.map(|worker| json!({ "id": worker.name, "tag": worker.id, "tags": [], "etag": "e" })).collect())
 }
 
 /// GET the Access applications.
-pub(super) fn list_access_apps(desk: &mut Desk<'_>) -> Answer {
-    let window = Window::of(desk.request, ACCESS, desk.behaviour)?;
-    let apps = desk.account.access_apps.iter();
+pub(super) fn list_access_apps(visit: &mut Visit<'_>) -> Answer {
+    let window = Window::of(visit.request, ACCESS, visit.behaviour)?;
+    let apps = visit.account.access_apps.iter();
     let shown: Vec<Value> = window
         .slice(apps)
         .into_iter()
         .map(|app| json!({ "id": app.id, "name": app.name, "type": "self_hosted", "domain": "admin.example.com" }))
         .collect();
-    let info = window.info(shown.len(), desk.account.access_apps.len());
+    let info = window.info(shown.len(), visit.account.access_apps.len());
     Ok(page(shown, info))
 }
 
@@ -86,7 +86,7 @@ impl Cloudflare {
         let account = &mut lock(&self.shared.state).account;
         for _ in 0..count {
             let (id, zone, scope_key) = (account.new_id(), account.new_id(), account.key());
-            let (name, kind) = (format!("rg-{}", &id[..4]), Kind::Zone);
+            let (name, kind) = (format!("rg-{}", &id[..4]), Level::Zone);
             let objects = vec![format!("com.cloudflare.api.account.zone.{zone}")];
             account.resource_groups.push(ResourceGroup { id, name, kind, editable: true, scope_key, objects });
         }

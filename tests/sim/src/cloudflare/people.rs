@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::desk::Desk;
 use super::envelope::{Answer, page, success};
 use super::paging::{Sizes, Window};
+use super::visit::Visit;
 use super::{Cloudflare, lock};
 
 /// Both lists have at most 1,000 on a page.
@@ -13,20 +13,20 @@ const ACCESS: Sizes = Sizes { default: 1_000, min: 1, max: 1_000 };
 const OLD_LOG: Sizes = Sizes { default: 100, min: 1, max: 1_000 };
 
 /// GET the people whom Access knows.
-pub(super) fn list_access_users(desk: &mut Desk<'_>) -> Answer {
-    let window = Window::of(desk.request, ACCESS, desk.behaviour)?;
-    let people = &desk.account.access_users;
+pub(super) fn list_access_users(visit: &mut Visit<'_>) -> Answer {
+    let window = Window::of(visit.request, ACCESS, visit.behaviour)?;
+    let people = &visit.account.access_users;
     let shown: Vec<Value> = window.slice(people.iter()).into_iter().cloned().collect();
     let info = window.info(shown.len(), people.len());
     Ok(page(shown, info))
 }
 
 /// GET entries of the audit log, version 1: of those that this account has, logins alone. There is no `result_info`.
-pub(super) fn list_old_audit_logs(desk: &mut Desk<'_>) -> Answer {
-    let window = Window::of(desk.request, OLD_LOG, desk.behaviour)?;
-    let since = desk.request.param("since").unwrap_or_default();
-    let wanted = desk.request.param("action.type");
-    let mut entries: Vec<&Value> = desk
+pub(super) fn list_old_audit_logs(visit: &mut Visit<'_>) -> Answer {
+    let window = Window::of(visit.request, OLD_LOG, visit.behaviour)?;
+    let since = visit.request.param("since").unwrap_or_default();
+    let wanted = visit.request.param("action.type");
+    let mut entries: Vec<&Value> = visit
         .account
         .logins
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn list_old_audit_logs(desk: &mut Desk<'_>) -> Answer {
         .filter(|entry| told(entry, "/when") >= since.as_str())
         .collect();
     entries.sort_by_key(|entry| told(entry, "/when"));
-    if desk.request.param("direction").as_deref() != Some("asc") {
+    if visit.request.param("direction").as_deref() != Some("asc") {
         entries.reverse();
     }
     let shown: Vec<Value> = window.slice(entries.into_iter()).into_iter().cloned().collect();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::account::{Access, Account, Kind, Policy, PolicySpec, ResourceGroup};
+use super::account::{Access, Account, Level, Policy, PolicySpec, ResourceGroup};
 use super::envelope::{Failure, failure};
 
 /// Who the policies are for; user groups are stricter (`reference/cloudflare.md` 2.7).
@@ -16,7 +16,7 @@ pub(super) enum For {
 #[derive(Debug)]
 enum Named {
     Existing(String),
-    Anonymous { key: String, objects: Vec<String>, kind: Kind },
+    Anonymous { key: String, objects: Vec<String>, kind: Level },
 }
 
 /// A policy that passed every check.
@@ -61,7 +61,7 @@ fn check_one(account: &Account, item: &Value, owner: For) -> Result<Checked, Fai
     for group in list(item, "resource_groups")? {
         let named = named(account, group)?;
         kinds.push(match &named {
-            Named::Existing(id) => account.resource_group(id).map_or(Kind::Account, |group| group.kind),
+            Named::Existing(id) => account.resource_group(id).map_or(Level::Account, |group| group.kind),
             Named::Anonymous { kind, .. } => *kind,
         });
         resource_groups.push(named);
@@ -105,11 +105,11 @@ pub(super) fn scope(scope: &Value) -> Result<(String, Vec<String>), Failure> {
 }
 
 /// What kind of resource group a scope makes.
-pub(super) fn scope_kind(objects: &[String]) -> Kind {
+pub(super) fn scope_kind(objects: &[String]) -> Level {
     if objects.iter().any(|key| key.starts_with("com.cloudflare.api.account.zone.")) {
-        Kind::Zone
+        Level::Zone
     } else {
-        Kind::Account
+        Level::Account
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) fn from_roles(account: &Account, ids: &[&str]) -> Result<Vec<PolicySp
     for id in ids {
         if let Some(group) = account.behind_role(id) {
             policies.push(PolicySpec::allow(group.id.clone(), account.whole_rg.clone()));
-        } else if account.permission_group(id).is_none_or(|group| group.kind != Kind::Zone) {
+        } else if account.permission_group(id).is_none_or(|group| group.kind != Level::Zone) {
             return Err(invalid_roles());
         }
     }

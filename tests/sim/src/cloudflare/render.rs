@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Access, Account, Kind, Member, PermissionGroup, Policy, ResourceGroup, UserGroup, UserTag};
+use super::account::{Access, Account, Level, Member, PermissionGroup, Policy, ResourceGroup, UserGroup, UserTag};
 use super::catalogue;
 use super::spec::{Behaviour, ScopeShape};
 
@@ -51,11 +51,11 @@ fn projection(account: &Account, member: &Member) -> Vec<Value> {
     for policy in member.policies.iter().filter(|policy| policy.access == Access::Allow) {
         for group in policy.permission_groups.iter().filter_map(|id| account.permission_group(id)) {
             let (id, value) = match (group.kind, &group.legacy_role) {
-                (Kind::Account, Some(role_id)) if policy.resource_groups.contains(&account.whole_rg) => {
+                (Level::Account, Some(role_id)) if policy.resource_groups.contains(&account.whole_rg) => {
                     (role_id, role(group, role_id))
                 }
-                (Kind::Zone, _) => (&group.id, role(group, &group.id)),
-                (Kind::Account, _) => continue,
+                (Level::Zone, _) => (&group.id, role(group, &group.id)),
+                (Level::Account, _) => continue,
             };
             if !ids.contains(&id) {
                 ids.push(id);
@@ -100,10 +100,10 @@ pub(super) fn permission_group(group: &PermissionGroup, behaviour: &Behaviour) -
     json!({ "id": group.id, "name": group.name, "meta": meta })
 }
 
-const fn scopes(kind: Kind) -> &'static str {
+const fn scopes(kind: Level) -> &'static str {
     match kind {
-        Kind::Account => "com.cloudflare.api.account",
-        Kind::Zone => "com.cloudflare.api.account.zone",
+        Level::Account => "com.cloudflare.api.account",
+        Level::Zone => "com.cloudflare.api.account.zone",
     }
 }
 

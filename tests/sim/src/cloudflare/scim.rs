@@ -3,27 +3,27 @@
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::desk::Desk;
 use super::envelope::{Answer, Success, failure};
+use super::visit::Visit;
 
 const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 
 /// GET the users who accepted, all of them or those of `filter=userName eq "x"`.
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let wanted = match desk.request.param("filter") {
+pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
+    let wanted = match visit.request.param("filter") {
         None => None,
         Some(filter) => Some(user_name(&filter).ok_or_else(|| failure(400, 400, "unsupported filter"))?),
     };
     let number =
-        |name: &str, default: usize| desk.request.param(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+        |name: &str, default: usize| visit.request.param(name).and_then(|value| value.parse().ok()).unwrap_or(default);
     let (start, count) = (number("startIndex", 1).max(1), number("count", 100));
-    let mut users: Vec<(&str, Value)> = desk
+    let mut users: Vec<(&str, Value)> = visit
         .account
         .members()
         .filter(|member| member.status == "accepted")
         .filter(|member| wanted.as_deref().is_none_or(|email| email == member.email.to_lowercase()))
-        .filter_map(|member| Some((member.email.as_str(), user(desk.account, member, member.user.usable()?))))
+        .filter_map(|member| Some((member.email.as_str(), user(visit.account, member, member.user.usable()?))))
         .collect();
     users.sort_by(|a, b| a.0.cmp(b.0));
     let total = users.len();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::audit::{self, Change};
+use super::audit::{self, AuditedCall};
 use super::auth;
-use super::desk::Desk;
 use super::envelope::{Answer, Failure, failure, success};
 use super::fault::{Fault, too_many};
 use super::limiter::{self, Verdict};
 use super::log::Exchange;
 use super::route::{Call, Resolved, Route, resolve};
+use super::visit::Visit;
 use super::{Cloudflare, State, iam, lock, members, objects, people, scim, tokens, user_groups};
 use crate::http::{Handler, Reply, ReplyFuture, Request, Server};
 
@@ -150,7 +150,7 @@ impl State {
         if self.behaviour.roles_api_gone && matches!(call.route, Route::ListRoles | Route::GetRole) {
             return Err(failure(404, 7003, "Could not route to that path, perhaps your object identifier is invalid?"));
         }
-        let mut desk = Desk {
+        let mut visit = Visit {
             account: &mut self.account,
             behaviour: &self.behaviour,
             stale: &mut self.stale,
@@ -158,59 +158,59 @@ impl State {
             request,
             caller: &caller,
         };
-        let mut success = carry_out(&mut desk)?;
+        let mut success = carry_out(&mut visit)?;
         self.odd.apply(call.route, &mut success.body);
         let applied = call.route.is_write();
         if applied {
             let result = success.body.pointer("/result/id").and_then(serde_json::Value::as_str);
             let resource_id = result.or_else(|| call.ids.last().map(String::as_str)).unwrap_or_default().to_owned();
             let uri = request.path.trim_start_matches(super::route::BASE).to_owned();
-            let change = Change { method: &request.method, uri, resource_id, ray: ray.to_owned() };
+            let change = AuditedCall { method: &request.method, uri, resource_id, ray: ray.to_owned() };
             audit::record(&mut self.account, &change, Some(&caller));
         }
         Ok((success.reply(), applied))
     }
 }
 
-fn carry_out(desk: &mut Desk<'_>) -> Answer {
-    let Call { route, .. } = desk.call;
+fn carry_out(visit: &mut Visit<'_>) -> Answer {
+    let Call { route, .. } = visit.call;
     match route {
-        Route::GetAccount => Ok(tokens::account(desk)),
-        Route::ListMembers => members::list(desk),
-        Route::CreateMember => members::create(desk),
-        Route::GetMember => members::get(desk),
-        Route::UpdateMember => members::update(desk),
-        Route::DeleteMember => members::remove(desk),
-        Route::ListRoles => iam::list_roles(desk),
-        Route::GetRole => iam::get_role(desk),
-        Route::ListPermissionGroups => iam::list_permission_groups(desk),
-        Route::GetPermissionGroup => iam::get_permission_group(desk),
-        Route::ListResourceGroups => Ok(iam::list_resource_groups(desk)),
-        Route::CreateResourceGroup => iam::create_resource_group(desk),
-        Route::GetResourceGroup => iam::get_resource_group(desk),
-        Route::ListUserGroups => user_groups::list(desk),
-        Route::CreateUserGroup => user_groups::create(desk),
-        Route::GetUserGroup => user_groups::get(desk),
-        Route::UpdateUserGroup => user_groups::update(desk),
-        Route::DeleteUserGroup => user_groups::remove(desk),
-        Route::ListUserGroupMembers => user_groups::list_members(desk),
-        Route::AddUserGroupMembers => user_groups::add_members(desk),
-        Route::ReplaceUserGroupMembers => user_groups::replace_members(desk),
-        Route::GetUserGroupMember => user_groups::get_member(desk),
-        Route::DeleteUserGroupMember => user_groups::remove_member(desk),
-        Route::ListTokens => tokens::list(desk),
-        Route::ListOauthClients => Ok(success(desk.account.posture.oauth_clients.clone().into())),
-        Route::ListSsoConnectors => Ok(success(desk.account.posture.sso_connectors.clone().into())),
-        Route::ListZones => objects::list_zones(desk),
-        Route::ListWorkers => Ok(objects::list_workers(desk)),
-        Route::ListAccessApps => objects::list_access_apps(desk),
-        Route::ListAccessUsers => people::list_access_users(desk),
-        Route::ListOldAuditLogs => people::list_old_audit_logs(desk),
-        Route::VerifyAccountToken => tokens::verify(desk.caller, true),
-        Route::VerifyUserToken => tokens::verify(desk.caller, false),
-        Route::GetUser => tokens::user(desk),
-        Route::ListScimUsers => scim::list(desk),
-        Route::ListAuditLogs => super::audit::list(desk),
+        Route::GetAccount => Ok(tokens::account(visit)),
+        Route::ListMembers => members::list(visit),
+        Route::CreateMember => members::create(visit),
+        Route::GetMember => members::get(visit),
+        Route::UpdateMember => members::update(visit),
+        Route::DeleteMember => members::remove(visit),
+        Route::ListRoles => iam::list_roles(visit),
+        Route::GetRole => iam::get_role(visit),
+        Route::ListPermissionGroups => iam::list_permission_groups(visit),
+        Route::GetPermissionGroup => iam::get_permission_group(visit),
+        Route::ListResourceGroups => Ok(iam::list_resource_groups(visit)),
+        Route::CreateResourceGroup => iam::create_resource_group(visit),
+        Route::GetResourceGroup => iam::get_resource_group(visit),
+        Route::ListUserGroups => user_groups::list(visit),
+        Route::CreateUserGroup => user_groups::create(visit),
+        Route::GetUserGroup => user_groups::get(visit),
+        Route::UpdateUserGroup => user_groups::update(visit),
+        Route::DeleteUserGroup => user_groups::remove(visit),
+        Route::ListUserGroupMembers => user_groups::list_members(visit),
+        Route::AddUserGroupMembers => user_groups::add_members(visit),
+        Route::ReplaceUserGroupMembers => user_groups::replace_members(visit),
+        Route::GetUserGroupMember => user_groups::get_member(visit),
+        Route::DeleteUserGroupMember => user_groups::remove_member(visit),
+        Route::ListTokens => tokens::list(visit),
+        Route::ListOauthClients => Ok(success(visit.account.posture.oauth_clients.clone().into())),
+        Route::ListSsoConnectors => Ok(success(visit.account.posture.sso_connectors.clone().into())),
+        Route::ListZones => objects::list_zones(visit),
+        Route::ListWorkers => Ok(objects::list_workers(visit)),
+        Route::ListAccessApps => objects::list_access_apps(visit),
+        Route::ListAccessUsers => people::list_access_users(visit),
+        Route::ListOldAuditLogs => people::list_old_audit_logs(visit),
+        Route::VerifyAccountToken => tokens::verify(visit.caller, true),
+        Route::VerifyUserToken => tokens::verify(visit.caller, false),
+        Route::GetUser => tokens::user(visit),
+        Route::ListScimUsers => scim::list(visit),
+        Route::ListAuditLogs => super::audit::list(visit),
     }
 }
 

@@ -3,57 +3,57 @@
 use serde_json::{Value, json};
 
 use super::account::{Token, UserTag, generated_time};
-use super::desk::{Credential, Desk, Owner};
 use super::envelope::{Answer, FailureResult, Success, failure, page, success, success_body};
 use super::paging::{ORDINARY, Window};
 use super::render::set;
+use super::visit::{Credential, Owner, Visit};
 
 /// GET the account.
-pub(super) fn account(desk: &Desk<'_>) -> Success {
-    let posture = &desk.account.posture;
+pub(super) fn account(visit: &Visit<'_>) -> Success {
+    let posture = &visit.account.posture;
     let mut managed_by = json!({});
     if let Some((id, name)) = &posture.organization {
         managed_by = json!({ "parent_org_id": id, "parent_org_name": name });
     }
     success(json!({
-        "id": desk.account.id, "name": desk.account.name, "type": "enterprise",
-        "created_on": time(desk.account.created_on), "managed_by": managed_by,
+        "id": visit.account.id, "name": visit.account.name, "type": "enterprise",
+        "created_on": time(visit.account.created_on), "managed_by": managed_by,
         "settings": { "enforce_twofactor": posture.enforces_two_factor, "abuse_contact_email": null, "api_access_enabled": true },
     }))
 }
 
 /// GET the account's tokens; the secret is never told.
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let window = Window::of(desk.request, ORDINARY, desk.behaviour)?;
+pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
+    let window = Window::of(visit.request, ORDINARY, visit.behaviour)?;
     let with_expired =
-        !desk.behaviour.hides_expired_tokens || desk.request.param("include_expired").as_deref() == Some("true");
-    let mut tokens: Vec<&Token> = desk
+        !visit.behaviour.hides_expired_tokens || visit.request.param("include_expired").as_deref() == Some("true");
+    let mut tokens: Vec<&Token> = visit
         .account
         .tokens
         .iter()
         .filter(|token| with_expired || token.status != "expired")
-        .filter(|token| !desk.behaviour.lists_own_token_only || token.id == desk.caller.id)
+        .filter(|token| !visit.behaviour.lists_own_token_only || token.id == visit.caller.id)
         .collect();
-    if desk.descending()? {
+    if visit.descending()? {
         tokens.reverse();
     }
     let total = tokens.len();
-    let shown: Vec<Value> = window.slice(tokens.into_iter()).into_iter().map(|token| render(desk, token)).collect();
+    let shown: Vec<Value> = window.slice(tokens.into_iter()).into_iter().map(|token| render(visit, token)).collect();
     let info = window.info(shown.len(), total);
     Ok(page(shown, info))
 }
 
 /// What each kind of token may do, in turn; the first is the connector's own.
-fn policies(desk: &Desk<'_>, token: &Token) -> Value {
-    let key = desk.account.key();
+fn policies(visit: &Visit<'_>, token: &Token) -> Value {
+    let key = visit.account.key();
     let group = |id: char, name: &str| json!({ "id": String::from(id).repeat(32), "name": name });
     let policy = |groups: Vec<Value>, resources: Value| json!([{ "id": token.id, "effect": "allow", "resources": resources, "permission_groups": groups }]);
     let zones = json!({ &key: { "com.cloudflare.api.account.zone.*": "*" } });
-    let place = desk.account.tokens.iter().position(|known| known.id == token.id).unwrap_or_default();
+    let place = visit.account.tokens.iter().position(|known| known.id == token.id).unwrap_or_default();
     match place {
         0 => {
             let mut groups = vec![group('1', "Account Settings Write")];
-            groups.extend((!desk.behaviour.lists_own_token_only).then(|| group('2', "Account API Tokens Read")));
+            groups.extend((!visit.behaviour.lists_own_token_only).then(|| group('2', "Account API Tokens Read")));
             policy(groups, json!({ &key: "*" }))
         }
         _ if place.is_multiple_of(2) => policy(vec![group('3', "DNS Write"), group('4', "Zone Read")], zones),
@@ -61,11 +61,11 @@ fn policies(desk: &Desk<'_>, token: &Token) -> Value {
     }
 }
 
-fn render(desk: &Desk<'_>, token: &Token) -> Value {
+fn render(visit: &Visit<'_>, token: &Token) -> Value {
     let mut body = json!({
         "id": token.id, "name": token.name, "status": token.status, "issued_on": time(token.issued_on),
         "modified_on": time(token.issued_on),
-        "policies": policies(desk, token),
+        "policies": policies(visit, token),
         "condition": {},
     });
     let optional = [
@@ -104,12 +104,12 @@ pub(super) fn verify(caller: &Credential, expected_account_owned: bool) -> Answe
 }
 
 /// GET `/user`: for user tokens alone.
-pub(super) fn user(desk: &mut Desk<'_>) -> Answer {
-    let Owner::User(id) = &desk.caller.owner else {
+pub(super) fn user(visit: &mut Visit<'_>) -> Answer {
+    let Owner::User(id) = &visit.caller.owner else {
         return Err(failure(403, 9109, "Valid user-level authentication not found").with_result(FailureResult::Null));
     };
     let known = UserTag::Known(id.clone());
-    let member = desk.account.members().find(|member| member.user == known);
+    let member = visit.account.members().find(|member| member.user == known);
     Ok(success(json!({
         "id": id, "email": member.map(|member| member.email.clone()),
         "first_name": member.and_then(|member| member.first_name.clone()),

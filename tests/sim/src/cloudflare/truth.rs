@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::account::{Access, Account, Atom, Kind, Member, Policy, atoms};
+use super::account::{Access, Account, Atom, Level, Member, Policy, atoms};
 use super::{Cloudflare, lock};
 
 /// What stands between the two ids of a scoped role.
@@ -49,7 +49,7 @@ impl Cloudflare {
 
 fn truth(account: &Account) -> Truth {
     let mut truth = Truth::default();
-    for group in account.permission_groups.iter().filter(|group| group.kind == Kind::Account) {
+    for group in account.permission_groups.iter().filter(|group| group.kind == Level::Account) {
         truth.roles.insert(role_id(account, &group.id), group.name.clone());
     }
     for member in account.members() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Spec};
 use sim::conductorone::ConductorOne;
-use sim::harness::kv::Kind;
+use sim::harness::kv::KvCall;
 use sim::harness::{Options, World};
 use sim::snapshot;
 use tokio::time::Instant;
@@ -127,7 +127,7 @@ async fn make(members: usize, file: &str) -> Result<Made, String> {
         idle,
         peak: world.worker.peak_memory(),
         wasm: world.worker.wasm_memory(),
-        reads: world.kv.count(Kind::Get),
+        reads: world.kv.count(KvCall::Get),
     })
 }
 

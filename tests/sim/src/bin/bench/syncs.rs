@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sim::baton;
 use sim::cloudflare::{Latency, PolicySpec, Spec};
-use sim::harness::kv::Kind;
+use sim::harness::kv::KvCall;
 use sim::stage::Stage;
 
 use crate::table;
@@ -156,11 +156,11 @@ async fn run_within(stage: &Stage, patience: Duration) -> Result<Sync, String> {
     let written = kv.written();
     Ok(Sync {
         requests: stage.cloudflare.total_requests(),
-        reads: kv.count(Kind::Get) + kv.count(Kind::BulkGet) + kv.count(Kind::List),
-        writes: kv.count(Kind::Put),
-        deletes: kv.count(Kind::Delete),
+        reads: kv.count(KvCall::Get) + kv.count(KvCall::BulkGet) + kv.count(KvCall::List),
+        writes: kv.count(KvCall::Put),
+        deletes: kv.count(KvCall::Delete),
         chunks: written.iter().filter(|key| key.starts_with("chunk/")).count(),
-        bytes: kv.counts().get(&Kind::Put).map_or(0, |count| count.bytes),
+        bytes: kv.counts().get(&KvCall::Put).map_or(0, |count| count.bytes),
         wall,
         cpu,
         status,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sim::baton;
-use sim::harness::kv::Kind;
+use sim::harness::kv::KvCall;
 use sim::stage::Stage;
 use tokio::time::Instant;
 
@@ -76,8 +76,8 @@ pub(crate) async fn second(terminal: &mut Terminal, stage: &Stage, patience: Dur
             took.as_secs_f64(),
             stage.cloudflare.total_requests(),
             written.len(),
-            stage.world.kv.count(Kind::Get),
-            stage.world.kv.count(Kind::Delete),
+            stage.world.kv.count(KvCall::Get),
+            stage.world.kv.count(KvCall::Delete),
         ),
     );
     terminal.good(&format!("{before} is still the current generation, and no chunk was written"));

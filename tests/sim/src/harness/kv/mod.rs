@@ -33,7 +33,7 @@ pub const MAX_BULK: usize = 100;
 
 /// What is done to a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum KvCall {
     /// One value is read.
     Get,
     /// Several are read at once.
@@ -50,7 +50,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// What was done.
-    pub kind: Kind,
+    pub kind: KvCall,
     /// The key; of a list its prefix, of a bulk read the first key.
     pub key: String,
     /// Bytes written, or read.
@@ -100,7 +100,7 @@ pub fn name_of(key: &str) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Of which kind.
-    pub kind: Kind,
+    pub kind: KvCall,
     /// On which keys.
     pub keys: Keys,
     /// With which status, such as 429 or 500.
@@ -115,7 +115,7 @@ pub struct Fault {
 
 impl Fault {
     /// Operations of a kind on some keys fail once with 500, and have no effect.
-    pub fn new(kind: Kind, keys: Keys) -> Self {
+    pub fn new(kind: KvCall, keys: Keys) -> Self {
         Self { kind, keys, status: 500, persists: false, after: 0, times: 1 }
     }
 
@@ -237,8 +237,8 @@ impl Kv {
     }
 
     /// What the Worker did so far, by kind.
-    pub fn counts(&self) -> BTreeMap<Kind, Count> {
-        let mut counts = BTreeMap::<Kind, Count>::new();
+    pub fn counts(&self) -> BTreeMap<KvCall, Count> {
+        let mut counts = BTreeMap::<KvCall, Count>::new();
         for operation in &self.state().operations {
             let count = counts.entry(operation.kind).or_default();
             count.operations += 1;
@@ -248,13 +248,13 @@ impl Kv {
     }
 
     /// How often the Worker did something of this kind.
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: KvCall) -> usize {
         self.counts().get(&kind).map_or(0, |count| count.operations)
     }
 
     /// What the keys are called that the Worker wrote so far, in order; one that was written twice is there twice.
     pub fn written(&self) -> Vec<String> {
-        let written = |operation: &&Operation| operation.kind == Kind::Put && operation.status < 300;
+        let written = |operation: &&Operation| operation.kind == KvCall::Put && operation.status < 300;
         self.state().operations.iter().filter(written).map(|operation| name_of(&operation.key).to_owned()).collect()
     }
 

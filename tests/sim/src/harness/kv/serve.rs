@@ -5,23 +5,23 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::{Entry, Fault, Kind, MAX_BULK, MAX_KEY, MAX_LIST, MAX_METADATA, MAX_VALUE, MIN_TTL, Operation, State};
+use super::{Entry, Fault, KvCall, MAX_BULK, MAX_KEY, MAX_LIST, MAX_METADATA, MAX_VALUE, MIN_TTL, Operation, State};
 use crate::http::{Reply, Request, percent_decode};
 
 impl State {
     pub(super) fn answer(&mut self, request: &Request) -> Reply {
         let key = percent_decode(request.path.strip_prefix('/').unwrap_or(&request.path));
         let kind = match (request.method.as_str(), key.as_str()) {
-            ("GET", "") => Kind::List,
-            ("GET", _) => Kind::Get,
-            ("PUT", _) => Kind::Put,
-            ("DELETE", _) => Kind::Delete,
-            ("POST", "bulk/get") => Kind::BulkGet,
+            ("GET", "") => KvCall::List,
+            ("GET", _) => KvCall::Get,
+            ("PUT", _) => KvCall::Put,
+            ("DELETE", _) => KvCall::Delete,
+            ("POST", "bulk/get") => KvCall::BulkGet,
             _ => return refused(405, "method not allowed"),
         };
         let asked = match kind {
-            Kind::BulkGet => bulk_keys(request),
-            Kind::List => vec![request.param("prefix").unwrap_or_default()],
+            KvCall::BulkGet => bulk_keys(request),
+            KvCall::List => vec![request.param("prefix").unwrap_or_default()],
             _ => vec![key],
         };
         let named = asked.first().cloned().unwrap_or_default();
@@ -29,14 +29,14 @@ impl State {
         let reply = match &fault {
             Some(fault) if !fault.persists => refused(fault.status, "on purpose"),
             _ => match kind {
-                Kind::Get => self.get(&named),
-                Kind::BulkGet => self.bulk_get(request, &asked),
-                Kind::Put => self.put(&named, request),
-                Kind::Delete => {
+                KvCall::Get => self.get(&named),
+                KvCall::BulkGet => self.bulk_get(request, &asked),
+                KvCall::Put => self.put(&named, request),
+                KvCall::Delete => {
                     self.write(&named, None);
                     Reply::text(200, "text/plain", "")
                 }
-                Kind::List => self.list(request, &named),
+                KvCall::List => self.list(request, &named),
             },
         };
         let reply = match fault {
@@ -48,7 +48,7 @@ impl State {
             Reply::Reset => (0, 0),
         };
         let bytes = match kind {
-            Kind::Put => request.body.len(),
+            KvCall::Put => request.body.len(),
             _ if status == 200 => answered,
             _ => 0,
         };
@@ -180,7 +180,7 @@ impl State {
     }
 
     /// The fault that strikes this operation, if one does.
-    fn strike(&mut self, kind: Kind, keys: &[String]) -> Option<Fault> {
+    fn strike(&mut self, kind: KvCall, keys: &[String]) -> Option<Fault> {
         let concerned = |fault: &&mut Fault| {
             fault.kind == kind && fault.times > 0 && keys.iter().any(|key| fault.keys.contain(key))
         };

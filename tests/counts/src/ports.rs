@@ -22,7 +22,7 @@ use crate::account::{ACCOUNT, Account};
 
 /// Everything, shared by whoever answers requests.
 #[derive(Clone)]
-pub struct Desk(Rc<Inner>);
+pub struct BenchPorts(Rc<Inner>);
 
 pub struct Inner {
     pub account: RefCell<Account>,
@@ -35,7 +35,7 @@ pub struct Inner {
     core: Coordinator,
 }
 
-impl std::ops::Deref for Desk {
+impl std::ops::Deref for BenchPorts {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
@@ -43,7 +43,7 @@ impl std::ops::Deref for Desk {
     }
 }
 
-impl Desk {
+impl BenchPorts {
     pub fn of(account: Account) -> Self {
         let vars = BTreeMap::from([
             ("CLOUDFLARE_ACCOUNT_ID", ACCOUNT),
@@ -78,7 +78,7 @@ impl Desk {
     }
 }
 
-impl Http for Desk {
+impl Http for BenchPorts {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.requests.set(self.requests.get() + 1);
         let url = url::Url::parse(&request.url).map_err(|error| HttpError::Connection(error.to_string()))?;
@@ -96,7 +96,7 @@ impl Http for Desk {
     }
 }
 
-impl KeyValue for Desk {
+impl KeyValue for BenchPorts {
     fn space(&self) -> &Space {
         &self.desk.space
     }
@@ -115,9 +115,9 @@ impl KeyValue for Desk {
     }
 }
 
-passes_on!(Desk.desk => Clock, Sign, Sql, Zstd);
+passes_on!(BenchPorts.desk => Clock, Sign, Sql, Zstd);
 
-impl Log for Desk {
+impl Log for BenchPorts {
     fn log(&self, level: Level, message: &str, fields: serde_json::Value) {
         if level == Level::Error {
             eprintln!("counts: {message} {fields}");
@@ -125,25 +125,25 @@ impl Log for Desk {
     }
 }
 
-impl Alarm for Desk {
+impl Alarm for BenchPorts {
     async fn wake(&self, _at: Timestamp) -> Result<(), SqlError> {
         Ok(())
     }
 }
 
-impl Signatures for Desk {
+impl Signatures for BenchPorts {
     async fn verify(&self, _key: &PublicKey, _message: &[u8], _signature: &[u8]) -> bool {
         false
     }
 }
 
-impl KeyCache<Cache> for Desk {
+impl KeyCache<Cache> for BenchPorts {
     fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
         f(&mut self.keys.borrow_mut())
     }
 }
 
-impl Ask for Desk {
+impl Ask for BenchPorts {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         Ok(self.core.handle(self, &self.settings.coordinator, command).await)
     }

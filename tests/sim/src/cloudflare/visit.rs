@@ -34,7 +34,7 @@ pub(super) struct Credential {
 pub(super) type Stale = HashMap<String, (Member, usize)>;
 
 /// A request that was let in.
-pub(super) struct Desk<'a> {
+pub(super) struct Visit<'a> {
     pub(super) account: &'a mut Account,
     pub(super) behaviour: &'a Behaviour,
     pub(super) stale: &'a mut Stale,
@@ -43,7 +43,7 @@ pub(super) struct Desk<'a> {
     pub(super) caller: &'a Credential,
 }
 
-impl Desk<'_> {
+impl Visit<'_> {
     /// The body as a JSON object.
     pub(super) fn object(&self) -> Result<serde_json::Map<String, Value>, Failure> {
         match self.json()? {
