@@ -146,7 +146,7 @@ pub fn over(sql: &dyn Sql, generation: &GenerationId, until: Option<i64>) -> Res
     let rows = sql.query(
         "SELECT member, kept, MAX(seq) FROM overlay
          WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
-        &[seq.into(), generation.to_string().into()],
+        &[seq.into(), generation.into()],
     )?;
     let members = rows::readable(sql, "overlay", &rows, |row| {
         let (id, kept) = read(row).ok()?;
@@ -242,7 +242,7 @@ pub(crate) const LAG_SECS: i64 = LAG_MILLIS / 1_000;
 pub(crate) fn taken_in(sql: &dyn Sql, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
     sql.query(
         "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ?",
-        &[generation.to_string().into(), seq.into()],
+        &[generation.into(), seq.into()],
     )?;
     Ok(())
 }

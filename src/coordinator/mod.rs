@@ -254,13 +254,12 @@ fn evidence<P: Sql + Clock>(
     ports: &P,
     generation: &crate::snapshot::GenerationId,
 ) -> Result<Option<Vec<serde_json::Value>>, SqlError> {
-    let generation = generation.to_string();
     let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::JobKind::Findings);
     let is_looked_at = findings.is_some_and(|job| job.last_done_at.is_some() && job.state != jobs::State::Due);
-    if !is_looked_at || !ledger::record::is_explained(ports, &generation)? {
+    if !is_looked_at || !ledger::record::is_explained(ports, generation)? {
         return Ok(None);
     }
-    findings::cut(ports, &generation, ports.now()).map(Some)
+    findings::cut(ports, generation, ports.now()).map(Some)
 }
 
 fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::schema::{meta, set_meta};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
@@ -43,15 +44,16 @@ impl LearnedUrl {
 
 /// What was learned. What a newer version has written otherwise is as if it was not learned.
 pub(super) fn learned(sql: &dyn Sql) -> Result<Option<LearnedUrl>, SqlError> {
-    let value = sql.one("SELECT value FROM meta WHERE name = ?", &[NAME.into()])?;
-    Ok(value.as_ref().and_then(|value| json::read_str(value.text()?).ok()))
+    Ok(meta(sql, NAME)?.and_then(|text| json::read_str(&text).ok()))
 }
 
 /// Learns it, unless it is known or the request came by an address that C1 cannot use.
 pub(super) fn learn(sql: &dyn Sql, seen: &RequestTarget, now: Timestamp) -> Result<(), SqlError> {
     let Some(url) = PublicUrl::of_request(&seen.origin) else { return Ok(()) };
+    if meta(sql, NAME)?.is_some() {
+        return Ok(());
+    }
     let known = LearnedUrl { url: url.base, learned_at: now, learned_from: seen.by.clone() };
     let text = serde_json::to_string(&known).map_err(|error| SqlError(error.to_string()))?;
-    sql.query("INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)", &[NAME.into(), text.into()])?;
-    Ok(())
+    set_meta(sql, NAME, &text)
 }

@@ -31,6 +31,9 @@ const STEPS: &[Step] = &[
     Step { version: 4, what: "an operation may be carried out before it is told", run: carried_out_column },
 ];
 
+/// Under this name the database's version stands in the table `meta`.
+const VERSION: &str = "schema";
+
 /// The newest version.
 fn newest() -> i64 {
     STEPS.last().map_or(0, |step| step.version)
@@ -50,22 +53,32 @@ pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     for step in STEPS.iter().filter(|step| step.version > version) {
         (step.run)(sql)?;
     }
-    sql.query(
-        "INSERT INTO meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[version.max(newest()).to_string().into()],
-    )?;
-    Ok(())
+    set_meta(sql, VERSION, &version.max(newest()).to_string())
 }
 
 fn version(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
-    let Some(value) = sql.one("SELECT value FROM meta WHERE name = 'schema'", &[])? else { return Ok(None) };
-    let version = value.text().and_then(|text| text.parse().ok());
-    version.map(Some).ok_or_else(|| SqlError::unreadable("the version of the database"))
+    let Some(value) = meta(sql, VERSION)? else { return Ok(None) };
+    value.parse().ok().map(Some).ok_or_else(|| SqlError::unreadable("the version of the database"))
 }
 
 pub(super) fn exists(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
     let found = sql.one("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", &[table.into()])?;
     Ok(found.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
+}
+
+/// A fact about the whole database, by its name.
+pub(super) fn meta(sql: &dyn Sql, name: &str) -> Result<Option<String>, SqlError> {
+    let value = sql.one("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
+    Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
+}
+
+/// Notes such a fact.
+pub(super) fn set_meta(sql: &dyn Sql, name: &str, value: &str) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[name.into(), value.into()],
+    )?;
+    Ok(())
 }
 
 /// Version 1. Until then, the wording of an operation's trail told both.

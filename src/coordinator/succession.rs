@@ -7,7 +7,7 @@
 
 use super::batch::{Batch, Part, Place, Value};
 use super::protocol::{Ask, Command, Reply, Unreachable};
-use super::schema::exists;
+use super::schema::{exists, meta, set_meta};
 use crate::base::json;
 use crate::base::ports::{Clock, KeyValue, Level, Log, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -283,19 +283,6 @@ fn list(names: &[String]) -> String {
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn meta(sql: &dyn Sql, name: &str) -> Result<Option<String>, SqlError> {
-    let value = sql.one("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
-}
-
-fn set_meta(sql: &dyn Sql, name: &str, value: &str) -> Result<(), SqlError> {
-    sql.query(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[name.into(), value.into()],
-    )?;
-    Ok(())
 }
 
 #[cfg(test)]

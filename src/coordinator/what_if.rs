@@ -10,7 +10,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::findings;
-use crate::model::access::{Access, Atom};
+use crate::model::access::Atom;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Principal};
@@ -221,7 +221,7 @@ impl Known {
             None if action == Action::Grant => return Ok(Fate::AlreadySo),
             None => About::Account,
             Some(Entitlement::Group(group)) => About::Group(group),
-            Some(Entitlement::ScopedRole(role)) => About::Atom(allow(role.permission_group, role.resource_group)),
+            Some(Entitlement::ScopedRole(role)) => About::Atom(Atom::allow(role.permission_group, role.resource_group)),
             Some(role @ Entitlement::Role(_)) => {
                 let group = self.catalogue.get(role).and_then(|it| it.permission_group);
                 let Some((group, account)) = group.zip(manifest.naming.account_resource_group) else {
@@ -230,7 +230,7 @@ impl Known {
                         self.name
                     )));
                 };
-                About::Atom(allow(group, account))
+                About::Atom(Atom::allow(group, account))
             }
         };
         let held = self.reached(&self.member);
@@ -331,13 +331,6 @@ impl Known {
             (Action::Revoke, false) => format!("{who} would lose {name}, which reaches {list}{beside}."),
         })
     }
-}
-
-const fn allow(
-    permission_group: crate::model::id::PermissionGroupId,
-    resource_group: crate::model::id::ResourceGroupId,
-) -> Atom {
-    Atom { access: Access::Allow, permission_group, resource_group }
 }
 
 /// Somebody who would be invited.

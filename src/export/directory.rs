@@ -39,8 +39,7 @@ impl Directory {
         while let Some(row) = cursor.next(chunks, Kind::OFFERING).await? {
             directory.take(row, chunks.manifest());
         }
-        for name in &chunks.manifest().entitlements {
-            let Ok(entitlement) = name.parse() else { continue };
+        for entitlement in chunks.manifest().listed().flatten() {
             if !directory.offers.contains_key(&entitlement) {
                 let row = Row::untold(entitlement);
                 directory.untold.push(row.clone());

@@ -10,6 +10,7 @@ use super::rules::RULES;
 use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::snapshot::GenerationId;
 
 /// A finding is accepted for this many days at most.
 pub const MAX_DAYS: i64 = 366;
@@ -102,7 +103,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// What was open when the evidence of a generation was first asked for, and when that was: the same for ever.
-pub fn cut(sql: &dyn Sql, generation: &str, now: Timestamp) -> Result<Vec<Value>, SqlError> {
+pub fn cut(sql: &dyn Sql, generation: &GenerationId, now: Timestamp) -> Result<Vec<Value>, SqlError> {
     let known = sql.one("SELECT findings FROM finding_cut WHERE generation = ?", &[generation.into()])?;
     if let Some(known) = known.as_ref().and_then(SqlValue::text).and_then(|text| crate::base::json::read_str(text).ok())
     {

@@ -9,6 +9,8 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::model::address;
+use crate::model::grant::Entitlement;
+use crate::snapshot::GenerationId;
 
 /// What changes are wanted, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +26,7 @@ pub struct Filter {
     /// Changes that are older than the one with this number.
     pub before: Option<i64>,
     /// Of one generation.
-    pub generation: Option<String>,
+    pub generation: Option<GenerationId>,
 }
 
 /// What is asked of the past, of a part of the account.
@@ -33,11 +35,11 @@ pub struct Question {
     /// As of when.
     pub at: Timestamp,
     /// The generation that is known to be so: what came later is none of it.
-    pub generation: String,
+    pub generation: GenerationId,
     /// One person or group, by principal or e-mail address.
     pub person: Option<String>,
     /// One entitlement.
-    pub entitlement: Option<String>,
+    pub entitlement: Option<Entitlement>,
     /// Principals after this one, up to that one.
     pub after: Option<String>,
     /// See `after`.
@@ -101,7 +103,7 @@ pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>,
         params.extend([entitlement.as_str().into(), entitlement.as_str().into()]);
     }
     for (condition, value) in [
-        (" AND generation = ?", filter.generation.clone().map(SqlValue::from)),
+        (" AND generation = ?", filter.generation.as_ref().map(SqlValue::from)),
         (" AND at >= ?", filter.from.map(SqlValue::from)),
         (" AND at < ?", filter.to.map(SqlValue::from)),
         (" AND id < ?", filter.before.map(SqlValue::from)),
@@ -169,10 +171,10 @@ pub fn facts(sql: &dyn Sql, question: &Question, limit: i64) -> Result<Vec<Fact>
         &[
             question.at.into(),
             gap.into(),
-            question.generation.as_str().into(),
+            (&question.generation).into(),
             question.person.clone().into(),
             question.person.as_deref().map(address::folded).into(),
-            question.entitlement.clone().into(),
+            question.entitlement.map(|it| it.to_string()).into(),
             question.after.clone().into(),
             question.until.clone().into(),
             limit.into(),

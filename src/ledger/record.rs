@@ -176,7 +176,7 @@ pub struct UnexplainedChange {
 }
 
 /// Whether what changed until a generation is explained as far as it ever will be.
-pub fn is_explained(sql: &dyn Sql, generation: &str) -> Result<bool, SqlError> {
+pub fn is_explained(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, SqlError> {
     let open = "SELECT 1 FROM ledger WHERE cause = '' AND version = 1 AND generation <= ? LIMIT 1";
     Ok(sql.one(open, &[generation.into()])?.is_none())
 }

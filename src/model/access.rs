@@ -37,6 +37,13 @@ pub struct Atom {
     pub resource_group: ResourceGroupId,
 }
 
+impl Atom {
+    /// What a grant of a permission group on a resource group is.
+    pub const fn allow(permission_group: PermissionGroupId, resource_group: ResourceGroupId) -> Self {
+        Self { access: Access::Allow, permission_group, resource_group }
+    }
+}
+
 /// A policy without its server-side id, which changes with every update and so identifies nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {

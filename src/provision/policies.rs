@@ -5,11 +5,6 @@
 use crate::model::access::{Access, Atom, Policy};
 use crate::model::id::{PermissionGroupId, ResourceGroupId};
 
-/// The atom that a grant of a permission group on a resource group is.
-pub const fn allow(permission_group: PermissionGroupId, resource_group: ResourceGroupId) -> Atom {
-    Atom { access: Access::Allow, permission_group, resource_group }
-}
-
 /// The policies with `atom` added, or `None` where they have it already.
 ///
 /// A permission group joins the policy for the same resource groups, where there is one: how many policies a member may
@@ -78,7 +73,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{allow, grant, revoke};
+    use super::{grant, revoke};
     use crate::cloudflare::{MemberRecord, PermissionGroup, PolicyRecord, ResourceGroup};
     use crate::model::access::{Access, Atom, Policy, atoms};
     use crate::model::id::{PermissionGroupId, ResourceGroupId};
@@ -117,7 +112,7 @@ mod tests {
     }
 
     fn any_case() -> impl Strategy<Value = (Vec<Policy>, Atom)> {
-        let atom = (0..5_u8, 0..5_u8).prop_map(|(p, r)| allow(permission_group(p), resource_group(r)));
+        let atom = (0..5_u8, 0..5_u8).prop_map(|(p, r)| Atom::allow(permission_group(p), resource_group(r)));
         (prop::collection::vec(any_policy(), 0..6), atom)
     }
 
@@ -233,20 +228,20 @@ mod tests {
     #[test]
     fn a_permission_group_joins_the_policy_for_the_same_resource_group() {
         let policies = [policy(Access::Allow, &[1], &[0, 1]), policy(Access::Allow, &[1], &[0])];
-        let granted = grant(&policies, allow(permission_group(2), resource_group(0))).unwrap();
+        let granted = grant(&policies, Atom::allow(permission_group(2), resource_group(0))).unwrap();
         assert_eq!(granted, [policies[0].clone(), policy(Access::Allow, &[1, 2], &[0])]);
     }
 
     #[test]
     fn a_policy_with_several_of_both_is_split() {
         let policies = [policy(Access::Allow, &[1, 2], &[0, 1])];
-        let revoked = revoke(&policies, allow(permission_group(1), resource_group(0))).unwrap();
+        let revoked = revoke(&policies, Atom::allow(permission_group(1), resource_group(0))).unwrap();
         assert_eq!(revoked, [policy(Access::Allow, &[2], &[0, 1]), policy(Access::Allow, &[1], &[1])]);
     }
 
     #[test]
     fn the_last_atom_leaves_no_policy() {
         let policies = [policy(Access::Allow, &[1], &[0]), policy(Access::Allow, &[1, 1], &[0])];
-        assert_eq!(revoke(&policies, allow(permission_group(1), resource_group(0))).unwrap(), []);
+        assert_eq!(revoke(&policies, Atom::allow(permission_group(1), resource_group(0))).unwrap(), []);
     }
 }

@@ -1,6 +1,5 @@
 //! Who and what is meant: from the names in a request to a member and an atom of the account.
 
-use super::policies;
 use crate::account::apps::Apps;
 use crate::account::default_role::Configured;
 use crate::account::entitlement::named;
@@ -90,11 +89,11 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                     Err(error) => return Err(error.into()),
                 },
             };
-            let atom = policies::allow(permission_group, whole_account(ports, client).await?);
+            let atom = Atom::allow(permission_group, whole_account(ports, client).await?);
             What { id, name: known.or(found).unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
         }
         Entitlement::ScopedRole(role) => {
-            let atom = policies::allow(role.permission_group, role.resource_group);
+            let atom = Atom::allow(role.permission_group, role.resource_group);
             What { id, name: known.unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
         }
         Entitlement::Group(group) => {
@@ -138,7 +137,7 @@ pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<Option<Atom>, Stopped> {
     let group = match configured {
         Configured::Id(Entitlement::ScopedRole(scoped)) => {
-            return Ok(Some(policies::allow(scoped.permission_group, scoped.resource_group)));
+            return Ok(Some(Atom::allow(scoped.permission_group, scoped.resource_group)));
         }
         Configured::Group(_) | Configured::Id(Entitlement::Group(_)) => return Ok(None),
         Configured::Id(Entitlement::Role(id)) => {
@@ -149,7 +148,7 @@ pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
             None => return Ok(None),
         },
     };
-    Ok(Some(policies::allow(group, whole_account(ports, client).await?)))
+    Ok(Some(Atom::allow(group, whole_account(ports, client).await?)))
 }
 
 /// The permission group of the only role that has a name or a label.

@@ -62,12 +62,7 @@ async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str, insig
         None => String::new(),
         Some(store) => match into_store(ports, push, store, generation, insights).await {
             Ok((UploadProgress::Whole(bytes), name)) => {
-                format!(
-                    "UploadProgress {} ({}) to {name}.{}",
-                    push.file.name(),
-                    size(bytes),
-                    expiring(store, ports.now())
-                )
+                format!("Uploaded {} ({}) to {name}.{}", push.file.name(), size(bytes), expiring(store, ports.now()))
             }
             Ok((UploadProgress::Partly, _)) => return Attempt::GoOn(ports.now(), serde_json::Value::Null),
             Err(error) => return failed(&error),

@@ -87,7 +87,7 @@ async fn authors<P: Ports>(
     if changes.iter().all(|change| change.grants_added.is_empty() && change.grants_removed.is_empty()) {
         return Ok(by);
     }
-    let filter = Filter { generation: Some(generation.to_string()), ..Filter::default() };
+    let filter = Filter { generation: Some(generation.clone()), ..Filter::default() };
     let command = Command::History { filter: Box::new(filter), limit: MOST_AUTHORS };
     for change in super::ledger::told(ports, command).await?.changes {
         let of = |name: &str| change.get(name).cloned().unwrap_or_default();

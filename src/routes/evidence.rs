@@ -135,7 +135,7 @@ impl<P: Ports> Evidence<P> {
             Place::Grants(after) => {
                 let question = Question {
                     at: manifest.finished_at,
-                    generation: manifest.generation.to_string(),
+                    generation: manifest.generation.clone(),
                     person: None,
                     entitlement: None,
                     after,

@@ -163,9 +163,9 @@ pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Ans
     let after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
     let question = Question {
         at,
-        generation: snapshot.manifest().generation.to_string(),
+        generation: snapshot.manifest().generation.clone(),
         person: person.clone(),
-        entitlement: role.map(|it| it.to_string()),
+        entitlement: role,
         after: after.clone(),
         until: None,
     };
@@ -193,7 +193,7 @@ pub(super) async fn past<P: Ports>(
     mut question: Question,
     limit: usize,
 ) -> Result<(Vec<PastGrant>, Option<String>, Reach), Problem> {
-    let role: Option<Entitlement> = question.entitlement.as_deref().and_then(|id| id.parse().ok());
+    let role = question.entitlement;
     // One person is looked for in the whole account: by address there may be a user and an invitation.
     let rows = if question.person.is_some() { 1_000 } else { limit.min(ROWS) };
     let mut now = Vec::new();

@@ -33,8 +33,7 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
     started_at: Timestamp,
 ) -> Result<Publication, AmendError> {
     let mut writing = Writing::new(ports);
-    // The same numbers as the places in the list that the chunks' bits are of.
-    let listed: Vec<Option<Entitlement>> = old.entitlements.iter().map(|id| id.parse().ok()).collect();
+    let listed: Vec<Option<Entitlement>> = old.listed().collect();
     let mut before = Counts::default();
     let mut rest = changes.into_iter().peekable();
     let chunks = old.chunks.len();

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::base::ports::SqlValue;
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
 use crate::model::grant::{Entitlement, Principal};
@@ -52,6 +53,12 @@ impl TryFrom<String> for GenerationId {
 
     fn try_from(text: String) -> Result<Self, &'static str> {
         Self::parse(&text).ok_or("no id of a generation")
+    }
+}
+
+impl From<&GenerationId> for SqlValue {
+    fn from(id: &GenerationId) -> Self {
+        id.0.as_str().into()
     }
 }
 
@@ -287,6 +294,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The entitlements by their places in the list, which the chunks' bits are of: none at the place of one that this version
+    /// cannot read.
+    pub fn listed(&self) -> impl Iterator<Item = Option<Entitlement>> {
+        self.entitlements.iter().map(|id| id.parse().ok())
+    }
+
     /// What the person or group of a row holds; see [`Naming::grants_of`].
     pub fn grants_of(&self, row: &Row) -> Vec<(Entitlement, Principal)> {
         self.naming.grants_of(row)

@@ -262,7 +262,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         let hashes: Vec<&str> = manifest.chunks.iter().map(|chunk| chunk.hash.as_str()).collect();
         self.ports.query(
             "INSERT OR REPLACE INTO generation (id, published_at, chunks) VALUES (?, ?, ?)",
-            &[manifest.generation.to_string().into(), now.into(), serde_json::to_string(&hashes)?.into()],
+            &[(&manifest.generation).into(), now.into(), serde_json::to_string(&hashes)?.into()],
         )?;
         self.ports.put(&self.ports.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
         Ok(Publication { manifest, changed: true, chunks_written: self.written, bytes_written: self.bytes })

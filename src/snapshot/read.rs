@@ -270,8 +270,7 @@ impl Snapshot {
         let place = match scan.holding {
             None => None,
             Some(entitlement) => {
-                let name = entitlement.to_string();
-                match self.manifest.entitlements.iter().position(|known| *known == name) {
+                match self.manifest.listed().position(|known| known == Some(entitlement)) {
                     Some(place) => Some((entitlement, place)),
                     // Nobody holds what is not listed.
                     None => return Ok(page),

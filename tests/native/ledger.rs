@@ -8,7 +8,7 @@ use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::ledger::past::{self, Filter, Question};
 use c1_cloudflare::ledger::{self};
 use c1_cloudflare::model::kind::Kind;
-use c1_cloudflare::snapshot;
+use c1_cloudflare::snapshot::{self, GenerationId};
 use sim::cloudflare::{PolicySpec, Spec};
 
 use crate::looks::{holds, roles};
@@ -17,7 +17,7 @@ use crate::support::World;
 type Grants = BTreeSet<String>;
 
 /// Who holds what now, as a generation says it.
-async fn now(world: &World) -> (String, Vec<(String, String, String)>) {
+async fn now(world: &World) -> (GenerationId, Vec<(String, String, String)>) {
     let snapshot = snapshot::latest(world).await.unwrap().unwrap();
     let mut held = Vec::new();
     snapshot
@@ -28,7 +28,7 @@ async fn now(world: &World) -> (String, Vec<(String, String, String)>) {
         })
         .await
         .unwrap();
-    (snapshot.manifest().generation.to_string(), held)
+    (snapshot.manifest().generation.clone(), held)
 }
 
 async fn as_of(world: &World, at: Timestamp, person: Option<&str>, entitlement: Option<&str>) -> Grants {
@@ -36,7 +36,7 @@ async fn as_of(world: &World, at: Timestamp, person: Option<&str>, entitlement: 
     held.retain(|(who, name, what)| {
         person.is_none_or(|person| who == person || name == person) && entitlement.is_none_or(|it| what == it)
     });
-    let (person, entitlement) = (person.map(str::to_owned), entitlement.map(str::to_owned));
+    let (person, entitlement) = (person.map(str::to_owned), entitlement.map(|it| it.parse().unwrap()));
     let question = Question { at, generation, person, entitlement, after: None, until: None };
     let facts = past::facts(world, &question, 100_000).unwrap();
     past::as_of(held, facts).into_iter().map(|held| format!("{}:{}", held.entitlement, held.principal)).collect()
