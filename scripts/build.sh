@@ -13,7 +13,7 @@ build_page() {
   [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh -newer "$page")" ] || bash scripts/page.sh
 }
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
-  && [ -z "$(find src derive Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/tools.sh -newer "$stamp")" ]; then
+  && [ -z "$(find src derive Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
   build_page
   exit 0
 fi
@@ -34,6 +34,7 @@ export RUN_TO_COMPLETION=1
 CONNECTOR_BUILD=$(find src derive Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
 export CONNECTOR_BUILD
 "$tools/bin/worker-build" --release
+node scripts/order.mjs build/index_bg.wasm
 node scripts/names.mjs take build/index_bg.wasm build/index_bg.names
 kib() { echo $((($1 + 1023) / 1024)); }
 gzipped=$(kib "$(gzip -c build/index_bg.wasm | wc -c)")

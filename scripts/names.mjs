@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 const HEADER = 8; // magic and version
 const CUSTOM = 0;
 const FUNCTION_NAMES = 1;
+const IMPORTS = 2;
 
 /** Reads an unsigned LEB128 number; gives it and the place after it. */
 export function number(bytes, at) {
@@ -45,6 +46,36 @@ export function* sections(wasm) {
       : { id, begin, end, content };
     begin = end;
   }
+}
+
+const [FUNCTION, TABLE, MEMORY, GLOBAL] = [0, 1, 2, 3];
+
+/** The place after the limits of a table or memory. */
+function limits(wasm, at) {
+  const bounded = wasm[at++] & 1;
+  for (let bound = 0; bound <= bounded; bound++) [, at] = number(wasm, at);
+  return at;
+}
+
+/** How many functions a wasm imports: the numbers of its own begin after them. */
+export function imported(wasm) {
+  const section = [...sections(wasm)].find(({ id }) => id === IMPORTS);
+  if (section === undefined) return 0;
+  let [count, at] = number(wasm, section.content);
+  let found = 0;
+  for (; count > 0; count--) {
+    for (let part = 0; part < 2; part++) {
+      const [length, start] = number(wasm, at);
+      at = start + length;
+    }
+    const kind = wasm[at++];
+    if (kind === TABLE) at++;
+    if (kind === TABLE || kind === MEMORY) at = limits(wasm, at);
+    else if (kind === GLOBAL) at += 2;
+    else [, at] = number(wasm, kind === FUNCTION ? at : at + 1);
+    if (kind === FUNCTION) found++;
+  }
+  return found;
 }
 
 /** Takes the section of names out of a wasm; a wasm without one stays as it is, and so does the file of names. */

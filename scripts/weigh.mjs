@@ -5,45 +5,16 @@
 //
 // The weights are bytes of code before compression; compressed they are about a third.
 import { readFileSync } from "node:fs";
-import { functions, number, path, sections } from "./names.mjs";
+import { functions, imported, number, path, sections } from "./names.mjs";
 
-const [IMPORTS, CODE] = [2, 10];
+const CODE = 10;
 const SECTIONS = ["custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data", "count", "tag"];
-
-const [FUNCTION, TABLE, MEMORY, GLOBAL] = [0, 1, 2, 3];
-
-/** The place after the limits of a table or memory. */
-function limits(wasm, at) {
-  const bounded = wasm[at++] & 1;
-  for (let bound = 0; bound <= bounded; bound++) [, at] = number(wasm, at);
-  return at;
-}
-
-/** How many functions a wasm imports: the numbers of its own begin after them. */
-function imported(wasm, section) {
-  let [count, at] = number(wasm, section.content);
-  let found = 0;
-  for (; count > 0; count--) {
-    for (let part = 0; part < 2; part++) {
-      const [length, start] = number(wasm, at);
-      at = start + length;
-    }
-    const kind = wasm[at++];
-    if (kind === TABLE) at++;
-    if (kind === TABLE || kind === MEMORY) at = limits(wasm, at);
-    else if (kind === GLOBAL) at += 2;
-    else [, at] = number(wasm, kind === FUNCTION ? at : at + 1);
-    if (kind === FUNCTION) found++;
-  }
-  return found;
-}
 
 /** The bytes of each function by its number. */
 function bodies(wasm) {
   const weights = new Map();
-  let index = 0;
+  let index = imported(wasm);
   for (const section of sections(wasm)) {
-    if (section.id === IMPORTS) index = imported(wasm, section);
     if (section.id !== CODE) continue;
     let [count, at] = number(wasm, section.content);
     for (; count > 0; count--) {
