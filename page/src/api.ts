@@ -22,7 +22,30 @@ export function whenSignedOut(then: () => void): void {
   onSignedOut = then;
 }
 
-async function send(method: string, path: string, body?: unknown, bearer?: string): Promise<Response> {
+/** How long the page waits for what it reads. */
+const READ_MILLIS = 30_000;
+
+/** A change waits for Cloudflare, and for those before it. */
+const CHANGE_MILLIS = 90_000;
+
+/** Nobody waits for ever: what hangs would otherwise be the last that a view shows. */
+function patience(method: string): number {
+  return method === "GET" ? READ_MILLIS : CHANGE_MILLIS;
+}
+
+/** Why nothing came, or not all of it. */
+function silence(error: unknown, method: string): Refused {
+  if (!(error instanceof DOMException && error.name === "TimeoutError")) {
+    return new Refused(0, "offline", "The Worker cannot be reached. Check the connection; the page tries again by itself.");
+  }
+  const waited = `The Worker has not answered within ${patience(method) / 1000} seconds.`;
+  return method === "GET"
+    ? new Refused(0, "timeout", `${waited} The page tries again by itself.`)
+    : new Refused(0, "timeout", `${waited} It may have been done all the same: Operations tells what became of it.`);
+}
+
+/** The answer to a request; `limit` is what it and its body may take. */
+async function send(method: string, path: string, limit: AbortSignal | null, body?: unknown, bearer?: string): Promise<Response> {
   const headers: Record<string, string> = { ...HEADER };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (bearer !== undefined) headers["Authorization"] = `Bearer ${bearer}`;
@@ -32,16 +55,27 @@ async function send(method: string, path: string, body?: unknown, bearer?: strin
       headers,
       credentials: "same-origin",
       cache: "no-store",
+      signal: limit,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-  } catch {
-    throw new Refused(0, "offline", "The Worker cannot be reached. Check the connection; the page tries again by itself.");
+  } catch (error) {
+    throw silence(error, method);
   }
 }
 
-async function refusal(response: Response): Promise<Refused> {
+/** The same, to the end of the body. */
+async function whole(method: string, path: string, body?: unknown, bearer?: string): Promise<{ response: Response; text: string }> {
+  const response = await send(method, path, AbortSignal.timeout(patience(method)), body, bearer);
   try {
-    const problem = (await response.json()) as { code?: string; detail?: string };
+    return { response, text: await response.text() };
+  } catch (error) {
+    throw silence(error, method);
+  }
+}
+
+function refusal(response: Response, text: string): Refused {
+  try {
+    const problem = JSON.parse(text) as { code?: string; detail?: string };
     const entry = /^<(\/[a-z/]+)>; rel="authenticate"$/.exec(response.headers.get("Link") ?? "")?.[1] ?? null;
     return new Refused(response.status, problem.code ?? "error", problem.detail ?? response.statusText, entry);
   } catch {
@@ -56,11 +90,11 @@ function visible(text: string): string {
 
 /** Asks a route; an answer that is no success is thrown. */
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const response = await send(method, path, body);
+  const { response, text } = await whole(method, path, body);
   // Whoever asks for the session itself is told.
   if (response.status === 401 && path !== "/session") onSignedOut();
-  if (!response.ok) throw await refusal(response);
-  return (response.status === 204 ? undefined : JSON.parse(visible(await response.text()))) as T;
+  if (!response.ok) throw refusal(response, text);
+  return (response.status === 204 ? undefined : JSON.parse(visible(text))) as T;
 }
 
 /** What a session may do, and when it ends. */
@@ -86,18 +120,19 @@ export interface Examination {
 
 /** The doctor answers 503 where something required is missing, and says what. */
 export async function examine(bearer?: string): Promise<Examination> {
-  const response = await send("GET", "/v1/doctor", undefined, bearer);
+  const { response, text } = await whole("GET", "/v1/doctor", undefined, bearer);
   if (response.status === 200 || response.status === 503) {
-    const body = (await response.clone().json()) as Partial<Examination>;
+    const body = JSON.parse(text) as Partial<Examination>;
     if (body.checks !== undefined) return { ok: body.ok ?? false, checks: body.checks };
   }
-  throw await refusal(response);
+  throw refusal(response, text);
 }
 
 /** Saves a file that a route answers with. */
 export async function download(path: string): Promise<void> {
-  const response = await send("GET", path);
-  if (!response.ok) throw await refusal(response);
+  // A file takes as long as it has bytes.
+  const response = await send("GET", path, null);
+  if (!response.ok) throw refusal(response, await response.text());
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());

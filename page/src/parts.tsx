@@ -109,6 +109,54 @@ function usePrinting(): boolean {
   return printing;
 }
 
+const COLLATOR = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+
+/** The rows that are wanted, in their order. A list that grows is not sorted from the beginning each time: what is new goes in between. */
+class Order<T> {
+  private taken: T[] = [];
+  private sorted: { row: T; key: string }[] = [];
+
+  constructor(
+    private readonly isWanted: (row: T) => boolean,
+    private readonly key: ((row: T) => string) | undefined,
+    private readonly down: boolean,
+  ) {}
+
+  of(items: T[]): T[] {
+    const { taken } = this;
+    const last = taken.length - 1;
+    const grew = taken.length <= items.length && taken[0] === items[0] && taken[last] === items[last];
+    const fresh = (grew ? items.slice(taken.length) : items).filter(this.isWanted).map((row) => ({ row, key: this.key?.(row) ?? "" }));
+    const before = grew ? this.sorted : [];
+    if (this.key !== undefined) fresh.sort((one, other) => this.compare(one.key, other.key));
+    this.taken = items;
+    this.sorted = this.key === undefined || before.length === 0 ? before.concat(fresh) : this.merged(before, fresh);
+    return this.sorted.map(({ row }) => row);
+  }
+
+  private compare(one: string, other: string): number {
+    return (this.down ? -1 : 1) * COLLATOR.compare(one, other);
+  }
+
+  private merged(before: { row: T; key: string }[], fresh: { row: T; key: string }[]): { row: T; key: string }[] {
+    const all: { row: T; key: string }[] = [];
+    let at = 0;
+    for (const next of fresh) {
+      // Equal ones stay in the order in which they came.
+      let [low, high] = [at, before.length];
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (this.compare(before[middle]!.key, next.key) <= 0) low = middle + 1;
+        else high = middle;
+      }
+      for (; at < low; at += 1) all.push(before[at]!);
+      all.push(next);
+    }
+    for (; at < before.length; at += 1) all.push(before[at]!);
+    return all;
+  }
+}
+
 /** A table that shows the rows in sight alone, so that fifty thousand take no longer than fifty. */
 export function Table<T>(props: {
   name: string;
@@ -127,24 +175,15 @@ export function Table<T>(props: {
   const [height, setHeight] = useState(600);
   const view = useRef<HTMLDivElement>(null);
 
-  const rows = useMemo(() => {
+  const order = useMemo(() => {
     const wanted = search.normalize("NFKC").toLowerCase().trim();
     const passes = props.filters?.[filter];
-    const found = list.items.filter(
-      (row) =>
-        (passes === undefined || passes(row)) &&
-        (wanted === "" || columns.some((column) => column.text(row).normalize("NFKC").toLowerCase().includes(wanted))),
-    );
-    const by = columns[sort.column];
-    if (by !== undefined) {
-      const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
-      const sign = sort.down ? -1 : 1;
-      const keyed = found.map((row) => ({ row, key: by.text(row) }));
-      keyed.sort((one, other) => sign * collator.compare(one.key, other.key));
-      return keyed.map(({ row }) => row);
-    }
-    return found;
-  }, [list.items, search, filter, sort, columns]);
+    const isWanted = (row: T): boolean =>
+      (passes === undefined || passes(row)) &&
+      (wanted === "" || columns.some((column) => column.text(row).normalize("NFKC").toLowerCase().includes(wanted)));
+    return new Order(isWanted, columns[sort.column]?.text, sort.down);
+  }, [search, filter, sort, columns]);
+  const rows = useMemo(() => order.of(list.items), [order, list.items]);
 
   useLayoutEffect(() => {
     const element = view.current;

@@ -316,10 +316,26 @@ const scenarios = {
     await go("Operations");
     await page.locator(".journal > li").first().waitFor();
 
+    // A Worker that says nothing is given up, told, and asked again.
+    await page.evaluate(() => {
+      const within = AbortSignal.timeout;
+      AbortSignal.timeout = (millis) => within.call(AbortSignal, millis / 100);
+    });
+    let asked = 0;
+    await page.route("**/v1/status", (route) => ((asked += 1) === 1 ? undefined : route.continue()));
+    await go("Now");
+    await page.getByRole("alert").filter({ hasText: "has not answered within 30 seconds" }).waitFor();
+    await page.reload();
+    await page.getByRole("heading", { name: "Connected" }).waitFor();
+    assert.ok(asked > 1);
+    await page.unroute("**/v1/status");
+
     // A session that ended leads to the sign-in; so does signing out, after which nothing is left.
     await context.clearCookies();
     await follow("Changes");
     await page.getByRole("button", { name: "Sign in" }).waitFor();
+    const entry = page.getByRole("link", { name: "Sign in with Cloudflare Access" });
+    assert.equal(await entry.getAttribute("href"), "/session/access", "the other way in is told again");
     await signIn(READ_TOKEN);
     await page.getByText("reads, until").waitFor();
     await open("hostile0@example.com");

@@ -44,7 +44,9 @@ async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {
     let scratch = Scratch::new("page");
     let variables = variables_file(&cloudflare, &account, &tenant)
         + &format!(
-            "CONNECTOR_READ_TOKEN=\"{READ_TOKEN}\"\nPROVISIONING=\"on\"\nPLAN=\"paid\"\nPROTECTED_MEMBERS=\"{PROTECTED}\"\n"
+            "CONNECTOR_READ_TOKEN=\"{READ_TOKEN}\"\nPROVISIONING=\"on\"\nPLAN=\"paid\"\nPROTECTED_MEMBERS=\"{PROTECTED}\"\n\
+             ACCESS_TEAM_DOMAIN=\"acme.cloudflareaccess.com\"\nACCESS_AUD=\"{}\"\n",
+            "a".repeat(64)
         );
     let (_dev, address) = start(&scratch, &variables).await;
     let people = cloudflare.memberships().len().to_string();
