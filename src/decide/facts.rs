@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::words::Domain;
 use crate::account::apps::Apps;
 use crate::account::default_role::{Configured, listed};
 use crate::account::entitlement::named;
@@ -16,7 +17,7 @@ use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
-use crate::snapshot::{Catalogue, GenerationId, Snapshot};
+use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot};
 
 /// What C1 asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Known {
     /// The rules by which something is found to be wrong with the person or the account, and was not accepted; `None` as long as nobody
     /// looked.
     pub findings: Option<Vec<String>>,
+    /// Whether the account locks members without two-factor authentication out, where that is known.
+    pub enforces_two_factor: Option<bool>,
     /// For how many days the person gave no sign of life; `None` where no login of theirs is known, or nobody asked.
     pub idle_days: Option<i64>,
     /// What the change would come to, in a line, where that was worked out.
@@ -90,6 +93,8 @@ pub struct Person {
     pub status: Standing,
     /// Whether the person's Cloudflare login has a second factor, where that is known.
     pub two_factor: Option<bool>,
+    /// Whether the address is in a domain that logs in through the company's identity provider, verified, where that is known.
+    pub in_sso_domains: Option<bool>,
     /// What the person holds, through user groups as well.
     pub held: Vec<Entitlement>,
     /// The person's key in the generation, where there is one.
@@ -124,6 +129,7 @@ impl Person {
             email: Some(member.email.clone()),
             status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
             two_factor: member.two_factor,
+            in_sso_domains: in_sso_domains(snapshot.manifest(), Some(&member.email)),
             held,
             key: Some(member.principal()),
         }
@@ -224,6 +230,7 @@ async fn known<P: KeyValue + Clock + Sql>(
             email: subject.emails.first().cloned(),
             status: Standing::None,
             two_factor: None,
+            in_sso_domains: in_sso_domains(snapshot.manifest(), subject.emails.first()),
             held: Vec::new(),
             key: None,
         },
@@ -238,9 +245,17 @@ async fn known<P: KeyValue + Clock + Sql>(
         generation,
         age_secs,
         findings: None,
+        enforces_two_factor: manifest.posture.enforces_two_factor,
         idle_days: None,
         what_if: None,
     })))
+}
+
+/// Whether an address is in one of the account's verified SSO domains; `None` where either is not known.
+fn in_sso_domains(manifest: &Manifest, address: Option<&String>) -> Option<bool> {
+    let told = manifest.capabilities.get("sso_domains")?;
+    let is_in = |address: &String| manifest.posture.verified_domains().any(|domain| Domain::of(domain).has(address));
+    address.filter(|_| told.on || told.kept_from.is_some()).map(is_in)
 }
 
 /// Why the facts could not be gathered this time.

@@ -158,6 +158,10 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         Some(open) => names.iter().any(|name| open.contains(&name.0)),
         None => rule.then != Verdict::Approve,
     };
+    // What is not known is no reason to approve, and no reason to do without a rule that is strict about what is missing.
+    let posture = |fact: Option<bool>| {
+        move |wanted: bool| fact.map_or(!wanted && rule.then != Verdict::Approve, |fact| fact == wanted)
+    };
     let status = match known.person.status {
         facts::Standing::Member => Status::Member,
         facts::Standing::Invited => Status::Invited,
@@ -170,6 +174,8 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.two_factor.is_none_or(|wanted| wanted == (known.person.two_factor == Some(true)))
         && when.domains.as_ref().is_none_or(domains)
         && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
+        && when.in_sso_domains.is_none_or(posture(known.person.in_sso_domains))
+        && when.account_enforces_two_factor.is_none_or(posture(known.enforces_two_factor))
         && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
         && when.holds.as_ref().is_none_or(holds)
         && when.findings.as_ref().is_none_or(found)

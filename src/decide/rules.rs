@@ -118,6 +118,12 @@ pub(super) struct When {
     /// Whether the person's address is in one of the allowed domains.
     #[serde(default)]
     pub(super) in_allowed_domains: Option<bool>,
+    /// Whether the person's address is in a domain that logs in through the company's identity provider, verified.
+    #[serde(default)]
+    pub(super) in_sso_domains: Option<bool>,
+    /// Whether the account locks members without two-factor authentication out.
+    #[serde(default)]
+    pub(super) account_enforces_two_factor: Option<bool>,
     /// What the person is in the account.
     #[serde(default)]
     pub(super) status: Option<Vec<Status>>,

@@ -18,7 +18,7 @@ use crate::model::grant::Entitlement;
 use crate::model::id::InvalidId;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
-use crate::snapshot::{self, Catalogue, CatalogueEntry, Draft, GenerationId, Naming};
+use crate::snapshot::{self, Capability, Catalogue, CatalogueEntry, Draft, GenerationId, Naming, Posture};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 
@@ -76,6 +76,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
             email: Some("jane@example.com".to_owned()),
             status: Standing::Member,
             two_factor: Some(true),
+            in_sso_domains: None,
             held: vec![role(READ)],
             key: None,
         },
@@ -83,6 +84,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
         generation: GenerationId::parse("20261123T100000Z-7f3a09c1").unwrap(),
         age_secs: 720,
         findings: Some(Vec::new()),
+        enforces_two_factor: None,
         idle_days: None,
         what_if: None,
     }
@@ -102,6 +104,35 @@ fn a_rule_asks_how_long_somebody_gave_no_sign_of_life_and_not_known_is_not_idle(
         let text = rule("deny").to_string().replace("30", wrong);
         let read = Rules::parse(&text);
         assert_eq!(read.is_ok(), wrong == "null", "{wrong}: {read:?}");
+    }
+}
+
+#[test]
+fn a_rule_asks_how_the_account_is_set_and_what_is_not_known_approves_nothing() {
+    for field in ["account_enforces_two_factor", "in_sso_domains"] {
+        for (then, wanted, told, decides) in [
+            ("deny", false, Some(false), true),
+            ("deny", false, Some(true), false),
+            ("deny", false, None, true),
+            ("deny", true, Some(true), true),
+            ("deny", true, Some(false), false),
+            ("deny", true, None, false),
+            ("approve", false, Some(false), true),
+            ("approve", false, None, false),
+            ("approve", true, Some(true), true),
+            ("approve", true, Some(false), false),
+            ("approve", true, None, false),
+        ] {
+            let mut facts = known(Some(role(DNS)));
+            if field == "in_sso_domains" {
+                facts.person.in_sso_domains = told;
+            } else {
+                facts.enforces_two_factor = told;
+            }
+            let rule =
+                json!({ "rules": [{ "name": "own", "when": { "roles": ["DNS"], field: wanted }, "then": then }] });
+            assert_eq!(by(&rule, facts).rule == "own", decides, "{field} {then} {wanted} {told:?}");
+        }
     }
 }
 
@@ -395,6 +426,10 @@ fn any() -> KnownBy<'static> {
 
 /// A published account: Jane holds read access; Platform makes Super Administrators; Joe is invited.
 fn published() -> Desk {
+    published_with(Posture::default(), crate::base::tree::BTreeMap::new())
+}
+
+fn published_with(posture: Posture, capabilities: crate::base::tree::BTreeMap<String, Capability>) -> Desk {
     let desk = Desk::new();
     snapshot::init(&desk).unwrap();
     crate::connect::init(&desk).unwrap();
@@ -433,8 +468,8 @@ fn published() -> Desk {
     let draft = Draft {
         account_id: desk.account(),
         started_at: desk.now(),
-        posture: crate::snapshot::Posture::default(),
-        capabilities: crate::base::tree::BTreeMap::new(),
+        posture,
+        capabilities,
         naming: Naming {
             account_resource_group: Some(hex(99)),
             roles: [SUPER, READ].into_iter().map(|n| (hex(n + 100), hex(n))).collect(),
@@ -481,6 +516,27 @@ fn a_request_is_resolved_against_the_published_snapshot() {
     let mut account = question("", "new@example.com");
     account.entitlement.builtin = true;
     assert_eq!(gathered(&desk, by, &account).wanted.brings, [role(READ)], "the role that comes with it");
+}
+
+#[test]
+fn how_the_account_is_set_is_a_fact_only_where_the_token_may_read_it() {
+    let domains = [("Example.com", "verified"), ("example.org", "pending")];
+    let domains = domains.map(|(domain, state)| (domain.to_owned(), state.to_owned()));
+    let posture =
+        Posture { enforces_two_factor: Some(false), sso_domains: domains.into_iter().collect(), ..Posture::default() };
+    let kept = GenerationId::parse("20261123T100000Z-7f3a09c1");
+    for (on, kept_from, known) in [(true, None, true), (false, kept, true), (false, None, false)] {
+        let list = Capability { on, message: None, kept_from, unreadable: None };
+        let desk = published_with(posture.clone(), std::iter::once(("sso_domains".to_owned(), list)).collect());
+        for (address, is_in) in [("jane@EXAMPLE.com", true), ("new@example.org", false), ("new@sub.example.com", false)]
+        {
+            let facts = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), address));
+            assert_eq!(facts.person.in_sso_domains, known.then_some(is_in), "{address} {on}");
+            assert_eq!(facts.enforces_two_factor, Some(false));
+        }
+    }
+    let untold = gathered(&published(), any(), &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
+    assert_eq!((untold.person.in_sso_domains, untold.enforces_two_factor), (None, None));
 }
 
 #[test]

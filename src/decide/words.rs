@@ -63,6 +63,11 @@ impl RoleName {
 pub(super) struct Domain(pub(super) String);
 
 impl Domain {
+    /// A domain as Cloudflare tells it.
+    pub(super) fn of(told: &str) -> Self {
+        Self(address::folded_domain(told))
+    }
+
     /// Whether an address is of this domain; one of a subdomain is not.
     pub(super) fn has(&self, address: &str) -> bool {
         address.rsplit_once('@').is_some_and(|(_, domain)| address::folded_domain(domain) == self.0)
