@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::account::identity::{self, Owner};
+use crate::audit;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
@@ -29,8 +30,12 @@ impl From<Finding> for Examination {
     }
 }
 
-/// Checks the token and each permission.
-pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Settings) -> Vec<Examination> {
+/// Checks the token and each permission that something needs.
+pub(super) async fn examine<P: Http + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    audit: audit::Settings,
+) -> Vec<Examination> {
     let client = Client::new(ports, settings, Purpose::Provisioning);
     let mut found = vec![token(&client).await];
     if found.iter().any(|check| !check.ok) {
@@ -62,12 +67,30 @@ pub(super) async fn examine<P: Http + Clock + Sql>(ports: &P, settings: &Setting
     }
     found.extend(posture);
     let now = ports.now();
-    let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), 1, None).await.map(drop);
-    found.push(check("audit log (tells others' changes within a minute, and who made them)", false, settings, recent));
-    let logins = client.access_users_page(1).await.map(drop);
-    found.push(check("people whom Access knows (tells their last logins)", false, "Access: Audit Logs Read", logins));
+    found.push(if audit.feed {
+        let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), 1, None).await.map(drop);
+        check(AUDIT_LOG, false, settings, recent)
+    } else {
+        unread(AUDIT_LOG, "AUDIT_FEED")
+    });
+    found.push(if audit.logins {
+        let logins = client.access_users_page(1).await.map(drop);
+        check(LOGINS, false, "Access: Audit Logs Read", logins)
+    } else {
+        unread(LOGINS, "LAST_LOGINS")
+    });
     found.extend(whose(ports, &client).await);
     found
+}
+
+/// The checks of what is read of people.
+const AUDIT_LOG: &str = "audit log (tells others' changes within a minute, and who made them)";
+const LOGINS: &str = "people whom Access knows (tells their last logins)";
+
+/// A list that a setting keeps unread, so that no permission for it is missing.
+fn unread(what: &str, setting: &str) -> Examination {
+    let message = format!("off by setting: it is not read, since {setting} is off");
+    Examination { name: format!("permission: {what}"), ok: true, required: false, message }
 }
 
 /// The check of the list of tokens.

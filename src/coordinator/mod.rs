@@ -121,7 +121,7 @@ impl Coordinator {
                 Err(error) => failed(ports, "could not read the journal", &error),
             },
             Command::Examine => {
-                let mut found = examine::examine(ports, &settings.cloudflare).await;
+                let mut found = examine::examine(ports, &settings.cloudflare, settings.audit).await;
                 found.extend(examine_apps(ports, settings));
                 found.extend(self.examine_c1(ports, settings).await);
                 found.extend(

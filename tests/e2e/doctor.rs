@@ -133,7 +133,8 @@ async fn a_connector_that_lacks_nothing_is_told_so() {
 
 #[tokio::test]
 async fn each_permission_that_the_token_lacks_is_named_as_the_dashboard_does() {
-    let deployment = Deployment::with(small(), |options| options.var("PROVISIONING", "off")).await;
+    let deployment =
+        Deployment::with(small(), |options| options.var("PROVISIONING", "off").var("AUDIT_FEED", "on")).await;
     for permission in [Permission::Tokens, Permission::UserGroups, Permission::Audit] {
         deployment.cloudflare.revoke_permission(permission);
     }

@@ -107,6 +107,12 @@ impl Deployment {
         self
     }
 
+    /// The cron trigger fires; whether a sync began.
+    pub(crate) async fn cron(&self) -> bool {
+        let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
+        matches!(self.edge.ask(Command::BeginSync(trigger)).await.unwrap(), Reply::SyncBegun { .. })
+    }
+
     /// Runs a sync to its end, and checks that it ended well.
     pub(crate) async fn sync(&self) {
         let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };

@@ -178,6 +178,37 @@ async fn a_failure_loses_no_place_and_a_cursor_that_is_refused_begins_the_readin
     assert_eq!(heard(&world), 2);
 }
 
+/// The cursor is a place in the list: what comes in before it moves everything behind it.
+#[tokio::test]
+async fn a_list_that_moves_between_its_pages_loses_nothing_and_nothing_is_listened_to_twice() {
+    for (late, forgotten) in [(700, 0), (0, 600)] {
+        let world = world();
+        read(&world).await;
+        world.advance(400);
+        let begin = world.now().secs();
+        let write =
+            |at: i64, count: usize| (0..count).for_each(|_| world.cloudflare.log_entry(Some(at), 0, of_member()));
+        write(begin, 2_600);
+        // Three pages of six.
+        world.advance(30);
+        assert!(feed::read_on(&world, &world.config.cloudflare, None).await.unwrap());
+        assert!(feed::state(&world).unwrap().unwrap().reading.is_some(), "there is more");
+        // Late ones come in before those that were read: the next page begins with what was read already. Where some are gone of those that
+        // were read, it leaves out as many.
+        write(begin - 60, late);
+        world.cloudflare.forget_log_entries(forgotten);
+        world.advance(2);
+        read(&world).await;
+        world.advance(301);
+        read(&world).await;
+        let kept = world.one("SELECT COUNT(*) FROM audit_entry", &[]).unwrap();
+        let kept = kept.and_then(|count| count.integer()).unwrap();
+        assert_eq!((heard(&world), kept), (2_600 + late, i64::try_from(2_600 + late).unwrap()), "{late} {forgotten}");
+        world.advance(30);
+        assert!(!read(&world).await, "all of it was heard of");
+    }
+}
+
 #[tokio::test]
 async fn who_changed_something_last_is_known_with_what_and_a_clock_that_is_ahead_makes_nobody_active_for_ever() {
     let world = world();

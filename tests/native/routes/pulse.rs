@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sim::cloudflare::{Permission, Route, Spec};
+use sim::cloudflare::{Fault, Permission, PolicySpec, Route, Spec};
+use sim::conductorone::Proof;
+use sim::harness::Options;
 
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_account, holds, roles};
@@ -128,6 +130,116 @@ async fn on_the_free_plan_a_busy_day_keeps_the_writes_within_a_thousand() {
     println!("{writes} KV writes in four hours of a change a minute on the Free plan");
     // Twelve at once, and one each eight minutes, of four or five writes.
     assert!(writes <= (12 + 30) * 5, "{writes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_are_rarer_only_while_the_log_is_heard() {
+    // Each quarter of an hour, for two hours.
+    let sweeps = async |feed: &str, minutes: &str, may_read: bool| {
+        let spec = Spec { members: 3, ..Spec::default() };
+        let options = |options: Options| options.var("AUDIT_FEED", feed).var("SWEEP_MINUTES", minutes);
+        let deployment = Deployment::with(spec, options).await.synced().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        if !may_read {
+            deployment.cloudflare.revoke_permission(Permission::Audit);
+            deployment.wait(Duration::from_mins(1)).await;
+        }
+        let mut begun = Vec::new();
+        for _ in 0..8 {
+            deployment.wait(Duration::from_mins(15)).await;
+            begun.push(deployment.cron().await);
+        }
+        begun
+    };
+    let hourly = [false, false, false, true, false, false, false, true];
+    assert_eq!(sweeps("on", "60", true).await, hourly);
+    for (feed, minutes, may_read) in [("on", "60", false), ("off", "60", true), ("on", "0", true)] {
+        assert_eq!(sweeps(feed, minutes, may_read).await, [true; 8], "{feed} {minutes} {may_read}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_falls_silent_makes_sweeps_as_frequent_as_ever_and_its_return_rare_again() {
+    let spec = Spec { members: 3, ..Spec::default() };
+    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "60");
+    let deployment = Deployment::with(spec, options).await.synced().await;
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(!deployment.cron().await);
+    // It fails without being forbidden: what was read is too long ago after five minutes.
+    deployment.cloudflare.fail_next(Route::ListAuditLogs, 1_000, Fault::Html { status: 502 });
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(deployment.cron().await);
+    deployment.cloudflare.clear_faults();
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(!deployment.cron().await);
+}
+
+/// Somebody gives Jane a role on one domain, and what C1's automation hears of it after some minutes.
+async fn heard_by_c1(delay_secs: i64, minutes: u64) -> Option<Value> {
+    const SECRET: &str = "hmac-secret-of-the-tests-0123456789";
+    let url = format!("https://{}/api/v1/webhooks/incoming/listener", sim::conductorone::HOST);
+    let spec = Spec { members: 6, roles: 12, ..Spec::default() };
+    let options = |options: Options| {
+        let options = options.var("AUDIT_FEED", "on").var("SIGNALS", "foreign_change");
+        options.var("SIGNAL_URL", &url).var("SIGNAL_HMAC_SECRET", SECRET)
+    };
+    let deployment = Deployment::with(spec, options).await;
+    deployment.c1.listen("listener", Proof::Hmac(SECRET.to_owned()));
+    deployment.c1.listen_at_any_time();
+    let cloudflare = &deployment.cloudflare;
+    let on = cloudflare.add_scope("rg-3f2a", &[&cloudflare.add_domain("pay.example")]);
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let policy = || PolicySpec::allow(dns.id.clone(), on.clone());
+    cloudflare.add_member("joe@example.com", vec![policy()]);
+    let jane = cloudflare.add_member("jane.doe@example.com", vec![]);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    deployment.cloudflare.set_log_delay(delay_secs);
+    deployment.cloudflare.add_policy(&jane, policy());
+    // By a sweep: the log does not tell of it yet.
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(minutes)).await;
+    let events = deployment.c1.events();
+    assert!(events.len() <= 1, "{events:?}");
+    events.into_iter().next()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_change_is_told_in_words_with_its_author_and_waits_for_the_log_a_while_and_no_longer() {
+    let told = heard_by_c1(25, 2).await.unwrap();
+    let grant = &told["grants"][0];
+    assert_eq!((&grant["to"], &grant["name"]), (&"jane.doe@example.com".into(), &"Domain DNS on pay.example".into()));
+    assert_eq!(
+        (&grant["by"]["who"], &grant["by"]["through"]),
+        (&"somebody.else@example.com".into(), &"the dashboard".into())
+    );
+    // A log that is an hour behind keeps nobody waiting.
+    let told = heard_by_c1(3_600, 4).await.unwrap();
+    assert_eq!(told["grants"][0]["by"]["who"], "unknown", "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_doctor_calls_no_permission_missing_for_what_a_setting_keeps_unread() {
+    for (setting, is_on) in [("off", false), ("on", true)] {
+        let spec = Spec { members: 3, ..Spec::default() };
+        let options = |options: Options| options.var("AUDIT_FEED", setting).var("LAST_LOGINS", setting);
+        let deployment = Deployment::with(spec, options).await;
+        for permission in [Permission::Audit, Permission::AccessUsers] {
+            deployment.cloudflare.revoke_permission(permission);
+        }
+        deployment.cloudflare.reset_log();
+        let checks = deployment.json("/v1/doctor").await["checks"].clone();
+        for (name, variable) in [("audit log", "AUDIT_FEED"), ("Access knows", "LAST_LOGINS")] {
+            let named = |check: &&Value| check["name"].as_str().unwrap().contains(name);
+            let check = checks.as_array().unwrap().iter().find(named).unwrap();
+            let message = check["message"].as_str().unwrap();
+            assert_eq!(check["ok"], !is_on, "{check}");
+            assert_eq!(message.contains(&format!("{variable} is off")), !is_on, "{check}");
+            assert_eq!(message.contains("add the permission"), is_on, "{check}");
+        }
+        let asked = [Route::ListAuditLogs, Route::ListAccessUsers].map(|route| deployment.cloudflare.requests(route));
+        assert_eq!(asked.iter().all(|requests| *requests == 0), !is_on, "{asked:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

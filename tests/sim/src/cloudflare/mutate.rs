@@ -266,6 +266,13 @@ impl Cloudflare {
         audit::write(&mut lock(&self.shared.state).account, at, shown_after, entry);
     }
 
+    /// Forgets the oldest entries of the audit log.
+    pub fn forget_log_entries(&self, count: usize) {
+        let entries = &mut lock(&self.shared.state).account.audit;
+        entries.sort_by_key(|entry| entry.time);
+        entries.drain(..count.min(entries.len()));
+    }
+
     /// Removes an account token from the list.
     pub fn remove_token(&self, token: &str) {
         lock(&self.shared.state).account.tokens.retain(|known| known.id != token);
