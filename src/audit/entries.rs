@@ -6,7 +6,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::AuditEntry;
-use crate::model::id::{MemberId, UserGroupId};
+use crate::model::id::{MemberId, TokenId, UserGroupId};
 
 /// Entries are kept for as long as anybody asks after them, and at most this many.
 const KEPT_SECS: i64 = 8 * 24 * 60 * 60;
@@ -49,10 +49,12 @@ impl Author {
 pub enum About {
     /// A membership.
     Member(MemberId),
-    /// A user group: its members or its policies.
+    /// A user group: its name or its policies.
     Group(UserGroupId),
+    /// Who is in a user group, where that names nobody.
+    GroupMembers(UserGroupId),
     /// An account API token.
-    Token,
+    Token(TokenId),
     /// Something of the account's access that an entry does not name, or that is no single thing.
     Whole,
 }
@@ -112,25 +114,40 @@ pub fn about(entry: &AuditEntry) -> Vec<About> {
     let resource = entry.resource_id.as_deref().filter(|id| is_id(id));
     let member = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Member);
     let group = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Group);
+    let token = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Token);
+    // A person's own tokens are in no list of the account.
+    let is_own = uri.starts_with("/user/") || uri.starts_with("/client/v4/user/");
     let found: Vec<About> = if has("user_groups") {
-        let groups = after(&segments, "user_groups").or(resource);
-        group(groups).into_iter().chain(member(after(&segments, "members"))).collect()
+        let (id, who) = (after(&segments, "user_groups").or(resource), member(after(&segments, "members")));
+        match group(id) {
+            Some(About::Group(id)) if has("members") && who.is_none() => vec![About::GroupMembers(id)],
+            group => group.into_iter().chain(who).collect(),
+        }
     } else if has("members") || has("memberships") {
         member(after(&segments, "members").or_else(|| after(&segments, "memberships")).or(resource))
             .into_iter()
             .collect()
+    } else if has("tokens") && is_own {
+        return Vec::new();
     } else if has("tokens") {
-        vec![About::Token]
+        token(after(&segments, "tokens").or(resource)).into_iter().collect()
     } else if has("scim") || has("iam") || has("roles") || has("invites") {
         vec![About::Whole]
     } else if !uri.is_empty() {
         return Vec::new();
     } else if product.contains("user_group") || product.contains("user group") {
-        group(resource).into_iter().collect()
+        group(resource)
+            .into_iter()
+            .flat_map(|about| match about {
+                // Which of both is not told.
+                About::Group(id) => vec![about, About::GroupMembers(id)],
+                _ => vec![about],
+            })
+            .collect()
     } else if product.contains("member") {
         member(resource).into_iter().collect()
     } else if product.contains("token") {
-        vec![About::Token]
+        token(resource).into_iter().collect()
     } else if product.contains("scim") || product.contains("iam") || product.contains("role") {
         vec![About::Whole]
     } else {
@@ -171,13 +188,17 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
         if about.is_empty() {
             continue;
         }
-        let (mut member, mut group, mut other) = (None, None, "");
+        let (mut member, mut group, mut other) = (None, None, String::new());
         for one in &about {
             match one {
                 About::Member(id) => member = Some(id.to_string()),
                 About::Group(id) => group = Some(id.to_string()),
-                About::Token => other = "token",
-                About::Whole => other = "whole",
+                About::GroupMembers(id) => {
+                    if group.is_some() { BOTH } else { MEMBERS }.clone_into(&mut other);
+                    group = Some(id.to_string());
+                }
+                About::Token(id) => other = format!("{TOKEN}{id}"),
+                About::Whole => "whole".clone_into(&mut other),
             }
         }
         let author = author(entry);
@@ -202,6 +223,23 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
     Ok(is_new)
 }
 
+/// What stands before the id of a token that an entry is about; for those who are in a user group; and for a group of which nobody says
+/// whether it is about them.
+const TOKEN: &str = "token ";
+const MEMBERS: &str = "members";
+const BOTH: &str = "both";
+
+/// A user group or a token that entries are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread<T> {
+    /// Which.
+    pub id: T,
+    /// When the first of the entries about it happened, and the last.
+    pub first_at: Timestamp,
+    /// See `first_at`.
+    pub last_at: Timestamp,
+}
+
 /// What entries are about that nobody has listened to yet.
 #[derive(Debug, Default)]
 pub struct Unheard {
@@ -209,7 +247,13 @@ pub struct Unheard {
     pub until: i64,
     /// Memberships, each with the user group whose membership it is about, where it is.
     pub members: Vec<(MemberId, Option<UserGroupId>)>,
-    /// Whether there is something that is no single member's.
+    /// User groups: their names or their policies.
+    pub groups: Vec<Unread<UserGroupId>>,
+    /// User groups in which others are than were.
+    pub memberships: Vec<Unread<UserGroupId>>,
+    /// Account API tokens.
+    pub tokens: Vec<Unread<TokenId>>,
+    /// Whether there is something that is no single thing's.
     pub whole: bool,
     /// When the first of them happened, and the last.
     pub first_at: Option<Timestamp>,
@@ -227,19 +271,30 @@ pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
     )?;
     let mut unheard = Unheard::default();
     for row in &rows {
-        let [_, member, group, number, at, is_ours, _] = row.as_slice() else { continue };
+        let [about, member, group, number, at, is_ours, last] = row.as_slice() else { continue };
         unheard.until = unheard.until.max(number.integer().unwrap_or_default());
         if is_ours.integer() == Some(1) {
             continue;
         }
-        let at = at.integer().map(Timestamp::from_millis);
-        unheard.first_at = unheard.first_at.into_iter().chain(at).min();
-        unheard.last_at =
-            unheard.last_at.into_iter().chain(row.get(6).and_then(SqlValue::integer).map(Timestamp::from_millis)).max();
+        let (Some(first_at), Some(last_at)) = (at.integer(), last.integer()) else { continue };
+        let (first_at, last_at) = (Timestamp::from_millis(first_at), Timestamp::from_millis(last_at));
+        unheard.first_at = Some(unheard.first_at.map_or(first_at, |known| known.min(first_at)));
+        unheard.last_at = unheard.last_at.max(Some(last_at));
         let group = group.text().and_then(|id| id.parse().ok());
-        match member.text().and_then(|id| id.parse().ok()) {
-            Some(member) => unheard.members.push((member, group)),
-            None => unheard.whole = true,
+        let token = about.text().and_then(|about| about.strip_prefix(TOKEN)).and_then(|id| id.parse().ok());
+        match (member.text().and_then(|id| id.parse().ok()), group, token) {
+            (Some(member), group, _) => unheard.members.push((member, group)),
+            (None, Some(id), _) => {
+                let one = Unread { id, first_at, last_at };
+                if about.text() != Some(MEMBERS) {
+                    unheard.groups.push(one);
+                }
+                if matches!(about.text(), Some(MEMBERS | BOTH)) {
+                    unheard.memberships.push(one);
+                }
+            }
+            (None, None, Some(id)) => unheard.tokens.push(Unread { id, first_at, last_at }),
+            (None, None, None) => unheard.whole = true,
         }
     }
     Ok(unheard)

@@ -47,6 +47,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         .await
     }
 
+    /// One of the account's tokens.
+    pub async fn token(&self, id: TokenId) -> Result<Token, ApiError> {
+        self.object(Call::get(self.account_path(&format!("/tokens/{id}")))).await
+    }
+
     /// All OAuth clients: this list has no pages.
     pub async fn oauth_clients(&self) -> Result<ListPage<OauthClient>, ApiError> {
         self.page(Call::get_long(self.account_path("/oauth_clients"))).await

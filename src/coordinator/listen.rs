@@ -1,5 +1,7 @@
-//! The audit log, and once a day the lists of logins, in the Coordinator: read while no sync needs the requests, and handed to who listens. Members whom it names are read
-//! again at once; what is no single member's is looked at by a sweep soon.
+//! The audit log, and once a day the lists of logins, in the Coordinator: read while no sync needs the requests, and handed to who listens. Members, user groups and
+//! tokens that it names are read again at once; what is no single one's is looked at by a sweep soon.
+
+use std::fmt;
 
 use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
@@ -7,8 +9,11 @@ use crate::account::identity;
 use crate::audit::{entries, feed, logins};
 use crate::base::ports::{Level, SqlError};
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
 use crate::cloudflare::{Client, Purpose};
+use crate::model::id::{MemberId, UserGroupId};
 use crate::provision::{aftercare, heard};
+use crate::sync::reread::{self, Reread};
 use crate::sync::{self, RunOutcome, Trigger, refresh};
 
 /// While a sync is under way, it is looked this often whether that is over.
@@ -16,6 +21,9 @@ const SYNCING_SECS: i64 = 15;
 
 /// More members than these at once are a sweep's.
 const MOST_MEMBERS: usize = 20;
+
+/// More user groups or tokens than these at once are too.
+const MOST_ROWS: usize = 20;
 
 /// What a list or a read shows may be as much behind: whoever was changed since is read once more.
 const BEHIND_MILLIS: i64 = 15_000;
@@ -25,6 +33,29 @@ const GIVE_UP_MILLIS: i64 = 5 * 60 * 1_000;
 
 /// Sweeps that the log calls for come this far apart at least, and ten times as far as one takes.
 const APART_MILLIS: i64 = 2 * 60 * 1_000;
+
+/// What came of what the log names.
+struct Came {
+    /// All of it was read.
+    is_done: bool,
+    /// A sweep is to tell the rest.
+    needs_sweep: bool,
+    /// There is no room for a publication yet.
+    waits: bool,
+}
+
+impl Came {
+    fn fail<P: Ports>(&mut self, ports: &P, what: &str, id: &dyn fmt::Display, error: &str) {
+        self.is_done = false;
+        let fields = serde_json::json!({ "what": what, "id": id.to_string(), "error": error });
+        ports.log(Level::Warn, "what the audit log names could not be read again", fields);
+    }
+}
+
+/// Whether what is read of something now is what the entries about it say: the last is a while ago. What changes all the time is read now and then.
+fn is_ripe<T>(one: &entries::Unread<T>, now: Timestamp) -> bool {
+    now.since(one.last_at) >= BEHIND_MILLIS || now.since(one.first_at) >= 3 * BEHIND_MILLIS
+}
 
 impl Coordinator {
     /// Reads on in the log, has everybody look who waits for what it tells, and publishes what came of it.
@@ -41,7 +72,9 @@ impl Coordinator {
             logins::read_on(ports, &settings.cloudflare, settings.audit.logins).await?;
         }
         aftercare::look_into_audit_log(ports)?;
-        if settings.audit.feed && refresh::publish(ports, settings.plan).await? {
+        if settings.audit.feed
+            && refresh::publish(ports, settings.plan, BTreeMap::new()).await? == refresh::Outcome::Sweep
+        {
             self.sweep_soon(ports, settings).await?;
         }
         // A publication and what follows from it.
@@ -66,32 +99,119 @@ impl Coordinator {
 
     /// Looks at what the entries name that nobody has listened to yet.
     async fn hear<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
-        let unheard = entries::unheard(ports)?;
+        let mut unheard = entries::unheard(ports)?;
         if unheard.until == 0 || sync::generations(ports)?.is_empty() {
             return Ok(());
         }
         let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| ports.now().since(at));
-        let mut needs_sweep = unheard.whole || unheard.members.len() > MOST_MEMBERS;
-        let mut is_done = true;
-        for (member, group) in unheard.members.iter().take(MOST_MEMBERS) {
-            match heard::look_again(ports, &settings.cloudflare, &self.locks, *member, *group).await {
-                Ok(is_believed) => is_done &= is_believed,
-                Err(error) => {
-                    is_done = false;
-                    let fields = serde_json::json!({ "member": member, "error": format!("{error:?}") });
-                    ports.log(Level::Warn, "a member whom the audit log names could not be read again", fields);
-                }
-            }
-        }
-        if !is_done && age(unheard.first_at) > GIVE_UP_MILLIS {
-            (is_done, needs_sweep) = (true, true);
+        let mut came = Came { is_done: true, needs_sweep: unheard.whole, waits: false };
+        self.look_into_groups(ports, settings, &mut unheard, &mut came).await;
+        self.look_at_members(ports, settings, &unheard.members, &mut came).await;
+        Self::read_rows(ports, settings, &unheard, &mut came).await?;
+        if !came.is_done && !came.waits && age(unheard.first_at) > GIVE_UP_MILLIS {
+            (came.is_done, came.needs_sweep) = (true, true);
         }
         // What was read right after a change may be what was before.
-        if needs_sweep && !self.sweep_soon(ports, settings).await? {
+        if came.needs_sweep && !self.sweep_soon(ports, settings).await? {
             return Ok(());
         }
-        if is_done && age(unheard.last_at) >= BEHIND_MILLIS {
+        if came.is_done && age(unheard.last_at) >= BEHIND_MILLIS {
             entries::heard(ports, unheard.until)?;
+        }
+        Ok(())
+    }
+
+    /// Adds whoever came into a user group or left it, where entries do not name them, to the members to look at.
+    async fn look_into_groups<P: Ports>(
+        &self,
+        ports: &P,
+        settings: &Settings,
+        unheard: &mut entries::Unheard,
+        came: &mut Came,
+    ) {
+        came.needs_sweep |= unheard.memberships.len() > MOST_ROWS;
+        for one in unheard.memberships.iter().take(MOST_ROWS) {
+            if !is_ripe(one, ports.now()) {
+                came.is_done = false;
+                continue;
+            }
+            match heard::changed_in_group(ports, &settings.cloudflare, one.id).await {
+                Ok(Some(changed)) => unheard.members.extend(changed.into_iter().map(|member| (member, Some(one.id)))),
+                Ok(None) => came.needs_sweep = true,
+                Err(error) => came.fail(ports, "a user group's members", &one.id, &format!("{error:?}")),
+            }
+        }
+    }
+
+    /// Reads members again.
+    async fn look_at_members<P: Ports>(
+        &self,
+        ports: &P,
+        settings: &Settings,
+        members: &[(MemberId, Option<UserGroupId>)],
+        came: &mut Came,
+    ) {
+        came.needs_sweep |= members.len() > MOST_MEMBERS;
+        let mut gone = Vec::new();
+        for (member, group) in members.iter().take(MOST_MEMBERS) {
+            match heard::look_again(ports, &settings.cloudflare, &self.locks, *member, *group).await {
+                Ok(heard::Look::Noted) => {}
+                Ok(heard::Look::Doubtful) => came.is_done = false,
+                Ok(heard::Look::Gone) => gone.push(*member),
+                Err(error) => came.fail(ports, "a member", member, &format!("{error:?}")),
+            }
+        }
+        if let Err(error) = heard::note_gone(ports, &self.locks, &gone).await {
+            came.fail(ports, "members who are gone", &gone.len(), &format!("{error:?}"));
+        }
+    }
+
+    /// Reads user groups and tokens again, and publishes what they are now.
+    async fn read_rows<P: Ports>(
+        ports: &P,
+        settings: &Settings,
+        unheard: &entries::Unheard,
+        came: &mut Came,
+    ) -> Result<(), SqlError> {
+        let now = ports.now();
+        let groups: Vec<_> = unheard.groups.iter().filter(|one| is_ripe(one, now)).collect();
+        let tokens: Vec<_> = unheard.tokens.iter().filter(|one| is_ripe(one, now)).collect();
+        let (all, ripe) = (unheard.groups.len() + unheard.tokens.len(), groups.len() + tokens.len());
+        came.is_done &= ripe == all;
+        if ripe > MOST_ROWS {
+            came.needs_sweep = true;
+            return Ok(());
+        }
+        if ripe == 0 || came.needs_sweep {
+            // The sweep tells of them too.
+            return Ok(());
+        }
+        if !refresh::has_room(ports, settings.plan)? {
+            (came.is_done, came.waits) = (false, true);
+            return Ok(());
+        }
+        let client = Client::new(ports, &settings.cloudflare, Purpose::Sync);
+        let mut rows = BTreeMap::new();
+        let mut take = |came: &mut Came, what: &str, id: &dyn fmt::Display, read: Result<Reread, _>| match read {
+            Ok(Reread::Row(key, row)) => drop(rows.insert(key, row.map(|row| *row))),
+            Ok(Reread::Nothing) => {}
+            Ok(Reread::Sweep) => came.needs_sweep = true,
+            Err(error) => came.fail(ports, what, id, &format!("{error:?}")),
+        };
+        for one in groups {
+            let read = reread::group(&client, one.id).await;
+            take(came, "a user group", &one.id, read);
+        }
+        for one in tokens {
+            let read = reread::token(ports, &client, one.id).await;
+            take(came, "an API token", &one.id, read);
+        }
+        if !rows.is_empty() {
+            match refresh::publish(ports, settings.plan, rows).await? {
+                refresh::Outcome::Published => {}
+                refresh::Outcome::NotNow => came.is_done = false,
+                refresh::Outcome::Sweep => came.needs_sweep = true,
+            }
         }
         Ok(())
     }
@@ -105,7 +225,7 @@ impl Coordinator {
                 // A failure is no reason to hurry.
                 || (run.outcome == RunOutcome::Failed && run.not_before.is_some_and(|at| at > ports.now()))
         });
-        if is_soon {
+        if is_soon || !refresh::take_for_sweep(ports, settings.plan)? {
             return Ok(false);
         }
         let trigger = Trigger { by: "audit feed".to_owned(), accept_removals: false };

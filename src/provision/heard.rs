@@ -1,4 +1,5 @@
 //! A member whom the audit log names is read again: what somebody else changed is laid over the generation at once, as our own changes are.
+//! Where it names a user group alone, that is done for whoever came into it or left it.
 
 use super::last_writes;
 use super::lock::Locks;
@@ -6,75 +7,150 @@ use super::read;
 use crate::account::overlay::{self, Aftermath};
 use crate::account::{Stopped, newest};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::base::tree::BTreeSet;
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::model::access::atoms;
-use crate::model::grant::Principal;
+use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
-use crate::model::resource::{Member, Row};
-use crate::snapshot::{Scan, Snapshot};
+use crate::model::kind::Kind;
+use crate::model::resource::{Member, MemberStatus, Row};
+use crate::snapshot::Scan;
 
-/// Reads a member again, under the member's lock. Gives whether what was read is believed: right after a write of ours it may be behind.
+/// A user group whose members fill more pages than these is a sweep's.
+const MOST_PAGES: u32 = 5;
+
+/// What came of a look at a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// What was read is noted.
+    Noted,
+    /// It is not believed: right after a write of ours it may be behind.
+    Doubtful,
+    /// There is no such membership, or none that counts.
+    Gone,
+}
+
+/// Reads a member again, under the member's lock.
 pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,
     locks: &Locks,
     id: MemberId,
     group: Option<UserGroupId>,
-) -> Result<bool, Stopped> {
+) -> Result<Look, Stopped> {
     let _turn = locks.acquire(&id.to_string(), || ports.now()).await;
     let client = Client::new(ports, cloudflare, Purpose::Sync).seated(locks.seats());
     let newest = newest(ports).await?;
     let snapshot = newest.last()?;
     let record = match read::member(ports, &client, id).await {
+        Ok(record) if record.status == MemberStatus::Rejected => return Ok(Look::Gone),
         Ok(record) => record,
-        Err(ApiError::NotFound(_)) => {
-            // Who was never part of a generation is nobody's loss.
-            if let Some(known) = known(ports, snapshot, id).await? {
-                let left = Aftermath { member: &stub(&known), gone: true, group: None };
-                overlay::note(ports, Some(snapshot), left, ports.now()).await?;
-            }
-            return Ok(true);
-        }
+        Err(ApiError::NotFound(_)) => return Ok(Look::Gone),
         Err(error) => return Err(error.into()),
     };
     if let Ok(policies) = record.own_policies()
         && last_writes::stale_until(ports, id, &atoms(&policies), ports.now())?.is_some()
     {
-        return Ok(false);
+        return Ok(Look::Doubtful);
     }
     let is_in = match group {
         None => None,
         Some(group) => {
             let is_in = client.is_in_group(group, id).await?;
             if last_writes::group_stale_until(ports, group, id, is_in, ports.now())?.is_some() {
-                return Ok(false);
+                return Ok(Look::Doubtful);
             }
             Some((group, is_in))
         }
     };
     let left = Aftermath { member: &record, gone: false, group: is_in };
     overlay::note(ports, Some(snapshot), left, ports.now()).await?;
-    Ok(true)
+    Ok(Look::Noted)
 }
 
-/// The row that the generation, or what was laid over it since, has of a membership.
-async fn known<P: KeyValue>(ports: &P, snapshot: &Snapshot, id: MemberId) -> Result<Option<Member>, Stopped> {
-    if let Some(Row::Invitation(member)) = snapshot.get(ports, &Principal::Invitation(id).to_string()).await? {
-        return Ok(Some(member));
+/// Notes that memberships are gone. Whose they were is looked for once for all of them: a person's row stands under the user, and what
+/// is gone tells its membership alone.
+pub async fn note_gone<P: KeyValue + Clock + Sql>(ports: &P, locks: &Locks, ids: &[MemberId]) -> Result<(), Stopped> {
+    let newest = newest(ports).await?;
+    let snapshot = newest.last()?;
+    let over = overlay::over(ports, &snapshot.manifest().generation, None)?;
+    let (mut known, mut unknown): (Vec<Member>, Vec<MemberId>) = (Vec::new(), Vec::new());
+    for &id in ids {
+        if let Some((_, noted)) = over.members.iter().find(|(member, _)| *member == id) {
+            // Where it is noted to be gone, that is all.
+            known.extend(noted.clone());
+        } else if let Some(Row::Invitation(member)) =
+            snapshot.get(ports, &Principal::Invitation(id).to_string()).await?
+        {
+            known.push(member);
+        } else {
+            unknown.push(id);
+        }
     }
-    let kinds = vec![crate::model::kind::Kind::User];
-    let mut scan = Scan { kinds, holding: None, after: None, limit: 1_000 };
-    loop {
+    let mut scan = Scan { kinds: vec![Kind::User], holding: None, after: None, limit: 1_000 };
+    while !unknown.is_empty() {
         let page = snapshot.scan(ports, &scan).await?;
-        let mut rows = page.rows.iter().filter_map(Row::as_member);
-        if let Some(member) = rows.find(|member| member.member_id == id) {
-            return Ok(Some(member.clone()));
+        for member in page.rows.iter().filter_map(Row::as_member) {
+            if let Some(place) = unknown.iter().position(|id| *id == member.member_id) {
+                unknown.swap_remove(place);
+                known.push(member.clone());
+            }
         }
         scan.after = page.next;
+        // Who was never part of a generation is nobody's loss.
         if scan.after.is_none() {
-            return Ok(None);
+            break;
         }
     }
+    for member in &known {
+        let _turn = locks.acquire(&member.member_id.to_string(), || ports.now()).await;
+        let left = Aftermath { member: &stub(member), gone: true, group: None };
+        overlay::note(ports, Some(snapshot), left, ports.now()).await?;
+    }
+    Ok(())
+}
+
+/// Whoever came into a user group or left it since the newest generation; nothing where that cannot be told, or a sweep tells it for less.
+pub async fn changed_in_group<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    cloudflare: &cloudflare::Settings,
+    group: UserGroupId,
+) -> Result<Option<Vec<MemberId>>, Stopped> {
+    let client = Client::new(ports, cloudflare, Purpose::Sync);
+    let mut now: BTreeSet<MemberId> = BTreeSet::new();
+    let mut number = 1;
+    loop {
+        let page = match client.user_group_members_page(group, number).await {
+            Ok(page) => page,
+            Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let pages = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1);
+        if !page.odd.is_empty() || pages > MOST_PAGES {
+            return Ok(None);
+        }
+        now.extend(page.items.iter().map(|member| member.id));
+        if number >= pages {
+            break;
+        }
+        number += 1;
+    }
+    let newest = newest(ports).await?;
+    let snapshot = newest.last()?.clone();
+    let over = overlay::over(ports, &snapshot.manifest().generation, None)?;
+    let snapshot = snapshot.with(over);
+    let mut before: BTreeSet<MemberId> = BTreeSet::new();
+    let holding = Some(Entitlement::Group(group));
+    let mut scan = Scan { kinds: Kind::PEOPLE.to_vec(), holding, after: None, limit: 1_000 };
+    loop {
+        let page = snapshot.scan(ports, &scan).await?;
+        before.extend(page.rows.iter().filter_map(Row::as_member).map(|member| member.member_id));
+        scan.after = page.next;
+        if scan.after.is_none() {
+            break;
+        }
+    }
+    Ok(Some(now.difference(&before).chain(before.difference(&now)).copied().collect()))
 }
 
 /// As much of a record as says whose it was.

@@ -18,6 +18,7 @@ mod metered;
 mod packed;
 mod previous;
 pub mod refresh;
+pub mod reread;
 mod rows;
 mod run;
 mod staging;

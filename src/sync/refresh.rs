@@ -1,5 +1,6 @@
-//! A small publication between two sweeps: what our own operations and what was read again of members that the audit log named, put into
-//! a generation of its own, so that signals and files have it within a minute. Readers of `/v1` have it before, from the overlay.
+//! A small publication between two sweeps: what our own operations and what was read again of members, user groups and tokens that the
+//! audit log named, put into a generation of its own, so that signals and files have it within a minute. Readers of `/v1` have what is of a
+//! member before, from the overlay.
 //!
 //! **Invariants:** nothing is taken in that a crawl under way may not have seen; a mass disappearance, and whatever the current generation
 //! has no name for, is left to the sweep.
@@ -15,7 +16,10 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
 use crate::ledger::record;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::resource::Row;
 use crate::snapshot::{self, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot};
 
 /// More members than these who are gone at once are looked at by a sweep, which may hold them back.
@@ -47,49 +51,112 @@ pub fn next_due<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestam
         return Ok(None);
     }
     let ripe = oldest.plus_secs(overlay::LAG_SECS);
-    let Some(room) = state::load::<Room>(ports, state::ROOM)? else { return Ok(Some(ripe)) };
-    let wait = match plan {
+    Ok(Some(room_from(ports, plan)?.map_or(ripe, |from| ripe.max(from))))
+}
+
+/// From when on there is room for a publication; `None` where there always was.
+fn room_from<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestamp>, SqlError> {
+    let wait = |room: Room| match plan {
         Plan::Paid => APART_SECS,
         Plan::Free => APART_SECS.max(FREE_EVERY_SECS - room.saved),
     };
-    Ok(Some(ripe.max(room.last.plus_secs(wait))))
+    Ok(state::load::<Room>(ports, state::ROOM)?.map(|room| room.last.plus_secs(wait(room))))
 }
 
-/// Publishes what is ripe. Gives whether a sweep is called for instead.
-pub async fn publish<P: KeyValue + Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
-    let now = ports.now();
-    if next_due(ports, plan)?.is_none_or(|at| at > now) {
-        return Ok(false);
-    }
-    let Some(seq) = overlay::ripe(ports, now.plus_secs(-overlay::LAG_SECS))? else { return Ok(false) };
-    // Noted first: what fails is not tried again at once.
-    let saved = state::load::<Room>(ports, state::ROOM)?.map_or(FREE_AT_ONCE * FREE_EVERY_SECS, |room| {
+/// Whether rows may be published now, beside what waits by itself.
+pub fn has_room<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
+    let is_idle = Cursor::load(ports)?.is_none() && !history::generations(ports)?.is_empty();
+    Ok(is_idle && room_from(ports, plan)?.is_none_or(|from| from <= ports.now()))
+}
+
+/// Notes that a publication takes its room; gives what there was before.
+fn take_room<P: Sql + Clock>(ports: &P) -> Result<Option<Room>, SqlError> {
+    let (now, before) = (ports.now(), state::load::<Room>(ports, state::ROOM)?);
+    let saved = before.map_or(FREE_AT_ONCE * FREE_EVERY_SECS, |room| {
         (room.saved + now.since(room.last) / 1_000).clamp(0, FREE_AT_ONCE * FREE_EVERY_SECS)
     });
     state::store(ports, state::ROOM, &Room { last: now, saved: (saved - FREE_EVERY_SECS).max(0) })?;
-    let Some((rows, gone)) = overlay::rows_of(ports, seq)? else { return Ok(true) };
-    let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(false) };
+    Ok(before)
+}
+
+/// Gives the room back that nothing was written for.
+fn give_back<P: Sql>(ports: &P, before: Option<Room>) -> Result<(), SqlError> {
+    match before {
+        Some(room) => state::store(ports, state::ROOM, &room),
+        None => state::remove(ports, state::ROOM),
+    }
+}
+
+/// Takes the room for what a sweep publishes that the audit log calls for; whether there is any.
+pub fn take_for_sweep<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
+    let is_free = room_from(ports, plan)?.is_none_or(|from| from <= ports.now());
+    if is_free {
+        take_room(ports)?;
+    }
+    Ok(is_free)
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What was to be published is.
+    Published,
+    /// Not now.
+    NotNow,
+    /// A sweep is called for instead.
+    Sweep,
+}
+
+/// Publishes what is ripe, and these rows in the place of those with the same keys.
+pub async fn publish<P: KeyValue + Sql + Clock>(
+    ports: &P,
+    plan: Plan,
+    more: BTreeMap<String, Option<Row>>,
+) -> Result<Outcome, SqlError> {
+    let now = ports.now();
+    let is_due =
+        if more.is_empty() { next_due(ports, plan)?.is_some_and(|at| at <= now) } else { has_room(ports, plan)? };
+    if !is_due {
+        return Ok(Outcome::NotNow);
+    }
+    let seq = overlay::ripe(ports, now.plus_secs(-overlay::LAG_SECS))?;
+    if seq.is_none() && more.is_empty() {
+        return Ok(Outcome::NotNow);
+    }
+    // Noted first: what fails is not tried again at once.
+    let room = take_room(ports)?;
+    let Some((mut rows, gone)) = overlay::rows_of(ports, seq.unwrap_or_default())? else {
+        give_back(ports, room)?;
+        return Ok(Outcome::Sweep);
+    };
+    rows.extend(more);
+    let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(Outcome::NotNow) };
     let kv = MeteredPorts::new(ports);
-    let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(false) };
+    let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(Outcome::NotNow) };
     let old = snapshot.manifest();
-    let is_known = |it: String| old.entitlements.contains(&it);
+    let is_known = |it: Entitlement| {
+        old.entitlements.contains(&it.to_string())
+            || matches!(it, Entitlement::Group(id) if rows.contains_key(&Principal::Group(id).to_string()))
+    };
     let grants = rows.values().flatten().flat_map(|row| old.grants_of(row));
-    let all_known = grants.into_iter().all(|(entitlement, _)| is_known(entitlement.to_string()));
+    let all_known = grants.into_iter().all(|(entitlement, _)| is_known(entitlement));
     // A generation's id is made of a second.
     if gone > MOST_GONE || rows.len() > MOST_ROWS || !all_known || now.secs() <= old.started_at.secs() {
-        return Ok(true);
+        give_back(ports, room)?;
+        return Ok(Outcome::Sweep);
     }
-    let Ok(published) = snapshot::amend(&kv, old, rows, now).await else { return Ok(false) };
+    let Ok(published) = snapshot::amend(&kv, old, rows, now).await else { return Ok(Outcome::NotNow) };
     let manifest = published.manifest;
     let chapters = record::read(&kv, &manifest).await?;
     let changes = if published.changed { super::finish::count_changes(&kv, old, &manifest).await } else { None };
     // From here on nothing is awaited. A crawl that began meanwhile may have read what was before: it takes the changes in by itself.
-    if Cursor::load(ports)?.is_none() {
+    if let (Some(seq), None) = (seq, Cursor::load(ports)?) {
         overlay::taken_in(ports, seq, &manifest.generation)?;
     }
     record::write(ports, &chapters)?;
     if !published.changed {
-        return Ok(false);
+        give_back(ports, room)?;
+        return Ok(Outcome::Published);
     }
     let ended = ports.now();
     history::remember_generation(
@@ -113,7 +180,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(ports: &P, plan: Plan) -> Result
         changes,
     )?;
     let _ = snapshot::sweep(&kv, &manifest.generation).await;
-    Ok(false)
+    Ok(Outcome::Published)
 }
 
 fn remember<P: KeyValue + Sql + Clock>(

@@ -95,6 +95,90 @@ async fn whatever_happens_to_a_member_is_heard_of_and_the_sweep_finds_it_so() {
     quiet("a removal").await;
 }
 
+/// What is no member's own: for what is done, whether it may take a sweep.
+#[tokio::test(start_paused = true)]
+async fn a_user_group_and_a_token_are_read_again_by_themselves_and_the_sweep_finds_them_so() {
+    let deployment = deployment(60, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
+    let group = cloudflare.truth().groups.keys().next().unwrap().trim_start_matches("group:").to_owned();
+    let zone = cloudflare.domain_resource_groups()[0].0.clone();
+    let hears = async |what: &str, requests: usize| {
+        let (before, puts) = (generation(&deployment).await, deployment.world().desk.puts.borrow().len());
+        cloudflare.reset_log();
+        let published = until(&deployment, what, async || generation(&deployment).await != before).await;
+        let asked = cloudflare.total_requests() - cloudflare.requests(Route::ListAuditLogs);
+        let writes = deployment.world().desk.puts.borrow().len() - puts;
+        println!("{what}: {published} s to a generation, {asked} requests, {writes} KV writes");
+        assert!(published <= 60, "{what}: {published} s");
+        assert!(asked <= requests && cloudflare.requests(Route::ListMembers) == 0, "{what}: {asked} requests");
+        assert!(writes <= 5, "{what}: {writes} writes");
+        deployment.wait(Duration::from_mins(2)).await;
+        assert_is_account(&deployment).await;
+        let published = generation(&deployment).await;
+        deployment.sync().await;
+        assert_eq!(generation(&deployment).await, published, "{what}: the sweep finds it so");
+        deployment.wait(Duration::from_mins(3)).await;
+    };
+    cloudflare.set_group_policies(&group, vec![holds(cloudflare, &known[2]), holds(cloudflare, &known[3])]);
+    hears("a user group's policies", 2).await;
+    // Without a word about whom.
+    cloudflare.join_group(&group, &people[0].id);
+    cloudflare.leave_group(&group, &people[0].id);
+    cloudflare.join_group(&group, &people[1].id);
+    cloudflare.join_group(&group, &people[2].id);
+    hears("a user group's members", 8).await;
+    let new = cloudflare.add_group("New", vec![holds(cloudflare, &known[1])]);
+    cloudflare.join_group(&new, &people[3].id);
+    hears("a new user group", 6).await;
+    let policies = |on: &str| serde_json::json!({ "policies": [{ "id": "a".repeat(32), "effect": "allow", "resources": { on: "*" }, "permission_groups": [{ "id": "b".repeat(32), "name": "DNS Write" }] }] });
+    let account = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+    let token = cloudflare.make_token("ci", Some(&people[0].email.to_uppercase()), &policies(&account));
+    hears("a new token", 2).await;
+    let told = deployment.json(&format!("/v1/tokens/{token}")).await;
+    assert_eq!(told["creator_id"], format!("user:{}", people[0].user_id.clone().unwrap()), "{told}");
+    cloudflare.change_token(&token, &serde_json::json!({ "status": "disabled" }));
+    hears("a token's state", 2).await;
+    cloudflare.remove_token(&token);
+    hears("a token's end", 2).await;
+    assert_eq!(deployment.get(&format!("/v1/tokens/{token}")).await.status, 404);
+    // The control: on something that nothing has a name for yet, and a group that is gone, with whoever was in it.
+    let unknown = cloudflare.add_domain("new.example");
+    let token = cloudflare.make_token("on a new domain", None, &policies(&unknown));
+    deployment.wait(Duration::from_mins(4)).await;
+    assert!(cloudflare.requests(Route::ListMembers) > 0);
+    let told = deployment.json(&format!("/v1/tokens/{token}")).await;
+    assert_eq!(told["access"], serde_json::json!(["DNS Write on new.example"]), "{told}");
+    cloudflare.remove_group(&group);
+    cloudflare.set_group_policies(&new, vec![PolicySpec::allow(known[1].id.clone(), zone)]);
+    deployment.wait(Duration::from_mins(5)).await;
+    assert_is_account(&deployment).await;
+}
+
+/// On the Free plan a change waits for room, and is not lost.
+#[tokio::test(start_paused = true)]
+async fn user_groups_and_tokens_that_change_each_minute_keep_the_writes_within_a_thousand_a_day() {
+    let deployment = deployment(20, "free").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let group = cloudflare.truth().groups.keys().next().unwrap().trim_start_matches("group:").to_owned();
+    let token = cloudflare.add_token("ci", None, &Value::Null);
+    let before = deployment.world().desk.puts.borrow().len();
+    for n in 0..240 {
+        cloudflare.set_group_policies(&group, vec![holds(cloudflare, &known[n % known.len()])]);
+        let status = if n % 2 == 0 { "active" } else { "disabled" };
+        cloudflare.change_token(&token, &serde_json::json!({ "status": status }));
+        deployment.wait(Duration::from_mins(1)).await;
+    }
+    let writes = deployment.world().desk.puts.borrow().len() - before;
+    println!("{writes} KV writes in four hours of a user group and a token that change each minute, on the Free plan");
+    assert!(writes <= (12 + 30 + 1) * 5, "{writes}");
+    deployment.wait(Duration::from_mins(20)).await;
+    assert_is_account(&deployment).await;
+    assert_eq!(deployment.json(&format!("/v1/tokens/{token}")).await["status"], "disabled");
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_at_once_are_a_sweeps_and_so_is_what_is_no_single_members() {
     let deployment = deployment(60, "paid").await;

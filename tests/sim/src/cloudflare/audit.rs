@@ -50,6 +50,8 @@ pub(super) fn record(account: &mut Account, change: &AuditedCall<'_>, caller: Op
         "user_groups"
     } else if change.uri.contains("/resource_groups") {
         "resource_groups"
+    } else if change.uri.contains("/tokens") {
+        "account_api_tokens"
     } else {
         "members"
     };

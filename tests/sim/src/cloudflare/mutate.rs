@@ -126,7 +126,7 @@ impl Cloudflare {
 
     /// Adds a user group that has been there for long; returns its id.
     pub fn add_group(&self, name: &str, policies: Vec<PolicySpec>) -> String {
-        self.change("POST", "iam/user_groups", name, |account| {
+        self.change_of("POST", "iam/user_groups", String::clone, |account| {
             let id = account.new_id();
             let now = chrono::Utc::now();
             let group = UserGroup {
@@ -273,9 +273,27 @@ impl Cloudflare {
         entries.drain(..count.min(entries.len()));
     }
 
-    /// Removes an account token from the list.
+    /// Removes an account token.
     pub fn remove_token(&self, token: &str) {
-        lock(&self.shared.state).account.tokens.retain(|known| known.id != token);
+        self.change("DELETE", &format!("tokens/{token}"), token, |account| {
+            account.tokens.retain(|known| known.id != token);
+        });
+    }
+
+    /// Has somebody make an account token now; returns its id.
+    pub fn make_token(&self, name: &str, creator: Option<&str>, more: &serde_json::Value) -> String {
+        let id = self.add_token(name, creator, more);
+        self.change("POST", "tokens", &id, |_| ());
+        id
+    }
+
+    /// Changes what is told of an account token.
+    pub fn change_token(&self, token: &str, more: &serde_json::Value) {
+        self.change("PUT", &format!("tokens/{token}"), token, |account| {
+            if let Some(token) = account.tokens.iter_mut().find(|known| known.id == token) {
+                token.more.extend(more.as_object().cloned().unwrap_or_default());
+            }
+        });
     }
 
     fn change_group(&self, method: &str, id: &str, change: impl FnOnce(&mut UserGroup)) {

@@ -148,6 +148,8 @@ routes! {
     DeleteUserGroupMember = "DELETE" "/accounts/{A}/iam/user_groups/{UG}/members/{M}" Some(Permission::UserGroups);
     /// One page of the account's tokens.
     ListTokens = "GET" "/accounts/{A}/tokens" Some(Permission::Tokens);
+    /// One of the account's tokens.
+    GetToken = "GET" "/accounts/{A}/tokens/{T}" Some(Permission::Tokens);
     /// All OAuth clients.
     ListOauthClients = "GET" "/accounts/{A}/oauth_clients" Some(Permission::OauthClients);
     /// All domains that log in through an identity provider.

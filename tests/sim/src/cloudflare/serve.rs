@@ -199,6 +199,7 @@ fn carry_out(visit: &mut Visit<'_>) -> Answer {
         Route::GetUserGroupMember => user_groups::get_member(visit),
         Route::DeleteUserGroupMember => user_groups::remove_member(visit),
         Route::ListTokens => tokens::list(visit),
+        Route::GetToken => tokens::get(visit),
         Route::ListOauthClients => Ok(success(visit.account.posture.oauth_clients.clone().into())),
         Route::ListSsoConnectors => Ok(success(visit.account.posture.sso_connectors.clone().into())),
         Route::ListZones => objects::list_zones(visit),

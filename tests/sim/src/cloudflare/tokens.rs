@@ -43,6 +43,15 @@ pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
     Ok(page(shown, info))
 }
 
+/// GET one of the account's tokens.
+pub(super) fn get(visit: &Visit<'_>) -> Answer {
+    let mut tokens = visit.account.tokens.iter();
+    let may = |token: &&Token| !visit.behaviour.lists_own_token_only || token.id == visit.caller.id;
+    let token = tokens.find(|token| token.id == visit.call.id(0)).filter(may);
+    let token = token.ok_or_else(|| failure(404, 1003, "Invalid or missing token id"))?;
+    Ok(success(render(visit, token)))
+}
+
 /// What each kind of token may do, in turn; the first is the connector's own.
 fn policies(visit: &Visit<'_>, token: &Token) -> Value {
     let key = visit.account.key();
