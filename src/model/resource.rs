@@ -253,6 +253,11 @@ impl Row {
         format!("{}{id}", Kind::ApiToken.prefix())
     }
 
+    /// The row of a token.
+    pub fn token(token: Token) -> Self {
+        Self::ApiToken(token)
+    }
+
     /// A token.
     pub fn as_token(&self) -> Option<&Token> {
         if let Self::ApiToken(token) = self { Some(token) } else { None }

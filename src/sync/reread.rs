@@ -102,7 +102,7 @@ pub async fn token<P: Http + KeyValue + Clock + Sql>(
     if !name(ports, &snapshot, &mut token).await? {
         return Ok(Reread::Sweep);
     }
-    Ok(Reread::row(Row::ApiToken(token)))
+    Ok(Reread::row(Row::token(token)))
 }
 
 /// Names what a token reaches by what the generation knows; whether all of it has the name that a sweep would give it.
@@ -122,12 +122,13 @@ async fn name<P: KeyValue>(ports: &P, snapshot: &Snapshot, token: &mut Token) ->
             }
         }
     };
-    let see = |row: Row| match &row {
-        Row::ScopedRole(role) => learn(&role.scope),
-        Row::ApiToken(token) => token.policies.iter().for_each(|policy| learn(&policy.scope)),
+    let see = |row: Row| match (&row, row.as_token()) {
+        (Row::ScopedRole(role), _) => learn(&role.scope),
+        (_, Some(token)) => token.policies.iter().for_each(|policy| learn(&policy.scope)),
         _ => {}
     };
-    snapshot.each(ports, &[Kind::ApiToken, Kind::ScopedRole], see).await?;
+    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| !Kind::PEOPLE.contains(kind)).collect();
+    snapshot.each(ports, &kinds, see).await?;
     let names = names.into_inner();
     let mut is_all = true;
     for (key, name) in token.policies.iter_mut().flat_map(|policy| policy.scope.0.iter_mut()) {
