@@ -79,8 +79,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         self.left(&member, false, None).await?;
         let email = &member.email;
-        if member.status == MemberStatus::Pending && journal::has_written(self.ports, self.id)? {
-            // Invited by an earlier attempt that was cut off before it could say so.
+        if member.status == MemberStatus::Pending
+            && journal::has_written(self.ports, self.id)?
+            && renewal::is_ours(self.ports, member.id)?
+        {
+            // Invited by an earlier attempt that was cut off before it could say so, and not by somebody else since.
             let said = format!("Invited {email}; the account is there once the invitation is accepted.");
             return Ok(done(Effect::Invited, said));
         }
@@ -98,7 +101,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Invites somebody new, with the role that was asked for, or with the configured one where an account or a group was.
     async fn invite(&self, email: &str) -> Result<Outcome, Stopped> {
         let name = &self.what.name;
-        guards::protected(self.guards(), email)?;
+        guards::protected(self.guards(), email, &self.request.subject.emails)?;
         let atom = match self.what.access {
             Counterpart::Atom(atom) => atom,
             Counterpart::Account | Counterpart::Group(_) => self.default_role().await?,

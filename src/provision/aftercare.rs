@@ -123,7 +123,15 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     // Should the look be cut off, it is made again.
     open_writes::checked(ports, write.id, Some(ports.now().plus_secs(30)))?;
     let client = Client::new(ports, cloudflare, Purpose::Provisioning).seated(locks.seats());
-    let asking = Asking { ports, settings, locks, client: &client, operation: write.operation, comes_again: true };
+    let asking = Asking {
+        ports,
+        settings,
+        locks,
+        client: &client,
+        operation: write.operation,
+        comes_again: true,
+        asked_for: std::slice::from_ref(&write.email),
+    };
     match look(&asking, &write).await {
         Ok(next) => open_writes::checked(ports, write.id, next),
         Err(Stopped::Storage(message)) => Err(SqlError(message)),

@@ -15,4 +15,6 @@ pub(super) struct Asking<'w, 'a, P> {
     pub(super) operation: EntryId,
     /// Whether it is tried again by itself: what was asked once, without a key, is not, and must not happen later.
     pub(super) comes_again: bool,
+    /// The addresses by which the person was asked for: who is protected may have another one by now.
+    pub(super) asked_for: &'w [String],
 }

@@ -114,7 +114,7 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
                 Action::Revoke => (BTreeSet::new(), BTreeSet::from_iter([atom])),
             };
             if left.is_empty() {
-                guards::protected(&settings.guards, email)?;
+                guards::protected(&settings.guards, email, &[])?;
                 match settings.guards.last_role {
                     LastRole::Refuse => return Err(Stopped::Refused(grants::last_role(email, name))),
                     LastRole::MinimalAccess => {}
@@ -178,6 +178,10 @@ impl<P: Clock + Sql> Generation<'_, P> {
 impl<P: Clock + Sql> Evidence for Generation<'_, P> {
     fn settings(&self) -> &Settings {
         self.settings
+    }
+
+    fn asked_for(&self) -> &[String] {
+        &[]
     }
 
     async fn room(&self, _: &Planned<'_>, count: Count) -> Result<(), Stopped> {

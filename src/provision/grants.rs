@@ -23,7 +23,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let planned = edit.apply(&member.own_policies()?);
         let ours = journal::has_written(self.ports, self.id)?;
         if let Some(planned) = &planned {
-            guards::protected(self.guards(), &member.email)?;
+            guards::protected(self.guards(), &member.email, &self.request.subject.emails)?;
             if planned.is_empty() {
                 return match self.guards().last_role {
                     LastRole::Refuse => Ok(last_role(&email, &name)),

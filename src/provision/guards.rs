@@ -131,6 +131,9 @@ pub(super) trait Evidence {
     /// How provisioning is set.
     fn settings(&self) -> &Settings;
 
+    /// The addresses by which the person was asked for.
+    fn asked_for(&self) -> &[String];
+
     /// Whether there is room for one more revoke or removal within the hour.
     async fn room(&self, planned: &Planned<'_>, count: Count) -> Result<(), Stopped>;
 
@@ -166,7 +169,7 @@ pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
 /// The rules in their order: whether the member stops being Super Administrator, and the turn that was taken for it. This gives no clearance.
 pub(super) async fn judge<E: Evidence>(evidence: &E, planned: &Planned<'_>) -> Result<(bool, Option<Guard>), Stopped> {
     let settings = evidence.settings();
-    protected(&settings.guards, planned.email)?;
+    protected(&settings.guards, planned.email, evidence.asked_for())?;
     let takes_away = planned.takes_away();
     let count = if planned.what == Deed::Remove { Count::Account } else { Count::Access };
     let mut full = if takes_away { evidence.room(planned, count).await.err() } else { None };
@@ -199,6 +202,10 @@ pub(super) async fn judge<E: Evidence>(evidence: &E, planned: &Planned<'_>) -> R
 impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
     fn settings(&self) -> &Settings {
         self.settings
+    }
+
+    fn asked_for(&self) -> &[String] {
+        self.asked_for
     }
 
     async fn room(&self, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
@@ -235,15 +242,18 @@ impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
     }
 }
 
-/// A protected member's access is never changed.
-pub(super) fn protected(guards: &Guards, email: &str) -> Result<(), Stopped> {
-    if !guards.protected.contains(&address::folded(email)) {
+/// A protected member's access is never changed, not either where they have changed the address of their login since: by the addresses
+/// under which they were asked for, where none of those is the one that they have now.
+pub(super) fn protected(guards: &Guards, email: &str, asked_for: &[String]) -> Result<(), Stopped> {
+    let is_listed = |address: &&str| guards.protected.contains(&address::folded(address));
+    let asked_for = if asked_for.iter().any(|known| address::same(known, email)) { &[] } else { asked_for };
+    let Some(listed) = [email].into_iter().chain(asked_for.iter().map(String::as_str)).find(is_listed) else {
         return Ok(());
-    }
+    };
     refuse(
         Refusal::ProtectedMember,
         format!(
-            "{email} is a protected member: PROTECTED_MEMBERS says that this connector never changes their access; change it in Cloudflare's dashboard, or take the address off that list."
+            "{listed} is a protected member: PROTECTED_MEMBERS says that this connector never changes their access; change it in Cloudflare's dashboard, or take the address off that list."
         ),
     )
 }

@@ -100,8 +100,7 @@ pub struct Filter {
 const TABLE: &str = "operation";
 
 /// The columns of an entry, in the order in which `entry` reads them.
-const COLUMNS: &str =
-    "id, key, state, request, member, email, entitlement, outcome, attempts, trail, received_at, settled_at, due_at";
+const COLUMNS: &str = "id, key, state, request, member, email, entitlement, outcome, attempts, trail, received_at, settled_at, due_at, version";
 
 /// How many lines a trail keeps: an operation that is tried for days must not grow without end.
 const MAX_TRAIL: usize = 60;
@@ -290,19 +289,19 @@ pub fn due(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Entry>, SqlE
     rows::readable(sql, TABLE, &rows, |row| entry(row).ok())
 }
 
-/// Settles the operations that this version cannot read, so that who waits for one is answered: it will not be carried out
+/// Settles the operations that this version cannot read, or of which it cannot read what they have to bring back, so that who waits for one is answered: it will not be carried out
 /// by a later version either. Which they are.
 pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<Vec<EntryId>, SqlError> {
     rows::init(sql)?;
     let ids = sql.query(
         // By what is set aside, which is little, not through the whole journal.
         "SELECT operation.id FROM set_aside CROSS JOIN operation ON operation.id = CAST(set_aside.id AS INTEGER)
-         WHERE set_aside.of_table = ? AND operation.outcome IS NULL",
+         WHERE set_aside.of_table IN (?, 'renewal') AND operation.outcome IS NULL",
         &[TABLE.into()],
     )?;
     let outcome = Outcome::refused(
         Refusal::GaveUp,
-        "This version of the connector cannot read what another one noted of this operation, and has given it up. See in Cloudflare whether it was carried out, then ask again.",
+        "This version of the connector cannot read what another one noted of this operation, and has given it up; see in Cloudflare whether it was carried out, then ask again.",
     );
     let ids: Vec<EntryId> = ids.iter().filter_map(|row| row.first()?.integer()).map(EntryId).collect();
     for id in &ids {
@@ -484,6 +483,10 @@ fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
     let text = |index: usize| row.get(index).and_then(SqlValue::text).map(str::to_owned);
     let time = |index: usize| row.get(index).and_then(SqlValue::integer).map(Timestamp::from_millis);
     let required = |index: usize| text(index).ok_or_else(corrupt);
+    // Of another version, it may mean something else than it seems to.
+    if row.get(13).and_then(SqlValue::integer) != Some(1) {
+        return Err(corrupt());
+    }
     Ok(Entry {
         id: EntryId(row.first().and_then(SqlValue::integer).ok_or_else(corrupt)?),
         key: required(1)?,

@@ -6,6 +6,7 @@ use crate::base::tree::BTreeSet;
 
 use super::late;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::access::Atom;
 use crate::model::id::{MemberId, UserGroupId};
@@ -82,15 +83,36 @@ pub(super) fn group_stale_until(
 }
 
 fn replaced_until(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-    let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    // The latest time of what is seen, where something else was noted after it.
-    let at = sql.one(
-        "SELECT MAX(at) FROM written WHERE member = ?1 AND at >= ?2 AND atoms = ?3
-         HAVING MAX(at) < (SELECT MAX(at) FROM written WHERE member = ?1)",
-        &[subject.into(), oldest.into(), seen.into()],
-    )?;
-    let at = at.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
+    let noted = noted(sql, subject, now)?;
+    // The latest time of what is seen, where something else was noted after it; or of what this version cannot read, which may be what is seen.
+    let later = |(_, state): &&(i64, Option<String>)| state.as_deref().is_none_or(|state| state == seen);
+    let at = noted.iter().rev().find(later);
+    let is_replaced =
+        |at: i64, state: &Option<String>| state.is_none() || noted.last().is_some_and(|(last, _)| *last > at);
+    let at = at.filter(|(at, state)| is_replaced(*at, state)).map(|(at, _)| Timestamp::from_millis(*at));
     Ok(at.map(|at| at.plus_millis(DISTRUST_MILLIS + 1)))
+}
+
+/// What was noted of a subject not long ago, with its time, the latest last. What this version cannot read is set aside, and is nothing.
+fn noted(sql: &dyn Sql, subject: &str, now: Timestamp) -> Result<Vec<(i64, Option<String>)>, SqlError> {
+    let rows = sql.query(
+        "SELECT member, at, atoms FROM written WHERE member = ? AND at >= ? ORDER BY at",
+        &[subject.into(), now.plus_millis(-DISTRUST_MILLIS).into()],
+    )?;
+    let mut noted = Vec::with_capacity(rows.len());
+    rows::readable(sql, "written", &rows, |row| {
+        let state = row.get(2)?.text().filter(|state| is_readable(state)).map(str::to_owned);
+        let is_read = state.is_some();
+        noted.push((row.get(1)?.integer()?, state));
+        is_read.then_some(())
+    })?;
+    Ok(noted)
+}
+
+/// Whether a state is one that [`encode`] or [`membership`] makes.
+fn is_readable(state: &str) -> bool {
+    [membership(true), membership(false)].contains(&state)
+        || state.split_terminator(' ').all(|atom| atom.split('/').count() == 3)
 }
 
 /// Whether a member was seen so right before the latest write of ours, where that one was to leave `planned`.
@@ -129,12 +151,8 @@ pub(super) fn was_in_group(
 }
 
 fn was_before(sql: &dyn Sql, subject: &str, state: &str, before: Timestamp, now: Timestamp) -> Result<bool, SqlError> {
-    let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    let rows = sql.query(
-        "SELECT 1 FROM written WHERE member = ? AND at >= ? AND at < ? AND atoms = ? LIMIT 1",
-        &[subject.into(), oldest.into(), before.into(), state.into()],
-    )?;
-    Ok(!rows.is_empty())
+    let mut noted = noted(sql, subject, now)?.into_iter();
+    Ok(noted.any(|(at, noted)| at < before.millis() && noted.is_none_or(|noted| noted == state)))
 }
 
 /// Whether this is what we wrote last, within the time in which reads are doubted. To write it once more changes nothing that a
@@ -145,12 +163,8 @@ pub(super) fn is_latest(
     atoms: &BTreeSet<Atom>,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
-    let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    let value = sql.one(
-        "SELECT atoms FROM written WHERE member = ? AND at >= ? ORDER BY at DESC LIMIT 1",
-        &[member.to_string().into(), oldest.into()],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::text) == Some(encode(atoms).as_str()))
+    let latest = noted(sql, &member.to_string(), now)?.pop();
+    Ok(latest.is_some_and(|(_, state)| state.as_deref() == Some(encode(atoms).as_str())))
 }
 
 fn encode(atoms: &BTreeSet<Atom>) -> String {
@@ -167,9 +181,10 @@ fn encode(atoms: &BTreeSet<Atom>) -> String {
 mod tests {
     use crate::base::tree::BTreeSet;
 
-    use super::{init, note, stale_until};
+    use super::{init, note, stale_until, was_so_before};
     use crate::base::fakes::Desk;
-    use crate::base::ports::Clock;
+    use crate::base::ports::{Clock, Sql as _};
+    use crate::base::rows;
     use crate::model::access::{Access, Atom};
     use crate::model::id::MemberId;
 
@@ -202,6 +217,15 @@ mod tests {
         assert!(!stale(joe, &[1]), "another member");
         desk.advance(61);
         assert!(!stale(jane, &[1]), "by now somebody must have put that back");
+        // Of another version, it may be any state; and what was noted since is no proof of the contrary.
+        let now = desk.now();
+        desk.query("INSERT INTO written VALUES (?, ?, 'v2:?')", &[jane.to_string().into(), now.into()]).unwrap();
+        note(&desk, jane, &state(&[5]), now).unwrap();
+        assert!(stale(jane, &[4]) && !stale(jane, &[5]) && !stale(joe, &[4]));
+        assert!(was_so_before(&desk, jane, &state(&[4]), now.plus_millis(1), now).unwrap());
+        assert_eq!(rows::counts(&desk).unwrap().len(), 1);
+        desk.advance(61);
+        assert!(!stale(jane, &[4]));
     }
 
     #[test]

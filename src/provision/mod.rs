@@ -259,7 +259,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if self.request.target == Target::Renewal {
             return self.renew(member).await;
         }
-        open_invitations::shown(self.ports, &member)?;
+        if open_invitations::shown(self.ports, &member)? {
+            renewal::invited(self.ports, member.id, self.ports.now())?;
+        }
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
             (Counterpart::Atom(atom), _) => self.change(member, atom).await,

@@ -3,6 +3,7 @@
 
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeSet;
 use crate::cloudflare::MemberRecord;
@@ -61,32 +62,40 @@ pub(super) fn refused(sql: &dyn Sql, id: i64, email: &str) -> Result<(), SqlErro
 }
 
 /// Notes that somebody is a member. Where the only invitation of theirs that is open was to give just what they hold, it was carried out,
-/// and is not carried out again.
-pub(super) fn shown(sql: &dyn Sql, member: &MemberRecord) -> Result<(), SqlError> {
+/// and is not carried out again; whether that is so.
+pub(super) fn shown(sql: &dyn Sql, member: &MemberRecord) -> Result<bool, SqlError> {
     let open = sql.query(
-        "SELECT id, planned, followed FROM open_invitation WHERE email = ?",
+        "SELECT id, planned, followed FROM open_invitation WHERE email = ? AND version = 1",
         &[address::folded(&member.email).into()],
     )?;
-    let [only] = open.as_slice() else { return Ok(()) };
+    let [only] = open.as_slice() else { return Ok(false) };
     let is_latest = only.get(2).and_then(SqlValue::integer) == Some(0);
     let planned = only.get(1).and_then(SqlValue::text).and_then(|text| json::read_str::<BTreeSet<Atom>>(text).ok());
     let holds = member.own_policies().ok().map(|own| atoms(&own));
     match only.first().and_then(SqlValue::integer) {
-        Some(id) if is_latest && planned.is_some() && planned == holds => answered(sql, id),
-        _ => Ok(()),
+        Some(id) if is_latest && planned.is_some() && planned == holds => answered(sql, id).map(|()| true),
+        _ => Ok(false),
     }
 }
 
 /// Until when an invitation that nobody answered may make somebody of these addresses a member; anybody, where no address is known. `None`
-/// where there is none.
+/// where there is none. What this version cannot read of one counts as if it were anybody's.
 pub(super) fn until(sql: &dyn Sql, emails: &[&str], now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     let emails: Vec<String> = emails.iter().map(|email| address::folded(email)).collect();
-    let open =
-        sql.query("SELECT email, at FROM open_invitation WHERE at > ?", &[now.plus_secs(-LONGEST_LIFE_SECS).into()])?;
-    let theirs = open.iter().filter(|row| {
-        let email = row.first().and_then(SqlValue::text).unwrap_or_default();
-        emails.is_empty() || emails.iter().any(|known| known == email)
-    });
-    let latest = theirs.filter_map(|row| row.get(1)?.integer()).max();
+    let open = sql.query(
+        "SELECT id, version, email, at FROM open_invitation WHERE at > ?",
+        &[now.plus_secs(-LONGEST_LIFE_SECS).into()],
+    )?;
+    let mut latest = None;
+    let read = rows::readable(sql, "open_invitation", &open, |row| match row {
+        [_, version, email, at] if version.integer() == Some(1) => Some((email.text()?.to_owned(), at.integer()?)),
+        _ => {
+            // It may be of anybody.
+            latest = row.last().and_then(SqlValue::integer).max(latest);
+            None
+        }
+    })?;
+    let theirs = read.into_iter().filter(|(email, _)| emails.is_empty() || emails.contains(email));
+    let latest = theirs.map(|(_, at)| at).max().max(latest);
     Ok(latest.map(|at| Timestamp::from_millis(at).plus_secs(LONGEST_LIFE_SECS)))
 }

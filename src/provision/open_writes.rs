@@ -381,18 +381,35 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<OpenW
 
 fn select(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
     let statement = format!(
-        "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in
+        "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in, version
          FROM sent WHERE {condition}"
     );
     sql.query(&statement, params)
 }
 
 fn sent(row: &[SqlValue]) -> Option<OpenWrite> {
-    let [id, operation, member, email, planned, expected, read_at, at, answered_at, ray, looks, kind, group, is_in] =
-        row
+    let [
+        id,
+        operation,
+        member,
+        email,
+        planned,
+        expected,
+        read_at,
+        at,
+        answered_at,
+        ray,
+        looks,
+        kind,
+        group,
+        is_in,
+        version,
+    ] = row
     else {
         return None;
     };
+    // Of another version, it may mean something else than it seems to.
+    version.integer().filter(|version| *version == 1)?;
     let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
     let expected = match expected.text() {
         Some(text) => Some(json::read_str(text).ok()?),

@@ -17,6 +17,7 @@ use crate::account::find;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Access, Policy, atoms};
@@ -60,21 +61,38 @@ pub(super) fn invited(sql: &dyn Sql, member: MemberId, now: Timestamp) -> Result
     Ok(())
 }
 
+/// Whether an invitation is one that we are known to have sent.
+pub(super) fn is_ours(sql: &dyn Sql, member: MemberId) -> Result<bool, SqlError> {
+    Ok(invited_at(sql, member)?.is_some())
+}
+
 fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
-/// The renewal that an operation is in the middle of.
+/// The renewal that an operation is in the middle of. An error where this version cannot read what the invitation held: then nobody knows
+/// what to bring back, and the operation is settled with those that cannot be read ([`journal::settle_unreadable`]).
 pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<InvitationAccess>, SqlError> {
-    let value = sql.one("SELECT held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
-    let Some(text) = value.as_ref().and_then(SqlValue::text) else { return Ok(None) };
-    json::read_str(text).map(Some).map_err(|_| SqlError::unreadable("what an invitation held"))
+    match kept(sql, operation)? {
+        (true, None) => Err(SqlError::unreadable("what an invitation held")),
+        (_, held) => Ok(held),
 }
 
-/// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back.
+/// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back, and
+/// can.
 pub fn must_go_on(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
-    Ok(begun(sql, operation)?.is_some())
+    Ok(kept(sql, operation)?.1.is_some())
+}
+
+/// Whether an operation is in the middle of a renewal, and what the invitation held, where this version can read that.
+fn kept(sql: &dyn Sql, operation: EntryId) -> Result<(bool, Option<InvitationAccess>), SqlError> {
+    let found = sql.query("SELECT operation, version, held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
+    let mut read = rows::readable(sql, "renewal", &found, |row| match row {
+        [_, version, held] if version.integer() == Some(1) => json::read_str(held.text()?).ok(),
+        _ => None,
+    })?;
+    Ok((!found.is_empty(), read.pop()))
 }
 
 /// Whether an invitation of the subject's is being made again at the moment.
@@ -115,7 +133,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// Removes an invitation and makes it again.
     pub(super) async fn renew(&self, member: MemberRecord) -> Result<Outcome, Stopped> {
-        guards::protected(self.guards(), &member.email)?;
+        guards::protected(self.guards(), &member.email, &self.request.subject.emails)?;
         if member.status != MemberStatus::Pending {
             return Ok(not_pending(&member.email));
         }

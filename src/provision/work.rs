@@ -51,6 +51,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
             client: &self.client,
             operation: self.id,
             comes_again: self.request.key.is_some(),
+            asked_for: &self.request.subject.emails,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use c1_cloudflare::account::default_role::Configured;
-use c1_cloudflare::base::ports::{Clock as _, Secret};
+use c1_cloudflare::base::ports::{Clock as _, Secret, Sql as _};
 use c1_cloudflare::cloudflare::{Client, Purpose};
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::provision::LastRole;
@@ -705,4 +705,125 @@ async fn the_last_role_is_not_taken_though_there_was_another_one_when_it_was_rea
     let refused = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
     assert_refused(&refused, Refusal::LastRole, "revoke the account instead");
     assert_eq!(bench.atoms(&jane), [atom(account, &known[1])].into());
+}
+
+#[tokio::test]
+async fn protected_is_also_who_has_another_address_by_now() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.protected = vec![JANE.to_owned()]).await;
+    let account = bench.account();
+    let known = roles(account);
+    let policies = || vec![holds(account, &known[0]), holds(account, &known[1])];
+    let [jane, joe] = [JANE, "joe@example.com"].map(|email| account.add_member(email, policies()));
+    let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+    account.join_group(&group, &jane);
+    // As ConductorOne knew them before both changed the addresses of their logins.
+    let [of_jane, of_joe] = [&jane, &joe].map(|id| {
+        let membership = account.membership(id).unwrap();
+        let user = membership.user_id.map(|user| user.parse().unwrap());
+        c1_cloudflare::model::ask::Subject { user_id: user, emails: vec![membership.email], ..member(id) }
+    });
+    account.change_email(&jane, "jane.married@example.com");
+    account.change_email(&joe, "joe.married@example.com");
+    let before = bench.atoms(&jane);
+    for what in [target(&known[0]), group_target(&group), Target::Account] {
+        let refused = bench.operate(Action::Revoke, what, of_jane.clone()).await;
+        assert_refused(&refused, Refusal::ProtectedMember, "PROTECTED_MEMBERS");
+    }
+    assert_eq!((bench.atoms(&jane), account.membership(&jane).unwrap().groups.contains(&group)), (before, true));
+    assert_done(&bench.operate(Action::Revoke, target(&known[0]), of_joe).await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn what_a_late_write_took_from_who_is_protected_is_not_given_back_under_another_address() {
+    let mut bench = Bench::start().await;
+    let jane = with_a_revoke_that_may_come_late(&bench).await;
+    bench.account().release_held();
+    bench.account().change_email(&jane, "jane.married@example.com");
+    bench.world.config.provision.guards.protected = vec![JANE.to_owned()];
+    let late = bench.atoms(&jane);
+    bench.account().reset_log();
+    assert_left_alone(&bench, &jane, &late).await;
+}
+
+#[tokio::test]
+async fn what_has_to_be_taken_back_beside_what_was_asked_for_is_put_before_the_guards_too() {
+    let bench = Bench::with(
+        |account| {
+            somebody_in_a_group(account);
+            leave_admins(account, 3);
+        },
+        |_| {},
+    )
+    .await;
+    let account = bench.account();
+    let (known, all) = (roles(account), admins(account));
+    let admin = account.permission_group("super_admin").unwrap();
+    let jane = account.add_member(JANE, vec![holds(account, &known[0]), holds(account, &known[1])]);
+    // Nobody answers that she is made Super Administrator, and it is asked for no more.
+    account.fail_next(Route::UpdateMember, 3, Fault::Held);
+    let grant = bench.arrive(Action::Grant, target(&admin), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    bench.world.advance(70);
+    let revoke = bench.arrive(Action::Revoke, target(&admin), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    // By hand two others are made less: one is left beside her.
+    for other in &all[1..] {
+        account.set_policies(&other.id, vec![holds(account, &known[0])]);
+    }
+    // It arrives after the guards have let the revoke of another role pass, which takes a request.
+    let forget = "UPDATE sync_state SET value = json_remove(value, '$.roles.\"33666b9c79b9a5273fc7344ff42f953d\"')";
+    bench.world.query(&format!("{forget} WHERE name = 'names'"), &[]).unwrap();
+    let whom = jane.clone();
+    account.before_next(Route::GetMember, move |account, _| {
+        account.before_next(Route::GetMember, move |account, _| {
+            assert!(account.release_held() > 0);
+            assert!(account.member_atoms(&whom).len() == 3);
+        });
+    });
+    let outcome = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    assert_refused(&outcome, Refusal::MinSuperAdmins, "MIN_SUPER_ADMINS");
+    assert!(bench.atoms(&jane).contains(&atom(account, &admin)));
+}
+
+#[tokio::test]
+async fn what_was_told_to_be_gone_does_not_come_back_with_what_a_late_write_took_along() {
+    let mut bench = Bench::start().await;
+    let account = bench.account().clone();
+    let known = roles(&account);
+    let jane = account.add_member(JANE, vec![holds(&account, &known[0]), holds(&account, &known[1])]);
+    account.fail_next(Route::UpdateMember, 3, Fault::Held);
+    let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    assert_done(&bench.settle(revoke).await, Effect::Revoked);
+    for role in [2, 3] {
+        assert_done(&bench.operate(Action::Grant, target(&known[role]), member(&jane)).await, Effect::Granted);
+    }
+    bench.world.advance(120);
+    assert!(account.release_held() > 0);
+    assert_eq!(bench.atoms(&jane), [atom(&account, &known[0])].into(), "it took both of the newer roles along");
+    // What is so already is told, although nothing may be put right at the moment.
+    bench.world.config.provision.guards.protected = vec![JANE.to_owned()];
+    let told = bench.operate(Action::Revoke, target(&known[3]), member(&jane)).await;
+    assert_done(&told, Effect::AlreadyRevoked);
+    bench.world.config.provision.guards.protected = Vec::new();
+    bench.later_times(8, 61).await;
+    assert_eq!(bench.atoms(&jane), [atom(&account, &known[0]), atom(&account, &known[2])].into());
+}
+
+#[tokio::test]
+async fn a_look_at_what_may_be_behind_costs_one_read() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    // It comes late, and may as well be a read that is behind.
+    assert!(account.release_held() > 0);
+    account.reset_log();
+    bench.later(16).await;
+    assert_eq!((account.requests(Route::GetMember), account.requests(Route::UpdateMember)), (1, 0));
+    bench.later_times(8, 61).await;
+    assert_eq!(bench.atoms(&jane).len(), 3);
 }

@@ -1,6 +1,6 @@
 //! What is told of a revoke: that it is done, once nothing that was sent can bring back what was taken.
 
-use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::provision::aftercare;
 use sim::cloudflare::{Fault, Route};
 
@@ -317,7 +317,8 @@ async fn an_invitation_by_somebody_else_is_no_sign_that_ours_was_carried_out() {
     let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
     assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
     account.invite(NEW, vec![holds(account, &roles(account)[3])]);
-    assert!(matches!(bench.settle(grant).await, Outcome::Done { .. }), "there is one");
+    // Nor is it told for ours.
+    assert_done(&bench.settle(grant).await, Effect::AlreadyGranted);
     // Ours may come yet, once that one is gone.
     let removal = bench.arrive(Action::Revoke, Target::Account, person(NEW));
     assert_not_yet(&bench.attempt(removal).await);
@@ -379,4 +380,34 @@ async fn a_read_that_may_be_behind_proves_nothing_at_the_second_attempt_either()
             assert_eq!(has, wanted, "{action:?} after {fault:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_invitation_that_this_version_cannot_read_may_make_anybody_a_member() {
+    let bench = Bench::start().await;
+    with_an_open_invitation(&bench).await;
+    bench.world.query("UPDATE open_invitation SET version = 2, email = '{}', planned = '2'", &[]).unwrap();
+    for who in [NEW, "other@example.com"] {
+        let revoke = bench.arrive(Action::Revoke, Target::Account, person(who));
+        assert_not_yet(&bench.attempt(revoke).await);
+    }
+    bench.world.advance(LATEST);
+    assert_done(&bench.operate(Action::Revoke, Target::Account, person(NEW)).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn what_another_version_wrote_last_makes_reads_doubtful_until_none_is_as_far_behind() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let [jane, joe] = ["jane@example.com", "joe@example.com"]
+        .map(|email| account.add_member(email, vec![holds(account, &known[0]), holds(account, &known[1])]));
+    let state = "INSERT INTO written (member, at, atoms) VALUES (?, ?, '{\"version\":2}')";
+    bench.world.query(state, &[jane.as_str().into(), bench.world.now().into()]).unwrap();
+    // What a read shows may be what that version has changed since.
+    let revoke = bench.arrive(Action::Revoke, target(&known[2]), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert_done(&bench.operate(Action::Revoke, target(&known[2]), member(&joe)).await, Effect::AlreadyRevoked);
+    bench.world.advance(61);
+    assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
 }

@@ -4,6 +4,7 @@ use super::{
     Action, Bench, Effect, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, holds, member, person,
     roles, target,
 };
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use sim::cloudflare::{Access, Fault, PolicySpec, Route};
 
 /// An invitation with two policies, one of them denied, in a group; and the group.
@@ -209,4 +210,36 @@ async fn an_invitation_that_is_accepted_before_it_is_removed_is_not_made_again()
     super::assert_refused(&refused, super::Refusal::NotPending, "accepted the invitation");
     assert_eq!(bench.account().requests(Route::DeleteMember), 0);
     assert!(bench.account().membership(&old).is_some());
+}
+
+#[tokio::test]
+async fn who_has_accepted_is_told_so_whatever_the_guards_say_and_takes_up_no_place() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 0).await;
+    let account = bench.account();
+    let jane = account.add_member("jane@example.com", vec![holds(account, &roles(account)[0])]);
+    let refused = bench.operate(Action::Grant, Target::Renewal, member(&jane)).await;
+    assert_refused(&refused, Refusal::NotPending, "accepted the invitation");
+    let invitation = account.invite(NEW, vec![holds(account, &roles(account)[0])]);
+    let refused = bench.operate(Action::Grant, Target::Renewal, member(&invitation)).await;
+    assert_refused(&refused, Refusal::RemovalCap, "MAX_REMOVALS_PER_HOUR");
+}
+
+#[tokio::test]
+async fn what_an_invitation_held_by_another_version_is_not_guessed_and_the_operation_is_given_up() {
+    for change in ["version = 2", "held = '{\"policies\":2}'"] {
+        let (bench, old, _) = invited().await;
+        bench.account().fail_next(Route::CreateMember, 1, Fault::status(503, 1));
+        let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+        bench.world.query(&format!("UPDATE renewal SET {change}"), &[]).unwrap();
+        assert!(!super::provision::must_go_on(&bench.world, id).unwrap(), "nobody knows what to bring back");
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+        assert!(bench.account().membership_of(NEW).is_none(), "nobody is invited with less or more than was held");
+        // Others are not kept waiting for it.
+        let other = bench.operate(Action::Grant, Target::Account, person("other@example.com")).await;
+        assert_done(&other, Effect::Invited);
+        assert_eq!(super::journal::settle_unreadable(&bench.world, bench.world.now()).unwrap(), [id]);
+        let entry = bench.entry(id);
+        assert_refused(&entry.outcome.unwrap(), Refusal::GaveUp, "cannot read");
+    }
 }
