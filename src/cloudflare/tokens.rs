@@ -157,7 +157,11 @@ impl Record for Token {
             ..Self::bare(id, name)
         };
         let mut room = Self::MAX;
-        for policy in wire.get("policies").and_then(Value::as_array).into_iter().flatten() {
+        let policies = wire.get("policies").and_then(Value::as_array);
+        if policies.is_none() {
+            token.unread = Some("policies is missing".to_owned());
+        }
+        for policy in policies.into_iter().flatten() {
             token.add(policy, &mut room);
         }
         Ok(token)
@@ -182,7 +186,14 @@ impl Token {
                 self.unlisted = self.unlisted.saturating_add(1);
             }
         };
-        for group in told.get("permission_groups").and_then(Value::as_array).into_iter().flatten() {
+        // What is absent is unknown, and not nothing.
+        let (groups, resources) = (told.get("permission_groups"), told.get("resources"));
+        let (groups, resources) = (groups.and_then(Value::as_array), resources.and_then(Value::as_object));
+        let missing = [("permission_groups", groups.is_none()), ("resources", resources.is_none())];
+        if let Some((name, _)) = missing.into_iter().find(|(_, is_missing)| *is_missing) {
+            self.unread = Some(format!("{name} of a policy is missing"));
+        }
+        for group in groups.into_iter().flatten() {
             let Some(id) = text(group, "id") else { continue };
             let name = text(group, "name").unwrap_or_default();
             if let Some(end) = group.get("meta").and_then(ending) {
@@ -190,7 +201,7 @@ impl Token {
             }
             keep(&mut policy.groups, &id, name);
         }
-        for (key, inside) in told.get("resources").and_then(Value::as_object).into_iter().flatten() {
+        for (key, inside) in resources.into_iter().flatten() {
             match inside.as_object() {
                 // What is in an object of the account: the account is where it is, not what is meant.
                 Some(inside) => inside.keys().for_each(|key| keep(&mut policy.scope.0, key, String::new())),
@@ -275,9 +286,12 @@ mod tests {
             ] {
                 let token = read(|wire| wire[field] = odd.clone());
                 assert_eq!(token.id.to_string(), "1".repeat(32), "{field} {odd}");
+                let is_unread = field == "policies";
+                assert_eq!(token.unread.is_some(), is_unread, "what is absent is not nothing: {field} {odd}");
             }
             let token = read(|wire| wire["policies"][0] = odd.clone());
             assert_eq!(token.policies.last().unwrap().access, Access::Deny, "{odd}");
+            assert!(token.unread.is_some(), "{odd}");
             let token = read(|wire| wire["policies"][0]["effect"] = odd.clone());
             assert_eq!(token.policies[0].access, Access::Unknown, "{odd}");
         }

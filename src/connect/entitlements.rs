@@ -4,6 +4,7 @@
 
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::conductorone::apps::Policy;
 
@@ -124,30 +125,36 @@ pub(super) fn save(sql: &dyn Sql, saved: &PoliciesBefore, now: Timestamp) -> Res
     Ok(())
 }
 
-/// The next entitlement that was changed.
-pub(super) fn next_saved(sql: &dyn Sql, after: &(String, String)) -> Result<Option<PoliciesBefore>, SqlError> {
-    let rows = sql.query(
-        "SELECT app, entitlement, name, provisioner, deprovisioner FROM connect_saved
+/// The next entitlement that was changed. One of which this version cannot read what it was is set aside, and known by its ids alone.
+pub(super) fn next_saved(
+    sql: &dyn Sql,
+    after: &(String, String),
+) -> Result<Option<Result<PoliciesBefore, (String, String)>>, SqlError> {
+    let found = sql.query(
+        "SELECT app || ' ' || entitlement, app, entitlement, name, provisioner, deprovisioner, version FROM connect_saved
          WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",
         &[after.0.as_str().into(), after.1.as_str().into()],
     )?;
-    let Some([app, entitlement, name, provisioner, deprovisioner]) = rows.first().map(Vec::as_slice) else {
-        return Ok(None);
-    };
-    let word =
-        |value: &SqlValue| value.text().map(str::to_owned).ok_or_else(|| SqlError::unreadable("a saved entitlement"));
+    let text = |value: &SqlValue| value.text().map(str::to_owned);
     // A side that cannot be read must not be taken for one that was not changed.
     let side = |value: &SqlValue| match value {
-        SqlValue::Null => Ok(None),
-        value => policy(value).map(Some).ok_or_else(|| SqlError::unreadable("a saved policy")),
+        SqlValue::Null => Some(None),
+        value => policy(value).map(Some),
     };
-    Ok(Some(PoliciesBefore {
-        app: word(app)?,
-        entitlement: word(entitlement)?,
-        name: word(name)?,
-        provisioner: side(provisioner)?,
-        deprovisioner: side(deprovisioner)?,
-    }))
+    let mut read = rows::readable(sql, "connect_saved", &found, |row| match row {
+        [_, app, entitlement, name, provisioner, deprovisioner, version] if version.integer() == Some(1) => {
+            Some(PoliciesBefore {
+                app: text(app)?,
+                entitlement: text(entitlement)?,
+                name: text(name)?,
+                provisioner: side(provisioner)?,
+                deprovisioner: side(deprovisioner)?,
+            })
+        }
+        _ => None,
+    })?;
+    let ids = found.first().and_then(|row| Some((text(row.get(1)?)?, text(row.get(2)?)?)));
+    Ok(read.pop().map(Ok).or_else(|| ids.map(Err)))
 }
 
 /// Forgets what an entitlement was: it is so again, or is not ours to put back any more.
@@ -186,7 +193,7 @@ mod tests {
         save(&desk, &saved(None, Some(unset.clone())), desk.now()).unwrap();
         save(&desk, &saved(Some(connector.clone()), Some(Policy::webhook("w"))), desk.now()).unwrap();
         save(&desk, &saved(Some(Policy::webhook("w")), Some(Policy::webhook("w"))), desk.now()).unwrap();
-        let first = next_saved(&desk, &Default::default()).unwrap().unwrap();
+        let first = next_saved(&desk, &Default::default()).unwrap().unwrap().unwrap();
         assert_eq!(first, saved(Some(connector), Some(unset)), "also where nothing was set");
         assert_eq!(next_saved(&desk, &("a".into(), "e".into())).unwrap(), None);
     }

@@ -8,7 +8,8 @@ use sim::conductorone::{App, Credential, Entitlement, Person};
 
 use super::run::{RunState, What};
 use super::{Options, Within, begin, drive, missing, next_due, report, running, settled_app, summary};
-use crate::base::ports::Clock as _;
+use crate::base::ports::{Clock as _, Sql as _};
+use crate::base::rows;
 use crate::base::settings::Plan;
 use crate::conductorone::Settings;
 use crate::conductorone::api::Tokens;
@@ -190,6 +191,29 @@ async fn undo_leaves_a_webhook_that_was_there_before_or_is_used_by_somebody_else
         let told = serde_json::to_string(&report(&world.ports.desk, 0).unwrap().unwrap()).unwrap();
         assert_eq!(told.contains("pointed at it by somebody else"), is_used, "{told}");
         assert_eq!(stays, was_there || is_used || serves, "there: {was_there}, used: {is_used}, serves: {serves}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_entitlement_was_by_a_newer_version_stops_no_other_from_being_put_back() {
+    for change in ["version = 2", "provisioner = '{\"v\":2'"] {
+        let world = ConnectCase::new();
+        let before = world.policies();
+        run(&world, Options::default(), u32::MAX, Cut::Before).await;
+        let one = "(SELECT MIN(entitlement) FROM connect_saved)";
+        let odd = format!("UPDATE connect_saved SET {change} WHERE entitlement = {one} RETURNING entitlement");
+        let odd = world.ports.desk.query(&odd, &[]).unwrap()[0][0].text().unwrap().to_owned();
+        begin(&world.ports, Options { undo: true, ..Options::default() }, "api").unwrap().unwrap();
+        assert!(!world.carry_on().await);
+        let told = report(&world.ports.desk, 0).unwrap().unwrap();
+        assert_eq!((told.state, told.entitlements.failed), (RunState::Failed, 1), "{told:?}");
+        assert!(told.lines.iter().any(|line| line.what == What::Failed && line.text.contains("cannot read")));
+        assert_eq!(world.ports.c1.webhooks().len(), 1, "it is still in use");
+        for (entitlement, (before, now)) in world.entitlements.iter().zip(before.iter().zip(world.policies())) {
+            assert_eq!(*before == now, entitlement.id != odd, "{entitlement:?}");
+        }
+        let set_aside = rows::counts(&world.ports.desk).unwrap();
+        assert_eq!((set_aside[0].table.as_str(), set_aside[0].rows), ("connect_saved", 1));
     }
 }
 

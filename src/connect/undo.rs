@@ -10,7 +10,14 @@ use crate::conductorone::api::ApiError;
 impl<P: Ports> Step<'_, '_, P> {
     /// Puts the next entitlement back.
     pub(super) async fn undo(&mut self, after: (String, String)) -> Result<(), Trouble> {
-        let Some(saved) = entitlements::next_saved(self.ports, &after)? else { return self.undone() };
+        let saved = match entitlements::next_saved(self.ports, &after)? {
+            Some(Ok(saved)) => saved,
+            Some(Err((app, entitlement))) => {
+                let name = entitlement.clone();
+                return self.not_restored((app, entitlement), &name, "this version cannot read what it was before");
+            }
+            None => return self.undone(),
+        };
         let ours = journal::connection(self.ports)?.ours();
         self.run.phase = Phase::Undo { after };
         let now = match self.client.entitlement(&saved.app, &saved.entitlement).await {
@@ -31,9 +38,12 @@ impl<P: Ports> Step<'_, '_, P> {
                 Ok(after)
                     if provisioner.is_none_or(|before| *before == after.provisioner)
                         && deprovisioner.is_none_or(|before| *before == after.deprovisioner) => {}
-                Ok(_) => return self.not_restored(&saved, "ConductorOne took the change and shows something else"),
+                Ok(_) => {
+                    let why = "ConductorOne took the change and shows something else";
+                    return self.not_restored((saved.app, saved.entitlement), &saved.name, why);
+                }
                 Err(error @ (ApiError::NotFound { .. } | ApiError::Refused { .. })) => {
-                    return self.not_restored(&saved, &error.to_string());
+                    return self.not_restored((saved.app, saved.entitlement), &saved.name, &error.to_string());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -61,11 +71,11 @@ impl<P: Ports> Step<'_, '_, P> {
         Ok(())
     }
 
-    fn not_restored(&mut self, saved: &PoliciesBefore, why: &str) -> Result<(), Trouble> {
+    fn not_restored(&mut self, ids: (String, String), name: &str, why: &str) -> Result<(), Trouble> {
         self.run.counts.total += 1;
         self.run.counts.failed += 1;
-        self.say(What::Failed, Some(&saved.entitlement), format!("{:?} was not put back: {why}.", saved.name))?;
-        self.run.phase = Phase::Undo { after: (saved.app.clone(), saved.entitlement.clone()) };
+        self.say(What::Failed, Some(&ids.1), format!("{name:?} was not put back: {why}."))?;
+        self.run.phase = Phase::Undo { after: ids };
         Ok(())
     }
 

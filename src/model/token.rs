@@ -47,6 +47,9 @@ pub struct Token {
     /// What it may do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<TokenPolicy>,
+    /// Why its policies are not all known, as it was just read: a generation has what was known of them before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// How many permission groups and objects there are beside those in its policies.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u32,
@@ -124,6 +127,7 @@ impl Token {
             provisioner: None,
             provisioner_is: None,
             policies: Vec::new(),
+            unread: None,
             unlisted: 0,
             ending: BTreeMap::new(),
             from: Vec::new(),

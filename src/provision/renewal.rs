@@ -77,6 +77,7 @@ pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<Invitati
     match kept(sql, operation)? {
         (true, None) => Err(SqlError::unreadable("what an invitation held")),
         (_, held) => Ok(held),
+    }
 }
 
 /// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back, and

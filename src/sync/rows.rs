@@ -360,6 +360,15 @@ impl<'a> Builder<'a> {
             let mut token = token.clone();
             token.is_own = own == Some(token.id);
             let was = before.iter().find(|was| was.id == token.id);
+            if let Some(why) = token.unread.take() {
+                self.name_one("tokens", &token.id.to_string(), &why);
+                // What is not told of the token is as it was.
+                if let Some(was) = was {
+                    token.policies.clone_from(&was.policies);
+                    token.ending.clone_from(&was.ending);
+                    token.unlisted = was.unlisted;
+                }
+            }
             token.creator_is = token.creator.as_deref().and_then(|email| creators.is(email, was));
             let client = token.provisioner.as_ref().and_then(|(_, id)| id.as_ref());
             let client = client.map(|id| format!("{}{id}", Kind::OauthClient.prefix()));

@@ -827,3 +827,91 @@ async fn a_look_at_what_may_be_behind_costs_one_read() {
     bench.later_times(8, 61).await;
     assert_eq!(bench.atoms(&jane).len(), 3);
 }
+
+#[tokio::test]
+async fn whatever_write_may_still_come_its_person_is_no_super_administrator_left() {
+    for first in ["account", "role", "group"] {
+        let bench = Bench::with(|account| leave_admins(account, 2), |_| {}).await;
+        let account = bench.account();
+        let (known, mut all) = (roles(account), admins(account));
+        let admin = account.permission_group("super_admin").unwrap();
+        let policies = if first == "group" { vec![] } else { vec![holds(account, &admin)] };
+        let jane = account.add_member(JANE, [policies, vec![holds(account, &known[0])]].concat());
+        let group = account.add_group("Admins", vec![holds(account, &admin)]);
+        if first == "group" {
+            account.join_group(&group, &jane);
+        }
+        // Nobody answers, and what was written is not to be seen.
+        let (route, what) = match first {
+            "account" => (Route::DeleteMember, Target::Account),
+            "role" => (Route::UpdateMember, target(&admin)),
+            _ => (Route::DeleteUserGroupMember, group_target(&group)),
+        };
+        account.fail_next(route, 3, Fault::Held);
+        let leaving = bench.arrive(Action::Revoke, what, member(&jane));
+        let outcome = bench.attempt(leaving).await;
+        assert!(matches!(outcome, Outcome::NotNow { .. }), "{first}: {outcome:?}");
+        account.clear_faults();
+        bench.vanish();
+        let other = all.pop().unwrap();
+        let second = bench.arrive(Action::Revoke, super_administrator(&bench), member(&other.id));
+        let outcome = bench.attempt(second).await;
+        assert!(matches!(outcome, Outcome::NotNow { .. }), "{first}: it waits until that is known: {outcome:?}");
+        assert!(account.release_held() > 0);
+        assert_refused(&bench.settle(second).await, Refusal::MinSuperAdmins, "MIN_SUPER_ADMINS");
+        assert!(admins(account).iter().any(|one| one.id == other.id), "{first}");
+    }
+}
+
+/// Makes a member Super Administrator by a write that comes late, over the revoke of it.
+async fn make_super_administrator_late(bench: &Bench, jane: &str) {
+    let account = bench.account();
+    let admin = account.permission_group("super_admin").unwrap();
+    account.fail_next(Route::UpdateMember, 3, Fault::Held);
+    let grant = bench.arrive(Action::Grant, target(&admin), member(jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    bench.world.advance(70);
+    let revoke = bench.arrive(Action::Revoke, target(&admin), member(jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert!(account.release_held() > 0);
+    assert_eq!(bench.atoms(jane).len(), 2);
+}
+
+#[tokio::test]
+async fn every_guard_holds_for_what_is_put_right_unasked() {
+    for (guard, told) in [
+        ("none", "carried out late"),
+        ("protected", "PROTECTED_MEMBERS"),
+        ("off", "Provisioning is off"),
+        ("least", "MIN_SUPER_ADMINS"),
+        ("cap", "MAX_REMOVALS_PER_HOUR is 0"),
+        ("owner", "owns the API token"),
+    ] {
+        let mut bench = Bench::start().await;
+        let account = bench.account().clone();
+        with_user_token(&mut bench.world.config, &account);
+        let policies = vec![holds(&account, &roles(&account)[0])];
+        let jane = if guard == "owner" {
+            let owner = owner(&bench).await.id;
+            account.set_policies(&owner, policies);
+            owner
+        } else {
+            account.add_member(JANE, policies)
+        };
+        make_super_administrator_late(&bench, &jane).await;
+        let config = &mut bench.world.config;
+        match guard {
+            "protected" => config.provision.guards.protected = vec![JANE.to_owned()],
+            "off" => config.provision.provisioning = c1_cloudflare::provision::Provisioning::Off,
+            "least" => config.provision.guards.min_super_admins = 500,
+            "cap" => config.provision.guards.max_removals_per_hour = 0,
+            _ => {}
+        }
+        account.reset_log();
+        bench.later_times(8, 61).await;
+        let writes = account.requests(Route::UpdateMember);
+        assert_eq!((bench.atoms(&jane).len(), writes), if guard == "none" { (1, 1) } else { (2, 0) }, "{guard}");
+        bench.assert_told(told);
+    }
+}

@@ -153,10 +153,15 @@ async fn a_declined_invitation_is_no_member() {
 async fn groups_and_what_names_access_are_kept_as_they_were() {
     let cases = [
         (Route::ListUserGroups, "user_groups", Oddity::Without("policies")),
+        (Route::ListUserGroups, "user_groups", Oddity::Null("policies")),
         (Route::ListUserGroups, "user_groups", Oddity::NullInPolicies("resource_groups")),
+        (Route::ListUserGroups, "user_groups", Oddity::NullInPolicies("permission_groups")),
         (Route::ListUserGroups, "user_groups", Oddity::Without("name")),
         (Route::ListUserGroups, "user_groups", Oddity::Text("id", "grp_1")),
         (Route::ListTokens, "tokens", Oddity::Text("id", "tok_1")),
+        (Route::ListTokens, "tokens", Oddity::Without("policies")),
+        (Route::ListTokens, "tokens", Oddity::Null("policies")),
+        (Route::ListTokens, "tokens", Oddity::NullInPolicies("permission_groups")),
         (Route::ListRoles, "roles", Oddity::Text("id", "rol_1")),
         (Route::ListPermissionGroups, "permission_groups", Oddity::Text("id", "per_1")),
         (Route::ListResourceGroups, "resource_groups", Oddity::Text("id", "res_1")),
