@@ -136,6 +136,34 @@ async fn a_scoped_role_has_the_same_words_on_every_path() {
     let file = deployment.get("/v1/export/sync.c1z").await;
     let database = zstd::stream::decode_all(&file.body[5..]).unwrap();
     assert!(database.windows(WORDS.len()).any(|part| part == WORDS.as_bytes()));
+    // What an entitlement is called and what is said of it, for each kind of what can be granted.
+    let offers = deployment.json("/v1/entitlements?page_size=500").await;
+    let database = String::from_utf8_lossy(&database);
+    let by_settings = include_str!("../../../c1/baton-http.yaml");
+    let by_program = include_str!("../../../c1/connector/connector.ts");
+    for kind in ["scoped_role", "role", "group"] {
+        let offer = offers["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["resource_type"] == kind && (kind != "scoped_role" || it["id"] == id.as_str()));
+        let offer = offer.unwrap_or_else(|| panic!("{kind}: {offers}"));
+        let title = text(offer, "display_name");
+        let name = title.strip_suffix(" Role").unwrap_or(title).strip_suffix(" Member").unwrap();
+        for words in [title, text(offer, "description")] {
+            assert!(database.contains(words), "{kind}: {words}");
+            let (before, after) = words.split_once(name).unwrap();
+            let before_name = if before.is_empty() { String::new() } else { format!("\"{before}\" + ") };
+            let setting = format!("'cel:{before_name}resource.display_name + \"{after}\"'");
+            assert!(by_settings.contains(&setting), "{kind}: {setting}");
+            let template = format!("`{before}${{name}}{after}`");
+            assert!(by_program.contains(&template), "{kind}: {template}");
+        }
+    }
+    let said = format!("Has the role {WORDS} in Cloudflare");
+    assert!(csv.contains(&said), "{csv}");
+    // SCIM has a name for a group, and nothing beside.
+    assert_eq!(group["description"], Value::Null);
     // A person who looks at the task, and one who asks what it would come to.
     let entitlement = Entitlement::new(&id, &format!("{WORDS} Member Role"));
     let task = deployment.c1.task(&Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member)));
