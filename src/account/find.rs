@@ -44,7 +44,7 @@ pub async fn in_snapshot<P: KeyValue>(
 }
 
 /// The membership that the subject probably has, without asking Cloudflare: what the last sync told C1, or what the snapshot says
-/// of the user or the e-mail address.
+/// of the user or the e-mail address. A hint, and no more: what is read under it is judged by what was asked.
 pub async fn probable<P: KeyValue>(
     ports: &P,
     snapshot: Option<&Snapshot>,
@@ -54,11 +54,22 @@ pub async fn probable<P: KeyValue>(
         return Ok(subject.member_id);
     }
     let Some(snapshot) = snapshot else { return Ok(None) };
-    // A hint, and no more: what is read under it is judged by what was asked.
     Ok(match in_snapshot(ports, snapshot, subject, Action::Revoke).await? {
         Meant::One(member) => Some(member.member_id),
         Meant::Nobody | Meant::Unclear(_) => None,
     })
+}
+
+/// The membership that the snapshot has of the subject's user, where that is known: whoever was invited again since C1 read of them has
+/// another one than C1 knows, and may slip from one page of the list to another while it is read.
+pub async fn of_user<P: KeyValue>(
+    ports: &P,
+    snapshot: Option<&Snapshot>,
+    subject: &Subject,
+) -> Result<Option<MemberId>, SnapshotError> {
+    let (Some(snapshot), Some(user)) = (snapshot, subject.user_id) else { return Ok(None) };
+    let row = snapshot.get(ports, &Principal::User(user).to_string()).await?;
+    Ok(row.as_ref().and_then(Row::as_member).map(|member| member.member_id))
 }
 
 /// Looks for the subject in Cloudflare's list of members, beside what was `read` of single ones. The list is ordered by e-mail
@@ -70,7 +81,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     subject: &Subject,
     action: Action,
-    read: Option<MemberRecord>,
+    read: Vec<MemberRecord>,
 ) -> Result<Meant<MemberRecord>, Stopped> {
     let mut pages = Pages {
         client,
@@ -83,7 +94,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
         read: BTreeSet::new(),
         odd: None,
     };
-    if let Some(member) = read {
+    for member in read {
         pages.candidates.see(member);
     }
     pages.look().await?;
@@ -110,7 +121,7 @@ pub async fn by_address<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     email: &str,
 ) -> Result<Option<MemberRecord>, Stopped> {
-    Ok(match in_account(client, &Subject::of_email(email), Action::Revoke, None).await? {
+    Ok(match in_account(client, &Subject::of_email(email), Action::Revoke, Vec::new()).await? {
         Meant::One(member) => Some(member),
         Meant::Nobody | Meant::Unclear(_) => None,
     })

@@ -23,6 +23,9 @@ pub(super) struct ListedEntitlement {
 /// What stands for C1's builtin Access entitlement.
 pub(super) const ACCESS: &str = "access";
 
+/// The ids of an entitlement's app, and of itself.
+pub(super) type EntitlementIds = (String, String);
+
 /// What an entitlement was before it was first changed; a side that was not changed is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoliciesBefore {
@@ -128,8 +131,8 @@ pub(super) fn save(sql: &dyn Sql, saved: &PoliciesBefore, now: Timestamp) -> Res
 /// The next entitlement that was changed. One of which this version cannot read what it was is set aside, and known by its ids alone.
 pub(super) fn next_saved(
     sql: &dyn Sql,
-    after: &(String, String),
-) -> Result<Option<Result<PoliciesBefore, (String, String)>>, SqlError> {
+    after: &EntitlementIds,
+) -> Result<Option<Result<PoliciesBefore, EntitlementIds>>, SqlError> {
     let found = sql.query(
         "SELECT app || ' ' || entitlement, app, entitlement, name, provisioner, deprovisioner, version FROM connect_saved
          WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",

@@ -162,8 +162,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
         }
         // The lock comes before the read that the change is worked out from.
-        let mut read = None;
-        if let Some(member) = find::probable(self.ports, self.snapshot.as_ref(), subject).await? {
+        let (mut read, mut tried) = (Vec::new(), None);
+        for is_second in [false, true] {
+            let snapshot = self.snapshot.as_ref();
+            let probable = if is_second {
+                find::of_user(self.ports, snapshot, subject).await?
+            } else {
+                find::probable(self.ports, snapshot, subject).await?
+            };
+            let Some(member) = probable.filter(|_| probable != tried) else { continue };
+            tried = probable;
             let _turn = self.lock(&member.to_string()).await;
             match read::member(self.ports, &self.client, member).await {
                 Ok(member) if self.is_certain(&member) => match self.for_member(member).await {
@@ -172,7 +180,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     ended => return ended,
                 },
                 // Perhaps somebody else's, or the person has another one by now.
-                Ok(member) => read = Some(member),
+                Ok(member) => read.push(member),
                 Err(ApiError::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -232,3 +232,32 @@ async fn who_had_an_account_and_is_gone_is_not_invited_by_a_grant() {
     assert_eq!(bench.account().requests(Route::CreateMember), 0);
     assert_done(&bench.operate(Action::Grant, target(&role), person(NEW)).await, Effect::Granted);
 }
+
+#[tokio::test]
+async fn who_slips_past_the_list_while_it_is_read_is_known_by_the_last_sync() {
+    let many = |account: &Cloudflare| {
+        account.add_member(JANE, vec![holds(account, &roles(account)[0]), holds(account, &roles(account)[1])]);
+        for n in 0..110 {
+            let name = if n < 50 { "!a" } else { "!c" };
+            account.add_member(&format!("{name}{n:03}@example.com"), vec![]);
+        }
+    };
+    let bench = Bench::with(many, |_| {}).await;
+    let account = bench.account();
+    let jane = account.membership_of(JANE).unwrap().id;
+    let outdated = Subject { member_id: Some(format!("{:032x}", 77).parse().unwrap()), ..known(&bench, &jane) };
+    // The first one of the second page, who comes to stand on the first when that was read; and there are as many as before.
+    account.change_email(&jane, "!b@example.com");
+    let leaver = account.membership_of("!a010@example.com").unwrap().id;
+    account.after_page(Route::ListMembers, 1, move |account, _| {
+        account.remove_member(&leaver);
+        account.add_member("~last@example.com", vec![]);
+    });
+    let outcome = bench.operate(Action::Revoke, target(&roles(account)[1]), outdated.clone()).await;
+    assert_done(&outcome, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
+    // Who is gone is gone, whatever the last sync says.
+    account.remove_member(&jane);
+    let outcome = bench.operate(Action::Revoke, target(&roles(account)[0]), outdated).await;
+    assert_done(&outcome, Effect::AlreadyRevoked);
+}
