@@ -13,8 +13,11 @@ mod hosted;
 
 use std::collections::BTreeSet;
 
+use std::sync::{Arc, Mutex};
+
 use hosted::{Hosted, file, npm, said};
 use serde_json::{Value, json};
+use sim::http::{Handler, Reply, ReplyFuture, Request, Server};
 
 /// A JSON file of the project.
 fn json_file(path: &str) -> Value {
@@ -128,6 +131,8 @@ async fn a_connector_that_the_modules_would_refuse_does_not_compile() {
         ("traits: [\"TRAIT_GROUP\"]", "traits: [\"TRAIT_GROUPS\"]", "TRAIT_GROUPS"),
         ("token: connectorToken", "token: workerUrl", "SecretConfigField"),
         ("isPrimary: true", "primary: true", "primary"),
+        ("startAt: scope.feed.startAt", "startAt: scope.resource", "eventFeed"),
+        ("hasMore: next !== \"\"", "more: next !== \"\"", "hasMore"),
     ]
     .into_iter()
     .enumerate()
@@ -198,5 +203,86 @@ async fn the_files_beside_the_hosted_connector_say_what_it_is() {
             assert_eq!(details["preferredCredentialOption"], of["credentials"][0]);
         }
     }
+    assert_eq!(connector["feeds"], json!([{ "id": "logins", "types": ["EVENT_TYPE_USAGE"] }]));
+    of_all.insert("CAPABILITY_EVENT_FEED_V2".to_owned());
     assert_eq!(set(&told["connectorCapabilities"]), of_all);
+}
+
+/// A Worker that has people with the days of their last logins, in a generation.
+struct Users(Mutex<(&'static str, Vec<(&'static str, &'static str)>)>);
+
+impl Handler for Users {
+    fn handle(self: Arc<Self>, request: Request) -> ReplyFuture {
+        let (generation, people) = self.0.lock().unwrap().clone();
+        let limit: usize = request.param("limit").unwrap().parse().unwrap();
+        if limit == 7 {
+            return Box::pin(async { Reply::json(503, &json!({})) });
+        }
+        let reply = match request.param("cursor").map_or(Ok(0), |cursor| cursor.parse::<usize>()) {
+            Ok(from) => {
+                let shown: Vec<Value> = people
+                    .iter()
+                    .skip(from)
+                    .take(limit)
+                    .map(|(id, last_login)| {
+                        json!({ "id": id, "display_name": id, "email": format!("{id}@example.com"), "last_login": last_login })
+                    })
+                    .collect();
+                let mut page = json!({ "items": shown, "generation": generation });
+                if from + limit < people.len() {
+                    page["next_cursor"] = json!((from + limit).to_string());
+                }
+                Reply::json(200, &page)
+            }
+            Err(_) => Reply::json(410, &json!({ "code": "gone" })),
+        };
+        Box::pin(async move { reply })
+    }
+}
+
+#[tokio::test]
+async fn the_event_feed_tells_each_login_in_the_shape_that_is_read_and_nothing_of_whom_no_login_is_known() {
+    let told = [("a", "2026-12-01T00:00:00Z"), ("b", ""), ("c", "2026-12-03T00:00:00Z"), ("d", "2026-12-03T00:00:00Z")];
+    let users = Arc::new(Users(Mutex::new(("g1", told.to_vec()))));
+    let server = Server::start(0, users.clone()).await.unwrap();
+    let config = json!({ "worker-url": server.url().trim_end_matches('/'), "connector-token": "token" });
+    let connector = Hosted::bundled("feed", config).await;
+    let read = async |cursor: &str, start_at: &str| {
+        let call = json!({ "at": "events", "cursor": cursor, "startAt": start_at, "pageSize": 2 });
+        let (mut results, requests) = connector.calls(&[call]).await;
+        let told = results.remove(0);
+        let ids = |told: &Value| {
+            told["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+        };
+        let ids: Vec<String> = ids(&told);
+        (ids, told["cursor"].as_str().unwrap().to_owned(), requests.len(), told)
+    };
+    let (ids, _, requests, _) = read("", "").await;
+    assert_eq!((ids.len(), requests), (3, 2), "everybody's, page by page");
+    let (ids, cursor, _, all) = read("", "2026-12-02T10:00:00Z").await;
+    assert_eq!(ids, ["c-2026-12-03T00:00:00Z", "d-2026-12-03T00:00:00Z"]);
+    let event = &all["events"][0];
+    assert_eq!(event["occurredAt"], "2026-12-03T00:00:00.000Z");
+    let usage = &event["usageEvent"];
+    assert_eq!(usage["targetResource"]["id"], json!({ "resourceType": "app", "resource": "cloudflare" }));
+    assert_eq!(usage["actorResource"]["id"], json!({ "resourceType": "user", "resource": "c" }));
+    assert_eq!(usage["actorResource"]["annotations"][0]["emails"][0]["address"], "c@example.com");
+    // As long as nothing is published there is nothing new, for one request.
+    let (ids, again, requests, _) = read(&cursor, "").await;
+    assert_eq!((ids.len(), &again, requests), (0, &cursor, 1));
+    // The last day's are told again by the same ids: others may have logged in later that day.
+    *users.0.lock().unwrap() =
+        ("g2", vec![("a", "2026-12-01T00:00:00Z"), ("b", "2026-12-03T00:00:00Z"), ("c", "2026-12-04T00:00:00Z")]);
+    let (ids, cursor, _, _) = read(&cursor, "").await;
+    assert_eq!(ids, ["b-2026-12-03T00:00:00Z", "c-2026-12-04T00:00:00Z"]);
+    let (ids, ..) = read(&cursor, "").await;
+    assert_eq!(ids, [""; 0]);
+    // A list that is gone on the way is begun again, and so is what is no place.
+    let (ids, ..) = read("2026-12-04  g1 gone", "").await;
+    assert_eq!(ids, ["c-2026-12-04T00:00:00Z"]);
+    let (ids, ..) = read("odd", "").await;
+    assert_eq!(ids.len(), 3);
+    // The control: a refusal of the beginning is nothing to begin again for.
+    let (results, _) = connector.calls(&[json!({ "at": "events", "pageSize": 7 })]).await;
+    assert_eq!(results[0]["refused"]["status"], 503);
 }

@@ -8,6 +8,7 @@ import { accountResponse, annotations, entitlementId, grantId, provisioningRespo
 import {
   config,
   connector,
+  eventFeed,
   http,
   node,
   type PublicConfigField,
@@ -19,6 +20,7 @@ import {
   walk,
 } from "@baton/runtime"
 import {
+  newAppResource,
   newGroupResource,
   newResourceId,
   newRoleResource,
@@ -29,7 +31,7 @@ import {
 } from "@baton/types"
 
 // What the Worker answers. Every field is always there; what is not known of a name is "".
-type Page<T> = { readonly items: readonly T[]; readonly next_cursor?: string }
+type Page<T> = { readonly items: readonly T[]; readonly next_cursor?: string; readonly generation: string }
 type Person = {
   readonly id: string
   readonly member_id: string
@@ -447,12 +449,103 @@ const readStatus = node({
   result: ({ response }) => ({ status: response }),
 })
 
+// Who logged in. ConductorOne reads usage of one resource with the trait of an app, and takes it for the person's last login. A change is
+// no login, and somebody whose login nobody tells has no event.
+
+const APP = "cloudflare"
+
+const appType = resourceType({
+  id: "app",
+  displayName: "Application",
+  description: "Cloudflare itself, which people log in to",
+  traits: ["TRAIT_APP"],
+  resources: walk({
+    nodes: [readStatus],
+    from: { status },
+    to: () => newAppResource("Cloudflare", "app", APP),
+  }),
+  staticEntitlements: [
+    { slug: "access", displayName: "Cloudflare Access", description: "Logs in to Cloudflare", purpose: "PURPOSE_VALUE_ASSIGNMENT", grantableTo: people },
+  ],
+})
+
+/**
+ * How far the feed is read: the day from which on logins are told; the last day of a login that was met on the way; the generation that was
+ * read to its end; and, on the way, the Worker's cursor.
+ */
+type Place = { readonly since: string; readonly last: string; readonly read: string; readonly next: string }
+
+/** What cannot be read as a place is the beginning: every login is told again, by the same id. */
+function place(cursor: string, startAt: string): Place {
+  const [since, last, read, next] = cursor.split(" ")
+  return next === undefined
+    ? { since: startAt, last: "", read: "", next: "" }
+    : { since: since ?? "", last: last ?? "", read: read ?? "", next }
+}
+
+const passed = ({ since, last, read, next }: Place) => [since, last, read, next].join(" ")
+
+const MOST_EVENTS = 500
+
+const loginPage = slot<Page<Person> | null>()
+const readLogins = node({
+  inputs: { cursor: scope.feed.cursor, pageSize: scope.feed.pageSize },
+  outputs: { loginPage },
+  run: ({ cursor, pageSize }) => {
+    const { next } = place(cursor, "")
+    const limit = pageSize > 0 ? Math.min(pageSize, MOST_EVENTS) : MOST_EVENTS
+    return worker.GET({ path: "/v1/users", query: next === "" ? { limit } : { limit, cursor: next } })
+  },
+  result: ({ response }) => ({ loginPage: response as Page<Person> }),
+  // The list that was begun may be gone: it is begun again.
+  error: ({ cursor, error }) => {
+    if (place(cursor, "").next === "") throw error
+    return { loginPage: null }
+  },
+})
+
+const logins = eventFeed({
+  name: "logins",
+  id: "logins",
+  supportedEventTypes: ["EVENT_TYPE_USAGE"],
+  actions: [readLogins],
+  inputs: { page: loginPage, cursor: scope.feed.cursor, startAt: scope.feed.startAt },
+  events: ({ page, cursor, startAt }) => {
+    const at = place(cursor, startAt)
+    if (page === null) return { events: [], cursor: passed({ ...at, next: "" }), hasMore: true }
+    // Nothing was published since.
+    if (at.next === "" && at.read === page.generation) return { events: [], cursor: passed(at), hasMore: false }
+    // The Worker tells logins by the day, so that day's are told again with the same ids: somebody may have logged in later.
+    const found = page.items.filter((person) => person.last_login !== "" && person.last_login.slice(0, 10) >= at.since.slice(0, 10))
+    const last = found.reduce((last, { last_login }) => (last_login > last ? last_login : last), at.last)
+    const next = page.next_cursor ?? ""
+    return {
+      events: found.map((person) => ({
+        id: `${person.id}-${person.last_login}`,
+        occurredAt: new Date(person.last_login),
+        usageEvent: {
+          targetResource: newAppResource("Cloudflare", "app", APP),
+          actorResource: newUserResource(person.display_name, "user", person.id, {
+            login: person.email,
+            emails: [{ address: person.email, isPrimary: true }],
+          }),
+        },
+      })),
+      cursor: passed(
+        next === "" ? { since: last === "" ? at.since : last, last: "", read: page.generation, next } : { ...at, last, next },
+      ),
+      hasMore: next !== "",
+    }
+  },
+})
+
 export default connector({
   metadata: {
     displayName: "Cloudflare",
     description: "Members, roles, user groups and API tokens of a Cloudflare account, through the c1-cloudflare Worker.",
   },
   transports: { worker },
-  resourceTypes: [userType, invitationType, groupType, roleType, scopedRoleType, tokenType],
+  resourceTypes: [userType, invitationType, groupType, roleType, scopedRoleType, tokenType, appType],
+  eventFeeds: [logins],
   validate: walk({ nodes: [readStatus], from: { status }, to: () => ({}) }),
 })

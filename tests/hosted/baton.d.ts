@@ -25,6 +25,7 @@ declare module "@baton/runtime" {
     | "deleteResource"
     | "createAccount"
     | "validate"
+    | "eventFeed"
 
   /** A place that one node fills and others read. Two slots are never the same. */
   export interface Slot<T> {
@@ -133,6 +134,35 @@ declare module "@baton/runtime" {
     readonly type: "string" | "stringList" | "bool" | "int" | "map"
   }
 
+  /** An entitlement that each resource of a type has. */
+  export interface EntitlementTemplate {
+    readonly slug: string
+    readonly displayName?: string
+    readonly description?: string
+    readonly purpose?: Entitlement["purpose"]
+    readonly grantableTo?: readonly ResourceTypeReference[]
+  }
+
+  /** One event: that somebody used something. */
+  export interface UsageEvent {
+    readonly id: string
+    readonly occurredAt: Date
+    readonly usageEvent: { readonly targetResource: Resource; readonly actorResource: Resource }
+  }
+
+  export interface EventFeedSpec<I extends Inputs> {
+    readonly name: string
+    readonly id: string
+    readonly supportedEventTypes: readonly "EVENT_TYPE_USAGE"[]
+    readonly actions: readonly Node<"eventFeed">[]
+    readonly inputs: I
+    readonly events: (values: Values<I>) => {
+      readonly events: UsageEvent | readonly UsageEvent[]
+      readonly cursor: string
+      readonly hasMore: boolean
+    }
+  }
+
   type CredentialOption = "CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD"
 
   export interface ResourceTypeSpec {
@@ -143,6 +173,7 @@ declare module "@baton/runtime" {
     readonly annotations?: readonly Annotation[]
     readonly resources?: Walk<"resources", Resource>
     readonly entitlements?: Walk<"entitlements", RuntimeEntitlement>
+    readonly staticEntitlements?: readonly EntitlementTemplate[]
     readonly grants?: Walk<"grants", RuntimeGrant>
     readonly provisioning?: {
       readonly grant?: Walk<"grant", Outcome>
@@ -161,6 +192,7 @@ declare module "@baton/runtime" {
     readonly metadata: { readonly displayName: string; readonly description: string }
     readonly transports: Readonly<Record<string, Transport>>
     readonly resourceTypes: readonly ResourceTypeSpec[]
+    readonly eventFeeds?: readonly EventFeedSpec<any>[]
     readonly validate?: Walk<"validate", { readonly annotations?: readonly Annotation[] }>
   }
 
@@ -178,6 +210,7 @@ declare module "@baton/runtime" {
     readonly outputs: O
     readonly run: (values: Values<I>) => Execution
     readonly result: (answer: Values<I> & { readonly response: unknown }) => Values<O> | readonly Values<O>[]
+    readonly error?: (failure: Values<I> & { readonly error: unknown }) => Values<O> | readonly Values<O>[]
   }): Node<Reach<I>>
 
   export function walk<const I extends Inputs, T, const N extends readonly Node<any>[] = readonly []>(spec: {
@@ -187,6 +220,9 @@ declare module "@baton/runtime" {
   }): BuiltWalk<I, N, T>
 
   export function resourceType(spec: ResourceTypeSpec): ResourceTypeSpec
+  export function eventFeed<const I extends Readonly<Record<string, Slot<any> | Provided<any, "eventFeed">>>>(
+    spec: EventFeedSpec<I>,
+  ): EventFeedSpec<I>
   export function connector(spec: ConnectorSpec): ConnectorSpec
 
   export const http: {
@@ -201,6 +237,12 @@ declare module "@baton/runtime" {
     readonly resource: Provided<RequestResource, "entitlements" | "grants" | "grant" | "revoke">
     readonly principal: Provided<Resource, "grant">
     readonly grant: Provided<Grant, "revoke">
+    readonly feed: {
+      readonly id: Provided<string, "eventFeed">
+      readonly cursor: Provided<string, "eventFeed">
+      readonly startAt: Provided<string, "eventFeed">
+      readonly pageSize: Provided<number, "eventFeed">
+    }
     readonly delete: { readonly resourceId: Provided<ResourceId, "deleteResource"> }
     readonly provisioning: { readonly account: { readonly info: Provided<AccountInfo, "createAccount"> } }
   }
@@ -243,7 +285,7 @@ declare module "@baton/types" {
     readonly "@type": string
     readonly [key: string]: unknown
   }
-  export type Trait = "TRAIT_USER" | "TRAIT_GROUP" | "TRAIT_ROLE" | "TRAIT_SECRET"
+  export type Trait = "TRAIT_USER" | "TRAIT_GROUP" | "TRAIT_ROLE" | "TRAIT_APP" | "TRAIT_SECRET"
   export const TRAIT_USER: "TRAIT_USER"
 
   export interface ResourceTypeReference {
@@ -326,5 +368,6 @@ declare module "@baton/types" {
   export const newUserResource: Make<UserTrait>
   export const newGroupResource: Make<{ readonly profile?: Profile }>
   export const newRoleResource: Make<{ readonly profile?: Profile }>
+  export const newAppResource: Make<{ readonly profile?: Profile }>
   export const newSecretResource: Make<SecretTrait>
 }

@@ -3,7 +3,7 @@
 // and writes { "results": […], "requests": […] }; a call that was refused has { "refused": { "status", "body" } }.
 
 import connector from "../../c1/connector/connector.ts"
-import { fields, Refused, requests, run, scope, settings } from "./runtime.mjs"
+import { feed, fields, Refused, requests, run, scope, settings } from "./runtime.mjs"
 
 const types = new Map(connector.resourceTypes.map((type) => [type.id, type]))
 const id = (resourceType, resource) => ({ resourceType, resource })
@@ -41,7 +41,8 @@ const endpoints = {
     const found = { entitlements: [], grants: [] }
     for (const resource of of) {
       const type = types.get(resource.type)
-      if (skips(type)) continue
+      // What each resource of a type has is told by the type.
+      if (skips(type) || type.entitlements === undefined) continue
       const ambient = [[scope.resource, request(resource)]]
       found.entitlements.push(...(await run(type.entitlements, ambient)))
       found.grants.push(...(await run(type.grants, ambient)))
@@ -66,6 +67,20 @@ const endpoints = {
   async validate() {
     return one(await run(connector.validate, []))
   },
+  /** An event feed, page after page until there is no more. */
+  async events({ cursor = "", startAt = "", pageSize = 0 }) {
+    const spec = one(connector.eventFeeds)
+    const found = []
+    for (let call = 0; call < 1_000; call += 1) {
+      const ambient = { id: spec.id, cursor, startAt, pageSize }
+      const told = await feed(spec, Object.entries(ambient).map(([name, value]) => [scope.feed[name], value]))
+      if (pageSize > 0 && told.events.length > pageSize) throw new Error("more events than were asked for")
+      found.push(...told.events)
+      cursor = told.cursor
+      if (!told.hasMore) return { events: found, cursor }
+    }
+    throw new Error("the feed has no end")
+  },
   /** What the connector declares, to be compared with its JSON files. */
   async describe() {
     const describe = (type) => ({
@@ -79,6 +94,7 @@ const endpoints = {
     })
     return {
       metadata: connector.metadata,
+      feeds: (connector.eventFeeds ?? []).map((feed) => ({ id: feed.id, types: feed.supportedEventTypes })),
       types: [...types.values()].map(describe),
       fields: [...fields.all],
       secrets: [...fields.secret],

@@ -19,6 +19,7 @@ export const node = (spec) => spec
 export const walk = (spec) => ({ kind: "walk", ...spec })
 export const resourceType = (spec) => spec
 export const connector = (spec) => spec
+export const eventFeed = (spec) => spec
 export const config = (name) => {
   fields.all.add(name)
   return { kind: "config", name }
@@ -30,6 +31,7 @@ export const scope = {
   principal: provided("principal"),
   grant: provided("grant"),
   delete: { resourceId: provided("delete.resourceId") },
+  feed: { id: provided("feed.id"), cursor: provided("feed.cursor"), startAt: provided("feed.startAt"), pageSize: provided("feed.pageSize") },
   provisioning: { account: { info: provided("provisioning.account.info") } },
 }
 
@@ -155,6 +157,27 @@ export async function run(walk, ambient) {
   return rows.flatMap((row) => list(walk.to(values(walk.from, row))))
 }
 
+/** One call of an event feed: its requests are made once, and what they fill is one row. */
+export async function feed(spec, ambient) {
+  const row = new Map(ambient)
+  for (const node of spec.actions) {
+    const inputs = values(node.inputs, row)
+    const execution = node.run(inputs)
+    if (execution.call.pagination !== undefined) throw new Error("an event feed turns its own pages")
+    let delta
+    try {
+      delta = node.result({ ...inputs, response: strict(await send(execution, {})) })
+    } catch (error) {
+      if (node.error === undefined) throw error
+      delta = node.error({ ...inputs, error })
+    }
+    for (const [name, binding] of Object.entries(node.outputs)) row.set(binding, delta[name])
+  }
+  const told = spec.events(values(spec.inputs, row))
+  if (typeof told.cursor !== "string" || new TextEncoder().encode(told.cursor).length > 4096) throw new Error("no cursor")
+  return told
+}
+
 // @baton/helpers
 
 export const entitlementId = (type, resource, slug) => `${type}:${resource}:${slug}`
@@ -191,4 +214,5 @@ const maker = (trait) => (displayName, type, id, fields, options) => ({
 export const newUserResource = maker("UserTrait")
 export const newGroupResource = maker("GroupTrait")
 export const newRoleResource = maker("RoleTrait")
+export const newAppResource = maker("AppTrait")
 export const newSecretResource = maker("SecretTrait")

@@ -18,6 +18,9 @@ const ROLES_EACH: usize = 3;
 /// How many permissions a role tells of.
 const PERMISSIONS: usize = 30;
 
+/// How many roles on one domain each there are, in an account that has any.
+pub const SCOPED: usize = 5_000;
+
 /// Members on a page.
 const PER_PAGE: usize = 50;
 
@@ -34,14 +37,18 @@ pub fn id(of: &str, n: usize) -> String {
 pub struct Account {
     pages: Vec<Vec<u8>>,
     members: usize,
+    /// How many domains there are, with a role on each.
+    domains: usize,
     /// Policies that were written since, by member.
     pub written: std::collections::BTreeMap<String, Value>,
 }
 
 /// Every fifth member of these has another name in the answers.
-fn member(n: usize) -> Value {
+fn member(n: usize, domains: usize) -> Value {
     let roles: Vec<usize> = (0..ROLES_EACH).map(|k| (n * 7 + k * 13) % ROLES).collect();
     let email = format!("member{n:06}@example.com");
+    let on_account = roles.iter().map(|&role| policy(n, role, resource_group()));
+    let on_domain = (domains > 0).then(|| policy(n, n % domains % ROLES, on_domain(n % domains.max(1))));
     json!({
         "id": id("member", n), "email": email, "status": if n % 20 == 19 { "pending" } else { "accepted" },
         "user": {
@@ -49,7 +56,7 @@ fn member(n: usize) -> Value {
             "last_name": format!("Last{n}"), "two_factor_authentication_enabled": n.is_multiple_of(3),
         },
         "roles": roles.iter().map(|&role| self::role(role)).collect::<Vec<_>>(),
-        "policies": roles.iter().map(|&role| policy(n, role)).collect::<Vec<_>>(),
+        "policies": on_account.chain(on_domain).collect::<Vec<_>>(),
     })
 }
 
@@ -72,10 +79,16 @@ fn resource_group() -> Value {
     json!({ "id": id("resource group", 0), "name": name, "meta": { "editable": "false" }, "scope": [{ "key": name, "objects": [{ "key": "*" }] }] })
 }
 
-fn policy(member: usize, role: usize) -> Value {
+/// The resource group of one domain.
+fn on_domain(n: usize) -> Value {
+    let key = format!("com.cloudflare.api.account.zone.{}", id("zone", n));
+    json!({ "id": id("domain", n), "name": key, "meta": { "editable": "false" }, "scope": [{ "key": format!("com.cloudflare.api.account.{ACCOUNT}"), "objects": [{ "key": key }] }] })
+}
+
+fn policy(member: usize, role: usize, on: Value) -> Value {
     json!({
         "id": id("policy", member * ROLES + role), "access": "allow",
-        "permission_groups": [permission_group(role)], "resource_groups": [resource_group()],
+        "permission_groups": [permission_group(role)], "resource_groups": [on],
     })
 }
 
@@ -92,11 +105,17 @@ fn answer(items: &[Value], page: usize, per_page: usize, total: usize) -> Vec<u8
 impl Account {
     /// An account with this many members.
     pub fn of(members: usize) -> Self {
+        Self::with(members, 0)
+    }
+
+    /// An account with this many members, each with a role on one of so many domains beside.
+    pub fn with(members: usize, domains: usize) -> Self {
         let pages = (0..members.div_ceil(PER_PAGE)).map(|page| {
-            let shown: Vec<Value> = (page * PER_PAGE..members.min((page + 1) * PER_PAGE)).map(member).collect();
+            let shown: Vec<Value> =
+                (page * PER_PAGE..members.min((page + 1) * PER_PAGE)).map(|n| member(n, domains)).collect();
             answer(&shown, page + 1, PER_PAGE, members)
         });
-        Self { pages: pages.collect(), members, written: std::collections::BTreeMap::new() }
+        Self { pages: pages.collect(), members, domains, written: std::collections::BTreeMap::new() }
     }
 
     /// How many bytes the first page of members has.
@@ -118,7 +137,18 @@ impl Account {
             }
             "/roles" => (200, paged(all(role))),
             "/iam/permission_groups" => (200, paged(all(permission_group))),
-            "/iam/resource_groups" => (200, answer(&[resource_group()], 1, PER_PAGE, 1)),
+            "/iam/resource_groups" => {
+                let all: Vec<Value> =
+                    std::iter::once(resource_group()).chain((0..self.domains).map(on_domain)).collect();
+                (200, answer(&all, 1, all.len(), all.len()))
+            }
+            "/client/v4/zones" => {
+                let shown = (page - 1) * PER_PAGE..self.domains.min(page * PER_PAGE);
+                let shown: Vec<Value> = shown
+                    .map(|n| json!({ "id": id("zone", n), "name": format!("domain{n:05}.example.com") }))
+                    .collect();
+                (200, answer(&shown, page, PER_PAGE, self.domains))
+            }
             "/iam/user_groups" | "/tokens" => (200, answer(&[], 1, PER_PAGE, 0)),
             _ => match rest.strip_prefix("/members/").and_then(|wanted| self.one(wanted)) {
                 Some(member) => (
@@ -137,7 +167,7 @@ impl Account {
     /// A member as it is now.
     pub fn one(&self, wanted: &str) -> Option<Value> {
         let n = (0..self.members).find(|&n| id("member", n) == wanted)?;
-        let mut member = member(n);
+        let mut member = member(n, self.domains);
         if let Some(policies) = self.written.get(wanted) {
             member["policies"] = policies.clone();
         }

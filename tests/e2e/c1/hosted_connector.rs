@@ -70,11 +70,15 @@ async fn the_hosted_connector_finds_the_account_in_large_and_small_pages_without
     whole.assert_is(&deployment, true);
     assert!(whole.of("role").len() > 60 && whole.grants.iter().any(|id| id.contains(":member:group:")));
     let grantable: usize = ["role", "scoped_role", "group"].map(|kind| whole.of(kind).len()).iter().sum();
-    assert_eq!(requests.len(), 6 + grantable, "one request for each list and each resource's holders");
+    assert_eq!(
+        requests.len(),
+        7 + grantable,
+        "one request for each list, each resource's holders, and the application"
+    );
     connector.page_size = Some(4);
     let (found, _, requests) = sync(&connector).await;
     assert_eq!(found, whole, "in small pages");
-    assert!(requests.iter().any(|path| path.contains("cursor=")) && requests.len() > 6 + grantable);
+    assert!(requests.iter().any(|path| path.contains("cursor=")) && requests.len() > 7 + grantable);
     assert_eq!(deployment.cloudflare.total_requests(), 0, "all of it is read from the snapshot");
 
     let of = |kind: &str, id: &str| {
