@@ -129,6 +129,18 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
     Ok(())
 }
 
+/// Forgets who is no member any more and changed nothing for 90 days. Who left a while ago may come back, and was not silent before.
+pub fn forget_others(sql: &dyn Sql, now: Timestamp, is_there: impl Fn(UserId) -> bool) -> Result<(), SqlError> {
+    let before = now.plus_secs(-PRODUCT_DAYS * 86_400);
+    for row in sql.query("SELECT user FROM activity WHERE at < ?", &[before.into()])? {
+        let Some(user) = row.first().and_then(SqlValue::text) else { continue };
+        if !user.parse().is_ok_and(&is_there) {
+            sql.query("DELETE FROM activity WHERE user = ?", &[user.into()])?;
+        }
+    }
+    Ok(())
+}
+
 /// When each person last changed something.
 pub(super) fn last_changes(sql: &dyn Sql) -> Result<BTreeMap<UserId, Timestamp>, SqlError> {
     let rows = sql.query("SELECT user, at FROM activity", &[])?;

@@ -14,6 +14,7 @@ use super::{staging, state, unchanged};
 use crate::account::identity::own_token;
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
+use crate::audit::activity;
 use crate::audit::signs::Shown;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -207,6 +208,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
     };
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
+    activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     let ending = remember(kv, cursor, previous, published).await?;
     // Only where all of it would be the same the next time: nothing learned, nothing to be said.
     if let (RunOutcome::Unchanged, Some(generation), true) =

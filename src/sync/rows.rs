@@ -179,6 +179,11 @@ impl Rows {
         row
     }
 
+    /// Whether somebody is a member.
+    pub(super) fn has_user(&self, user: UserId) -> bool {
+        self.people.users.contains_key(&user)
+    }
+
     /// All rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row> {
         let (invitation, user) = (Kind::Invitation.prefix(), Kind::User.prefix());

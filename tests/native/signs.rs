@@ -1,7 +1,7 @@
 //! Signs of life in the snapshot: last logins by address, last changes by user, both by the day, and nothing that is not known.
 
 use c1_cloudflare::audit::signs::Watch;
-use c1_cloudflare::audit::{feed, logins};
+use c1_cloudflare::audit::{activity, feed, logins};
 use c1_cloudflare::base::ports::Clock as _;
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::model::kind::Kind;
@@ -334,4 +334,30 @@ async fn silence_is_what_sources_tell_that_are_read_and_of_whom_none_tells_nothi
         tomorrow(&world).await;
     }
     assert_eq!((silence(&world, jane), silence(&world, joe)), ((None, None, None), (None, None, None)));
+}
+
+#[tokio::test]
+async fn what_was_known_of_who_left_is_forgotten_ninety_days_after_their_last_change() {
+    let world = world(12);
+    let people = people(&world);
+    let [idle, left, back] = [0, 1, 2].map(|place: usize| people[place].clone());
+    world.sync().await;
+    hear(&world).await;
+    for one in [&idle, &left, &back] {
+        world.cloudflare.log_entry(None, 0, json!({ "actor": { "id": one.user_id } }));
+    }
+    world.advance(60);
+    hear(&world).await;
+    let known =
+        |one: &Membership| activity::of(&world, one.user_id.clone().unwrap().parse().unwrap()).unwrap().is_some();
+    world.cloudflare.remove_member(&left.id);
+    world.cloudflare.remove_member(&back.id);
+    world.sync().await;
+    world.advance(85 * 86_400);
+    world.sync().await;
+    assert_eq!([&idle, &left, &back].map(known), [true; 3], "one of them may come back");
+    world.cloudflare.add_member(&back.email, vec![]);
+    world.advance(6 * 86_400);
+    world.sync().await;
+    assert!(known(&idle) && !known(&left), "a member stays known, however long ago the last change was");
 }
