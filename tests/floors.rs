@@ -127,6 +127,48 @@ fn the_code_map_has_the_order_of_the_floors() {
     assert_eq!(code_map(&text), expected, "ARCHITECTURE.md's headings, and the table in this file");
 }
 
+/// The files that a page names in backticks and that are not there. A name alone is of the room whose heading it stands under; a path begins at
+/// the root or in `src/`, and its ending may be left open (`tests/wrangler_*.rs`).
+fn missing_files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut room = None;
+    let mut missing = Vec::new();
+    for line in text.lines() {
+        let mut spans = line.split('`').skip(1).step_by(2);
+        if line.starts_with('#') {
+            room = spans.next().and_then(|path| path.strip_prefix("src/")?.strip_suffix('/'));
+            continue;
+        }
+        for span in spans.filter(|span| span.ends_with(".rs") && !span.contains('*')) {
+            let found = match (span.contains('/'), room) {
+                (true, _) => exists(span) || exists(&format!("src/{span}")),
+                (false, Some(room)) => exists(&format!("src/{room}/{span}")),
+                (false, None) => house_has(span, exists),
+            };
+            if !found {
+                missing.push(format!("{}: {span}", room.unwrap_or("no room")));
+            }
+        }
+    }
+    missing
+}
+
+/// Outside of the rooms' sections a name alone is of whichever room has it.
+fn house_has(name: &str, exists: &dyn Fn(&str) -> bool) -> bool {
+    PLAN.floors.iter().flat_map(|(_, rooms)| rooms.iter()).any(|room| exists(&format!("src/{room}/{name}")))
+}
+
+#[test]
+fn every_file_that_the_code_map_names_is_in_its_room() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let exists = |path: &str| root().join(path).is_file();
+    assert_eq!(missing_files(&text, &exists), [""; 0], "ARCHITECTURE.md names files that are elsewhere");
+    let page = "### `src/export/`\n`file.rs`, `zstd.rs`, `base/zstd.rs`, `sync/zstd.rs`\n## Else\n`zstd.rs`, `nowhere.rs`, `src/testing.rs`";
+    assert_eq!(
+        missing_files(page, &exists),
+        ["export: zstd.rs", "export: sync/zstd.rs", "no room: nowhere.rs", "no room: src/testing.rs"]
+    );
+}
+
 /// What decides and does nothing else: time and what was read are arguments.
 const PURE: &[&str] = &[
     "src/connect/plan.rs",

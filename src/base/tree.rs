@@ -17,7 +17,7 @@ use std::{slice, vec};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// At most so many entries stand in a leaf.
+/// A leaf has at most this many entries.
 const FULL: usize = 64;
 
 /// Where an entry stands, or where it would stand.
@@ -27,7 +27,7 @@ struct Place {
     at: usize,
 }
 
-/// Finds among so many things in order the one that compares equal, or where it would stand. What is put in comes mostly in order, so
+/// Finds among `count` things in order the one that compares equal, or where it would stand. What is put in comes mostly in order, so
 /// the last one is looked at first.
 #[inline(never)]
 fn search(count: usize, compare: &mut dyn FnMut(usize) -> Ordering) -> Result<usize, usize> {

@@ -100,7 +100,7 @@ fn tell<P: Ports>(ports: &P, settings: &Settings, noted: &findings::SurveyOutcom
     Ok(())
 }
 
-/// So many findings are told at once, half a kilobyte each.
+/// At most this many findings are told at once, half a kilobyte each.
 const MOST_TOLD: usize = 400;
 
 impl Coordinator {

@@ -43,10 +43,10 @@ pub enum Who {
     Address(String),
 }
 
-/// So many objects are told of one entitlement.
+/// At most this many objects are told of one entitlement.
 const TOLD: usize = 100;
 
-/// So many names are told in the first line.
+/// At most this many names are told in the first line.
 const IN_LINE: usize = 5;
 
 /// Why there is no answer.

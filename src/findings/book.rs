@@ -66,7 +66,7 @@ pub struct Acceptance {
     pub by: String,
 }
 
-/// So many findings are in the evidence of a generation, of some 500 bytes each.
+/// The evidence of a generation has at most this many findings, of some 500 bytes each.
 const MOST_CUT: i64 = 1_000;
 const TOLD_IN_CUT: [&str; 6] = ["id", "severity", "title", "about", "name", "evidence"];
 

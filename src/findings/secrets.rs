@@ -25,7 +25,7 @@ enum Power {
     Members,
 }
 
-/// So many of the objects that a rule tells of are told.
+/// A rule names at most this many of the objects that it tells of.
 const TOLD: usize = 5;
 
 /// What is known of a token, and of whoever made it.

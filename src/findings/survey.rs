@@ -20,10 +20,10 @@ use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{Catalogue, GenerationId, Snapshot, SnapshotError};
 
-/// So many findings of one rule are kept, 1 KB each; one more says how many there are beside.
+/// At most this many findings of one rule are kept, 1 KB each; one more says how many others there are.
 const MOST: usize = 500;
 
-/// So many names are told in a finding's evidence.
+/// A finding's evidence has at most this many names.
 const TOLD: usize = 10;
 
 /// Cloudflare's labels of what is privileged.

@@ -58,6 +58,6 @@ pub struct OauthClient {
 }
 
 impl OauthClient {
-    /// So many scopes and redirect URIs of a client are kept.
+    /// At most this many scopes and redirect URIs of a client are kept.
     pub const MAX: usize = 300;
 }

@@ -79,7 +79,7 @@ pub struct AttemptResult {
     pub was_turned_away: bool,
 }
 
-/// Makes an attempt at an operation. Safe to repeat at any point: it reads first, and what is so already is left alone.
+/// Makes an attempt at an operation. Safe to repeat at any point: it reads first, and writes nothing where the account is as was asked already.
 pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,

@@ -116,7 +116,7 @@ fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
     active.filter_map(item).collect()
 }
 
-/// So many of a token's permission groups are told by name.
+/// At most this many of a token's permission groups are told by name.
 const TOLD: usize = 20;
 
 /// Whether something is on the object itself, on every one of its kind, or on the whole account.

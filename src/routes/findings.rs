@@ -16,7 +16,7 @@ use crate::findings::{Acceptance, Filter, MAX_DAYS, Severity};
 const COLUMNS: [&str; 10] =
     ["id", "rule", "severity", "state", "title", "about", "name", "evidence", "since", "remedy"];
 
-/// So many findings at most are in a CSV file; more than are ever kept open.
+/// A CSV file has at most this many findings; more than are ever kept open.
 const CSV_LIMIT: i64 = 10_000;
 
 /// Lists findings; `state`, `rule` and `severity` narrow it down, and `format=csv` asks for a file of all of them.

@@ -17,7 +17,7 @@ pub(super) const MAX_BODY: usize = 63 * 1024;
 /// A change lists this many grants of a person or group at most, new and gone each.
 const MAX_GRANTS: usize = 50;
 
-/// So many parts at most tell of findings; the API has all of them.
+/// At most this many parts tell of findings; the API has all of them.
 const MAX_PARTS: usize = 4;
 
 /// Names and addresses are cut to this: what comes from outside must not fill a signal.
@@ -162,7 +162,7 @@ pub(super) fn findings(
             &mut body,
             json!({
                 "part": bodies.len() + 1, "summary": { "opened": opened, "closed": closed }, "all": "/v1/findings",
-                "message": format!("{opened} findings about the Cloudflare account are new, and {closed} are over."),
+                "message": format!("Findings about the Cloudflare account: {opened} new, {closed} over."),
             }),
         );
         let fitting = fitting(&body, &items).clamp(1, items.len());

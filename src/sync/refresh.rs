@@ -31,8 +31,8 @@ const MOST_ROWS: usize = 200;
 /// Publications come at most this often.
 const APART_SECS: i64 = 20;
 
-/// On the Free plan, with 1,000 writes to KV a day, of which a publication takes four or five: this many at once, and another one each
-/// so many seconds, which are 180 a day.
+/// On the Free plan, with 1,000 writes to KV a day, of which a publication takes four or five: this many at once, and one more
+/// each time that these seconds have passed, which are 180 a day.
 const FREE_AT_ONCE: i64 = 12;
 const FREE_EVERY_SECS: i64 = 8 * 60;
 

@@ -22,7 +22,7 @@ async fn baton_http_finds_the_account_in_large_and_small_pages_without_a_call_to
 }
 
 #[tokio::test]
-async fn baton_http_grants_and_revokes_and_what_is_so_already_is_a_success() {
+async fn baton_http_grants_and_revokes_and_doing_so_again_is_a_success() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
     let connector = Connector::new(&deployment);

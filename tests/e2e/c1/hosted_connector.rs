@@ -98,7 +98,7 @@ fn change(at: &str, (kind, id): (&str, &str), (principal, of): (&str, &str)) -> 
 }
 
 #[tokio::test]
-async fn the_hosted_connector_grants_and_revokes_and_says_what_was_so_already() {
+async fn the_hosted_connector_grants_and_revokes_and_says_what_held_already() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
     let connector = hosted(&deployment, "grants").await;

@@ -105,7 +105,7 @@ async fn the_same_webhook_many_times_at_once_is_carried_out_once() {
 }
 
 #[tokio::test]
-async fn what_is_so_already_is_complete() {
+async fn a_grant_or_revoke_that_holds_already_is_complete() {
     let jane = Jane::start().await;
     assert!(completed(&jane.deliver(&jane.grant(&jane.has)).await).contains("already"));
     assert!(completed(&jane.deliver(&jane.revoke(&jane.lacks)).await).contains("does not have"));

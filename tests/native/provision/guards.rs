@@ -586,7 +586,7 @@ async fn what_a_late_write_took_along_comes_back_although_the_next_operation_fin
 }
 
 #[tokio::test]
-async fn what_a_guard_refuses_to_take_back_does_not_stop_what_is_so_already() {
+async fn what_a_guard_refuses_to_take_back_does_not_stop_what_holds_already() {
     let mut bench = Bench::start().await;
     let jane = with_a_revoke_that_may_come_late(&bench).await;
     bench.account().release_held();

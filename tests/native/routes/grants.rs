@@ -7,7 +7,7 @@ use crate::jane::{EMAIL, Jane, assert_done, assert_refused};
 use crate::looks::{holds, roles};
 
 #[tokio::test(start_paused = true)]
-async fn what_is_so_already_is_left_alone() {
+async fn a_grant_or_revoke_that_holds_already_writes_nothing() {
     let jane = Jane::start().await;
     assert_done(&jane.call("PUT", &jane.has).await, "already_granted");
     assert_done(&jane.call("DELETE", &jane.lacks).await, "already_revoked");

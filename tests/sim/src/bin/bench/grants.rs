@@ -76,7 +76,7 @@ pub(crate) async fn measure() -> Result<(), String> {
     Ok(())
 }
 
-/// Grants of roles to so many members who do not have them, each to another member.
+/// Grants of roles to `count` members who do not have them, each to another member.
 pub(crate) fn wanted(cloudflare: &Cloudflare, count: usize) -> Result<Vec<Wanted>, String> {
     let whole = cloudflare.account_resource_group();
     let roles: Vec<_> = cloudflare

@@ -7,7 +7,7 @@ use sim::stage::Stage;
 
 use crate::terminal::Terminal;
 
-/// So many findings are shown, each by a rule of its own.
+/// At most this many findings are shown, each by a rule of its own.
 const SHOWN: usize = 3;
 
 /// Shows three findings, and what one grant would change; nothing is written by either.
