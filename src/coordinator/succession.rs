@@ -99,7 +99,7 @@ pub async fn take_over<P: Sql + Log>(ports: &P, account: AccountId, former: &imp
             Reply::HandedOver(batch) => batch,
             Reply::NothingToHandOver => Batch { parts: Vec::new(), next: None },
             Reply::Failed { message } => return Err(NotYet::Refused(message)),
-            other => return Err(NotYet::Refused(format!("it said {other:?}"))),
+            _ => return Err(NotYet::Refused("its answer is of another kind than what was asked for".to_owned())),
         };
         // Somebody else may have stored it meanwhile. From here on nothing is awaited: rows and place are on disk together.
         if meta(ports, PREDECESSOR)? != known {

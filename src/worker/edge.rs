@@ -97,7 +97,7 @@ pub async fn cron(env: &Env) -> Result<(), String> {
     let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
     match edge.ask(Command::BeginSync(trigger)).await {
         Ok(Reply::SyncBegun { .. } | Reply::SyncRunning { .. } | Reply::Noted) => Ok(()),
-        Ok(other) => Err(format!("the Coordinator said {other:?}")),
+        Ok(_) => Err("the Coordinator's answer is of another kind than what was asked for".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::{Either, select};
-use worker::{AbortController, Delay, Fetch, Headers, Request, RequestInit, RequestRedirect, Response};
+use web_sys::{RequestInit, RequestRedirect};
+use worker::{AbortController, Delay, Fetch, Headers, Request, Response};
 
 use super::env::chain;
 use crate::base::ports::{HttpError, HttpRequest, HttpResponse, Method};
@@ -47,22 +48,27 @@ fn outgoing(request: &HttpRequest) -> Result<Request, worker::Error> {
     if let Some(token) = &request.bearer {
         headers.set("Authorization", &format!("Bearer {}", token.expose()))?;
     }
-    let mut init = RequestInit::new();
-    init.with_method(match request.method {
-        Method::Get | Method::Other => worker::Method::Get,
-        Method::Head => worker::Method::Head,
-        Method::Post => worker::Method::Post,
-        Method::Put => worker::Method::Put,
-        Method::Patch => worker::Method::Patch,
-        Method::Delete => worker::Method::Delete,
+    let init = RequestInit::new();
+    init.set_method(match request.method {
+        Method::Other => Method::Get.as_str(),
+        method => method.as_str(),
     });
-    init.with_headers(headers);
+    init.set_headers(headers.0.as_ref());
     // A redirect is handed back as an answer with a 3xx status: the token must not follow it.
-    init.with_redirect(RequestRedirect::Manual);
+    init.set_redirect(RequestRedirect::Manual);
     if let Some(body) = &request.body {
-        init.with_body(Some(js_sys::Uint8Array::from(body.as_slice()).into()));
+        init.set_body(&js_sys::Uint8Array::from(body.as_slice()).into());
     }
-    Request::new_with_init(&request.url, &init)
+    new_request(&request.url, &init)
+}
+
+/// Makes a request of the runtime's own options: those of the `worker` crate bring the code for image resizing along.
+pub(super) fn new_request(url: &str, init: &RequestInit) -> Result<Request, worker::Error> {
+    let request = web_sys::Request::new_with_str_and_init(url, init);
+    // What the runtime says of it may have the whole URL in it.
+    Ok(request
+        .map_err(|_| worker::Error::RustError("the runtime does not take its URL or a header".to_owned()))?
+        .into())
 }
 
 async fn read(mut response: Response, max_bytes: usize) -> Result<HttpResponse, HttpError> {

@@ -1,8 +1,9 @@
 //! The Durable Objects of this Worker: which one is the account's Coordinator, how it is asked, and whose part of KV that makes.
 
-use worker::{Env, Request};
+use worker::Env;
 
 use super::env::chain;
+use super::fetch::new_request;
 use crate::base::json;
 use crate::base::space::Space;
 use crate::coordinator::succession::{FORMER, Standing};
@@ -39,11 +40,11 @@ impl Ask for Object<'_> {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         let ask = async {
             let stub = self.env.durable_object(BINDING)?.get_by_name(&self.name)?;
-            let mut init = worker::RequestInit::new();
-            init.with_method(worker::Method::Post);
-            init.with_body(Some(serde_json::to_string(&command)?.into()));
+            let init = web_sys::RequestInit::new();
+            init.set_method("POST");
+            init.set_body(&serde_json::to_string(&command)?.into());
             // The host is a placeholder: the stub, not the URL, says where this goes.
-            let request = Request::new_with_init("https://coordinator/", &init)?;
+            let request = new_request("https://coordinator/", &init)?;
             let reply = stub.fetch_with_request(request).await?.bytes().await?;
             Ok::<_, worker::Error>(json::read(&reply)?)
         };
