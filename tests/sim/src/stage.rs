@@ -12,6 +12,9 @@ use crate::cloudflare::{Cloudflare, Spec};
 use crate::conductorone::ConductorOne;
 use crate::harness::{Options, StartError, World};
 
+/// How many looks in a row may stay without an answer while a sync runs.
+const MOST_UNANSWERED: usize = 10;
+
 /// A running Worker and the account it governs.
 #[derive(Debug)]
 pub struct Stage {
@@ -51,8 +54,19 @@ impl Stage {
             Err(error) => return Err(format!("the cron trigger was not answered: {error}")),
         }
         let deadline = Instant::now() + patience;
+        let mut unanswered = 0;
         loop {
-            let status = self.status().await?;
+            let status = match self.status().await {
+                Ok(status) => status,
+                // A busy machine may keep one look from its answer.
+                Err(_) if unanswered < MOST_UNANSWERED => {
+                    unanswered += 1;
+                    tokio::time::sleep(poll).await;
+                    continue;
+                }
+                Err(why) => return Err(why),
+            };
+            unanswered = 0;
             watch(&status);
             match status.get("state").and_then(Value::as_str) {
                 Some("connected") => return Ok(status),

@@ -2,9 +2,12 @@
 //! promised; times are only told, since they are this machine's.
 
 mod chaos;
+mod cost;
 mod export;
 mod grants;
 mod load;
+mod plot;
+mod scale;
 mod size;
 mod start;
 mod syncs;
@@ -37,6 +40,9 @@ async fn measure() -> Result<(), String> {
     if parts.iter().any(|part| part == "large") {
         syncs::large().await?;
     }
+    if let Some(most) = scale_of(&parts) {
+        scale::measure(most).await?;
+    }
     if wanted("start") {
         start::measure().await?;
     }
@@ -53,6 +59,12 @@ async fn measure() -> Result<(), String> {
         export::measure().await?;
     }
     Ok(())
+}
+
+/// How large the largest account of the scale is: `scale` for all of them, `scale=5000` for those up to 5,000 members.
+fn scale_of(parts: &[String]) -> Option<usize> {
+    let part = parts.iter().find_map(|part| part.strip_prefix("scale"))?;
+    Some(part.strip_prefix('=').and_then(|most| most.parse().ok()).unwrap_or(usize::MAX))
 }
 
 /// Where this was measured.

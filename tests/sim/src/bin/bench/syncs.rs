@@ -23,16 +23,16 @@ const UNCHANGED_WRITES: usize = 3;
 const CHANGED_CHUNKS: usize = 2;
 
 /// What one sync did.
-struct Sync {
-    requests: usize,
-    reads: usize,
-    writes: usize,
-    deletes: usize,
-    chunks: usize,
-    bytes: usize,
-    wall: Duration,
-    cpu: Option<Duration>,
-    status: Value,
+pub(crate) struct Sync {
+    pub(crate) requests: usize,
+    pub(crate) reads: usize,
+    pub(crate) writes: usize,
+    pub(crate) deletes: usize,
+    pub(crate) chunks: usize,
+    pub(crate) bytes: usize,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Option<Duration>,
+    pub(crate) status: Value,
 }
 
 /// Measures syncs of several accounts.
@@ -59,7 +59,7 @@ pub(crate) async fn measure() -> Result<(), String> {
                 ));
             }
             kv.push(kv_row(members, "unchanged", &unchanged, chunks));
-            let changed = one_change(&stage).await?;
+            let changed = one_change(&stage, PATIENCE).await?;
             kv.push(kv_row(members, "one member changed", &changed, chunks));
             times.push(times_row(&stage, &first, &unchanged, delayed(members).await?));
         }
@@ -131,7 +131,7 @@ pub(crate) async fn large() -> Result<(), String> {
     Ok(())
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{} MiB", table::count(usize::try_from(bytes >> 20).unwrap_or(usize::MAX)))
 }
 
@@ -144,7 +144,7 @@ async fn run(stage: &Stage) -> Result<Sync, String> {
     run_within(stage, PATIENCE).await
 }
 
-async fn run_within(stage: &Stage, patience: Duration) -> Result<Sync, String> {
+pub(crate) async fn run_within(stage: &Stage, patience: Duration) -> Result<Sync, String> {
     stage.cloudflare.reset_log();
     stage.world.kv.forget_operations();
     let cpu = stage.world.worker.cpu_time();
@@ -168,7 +168,7 @@ async fn run_within(stage: &Stage, patience: Duration) -> Result<Sync, String> {
 }
 
 /// A sync after one member was given one role: the difference that is reported is exactly that.
-async fn one_change(stage: &Stage) -> Result<Sync, String> {
+pub(crate) async fn one_change(stage: &Stage, patience: Duration) -> Result<Sync, String> {
     let cloudflare = &stage.cloudflare;
     let whole = cloudflare.account_resource_group();
     let member = cloudflare.memberships().into_iter().find(|member| member.status == "accepted");
@@ -183,7 +183,7 @@ async fn one_change(stage: &Stage) -> Result<Sync, String> {
     });
     let role = role.ok_or("the member has every role")?;
     cloudflare.add_policy(&member.id, PolicySpec::allow(&role.id, &whole));
-    let sync = run(stage).await?;
+    let sync = run_within(stage, patience).await?;
     let changes = sync.status.pointer("/runs/0/changes").cloned().unwrap_or_default();
     let reported =
         ["added", "removed", "changed", "grants_added", "grants_removed"].map(|name| changes.get(name)?.as_u64());
