@@ -34,40 +34,117 @@ async fn until(deployment: &Deployment, what: &str, is_so: impl AsyncFn() -> boo
     panic!("{what} never happens");
 }
 
+/// What a change costs, from the dashboard to `/v1` and to a generation.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    /// Seconds to `/v1`, and to a generation.
+    shown: u64,
+    published: u64,
+    requests: usize,
+    writes: usize,
+    /// Of KV, by the Coordinator.
+    reads: usize,
+}
+
+/// Makes a change twice: once to see how soon it is there, once to see what it costs while nobody asks.
+async fn cost(deployment: &Deployment, change: impl Fn(usize), is_shown: impl AsyncFn(usize) -> bool) -> Cost {
+    let (cloudflare, desk) = (&deployment.cloudflare, &deployment.world().desk);
+    let before = generation(deployment).await;
+    change(0);
+    let shown = until(deployment, "v1", async || is_shown(0).await).await;
+    let more = until(deployment, "a generation", async || generation(deployment).await != before).await;
+    deployment.wait(Duration::from_mins(3)).await;
+    let before = generation(deployment).await;
+    let (puts, gets) = (desk.puts.borrow().len(), desk.gets.borrow().len());
+    cloudflare.reset_log();
+    change(1);
+    deployment.wait(Duration::from_secs(90)).await;
+    let requests = cloudflare.total_requests() - cloudflare.requests(Route::ListAuditLogs);
+    let (writes, reads) = (desk.puts.borrow().len() - puts, desk.gets.borrow().len() - gets);
+    assert!(cloudflare.requests(Route::ListMembers) == 0, "no sweep");
+    assert!(is_shown(1).await && generation(deployment).await != before);
+    // The generation is what a sweep would have published.
+    let after = generation(deployment).await;
+    deployment.sync().await;
+    assert_eq!(generation(deployment).await, after, "the sweep finds nothing that is otherwise");
+    deployment.wait(Duration::from_mins(3)).await;
+    Cost { shown, published: shown + more, requests, writes, reads }
+}
+
+/// Each kind of change, and what it costs.
+async fn costs(members: usize) -> Vec<(&'static str, Cost)> {
+    let deployment = deployment(members, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
+    let somebody = people[0].clone();
+    let lacks = |n: usize| {
+        let atoms = cloudflare.member_atoms(&somebody.id);
+        known.iter().filter(|role| !atoms.iter().any(|atom| atom.1 == role.id)).nth(n).unwrap().clone()
+    };
+    let given = [lacks(0), lacks(1)];
+    let path = format!("/v1/users/{}", somebody.user_id.clone().unwrap());
+    let has = async |path: &str, text: &str| deployment.get(path).await.text().contains(text);
+    let mut costs = Vec::new();
+    let change = |n: usize| cloudflare.add_policy(&somebody.id, holds(cloudflare, &given[n]));
+    let is_shown = async |n: usize| has(&path, &format!("role:{}:member", given[n].governed_as())).await;
+    costs.push(("a member's policy", cost(&deployment, change, is_shown).await));
+    let changes = deployment.json("/v1/changes?limit=1").await["items"][0].clone();
+    assert_eq!(changes["by"][0]["by"]["who"], "somebody.else@example.com", "{changes}");
+
+    let gone = [people[people.len() / 2].clone(), people[people.len() - 1].clone()];
+    let change = |n: usize| cloudflare.remove_member(&gone[n].id);
+    let is_shown = async |n: usize| {
+        let path = format!("/v1/users/{}", gone[n].user_id.clone().unwrap());
+        deployment.get(&path).await.status == 404
+    };
+    costs.push(("a member who is removed", cost(&deployment, change, is_shown).await));
+
+    let group = cloudflare.truth().groups.keys().next().unwrap().trim_start_matches("group:").to_owned();
+    let change = |n: usize| cloudflare.set_group_policies(&group, vec![holds(cloudflare, &known[n])]);
+    let is_shown = async |n: usize| has(&format!("/v1/roles/{}/members", known[n].governed_as()), &group).await;
+    costs.push(("a user group's policies", cost(&deployment, change, is_shown).await));
+
+    let token = cloudflare.add_token("ci", None, &Value::Null);
+    let change = |n: usize| match n {
+        0 => cloudflare.change_token(&token, &serde_json::json!({ "status": "disabled" })),
+        _ => cloudflare.remove_token(&token),
+    };
+    let is_shown = async |n: usize| {
+        let answer = deployment.get(&format!("/v1/tokens/{token}")).await;
+        if n == 0 { answer.text().contains("disabled") } else { answer.status == 404 }
+    };
+    costs.push(("an API token", cost(&deployment, change, is_shown).await));
+    costs
+}
+
+fn tell(members: usize, costs: &[(&str, Cost)]) {
+    println!(
+        "| {members} members | to `/v1` | to a generation | requests | KV writes | KV reads |\n|---|---|---|---|---|---|"
+    );
+    for (what, cost) in costs {
+        let Cost { shown, published, requests, writes, reads } = cost;
+        println!("| {what} | {shown} s | {published} s | {requests} | {writes} | {reads} |");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_in_the_dashboard_is_in_v1_within_a_minute_for_a_few_requests_and_writes_at_any_size() {
     for members in [20, 1_000] {
-        let deployment = deployment(members, "paid").await;
-        let cloudflare = &deployment.cloudflare;
-        let known = roles(cloudflare);
-        let before = generation(&deployment).await;
-        let somebody = cloudflare.memberships().into_iter().find(|one| one.status == "accepted").unwrap();
-        let puts = deployment.world().desk.puts.borrow().len();
-        let role = known
-            .iter()
-            .find(|role| !cloudflare.member_atoms(&somebody.id).iter().any(|atom| atom.1 == role.id))
-            .unwrap();
-        cloudflare.add_policy(&somebody.id, holds(cloudflare, role));
-        let user = somebody.user_id.clone().unwrap();
-        let path = format!("/v1/users/{user}");
-        let entitlement = format!("role:{}:member", role.governed_as());
-        let shown = until(&deployment, "v1", async || deployment.get(&path).await.text().contains(&entitlement)).await;
-        let published = until(&deployment, "a generation", async || generation(&deployment).await != before).await;
-        let requests = cloudflare.total_requests() - cloudflare.requests(Route::ListAuditLogs);
-        let writes = deployment.world().desk.puts.borrow().len() - puts;
-        println!(
-            "{members} members: {shown} s to /v1, {} s to a generation, {requests} requests, {writes} KV writes",
-            shown + published
-        );
-        assert!(shown <= 60 && shown + published <= 90, "{shown} s and {published} s");
-        assert!(requests <= 3 && cloudflare.requests(Route::ListMembers) == 0, "{requests} requests");
-        assert!(writes <= 5, "{writes} writes");
-        // The generation is what a sweep would have published.
-        let after = generation(&deployment).await;
-        deployment.sync().await;
-        assert_eq!(generation(&deployment).await, after, "the sweep finds nothing that is otherwise");
-        let changes = deployment.json("/v1/changes?limit=1").await["items"][0].clone();
-        assert_eq!(changes["by"][0]["by"]["who"], "somebody.else@example.com", "{changes}");
+        let costs = costs(members).await;
+        tell(members, &costs);
+        for (what, cost) in costs {
+            assert!(cost.shown <= 60 && cost.published <= 90, "{what}: {cost:?}");
+            assert!(cost.requests <= 3 && cost.writes <= 5 && cost.reads <= 40, "{what}: {cost:?}");
+        }
+    }
+}
+
+#[cfg(feature = "measure")]
+#[tokio::test(start_paused = true)]
+async fn what_a_change_costs_is_measured() {
+    for members in [1_000, 50_000] {
+        tell(members, &costs(members).await);
     }
 }
 
