@@ -470,6 +470,13 @@ mod tests {
     }
 
     #[test]
+    fn overdue_revoke_is_where_any_grant_should_have_ended() {
+        let (rule, member) = ("overdue-revoke", member());
+        assert!(of_person(rule, &member, |person| person.overdue.push("DNS".to_owned())));
+        assert!(!of_person(rule, &member, |_| {}));
+    }
+
+    #[test]
     fn super_administrators_are_too_few_or_too_many_by_the_thresholds() {
         for (count, few, many) in
             [(0, true, false), (1, true, false), (2, false, false), (4, false, false), (5, false, true)]
@@ -482,7 +489,7 @@ mod tests {
 
     #[test]
     fn member_unreadable_is_where_any_could_not_be_read() {
-        let whole = Whole { unread: (2, vec!["x: policies is missing".to_owned()]), ..Whole::default() };
+        let whole = Whole { unread: (1, vec!["x: policies is missing".to_owned()]), ..Whole::default() };
         assert!(of_account("member-unreadable", &whole));
         assert!(!of_account("member-unreadable", &Whole::default()));
     }

@@ -57,6 +57,16 @@ fn change(world: &World, rng: &mut fastrand::Rng, step: usize) {
     let (known, people) = (roles(account), account.memberships());
     let policy = |rng: &mut fastrand::Rng| -> PolicySpec { holds(account, &known[rng.usize(..known.len())]) };
     let somebody = people[rng.usize(..people.len())].id.clone();
+    let groups: Vec<String> =
+        account.truth().groups.keys().map(|group| group.trim_start_matches("group:").to_owned()).collect();
+    if let (Some(group), 0..4) = (groups.get(rng.usize(..groups.len().max(1))), rng.u8(..14)) {
+        return match rng.u8(..4) {
+            0 => account.join_group(group, &somebody),
+            1 => account.leave_group(group, &somebody),
+            2 => account.set_group_policies(group, vec![policy(rng), policy(rng)]),
+            _ => drop(account.add_group(&format!("Group {step}"), vec![policy(rng)])),
+        };
+    }
     match rng.u8(..10) {
         0..4 => account.add_policy(&somebody, policy(rng)),
         4..7 => account.set_policies(&somebody, vec![policy(rng), policy(rng)]),
