@@ -74,7 +74,7 @@ function Steps({ checks }: { checks: Check[] }): JSX.Element {
                   <br />
                   {from}
                   <br />
-                  {command === "a variable" ? <>It is a variable: <em>Settings</em> → <em>Variables and secrets</em>, or <code>wrangler.toml</code>.</> : <>It is a secret: <code>{command}</code></>}
+                  {command === "a variable" ? <>It is a variable: set it under <code>[vars]</code> in <code>wrangler.toml</code>, and deploy.</> : <>It is a secret: <code>{command}</code></>}
                   {missing.message.startsWith("missing") ? null : <span class="problem"> What is there {missing.message}.</span>}
                 </>
               )}
@@ -135,8 +135,12 @@ export function SetUp({ found, onLook }: { found: Examination | null; onLook: ()
           <Steps checks={report.checks} />
           {others.length === 0 ? null : <Checks found={{ ok: false, checks: others }} />}
           <p>
-            Variables and secrets are set in the dashboard under <em>Workers &amp; Pages</em> → this Worker → <em>Settings</em> → <em>Variables and secrets</em> as well. <code>PUBLIC_URL</code> may stay empty: it is learned
-            when you sign in here with <code>CONNECTOR_TOKEN</code>.
+            <code>wrangler.toml</code> is in the repository that this Worker is deployed from, which is your own copy where a button deployed it. In a clone <code>make up</code> sets all of this, and where there is no Makefile{" "}
+            <code>npm run up</code>.
+          </p>
+          <p>
+            In the dashboard there is <em>Workers &amp; Pages</em> → this Worker → <em>Settings</em> → <em>Variables and secrets</em> as well. A secret stays there; a variable that <code>wrangler.toml</code> names, as it does these,
+            lasts until the next deployment. <code>PUBLIC_URL</code> may stay empty: it is learned when you sign in here with <code>CONNECTOR_TOKEN</code>.
           </p>
         </>
       )}
