@@ -11,7 +11,7 @@ DEMO_OPTIONS := $(if $(MEMBERS),--members $(MEMBERS)) $(if $(ROLES),--roles $(RO
 
 # The answers of `make up`, passed on only when given; a secret is none of them.
 UP_OPTIONS := $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(TENANT),--tenant $(TENANT)) $(if $(PROVISIONING),--provisioning $(PROVISIONING)) \
-	$(if $(PLAN),--plan $(PLAN)) $(if $(URL),--url $(URL)) $(if $(NEW_TOKENS),--new-tokens)
+	$(if $(PLAN),--plan $(PLAN)) $(if $(URL),--url $(URL)) $(if $(TAKE),--take $(TAKE)) $(if $(NEW_TOKENS),--new-tokens)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test soak fuzz demo dev up down release deploy connect lint bench screenshots clean

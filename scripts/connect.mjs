@@ -1,7 +1,7 @@
 // Lets the deployed Worker connect itself to ConductorOne, and tells line by line what it changed: what `make connect` runs.
 // URL and TOKEN say which Worker (TOKEN belongs into the environment, where no process list shows it); APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
 
-import { plain } from "./up/terminal.mjs";
+import { command, told } from "./up/commands.mjs";
 import { Refusal, Worker, pause } from "./up/worker.mjs";
 
 const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
@@ -28,7 +28,7 @@ let printed = 0;
 function print(report) {
   for (const line of report.lines) {
     if (line.n <= printed) continue;
-    console.log(`${line.what.replace("_", " ").padEnd(13)}${plain(line.text)}`);
+    console.log(`${line.what.replace("_", " ").padEnd(13)}${told(line.text)}`);
     printed = line.n;
   }
 }
@@ -39,7 +39,7 @@ try {
   if (!/^https?:$/.test(parsed.protocol)) throw new Error();
   base = url.replace(/\/+$/, "");
 } catch {
-  quit(2, "say where the Worker is and what its token is: make connect URL=https://…, with the connector token as TOKEN in the environment");
+  quit(2, `say where the Worker is and what its token is: ${command("connect", { URL: "https://…" })}, with the connector token as TOKEN in the environment`);
 }
 if (!token) quit(2, "TOKEN is missing: the secret CONNECTOR_TOKEN of the Worker");
 
@@ -67,5 +67,5 @@ while (report.state === "running" || report.more) {
   if (report.run !== run) quit(1, "somebody began another one meanwhile; see GET /v1/connect");
   print(report);
 }
-console.log(plain(report.message ?? ""));
+console.log(told(report.message ?? ""));
 process.exit(report.state === "done" ? 0 : 1);

@@ -3,17 +3,17 @@
 
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
-import { Settings } from "./up/settings.mjs";
+import { command } from "./up/commands.mjs";
+import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { deployed, login, must, wrangler } from "./up/wrangler.mjs";
 
-const HELP = `node scripts/down.mjs          (or: make down)
+const HELP = `node scripts/down.mjs          (or: ${command("down")})
   --yes                        do not ask
   --reach <http://…>           where this machine reaches the Worker, if not at PUBLIC_URL
 Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first.`;
 
 const FULL = "CONNECTOR_TOKEN";
-const CLEARED = { CLOUDFLARE_ACCOUNT_ID: "", C1_TENANT: "", PUBLIC_URL: "", PROVISIONING: "off" };
 
 await run("down", async () => {
   const on = { type: "boolean", default: false };
@@ -45,7 +45,7 @@ await run("down", async () => {
   if (namespace !== undefined && namespace.title === title) say(`  the KV namespace ${title}: the snapshot of the account`);
   else if (namespace !== undefined) say(`  not the KV namespace ${namespace.title}, which was not made for this Worker`);
   say("and the values in wrangler.toml. What it changed in the account stays as it is.");
-  if (piped[FULL] === undefined && bindings !== undefined) say("ConductorOne's entitlements that lead to this Worker are put back only by: make connect UNDO=1, before this.");
+  if (piped[FULL] === undefined && bindings !== undefined) say(`ConductorOne's entitlements that lead to this Worker are put back only by this, before: ${command("connect", { URL: url, UNDO: 1 })}`);
   if (!given.yes) {
     if (!isInteractive()) throw new Stop("nobody is here to ask: give --yes", 2);
     if ((await ask(`Type ${name} to do it`, { flag: "--yes" })) !== name) throw new Stop("nothing was taken away");
@@ -68,7 +68,8 @@ await run("down", async () => {
     await wrangler(["kv", "namespace", "delete", "--namespace-id", namespace.id, "--skip-confirmation"], { account });
     say(`The KV namespace ${title} is gone.`);
   }
-  for (const [key, value] of Object.entries(CLEARED)) settings.set(key, value);
+  const named = settings.variables();
+  for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
   if (settings.write()) say("wrangler.toml is as before.");
   say(`What is left is the API token: delete it at https://dash.cloudflare.com/${account}/api-tokens`);
   return undefined;

@@ -16,10 +16,19 @@ cp -R scripts/up scripts/up.mjs scripts/down.mjs scripts/connect.mjs "$folder/sc
 cp LICENSE .dev.vars.example "$folder/"
 # Nothing is built there: Rust is not among what Cloudflare builds with.
 awk '/^\[/ { skip = ($0 == "[build]") } !skip' wrangler.toml >"$folder/wrangler.toml"
+# There is no Makefile there, and no docs/.
+for file in wrangler.toml .dev.vars.example; do
+  sed -e 's/`make up`/`npm run up`/g' -e 's/`make dev`/`npx wrangler dev`/g' -e '/^# docs\//d' -e 's/; see docs\/[a-z-]*\.md$//' "$folder/$file" >"$folder/$file.new"
+  mv "$folder/$file.new" "$folder/$file"
+done
 # Of the tools only wrangler is needed there, at the version that deploys from here.
 node -e '
-  const { name, description, license, engines, cloudflare, devDependencies: { wrangler } } = require("./package.json");
-  const scripts = { build: "node scripts/check.mjs", deploy: "wrangler deploy", up: "node scripts/up.mjs", down: "node scripts/down.mjs" };
+  const { name, license, engines, cloudflare, devDependencies: { wrangler } } = require("./package.json");
+  const description = "Connects a Cloudflare account to ConductorOne: the Worker, its page and the programs that deploy it, ready built";
+  const scripts = {
+    build: "node scripts/check.mjs", deploy: "wrangler deploy",
+    up: "node scripts/up.mjs", down: "node scripts/down.mjs", connect: "node scripts/connect.mjs",
+  };
   console.log(JSON.stringify({ name, private: true, description, license, type: "module", engines, scripts, dependencies: { wrangler }, cloudflare }, null, 2));
 ' >"$folder/package.json"
 cat >"$folder/scripts/check.mjs" <<'END'
@@ -46,7 +55,22 @@ END
     printf '[![Deploy to Cloudflare](https://deploy.workers.cloudflare.com/button)](https://deploy.workers.cloudflare.com/?url=%s)\n\n' "$repository"
   fi
   printf 'Or: `npm install`, and `npm run up`, which asks for what it needs to know, deploys, and syncs. After a deployment by the button open the\n'
-  printf 'Worker'\''s address in a browser: it says what is still missing.\n\n`SHA256SUMS` has what each file was when it was built; `npm run build` compares.\n'
+  printf 'Worker'\''s address in a browser: it says what is still missing. `npm run down` takes everything away again.\n\n'
+  cat <<'END'
+Variables stand under `[vars]` in `wrangler.toml`: set them there, and deploy. One that is set in the dashboard alone stays only where that
+file does not name it. Secrets are set in the dashboard, or with `npx wrangler secret put <name>`.
+
+## Into ConductorOne
+
+1. Let ConductorOne take the account in. A file is enough to begin with: `/v1/export/sync.c1z` of the Worker, with `CONNECTOR_TOKEN` as bearer
+   token; in ConductorOne, *Import app data* → *From file*. The project's own documents have the other paths.
+2. Set an API key of ConductorOne's as the secrets `C1_CLIENT_ID` and `C1_CLIENT_SECRET`.
+3. Point the entitlements at the Worker, with `CONNECTOR_TOKEN` as `TOKEN` in the environment: `URL=https://… DRY_RUN=1 npm run connect` only tells,
+   `URL=https://… npm run connect` does it, and with `UNDO=1` it puts back what was there.
+4. When a test grant says what it would have done: `npm run up -- --provisioning on`.
+
+`SHA256SUMS` has what each file was when it was built; `npm run build` compares.
+END
 } >"$folder/README.md"
 # wrangler.toml is not among them: who deploys fills it in.
 (

@@ -6,18 +6,22 @@
 import { randomBytes } from "node:crypto";
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
+import { INTO_C1, command, told } from "./up/commands.mjs";
 import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
+import { SIDES, keep, takeOver } from "./up/variables.mjs";
+import { verify } from "./up/verify.mjs";
 import { Worker, pause } from "./up/worker.mjs";
-import { Api, Refused, accounts, deploy, deployed, login, must, wrangler } from "./up/wrangler.mjs";
+import { Refused, accounts, deploy, deployed, login, must, wrangler } from "./up/wrangler.mjs";
 
-const HELP = `node scripts/up.mjs            (or: make up, with the same in capitals: make up ACCOUNT=… TENANT=…)
+const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
   --tenant <host>              the ConductorOne tenant, such as acme.conductor.one
   --provisioning off|on        off only reviews: it says what it would change; on changes it
   --plan free|paid             the Workers plan of that account
   --url <https://…>            where the Worker is reached, if not at its workers.dev address
   --reach <http://…>           where this machine reaches the Worker, if not there
+  --take worker|file           whose variables count, where the deployed Worker has others than wrangler.toml
   --new-tokens                 make new tokens of the connector in place of those that are set
   --show-tokens                print new tokens even where no person is at the terminal
   --no-open                    open no browser
@@ -40,7 +44,7 @@ function options() {
   const text = { type: "string" };
   try {
     return parseArgs({
-      options: { account: text, tenant: text, provisioning: text, plan: text, url: text, reach: text, "new-tokens": on, "show-tokens": on, "no-open": on, help: on },
+      options: { account: text, tenant: text, provisioning: text, plan: text, url: text, reach: text, take: text, "new-tokens": on, "show-tokens": on, "no-open": on, help: on },
     }).values;
   } catch (error) {
     throw new Stop(`${error.message}\n${HELP}`, 2);
@@ -56,8 +60,12 @@ const FORMS = {
   tenant: ["a host such as acme.conductor.one", (text) => /^(?:https:\/\/)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?:\/.*)?$/.exec(text.trim().toLowerCase())?.[1]],
   provisioning: ["off or on", oneOf("off", "on")],
   plan: ["free or paid", oneOf("free", "paid")],
+  take: ["worker or file", oneOf(...SIDES)],
   url: ["https:// and a host, without a path", (text) => /^https:\/\/[a-z0-9.-]+(?::\d+)?$/.exec(text.trim().toLowerCase().replace(/\/+$/, ""))?.[0]],
 };
+
+/** The variables that flags set. */
+const VARIABLES = [["account", "CLOUDFLARE_ACCOUNT_ID"], ["tenant", "C1_TENANT"], ["url", "PUBLIC_URL"], ["provisioning", "PROVISIONING"], ["plan", "PLAN"]];
 
 /** The flags, each held to its form. */
 function checked(given) {
@@ -128,51 +136,6 @@ function openInBrowser(url) {
   child.unref();
 }
 
-/** What the connector reads, and what it cannot do without. */
-const READS = [
-  ["members", "/members?per_page=5", true],
-  ["permission groups", "/iam/permission_groups?per_page=5", true],
-  ["resource groups", "/iam/resource_groups", true],
-  ["roles (deprecated list)", "/roles?per_page=5", false],
-  ["user groups", "/iam/user_groups?per_page=5", false],
-  ["account API tokens", "/tokens?per_page=5", false],
-];
-
-/** Asks Cloudflare for one thing of each kind, and for a change that cannot succeed. Gives what is missing and needed, as a text. */
-async function verify(token, account, provisioning) {
-  if (!/^[A-Za-z0-9_-]{40,}$/.test(token)) return "that is no API token of Cloudflare's: it has 40 letters, digits, _ and - or more";
-  const api = Api.with(token);
-  const attempt = async (method, path, body) => {
-    try {
-      await api.call(method, path, body);
-      return undefined;
-    } catch (error) {
-      if (error instanceof Refused) return error;
-      throw error;
-    }
-  };
-  const inactive = (await attempt("GET", `/accounts/${account}/tokens/verify`)) && (await attempt("GET", "/user/tokens/verify"));
-  if (inactive) return `Cloudflare does not take the token: ${plain(inactive.message)}`;
-  say("  ok       the token is valid");
-  const missing = [];
-  for (const [what, path, required] of READS) {
-    const refused = await attempt("GET", `/accounts/${account}${path}`);
-    const permission = what === "account API tokens" ? "Account API Tokens: Read" : "Account Settings: Read";
-    if (refused === undefined) say(`  ok       it may read ${what}`);
-    else say(`  ${required ? "MISSING" : "off    "}  it may not read ${what}: ${plain(refused.message)}; the permission is ${permission}`);
-    if (refused !== undefined && required) missing.push(permission);
-  }
-  if (provisioning === "on") {
-    // An invitation of nobody: refused for what it lacks by who may invite, and for the permission by who may not.
-    const refused = await attempt("POST", `/accounts/${account}/members`, {});
-    if ([401, 403].includes(refused?.status)) {
-      say(`  MISSING  it may not change members: ${plain(refused.message)}; the permission is Account Settings: Edit`);
-      missing.push("Account Settings: Edit");
-    } else say("  ok       it may change members");
-  }
-  return missing.length === 0 ? undefined : `the token lacks ${[...new Set(missing)].join(" and ")}: edit it in the dashboard, and give it again`;
-}
-
 /** The API token: from the pipe, from the person, or left as the Worker has it. */
 async function apiToken(piped, isSet, account, provisioning, isQuiet) {
   if (!isInteractive()) {
@@ -184,7 +147,7 @@ async function apiToken(piped, isSet, account, provisioning, isQuiet) {
   }
   const page = tokenPage(provisioning);
   say(isSet ? `The Worker has an API token of Cloudflare's. A new one is made here:\n  ${page}` : `Make the API token that the Worker calls Cloudflare with, here:\n  ${page}`);
-  say(`  It wants Account Settings: ${provisioning === "on" ? "Edit" : "Read"} and Account API Tokens: Read, for this one account.`);
+  say(`  It wants Account Settings: ${provisioning === "on" ? "Edit" : "Read"} and Account API Tokens: Read, for this one account. Other permissions are optional: each is told below.`);
   if (!isSet && !isQuiet) openInBrowser(page);
   for (;;) {
     const token = await askSecretly(`API token (it is not shown${isSet ? "; Enter keeps the one that is set" : ""})`);
@@ -195,8 +158,8 @@ async function apiToken(piped, isSet, account, provisioning, isQuiet) {
   }
 }
 
-/** The connector's own two tokens, as they are to be set: those that are set stay. */
-async function connectorTokens(piped, isSet, isNew) {
+/** The connector's own two tokens, as they are to be set: those that are set stay. `base` is where the Worker is that has them. */
+async function connectorTokens(piped, isSet, isNew, base) {
   const tokens = {};
   for (const name of [FULL, READ]) {
     if (piped[name] !== undefined) {
@@ -204,21 +167,34 @@ async function connectorTokens(piped, isSet, isNew) {
       tokens[name] = { value: piped[name], isMade: false };
     } else if (isNew || !isSet(name)) tokens[name] = { value: randomBytes(32).toString("hex"), isMade: true };
   }
-  if (tokens[FULL] === undefined && isInteractive()) {
+  while (tokens[FULL] === undefined && isInteractive()) {
     const typed = await askSecretly(`The Worker has a ${FULL}: give it, to look at the Worker with it (it is not shown; Enter makes a new one)`);
-    tokens[FULL] = typed === "" ? { value: randomBytes(32).toString("hex"), isMade: true } : { value: typed, isMade: false, isKept: true };
+    if (typed === "") tokens[FULL] = { value: randomBytes(32).toString("hex"), isMade: true };
+    else if (await isTaken(new Worker(base, typed))) tokens[FULL] = { value: typed, isMade: false, isKept: true };
+    else say(`  that is not the Worker's ${FULL}: it does not take it`);
   }
   if (tokens[FULL] === undefined) throw new Stop(`the Worker has a ${FULL}: give it by standard input, or --new-tokens for another one`, 2);
   return tokens;
 }
 
-/** Asks the doctor until the Worker is there with its new secrets, and prints each check. */
-async function examine(worker) {
+/** Whether the deployed Worker takes the token, as far as it tells: one that does not answer may be mended by what is deployed next. */
+async function isTaken(worker) {
+  try {
+    return (await worker.ask("GET", "/v1/doctor")).status !== 401;
+  } catch {
+    return true;
+  }
+}
+
+/** Asks the doctor until the Worker is there with its new secrets, and prints each check. A token that was set before it has from the first. */
+async function examine(worker, isKept) {
   const deadline = Date.now() + APPEARS_MS;
   let last = "";
   for (;;) {
+    let isRefused = false;
     try {
       const { status, answer } = await worker.ask("GET", "/v1/doctor");
+      isRefused = status === 401;
       if (Array.isArray(answer.checks)) {
         // Right after the secrets were set, an isolate may still run without them.
         const failed = answer.checks.filter(({ ok, required }) => required && !ok);
@@ -228,7 +204,8 @@ async function examine(worker) {
     } catch (error) {
       last = String(error.cause?.code ?? error.message);
     }
-    if (Date.now() >= deadline) throw new Stop(`the Worker does not answer at ${worker.base}: ${plain(last)}`);
+    if (isRefused && (isKept || Date.now() >= deadline)) throw new Stop(`the Worker at ${worker.base} does not take this ${FULL}: ${told(last)}`);
+    if (Date.now() >= deadline) throw new Stop(`the Worker does not answer at ${worker.base}: ${told(last)}`);
     await pause();
   }
 }
@@ -236,7 +213,7 @@ async function examine(worker) {
 /** Starts a sync, unless one runs, and shows it to its end; gives the status then. */
 async function sync(worker) {
   const begun = await worker.ask("POST", "/v1/sync");
-  if (begun.status >= 400 && begun.answer.code !== "sync_running") throw new Stop(`the sync does not start: ${plain(begun.answer.detail)} (${begun.answer.code})`);
+  if (begun.status >= 400 && begun.answer.code !== "sync_running") throw new Stop(`the sync does not start: ${told(begun.answer.detail)} (${begun.answer.code})`);
   const bar = new Bar();
   const deadline = Date.now() + SYNC_MS;
   try {
@@ -247,12 +224,12 @@ async function sync(worker) {
         unanswered = 0;
       } catch (error) {
         unanswered += 1;
-        if (unanswered > 60) throw new Stop(`the Worker does not answer any more: ${plain(error.message)}`);
+        if (unanswered > 60) throw new Stop(`the Worker does not answer any more: ${told(error.message)}`);
         continue;
       }
       if (status.running === null) {
         const run = status.runs[0];
-        if (status.state === "error" || status.generations.length === 0) throw new Stop(`the sync failed: ${plain(run?.message ?? "no reason told")}`);
+        if (status.state === "error" || status.generations.length === 0) throw new Stop(`the sync failed: ${told(run?.message ?? "no reason told")}`);
         bar.show(1, 1, "done");
         return status;
       }
@@ -288,28 +265,38 @@ await run("up", async () => {
   if (given.help) return say(HELP);
   const settings = new Settings();
   const piped = await secretsOfThePipe([API_TOKEN, FULL, READ]);
-  if (given.tenant === undefined && settings.get("C1_TENANT") === "" && !isInteractive()) throw new Stop("nobody is here to ask: give --tenant", 2);
   const name = settings.get("name");
   const api = await login();
 
   const account = await chooseAccount(api, given, settings.get("CLOUDFLARE_ACCOUNT_ID"));
-  const tenant = await answer(given, "tenant", { now: settings.get("C1_TENANT"), question: "ConductorOne tenant, as in the address bar (such as acme.conductor.one)" });
   const before = await deployed(api, account, name);
   const isFirst = before === undefined;
+  if (!isFirst) {
+    const governed = before.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";
+    if (governed !== "" && governed !== account && given.account === undefined) {
+      throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml`);
+    }
+    await takeOver(settings, before, new Set(VARIABLES.filter(([flag]) => flag === "account" || given[flag] !== undefined).map(([, variable]) => variable)), given.take);
+    keep(settings, before);
+  }
+  const tenant = await answer(given, "tenant", { now: settings.get("C1_TENANT"), question: "ConductorOne tenant, as in the address bar (such as acme.conductor.one)" });
   // The file comes with values; the first time they are only proposed.
   const known = (variable) => (isFirst ? { fallback: settings.get(variable) } : { now: settings.get(variable) });
   const provisioning = await answer(given, "provisioning", { ...known("PROVISIONING"), question: "Change access when ConductorOne asks (on), or only say what would be changed (off)" });
   const plan = await answer(given, "plan", { ...known("PLAN"), question: "Workers plan of the account, free or paid" });
   const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name))), question: "Address of the Worker" });
+  // A Worker that was deployed without it has learned it, and may have learned another one.
+  const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
   const has = (secret) => before?.get(secret)?.type === "secret_text";
   const token = await apiToken(piped[API_TOKEN], has(API_TOKEN), account, provisioning, given["no-open"]);
-  const tokens = await connectorTokens(piped, has, given["new-tokens"]);
+  const tokens = await connectorTokens(piped, has, given["new-tokens"], given.reach ?? url);
   const made = Object.entries(tokens).filter(([, { isMade }]) => isMade);
   const shows = isInteractive() || given["show-tokens"];
   if (made.length > 0 && !shows) throw new Stop(`${made.map(([each]) => each).join(" and ")} would be made, and nobody is here to see them: give them by standard input, or --show-tokens`, 2);
 
-  for (const [variable, value] of Object.entries({ CLOUDFLARE_ACCOUNT_ID: account, C1_TENANT: tenant, PUBLIC_URL: url, PROVISIONING: provisioning, PLAN: plan })) settings.set(variable, value);
+  const values = { account, tenant, url: isLearned ? "" : url, provisioning, plan };
+  for (const [flag, variable] of VARIABLES) settings.set(variable, values[flag]);
   say(settings.write() ? "wrangler.toml: written." : "wrangler.toml: as it should be.");
 
   say(`Deploying ${name}${isFirst ? "" : " again"}…`);
@@ -332,8 +319,8 @@ await run("up", async () => {
 
   const worker = new Worker(given.reach ?? url, tokens[FULL].value);
   say("The doctor:");
-  const { ok, checks } = await examine(worker);
-  for (const check of checks) say(`  ${check.ok ? "ok     " : check.required ? "MISSING" : "off    "}  ${plain(check.name)}: ${plain(check.message)}`);
+  const { ok, checks } = await examine(worker, tokens[FULL].isKept);
+  for (const check of checks) say(`  ${check.ok ? "ok     " : check.required ? "MISSING" : "off    "}  ${plain(check.name)}: ${told(check.message)}`);
   if (!ok) throw new Stop("put right what is missing, and run this again");
 
   say("The account is read:");
@@ -343,8 +330,8 @@ await run("up", async () => {
   const high = open.filter(({ severity }) => severity === "high").length;
   say(`\n${count(counts.users, "person", "people")}, ${count(counts.roles, "role")}, ${count(open.length, "finding")}, ${high} of them high.`);
   say(`\nThe page:  ${url}/   (sign in with ${FULL}, or with ${READ} to look alone)`);
-  say("What comes next: let ConductorOne take the account in, as README's \"Into ConductorOne\" says, and then run:");
-  say(`  make connect URL=${url} DRY_RUN=1     with the connector's token as TOKEN in the environment`);
-  if (provisioning === "off") say("Nothing is changed in the account so far. When a test grant says what it would have done: make up PROVISIONING=on");
+  say(`What comes next: let ConductorOne take the account in, as ${INTO_C1} says, and then run:`);
+  say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}     with the connector's token as TOKEN in the environment`);
+  if (provisioning === "off") say(`Nothing is changed in the account so far. When a test grant says what it would have done: ${command("up", { PROVISIONING: "on" })}`);
   return undefined;
 });

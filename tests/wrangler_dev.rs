@@ -1,6 +1,12 @@
 //! The Worker starts as wrangler.toml describes it, with wrangler's own KV and Durable Objects.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "wrangler/page.rs"]
 mod page;

@@ -8,8 +8,27 @@ const FILE = "wrangler.toml";
 /** The column of the comments behind values. */
 const COMMENTS = 42;
 
+/** The variables as the repository has them, before anybody sets them. */
+export const SHIPPED = { CLOUDFLARE_ACCOUNT_ID: "", C1_TENANT: "", PUBLIC_URL: "", PROVISIONING: "off", AUTO_WIRE: "off", PLAN: "free" };
+
+/** A text as TOML may write it: over several lines, or between quotes, or between apostrophes, where nothing is escaped. */
+const TEXT = String.raw`"""[\s\S]*?"""|'''[\s\S]*?'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'`;
+
 /** A line of the table: the name, the text up to the value, the value, and what follows it. */
-const line = (name) => new RegExp(`^(${name}[ \\t]*=[ \\t]*)"([^"\\\\\\n]*)"([ \\t]*(?:#.*)?)$`, "m");
+const line = (name) => new RegExp(`^(${name}[ \\t]*=[ \\t]*)(${TEXT})([ \\t]*(?:#.*)?)$`, "m");
+
+/** The text that is written so; nothing where it is no text, or written in a way that is not understood here. */
+function read(written) {
+  const long = /^(?:"""|''')\r?\n?([\s\S]*)(?:"""|''')$/.exec(written);
+  if (long !== null) return written.startsWith('"') && long[1].includes("\\") ? undefined : long[1];
+  if (written.startsWith("'")) return written.slice(1, -1);
+  try {
+    const value = JSON.parse(written);
+    return typeof value === "string" ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 export class Settings {
   #text;
@@ -24,20 +43,38 @@ export class Settings {
     this.#text = this.#read;
   }
 
-  /** The value of a key that stands once in the file, as text between quotes. */
+  /** The text of a key that stands once in the file. */
   get(name) {
-    const found = line(name).exec(this.#text);
-    if (found === null) throw new Stop(`${FILE} has no line ${name} = "…": put it back, as it is in the repository`, 2);
-    return found[2];
+    const value = read(line(name).exec(this.#text)?.[2] ?? "");
+    if (value === undefined) throw new Stop(`${FILE} has no line ${name} = "…": put it back, as it is in the repository`, 2);
+    return value;
+  }
+
+  /** The variables that the file names, each with its text, or with nothing where that is not understood here. */
+  variables() {
+    const heading = /^\[vars\]/m.exec(this.#text);
+    const found = new Map();
+    if (heading === null) return found;
+    // A value is passed over whole: a line in it may begin like a heading.
+    const entry = new RegExp(`^(?:(\\[)|([A-Za-z0-9_-]+)[ \\t]*=[ \\t]*(${TEXT}|[^\\n]*))`, "gm");
+    for (const [, next, name, value] of this.#text.slice(heading.index + heading[0].length).matchAll(entry)) {
+      if (next !== undefined) break;
+      found.set(name, read(value));
+    }
+    return found;
+  }
+
+  /** Whether a deployment leaves the variables alone that the Worker has and the file does not name. */
+  get keeps() {
+    return /^keep_vars[ \t]*=[ \t]*true\b/m.test(this.#text);
   }
 
   /** Sets a value; a comment behind it comes into the column of the others where there is room. */
   set(name, value) {
     if (this.get(name) === value) return;
-    // What a value may be is checked where it comes from; this keeps the file whole all the same.
-    if (/["\\\u0000-\u001f]/.test(value)) throw new Stop(`${name} cannot have quotes or control characters in it`, 2);
     this.#text = this.#text.replace(line(name), (_, start, _before, rest) => {
-      const setting = `${start}"${value}"`;
+      // What JSON escapes, TOML reads.
+      const setting = `${start}${JSON.stringify(value)}`;
       return rest.trim() === "" ? setting : `${setting.padEnd(COMMENTS - 1)} ${rest.trim()}`;
     });
   }

@@ -1,6 +1,6 @@
 // The deployed Worker, asked with the connector's token.
 
-import { plain } from "./terminal.mjs";
+import { told } from "./commands.mjs";
 
 /** The Worker answers a request within some 20 s. */
 const PATIENCE_MS = 60_000;
@@ -13,7 +13,7 @@ export const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS)
 /** The Worker said no, in its own words. */
 export class Refusal extends Error {
   constructor(status, answer, text) {
-    super(plain(`${answer?.detail ?? text.slice(0, 300)} (${answer?.code ?? status})`));
+    super(told(`${answer?.detail ?? text.slice(0, 300)} (${answer?.code ?? status})`));
     this.status = status;
     this.code = answer?.code;
   }

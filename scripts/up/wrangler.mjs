@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SETUP } from "./commands.mjs";
 import { Stop, isInteractive, plain, say } from "./terminal.mjs";
 
 const WRANGLER = join("node_modules", ".bin", "wrangler");
@@ -41,7 +42,7 @@ function spawned(parameters, input, shown, environment) {
     const child = spawn(WRANGLER, parameters, { stdio: shown ? "inherit" : "pipe", env: { ...process.env, ...environment } });
     const output = { stdout: "", stderr: "" };
     for (const stream of ["stdout", "stderr"]) child[stream]?.on("data", (part) => (output[stream] += part));
-    child.on("error", (error) => reject(new Stop(`wrangler does not start (${error.code}): run: npm install, or make setup`)));
+    child.on("error", (error) => reject(new Stop(`wrangler does not start (${error.code}): run: ${SETUP}`)));
     child.on("close", (status) => {
       if (status === 0) return resolve(output.stdout);
       const said = `${output.stderr}\n${output.stdout}`.trim().slice(-2_000);

@@ -47,6 +47,34 @@ struct Project {
     edge_server: Server,
 }
 
+/// The npm scripts that a text tells to run; it may tell no command of make's, which a released tree does not have.
+fn npm_scripts(text: &str) -> Vec<String> {
+    let makefile = std::fs::read_to_string(Path::new(PROJECT).join("Makefile")).unwrap();
+    let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
+    for target in targets.split(' ') {
+        let command = format!("make {target}");
+        let mut told = text.split(&command).skip(1);
+        let is_told = told.any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()));
+        assert!(!is_told, "there is no `make {target}` in a released tree: {text}");
+    }
+    let names = text.split("npm run ").skip(1);
+    names.map(|rest| rest.chars().take_while(char::is_ascii_lowercase).collect()).collect()
+}
+
+/// Holds the commands that a released tree tells against those that it has; gives the ones that are told.
+fn commands_of_the_tree(scratch: &Scratch, text: &str) -> Vec<String> {
+    let package = std::fs::read_to_string(scratch.path("package.json")).unwrap();
+    let package: serde_json::Value = serde_json::from_str(&package).unwrap();
+    let told = npm_scripts(text);
+    for name in &told {
+        let runs = package["scripts"][name].as_str().unwrap_or_else(|| panic!("there is no `npm run {name}`: {text}"));
+        if let Some(program) = runs.strip_prefix("node ") {
+            assert!(scratch.path(program).exists(), "{program}, which `npm run {name}` runs");
+        }
+    }
+    told
+}
+
 /// What a program said, and how it ended.
 struct Said {
     status: Option<i32>,
@@ -115,6 +143,10 @@ impl Project {
 
     fn configuration(&self) -> String {
         std::fs::read_to_string(self.scratch.path("wrangler.toml")).unwrap()
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(self.scratch.path("wrangler.toml"), text).unwrap();
     }
 
     fn worker(&self) -> Deployed {
@@ -225,6 +257,9 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     let people = project.cloudflare.truth().users.len();
     assert!(first.text.contains(&format!("{people} people, ")), "{}", first.text);
     assert!(first.text.contains("of them high."), "{}", first.text);
+    assert!(first.text.contains(&format!("  [{}] 100 %  done\n", "#".repeat(30))), "{}", first.text);
+    // The doctor's sentence tells one too.
+    assert_eq!(commands_of_the_tree(&project.scratch, &first.text), ["connect", "connect", "up"]);
     assert!(first.text.contains("https://c1-cloudflare.acme.workers.dev/"), "{}", first.text);
     let worker = project.worker();
     for (name, value) in [
@@ -249,20 +284,30 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
 
     let written = project.configuration();
     let typed = format!("{FULL}\r");
-    let answers = [("Enter keeps the one that is set", "\r"), ("Enter makes a new one", &typed)];
+    let mistyped = format!("{FULL}x\r");
+    let answers = [
+        ("Enter keeps the one that is set", "\r"),
+        ("Enter makes a new one", &mistyped),
+        ("Enter makes a new one", &typed),
+    ];
     let second = project.answered("up", &["--no-open"], &answers).await;
     assert_eq!(second.status, Some(0), "{}", second.text);
     assert!(second.text.contains("wrangler.toml: as it should be."), "{}", second.text);
     assert!(!second.text.contains(FULL), "a secret that was typed was shown");
+    let noticed = second.text.find("that is not the Worker's CONNECTOR_TOKEN").expect("a mistyped token is noticed");
+    assert!(second.text.find("Deploying").is_some_and(|deploys| noticed < deploys), "{}", second.text);
+    assert!(second.text.contains("] 100 %  done\u{1b}[K"), "{}", second.text);
     assert_eq!(project.configuration(), written);
     let again = project.worker();
     assert_eq!((&again.vars, &again.secrets, &again.namespace), (&worker.vars, &worker.secrets, &worker.namespace));
     assert_eq!(project.hosting.namespaces().len(), 2);
+    from_another_clone(&project, &pristine).await;
 
     // Nobody is asked, so nothing is taken away without --yes.
     let refused = project.run("down", &[], "").await;
     assert_eq!(refused.status, Some(2), "{}", refused.text);
     assert!(refused.text.contains("its Durable Object: the journal"), "{}", refused.text);
+    assert_eq!(commands_of_the_tree(&project.scratch, &refused.text), ["connect"]);
     assert!(project.hosting.worker(NAME).is_some());
 
     // C1's entitlements are pointed at the Worker, by a webhook that is made there.
@@ -302,6 +347,56 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     drop(project.edge);
 }
 
+/// What somebody set in the dashboard, or from their own clone, outlives a run from a clone that knows nothing of it.
+async fn from_another_clone(project: &Project, pristine: &str) {
+    let set =
+        [("PROVISIONING", "on"), ("PLAN", "paid"), ("AUTO_WIRE", "on"), ("PROTECTED_MEMBERS", "jane@example.com")];
+    for (name, value) in set {
+        project.hosting.set_variable(NAME, name, value);
+    }
+    let before = project.worker();
+    let changes = project.hosting.changes().len();
+
+    // Where it cannot stay, nothing is deployed.
+    project.configure(&pristine.replace("keep_vars = true\n", ""));
+    let stopped = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+    assert!(stopped.text.contains("does not name: PROTECTED_MEMBERS; put keep_vars = true"), "{}", stopped.text);
+    // Nor where two people changed the same, and nobody says who is right.
+    project.configure(&pristine.replace("C1_TENANT = \"\"", "C1_TENANT = \"other.conductor.one\""));
+    let stopped = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(stopped.status, Some(2), "{}", stopped.text);
+    assert!(stopped.text.contains("other values for C1_TENANT: give --take worker"), "{}", stopped.text);
+    assert_eq!(project.hosting.changes().len(), changes);
+
+    project.configure(pristine);
+    let answers = [("Enter keeps the one that is set", "\r"), ("Enter makes a new one", "\r")];
+    let other = project.answered("up", &["--no-open"], &answers).await;
+    assert_eq!(other.status, Some(0), "{}", other.text);
+    assert!(other.text.contains("PROVISIONING: stays as the Worker has it, on"), "{}", other.text);
+    assert!(other.text.contains("wrangler.toml does not name stay: PROTECTED_MEMBERS."), "{}", other.text);
+    let worker = project.worker();
+    assert_eq!(worker.vars, before.vars);
+    for (name, value) in [("C1_TENANT", "acme.conductor.one"), ("PROVISIONING", "on"), ("AUTO_WIRE", "on")] {
+        assert!(project.configuration().contains(&format!("{name} = \"{value}\"")), "{}", project.configuration());
+    }
+    // A token that it makes is shown, this once, and is set; the other one stays.
+    let made = &worker.secrets["CONNECTOR_TOKEN"];
+    assert!(made.len() == 64 && made.bytes().all(|digit| digit.is_ascii_hexdigit()), "another token was made");
+    assert_eq!(other.text.matches(made.as_str()).count(), 1);
+    assert_eq!(project.files_with(made), Vec::<PathBuf>::new());
+    assert_eq!(worker.secrets["CONNECTOR_READ_TOKEN"], READ);
+
+    // What is meant is done: a flag counts most, and the file where that is said.
+    project.configure(&project.configuration().replace("AUTO_WIRE = \"on\" ", "AUTO_WIRE = \"off\""));
+    let meant = project.run("up", &["--provisioning", "off", "--take", "file"], &project.secrets()).await;
+    assert_eq!(meant.status, Some(0), "{}", meant.text);
+    let worker = project.worker();
+    let value = |name: &str| worker.vars[name].as_str();
+    assert_eq!([value("PROVISIONING"), value("AUTO_WIRE"), value("PLAN")], ["off", "off", "paid"]);
+    assert_eq!((value("PROTECTED_MEMBERS"), worker.secrets["CONNECTOR_TOKEN"].as_str()), ("jane@example.com", FULL));
+}
+
 /// What the button asks for, and what Cloudflare's builds run.
 #[tokio::test]
 async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_changed_in_it() {
@@ -326,6 +421,27 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
         assert!(described.as_str().is_some_and(|text| text.len() > 20), "{name} is not explained");
     }
     assert_eq!(package["scripts"]["deploy"], "wrangler deploy");
+    assert_ne!(package["description"], project_package()["description"], "the tree is no folder of tools");
+    // Each command that the tree tells is there.
+    let mut told = commands_of_the_tree(&scratch, &read("README.md"));
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told, ["build", "connect", "down", "up"]);
+    let said = |folder: &Path, program: &str| {
+        let program = format!("scripts/{program}.mjs");
+        Command::new("node").args([&program, "--help"]).env_remove("URL").current_dir(folder).output()
+    };
+    for (program, expected) in [("up", "up"), ("down", "down"), ("connect", "connect")] {
+        let output = said(&scratch.path(""), program).await.unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert_eq!(commands_of_the_tree(&scratch, &text), [expected], "{text}");
+        let output = said(Path::new(PROJECT), program).await.unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(text.contains(&format!("make {expected}")), "a clone has make: {text}");
+    }
+    for file in ["wrangler.toml", ".dev.vars.example"] {
+        commands_of_the_tree(&scratch, &read(file));
+    }
     let check = || Command::new("node").arg("scripts/check.mjs").current_dir(scratch.path("")).output();
     let whole = check().await.unwrap();
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
@@ -333,6 +449,49 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     let changed = check().await.unwrap();
     assert!(String::from_utf8_lossy(&changed.stderr).contains("build/index.js is not what was released"));
     assert_eq!(changed.status.code(), Some(1));
+}
+
+fn project_package() -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(Path::new(PROJECT).join("package.json")).unwrap()).unwrap()
+}
+
+/// What a token may not do, by the name of the permission that it lacks.
+async fn each_permission_is_asked_for(project: &Project, input: &str) {
+    let tenant = ["--tenant", "acme.conductor.one"];
+    let may_all = project.run("up", &tenant, input).await;
+    let (ok, off) = ("  ok       it may read ", "  off      it may not read ");
+    assert_eq!((may_all.text.matches(ok).count(), may_all.text.matches(off).count()), (14, 0), "{}", may_all.text);
+    let optional = [
+        (Permission::Roles, "Account Settings: Read"),
+        (Permission::UserGroups, "Account Settings: Read"),
+        (Permission::Audit, "Account Settings: Read"),
+        (Permission::Tokens, "Account API Tokens: Read"),
+        (Permission::OauthClients, "OAuth Client: Read"),
+        (Permission::Sso, "SSO Connector: Read"),
+        (Permission::AccessUsers, "Access: Audit Logs Read"),
+        (Permission::Zones, "Zone: Read"),
+        (Permission::Workers, "Workers Scripts: Read"),
+        (Permission::AccessApps, "Access: Apps and Policies: Read"),
+    ];
+    for (permission, _) in optional {
+        project.cloudflare.revoke_permission(permission);
+    }
+    let said = project.run("up", &tenant, input).await;
+    // What is optional stops nothing: it goes on to what nobody said here.
+    assert!(said.status == Some(2) && said.text.contains("--show-tokens"), "{}", said.text);
+    let lines: Vec<&str> = said.text.lines().filter(|line| line.starts_with(off)).collect();
+    assert_eq!(lines.len(), optional.len(), "{}", said.text);
+    for (line, (permission, name)) in lines.into_iter().zip(optional) {
+        assert!(line.ends_with(&format!("the permission is {name} (optional)")), "{permission:?}: {line}");
+        project.cloudflare.allow_permission(permission);
+    }
+    for permission in [Permission::Account, Permission::PermissionGroups, Permission::ResourceGroups] {
+        project.cloudflare.revoke_permission(permission);
+        let said = project.run("up", &tenant, input).await;
+        project.cloudflare.allow_permission(permission);
+        let missing = "the token lacks Account Settings: Read";
+        assert!(said.status == Some(1) && said.text.contains(missing), "{permission:?}: {}", said.text);
+    }
 }
 
 #[tokio::test]
@@ -358,6 +517,7 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
         assert_eq!(said.status, Some(status), "{parameters:?}: {}", said.text);
         assert!(said.text.contains(expected), "{parameters:?}: {}", said.text);
     }
+    each_permission_is_asked_for(&project, &alone).await;
     project.cloudflare.revoke_permission(Permission::Write);
     let said = project.run("up", &on, &secrets).await;
     assert!(said.status == Some(1) && said.text.contains("the token lacks Account Settings: Edit"), "{}", said.text);

@@ -96,6 +96,13 @@ impl Hosting {
         self.state().add_namespace(title)
     }
 
+    /// Sets a variable of a Worker, as somebody does in the dashboard.
+    pub fn set_variable(&self, name: &str, variable: &str, value: &str) {
+        if let Some(worker) = self.state().workers.get_mut(name) {
+            worker.vars.insert(variable.to_owned(), value.to_owned());
+        }
+    }
+
     /// Requests that changed something, such as `PUT workers/scripts/c1-cloudflare/schedules`, in their order.
     pub fn changes(&self) -> Vec<String> {
         self.state().calls.clone()
@@ -294,7 +301,11 @@ impl State {
         let before = self.workers.get(name).cloned().unwrap_or_default();
         let mut worker =
             Deployed { uploads: before.uploads + 1, modules, assets: self.manifest.clone(), ..before.clone() };
-        (worker.vars, worker.bindings) = (BTreeMap::new(), BTreeMap::new());
+        worker.bindings = BTreeMap::new();
+        let kept = metadata.get("keep_bindings").and_then(Value::as_array).into_iter().flatten();
+        if !kept.into_iter().any(|kind| kind == "plain_text") {
+            worker.vars = BTreeMap::new();
+        }
         for binding in metadata.get("bindings").and_then(Value::as_array).into_iter().flatten() {
             let (binding_name, kind) = (text(binding, "name"), text(binding, "type"));
             match kind.as_str() {

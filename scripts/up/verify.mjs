@@ -1,0 +1,76 @@
+// Whether an API token of Cloudflare's may do what the connector needs: one question for each thing, and one change that cannot succeed.
+
+import { plain, say } from "./terminal.mjs";
+import { Api, Refused } from "./wrangler.mjs";
+
+const SETTINGS = "Account Settings: Read";
+const TOKENS = "Account API Tokens: Read";
+
+/** What the connector reads, where, by which permission, and whether it cannot do without; the doctor asks for the same. */
+const READS = [
+  ["the account", "", SETTINGS, true],
+  ["members", "/members?per_page=5", SETTINGS, true],
+  ["permission groups", "/iam/permission_groups?per_page=5", SETTINGS, true],
+  ["resource groups", "/iam/resource_groups", SETTINGS, true],
+  ["roles (deprecated list)", "/roles?per_page=5", SETTINGS, false],
+  ["user groups", "/iam/user_groups?per_page=5", SETTINGS, false],
+  ["the audit log", "/logs/audit", SETTINGS, false],
+  ["account API tokens", "/tokens?per_page=5", TOKENS, false],
+  ["OAuth clients", "/oauth_clients", "OAuth Client: Read", false],
+  ["domains that log in through an identity provider", "/sso_connectors", "SSO Connector: Read", false],
+  ["people whom Access knows, for last logins", "/access/users?per_page=5", "Access: Audit Logs Read", false],
+  ["names of domains", "/zones", "Zone: Read", false],
+  ["names of Workers", "/workers/scripts", "Workers Scripts: Read", false],
+  ["names of Access applications", "/access/apps?per_page=5", "Access: Apps and Policies: Read", false],
+];
+
+/** Where a list is; two of them take the account, or the time, as a parameter. */
+function address(account, path) {
+  if (path === "/zones") return `/zones?account.id=${account}&per_page=5`;
+  if (path !== "/logs/audit") return `/accounts/${account}${path}`;
+  const before = Date.now();
+  const [since, until] = [before - 60_000, before].map((time) => encodeURIComponent(new Date(time).toISOString()));
+  return `/accounts/${account}/logs/audit?since=${since}&before=${until}&limit=1`;
+}
+
+/** Whether a list has nothing but the token that asks, which may list no others: Cloudflare does not say that it leaves them out. */
+function isItselfAlone(tokens, own) {
+  if (!Array.isArray(tokens) || tokens.length !== 1 || own === undefined || tokens[0].id !== own) return false;
+  const groups = (tokens[0].policies ?? []).flatMap((policy) => policy.permission_groups ?? []);
+  return !groups.some(({ name }) => /^account api tokens (read|write)$/i.test(name ?? ""));
+}
+
+/** Says of each thing whether the token may do it, by the permission's name. Gives what is missing and needed, as a text. */
+export async function verify(token, account, provisioning) {
+  if (!/^[A-Za-z0-9_-]{40,}$/.test(token)) return "that is no API token of Cloudflare's: it has 40 letters, digits, _ and - or more";
+  const api = Api.with(token);
+  const attempt = async (method, path, body) => {
+    try {
+      return { result: (await api.call(method, path, body)).result };
+    } catch (refused) {
+      if (refused instanceof Refused) return { refused };
+      throw refused;
+    }
+  };
+  let itself = await attempt("GET", `/accounts/${account}/tokens/verify`);
+  if (itself.refused !== undefined) itself = await attempt("GET", "/user/tokens/verify");
+  if (itself.refused !== undefined) return `Cloudflare does not take the token: ${plain(itself.refused.message)}`;
+  say("  ok       the token is valid");
+  const missing = [];
+  for (const [what, path, permission, required] of READS) {
+    const { refused, result } = await attempt("GET", address(account, path));
+    const lacks = refused?.message ?? (permission === TOKENS && isItselfAlone(result, itself.result?.id) ? "the list has this token alone" : undefined);
+    if (lacks === undefined) say(`  ok       it may read ${what}`);
+    else say(`  ${required ? "MISSING" : "off    "}  it may not read ${what}: ${plain(lacks)}; the permission is ${permission}${required ? "" : " (optional)"}`);
+    if (lacks !== undefined && required) missing.push(permission);
+  }
+  if (provisioning === "on") {
+    // An invitation of nobody: refused for what it lacks by who may invite, and for the permission by who may not.
+    const { refused } = await attempt("POST", `/accounts/${account}/members`, {});
+    if ([401, 403].includes(refused?.status)) {
+      say(`  MISSING  it may not change members: ${plain(refused.message)}; the permission is Account Settings: Edit`);
+      missing.push("Account Settings: Edit");
+    } else say("  ok       it may change members");
+  }
+  return missing.length === 0 ? undefined : `the token lacks ${[...new Set(missing)].join(" and ")}: edit it in the dashboard, and give it again`;
+}
