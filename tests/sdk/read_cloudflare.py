@@ -30,6 +30,7 @@ permission_groups = list(api.iam.permission_groups.list(**account, per_page=PER_
 resource_groups = list(api.iam.resource_groups.list(**account))
 user_groups = list(api.iam.user_groups.list(**account))
 tokens = list(api.accounts.tokens.list(**account))
+assert api.accounts.tokens.get(tokens[0].id, **account).id == tokens[0].id
 group_members = {
     group.id: [member.id for member in api.iam.user_groups.members.list(group.id, **account)] for group in user_groups
 }

@@ -66,6 +66,8 @@ async fn use_every_route(api: &Api) {
     ] {
         assert_eq!(api.get(path).await.status, 200, "{path}");
     }
+    let tokens = api.get("/tokens").await.result();
+    api.get(&format!("/tokens/{}", tokens[0]["id"].as_str().unwrap())).await.result();
     api.cloudflare.add_worker("checkout-api");
     api.cloudflare.add_access_app("Admin site");
     for path in ["/workers/scripts", "/access/apps?page=1&per_page=50"] {
