@@ -56,7 +56,7 @@ enum Part {
     Twin,
     /// Roles are granted while the account is removed.
     Leaver,
-    /// The person is on the list of those whose access is never changed.
+    /// The person is on the list of those whose access is never changed, and changes the address of their login as well.
     Protected,
     /// Somebody removes the person and invites them again.
     Moved,
@@ -344,7 +344,9 @@ impl Stage {
         for (place, person) in self.people.iter().enumerate() {
             self.pause().await;
             match person.part {
-                Part::Renamed => account.change_email(&person.member, &format!("married{place}@example.com")),
+                Part::Renamed | Part::Protected => {
+                    account.change_email(&person.member, &format!("married{place}@example.com"))
+                }
                 Part::Grouped => {
                     account.set_group_policies(&self.group, gives(&[place % 3, 3]));
                     self.group_changed_at.set(Some(self.lives.world.now()));
@@ -555,7 +557,11 @@ impl Stage {
                 Part::Renamed => ended.action == Action::Grant,
                 Part::Ordinary | Part::Twin => false,
                 Part::Grouped => matches!(code, Refusal::HeldThroughGroup),
-                Part::Protected => *code == Refusal::ProtectedMember,
+                // Once the address is another one, a grant under the old one is nobody's.
+                Part::Protected => {
+                    *code == Refusal::ProtectedMember
+                        || (ended.action == Action::Grant && *code == Refusal::AmbiguousMember)
+                }
                 Part::Moved | Part::Leaver => true,
                 // Where everything is slow, to ask who else is one may never fit into an attempt: then it is said, and nothing was changed.
                 Part::Administrator => {

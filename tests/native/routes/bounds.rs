@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::Sql as _;
 use serde_json::Value;
-use sim::cloudflare::{Fault, Route};
+use sim::cloudflare::{Cloudflare, Fault, PolicySpec, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::calls::{NEWCOMER, invited};
@@ -44,4 +44,65 @@ async fn what_has_to_bring_an_invitation_back_is_not_given_up_for_its_requests()
     deployment.world().query("UPDATE spent SET requests = 3000", &[]).unwrap();
     deployment.wait(Duration::from_mins(3)).await;
     assert!(deployment.cloudflare.membership_of(NEWCOMER).is_some());
+}
+
+/// How an operation ended that C1 was called back for.
+async fn called_back(jane: &Jane, delivery: &sim::conductorone::Delivery) -> String {
+    let told = jane.deployment.c1.callback(delivery, Duration::from_secs(1)).await;
+    told.unwrap_or(Value::Null).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_are_taken_and_not_listed_are_asked_for_ever_more_rarely_and_keep_nobody_else_waiting() {
+    let jane = Box::pin(Jane::start()).await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    let taken: Vec<String> = (0..4).map(|n| format!("taken{n}@example.com")).collect();
+    for email in &taken {
+        cloudflare.invite(email, vec![]);
+    }
+    cloudflare.configure(|behaviour| behaviour.unlisted.clone_from(&taken));
+    let entitlement = || Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+    let mut deliveries = Vec::new();
+    for email in &taken {
+        let delivery = deployment.c1.task(&Task::grant(entitlement(), Person::newcomer(email)));
+        assert_eq!(deployment.deliver(&delivery, email).await.status, 202);
+        deliveries.push(delivery);
+    }
+    // Somebody else, a while later, is not kept waiting.
+    deployment.wait(Duration::from_secs(75)).await;
+    let other = deployment.c1.task(&Task::grant(entitlement(), Person::member(EMAIL, &jane.user, &jane.member)));
+    let answer = deployment.deliver(&other, "other").await;
+    assert!(answer.status == 200 && answer.text().contains("complete"), "{} {}", answer.status, answer.text());
+    assert!(cloudflare.total_requests() < 300, "{} within 75 s", cloudflare.total_requests());
+    deployment.wait(Duration::from_hours(25)).await;
+    let invitations = cloudflare.requests(Route::CreateMember);
+    assert!((4 * 40..4 * 100).contains(&invitations), "{invitations} invitations within a day");
+    for delivery in &deliveries {
+        let told = called_back(&jane, delivery).await;
+        assert!(told.contains("errored") && told.contains("given up"), "{told}");
+    }
+}
+
+/// From now on Cloudflare takes whatever is written to a member, and shows what was there before.
+fn forget_writes(cloudflare: &Cloudflare, member: String, held: PolicySpec) {
+    cloudflare.after_next(Route::UpdateMember, move |cloudflare, _| {
+        cloudflare.set_policies(&member, vec![held.clone()]);
+        forget_writes(cloudflare, member, held);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_is_taken_and_never_shown_is_written_a_few_hundred_times_a_day_at_most() {
+    let jane = Box::pin(Jane::start()).await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    forget_writes(cloudflare, jane.member.clone(), crate::looks::holds(cloudflare, &jane.has));
+    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+    let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
+    let delivery = deployment.c1.task(&task);
+    assert_eq!(deployment.deliver(&delivery, "one").await.status, 202);
+    deployment.wait(Duration::from_hours(25)).await;
+    let writes = cloudflare.requests(Route::UpdateMember);
+    assert!((40..400).contains(&writes), "{writes} within a day");
+    let told = called_back(&jane, &delivery).await;
+    assert!(told.contains("errored") && told.contains("given up"), "{told}");
 }
