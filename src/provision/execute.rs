@@ -117,7 +117,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let late = open_writes::come_late(ports, id, &atoms(&before))?;
         let edit = &late.as_ref().map_or_else(|| edit.clone(), |late| edit.and_once_more(late));
         let Some(planned) = edit.apply(&before) else {
-            open_writes::shown(ports, id, &atoms(&before), ports.now())?;
+            open_writes::shown(ports, id, &atoms(&before))?;
             open_writes::settled(ports, id, &atoms(&before))?;
             let member = Box::new(member);
             return Ok(if wrote { EditOutcome::Made(member) } else { EditOutcome::AlreadySo(member) });
@@ -149,7 +149,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let now = ports.now();
         // It was so a moment before: a read that is behind shows what is to be written, also where it is not. Such a read proves nothing
         // before the write is answered, whoever makes it, and whenever this is cut off.
-        let was_so = last_writes::was_so_before(ports, id, &holds, now, now)?;
+        let was_so = last_writes::was_so_before(ports, id, &holds, now)?;
         last_writes::note(ports, id, &held, now)?;
         if !was_so {
             last_writes::note(ports, id, &holds, now)?;
@@ -204,7 +204,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         let undone = shown.as_ref().map_or(Ok(None), |seen| open_writes::come_late(ports, id, seen))?;
         if let (ReadBack::Shows(member), Some(seen), None) = (&read_back, &shown, undone) {
             let member = member.clone();
-            open_writes::shown(ports, id, seen, ports.now())?;
+            open_writes::shown(ports, id, seen)?;
             if let Some(late) = &late {
                 // One that was carried out is not carried out again.
                 open_writes::checked(ports, late.id, None)?;

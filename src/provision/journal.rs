@@ -573,6 +573,9 @@ mod tests {
         let desk = desk();
         let good = new(&desk, Some("t/1"), Action::Grant);
         let odd = new(&desk, Some("t/2"), Action::Grant);
+        // What looks as it does here may mean something else there.
+        desk.query("UPDATE operation SET version = 2 WHERE id = ?", &[odd.0.into()]).unwrap();
+        assert!(find(&desk, "t/2").unwrap().is_none() && list(&desk, &Filter::default(), 10).unwrap().len() == 1);
         let request = r#"{"v":2,"what":{"unknown":true}}"#;
         desk.query("UPDATE operation SET version = 2, request = ? WHERE id = ?", &[request.into(), odd.0.into()])
             .unwrap();

@@ -128,15 +128,14 @@ pub(super) fn was_right_before(
     Ok(state(0) == Some(encode(planned).as_str()) && state(1) == Some(encode(seen).as_str()))
 }
 
-/// Whether a member was so before a time, not long ago: a read that is behind may show it, whatever was sent since.
+/// Whether a member was so before now, and not long ago: a read that is behind may show it, whatever is sent from now on.
 pub(super) fn was_so_before(
     sql: &dyn Sql,
     member: MemberId,
     atoms: &BTreeSet<Atom>,
-    before: Timestamp,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
-    was_before(sql, &member.to_string(), &encode(atoms), before, now)
+    was_before(sql, &member.to_string(), &encode(atoms), now)
 }
 
 /// Whether a member was in a user group, or out of it, before now, and not long ago.
@@ -147,12 +146,12 @@ pub(super) fn was_in_group(
     is_in: bool,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
-    was_before(sql, &format!("{group}/{member}"), membership(is_in), now, now)
+    was_before(sql, &format!("{group}/{member}"), membership(is_in), now)
 }
 
-fn was_before(sql: &dyn Sql, subject: &str, state: &str, before: Timestamp, now: Timestamp) -> Result<bool, SqlError> {
+fn was_before(sql: &dyn Sql, subject: &str, state: &str, now: Timestamp) -> Result<bool, SqlError> {
     let mut noted = noted(sql, subject, now)?.into_iter();
-    Ok(noted.any(|(at, noted)| at < before.millis() && noted.is_none_or(|noted| noted == state)))
+    Ok(noted.any(|(at, noted)| at < now.millis() && noted.is_none_or(|noted| noted == state)))
 }
 
 /// Whether this is what we wrote last, within the time in which reads are doubted. To write it once more changes nothing that a
@@ -222,7 +221,7 @@ mod tests {
         desk.query("INSERT INTO written VALUES (?, ?, 'v2:?')", &[jane.to_string().into(), now.into()]).unwrap();
         note(&desk, jane, &state(&[5]), now).unwrap();
         assert!(stale(jane, &[4]) && !stale(jane, &[5]) && !stale(joe, &[4]));
-        assert!(was_so_before(&desk, jane, &state(&[4]), now.plus_millis(1), now).unwrap());
+        assert!(was_so_before(&desk, jane, &state(&[4]), now.plus_millis(1)).unwrap());
         assert_eq!(rows::counts(&desk).unwrap().len(), 1);
         desk.advance(61);
         assert!(!stale(jane, &[4]));

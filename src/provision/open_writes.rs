@@ -163,21 +163,17 @@ pub(super) fn refused(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
 }
 
 /// Notes that a member was seen with just these atoms. Where that is what the latest write was to leave, it was carried out, and is not
-/// carried out again; unless an earlier one that is open too was to leave the same, or the member was so a moment before, and the read may be
-/// behind.
-pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
-    let rows = sql.query(
-        "SELECT id, sent_at FROM sent WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2
+/// carried out again; unless an earlier one that is open too was to leave the same.
+///
+/// Not checked here: that the read is not behind. A state that the member had a moment before the write is none that a read is believed to
+/// show (`execute::believable`), nor one that proves a write which nobody answered.
+pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE sent SET check_at = NULL WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2
             AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND kind = 'policies')
             AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2)",
         &[member.to_string().into(), encode(atoms)?.into()],
     )?;
-    let number = |place: usize| rows.first()?.get(place)?.integer();
-    if let (Some(id), Some(sent_at)) = (number(0), number(1))
-        && !last_writes::was_so_before(sql, member, atoms, Timestamp::from_millis(sent_at), now)?
-    {
-        checked(sql, id, None)?;
-    }
     forget(sql)
 }
 
