@@ -177,10 +177,13 @@ async function connectorTokens(piped, isSet, isNew, base) {
   return tokens;
 }
 
+/** What a token of nobody's is answered, and one that may only look. */
+const REFUSALS = [401, 403];
+
 /** Whether the deployed Worker takes the token, as far as it tells: one that does not answer may be mended by what is deployed next. */
 async function isTaken(worker) {
   try {
-    return (await worker.ask("GET", "/v1/doctor")).status !== 401;
+    return !REFUSALS.includes((await worker.ask("GET", "/v1/doctor")).status);
   } catch {
     return true;
   }
@@ -194,7 +197,7 @@ async function examine(worker, isKept) {
     let isRefused = false;
     try {
       const { status, answer } = await worker.ask("GET", "/v1/doctor");
-      isRefused = status === 401;
+      isRefused = REFUSALS.includes(status);
       if (Array.isArray(answer.checks)) {
         // Right after the secrets were set, an isolate may still run without them.
         const failed = answer.checks.filter(({ ok, required }) => required && !ok);
@@ -290,7 +293,7 @@ await run("up", async () => {
 
   const has = (secret) => before?.get(secret)?.type === "secret_text";
   const token = await apiToken(piped[API_TOKEN], has(API_TOKEN), account, provisioning, given["no-open"]);
-  const tokens = await connectorTokens(piped, has, given["new-tokens"], given.reach ?? url);
+  const tokens = await connectorTokens(piped, has, given["new-tokens"], given.reach ?? (before?.get("PUBLIC_URL")?.text || url));
   const made = Object.entries(tokens).filter(([, { isMade }]) => isMade);
   const shows = isInteractive() || given["show-tokens"];
   if (made.length > 0 && !shows) throw new Stop(`${made.map(([each]) => each).join(" and ")} would be made, and nobody is here to see them: give them by standard input, or --show-tokens`, 2);

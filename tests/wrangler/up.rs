@@ -284,18 +284,19 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
 
     let written = project.configuration();
     let typed = format!("{FULL}\r");
-    let mistyped = format!("{FULL}x\r");
+    let (mistyped, confused) = (format!("{FULL}x\r"), format!("{READ}\r"));
     let answers = [
         ("Enter keeps the one that is set", "\r"),
         ("Enter makes a new one", &mistyped),
+        ("Enter makes a new one", &confused),
         ("Enter makes a new one", &typed),
     ];
     let second = project.answered("up", &["--no-open"], &answers).await;
     assert_eq!(second.status, Some(0), "{}", second.text);
     assert!(second.text.contains("wrangler.toml: as it should be."), "{}", second.text);
     assert!(!second.text.contains(FULL), "a secret that was typed was shown");
-    let noticed = second.text.find("that is not the Worker's CONNECTOR_TOKEN").expect("a mistyped token is noticed");
-    assert!(second.text.find("Deploying").is_some_and(|deploys| noticed < deploys), "{}", second.text);
+    let (asked, _) = second.text.split_once("Deploying").expect("it deploys");
+    assert_eq!(asked.matches("that is not the Worker's CONNECTOR_TOKEN").count(), 2, "{}", second.text);
     assert!(second.text.contains("] 100 %  done\u{1b}[K"), "{}", second.text);
     assert_eq!(project.configuration(), written);
     let again = project.worker();
@@ -362,12 +363,35 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     let stopped = project.run("up", &[], &project.secrets()).await;
     assert_eq!(stopped.status, Some(1), "{}", stopped.text);
     assert!(stopped.text.contains("does not name: PROTECTED_MEMBERS; put keep_vars = true"), "{}", stopped.text);
+    // Nor where the Worker is another account's.
+    project.configure(pristine);
+    let account = project.cloudflare.account_id();
+    project.hosting.set_variable(NAME, "CLOUDFLARE_ACCOUNT_ID", "0123456789abcdef0123456789abcdef");
+    let stopped = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+    assert!(
+        stopped
+            .text
+            .contains(&format!("governs another account, 0123456789abcdef0123456789abcdef: give --account {account}")),
+        "{}",
+        stopped.text
+    );
+    project.hosting.set_variable(NAME, "CLOUDFLARE_ACCOUNT_ID", &account);
     // Nor where two people changed the same, and nobody says who is right.
     project.configure(&pristine.replace("C1_TENANT = \"\"", "C1_TENANT = \"other.conductor.one\""));
     let stopped = project.run("up", &[], &project.secrets()).await;
     assert_eq!(stopped.status, Some(2), "{}", stopped.text);
     assert!(stopped.text.contains("other values for C1_TENANT: give --take worker"), "{}", stopped.text);
     assert_eq!(project.hosting.changes().len(), changes);
+
+    // An address that was learned, since nobody set one, is not set over.
+    let address = &before.vars["PUBLIC_URL"];
+    project.configure(pristine);
+    project.hosting.set_variable(NAME, "PUBLIC_URL", "");
+    project.run("up", &[], &project.secrets()).await;
+    let worker = project.worker();
+    assert_eq!((worker.uploads, worker.vars["PUBLIC_URL"].as_str()), (before.uploads + 1, ""));
+    project.hosting.set_variable(NAME, "PUBLIC_URL", address);
 
     project.configure(pristine);
     let answers = [("Enter keeps the one that is set", "\r"), ("Enter makes a new one", "\r")];
