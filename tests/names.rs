@@ -125,7 +125,7 @@ fn functions_do_the_same_in_another_order_in_which_those_that_are_alike_stand_to
     assert!(order().0);
     assert_eq!(std::fs::read(&wasm_file).unwrap(), ordered, "what is in order stays as it is");
     assert!(names(&["take", files[0], files[1]], "").0);
-    let trace: String = (0..5).map(|index| format!("wasm-function[{index}] ")).collect();
+    let trace = (0..5).map(|index| format!("wasm-function[{index}] ")).collect::<Vec<_>>().concat();
     let (_, named, _) = names(&["read", files[1]], &trace);
     assert_eq!(
         named,
