@@ -131,7 +131,7 @@ fn tell(members: usize, costs: &[(&str, Cost)]) {
 #[tokio::test(start_paused = true)]
 async fn a_change_in_the_dashboard_is_in_v1_within_a_minute_for_a_few_requests_and_writes_at_any_size() {
     for members in [20, 1_000] {
-        let costs = costs(members).await;
+        let costs = Box::pin(costs(members)).await;
         tell(members, &costs);
         for (what, cost) in costs {
             assert!(cost.shown <= 60 && cost.published <= 90, "{what}: {cost:?}");
@@ -144,7 +144,7 @@ async fn a_change_in_the_dashboard_is_in_v1_within_a_minute_for_a_few_requests_a
 #[tokio::test(start_paused = true)]
 async fn what_a_change_costs_is_measured() {
     for members in [1_000, 50_000] {
-        tell(members, &costs(members).await);
+        tell(members, &Box::pin(costs(members)).await);
     }
 }
 
