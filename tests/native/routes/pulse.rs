@@ -336,7 +336,7 @@ async fn a_log_that_falls_silent_makes_sweeps_as_frequent_as_ever_and_its_return
 }
 
 /// Somebody gives Jane a role on one domain, and what C1's automation hears of it after some minutes.
-async fn heard_by_c1(delay_secs: i64, minutes: u64) -> Option<Value> {
+async fn heard_by_c1(delay_secs: i64, fails: bool, minutes: u64) -> Option<Value> {
     const SECRET: &str = "hmac-secret-of-the-tests-0123456789";
     let url = format!("https://{}/api/v1/webhooks/incoming/listener", sim::conductorone::HOST);
     let spec = Spec { members: 6, roles: 12, ..Spec::default() };
@@ -357,6 +357,9 @@ async fn heard_by_c1(delay_secs: i64, minutes: u64) -> Option<Value> {
     deployment.wait(Duration::from_mins(2)).await;
     deployment.cloudflare.set_log_delay(delay_secs);
     deployment.cloudflare.add_policy(&jane, policy());
+    if fails {
+        deployment.cloudflare.fail_next(Route::ListAuditLogs, 1_000, Fault::Html { status: 502 });
+    }
     // By a sweep: the log does not tell of it yet.
     deployment.sync().await;
     deployment.wait(Duration::from_mins(minutes)).await;
@@ -367,16 +370,18 @@ async fn heard_by_c1(delay_secs: i64, minutes: u64) -> Option<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn a_foreign_change_is_told_in_words_with_its_author_and_waits_for_the_log_a_while_and_no_longer() {
-    let told = heard_by_c1(25, 2).await.unwrap();
+    let told = heard_by_c1(25, false, 2).await.unwrap();
     let grant = &told["grants"][0];
     assert_eq!((&grant["to"], &grant["name"]), (&"jane.doe@example.com".into(), &"Domain DNS on pay.example".into()));
     assert_eq!(
         (&grant["by"]["who"], &grant["by"]["through"]),
         (&"somebody.else@example.com".into(), &"the dashboard".into())
     );
-    // A log that is an hour behind keeps nobody waiting.
-    let told = heard_by_c1(3_600, 4).await.unwrap();
-    assert_eq!(told["grants"][0]["by"]["who"], "unknown", "{told}");
+    // A log that is an hour behind keeps nobody waiting, and neither does one that fails from then on.
+    for fails in [false, true] {
+        let told = heard_by_c1(3_600, fails, 4).await.unwrap();
+        assert_eq!(told["grants"][0]["by"]["who"], "unknown", "{told}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
