@@ -241,6 +241,9 @@ const schemas = {
     since: time, closed_at: maybe(time), accepted: maybe(object({ reason: string, by: string, at: maybe(time), until: time })), remedy: string,
     "events?": list(object({ at: time, what: string, detail: string })),
   }),
+  Day: object({
+    day: string, published: integer, unchanged: integer, failed: integer, held: integer, requests: integer, duration_millis: integer, people: maybe(integer), grants: maybe(integer),
+  }),
   FindingEvent: object({ number: integer, finding: string, at: time, what: word("opened", "closed", "accepted"), detail: string }),
   Thought: object({
     principal: maybe(string), email: string, display_name: string, action: word("grant", "revoke"), entitlement_id: maybe(string), entitlement: string, line: string, changes: boolean,
@@ -335,6 +338,7 @@ const one = (what, schema, at, extra = []) => route(`One ${what}.`, { answers: {
 
 const paths = {
   "/v1/status": { get: route("How the sync and what follows it stand.", { answers: { 200: json(ref("Status")) } }) },
+  "/v1/days": { get: noted("What became of the syncs of each day, the newest first.", "Day", []) },
   "/v1/doctor": {
     get: (() => {
       const asked = route("Checks everything now.", { answers: { 200: json(ref("Report"), "The connector can work.") }, right: "full" });

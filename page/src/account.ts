@@ -19,10 +19,14 @@ export interface List<T> {
 /** How many rows the page asks for at once. */
 const LIMIT = 1_000;
 
+/** How long until what could not be read is asked for again. */
+export const RETRY_MILLIS = 5_000;
+
 export class Source<T> {
   private list: List<T> = { items: [], complete: false, error: null };
   private started = false;
   private over = false;
+  private again: ReturnType<typeof setTimeout> | undefined;
   private readonly listeners = new Set<(list: List<T>) => void>();
 
   constructor(
@@ -36,7 +40,7 @@ export class Source<T> {
 
   subscribe(listener: (list: List<T>) => void): () => void {
     this.listeners.add(listener);
-    if (!this.started) void this.read();
+    if (!this.started || this.list.error?.passes === true) void this.read();
     return () => this.listeners.delete(listener);
   }
 
@@ -73,7 +77,11 @@ export class Source<T> {
       this.tell({ items, complete: true, error: null });
     } catch (error) {
       const refused = error instanceof Refused ? error : new Refused(0, "error", String(error));
-      this.tell({ items, complete: false, error: refused });
+      // What was shown stays until there is more of it.
+      this.tell({ items: items.length < this.list.items.length ? this.list.items : items, complete: false, error: refused });
+      // Whoever looks need not come again once the Worker can be reached.
+      clearTimeout(this.again);
+      if (refused.passes && this.listeners.size > 0) this.again = setTimeout(() => void (this.over || this.listeners.size === 0 ? undefined : this.read()), RETRY_MILLIS);
     }
   }
 
@@ -100,6 +108,32 @@ export function refresh(): void {
 /** Forgets everything, when the session ends. */
 export function forget(): void {
   for (const source of ALL) source.forget();
+}
+
+/** What a route answers, again with each turn; what passes is asked for again by itself. Nothing is asked where there is no path. */
+export function useAsked<T>(path: string | null, turn: unknown = null): { value: T | null; error: unknown } {
+  const [answer, setAnswer] = useState<{ of: string | null; value: T | null; error: unknown }>({ of: null, value: null, error: null });
+  useEffect(() => {
+    let again: ReturnType<typeof setTimeout> | undefined;
+    let over = false;
+    const read = async (): Promise<void> => {
+      try {
+        const value = await ask<T>("GET", path!);
+        if (!over) setAnswer({ of: path, value, error: null });
+      } catch (failed) {
+        if (over) return;
+        setAnswer((before) => ({ of: path, value: before.of === path ? before.value : null, error: failed }));
+        if (failed instanceof Refused && failed.passes) again = setTimeout(() => void read(), RETRY_MILLIS);
+      }
+    };
+    if (path !== null) void read();
+    return () => {
+      over = true;
+      clearTimeout(again);
+    };
+  }, [path, turn]);
+  // What another path answered is not shown, not even for the moment until this one answers.
+  return answer.of === path ? answer : { value: null, error: null };
 }
 
 /** A list, again whenever it has grown. */
@@ -133,6 +167,25 @@ export function linkOf(entitlement: string): string {
   const [kind, id] = entitlement.split(":");
   const view = kind === "group" ? "groups" : "roles";
   return `#/${view}/${encodeURIComponent(`${kind}:${id}`)}`;
+}
+
+/** The address of the view of whatever a key names, where it has one. */
+export function viewOf(key: string): string | null {
+  const [kind, id] = key.split(":");
+  if (id === undefined) return null;
+  switch (kind) {
+    case "user":
+    case "invitation":
+      return `#/people/${encodeURIComponent(key)}`;
+    case "role":
+    case "scoped_role":
+    case "group":
+      return linkOf(key);
+    case "api_token":
+      return `#/tokens/${encodeURIComponent(id)}`;
+    default:
+      return null;
+  }
 }
 
 /** The route of an entitlement's grants: `roles/<id>` and so on. */

@@ -11,6 +11,11 @@ export class Refused extends Error {
   ) {
     super(detail);
   }
+
+  /** Whether it may be over in a moment: nothing came, or the Worker says to come again. */
+  get passes(): boolean {
+    return this.status === 0 || this.status >= 500;
+  }
 }
 
 const HEADER = { "X-Connector-Page": "1" };

@@ -1,10 +1,10 @@
 // What is wrong with the account, with what to do about it; what is meant to be so is accepted, with a reason and an end.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Source, useList } from "./account.js";
+import { Source, useAsked, useList, viewOf } from "./account.js";
 import { ask, type Session } from "./api.js";
 import { Confirm, Empty, Problem, Time, number } from "./parts.js";
-import type { Finding } from "./types.js";
+import type { Finding, Status } from "./types.js";
 
 const SEVERITIES = ["high", "medium", "low"] as const;
 
@@ -46,13 +46,21 @@ function Found({ state, session, onChanged }: { state: string; session: Session;
   return (
     <>
       <Problem error={list.error} />
-      {list.items.length === 0 && list.complete ? <Empty>{state === "open" ? "Nothing is found wrong." : `Nothing is ${state}.`}</Empty> : null}
+      {list.items.length === 0 && list.complete ? <Empty>{state === "open" ? <Nothing /> : state === "accepted" ? "Nothing is accepted. What is meant to be so is accepted where it is open, with a reason." : "Nothing is closed yet. A finding closes by itself once it is not so any more."}</Empty> : null}
       {[...rules].map(([rule, findings]) => (
         <Rule key={rule} findings={findings} onAccept={session.right === "full" && state === "open" ? setAccepting : null} />
       ))}
       {accepting === null ? null : <Accept finding={accepting} onClose={onChanged} />}
     </>
   );
+}
+
+/** Nothing is found: that is good news only where somebody looked. */
+function Nothing(): JSX.Element {
+  const { value: status } = useAsked<Status>("/v1/status");
+  if (status === null) return <>Looking…</>;
+  const looked = status.jobs.some(({ kind, last_done_at }) => kind === "findings" && last_done_at != null);
+  return looked ? <>Nothing is found wrong.</> : <>The account was not looked through yet: that follows the first sync, which Now runs.</>;
 }
 
 function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding: Finding) => void) | null }): JSX.Element | null {
@@ -70,12 +78,12 @@ function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding
         {shown.map((finding) => (
           <li key={finding.id}>
             <div>
-              {finding.about.startsWith("user:") || finding.about.startsWith("invitation:") ? (
-                <a href={`#/people/${encodeURIComponent(finding.about)}`}>
+              {viewOf(finding.about) === null ? (
+                <bdi>{finding.name}</bdi>
+              ) : (
+                <a href={viewOf(finding.about)!}>
                   <bdi>{finding.name}</bdi>
                 </a>
-              ) : (
-                <bdi>{finding.name}</bdi>
               )}
               : {finding.evidence}, since <Time at={finding.since} />
               {finding.accepted === null ? null : (

@@ -6,7 +6,7 @@ import { Changes } from "./changes.js";
 import { ask, examine, Refused, whenSignedOut, type Examination, type Session } from "./api.js";
 import { Findings } from "./findings.js";
 import { Now } from "./now.js";
-import { Journal } from "./operations.js";
+import { Journal, OneOperation } from "./operations.js";
 import { Empty, Problem, Time } from "./parts.js";
 import { OnePerson, People } from "./people.js";
 import { OneResource } from "./reach.js";
@@ -177,7 +177,7 @@ function View({ view, id, session }: { view: string; id: string | null; session:
     case "changes":
       return <Changes />;
     case "operations":
-      return <Journal />;
+      return id === null ? <Journal /> : <OneOperation key={id} id={id} />;
     case "now":
       return (
         <>

@@ -1,11 +1,11 @@
 // How things stand: the sync, the account in numbers, and what wants somebody's attention.
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { refresh } from "./account.js";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { refresh, useAsked } from "./account.js";
 import { ask, download, examine, type Examination, type Session } from "./api.js";
 import { Ago, Caution, Empty, Problem, Time, number, usePolled } from "./parts.js";
 import { Plot } from "./plot.js";
-import type { Status } from "./types.js";
+import type { Day, Status } from "./types.js";
 
 const STATES: Record<Status["state"], string> = {
   not_connected: "Nothing was read yet",
@@ -48,6 +48,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
   const save = (path: string) => (): void => void download(path).then(() => setFailed(null), setFailed);
   const last = status.runs[0];
   const off = Object.entries(status.capabilities).filter(([, capability]) => !capability.on || capability.unreadable !== undefined);
+  const beside = [["audit log", status.audit_log] as const, ["last logins", status.last_logins] as const].flatMap(([name, list]) => (list == null || list.readable ? [] : [`${name}: ${list.message}`]));
   const next = nextRun(status);
   const waiting = status.jobs.filter((job) => job.state !== "done");
   return (
@@ -112,7 +113,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
         )}
       </section>
       <Attention title="What happened that nobody asked for" items={status.incidents.map((incident) => [incident.at, incident.message])} />
-      <Attention title="What is off" items={off.map(([name, { message, unreadable }]) => [null, `${name.replaceAll("_", " ")}: ${message ?? ""}${unreadable === undefined ? "" : ` ${number(unreadable.count)} cannot be read in full, such as ${unreadable.first.join(", ")}`}`])} />
+      <Attention title="What is off" items={off.map(([name, { message, unreadable }]) => [null, `${name.replaceAll("_", " ")}: ${message ?? ""}${unreadable === undefined ? "" : ` ${number(unreadable.count)} cannot be read in full, such as ${unreadable.first.join(", ")}`}`] as [null, string]).concat(beside.map((text) => [null, text]))} />
       <Attention title="Variables that are wrong" items={status.wrong_variables.map(({ variable, message }) => [null, `${variable}: ${message}`])} />
       <Attention title="What is waiting" items={waiting.map((job) => [job.due_at ?? null, `${job.kind.replaceAll("_", " ")} of ${job.subject}: ${job.message ?? job.state}`])} />
       <Attention title="Rows that this version cannot read" items={(status.set_aside ?? []).map(({ table, rows }) => [null, `${number(rows)} of ${table}`])} />
@@ -176,26 +177,18 @@ interface FindingEvent {
 
 /** Findings opened and closed, by day, as far as the last thousand events go. */
 function FindingsPlot({ generation }: { generation: string }): JSX.Element | null {
-  const [days, setDays] = useState<[number, { opened: number; closed: number }][]>([]);
-  useEffect(() => {
-    let over = false;
-    const counted = async (): Promise<void> => {
-      const { items } = await ask<{ items: FindingEvent[] }>("GET", "/v1/operations?of=findings&limit=1000");
-      const of = new Map<number, { opened: number; closed: number }>();
-      for (const { at, what } of items.toReversed()) {
-        const day = new Date(at).setHours(0, 0, 0, 0) / 1000;
-        const count = of.get(day) ?? { opened: 0, closed: 0 };
-        if (what !== "accepted") count[what] += 1;
-        of.set(day, count);
-      }
-      if (!over) setDays([...of]);
-    };
-    // What the other plots show does not wait for it.
-    counted().catch(() => undefined);
-    return () => {
-      over = true;
-    };
-  }, [generation]);
+  // What the other plots show does not wait for it.
+  const { value } = useAsked<{ items: FindingEvent[] }>("/v1/operations?of=findings&limit=1000", generation);
+  const days = useMemo(() => {
+    const of = new Map<number, { opened: number; closed: number }>();
+    for (const { at, what } of value?.items.toReversed() ?? []) {
+      const day = new Date(at).setHours(0, 0, 0, 0) / 1000;
+      const count = of.get(day) ?? { opened: 0, closed: 0 };
+      if (what !== "accepted") count[what] += 1;
+      of.set(day, count);
+    }
+    return [...of];
+  }, [value]);
   if (days.length === 0) return null;
   return (
     <Plot
@@ -209,10 +202,57 @@ function FindingsPlot({ generation }: { generation: string }): JSX.Element | nul
   );
 }
 
+/** Days that the plots go back. */
+const DAYS = 400;
+
+/** Fewer days than this make no line: then the last syncs are shown. */
+const FEW_DAYS = 3;
+
+/** The account and its syncs by day, once there are some. */
+function useDays(generation: string): Day[] {
+  const { value } = useAsked<{ items: Day[] }>(`/v1/days?limit=${DAYS}`, generation);
+  return useMemo(() => value?.items.toReversed() ?? [], [value]);
+}
+
+function ByDay({ days }: { days: Day[] }): JSX.Element {
+  const known = days.filter(({ people }) => people !== null);
+  const at = ({ day }: Day): number => new Date(`${day}T12:00:00Z`).getTime() / 1000;
+  const syncs = ({ published, unchanged, failed, held }: Day): number => Math.max(1, published + unchanged + failed + held);
+  return (
+    <>
+      <Plot
+        title="People and grants, by day"
+        times={known.map(at)}
+        lines={[
+          { title: "people", colour: "one", values: known.map(({ people }) => people ?? 0) },
+          { title: "grants", colour: "two", scale: "grants", values: known.map(({ grants }) => grants ?? 0) },
+        ]}
+      />
+      <Plot
+        title="Requests and seconds of a sync, by day"
+        times={days.map(at)}
+        lines={[
+          { title: "requests", colour: "one", values: days.map((day) => Math.round(day.requests / syncs(day))) },
+          { title: "seconds", colour: "two", scale: "seconds", values: days.map((day) => day.duration_millis / syncs(day) / 1000) },
+        ]}
+      />
+    </>
+  );
+}
+
 function Plots({ status }: { status: Status }): JSX.Element {
   const generations = status.generations.toReversed();
   const runs = status.runs.toReversed();
+  const days = useDays(generations.at(-1)?.generation ?? "");
   const seconds = (at: string): number => new Date(at).getTime() / 1000;
+  if (days.length >= FEW_DAYS) {
+    return (
+      <section class="cards" aria-label="Over time">
+        <ByDay days={days} />
+        <FindingsPlot generation={generations.at(-1)?.generation ?? ""} />
+      </section>
+    );
+  }
   if (generations.length < 2 && runs.length < 2) return <Empty>After a few syncs this shows the account over time.</Empty>;
   return (
     <section class="cards" aria-label="Over time">

@@ -1,7 +1,8 @@
 // The journal of what was asked of the connector.
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { ask } from "./api.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { RETRY_MILLIS, useAsked } from "./account.js";
+import { ask, Refused } from "./api.js";
 import { Empty, Problem, Time } from "./parts.js";
 import type { Operation } from "./types.js";
 
@@ -21,18 +22,23 @@ export function useMore<T>(path: string): { items: T[]; more: (() => void) | nul
       setCursor(page.next_cursor ?? null);
       setError(null);
     } catch (failed) {
-      if (!over()) setError(failed);
+      if (over()) return;
+      setError(failed);
+      if (failed instanceof Refused && failed.passes) setTimeout(() => void (over() || read(after, over)), RETRY_MILLIS);
     }
     if (!over()) setBusy(false);
   };
+  const left = useRef(false);
   useEffect(() => {
     let over = false;
+    left.current = false;
     void read(null, () => over);
     return () => {
       over = true;
+      left.current = true;
     };
   }, [path]);
-  return { items, more: cursor === null ? null : () => void read(cursor, () => false), error, busy };
+  return { items, more: cursor === null ? null : () => void read(cursor, () => left.current), error, busy };
 }
 
 export function Earlier({ more, busy }: { more: (() => void) | null; busy: boolean }): JSX.Element | null {
@@ -71,6 +77,26 @@ function Line({ line }: { line: string }): JSX.Element {
   );
 }
 
+function Entry({ operation, open = false }: { operation: Operation; open?: boolean }): JSX.Element {
+  return (
+    <li class={operation.outcome?.outcome ?? operation.state}>
+      <details open={open}>
+        <summary>
+          <Time at={operation.received_at} /> <strong>{operation.request.action}</strong> <bdi>{operation.email ?? operation.request.subject.emails[0] ?? ""}</bdi>: {said(operation)}
+        </summary>
+        <p>
+          Number {operation.id}, {asker(operation.request)}; {operation.attempts} {operation.attempts === 1 ? "attempt" : "attempts"}
+        </p>
+        <ol>
+          {operation.trail.map((line) => (
+            <Line key={line} line={line} />
+          ))}
+        </ol>
+      </details>
+    </li>
+  );
+}
+
 export function Operations({ filter }: { filter: string }): JSX.Element {
   const { items, more, error, busy } = useMore<Operation>(`/v1/operations?limit=50${filter === "" ? "" : `&${filter}`}`);
   return (
@@ -79,24 +105,30 @@ export function Operations({ filter }: { filter: string }): JSX.Element {
       {items.length === 0 && !busy && error === null ? <Empty>Nothing was asked yet. A grant, revoke, invitation or removal from here, by REST, or by ConductorOne shows up here.</Empty> : null}
       <ul class="journal">
         {items.map((operation) => (
-          <li key={operation.id} class={operation.outcome?.outcome ?? operation.state}>
-            <details>
-              <summary>
-                <Time at={operation.received_at} /> <strong>{operation.request.action}</strong> <bdi>{operation.email ?? operation.request.subject.emails[0] ?? ""}</bdi>: {said(operation)}
-              </summary>
-              <p>
-                Number {operation.id}, {asker(operation.request)}; {operation.attempts} {operation.attempts === 1 ? "attempt" : "attempts"}
-              </p>
-              <ol>
-                {operation.trail.map((line) => (
-                  <Line key={line} line={line} />
-                ))}
-              </ol>
-            </details>
-          </li>
+          <Entry key={operation.id} operation={operation} />
         ))}
       </ul>
       <Earlier more={more} busy={busy} />
+    </>
+  );
+}
+
+/** One operation, to which a change leads. */
+export function OneOperation({ id }: { id: string }): JSX.Element {
+  const { value: found, error } = useAsked<Operation>(`/v1/operations/${encodeURIComponent(id)}`);
+  return (
+    <>
+      <p>
+        <a href="#/operations">Operations</a>
+      </p>
+      <h1>Operation {id}</h1>
+      <Problem error={error} />
+      {found === null && error === null ? <p role="status">Looking…</p> : null}
+      {found === null ? null : (
+        <ul class="journal">
+          <Entry operation={found} open />
+        </ul>
+      )}
     </>
   );
 }

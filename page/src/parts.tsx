@@ -37,6 +37,17 @@ export function Time({ at }: { at: string | null | undefined }): JSX.Element {
   );
 }
 
+/** A day in UTC: what is kept by the day has no time of it, which another zone would turn into the day before. */
+export function Day({ at }: { at: string | null | undefined }): JSX.Element {
+  if (at === null || at === undefined) return <span>–</span>;
+  const day = at.slice(0, 10);
+  return (
+    <time dateTime={day} title={`${day}, in UTC`}>
+      {day}
+    </time>
+  );
+}
+
 /** How long ago that is, with the time in UTC where the pointer rests on it. */
 export function Ago({ at }: { at: string }): JSX.Element {
   const time = new Date(at);
@@ -301,7 +312,7 @@ export function usePolled<T>(read: () => Promise<T>, soon: (value: T | null) => 
 }
 
 /** A question before something is changed. */
-export function Confirm(props: { title: string; children: ComponentChildren; act: string; danger?: boolean; onAct: () => Promise<string>; onClose: () => void }): JSX.Element {
+export function Confirm(props: { title: string; children: ComponentChildren; act: string; danger?: boolean; /** Whether what it would change is told. */ ready?: boolean; onAct: () => Promise<string>; onClose: () => void }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const [state, setState] = useState<"asked" | "busy" | "done">("asked");
   const [said, setSaid] = useState("");
@@ -328,7 +339,7 @@ export function Confirm(props: { title: string; children: ComponentChildren; act
           {state === "done" ? "Close" : "Cancel"}
         </button>
         {state === "done" ? null : (
-          <button type="button" class={props.danger ? "danger" : "primary"} disabled={state === "busy"} onClick={() => void act()}>
+          <button type="button" class={props.danger ? "danger" : "primary"} disabled={state === "busy" || props.ready === false} onClick={() => void act()}>
             {state === "busy" ? "Asking Cloudflare…" : props.act}
           </button>
         )}

@@ -1,14 +1,14 @@
 // People, and one person: what they hold and by what way, what was done for them, and what may be changed.
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { groups, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useList, useTitles } from "./account.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { groups, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useList, useTitles } from "./account.js";
 import { ask, Refused, type Session } from "./api.js";
 import { History } from "./changes.js";
 import { Operations } from "./operations.js";
-import { Caution, Confirm, Empty, Problem, Table, Time, type Column } from "./parts.js";
+import { Caution, Confirm, Day, Empty, Problem, Table, Time, type Column } from "./parts.js";
 import { tokenLink } from "./tokens.js";
-import type { Person, Role } from "./types.js";
-import { WhatIf } from "./whatif.js";
+import type { Group, Person, Role } from "./types.js";
+import { useThought, type Wish } from "./whatif.js";
 
 /** Whether there is a second factor, as far as Cloudflare tells. */
 export function secondFactor(row: Person): string {
@@ -54,18 +54,24 @@ function Invite({ onClose }: { onClose: () => void }): JSX.Element {
   const [email, setEmail] = useState("");
   /** The address once it is typed to its end. */
   const [whole, setWhole] = useState("");
+  const typed = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    const end = setTimeout(() => setWhole(typed.current?.validity.valid === true ? email.trim() : ""), 500);
+    return () => clearTimeout(end);
+  }, [email]);
+  const { ready, thought } = useThought(whole === "" || whole !== email.trim() ? null : { principal: whole, action: "grant", entitlement: "account" });
   const invite = async (): Promise<string> => {
     const done = await ask<{ message: string }>("POST", "/v1/accounts", { email });
     await people.refresh();
     return done.message;
   };
   return (
-    <Confirm title="Invite somebody" act="Invite" onAct={invite} onClose={onClose}>
+    <Confirm title="Invite somebody" act="Invite" ready={ready} onAct={invite} onClose={onClose}>
       <label>
         E-mail address
-        <input type="email" value={email} onInput={(event) => setEmail(event.currentTarget.value)} onChange={(event) => setWhole(event.currentTarget.validity.valid ? event.currentTarget.value.trim() : "")} />
+        <input ref={typed} type="email" required value={email} onInput={(event) => setEmail(event.currentTarget.value)} />
       </label>
-      {whole === "" || whole !== email.trim() ? null : <WhatIf wish={{ principal: whole, action: "grant", entitlement: "account" }} />}
+      {thought}
       <p>Cloudflare sends the invitation, with the default role of this connector.</p>
     </Confirm>
   );
@@ -81,20 +87,9 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   const keys = useList(tokens);
   const found = useList(open);
   const [asked, setAsked] = useState<Ask | null>(null);
-  const [fresh, setFresh] = useState<Person | null>(null);
-  const [error, setError] = useState<unknown>(null);
   const [turn, setTurn] = useState(0);
   const [kind, key] = [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
-  useEffect(() => {
-    let over = false;
-    ask<Person>("GET", `/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`).then(
-      (person) => over || (setFresh(person), setError(null)),
-      (failed) => over || setError(failed),
-    );
-    return () => {
-      over = true;
-    };
-  }, [id, turn]);
+  const { value: fresh, error } = useAsked<Person>(`/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`, turn);
   const person = fresh !== null && personKey(fresh) === id ? fresh : list.items.find((row) => personKey(row) === id);
   if (person === undefined) return error === null ? <p role="status">Looking…</p> : error instanceof Refused && error.status === 404 ? <Empty>Nobody of that id is in the account any more.</Empty> : <Problem error={error} />;
   const made = keys.items.filter((token) => token.creator_id === id);
@@ -127,14 +122,14 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
         {person.last_login ? (
           <>
             <dt>Last login</dt>
-            <dd><Time at={person.last_login} /></dd>
+            <dd><Day at={person.last_login} /></dd>
           </>
         ) : null}
         {person.last_change_at ? (
           <>
             <dt>Last change made</dt>
             <dd>
-              <Time at={person.last_change_at} />
+              <Day at={person.last_change_at} />
               {person.last_change_from ? <>, from <bdi>{person.last_change_from}</bdi></> : null}
               {person.products_changed === undefined || person.products_changed.length === 0 ? null : <>; in 90 days: {person.products_changed.join(", ")}</>}
             </dd>
@@ -184,7 +179,7 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
             {made.map((token) => (
               <li key={token.id}>
                 <a href={tokenLink(token)}><bdi>{token.name}</bdi></a>
-                <span>{token.status}, {token.last_used_on === null ? "never used" : <>last used <Time at={token.last_used_on} /></>}</span>
+                <span>{token.status}, {token.last_used_on === null ? "never used" : <>last used <Day at={token.last_used_on} /></>}</span>
               </li>
             ))}
           </ul>
@@ -206,21 +201,31 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
       <History key={`${id}/${turn}`} principal={id} />
       <h2>What was asked of the connector</h2>
       <Operations key={turn} filter={`member=${encodeURIComponent(person.member_id)}`} />
-      {asked === null ? null : <Change ask={asked} person={person} roles={known.items} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
+      {asked === null ? null : <Change ask={asked} person={person} roles={known.items} groups={all.items} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
     </>
   );
 }
 
-function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<string, string>; held: Set<string>; through: string[]; onClose: () => void }): JSX.Element {
+function Change(props: { ask: Ask; person: Person; roles: Role[]; groups: Group[]; titles: Map<string, string>; held: Set<string>; through: string[]; onClose: () => void }): JSX.Element {
   const { ask: asked, person, titles } = props;
   const [wanted, setWanted] = useState("");
   const who = person.email;
+  const principal = personKey(person);
+  const wish: Wish | null =
+    asked.what === "remove"
+      ? { principal, action: "revoke", entitlement: "account" }
+      : asked.what === "revoke"
+        ? { principal, action: "revoke", entitlement: asked.entitlement }
+        : wanted === ""
+          ? null
+          : { principal, action: "grant", entitlement: wanted };
+  const { ready, thought } = useThought(wish);
   const send = async (method: string, path: string, body?: unknown): Promise<string> => (await ask<{ message: string }>(method, path, body)).message;
   if (asked.what === "remove") {
     const what = person.resource_type === "invitation" ? `Cancel the invitation of ${who}` : `Remove ${who} from the account`;
     return (
-      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
-        <WhatIf wish={{ principal: personKey(person), action: "revoke", entitlement: "account" }} />
+      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger ready={ready} onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+        {thought}
       </Confirm>
     );
   }
@@ -228,39 +233,38 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; titles: Map<st
     const title = titles.get(asked.entitlement) ?? asked.entitlement;
     const stays = props.through.includes(asked.entitlement);
     return (
-      <Confirm title={`Revoke ${title}`} act="Revoke" danger onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+      <Confirm title={`Revoke ${title}`} act="Revoke" danger ready={ready} onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
         <p>
           <bdi>{who}</bdi> loses {title} and keeps everything else.
         </p>
         {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : null}
-        <WhatIf wish={{ principal: personKey(person), action: "revoke", entitlement: asked.entitlement }} />
+        {thought}
       </Confirm>
     );
   }
-  const choices = props.roles.filter((role) => role.grantable !== false && !props.held.has(role.entitlement_id)).toSorted((one, other) => one.name.localeCompare(other.name));
+  const offered = [...props.roles.filter((role) => role.grantable !== false), ...props.groups.map((group) => ({ ...group, name: `${group.name} (group)` }))];
+  const choices = offered.filter((each) => !props.held.has(each.entitlement_id)).toSorted((one, other) => one.name.localeCompare(other.name));
   return (
     <Confirm
       title={`Grant to ${who}`}
       act="Grant"
-      onAct={async () => {
-        if (wanted === "") throw new Refused(0, "error", "Choose a role first.");
-        return send("PUT", `${routeOf(wanted)}/members/${encodeURIComponent(nameOf(person))}`);
-      }}
+      ready={ready}
+      onAct={() => send("PUT", `${routeOf(wanted)}/members/${encodeURIComponent(nameOf(person))}`)}
       onClose={props.onClose}
     >
       <label>
-        Role
+        Role or group
         <select value={wanted} onChange={(event) => setWanted(event.currentTarget.value)}>
           <option value="">–</option>
-          {choices.map((role) => (
-            <option key={role.entitlement_id} value={role.entitlement_id}>
-              {role.name}
+          {choices.map((each) => (
+            <option key={each.entitlement_id} value={each.entitlement_id}>
+              {each.name}
             </option>
           ))}
         </select>
       </label>
       {wanted !== "" && props.through.includes(wanted) ? <Caution>They have it through a group already.</Caution> : null}
-      {wanted === "" ? null : <WhatIf wish={{ principal: personKey(person), action: "grant", entitlement: wanted }} />}
+      {thought}
       <p>Cloudflare is asked at once, through every guard of this connector, and the journal keeps it.</p>
     </Confirm>
   );

@@ -1,25 +1,13 @@
 // What a scoped role reaches, and who can do what on one of those things.
 import type { JSX } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
-import { linkOf, routeOf, Source, useList } from "./account.js";
-import { ask } from "./api.js";
+import { useEffect, useMemo } from "preact/hooks";
+import { linkOf, routeOf, Source, useAsked, useList, viewOf } from "./account.js";
 import { Problem, Table, number, type Column } from "./parts.js";
 import type { Access, Reach, Role } from "./types.js";
 
 /** Everything that a scoped role reaches, each with the way to who else reaches it. */
 export function Reaches({ role }: { role: Role }): JSX.Element | null {
-  const [found, setFound] = useState<Reach | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  useEffect(() => {
-    let over = false;
-    ask<Reach>("GET", routeOf(role.entitlement_id)).then(
-      (reach) => over || setFound(reach),
-      (failed) => over || setError(failed),
-    );
-    return () => {
-      over = true;
-    };
-  }, [role.entitlement_id]);
+  const { value: found, error } = useAsked<Reach>(routeOf(role.entitlement_id));
   if (error !== null) return <Problem error={error} />;
   if (found === null || found.scope.length === 0) return null;
   return (
@@ -71,9 +59,9 @@ export function OneResource({ id }: { id: string }): JSX.Element {
         columns={COLUMNS}
         list={list}
         rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}/${row.role}`}
-        href={(row) => (row.principal_type === "api_token" ? "#/tokens" : `#/people/${encodeURIComponent(`${row.principal_type}:${row.principal_id}`)}`)}
+        href={(row) => viewOf(`${row.principal_type}:${row.principal_id}`) ?? ""}
         filters={FILTERS}
-        empty="Nobody reaches it."
+        empty="Nobody reaches it, by any role, group or token that this connector may read. Now says what is off."
       />
     </>
   );

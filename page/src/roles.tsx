@@ -71,13 +71,13 @@ function Holders({ entitlement }: { entitlement: string }): JSX.Element {
       return ways.length === 0 ? [] : [{ ...person, way: ways.join(" and ") }];
     });
   }, [everybody.items, all.items, entitlement]);
-  return <Table name="holders" columns={HOLDER_COLUMNS} list={{ ...everybody, items }} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} empty="Nobody holds it." />;
+  return <Table name="holders" columns={HOLDER_COLUMNS} list={{ ...everybody, items }} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} empty="Nobody holds it, directly or through a group. Somebody's own page grants it." />;
 }
 
 export function OneRole({ id }: { id: string }): JSX.Element {
   const list = useList(roles);
   const role = list.items.find((row) => row.entitlement_id === `${id}:member`);
-  if (role === undefined) return list.complete ? <Empty>There is no such role in the account.</Empty> : <Problem error={list.error} />;
+  if (role === undefined) return list.complete ? <Empty>There is no such role in the account.</Empty> : list.error === null ? <p role="status">Looking…</p> : <Problem error={list.error} />;
   return (
     <>
       <p>
@@ -119,6 +119,11 @@ const GROUP_COLUMNS: Column<Group & { members: number }>[] = [
   { title: "Gives", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
 ];
 
+const GROUP_FILTERS: Record<string, (row: Group & { members: number }) => boolean> = {
+  "Without members": (row) => row.members === 0,
+  "Giving nothing": (row) => row.entitlements.length === 0,
+};
+
 export function Groups(): JSX.Element {
   const list = useList(groups);
   const { direct } = useHolders();
@@ -126,7 +131,7 @@ export function Groups(): JSX.Element {
   return (
     <>
       <h1>Groups</h1>
-      <Table name="groups" columns={GROUP_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.id} href={(row) => linkOf(row.entitlement_id)} empty="The account has no user groups, or the token may not read them; the first page says which." />
+      <Table name="groups" columns={GROUP_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.id} href={(row) => linkOf(row.entitlement_id)} filters={GROUP_FILTERS} empty="The account has no user groups, or the token may not read them; the first page says which." />
     </>
   );
 }
@@ -135,7 +140,7 @@ export function OneGroup({ id }: { id: string }): JSX.Element {
   const list = useList(groups);
   const titles = useTitles();
   const group = list.items.find((row) => row.entitlement_id === `${id}:member`);
-  if (group === undefined) return list.complete ? <Empty>There is no such group in the account.</Empty> : <Problem error={list.error} />;
+  if (group === undefined) return list.complete ? <Empty>There is no such group in the account.</Empty> : list.error === null ? <p role="status">Looking…</p> : <Problem error={list.error} />;
   return (
     <>
       <p>
@@ -170,12 +175,14 @@ export function Matrix(): JSX.Element {
   const { direct, through } = useHolders();
   const [search, setSearch] = useState("");
   const [from, setFrom] = useState(0);
+  const [first, setFirst] = useState(0);
   const of = useMemo(() => new Map(all.items.map((group) => [group.entitlement_id, group])), [all.items]);
   const wanted = search.toLowerCase().trim();
-  const columns = useMemo(() => {
+  const known = useMemo(() => {
     const count = (id: string): number => (direct.get(id) ?? 0) + (through.get(id) ?? 0);
-    return [...new Set([...direct.keys(), ...through.keys()])].filter((id) => !id.startsWith("group:")).sort((one, other) => count(other) - count(one)).slice(0, MOST_ROLES);
+    return [...new Set([...direct.keys(), ...through.keys()])].filter((id) => !id.startsWith("group:")).sort((one, other) => count(other) - count(one));
   }, [direct, through]);
+  const columns = known.slice(first, first + MOST_ROLES);
   const rows = useMemo(() => list.items.filter((person) => person.entitlements.length > 0 && (wanted === "" || `${person.email} ${person.display_name}`.toLowerCase().includes(wanted))).sort((one, other) => one.email.localeCompare(other.email)), [list.items, wanted]);
   const shown = rows.slice(from, from + MOST_PEOPLE);
   const way = (person: Person, entitlement: string): string => {
@@ -186,7 +193,16 @@ export function Matrix(): JSX.Element {
   return (
     <>
       <h1>Matrix</h1>
-      <p>The {columns.length} roles that most people hold. ● held directly, ○ through a group.</p>
+      <p>
+        {known.length <= MOST_ROLES ? `The ${number(known.length)} roles that somebody holds` : `Of ${number(known.length)} roles that somebody holds, those that most people hold come first: ${number(first + 1)} to ${number(first + columns.length)}`}. ● held directly, ○ through a group.
+        {known.length <= MOST_ROLES ? null : (
+          <>
+            {" "}
+            <button type="button" class="small" disabled={first === 0} onClick={() => setFirst(Math.max(0, first - MOST_ROLES))}>Roles before</button>{" "}
+            <button type="button" class="small" disabled={first + MOST_ROLES >= known.length} onClick={() => setFirst(first + MOST_ROLES)}>Roles after</button>
+          </>
+        )}
+      </p>
       <div class="tools">
         <label>
           <span class="hidden">Search people</span>

@@ -1,9 +1,7 @@
 // The account's API tokens, and one of them: who made it, what it may do, and from where.
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { tokens, useList } from "./account.js";
-import { ask } from "./api.js";
-import { Problem, Table, Time, number, type Column } from "./parts.js";
+import { tokens, useAsked, useList } from "./account.js";
+import { Day, Problem, Table, Time, number, type Column } from "./parts.js";
 import type { Token } from "./types.js";
 
 const COLUMNS: Column<Token>[] = [
@@ -11,7 +9,7 @@ const COLUMNS: Column<Token>[] = [
   { title: "Status", text: (row) => row.status, width: 2 },
   { title: "Made by", text: (row) => row.creator_email, width: 5 },
   { title: "Made", text: (row) => row.issued_on ?? "", show: (row) => <Time at={row.issued_on} />, width: 4 },
-  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => <When at={row.last_used_on} />, width: 4 },
+  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => (row.last_used_on === null ? "never" : <Day at={row.last_used_on} />), width: 4 },
   { title: "Ends", text: (row) => row.expires_on ?? "", show: (row) => <When at={row.expires_on} />, width: 4 },
 ];
 
@@ -46,18 +44,7 @@ const CREATORS: Record<Token["creator"], string> = { unknown: "not known", left:
 
 export function OneToken({ id }: { id: string }): JSX.Element {
   const list = useList(tokens);
-  const [whole, setWhole] = useState<Token | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  useEffect(() => {
-    let over = false;
-    ask<Token>("GET", `/v1/tokens/${encodeURIComponent(id)}`).then(
-      (token) => over || setWhole(token),
-      (failed) => over || setError(failed),
-    );
-    return () => {
-      over = true;
-    };
-  }, [id]);
+  const { value: whole, error } = useAsked<Token>(`/v1/tokens/${encodeURIComponent(id)}`);
   const token = whole ?? list.items.find((row) => row.id === id);
   if (token === undefined) return error === null ? <p role="status">Looking…</p> : <Problem error={error} />;
   const creator = `${token.creator_email} ${CREATORS[token.creator]}`.trim();
@@ -79,7 +66,7 @@ export function OneToken({ id }: { id: string }): JSX.Element {
         <dt>Made</dt>
         <dd><Time at={token.issued_on} /></dd>
         <dt>Last used</dt>
-        <dd><When at={token.last_used_on} /></dd>
+        <dd>{token.last_used_on === null ? "never" : <Day at={token.last_used_on} />}</dd>
         <dt>Ends</dt>
         <dd><When at={token.expires_on} /></dd>
         <dt>Used from</dt>

@@ -176,6 +176,25 @@ export interface Run {
   requests: number;
 }
 
+/** A list that is read beside the sync. */
+export interface Beside {
+  readable: boolean;
+  message: string;
+}
+
+/** What became of the syncs of a day. */
+export interface Day {
+  day: string;
+  published: number;
+  unchanged: number;
+  failed: number;
+  held: number;
+  requests: number;
+  duration_millis: number;
+  people: number | null;
+  grants: number | null;
+}
+
 export interface Status {
   state: "not_connected" | "syncing" | "connected" | "error";
   running: {
@@ -193,12 +212,15 @@ export interface Status {
   runs: Run[];
   generations: { generation: string; published_at: string; counts: Counts }[];
   capabilities: Record<string, { on: boolean; message?: string; unreadable?: { count: number; first: string[] } }>;
-  jobs: { kind: string; subject: string; state: string; attempts: number; message?: string; due_at?: string }[];
+  jobs: { kind: string; subject: string; state: string; attempts: number; message?: string; due_at?: string; last_done_at?: string | null }[];
   incidents: { kind: string; at: string; operation: number; email: string; message: string; actor?: string }[];
   set_aside?: { table: string; rows: number }[];
   /** What is left of Cloudflare's budget in these five minutes. */
   requests_left: { sync: number; provisioning: number };
   callbacks_waiting: number;
   public_url: { url: string; source: "setting" | "learned"; learned_at?: string; learned_from?: string } | null;
+  /** How the lists beside the account's own stood when they were last read. */
+  audit_log: Beside | null;
+  last_logins?: Beside;
   wrong_variables: { variable: string; message: string }[];
 }

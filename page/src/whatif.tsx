@@ -1,8 +1,7 @@
 // What a grant or a revoke would change, shown before it is made, and as a view of its own.
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { groups, roles, useList } from "./account.js";
-import { ask } from "./api.js";
+import { useState } from "preact/hooks";
+import { groups, roles, useAsked, useList } from "./account.js";
 import { Caution, Problem } from "./parts.js";
 import type { Thought } from "./types.js";
 
@@ -13,25 +12,17 @@ export interface Wish {
   entitlement: string;
 }
 
-/** The answer to a wish, once the Worker has thought about it. */
-export function WhatIf({ wish }: { wish: Wish }): JSX.Element {
-  const [thought, setThought] = useState<Thought | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const query = `principal=${encodeURIComponent(wish.principal)}&${wish.action}=${encodeURIComponent(wish.entitlement)}`;
-  useEffect(() => {
-    let isWanted = true;
-    setThought(null);
-    setError(null);
-    ask<Thought>("GET", `/v1/what-if?${query}`).then(
-      (found) => isWanted && setThought(found),
-      (failed: unknown) => isWanted && setError(failed),
-    );
-    return () => {
-      isWanted = false;
-    };
-  }, [query]);
-  if (error !== null) return <Problem error={error} />;
-  if (thought === null) return <p role="status">Working out what it would change…</p>;
+/** What a wish would change, once the Worker has thought about it; it is ready where that is told, or why it cannot be. */
+export function useThought(wish: Wish | null): { ready: boolean; thought: JSX.Element | null } {
+  const query = wish === null ? "" : `principal=${encodeURIComponent(wish.principal)}&${wish.action}=${encodeURIComponent(wish.entitlement)}`;
+  const { value: thought, error } = useAsked<Thought>(query === "" ? null : `/v1/what-if?${query}`);
+  if (query === "") return { ready: false, thought: null };
+  if (error !== null) return { ready: true, thought: <Problem error={error} /> };
+  if (thought === null) return { ready: false, thought: <p role="status">Working out what it would change…</p> };
+  return { ready: true, thought: <Told thought={thought} /> };
+}
+
+function Told({ thought }: { thought: Thought }): JSX.Element {
   return (
     <div class="thought" aria-label="What it would change">
       <p>
@@ -45,6 +36,10 @@ export function WhatIf({ wish }: { wish: Wish }): JSX.Element {
       <Found title="Findings that it would close" of={thought.findings.closes} />
     </div>
   );
+}
+
+export function WhatIf({ wish }: { wish: Wish }): JSX.Element | null {
+  return useThought(wish).thought;
 }
 
 const SHOWN = 12;
@@ -99,7 +94,7 @@ export function Wonder(): JSX.Element {
   const [action, setAction] = useState<Wish["action"]>("grant");
   const [entitlement, setEntitlement] = useState("");
   const [wish, setWish] = useState<Wish | null>(null);
-  const choices = [...known.items.filter((role) => role.grantable !== false), ...grouped.items].toSorted((one, other) => one.name.localeCompare(other.name));
+  const choices = [{ entitlement_id: "account", name: "The account itself" }, ...known.items.filter((role) => role.grantable !== false), ...grouped.items].toSorted((one, other) => one.name.localeCompare(other.name));
   const wonder = (event: Event): void => {
     event.preventDefault();
     setWish({ principal: principal.trim(), action, entitlement });

@@ -14,7 +14,8 @@ use crate::snapshot::RunOutcome;
 use crate::sync::{self, SyncState};
 
 /// What is counted by statements: a name, what it is, its labels, and a statement that gives a row of them and the number. `?1` in it is now.
-const COUNTED: [(&str, &str, &[&str], &str); 6] = [
+const COUNTED: [(&str, &str, &[&str], &str); 7] = [
+    ("sync_runs_total", "Syncs since the first one, by their outcome.", &["outcome"], sync::days::BY_OUTCOME),
     ("operations", "Operations in the journal, by what became of them.", &["outcome"], journal::BY_OUTCOME),
     ("callbacks_waiting", "Outcomes that ConductorOne still has to be told.", &[], callback::WAITING),
     ("jobs", "What follows a publication, by its kind and how it stands.", &["kind", "state"], jobs::BY_STATE),
@@ -69,16 +70,6 @@ pub(super) fn text(sql: &dyn Sql, now: Timestamp) -> Result<String, SqlError> {
         ("error", SyncState::Error),
     ] {
         text.value("sync_state", &[("state", word)], i64::from(status.state == state));
-    }
-    text.of("sync_runs", "The latest syncs, by their outcome.");
-    for (word, outcome) in [
-        ("published", RunOutcome::Published),
-        ("unchanged", RunOutcome::Unchanged),
-        ("failed", RunOutcome::Failed),
-        ("held", RunOutcome::Held),
-    ] {
-        let runs = status.runs.iter().filter(|run| run.outcome == outcome).count();
-        text.value("sync_runs", &[("outcome", word)], i64::try_from(runs).unwrap_or(i64::MAX));
     }
     if let Some(run) = status.runs.first() {
         text.one("sync_finished_timestamp_seconds", "When the latest sync ended.", secs(run.finished_at));

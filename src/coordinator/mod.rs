@@ -88,6 +88,10 @@ impl Coordinator {
                 Ok(status) => Reply::Status(Box::new(status)),
                 Err(error) => failed(ports, "could not read the status", &error),
             },
+            Command::Days { before, limit } => match sync::days::latest(ports, before, limit) {
+                Ok(days) => Reply::Days(days),
+                Err(error) => failed(ports, "could not read what became of earlier syncs", &error),
+            },
             Command::Metrics => match metrics::text(ports, ports.now()) {
                 Ok(text) => Reply::Metrics(text),
                 Err(error) => failed(ports, "could not read the metrics", &error),

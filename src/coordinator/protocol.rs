@@ -23,7 +23,7 @@ use crate::model::operation::{Outcome, Request};
 use crate::provision::incident::Incident;
 use crate::provision::journal::{Entry, Filter};
 use crate::snapshot::{GenerationId, Overlay};
-use crate::sync::{SyncStatus, Trigger};
+use crate::sync::{self, SyncStatus, Trigger};
 
 /// How many requests were answered, by route and status.
 pub type Requests = Vec<(String, u16, u32)>;
@@ -44,6 +44,13 @@ pub enum Command {
     BeginSync(Trigger),
     /// Tell how the sync and the snapshot stand.
     Status,
+    /// Tell what became of the syncs of each day.
+    Days {
+        /// Those before the day with this number.
+        before: Option<i64>,
+        /// How many at most.
+        limit: i64,
+    },
     /// Tell what our own operations changed since a generation was crawled.
     Overlay {
         /// The generation.
@@ -159,6 +166,8 @@ pub enum Reply {
     },
     /// How things stand.
     Status(Box<Status>),
+    /// Days, the newest first.
+    Days(Vec<sync::Day>),
     /// What is laid over a generation.
     Overlay(Overlay),
     /// Operations that were looked up.

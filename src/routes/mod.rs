@@ -148,6 +148,7 @@ async fn dispatch<P: Ports>(
         Route::Health | Route::Webhook | Route::KeySet | Route::Session | Route::Entry => Err(Problem::not_found()),
         Route::Metrics => metrics::show(ports).await,
         Route::Status => status::show(ports, settings).await,
+        Route::Days => status::days(ports, request).await,
         Route::Doctor => Ok(doctor::examine(ports, settings, request).await),
         Route::Sync => status::begin_sync(ports, request).await,
         Route::Push => status::push(ports).await,

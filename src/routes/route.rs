@@ -23,6 +23,7 @@ pub(super) enum Route {
     Entry,
     Metrics,
     Status,
+    Days,
     Doctor,
     Sync,
     Push,
@@ -79,7 +80,7 @@ impl Route {
             Self::KeySet => "key_set",
             Self::Session | Self::Entry => "session",
             Self::Metrics => "metrics",
-            Self::Status => "status",
+            Self::Status | Self::Days => "status",
             Self::Doctor => "doctor",
             Self::Sync => "sync",
             Self::Push => "push",
@@ -109,6 +110,7 @@ impl Route {
             | Self::Entry
             | Self::Metrics
             | Self::Status
+            | Self::Days
             | Self::Doctor
             | Self::Sync
             | Self::Push
@@ -175,6 +177,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             endpoint::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()
         }
         ["v1", "status"] => get(Route::Status),
+        ["v1", "days"] => get(Route::Days),
         ["v1", "doctor"] => get(Route::Doctor),
         ["v1", "sync"] => post(Route::Sync),
         ["v1", "push"] => post(Route::Push),

@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
+use super::{newest_first, paging};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, LearnedUrl, Reply, Status};
-use crate::sync::Trigger;
+use crate::sync::{Day, Trigger};
 
 /// The status, and what this Worker was told wrong.
 #[derive(Serialize)]
@@ -58,6 +59,16 @@ pub(super) async fn show<P: Ports>(ports: &P, settings: &Settings) -> Result<Ans
             let wrong = problems.map(|problem| Wrong { variable: problem.name, message: &problem.message }).collect();
             Ok(Answer::json(200, &Shown { status: &status, public_url, wrong_variables: wrong }))
         }
+        _ => Err(asking::failed()),
+    }
+}
+
+/// Lists what became of the syncs of each day, the newest first.
+pub(super) async fn days<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
+    let limit = paging::limit(request)?;
+    let command = Command::Days { before: newest_first::before(request)?, limit: newest_first::most(limit) };
+    match asking::ask(ports, command).await? {
+        Reply::Days(days) => Ok(newest_first::page(days, limit, Day::number)),
         _ => Err(asking::failed()),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserializer, Serialize};
 
 use super::crawl::{Crawl, Phase, Progress};
 use super::run::{BY_LOG, Cursor};
-use super::{staging, state};
+use super::{days, staging, state};
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -163,6 +163,10 @@ const KEEP_SMALL: usize = 3;
 /// Remembers a run.
 pub(super) fn remember_run(sql: &dyn Sql, record: RunRecord) -> Result<(), SqlError> {
     let mut runs = runs(sql)?;
+    if !runs.iter().any(|known| known.run == record.run) {
+        let current = generations(sql)?.into_iter().next();
+        days::note(sql, &record, record.by != BY_LOG, current.as_ref().map(|current| &current.counts))?;
+    }
     runs.retain(|known| known.run != record.run);
     runs.insert(0, record);
     // Those of a busy hour must not take the place of the last sweep's.

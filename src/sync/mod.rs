@@ -8,6 +8,7 @@
 //! leaves what was published untouched; a page is read once in a run.
 
 mod crawl;
+pub mod days;
 mod fetch;
 mod finish;
 mod harvest;
@@ -28,6 +29,7 @@ mod unchanged;
 
 pub use crate::snapshot::{RunId, RunOutcome, RunRecord};
 pub use crawl::{Phase, Progress};
+pub use days::Day;
 pub use history::{GenerationSummary, Running, SyncState, SyncStatus, status};
 pub use limits::Limits;
 pub use run::Trigger;
@@ -40,6 +42,7 @@ use crate::base::ports::{Sql, SqlError};
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     account::init(sql)?;
     staging::init(sql)?;
+    days::init(sql)?;
     crate::ledger::init(sql)?;
     crate::snapshot::init(sql)
 }

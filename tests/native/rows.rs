@@ -30,7 +30,7 @@ const SET_ASIDE_ELSEWHERE: [&str; 9] = [
 ];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 36] = [
+const FORGOTTEN: [&str; 37] = [
     "activity",
     "activity_shown",
     "audit_entry",
@@ -65,6 +65,7 @@ const FORGOTTEN: [&str; 36] = [
     "staged",
     "staged_rest",
     "stored_chunk",
+    "sync_day",
     "sync_state",
     "token_seen",
 ];

@@ -19,7 +19,7 @@ const READ_TOKEN: &str = "connector-read-token-of-the-tests-0123456789";
 const PROTECTED: &str = "guarded@example.com";
 
 /// A first sync of five thousand members, some thirty clicks, and the look of the accessibility rules at every view.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 #[tokio::test]
 async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {
@@ -37,6 +37,14 @@ async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {
         cloudflare.accept_invitation(&member);
         cloudflare.rename(&member, Some(name), Some("Hostile"));
     }
+    // Whatever has a name may have such a one: a group, a domain that a role reaches, a token.
+    let zone = cloudflare.add_zone(hostile[0]);
+    let on_zone = cloudflare.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
+    let group = cloudflare.add_group(hostile[0], vec![PolicySpec::allow(on_zone.id.clone(), zone)]);
+    let member = cloudflare.membership_of("hostile0@example.com").unwrap();
+    cloudflare.join_group(&group, &member.id);
+    let used = serde_json::json!({ "last_used_on": "2026-08-21T00:30:00Z" });
+    cloudflare.add_token(hostile[0], None, &used);
     let guarded = cloudflare.add_member(PROTECTED, Vec::new());
     cloudflare.accept_invitation(&guarded);
     let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();

@@ -95,7 +95,7 @@ async fn who_has_no_token_of_this_team_and_application_is_let_in_nowhere_and_cou
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let counted = format!("\nconnector_sign_ins_failed {}\n", refused.len());
     assert!(metrics.text().contains(&counted), "{}", metrics.text());
-    for line in ["connector_sync_state{state=\"connected\"} 1", "connector_sync_runs{outcome=\"published\"} 1"] {
+    for line in ["connector_sync_state{state=\"connected\"} 1", "connector_sync_runs_total{outcome=\"published\"} 1"] {
         assert!(metrics.text().lines().any(|told| told == line), "{line}: {}", metrics.text());
     }
     assert_eq!(connector.raw("GET", "/metrics", &[], None).await.status, 401);
