@@ -14,7 +14,7 @@
 //! ```
 //!
 //! ```compile_fail
-//! let cleared = c1_cloudflare::cloudflare::Cleared { member: None, removes: true };
+//! let cleared = c1_cloudflare::cloudflare::Cleared { whom: todo!(), removes: true };
 //! ```
 //!
 //! Reading needs none:
@@ -29,38 +29,55 @@
 //! ```
 
 use super::error::ApiError;
+use crate::model::address;
 use crate::model::id::MemberId;
 
 /// A change of access that the guards have let pass: whose, and whether the membership may end by it.
 #[derive(Debug)]
 pub struct Cleared {
-    member: Option<MemberId>,
+    whom: Whom,
     removes: bool,
 }
 
+/// Whom a change is about.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    /// A membership that there is.
+    Member(MemberId),
+    /// Whoever is invited at this address. What the new membership gets after the invitation is another change, which the guards are asked for.
+    Invited(String),
+}
+
 impl Cleared {
-    /// Called by `provision::guards` alone. `member` is nobody where somebody is invited.
-    pub(crate) const fn by_guards(member: Option<MemberId>, removes: bool) -> Self {
-        Self { member, removes }
+    /// Called by `provision::guards` alone.
+    pub(crate) const fn by_guards(whom: Whom, removes: bool) -> Self {
+        Self { whom, removes }
     }
 
     #[cfg(test)]
-    pub(super) const fn in_test(member: Option<MemberId>, removes: bool) -> Self {
-        Self { member, removes }
+    pub(super) const fn in_test(whom: Whom, removes: bool) -> Self {
+        Self { whom, removes }
     }
 
-    /// Whether this is about a member, or about an invitation that is made.
-    pub(super) fn covers(&self, member: Option<MemberId>) -> Result<(), ApiError> {
-        // Whoever was invited just now is a member whose id nobody knew before.
-        if self.member.is_some() && self.member != member {
-            return Err(ApiError::Refused("the guards have not seen this change"));
+    /// Whether this is about a member.
+    pub(super) fn covers(&self, member: MemberId) -> Result<(), ApiError> {
+        match self.whom {
+            Whom::Member(whom) if whom == member => Ok(()),
+            _ => Err(ApiError::Refused("the guards have not seen this change")),
         }
-        Ok(())
+    }
+
+    /// Whether this is about an invitation to an address.
+    pub(super) fn covers_invitation(&self, email: &str) -> Result<(), ApiError> {
+        match &self.whom {
+            Whom::Invited(whom) if address::same(whom, email) => Ok(()),
+            _ => Err(ApiError::Refused("the guards have not seen this invitation")),
+        }
     }
 
     /// Whether the membership may end.
     pub(super) fn covers_removal(&self, member: MemberId) -> Result<(), ApiError> {
-        if self.removes && self.member == Some(member) {
+        if self.removes && self.covers(member).is_ok() {
             return Ok(());
         }
         Err(ApiError::Refused("the guards have not seen this removal"))
@@ -71,7 +88,7 @@ impl Cleared {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::Cleared;
+    use super::{Cleared, Whom};
 
     fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -118,11 +135,15 @@ mod tests {
     #[test]
     fn it_is_good_for_one_member_and_one_kind_of_change() {
         let (jane, joe) = (format!("{:032x}", 1).parse().unwrap(), format!("{:032x}", 2).parse().unwrap());
-        let changes = Cleared::in_test(Some(jane), false);
-        assert!(changes.covers(Some(jane)).is_ok() && changes.covers(Some(joe)).is_err());
-        assert!(changes.covers(None).is_err(), "an invitation is another matter");
+        let changes = Cleared::in_test(Whom::Member(jane), false);
+        assert!(changes.covers(jane).is_ok() && changes.covers(joe).is_err());
+        assert!(changes.covers_invitation("jane@example.com").is_err(), "an invitation is another matter");
         assert!(changes.covers_removal(jane).is_err());
-        let removes = Cleared::in_test(Some(jane), true);
+        let removes = Cleared::in_test(Whom::Member(jane), true);
         assert!(removes.covers_removal(jane).is_ok() && removes.covers_removal(joe).is_err());
+        let invites = |removes| Cleared::in_test(Whom::Invited("jane@example.com".to_owned()), removes);
+        assert!(invites(false).covers_invitation("Jane@Example.com").is_ok());
+        assert!(invites(false).covers_invitation("joe@example.com").is_err());
+        assert!(invites(true).covers(jane).is_err() && invites(true).covers_removal(jane).is_err());
     }
 }

@@ -71,7 +71,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// Adds a member to a user group; one who is in it already is fine.
     pub async fn add_to_group(&self, cleared: &Cleared, group: UserGroupId, member: MemberId) -> Result<(), ApiError> {
-        cleared.covers(Some(member))?;
+        cleared.covers(member)?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members"));
         // A bare array: Cloudflare adds those in it to those in the group.
         self.done(Call::write(cleared, Method::Post, path, Some(json!([{ "id": member }])))).await
@@ -84,7 +84,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         group: UserGroupId,
         member: MemberId,
     ) -> Result<(), ApiError> {
-        cleared.covers(Some(member))?;
+        cleared.covers(member)?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
         self.done(Call::write(cleared, Method::Delete, path, None)).await
     }

@@ -123,14 +123,14 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         id: MemberId,
         policies: &[Policy],
     ) -> Result<MemberRecord, ApiError> {
-        cleared.covers(Some(id))?;
+        cleared.covers(id)?;
         let body = json!({ "policies": wire_policies(policies)? });
         self.object(Call::write(cleared, Method::Put, self.member_path(id), Some(body))).await
     }
 
     /// Invites a person. [`ApiError::AlreadyExists`] where the address is a member's or an invitee's.
     pub async fn invite(&self, cleared: &Cleared, email: &str, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
-        cleared.covers(None)?;
+        cleared.covers_invitation(email)?;
         let body = json!({ "email": email, "policies": wire_policies(policies)? });
         let call = Call::write(cleared, Method::Post, self.account_path("/members"), Some(body));
         self.object(call).await.map_err(|error| match error {

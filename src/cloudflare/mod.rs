@@ -28,6 +28,7 @@ pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
 pub use account::{Account, AuditEntry, AuditFilters, AuditPage, LOGINS_PER_PAGE, LoginRecord};
 pub use budget::{Purpose, requests_left};
 pub use cleared::Cleared;
+pub(crate) use cleared::Whom;
 pub use client::{Client, ListPage, PageInfo};
 pub(crate) use client::{READ_MILLIS, WRITE_MILLIS};
 pub use error::{ApiError, Failure};

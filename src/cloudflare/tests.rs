@@ -3,7 +3,7 @@
 use sim::cloudflare::{Fault, Permission, Route, Spec};
 use support::World;
 
-use super::{ApiError, AuditFilters, Cleared, Client, Purpose};
+use super::{ApiError, AuditFilters, Cleared, Client, Purpose, Whom};
 use crate::base::ports::{Clock as _, HttpError};
 use crate::model::access::{Access, Policy, atoms};
 use crate::model::id::MemberId;
@@ -20,15 +20,15 @@ fn nobody() -> MemberId {
 }
 
 fn changes(member: MemberId) -> Cleared {
-    Cleared::in_test(Some(member), false)
+    Cleared::in_test(Whom::Member(member), false)
 }
 
 fn removes(member: MemberId) -> Cleared {
-    Cleared::in_test(Some(member), true)
+    Cleared::in_test(Whom::Member(member), true)
 }
 
 fn invites() -> Cleared {
-    Cleared::in_test(None, false)
+    Cleared::in_test(Whom::Invited("zoë@example.com".to_owned()), false)
 }
 
 /// A policy that the account knows: its first account-wide permission group.
@@ -72,6 +72,34 @@ async fn a_member_is_read_changed_invited_and_removed() {
         assert!(matches!(&error, ApiError::NotFound(failure) if failure.ray.is_some()), "{error}");
     }
     assert!(world.cloudflare.unexpected().is_empty());
+}
+
+/// What the guards said of an invitation is said of no membership, whose member would be seen by nobody.
+#[tokio::test]
+async fn a_clearance_for_an_invitation_covers_nobodys_policies_and_groups() {
+    let world = World::new(Spec { members: 5, groups: 1, ..Spec::default() });
+    let client = client(&world);
+    let policies = [policy(&world)];
+    let invited = client.invite(&invites(), "zoë@example.com", &policies).await.unwrap();
+    let somebody = client.members_page(1).await.unwrap().items.remove(0).id;
+    let group = client.user_groups_page(1).await.unwrap().items.remove(0).id;
+    world.cloudflare.reset_log();
+    for member in [somebody, invited.id] {
+        for refused in [
+            client.update_policies(&invites(), member, &policies).await.map(drop),
+            client.add_to_group(&invites(), group, member).await,
+            client.remove_from_group(&invites(), group, member).await,
+            client.remove_member(&invites(), member).await,
+        ] {
+            assert!(matches!(refused, Err(ApiError::Refused(_))), "{refused:?}");
+        }
+    }
+    let joe = client.invite(&invites(), "joe@example.com", &policies).await;
+    assert!(matches!(joe, Err(ApiError::Refused(_))), "{joe:?}");
+    assert_eq!(world.cloudflare.total_requests(), 0);
+    // Control: with a clearance of their own the invited one's groups and policies are written.
+    client.update_policies(&changes(invited.id), invited.id, &policies).await.unwrap();
+    client.add_to_group(&changes(invited.id), group, invited.id).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::{not_carried_out, superseded};
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done};
-use super::{journal, last_writes, open_invitations, read, renewal};
+use super::{group, journal, last_writes, open_invitations, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::tree::BTreeSet;
@@ -120,7 +120,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         let mut joined = None;
         if let Counterpart::Group(group) = self.what.access {
-            if !self.join(&passage, group, name, &member).await? {
+            // Of the new membership the guards have not heard yet.
+            if !group::put(&self.asking(), group, name, &member, true).await? {
                 return Ok(self.not_now(format!("{email} is invited, and not in the group {name} yet"), 5));
             }
             joined = Some((group, true));

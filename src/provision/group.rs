@@ -84,7 +84,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
     }
 
-    /// Adds somebody who was invited just now to a group, as part of what the guards let pass; whether that shows.
+    /// Adds a member to a group, which the guards let pass; whether that shows.
     pub(super) async fn join(
         &self,
         passage: &guards::Passage,

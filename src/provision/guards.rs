@@ -14,7 +14,7 @@ use super::shared::UserGroups;
 use super::{apart, owner, super_admins};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Cleared, MemberRecord, PolicyRecord};
+use crate::cloudflare::{ApiError, Cleared, MemberRecord, PolicyRecord, Whom};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::id::UserGroupId;
@@ -159,10 +159,11 @@ pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
     planned: &Planned<'_>,
 ) -> Result<Passage, Stopped> {
     let (loses_admin, turn) = judge(asking, planned).await?;
-    let cleared = Cleared::by_guards(
-        planned.member.map(|member| member.id),
-        planned.what == Deed::Remove || planned.what == Deed::Renew,
-    );
+    let whom = match planned.member {
+        Some(member) => Whom::Member(member.id),
+        None => Whom::Invited(planned.email.to_owned()),
+    };
+    let cleared = Cleared::by_guards(whom, planned.what == Deed::Remove || planned.what == Deed::Renew);
     Ok(Passage { cleared, loses_admin, gains: planned.gains.clone(), loses: planned.loses.clone(), _turn: turn })
 }
 
