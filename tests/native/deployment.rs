@@ -52,6 +52,8 @@ struct Edge {
     lives: Rc<Lives>,
     keys: Rc<RefCell<Cache>>,
     shelf: Rc<RefCell<Shelf>>,
+    /// What handlers asked the Coordinator for.
+    asked: Rc<RefCell<Vec<String>>>,
 }
 
 fn read(vars: &BTreeMap<String, String>) -> Settings {
@@ -85,7 +87,7 @@ impl Deployment {
             cloudflare,
             c1,
             team,
-            edge: Edge { lives, keys: Rc::default(), shelf: Rc::default() },
+            edge: Edge { lives, keys: Rc::default(), shelf: Rc::default(), asked: Rc::default() },
             vars: RefCell::new(vars),
             settings: RefCell::new(settings),
             ring: RefCell::new(Some(ring)),
@@ -190,6 +192,11 @@ impl Deployment {
         self.raw("POST", "/webhooks/conductorone", &headers, Some(body.to_vec())).await
     }
 
+    /// What the Coordinator was asked for since the last time.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.edge.asked.take()
+    }
+
     /// What the Coordinator keeps.
     pub(crate) fn world(&self) -> &World {
         self.edge.world()
@@ -292,6 +299,7 @@ impl Ask for Edge {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         // As between Worker and Durable Object: what does not survive JSON does not arrive.
         let command = json::of(&command).unwrap();
+        self.asked.borrow_mut().push(format!("{command:?}"));
         let reply = Box::pin(self.lives.ask(command)).await;
         Ok(json::of(&reply).unwrap())
     }

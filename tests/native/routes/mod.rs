@@ -18,6 +18,7 @@ mod page;
 mod public_url;
 mod pulse;
 mod reach;
+mod rights;
 #[path = "../../support/scim.rs"]
 mod scim;
 mod scim_groups;
