@@ -43,4 +43,5 @@ mod push;
 mod scim;
 mod signals;
 mod sync;
+mod walk;
 mod webhook;
