@@ -50,16 +50,16 @@ async fn by_reference<P: KeyValue>(
         }
     };
     apps.admit_name(shown)?;
-    let found = Catalogue::load(ports, newest.last()?).await?.called(shown);
-    match found.as_slice() {
-        [one] => Ok(Holding::Entitlement(*one)),
-        [] => Err(Stopped::refused(
+    let found = Catalogue::load(ports, newest.last()?).await?.alone_called(shown);
+    match found.as_ref().map_err(Vec::as_slice) {
+        Ok(one) => Ok(Holding::Entitlement(*one)),
+        Err([]) => Err(Stopped::refused(
             Refusal::UnknownEntitlement,
             format!(
                 "The entitlement {shown:?} is none of this Cloudflare account's roles or groups; sync this connector in ConductorOne, so that the entitlement carries its id."
             ),
         )),
-        several => {
+        Err(several) => {
             let list = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
             Err(Stopped::refused(
                 Refusal::AmbiguousEntitlement,

@@ -147,7 +147,7 @@ pub fn due(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Job>, SqlError> {
 }
 
 /// When the job of a kind is due.
-pub fn due_at<P: Sql>(sql: &P, kind: JobKind) -> Result<Option<Timestamp>, SqlError> {
+pub fn due_at(sql: &dyn Sql, kind: JobKind) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT due_at FROM job WHERE state = 'due' AND kind = ?", &[kind.as_str().into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }

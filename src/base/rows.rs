@@ -52,6 +52,47 @@ pub fn readable<T>(
     Ok(kept)
 }
 
+/// What a list is narrowed down to by whoever asks for it: conditions that all hold, and their values.
+pub struct Narrowed {
+    conditions: String,
+    values: Vec<SqlValue>,
+}
+
+impl Narrowed {
+    /// By a condition that holds always, or whatever is asked for.
+    pub fn by(condition: &str, values: Vec<SqlValue>) -> Self {
+        Self { conditions: condition.to_owned(), values }
+    }
+
+    /// And by one more, where there is a value for it. Each `?` of the condition stands for the value.
+    pub fn and(&mut self, condition: &str, value: Option<SqlValue>) {
+        if let Some(value) = value {
+            let count = condition.matches('?').count();
+            self.and_all(condition, &vec![value; count]);
+        }
+    }
+
+    /// And by one with several values.
+    pub fn and_all(&mut self, condition: &str, values: &[SqlValue]) {
+        self.conditions.push_str(" AND ");
+        self.conditions.push_str(condition);
+        self.values.extend_from_slice(values);
+    }
+
+    /// The rows of `SELECT …`, those with the highest number first, which stands in the column `number`.
+    pub fn newest(
+        mut self,
+        sql: &dyn Sql,
+        select: &str,
+        number: &str,
+        limit: i64,
+    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        self.values.push(limit.into());
+        let statement = format!("{select} WHERE {} ORDER BY {number} DESC LIMIT ?", self.conditions);
+        sql.query(&statement, &self.values)
+    }
+}
+
 /// Sets a row aside, once.
 fn set_aside(sql: &dyn Sql, table: &str, id: Option<&SqlValue>) -> Result<(), SqlError> {
     let id = match id {

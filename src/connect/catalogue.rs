@@ -60,13 +60,14 @@ impl Known {
     /// What an entitlement's id tells of the account that its app stands for.
     pub(super) fn evidence(&self, entitlement: &AppEntitlement) -> Evidence {
         let &[own] = entitlement.named.entitlements().as_slice() else { return Evidence::Nothing };
-        let is_there = self.0.as_ref().is_some_and(|catalogue| catalogue.get(own).is_some());
+        let Some(catalogue) = &self.0 else { return Evidence::Alike };
+        if catalogue.get(own).is_none() {
+            return Evidence::Nothing;
+        }
         match own {
             // A group's id is drawn for it, and a scoped role's has that of a resource group in it.
-            Entitlement::Group(_) | Entitlement::ScopedRole(_) if is_there => Evidence::Account,
-            Entitlement::Role(_) if is_there => Evidence::Alike,
-            _ if self.0.is_none() => Evidence::Alike,
-            _ => Evidence::Nothing,
+            Entitlement::Group(_) | Entitlement::ScopedRole(_) => Evidence::Account,
+            Entitlement::Role(_) => Evidence::Alike,
         }
     }
 
@@ -79,11 +80,8 @@ impl Known {
             Meaning::Several { .. } | Meaning::Nothing => return String::new(),
             Meaning::Called(name) => name,
         };
-        let found = self.0.as_ref().map(|catalogue| catalogue.called(name)).unwrap_or_default();
-        match found.as_slice() {
-            [one] => one.to_string(),
-            _ => String::new(),
-        }
+        let found = self.0.as_ref().and_then(|catalogue| catalogue.alone_called(name).ok());
+        found.map(|one| one.to_string()).unwrap_or_default()
     }
 }
 

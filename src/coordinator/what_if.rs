@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
+use crate::account::person::{Candidates, Meant, has_address};
 use crate::account::{Stopped, identity, newest};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql};
@@ -12,12 +13,12 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::findings;
 use crate::model::access::Atom;
 use crate::model::address;
-use crate::model::ask::Action;
+use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
 use crate::model::operation::Outcome;
-use crate::model::resource::{Member, MemberStatus, Row};
+use crate::model::resource::{Member, MemberStatus, Reach, Row};
 use crate::model::scope::{ObjectKind, told};
 use crate::provision::foresee::{About, Fate, Thought, foresee};
 use crate::snapshot::{Catalogue, Overlay, Snapshot};
@@ -281,16 +282,18 @@ impl Known {
     /// The objects that an entitlement reaches, and how many beside.
     async fn objects<P: KeyValue>(&self, ports: &P, it: Entitlement) -> Result<(Vec<Value>, usize), NoAnswer> {
         let object = |kind: &str, told: String| json!({ "kind": kind, "told": told });
-        Ok(match self.snapshot.get(ports, &it.resource()).await.map_err(unreadable)? {
-            Some(Row::ScopedRole(role)) => {
-                let all = role.scope.0.iter().take(TOLD);
+        let row = self.snapshot.get(ports, &it.resource()).await.map_err(unreadable)?;
+        Ok(match row.as_ref().and_then(Row::reach) {
+            Some(Reach::Objects(scope, unlisted)) => {
+                let all = scope.0.iter().take(TOLD);
                 let all = all.map(|(key, name)| object(ObjectKind::of(key).0.as_str(), told(key, name))).collect();
-                let beside =
-                    role.scope.0.len().saturating_sub(TOLD) + usize::try_from(role.unlisted).unwrap_or_default();
+                let beside = scope.0.len().saturating_sub(TOLD) + usize::try_from(unlisted).unwrap_or_default();
                 (all, beside)
             }
-            Some(Row::Role(_)) => (vec![object(ObjectKind::Account.as_str(), "the whole account".to_owned())], 0),
-            _ => (Vec::new(), 0),
+            Some(Reach::WholeAccount) => {
+                (vec![object(ObjectKind::Account.as_str(), "the whole account".to_owned())], 0)
+            }
+            None => (Vec::new(), 0),
         })
     }
 
@@ -345,12 +348,17 @@ async fn by_address<P: KeyValue + Clock + Sql>(
     snapshot: &Snapshot,
     address: &str,
 ) -> Result<Option<Member>, NoAnswer> {
-    let mut found = Vec::new();
-    let see = |row: Row| found.extend(row.as_member().filter(|member| address::same(&member.email, address)).cloned());
+    let subject = Subject::of_email(address);
+    let mut candidates = Candidates::of(&subject);
+    let see = |row: Row| {
+        if let Some(member) = row.as_member().filter(|member| has_address(&subject, &member.email)) {
+            candidates.see(member.clone());
+        }
+    };
     snapshot.each(ports, Kind::PEOPLE, see).await.map_err(unreadable)?;
-    match found.as_slice() {
-        [one] => Ok(Some(one.clone())),
-        [] => Ok(None),
-        _ => Err(NoAnswer::Unknown(format!("several have the address {address:?}: name one by id"))),
+    match candidates.meant(Action::Grant) {
+        Meant::One(one) => Ok(Some(one)),
+        Meant::Nobody => Ok(None),
+        Meant::Unclear(_) => Err(NoAnswer::Unknown(format!("several have the address {address:?}: name one by id"))),
     }
 }

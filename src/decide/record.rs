@@ -9,7 +9,7 @@ use super::{Decision, Facts, Question, Verdict};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
-use crate::base::rows;
+use crate::base::rows::{self, Narrowed};
 use crate::base::time::Timestamp;
 use crate::conductorone::response::Document;
 use crate::model::address;
@@ -198,36 +198,21 @@ pub fn keep(sql: &dyn Sql, decided: &Record) -> Result<Record, SqlError> {
 
 /// Decisions, the newest first.
 pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Record>, SqlError> {
-    let mut conditions = vec!["1 = 1"];
-    let mut params: Vec<SqlValue> = Vec::new();
+    let mut narrowed = Narrowed::by("1 = 1", Vec::new());
     let member = filter.member.as_deref().map(address::folded);
-    let texts = [
-        (&member, "json_extract(record, '$.email') = ? COLLATE NOCASE"),
-        (&filter.entitlement, "instr(json_extract(record, '$.entitlement'), ?) > 0"),
-        (&filter.verdict, "json_extract(record, '$.verdict') = ?"),
-        (&filter.rule, "json_extract(record, '$.rule') = ?"),
-    ];
-    for (text, condition) in texts {
-        if let Some(text) = text {
-            conditions.push(condition);
-            params.push(text.as_str().into());
-        }
+    narrowed.and("json_extract(record, '$.email') = ? COLLATE NOCASE", member.map(Into::into));
+    for (condition, text) in [
+        ("instr(json_extract(record, '$.entitlement'), ?) > 0", &filter.entitlement),
+        ("json_extract(record, '$.verdict') = ?", &filter.verdict),
+        ("json_extract(record, '$.rule') = ?", &filter.rule),
+    ] {
+        narrowed.and(condition, text.as_deref().map(Into::into));
     }
-    let numbers = [
-        (filter.since.map(Timestamp::millis), "at >= ?"),
-        (filter.until.map(Timestamp::millis), "at < ?"),
-        (filter.before, "id < ?"),
-    ];
-    for (number, condition) in numbers {
-        if let Some(number) = number {
-            conditions.push(condition);
-            params.push(number.into());
-        }
-    }
-    params.push(limit.into());
-    let statement =
-        format!("SELECT id, record FROM decision WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    rows::readable(sql, "decision", &sql.query(&statement, &params)?, |row| record(row).ok())
+    narrowed.and("at >= ?", filter.since.map(Into::into));
+    narrowed.and("at < ?", filter.until.map(Into::into));
+    narrowed.and("id < ?", filter.before.map(Into::into));
+    let rows = narrowed.newest(sql, "SELECT id, record FROM decision", "id", limit)?;
+    rows::readable(sql, "decision", &rows, |row| record(row).ok())
 }
 
 /// Forgets decisions that are older than `before`.

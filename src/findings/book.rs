@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::rules::RULES;
 use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
 use crate::snapshot::GenerationId;
 
@@ -214,26 +215,18 @@ pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<
 
 /// Findings, those first that were found last.
 pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Result<Vec<Value>, SqlError> {
-    let mut conditions = vec![match filter.state.as_deref() {
+    let state = match filter.state.as_deref() {
         Some("all") => "? > 0",
         Some("closed") => "closed_at IS NOT NULL AND ? > 0",
         Some("accepted") => "closed_at IS NULL AND accepted_until > ?",
         _ => "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?",
-    }];
-    let mut params: Vec<SqlValue> = vec![now.into()];
-    for (text, condition) in [(&filter.rule, "rule = ?"), (&filter.severity, "severity = ?")] {
-        if let Some(text) = text {
-            conditions.push(condition);
-            params.push(text.as_str().into());
-        }
-    }
-    if let Some(before) = filter.before {
-        conditions.push("number < ?");
-        params.push(before.into());
-    }
-    params.push(limit.into());
-    let statement = format!("{SELECT} WHERE {} ORDER BY number DESC LIMIT ?", conditions.join(" AND "));
-    Ok(sql.query(&statement, &params)?.iter().filter_map(|row| shown(row, now)).collect())
+    };
+    let mut narrowed = Narrowed::by(state, vec![now.into()]);
+    narrowed.and("rule = ?", filter.rule.as_deref().map(Into::into));
+    narrowed.and("severity = ?", filter.severity.as_deref().map(Into::into));
+    narrowed.and("number < ?", filter.before.map(Into::into));
+    let rows = narrowed.newest(sql, SELECT, "number", limit)?;
+    Ok(rows.iter().filter_map(|row| shown(row, now)).collect())
 }
 
 /// The rules by which something about somebody, or about the account, is open.

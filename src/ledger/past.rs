@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::base::json as reader;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::model::address;
@@ -92,35 +93,18 @@ pub fn reach(sql: &dyn Sql) -> Result<Reach, SqlError> {
 
 /// Changes, the newest first, as they are shown.
 pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>, SqlError> {
-    let mut conditions = "version = 1".to_owned();
-    let mut params: Vec<SqlValue> = Vec::new();
+    let mut narrowed = Narrowed::by("version = 1", Vec::new());
     if let Some(person) = &filter.person {
-        conditions += " AND (principal = ? OR name = ?)";
-        params.extend([person.as_str().into(), address::folded(person).into()]);
+        narrowed.and_all("(principal = ? OR name = ?)", &[person.as_str().into(), address::folded(person).into()]);
     }
-    if let Some(entitlement) = &filter.entitlement {
-        conditions += " AND (entitlement = ? OR instr(entitlement, ?) > 0)";
-        params.extend([entitlement.as_str().into(), entitlement.as_str().into()]);
-    }
-    for (condition, value) in [
-        (" AND generation = ?", filter.generation.as_ref().map(SqlValue::from)),
-        (" AND at >= ?", filter.from.map(SqlValue::from)),
-        (" AND at < ?", filter.to.map(SqlValue::from)),
-        (" AND id < ?", filter.before.map(SqlValue::from)),
-    ] {
-        if let Some(value) = value {
-            conditions += condition;
-            params.push(value);
-        }
-    }
-    params.push(limit.into());
-    let rows = sql.query(
-        &format!(
-            "SELECT id, at, generation, gained, principal, name, entitlement, cause, happened_at, by
-             FROM ledger WHERE {conditions} ORDER BY id DESC LIMIT ?"
-        ),
-        &params,
-    )?;
+    let entitlement = filter.entitlement.as_deref().map(Into::into);
+    narrowed.and("(entitlement = ? OR instr(entitlement, ?) > 0)", entitlement);
+    narrowed.and("generation = ?", filter.generation.as_ref().map(Into::into));
+    narrowed.and("at >= ?", filter.from.map(Into::into));
+    narrowed.and("at < ?", filter.to.map(Into::into));
+    narrowed.and("id < ?", filter.before.map(Into::into));
+    let columns = "SELECT id, at, generation, gained, principal, name, entitlement, cause, happened_at, by FROM ledger";
+    let rows = narrowed.newest(sql, columns, "id", limit)?;
     Ok(rows.iter().filter_map(|row| shown(row)).collect())
 }
 

@@ -327,6 +327,15 @@ impl Row {
         names
     }
 
+    /// What whoever holds it can act on, where its row tells.
+    pub fn reach(&self) -> Option<Reach<'_>> {
+        match self {
+            Self::Role(_) => Some(Reach::WholeAccount),
+            Self::ScopedRole(role) => Some(Reach::Objects(&role.scope, role.unlisted)),
+            Self::ApiToken(_) | Self::Group(_) | Self::Invitation(_) | Self::OauthClient(_) | Self::User(_) => None,
+        }
+    }
+
     /// Who holds what this row lists; `None` for resources that hold nothing.
     pub fn holder(&self) -> Option<(Principal, &[Atom], &[UserGroupId])> {
         match self {
@@ -371,6 +380,25 @@ impl Row {
             Self::Invitation(member) | Self::User(member) => member.display_name(),
             Self::Role(role) => role.name.clone(),
             Self::ScopedRole(role) => role.display_name(),
+        }
+    }
+}
+
+/// What a role reaches.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'a> {
+    /// All of the account.
+    WholeAccount,
+    /// These objects, and this many that are not listed.
+    Objects(&'a Scope, u32),
+}
+
+impl<'a> Reach<'a> {
+    /// The objects that are listed one by one.
+    pub const fn scope(self) -> Option<&'a Scope> {
+        match self {
+            Self::WholeAccount => None,
+            Self::Objects(scope, _) => Some(scope),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::account::expiry;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
-use crate::base::rows;
+use crate::base::rows::{self, Narrowed};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
@@ -339,36 +339,21 @@ fn with_incidents(sql: &dyn Sql, mut entry: Entry) -> Result<Entry, SqlError> {
 
 /// Entries, the newest first.
 pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, SqlError> {
-    let mut conditions = vec!["1 = 1"];
-    let mut params: Vec<SqlValue> = Vec::new();
+    let mut narrowed = Narrowed::by("1 = 1", Vec::new());
     if let Some(member) = &filter.member {
-        conditions.push("(member = ? OR email = ? COLLATE NOCASE)");
-        params.extend([member.as_str().into(), address::folded(member).into()]);
+        let values = [member.as_str().into(), address::folded(member).into()];
+        narrowed.and_all("(member = ? OR email = ? COLLATE NOCASE)", &values);
     }
-    if let Some(entitlement) = &filter.entitlement {
-        conditions.push("instr(entitlement, ?) > 0");
-        params.push(entitlement.as_str().into());
-    }
-    if let Some(outcome) = &filter.outcome {
-        conditions.push("(state = ? OR json_extract(outcome, '$.outcome') = ? OR json_extract(outcome, '$.code') = ? OR json_extract(outcome, '$.effect') = ?)");
-        params.extend(std::iter::repeat_n(SqlValue::from(outcome.as_str()), 4));
-    }
-    if let Some(since) = filter.since {
-        conditions.push("received_at >= ?");
-        params.push(since.into());
-    }
-    if let Some(until) = filter.until {
-        conditions.push("received_at < ?");
-        params.push(until.into());
-    }
-    if let Some(before) = filter.before {
-        conditions.push("id < ?");
-        params.push(before.0.into());
-    }
-    params.push(limit.into());
-    let statement =
-        format!("SELECT {COLUMNS} FROM operation WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-    let entries = rows::readable(sql, TABLE, &sql.query(&statement, &params)?, |row| entry(row).ok())?;
+    narrowed.and("instr(entitlement, ?) > 0", filter.entitlement.as_deref().map(Into::into));
+    narrowed.and(
+        "(state = ? OR json_extract(outcome, '$.outcome') = ? OR json_extract(outcome, '$.code') = ? OR json_extract(outcome, '$.effect') = ?)",
+        filter.outcome.as_deref().map(Into::into),
+    );
+    narrowed.and("received_at >= ?", filter.since.map(Into::into));
+    narrowed.and("received_at < ?", filter.until.map(Into::into));
+    narrowed.and("id < ?", filter.before.map(|before| before.0.into()));
+    let rows = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM operation"), "id", limit)?;
+    let entries = rows::readable(sql, TABLE, &rows, |row| entry(row).ok())?;
     entries.into_iter().map(|entry| with_incidents(sql, entry)).collect()
 }
 

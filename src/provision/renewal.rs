@@ -105,8 +105,7 @@ pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, Sql
     )?;
     Ok(rows.iter().any(|row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
-        subject.member_id.is_some_and(|id| id.to_string() == text(0))
-            || subject.emails.iter().any(|email| address::same(email, text(1)))
+        subject.is_same(&Subject { member_id: text(0).parse().ok(), ..Subject::of_email(text(1)) })
     }))
 }
 

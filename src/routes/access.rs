@@ -13,7 +13,7 @@ use crate::model::access::Access;
 use crate::model::grant::Entitlement;
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
-use crate::model::resource::{Member, Row, Token, TokenPolicy};
+use crate::model::resource::{Member, Reach, Row, Token, TokenPolicy};
 use crate::model::scope::{ObjectKind, Scope, covers};
 use crate::snapshot::Snapshot;
 
@@ -34,13 +34,11 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
     let see = |row: Row| {
         let of_token = row.as_token().into_iter().flat_map(|token| &token.policies).map(|policy| &policy.scope);
         let mut scopes: Vec<&Scope> = of_token.collect();
-        if let Row::ScopedRole(role) = &row {
-            scopes.push(&role.scope);
-        }
+        scopes.extend(row.reach().and_then(Reach::scope));
         let named = scopes.into_iter().flat_map(|scope| scope.0.iter());
         keys.extend(named.filter(|(_, name)| name.eq_ignore_ascii_case(asked)).map(|(key, _)| key.clone()));
     };
-    snapshot.each(ports, &[Kind::SECRETS, &[Kind::ScopedRole]].concat(), see).await.map_err(paging::unreadable)?;
+    snapshot.each(ports, &[Kind::SECRETS, Kind::OFFERING].concat(), see).await.map_err(paging::unreadable)?;
     let key = match (ObjectKind::of(asked).0, keys.len()) {
         (ObjectKind::Other, 0) if !asked.starts_with("com.cloudflare.") => {
             return Err(Problem::new(
@@ -64,16 +62,16 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
     let mut reaching = Reaching::default();
     let roles = |row: Row| {
         let Some((entitlement, name)) = row.offered() else { return };
-        let by = match &row {
-            Row::Role(_) => Some("account".to_owned()),
-            Row::ScopedRole(role) => role.scope.0.keys().find(|held| covers(held, &key)).cloned(),
-            _ => None,
+        let by = match row.reach() {
+            Some(Reach::WholeAccount) => Some("account".to_owned()),
+            Some(Reach::Objects(scope, _)) => scope.0.keys().find(|held| covers(held, &key)).cloned(),
+            None => None,
         };
         if let Some(by) = by {
             reaching.roles.insert(entitlement, (name, by));
         }
     };
-    snapshot.each(ports, &[Kind::Role, Kind::ScopedRole], roles).await.map_err(paging::unreadable)?;
+    snapshot.each(ports, Kind::OFFERING, roles).await.map_err(paging::unreadable)?;
     let Reaching { roles, mut groups } = reaching;
     let manifest = snapshot.manifest();
     let see = |row: Row| {

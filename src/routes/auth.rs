@@ -6,6 +6,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::http::{Incoming, Problem};
 use crate::base::ports::Secret;
 use crate::base::settings::{Reader, secret};
+use crate::base::words::words;
 use crate::conductorone::verify::bearer;
 
 /// The tokens that are accepted. Each right has two while one of them is rotated: the new one, and the one before.
@@ -17,27 +18,13 @@ pub struct Tokens {
     read: Vec<Secret>,
 }
 
-/// What a token lets its bearer do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Right {
-    /// To read what is known of the account, and how the connector stands.
-    Read,
-    /// Everything.
-    Full,
-}
-
-impl Right {
-    /// What the journal calls it.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Full => "full",
-        }
-    }
-
-    /// The right of that name.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Read, Self::Full].into_iter().find(|right| right.as_str() == text)
+words! {
+    /// What a token lets its bearer do, under the name that the journal has for it.
+    pub(super) enum Right {
+        /// To read what is known of the account, and how the connector stands.
+        Read = "read",
+        /// Everything.
+        Full = "full",
     }
 }
 

@@ -48,11 +48,7 @@ pub(super) async fn told<P: Ports>(ports: &P, command: Command) -> Result<Ledger
 /// The entitlement that a request asks for: by its id, a role's id, or a name that only one has.
 fn entitlement(request: &Incoming, parameter: &str, catalogue: &Catalogue) -> Result<Option<Entitlement>, Problem> {
     let Some(asked) = text(request, parameter) else { return Ok(None) };
-    let mut named = catalogue.iter().filter(|it| it.name.eq_ignore_ascii_case(&asked));
-    let found = match (named.next(), named.next()) {
-        (Some(it), None) => Some(it.entitlement),
-        _ => Entitlement::recognise(&asked),
-    };
+    let found = Entitlement::recognise(&asked).or_else(|| catalogue.alone_called(&asked).ok());
     found.map(Some).ok_or_else(|| {
         Problem::invalid(format!(
             "{parameter} must be an entitlement's id, a role's id, or a name that one entitlement has alone"

@@ -133,7 +133,7 @@ fn canonical(entitlement: Entitlement, naming: &Naming, catalogue: &Catalogue) -
             Entitlement::Role(naming.role_of(PermissionGroupId::from(id)))
         }
         Entitlement::ScopedRole(role) => naming.entitlement_of(role.permission_group, role.resource_group),
-        other => other,
+        Entitlement::Role(_) | Entitlement::Group(_) => entitlement,
     }
 }
 

@@ -104,6 +104,14 @@ impl Catalogue {
         found
     }
 
+    /// What is meant by a name where exactly one has it; all that have it where it is not one. Never guessed.
+    pub fn alone_called(&self, shown: &str) -> Result<Entitlement, Vec<Entitlement>> {
+        match self.called(shown).as_slice() {
+            [one] => Ok(*one),
+            others => Err(others.to_vec()),
+        }
+    }
+
     /// The name of an entitlement, or its id where it is not known.
     pub fn name(&self, entitlement: Entitlement) -> String {
         self.get(entitlement).map_or_else(|| entitlement.to_string(), |it| it.name.clone())

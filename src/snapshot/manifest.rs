@@ -151,17 +151,25 @@ impl Counts {
         };
     }
 
+    fn place(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::ApiToken => &mut self.tokens,
+            Kind::Group => &mut self.groups,
+            Kind::Invitation => &mut self.invitations,
+            Kind::OauthClient => &mut self.oauth_clients,
+            Kind::Role => &mut self.roles,
+            Kind::ScopedRole => &mut self.scoped_roles,
+            Kind::User => &mut self.users,
+        }
+    }
+
+    /// How many there are of a kind.
+    pub fn of(mut self, kind: Kind) -> u64 {
+        *self.place(kind)
+    }
+
     pub(super) fn add(&mut self, row: &Row, grants: usize) {
-        let count = match row {
-            Row::ApiToken(_) => &mut self.tokens,
-            Row::Group(_) => &mut self.groups,
-            Row::Invitation(_) => &mut self.invitations,
-            Row::OauthClient(_) => &mut self.oauth_clients,
-            Row::Role(_) => &mut self.roles,
-            Row::ScopedRole(_) => &mut self.scoped_roles,
-            Row::User(_) => &mut self.users,
-        };
-        *count += 1;
+        *self.place(row.kind()) += 1;
         if row.offered().is_some() {
             self.entitlements += 1;
         }

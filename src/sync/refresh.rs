@@ -80,10 +80,10 @@ fn take_room<P: Sql + Clock>(ports: &P) -> Result<Option<Room>, SqlError> {
 }
 
 /// Gives the room back that nothing was written for.
-fn give_back<P: Sql>(ports: &P, before: Option<Room>) -> Result<(), SqlError> {
+fn give_back(sql: &dyn Sql, before: Option<Room>) -> Result<(), SqlError> {
     match before {
-        Some(room) => state::store(ports, state::ROOM, &room),
-        None => state::remove(ports, state::ROOM),
+        Some(room) => state::store(sql, state::ROOM, &room),
+        None => state::remove(sql, state::ROOM),
     }
 }
 

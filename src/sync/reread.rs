@@ -15,7 +15,7 @@ use crate::model::access::{Policy, atoms};
 use crate::model::ask::{Action, Subject};
 use crate::model::id::{TokenId, UserGroupId};
 use crate::model::kind::Kind;
-use crate::model::resource::{Group, Row, Token};
+use crate::model::resource::{Group, Reach, Row, Token};
 use crate::model::scope::{ObjectKind, Scope};
 use crate::snapshot::{Snapshot, SnapshotError};
 
@@ -124,9 +124,8 @@ async fn name<P: KeyValue>(ports: &P, snapshot: &Snapshot, token: &mut Token) ->
         }
     };
     let see = |row: Row| match (&row, row.as_token()) {
-        (Row::ScopedRole(role), _) => learn(&role.scope),
         (_, Some(token)) => token.policies.iter().for_each(|policy| learn(&policy.scope)),
-        _ => {}
+        (row, None) => row.reach().and_then(Reach::scope).into_iter().for_each(&learn),
     };
     let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| !Kind::PEOPLE.contains(kind)).collect();
     snapshot.each(ports, &kinds, see).await?;

@@ -35,8 +35,8 @@ struct Known {
 }
 
 /// The hash of everything that the rows are made of, beside the generation before; `None` where time or a person has a part in it.
-pub(super) fn made_of<P: Sql>(
-    sql: &P,
+pub(super) fn made_of(
+    sql: &dyn Sql,
     settings: &Settings,
     crawl: &Crawl,
     cursor: &Cursor,
