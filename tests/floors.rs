@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use c1_cloudflare::model::operation::Refusal;
 use house::{Fault, House, Plan};
 
 /// The rooms by floor, from the top. Rooms on one floor are neighbours: none knows another.
@@ -138,7 +139,8 @@ fn missing_files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
             room = spans.next().and_then(|path| path.strip_prefix("src/")?.strip_suffix('/'));
             continue;
         }
-        for span in spans.filter(|span| span.ends_with(".rs") && !span.contains('*')) {
+        let is_source = |span: &&str| Path::new(span).extension().is_some_and(|it| it == "rs") && !span.contains('*');
+        for span in spans.filter(is_source) {
             let found = match (span.contains('/'), room) {
                 (true, _) => exists(span) || exists(&format!("src/{span}")),
                 (false, Some(room)) => exists(&format!("src/{room}/{span}")),
@@ -232,9 +234,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn every_invariant_says_what_keeps_it_and_the_tests_it_names_exist() {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+/// The names of all tests.
+fn test_names() -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for (_, text) in sources("src").into_iter().chain(sources("tests")) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -243,6 +244,23 @@ fn every_invariant_says_what_keeps_it_and_the_tests_it_names_exist() {
             tests.extend(after.split("fn ").nth(1).and_then(|name| name.split('(').next()).map(str::to_owned));
         }
     }
+    tests
+}
+
+/// Whoever meets a code finds the tests of its rule by it.
+#[test]
+fn every_refusal_has_a_test_that_is_named_for_its_code() {
+    let tests = test_names();
+    for refusal in Refusal::ALL {
+        let code = refusal.as_str();
+        assert!(tests.iter().any(|name| name.contains(code)), "no test's name has {code} in it");
+    }
+}
+
+#[test]
+fn every_invariant_says_what_keeps_it_and_the_tests_it_names_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let tests = test_names();
     let invariants: Vec<&str> = text.lines().filter(|line| line.contains("**Invariant:**")).collect();
     assert!(invariants.len() > 40, "one invariant to a line");
     for line in invariants {
@@ -264,17 +282,30 @@ fn listed(text: &str, heading: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_file_that_one_more_kind_touches_is_listed() {
-    let listed = listed(&fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap(), "## Adding a kind");
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let looked_at = self::listed(&text, "| place |");
+    let listed = self::listed(text.split("| place |").next().unwrap(), "## Adding a kind");
     assert!((10..=15).contains(&listed.len()), "{listed:?}");
-    for file in &listed {
+    for file in listed.iter().chain(&looked_at) {
         assert!(root().join(file).exists(), "{file} is gone: list the file that took its place");
     }
     // The kind of which nothing special is known: who names it has to know the next one too.
     for (file, text) in sources("src").into_iter().filter(|(file, _)| !scan::is_for_tests(file)) {
-        let named = scan::words(&text).into_iter().find(|(_, word)| word == "ApiToken");
-        if let Some((line, _)) = named {
+        let named = |kind: &str| scan::words(&text).into_iter().find(|(_, word)| word == kind);
+        if let Some((line, _)) = named("ApiToken") {
             assert!(listed.contains(&file), "{file}:{line} names a kind: have it read of the table, or list the file");
         }
+        // A kind that is granted: what is said of it may have to be said of the next one.
+        let is_listed = listed.contains(&file) || looked_at.contains(&file);
+        assert!(
+            is_listed || named("ScopedRole").is_none(),
+            "{file}:{:?} names a kind that is granted: have it read of the table or the row, or list the file",
+            named("ScopedRole")
+        );
+        assert!(
+            !looked_at.contains(&file) || named("ScopedRole").is_some(),
+            "{file} names none any more: list it no more"
+        );
     }
 }
 

@@ -61,8 +61,12 @@ async fn what_native_tests_hold_is_answered_in_the_real_runtime_too() {
     let accepted = deployment.request("POST", &format!("/v1/findings/{id}/accept"), &[], Some(&accept)).await;
     assert_eq!((accepted.status, &accepted.json()["state"]), (200, &json!("accepted")), "{}", accepted.text());
     let evidence = deployment.get("/v1/evidence").await;
-    let head: Value = serde_json::from_str(evidence.text().lines().next().unwrap_or_default()).unwrap();
-    assert_eq!((evidence.status, &head["part"], &head["generation"]), (200, &json!("head"), &generation), "{head}");
+    let opening: Value = serde_json::from_str(evidence.text().lines().next().unwrap_or_default()).unwrap();
+    assert_eq!(
+        (evidence.status, &opening["part"], &opening["generation"]),
+        (200, &json!("head"), &generation),
+        "{opening}"
+    );
 
     let metrics = deployment.get("/metrics").await;
     assert_eq!(metrics.status, 200);

@@ -15,7 +15,7 @@ fn named(name: &str) -> Target {
 const SUPER: &str = "Super Administrator - All Privileges";
 
 #[tokio::test]
-async fn a_task_of_another_app_or_of_none_is_refused_by_name_and_by_id_and_nothing_is_written() {
+async fn app_not_allowed_is_a_task_of_another_app_or_of_none_by_name_and_by_id_and_nothing_is_written() {
     let bench = Bench::start().await;
     let role = &roles(bench.account())[0];
     for app in [Some("2other"), None] {

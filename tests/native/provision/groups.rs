@@ -28,12 +28,16 @@ async fn an_invitation_can_be_in_a_group() {
 }
 
 #[tokio::test]
-async fn what_cloudflare_has_against_it_is_told_as_what_it_is() {
+async fn not_eligible_is_who_cloudflare_takes_into_no_group() {
     let (bench, jane, group) = jane().await;
     bench.account().without_dsr(&jane);
     let outcome = bench.operate(Action::Grant, group_target(&group), member(&jane)).await;
     assert_refused(&outcome, Refusal::NotEligible, "one by one");
-    let (bench, jane, group) = self::jane().await;
+}
+
+#[tokio::test]
+async fn managed_elsewhere_is_a_group_whose_members_an_identity_provider_keeps() {
+    let (bench, jane, group) = jane().await;
     bench.account().manage_by_scim(&group);
     let outcome = bench.operate(Action::Grant, group_target(&group), member(&jane)).await;
     assert_refused(&outcome, Refusal::ManagedElsewhere, "change the group there");
@@ -61,7 +65,7 @@ async fn a_group_that_was_made_just_now_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_gone_is_said_to_be() {
+async fn unknown_entitlement_is_a_group_that_is_gone() {
     let (bench, jane, group) = jane().await;
     bench.world.sync().await;
     bench.account().remove_group(&group);

@@ -72,7 +72,7 @@ async fn one_through_a_group_counts_while_invited_or_denied_ones_do_not() {
 }
 
 #[tokio::test]
-async fn it_holds_before_the_first_sync_too() {
+async fn min_super_admins_holds_before_the_first_sync_too() {
     let bench = Bench::with(|account| leave_admins(account, 1), |_| {}).await;
     let mut fresh = super::World::new(sim::cloudflare::Spec::default());
     c1_cloudflare::coordinator::init(&fresh).unwrap();
@@ -110,7 +110,7 @@ async fn owner(bench: &Bench) -> Membership {
 }
 
 #[tokio::test]
-async fn the_tokens_own_user_is_spared() {
+async fn token_owner_is_spared() {
     let mut bench = Bench::start().await;
     let account = bench.account().clone();
     with_user_token(&mut bench.world.config, &account);
@@ -141,7 +141,7 @@ async fn a_token_that_may_not_tell_whose_it_is_spares_every_super_administrator(
 }
 
 #[tokio::test]
-async fn the_default_role_may_be_an_entitlement_of_either_kind() {
+async fn no_default_role_is_said_of_what_is_none_and_either_kind_of_entitlement_may_be_one() {
     let account = sim::cloudflare::Cloudflare::new(sim::cloudflare::Spec {
         members: 8,
         roles: 12,
@@ -177,7 +177,7 @@ async fn the_default_role_may_be_an_entitlement_of_either_kind() {
 }
 
 #[tokio::test]
-async fn a_newer_operation_that_asked_for_the_contrary_wins() {
+async fn superseded_is_what_a_newer_operation_asked_the_contrary_of() {
     let bench = Bench::start().await;
     let account = bench.account();
     let known = roles(account);
@@ -383,7 +383,7 @@ async fn the_last_role_of_somebody_in_a_group_removes_nobody() {
 }
 
 #[tokio::test]
-async fn gone_already_is_said_only_when_no_group_gives_it_as_cloudflare_tells_now() {
+async fn held_through_group_is_refused_and_gone_already_said_only_when_no_group_gives_it_as_cloudflare_tells_now() {
     let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
     assert_done(&bench.operate(Action::Revoke, target(&known[5]), member(&jane)).await, Effect::AlreadyRevoked);
@@ -708,7 +708,7 @@ async fn the_last_role_is_not_taken_though_there_was_another_one_when_it_was_rea
 }
 
 #[tokio::test]
-async fn protected_is_also_who_has_another_address_by_now() {
+async fn protected_member_is_also_who_has_another_address_by_now() {
     let bench = Bench::with(|_| {}, |config| config.provision.guards.protected = vec![JANE.to_owned()]).await;
     let account = bench.account();
     let known = roles(account);

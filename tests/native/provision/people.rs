@@ -59,7 +59,7 @@ async fn a_renamed_member_without_known_ids_is_found_by_the_new_address_alone() 
 }
 
 #[tokio::test]
-async fn of_two_accounts_of_one_person_the_other_one_is_never_touched() {
+async fn ambiguous_member_of_two_accounts_of_one_person_the_other_one_is_never_touched() {
     let bench = Bench::start().await;
     let account = bench.account();
     let roles = roles(account);
@@ -81,7 +81,7 @@ async fn of_two_accounts_of_one_person_the_other_one_is_never_touched() {
 }
 
 #[tokio::test]
-async fn of_whom_nothing_is_known_it_is_not_said_that_they_hold_nothing() {
+async fn unknown_member_is_who_is_not_known_and_it_is_not_said_that_they_hold_nothing() {
     let bench = Bench::start().await;
     let roles = roles(bench.account());
     for action in [Action::Grant, Action::Revoke] {
@@ -176,7 +176,7 @@ async fn a_name_in_other_letter_case_means_the_same_in_any_script() {
 }
 
 #[tokio::test]
-async fn a_builtin_entitlement_with_a_roles_id_is_a_contradiction() {
+async fn ambiguous_entitlement_is_a_builtin_one_with_a_roles_id() {
     let bench = Bench::start().await;
     let role = &roles(bench.account())[0];
     let id = format!("role:{}:member", role.governed_as());

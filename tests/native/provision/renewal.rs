@@ -200,7 +200,7 @@ async fn what_a_group_gives_does_not_come_back_as_the_invitations_own() {
 }
 
 #[tokio::test]
-async fn an_invitation_that_is_accepted_before_it_is_removed_is_not_made_again() {
+async fn not_pending_is_an_invitation_that_is_accepted_before_it_is_removed() {
     let (bench, old, _) = invited().await;
     let whom = old.clone();
     bench.account().before_next(Route::GetMember, move |account, _| {

@@ -69,7 +69,7 @@ async fn a_member_that_is_gone_when_it_is_written_is_looked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cloudflare_finds_wrong_is_told_and_not_tried_again() {
+async fn cloudflare_refused_is_told_and_not_tried_again() {
     for (status, code, message) in [
         (400, 1006, "invalid permission group and resource group combination"),
         (400, 1001, "Invalid role assignments found"),

@@ -25,7 +25,7 @@ async fn after(requests: i64) -> (Jane, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_is_given_up_after_3000_requests_whatever_its_tries() {
+async fn gave_up_is_said_of_an_operation_after_3000_requests_whatever_its_tries() {
     let (jane, told) = Box::pin(after(3_000)).await;
     assert!(told.contains("errored") && told.contains("3000 requests"), "{told}");
     jane.changed(&[], &[]);

@@ -17,7 +17,7 @@ async fn a_grant_or_revoke_that_holds_already_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_task_and_step_with_another_action_person_or_entitlement_is_refused() {
+async fn key_conflict_is_the_same_task_and_step_with_another_action_person_or_entitlement() {
     let jane = Jane::start().await;
     let other =
         jane.deployment.cloudflare.memberships().into_iter().find(|it| it.status == "accepted" && it.id != jane.member);

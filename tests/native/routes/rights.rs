@@ -13,7 +13,7 @@ const READ_TOKEN: &str = "read-0123456789abcdef0123456789abcdef";
 const ID: &str = "05784afa30c1afe1440e79d9351c7430";
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Each path of `/v1` that the OpenAPI document has, which `tests/docs.rs` compares with the routes, with its methods.
+/// Each path of `/v1` that `page/openapi.mjs` has, which `tests/docs.rs` compares with the routes, with its methods.
 fn described() -> Vec<(String, BTreeSet<String>)> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let path = |template: &str| {
