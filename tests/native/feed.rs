@@ -130,6 +130,8 @@ async fn an_entry_of_a_kind_that_is_not_known_is_passed_over_or_makes_the_whole_
         (uri("/zones/x/dns_records"), false),
         (uri("/accounts/a/iam/something_new/x"), true),
         (uri("/accounts/a/scim/v2/Users"), true),
+        (uri("/accounts/a/tokens"), true),
+        (uri("/user/tokens/0123456789abcdef0123456789abcdef"), false),
         (json!({ "resource": { "product": "members", "id": "not an id" } }), true),
     ] {
         world.cloudflare.log_entry(None, 0, entry.clone());
