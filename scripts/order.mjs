@@ -1,6 +1,7 @@
-// Orders the functions of the built wasm so that those that are alike stand near each other. gzip looks back 32 KB and no further, and the
-// same generic function for another type stands farther away than that: the compressed file is an eleventh smaller for it. Nothing else
-// changes: the same functions, each with the same instructions, under other numbers.
+// Makes one of the built wasm's functions that are the same to the byte, and orders them so that those that are alike stand near each other. gzip
+// looks back 32 KB and no further, and the same generic function for another type stands farther away than that: the compressed file is an
+// eleventh smaller for it. Nothing else changes: the same functions, each with the same instructions, under other numbers. A stack trace names
+// one of those that were the same.
 //
 //   node scripts/order.mjs build/index_bg.wasm
 //
@@ -103,7 +104,8 @@ class Copy {
         if (this.byte() < 2) skip();
         skip();
       });
-    } else if ((code >= 0x02 && code <= 0x04) || code === 0x08 || code === 0x0c || code === 0x0d || (code >= 0x20 && code <= 0x26) || (code >= 0x3f && code <= 0x42) || code === 0xd0) skip();
+    } else if ((code >= 0x02 && code <= 0x04) || code === 0x08 || code === 0x0c || code === 0x0d || code === 0xd0) skip();
+    else if ((code >= 0x20 && code <= 0x26) || (code >= 0x3f && code <= 0x42)) skip();
     else throw new Error(`the instruction 0x${code.toString(16)} is not known here`);
     return code;
   }
@@ -195,7 +197,7 @@ function order(wasm, functions) {
 
 /** Part of the section of names with a list by functions' numbers, which has to be in their order. */
 function namesInOrder(copy, kind, end) {
-  const entries = [];
+  const entries = new Map();
   copy.each(() => {
     const index = copy.renumbered(copy.number());
     const begin = copy.at;
@@ -205,23 +207,66 @@ function namesInOrder(copy, kind, end) {
         copy.number();
         copy.text();
       });
-    entries.push({ index, bytes: copy.wasm.subarray(begin, copy.at) });
+    // Of functions that were the same the first has its name.
+    if (!entries.has(index)) entries.set(index, copy.wasm.subarray(begin, copy.at));
   });
   if (copy.at !== end) throw new Error("the section of names is not as it should be");
-  entries.sort((one, other) => one.index - other.index);
-  return [leb(entries.length), ...entries.flatMap(({ index, bytes }) => [leb(index), bytes])];
+  const sorted = [...entries].sort(([one], [other]) => one - other);
+  return [leb(sorted.length), ...sorted.flatMap(([index, bytes]) => [leb(index), bytes])];
+}
+
+/** A function's locals and instructions. */
+function body(wasm, { begin, end }, renumbered) {
+  const copy = new Copy(wasm, begin, renumbered);
+  copy.each(() => {
+    copy.number();
+    copy.type();
+  });
+  while (copy.at < end) copy.instruction();
+  if (copy.at !== end) throw new Error(`the function at ${begin} does not end where it should`);
+  return copy.end();
+}
+
+/** For each function the first one that is the same: of the same type, with the same locals and instructions, and calling the same. */
+function same(wasm, functions, types, first) {
+  const twin = functions.map((_, index) => index);
+  const renumbered = (index) => (index < first ? index : first + twin[index - first]);
+  for (let before = -1, after = 0; before !== after; ) {
+    before = after;
+    const known = new Map();
+    functions.forEach((place, index) => {
+      if (twin[index] !== index) {
+        // Its twin comes before it, and may have got one itself.
+        twin[index] = twin[twin[index]];
+        return;
+      }
+      const text = `${types[index]} ${body(wasm, place, renumbered).toString("latin1")}`;
+      if (known.has(text)) after++;
+      else known.set(text, index);
+      twin[index] = known.get(text);
+    });
+  }
+  return twin;
 }
 
 function rewritten(wasm) {
   const all = [...sections(wasm)];
   const first = imported(wasm);
-  const code = all.find(({ id }) => id === CODE);
-  if (code === undefined) return wasm;
+  const [kinds, code] = [FUNCTION, CODE].map((wanted) => all.find(({ id }) => id === wanted));
+  if (kinds === undefined || code === undefined) return wasm;
+  const types = [];
+  const list = new Copy(wasm, kinds.content);
+  list.each(() => types.push(list.number()));
   const functions = bodies(wasm, code);
-  const ordered = order(wasm, functions);
-  const numbers = new Uint32Array(ordered.length);
+  const twin = same(wasm, functions, types, first);
+  const kept = twin.filter((twin, index) => twin === index);
+  const ordered = order(
+    wasm,
+    kept.map((index) => functions[index]),
+  ).map((place) => kept[place]);
+  const numbers = new Uint32Array(functions.length);
   ordered.forEach((index, place) => (numbers[index] = place));
-  const renumbered = (index) => (index < first ? index : first + numbers[index - first]);
+  const renumbered = (index) => (index < first ? index : first + numbers[twin[index - first]]);
   const buffers = (parts) => Buffer.concat(parts.map((part) => Uint8Array.from(part)));
 
   const written = [wasm.subarray(0, 8)];
@@ -229,21 +274,11 @@ function rewritten(wasm) {
     const copy = new Copy(wasm, section.content, renumbered);
     let content;
     if (section.id === FUNCTION) {
-      const types = [];
-      copy.each(() => types.push(copy.number()));
-      content = buffers([leb(types.length), ...ordered.map((index) => leb(types[index]))]);
+      content = buffers([leb(ordered.length), ...ordered.map((index) => leb(types[index]))]);
     } else if (section.id === CODE) {
       const parts = [leb(ordered.length)];
       for (const index of ordered) {
-        const { begin, end } = functions[index];
-        const body = new Copy(wasm, begin, renumbered);
-        body.each(() => {
-          body.number();
-          body.type();
-        });
-        while (body.at < end) body.instruction();
-        if (body.at !== end) throw new Error(`function ${first + index} does not end where it should`);
-        const bytes = body.end();
+        const bytes = body(wasm, functions[index], renumbered);
         parts.push(leb(bytes.length), bytes);
       }
       content = buffers(parts);

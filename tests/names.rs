@@ -71,7 +71,8 @@ fn section(kind: u8, bytes: &[u8]) -> Vec<u8> {
     [vec![kind], counted(bytes)].concat()
 }
 
-/// A wasm with all that names functions by number: calls, a table, a reference, exports, a start, a section of names. Functions 0 and 3 are alike.
+/// A wasm with all that names functions by number: calls, a table, a reference, exports, a start, a section of names. Functions 0 and 3 are alike,
+/// 8 is the same as 0, 7 is the same as 6, both are the same as 5 where 8 is 0, and 9 is the same as 0 but for its type.
 fn wasm_of_functions() -> Vec<u8> {
     let alike = |last: u8| {
         [&[0][..], &[0x41, 3, 0x41, 5, 0x6c, 0x41, 11, 0x6a, 0x41, 2, 0x6b, 0x41, last, 0x6a, 0x0b]].concat()
@@ -85,26 +86,37 @@ fn wasm_of_functions() -> Vec<u8> {
         alike(4),
         // Calls what the table has first, then what it has as a reference.
         [&[0][..], &[0x41, 0, 0x11, 0, 0, 0x41, 1, 0x11, 0, 0, 0x6c, 0x0b]].concat(),
+        vec![0, 0x10, 0, 0x0b],
+        vec![0, 0x10, 8, 0x0b],
+        vec![0, 0x10, 8, 0x0b],
+        alike(1),
+        alike(1),
     ];
     let code: Vec<u8> = bodies.iter().flat_map(|body| counted(body)).collect();
-    let names = [5, 0, 1, b'a', 1, 1, b's', 2, 1, b'b', 3, 1, b'c', 4, 1, b'd'];
+    let names: Vec<u8> = (0..10).zip(*b"asbcdfgieh").flat_map(|(index, name)| [index, 1, name]).collect();
+    let names = [&[10][..], &names].concat();
+    let exports: Vec<u8> = (*b"abcdefghi")
+        .into_iter()
+        .zip([0, 2, 3, 4, 8, 5, 6, 9, 7])
+        .flat_map(|(name, index)| [1, name, 0, index])
+        .collect();
     [
         b"\0asm\x01\0\0\0".to_vec(),
-        section(1, &[2, 0x60, 0, 1, 0x7f, 0x60, 0, 0]),
-        section(3, &[5, 0, 1, 0, 0, 0]),
+        section(1, &[3, 0x60, 0, 1, 0x7f, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7f]),
+        section(3, &[10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]),
         section(4, &[1, 0x70, 0, 2]),
         section(6, &[1, 0x7f, 1, 0x41, 0, 0x0b]),
-        section(7, &[4, 1, b'a', 0, 0, 1, b'b', 0, 2, 1, b'c', 0, 3, 1, b'd', 0, 4]),
+        section(7, &[&[9][..], &exports].concat()),
         section(8, &[1]),
         section(9, &[2, 0, 0x41, 0, 0x0b, 1, 2, 4, 0x41, 1, 0x0b, 1, 0xd2, 3, 0x0b]),
-        section(10, &[&[5][..], &code].concat()),
+        section(10, &[&[10][..], &code].concat()),
         section(0, &[&b"\x04name\x01"[..], &counted(&names)].concat()),
     ]
     .concat()
 }
 
 #[test]
-fn functions_do_the_same_in_another_order_in_which_those_that_are_alike_stand_together() {
+fn functions_do_the_same_once_each_and_in_another_order_in_which_those_that_are_alike_stand_together() {
     let folder = std::env::temp_dir().join(format!("c1-cloudflare-order-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (wasm_file, names_file) = (folder.join("a.wasm"), folder.join("a.names"));
@@ -117,22 +129,22 @@ fn functions_do_the_same_in_another_order_in_which_those_that_are_alike_stand_to
         console.log(...Object.keys(all).map((name) => `${name}=${all[name]()}#${all[name].name}`));";
     let result = || node(&["-e", run, files[0]], "").1;
     // What a function is called in the engine is its number.
-    assert_eq!(result(), "a=25#0 b=35#2 c=28#3 d=980#4\n");
+    assert_eq!(result(), "a=25#0 b=35#2 c=28#3 d=980#4 e=25#8 f=25#5 g=25#6 h=25#9 i=25#7\n");
     let (done, _, error) = order();
     assert!(done, "{error}");
-    assert_eq!(result(), "a=25#0 b=35#3 c=28#1 d=980#4\n");
+    assert_eq!(result(), "a=25#0 b=35#4 c=28#2 d=980#5 e=25#0 f=25#6 g=25#6 h=25#1 i=25#6\n");
     let ordered = std::fs::read(&wasm_file).unwrap();
     assert!(order().0);
     assert_eq!(std::fs::read(&wasm_file).unwrap(), ordered, "what is in order stays as it is");
     assert!(names(&["take", files[0], files[1]], "").0);
-    let trace = (0..5).map(|index| format!("wasm-function[{index}] ")).collect::<Vec<_>>().concat();
-    let (_, named, _) = names(&["read", files[1]], &trace);
-    assert_eq!(
-        named,
-        "wasm-function[0] (a) wasm-function[1] (c) wasm-function[2] (s) wasm-function[3] (b) wasm-function[4] (d) "
-    );
+    // Of those that were the same the first has its name.
+    for (index, name) in ["a", "h", "c", "s", "b", "d", "f"].into_iter().enumerate() {
+        let frame = format!("wasm-function[{index}]");
+        assert_eq!(names(&["read", files[1]], &frame).1, format!("{frame} ({name})"));
+    }
+    assert_eq!(names(&["read", files[1]], "wasm-function[7]").1, "wasm-function[7]");
     // Where an instruction is not known, the file stays, and nobody is kept from deploying it.
-    let unknown = [&b"\0asm\x01\0\0\0"[..], &section(10, &[1, 4, 0, 0xfe, 0, 0x0b])].concat();
+    let unknown = [&b"\0asm\x01\0\0\0"[..], &section(3, &[1, 0]), &section(10, &[1, 4, 0, 0xfe, 0, 0x0b])].concat();
     std::fs::write(&wasm_file, &unknown).unwrap();
     let (done, _, error) = order();
     assert!(done && error.contains("0xfe is not known") && error.contains("compiler's order"), "{error}");
