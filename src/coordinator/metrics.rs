@@ -9,6 +9,7 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare;
 use crate::findings;
+use crate::model::kind::Kind;
 use crate::provision::{callback, journal};
 use crate::snapshot::RunOutcome;
 use crate::sync::{self, SyncState};
@@ -84,16 +85,8 @@ pub(super) fn text(sql: &dyn Sql, now: Timestamp) -> Result<String, SqlError> {
         text.one("data_age_seconds", "How old the data is.", now.since(at) / 1_000);
         text.of("resources", "What the account has.");
         let counts = &current.counts;
-        for (kind, count) in [
-            ("user", counts.users),
-            ("invitation", counts.invitations),
-            ("role", counts.roles),
-            ("scoped_role", counts.scoped_roles),
-            ("group", counts.groups),
-            ("api_token", counts.tokens),
-            ("oauth_client", counts.oauth_clients),
-            ("grant", counts.grants),
-        ] {
+        let of_kinds = Kind::ALL.iter().map(|&kind| (kind.as_str(), counts.of(kind)));
+        for (kind, count) in of_kinds.chain([("grant", counts.grants)]) {
             text.value("resources", &[("kind", kind)], i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
