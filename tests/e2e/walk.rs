@@ -36,9 +36,9 @@ async fn what_native_tests_hold_is_answered_in_the_real_runtime_too() {
     let token = text(first(&token), "id");
     assert_eq!(text(&deployment.json(&format!("/v1/tokens/{token}")).await, "id"), token);
 
-    let grant = deployment.json("/v1/grants?limit=1").await;
-    let (entitlement, principal) = (text(first(&grant), "entitlement_id"), text(first(&grant), "principal_id"));
-    let principal = format!("{}:{principal}", text(first(&grant), "principal_type"));
+    let grants = deployment.list("/v1/grants", 1000).await;
+    let grant = grants.iter().find(|grant| grant["principal_type"] == "user").unwrap();
+    let (entitlement, principal) = (text(grant, "entitlement_id"), format!("user:{}", text(grant, "principal_id")));
     let path = format!("/v1/what-if?principal={principal}&revoke={entitlement}");
     assert!(deployment.json(&path).await["line"].is_string(), "{path}");
     let zone = deployment.cloudflare.account_id();
