@@ -60,7 +60,7 @@ export function History({ principal }: { principal: string }): JSX.Element {
   );
 }
 
-/** So many changes between two days are looked through at most. */
+/** At most this many changes between two days are looked through. */
 const MOST = 20_000;
 
 interface Between {

@@ -124,6 +124,9 @@ const COLLATOR = new Intl.Collator(undefined, { numeric: true, sensitivity: "bas
 
 /** The rows that are wanted, in their order. A list that grows is not sorted from the beginning each time: what is new goes in between. */
 class Order<T> {
+  private static made = 0;
+  /** Tells it from every other one. */
+  readonly number = (Order.made += 1);
   private taken: T[] = [];
   private sorted: { row: T; key: string }[] = [];
 
@@ -195,6 +198,8 @@ export function Table<T>(props: {
     return new Order(isWanted, columns[sort.column]?.text, sort.down);
   }, [search, filter, sort, columns]);
   const rows = useMemo(() => order.of(list.items), [order, list.items]);
+  // Another order is read from its beginning.
+  useLayoutEffect(() => view.current?.scrollTo(0, 0), [order]);
 
   useLayoutEffect(() => {
     const element = view.current;
@@ -207,8 +212,10 @@ export function Table<T>(props: {
   }, []);
 
   const printing = usePrinting();
-  const first = printing ? 0 : Math.max(0, Math.floor(top / ROW) - AROUND);
-  const shown = rows.slice(first, printing ? ON_PAPER : first + Math.ceil(height / ROW) + 2 * AROUND);
+  const sight = Math.ceil(height / ROW) + 2 * AROUND;
+  // Where a search leaves fewer rows than were scrolled past, those are shown.
+  const first = printing ? 0 : Math.max(0, Math.min(Math.floor(top / ROW) - AROUND, rows.length - sight));
+  const shown = rows.slice(first, printing ? ON_PAPER : first + sight);
   const whole = columns.reduce((sum, column) => sum + column.width, 0);
   const cell = (column: Column<T>): string => `cell w${Math.round((column.width / whole) * 20)}${column.numeric ? " numeric" : ""}`;
 
@@ -249,7 +256,8 @@ export function Table<T>(props: {
             ))}
           </div>
         </div>
-        <Space before={first * ROW} after={printing ? 0 : Math.max(0, rows.length - first - shown.length) * ROW}>
+        {/* Rows of another order are other rows: moved one by one, some were lost on the way. */}
+        <Space key={order.number} before={first * ROW} after={printing ? 0 : Math.max(0, rows.length - first - shown.length) * ROW}>
           {shown.map((row, n) => (
             <div role="row" class="row" key={rowKey(row)} aria-rowindex={first + n + 2}>
               {columns.map((column, at) => (

@@ -152,7 +152,7 @@ mod tests {
         assert_eq!((yesterday.published, yesterday.unchanged, yesterday.failed, yesterday.held), (1, 1, 0, 0));
         assert_eq!((yesterday.requests, yesterday.duration_millis), (87, 6_000));
         assert_eq!((yesterday.people, yesterday.grants), (Some(14), Some(32)));
-        assert_eq!(latest(&desk, None, 1).unwrap(), [today.clone()]);
-        assert_eq!(latest(&desk, Some(today.number()), 10).unwrap(), [yesterday.clone()]);
+        assert_eq!(latest(&desk, None, 1).unwrap(), std::slice::from_ref(today));
+        assert_eq!(latest(&desk, Some(today.number()), 10).unwrap(), std::slice::from_ref(yesterday));
     }
 }

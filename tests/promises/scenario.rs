@@ -345,7 +345,7 @@ impl Stage {
             self.pause().await;
             match person.part {
                 Part::Renamed | Part::Protected => {
-                    account.change_email(&person.member, &format!("married{place}@example.com"))
+                    account.change_email(&person.member, &format!("married{place}@example.com"));
                 }
                 Part::Grouped => {
                     account.set_group_policies(&self.group, gives(&[place % 3, 3]));
