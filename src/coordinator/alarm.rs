@@ -55,7 +55,7 @@ impl Coordinator {
         // What one part brought about for another that had ended by then.
         for part in all {
             let due = self.due(ports, settings, part);
-            self.wake_for(ports, due).await;
+            self.wake_for(ports, Self::apart(part, due, ports.now())).await;
         }
     }
 
@@ -72,7 +72,8 @@ impl Coordinator {
             let due = turned.and_then(|at| Ok(at.or(self.due(ports, settings, part)?)));
             let is_usable = due.is_ok();
             let soon = ports.now().plus_secs(SOON_SECS);
-            self.wake_for(ports, due.map(|at| at.filter(|at| *at <= soon))).await;
+            let due = due.map(|at| at.filter(|at| *at <= soon));
+            self.wake_for(ports, Self::apart(part, due, ports.now())).await;
             ring.rest();
             loop {
                 if !is_usable || !ring.goes_on(ports.now()) {
@@ -142,6 +143,16 @@ impl Coordinator {
             Part::AuditLog => Self::listening_due(ports, settings),
             Part::Connecting => self.connecting_due(ports, settings),
         }
+    }
+
+    /// What the log tells is looked at once in a moment at most, whatever is due: something that a turn brings nothing about for must not make
+    /// the alarm ring without end.
+    fn apart(
+        part: Part,
+        due: Result<Option<Timestamp>, SqlError>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, SqlError> {
+        if part == Part::AuditLog { due.map(|at| at.map(|at| at.max(now.plus_secs(1)))) } else { due }
     }
 
     async fn wake_for<P: Ports>(&self, ports: &P, due: Result<Option<Timestamp>, SqlError>) {

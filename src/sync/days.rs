@@ -111,6 +111,7 @@ pub fn latest(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Day>
 mod tests {
     use super::*;
     use crate::base::fakes::Desk;
+    use crate::base::ports::Clock as _;
     use crate::base::time::Timestamp;
     use crate::snapshot::{KvUse, RunId};
 
@@ -132,6 +133,17 @@ mod tests {
             warnings: Vec::new(),
             not_before: None,
         }
+    }
+
+    #[test]
+    fn a_run_counts_once_however_often_it_is_remembered() {
+        let desk = Desk::default();
+        crate::sync::init(&desk).unwrap();
+        let ended = run(1, desk.now(), RunOutcome::Unchanged);
+        for _ in 0..2 {
+            crate::sync::history::remember_run(&desk, ended.clone()).unwrap();
+        }
+        assert_eq!(latest(&desk, None, 10).unwrap().iter().map(|day| day.unchanged).sum::<i64>(), 1);
     }
 
     #[test]

@@ -72,19 +72,21 @@ pub fn has_room<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError>
 /// Notes that a publication takes its room; gives what there was before.
 fn take_room<P: Sql + Clock>(ports: &P) -> Result<Option<Room>, SqlError> {
     let (now, before) = (ports.now(), state::load::<Room>(ports, state::ROOM)?);
-    let saved = before.map_or(FREE_AT_ONCE * FREE_EVERY_SECS, |room| {
-        (room.saved + now.since(room.last) / 1_000).clamp(0, FREE_AT_ONCE * FREE_EVERY_SECS)
-    });
-    state::store(ports, state::ROOM, &Room { last: now, saved: (saved - FREE_EVERY_SECS).max(0) })?;
+    state::store(ports, state::ROOM, &Room { last: now, saved: (saved(before, now) - FREE_EVERY_SECS).max(0) })?;
     Ok(before)
 }
 
-/// Gives the room back that nothing was written for.
-fn give_back(sql: &dyn Sql, before: Option<Room>) -> Result<(), SqlError> {
-    match before {
-        Some(room) => state::store(sql, state::ROOM, &room),
-        None => state::remove(sql, state::ROOM),
-    }
+/// Gives the room back that nothing was written for. The next try is [`APART_SECS`] away all the same: what calls for a sweep calls for it
+/// until that comes, and would be tried without end.
+fn give_back<P: Sql + Clock>(ports: &P, before: Option<Room>) -> Result<(), SqlError> {
+    let now = ports.now();
+    state::store(ports, state::ROOM, &Room { last: now, saved: saved(before, now) })
+}
+
+/// The seconds that are saved up by now.
+fn saved(before: Option<Room>, now: Timestamp) -> i64 {
+    const MOST: i64 = FREE_AT_ONCE * FREE_EVERY_SECS;
+    before.map_or(MOST, |room| (room.saved + now.since(room.last) / 1_000).clamp(0, MOST))
 }
 
 /// Takes the room for what a sweep publishes that the audit log calls for; whether there is any.

@@ -32,6 +32,9 @@ pub(crate) struct Lives {
     stopped: Cell<bool>,
 }
 
+/// An alarm that rings this often in one moment rings without end.
+const MOST_RINGS: usize = 200;
+
 /// How an operation ended, as C1 was told.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
@@ -64,10 +67,13 @@ impl Lives {
     /// The runtime's part: rings the alarm when its time comes, and once more after a life that ended within it.
     pub(crate) async fn ring(&self) {
         let mut life = self.life.subscribe();
+        let mut rung = (self.world.now(), 0);
         while !self.stopped.get() {
             if !self.world.rings().await {
                 continue;
             }
+            rung = if rung.0 == self.world.now() { (rung.0, rung.1 + 1) } else { (self.world.now(), 1) };
+            assert!(rung.1 < MOST_RINGS, "the alarm rings without end at {}", rung.0);
             life.mark_unchanged();
             let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
             tokio::select! {

@@ -118,6 +118,10 @@ fn hold(of: usize, port: impl Fn(&str) -> bool) {
         .collect();
     let mut wrong = Vec::new();
     for (number, trap) in &chosen {
+        if only.is_some() {
+            // It may be one that does not end.
+            println!("CELL={number} {trap:?}");
+        }
         let told = std::panic::catch_unwind(|| play(Some((*trap).clone())))
             .unwrap_or_else(|panic| Err(format!("panicked: {:?}", panic.downcast_ref::<String>())));
         if let Err(told) = told {

@@ -214,6 +214,11 @@ impl Deployment {
         self.beside(tokio::time::sleep(time)).await;
     }
 
+    /// The millisecond that it is.
+    pub(crate) fn millis(&self) -> i64 {
+        self.edge.now().millis()
+    }
+
     /// The second that it is.
     pub(crate) fn now(&self) -> i64 {
         self.edge.now().secs()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use crate::access::{AUDIENCE, TEAM, claims, token};
 use crate::deployment::Deployment;
@@ -102,4 +103,30 @@ async fn who_has_no_token_of_this_team_and_application_is_let_in_nowhere_and_cou
     // Where no team is configured there is no such way in.
     let other = Deployment::start().await;
     assert_eq!(other.raw("GET", "/session/access", &[], None).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_fails_takes_its_time_and_one_that_succeeds_lasts_eight_hours() {
+    let connector = Deployment::start().await;
+    let sign_in = async |token: &str| {
+        let (header, body) = ([("x-connector-page", "1")], json!({ "token": token }).to_string());
+        let began = connector.millis();
+        let answer = connector.raw("POST", "/session", &header, Some(body.into_bytes())).await;
+        (answer, connector.millis() - began)
+    };
+    let (refused, took) = sign_in("not-the-token-0123456789abcdef0123456789").await;
+    assert_eq!((refused.status, refused.header("set-cookie")), (401, None));
+    assert!((1_000..2_000).contains(&took), "{took} ms");
+    let metrics = connector.get("/metrics").await;
+    assert!(metrics.text().contains("\nconnector_sign_ins_failed 1\n"), "{}", metrics.text());
+    let (opened, took) = sign_in(CONNECTOR_TOKEN).await;
+    assert!(took < 1_000, "{took} ms");
+    let cookie = opened.header("set-cookie").unwrap();
+    assert!(cookie.contains("; Max-Age=28800"), "{cookie}");
+    let sent = cookie.split(';').next().unwrap().to_owned();
+    let page = [("x-connector-page", "1"), ("cookie", sent.as_str())];
+    connector.wait(Duration::from_mins(8 * 60 - 1)).await;
+    assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 200);
+    connector.wait(Duration::from_mins(2)).await;
+    assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 401, "whatever the browser keeps");
 }
