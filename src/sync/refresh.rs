@@ -51,6 +51,8 @@ pub fn next_due<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestam
         return Ok(None);
     }
     let ripe = oldest.plus_secs(overlay::LAG_SECS);
+    let tried = state::load::<Timestamp>(ports, state::TRIED)?;
+    let ripe = tried.map_or(ripe, |tried| ripe.max(tried.plus_secs(APART_SECS)));
     Ok(Some(room_from(ports, plan)?.map_or(ripe, |from| ripe.max(from))))
 }
 
@@ -79,8 +81,11 @@ fn take_room<P: Sql + Clock>(ports: &P) -> Result<Option<Room>, SqlError> {
 /// Gives the room back that nothing was written for. The next try is [`APART_SECS`] away all the same: what calls for a sweep calls for it
 /// until that comes, and would be tried without end.
 fn give_back<P: Sql + Clock>(ports: &P, before: Option<Room>) -> Result<(), SqlError> {
-    let now = ports.now();
-    state::store(ports, state::ROOM, &Room { last: now, saved: saved(before, now) })
+    state::store(ports, state::TRIED, &ports.now())?;
+    match before {
+        Some(room) => state::store(ports, state::ROOM, &room),
+        None => state::remove(ports, state::ROOM),
+    }
 }
 
 /// The seconds that are saved up by now.

@@ -23,11 +23,14 @@ pub(super) const UNCHANGED: &str = "unchanged";
 /// How much room there is for small publications.
 pub(super) const ROOM: &str = "room";
 
+/// When a publication between two sweeps was last tried in vain.
+pub(super) const TRIED: &str = "refresh_tried";
+
 /// Everything that is known of the account beside the runs themselves, as text: what rows are made of beside pages.
 pub(super) fn all_but_runs(sql: &dyn Sql) -> Result<String, SqlError> {
     let rows = sql.query(
-        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?) ORDER BY name",
-        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into(), ROOM.into()],
+        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?, ?) ORDER BY name",
+        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into(), ROOM.into(), TRIED.into()],
     )?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).collect::<Vec<_>>().join("\n"))
 }

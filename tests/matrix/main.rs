@@ -134,15 +134,15 @@ fn hold(of: usize, port: impl Fn(&str) -> bool) {
 
 #[test]
 fn every_request_may_go_wrong_in_every_way() {
-    hold(21, |call| !call.starts_with("sql ") && !call.starts_with("kv "));
+    hold(31, |call| !call.starts_with("sql ") && !call.starts_with("kv "));
 }
 
 #[test]
 fn every_use_of_the_key_value_store_may_go_wrong_in_every_way() {
-    hold(2, |call| call.starts_with("kv "));
+    hold(3, |call| call.starts_with("kv "));
 }
 
 #[test]
 fn every_statement_may_fail() {
-    hold(11, |call| call.starts_with("sql "));
+    hold(17, |call| call.starts_with("sql "));
 }
