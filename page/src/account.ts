@@ -110,30 +110,35 @@ export function forget(): void {
   for (const source of ALL) source.forget();
 }
 
-/** What a route answers, again with each turn; what passes is asked for again by itself. Nothing is asked where there is no path. */
+/** What a route answers, again with each turn. Nothing is asked where there is no path. */
 export function useAsked<T>(path: string | null, turn: unknown = null): { value: T | null; error: unknown } {
+  return useRead(path, (of) => ask<T>("GET", of), turn);
+}
+
+/** What is read of something, by its name, again with each turn; what passes is read again by itself. */
+export function useRead<T>(name: string | null, read: (name: string) => Promise<T>, turn: unknown = null): { value: T | null; error: unknown } {
   const [answer, setAnswer] = useState<{ of: string | null; value: T | null; error: unknown }>({ of: null, value: null, error: null });
   useEffect(() => {
     let again: ReturnType<typeof setTimeout> | undefined;
     let over = false;
-    const read = async (): Promise<void> => {
+    const attempt = async (name: string): Promise<void> => {
       try {
-        const value = await ask<T>("GET", path!);
-        if (!over) setAnswer({ of: path, value, error: null });
+        const value = await read(name);
+        if (!over) setAnswer({ of: name, value, error: null });
       } catch (failed) {
         if (over) return;
-        setAnswer((before) => ({ of: path, value: before.of === path ? before.value : null, error: failed }));
-        if (failed instanceof Refused && failed.passes) again = setTimeout(() => void read(), RETRY_MILLIS);
+        setAnswer((before) => ({ of: name, value: before.of === name ? before.value : null, error: failed }));
+        if (failed instanceof Refused && failed.passes) again = setTimeout(() => void attempt(name), RETRY_MILLIS);
       }
     };
-    if (path !== null) void read();
+    if (name !== null) void attempt(name);
     return () => {
       over = true;
       clearTimeout(again);
     };
-  }, [path, turn]);
-  // What another path answered is not shown, not even for the moment until this one answers.
-  return answer.of === path ? answer : { value: null, error: null };
+  }, [name, turn]);
+  // What was read of another is not shown, not even for the moment until this one is read.
+  return answer.of === name ? answer : { value: null, error: null };
 }
 
 /** A list, again whenever it has grown. */

@@ -1,8 +1,8 @@
 // Who gained and lost what: with each sync, between two days, and of one person.
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { linkOf, partsOf, RETRY_MILLIS, useTitles } from "./account.js";
-import { ask, Refused } from "./api.js";
+import { useState } from "preact/hooks";
+import { linkOf, partsOf, useRead, useTitles } from "./account.js";
+import { ask } from "./api.js";
 import { Earlier, useMore } from "./operations.js";
 import { Empty, Problem, Time, number } from "./parts.js";
 import type { By, Change, Gain } from "./types.js";
@@ -113,28 +113,8 @@ function times(day: string): [string, string] {
 }
 
 function BetweenDays({ from, to }: { from: string; to: string }): JSX.Element {
-  const [found, setFound] = useState<Between | null>(null);
-  const [error, setError] = useState<unknown>(null);
   const [[begin], [, end]] = [times(from), times(to)];
-  const [turn, setTurn] = useState(0);
-  useEffect(() => {
-    let over = false;
-    let again: ReturnType<typeof setTimeout> | undefined;
-    setFound(null);
-    setError(null);
-    between(begin, end).then(
-      (all) => over || setFound(all),
-      (failed) => {
-        if (over) return;
-        setError(failed);
-        if (failed instanceof Refused && failed.passes) again = setTimeout(() => setTurn((n) => n + 1), RETRY_MILLIS);
-      },
-    );
-    return () => {
-      over = true;
-      clearTimeout(again);
-    };
-  }, [begin, end, turn]);
+  const { value: found, error } = useRead<Between>(`${begin} ${end}`, () => between(begin, end));
   if (error !== null) return <Problem error={error} />;
   if (found === null) return <p role="status">Looking…</p>;
   const people = new Map<string, Gain[]>();

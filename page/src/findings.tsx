@@ -63,6 +63,13 @@ function Nothing(): JSX.Element {
   return looked ? <>Nothing is found wrong.</> : <>The account was not looked through yet: that follows the first sync, which Now runs.</>;
 }
 
+/** What a finding is about, with the way to its view where it has one. */
+function About({ finding }: { finding: Finding }): JSX.Element {
+  const view = viewOf(finding.about);
+  const name = <bdi>{finding.name}</bdi>;
+  return view === null ? name : <a href={view}>{name}</a>;
+}
+
 function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding: Finding) => void) | null }): JSX.Element | null {
   const [all, setAll] = useState(false);
   const [first] = findings;
@@ -78,13 +85,7 @@ function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding
         {shown.map((finding) => (
           <li key={finding.id}>
             <div>
-              {viewOf(finding.about) === null ? (
-                <bdi>{finding.name}</bdi>
-              ) : (
-                <a href={viewOf(finding.about)!}>
-                  <bdi>{finding.name}</bdi>
-                </a>
-              )}
+              <About finding={finding} />
               : {finding.evidence}, since <Time at={finding.since} />
               {finding.accepted === null ? null : (
                 <>

@@ -161,6 +161,10 @@ impl Coordinator {
                 Err(error) => came.fail(ports, "a member", member, &format!("{error:?}")),
             }
         }
+        // Nobody is looked for where nobody is gone.
+        if gone.is_empty() {
+            return;
+        }
         if let Err(error) = heard::note_gone(ports, &self.locks, &gone).await {
             came.fail(ports, "members who are gone", &gone.len(), &format!("{error:?}"));
         }

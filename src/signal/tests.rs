@@ -26,7 +26,7 @@ use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request};
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
 use crate::provision::journal::{self, Arrival, State};
 use crate::snapshot::{
-    self, Capability, Catalogue, Change, ChangeKind, Draft, KvUse, Manifest, Naming, RunId, RunOutcome, RunRecord,
+    self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming, RunId, RunOutcome, RunRecord,
 };
 
 const SUPER: u8 = 1;
@@ -48,23 +48,7 @@ fn run_id(n: usize) -> RunId {
 }
 
 fn run(n: usize, outcome: RunOutcome, at: Timestamp) -> RunRecord {
-    RunRecord {
-        run: run_id(n),
-        by: "cron".to_owned(),
-        started_at: at,
-        finished_at: at,
-        outcome,
-        message: "the token is refused".to_owned(),
-        duration_millis: 0,
-        requests: 0,
-        kv: KvUse::default(),
-        chunks_written: 0,
-        bytes_written: 0,
-        generation: None,
-        changes: None,
-        warnings: Vec::new(),
-        not_before: None,
-    }
+    RunRecord { message: "the token is refused".to_owned(), ..RunRecord::bare(run_id(n), at, outcome) }
 }
 
 static DEFAULT: LazyLock<Configured> = LazyLock::new(Configured::default);

@@ -270,7 +270,9 @@ impl Snapshot {
         let place = match scan.holding {
             None => None,
             Some(entitlement) => {
-                match self.manifest.listed().position(|known| known == Some(entitlement)) {
+                // One text is compared with many: to parse each of them would cost more.
+                let name = entitlement.to_string();
+                match self.manifest.entitlements.iter().position(|known| *known == name) {
                     Some(place) => Some((entitlement, place)),
                     // Nobody holds what is not listed.
                     None => return Ok(page),

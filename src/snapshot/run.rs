@@ -86,6 +86,30 @@ pub struct RunRecord {
     pub not_before: Option<Timestamp>,
 }
 
+#[cfg(test)]
+impl RunRecord {
+    /// A run of the cron trigger's that took no time and read nothing.
+    pub(crate) fn bare(run: RunId, at: Timestamp, outcome: RunOutcome) -> Self {
+        Self {
+            run,
+            by: "cron".to_owned(),
+            started_at: at,
+            finished_at: at,
+            outcome,
+            message: String::new(),
+            duration_millis: 0,
+            requests: 0,
+            kv: KvUse::default(),
+            chunks_written: 0,
+            bytes_written: 0,
+            generation: None,
+            changes: None,
+            warnings: Vec::new(),
+            not_before: None,
+        }
+    }
+}
+
 /// How much differs between two generations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCounts {

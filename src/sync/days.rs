@@ -113,26 +113,11 @@ mod tests {
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock as _;
     use crate::base::time::Timestamp;
-    use crate::snapshot::{KvUse, RunId};
+    use crate::snapshot::RunId;
 
     fn run(n: u64, at: Timestamp, outcome: RunOutcome) -> RunRecord {
-        RunRecord {
-            run: RunId::new(at, n),
-            by: "cron".to_owned(),
-            started_at: at.plus_secs(-3),
-            finished_at: at,
-            outcome,
-            message: String::new(),
-            duration_millis: 3_000,
-            requests: 29,
-            kv: KvUse::default(),
-            chunks_written: 0,
-            bytes_written: 0,
-            generation: None,
-            changes: None,
-            warnings: Vec::new(),
-            not_before: None,
-        }
+        let bare = RunRecord::bare(RunId::new(at, n), at, outcome);
+        RunRecord { started_at: at.plus_secs(-3), duration_millis: 3_000, requests: 29, ..bare }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
-use crate::base::tree::BTreeMap;
+use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::ledger::record;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::resource::Row;
@@ -68,7 +68,12 @@ fn room_from<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestamp>,
 /// Whether rows may be published now, beside what waits by itself.
 pub fn has_room<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
     let is_idle = Cursor::load(ports)?.is_none() && !history::generations(ports)?.is_empty();
-    Ok(is_idle && room_from(ports, plan)?.is_none_or(|from| from <= ports.now()))
+    Ok(is_idle && is_free(ports, plan)?)
+}
+
+/// Whether there is room now, whatever is under way.
+fn is_free<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
+    Ok(room_from(ports, plan)?.is_none_or(|from| from <= ports.now()))
 }
 
 /// Notes that a publication takes its room; gives what there was before.
@@ -96,7 +101,7 @@ fn saved(before: Option<Room>, now: Timestamp) -> i64 {
 
 /// Takes the room for what a sweep publishes that the audit log calls for; whether there is any.
 pub fn take_for_sweep<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
-    let is_free = room_from(ports, plan)?.is_none_or(|from| from <= ports.now());
+    let is_free = is_free(ports, plan)?;
     if is_free {
         take_room(ports)?;
     }
@@ -141,8 +146,9 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     let kv = MeteredPorts::new(ports);
     let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(Outcome::NotNow) };
     let old = snapshot.manifest();
+    let listed: BTreeSet<Entitlement> = old.listed().flatten().collect();
     let is_known = |it: Entitlement| {
-        old.entitlements.contains(&it.to_string())
+        listed.contains(&it)
             || matches!(it, Entitlement::Group(id) if rows.contains_key(&Principal::Group(id).to_string()))
     };
     let grants = rows.values().flatten().flat_map(|row| old.grants_of(row));

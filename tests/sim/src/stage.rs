@@ -41,7 +41,7 @@ impl Stage {
         Ok(Self { world, cloudflare, size: baton::Size { members, pending, roles, tokens } })
     }
 
-    /// Runs the cron trigger and waits for the sync to end; `watch` sees the status, which is asked for every `poll`.
+    /// Runs the cron trigger and waits for the sync to end; `watch` sees the status, which is asked for every `poll`, and each fiftieth of the time that it took already.
     pub async fn sync(
         &self,
         patience: Duration,
@@ -53,9 +53,11 @@ impl Stage {
             Ok(outcome) => return Err(format!("the cron trigger ended with {outcome}")),
             Err(error) => return Err(format!("the cron trigger was not answered: {error}")),
         }
-        let deadline = Instant::now() + patience;
+        let started = Instant::now();
         let mut unanswered = 0;
         loop {
+            // The longer it takes, the more seldom a look: each costs processor time, which is measured.
+            let poll = poll.max(started.elapsed() / 50);
             let status = match self.status().await {
                 Ok(status) => status,
                 // A busy machine may keep one look from its answer.
@@ -71,7 +73,7 @@ impl Stage {
             match status.get("state").and_then(Value::as_str) {
                 Some("connected") => return Ok(status),
                 Some("error") => return Err(format!("the sync failed: {}", reason(&status))),
-                _ if Instant::now() >= deadline => {
+                _ if started.elapsed() >= patience => {
                     return Err(format!("the sync did not end within {} s; last status: {status}", patience.as_secs()));
                 }
                 _ => tokio::time::sleep(poll).await,

@@ -69,8 +69,12 @@ pub(crate) async fn measure(most: usize) -> Result<(), String> {
     draw(&all)
 }
 
+const fn groups_of(members: usize) -> usize {
+    members / 100
+}
+
 fn spec(members: usize) -> Spec {
-    Spec { members, groups: members / 100, roles: 60, pending_share: 0.05, ..Spec::default() }
+    Spec { members, groups: groups_of(members), roles: 60, pending_share: 0.05, ..Spec::default() }
 }
 
 async fn account(members: usize) -> Result<Measured, String> {
@@ -94,7 +98,7 @@ async fn account(members: usize) -> Result<Measured, String> {
     });
     let file = file.await?;
     let chunks = stage.world.kv.keys_under("chunk/").len();
-    let groups = members / 100;
+    let groups = groups_of(members);
     Ok(Measured { members, groups, grants, chunks, first, unchanged, changed, wasm, users, list, differences, file })
 }
 
