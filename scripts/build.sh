@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 stamp=build/.built-from
 page=build/page/index.html
 build_page() {
-  [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh -newer "$page")" ] || bash scripts/page.sh
+  [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh scripts/up/permissions.mjs -newer "$page")" ] || bash scripts/page.sh
 }
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
   && [ -z "$(find src derive Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then

@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { INTO_C1, command, told } from "./up/commands.mjs";
+import { BY_HAND, tokenPage } from "./up/permissions.mjs";
 import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { SIDES, keep, takeOver } from "./up/variables.mjs";
@@ -119,16 +120,6 @@ async function workersDev(api, account, name) {
   }
 }
 
-/** The page that makes the account's token, filled in as far as Cloudflare's template URLs go. */
-function tokenPage(provisioning) {
-  const keys = [
-    { key: "account_settings", type: provisioning === "on" ? "edit" : "read" },
-    { key: "account_api_tokens", type: "read" },
-  ];
-  const query = new URLSearchParams({ permissionGroupKeys: JSON.stringify(keys), name: "ConductorOne connector" });
-  return `https://dash.cloudflare.com/?to=/:account/api-tokens&${query}`;
-}
-
 function openInBrowser(url) {
   const [program, ...parameters] = { darwin: ["open", url], win32: ["cmd", "/c", "start", "", url] }[process.platform] ?? ["xdg-open", url];
   const child = spawn(program, parameters, { stdio: "ignore", detached: true });
@@ -145,9 +136,10 @@ async function apiToken(piped, isSet, account, provisioning, isQuiet) {
     if (wrong !== undefined) throw new Stop(wrong);
     return piped;
   }
-  const page = tokenPage(provisioning);
+  const page = tokenPage(provisioning === "on");
   say(isSet ? `The Worker has an API token of Cloudflare's. A new one is made here:\n  ${page}` : `Make the API token that the Worker calls Cloudflare with, here:\n  ${page}`);
-  say(`  It wants Account Settings: ${provisioning === "on" ? "Edit" : "Read"} and Account API Tokens: Read, for this one account. Other permissions are optional: each is told below.`);
+  say(`  The form is filled in. Account Settings: ${provisioning === "on" ? "Edit" : "Read"} is what it cannot do without; the others are optional, and each is told below.`);
+  say(`  To be added by hand, since the form cannot be filled in with them: ${BY_HAND.join(" and ")} (optional too). Account Resources: this one account.`);
   if (!isSet && !isQuiet) openInBrowser(page);
   for (;;) {
     const token = await askSecretly(`API token (it is not shown${isSet ? "; Enter keeps the one that is set" : ""})`);

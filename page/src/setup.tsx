@@ -1,21 +1,13 @@
 // The page of a Worker that is not set up: each step with its mark, where to go, and what to type. It goes on by itself once all is there.
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { BY_HAND, tokenPage } from "../../scripts/up/permissions.mjs";
 import { examine, Refused, type Check, type Examination } from "./api.js";
 import { Checks } from "./now.js";
 import { Problem } from "./parts.js";
 
 /** How often it looks whether something was set meanwhile. */
 const LOOK_MS = 3_000;
-
-/** The dashboard's page for a new API token, filled in as far as Cloudflare's template URLs go; as `make up` opens it. */
-const TOKEN_PAGE = `https://dash.cloudflare.com/?to=/:account/api-tokens&${new URLSearchParams({
-  permissionGroupKeys: JSON.stringify([
-    { key: "account_settings", type: "edit" },
-    { key: "account_api_tokens", type: "read" },
-  ]),
-  name: "ConductorOne connector",
-})}`;
 
 interface Step {
   name: string;
@@ -38,8 +30,8 @@ const STEPS: Step[] = [
     title: "The API token that the connector calls Cloudflare with",
     from: (
       <>
-        <a href={TOKEN_PAGE} rel="noreferrer" target="_blank">Make it in the dashboard</a>, under <em>Manage Account</em> → <em>Account API Tokens</em>: <em>Account Settings: Edit</em> (<em>Read</em> only reviews) and{" "}
-        <em>Account API Tokens: Read</em>, for this one account.
+        <a href={tokenPage(true)} rel="noreferrer" target="_blank">Make it in the dashboard</a>, for this one account. The form is filled in: <em>Account Settings: Edit</em> (<em>Read</em> only reviews) is what the connector cannot do without, the others are
+        optional. To be added by hand: {BY_HAND.join(" and ")}, optional too.
       </>
     ),
     command: "npx wrangler secret put CLOUDFLARE_API_TOKEN",

@@ -1,28 +1,10 @@
 // Whether an API token of Cloudflare's may do what the connector needs: one question for each thing, and one change that cannot succeed.
 
+import { READS } from "./permissions.mjs";
 import { plain, say } from "./terminal.mjs";
 import { Api, Refused } from "./wrangler.mjs";
 
-const SETTINGS = "Account Settings: Read";
-const TOKENS = "Account API Tokens: Read";
-
-/** What the connector reads, where, by which permission, and whether it cannot do without; the doctor asks for the same. */
-const READS = [
-  ["the account", "", SETTINGS, true],
-  ["members", "/members?per_page=5", SETTINGS, true],
-  ["permission groups", "/iam/permission_groups?per_page=5", SETTINGS, true],
-  ["resource groups", "/iam/resource_groups", SETTINGS, true],
-  ["roles (deprecated list)", "/roles?per_page=5", SETTINGS, false],
-  ["user groups", "/iam/user_groups?per_page=5", SETTINGS, false],
-  ["the audit log", "/logs/audit", SETTINGS, false],
-  ["account API tokens", "/tokens?per_page=5", TOKENS, false],
-  ["OAuth clients", "/oauth_clients", "OAuth Client: Read", false],
-  ["domains that log in through an identity provider", "/sso_connectors", "SSO Connector: Read", false],
-  ["people whom Access knows, for last logins", "/access/users?per_page=5", "Access: Audit Logs Read", false],
-  ["names of domains", "/zones", "Zone: Read", false],
-  ["names of Workers", "/workers/scripts", "Workers Scripts: Read", false],
-  ["names of Access applications", "/access/apps?per_page=5", "Access: Apps and Policies: Read", false],
-];
+const TOKENS = "Account API Tokens";
 
 /** Where a list is; two of them take the account, or the time, as a parameter. */
 function address(account, path) {
@@ -61,8 +43,8 @@ export async function verify(token, account, provisioning) {
     const { refused, result } = await attempt("GET", address(account, path));
     const lacks = refused?.message ?? (permission === TOKENS && isItselfAlone(result, itself.result?.id) ? "the list has this token alone" : undefined);
     if (lacks === undefined) say(`  ok       it may read ${what}`);
-    else say(`  ${required ? "MISSING" : "off    "}  it may not read ${what}: ${plain(lacks)}; the permission is ${permission}${required ? "" : " (optional)"}`);
-    if (lacks !== undefined && required) missing.push(permission);
+    else say(`  ${required ? "MISSING" : "off    "}  it may not read ${what}: ${plain(lacks)}; the permission is ${permission}: Read${required ? "" : " (optional)"}`);
+    if (lacks !== undefined && required) missing.push(`${permission}: Read`);
   }
   if (provisioning === "on") {
     // An invitation of nobody: refused for what it lacks by who may invite, and for the permission by who may not.

@@ -269,7 +269,7 @@ impl Logins {
         if !is_passing {
             self.readable = false;
             self.message = format!(
-                "The list of the people whom Access knows cannot be read ({error}), so nobody's last login is known from there; give the token Access: Audit Logs Read, where the account uses Zero Trust."
+                "The list of the people whom Access knows cannot be read ({error}), so nobody's last login is known from there; give the token Access: Audit Logs: Read, where the account uses Zero Trust."
             );
             return Some(false);
         }

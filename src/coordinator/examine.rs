@@ -30,7 +30,7 @@ impl From<Finding> for Examination {
     }
 }
 
-/// Checks the token and each permission that something needs.
+/// Checks the token and each permission that something needs; `scripts/up/permissions.mjs` has the same list, for before a deployment.
 pub(super) async fn examine<P: Http + Clock + Sql>(
     ports: &P,
     settings: &Settings,
@@ -60,6 +60,14 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
         (TOKENS, false, "Account API Tokens: Read", tokens.map(drop)),
         ("OAuth clients", false, "OAuth Client: Read", client.oauth_clients().await.map(drop)),
         ("domains that log in through an identity provider", false, "SSO Connector: Read", domains.map(drop)),
+        ("names of domains", false, "Zone: Read", client.zones_page(1).await.map(drop)),
+        ("names of Workers", false, "Workers Scripts: Read", client.workers().await.map(drop)),
+        (
+            "names of Access applications",
+            false,
+            "Access: Apps and Policies: Read",
+            client.access_apps_page(1).await.map(drop),
+        ),
     ];
     found.extend(reads.into_iter().map(|(what, required, permission, read)| check(what, required, permission, read)));
     if let Some(tokens) = found.iter_mut().find(|check| sees_itself_alone && check.name.ends_with(TOKENS)) {
@@ -75,7 +83,7 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
     });
     found.push(if audit.logins {
         let logins = client.access_users_page(1).await.map(drop);
-        check(LOGINS, false, "Access: Audit Logs Read", logins)
+        check(LOGINS, false, "Access: Audit Logs: Read", logins)
     } else {
         unread(LOGINS, "LAST_LOGINS")
     });
@@ -84,7 +92,7 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
 }
 
 /// The checks of what is read of people.
-const AUDIT_LOG: &str = "audit log (tells others' changes within a minute, and who made them)";
+const AUDIT_LOG: &str = "the audit log (tells others' changes within a minute, and who made them)";
 const LOGINS: &str = "people whom Access knows (tells their last logins)";
 
 /// A list that a setting keeps unread, so that no permission for it is missing.

@@ -144,7 +144,7 @@ async fn each_permission_that_the_token_lacks_is_named_as_the_dashboard_does() {
         "PROVISIONING",
         "permission: user groups",
         "permission: account API tokens",
-        "permission: audit log (tells others' changes within a minute, and who made them)",
+        "permission: the audit log (tells others' changes within a minute, and who made them)",
     ];
     assert_eq!(names(&report, false), lacking);
     assert!(report.to_string().contains("Account API Tokens: Read"), "{report}");

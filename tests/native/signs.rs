@@ -189,7 +189,7 @@ async fn a_list_that_may_not_be_read_is_off_with_the_permission_named_and_is_not
     world.cloudflare.revoke_permission(Permission::AccessUsers);
     read(&world).await;
     let state = logins::state(&world).unwrap().unwrap();
-    assert!(!state.readable && state.message.contains("Access: Audit Logs Read"), "{state:?}");
+    assert!(!state.readable && state.message.contains("Access: Audit Logs: Read"), "{state:?}");
     world.sync().await;
     assert_eq!(login(&world, &jane).await, None);
     // It is asked for again in an hour.

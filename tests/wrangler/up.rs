@@ -488,14 +488,14 @@ async fn each_permission_is_asked_for(project: &Project, input: &str) {
     let optional = [
         (Permission::Roles, "Account Settings: Read"),
         (Permission::UserGroups, "Account Settings: Read"),
-        (Permission::Audit, "Account Settings: Read"),
         (Permission::Tokens, "Account API Tokens: Read"),
         (Permission::OauthClients, "OAuth Client: Read"),
         (Permission::Sso, "SSO Connector: Read"),
-        (Permission::AccessUsers, "Access: Audit Logs Read"),
         (Permission::Zones, "Zone: Read"),
         (Permission::Workers, "Workers Scripts: Read"),
         (Permission::AccessApps, "Access: Apps and Policies: Read"),
+        (Permission::Audit, "Account Settings: Read"),
+        (Permission::AccessUsers, "Access: Audit Logs: Read"),
     ];
     for (permission, _) in optional {
         project.cloudflare.revoke_permission(permission);
@@ -566,7 +566,19 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     let said = project.answered("up", &["--no-open"], &answers).await;
     assert_eq!(said.status, Some(130), "{}", said.text);
     assert!(said.text.contains("2  Another (0123456789abcdef0123456789abcdef)"), "{}", said.text);
-    assert!(said.text.contains("account_settings%22%2C%22type%22%3A%22edit"), "{}", said.text);
+    // Each permission whose key is documented is filled in, and the others are told by name.
+    let keys = [
+        "account_settings%22%2C%22type%22%3A%22edit",
+        "account_api_tokens",
+        "access_audit_log",
+        "zone",
+        "workers_scripts",
+        "access%22",
+    ];
+    for key in keys {
+        assert!(said.text.contains(&format!("%22key%22%3A%22{key}")), "{key}: {}", said.text);
+    }
+    assert!(said.text.contains("OAuth Client: Read and SSO Connector: Read"), "{}", said.text);
     assert!(!said.text.contains(&secret), "a secret that was typed was shown");
     assert_eq!(project.hosting.changes(), Vec::<String>::new());
 }

@@ -5,6 +5,7 @@ mod adverse;
 mod approvals;
 mod bounds;
 mod cap;
+mod doctor;
 mod errors;
 mod evidence;
 mod expiry;

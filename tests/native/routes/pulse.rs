@@ -433,5 +433,5 @@ async fn a_last_login_is_in_v1_status_and_doctor_and_the_next_reading_is_tomorro
     let check =
         checks.as_array().unwrap().iter().find(|check| check["name"].as_str().unwrap().contains("Access knows"));
     let check = check.unwrap();
-    assert!(check["ok"] == false && check["message"].as_str().unwrap().contains("Access: Audit Logs Read"), "{check}");
+    assert!(check["ok"] == false && check["message"].as_str().unwrap().contains("Access: Audit Logs: Read"), "{check}");
 }
