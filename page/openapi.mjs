@@ -373,7 +373,15 @@ const paths = {
   ...holders("roles", "role"),
   ...holders("scoped-roles", "scoped role"),
   ...holders("groups", "user group"),
-  "/v1/changes": { get: paged("What changed, the newest first.", "Change", { parameters: [parameter("since", string, "A generation whose changes, and those before it, are not wanted.")] }) },
+  "/v1/changes": {
+    get: paged("What changed, generation by generation, the newest first; or all in all between two generations.", "Change", {
+      parameters: [
+        parameter("since", string, "A generation whose changes, and those before it, are not wanted."),
+        parameter("from", string, "A generation: tells what a later one has otherwise, in the order of keys."),
+        parameter("to", string, "With from: that later generation. The current one where it is left out."),
+      ],
+    }),
+  },
   "/v1/history": {
     get: told("What was gained and lost, the newest first.", "LedgerChange", [], [
       parameter("person", string, "An e-mail address or a principal's id."), parameter("entitlement", string, "Its id, a role's id, or a name that only one has."),

@@ -1,11 +1,11 @@
-// Who gained and lost what: with each sync, between two days, and of one person.
+// Who gained and lost what: with each sync, between two syncs or two days, and of one person.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { linkOf, partsOf, useRead, useTitles } from "./account.js";
+import { linkOf, partsOf, useAsked, useRead, useTitles } from "./account.js";
 import { ask } from "./api.js";
 import { Earlier, useMore } from "./operations.js";
-import { Empty, Problem, Time, number } from "./parts.js";
-import type { By, Change, Gain } from "./types.js";
+import { Empty, Problem, Time, local, number } from "./parts.js";
+import type { By, Change, Gain, Status } from "./types.js";
 
 /** Who made it, as far as that is known. */
 function Author({ of }: { of: { cause: string; by: By | null } }): JSX.Element {
@@ -148,8 +148,8 @@ function BetweenDays({ from, to }: { from: string; to: string }): JSX.Element {
   );
 }
 
-function BySync(): JSX.Element {
-  const { items, more, error, busy } = useMore<Change>("/v1/changes?limit=200");
+/** Changes of people and others, each with what is new and what is gone. */
+function Changed({ items, dated }: { items: Change[]; dated: boolean }): JSX.Element {
   const titles = useTitles();
   const grant = (change: Change, id: string, sign: string): JSX.Element => {
     const { entitlement } = partsOf(id);
@@ -164,47 +164,109 @@ function BySync(): JSX.Element {
     );
   };
   return (
+    <ul class="journal">
+      {items.map((change) => (
+        <li key={`${change.generation}/${change.key}`} class={change.kind}>
+          {dated ? <Time at={change.published_at} /> : null} <Somebody id={change.key} name={change.name} /> {change.kind === "changed" ? "" : change.kind}
+          <ul>
+            {change.grants_added.map((id) => grant(change, id, "+"))}
+            {change.grants_removed.map((id) => grant(change, id, "−"))}
+            {change.fields.map((field) => (
+              <li key={field}>{field.replaceAll("_", " ")} is another one</li>
+            ))}
+          </ul>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function BySync({ list }: { list: ReturnType<typeof useMore<Change>> }): JSX.Element {
+  const { items, more, error, busy } = list;
+  return (
     <>
       <p>What each sync found changed, the newest first.</p>
       <Problem error={error} />
       {items.length === 0 && !busy && error === null ? <Empty>Nothing changed between the generations that are kept. A change shows with the first sync after it.</Empty> : null}
-      <ul class="journal">
-        {items.map((change) => (
-          <li key={`${change.generation}/${change.key}`} class={change.kind}>
-            <Time at={change.published_at} /> <Somebody id={change.key} name={change.name} /> {change.kind === "changed" ? "" : change.kind}
-            <ul>
-              {change.grants_added.map((id) => grant(change, id, "+"))}
-              {change.grants_removed.map((id) => grant(change, id, "−"))}
-              {change.fields.map((field) => (
-                <li key={field}>{field.replaceAll("_", " ")} is another one</li>
-              ))}
-            </ul>
-          </li>
-        ))}
-      </ul>
+      <Changed items={items} dated />
       <Earlier more={more} busy={busy} />
     </>
   );
 }
 
+function BetweenSyncs({ from, to }: { from: string; to: string }): JSX.Element {
+  const { items, more, error, busy } = useMore<Change>(`/v1/changes?limit=200&from=${from}&to=${to}`);
+  return (
+    <>
+      <p role="status">
+        {busy && items.length === 0 ? "Looking…" : `${number(items.length)}${more === null ? "" : " and more"} ${items.length === 1 && more === null ? "is" : "are"} otherwise after the later sync than after the earlier one.`}
+      </p>
+      <Problem error={error} />
+      {items.length === 0 && !busy && error === null ? <Empty>Nothing is otherwise: what changed between these syncs is back as it was.</Empty> : null}
+      <Changed items={items} dated={false} />
+      {more === null ? null : <button type="button" disabled={busy} onClick={more}>More</button>}
+    </>
+  );
+}
+
+/** The syncs that there are to choose from, the newest first: those that the status remembers, and those whose changes were read. */
+function useSyncs(changes: Change[]): [string, string][] {
+  const { value } = useAsked<Status>("/v1/status");
+  const of = new Map(value?.generations.map(({ generation, published_at }) => [generation, published_at]));
+  for (const { generation, published_at } of changes) of.set(generation, published_at);
+  return [...of].toSorted(([one], [other]) => (one < other ? 1 : -1));
+}
+
+function Sync({ title, syncs, value, onChoose }: { title: string; syncs: [string, string][]; value: string; onChoose: (generation: string) => void }): JSX.Element {
+  return (
+    <label>
+      {title}{" "}
+      <select value={value} onChange={(event) => onChoose(event.currentTarget.value)}>
+        <option value="">any</option>
+        {syncs.map(([generation, at]) => <option key={generation} value={generation}>{local(at)}</option>)}
+      </select>
+    </label>
+  );
+}
+
 export function Changes(): JSX.Element {
-  const [from, setFrom] = useState("");
-  const [to, setTo] = useState("");
+  const [days, setDays] = useState<[string, string]>(["", ""]);
+  const [pair, setPair] = useState<[string, string]>(["", ""]);
+  const list = useMore<Change>("/v1/changes?limit=200");
+  const syncs = useSyncs(list.items);
   const day = /^\d{4}-\d\d-\d\d$/;
-  const isAsked = day.test(from) && day.test(to);
+  const [from, to] = days;
+  const [earlier, later] = pair;
+  // One way to ask puts the other one away.
+  const between = (from: string, to: string): void => (setDays([from, to]), setPair(["", ""]));
+  const compare = (earlier: string, later: string): void => (setPair([earlier, later]), setDays(["", ""]));
   return (
     <>
       <h1>Changes</h1>
       <div class="tools">
         <label>
-          From the beginning of <input type="date" value={from} max={to} onInput={(event) => setFrom(event.currentTarget.value)} />
+          From the beginning of <input type="date" value={from} max={to} onInput={(event) => between(event.currentTarget.value, to)} />
         </label>
         <label>
-          to the end of <input type="date" value={to} min={from} onInput={(event) => setTo(event.currentTarget.value)} />
+          to the end of <input type="date" value={to} min={from} onInput={(event) => between(from, event.currentTarget.value)} />
         </label>
-        {from === "" && to === "" ? null : <button type="button" onClick={() => (setFrom(""), setTo(""))}>All changes</button>}
+        {syncs.length < 2 ? null : (
+          <>
+            <Sync title="Or from the sync of" syncs={syncs} value={earlier} onChoose={(chosen) => compare(chosen, later)} />
+            <Sync title="to that of" syncs={syncs} value={later} onChoose={(chosen) => compare(earlier, chosen)} />
+          </>
+        )}
+        {[...days, ...pair].every((each) => each === "") ? null : <button type="button" onClick={() => between("", "")}>All changes</button>}
       </div>
-      {!isAsked ? <BySync /> : from > to ? <Problem error="The first day has to be before the last." /> : <BetweenDays from={from} to={to} />}
+      {earlier !== "" && later !== "" ? (
+        earlier >= later ? <Problem error="The first sync has to be before the last." /> : <BetweenSyncs from={earlier} to={later} />
+      ) : !day.test(from) || !day.test(to) ? (
+        <BySync list={list} />
+      ) : from > to ? (
+        <Problem error="The first day has to be before the last." />
+      ) : (
+        <BetweenDays from={from} to={to} />
+      )}
     </>
   );
 }

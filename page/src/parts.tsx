@@ -5,6 +5,7 @@ import type { List } from "./account.js";
 import { Refused } from "./api.js";
 
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const TO_THE_SECOND = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const NUMBER = new Intl.NumberFormat();
 
@@ -23,6 +24,11 @@ function ago(at: number, now: number): string {
   if (size < 90 * 60) return AGO.format(Math.round(seconds / 60), "minute");
   if (size < 36 * 3600) return AGO.format(Math.round(seconds / 3600), "hour");
   return AGO.format(Math.round(seconds / 86_400), "day");
+}
+
+/** A time in the reader's zone, where only text may stand and nothing tells two in the same minute apart. */
+export function local(at: string): string {
+  return TO_THE_SECOND.format(new Date(at));
 }
 
 /** A time in the reader's zone, with UTC where the pointer rests on it. */

@@ -26,8 +26,8 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// Changes that are older than the one with this number.
     pub before: Option<i64>,
-    /// Of one generation.
-    pub generation: Option<GenerationId>,
+    /// Published after the first of these generations, and not after the second.
+    pub generations: Option<(GenerationId, GenerationId)>,
 }
 
 /// What is asked of the past, of a part of the account.
@@ -99,7 +99,9 @@ pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>,
     }
     let entitlement = filter.entitlement.as_deref().map(Into::into);
     narrowed.and("(entitlement = ? OR instr(entitlement, ?) > 0)", entitlement);
-    narrowed.and("generation = ?", filter.generation.as_ref().map(Into::into));
+    let (after, until) = filter.generations.as_ref().map(|(after, until)| (after.into(), until.into())).unzip();
+    narrowed.and("generation > ?", after);
+    narrowed.and("generation <= ?", until);
     narrowed.and("at >= ?", filter.from.map(Into::into));
     narrowed.and("at < ?", filter.to.map(Into::into));
     narrowed.and("id < ?", filter.before.map(Into::into));

@@ -127,6 +127,18 @@ const scenarios = {
     await shot("between-days");
     await page.getByLabel("to the end of").fill("2020-01-01");
     await page.getByRole("alert").filter({ hasText: "before the last" }).waitFor();
+    // Between any two syncs: the newest, and the one before.
+    const [earlier, later] = [page.getByLabel("Or from the sync of"), page.getByLabel("to that of")];
+    await later.selectOption({ index: 1 });
+    await earlier.selectOption({ index: 2 });
+    assert.equal(await page.getByLabel("to the end of").inputValue(), "", "two syncs put the two days away");
+    await page.getByRole("status").filter({ hasText: "otherwise after the later sync" }).waitFor();
+    await page.locator(".journal .added").first().waitFor();
+    await accessible("changes between two syncs");
+    await later.selectOption({ index: 2 });
+    await page.getByRole("alert").filter({ hasText: "first sync has to be before" }).waitFor();
+    await page.getByRole("button", { name: "All changes" }).click();
+    await page.getByText("What each sync found changed").waitFor();
     await page.goto(person);
     await page.locator(".journal .added").first().waitFor();
     assert.match(await page.locator(".journal .added ~ time").first().getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);

@@ -96,6 +96,98 @@ async fn what_was_gained_and_lost_has_its_author_by_the_log_or_its_operation_or_
     }
 }
 
+/// The grants of these changes: with `+` what is new, with `-` what is gone.
+fn signed(changes: &[Value]) -> Vec<String> {
+    let of = |change: &Value, field: &str, sign: &str| -> Vec<String> {
+        change[field].as_array().unwrap().iter().map(|grant| format!("{sign}{}", grant.as_str().unwrap())).collect()
+    };
+    changes.iter().flat_map(|it| [of(it, "grants_added", "+"), of(it, "grants_removed", "-")].concat()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_two_generations_are_compared_and_what_came_and_went_between_them_is_not_told() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let known = roles(&deployment.cloudflare);
+    let member = deployment.cloudflare.add_member("jane@example.com", vec![holds(&deployment.cloudflare, &known[0])]);
+    let user = deployment.cloudflare.membership(&member).unwrap().user_id.unwrap();
+    let deployment = deployment.synced().await;
+    let current = async || deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    let change = async |method: &str, role: usize| {
+        let path = format!("/v1/roles/{}/members/{user}", known[role].governed_as());
+        assert_eq!(deployment.request(method, &path, &[], None).await.status, 200);
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+    };
+    let first = current().await;
+    change("PUT", 1).await;
+    let second = current().await;
+    change("PUT", 2).await;
+    change("DELETE", 1).await;
+    let last = current().await;
+    assert!(first < second && second < last);
+
+    let grant = |role: usize| format!("role:{}:member:user:{user}", known[role].governed_as());
+    let between = async |query: &str| items(&deployment, &format!("/v1/changes?{query}")).await;
+    let all = between(&format!("from={first}&to={last}")).await;
+    assert_eq!(signed(&all), [format!("+{}", grant(2))], "{all:#?}");
+    assert_eq!((&all[0]["generation"], all.len()), (&json!(last), 1));
+    let by = all[0]["by"].as_array().unwrap();
+    assert!(by.len() == 1 && by[0]["grant"] == grant(2) && by[0]["cause"] == "operation", "{by:#?}");
+    assert_eq!(signed(&between(&format!("from={first}&to={second}")).await), [format!("+{}", grant(1))]);
+    let mut later = signed(&between(&format!("from={second}")).await);
+    later.sort();
+    assert_eq!(later, [format!("+{}", grant(2)), format!("-{}", grant(1))], "without `to` it is the current one");
+    assert_eq!(between(&format!("from={last}&to={last}")).await, Vec::<Value>::new());
+    // The list of each generation's own changes is as before.
+    assert_eq!(signed(&between(&format!("since={first}")).await).len(), 3);
+
+    let refused = async |query: &str| {
+        let answer = deployment.get(&format!("/v1/changes?{query}")).await;
+        (answer.status, assert_is_problem(&answer, query))
+    };
+    let invalid = || (400, "invalid_request".to_owned());
+    assert_eq!(refused(&format!("from={last}&to={first}")).await, invalid());
+    assert_eq!(refused(&format!("to={first}")).await, invalid());
+    assert_eq!(refused(&format!("from={first}&since={first}")).await, invalid());
+    assert_eq!(refused("from=../current").await, invalid());
+    assert_eq!(refused("since=a b").await, invalid());
+    let gone = (410, "generation_gone".to_owned());
+    assert_eq!(refused("from=20200101T000000Z-00000000").await, gone);
+    assert_eq!(refused(&format!("from={first}&to=20200101T000000Z-00000000")).await, gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_between_two_generations_is_told_in_pages_to_its_end() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await.synced().await;
+    let first = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    let role = roles(&deployment.cloudflare)[0].clone();
+    for n in 0..5 {
+        deployment.cloudflare.add_member(&format!("new{n}@example.com"), vec![holds(&deployment.cloudflare, &role)]);
+    }
+    deployment.wait(Duration::from_mins(20)).await;
+    deployment.sync().await;
+    let to = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    let (mut cursor, mut keys, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        let page = deployment.json(&format!("/v1/changes?from={first}&to={to}&limit=2{cursor}")).await;
+        keys.extend(page["items"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap().to_owned()));
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+        // What is published meanwhile is none of it.
+        deployment
+            .cloudflare
+            .add_member(&format!("later{pages}@example.com"), vec![holds(&deployment.cloudflare, &role)]);
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+    }
+    let people = keys.iter().filter(|key| key.starts_with("user:")).count();
+    assert_eq!((people, pages), (5, keys.len().div_ceil(2)), "{keys:?}");
+    keys.dedup();
+    assert!(keys.is_sorted() && keys.len() >= 5, "{keys:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_revoke_by_webhook_is_told_with_its_task_and_who_approved_it() {
     let jane = Jane::holding(2).await;
