@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { linkOf, partsOf, useAsked, useRead, useTitles } from "./account.js";
 import { ask } from "./api.js";
 import { Earlier, useMore } from "./operations.js";
-import { Empty, Problem, Time, local, number } from "./parts.js";
+import { Empty, Name, Problem, Time, local, number } from "./parts.js";
 import type { By, Change, Gain, Status } from "./types.js";
 
 /** Who made it, as far as that is known. */
@@ -13,19 +13,19 @@ function Author({ of }: { of: { cause: string; by: By | null } }): JSX.Element {
   if (by === null || by.who === "unknown") return <span class="count">{cause === "unknown" || cause === "" ? "by whom is not known" : cause.replaceAll("_", " ")}</span>;
   return (
     <span class="count">
-      by <bdi>{by.who}</bdi>
-      {by.through ? <>, through <bdi>{by.through}</bdi></> : null}
-      {by.requester ? <>, for <bdi>{by.requester}</bdi></> : null}
+      by <Name of={by.who} />
+      {by.through ? <>, through <Name of={by.through} /></> : null}
+      {by.requester ? <>, for <Name of={by.requester} /></> : null}
       {by.operation === undefined ? null : <>, operation <a href={`#/operations/${by.operation}`}>{by.operation}</a></>}
     </span>
   );
 }
 
 function Somebody({ id, name }: { id: string; name: string }): JSX.Element {
-  if (!/^(user|invitation):/.test(id)) return <bdi>{name}</bdi>;
+  if (!/^(user|invitation):/.test(id)) return <Name of={name} />;
   return (
     <a href={`#/people/${encodeURIComponent(id)}`}>
-      <bdi>{name}</bdi>
+      <Name of={name} />
     </a>
   );
 }

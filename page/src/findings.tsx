@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Source, useAsked, useList, viewOf } from "./account.js";
 import { ask, type Session } from "./api.js";
-import { Confirm, Empty, Problem, Time, number } from "./parts.js";
+import { Confirm, Empty, Name, Problem, Time, number } from "./parts.js";
 import type { Finding, Status } from "./types.js";
 
 const SEVERITIES = ["high", "medium", "low"] as const;
@@ -66,7 +66,7 @@ function Nothing(): JSX.Element {
 /** What a finding is about, with the way to its view where it has one. */
 function About({ finding }: { finding: Finding }): JSX.Element {
   const view = viewOf(finding.about);
-  const name = <bdi>{finding.name}</bdi>;
+  const name = <Name of={finding.name} />;
   return view === null ? name : <a href={view}>{name}</a>;
 }
 
@@ -86,7 +86,7 @@ function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding
           <li key={finding.id}>
             <div>
               <About finding={finding} />
-              : {finding.evidence}, since <Time at={finding.since} />
+              : <bdi>{finding.evidence}</bdi>, since <Time at={finding.since} />
               {finding.accepted === null ? null : (
                 <>
                   ; accepted until <Time at={finding.accepted.until} />: <bdi>{finding.accepted.reason}</bdi>
@@ -120,7 +120,7 @@ function Accept({ finding, onClose }: { finding: Finding; onClose: () => void })
   return (
     <Confirm title="Accept a finding" act="Accept" onAct={accept} onClose={onClose}>
       <p>
-        {finding.title}: <bdi>{finding.name}</bdi>
+        {finding.title}: <Name of={finding.name} />
       </p>
       <label>
         Reason

@@ -7,7 +7,7 @@ import { ask, examine, Refused, whenSignedOut, type Examination, type Session } 
 import { Findings } from "./findings.js";
 import { Now } from "./now.js";
 import { Journal, OneOperation } from "./operations.js";
-import { Empty, Problem, Time } from "./parts.js";
+import { Clock, Empty, Problem } from "./parts.js";
 import { OnePerson, People } from "./people.js";
 import { OneResource } from "./reach.js";
 import { Groups, Matrix, OneGroup, OneRole, Roles } from "./roles.js";
@@ -145,7 +145,7 @@ function Shell({ session, onSignedOut }: { session: Session; onSignedOut: () => 
           ))}
         </nav>
         <span class="session">
-          {session.right === "full" ? "may change access" : "reads"}, until <Time at={session.ends_at} />
+          {session.right === "full" ? "may change access" : "reads"}, until <Clock at={session.ends_at} />
           <button type="button" onClick={() => void leave()}>Sign out</button>
         </span>
       </header>

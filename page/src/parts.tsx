@@ -5,6 +5,7 @@ import type { List } from "./account.js";
 import { Refused } from "./api.js";
 
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const TO_THE_SECOND = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const NUMBER = new Intl.NumberFormat();
@@ -51,6 +52,27 @@ export function Day({ at }: { at: string | null | undefined }): JSX.Element {
     <time dateTime={day} title={`${day}, in UTC`}>
       {day}
     </time>
+  );
+}
+
+/** The time of day alone, of what ends within a day. */
+export function Clock({ at }: { at: string }): JSX.Element {
+  const time = new Date(at);
+  return (
+    <time dateTime={at} title={utc(time)}>
+      {CLOCK.format(time)}
+    </time>
+  );
+}
+
+/** A name that somebody else chose: whatever way it is written, it turns nothing round that stands beside it, the address that follows it included. */
+export function Name({ of }: { of: string }): JSX.Element {
+  const [, name, address] = /^(.+) (<[^<>]+>)$/su.exec(of) ?? [];
+  if (name === undefined) return <bdi>{of}</bdi>;
+  return (
+    <bdi dir="ltr">
+      <bdi>{name}</bdi> <bdi dir="ltr">{address}</bdi>
+    </bdi>
   );
 }
 

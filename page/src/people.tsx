@@ -5,7 +5,7 @@ import { groups, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, 
 import { ask, Refused, type Session } from "./api.js";
 import { History } from "./changes.js";
 import { Operations } from "./operations.js";
-import { Caution, Confirm, Day, Empty, Problem, Table, Time, type Column } from "./parts.js";
+import { Caution, Confirm, Day, Empty, Name, Problem, Table, Time, type Column } from "./parts.js";
 import { tokenLink } from "./tokens.js";
 import type { Group, Person, Role } from "./types.js";
 import { useThought, type Wish } from "./whatif.js";
@@ -235,7 +235,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; groups: Group[
     return (
       <Confirm title={`Revoke ${title}`} act="Revoke" danger ready={ready} onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
         <p>
-          <bdi>{who}</bdi> loses {title} and keeps everything else.
+          <Name of={who} /> loses {title} and keeps everything else.
         </p>
         {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : null}
         {thought}

@@ -1,7 +1,7 @@
 // The account's API tokens, and one of them: who made it, what it may do, and from where.
 import type { JSX } from "preact";
 import { tokens, useAsked, useList } from "./account.js";
-import { Day, Problem, Table, Time, number, type Column } from "./parts.js";
+import { Day, Name, Problem, Table, Time, number, type Column } from "./parts.js";
 import type { Token } from "./types.js";
 
 const COLUMNS: Column<Token>[] = [
@@ -62,7 +62,7 @@ export function OneToken({ id }: { id: string }): JSX.Element {
         <dt>Status</dt>
         <dd>{token.status}</dd>
         <dt>Made by</dt>
-        <dd>{/^(user|invitation):/.test(token.creator_id) ? <a href={`#/people/${encodeURIComponent(token.creator_id)}`}><bdi>{creator}</bdi></a> : <bdi>{creator}</bdi>}</dd>
+        <dd>{/^(user|invitation):/.test(token.creator_id) ? <a href={`#/people/${encodeURIComponent(token.creator_id)}`}><Name of={creator} /></a> : <Name of={creator} />}</dd>
         <dt>Made</dt>
         <dd><Time at={token.issued_on} /></dd>
         <dt>Last used</dt>
