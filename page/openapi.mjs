@@ -284,7 +284,7 @@ const schemas = {
       app: maybe(ref("Named")), webhook: maybe(string), wired: integer, connected_at: maybe(time), verified_at: maybe(time),
       last_run: object({ run: integer, mode: ref("Mode"), by: string, state: ref("RunState"), message: maybe(string), ended_at: maybe(time) }),
     }),
-    "overdue_revokes?": list(object({ email: string, entitlement: string, operation: integer, ended_at: time })),
+    "overdue_revokes?": list(object({ email: string, member: maybe(string), entitlement: string, operation: integer, ended_at: time })),
     incidents: list(ref("Incident")),
     audit_log: maybe(object({
       readable: boolean, message: string, at: time, "read_until?": time, "since?": time, "next_at?": time, "wide_at?": time, "ours?": string,

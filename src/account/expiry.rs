@@ -8,13 +8,17 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::grant::Holding;
+use crate::model::id::MemberId;
 use crate::model::operation::EntryId;
 
 /// A grant that was to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overdue {
-    /// The e-mail address, folded.
+    /// The e-mail address, folded, under which it was granted.
     pub email: String,
+    /// The membership, where it was known: an address changes with the login.
+    #[serde(default)]
+    pub member: Option<MemberId>,
     /// What was granted.
     #[serde(rename = "entitlement")]
     pub what: Holding,
@@ -24,8 +28,11 @@ pub struct Overdue {
     pub ended_at: Timestamp,
 }
 
-/// At most this many are told of.
+/// At most this many are told of in the status.
 const TOLD: i64 = 100;
+
+/// At most this many are looked for in a generation, 200 bytes each.
+const LOOKED_FOR: i64 = 10_000;
 
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -33,39 +40,75 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS expiry (
             email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
-            ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (email, entitlement)) WITHOUT ROWID",
+            ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0, member TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (email, entitlement)) WITHOUT ROWID",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Brings a table that knows people by their address alone to know their membership as well: from the operation that granted it, where
+/// that is still kept.
+pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query("ALTER TABLE expiry ADD COLUMN member TEXT NOT NULL DEFAULT ''", &[])?;
+    sql.query(
+        "UPDATE expiry SET member = COALESCE((SELECT member FROM operation WHERE operation.id = expiry.operation), '')",
         &[],
     )?;
     Ok(())
 }
 
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
-/// grant without a time has none any more, and what is revoked has ended.
+/// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
+/// changed the address of their login meanwhile is the same person, and has one end.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
-        "SELECT json_extract(request, '$.action'), email, entitlement, json_extract(request, '$.origin.duration_secs')
+        "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs')
          FROM operation WHERE id = ? AND email IS NOT NULL AND json_extract(outcome, '$.outcome') = 'done'",
         &[id.0.into()],
     )?;
-    let Some([action, email, entitlement, secs]) = rows.first().map(Vec::as_slice) else { return Ok(()) };
-    let secs = secs.integer().filter(|_| action.text() == Some("grant"));
-    match secs {
-        Some(secs) => sql.query(
-            "INSERT OR REPLACE INTO expiry (email, entitlement, operation, ends_at) VALUES (?, ?, ?, ?)",
-            &[email.clone(), entitlement.clone(), id.0.into(), now.plus_secs(secs).into()],
-        )?,
-        // The account's end is the end of all that was held.
-        None => sql.query(
-            "DELETE FROM expiry WHERE email = ?1 AND (entitlement = ?2 OR (?2 = 'account' AND ?3 = 'revoke'))",
-            &[email.clone(), entitlement.clone(), action.clone()],
-        )?,
-    };
+    let Some([action, email, member, entitlement, secs]) = rows.first().map(Vec::as_slice) else { return Ok(()) };
+    // The account's end is the end of all that was held.
+    sql.query(
+        "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> ''))
+            AND (entitlement = ?3 OR (?3 = 'account' AND ?4 = 'revoke'))",
+        &[email.clone(), member.clone(), entitlement.clone(), action.clone()],
+    )?;
+    if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
+        sql.query(
+            "INSERT INTO expiry (email, member, entitlement, operation, ends_at) VALUES (?, ?, ?, ?, ?)",
+            &[email.clone(), member.clone(), entitlement.clone(), id.0.into(), now.plus_secs(secs).into()],
+        )?;
+    }
     Ok(())
 }
 
-/// What was to end before a time and was not revoked, the longest overdue first.
+/// What was to end before a time and was not revoked, the longest overdue first; no more than are told.
 pub fn overdue(sql: &dyn Sql, before: Timestamp) -> Result<Vec<Overdue>, SqlError> {
     read(sql, "ends_at <= ? ORDER BY ends_at LIMIT ?", &[before.into(), TOLD.into()])
+}
+
+/// The same, as many as are looked for in a generation.
+pub fn all_overdue(sql: &dyn Sql, before: Timestamp) -> Result<Vec<Overdue>, SqlError> {
+    read(sql, "ends_at <= ? ORDER BY ends_at LIMIT ?", &[before.into(), LOOKED_FOR.into()])
+}
+
+/// How many are overdue, and when the last of them was to end: another number says that there are others.
+pub fn overdue_so_far(sql: &dyn Sql, before: Timestamp) -> Result<String, SqlError> {
+    let told = sql.one(
+        &format!("SELECT COUNT(*) || '-' || COALESCE(MAX(ends_at), 0) FROM expiry WHERE ends_at <= ? AND {READABLE}"),
+        &[before.into()],
+    )?;
+    Ok(told.as_ref().and_then(SqlValue::text).unwrap_or_default().to_owned())
+}
+
+/// Forgets an end: who was to lose it does not have it any more, by somebody else's hand.
+pub fn over(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
+    sql.query(
+        "DELETE FROM expiry WHERE email = ? AND entitlement = ? AND ends_at = ?",
+        &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into()],
+    )?;
+    Ok(())
 }
 
 /// The same, of which no revoke of our own was asked for yet.
@@ -94,12 +137,13 @@ const READABLE: &str = "version = 1 AND NOT EXISTS (
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overdue>, SqlError> {
     let statement = format!(
-        "SELECT email || ' ' || entitlement, email, entitlement, operation, ends_at FROM expiry WHERE {READABLE} AND {condition}"
+        "SELECT email || ' ' || entitlement, email, entitlement, operation, ends_at, member FROM expiry WHERE {READABLE} AND {condition}"
     );
     rows::readable(sql, "expiry", &sql.query(&statement, params)?, |row| {
-        let [_, email, entitlement, operation, ends_at] = row else { return None };
+        let [_, email, entitlement, operation, ends_at, member] = row else { return None };
         Some(Overdue {
             email: email.text()?.to_owned(),
+            member: member.text().and_then(|member| member.parse().ok()),
             // What this version cannot read must not be taken for the account itself.
             what: entitlement.text()?.parse().ok()?,
             operation: EntryId(operation.integer()?),
@@ -110,7 +154,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
 
 #[cfg(test)]
 mod tests {
-    use super::{asked, init, next_end, overdue, unasked};
+    use super::{asked, init, next_end, overdue, unasked, with_member};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql};
     use crate::model::grant::Holding;
@@ -138,5 +182,27 @@ mod tests {
         asked(&desk, &due[0]).unwrap();
         assert_eq!(next_end(&desk).unwrap(), None);
         assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
+    }
+
+    #[test]
+    fn a_table_that_knew_addresses_alone_comes_to_know_the_memberships() {
+        let desk = Desk::new();
+        for statement in [
+            "CREATE TABLE operation (id INTEGER PRIMARY KEY, member TEXT)",
+            "CREATE TABLE expiry (email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1,
+                operation INTEGER NOT NULL, ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0,
+                PRIMARY KEY (email, entitlement)) WITHOUT ROWID",
+            "INSERT INTO operation VALUES (7, '1950eaac6afff7eeb3d21899eb1b7c9a'), (8, NULL)",
+            "INSERT INTO expiry (email, entitlement, operation, ends_at) VALUES
+                ('jane@example.com', 'account', 7, 1), ('joe@example.com', 'account', 8, 2), ('ann@example.com', 'account', 9, 3)",
+        ] {
+            desk.query(statement, &[]).unwrap();
+        }
+        with_member(&desk).unwrap();
+        init(&desk).unwrap();
+        let known: Vec<_> =
+            overdue(&desk, desk.now()).unwrap().into_iter().map(|it| (it.email, it.member.is_some())).collect();
+        let expected = [("jane", true), ("joe", false), ("ann", false)];
+        assert_eq!(known, expected.map(|(name, known)| (format!("{name}@example.com"), known)));
     }
 }

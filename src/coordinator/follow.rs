@@ -20,7 +20,7 @@ fn subject(
     settings: &Settings,
     kind: JobKind,
     status: &sync::SyncStatus,
-    (today, overdue): (&str, usize),
+    (today, overdue): (&str, &str),
 ) -> Option<String> {
     match kind {
         // A token is unused for a day longer with each day, whatever is published.
@@ -51,7 +51,9 @@ fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
 async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
         JobKind::Findings => {
-            let (attempt, noted) = findings::attempt(ports, &settings.findings, settings.journal_days, job).await;
+            let known = |generation: &GenerationId| sync::found_so_since(ports, generation).ok().flatten();
+            let days = settings.journal_days;
+            let (attempt, noted) = findings::attempt(ports, &settings.findings, days, job, known).await;
             match tell(ports, settings, &noted) {
                 Ok(()) => attempt,
                 Err(error) => Attempt::Again(format!("The findings cannot be signalled: {error}.")),
@@ -119,9 +121,9 @@ impl Coordinator {
         }
         super::explain::explain(ports)?;
         let today = ports.now().date();
-        let overdue = expiry::overdue(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?.len();
+        let overdue = expiry::overdue_so_far(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?;
         for kind in JobKind::ALL {
-            if let Some(subject) = subject(settings, kind, &status, (&today, overdue)) {
+            if let Some(subject) = subject(settings, kind, &status, (&today, &overdue)) {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
         }

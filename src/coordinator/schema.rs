@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
         run: at_the_root,
     },
     Step { version: 4, what: "an operation may be carried out before it is told", run: carried_out_column },
+    Step { version: 5, what: "whose end of a grant it is, the membership says as well", run: expiry_member_column },
 ];
 
 /// Under this name the database's version stands in the table `meta`.
@@ -126,6 +127,14 @@ fn at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
 fn carried_out_column(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("ALTER TABLE operation ADD COLUMN carried_out INTEGER NOT NULL DEFAULT 0", &[])?;
     Ok(())
+}
+
+/// Version 5. Until then, the end of a grant was an address's.
+fn expiry_member_column(sql: &dyn Sql) -> Result<(), SqlError> {
+    if !exists(sql, "expiry")? {
+        return Ok(());
+    }
+    crate::account::expiry::with_member(sql)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::model::address;
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
-use crate::snapshot::{Catalogue, GenerationId, Snapshot, SnapshotError};
+use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// At most this many findings of one rule are kept, 1 KB each; one more says how many others there are.
 const MOST: usize = 500;
@@ -41,12 +41,13 @@ pub struct SurveyOutcome {
 }
 
 /// One attempt to work the findings out. The job's subject begins with the generation. What it changed is on disk when this returns, and
-/// nothing is awaited in between.
+/// nothing is awaited in between. Since when the account is `known` to be as the generation has it, a sweep says that found it so, where one did.
 pub async fn attempt<P: KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     keep_days: i64,
     job: &Job,
+    known: impl FnOnce(&GenerationId) -> Option<Timestamp>,
 ) -> (Attempt, SurveyOutcome) {
     let Some(generation) = job.subject.split(' ').next().and_then(GenerationId::parse) else {
         return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), SurveyOutcome::default());
@@ -66,7 +67,11 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
             return (Attempt::Again(format!("The generation cannot be read: {error}.")), SurveyOutcome::default());
         }
     };
+    let over = known(&generation).map(|known| survey.over(known)).unwrap_or_default();
     let done = survey.note(ports, ports.now()).and_then(|(open, noted)| {
+        for overdue in &over {
+            expiry::over(ports, overdue)?;
+        }
         book::purge(ports, ports.now().plus_secs(-keep_days * 86_400), ports.now())?;
         Ok((open, noted))
     });
@@ -104,7 +109,10 @@ struct Survey {
     /// How many each rule found.
     counts: BTreeMap<&'static str, usize>,
     whole: Whole,
-    overdue: Vec<Overdue>,
+    /// What was to end, and whether it was met.
+    overdue: Vec<(Overdue, bool)>,
+    /// The lists that are told as they are, no record of them as it was before.
+    whole_lists: BTreeSet<&'static str>,
     watch: Watch,
     /// Who made the tokens, and what each holds.
     makers: BTreeMap<String, (Maker, BTreeSet<Entitlement>)>,
@@ -127,19 +135,25 @@ async fn survey<P: KeyValue + Clock + Sql>(
     }
     // What cannot be read is told by everything else that needs the same storage.
     let before = ports.now().plus_secs(-settings.overdue_minutes * 60);
-    let overdue = expiry::overdue(ports, before).unwrap_or_default();
+    let overdue = expiry::all_overdue(ports, before).unwrap_or_default();
     let mut survey = Survey {
         settings,
         now: ports.now(),
         found: Vec::new(),
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
-        overdue,
+        overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
+        whole_lists: [MEMBERS]
+            .iter()
+            .chain(GROUPS)
+            .copied()
+            .filter(|list| is_whole(snapshot.manifest(), list))
+            .collect(),
         watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
     };
-    let unread = snapshot.manifest().capabilities.get("members").and_then(|members| members.unreadable.as_ref());
+    let unread = snapshot.manifest().capabilities.get(MEMBERS).and_then(|members| members.unreadable.as_ref());
     survey.whole.unread = unread.map(|unread| (unread.count, unread.first.clone())).unwrap_or_default();
     // Whose tokens there are first: what they hold is kept as the people pass by.
     let made = |row: Row| {
@@ -239,7 +253,7 @@ impl Survey {
             denied: of(Access::Deny),
             unknown: of(Access::Unknown),
             invited_days: since.map(|since| days(since, self.now)),
-            overdue: self.overdue_of(member, &held, catalogue),
+            overdue: self.overdue_of(member, &held, &through, catalogue),
         };
         let name = shown(member);
         for rule in RULES {
@@ -251,13 +265,43 @@ impl Survey {
     }
 
     /// What a member holds whose end is past, or the account itself, where that was for a time.
-    fn overdue_of(&self, member: &Member, held: &BTreeSet<Entitlement>, catalogue: &Catalogue) -> Vec<String> {
-        let of = self.overdue.iter().filter(|overdue| address::same(&overdue.email, &member.email));
-        let name = |overdue: &Overdue| match overdue.what {
-            Holding::Entitlement(it) => held.contains(&it).then(|| catalogue.name(it)),
-            Holding::Account => Some("the account".to_owned()),
+    /// By the membership too: whoever changed the address of their login is the same person.
+    fn overdue_of(
+        &mut self,
+        member: &Member,
+        held: &BTreeSet<Entitlement>,
+        through: &BTreeSet<Entitlement>,
+        catalogue: &Catalogue,
+    ) -> Vec<String> {
+        let mut told = Vec::new();
+        let is_theirs = |overdue: &Overdue| {
+            overdue.member == Some(member.member_id) || address::same(&overdue.email, &member.email)
         };
-        of.filter_map(|overdue| Some(format!("{} was to end at {}", name(overdue)?, overdue.ended_at))).collect()
+        for (overdue, is_met) in self.overdue.iter_mut().filter(|(overdue, _)| is_theirs(overdue)) {
+            let (name, is_held, is_given) = match overdue.what {
+                Holding::Entitlement(it) => (catalogue.name(it), held.contains(&it), through.contains(&it)),
+                Holding::Account => ("the account".to_owned(), true, false),
+            };
+            *is_met |= is_held || is_given;
+            if is_held {
+                told.push(format!("{name} was to end at {}", overdue.ended_at));
+            }
+        }
+        told
+    }
+
+    /// What was to end and is there no more, by somebody else's hand: ConductorOne closes such a grant when it reads of it, and asks for no
+    /// revoke. Only where the account was looked through since, and what could not be read is not taken for gone.
+    fn over(&self, known: Timestamp) -> Vec<Overdue> {
+        let is_read = |overdue: &Overdue| {
+            let needs: &[&str] = match overdue.what {
+                Holding::Entitlement(Entitlement::Group(_)) => GROUPS,
+                _ => &[],
+            };
+            needs.iter().chain(&[MEMBERS]).all(|list| self.whole_lists.contains(list))
+        };
+        let over = |(overdue, is_met): &&(Overdue, bool)| !is_met && overdue.ended_at < known && is_read(overdue);
+        self.overdue.iter().filter(over).map(|(overdue, _)| overdue.clone()).collect()
     }
 
     fn withdrawn(&mut self, about: &str, name: &str, ends: &str) -> &mut Withdrawn {
@@ -337,6 +381,18 @@ impl Survey {
             noted.closed.push(id.clone());
         }
         Ok((self.found.len(), noted))
+    }
+}
+
+/// The list of the members, and what tells who is in a user group.
+const MEMBERS: &str = "members";
+const GROUPS: &[&str] = &["user_groups", "user_group_members"];
+
+/// Whether a list was read to its end, and each record of it in full. Of the members, which every sync reads, only oddities are told.
+fn is_whole(manifest: &Manifest, list: &str) -> bool {
+    match manifest.capabilities.get(list) {
+        Some(told) => told.on && told.kept_from.is_none() && told.unreadable.is_none(),
+        None => list == MEMBERS,
     }
 }
 

@@ -157,6 +157,17 @@ pub(super) fn last_sweep(runs: &[RunRecord]) -> Option<&RunRecord> {
     runs.iter().find(|run| run.by != BY_LOG)
 }
 
+/// When the last sweep began that found the account as this generation has it, but for what was read again since; `None` where the
+/// generation is not the current one.
+pub fn found_so_since(sql: &dyn Sql, generation: &GenerationId) -> Result<Option<Timestamp>, SqlError> {
+    if generations(sql)?.first().is_none_or(|current| current.generation != *generation) {
+        return Ok(None);
+    }
+    let is_sweep =
+        |run: &RunRecord| run.by != BY_LOG && matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged);
+    Ok(runs(sql)?.into_iter().find(is_sweep).map(|run| run.started_at))
+}
+
 /// Small publications that are remembered beside the runs.
 const KEEP_SMALL: usize = 3;
 

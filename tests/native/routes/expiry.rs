@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sim::cloudflare::PolicySpec;
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane};
@@ -86,4 +87,67 @@ async fn what_a_guard_protects_stays_though_its_end_has_passed() {
     jane.deployment.wait(Duration::from_hours(3)).await;
     assert!(holds(&jane) && overdue(&jane).await == 1);
     assert_eq!(jane.deployment.json("/v1/operations").await["items"][0]["outcome"]["code"], "protected_member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_moves_the_end_of_whoever_changed_their_address_meanwhile() {
+    const LATER: &str = "jane.married@example.com";
+    for extension in [Some(24 * 3_600), None] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+        jane.deployment.cloudflare.change_email(&jane.member, LATER);
+        jane.deployment.sync().await;
+        let longer = Task::grant(entitlement(&jane), Person::member(LATER, &jane.user, &jane.member));
+        let longer = match extension {
+            Some(secs) => longer.for_seconds(secs),
+            None => longer,
+        };
+        deliver(&jane, longer, "longer").await;
+        jane.deployment.wait(Duration::from_hours(12)).await;
+        assert!(
+            holds(&jane) && overdue(&jane).await == 0,
+            "{extension:?}: the end under the old address is none any more"
+        );
+        jane.deployment.wait(Duration::from_hours(14)).await;
+        assert_eq!(holds(&jane), extension.is_none(), "the control: the new end is one");
+    }
+}
+
+/// Under another address than it was granted under, what is overdue is still theirs.
+#[tokio::test(start_paused = true)]
+async fn what_is_overdue_of_whoever_changed_their_address_is_a_finding_about_them() {
+    let jane = Jane::start().await;
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    jane.deployment.cloudflare.change_email(&jane.member, "jane.married@example.com");
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    let id = format!("overdue-revoke:user:{}", jane.user);
+    assert_eq!(jane.deployment.json(&format!("/v1/findings/{id}")).await["state"], "open");
+    assert_eq!(overdue(&jane).await, 1);
+}
+
+/// C1 closes a grant that it reads to be gone, and never asks for its revoke.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_took_away_is_not_overdue_for_ever() {
+    let jane = Jane::start().await;
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    let joe = jane.deployment.cloudflare.add_member("joe@example.com", Vec::new());
+    jane.deployment.cloudflare.accept_invitation(&joe);
+    jane.deployment.sync().await;
+    let user = jane.deployment.cloudflare.membership(&joe).unwrap().user_id.unwrap();
+    let other = Person::member("joe@example.com", &user, &joe);
+    deliver(&jane, Task::grant(entitlement(&jane), other).for_seconds(3_600), "joe's").await;
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(overdue(&jane).await, 2);
+    let cloudflare = &jane.deployment.cloudflare;
+    let as_before = PolicySpec::allow(jane.has.id.clone(), cloudflare.account_resource_group());
+    cloudflare.set_policies(&jane.member, vec![as_before]);
+    assert!(!holds(&jane));
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(overdue(&jane).await, 1, "the control: who still holds it is overdue");
 }
