@@ -1,5 +1,5 @@
 //! What is pasted into ConductorOne (`c1/`): that it is of the documented language and shape, and agrees with itself. What it
-//! does is tested against the Worker in `tests/e2e/c1`.
+//! does is tested against the Worker in `tests/e2e/c1` and `tests/native/c1`.
 
 #![expect(
     clippy::unwrap_used,

@@ -49,6 +49,8 @@ pub struct Desk {
     pub noting: Cell<bool>,
     /// Failures of writes by the beginning of a name, and how many times each fails.
     pub faults: RefCell<BTreeMap<String, (Fault, usize)>>,
+    /// Failures of reads by the beginning of a name, and how many times each fails.
+    pub read_faults: RefCell<BTreeMap<String, usize>>,
     /// Values that are seen only after a number of reads in vain.
     pub late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
     /// Every line of the log.
@@ -81,6 +83,7 @@ impl Desk {
             gets: RefCell::default(),
             noting: Cell::new(true),
             faults: RefCell::default(),
+            read_faults: RefCell::default(),
             late: RefCell::default(),
             lines: RefCell::default(),
             time: Cell::new(Timestamp::from_secs(1_800_000_000)),
@@ -124,6 +127,11 @@ impl Desk {
         self.faults.borrow_mut().insert(prefix.to_owned(), (fault, times));
     }
 
+    /// Makes reads of keys whose names begin so fail a number of times.
+    pub fn fail_reads(&self, prefix: &str, times: usize) {
+        self.read_faults.borrow_mut().insert(prefix.to_owned(), times);
+    }
+
     /// The log's lines about failures.
     pub fn errors(&self) -> Vec<String> {
         self.lines.borrow().iter().filter(|line| line.starts_with("Error ")).cloned().collect()
@@ -144,6 +152,18 @@ impl Desk {
         Some(*fault)
     }
 
+    /// Whether a read fails, which counts.
+    fn cannot_be_read(&self, key: &str) -> bool {
+        let name = self.name_of(key);
+        let mut faults = self.read_faults.borrow_mut();
+        let Some((_, left)) = faults.iter_mut().find(|(prefix, left)| name.starts_with(prefix.as_str()) && **left > 0)
+        else {
+            return false;
+        };
+        *left -= 1;
+        true
+    }
+
     fn note(&self, list: &RefCell<Vec<String>>, key: &str) {
         if self.noting.get() {
             list.borrow_mut().push(key.to_owned());
@@ -158,6 +178,9 @@ impl KeyValue for Desk {
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.note(&self.gets, key);
+        if self.cannot_be_read(key) {
+            return Err(KvError("failed on purpose".to_owned()));
+        }
         let late = self.late.borrow_mut().remove(key);
         if let Some((reads, value)) = late {
             if reads > 0 {

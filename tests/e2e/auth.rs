@@ -49,16 +49,6 @@ async fn what_is_under_v1_wants_the_token_in_the_real_runtime() {
 }
 
 #[tokio::test]
-async fn the_scheme_may_be_written_in_any_case() {
-    let deployment = Deployment::start().await;
-    for scheme in ["Bearer", "bearer", "BEARER"] {
-        let token = format!("{scheme} {CONNECTOR_TOKEN}");
-        let answer = deployment.raw("GET", "/v1/status", &[("authorization", &token)], None).await;
-        assert_eq!(answer.status, 200, "{scheme}");
-    }
-}
-
-#[tokio::test]
 async fn healthz_is_open_and_says_nothing_of_the_account() {
     let deployment = Deployment::start().await;
     let answer = deployment.raw("GET", "/healthz", &[], None).await;

@@ -95,6 +95,16 @@ impl Deployment {
         self
     }
 
+    /// Fires the cron trigger and waits for the sync that it starts; gives the status.
+    pub(crate) async fn cron_and_wait(&self) -> Value {
+        self.world.sync().await.unwrap()
+    }
+
+    /// Looks at a path again and again until its JSON is as wanted, and gives that.
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.world.wait_for(path, PATIENCE, wanted).await.unwrap()
+    }
+
     /// Checks an answer, and keeps it for the check at the end.
     fn noted(&self, method: &str, path: &str, answer: Answer) -> Answer {
         let text = answer.text();

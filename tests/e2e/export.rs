@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::future::join_all;
 use rusqlite::{Connection, MAIN_DB};
 use sim::cloudflare::{Cloudflare, Spec, Truth};
 use sim::conductorone::ConductorOne;
@@ -152,34 +151,6 @@ async fn another_worker_sends_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_generation_can_be_pinned_until_it_is_swept() {
-    let deployment = Deployment::start().await;
-    for path in FILES {
-        let early = deployment.get(path).await;
-        assert_eq!((early.status, assert_is_problem(&early, path).as_str()), (503, "no_snapshot"));
-    }
-    let deployment = deployment.synced().await;
-    let before = join_all(FILES.map(|path| deployment.get(path))).await;
-    let generation = before[0].header("x-generation").unwrap().to_owned();
-    deployment.cloudflare.add_member("new.hire@example.com", Vec::new());
-    let deployment = deployment.synced().await;
-    for (path, before) in FILES.into_iter().zip(before) {
-        let now = deployment.get(path).await;
-        assert_ne!((now.header("etag"), &now.body), (before.header("etag"), &before.body), "{path}");
-        let pinned = deployment.get(&format!("{path}?generation={generation}")).await;
-        assert_eq!((pinned.status, pinned.header("etag"), &pinned.body), (200, before.header("etag"), &before.body));
-    }
-    deployment.kv.delete(&format!("manifest/{generation}"));
-    for path in FILES {
-        for gone in [generation.as_str(), "20200101T000000Z-00000000", "../current"] {
-            let answer = deployment.get(&format!("{path}?generation={gone}")).await;
-            assert_eq!((answer.status, assert_is_problem(&answer, path).as_str()), (410, "generation_gone"));
-            assert!(answer.text().contains("leave `generation` out"), "{}", answer.text());
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_file_that_cannot_be_finished_is_broken_off() {
     // More than the Worker keeps in memory, so that it reads some chunks again while it sends.
     const MEMBERS: usize = 30_000;
@@ -220,18 +191,5 @@ async fn the_compressed_file_is_whole_wherever_its_last_block_ends() {
         let count = "SELECT count(*) FROM v1_grants";
         let grants: i64 = database(&file.body).query_row(count, [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(grants).unwrap(), members * snapshot::GRANTS_EACH);
-    }
-}
-
-#[tokio::test]
-async fn a_file_of_which_something_is_missing_is_not_begun() {
-    let deployment = Deployment::start().await.synced().await;
-    let chunk = deployment.kv.keys_under("chunk/").pop().unwrap();
-    deployment.kv.delete(&chunk);
-    let (_, name) = chunk.split_once("/chunk/").unwrap();
-    let answers = join_all(FILES.map(|path| deployment.get(path))).await;
-    for (path, refused) in FILES.into_iter().zip(answers) {
-        assert_eq!((refused.status, assert_is_problem(&refused, path).as_str()), (503, "not_replicated"));
-        assert!(refused.text().contains(&format!("chunk/{name} ")), "{}", refused.text());
     }
 }

@@ -1,9 +1,9 @@
 //! `PUT` and `DELETE /v1/roles/{role}/members/{user}`, and of scoped roles and user groups.
 
 use serde_json::json;
-use sim::cloudflare::{Access, Atom};
+use sim::cloudflare::Access;
 
-use crate::deployment::{holds, roles};
+use crate::deployment::holds;
 use crate::jane::{EMAIL, Jane, assert_done};
 
 #[tokio::test]
@@ -44,20 +44,6 @@ async fn a_role_on_one_domain_and_a_user_group_are_granted_and_revoked() {
     assert_done(&jane.deployment.request("DELETE", &path, &[], None).await, "revoked");
     assert!(!is_in());
     jane.changed(&[], &[]);
-}
-
-#[tokio::test]
-async fn grants_and_revokes_of_one_member_at_once_are_all_carried_out() {
-    let jane = Jane::holding(2).await;
-    let all = roles(&jane.deployment.cloudflare);
-    let grants = all[3..8].iter().map(|role| jane.call("PUT", role));
-    let (granted, revoked) = tokio::join!(futures::future::join_all(grants), jane.call("DELETE", &jane.has));
-    for answer in &granted {
-        assert_done(answer, "granted");
-    }
-    assert_done(&revoked, "revoked");
-    let added: Vec<Atom> = all[3..8].iter().map(|role| jane.atom(role)).collect();
-    jane.changed(&added, &[jane.atom(&jane.has)]);
 }
 
 #[tokio::test]

@@ -19,28 +19,32 @@ mod access_team;
 mod accounts;
 mod adverse;
 mod another_account;
+#[path = "../support/approvals.rs"]
+mod approvals;
 mod auth;
-mod budget;
 mod c1;
 #[path = "../support/calls.rs"]
 mod calls;
 mod chaos;
 mod connect;
+#[path = "../support/connected.rs"]
+mod connected;
 mod deployment;
 mod doctor;
-mod errors;
 mod export;
-mod fresh;
+#[path = "../support/found.rs"]
+mod found;
 mod grants;
 mod invitations;
 #[path = "../support/jane.rs"]
 mod jane;
-mod lists;
 #[path = "../support/looks.rs"]
 mod looks;
 mod openapi;
 mod push;
 mod scim;
+#[path = "../support/signals.rs"]
+mod signal_case;
 mod signals;
 mod sync;
 mod walk;

@@ -21,6 +21,9 @@ use tokio::time::Instant;
 /// Where C1 takes callbacks.
 pub(crate) const CALLBACKS: &str = "https://acme.conductor.one/callbacks/";
 
+/// When the simulated time begins.
+pub(crate) const BEGAN: Timestamp = Timestamp::from_secs(1_800_000_000);
+
 /// Everything outside the Coordinator.
 pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
@@ -58,6 +61,12 @@ impl World {
             hanging: RefCell::default(),
             under_way: Cell::default(),
         }
+    }
+
+    /// What tells everybody else the millisecond that it is here.
+    pub(crate) fn clock(&self) -> impl Fn() -> i64 + Send + Sync + use<> {
+        let began = self.began;
+        move || BEGAN.plus_millis(i64::try_from(began.elapsed().as_millis()).unwrap()).millis()
     }
 
     /// Waits for the time of the alarm, which rings now. `false` where another time was set meanwhile, or none is.
@@ -152,8 +161,7 @@ passes_on!(World.desk => Log, Sign, Sql, Zstd);
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        let elapsed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
-        let now = Timestamp::from_secs(1_800_000_000).plus_millis(elapsed);
+        let now = Timestamp::from_millis(self.clock()());
         self.cloudflare.set_log_time(now.millis());
         now
     }

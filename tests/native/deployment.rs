@@ -16,21 +16,22 @@ use c1_cloudflare::base::space::Space;
 use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable};
 use c1_cloudflare::passes_on;
-use c1_cloudflare::routes::{self, Body, Content, Incoming, Settings};
+use c1_cloudflare::routes::{self, Body, Content, Incoming, NotConfigured, Settings};
 use c1_cloudflare::sync::Trigger;
 use c1_cloudflare::worker::config;
 use futures::StreamExt as _;
 use futures::future::{Either, LocalBoxFuture, select};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sim::client::Answer;
 use sim::cloudflare::{Cloudflare, Spec};
-use sim::conductorone::{self, ConductorOne, Delivery, Token};
+use sim::conductorone::{self, Attempt, ConductorOne, Delivery, Outcome, PUBLIC_URL, Pace, Token};
 use sim::harness::Options;
 use sim::harness::workerd::CONNECTOR_TOKEN;
+use tokio::sync::mpsc;
 
 use crate::access::{TEAM, Team};
-use crate::lives::Lives;
 use crate::lives::world::World;
+use crate::lives::{self, Lives};
 use crate::looks::{check, small};
 
 /// A connector to a simulated account. At its end it checks that nothing leaked.
@@ -40,24 +41,25 @@ pub(crate) struct Deployment {
     pub(crate) team: Team,
     edge: Edge,
     vars: RefCell<BTreeMap<String, String>>,
-    settings: RefCell<Settings>,
-    /// The alarm, which whoever waits drives.
+    /// The alarm, and C1's test events, which whoever waits drives.
     ring: RefCell<Option<LocalBoxFuture<'static, ()>>>,
-    answers: RefCell<Vec<String>>,
 }
 
 /// What the Worker's requests are answered with.
 #[derive(Clone)]
 struct Edge {
     lives: Rc<Lives>,
+    settings: Rc<RefCell<Result<Settings, NotConfigured>>>,
     keys: Rc<RefCell<Cache>>,
     shelf: Rc<RefCell<Shelf>>,
     /// What handlers asked the Coordinator for.
     asked: Rc<RefCell<Vec<String>>>,
+    /// What was answered.
+    answers: Rc<RefCell<Vec<String>>>,
 }
 
-fn read(vars: &BTreeMap<String, String>) -> Settings {
-    config::read(|name| vars.get(name).cloned()).unwrap()
+fn read(vars: &BTreeMap<String, String>) -> Result<Settings, NotConfigured> {
+    config::read(|name| vars.get(name).cloned())
 }
 
 impl Deployment {
@@ -77,30 +79,57 @@ impl Deployment {
         let settings = read(&vars);
         let mut world = World::new(cloudflare.clone(), |_| {});
         let c1 = ConductorOne::new();
+        c1.go_by(world.clock());
+        c1.set_pace(Pace::real());
         world.elsewhere.insert(conductorone::HOST.to_owned(), c1.handler());
         let team = Team::new();
         world.elsewhere.insert(TEAM.to_owned(), Arc::new(team.clone()));
-        let lives = Rc::new(Lives::begin(world, settings.coordinator.clone()));
-        let ringing = lives.clone();
-        let ring: LocalBoxFuture<'static, ()> = Box::pin(async move { ringing.ring().await });
-        Self {
-            cloudflare,
-            c1,
-            team,
-            edge: Edge { lives, keys: Rc::default(), shelf: Rc::default(), asked: Rc::default() },
-            vars: RefCell::new(vars),
-            settings: RefCell::new(settings),
-            ring: RefCell::new(Some(ring)),
-            answers: RefCell::default(),
-        }
+        // Nobody asks the Coordinator of a Worker that is not configured.
+        let of_coordinator = settings
+            .as_ref()
+            .map_or_else(|_| lives::account::settings(&cloudflare, &[]), |settings| settings.coordinator.clone());
+        let edge = Edge {
+            lives: Rc::new(Lives::begin(world, of_coordinator)),
+            settings: Rc::new(RefCell::new(settings)),
+            keys: Rc::default(),
+            shelf: Rc::default(),
+            asked: Rc::default(),
+            answers: Rc::default(),
+        };
+        let (ringing, at_the_door) = (edge.lives.clone(), edge.clone());
+        let (tested, mut tests) = mpsc::unbounded_channel();
+        c1.reach_through(PUBLIC_URL.trim_start_matches("https://"), tested);
+        let sender = c1.clone();
+        let answering = async move {
+            while let Some(test) = tests.recv().await {
+                at_the_door.send(&sender, &test).await;
+            }
+        };
+        let ring: LocalBoxFuture<'static, ()> = Box::pin(async move {
+            futures::future::join(ringing.ring(), answering).await;
+        });
+        Self { cloudflare, c1, team, edge, vars: RefCell::new(vars), ring: RefCell::new(Some(ring)) }
     }
 
     /// Another value of a variable, and a Worker that starts with it.
     pub(crate) fn set_var(&self, name: &str, value: &str) {
         self.vars.borrow_mut().insert(name.to_owned(), value.to_owned());
+        self.reconfigure();
+    }
+
+    /// No value of a variable, and a Worker that starts without it.
+    pub(crate) fn unset_var(&self, name: &str) {
+        self.vars.borrow_mut().remove(name);
+        self.reconfigure();
+    }
+
+    fn reconfigure(&self) {
         let settings = read(&self.vars.borrow());
-        self.edge.lives.reconfigure(settings.coordinator.clone());
-        self.settings.replace(settings);
+        if let Ok(settings) = &settings {
+            self.edge.lives.reconfigure(settings.coordinator.clone());
+        }
+        *self.edge.settings.borrow_mut() = settings;
+        self.restart();
     }
 
     /// Runs a sync to its end, started as the cron trigger does.
@@ -115,20 +144,44 @@ impl Deployment {
         matches!(self.edge.ask(Command::BeginSync(trigger)).await.unwrap(), Reply::SyncBegun { .. })
     }
 
-    /// Runs a sync to its end, and checks that it ended well.
-    pub(crate) async fn sync(&self) {
-        let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
-        let begun = self.edge.ask(Command::BeginSync(trigger)).await.unwrap();
-        assert!(matches!(begun, Reply::SyncBegun { .. }), "{begun:?}");
+    /// Runs a sync to its end, and checks that it ended well; gives the status.
+    pub(crate) async fn sync(&self) -> Value {
+        let status = self.cron_and_wait().await;
+        assert_eq!(status["state"], "connected", "{status}");
+        status
+    }
+
+    /// Runs a sync to its end, whatever that is; gives the status.
+    pub(crate) async fn cron_and_wait(&self) -> Value {
+        assert!(self.cron().await, "a sync is running");
+        self.wait_for_sync().await
+    }
+
+    /// Starts a sync through the API and waits for its end; gives the run as the status remembers it.
+    pub(crate) async fn run(&self, body: &Value) -> Value {
+        let begun = self.request("POST", "/v1/sync", &[], Some(body)).await;
+        assert_eq!(begun.status, 202, "{}", begun.text());
+        let status = self.wait_for_sync().await;
+        assert_eq!(status["runs"][0]["run"], begun.json()["run"], "{status}");
+        status["runs"][0].clone()
+    }
+
+    /// Waits until no sync runs; gives the status.
+    pub(crate) async fn wait_for_sync(&self) -> Value {
+        self.until("/v1/status", |status| status["running"].is_null()).await
+    }
+
+    /// Looks at a path again and again until its JSON is as wanted, and gives that.
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
         for _ in 0..20_000 {
-            self.beside(tokio::time::sleep(Duration::from_millis(200))).await;
-            let status = self.json("/v1/status").await;
-            if status["running"].is_null() {
-                assert_eq!(status["state"], "connected", "{status}");
-                return;
+            self.wait(Duration::from_millis(200)).await;
+            last = self.json(path).await;
+            if wanted(&last) {
+                return last;
             }
         }
-        panic!("the sync does not end");
+        panic!("{path} never comes to what is waited for: {last}");
     }
 
     /// Any request with the connector's token.
@@ -154,42 +207,41 @@ impl Deployment {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Answer {
-        // As the runtime does it: the URL has the host that the request names.
-        let host = headers.iter().find(|(name, _)| *name == "host").map_or("connector.example.com", |(_, host)| host);
-        let url = url::Url::parse(&format!("https://{host}{path}")).unwrap();
-        let body = body.unwrap_or_default();
-        let limit = routes::body_limit(url.path());
-        let incoming = Incoming {
-            method: Method::parse(method),
-            origin: url.origin().ascii_serialization(),
-            path: url.path().to_owned(),
-            query: url.query_pairs().into_owned().collect(),
-            headers: headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned())).collect(),
-            body: if body.len() > limit { Body::TooLarge(limit) } else { Body::Read(body) },
-        };
-        let settings = Ok(self.settings.borrow().clone());
-        let answer = self.beside(routes::answer(&self.edge, &settings, incoming)).await;
-        let body = match answer.body {
-            Content::Bytes(bytes) => bytes,
-            Content::Unsent => Vec::new(),
-            Content::Stream(pieces, _) => pieces.map(Result::unwrap).collect::<Vec<_>>().await.concat(),
-        };
-        let headers = answer.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        let answer = Answer { status: answer.status, headers, body: body.into() };
-        check(method, path, &answer);
-        let head = answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n");
-        let told = format!("{method} {path} -> {}\n{head}\n{}", answer.status, answer.text());
-        self.answers.borrow_mut().push(told);
-        answer
+        self.beside(self.edge.answer(method, path, headers, body)).await
+    }
+
+    /// Sends a webhook once.
+    pub(crate) async fn send(&self, delivery: &Delivery) -> Answer {
+        self.send_of(&self.c1, delivery).await
+    }
+
+    /// Sends a webhook of another tenant once.
+    pub(crate) async fn send_of(&self, tenant: &ConductorOne, delivery: &Delivery) -> Answer {
+        self.beside(self.edge.send(tenant, delivery)).await
     }
 
     /// Sends a webhook once, with a token of this id.
-    pub(crate) async fn deliver(&self, delivery: &Delivery, token: &str) -> Answer {
-        let now = self.edge.now().secs();
-        let token = Token::new().claim("jti", token).claim("iat", now).claim("nbf", now - 60).claim("exp", now + 120);
-        let (headers, body) = delivery.clone().token(token).attempt(&self.c1);
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.raw("POST", "/webhooks/conductorone", &headers, Some(body.to_vec())).await
+    pub(crate) async fn send_as(&self, delivery: &Delivery, token: &str) -> Answer {
+        self.send(&delivery.clone().token(Token::new().claim("jti", token))).await
+    }
+
+    /// Delivers a webhook by C1's rules.
+    pub(crate) async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        let mut attempts = Vec::new();
+        loop {
+            let began = tokio::time::Instant::now();
+            let result = Ok(self.send(delivery).await);
+            attempts.push(Attempt { result, duration: began.elapsed() });
+            if let Some(verdict) = self.c1.judge(delivery, &attempts) {
+                return Outcome { attempts, verdict };
+            }
+            self.beside(self.c1.pause()).await;
+        }
+    }
+
+    /// Waits for a webhook's callback, and gives its document.
+    pub(crate) async fn callback(&self, delivery: &Delivery) -> Value {
+        self.beside(self.c1.callback(delivery, Duration::from_hours(24))).await.expect("a callback")
     }
 
     /// What the Coordinator was asked for since the last time.
@@ -200,6 +252,28 @@ impl Deployment {
     /// What the Coordinator keeps.
     pub(crate) fn world(&self) -> &World {
         self.edge.world()
+    }
+
+    /// The names of the values that are kept under a prefix.
+    pub(crate) fn names_under(&self, prefix: &str) -> Vec<String> {
+        self.world().desk.names().iter().filter(|name| name.starts_with(prefix)).cloned().collect()
+    }
+
+    /// Loses a value, and gives it.
+    pub(crate) fn lose(&self, name: &str) -> Vec<u8> {
+        let desk = &self.world().desk;
+        desk.values.borrow_mut().remove(&desk.key(name)).unwrap()
+    }
+
+    /// Puts a value in the place of another.
+    pub(crate) fn keep(&self, name: &str, value: Vec<u8>) {
+        let desk = &self.world().desk;
+        desk.values.borrow_mut().insert(desk.key(name), value);
+    }
+
+    /// The lines of the log.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        self.world().desk.lines.borrow().clone()
     }
 
     /// The Worker is lost with everything that it had in memory, and starts again.
@@ -247,19 +321,59 @@ impl Drop for Deployment {
             eprintln!("--- the log:\n{}", world.desk.lines.borrow().join("\n"));
             return;
         }
-        let secrets = [CONNECTOR_TOKEN.to_owned(), self.cloudflare.token(), self.cloudflare.user_token()];
-        for text in self.answers.borrow().iter().chain(world.desk.lines.borrow().iter()) {
+        let mut secrets = vec![CONNECTOR_TOKEN.to_owned(), self.cloudflare.token(), self.cloudflare.user_token()];
+        secrets.extend(self.c1.api_secrets());
+        for text in self.edge.answers.borrow().iter().chain(world.desk.lines.borrow().iter()) {
             for secret in &secrets {
                 assert!(!text.contains(secret.as_str()), "a secret is shown: {text}");
             }
         }
         assert!(self.cloudflare.unexpected().is_empty(), "{:?}", self.cloudflare.unexpected());
+        assert!(self.c1.unexpected_requests().is_empty(), "{:?}", self.c1.unexpected_requests());
     }
 }
 
 impl Edge {
     fn world(&self) -> &World {
         &self.lives.world
+    }
+
+    /// Answers a request as the runtime's edge does, and checks what holds for every answer.
+    async fn answer(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answer {
+        // As the runtime does it: the URL has the host that the request names.
+        let host = headers.iter().find(|(name, _)| *name == "host").map_or("connector.example.com", |(_, host)| host);
+        let url = url::Url::parse(&format!("https://{host}{path}")).unwrap();
+        let body = body.unwrap_or_default();
+        let limit = routes::body_limit(url.path());
+        let incoming = Incoming {
+            method: Method::parse(method),
+            origin: url.origin().ascii_serialization(),
+            path: url.path().to_owned(),
+            query: url.query_pairs().into_owned().collect(),
+            headers: headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned())).collect(),
+            body: if body.len() > limit { Body::TooLarge(limit) } else { Body::Read(body) },
+        };
+        let settings = self.settings.borrow().clone();
+        let answer = routes::answer(self, &settings, incoming).await;
+        let body = match answer.body {
+            Content::Bytes(bytes) => bytes,
+            Content::Unsent => Vec::new(),
+            Content::Stream(pieces, _) => pieces.map(Result::unwrap).collect::<Vec<_>>().await.concat(),
+        };
+        let headers = answer.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        let answer = Answer { status: answer.status, headers, body: body.into() };
+        check(method, path, &answer);
+        let head = answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n");
+        let told = format!("{method} {path} -> {}\n{head}\n{}", answer.status, answer.text());
+        self.answers.borrow_mut().push(told);
+        answer
+    }
+
+    /// Takes a webhook that C1 sends once.
+    async fn send(&self, c1: &ConductorOne, delivery: &Delivery) -> Answer {
+        let (headers, body) = delivery.attempt(c1);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.answer("POST", delivery.path(), &headers, Some(body.to_vec())).await
     }
 }
 
@@ -288,9 +402,13 @@ impl KeyValue for Edge {
 }
 
 impl Signatures for Edge {
-    async fn verify(&self, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
-        // Signatures are tested in the real runtime, whose WebCrypto checks them.
-        true
+    async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        let jwk = match key {
+            PublicKey::Rsa { n, e } => json!({ "kty": "RSA", "n": n, "e": e }),
+            PublicKey::P256 { x, y } => json!({ "kty": "EC", "x": x, "y": y }),
+            PublicKey::Ed25519 { x } => json!({ "kty": "OKP", "x": x }),
+        };
+        conductorone::is_signed(&jwk, message, signature)
     }
 }
 

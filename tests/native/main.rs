@@ -11,10 +11,17 @@
 
 #[path = "../support/access.rs"]
 mod access;
+#[path = "../support/approvals.rs"]
+mod approvals;
+mod c1;
 #[path = "../support/calls.rs"]
 mod calls;
+#[path = "../support/connected.rs"]
+mod connected;
 mod deployment;
 mod feed;
+#[path = "../support/found.rs"]
+mod found;
 mod fuzz;
 #[path = "../fuzz/targets.rs"]
 mod fuzz_targets;
@@ -28,6 +35,8 @@ mod looks;
 mod provision;
 mod routes;
 mod rows;
+#[path = "../support/signals.rs"]
+mod signal_case;
 mod signs;
 #[path = "../support/mod.rs"]
 mod support;

@@ -125,7 +125,7 @@ async fn everything_goes_on(jane: &Jane, table: &str, n: u32) {
     let person = Person::member(EMAIL, &jane.user, &jane.member);
     let task = if n.is_multiple_of(2) { Task::grant(entitlement, person) } else { Task::revoke(entitlement, person) };
     let delivery = jane.deployment.c1.task(&task);
-    let answer = jane.deployment.deliver(&delivery, &format!("{table}/{n}")).await;
+    let answer = jane.deployment.send_as(&delivery, &format!("{table}/{n}")).await;
     assert!(answer.status == 200 && answer.text().contains("complete"), "{table}: {} {}", answer.status, answer.text());
     let holds = jane.deployment.cloudflare.member_atoms(&jane.member).contains(&jane.atom(&jane.lacks));
     assert_eq!(holds, n.is_multiple_of(2), "{table}");
@@ -177,14 +177,14 @@ async fn the_renewal_of_a_newer_version_is_given_up_and_its_callback_is_answered
     let cloudflare = &deployment.cloudflare;
     let account = |email: &str| Task::grant(Entitlement::access(), Person::newcomer(email));
     let first = deployment.c1.task(&account(NEWCOMER));
-    assert_eq!(deployment.deliver(&first, "1").await.status, 200);
+    assert_eq!(deployment.send_as(&first, "1").await.status, 200);
     deployment.wait(Duration::from_hours(36)).await;
     cloudflare.fail_next(Route::CreateMember, 1, Fault::status(503, 10_000));
-    assert_eq!(deployment.deliver(&deployment.c1.task(&account(NEWCOMER)), "2").await.status, 202);
+    assert_eq!(deployment.send_as(&deployment.c1.task(&account(NEWCOMER)), "2").await.status, 202);
     assert!(cloudflare.membership_of(NEWCOMER).is_none(), "it is removed, and not made again yet");
     let changed = "UPDATE renewal SET version = 2, held = '{\"of\":2}' RETURNING operation";
     assert_eq!(deployment.world().query(changed, &[]).unwrap().len(), 1);
-    let other = deployment.deliver(&deployment.c1.task(&account("other@example.com")), "3").await;
+    let other = deployment.send_as(&deployment.c1.task(&account("other@example.com")), "3").await;
     assert!(other.status == 200 && other.text().contains("complete"), "{} {}", other.status, other.text());
     deployment.wait(Duration::from_mins(1)).await;
     let posts = deployment.c1.callback_posts();

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use sim::client::Answer;
 use sim::cloudflare::{Atom, KnownPermissionGroup};
+use sim::conductorone::{Entitlement, Outcome, Person, Task};
 
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_problem, atom, holds, roles, small};
@@ -90,4 +91,41 @@ pub(crate) fn assert_done(answer: &Answer, status: &str) {
 pub(crate) fn assert_refused(answer: &Answer, status: u16, code: &str, sentence: &str) {
     assert_eq!((answer.status, assert_is_problem(answer, code).as_str()), (status, code), "{}", answer.text());
     assert!(answer.json()["detail"].as_str().unwrap().contains(sentence), "{}", answer.text());
+}
+
+pub(crate) fn named(role: &KnownPermissionGroup) -> Entitlement {
+    Entitlement::role(role.governed_as(), &role.name)
+}
+
+impl Jane {
+    /// Jane as C1 knows her.
+    pub(crate) fn person(&self) -> Person {
+        Person::member(EMAIL, &self.user, &self.member)
+    }
+
+    pub(crate) fn grant(&self, role: &KnownPermissionGroup) -> Task {
+        Task::grant(named(role), self.person())
+    }
+
+    pub(crate) fn revoke(&self, role: &KnownPermissionGroup) -> Task {
+        Task::revoke(named(role), self.person())
+    }
+
+    pub(crate) async fn deliver(&self, task: &Task) -> Outcome {
+        self.deployment.deliver(&self.deployment.c1.task(task)).await
+    }
+
+    /// Delivers a task that must be refused at once, for good, with a sentence that says this.
+    pub(crate) async fn refused(&self, task: &Task, sentence: &str) {
+        let outcome = self.deliver(task).await;
+        let said = outcome.errored().unwrap_or_else(|| panic!("{outcome:?}"));
+        assert!(said.contains(sentence) && said.ends_with('.'), "{said}");
+        assert_eq!(outcome.attempts.len(), 1, "C1 must not try again");
+        self.changed(&[], &[]);
+    }
+}
+
+pub(crate) fn completed(outcome: &Outcome) -> String {
+    assert_eq!(outcome.attempts.len(), 1, "{outcome:?}");
+    outcome.completed().unwrap_or_else(|| panic!("{outcome:?}")).to_owned()
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use super::hosted::Hosted;
-use super::{EVE, Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
 use crate::deployment::{Deployment, atom, roles};
+use crate::found::{EVE, Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
 
 async fn hosted(deployment: &Deployment, name: &str) -> Hosted {
     let config =

@@ -5,7 +5,7 @@ use std::process::Output;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 use tokio::process::Command;
 
-use super::{Connected, prepared};
+use crate::connected::{Connected, prepared};
 
 async fn make(connected: &Connected, arguments: &[&str]) -> Output {
     let mut command = Command::new("make");

@@ -1,10 +1,9 @@
-//! `POST /webhooks/conductorone`.
+//! `POST /webhooks/conductorone`: each event once, signatures, and bodies as they arrive.
 
 mod approval;
 mod body;
 mod event;
 mod keys;
-pub(crate) mod provision;
-mod replay;
+mod provision;
 mod token;
 mod workflow;

@@ -1,47 +1,9 @@
 //! Grants and revokes that C1 signed.
 
-use sim::cloudflare::{KnownPermissionGroup, Route};
-use sim::conductorone::{Algorithm, Delivery, Entitlement, Outcome, Person, Style, Task, Token};
+use sim::cloudflare::Route;
+use sim::conductorone::{Algorithm, Delivery, Style, Task, Token};
 
-use crate::deployment::{holds, roles};
-use crate::jane::{EMAIL, Jane};
-
-pub(crate) fn named(role: &KnownPermissionGroup) -> Entitlement {
-    Entitlement::role(role.governed_as(), &role.name)
-}
-
-impl Jane {
-    /// Jane as C1 knows her.
-    pub(crate) fn person(&self) -> Person {
-        Person::member(EMAIL, &self.user, &self.member)
-    }
-
-    pub(crate) fn grant(&self, role: &KnownPermissionGroup) -> Task {
-        Task::grant(named(role), self.person())
-    }
-
-    pub(crate) fn revoke(&self, role: &KnownPermissionGroup) -> Task {
-        Task::revoke(named(role), self.person())
-    }
-
-    pub(crate) async fn deliver(&self, task: &Task) -> Outcome {
-        self.deployment.deliver(&self.deployment.c1.task(task)).await
-    }
-
-    /// Delivers a task that must be refused at once, for good, with a sentence that says this.
-    async fn refused(&self, task: &Task, sentence: &str) {
-        let outcome = self.deliver(task).await;
-        let said = outcome.errored().unwrap_or_else(|| panic!("{outcome:?}"));
-        assert!(said.contains(sentence) && said.ends_with('.'), "{said}");
-        assert_eq!(outcome.attempts.len(), 1, "C1 must not try again");
-        self.changed(&[], &[]);
-    }
-}
-
-pub(crate) fn completed(outcome: &Outcome) -> String {
-    assert_eq!(outcome.attempts.len(), 1, "{outcome:?}");
-    outcome.completed().unwrap_or_else(|| panic!("{outcome:?}")).to_owned()
-}
+use crate::jane::{EMAIL, Jane, completed};
 
 #[tokio::test]
 async fn a_grant_and_a_revoke_change_exactly_one_atom_however_the_payload_is_written() {
@@ -62,37 +24,6 @@ async fn a_grant_and_a_revoke_change_exactly_one_atom_however_the_payload_is_wri
 }
 
 #[tokio::test]
-async fn the_role_is_found_wherever_c1_may_have_put_its_id() {
-    let jane = Jane::start().await;
-    for (what, entitlement) in [
-        ("sourceConnectorIds", named(&jane.lacks).known_by_source_connector_only()),
-        ("matchBatonId", named(&jane.lacks).known_by_match_baton_id_only()),
-        ("externalId", named(&jane.lacks).known_by_external_id_only()),
-        ("the name alone", named(&jane.lacks).known_by_name_only()),
-    ] {
-        completed(&jane.deliver(&Task::grant(entitlement.clone(), jane.person())).await);
-        jane.changed(&[jane.atom(&jane.lacks)], &[]);
-        completed(&jane.deliver(&Task::revoke(entitlement, jane.person())).await);
-        jane.changed(&[], &[]);
-        eprintln!("found by {what}");
-    }
-}
-
-#[tokio::test]
-async fn the_same_webhook_again_gets_the_same_answer_and_changes_nothing() {
-    let jane = Jane::start().await;
-    let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
-    let first = completed(&jane.deployment.deliver(&delivery).await);
-    // Meanwhile somebody took it away on purpose: a delivery that comes late must not bring it back.
-    let policies = vec![holds(&jane.deployment.cloudflare, &jane.has)];
-    jane.deployment.cloudflare.set_policies(&jane.member, policies);
-    jane.deployment.cloudflare.reset_log();
-    assert_eq!(completed(&jane.deployment.deliver(&delivery).await), first);
-    assert_eq!(jane.deployment.cloudflare.total_requests(), 0);
-    jane.changed(&[], &[]);
-}
-
-#[tokio::test]
 async fn the_same_webhook_many_times_at_once_is_carried_out_once() {
     let jane = Jane::start().await;
     let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
@@ -102,63 +33,6 @@ async fn the_same_webhook_many_times_at_once_is_carried_out_once() {
     }
     assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 1);
     jane.changed(&[jane.atom(&jane.lacks)], &[]);
-}
-
-#[tokio::test]
-async fn a_grant_or_revoke_that_holds_already_is_complete() {
-    let jane = Jane::start().await;
-    assert!(completed(&jane.deliver(&jane.grant(&jane.has)).await).contains("already"));
-    assert!(completed(&jane.deliver(&jane.revoke(&jane.lacks)).await).contains("does not have"));
-    let gone = Person::member("left.long.ago@example.com", &"a".repeat(32), &"b".repeat(32));
-    let said = completed(&jane.deliver(&Task::revoke(named(&jane.has), gone)).await);
-    assert!(said.contains("left.long.ago@example.com is not a member"), "{said}");
-    jane.changed(&[], &[]);
-    assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 0);
-}
-
-#[tokio::test]
-async fn the_address_decides_and_not_the_id_that_c1_remembers() {
-    let jane = Jane::start().await;
-    let somebody =
-        jane.deployment.cloudflare.memberships().into_iter().find(|member| member.id != jane.member).unwrap();
-    for (what, member, user) in [
-        ("somebody else's membership", somebody.id.clone(), jane.user.clone()),
-        ("a membership that is gone", "c".repeat(32), jane.user.clone()),
-        ("ids that are none", "jane".to_owned(), "doe".to_owned()),
-        ("no ids", String::new(), String::new()),
-    ] {
-        let person = Person::member(EMAIL, &user, &member);
-        completed(&jane.deliver(&Task::grant(named(&jane.lacks), person.clone())).await);
-        jane.changed(&[jane.atom(&jane.lacks)], &[]);
-        completed(&jane.deliver(&Task::revoke(named(&jane.lacks), person)).await);
-        jane.changed(&[], &[]);
-        eprintln!("found in spite of {what}");
-    }
-}
-
-#[tokio::test]
-async fn what_cannot_be_done_is_said_in_a_sentence_and_not_tried_again() {
-    let jane = Jane::start().await;
-    let nobody = Person::member("no.body@example.com", &"a".repeat(32), &"b".repeat(32));
-    jane.refused(&Task::grant(named(&jane.lacks), nobody), "no.body@example.com is not a member").await;
-    let unknown = Entitlement::role(&"f".repeat(32), "Nobody's");
-    jane.refused(&Task::grant(unknown, jane.person()), "knows no role").await;
-    for id in ["admin", "05784afa30c1afe1440e79d9351c743", "05784AFA30C1AFE1440E79D9351C7430", "../../members", ""] {
-        let odd = Entitlement::role(id, "Oddly Named");
-        jane.refused(&Task::grant(odd, jane.person()), "Oddly Named").await;
-    }
-    jane.refused(&jane.revoke(&jane.has), "last access").await;
-    let two = Entitlement { match_baton_id: format!("role:{}:member", jane.has.governed_as()), ..named(&jane.lacks) };
-    jane.refused(&Task::grant(two, jane.person()), "not clear which").await;
-    assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 0);
-}
-
-#[tokio::test]
-async fn with_provisioning_off_c1_reads_what_would_have_been_done() {
-    let jane = Jane::with(2, "off").await;
-    jane.refused(&jane.grant(&jane.lacks), "would have granted").await;
-    jane.refused(&jane.revoke(&jane.has), "would have revoked").await;
-    assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 0);
 }
 
 #[tokio::test]
@@ -174,17 +48,4 @@ async fn every_algorithm_grants_and_a_broken_signature_does_not() {
         jane.changed(&[jane.atom(&jane.lacks)], &[]);
         completed(&jane.deployment.deliver(&signed(&jane.revoke(&jane.lacks))).await);
     }
-}
-
-#[tokio::test]
-async fn a_grant_before_the_first_sync_finds_its_role_by_asking() {
-    let deployment = crate::deployment::Deployment::start().await;
-    let cloudflare = &deployment.cloudflare;
-    let role = cloudflare.permission_groups().into_iter().find(|group| group.account_wide && group.role_id.is_none());
-    let role = role.unwrap();
-    let member = cloudflare.add_member(EMAIL, vec![holds(cloudflare, &roles(cloudflare)[0])]);
-    let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
-    let task = Task::grant(named(&role), Person::member(EMAIL, &user, &member));
-    completed(&deployment.deliver(&deployment.c1.task(&task)).await);
-    assert!(cloudflare.member_atoms(&member).contains(&crate::deployment::atom(cloudflare, &role)));
 }

@@ -1,9 +1,11 @@
-//! User groups, and what provisioning must not do, as REST tells it.
+//! Accounts, user groups, and what provisioning must not do.
 
 use sim::cloudflare::KnownPermissionGroup;
+use sim::conductorone::{Entitlement, Person, Task};
 
-use crate::calls::{assert_effect, assert_refused, call, deployed};
+use crate::calls::{NEWCOMER, assert_effect, assert_refused, call, deployed};
 use crate::deployment::Deployment;
+use crate::jane::named;
 use crate::looks::{assert_is_problem, atom, holds, roles, small};
 
 fn super_administrator(deployment: &Deployment) -> KnownPermissionGroup {
@@ -143,4 +145,58 @@ async fn what_comes_through_a_group_is_not_copied_into_the_members_own_policies(
     assert_effect(&call(&deployment, "PUT", &path, None).await, "granted");
     let expected = [atom(cloudflare, &known[1]), atom(cloudflare, &known[2])].into();
     assert_eq!(cloudflare.member_atoms(&jane), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_to_somebody_new_invites_with_that_role_and_is_carried_out_once() {
+    let deployment = deployed(|options| options).await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let task = deployment.c1.task(&Task::grant(named(&role), Person::newcomer(NEWCOMER)));
+    for _ in 0..2 {
+        let outcome = deployment.deliver(&task).await;
+        assert!(outcome.completed().is_some_and(|said| said.contains("Invited new.hire@example.com")), "{outcome:?}");
+    }
+    let member = deployment.cloudflare.membership_of(NEWCOMER).unwrap();
+    assert_eq!(member.status, "pending");
+    assert_eq!(deployment.cloudflare.member_atoms(&member.id), [atom(&deployment.cloudflare, &role)].into());
+
+    // A second role goes to the invitation, and comes off it again.
+    let other = roles(&deployment.cloudflare)[1].clone();
+    for (task, count) in [(Task::grant as fn(_, _) -> _, 2), (Task::revoke, 1)] {
+        let task: Task = task(named(&other), Person::newcomer(NEWCOMER));
+        let outcome = deployment.deliver(&deployment.c1.task(&task)).await;
+        assert!(outcome.completed().is_some(), "{outcome:?}");
+        assert_eq!(deployment.cloudflare.member_atoms(&member.id).len(), count);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_access_entitlement_is_the_account_itself() {
+    let deployment = deployed(|options| options).await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    deployment.set_var("DEFAULT_ROLE", &role.name);
+    let of = |task: fn(Entitlement, Person) -> Task| {
+        deployment.c1.task(&task(Entitlement::access(), Person::newcomer(NEWCOMER)))
+    };
+    let invited = deployment.deliver(&of(Task::grant)).await;
+    assert!(invited.completed().is_some_and(|said| said.contains("Invited")), "{invited:?}");
+    let member = deployment.cloudflare.membership_of(NEWCOMER).unwrap();
+    assert_eq!(deployment.cloudflare.member_atoms(&member.id), [atom(&deployment.cloudflare, &role)].into());
+    let again = deployment.deliver(&of(Task::grant)).await;
+    assert!(again.completed().is_some_and(|said| said.contains("invited already")), "{again:?}");
+    let removed = deployment.deliver(&of(Task::revoke)).await;
+    assert!(removed.completed().is_some_and(|said| said.contains("Cancelled")), "{removed:?}");
+    assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none());
+    let gone = deployment.deliver(&of(Task::revoke)).await;
+    assert!(gone.completed().is_some_and(|said| said.contains("not a member")), "{gone:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_an_app_that_is_not_listed_is_refused() {
+    let deployment = deployed(|options| options.var("ALLOWED_APPS", "another-app")).await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let task = deployment.c1.task(&Task::grant(named(&role), Person::newcomer(NEWCOMER)));
+    let outcome = deployment.deliver(&task).await;
+    assert!(outcome.errored().is_some_and(|said| said.contains("ALLOWED_APPS")), "{outcome:?}");
+    assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none());
 }

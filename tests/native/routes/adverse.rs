@@ -1,11 +1,14 @@
 //! Grants and revokes while Cloudflare misbehaves: each time the account, the answer, the journal and the calls.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sim::cloudflare::{Fault, Route};
+use sim::conductorone::{Person, Task, Verdict};
 
 use crate::deployment::Deployment;
-use crate::jane::{Jane, assert_done, assert_refused};
-use crate::looks::small;
+use crate::jane::{EMAIL, Jane, assert_done, assert_refused, named};
+use crate::looks::{atom, holds, roles, small};
 
 /// The latest entry of the journal.
 async fn latest(deployment: &Deployment) -> Value {
@@ -97,4 +100,76 @@ async fn an_invitation_whose_answer_is_lost_is_found_at_once() {
         assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("invited")), "{fault:?} {}", answer.text());
         assert_eq!(deployment.cloudflare.requests(Route::CreateMember), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_invited_at_the_same_moment_gets_the_role_too() {
+    for code in [1004, 1008] {
+        let deployment = Deployment::start().await.synced().await;
+        let cloudflare = &deployment.cloudflare;
+        cloudflare.configure(|behaviour| behaviour.already_member_code = code);
+        let known = roles(cloudflare);
+        let theirs = holds(cloudflare, &known[1]);
+        cloudflare.before_next(Route::CreateMember, move |cloudflare, _| {
+            cloudflare.invite("new.hire@example.com", vec![theirs]);
+        });
+        cloudflare.reset_log();
+        let delivery = deployment.c1.task(&Task::grant(named(&known[0]), Person::newcomer("new.hire@example.com")));
+        assert_eq!(deployment.deliver(&delivery).await.verdict, Verdict::Accepted);
+        let document = deployment.callback(&delivery).await;
+        assert!(document["complete"]["comment"].is_string(), "{document}");
+        let member = cloudflare.membership_of("new.hire@example.com").unwrap().id;
+        let both = [atom(cloudflare, &known[0]), atom(cloudflare, &known[1])].into();
+        assert_eq!((cloudflare.member_atoms(&member), cloudflare.requests(Route::CreateMember)), (both, 1));
+        assert_eq!(latest(&deployment).await["outcome"]["effect"], "granted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_full_is_told_and_not_tried_again() {
+    let deployment = Deployment::start().await.synced().await;
+    let cloudflare = &deployment.cloudflare;
+    let count = cloudflare.memberships().len();
+    cloudflare.configure(|behaviour| behaviour.member_limit = Some(count));
+    cloudflare.reset_log();
+    let task = Task::grant(named(&roles(cloudflare)[0]), Person::newcomer("new.hire@example.com"));
+    let outcome = deployment.deliver(&deployment.c1.task(&task)).await;
+    assert!(outcome.errored().is_some_and(|said| said.contains("add limit reached")), "{outcome:?}");
+    assert_eq!((outcome.attempts.len(), cloudflare.requests(Route::CreateMember)), (1, 1));
+    assert_eq!(cloudflare.memberships().len(), count);
+    assert_eq!(latest(&deployment).await["outcome"]["code"], "cloudflare_refused");
+}
+
+/// The limit of requests was met: for a minute at least, whatever the answer says.
+fn refusal() -> Fault {
+    Fault::TooManyRequests { retry_after: Some(1), headers: true }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_meets_a_rate_limit_is_answered_later_by_its_callback() {
+    let jane = Jane::start().await;
+    jane.deployment.cloudflare.fail_next(Route::GetMember, 1, refusal());
+    let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+    let outcome = jane.deployment.deliver(&delivery).await;
+    assert_eq!(outcome.verdict, Verdict::Accepted);
+    jane.changed(&[], &[]);
+    let document = jane.deployment.callback(&delivery).await;
+    assert_eq!(document["complete"]["comment"], json!(format!("Granted {} to {EMAIL}.", jane.lacks.name)));
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    assert_eq!(jane.deployment.c1.callback_posts().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_call_that_meets_a_rate_limit_is_told_when_to_ask_again_and_is_not_carried_out_behind_their_back() {
+    let jane = Jane::start().await;
+    jane.deployment.cloudflare.fail_next(Route::GetMember, 1, refusal());
+    let answer = jane.call("PUT", &jane.lacks).await;
+    assert_refused(&answer, 503, "not_now", "");
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=60).contains(&wait), "{wait}");
+    assert_refused(&jane.call("PUT", &jane.lacks).await, 503, "not_now", "");
+    assert_eq!(jane.deployment.cloudflare.total_requests(), 1, "the second call was not even tried");
+    jane.deployment.wait(Duration::from_secs(wait + 2)).await;
+    jane.changed(&[], &[]);
+    assert_done(&jane.call("PUT", &jane.lacks).await, "granted");
 }

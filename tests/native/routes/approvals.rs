@@ -22,7 +22,7 @@ async fn a_key_that_was_decided_for_one_app_and_action_decides_nothing_for_anoth
     let person = || Person::member(EMAIL, &jane.user, &jane.member);
     let asked = |task: Task| task.id("2task").step_id("2step").awaiting_approval();
     let ask = async |task: Task, token: &str| {
-        let answer = jane.deployment.deliver(&jane.deployment.c1.task(&asked(task)), token).await;
+        let answer = jane.deployment.send_as(&jane.deployment.c1.task(&asked(task)), token).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text()
     };

@@ -17,7 +17,7 @@ async fn after(requests: i64) -> (Jane, String) {
     let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
     let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
     let delivery = jane.deployment.c1.task(&task);
-    assert_eq!(jane.deployment.deliver(&delivery, "one").await.status, 202);
+    assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
     jane.deployment.world().query("UPDATE spent SET requests = ?", &[requests.into()]).unwrap();
     jane.deployment.wait(Duration::from_mins(1)).await;
     let told = jane.deployment.c1.callback(&delivery, Duration::from_secs(1)).await.unwrap_or(Value::Null);
@@ -65,13 +65,13 @@ async fn addresses_that_are_taken_and_not_listed_are_asked_for_ever_more_rarely_
     let mut deliveries = Vec::new();
     for email in &taken {
         let delivery = deployment.c1.task(&Task::grant(entitlement(), Person::newcomer(email)));
-        assert_eq!(deployment.deliver(&delivery, email).await.status, 202);
+        assert_eq!(deployment.send_as(&delivery, email).await.status, 202);
         deliveries.push(delivery);
     }
     // Somebody else, a while later, is not kept waiting.
     deployment.wait(Duration::from_secs(75)).await;
     let other = deployment.c1.task(&Task::grant(entitlement(), Person::member(EMAIL, &jane.user, &jane.member)));
-    let answer = deployment.deliver(&other, "other").await;
+    let answer = deployment.send_as(&other, "other").await;
     assert!(answer.status == 200 && answer.text().contains("complete"), "{} {}", answer.status, answer.text());
     assert!(cloudflare.total_requests() < 300, "{} within 75 s", cloudflare.total_requests());
     deployment.wait(Duration::from_hours(25)).await;
@@ -99,7 +99,7 @@ async fn a_role_that_is_taken_and_never_shown_is_written_a_few_hundred_times_a_d
     let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
     let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
     let delivery = deployment.c1.task(&task);
-    assert_eq!(deployment.deliver(&delivery, "one").await.status, 202);
+    assert_eq!(deployment.send_as(&delivery, "one").await.status, 202);
     deployment.wait(Duration::from_hours(25)).await;
     let writes = cloudflare.requests(Route::UpdateMember);
     assert!((40..400).contains(&writes), "{writes} within a day");

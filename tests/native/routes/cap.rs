@@ -18,7 +18,6 @@ async fn a_cap_that_is_reached_is_told_by_the_status_and_by_one_signal_within_th
     })
     .await;
     deployment.c1.listen("listener", Proof::Capability(TOKEN.to_owned()));
-    deployment.c1.listen_at_any_time();
     let cloudflare = &deployment.cloudflare;
     let known = roles(cloudflare);
     let member = cloudflare

@@ -1,55 +1,170 @@
-//! What the doctor asks the token for is what `make up` asks it for before a deployment, and what docs/deploying.md tells.
+//! `GET /v1/doctor`: is everything in place?
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
-use serde_json::Value;
+use serde_json::{Value, json};
 use sim::cloudflare::Permission;
+use sim::conductorone::JwksFault;
+use sim::harness::workerd::CONNECTOR_TOKEN;
 
-use crate::calls::deployed;
+use crate::deployment::Deployment;
+use crate::looks::{assert_is_problem, small};
 
-fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+/// Every variable that is checked, and a value of it that is malformed.
+const MALFORMED: [(&str, &str); 11] = [
+    ("CLOUDFLARE_ACCOUNT_ID", "my-account"),
+    ("CONNECTOR_TOKEN", "hunter2hunter2"),
+    ("C1_TENANT", "https://acme.conductor.one/"),
+    ("PUBLIC_URL", "http://connector.example.com"),
+    ("CLOUDFLARE_API_URL", "not a URL"),
+    ("C1_URL", "https://user:sesame@acme.conductor.one"),
+    ("PROVISIONING", "yes"),
+    ("PLAN", "enterprise"),
+    ("CLOUDFLARE_API_TOKEN", " "),
+    ("C1_APP_ID", "my app"),
+    ("AUTO_WIRE", "yes"),
+];
+
+const REQUIRED: [&str; 4] = ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"];
+
+fn names(report: &Value, ok: bool) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap().iter();
+    checks.filter(|check| check["ok"] == ok).map(|check| check["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The rows of an exported table of permissions.mjs: each line of it is an array as JSON has them.
-fn table(script: &str, name: &str) -> Vec<Value> {
-    let (_, rest) = script.split_once(&format!("export const {name} = [\n")).unwrap();
-    let (rows, _) = rest.split_once("];").unwrap();
-    rows.lines().map(|row| serde_json::from_str(row.trim().trim_end_matches(',')).unwrap()).collect()
+/// Checks what a misconfigured Worker does: it names all of these at once to the operator, and is of no use otherwise.
+async fn misconfigured(deployment: &Deployment, expected: &[&str]) -> Value {
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!(report.status, 503);
+    let mut named = names(&report.json(), false);
+    named.sort();
+    let mut expected: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
+    expected.sort();
+    assert_eq!(named, expected);
+
+    let webhook = deployment.send(&deployment.c1.test_event()).await;
+    assert_eq!((webhook.status, assert_is_problem(&webhook, "webhook").as_str()), (503, "not_configured"));
+    assert!(webhook.header("retry-after").is_some());
+    for name in &expected {
+        assert!(!webhook.text().contains(name.as_str()), "strangers are not told what is missing");
+    }
+    let list = deployment.get("/v1/users").await;
+    assert_eq!((list.status, assert_is_problem(&list, "list").as_str()), (503, "not_configured"));
+    assert_eq!(deployment.raw("GET", "/healthz", &[], None).await.status, 200);
+
+    let logs = deployment.logs();
+    let line = logs
+        .iter()
+        .find(|line| line.contains("not configured"))
+        .unwrap_or_else(|| panic!("the log says so too: {logs:?}"));
+    for name in &expected {
+        assert!(line.contains(name.as_str()), "{name} is missing in: {line}");
+    }
+    report.json()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_doctor_make_up_and_the_documents_ask_for_the_same_permissions() {
-    let deployment = deployed(|options| options.var("AUDIT_FEED", "on").var("LAST_LOGINS", "on")).await;
-    for permission in Permission::ALL.into_iter().filter(|permission| *permission != Permission::Write) {
+async fn everything_that_is_malformed_is_named_at_once_and_no_value_is_shown() {
+    let deployment = Deployment::with(small(), |options| {
+        MALFORMED.iter().fold(options, |options, (name, value)| options.var(name, value))
+    })
+    .await;
+    let names: Vec<&str> = MALFORMED.iter().map(|(name, _)| *name).collect();
+    let report = misconfigured(&deployment, &names).await.to_string();
+    for secret in ["hunter2", "sesame"] {
+        assert!(!report.contains(secret));
+        assert!(!deployment.logs().iter().any(|line| line.contains(secret)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_single_variable_counts() {
+    let deployment = Deployment::start().await;
+    for (name, value) in MALFORMED {
+        let good = sim::harness::Options::default().vars.get(name).cloned();
+        for bad in [Some(value), REQUIRED.contains(&name).then_some("")].into_iter().flatten() {
+            deployment.set_var(name, bad);
+            let report = deployment.get("/v1/doctor").await;
+            // A mistake in an optional variable turns off its own feature, and all else goes on.
+            let is_optional = ["PLAN", "AUTO_WIRE"].contains(&name);
+            assert_eq!(report.status, if is_optional { 200 } else { 503 }, "{name}={bad}");
+            let wrong = names(&report.json(), false);
+            assert!(wrong == [name] || (is_optional && wrong.iter().any(|wrong| wrong == name)), "{name}: {wrong:?}");
+        }
+        match good {
+            Some(good) => deployment.set_var(name, &good),
+            None => deployment.unset_var(name),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_what_is_missing_is_guarded_by_the_token_where_that_is_set() {
+    let deployment = Deployment::with(small(), |options| options.without("C1_TENANT")).await;
+    assert_eq!(deployment.raw("GET", "/v1/doctor", &[], None).await.status, 401);
+    let token = format!("Bearer {CONNECTOR_TOKEN}");
+    assert_eq!(deployment.raw("GET", "/v1/doctor", &[("authorization", &token)], None).await.status, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_permission_that_the_token_lacks_is_named_as_the_dashboard_does() {
+    let deployment =
+        Deployment::with(small(), |options| options.var("PROVISIONING", "off").var("AUDIT_FEED", "on")).await;
+    for permission in [Permission::Tokens, Permission::UserGroups, Permission::Audit] {
         deployment.cloudflare.revoke_permission(permission);
     }
-    let report = deployment.get("/v1/doctor").await.json();
-    let mut examined: Vec<(String, bool, &str)> = Vec::new();
-    for check in report["checks"].as_array().unwrap() {
-        let Some(what) = check["name"].as_str().unwrap().strip_prefix("permission: ") else { continue };
-        assert_eq!(check["ok"], false, "{check}");
-        let (_, permission) = check["message"].as_str().unwrap().split_once("add the permission ").unwrap();
-        examined.push((what.to_owned(), check["required"] == true, permission.split(": Read").next().unwrap()));
-    }
-    let script = read("scripts/up/permissions.mjs");
-    let text = |row: &Value, at: usize| row[at].as_str().unwrap().to_owned();
-    let reads = table(&script, "READS");
-    let asked: Vec<(String, bool, String)> =
-        reads.iter().map(|row| (text(row, 0), row[3] == true, text(row, 2))).collect();
-    let told: Vec<(String, bool, String)> =
-        examined.into_iter().map(|(what, required, permission)| (what, required, permission.to_owned())).collect();
-    assert_eq!(told, asked);
+    let report = deployment.json("/v1/doctor").await;
+    assert_eq!(report["ok"], true, "what is optional does not make it unwell: {report}");
+    let lacking = [
+        "PROVISIONING",
+        "permission: user groups",
+        "permission: account API tokens",
+        "permission: the audit log (tells others' changes within a minute, and who made them)",
+    ];
+    assert_eq!(names(&report, false), lacking);
+    assert!(report.to_string().contains("Account API Tokens: Read"), "{report}");
 
-    let permissions: BTreeSet<String> = table(&script, "PERMISSIONS").iter().map(|row| text(row, 0)).collect();
-    let used: BTreeSet<String> = reads.iter().map(|row| text(row, 2)).collect();
-    assert_eq!(permissions, used);
-    let page = read("docs/deploying.md");
-    let rows = page.lines().skip_while(|line| !line.starts_with("| Permission |")).skip(2);
-    let documented: BTreeSet<String> = rows
-        .take_while(|line| line.starts_with('|'))
-        .map(|row| row.split('|').nth(1).unwrap().trim().split_once(" · ").unwrap().1.to_owned())
-        .collect();
-    assert_eq!(documented, permissions);
+    deployment.cloudflare.revoke_permission(Permission::Members);
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!((report.status, &report.json()["ok"]), (503, &json!(false)));
+    assert!(names(&report.json(), false).contains(&"permission: members".to_owned()));
+    assert!(report.text().contains("Account Settings: Read"), "{}", report.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_none_is_said_to_be_none() {
+    let deployment = Deployment::start().await;
+    for status in ["disabled", "expired"] {
+        deployment.cloudflare.set_token_status(status);
+        let report = deployment.get("/v1/doctor").await;
+        assert_eq!(report.status, 503);
+        assert_eq!(names(&report.json(), false), ["CLOUDFLARE_API_TOKEN"]);
+        assert!(report.text().contains(status), "{}", report.text());
+    }
+    deployment.set_var("CLOUDFLARE_API_TOKEN", "cfat_wrong0wrong0wrong0wrong0wrong0wrong0wrong");
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!((report.status, names(&report.json(), false)), (503, vec!["CLOUDFLARE_API_TOKEN".to_owned()]));
+    assert!(!report.text().contains("cfat_wrong"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_whose_keys_cannot_be_had_is_named() {
+    let deployment = Deployment::start().await;
+    deployment.c1.fail_jwks(JwksFault::Status(404), None);
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!((report.status, names(&report.json(), false)), (503, vec!["C1_TENANT".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_person_is_told_whose_it_is() {
+    let deployment = Deployment::start().await;
+    deployment.set_var("CLOUDFLARE_API_TOKEN", &deployment.cloudflare.user_token());
+    let owner = |report: &Value| {
+        let checks = report["checks"].as_array().unwrap().iter();
+        checks.clone().find(|check| check["name"] == "the token's owner").unwrap_or_else(|| panic!("{report}")).clone()
+    };
+    deployment.cloudflare.revoke_permission(Permission::User);
+    let unknown = owner(&deployment.json("/v1/doctor").await);
+    assert_eq!(unknown["ok"], false);
+    assert!(unknown.to_string().contains("User Details: Read"), "{unknown}");
+    deployment.cloudflare.allow_permission(Permission::User);
+    assert_eq!(owner(&deployment.json("/v1/doctor").await)["ok"], true);
 }

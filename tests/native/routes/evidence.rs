@@ -75,7 +75,7 @@ async fn evidence_has_each_grant_once_with_who_approved_it_and_others_find_its_h
     deployment.set_var("AUDIT_FEED", "on");
     let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
     let task = deployment.c1.task(&Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member)));
-    assert_eq!(deployment.deliver(&task, "t").await.status, 200);
+    assert_eq!(deployment.send_as(&task, "t").await.status, 200);
     deployment.wait(Duration::from_mins(1)).await;
     deployment.sync().await;
     deployment.wait(Duration::from_mins(2)).await;

@@ -10,7 +10,7 @@ use crate::jane::{EMAIL, Jane};
 
 async fn deliver(jane: &Jane, task: Task, token: &str) -> Value {
     let task = jane.deployment.c1.task(&task);
-    let answer = jane.deployment.deliver(&task, token).await;
+    let answer = jane.deployment.send_as(&task, token).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }

@@ -1,6 +1,6 @@
 //! `PUT` and `DELETE /v1/roles/{role}/members/{user}`, and what becomes of a write.
 
-use sim::cloudflare::{Fault, KnownPermissionGroup, PolicySpec, Route};
+use sim::cloudflare::{Atom, Fault, KnownPermissionGroup, PolicySpec, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane, assert_done, assert_refused};
@@ -27,7 +27,7 @@ async fn key_conflict_is_the_same_task_and_step_with_another_action_person_or_en
     let somebody = Person::member(&other.email, &other.user_id.unwrap(), &other.id);
     let told = async |task: Task, token: &str| {
         let delivery = jane.deployment.c1.task(&task.id("2task").step_id("2step"));
-        jane.deployment.deliver(&delivery, token).await.text()
+        jane.deployment.send_as(&delivery, token).await.text()
     };
     let first = told(Task::grant(role(&jane.lacks), person()), "1").await;
     assert!(first.contains("complete"), "{first}");
@@ -186,4 +186,18 @@ async fn a_write_that_cloudflare_refuses_is_refused_with_its_words() {
     let answer = jane.call("PUT", &jane.lacks).await;
     assert_refused(&answer, 422, "cloudflare_refused", "9109");
     jane.changed(&[], &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn grants_and_revokes_of_one_member_at_once_are_all_carried_out() {
+    let jane = Jane::holding(2).await;
+    let all = roles(&jane.deployment.cloudflare);
+    let grants = all[3..8].iter().map(|role| jane.call("PUT", role));
+    let (granted, revoked) = tokio::join!(futures::future::join_all(grants), jane.call("DELETE", &jane.has));
+    for answer in &granted {
+        assert_done(answer, "granted");
+    }
+    assert_done(&revoked, "revoked");
+    let added: Vec<Atom> = all[3..8].iter().map(|role| jane.atom(role)).collect();
+    jane.changed(&added, &[jane.atom(&jane.has)]);
 }

@@ -194,7 +194,7 @@ async fn a_revoke_by_webhook_is_told_with_its_task_and_who_approved_it() {
     let entitlement = sim::conductorone::Entitlement::role(jane.has.governed_as(), &jane.has.name);
     let person = sim::conductorone::Person::member(crate::jane::EMAIL, &jane.user, &jane.member);
     let task = jane.deployment.c1.task(&sim::conductorone::Task::revoke(entitlement, person));
-    assert_eq!(jane.deployment.deliver(&task, "t").await.status, 200);
+    assert_eq!(jane.deployment.send_as(&task, "t").await.status, 200);
     jane.deployment.wait(Duration::from_mins(1)).await;
     jane.deployment.sync().await;
     jane.deployment.wait(Duration::from_mins(1)).await;

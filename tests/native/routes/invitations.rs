@@ -1,9 +1,12 @@
-//! Invitations as REST grants to them.
+//! Invitations: what is granted to them, and C1's accounts that are invitations.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use sim::cloudflare::{Fault, Route};
+use sim::conductorone::{Person, Task};
 
 use crate::calls::{NEWCOMER, invited};
-use crate::looks::{assert_is_account, roles};
+use crate::jane::{completed, named};
+use crate::looks::{assert_is_account, assert_is_problem, atom, roles};
 
 #[tokio::test(start_paused = true)]
 async fn an_invitation_is_given_and_loses_roles_and_groups_by_rest() {
@@ -71,4 +74,33 @@ async fn a_declined_invitation_is_refused_by_every_way_in_and_shown_by_none() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer = deployment.request("POST", "/v1/accounts", &[], Some(&account)).await;
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("invited")), "{}", answer.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c1s_account_may_be_an_invitation() {
+    let (deployment, invitation) = invited().await;
+    let role = roles(&deployment.cloudflare)[1].clone();
+    let person = Person::member(NEWCOMER, "", &invitation);
+    completed(&deployment.deliver(&deployment.c1.task(&Task::grant(named(&role), person.clone()))).await);
+    assert!(deployment.cloudflare.member_atoms(&invitation).contains(&atom(&deployment.cloudflare, &role)));
+    assert_eq!(deployment.cloudflare.total_requests(), 3);
+    completed(&deployment.deliver(&deployment.c1.task(&Task::revoke(named(&role), person))).await);
+    assert!(!deployment.cloudflare.member_atoms(&invitation).contains(&atom(&deployment.cloudflare, &role)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_cut_off_after_the_removal_goes_on_by_itself_after_a_restart() {
+    let (deployment, old) = invited().await;
+    let held = deployment.cloudflare.member_atoms(&old);
+    // Who asked is told that it could not be finished yet, and does not come again.
+    deployment.cloudflare.fail_next(Route::CreateMember, 1, Fault::status(500, 10_000));
+    let answer = deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "renew").as_str()), (503, "not_now"));
+    assert!(answer.text().contains("goes on by itself"), "{}", answer.text());
+    assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none());
+    deployment.restart();
+    let settled = |list: &Value| list["items"][0]["outcome"]["effect"] == "renewed";
+    deployment.until("/v1/operations", settled).await;
+    let new = deployment.cloudflare.membership_of(NEWCOMER).unwrap();
+    assert_eq!(deployment.cloudflare.member_atoms(&new.id), held);
 }

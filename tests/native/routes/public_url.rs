@@ -41,7 +41,7 @@ async fn told(connector: &Deployment) -> Value {
 
 /// The status of C1's test event, and the code and the reason where it is refused.
 async fn webhook(connector: &Deployment, token: &str) -> (u16, Value, String) {
-    let answer = connector.deliver(&connector.c1.test_event(), token).await;
+    let answer = connector.send_as(&connector.c1.test_event(), token).await;
     let body = answer.json();
     (answer.status, body["code"].clone(), body["detail"].as_str().unwrap_or_default().to_owned())
 }

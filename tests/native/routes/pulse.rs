@@ -346,7 +346,6 @@ async fn heard_by_c1(delay_secs: i64, fails: bool, minutes: u64) -> Option<Value
     };
     let deployment = Deployment::with(spec, options).await;
     deployment.c1.listen("listener", Proof::Hmac(SECRET.to_owned()));
-    deployment.c1.listen_at_any_time();
     let cloudflare = &deployment.cloudflare;
     let on = cloudflare.add_scope("rg-3f2a", &[&cloudflare.add_domain("pay.example")]);
     let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();

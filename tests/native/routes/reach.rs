@@ -167,7 +167,7 @@ async fn a_scoped_role_has_the_same_words_on_every_path() {
     // A person who looks at the task, and one who asks what it would come to.
     let entitlement = Entitlement::new(&id, &format!("{WORDS} Member Role"));
     let task = deployment.c1.task(&Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member)));
-    let told = deployment.deliver(&task, "1").await.text();
+    let told = deployment.send_as(&task, "1").await.text();
     assert!(told.contains(&format!("Granted {WORDS} to ")), "{told}");
     let would = deployment.json(&format!("/v1/what-if?principal=joe@example.com&revoke={id}")).await;
     assert_eq!(text(&would, "entitlement"), WORDS);

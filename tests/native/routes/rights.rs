@@ -125,3 +125,13 @@ async fn the_read_token_changes_nothing_by_any_route_and_the_full_one_is_let_in_
         assert!(![401, 403].contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_scheme_may_be_written_in_any_case() {
+    let deployment = Deployment::start().await;
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let token = format!("{scheme} {CONNECTOR_TOKEN}");
+        let answer = deployment.raw("GET", "/v1/status", &[("authorization", &token)], None).await;
+        assert_eq!(answer.status, 200, "{scheme}");
+    }
+}

@@ -30,10 +30,10 @@ fn not_yet(answer: &Answer) {
 async fn a_token_that_comes_again_gets_the_answer_that_there_is_and_a_new_one_does_so_too() {
     let jane = Jane::start().await;
     let delivery = jane.deployment.c1.task(&grant(&jane));
-    let first = complete(&jane.deployment.deliver(&delivery, "one").await);
+    let first = complete(&jane.deployment.send_as(&delivery, "one").await);
     jane.deployment.cloudflare.reset_log();
     for token in ["one", "one", "two"] {
-        assert_eq!(complete(&jane.deployment.deliver(&delivery, token).await), first);
+        assert_eq!(complete(&jane.deployment.send_as(&delivery, token).await), first);
     }
     assert_eq!(jane.deployment.cloudflare.total_requests(), 0);
 }
@@ -43,14 +43,14 @@ async fn a_token_that_comes_again_takes_no_callback_away_from_c1() {
     let jane = Jane::start().await;
     jane.deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
     let delivery = jane.deployment.c1.task(&grant(&jane));
-    assert_eq!(jane.deployment.deliver(&delivery, "one").await.status, 202);
+    assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
     // Nobody has an answer yet, so the token is good for none.
-    not_yet(&jane.deployment.deliver(&delivery, "one").await);
+    not_yet(&jane.deployment.send_as(&delivery, "one").await);
     // C1 does not take the callback for a while; meanwhile there is an outcome.
     jane.deployment.c1.fail_callbacks(sim::conductorone::CallbackFault::Refused(500), 1);
     jane.deployment.wait(Duration::from_secs(7)).await;
     assert_eq!(jane.deployment.c1.callback_posts().len(), 1);
-    complete(&jane.deployment.deliver(&delivery, "one").await);
+    complete(&jane.deployment.send_as(&delivery, "one").await);
     jane.deployment.wait(Duration::from_mins(1)).await;
     assert_eq!(jane.deployment.c1.callback_posts().len(), 2, "C1 waits for it, whoever else was answered");
 }
@@ -64,11 +64,11 @@ async fn a_token_that_comes_again_starts_no_sync_and_may_read() {
         c1.workflow_step(json!({ "verb": "lookup_member", "email": EMAIL })),
     );
     for token in ["look", "look"] {
-        let answer = jane.deployment.deliver(&look, token).await;
+        let answer = jane.deployment.send_as(&look, token).await;
         assert!(answer.status == 200 && answer.text().contains(&jane.member), "{}", answer.text());
     }
-    assert!(jane.deployment.deliver(&sync, "sync").await.text().contains("\"started\":true"));
+    assert!(jane.deployment.send_as(&sync, "sync").await.text().contains("\"started\":true"));
     jane.deployment.wait(Duration::from_mins(2)).await;
-    not_yet(&jane.deployment.deliver(&sync, "sync").await);
-    assert!(jane.deployment.deliver(&sync, "another").await.text().contains("\"started\":true"));
+    not_yet(&jane.deployment.send_as(&sync, "sync").await);
+    assert!(jane.deployment.send_as(&sync, "another").await.text().contains("\"started\":true"));
 }

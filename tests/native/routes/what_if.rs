@@ -144,14 +144,14 @@ async fn an_approvals_comment_says_what_it_would_change_and_a_rule_goes_by_findi
         let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
         jane.deployment.c1.task(&task.id(&format!("2task{n}")).step_id("2step").awaiting_approval())
     };
-    let told = jane.deployment.deliver(&asked(1), "1").await.text();
+    let told = jane.deployment.send_as(&asked(1), "1").await.text();
     assert!(told.contains("\"deny\"") && told.contains("tidy up first"), "{told}");
     assert!(told.contains(&format!("{EMAIL} would get {}", jane.lacks.name)), "{told}");
     // Over, and so is the rule.
     jane.deployment.cloudflare.enforce_two_factor(true);
     jane.deployment.sync().await;
     jane.deployment.wait(Duration::from_mins(1)).await;
-    let told = jane.deployment.deliver(&asked(2), "2").await.text();
+    let told = jane.deployment.send_as(&asked(2), "2").await.text();
     assert!(told.contains("\"approve\""), "{told}");
 }
 

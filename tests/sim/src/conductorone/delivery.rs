@@ -101,7 +101,7 @@ impl Delivery {
     }
 
     /// The path, and the query where there is one, that the webhook is sent to.
-    pub(super) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         let after_scheme = self.url.find("//").map_or(0, |at| at + 2);
         self.url.get(after_scheme..).and_then(|rest| rest.find('/').and_then(|slash| rest.get(slash..))).unwrap_or("/")
     }

@@ -110,30 +110,43 @@ pub enum Unsettled {
 impl ConductorOne {
     /// Delivers a webhook to the Worker at `worker_url` (a base such as `http://127.0.0.1:8787`), with all retries.
     pub async fn deliver(&self, worker_url: &str, delivery: &Delivery) -> Outcome {
-        let pace = self.pace();
         let mut attempts = Vec::new();
         loop {
-            let attempt = self.attempt(worker_url, delivery, pace.timeout).await;
-            let verdict = verdict(delivery, &attempt);
-            attempts.push(attempt);
-            if let Some(verdict) = verdict {
-                if verdict != Verdict::Accepted {
-                    self.close_callback(delivery);
-                }
+            let began = Instant::now();
+            let result = self.deliver_once(worker_url, delivery).await;
+            attempts.push(Attempt { result, duration: began.elapsed() });
+            if let Some(verdict) = self.judge(delivery, &attempts) {
                 return Outcome { attempts, verdict };
             }
-            if attempts.len() >= pace.attempts {
-                self.close_callback(delivery);
-                return Outcome { attempts, verdict: Verdict::GaveUp };
-            }
-            let (shortest, longest) = pace.pause;
-            tokio::time::sleep(shortest + longest.saturating_sub(shortest).mul_f64(fastrand::f64())).await;
+            self.pause().await;
         }
+    }
+
+    /// What the attempts so far come to, which closes the callback of what is over; `None` where there is to be another one.
+    pub fn judge(&self, delivery: &Delivery, attempts: &[Attempt]) -> Option<Verdict> {
+        let last = attempts.last().and_then(|attempt| verdict(delivery, attempt));
+        let verdict = last.or_else(|| (attempts.len() >= self.pace().attempts).then_some(Verdict::GaveUp))?;
+        if verdict != Verdict::Accepted {
+            self.close_callback(delivery);
+        }
+        Some(verdict)
+    }
+
+    /// Waits as C1 does before another attempt.
+    pub async fn pause(&self) {
+        let (shortest, longest) = self.pace().pause;
+        tokio::time::sleep(shortest + longest.saturating_sub(shortest).mul_f64(fastrand::f64())).await;
     }
 
     /// Sends a webhook once and gives what came back, whatever C1 would make of it.
     pub async fn deliver_once(&self, worker_url: &str, delivery: &Delivery) -> Result<Answer, Unanswered> {
-        self.attempt(worker_url, delivery, self.pace().timeout).await.result
+        let (headers, body) = delivery.attempt(self);
+        let url = format!("{}{}", worker_url.trim_end_matches('/'), delivery.path());
+        let mut request = self.client().post(url).body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        client::send(request, self.pace().timeout).await
     }
 
     /// Delivers a webhook and waits for its answer, be it in the response or a callback within `patience` after a 202.
@@ -143,18 +156,6 @@ impl ConductorOne {
             Verdict::Accepted => self.callback(delivery, patience).await.ok_or(Unsettled::NoCallback(patience)),
             other => Err(Unsettled::Ended(other)),
         }
-    }
-
-    async fn attempt(&self, worker_url: &str, delivery: &Delivery, timeout: Duration) -> Attempt {
-        let began = Instant::now();
-        let (headers, body) = delivery.attempt(self);
-        let url = format!("{}{}", worker_url.trim_end_matches('/'), delivery.path());
-        let mut request = self.client().post(url).body(body);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let result = client::send(request, timeout).await;
-        Attempt { result, duration: began.elapsed() }
     }
 }
 

@@ -63,8 +63,6 @@ pub(super) struct Inbound {
     /// The one listener: its id, and how it knows who sends.
     pub(super) listener: Option<(String, Proof)>,
     pub(super) requests: Vec<InboundRequest>,
-    /// Whether the sender's time is not looked at, since it is simulated.
-    pub(super) at_any_time: bool,
     /// The events that were taken, in order.
     pub(super) events: Vec<Value>,
     seen: HashSet<String>,
@@ -73,8 +71,8 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// Takes a request to `path`; `base_url` is the tenant's.
-    pub(super) fn receive(&mut self, base_url: &str, request: &Request) -> Reply {
+    /// Takes a request to `path` at the second that is `now`; `base_url` is the tenant's.
+    pub(super) fn receive(&mut self, base_url: &str, now: i64, request: &Request) -> Reply {
         let fault = match &mut self.fault {
             Some((fault, left)) if *left > 0 => {
                 *left -= 1;
@@ -85,7 +83,7 @@ impl Inbound {
         let (status, refused) = match fault {
             Some(InboundFault::Reset) => (0, None),
             Some(InboundFault::Refused(status)) => (status, None),
-            Some(InboundFault::TakenButFailed(_)) | None => match self.take(base_url, request) {
+            Some(InboundFault::TakenButFailed(_)) | None => match self.take(base_url, now, request) {
                 Ok(()) => match fault {
                     Some(InboundFault::TakenButFailed(status)) => (status, None),
                     _ => (200, None),
@@ -106,7 +104,7 @@ impl Inbound {
         }
     }
 
-    fn take(&mut self, base_url: &str, request: &Request) -> Result<(), (u16, String)> {
+    fn take(&mut self, base_url: &str, now: i64, request: &Request) -> Result<(), (u16, String)> {
         let refuse = |status: u16, why: &str| Err((status, why.to_owned()));
         let rest = request.path.strip_prefix(PREFIX).unwrap_or_default();
         let (id, token) = rest.split_once("/t/").map_or((rest, None), |(id, token)| (id, Some(token)));
@@ -123,8 +121,7 @@ impl Inbound {
             return refuse(400, "Webhook-Event-Id is not a version 4 UUID");
         };
         let timestamp = request.header("webhook-timestamp").unwrap_or_default();
-        let now = chrono::Utc::now().timestamp();
-        let is_off = |at: i64| !self.at_any_time && (now - at).abs() > TOLERANCE_SECS;
+        let is_off = |at: i64| (now - at).abs() > TOLERANCE_SECS;
         if timestamp.parse().ok().is_none_or(is_off) {
             return refuse(401, "Webhook-Timestamp is more than five minutes off");
         }

@@ -169,6 +169,35 @@ impl Key {
     }
 }
 
+/// Whether a signature over `message` is by the key that a JWK shows, as any verifier would find.
+pub fn is_signed(jwk: &Value, message: &[u8], signature: &[u8]) -> bool {
+    verify(jwk, message, signature).is_some()
+}
+
+fn verify(jwk: &Value, message: &[u8], signature: &[u8]) -> Option<()> {
+    use rsa::signature::Verifier as _;
+    let field = |name: &str| URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok();
+    let number = |name: &str| Some(rsa::BoxedUint::from_be_slice_vartime(&field(name)?));
+    match jwk.get("kty")?.as_str()? {
+        "RSA" => {
+            let key = rsa::PublicKey::new(number("n")?, number("e")?).ok()?;
+            let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
+            rsa::pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(message, &signature).ok()
+        }
+        "EC" => {
+            let point = [vec![4], field("x")?, field("y")?].concat();
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
+            let signature = p256::ecdsa::Signature::from_slice(signature).ok()?;
+            p256::ecdsa::signature::Verifier::verify(&key, message, &signature).ok()
+        }
+        "OKP" => {
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&field("x")?.try_into().ok()?).ok()?;
+            key.verify_strict(message, &ed25519_dalek::Signature::from_slice(signature).ok()?).ok()
+        }
+        _ => None,
+    }
+}
+
 /// Base64url without padding, as JOSE has it.
 pub(super) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use api::Api;
 use callback::Callbacks;
@@ -35,7 +35,7 @@ pub use dispatch::{Attempt, Outcome, Pace, Unsettled, Verdict};
 pub use id::{derived as derived_id, fresh as fresh_id};
 pub use inbound::{InboundFault, InboundRequest, Proof};
 pub use jwks::JwksFault;
-pub use keys::{AlgStyle, Algorithm, JwkStyle, Key};
+pub use keys::{AlgStyle, Algorithm, JwkStyle, Key, is_signed};
 pub use response::{InvalidDocument, MAX_BYTES, MAX_COMMENT, MAX_REASSIGNED, parse as parse_response};
 pub use task::{Style, Task};
 pub use token::Token;
@@ -101,7 +101,33 @@ struct State {
     unexpected: Vec<String>,
     api: Api,
     /// Where the hosts of webhooks really are.
-    reachable: HashMap<String, String>,
+    reachable: HashMap<String, Reach>,
+    clock: Clock,
+}
+
+/// How a host of webhooks is reached.
+#[derive(Clone, Debug)]
+enum Reach {
+    /// At this base URL.
+    At(String),
+    /// By whoever takes what is sent here.
+    Through(mpsc::UnboundedSender<Delivery>),
+}
+
+/// What tells the millisecond that it is.
+#[derive(Clone)]
+struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(|| chrono::Utc::now().timestamp_millis()))
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
 }
 
 impl Default for ConductorOne {
@@ -127,6 +153,7 @@ impl ConductorOne {
             unexpected: Vec::new(),
             api: Api::default(),
             reachable: HashMap::new(),
+            clock: Clock::default(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -166,17 +193,39 @@ impl ConductorOne {
 
     /// Says where a host of webhooks really is: a base URL such as `http://127.0.0.1:8787`. Others cannot be reached.
     pub fn reach(&self, host: &str, base_url: &str) {
-        self.state().reachable.insert(host.to_owned(), base_url.to_owned());
+        self.state().reachable.insert(host.to_owned(), Reach::At(base_url.to_owned()));
+    }
+
+    /// Says that whatever is sent to a host of webhooks goes to whoever has the other end of this, to be delivered.
+    pub fn reach_through(&self, host: &str, deliveries: mpsc::UnboundedSender<Delivery>) {
+        self.state().reachable.insert(host.to_owned(), Reach::Through(deliveries));
+    }
+
+    /// Goes by another clock than the machine's: one that tells the millisecond that it is.
+    pub fn go_by(&self, clock: impl Fn() -> i64 + Send + Sync + 'static) {
+        self.state().clock = Clock(Arc::new(clock));
+    }
+
+    /// The millisecond that it is.
+    fn now(&self) -> i64 {
+        let clock = self.state().clock.clone();
+        (clock.0)()
     }
 
     /// Sends the test event of a webhook of the API, where its host can be reached.
     fn send_test(&self, id: &str, url: &str) {
         let host = url.split("//").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
-        let Some(base) = self.state().reachable.get(host).cloned() else { return };
+        let Some(reach) = self.state().reachable.get(host).cloned() else { return };
         let mut delivery = self.test_event().signed_for(url);
         id.clone_into(&mut delivery.webhook_id);
-        let tenant = self.clone();
-        tokio::spawn(async move { tenant.deliver(&base, &delivery).await });
+        match reach {
+            Reach::At(base) => {
+                let tenant = self.clone();
+                tokio::spawn(async move { tenant.deliver(&base, &delivery).await });
+            }
+            // Nobody is there any more: then nobody waits for it.
+            Reach::Through(deliveries) => drop(deliveries.send(delivery)),
+        }
     }
 
     /// How patient the tenant is.
@@ -302,11 +351,6 @@ impl ConductorOne {
         self.state().callbacks.posts.clone()
     }
 
-    /// Takes events whatever time their sender has, which may be simulated.
-    pub fn listen_at_any_time(&self) {
-        self.state().inbound.at_any_time = true;
-    }
-
     /// Listens for events from others, in place of an earlier listener; gives the URL to send them to.
     pub fn listen(&self, id: &str, proof: Proof) -> String {
         let url = format!("{}{}{id}", self.inner.base_url, inbound::PREFIX);
@@ -357,6 +401,7 @@ impl ConductorOne {
     }
 
     fn answer(&self, request: &Request) -> jwks::Answer {
+        let now = self.now();
         let mut state = self.state();
         jwks::Answer::Now(match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/auth/v1/jwks") => return state.jwks.fetch(),
@@ -366,9 +411,11 @@ impl ConductorOne {
                 self.inner.called_back.send_modify(|count| *count += 1);
                 reply
             }
-            ("POST", path) if path.starts_with(inbound::PREFIX) => state.inbound.receive(&self.inner.base_url, request),
+            ("POST", path) if path.starts_with(inbound::PREFIX) => {
+                state.inbound.receive(&self.inner.base_url, now / 1000, request)
+            }
             (_, path) if api::has(path) => {
-                if let Some(answered) = state.api.answer(&self.inner.host, request) {
+                if let Some(answered) = state.api.answer(&self.inner.host, now, request) {
                     drop(state);
                     if let Some((id, url)) = &answered.test {
                         self.send_test(id, url);

@@ -136,7 +136,7 @@ impl Token {
         };
         overwrite(&mut header, &self.header);
 
-        let issued = chrono::Utc::now().timestamp() - self.age;
+        let issued = tenant.now() / 1000 - self.age;
         let mut claims = claims(tenant.host(), url, body, issued);
         overwrite(&mut claims, &self.claims);
 

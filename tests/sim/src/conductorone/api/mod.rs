@@ -100,9 +100,10 @@ pub(super) fn has(path: &str) -> bool {
 }
 
 impl Api {
-    pub(super) fn answer(&mut self, host: &str, request: &Request) -> Option<Answered> {
+    /// Answers a request at the millisecond that is `now`.
+    pub(super) fn answer(&mut self, host: &str, now: i64, request: &Request) -> Option<Answered> {
         let route = format!("{} {}", request.method, request.path);
-        let mut answered = self.with_faults(host, &route, request)?;
+        let mut answered = self.with_faults(host, now, &route, request)?;
         let body = if request.path == oauth::PATH { Value::Null } else { request.json() };
         let status = match &answered.reply {
             Reply::Response { status, .. } => *status,
@@ -115,7 +116,7 @@ impl Api {
         Some(answered)
     }
 
-    fn with_faults(&mut self, host: &str, route: &str, request: &Request) -> Option<Answered> {
+    fn with_faults(&mut self, host: &str, now: i64, route: &str, request: &Request) -> Option<Answered> {
         let fault = self.faults.iter_mut().find(|fault| route.starts_with(&fault.route) && fault.left != Some(0));
         let fault = fault.map(|fault| {
             fault.left = fault.left.map(|left| left - 1);
@@ -134,7 +135,7 @@ impl Api {
         if let Some(reply) = before {
             return Some(reply.into());
         }
-        let answered = self.carry_out(host, request)?;
+        let answered = self.carry_out(host, now, request)?;
         Some(match fault {
             Some(ApiFault::DoneButFailed(status)) => Answered { reply: error(status, "on purpose"), ..answered },
             Some(ApiFault::DoneButReset) => Answered { reply: Reply::Reset, ..answered },
@@ -143,11 +144,11 @@ impl Api {
         })
     }
 
-    fn carry_out(&mut self, host: &str, request: &Request) -> Option<Answered> {
+    fn carry_out(&mut self, host: &str, now: i64, request: &Request) -> Option<Answered> {
         if request.path == oauth::PATH {
-            return Some(self.oauth.token(host, request).into());
+            return Some(self.oauth.token(host, now, request).into());
         }
-        if let Err(why) = self.oauth.authorise(request) {
+        if let Err(why) = self.oauth.authorise(now, request) {
             return Some(error(401, why).into());
         }
         let route = format!("{} {}", request.method, request.path);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::Utc;
 use ed25519_dalek::{Signature, SigningKey, Verifier as _, VerifyingKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -91,15 +90,15 @@ impl OAuth {
     }
 
     /// Lets a request in that has a token which was issued and lasts.
-    pub(super) fn authorise(&self, request: &Request) -> Result<(), &'static str> {
+    pub(super) fn authorise(&self, now: i64, request: &Request) -> Result<(), &'static str> {
         let header = request.header("authorization").ok_or("no access token")?;
         let token = header.strip_prefix("Bearer ").ok_or("not a bearer token")?;
         let (_, ends) = self.tokens.get(token).ok_or("unknown access token")?;
-        if *ends > Utc::now().timestamp_millis() { Ok(()) } else { Err("the access token has expired") }
+        if *ends > now { Ok(()) } else { Err("the access token has expired") }
     }
 
-    pub(super) fn token(&mut self, host: &str, request: &Request) -> Reply {
-        let client = match self.verify(host, request) {
+    pub(super) fn token(&mut self, host: &str, now: i64, request: &Request) -> Reply {
+        let client = match self.verify(host, now, request) {
             Ok(client) => client,
             Err((error, why)) => {
                 let status = if error == "invalid_client" { 401 } else { 400 };
@@ -108,12 +107,12 @@ impl OAuth {
         };
         let token = format!("c1at_{}{}", id::fresh(), id::fresh());
         let lifetime = i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX);
-        self.tokens.insert(token.clone(), (client, Utc::now().timestamp_millis().saturating_add(lifetime)));
+        self.tokens.insert(token.clone(), (client, now.saturating_add(lifetime)));
         self.secrets.push(token.clone());
         Reply::json(200, &json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime / 1000 }))
     }
 
-    fn verify(&mut self, host: &str, request: &Request) -> Result<String, (&'static str, String)> {
+    fn verify(&mut self, host: &str, now: i64, request: &Request) -> Result<String, (&'static str, String)> {
         let bad_request = |why: &str| ("invalid_request", why.to_owned());
         let bad_client = |why: &str| ("invalid_client", why.to_owned());
         if request.method != "POST" || !is_form(request) {
@@ -134,7 +133,7 @@ impl OAuth {
                 if field("client_assertion_type") != Some(KIND) {
                     return Err(bad_request("client_assertion_type"));
                 }
-                let id = check(key, client_id, host, assertion).map_err(|why| bad_client(&why))?;
+                let id = check(key, client_id, host, now / 1000, assertion).map_err(|why| bad_client(&why))?;
                 if !self.seen.insert(id) {
                     return Err(bad_client("the assertion was used before"));
                 }
@@ -149,8 +148,8 @@ fn is_form(request: &Request) -> bool {
     request.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
-/// Checks an assertion; gives its id.
-fn check(key: &VerifyingKey, client_id: &str, host: &str, assertion: &str) -> Result<String, String> {
+/// Checks an assertion at the second that is `now`; gives its id.
+fn check(key: &VerifyingKey, client_id: &str, host: &str, now: i64, assertion: &str) -> Result<String, String> {
     let (message, signature) = assertion.rsplit_once('.').ok_or("not a JWT")?;
     let (header, claims) = message.split_once('.').ok_or("not a JWT")?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|error| error.to_string());
@@ -171,7 +170,6 @@ fn check(key: &VerifyingKey, client_id: &str, host: &str, assertion: &str) -> Re
     if text("aud") != Some(host) {
         return Err("aud must be the tenant's host".to_owned());
     }
-    let now = Utc::now().timestamp();
     if number("exp")? <= now || number("exp")? > now + LONGEST_ASSERTION_SECS {
         return Err("exp must be within five minutes from now".to_owned());
     }

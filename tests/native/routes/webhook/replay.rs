@@ -3,12 +3,11 @@
 use sim::cloudflare::Route;
 use sim::conductorone::{Person, Token};
 
-use super::provision::completed;
-use crate::jane::Jane;
+use crate::jane::{Jane, completed};
 
 const STEP: &str = "/taskView/task/policy/current/id";
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_delivery_without_a_step_is_known_by_its_callback_url() {
     let jane = Jane::start().await;
     let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks).without(STEP));
@@ -23,7 +22,7 @@ async fn a_delivery_without_a_step_is_known_by_its_callback_url() {
     jane.changed(&[], &[]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_grant_that_is_replayed_after_its_revoke_stays_revoked() {
     let jane = Jane::start().await;
     let granted = jane.deployment.c1.task(&jane.grant(&jane.lacks));
@@ -33,13 +32,13 @@ async fn a_grant_that_is_replayed_after_its_revoke_stays_revoked() {
     for token in [Token::new(), Token::new()] {
         assert_eq!(completed(&jane.deployment.deliver(&granted.clone().token(token)).await), first);
     }
-    jane.deployment.worker.restart().await.unwrap();
+    jane.deployment.restart();
     assert_eq!(completed(&jane.deployment.deliver(&granted).await), first);
     assert_eq!(jane.deployment.cloudflare.total_requests(), 0);
     jane.changed(&[], &[]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_journal_tells_who_asked_and_who_approved() {
     let jane = Jane::start().await;
     let requester = Person::newcomer("rita.requester@example.com");

@@ -3,9 +3,70 @@
 use serde_json::{Value, json};
 use sim::conductorone::{ApiFault, Entitlement, Person, Task};
 
-use super::{lines, prepared};
+use crate::connected::{lines, prepared};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changed_since_is_left_alone_and_said() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let manual = json!({ "manual": { "instructions": "Ask Jane." } });
+    connected.c1.set_policies(&connected.roles[0].id, &manual, &manual);
+    connected.c1.remove_entitlement(&connected.roles[1].id);
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    assert_eq!(connected.c1.policies(&connected.roles[0].id), (manual.clone(), manual));
+    let left = lines(&undo, "left").join("\n");
+    assert!(left.contains("was changed by somebody since") && left.contains("is not there any more"), "{left}");
+    assert_eq!(connected.c1.policies(&connected.roles[2].id), (json!({ "connector": {} }), Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_approvals_came_by_stays() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let webhook = connected.webhook();
+    let person = connected.cloudflare.memberships().remove(0);
+    let subject = Person::member(&person.email, person.user_id.as_deref().unwrap_or_default(), &person.id);
+    let task = Task::grant(connected.roles[0].clone(), subject).awaiting_approval();
+    connected.deliver(&connected.c1.task(&task)).await;
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+    assert_eq!(connected.webhook(), webhook);
+    assert!(lines(&undo, "left").join("\n").contains("approvals came by it"), "{undo}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_somebody_else_uses_stays() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let webhook = connected.webhook();
+    let policy = json!({ "webhook": { "webhookId": webhook } });
+    connected.c1.set_policies(&connected.other.id, &policy, &policy);
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+    assert_eq!(connected.webhook(), webhook);
+    assert!(lines(&undo, "left").join("\n").contains("pointed at it by somebody else"), "{undo}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_c1_refuses_to_put_back_is_said_and_tried_again_by_the_next_undo() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let route =
+        |entitlement: &Entitlement| format!("POST /api/v1/apps/{}/entitlements/{}", connected.app.id, entitlement.id);
+    connected.c1.fail_api(&route(&connected.roles[0]), ApiFault::Status(400), Some(1));
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!((undo["state"].as_str(), undo["entitlements"]["failed"].as_u64()), (Some("failed"), Some(1)), "{undo}");
+    assert_eq!(connected.c1.webhooks().len(), 1, "it is still in use");
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+    assert!(connected.c1.webhooks().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn undo_puts_back_exactly_what_was_there_before_the_first_run() {
     let connected = prepared(|options| options).await;
     let manual = json!({ "manual": { "instructions": "Ask Jane.", "userIds": ["2Jane"] } });
@@ -28,65 +89,4 @@ async fn undo_puts_back_exactly_what_was_there_before_the_first_run() {
     // And it can be made again.
     assert_eq!(connected.run(json!({ "overwrite": true })).await["state"], "done");
     connected.assert_wired(&connected.webhook());
-}
-
-#[tokio::test]
-async fn what_somebody_changed_since_is_left_alone_and_said() {
-    let connected = prepared(|options| options).await;
-    assert_eq!(connected.run(json!({})).await["state"], "done");
-    let manual = json!({ "manual": { "instructions": "Ask Jane." } });
-    connected.c1.set_policies(&connected.roles[0].id, &manual, &manual);
-    connected.c1.remove_entitlement(&connected.roles[1].id);
-    let undo = connected.run(json!({ "undo": true })).await;
-    assert_eq!(undo["state"], "done", "{undo}");
-    assert_eq!(connected.c1.policies(&connected.roles[0].id), (manual.clone(), manual));
-    let left = lines(&undo, "left").join("\n");
-    assert!(left.contains("was changed by somebody since") && left.contains("is not there any more"), "{left}");
-    assert_eq!(connected.c1.policies(&connected.roles[2].id), (json!({ "connector": {} }), Value::Null));
-}
-
-#[tokio::test]
-async fn a_webhook_that_approvals_came_by_stays() {
-    let connected = prepared(|options| options).await;
-    assert_eq!(connected.run(json!({})).await["state"], "done");
-    let webhook = connected.webhook();
-    let person = connected.cloudflare.memberships().remove(0);
-    let subject = Person::member(&person.email, person.user_id.as_deref().unwrap_or_default(), &person.id);
-    let task = Task::grant(connected.roles[0].clone(), subject).awaiting_approval();
-    connected.world.deliver(&connected.c1.task(&task)).await;
-    let undo = connected.run(json!({ "undo": true })).await;
-    assert_eq!(undo["state"], "done", "{undo}");
-    connected.assert_untouched();
-    assert_eq!(connected.webhook(), webhook);
-    assert!(lines(&undo, "left").join("\n").contains("approvals came by it"), "{undo}");
-}
-
-#[tokio::test]
-async fn a_webhook_that_somebody_else_uses_stays() {
-    let connected = prepared(|options| options).await;
-    assert_eq!(connected.run(json!({})).await["state"], "done");
-    let webhook = connected.webhook();
-    let policy = json!({ "webhook": { "webhookId": webhook } });
-    connected.c1.set_policies(&connected.other.id, &policy, &policy);
-    let undo = connected.run(json!({ "undo": true })).await;
-    assert_eq!(undo["state"], "done", "{undo}");
-    connected.assert_untouched();
-    assert_eq!(connected.webhook(), webhook);
-    assert!(lines(&undo, "left").join("\n").contains("pointed at it by somebody else"), "{undo}");
-}
-
-#[tokio::test]
-async fn what_c1_refuses_to_put_back_is_said_and_tried_again_by_the_next_undo() {
-    let connected = prepared(|options| options).await;
-    assert_eq!(connected.run(json!({})).await["state"], "done");
-    let route =
-        |entitlement: &Entitlement| format!("POST /api/v1/apps/{}/entitlements/{}", connected.app.id, entitlement.id);
-    connected.c1.fail_api(&route(&connected.roles[0]), ApiFault::Status(400), Some(1));
-    let undo = connected.run(json!({ "undo": true })).await;
-    assert_eq!((undo["state"].as_str(), undo["entitlements"]["failed"].as_u64()), (Some("failed"), Some(1)), "{undo}");
-    assert_eq!(connected.c1.webhooks().len(), 1, "it is still in use");
-    let undo = connected.run(json!({ "undo": true })).await;
-    assert_eq!(undo["state"], "done", "{undo}");
-    connected.assert_untouched();
-    assert!(connected.c1.webhooks().is_empty());
 }

@@ -1,10 +1,10 @@
 //! `c1/baton-http.yaml`.
 
 use super::http::Connector;
-use super::{Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
-use crate::deployment::{atom, roles};
+use crate::found::{Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
+use crate::looks::{assert_is_problem, atom, holds, roles};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn baton_http_finds_the_account_in_large_and_small_pages_without_a_call_to_cloudflare() {
     let deployment = deployed().await;
     deployment.cloudflare.reset_log();
@@ -21,7 +21,7 @@ async fn baton_http_finds_the_account_in_large_and_small_pages_without_a_call_to
     assert_eq!(deployment.cloudflare.total_requests(), 0, "all of it is read from the snapshot");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn baton_http_grants_and_revokes_and_doing_so_again_is_a_success() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
@@ -56,7 +56,7 @@ async fn baton_http_grants_and_revokes_and_doing_so_again_is_a_success() {
     connector.sync().await.assert_is(&deployment, false);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn somebody_who_has_accepted_since_is_still_found_by_the_id_of_the_invitation() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
@@ -76,7 +76,7 @@ async fn somebody_who_has_accepted_since_is_still_found_by_the_id_of_the_invitat
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_baton_http_may_not_do_is_no_success_and_says_why() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
@@ -98,7 +98,7 @@ async fn what_baton_http_may_not_do_is_no_success_and_says_why() {
     assert_eq!(cloudflare.truth(), before);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_generation_that_is_published_in_the_middle_leaves_every_list_whole_and_ends_no_sync() {
     let deployment = deployed().await;
     let cloudflare = &deployment.cloudflare;
@@ -111,7 +111,7 @@ async fn a_generation_that_is_published_in_the_middle_leaves_every_list_whole_an
     let group = group_of(cloudflare, "Operators");
     cloudflare.remove_group(&group);
     cloudflare.remove_member(&cloudflare.membership_of(JOE).unwrap().id);
-    cloudflare.add_member("new.hire@example.com", vec![crate::deployment::holds(cloudflare, &roles(cloudflare)[2])]);
+    cloudflare.add_member("new.hire@example.com", vec![holds(cloudflare, &roles(cloudflare)[2])]);
     resync(&deployment).await;
     let after = cloudflare.truth();
 
@@ -125,5 +125,5 @@ async fn a_generation_that_is_published_in_the_middle_leaves_every_list_whole_an
     // Anybody else hears that it is gone.
     assert_eq!(deployment.get(&format!("/v1/groups/{group}/members")).await.status, 404);
     let wrong = deployment.get(&format!("/v1/groups/{group}/members?missing=none")).await;
-    assert_eq!(crate::deployment::assert_is_problem(&wrong, "missing"), "invalid_request");
+    assert_eq!(assert_is_problem(&wrong, "missing"), "invalid_request");
 }

@@ -6,10 +6,11 @@ mod config;
 mod expression;
 
 use serde_json::{Value, json};
+use sim::conductorone::PUBLIC_URL;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
-use super::Found;
 use crate::deployment::Deployment;
+use crate::found::Found;
 use config::{Action, Configuration, Entitlement, Mapping, Request, Response};
 use expression::{Scope, evaluate, expand};
 
@@ -39,10 +40,9 @@ impl Resource {
 impl<'a> Connector<'a> {
     /// The configuration of the project, its environment being this deployment.
     pub(super) fn new(deployment: &'a Deployment) -> Self {
-        let text = std::fs::read_to_string(super::hosted::file("c1/baton-http.yaml")).unwrap();
-        let text = text
-            .replace("${WORKER_URL}", deployment.worker.url().trim_end_matches('/'))
-            .replace("${WORKER_TOKEN}", CONNECTOR_TOKEN);
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/c1/baton-http.yaml");
+        let text = std::fs::read_to_string(file).unwrap();
+        let text = text.replace("${WORKER_URL}", PUBLIC_URL).replace("${WORKER_TOKEN}", CONNECTOR_TOKEN);
         Self { deployment, configuration: serde_saphyr::from_str(&text).unwrap() }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Connector<'a> {
     async fn send(&self, request: &Request, scope: &Scope, query: &[(String, String)]) -> (u16, Value) {
         let connect = &self.configuration.connect;
         let url = format!("{}{}", connect.base_url, expand(&request.url, scope).unwrap());
-        let path = url.strip_prefix(self.deployment.worker.url().trim_end_matches('/')).unwrap().to_owned();
+        let path = url.strip_prefix(PUBLIC_URL).unwrap().to_owned();
         let query = connect.request_defaults.query_params.iter().chain(query.iter().map(|(name, value)| (name, value)));
         let query: Vec<String> = query.map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(connect.auth.kind, "bearer");

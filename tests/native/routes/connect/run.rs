@@ -1,0 +1,166 @@
+//! Connecting when all goes well.
+
+use serde_json::{Value, json};
+use sim::conductorone::{App, Entitlement, Person, Task};
+
+use crate::connected::{lines, prepared};
+use crate::looks::{assert_is_problem, roles};
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_tells_the_same_and_changes_nothing() {
+    let connected = prepared(|options| options).await;
+    let report = connected.run(json!({ "dry_run": true })).await;
+    assert_eq!(report["state"], "done", "{report}");
+    assert_eq!(lines(&report, "would_change").len(), connected.roles.len() + 2, "{report}");
+    assert_eq!(connected.writes(), 0);
+    assert!(connected.c1.webhooks().is_empty());
+    connected.assert_untouched();
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["message"], "There was nothing to put back.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_set_up_on_purpose_stays_until_they_say_otherwise() {
+    let connected = prepared(|options| options).await;
+    let theirs = connected.c1.add_webhook("Theirs", "https://other.example.com/hook");
+    let steps = json!({ "multiStep": { "provisionSteps": [{ "webhook": { "webhookId": theirs } }] } });
+    let ticket = json!({ "externalTicket": { "instructions": "Ask Jane." } });
+    connected.c1.set_policies(&connected.roles[0].id, &steps, &Value::Null);
+    connected.c1.set_policies(&connected.roles[1].id, &json!({ "connector": {} }), &ticket);
+    let report = connected.run(json!({})).await;
+    assert_eq!(
+        (report["state"].as_str(), report["entitlements"]["custom"].as_u64()),
+        (Some("done"), Some(2)),
+        "{report}"
+    );
+    assert_eq!(connected.c1.policies(&connected.roles[0].id), (steps, Value::Null));
+    assert_eq!(connected.c1.policies(&connected.roles[1].id).1, ticket);
+    let left = lines(&report, "left").join("\n");
+    assert!(
+        left.contains("provisioning is several steps") && left.contains("deprovisioning is an external ticket"),
+        "{left}"
+    );
+
+    let report = connected.run(json!({ "overwrite": true })).await;
+    assert_eq!(report["entitlements"]["changed"], 2, "{report}");
+    connected.assert_wired(&connected.webhook());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_leads_here_already_is_taken() {
+    let connected = prepared(|options| options).await;
+    let found = connected.c1.add_webhook("By hand", "https://connector.example.com/webhooks/conductorone");
+    let report = connected.run(json!({})).await;
+    assert_eq!(report["state"], "done", "{report}");
+    connected.assert_wired(&found);
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+    assert_eq!(connected.c1.webhooks().len(), 1, "it was there before, and stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_apps_with_these_ids_it_says_which_there_are() {
+    let connected = prepared(|options| options).await;
+    let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare (old)".into() };
+    let group = Entitlement { id: "2TwinGroup".into(), ..connected.roles.last().unwrap().clone() };
+    connected.c1.add_app(&twin, &[group]);
+    let report = connected.run(json!({})).await;
+    assert_eq!(report["state"], "failed");
+    let message = report["message"].as_str().unwrap();
+    for name in ["\"Cloudflare\"", "\"Cloudflare (old)\"", &twin.id, &connected.app.id] {
+        assert!(message.contains(name), "{message}");
+    }
+    assert_eq!(connected.writes(), 0);
+
+    let report = connected.run(json!({ "app_id": connected.app.id })).await;
+    assert_eq!(report["state"], "done", "{report}");
+    connected.assert_wired(&connected.webhook());
+    assert_eq!(connected.run(json!({})).await["state"], "done", "which one it was is remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
+    let connected = prepared(|options| options).await;
+    let another = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (staging)".into() };
+    let role = Entitlement { id: "2OtherRole".into(), ..connected.roles[0].clone() };
+    connected.c1.add_app(&another, std::slice::from_ref(&role));
+    // Beside the app that has a group of this account's, another account's is no question.
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    connected.assert_wired(&connected.webhook());
+    assert_eq!(connected.c1.policies(&role.id).0, json!({ "connector": {} }));
+    assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done");
+
+    connected.c1.remove_entitlement(&connected.roles.last().unwrap().id);
+    let writes = connected.writes();
+    let report = connected.run(json!({})).await;
+    let message = report["message"].as_str().unwrap();
+    assert_eq!(report["state"], "failed", "{report}");
+    assert!(message.contains("every Cloudflare account") && message.contains(&another.id), "{message}");
+    assert_eq!(connected.writes(), writes, "nothing is changed on a guess");
+    assert_eq!(connected.run(json!({ "app_id": connected.app.id })).await["state"], "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn entitlements_that_carry_no_id_are_known_by_their_names_once_there_was_a_sync() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.cron_and_wait().await["state"], "connected");
+    let role = &roles(&connected.cloudflare)[0];
+    connected.c1.remove_entitlement(&connected.roles[0].id);
+    let named = Entitlement::role(role.governed_as(), &role.name).known_by_name_only();
+    let stranger = Entitlement { id: "2Stranger".into(), display_name: "No such role".into(), ..named.clone() };
+    for entitlement in [&named, &stranger] {
+        connected.c1.add_entitlement(&connected.app, entitlement);
+    }
+    let report = connected.run(json!({})).await;
+    assert_eq!(
+        (report["state"].as_str(), report["entitlements"]["others"].as_u64()),
+        (Some("done"), Some(2)),
+        "{report}"
+    );
+    connected.assert_wired(&connected.webhook());
+    assert_eq!(connected.c1.policies(&stranger.id).0, json!({ "connector": {} }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_of_many_pages_is_wired_to_its_end() {
+    let connected = prepared(|options| options).await;
+    for n in 0..230 {
+        let role = Entitlement::role(&format!("{n:032x}"), &format!("Role {n:03}"));
+        connected.c1.add_entitlement(&connected.app, &role);
+    }
+    let report = connected.run(json!({ "app_id": connected.app.id })).await;
+    assert_eq!(report["state"], "done", "{}", report["message"]);
+    assert_eq!(report["entitlements"]["changed"], connected.roles.len() + 231);
+    let last = Entitlement::role(&format!("{:032x}", 229), "x");
+    assert_eq!(connected.c1.policies(&last.id).1, json!({ "webhook": { "webhookId": connected.webhook() } }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_wired_is_provisioned() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.cron_and_wait().await["state"], "connected");
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let task = Task::grant(connected.roles[0].clone(), Person::newcomer("new.hire@example.com"));
+    let outcome = connected.deliver(&connected.c1.task(&task)).await;
+    assert!(outcome.completed().is_some(), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_asked_is_refused_with_what_to_do() {
+    let connected = prepared(|options| options).await;
+    let missing = connected.get("/v1/connect").await;
+    assert_eq!((missing.status, assert_is_problem(&missing, "none yet").as_str()), (404, "not_found"));
+    for body in
+        [json!([]), json!({ "app": "x" }), json!({ "app_id": "../x" }), json!({ "undo": true, "dry_run": true })]
+    {
+        let answer = connected.post(&body).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, "body").as_str()), (400, "invalid_request"), "{body}");
+    }
+    let answer = connected.get("/v1/connect?after=x").await;
+    assert_eq!(answer.status, 400);
+    connected.unset_var("C1_CLIENT_ID");
+    connected.unset_var("C1_CLIENT_SECRET");
+    let answer = connected.post(&json!({})).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "no key").as_str()), (409, "connect_not_configured"));
+}

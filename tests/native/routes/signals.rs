@@ -1,0 +1,149 @@
+//! Signals to C1's incoming webhook, after a sync.
+
+use serde_json::{Value, json};
+use sim::conductorone::{InboundFault, Proof};
+use sim::harness::Options;
+
+use crate::deployment::Deployment;
+use crate::looks::small;
+use crate::signal_case::{SECRET, SignalCase, statuses, url};
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_fails_or_is_held_is_told_and_only_what_was_asked_for() {
+    let change = |options: Options| {
+        options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET).var("SIGNALS", "sync_failed")
+    };
+    let desk = SignalCase::with(change).await;
+    desk.given(&desk.roles[3]);
+    desk.synced().await;
+    desk.deployment.cloudflare.set_token_status("disabled");
+    let failed = desk.synced().await;
+    assert_eq!(failed["runs"][0]["outcome"], "failed", "{failed}");
+    desk.done().await;
+    let events = desk.deployment.c1.events();
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((&event["event"], &event["outcome"]), (&json!("sync_failed"), &json!("failed")));
+    assert_eq!(event["message"], failed["runs"][0]["message"], "what to do");
+
+    desk.deployment.cloudflare.set_token_status("active");
+    let people = desk.deployment.cloudflare.memberships();
+    for n in 0..30 {
+        desk.deployment.cloudflare.add_member(&format!("extra{n}@example.com"), Vec::new());
+    }
+    let run = async |body: Value| {
+        let begun = desk.deployment.request("POST", "/v1/sync", &[], Some(&body)).await;
+        assert_eq!(begun.status, 202, "{}", begun.text());
+        let id = begun.json()["run"].clone();
+        desk.deployment.until("/v1/status", |status| status["runs"][0]["run"] == id).await
+    };
+    run(json!({})).await;
+    for member in desk.deployment.cloudflare.memberships() {
+        if !people.iter().any(|known| known.id == member.id) {
+            desk.deployment.cloudflare.remove_member(&member.id);
+        }
+    }
+    assert_eq!(run(json!({})).await["runs"][0]["outcome"], "held");
+    desk.deployment.until("/v1/status", |_| desk.events().len() == 2).await;
+    assert_eq!(desk.deployment.c1.events()[1]["outcome"], "held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_capability_url_is_all_there_is_and_is_never_shown() {
+    let desk = SignalCase::with(|options| options.var("SIGNAL_URL", &url("/t/capability-of-the-tests"))).await;
+    desk.deployment.c1.listen("listener", Proof::Capability("capability-of-the-tests".to_owned()));
+    desk.given(&desk.roles[1]);
+    desk.deployment.c1.fail_inbound(InboundFault::Refused(401), 1);
+    desk.synced().await;
+    let job = desk.job(|job| job["state"] == "failed").await;
+    desk.synced().await;
+    desk.deployment.until("/v1/status", |_| desk.events().len() == 2).await;
+    let report = desk.deployment.get("/v1/doctor").await.text();
+    for text in desk.deployment.logs().iter().chain([&report, &job.to_string()]) {
+        assert!(!text.contains("capability-of-the-tests"), "{text}");
+    }
+    let none = desk.deployment.raw("GET", "/.well-known/jwks.json", &[], None).await;
+    assert_eq!(none.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_lost_does_not_make_an_event_happen_twice() {
+    let desk = SignalCase::start().await;
+    desk.given(&desk.roles[1]);
+    desk.deployment.c1.fail_inbound(InboundFault::TakenButFailed(502), 1);
+    desk.synced().await;
+    desk.job(|job| job["attempts"] == 1 && job["message"].as_str().is_some_and(|said| said.contains("502"))).await;
+    // The wait before another attempt is too long for a test: the next sync asks for one.
+    desk.synced().await;
+    desk.deployment.until("/v1/status", |_| desk.events().len() == 2).await;
+    assert_eq!(desk.events(), ["foreign_change", "access_changed"]);
+    let requests = desk.deployment.c1.inbound_requests();
+    assert_eq!(statuses(&desk.deployment.c1), [502, 409, 200]);
+    assert_eq!(requests[0].event_id, requests[1].event_id);
+    assert_eq!(requests[0].body, requests[1].body, "the same event, byte for byte");
+    assert_eq!(desk.done().await["message"], "Sent 2 signals.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_c1_could_not_take_for_a_while_comes_later_in_order_and_once() {
+    let desk = SignalCase::start().await;
+    desk.deployment.c1.fail_inbound(InboundFault::Reset, u32::MAX);
+    let mut runs = Vec::new();
+    for role in &desk.roles[1..3] {
+        desk.given(role);
+        let status = desk.synced().await;
+        runs.push(status["runs"][0]["run"].clone());
+        let failing = |job: &Value| job["subject"] == *runs.last().unwrap() && job["attempts"].as_i64() >= Some(1);
+        desk.job(failing).await;
+    }
+    // A crash in between loses nothing.
+    desk.deployment.restart();
+    desk.deployment.c1.heal_inbound();
+    desk.given(&desk.roles[3]);
+    runs.push(desk.synced().await["runs"][0]["run"].clone());
+    desk.deployment.until("/v1/status", |_| desk.events().len() >= 6).await;
+    desk.done().await;
+    let told: Vec<Value> = desk.deployment.c1.events().iter().map(|event| event["run"].clone()).collect();
+    let expected: Vec<Value> = runs.iter().flat_map(|run| [run.clone(), run.clone()]).collect();
+    assert_eq!(told, expected);
+    let taken = statuses(&desk.deployment.c1).into_iter().filter(|status| *status != 0);
+    assert_eq!(taken.collect::<Vec<_>>(), [200; 6], "each once");
+    for (event, role) in desk.deployment.c1.events().iter().step_by(2).zip(&desk.roles[1..4]) {
+        assert_eq!(event["grants"][0]["name"], json!(role.name), "each of what its own sync found");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_c1_refuses_is_told_with_what_to_do() {
+    let desk = SignalCase::start().await;
+    for (status, says) in [(401, "SIGNAL_HMAC_SECRET"), (403, "networks"), (404, "SIGNAL_URL")] {
+        desk.deployment.c1.fail_inbound(InboundFault::Refused(status), 1);
+        desk.given(&desk.roles[usize::from(status) - 400]);
+        let run = desk.synced().await["runs"][0]["run"].clone();
+        let job = desk.job(|job| job["subject"] == run && job["state"] == "failed").await;
+        assert!(job["message"].as_str().unwrap().contains(says), "{job}");
+    }
+    let report = desk.deployment.json("/v1/doctor").await;
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "SIGNAL_URL").unwrap();
+    assert_eq!(check["ok"], false, "{check}");
+    assert_eq!(desk.events(), [""; 0]);
+    // Nothing of it is lost, and one event that is refused for good is not in the others' way.
+    desk.deployment.c1.fail_inbound(InboundFault::Refused(400), 1);
+    desk.synced().await;
+    let job = desk
+        .job(|job| job["state"] == "failed" && job["message"].as_str().is_some_and(|said| said.contains("400")))
+        .await;
+    assert!(job["message"].as_str().unwrap().contains("foreign_change"), "{job}");
+    assert_eq!(desk.events().len(), 5);
+    desk.synced().await;
+    tokio::task::yield_now().await;
+    assert_eq!(desk.deployment.c1.inbound_requests().len(), 3 + 6, "nothing waits any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_configuration_names_what_is_missing() {
+    let deployment = Deployment::with(small(), |options| options.var("SIGNAL_URL", &url(""))).await;
+    let report = deployment.get("/v1/doctor").await;
+    assert_eq!(report.status, 200, "everything else goes on");
+    let checks = report.json()["checks"].as_array().unwrap().clone();
+    assert!(checks.iter().any(|check| check["name"] == "SIGNAL_HMAC_SECRET" && check["ok"] == false), "{checks:?}");
+}
