@@ -185,7 +185,7 @@ const schemas = {
   }),
   Change: object({
     generation: string, published_at: string, kind: word("added", "removed", "changed"), key: string, name: string, grants_added: list(string), grants_removed: list(string), fields: list(string),
-    "member_id?": id, "by?": list(object({ grant: string, cause: string, happened_at: maybe(time), by: maybe(ref("By")) })),
+    "former_name?": string, "member_id?": id, "by?": list(object({ grant: string, cause: string, happened_at: maybe(time), by: maybe(ref("By")) })),
   }),
   By: object({
     who: string, "through?": string, "at?": maybe(time), "entry?": maybe(string), "operation?": integer, "task?": maybe(string), "requester?": maybe(string),
@@ -196,7 +196,7 @@ const schemas = {
     seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")),
   }),
   Held: object({
-    person: string, principal: string, entitlement: string, name: string,
+    person: string, principal: string, entitlement: string, name: string, "group_id?": id, "group_name?": string,
     gained: maybe(object({ seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")) })),
   }),
   Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "duration_secs?": integer, "right?": string }),
@@ -384,13 +384,13 @@ const paths = {
   },
   "/v1/history": {
     get: told("What was gained and lost, the newest first.", "LedgerChange", [], [
-      parameter("person", string, "An e-mail address or a principal's id."), parameter("entitlement", string, "Its id, a role's id, or a name that only one has."),
+      parameter("person", string, "An e-mail address, of whoever has it or had it, or a principal's id."), parameter("entitlement", string, "Its id, a role's id, or a name that only one has."),
       parameter("from", string, "At or after this time."), parameter("to", string, "Before this time."),
     ]),
   },
   "/v1/as-of": {
     get: told("Who held what at a time.", "Held", ["before_the_ledger"], [
-      parameter("at", string, "As of when."), parameter("person", string, "An e-mail address or a principal's id."), parameter("role", string, "An entitlement's id, a role's id, or a name that only one has."),
+      parameter("at", string, "As of when."), parameter("person", string, "An e-mail address, of whoever has it or had it, or a principal's id."), parameter("role", string, "An entitlement's id, a role's id, or a name that only one has."),
     ]),
   },
   "/v1/evidence": { get: download("application/x-ndjson", "Who holds what, since when, by whom approved, and what is found to be wrong, with hashes and a signature.", ["evidence_not_settled", "signing_failed"]) },

@@ -184,10 +184,7 @@ impl Coordinator {
                 let told = past::history(ports, &filter, limit);
                 tell(ports, told.map(|changes| LedgerAnswer { changes, ..LedgerAnswer::default() }))
             }
-            Command::Past { question, limit } => {
-                let told = past::facts(ports, &question, limit);
-                tell(ports, told.map(|facts| LedgerAnswer { facts, ..LedgerAnswer::default() }))
-            }
+            Command::Past { question, limit } => tell(ports, past_of(ports, &question, limit)),
             Command::Evidence(generation) => match evidence(ports, &generation) {
                 Ok(Some(open)) => Reply::Findings(open),
                 Ok(None) => Reply::Noted,
@@ -209,6 +206,17 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// What the ledger says of a part of the account as of a time.
+fn past_of<P: Ports>(ports: &P, question: &past::Question, limit: i64) -> Result<LedgerAnswer, SqlError> {
+    let people = past::people(ports, question.person.as_deref(), &question.principals)?;
+    Ok(LedgerAnswer {
+        facts: past::facts(ports, question, &people, limit)?,
+        names: past::names_then(ports, question, &people, limit)?,
+        people,
+        ..LedgerAnswer::default()
+    })
 }
 
 /// What the ledger says, with how far it goes.

@@ -268,6 +268,10 @@ pub struct LedgerAnswer {
     pub changes: Vec<serde_json::Value>,
     /// Grants as of a time.
     pub facts: Vec<past::Fact>,
+    /// The names of then, of those who are called otherwise since.
+    pub names: Vec<(String, String)>,
+    /// The principals that are meant, where some are.
+    pub people: Vec<String>,
     /// How far the ledger goes.
     pub reach: past::Reach,
 }

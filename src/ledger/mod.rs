@@ -29,6 +29,16 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE INDEX IF NOT EXISTS ledger_entitlement ON ledger (entitlement, id)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS ledger_name ON ledger (name, id)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS ledger_unexplained ON ledger (id) WHERE cause = ''", &[])?;
+    // Who came to have another address or name: by the old one that one is found, too.
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS former_name (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL,
+            generation TEXT NOT NULL, principal TEXT NOT NULL, former TEXT NOT NULL, name TEXT NOT NULL)",
+        &[],
+    )?;
+    for column in ["principal", "former", "name"] {
+        sql.query(&format!("CREATE INDEX IF NOT EXISTS former_name_{column} ON former_name ({column}, id)"), &[])?;
+    }
     sql.query(
         "CREATE TABLE IF NOT EXISTS ledger_mark (
             generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, kind TEXT NOT NULL)
@@ -48,6 +58,7 @@ pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
         return Ok(());
     }
     sql.query("DELETE FROM ledger WHERE at < ?", &[oldest.into()])?;
+    sql.query("DELETE FROM former_name WHERE at < ?", &[oldest.into()])?;
     // The newest generation's mark stays, however old it is: the next difference begins there.
     sql.query(
         "DELETE FROM ledger_mark WHERE at < ? AND generation <> (SELECT MAX(generation) FROM ledger_mark WHERE version = 1)",

@@ -10,14 +10,17 @@ use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::model::address;
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
 use crate::snapshot::GenerationId;
 
 /// What changes are wanted, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
-    /// A principal's id, or an e-mail address.
+    /// A principal's id, or an e-mail address: of whoever has it, or had it.
     pub person: Option<String>,
+    /// Who has that address today.
+    pub principals: Vec<String>,
     /// An entitlement's id, or the id of its resource.
     pub entitlement: Option<String>,
     /// At or after.
@@ -37,14 +40,68 @@ pub struct Question {
     pub at: Timestamp,
     /// The generation that is known to be so: what came later is none of it.
     pub generation: GenerationId,
-    /// One person or group, by principal or e-mail address.
+    /// A principal's id, or an e-mail address: of whoever has it, or had it.
     pub person: Option<String>,
-    /// One entitlement.
-    pub entitlement: Option<Entitlement>,
-    /// Principals after this one, up to that one.
-    pub after: Option<String>,
-    /// See `after`.
+    /// Who has that address today; where no person is asked for, these alone.
+    pub principals: Vec<String>,
+    /// These entitlements.
+    pub entitlements: Option<Vec<Entitlement>>,
+    /// What comes after this place.
+    pub after: Option<Place>,
+    /// Principals up to this one.
     pub until: Option<String>,
+}
+
+/// A principal; or a grant of one, by its entitlement. In the order of their texts, and after a principal come all of that one's grants.
+pub type Place = (String, Option<String>);
+
+impl Question {
+    /// The whole account as of a time, as it was known by a generation.
+    pub const fn of_all(at: Timestamp, generation: GenerationId) -> Self {
+        Self { at, generation, person: None, principals: Vec::new(), entitlements: None, after: None, until: None }
+    }
+
+    /// Whether it is of some principals alone, wherever they stand.
+    pub const fn is_of_some(&self) -> bool {
+        self.person.is_some() || !self.principals.is_empty()
+    }
+}
+
+/// Whether a grant comes after a place.
+pub fn is_after(principal: &str, entitlement: &str, place: &Place) -> bool {
+    match &place.1 {
+        Some(within) => (principal, entitlement) > (place.0.as_str(), within.as_str()),
+        None => principal > place.0.as_str(),
+    }
+}
+
+/// Whoever is asked for by one of them is looked for among as many principals at most.
+const MOST_PEOPLE: i64 = 100;
+
+/// The principals that a person is asked for by: that one; or who has the address, whoever had it since the ledger began, and what these
+/// were invited as.
+pub fn people(sql: &dyn Sql, person: Option<&str>, known: &[String]) -> Result<Vec<String>, SqlError> {
+    let Some(person) = person else { return Ok(known.to_vec()) };
+    if person.parse::<Principal>().is_ok() {
+        return Ok(vec![person.to_owned()]);
+    }
+    let rows = sql.query(
+        "WITH people AS (
+            SELECT value AS who FROM json_each(?1)
+            UNION SELECT principal FROM ledger WHERE name = ?2 AND version = 1
+            UNION SELECT principal FROM former_name WHERE former = ?2 AND version = 1
+            UNION SELECT principal FROM former_name WHERE name = ?2 AND version = 1)
+         SELECT who FROM people
+         UNION SELECT ?3 || member FROM people JOIN ledger ON principal = who WHERE member IS NOT NULL
+         ORDER BY 1 LIMIT ?4",
+        &[
+            json!(known).to_string().into(),
+            address::folded(person).into(),
+            Kind::Invitation.prefix().into(),
+            MOST_PEOPLE.into(),
+        ],
+    )?;
+    Ok(rows.iter().flatten().filter_map(SqlValue::text).map(str::to_owned).collect())
 }
 
 /// What the ledger says of one grant as of a time.
@@ -94,8 +151,9 @@ pub fn reach(sql: &dyn Sql) -> Result<Reach, SqlError> {
 /// Changes, the newest first, as they are shown.
 pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>, SqlError> {
     let mut narrowed = Narrowed::by("version = 1", Vec::new());
-    if let Some(person) = &filter.person {
-        narrowed.and_all("(principal = ? OR name = ?)", &[person.as_str().into(), address::folded(person).into()]);
+    if filter.person.is_some() {
+        let people = people(sql, filter.person.as_deref(), &filter.principals)?;
+        narrowed.and("principal IN (SELECT value FROM json_each(?))", Some(json!(people).to_string().into()));
     }
     let entitlement = filter.entitlement.as_deref().map(Into::into);
     narrowed.and("(entitlement = ? OR instr(entitlement, ?) > 0)", entitlement);
@@ -134,13 +192,24 @@ fn told(at: &SqlValue, cause: &SqlValue, happened_at: &SqlValue, by: &SqlValue) 
     )
 }
 
-/// What the ledger says of a part of the account as of a time, in the order of principals and entitlements.
-pub fn facts(sql: &dyn Sql, question: &Question, limit: i64) -> Result<Vec<Fact>, SqlError> {
-    let gap = sql.one("SELECT MIN(at) FROM ledger_mark WHERE kind = 'gap' AND at > ?", &[question.at.into()])?;
+/// What the ledger says of a part of the account as of a time: of these principals, where it is of some, in the order of principals and
+/// entitlements.
+pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) -> Result<Vec<Fact>, SqlError> {
+    let gap = sql.one(
+        "SELECT MIN(at) FROM ledger_mark WHERE kind = 'gap' AND at > ? AND generation <= ?",
+        &[question.at.into(), (&question.generation).into()],
+    )?;
     let gap = gap.as_ref().and_then(SqlValue::integer);
+    let (after, within) = question.after.clone().unzip();
+    // Where nobody is asked for by name, the index of principals is of no use.
+    let of = if question.is_of_some() { "principal IN (SELECT value FROM json_each(?4))" } else { "?4 IS NOT NULL" };
+    let listed = question.entitlements.as_ref().map(|them| json!(them).to_string());
     // `soon` is the first change after that time, before any gap; `last` the last one before; `later` the first beyond the gap.
-    let rows = sql.query(
-        "SELECT principal, name, entitlement,
+    let statement = format!(
+        "SELECT principal,
+            COALESCE((SELECT called.name FROM former_name AS called WHERE called.principal = who AND called.at <= ?1
+                ORDER BY called.id DESC LIMIT 1), told.name),
+            entitlement,
             CASE WHEN soon IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = soon)
                 WHEN ?2 IS NOT NULL AND last IS NOT NULL THEN (SELECT gained FROM ledger WHERE id = last)
                 WHEN later IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = later) END,
@@ -150,18 +219,22 @@ pub fn facts(sql: &dyn Sql, question: &Question, limit: i64) -> Result<Vec<Fact>
                 MAX(CASE WHEN at <= ?1 THEN id END) AS last,
                 MIN(CASE WHEN at > ?1 AND at >= ?2 THEN id END) AS later, MAX(id) AS newest
              FROM ledger
-             WHERE version = 1 AND generation <= ?3 AND (?4 IS NULL OR principal = ?4 OR name = ?5) AND (?6 IS NULL OR entitlement = ?6)
-                AND (?7 IS NULL OR principal > ?7) AND (?8 IS NULL OR principal <= ?8)
+             WHERE version = 1 AND generation <= ?3 AND {of}
+                AND (?6 IS NULL OR entitlement IN (SELECT value FROM json_each(?6)))
+                AND (?7 IS NULL OR principal > ?7 OR principal = ?7 AND entitlement > ?5) AND (?8 IS NULL OR principal <= ?8)
              GROUP BY principal, entitlement ORDER BY principal, entitlement LIMIT ?9)
-         JOIN ledger AS told ON told.id = COALESCE(last, newest)",
+         JOIN ledger AS told ON told.id = COALESCE(last, newest)"
+    );
+    let rows = sql.query(
+        &statement,
         &[
             question.at.into(),
             gap.into(),
             (&question.generation).into(),
-            question.person.clone().into(),
-            question.person.as_deref().map(address::folded).into(),
-            question.entitlement.map(|it| it.to_string()).into(),
-            question.after.clone().into(),
+            json!(people).to_string().into(),
+            within.flatten().into(),
+            listed.into(),
+            after.into(),
             question.until.clone().into(),
             limit.into(),
         ],
@@ -184,12 +257,40 @@ pub fn facts(sql: &dyn Sql, question: &Question, limit: i64) -> Result<Vec<Fact>
     Ok(facts)
 }
 
+/// The names of then, of those among them who are called otherwise since: each principal with that name.
+pub fn names_then(
+    sql: &dyn Sql,
+    question: &Question,
+    people: &[String],
+    limit: i64,
+) -> Result<Vec<(String, String)>, SqlError> {
+    let of = if question.is_of_some() { "principal IN (SELECT value FROM json_each(?3))" } else { "?3 IS NOT NULL" };
+    let rows = sql.query(
+        &format!(
+            "SELECT principal, former, MIN(id) FROM former_name
+             WHERE version = 1 AND at > ?1 AND generation <= ?2 AND {of} AND (?4 IS NULL OR principal >= ?4)
+                AND (?5 IS NULL OR principal <= ?5)
+             GROUP BY principal ORDER BY principal LIMIT ?6"
+        ),
+        &[
+            question.at.into(),
+            (&question.generation).into(),
+            json!(people).to_string().into(),
+            question.after.as_ref().map(|(principal, _)| principal.clone()).into(),
+            question.until.clone().into(),
+            limit.into(),
+        ],
+    )?;
+    let read = |row: &Vec<SqlValue>| Some((row.first()?.text()?.to_owned(), row.get(1)?.text()?.to_owned()));
+    Ok(rows.iter().filter_map(read).collect())
+}
+
 /// A grant as of a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PastGrant {
     /// Who.
     pub principal: String,
-    /// That one's e-mail address or name.
+    /// The e-mail address or the name that one had then.
     pub person: String,
     /// What.
     pub entitlement: String,
@@ -197,8 +298,23 @@ pub struct PastGrant {
     pub gained: Option<Value>,
 }
 
+impl PastGrant {
+    /// The same as it comes to a member of a group: since the group has it, and the member is in it.
+    #[must_use]
+    pub fn through(&self, membership: &Self) -> Self {
+        let since = |gained: &Option<Value>| gained.as_ref()?.get("seen_at")?.as_str().map(str::to_owned);
+        let later = if since(&self.gained) > since(&membership.gained) { self } else { membership };
+        Self {
+            principal: membership.principal.clone(),
+            person: membership.person.clone(),
+            entitlement: self.entitlement.clone(),
+            gained: later.gained.clone(),
+        }
+    }
+}
+
 /// What was held as of a time, from what is held now and what the ledger says of the same part of the account.
-pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>) -> Vec<PastGrant> {
+pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>, names: Vec<(String, String)>) -> Vec<PastGrant> {
     let mut held: BTreeMap<(String, String), PastGrant> = BTreeMap::new();
     for (principal, person, entitlement) in now {
         let key = (principal.clone(), entitlement.clone());
@@ -218,5 +334,12 @@ pub fn as_of(now: Vec<(String, String, String)>, facts: Vec<Fact>) -> Vec<PastGr
             (None, None) => {}
         }
     }
-    held.into_iter().map(|(_, held)| held).collect()
+    let names: BTreeMap<String, String> = names.into_iter().collect();
+    let called = |mut held: PastGrant| {
+        if let Some(name) = names.get(&held.principal) {
+            held.person.clone_from(name);
+        }
+        held
+    };
+    held.into_iter().map(|(_, held)| called(held)).collect()
 }

@@ -33,11 +33,19 @@ pub struct Chapter {
     /// `baseline`, `changes`, or `gap`.
     kind: &'static str,
     changes: Vec<Line>,
+    /// Who came to be called otherwise: the principal, the name before, and the new one.
+    names: Vec<(String, String, String)>,
 }
 
 impl Chapter {
     fn mark(manifest: &Manifest, kind: &'static str) -> Self {
-        Self { generation: manifest.generation.clone(), at: manifest.finished_at, kind, changes: Vec::new() }
+        Self {
+            generation: manifest.generation.clone(),
+            at: manifest.finished_at,
+            kind,
+            changes: Vec::new(),
+            names: Vec::new(),
+        }
     }
 }
 
@@ -94,7 +102,7 @@ async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<
         for change in &page.items {
             add(&mut chapter, change, first_seen);
         }
-        if chapter.changes.len() > MOST_CHANGES {
+        if chapter.changes.len() + chapter.names.len() > MOST_CHANGES {
             return Ok(Chapter::mark(new, "gap"));
         }
         after = page.next;
@@ -120,6 +128,10 @@ async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<
 fn add(chapter: &mut Chapter, change: &Change, first_seen: bool) {
     let member = change.member_id.map(|id| id.to_string());
     let name = address::folded(&change.name);
+    let former = change.former_name.as_deref().map(address::folded).filter(|former| *former != name);
+    if let (Some(former), Ok(_)) = (former, change.key.parse::<Principal>()) {
+        chapter.names.push((change.key.clone(), former, name.clone()));
+    }
     for (grants, gained) in [(&change.grants_removed, false), (&change.grants_added, true)] {
         for grant in grants {
             let is_group =
@@ -141,6 +153,14 @@ pub fn write(sql: &dyn Sql, chapters: &[Chapter]) -> Result<(), SqlError> {
         )?;
         if is_new.is_empty() {
             continue;
+        }
+        for names in chapter.names.chunks(AT_ONCE) {
+            sql.query(
+                "INSERT INTO former_name (at, generation, principal, former, name)
+                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+                 FROM json_each(?3)",
+                &[chapter.at.into(), generation.as_str().into(), json!(names).to_string().into()],
+            )?;
         }
         for changes in chapter.changes.chunks(AT_ONCE) {
             sql.query(

@@ -14,7 +14,8 @@ use super::{export, ledger, paging};
 use crate::base::hash::Running;
 use crate::base::ports::{Level, Method};
 use crate::coordinator::{Command, Reply};
-use crate::ledger::past::Question;
+use crate::ledger::past::{self, Question};
+use crate::model::kind::Kind;
 use crate::signal::{self, settings::Auth};
 use crate::snapshot::{Catalogue, Snapshot};
 
@@ -37,7 +38,7 @@ struct Evidence<P> {
 /// How far it is made.
 enum Place {
     Head,
-    Grants(Option<String>),
+    Grants(Option<past::Place>),
     Findings,
     End,
     Done,
@@ -133,15 +134,9 @@ impl<P: Ports> Evidence<P> {
                 Place::Grants(None)
             }
             Place::Grants(after) => {
-                let question = Question {
-                    at: manifest.finished_at,
-                    generation: manifest.generation.clone(),
-                    person: None,
-                    entitlement: None,
-                    after,
-                    until: None,
-                };
-                let (held, after, _) = ledger::past(&self.ports, &self.snapshot, question, PAGE).await?;
+                let of_all = Question::of_all(manifest.finished_at, manifest.generation.clone());
+                let question = Question { after, ..of_all };
+                let (held, after, _) = ledger::past(&self.ports, &self.snapshot, question, Kind::HOLDERS, PAGE).await?;
                 for one in held {
                     let name = one.entitlement.parse().map(|it| self.catalogue.name(it)).unwrap_or_default();
                     line(

@@ -1,16 +1,20 @@
 //! The past: what changed in who holds what, and who held what as of a time.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::newest_first::{text, time};
 use super::{newest_first, paging};
+use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::{Command, LedgerAnswer, Reply};
 use crate::export::csv::cell::Line;
-use crate::ledger::past::{Filter, PastGrant, Question, Reach, as_of as undone};
+use crate::ledger::past::{Filter, PastGrant, Place, Question, Reach, as_of as undone, is_after};
 use crate::model::address;
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Principal};
+use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::snapshot::{Catalogue, Scan, Snapshot};
@@ -35,8 +39,19 @@ const HISTORY: [&str; 11] = [
     "who",
     "through",
 ];
-const AS_OF: [&str; 9] =
-    ["person", "principal", "entitlement", "name", "seen_at", "happened_at", "cause", "who", "through"];
+const AS_OF: [&str; 11] = [
+    "person",
+    "principal",
+    "entitlement",
+    "name",
+    "seen_at",
+    "happened_at",
+    "cause",
+    "who",
+    "through",
+    "group_id",
+    "group_name",
+];
 
 pub(super) async fn told<P: Ports>(ports: &P, command: Command) -> Result<LedgerAnswer, Problem> {
     match asking::ask(ports, command).await? {
@@ -123,6 +138,7 @@ pub(super) async fn history<P: Ports>(ports: &P, request: &Incoming) -> Result<A
     let snapshot = paging::open_published(ports, None).await?;
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(paging::unreadable)?;
     let filter = Filter {
+        principals: known_by(ports, &snapshot, text(request, "person").as_deref()).await?,
         person: text(request, "person"),
         entitlement: entitlement(request, "entitlement", &catalogue)?.map(|it| it.to_string()),
         from: time(request, "from")?,
@@ -146,7 +162,8 @@ fn name(item: &mut Value, catalogue: &Catalogue) {
     }
 }
 
-/// Tells who held what as of a time: a person, an entitlement, or the whole account in pages.
+/// Tells who held what as of a time: a person, an entitlement, or the whole account in pages. Of a person and of an entitlement, what is
+/// held through a user group is told too.
 pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let asked = paging::asked(request)?;
     is_csv(request)?;
@@ -156,16 +173,22 @@ pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Ans
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(paging::unreadable)?;
     let role = entitlement(request, "role", &catalogue)?;
     let person = text(request, "person");
-    let after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
-    let question = Question {
-        at,
-        generation: snapshot.manifest().generation.clone(),
-        person: person.clone(),
-        entitlement: role,
-        after: after.clone(),
-        until: None,
-    };
-    let (items, next, reach) = past(ports, &snapshot, question, asked.limit).await?;
+    let of_all = Question::of_all(at, snapshot.manifest().generation.clone());
+    let mut question = of_all.clone();
+    question.after = asked.cursor.as_ref().and_then(|cursor| cursor.after.as_deref()).map(place);
+    question.principals = known_by(ports, &snapshot, person.as_deref()).await?;
+    question.person = person;
+    let is_of_all = !question.is_of_some() && role.is_none();
+    let mut brought: BTreeMap<String, Vec<PastGrant>> = BTreeMap::new();
+    if let Some(role) = role {
+        // Whoever was in a group that held it then held it, too.
+        let mut of_groups = of_all.clone();
+        (of_groups.entitlements, of_groups.until) = (Some(vec![role]), Some(AFTER_GROUPS.to_owned()));
+        brought = by_principal(whole(ports, &snapshot, of_groups, &[Kind::Group]).await?);
+        let groups = brought.keys().filter_map(|group| group_of(group));
+        question.entitlements = Some([role].into_iter().chain(groups.map(Entitlement::Group)).collect());
+    }
+    let (held, next, reach) = past(ports, &snapshot, question, Kind::HOLDERS, asked.limit).await?;
     if let Some(begins) = reach.begins_at.filter(|&begins| begins > at) {
         return Err(Problem::new(
             410,
@@ -173,57 +196,179 @@ pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Ans
             format!("the ledger begins at {begins}: of the time before it says nothing"),
         ));
     }
-    let shown = |held: PastGrant| {
-        let mut item = json!(held);
-        name(&mut item, &catalogue);
-        item
-    };
-    let items: Vec<Value> = items.into_iter().map(shown).collect();
-    page(request, &items, next.map(|next| paging::Cursor::of(&snapshot, Some(next), None).encode()), &reach, &AS_OF)
+    if role.is_none() && !is_of_all {
+        let mut of_groups = of_all;
+        let groups: BTreeSet<String> = held.iter().filter_map(|held| group_held(&held.entitlement)).collect();
+        of_groups.principals = groups.into_iter().collect();
+        if of_groups.is_of_some() {
+            brought = by_principal(whole(ports, &snapshot, of_groups, &[]).await?);
+        }
+    }
+    let mut items = Vec::new();
+    for one in &held {
+        let group = group_held(&one.entitlement).filter(|_| !is_of_all);
+        if role.is_none_or(|role| role.to_string() == one.entitlement) {
+            items.push(shown(one, &catalogue));
+        }
+        for it in group.as_ref().and_then(|group| brought.get(group)).into_iter().flatten() {
+            let mut item = shown(&it.through(one), &catalogue);
+            if let (Value::Object(item), Some(group)) =
+                (&mut item, it.principal.strip_prefix(Kind::Group.prefix().as_str()))
+            {
+                item.insert("group_id".to_owned(), group.into());
+                let entry = one.entitlement.parse().ok().and_then(|group| catalogue.get(group));
+                let called = entry.map_or(it.person.as_str(), |entry| entry.name.as_str());
+                item.insert("group_name".to_owned(), called.into());
+            }
+            items.push(item);
+        }
+    }
+    let next = next.map(|next| paging::Cursor::of(&snapshot, Some(text_of(next)), None).encode());
+    page(request, &items, next, &reach, &AS_OF)
 }
 
-/// What was held as of a time in a part of the account, and where the next part begins.
+/// The first text after those of groups.
+const AFTER_GROUPS: &str = "group;";
+
+fn shown(held: &PastGrant, catalogue: &Catalogue) -> Value {
+    let mut item = json!(held);
+    name(&mut item, catalogue);
+    item
+}
+
+/// The principal of the group that is joined by an entitlement.
+fn group_held(entitlement: &str) -> Option<String> {
+    match entitlement.parse() {
+        Ok(Entitlement::Group(group)) => Some(Principal::Group(group).to_string()),
+        _ => None,
+    }
+}
+
+fn group_of(principal: &str) -> Option<UserGroupId> {
+    if let Ok(Principal::Group(group)) = principal.parse() { Some(group) } else { None }
+}
+
+fn by_principal(grants: Vec<PastGrant>) -> BTreeMap<String, Vec<PastGrant>> {
+    let mut by: BTreeMap<String, Vec<PastGrant>> = BTreeMap::new();
+    for grant in grants {
+        by.entry(grant.principal.clone()).or_default().push(grant);
+    }
+    by
+}
+
+/// Who has an address in a generation; nobody where it is a principal that is asked for.
+async fn known_by<P: Ports>(ports: &P, snapshot: &Snapshot, person: Option<&str>) -> Result<Vec<String>, Problem> {
+    let mut known = Vec::new();
+    let Some(person) = person.filter(|person| person.parse::<Principal>().is_err()).map(address::folded) else {
+        return Ok(known);
+    };
+    let see = |row: Row| known.extend(Some(row.key()).filter(|_| address::folded(&called(&row)) == person));
+    snapshot.each(ports, Kind::HOLDERS, see).await.map_err(paging::unreadable)?;
+    Ok(known)
+}
+
+/// A person's e-mail address, a group's name.
+fn called(row: &Row) -> String {
+    row.as_member().map_or_else(|| row.display_name(), |member| member.email.clone())
+}
+
+/// A place as a cursor has it: no id has a blank in it.
+fn text_of((principal, within): Place) -> String {
+    within.map_or_else(|| principal.clone(), |within| format!("{principal} {within}"))
+}
+
+fn place(text: &str) -> Place {
+    text.split_once(' ')
+        .map_or_else(|| (text.to_owned(), None), |(principal, within)| (principal.to_owned(), Some(within.to_owned())))
+}
+
+/// All pages of what was held in a part of the account that is small, such as the user groups.
+async fn whole<P: Ports>(
+    ports: &P,
+    snapshot: &Snapshot,
+    mut question: Question,
+    kinds: &[Kind],
+) -> Result<Vec<PastGrant>, Problem> {
+    let mut all = Vec::new();
+    loop {
+        let (held, next, _) = past(ports, snapshot, question.clone(), kinds, ROWS).await?;
+        all.extend(held);
+        if next.is_none() {
+            return Ok(all);
+        }
+        question.after = next;
+    }
+}
+
+/// What was held as of a time in a part of the account, and where the next part begins. Those who are asked for by name are looked for
+/// wherever they stand, others among these kinds.
 pub(super) async fn past<P: Ports>(
     ports: &P,
     snapshot: &Snapshot,
     mut question: Question,
+    kinds: &[Kind],
     limit: usize,
-) -> Result<(Vec<PastGrant>, Option<String>, Reach), Problem> {
-    let role = question.entitlement;
-    // One person is looked for in the whole account: by address there may be a user and an invitation.
-    let rows = if question.person.is_some() { 1_000 } else { limit.min(ROWS) };
-    let mut now = Vec::new();
-    let mut after = question.after.clone();
-    let mut until;
-    loop {
-        let scan = Scan { kinds: Kind::HOLDERS.to_vec(), holding: role, after: after.clone(), limit: rows };
-        let found = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
-        for row in found.rows.iter().filter(|row| is_wanted(row, question.person.as_deref())) {
-            let name = row.as_member().map_or_else(|| row.display_name(), |member| member.email.clone());
-            let held =
-                snapshot.manifest().grants_of(row).into_iter().filter(|(it, _)| role.is_none_or(|role| role == *it));
-            now.extend(held.map(|(it, principal)| (principal.to_string(), name.clone(), it.to_string())));
+) -> Result<(Vec<PastGrant>, Option<Place>, Reach), Problem> {
+    let (wanted, after) = (question.entitlements.clone(), question.after.clone());
+    let now = RefCell::new(Vec::new());
+    let mut end = None;
+    let see = &|row: &Row| {
+        let name = called(row);
+        for (it, principal) in snapshot.manifest().grants_of(row) {
+            let (principal, what) = (principal.to_string(), it.to_string());
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&it));
+            if is_wanted && after.as_ref().is_none_or(|after| is_after(&principal, &what, after)) {
+                now.borrow_mut().push((principal, name.clone(), what));
+            }
         }
-        until = found.next;
-        if until.is_none() || (question.person.is_none() && !now.is_empty()) {
-            break;
+    };
+    match &question.after {
+        _ if question.is_of_some() => {}
+        // The rest of one's grants.
+        Some((principal, Some(_))) => {
+            let row = snapshot.get(ports, principal).await.map_err(paging::unreadable)?;
+            row.iter().for_each(see);
+            end = Some((principal.clone(), None));
         }
-        after.clone_from(&until);
+        place => {
+            let holding = question.entitlements.as_ref().filter(|wanted| wanted.len() == 1);
+            let mut scan = Scan {
+                kinds: kinds.to_vec(),
+                holding: holding.and_then(|wanted| wanted.first()).copied(),
+                after: place.as_ref().map(|(principal, _)| principal.clone()),
+                limit: limit.min(ROWS),
+            };
+            loop {
+                let found = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+                found.rows.iter().for_each(see);
+                scan.after = found.next;
+                if scan.after.is_none() || !now.borrow().is_empty() {
+                    break;
+                }
+            }
+            end = scan.after.map(|last| (last, None));
+        }
     }
-    question.until.clone_from(&until);
-    let mut told = told(ports, Command::Past { question: Box::new(question), limit: MOST_FACTS }).await?;
-    if i64::try_from(told.facts.len()).is_ok_and(|count| count >= MOST_FACTS) {
-        // What is said of the last one may not be all: the next page begins with that one.
-        if let Some(last) = told.facts.pop().map(|fact| fact.principal) {
-            told.facts.retain(|fact| fact.principal != last);
-            until = told.facts.last().map(|fact| fact.principal.clone());
-            now.retain(|(principal, ..)| until.as_ref().is_some_and(|until| principal <= until));
+    if let Some((last, _)) = &end {
+        question.until = Some(last.clone());
+    }
+    let is_of_some = question.is_of_some();
+    let told = told(ports, Command::Past { question: Box::new(question), limit: MOST_FACTS }).await?;
+    if is_of_some {
+        for principal in &told.people {
+            let row = snapshot.get(ports, principal).await.map_err(paging::unreadable)?;
+            row.iter().for_each(see);
         }
     }
-    Ok((undone(now, told.facts), until, told.reach))
-}
-
-fn is_wanted(row: &Row, person: Option<&str>) -> bool {
-    let Some(person) = person else { return true };
-    row.key() == person || row.as_member().is_some_and(|member| address::same(&member.email, person))
+    // What was cut off is told by the next page.
+    let is_full = |count: usize| i64::try_from(count).is_ok_and(|count| count >= MOST_FACTS);
+    let fact = told.facts.last().filter(|_| is_full(told.facts.len()));
+    let fact = fact.map(|last| (last.principal.clone(), Some(last.entitlement.clone())));
+    let name = told.names.last().filter(|_| is_full(told.names.len())).map(|(last, _)| (last.clone(), None));
+    let mut now = now.take();
+    if let Some(last) = fact.or(name) {
+        now.retain(|(principal, _, what)| !is_after(principal, what, &last));
+        end = Some(last);
+    }
+    Ok((undone(now, told.facts, told.names), end, told.reach))
 }

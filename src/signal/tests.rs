@@ -586,6 +586,7 @@ fn what_does_not_fit_is_left_out_and_counted_and_super_administrator_comes_first
     let snapshot = snapshot::Snapshot::of(manifest.clone());
     let catalogue = block_on(Catalogue::load(&desk, &snapshot)).unwrap();
     let change = |n: usize, grants: usize, role: u8| Change {
+        former_name: None,
         member_id: None,
         kind: ChangeKind::Changed,
         key: format!("user:{n:032x}"),

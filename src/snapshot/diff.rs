@@ -35,6 +35,9 @@ pub struct Change {
     pub key: String,
     /// The name or e-mail address people know it by.
     pub name: String,
+    /// The one before, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former_name: Option<String>,
     /// The membership, of people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
@@ -137,10 +140,12 @@ fn compare(left: Option<&Row>, right: Option<&Row>, old: &Manifest, new: &Manife
         (_, None) => ChangeKind::Removed,
         _ => ChangeKind::Changed,
     };
+    let called = right.or(left).map(name).unwrap_or_default();
     let change = Change {
         kind,
         key: right.or(left)?.key(),
-        name: right.or(left).map(name).unwrap_or_default(),
+        former_name: left.map(name).filter(|former| *former != called),
+        name: called,
         member_id: right.or(left).and_then(Row::as_member).map(|member| member.member_id),
         grants_added: without(&has, &had),
         grants_removed: without(&had, &has),

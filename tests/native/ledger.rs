@@ -33,13 +33,16 @@ async fn now(world: &World) -> (GenerationId, Vec<(String, String, String)>) {
 
 async fn as_of(world: &World, at: Timestamp, person: Option<&str>, entitlement: Option<&str>) -> Grants {
     let (generation, mut held) = now(world).await;
-    held.retain(|(who, name, what)| {
-        person.is_none_or(|person| who == person || name == person) && entitlement.is_none_or(|it| what == it)
-    });
-    let (person, entitlement) = (person.map(str::to_owned), entitlement.map(|it| it.parse().unwrap()));
-    let question = Question { at, generation, person, entitlement, after: None, until: None };
-    let facts = past::facts(world, &question, 100_000).unwrap();
-    past::as_of(held, facts).into_iter().map(|held| format!("{}:{}", held.entitlement, held.principal)).collect()
+    let mut question = Question::of_all(at, generation);
+    question.person = person.map(str::to_owned);
+    question.entitlements = entitlement.map(|it| vec![it.parse().unwrap()]);
+    let has = held.iter().filter(|(_, name, _)| person == Some(name)).map(|(who, ..)| who.clone());
+    question.principals = has.collect();
+    let people = past::people(world, person, &question.principals).unwrap();
+    held.retain(|(who, _, what)| (person.is_none() || people.contains(who)) && entitlement.is_none_or(|it| what == it));
+    let facts = past::facts(world, &question, &people, 100_000).unwrap();
+    let names = past::names_then(world, &question, &people, 100_000).unwrap();
+    past::as_of(held, facts, names).into_iter().map(|held| format!("{}:{}", held.entitlement, held.principal)).collect()
 }
 
 fn same(told: &Grants, so: &Grants, when: &str) {
@@ -67,7 +70,8 @@ fn change(world: &World, rng: &mut fastrand::Rng, step: usize) {
             _ => drop(account.add_group(&format!("Group {step}"), vec![policy(rng)])),
         };
     }
-    match rng.u8(..10) {
+    match rng.u8(..11) {
+        10 => account.change_email(&somebody, &format!("called{step}@example.com")),
         0..4 => account.add_policy(&somebody, policy(rng)),
         4..7 => account.set_policies(&somebody, vec![policy(rng), policy(rng)]),
         7 => drop(account.add_member(&format!("new{step}@example.com"), vec![policy(rng)])),
@@ -88,7 +92,13 @@ async fn as_of_every_past_instant_the_ledger_says_what_was_so_with_kills_and_los
         let mut rng = fastrand::Rng::with_seed(seed);
         let world = World::new(Spec { members: 30, roles: 12, groups: 2, zones: 2, ..Spec::default() });
         world.sync().await;
-        let mut model: Vec<(Timestamp, Grants)> = vec![(world.now(), world.cloudflare.truth().grants)];
+        // The account at each instant: its grants, and the address of each person.
+        let so = || {
+            let people = world.cloudflare.memberships().into_iter();
+            let addresses: Vec<_> = people.filter_map(|one| Some((one.user_id?, one.email))).collect();
+            (world.now(), world.cloudflare.truth().grants, addresses)
+        };
+        let mut model = vec![so()];
         assert_eq!(count(&world, "ledger"), 0, "a first generation costs no row a grant");
         assert_eq!(count(&world, "ledger_mark"), 1);
         world.advance(900);
@@ -109,7 +119,7 @@ async fn as_of_every_past_instant_the_ledger_says_what_was_so_with_kills_and_los
                 }
             }
             world.finish().await;
-            model.push((world.now(), world.cloudflare.truth().grants));
+            model.push(so());
             world.advance(900);
             // An old generation is lost, or damaged.
             let keys: Vec<String> =
@@ -120,9 +130,9 @@ async fn as_of_every_past_instant_the_ledger_says_what_was_so_with_kills_and_los
                 values.insert(keys[1].clone(), b"damaged".to_vec());
             }
         }
-        for (place, (at, grants)) in model.iter().enumerate() {
+        for (place, (at, grants, addresses)) in model.iter().enumerate() {
             same(&as_of(&world, *at, None, None).await, grants, &format!("seed {seed}, instant {place}"));
-            let next = model.get(place + 1).map_or(world.now(), |(next, _)| *next);
+            let next = model.get(place + 1).map_or(world.now(), |(next, ..)| *next);
             let later = Timestamp::from_millis(i64::midpoint(at.millis(), next.plus_secs(-60).millis()));
             same(&as_of(&world, later.max(*at), None, None).await, grants, &format!("seed {seed}, after {place}"));
             let one = grants.iter().nth(rng.usize(..grants.len())).unwrap();
@@ -132,6 +142,12 @@ async fn as_of_every_past_instant_the_ledger_says_what_was_so_with_kills_and_los
                 all.iter().filter(|it| if end { it.ends_with(part) } else { it.starts_with(part) }).cloned().collect()
             };
             assert_eq!(as_of(&world, *at, Some(principal), None).await, of(grants, principal, true), "{principal}");
+            // By the address that somebody had then, whatever it is now.
+            for (user, email) in addresses {
+                let (told, hers) =
+                    (as_of(&world, *at, Some(email), None).await, of(grants, &format!(":user:{user}"), true));
+                assert!(told.is_superset(&hers), "{email}, instant {place}: {told:?} lacks some of {hers:?}");
+            }
             assert_eq!(
                 as_of(&world, *at, None, Some(&entitlement)).await,
                 of(grants, &entitlement, false),

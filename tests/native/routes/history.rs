@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
@@ -202,4 +202,202 @@ async fn a_revoke_by_webhook_is_told_with_its_task_and_who_approved_it() {
     assert_eq!(history.len(), 1, "{history:#?}");
     assert_eq!((&history[0]["what"], &history[0]["cause"]), (&json!("lost"), &json!("operation")));
     assert!(history[0]["by"]["task"].is_string(), "{history:#?}");
+}
+
+/// What of these is told: the field of each, in order.
+fn sorted(items: &[Value], field: &str) -> Vec<String> {
+    let mut told: Vec<String> = items.iter().map(|item| item[field].as_str().unwrap_or_default().to_owned()).collect();
+    told.sort();
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_is_found_by_every_address_that_she_had_with_all_that_she_held_and_gained() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let (old, new) = ("jane@example.com", "jane.married@example.com");
+    let account = cloudflare.clone();
+    let policies = |of: &[usize]| of.iter().map(|&n| holds(&account, &known[n])).collect::<Vec<_>>();
+    let member = cloudflare.add_member(old, policies(&[0, 1]));
+    let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+    let deployment = deployment.synced().await;
+    let next = async || {
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        deployment.world().now().to_string()
+    };
+    let first = next().await;
+    deployment.cloudflare.set_policies(&member, policies(&[0, 3]));
+    let second = next().await;
+    deployment.cloudflare.change_email(&member, new);
+    let third = next().await;
+    deployment.cloudflare.set_policies(&member, policies(&[0, 2]));
+    let last = next().await;
+
+    let id = |role: usize| format!("role:{}:member", known[role].governed_as());
+    let ids = |of: &[usize]| {
+        let mut ids: Vec<String> = of.iter().map(|&role| id(role)).collect();
+        ids.sort();
+        ids
+    };
+    for (at, held, name) in [(&first, [0, 1], old), (&second, [0, 3], old), (&third, [0, 3], new), (&last, [0, 2], new)]
+    {
+        for person in [old, new, &format!("user:{user}"), "JANE@Example.COM"] {
+            let told = items(&deployment, &format!("/v1/as-of?at={at}&person={person}")).await;
+            assert_eq!(sorted(&told, "entitlement"), ids(&held), "{person} at {at}: {told:#?}");
+            assert!(told.iter().all(|item| item["person"] == name), "{person} at {at}: {told:#?}");
+        }
+    }
+    // Gained before she changed it, and lost after: since when is known.
+    let told = items(&deployment, &format!("/v1/as-of?at={third}&person={new}")).await;
+    let gained = told.iter().find(|item| item["entitlement"] == id(3)).unwrap();
+    assert!(gained["gained"]["seen_at"].is_string(), "{gained}");
+    for person in [old, new] {
+        let history = items(&deployment, &format!("/v1/history?person={person}")).await;
+        assert_eq!(sorted(&history, "what"), ["gained", "gained", "lost", "lost"], "{person}: {history:#?}");
+    }
+    assert_eq!(items(&deployment, "/v1/history?person=nobody@example.com").await, Vec::<Value>::new());
+    // In the changes stands what it was.
+    let changes = items(&deployment, "/v1/changes").await;
+    let change = changes.iter().find(|change| change["name"] == new && change["former_name"] == old);
+    assert_eq!(change.unwrap()["fields"], json!(["email"]), "{changes:#?}");
+
+    // Who has the address after her is somebody else, and both are told by it.
+    deployment.cloudflare.add_member(old, policies(&[5]));
+    let now = next().await;
+    let told = items(&deployment, &format!("/v1/as-of?at={now}&person={old}")).await;
+    assert_eq!(sorted(&told, "entitlement"), ids(&[0, 2, 5]), "{told:#?}");
+    assert_eq!(sorted(&told, "person"), [new, new, old]);
+    assert_eq!(items(&deployment, &format!("/v1/as-of?at={now}&person={new}")).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_invited_is_told_by_the_address_that_she_has_today() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let deployment = deployment.synced().await;
+    let next = async || {
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+        deployment.world().now().to_string()
+    };
+    let member = deployment.cloudflare.invite("jane@example.com", vec![holds(&deployment.cloudflare, &role)]);
+    let invited = next().await;
+    deployment.cloudflare.accept_invitation(&member).unwrap();
+    next().await;
+    deployment.cloudflare.change_email(&member, "jane.married@example.com");
+    next().await;
+    let told = items(&deployment, &format!("/v1/as-of?at={invited}&person=jane.married@example.com")).await;
+    assert_eq!(sorted(&told, "principal"), [format!("invitation:{member}")], "{told:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_of_goes_on_within_one_who_held_more_than_a_page_takes() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await.synced().await;
+    let at = deployment.world().now().to_string();
+    deployment.wait(Duration::from_mins(1)).await;
+    let held = deployment.cloudflare.truth().grants;
+    let principals: std::collections::BTreeSet<&str> =
+        held.iter().map(|grant| grant.split_once(":member:").unwrap().1).filter(|it| it.starts_with("user:")).collect();
+    let (person, most) = (principals.iter().nth(2).unwrap().to_string(), 6_000);
+    deployment
+        .world()
+        .query(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+             INSERT INTO ledger (at, generation, gained, principal, name, entitlement, cause)
+             SELECT ?, (SELECT MAX(generation) FROM ledger_mark), 0, ?, 'x', printf('role:%032x:member', n), 'unknown' FROM n",
+            &[most.into(), deployment.world().now().into(), person.as_str().into()],
+        )
+        .unwrap();
+    for narrowed in [String::new(), format!("&person={person}")] {
+        let (mut cursor, mut told) = (String::new(), Vec::new());
+        loop {
+            let page = deployment.json(&format!("/v1/as-of?at={at}{narrowed}{cursor}")).await;
+            let id = |item: &Value| {
+                format!("{}:{}", item["entitlement"].as_str().unwrap(), item["principal"].as_str().unwrap())
+            };
+            told.extend(page["items"].as_array().unwrap().iter().filter(|item| item["group_id"].is_null()).map(id));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let of = held.iter().filter(|grant| narrowed.is_empty() || grant.ends_with(&person)).count();
+        let count = told.len();
+        told.sort();
+        told.dedup();
+        assert_eq!((told.len(), count), (of + 6_000, count), "{narrowed}: each once, and none left out");
+        assert!(
+            held.iter().filter(|grant| narrowed.is_empty() || grant.ends_with(&person)).all(|it| told.contains(it))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_held_a_role_through_a_group_is_told_as_of_then_with_the_group() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = &deployment.cloudflare;
+    let role = roles(cloudflare)[7].clone();
+    let entitlement = format!("role:{}:member", role.governed_as());
+    let jane = cloudflare.add_member("jane@example.com", vec![]);
+    let joe = cloudflare.add_member("joe@example.com", vec![holds(cloudflare, &role)]);
+    let group = cloudflare.add_group("Operators", vec![holds(cloudflare, &role)]);
+    cloudflare.join_group(&group, &jane);
+    cloudflare.join_group(&group, &joe);
+    let deployment = deployment.synced().await;
+    let next = async || {
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+        deployment.world().now().to_string()
+    };
+    let before = deployment.world().now().to_string();
+    deployment.cloudflare.leave_group(&group, &jane);
+    let between = next().await;
+    deployment.cloudflare.join_group(&group, &jane);
+    let again = next().await;
+    deployment.cloudflare.set_group_policies(&group, vec![]);
+    let last = next().await;
+
+    // Whether directly, and whether through the group.
+    let held = async |at: &str, query: &str, email: &str| {
+        let told = items(&deployment, &format!("/v1/as-of?at={at}{query}&limit=1000")).await;
+        let of = told.iter().filter(|item| item["person"] == email && item["entitlement"] == entitlement.as_str());
+        let (through, direct): (Vec<&Value>, Vec<&Value>) = of.partition(|item| item["group_id"] == group.as_str());
+        assert!(through.iter().all(|item| item["group_name"] == "Operators"), "{told:#?}");
+        assert!(direct.len() < 2 && through.len() < 2, "{told:#?}");
+        (!direct.is_empty(), !through.is_empty())
+    };
+    for (at, jane, joe) in [
+        (&before, (false, true), (true, true)),
+        (&between, (false, false), (true, true)),
+        (&again, (false, true), (true, true)),
+        (&last, (false, false), (true, false)),
+    ] {
+        let role = format!("&role={}", role.governed_as());
+        for query in [role.clone(), "&person=jane@example.com".to_owned(), format!("{role}&person=jane@example.com")] {
+            assert_eq!(held(at, &query, "jane@example.com").await, jane, "{query} at {at}");
+        }
+        for query in [role.clone(), "&person=joe@example.com".to_owned(), format!("{role}&person=joe@example.com")] {
+            assert_eq!(held(at, &query, "joe@example.com").await, joe, "{query} at {at}");
+        }
+    }
+    // Since when: since she came back; and what was so before the ledger began, since nobody knows when.
+    let told = async |at: &str| {
+        let told =
+            items(&deployment, &format!("/v1/as-of?at={at}&person=jane@example.com&role={}", role.governed_as())).await;
+        told[0]["gained"].clone()
+    };
+    assert_eq!(told(&before).await, Value::Null);
+    assert!(told(&again).await["seen_at"].as_str().unwrap() > between.as_str());
+    // Of the account each grant is told once, the group's and the membership of it.
+    let (mut cursor, mut all) = (String::new(), 0);
+    loop {
+        let page = deployment.json(&format!("/v1/as-of?at={last}&limit=3{cursor}")).await;
+        all += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(all, deployment.cloudflare.truth().grants.len());
+    let csv = deployment.get(&format!("/v1/as-of?at={again}&person=jane@example.com&format=csv")).await;
+    assert!(csv.text().contains(&format!("{group},Operators")), "{}", csv.text());
 }
