@@ -5,7 +5,7 @@ use crate::base::tree::BTreeSet;
 use super::Stopped;
 use super::person::{Candidates, Meant, has_address};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord};
+use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
@@ -76,12 +76,15 @@ pub async fn of_user<P: KeyValue>(
 /// address, so a dozen pages settle an address in an account of any size; where a page turns out to be in another order than ours
 /// (nothing documents the collation), and where an id has to be looked for, every page is read.
 ///
-/// That nobody is meant is said only where everything was read, and nothing changed meanwhile.
+/// That nobody is meant is said only where everything was read, and nothing changed meanwhile: of a revoke always, since that nobody has an
+/// address in its place is no proof where the order is another; of a grant where it `must_read_all`, as where Cloudflare says that somebody has
+/// the address.
 pub async fn in_account<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     subject: &Subject,
     action: Action,
     read: Vec<MemberRecord>,
+    must_read_all: bool,
 ) -> Result<Meant<MemberRecord>, Stopped> {
     let mut pages = Pages {
         client,
@@ -90,7 +93,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
         total: 1,
         members: None,
         moved: false,
-        ordered: true,
+        ordered: action == Action::Grant && !must_read_all,
         read: BTreeSet::new(),
         odd: None,
     };
@@ -121,7 +124,7 @@ pub async fn by_address<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     email: &str,
 ) -> Result<Option<MemberRecord>, Stopped> {
-    Ok(match in_account(client, &Subject::of_email(email), Action::Revoke, Vec::new()).await? {
+    Ok(match in_account(client, &Subject::of_email(email), Action::Grant, Vec::new(), false).await? {
         Meant::One(member) => Some(member),
         Meant::Nobody | Meant::Unclear(_) => None,
     })
@@ -137,6 +140,7 @@ struct Pages<'a, 'b, P> {
     members: Option<u32>,
     /// Whether that changed, so that somebody may have slipped from one page to another.
     moved: bool,
+    /// Whether the order of the addresses is known to be ours, and is to be relied on.
     ordered: bool,
     read: BTreeSet<u32>,
     /// A record that may be the subject's, and cannot be read.
@@ -202,7 +206,9 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
     async fn visit(&mut self, number: u32) -> Result<Option<String>, ApiError> {
         let page = self.client.members_page(number).await?;
         let info = page.info.as_ref();
-        self.total = info.and_then(|info| info.total_pages).unwrap_or(1).max(1);
+        let pages = page.pages(number, PER_PAGE).max(1);
+        self.total = if page.is_counted() { pages } else { pages.max(self.total) };
+        self.ordered &= page.is_counted();
         if let Some(members) = info.and_then(|info| info.total_count) {
             self.moved |= self.members.is_some_and(|before| before != members);
             self.members = Some(members);

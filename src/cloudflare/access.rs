@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::SIZES;
 use super::call::Call;
-use super::client::{Client, ListPage, Record, filled, id};
+use super::client::{Client, ListPage, Record, asked_for, filled, id};
 use super::error::{ApiError, Failure};
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;
@@ -101,7 +101,10 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One permission group.
     pub async fn permission_group(&self, id: PermissionGroupId) -> Result<PermissionGroup, ApiError> {
-        self.object(Call::get(self.account_path(&format!("/iam/permission_groups/{id}")))).await
+        let told: PermissionGroup =
+            self.object(Call::get(self.account_path(&format!("/iam/permission_groups/{id}")))).await?;
+        asked_for(&id, &told.id)?;
+        Ok(told)
     }
 
     /// All resource groups: this list has no pages.

@@ -52,6 +52,30 @@ pub struct ListPage<T> {
     pub info: Option<PageInfo>,
 }
 
+impl PageInfo {
+    /// How many pages the list has, where that is told. A page may say one thing in `total_pages` and another in `total_count`: the larger
+    /// number loses nothing.
+    fn pages(&self) -> Option<u32> {
+        let counted = self.total_count.zip(self.per_page).map(|(count, size)| count.div_ceil(size.max(1)));
+        self.total_pages.max(counted)
+    }
+}
+
+impl<T> ListPage<T> {
+    /// Whether it tells how long the list is.
+    pub fn is_counted(&self) -> bool {
+        self.info.as_ref().and_then(PageInfo::pages).is_some()
+    }
+
+    /// How many pages the list has at least, as far as this one tells, which has a number and may have `size` records. Where it does not tell,
+    /// a full page is followed by another.
+    pub fn pages(&self, number: u32, size: u32) -> u32 {
+        let (here, full) = (self.items.len() + self.odd.len(), self.info.as_ref().and_then(|info| info.per_page));
+        let is_full = here > 0 && u32::try_from(here).is_ok_and(|here| here >= full.unwrap_or(size));
+        self.info.as_ref().and_then(PageInfo::pages).unwrap_or_else(|| number.saturating_add(is_full.into()))
+    }
+}
+
 /// Reads may take 30 s, writes 60 s (`reference/cloudflare.md` 3.5).
 pub(crate) const READ_MILLIS: u32 = 30_000;
 pub(crate) const WRITE_MILLIS: u32 = 60_000;
@@ -328,6 +352,15 @@ fn record<T: Record>(told: &Value) -> Result<T, String> {
     let text = serde_json::to_vec(told).map_err(|error| error.to_string())?;
     let wire = json::read::<T::Wire>(&text).map_err(|error| error.to_string())?;
     T::read(wire)
+}
+
+/// An answer about something else than was asked for is none: what it tells is somebody else's.
+pub(super) fn asked_for<T: PartialEq + fmt::Display>(asked: &T, told: &T) -> Result<(), ApiError> {
+    if asked == told {
+        return Ok(());
+    }
+    let what = format!("the answer is about {told}, and {asked} was asked for");
+    Err(ApiError::Malformed { what: presentable(&what, ""), failure: Failure { status: 200, ..Failure::default() } })
 }
 
 pub(super) fn malformed(what: &str, response: &HttpResponse) -> ApiError {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::GROUP_SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Client, ListPage, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::policies::{Policies, PolicyWire};
 use crate::base::json::Deserialize;
@@ -44,7 +44,9 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One user group.
     pub async fn user_group(&self, group: UserGroupId) -> Result<UserGroup, ApiError> {
-        self.object(Call::get(self.account_path(&format!("/iam/user_groups/{group}")))).await
+        let told: UserGroup = self.object(Call::get(self.account_path(&format!("/iam/user_groups/{group}")))).await?;
+        asked_for(&group, &told.id)?;
+        Ok(told)
     }
 
     /// One page of a user group's members, by e-mail address.
@@ -62,8 +64,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     /// Whether a member is in a user group.
     pub async fn is_in_group(&self, group: UserGroupId, member: MemberId) -> Result<bool, ApiError> {
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
-        match self.done(Call::get(path)).await {
-            Ok(()) => Ok(true),
+        match self.object::<GroupMember>(Call::get(path)).await {
+            Ok(told) => asked_for(&member, &told.id).map(|()| true),
             Err(ApiError::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
         }

@@ -8,12 +8,13 @@ use serde_json::json;
 use super::SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Client, ListPage, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::lenient::text;
 use super::policies::{Policies, PolicyRecord, PolicyWire};
 use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
 use crate::model::access::{Access, Policy};
+use crate::model::address;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, RoleId, UserId};
 use crate::model::operation::Account;
@@ -113,7 +114,9 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
             Err(ApiError::Transport(error @ HttpError::TooLarge(_))) => Err(error.to_string()),
             Err(error) => return Err(error),
         };
-        told.map_err(|what| ApiError::Unreadable { of: format!("member {id}"), what })
+        let told: MemberRecord = told.map_err(|what| ApiError::Unreadable { of: format!("member {id}"), what })?;
+        asked_for(&id, &told.id)?;
+        Ok(told)
     }
 
     /// Replaces *all* policies of a member. An empty list is refused here: what Cloudflare makes of it is unknown.
@@ -125,7 +128,10 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     ) -> Result<MemberRecord, ApiError> {
         cleared.covers(id)?;
         let body = json!({ "policies": wire_policies(policies)? });
-        self.object(Call::write(cleared, Method::Put, self.member_path(id), Some(body))).await
+        let written: MemberRecord =
+            self.object(Call::write(cleared, Method::Put, self.member_path(id), Some(body))).await?;
+        asked_for(&id, &written.id)?;
+        Ok(written)
     }
 
     /// Invites a person. [`ApiError::AlreadyExists`] where the address is a member's or an invitee's.
@@ -133,11 +139,13 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         cleared.covers_invitation(email)?;
         let body = json!({ "email": email, "policies": wire_policies(policies)? });
         let call = Call::write(cleared, Method::Post, self.account_path("/members"), Some(body));
-        self.object(call).await.map_err(|error| match error {
+        let invited: MemberRecord = self.object(call).await.map_err(|error| match error {
             // The code has been both in the wild (`reference/cloudflare.md` 2.6).
             ApiError::Invalid(failure) if matches!(failure.code, Some(1004 | 1008)) => ApiError::AlreadyExists(failure),
             error => error,
-        })
+        })?;
+        asked_for(&address::folded(email), &address::folded(&invited.email))?;
+        Ok(invited)
     }
 
     /// Removes a member or cancels an invitation. [`ApiError::NotFound`] where there is none.

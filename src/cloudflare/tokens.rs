@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::call::Call;
-use super::client::{Client, ListPage, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::{SIZES, access};
 use crate::base::json::Deserialize;
@@ -49,7 +49,9 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One of the account's tokens.
     pub async fn token(&self, id: TokenId) -> Result<Token, ApiError> {
-        self.object(Call::get(self.account_path(&format!("/tokens/{id}")))).await
+        let told: Token = self.object(Call::get(self.account_path(&format!("/tokens/{id}")))).await?;
+        asked_for(&id, &told.id)?;
+        Ok(told)
     }
 
     /// All OAuth clients: this list has no pages.

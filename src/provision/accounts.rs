@@ -121,7 +121,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let mut joined = None;
         if let Counterpart::Group(group) = self.what.access {
             // Of the new membership the guards have not heard yet.
-            if !group::put(&self.asking(), group, name, &member, true).await? {
+            let put = group::put(&self.asking(), group, name, &member, true).await;
+            if !self.or_invited(put, &member).await? {
                 return Ok(self.not_now(format!("{email} is invited, and not in the group {name} yet"), 5));
             }
             joined = Some((group, true));
@@ -137,6 +138,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             ),
         };
         Ok(outcome.to_account(|| member.account()))
+    }
+
+    /// That a group takes nobody in does not take the invitation back that was sent for it: whoever is told of the one is told of the other.
+    pub(super) async fn or_invited<T>(&self, put: Result<T, Stopped>, member: &MemberRecord) -> Result<T, Stopped> {
+        let Err(Stopped::Refused(Outcome::Refused { code, message })) = put else { return put };
+        if !renewal::is_of(self.ports, self.id, member.id)? {
+            return Err(Stopped::Refused(Outcome::Refused { code, message }));
+        }
+        self.left(member, false, None).await?;
+        let message = format!(
+            "{}; {} was invited to the account for it all the same, with the role that DEFAULT_ROLE names, so revoke the account where that is not wanted.",
+            message.trim_end_matches('.'),
+            member.email
+        );
+        Err(Stopped::Refused(Outcome::Refused { code, message }))
     }
 
     /// What an account gets that is asked for without a role.

@@ -31,7 +31,7 @@ pub(super) async fn user_groups<P: Http + KeyValue + Clock + Sql>(
         return Ok(groups);
     }
     let begun = shared.asked();
-    let groups = Rc::new(super_admins::all_user_groups(asking.client).await?);
+    let groups = Rc::new(super_admins::all_user_groups(asking.ports, asking.client).await?);
     shared.keep(begun, &groups);
     Ok(groups)
 }

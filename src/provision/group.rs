@@ -9,7 +9,7 @@ use super::guards::{self, Planned};
 use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::not_carried_out;
 use super::work::{Work, done};
-use super::{journal, last_writes};
+use super::{journal, last_writes, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};
@@ -72,16 +72,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(Some(is_in));
         }
         // A revoke of who seems not to be there: a new group's members are not found either.
-        match self.client.user_group_members_page(group, 1).await {
-            Err(ApiError::NotFound(_)) => match self.client.user_group(group).await {
-                Ok(_) => Ok(None),
-                Err(ApiError::NotFound(_)) => Ok(Some(false)),
-                Err(error) => Err(error.into()),
-            },
-            // A group with an invalid policy refuses the list alone.
-            Ok(_) | Err(ApiError::Invalid(_)) => Ok(Some(false)),
-            Err(error) => Err(error.into()),
-        }
+        let is_known = read::members_are_known(&self.client, group).await?;
+        Ok((is_known != Some(false)).then_some(false))
     }
 
     /// Adds a member to a group, which the guards let pass; whether that shows.
@@ -162,7 +154,15 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
         match answer {
             Ok(()) => break (open, true),
             Err(ApiError::AlreadyExists(_)) if joins => break (open, true),
-            Err(ApiError::NotFound(_)) if !joins => break (open, true),
+            // Who is not found in a group whose members Cloudflare does not know yet may be in it.
+            Err(ApiError::NotFound(_)) if !joins => match read::members_are_known(client, group).await {
+                Ok(Some(false)) => {
+                    open_writes::refused(asking.ports, open)?;
+                    return Ok(false);
+                }
+                Ok(Some(true) | None) => break (open, true),
+                Err(error) => return Err(error.into()),
+            },
             Err(error) if error.outcome_unknown() => {
                 note(asking, &format!("outcome unknown: {error}"))?;
                 break (open, false);

@@ -11,7 +11,7 @@ use super::lock::Guard;
 use super::removals::{self, Count};
 use super::settings::{Guards, Provisioning, Settings};
 use super::shared::UserGroups;
-use super::{apart, owner, super_admins};
+use super::{apart, owner, read, super_admins};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Cleared, MemberRecord, PolicyRecord, Whom};
@@ -348,7 +348,7 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
         let known: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
         let gives = atoms(&known).iter().any(|atom| atom.access == Access::Allow && wanted(atom));
         let unread = group.policies.all().err();
-        if (gives || unread.is_some()) && client.is_in_group(group.id, member.id).await? {
+        if (gives || unread.is_some()) && read::is_in_group(client, group, member.id).await? {
             if let (false, Some(what)) = (gives, unread) {
                 return Err(ApiError::Unreadable {
                     of: format!("the user group {}", group.name),

@@ -8,7 +8,7 @@ use crate::account::overlay::{self, Aftermath};
 use crate::account::{Stopped, newest};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::base::tree::BTreeSet;
-use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
+use crate::cloudflare::{self, ApiError, Client, GROUPS_PER_PAGE, MemberRecord, Purpose};
 use crate::model::access::atoms;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
@@ -125,7 +125,7 @@ pub async fn changed_in_group<P: Http + KeyValue + Clock + Sql>(
             Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let pages = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1);
+        let pages = page.pages(number, GROUPS_PER_PAGE);
         if !page.odd.is_empty() || pages > MOST_PAGES {
             return Ok(None);
         }

@@ -188,7 +188,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // Somebody new is known by the address alone: two grants for one must not both invite.
         let name = subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email));
         let _turn = self.lock(&name).await;
-        let found = match find::in_account(&self.client, subject, self.request.action, read).await? {
+        // Who was invited already, and was not found, may be anywhere in the list.
+        let wrote = journal::has_written(self.ports, self.id)?;
+        let found = match find::in_account(&self.client, subject, self.request.action, read, wrote).await? {
             Meant::One(found) => found,
             Meant::Nobody => match self.unlisted().await? {
                 Some(found) => found,
@@ -273,7 +275,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
             (Counterpart::Atom(atom), _) => self.change(member, atom).await,
-            (Counterpart::Group(group), _) => self.change_group(&member, group).await,
+            (Counterpart::Group(group), _) => self.or_invited(self.change_group(&member, group).await, &member).await,
             (Counterpart::Account, Action::Grant) => self.account_exists(member).await,
             (Counterpart::Account, Action::Revoke) => self.remove(&member).await,
         }?;

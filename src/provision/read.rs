@@ -2,8 +2,8 @@
 
 use crate::account::{Stopped, inherited};
 use crate::base::ports::{Clock, Http, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord};
-use crate::model::id::MemberId;
+use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
+use crate::model::id::{MemberId, UserGroupId};
 
 /// The wait before a member is read again whose record came without something.
 const READ_AGAIN_WAIT: u32 = 500;
@@ -26,6 +26,42 @@ pub(super) async fn member<P: Http + Clock + Sql>(
         inherited::learn_inherited(ports, true)?;
     }
     Ok(member.without_inherited(&theirs))
+}
+
+/// Whether a member is in a user group, for certain; an error where the group is too new for Cloudflare to know its members: then nobody is
+/// found in it (`reference/cloudflare.md` 2.7).
+pub(super) async fn is_in_group<P: Http + Clock + Sql>(
+    client: &Client<'_, P>,
+    group: &UserGroup,
+    member: MemberId,
+) -> Result<bool, Stopped> {
+    if client.is_in_group(group.id, member).await? {
+        return Ok(true);
+    }
+    match members_are_known(client, group.id).await? {
+        Some(false) => {
+            Err(Stopped::NotNow(format!("Cloudflare does not know the members of the group {} yet", group.name)))
+        }
+        // In a group that is gone nobody is.
+        Some(true) | None => Ok(false),
+    }
+}
+
+/// Whether Cloudflare knows who is in a user group; `None` where the group is gone.
+pub(super) async fn members_are_known<P: Http + Clock + Sql>(
+    client: &Client<'_, P>,
+    group: UserGroupId,
+) -> Result<Option<bool>, ApiError> {
+    match client.user_group_members_page(group, 1).await {
+        // A group with an invalid policy refuses the list alone.
+        Ok(_) | Err(ApiError::Invalid(_)) => Ok(Some(true)),
+        Err(ApiError::NotFound(_)) => match client.user_group(group).await {
+            Ok(_) => Ok(Some(false)),
+            Err(ApiError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// What was read, or nothing where it is gone.

@@ -10,8 +10,9 @@ use super::execute::{self, Edit, EditOutcome};
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
 use super::outcomes::unknown_policy;
+use super::shared::UserGroups;
 use super::work::{Work, done};
-use super::{apart, journal, read, super_admins};
+use super::{apart, journal, read};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::json;
@@ -64,6 +65,15 @@ pub(super) fn invited(sql: &dyn Sql, member: MemberId, now: Timestamp) -> Result
 /// Whether an invitation is one that we are known to have sent.
 pub(super) fn is_ours(sql: &dyn Sql, member: MemberId) -> Result<bool, SqlError> {
     Ok(invited_at(sql, member)?.is_some())
+}
+
+/// Whether an invitation was sent by an operation, or since that arrived.
+pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Result<bool, SqlError> {
+    let sent = sql.query(
+        "SELECT 1 FROM invited JOIN operation ON operation.id = ? AND invited.at >= operation.received_at WHERE invited.member = ?",
+        &[operation.0.into(), member.to_string().into()],
+    )?;
+    Ok(!sent.is_empty())
 }
 
 fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
@@ -140,10 +150,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // Asked here so that nobody's groups are looked up in vain, and again right before the removal.
         self.clear_renewal(&member).await?;
         let mut groups = Vec::new();
-        for group in super_admins::user_groups(&self.client).await? {
-            if self.client.is_in_group(group.id, member.id).await? {
-                groups.push((group.id, group.name));
+        // One that were overlooked would not be joined again.
+        match &*apart::user_groups(&self.asking()).await? {
+            UserGroups::Listed(listed) => {
+                for group in listed {
+                    if read::is_in_group(&self.client, group, member.id).await? {
+                        groups.push((group.id, group.name.clone()));
+                    }
+                }
             }
+            UserGroups::Absent => {}
+            UserGroups::Hidden(error) => return Err(error.clone().into()),
         }
         self.remove_and_invite(member.id, groups).await
     }

@@ -5,7 +5,7 @@ use crate::account::default_role::Configured;
 use crate::account::entitlement::named;
 use crate::account::{self, Newest, Stopped, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client};
+use crate::cloudflare::{ApiError, Client, PER_PAGE};
 use crate::model::access::Atom;
 use crate::model::grant::{Entitlement, Holding};
 use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
@@ -173,7 +173,7 @@ async fn called<P: Http + KeyValue + Clock + Sql>(
         let (mut number, mut total) = (1, 1);
         while number <= total {
             let page = client.permission_groups_page(number).await?;
-            total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_GROUP_PAGES);
+            total = page.pages(number, PER_PAGE).min(MAX_GROUP_PAGES);
             let called = page.items.into_iter().filter(|it| configured.is_called(&it.name, it.label.as_deref()));
             found.extend(called.map(|group| group.id));
             number += 1;

@@ -1,15 +1,14 @@
 //! Who is Super Administrator, asked of Cloudflare itself, so that no revoke or removal leaves too few of them.
 
-use crate::base::tree::BTreeSet;
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::read::{self, present};
 use super::resolve::{each, latest};
 use super::shared::UserGroups;
 use super::{last_writes, open_writes};
-use crate::account::Stopped;
-use crate::account::{inherited, names};
+use crate::account::{self, Stopped, inherited, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
+use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
 use crate::model::kind::Kind;
@@ -35,14 +34,14 @@ async fn permission_group<P: Http + Clock + Sql>(
     if let Some(group) = names::permission_group_of(ports, role)? {
         return Ok(Some(group));
     }
-    for number in 1..=MAX_GROUP_PAGES {
+    let (mut number, mut total) = (1, 1);
+    while number <= total {
         let page = client.permission_groups_page(number).await?;
+        total = page.pages(number, PER_PAGE).min(MAX_GROUP_PAGES);
         if let Some(group) = page.items.iter().find(|group| group.label.as_deref() == Some(LABEL)) {
             return Ok(Some(group.id));
         }
-        if page.items.len() < PER_PAGE as usize {
-            break;
-        }
+        number += 1;
     }
     Ok(Some(role.into()))
 }
@@ -104,9 +103,9 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     if make(&member.own_policies()?, group) {
         return Ok(true);
     }
-    for user_group in user_groups(client).await? {
+    for user_group in user_groups(ports, client).await? {
         let makes = group_makes(&user_group, group);
-        if !matches!(makes, Ok(false)) && client.is_in_group(user_group.id, member.id).await? {
+        if !matches!(makes, Ok(false)) && read::is_in_group(client, &user_group, member.id).await? {
             return Ok(makes?);
         }
     }
@@ -140,7 +139,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
     let (mut number, mut total) = (1, 1);
     while number <= total {
         let page = client.members_page(number).await?;
-        total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_MEMBER_PAGES);
+        total = page.pages(number, PER_PAGE).min(MAX_MEMBER_PAGES);
         for other in page.items {
             count.see(&other.without_inherited(&inherited), &through)?;
         }
@@ -222,13 +221,14 @@ async fn candidates<P: KeyValue>(ports: &P, group: PermissionGroupId) -> Result<
 }
 
 /// Everybody who is in a user group that makes its members Super Administrators.
-async fn members_through_groups<P: Http + Clock + Sql>(
+async fn members_through_groups<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     group: PermissionGroupId,
 ) -> Result<BTreeSet<MemberId>, Stopped> {
     let mut members = BTreeSet::new();
-    for user_group in user_groups(client).await?.into_iter().filter(|found| group_makes(found, group) == Ok(true)) {
+    let giving = user_groups(ports, client).await?.into_iter().filter(|found| group_makes(found, group) == Ok(true));
+    for user_group in giving {
         let (mut number, mut total) = (1, 1);
         while number <= total {
             let page = match client.user_group_members_page(user_group.id, number).await {
@@ -237,7 +237,7 @@ async fn members_through_groups<P: Http + Clock + Sql>(
                 Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => break,
                 Err(error) => return Err(error.into()),
             };
-            total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_MEMBER_PAGES);
+            total = page.pages(number, GROUPS_PER_PAGE).min(MAX_MEMBER_PAGES);
             for member in page.items {
                 if last_writes::group_stale_until(ports, user_group.id, member.id, true, ports.now())?.is_none() {
                     members.insert(member.id);
@@ -250,34 +250,70 @@ async fn members_through_groups<P: Http + Clock + Sql>(
 }
 
 /// All user groups; none where the account has no such thing, or the token may not see them.
-pub(super) async fn user_groups<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<Vec<UserGroup>, ApiError> {
-    Ok(match listed(client, false).await? {
+async fn user_groups<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+) -> Result<Vec<UserGroup>, Stopped> {
+    Ok(match listed(ports, client, false).await? {
         UserGroups::Listed(groups) => groups,
         UserGroups::Absent | UserGroups::Hidden(_) => Vec::new(),
     })
 }
 
 /// All user groups, and whether that is certain; an error where one of them cannot be read.
-pub(super) async fn all_user_groups<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<UserGroups, ApiError> {
-    listed(client, true).await
+pub(super) async fn all_user_groups<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+) -> Result<UserGroups, Stopped> {
+    listed(ports, client, true).await
 }
 
-async fn listed<P: Http + Clock + Sql>(client: &Client<'_, P>, all: bool) -> Result<UserGroups, ApiError> {
-    let mut groups: Vec<UserGroup> = Vec::new();
-    let (mut number, mut total) = (1, 1);
+/// A list of several pages of which one may have slipped from one page to another tells nothing of what is not on it, nor does one that
+/// is longer than what is read, nor one that is not there all of a sudden.
+async fn listed<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    all: bool,
+) -> Result<UserGroups, Stopped> {
+    let mut groups: BTreeMap<UserGroupId, UserGroup> = BTreeMap::new();
+    let (mut number, mut total, mut records) = (1, 1, 0);
+    let mut counted = BTreeSet::new();
     while number <= total {
         let page = match client.user_groups_page(number).await {
             Ok(page) => page,
-            Err(ApiError::NotFound(_)) if number == 1 => return Ok(UserGroups::Absent),
+            Err(ApiError::NotFound(_)) if number == 1 => return absent(ports).await,
             Err(error @ ApiError::Forbidden(_)) => return Ok(UserGroups::Hidden(error)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         if let Some(odd) = page.odd.first().filter(|_| all) {
-            return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() });
+            return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() }.into());
         }
-        total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1).min(MAX_GROUP_PAGES);
-        groups.extend(page.items);
+        total = page.pages(number, GROUPS_PER_PAGE);
+        if total > MAX_GROUP_PAGES {
+            return Err(Stopped::NotNow(format!(
+                "the list of user groups has {total} pages, and {MAX_GROUP_PAGES} are looked through at most"
+            )));
+        }
+        counted.extend(page.info.as_ref().and_then(|info| info.total_count));
+        records += page.items.len() + page.odd.len();
+        groups.extend(page.items.into_iter().map(|group| (group.id, group)));
         number += 1;
     }
-    Ok(UserGroups::Listed(groups))
+    let is_short = counted.first().is_some_and(|count| usize::try_from(*count).is_ok_and(|count| count > records));
+    let has_one_twice = all && groups.len() < records;
+    if number > 2 && (counted.len() > 1 || is_short || has_one_twice) {
+        return Err(Stopped::NotNow("the list of user groups changed while it was looked through".to_owned()));
+    }
+    Ok(UserGroups::Listed(groups.into_values().collect()))
+}
+
+/// Cloudflare says that there is no such list. It may say so for a moment only, where the last sync read it.
+async fn absent<P: KeyValue + Sql>(ports: &P) -> Result<UserGroups, Stopped> {
+    let newest = account::newest(ports).await?;
+    let known = newest.snapshot.as_ref().and_then(|known| known.manifest().capabilities.get("user_groups"));
+    if known.is_some_and(|list| list.on) {
+        let message = "Cloudflare says that the account has no user groups, and the last sync read their list";
+        return Err(Stopped::NotNow(message.to_owned()));
+    }
+    Ok(UserGroups::Absent)
 }

@@ -6,7 +6,7 @@ use super::harvest::Harvest;
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::cloudflare::{ApiError, Client};
+use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE};
 use crate::model::id::MemberId;
 
 /// How many user groups are looked into, a member of each, until one of them tells.
@@ -72,7 +72,7 @@ async fn groups_now<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<Opt
             Err(ApiError::NotFound(_)) if number == 1 => return Ok(Some(ids)),
             Err(_) => return Ok(None),
         };
-        total = page.info.as_ref().and_then(|info| info.total_pages).unwrap_or(1);
+        total = page.pages(number, GROUPS_PER_PAGE);
         if total > MAX_PAGES || !page.odd.is_empty() || page.items.iter().any(|group| group.policies.all().is_err()) {
             return Ok(None);
         }

@@ -44,7 +44,12 @@ pub(crate) struct World {
     cut_off: Notify,
     /// Whether the answer to a request counts as an operation of its own.
     pub(crate) cuts_answers: Cell<bool>,
+    /// Changes an answer on its way: given the request's path with its query, and the body.
+    pub(crate) bends: RefCell<Option<Bend>>,
 }
+
+/// Changes an answer on its way.
+pub(crate) type Bend = Box<dyn Fn(&str, &mut serde_json::Value)>;
 
 impl World {
     /// The world of an account.
@@ -64,6 +69,7 @@ impl World {
             cut: Cell::new(None),
             cut_off: Notify::new(),
             cuts_answers: Cell::new(false),
+            bends: RefCell::default(),
         };
         world.init();
         world
@@ -137,6 +143,18 @@ impl World {
         ended
     }
 
+    /// An answer as it arrives.
+    fn bent(&self, asked: &str, reply: Reply) -> Reply {
+        match (self.bends.borrow().as_ref(), reply) {
+            (Some(bend), Reply::Response { status, headers, body }) => {
+                let mut told = serde_json::from_slice(&body).unwrap();
+                bend(asked, &mut told);
+                Reply::Response { status, headers, body: told.to_string().into() }
+            }
+            (_, reply) => reply,
+        }
+    }
+
     async fn operation(&self) {
         self.operations.set(self.operations.get() + 1);
         if self.cut.get().is_some_and(|cut| self.operations.get() > cut) {
@@ -151,9 +169,10 @@ impl Http for World {
         self.operation().await;
         let max_bytes = request.max_bytes;
         let OnTheWire { method, path, query, headers, body } = OnTheWire::of(request);
+        let asked = format!("{method} {path}?{query}");
         let request = Request { method, path, query, headers, body: body.into() };
         let waiting = self.desk.timers.wait();
-        let reply = Arc::new(self.cloudflare.clone()).handle(request).await;
+        let reply = self.bent(&asked, Arc::new(self.cloudflare.clone()).handle(request).await);
         drop(waiting);
         if self.cuts_answers.get() {
             self.operation().await;

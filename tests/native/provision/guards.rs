@@ -82,6 +82,18 @@ async fn min_super_admins_holds_before_the_first_sync_too() {
     let unsynced = Bench { world: fresh, locks: std::cell::RefCell::default() };
     let refused = unsynced.operate(Action::Revoke, Target::Account, member(&first)).await;
     assert_refused(&refused, Refusal::MinSuperAdmins, "Only 0 ");
+    // The permission group that it is stands on the second page, and the first one is not full.
+    let first_page = std::cell::RefCell::new(serde_json::Value::Null);
+    unsynced.world.bends.replace(Some(Box::new(move |asked, body| {
+        if asked.contains("permission_groups?page=1&") {
+            first_page.replace(std::mem::replace(&mut body["result"], serde_json::json!([])));
+            body["result_info"]["total_pages"] = serde_json::json!(2);
+        } else if asked.contains("permission_groups?page=2&") {
+            body["result"] = first_page.take();
+        }
+    })));
+    let refused = unsynced.operate(Action::Revoke, Target::Account, member(&first)).await;
+    assert_refused(&refused, Refusal::MinSuperAdmins, "Only 0 ");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Provisioning against the simulated account, without the runtime around it: what is written, what is refused, what others do
 //! meanwhile, and what is left when the Worker vanishes at any moment.
 
+mod answers;
 mod apart;
 mod apps;
 mod foreign;

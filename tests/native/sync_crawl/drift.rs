@@ -122,3 +122,75 @@ async fn a_scoped_role_stays_on_offer_when_nobody_holds_it_any_more() {
     assert!(published.scoped_roles.contains(&scoped), "it can be granted again");
     assert!(!published.grants.iter().any(|grant| grant.contains(&format!("{scoped}:member:user"))));
 }
+
+/// An account with a user group of two pages; the group, and its members by their addresses.
+fn with_a_large_group(world: &World) -> (String, Vec<String>) {
+    let group = world.cloudflare.add_group("Everybody", vec![]);
+    let mut members = world.cloudflare.memberships();
+    members.sort_by(|a, b| a.email.cmp(&b.email));
+    let members: Vec<String> = members.into_iter().map(|member| member.id).collect();
+    members[10..].iter().for_each(|member| world.cloudflare.join_group(&group, member));
+    (group, members)
+}
+
+#[tokio::test]
+async fn a_group_of_several_pages_loses_nobody_who_slips_from_one_to_another() {
+    for comes in [false, true] {
+        let mut world = World::new(account(560));
+        let (group, members) = with_a_large_group(&world);
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        assert_same(&published(&world).await, &before, "at rest");
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(Route::ListUserGroupMembers, 1, move |cloudflare, _| {
+            cloudflare.leave_group(&group, &members[20]);
+            if comes {
+                let last = cloudflare.add_member("~last@example.com", vec![]);
+                cloudflare.join_group(&group, &last);
+            }
+        });
+        world.sync().await;
+        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_tokens_of_several_pages_loses_none_that_slips_from_one_to_another() {
+    for comes in [false, true] {
+        let mut world = World::new(account(20));
+        let tokens: Vec<String> =
+            (0..70).map(|n| world.cloudflare.add_token(&format!("token {n:02}"), None, &serde_json::json!({}))).collect();
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        assert_same(&published(&world).await, &before, "at rest");
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(Route::ListTokens, 1, move |cloudflare, _| {
+            cloudflare.remove_token(&tokens[3]);
+            if comes {
+                cloudflare.add_token("~last", None, &serde_json::json!({}));
+            }
+        });
+        world.sync().await;
+        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_groups_of_several_pages_loses_none_that_slips_from_one_to_another() {
+    for comes in [false, true] {
+        let mut world = World::new(account(20));
+        let groups: Vec<String> = (0..520).map(|n| world.cloudflare.add_group(&format!("group {n:03}"), vec![])).collect();
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        assert_same(&published(&world).await, &before, "at rest");
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(Route::ListUserGroups, 1, move |cloudflare, _| {
+            cloudflare.remove_group(&groups[3]);
+            if comes {
+                cloudflare.add_group("~last", vec![]);
+            }
+        });
+        world.sync().await;
+        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+    }
+}
