@@ -158,8 +158,9 @@ async fn a_group_of_several_pages_loses_nobody_who_slips_from_one_to_another() {
 async fn a_list_of_tokens_of_several_pages_loses_none_that_slips_from_one_to_another() {
     for comes in [false, true] {
         let mut world = World::new(account(20));
-        let tokens: Vec<String> =
-            (0..70).map(|n| world.cloudflare.add_token(&format!("token {n:02}"), None, &serde_json::json!({}))).collect();
+        let tokens: Vec<String> = (0..70)
+            .map(|n| world.cloudflare.add_token(&format!("token {n:02}"), None, &serde_json::json!({})))
+            .collect();
         world.sync().await;
         let before = world.cloudflare.truth();
         assert_same(&published(&world).await, &before, "at rest");
@@ -179,7 +180,8 @@ async fn a_list_of_tokens_of_several_pages_loses_none_that_slips_from_one_to_ano
 async fn a_list_of_groups_of_several_pages_loses_none_that_slips_from_one_to_another() {
     for comes in [false, true] {
         let mut world = World::new(account(20));
-        let groups: Vec<String> = (0..520).map(|n| world.cloudflare.add_group(&format!("group {n:03}"), vec![])).collect();
+        let groups: Vec<String> =
+            (0..520).map(|n| world.cloudflare.add_group(&format!("group {n:03}"), vec![])).collect();
         world.sync().await;
         let before = world.cloudflare.truth();
         assert_same(&published(&world).await, &before, "at rest");
