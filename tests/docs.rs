@@ -235,6 +235,25 @@ fn sources(folder: &str, enters: &dyn Fn(&Path) -> bool) -> String {
     text
 }
 
+#[test]
+fn a_command_is_told_in_one_place_where_what_needs_no_terminal_stands_beside_it() {
+    // Who deployed by a button has no clone, no make and no terminal.
+    let text = sources("src", &|path| path.file_name().is_none_or(|name| name != "tests"));
+    let told = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        let commands = ["npx ", "npm run", "make up", "make down", "make connect", "make deploy", "in wrangler.toml"];
+        lines.filter(|line| commands.iter().any(|it| line.contains(it))).map(str::to_owned).collect()
+    };
+    let (mut all, mut there) = (told(&text), told(&read("src/base/remedy.rs")));
+    assert!(there.len() > 2, "{there:#?}");
+    all.sort();
+    there.sort();
+    assert_eq!(all, there, "these stand elsewhere than in src/base/remedy.rs, or more than once");
+    for line in there {
+        assert!(line.contains("dashboard") || line.contains("page"), "{line}");
+    }
+}
+
 /// A segment of a path: a word, or something that stands for one.
 type Template = Vec<Option<String>>;
 

@@ -105,7 +105,8 @@ function SignIn({ entry, onSignedIn }: { entry: string | null; onSignedIn: (sess
           <input type="password" autocomplete="current-password" autofocus value={token} onInput={(event) => setToken(event.currentTarget.value)} />
         </label>
         <p>
-          <code>CONNECTOR_READ_TOKEN</code> shows everything; <code>CONNECTOR_TOKEN</code> may change access too. The browser keeps neither: the session ends after eight hours.
+          <code>CONNECTOR_READ_TOKEN</code> shows everything; <code>CONNECTOR_TOKEN</code> may change access too. The browser keeps neither: the session ends after eight hours. Where both are lost, set another one under{" "}
+          <em>Settings</em> of this Worker in Cloudflare's dashboard, at least 32 characters long.
         </p>
         <button type="submit" class="primary" disabled={busy || token === ""}>{busy ? "Signing in…" : "Sign in"}</button>
         <Problem error={error} />

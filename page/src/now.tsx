@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { refresh, useAsked } from "./account.js";
 import { ask, download, examine, type Examination, type Session } from "./api.js";
+import { Connect } from "./connect.js";
 import { Ago, Caution, Empty, Problem, Time, number, usePolled } from "./parts.js";
 import { Plot } from "./plot.js";
 import type { Day, Status } from "./types.js";
@@ -118,6 +119,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
       <Attention title="What is waiting" items={waiting.map((job) => [job.due_at ?? null, `${job.kind.replaceAll("_", " ")} of ${job.subject}: ${job.message ?? job.state}`])} />
       <Attention title="Rows that this version cannot read" items={(status.set_aside ?? []).map(({ table, rows }) => [null, `${number(rows)} of ${table}`])} />
       <Plots status={status} />
+      {current === undefined ? null : <Connect session={session} status={status} onDone={again} />}
       <Doctor session={session} />
     </>
   );

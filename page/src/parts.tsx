@@ -376,7 +376,7 @@ export function Confirm(props: { title: string; children: ComponentChildren; act
         </button>
         {state === "done" ? null : (
           <button type="button" class={props.danger ? "danger" : "primary"} disabled={state === "busy" || props.ready === false} onClick={() => void act()}>
-            {state === "busy" ? "Asking Cloudflare…" : props.act}
+            {state === "busy" ? "Working…" : props.act}
           </button>
         )}
       </div>

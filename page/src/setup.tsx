@@ -66,7 +66,7 @@ function Steps({ checks }: { checks: Check[] }): JSX.Element {
                   <br />
                   {from}
                   <br />
-                  {command === "a variable" ? <>It is a variable: set it under <code>[vars]</code> in <code>wrangler.toml</code>, and deploy.</> : <>It is a secret: <code>{command}</code></>}
+                  {command === "a variable" ? <>It is a variable: set it under <code>[vars]</code> in the <code>wrangler.toml</code> that this Worker is deployed from, and deploy.</> : <>It is a secret: set it under <em>Settings</em> of this Worker in the dashboard, or with <code>{command}</code></>}
                   {missing.message.startsWith("missing") ? null : <span class="problem"> What is there {missing.message}.</span>}
                 </>
               )}

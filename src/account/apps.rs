@@ -3,6 +3,7 @@
 //! Whoever owns an app in the tenant may give an entitlement any name, so a name counts only in an app that is pinned. An id counts
 //! in any app while none is pinned: only a sync of this connector's brings ids into C1.
 
+use crate::base::remedy::CONNECT;
 use std::borrow::Cow;
 
 use super::Stopped;
@@ -23,7 +24,7 @@ enum Source {
 }
 
 /// What to do where a task is of no app that is pinned, and where none is.
-const PIN: &str = "set ALLOWED_APPS or C1_APP_ID to the id of this account's app in ConductorOne, or run make connect";
+const PIN: &str = "set ALLOWED_APPS or C1_APP_ID to the id of this account's app in ConductorOne";
 
 impl Apps {
     /// None.
@@ -62,9 +63,10 @@ impl Apps {
         let (pinned, remedy) = match source {
             Source::AllowedApps => ("ALLOWED_APPS does not have it", "add the app there"),
             Source::AppId => ("C1_APP_ID is another one", "name every app that this connector is for in ALLOWED_APPS"),
-            Source::Connect => {
-                ("make connect settled on another one", "name every app that this connector is for in ALLOWED_APPS")
-            }
+            Source::Connect => (
+                "the one that this connector was connected to is another one",
+                "name every app that this connector is for in ALLOWED_APPS",
+            ),
         };
         Err(Stopped::refused(
             Refusal::AppNotAllowed,
@@ -82,7 +84,7 @@ impl Apps {
         Err(Stopped::refused(
             Refusal::AppNotAllowed,
             format!(
-                "ConductorOne names the entitlement {name:?} without an id of this connector's, and a name counts only in an app that is pinned: {PIN}; or sync this connector in ConductorOne, so that the entitlement carries its id."
+                "ConductorOne names the entitlement {name:?} without an id of this connector's, and a name counts only in an app that is pinned: {PIN}, or {CONNECT}; or sync this connector in ConductorOne, so that the entitlement carries its id."
             ),
         ))
     }
@@ -90,7 +92,7 @@ impl Apps {
     /// What the operator should know about it, where changes are carried out.
     pub fn warning(&self) -> Option<String> {
         (!self.are_pinned()).then(|| {
-            format!("PROVISIONING is on and no app is pinned, so every app of the tenant that carries this connector's ids can have its tasks carried out: {PIN}")
+            format!("PROVISIONING is on and no app is pinned, so every app of the tenant that carries this connector's ids can have its tasks carried out: {PIN}, or {CONNECT}")
         })
     }
 }
@@ -133,7 +135,7 @@ mod tests {
         let id = Apps::configured(Vec::new(), Some("2two"));
         check(&id.or_settled(settled()), &["2two"], "C1_APP_ID");
         let none = Apps::configured(Vec::new(), None);
-        check(&none.or_settled(settled()), &["2three"], "make connect");
+        check(&none.or_settled(settled()), &["2three"], "was connected to");
         check(&none.or_settled(None), &["2one", "2two", "2three"], "");
     }
 }

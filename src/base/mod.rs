@@ -12,6 +12,7 @@ pub mod json;
 pub mod keys;
 pub mod order;
 pub mod ports;
+pub mod remedy;
 pub mod rows;
 pub mod seats;
 pub mod settings;

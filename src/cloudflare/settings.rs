@@ -1,6 +1,7 @@
 //! Which account, and with what its API is called.
 
 use crate::base::ports::Secret;
+use crate::base::remedy::set_secret;
 use crate::base::settings::{Reader, base_url, secret};
 use crate::model::id::AccountId;
 
@@ -31,11 +32,8 @@ impl Settings {
                 })
             },
         );
-        let token = reader.required(
-            "CLOUDFLARE_API_TOKEN",
-            "set it with: npx wrangler secret put CLOUDFLARE_API_TOKEN",
-            secret,
-        );
+        let token =
+            reader.required("CLOUDFLARE_API_TOKEN", concat!("set it ", set_secret!("CLOUDFLARE_API_TOKEN")), secret);
         // Another service than the one that was meant is not to be called instead.
         let url = reader.protecting("CLOUDFLARE_API_URL", base_url).unwrap_or_else(|| URL.to_owned());
         Some(Self { account_id: account_id?, token: token?, url })

@@ -14,6 +14,7 @@ use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
 use crate::base::ports::{Sign, SignError};
+use crate::base::remedy::SET_SECRET;
 use crate::base::signing::{SigningKey, jwt};
 use crate::base::time::Timestamp;
 
@@ -38,7 +39,7 @@ struct Token {
 pub enum ApiError {
     /// There are no credentials.
     #[error(
-        "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne and set both with npx wrangler secret put"
+        "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne and set both {SET_SECRET}C1_CLIENT_ID, and C1_CLIENT_SECRET", SET_SECRET = SET_SECRET
     )]
     NotConfigured,
     /// The token endpoint refused the credentials.
@@ -376,7 +377,9 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
                 self.settings.tenant
             ),
             _ => {
-                "make a new API key in ConductorOne and set both secrets again with npx wrangler secret put".to_owned()
+                format!(
+                    "make a new API key in ConductorOne and set both secrets again {SET_SECRET}C1_CLIENT_ID, and C1_CLIENT_SECRET"
+                )
             }
         }
     }

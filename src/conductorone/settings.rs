@@ -1,6 +1,7 @@
 //! Which tenant, where it and this Worker are reached, and with what its API is called.
 
 use super::credentials::{Credentials, Proof};
+use crate::base::remedy::SET_SECRET;
 use crate::base::settings::{Reader, base_url, parse_url};
 
 /// Which tenant, where it and this Worker are reached, and with what its API is called.
@@ -84,9 +85,7 @@ fn credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
     if let Some((name, other)) = lone {
         reader.problem(
             name,
-            format!(
-                "missing: {other} is set, and one is of no use without the other; set it with: npx wrangler secret put {name}"
-            ),
+            format!("missing: {other} is set, and one is of no use without the other; set it {SET_SECRET}{name}"),
         );
     }
     Some(Credentials { client_id: id?, proof: proof? })

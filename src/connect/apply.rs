@@ -57,7 +57,10 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             Some(Decision::Custom(why)) => {
                 counts.custom += 1;
-                (What::Left, format!("{:?} was left alone, since {why}; OVERWRITE=1 replaces it.", listed.name))
+                (
+                    What::Left,
+                    format!("{:?} was left alone, since {why}; overwriting replaces it (OVERWRITE=1).", listed.name),
+                )
             }
             Some(Decision::Change { provisioner, deprovisioner }) => {
                 counts.changed += 1;

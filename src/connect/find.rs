@@ -5,6 +5,7 @@ use super::entitlements::{self, ACCESS, ListedEntitlement};
 use super::journal;
 use super::run::{NamedApp, Phase, Ports, What};
 use super::steps::{Step, Trouble};
+use crate::base::remedy::NAME_APP;
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::{App, AppEntitlement, ListPage};
 
@@ -107,15 +108,15 @@ impl<P: Ports> Step<'_, '_, P> {
         };
         match (found.as_slice(), alike.as_slice()) {
             ([app], _) => self.settle_app(app.clone()),
-            ([], []) => Err(Trouble::Stop(
-                "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is with app_id, or C1_APP_ID.".to_owned(),
-            )),
+            ([], []) => Err(Trouble::Stop(format!(
+                "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is: {NAME_APP}."
+            ))),
             ([], alike) => Err(Trouble::Stop(format!(
-                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or a membership's id, was found in ConductorOne: {} may stand for this account or for another one. Say which app it is with app_id (APP= of make connect), or C1_APP_ID.",
+                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or a membership's id, was found in ConductorOne: {} may stand for this account or for another one. Say which app it is: {NAME_APP}.",
                 named(alike)
             ))),
             (several, _) => Err(Trouble::Stop(format!(
-                "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is with app_id, or C1_APP_ID.",
+                "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is: {NAME_APP}.",
                 named(several)
             ))),
         }

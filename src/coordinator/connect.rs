@@ -117,7 +117,8 @@ impl Coordinator {
                 Ok(_) => found.push(check(
                     "C1_APP_ID",
                     true,
-                    "apps can be listed; make connect finds the one that carries this account's ids".to_owned(),
+                    "apps can be listed; the one that carries this account's ids is found when it is connected"
+                        .to_owned(),
                 )),
                 Err(error) => found.push(check("C1_APP_ID", false, error.to_string())),
             },

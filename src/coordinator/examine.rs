@@ -7,6 +7,7 @@ use crate::account::identity::{self, Owner};
 use crate::audit;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
+use crate::base::remedy::SET_SECRET;
 use crate::cloudflare::Settings;
 use crate::cloudflare::{Account, ApiError, AuditFilters, Client, ListPage, NamedObject, Purpose};
 use crate::push::Finding;
@@ -156,16 +157,11 @@ async fn token<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Examination {
         ),
         Ok(token) => (
             false,
-            format!(
-                "the API token is {}; make a new one and set it with: npx wrangler secret put CLOUDFLARE_API_TOKEN",
-                token.status
-            ),
+            format!("the API token is {}; make a new one and set it {SET_SECRET}CLOUDFLARE_API_TOKEN", token.status),
         ),
         Err(error) => (
             false,
-            format!(
-                "the API token could not be verified: {error}; set a valid one with: npx wrangler secret put CLOUDFLARE_API_TOKEN"
-            ),
+            format!("the API token could not be verified: {error}; set a valid one {SET_SECRET}CLOUDFLARE_API_TOKEN"),
         ),
     };
     Examination { name: "CLOUDFLARE_API_TOKEN".to_owned(), ok, required: true, message }

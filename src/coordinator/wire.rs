@@ -7,6 +7,7 @@ use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::SqlError;
+use crate::base::remedy::CONNECT;
 use crate::connect::{self, MissingError, Options, Ports, RunState};
 
 /// What an attempt leaves for the next one.
@@ -54,9 +55,7 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
         return Ok(go_on(now.plus_secs(RUN_SECS), left));
     }
     let Some(connection) = connect::summary(ports)?.filter(|connection| connection.connected_at.is_some()) else {
-        return Ok(Attempt::GivenUp(
-            "AUTO_WIRE is on, and nothing is connected yet: run make connect once.".to_owned(),
-        ));
+        return Ok(Attempt::GivenUp(format!("AUTO_WIRE is on, and nothing is connected yet: {CONNECT}.")));
     };
     let last = connection.last_run;
     if Some(last.run) == left.run && last.state == RunState::Failed {
@@ -78,7 +77,7 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     let count = missing.len();
     connect::give_up(ports, &missing)?;
     Ok(Attempt::Done(format!(
-        "ConductorOne has not learned of {count} roles or groups within a day; let it sync the app, and run make connect."
+        "ConductorOne has not learned of {count} roles or groups within a day; let it sync the app, and {CONNECT}."
     )))
 }
 
@@ -141,7 +140,10 @@ mod tests {
             connect::drive(&ports, &settings, &tokens, within).await.unwrap();
         };
         let early = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
-        assert!(matches!(&early, Attempt::GivenUp(why) if why.contains("make connect")), "{early:?}");
+        assert!(
+            matches!(&early, Attempt::GivenUp(why) if why.contains("connect on this connector's page")),
+            "{early:?}"
+        );
 
         // Two roles do not tell this account from another, so the app is named.
         let options = Options { app_id: Some(App::default().id), ..Options::default() };

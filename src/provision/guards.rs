@@ -14,6 +14,7 @@ use super::shared::UserGroups;
 use super::{apart, owner, read, super_admins};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::base::remedy::SET_VARIABLE;
 use crate::cloudflare::{ApiError, Cleared, MemberRecord, PolicyRecord, Whom};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
@@ -267,7 +268,7 @@ fn provisioning(settings: &Settings, would: &str) -> Result<(), Stopped> {
     refuse(
         Refusal::ProvisioningOff,
         format!(
-            "Provisioning is off in this connector, which {would}; to have it done, set PROVISIONING to on in wrangler.toml and deploy."
+            "Provisioning is off in this connector, which {would}; to have it done, set PROVISIONING to on {SET_VARIABLE}."
         ),
     )
 }

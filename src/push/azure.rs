@@ -11,6 +11,7 @@ use super::sigv4::encoded_query;
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpResponse, Method};
+use crate::base::remedy::set_secret;
 
 /// The version of the REST API: old enough for every emulator and every sovereign cloud.
 const VERSION: &str = "2021-12-02";
@@ -96,7 +97,10 @@ impl<P: Http + Clock> Blob<'_, P> {
     }
 }
 
-const NEW_SAS: &str = "make a new one under Generate SAS, with the permissions Create and Write, and set it with: npx wrangler secret put AZURE_SAS_URL";
+const NEW_SAS: &str = concat!(
+    "make a new one under Generate SAS, with the permissions Create and Write, and set it ",
+    set_secret!("AZURE_SAS_URL")
+);
 
 impl<P: Http + Clock> Target for Blob<'_, P> {
     fn name(&self) -> String {

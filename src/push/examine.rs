@@ -7,6 +7,7 @@ use super::s3::Object;
 use super::settings::{Settings, Store};
 use super::upload::Target as _;
 use super::{Ports, force_sync};
+use crate::base::remedy::SET_SECRET;
 use crate::conductorone;
 use crate::conductorone::api::Tokens;
 
@@ -48,7 +49,7 @@ pub async fn examine<P: Ports>(
             });
             if let Some(at) = soon {
                 let message = format!(
-                    "the SAS URL expires on {}: make a new one before then, and set it with: npx wrangler secret put AZURE_SAS_URL",
+                    "the SAS URL expires on {}: make a new one before then, and set it {SET_SECRET}AZURE_SAS_URL",
                     at.date()
                 );
                 found.push(Finding { name: "AZURE_SAS_URL (expiry)", ok: false, required: false, message });

@@ -9,6 +9,7 @@ use super::sigv4::{self, Signer, UnsignedRequest, encoded_path, encoded_query};
 use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpResponse, Method};
+use crate::base::remedy::SET_SECRET;
 
 /// The object that the file is written to.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl<P: Http + Clock> Object<'_, P> {
                 "S3 does not know the access key {access_key_id}: put an active one into S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"
             )),
             (_, "SignatureDoesNotMatch") => refused(format!(
-                "The secret does not belong to the access key {access_key_id}: set it again with: npx wrangler secret put S3_SECRET_ACCESS_KEY"
+                "The secret does not belong to the access key {access_key_id}: set it again {SET_SECRET}S3_SECRET_ACCESS_KEY"
             )),
             (_, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => refused(
                 "The temporary credentials have expired: use an access key of an IAM user instead, and remove S3_SESSION_TOKEN"

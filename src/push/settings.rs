@@ -4,6 +4,7 @@
 use url::Url;
 
 use crate::base::ports::Secret;
+use crate::base::remedy::set_secret;
 use crate::base::settings::{Reader, base_url, secret};
 use crate::base::time::Timestamp;
 use crate::conductorone;
@@ -88,7 +89,7 @@ const S3_NEEDS: [(&str, &str); 4] = [
     ),
     ("S3_BUCKET", "the bucket's name"),
     ("S3_ACCESS_KEY_ID", "the access key's id"),
-    ("S3_SECRET_ACCESS_KEY", "the access key's secret, with: npx wrangler secret put S3_SECRET_ACCESS_KEY"),
+    ("S3_SECRET_ACCESS_KEY", concat!("the access key's secret, ", set_secret!("S3_SECRET_ACCESS_KEY"))),
 ];
 
 /// What belongs to S3 and may be left out.

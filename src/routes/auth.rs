@@ -5,6 +5,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::http::{Incoming, Problem};
 use crate::base::ports::Secret;
+use crate::base::remedy::set_secret;
 use crate::base::settings::{Reader, secret};
 use crate::base::words::words;
 use crate::conductorone::verify::bearer;
@@ -39,7 +40,11 @@ impl Tokens {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let full = reader.required(
             FULL,
-            "set it with: npx wrangler secret put CONNECTOR_TOKEN (a long random text, such as the output of: openssl rand -hex 32)",
+            concat!(
+                "set it ",
+                set_secret!("CONNECTOR_TOKEN"),
+                " (a long random text, such as the output of: openssl rand -hex 32)"
+            ),
             token,
         );
         let previous = reader.optional("CONNECTOR_TOKEN_PREVIOUS", token);

@@ -4,6 +4,7 @@ use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
 use crate::base::json;
+use crate::base::remedy::SET_SECRET;
 use crate::conductorone::settings::app_id;
 use crate::connect::{Options, RunState};
 use crate::coordinator::{Command, Reply};
@@ -15,7 +16,9 @@ pub(super) async fn begin<P: Ports>(ports: &P, settings: &Settings, request: &In
         return Err(Problem::new(
             409,
             "connect_not_configured",
-            "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne, and set both with npx wrangler secret put",
+            format!(
+                "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne, and set both {SET_SECRET}C1_CLIENT_ID, and C1_CLIENT_SECRET"
+            ),
         ));
     }
     match asking::ask(ports, Command::Connect(options)).await? {

@@ -8,6 +8,7 @@ use super::http::{Answer, Incoming};
 use super::public_url;
 use super::settings::{NotConfigured, Settings};
 use crate::base::jobs;
+use crate::base::remedy::SET_VARIABLE;
 use crate::base::settings::Problem;
 use crate::conductorone::settings::PublicUrl;
 use crate::coordinator::{Command, Examination, Reply};
@@ -61,14 +62,21 @@ pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
 /// The report of a configured Worker: one request for each thing that the token must be able to do.
 pub(super) async fn examine<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Answer {
     let mut checks = vec![
-        Check { name: "configuration".to_owned(), ok: true, required: true, message: "every required variable and secret is set".to_owned() },
+        Check {
+            name: "configuration".to_owned(),
+            ok: true,
+            required: true,
+            message: "every required variable and secret is set".to_owned(),
+        },
         Check {
             name: "PROVISIONING".to_owned(),
             ok: settings.coordinator.provision.provisioning == Provisioning::On,
             required: false,
             message: match settings.coordinator.provision.provisioning {
                 Provisioning::On => "on: grants and revokes are carried out".to_owned(),
-                Provisioning::Off => "off: grants and revokes are refused with what would have been done; set PROVISIONING to on in wrangler.toml and deploy".to_owned(),
+                Provisioning::Off => format!(
+                    "off: grants and revokes are refused with what would have been done; to carry them out, set PROVISIONING to on {SET_VARIABLE}"
+                ),
             },
         },
     ];

@@ -10,6 +10,7 @@ use super::SignalKind;
 use crate::account::default_role::Configured;
 use crate::base::json;
 use crate::base::ports::Secret;
+use crate::base::remedy::SET_SECRET;
 use crate::base::settings::{Problem, Reader, words};
 use crate::base::signing::SigningKey;
 use crate::conductorone;
@@ -131,7 +132,7 @@ fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Opt
             problem(
                 HMAC,
                 format!(
-                    "missing: {URL} is set, so set this to the secret that ConductorOne showed, with: npx wrangler secret put {HMAC} (or {KEY}, where the incoming webhook takes JWTs)"
+                    "missing: {URL} is set, so set this to the secret that ConductorOne showed, {SET_SECRET}{HMAC} (or {KEY}, where the incoming webhook takes JWTs)"
                 ),
             );
             None

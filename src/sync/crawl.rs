@@ -4,6 +4,7 @@
 //! that are staged: there is no other state that could disagree with them.
 
 use crate::base::json::Deserialize;
+use crate::base::remedy::SET_SECRET;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -527,7 +528,7 @@ pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
         ApiError::RateLimited { until, .. } | ApiError::OutOfBudget { until } => Verdict::Until(*until),
         ApiError::Storage(_) => Verdict::Later(error.to_string(), None),
         ApiError::Unauthorized(failure) => Verdict::Failed(format!(
-            "Cloudflare does not accept the API token ({failure}); make a new one in Cloudflare's dashboard and set it with: npx wrangler secret put CLOUDFLARE_API_TOKEN"
+            "Cloudflare does not accept the API token ({failure}); make a new one in Cloudflare's dashboard and set it {SET_SECRET}CLOUDFLARE_API_TOKEN"
         )),
         ApiError::NotFound(_) if matches!(fetch.list, List::Member(_)) => Verdict::Gone,
         error if error.is_retryable() && tries < TRIES => Verdict::Again(500 << (tries - 1).min(4)),

@@ -142,6 +142,24 @@ const scenarios = {
     await page.goto(person);
     await page.locator(".journal .added").first().waitFor();
     assert.match(await page.locator(".journal .added ~ time").first().getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
+
+    // ConductorOne's entitlements are pointed here once it was told what that changes, and go back.
+    await go("Now");
+    const connect = page.getByRole("button", { name: "Connect", exact: true });
+    const said = (text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+    assert.ok(await connect.isDisabled(), "nothing is connected before it is told what that changes");
+    await page.getByRole("button", { name: "See what it would change" }).click();
+    await said("1 entitlements would be changed");
+    await page.getByLabel("Id of the app").fill("2another");
+    assert.ok(await connect.isDisabled(), "what was told was told of another app");
+    await page.getByLabel("Id of the app").fill("");
+    await connect.click();
+    await said("Connected: 1 entitlements changed");
+    await page.getByText("1 entitlement leads here").waitFor();
+    await accessible("connected to ConductorOne");
+    await page.getByRole("button", { name: "Put back…" }).click();
+    await page.getByRole("button", { name: "Yes, put back what was there before" }).click();
+    await said("Disconnected: 1 entitlements are as they were before");
   },
 
   /** Prints how long the first row, and then the last, takes to be there: each time as a reader who comes for the first time. */

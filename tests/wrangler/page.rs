@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, PolicySpec, Spec};
+use sim::conductorone::{App, ConductorOne, Entitlement};
 use sim::harness::workerd::CONNECTOR_TOKEN;
 use sim::http::Server;
 use tokio::process::Command;
@@ -65,12 +66,21 @@ async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {
 #[tokio::test]
 async fn the_page_of_a_worker_that_is_not_set_up_leads_to_one_that_is_connected() {
     let cloudflare = Cloudflare::new(Spec { members: 40, roles: 12, ..Spec::default() });
+    let group = cloudflare.add_group("Engineers", Vec::new());
+    let c1 = ConductorOne::new();
+    c1.add_app(&App::default(), &[Entitlement::new(&format!("group:{group}:member"), "Engineers Member")]);
     let account = Server::start(0, Arc::new(cloudflare.clone())).await.unwrap();
-    let tenant = Server::start(0, Arc::new(Unavailable)).await.unwrap();
+    let tenant = Server::start(0, Arc::new(c1.clone())).await.unwrap();
     let scratch = Scratch::new("page-set-up");
-    let all = variables_file(&cloudflare, &account, &tenant) + "PROVISIONING=\"on\"\nPLAN=\"paid\"\n";
+    let key = c1.credential("page");
+    let all = variables_file(&cloudflare, &account, &tenant)
+        + &format!(
+            "PROVISIONING=\"on\"\nPLAN=\"paid\"\nC1_CLIENT_ID=\"{}\"\nC1_CLIENT_SECRET=\"{}\"\n",
+            key.client_id, key.client_secret
+        );
     let id = all.lines().find(|line| line.starts_with("CLOUDFLARE_ACCOUNT_ID")).unwrap();
     let (dev, address) = start(&scratch, &format!("{id}\nC1_TENANT=\"https://acme.conductor.one\"\n")).await;
+    c1.reach("connector.example.com", &format!("http://{address}"));
     let asks = scratch.path("set-the-rest");
     let set_the_rest = async {
         while !asks.exists() {

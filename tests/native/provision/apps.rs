@@ -45,6 +45,6 @@ async fn with_no_app_pinned_an_id_counts_and_a_name_does_not_until_connect_has_s
     });
     let settled = "INSERT INTO connect_state (name, body) VALUES ('connection', ?)";
     bench.world.query(settled, &[connection.to_string().into()]).unwrap();
-    assert_refused(&bench.settle(by_name(Some("2any"))).await, Refusal::AppNotAllowed, "make connect settled");
+    assert_refused(&bench.settle(by_name(Some("2any"))).await, Refusal::AppNotAllowed, "was connected to");
     assert_done(&bench.settle(by_name(Some("2settled"))).await, Effect::Granted);
 }
