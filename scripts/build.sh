@@ -22,6 +22,8 @@ if ! use_wasm_toolchain || ! has_worker_build || ! has_wasm_bindgen || ! has_npm
   echo "build: tools are missing: run: make setup" >&2
   exit 1
 fi
+# A mark of an upload that was cut short is not this build's.
+rm -f build/page/deployed.txt
 echo "build: compiling the Worker (one to two minutes the first time)"
 # The sources' time is that of the start: what is edited while the compiler runs is built the next time.
 started=$tools/build-started.$$

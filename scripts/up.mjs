@@ -7,13 +7,14 @@ import { randomBytes } from "node:crypto";
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { INTO_C1, command, told } from "./up/commands.mjs";
+import { deployedMark, mark, marked } from "./up/mark.mjs";
 import { BY_HAND, tokenPage } from "./up/permissions.mjs";
 import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { SIDES, keep, takeOver } from "./up/variables.mjs";
+import { SIDES, areSet, keep, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { Worker, pause } from "./up/worker.mjs";
-import { Refused, accounts, deploy, deployed, login, must, wrangler } from "./up/wrangler.mjs";
+import { Refused, accounts, build, crons, deploy, deployed, login, must, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -67,6 +68,13 @@ const FORMS = {
 
 /** The variables that flags set. */
 const VARIABLES = [["account", "CLOUDFLARE_ACCOUNT_ID"], ["tenant", "C1_TENANT"], ["url", "PUBLIC_URL"], ["provisioning", "PROVISIONING"], ["plan", "PLAN"]];
+
+/** How a value is given again that stands in wrangler.toml by then, and is not asked for any more. */
+const MENDS = {
+  C1_TENANT: command("up", { TENANT: "acme.conductor.one" }),
+  PUBLIC_URL: command("up", { URL: "https://…" }),
+  CLOUDFLARE_API_TOKEN: `${command("up")}, with another API token`,
+};
 
 /** The flags, each held to its form. */
 function checked(given) {
@@ -181,10 +189,18 @@ async function isTaken(worker) {
   }
 }
 
+/** Whether the Worker has the code, the page, the variables and the cron triggers already that an upload would give it. */
+async function isDeployed(api, account, name, settings, before, uploads, base) {
+  if (uploads === undefined || !areSet(settings, before) || !["STATE", "COORDINATOR"].every((binding) => before.has(binding))) return false;
+  if (JSON.stringify(settings.crons) !== JSON.stringify(await crons(api, account, name))) return false;
+  return (await deployedMark(base)) === uploads;
+}
+
 /** Asks the doctor until the Worker is there with its new secrets, and prints each check. A token that was set before it has from the first. */
 async function examine(worker, isKept) {
   const deadline = Date.now() + APPEARS_MS;
   let last = "";
+  let waits = false;
   for (;;) {
     let isRefused = false;
     try {
@@ -200,7 +216,11 @@ async function examine(worker, isKept) {
       last = String(error.cause?.code ?? error.message);
     }
     if (isRefused && (isKept || Date.now() >= deadline)) throw new Stop(`the Worker at ${worker.base} does not take this ${FULL}: ${told(last)}`);
-    if (Date.now() >= deadline) throw new Stop(`the Worker does not answer at ${worker.base}: ${told(last)}`);
+    if (Date.now() >= deadline) {
+      throw new Stop(`the Worker does not answer at ${worker.base}: ${told(last)}; a new name takes a few minutes now and then: open ${worker.base}/healthz in a browser, and when it says ok run this again. Where another address leads there: ${command("up", { URL: "https://…" })}`);
+    }
+    if (!waits) say(`  it is not there yet (${told(last)}): waiting, for three minutes at most`);
+    waits = true;
     await pause();
   }
 }
@@ -294,9 +314,15 @@ await run("up", async () => {
   for (const [flag, variable] of VARIABLES) settings.set(variable, values[flag]);
   say(settings.write() ? "wrangler.toml: written." : "wrangler.toml: as it should be.");
 
-  say(`Deploying ${name}${isFirst ? "" : " again"}…`);
-  const targets = await deploy(account);
-  say(`  deployed${targets.length === 0 ? "" : `: ${targets.map(plain).join(", ")}`}`);
+  await build();
+  const uploads = mark(settings);
+  if (!isFirst && (await isDeployed(api, account, name, settings, before, uploads, given.reach ?? url))) {
+    say(`The Worker ${name} is what would be uploaded: it stays as it is.`);
+  } else {
+    say(`Deploying ${name}${isFirst ? "" : " again"}…`);
+    const targets = await marked(uploads, () => deploy(account));
+    say(`  deployed${targets.length === 0 ? "" : `: ${targets.map(plain).join(", ")}`}`);
+  }
 
   const secrets = Object.fromEntries([
     ...(token === undefined ? [] : [[API_TOKEN, token]]),
@@ -316,7 +342,10 @@ await run("up", async () => {
   say("The doctor:");
   const { ok, checks } = await examine(worker, tokens[FULL].isKept);
   for (const check of checks) say(`  ${check.ok ? "ok     " : check.required ? "MISSING" : "off    "}  ${plain(check.name)}: ${told(check.message)}`);
-  if (!ok) throw new Stop("put right what is missing, and run this again");
+  if (!ok) {
+    const ways = checks.filter((check) => check.required && !check.ok).flatMap(({ name: what }) => (what in MENDS ? [MENDS[what]] : []));
+    throw new Stop(`put right what is missing, and run this again${ways.length === 0 ? "" : `: ${[...new Set(ways)].join(", and ")}`}`);
+  }
 
   say("The account is read:");
   const { generations } = await sync(worker);
@@ -326,7 +355,7 @@ await run("up", async () => {
   say(`\n${count(counts.users, "person", "people")}, ${count(counts.roles, "role")}, ${count(open.length, "finding")}, ${high} of them high.`);
   say(`\nThe page:  ${url}/   (sign in with ${FULL}, or with ${READ} to look alone)`);
   say(`What comes next: let ConductorOne take the account in, as ${INTO_C1} says, and then run:`);
-  say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}     with the connector's token as TOKEN in the environment`);
+  say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}     with the connector's token as TOKEN in the environment (the page's view Now has the same)`);
   if (provisioning === "off") say(`Nothing is changed in the account so far. When a test grant says what it would have done: ${command("up", { PROVISIONING: "on" })}`);
   return undefined;
 });

@@ -64,6 +64,25 @@ export class Settings {
     return found;
   }
 
+  /** The file without the table of variables. */
+  withoutVariables() {
+    const heading = /^\[vars\]/m.exec(this.#text);
+    if (heading === null) return this.#text;
+    const [before, rest] = [this.#text.slice(0, heading.index), this.#text.slice(heading.index + heading[0].length)];
+    // A value is passed over whole: a line in it may begin like a heading.
+    const next = [...rest.matchAll(new RegExp(`^(?:(\\[)|[A-Za-z0-9_-]+[ \\t]*=[ \\t]*(?:${TEXT}|[^\\n]*))`, "gm"))].find(([, bracket]) => bracket !== undefined);
+    return before + (next === undefined ? "" : rest.slice(next.index));
+  }
+
+  /** The cron triggers; nothing where they are written in a way that is not understood here. */
+  get crons() {
+    try {
+      return JSON.parse(/^crons[ \t]*=[ \t]*(\[[^\]\n]*\])/m.exec(this.#text)?.[1] ?? "");
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Whether a deployment leaves the variables alone that the Worker has and the file does not name. */
   get keeps() {
     return /^keep_vars[ \t]*=[ \t]*true\b/m.test(this.#text);

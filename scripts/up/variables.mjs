@@ -31,6 +31,11 @@ export async function takeOver(settings, bindings, given, take) {
   }
 }
 
+/** Whether the deployed Worker has each variable that the file names, as the file has it. */
+export function areSet(settings, bindings) {
+  return [...settings.variables()].every(([name, value]) => value !== undefined && bindings.get(name)?.type === "plain_text" && (bindings.get(name).text ?? "") === value);
+}
+
 /** Says which variables the Worker has that the file does not name; stops where a deployment would take them away. */
 export function keep(settings, bindings) {
   const named = settings.variables();

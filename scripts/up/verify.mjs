@@ -6,11 +6,15 @@ import { Api, Refused } from "./wrangler.mjs";
 
 const TOKENS = "Account API Tokens";
 
+/** What a token is answered that may not do what it asks for. */
+const REFUSALS = [401, 403];
+
 /** Where a list is; two of them take the account, or the time, as a parameter. */
 function address(account, path) {
   if (path === "/zones") return `/zones?account.id=${account}&per_page=5`;
   if (path !== "/logs/audit") return `/accounts/${account}${path}`;
-  const before = Date.now();
+  // Not up to this moment: the clock here may be ahead of Cloudflare's.
+  const before = Date.now() - 300_000;
   const [since, until] = [before - 60_000, before].map((time) => encodeURIComponent(new Date(time).toISOString()));
   return `/accounts/${account}/logs/audit?since=${since}&before=${until}&limit=1`;
 }
@@ -36,11 +40,22 @@ export async function verify(token, account, provisioning) {
   };
   let itself = await attempt("GET", `/accounts/${account}/tokens/verify`);
   if (itself.refused !== undefined) itself = await attempt("GET", "/user/tokens/verify");
-  if (itself.refused !== undefined) return `Cloudflare does not take the token: ${plain(itself.refused.message)}`;
-  say("  ok       the token is valid");
+  if (itself.refused !== undefined) {
+    return `Cloudflare does not take the token: ${plain(itself.refused.message)}; was it copied whole, and made in the account ${account}?`;
+  }
+  const { status, expires_on: end } = itself.result ?? {};
+  if (status !== "active") return `the token is ${plain(status ?? "in no state that Cloudflare tells")}: make a new one`;
+  say(`  ok       the token is valid${end === undefined || end === null ? "" : ` until ${plain(end)}: the connector stops then`}`);
   const missing = [];
+  const unasked = [];
   for (const [what, path, permission, required] of READS) {
     const { refused, result } = await attempt("GET", address(account, path));
+    if (refused !== undefined && !REFUSALS.includes(refused.status)) {
+      // Nothing that a permission mends.
+      say(`  ${required ? "FAILED " : "off    "}  ${what}: ${refused.status === 404 ? "this account does not have it" : "not to be found out now"}: ${plain(refused.message)}`);
+      if (required) unasked.push(`${what}: ${plain(refused.message)}`);
+      continue;
+    }
     const lacks = refused?.message ?? (permission === TOKENS && isItselfAlone(result, itself.result?.id) ? "the list has this token alone" : undefined);
     if (lacks === undefined) say(`  ok       it may read ${what}`);
     else say(`  ${required ? "MISSING" : "off    "}  it may not read ${what}: ${plain(lacks)}; the permission is ${permission}: Read${required ? "" : " (optional)"}`);
@@ -49,10 +64,11 @@ export async function verify(token, account, provisioning) {
   if (provisioning === "on") {
     // An invitation of nobody: refused for what it lacks by who may invite, and for the permission by who may not.
     const { refused } = await attempt("POST", `/accounts/${account}/members`, {});
-    if ([401, 403].includes(refused?.status)) {
+    if (REFUSALS.includes(refused?.status)) {
       say(`  MISSING  it may not change members: ${plain(refused.message)}; the permission is Account Settings: Edit`);
       missing.push("Account Settings: Edit");
     } else say("  ok       it may change members");
   }
+  if (missing.length === 0 && unasked.length > 0) return `Cloudflare did not answer what the token may do (${unasked.join("; ")}): try again`;
   return missing.length === 0 ? undefined : `the token lacks ${[...new Set(missing)].join(" and ")}: edit it in the dashboard, and give it again`;
 }

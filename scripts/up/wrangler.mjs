@@ -131,12 +131,18 @@ export async function login() {
   return found.token === undefined ? new Api({ "x-auth-key": found.key, "x-auth-email": found.email }) : Api.with(found.token);
 }
 
+/** What may be wrong where Cloudflare does not let wrangler's login do something. */
+const WHOSE =
+  process.env.CLOUDFLARE_API_TOKEN === undefined
+    ? "is that the account's id, and does wrangler's login see that account? npx wrangler whoami tells which it sees"
+    : "is that the account's id? CLOUDFLARE_API_TOKEN in the environment is wrangler's login, not the connector's token: it wants Workers Scripts: Edit and Workers KV Storage: Edit in that account";
+
 /** Ends the program with a sentence of ours around what Cloudflare refused. */
 export async function must(what, call) {
   try {
     return await call;
   } catch (error) {
-    if (error instanceof Refused) throw new Stop(`${what}: ${plain(error.message)}`);
+    if (error instanceof Refused) throw new Stop(`${what}: ${plain(error.message)}${[401, 403].includes(error.status) ? `; ${WHOSE}` : ""}`);
     throw error;
   }
 }
@@ -153,6 +159,19 @@ export async function accounts(api) {
     if (answer.result.length < 50) break;
   }
   return found;
+}
+
+/** Builds what is deployed, where there is something to build; shows what the compiler says, since that takes minutes the first time. */
+export async function build() {
+  if (!existsSync(join("scripts", "build.sh"))) return;
+  const status = await new Promise((resolve) => spawn("bash", [join("scripts", "build.sh")], { stdio: ["ignore", "inherit", "inherit"] }).on("error", () => resolve(1)).on("close", resolve));
+  if (status !== 0) throw new Stop("the build failed, and nothing was deployed: see what it said above");
+}
+
+/** The cron triggers of the deployed Worker. */
+export async function crons(api, account, name) {
+  const { schedules = [] } = await must("the Worker's cron triggers could not be looked at", api.get(`/accounts/${account}/workers/scripts/${name}/schedules`));
+  return schedules.map(({ cron }) => cron);
 }
 
 /** The Worker as it is deployed: its bindings by name; nothing where there is none. */

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sim::cloudflare::{Cloudflare, Permission, Spec};
+use sim::cloudflare::{Cloudflare, Fault, Permission, Route, Spec};
 use sim::conductorone::{App, ConductorOne, Entitlement};
 use sim::harness::World;
 use sim::harness::workerd::Options;
@@ -193,6 +193,10 @@ struct Edge {
 impl Edge {
     async fn answer(&self, request: Request) -> Reply {
         let Some(deployed) = self.hosting.worker(NAME) else { return Reply::text(404, "text/plain", "no such Worker") };
+        // What is a file of the page, the Worker does not see.
+        if let Some(file) = self.hosting.asset(NAME, &request.path) {
+            return Reply::text(200, "text/plain", String::from_utf8_lossy(&file).into_owned());
+        }
         let mut running = self.running.lock().await;
         let is_same = |known: &Deployed| {
             (&known.vars, &known.secrets, known.uploads) == (&deployed.vars, &deployed.secrets, deployed.uploads)
@@ -258,8 +262,7 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert!(first.text.contains(&format!("{people} people, ")), "{}", first.text);
     assert!(first.text.contains("of them high."), "{}", first.text);
     assert!(first.text.contains(&format!("  [{}] 100 %  done\n", "#".repeat(30))), "{}", first.text);
-    // The doctor's sentence tells one too.
-    assert_eq!(commands_of_the_tree(&project.scratch, &first.text), ["connect", "connect", "up"]);
+    assert_eq!(commands_of_the_tree(&project.scratch, &first.text), ["connect", "up"]);
     assert!(first.text.contains("https://c1-cloudflare.acme.workers.dev/"), "{}", first.text);
     let worker = project.worker();
     for (name, value) in [
@@ -283,6 +286,7 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     }
 
     let written = project.configuration();
+    let changes = project.hosting.changes();
     let typed = format!("{FULL}\r");
     let (mistyped, confused) = (format!("{FULL}x\r"), format!("{READ}\r"));
     let answers = [
@@ -295,12 +299,13 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert_eq!(second.status, Some(0), "{}", second.text);
     assert!(second.text.contains("wrangler.toml: as it should be."), "{}", second.text);
     assert!(!second.text.contains(FULL), "a secret that was typed was shown");
-    let (asked, _) = second.text.split_once("Deploying").expect("it deploys");
+    let (asked, _) = second.text.split_once("The Worker c1-cloudflare is what would be uploaded").expect(&second.text);
     assert_eq!(asked.matches("that is not the Worker's CONNECTOR_TOKEN").count(), 2, "{}", second.text);
     assert!(second.text.contains("] 100 %  done\u{1b}[K"), "{}", second.text);
     assert_eq!(project.configuration(), written);
     let again = project.worker();
     assert_eq!((&again.vars, &again.secrets, &again.namespace), (&worker.vars, &worker.secrets, &worker.namespace));
+    assert_eq!(project.hosting.changes(), changes, "a second run changes nothing");
     assert_eq!(project.hosting.namespaces().len(), 2);
     from_another_clone(&project, &pristine).await;
 
@@ -388,6 +393,9 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     let address = &before.vars["PUBLIC_URL"];
     project.configure(pristine);
     project.hosting.set_variable(NAME, "PUBLIC_URL", "");
+    // Code that is another one is uploaded, and once.
+    let code = project.scratch.path("build/index.js");
+    std::fs::write(&code, std::fs::read_to_string(&code).unwrap() + "\n").unwrap();
     project.run("up", &[], &project.secrets()).await;
     let worker = project.worker();
     assert_eq!((worker.uploads, worker.vars["PUBLIC_URL"].as_str()), (before.uploads + 1, ""));
@@ -400,7 +408,7 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     assert!(other.text.contains("PROVISIONING: stays as the Worker has it, on"), "{}", other.text);
     assert!(other.text.contains("wrangler.toml does not name stay: PROTECTED_MEMBERS."), "{}", other.text);
     let worker = project.worker();
-    assert_eq!(worker.vars, before.vars);
+    assert_eq!((worker.uploads, &worker.vars), (before.uploads + 1, &before.vars));
     for (name, value) in [("C1_TENANT", "acme.conductor.one"), ("PROVISIONING", "on"), ("AUTO_WIRE", "on")] {
         assert!(project.configuration().contains(&format!("{name} = \"{value}\"")), "{}", project.configuration());
     }
@@ -518,6 +526,30 @@ async fn each_permission_is_asked_for(project: &Project, input: &str) {
     }
 }
 
+/// An outage, a token that is over, and an account that wrangler's login does not see.
+async fn what_no_permission_mends_is_not_told_as_one(project: &Project, input: &str) {
+    let tenant = ["--tenant", "acme.conductor.one"];
+    project.cloudflare.fail_next(Route::ListMembers, 1, Fault::Html { status: 524 });
+    let said = project.run("up", &tenant, input).await;
+    assert_eq!(said.status, Some(1), "{}", said.text);
+    assert!(said.text.contains("FAILED   members: not to be found out now"), "{}", said.text);
+    assert!(said.text.contains("did not answer what the token may do (members: "), "{}", said.text);
+    assert!(!said.text.contains("lacks"), "{}", said.text);
+    project.cloudflare.set_token_status("disabled");
+    let said = project.run("up", &tenant, input).await;
+    project.cloudflare.set_token_status("active");
+    assert_eq!(said.status, Some(1), "{}", said.text);
+    assert!(said.text.contains("disabled: make a new one"), "{}", said.text);
+    let other = ["--tenant", "acme.conductor.one", "--account", "0123456789abcdef0123456789abcdef"];
+    let said = project.run("up", &other, input).await;
+    assert_eq!(said.status, Some(1), "{}", said.text);
+    assert!(
+        said.text.contains("is that the account's id?") && said.text.contains("Workers Scripts: Edit"),
+        "{}",
+        said.text
+    );
+}
+
 #[tokio::test]
 async fn what_is_missing_is_said_before_anything_is_deployed() {
     let project = Project::new("up-refused", Spec { members: 6, roles: 3, ..Spec::default() }).await;
@@ -548,6 +580,8 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     project.cloudflare.revoke_permission(Permission::Members);
     let said = project.run("up", &tenant, &secrets).await;
     assert!(said.status == Some(1) && said.text.contains("the token lacks Account Settings: Read"), "{}", said.text);
+    project.cloudflare.allow_permission(Permission::Members);
+    what_no_permission_mends_is_not_told_as_one(&project, &alone).await;
     // Of two accounts a pipe has to name one.
     project.hosting.also_sees("0123456789abcdef0123456789abcdef", "Another");
     let said = project.run("up", &tenant, &secrets).await;

@@ -51,7 +51,7 @@ pub struct Deployed {
 struct State {
     workers: BTreeMap<String, Deployed>,
     namespaces: BTreeMap<String, String>,
-    uploaded: BTreeSet<String>,
+    uploaded: BTreeMap<String, Bytes>,
     manifest: BTreeMap<String, String>,
     others: Vec<(String, String)>,
     calls: Vec<String>,
@@ -84,6 +84,13 @@ impl Hosting {
     /// A Worker as it is deployed now.
     pub fn worker(&self, name: &str) -> Option<Deployed> {
         self.state().workers.get(name).cloned()
+    }
+
+    /// A file of a Worker's page, by its path, such as `/index.html`.
+    pub fn asset(&self, name: &str, path: &str) -> Option<Bytes> {
+        let state = self.state();
+        let hash = state.workers.get(name)?.assets.get(path)?;
+        state.uploaded.get(hash).cloned()
     }
 
     /// The KV namespaces: id and title.
@@ -272,17 +279,17 @@ impl State {
         let body = request.json();
         let files = body.get("manifest").and_then(Value::as_object).into_iter().flatten();
         self.manifest = files.map(|(path, file)| (path.clone(), text(file, "hash"))).collect();
-        let wanted: Vec<&String> = self.manifest.values().filter(|hash| !self.uploaded.contains(*hash)).collect();
+        let wanted: Vec<&String> = self.manifest.values().filter(|hash| !self.uploaded.contains_key(*hash)).collect();
         let buckets = if wanted.is_empty() { json!([]) } else { json!([wanted]) };
         ok(200, &json!({ "jwt": UPLOAD, "buckets": buckets }))
     }
 
     fn upload(&mut self, request: &Request) -> Reply {
         for part in Parts::of(request).0 {
-            if base64::engine::general_purpose::STANDARD.decode(&part.body).is_err() {
+            let Ok(content) = base64::engine::general_purpose::STANDARD.decode(&part.body) else {
                 return refused(400, 10_021, "a file is not in base64");
-            }
-            self.uploaded.insert(part.name);
+            };
+            self.uploaded.insert(part.name, content.into());
         }
         ok(201, &json!({ "jwt": UPLOAD }))
     }
@@ -331,7 +338,7 @@ impl State {
         if worker.bindings.values().any(|kind| kind == "durable_object_namespace") && worker.migration.is_none() {
             return Err(refused(400, 10_061, "Cannot create binding for class that is not exported by the script"));
         }
-        if self.manifest.values().any(|hash| !self.uploaded.contains(hash)) {
+        if self.manifest.values().any(|hash| !self.uploaded.contains_key(hash)) {
             return Err(refused(400, 10_021, "assets are missing"));
         }
         self.workers.insert(name.to_owned(), worker);
