@@ -134,7 +134,15 @@ async fn any_two_generations_are_compared_and_what_came_and_went_between_them_is
     assert_eq!((&all[0]["generation"], all.len()), (&json!(last), 1));
     let by = all[0]["by"].as_array().unwrap();
     assert!(by.len() == 1 && by[0]["grant"] == grant(2) && by[0]["cause"] == "operation", "{by:#?}");
-    assert_eq!(signed(&between(&format!("from={first}&to={second}")).await), [format!("+{}", grant(1))]);
+    // One generation and the one before: as the list has it, by whom included, whatever became of the grant later.
+    let one = between(&format!("from={first}&to={second}")).await;
+    assert_eq!(signed(&one), [format!("+{}", grant(1))]);
+    let listed = between("").await;
+    assert_eq!(one, listed.into_iter().filter(|it| it["generation"] == second).collect::<Vec<_>>());
+    let operation = |change: &Value| change["by"][0]["by"]["operation"].as_i64().unwrap();
+    let history = items(&deployment, "/v1/history").await;
+    let gain = history.iter().find(|it| it["generation"] == second.as_str()).unwrap();
+    assert_eq!(operation(&one[0]), gain["by"]["operation"].as_i64().unwrap(), "the grant's own, not the revoke's");
     let mut later = signed(&between(&format!("from={second}")).await);
     later.sort();
     assert_eq!(later, [format!("+{}", grant(2)), format!("-{}", grant(1))], "without `to` it is the current one");
