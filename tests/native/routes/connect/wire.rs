@@ -19,7 +19,7 @@ async fn nothing_is_wired_before_somebody_connected_or_where_it_is_off() {
             .until("/v1/status", |status| wire(status).map(|job| job["state"].as_str()) == state.map(Some))
             .await;
         if let Some(job) = wire(&status) {
-            assert!(job["message"].as_str().unwrap().contains("run make connect once"), "{job}");
+            assert!(job["message"].as_str().unwrap().contains("connect on this connector's page"), "{job}");
         }
         assert_eq!(connected.c1.api_requests(), []);
         connected.assert_untouched();
