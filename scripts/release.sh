@@ -66,7 +66,8 @@ file does not name it. Secrets are set in the dashboard, or with `npx wrangler s
    token; in ConductorOne, *Import app data* → *From file*. The project's own documents have the other paths.
 2. Set an API key of ConductorOne's as the secrets `C1_CLIENT_ID` and `C1_CLIENT_SECRET`.
 3. Point the entitlements at the Worker, with `CONNECTOR_TOKEN` as `TOKEN` in the environment: `URL=https://… DRY_RUN=1 npm run connect` only tells,
-   `URL=https://… npm run connect` does it, and with `UNDO=1` it puts back what was there.
+   `URL=https://… npm run connect` does it, and with `UNDO=1` it puts back what was there. The Worker's page has the same without a terminal: signed in with
+   `CONNECTOR_TOKEN`, under *Now*.
 4. When a test grant says what it would have done: `npm run up -- --provisioning on`.
 
 `SHA256SUMS` has what each file was when it was built; `npm run build` compares.

@@ -36,6 +36,8 @@ const LEAST_TOKEN = 32;
 /** A new workers.dev name is known everywhere after a minute or so, a new secret within seconds. */
 const APPEARS_MS = 180_000;
 const SYNC_MS = 3_600_000;
+/** At most this many kinds of high findings are told by name. */
+const MOST_TITLES = 5;
 /** What is found follows a publication within seconds. */
 const FINDINGS_MS = 60_000;
 
@@ -351,8 +353,11 @@ await run("up", async () => {
   const { generations } = await sync(worker);
   const { generation, counts } = generations[0];
   const open = await findings(worker, generation);
-  const high = open.filter(({ severity }) => severity === "high").length;
-  say(`\n${count(counts.users, "person", "people")}, ${count(counts.roles, "role")}, ${count(open.length, "finding")}, ${high} of them high.`);
+  const high = open.filter(({ severity }) => severity === "high");
+  say(`\n${count(counts.users, "person", "people")}, ${count(counts.roles, "role")}, ${count(open.length, "finding")}, ${high.length} of them high.`);
+  const titles = [...new Set(high.map(({ title }) => title))];
+  for (const title of titles.slice(0, MOST_TITLES)) say(`  high: ${plain(title)} (${high.filter((each) => each.title === title).length})`);
+  if (titles.length > MOST_TITLES) say(`  and ${count(titles.length - MOST_TITLES, "more kind")}: the page has all of them`);
   say(`\nThe page:  ${url}/   (sign in with ${FULL}, or with ${READ} to look alone)`);
   say(`What comes next: let ConductorOne take the account in, as ${INTO_C1} says, and then run:`);
   say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}     with the connector's token as TOKEN in the environment (the page's view Now has the same)`);

@@ -31,20 +31,20 @@ interface Told {
   lines: Line[];
 }
 
-/** The run that is shown, followed to its end; what passes is asked for again. */
-function useRun(): { told: Told | null; error: unknown; busy: boolean; begin: (options: object) => Promise<boolean> } {
+/** The run that is shown, followed to its end; what passes is asked for again. It is begun with options, or is the latest one. */
+function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (options: object | null) => Promise<boolean> } {
   const [told, setTold] = useState<Told | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const left = useRef(false);
   useEffect(() => () => void (left.current = true), []);
   /** Whether it went well to its end. */
-  const begin = async (options: object): Promise<boolean> => {
+  const follow = async (options: object | null): Promise<boolean> => {
     setBusy(true);
     setError(null);
     setTold(null);
     try {
-      let report = await ask<Report>("POST", "/v1/connect", options);
+      let report = await (options === null ? ask<Report>("GET", "/v1/connect") : ask<Report>("POST", "/v1/connect", options));
       const lines = [...report.lines];
       setTold({ report, lines: [...lines] });
       while ((report.state === "running" || report.more) && !left.current) {
@@ -70,7 +70,7 @@ function useRun(): { told: Told | null; error: unknown; busy: boolean; begin: (o
       setBusy(false);
     }
   };
-  return { told, error, busy, begin };
+  return { told, error, busy, follow };
 }
 
 export function Connect({ session, status, onDone }: { session: Session; status: Status; onDone: () => void }): JSX.Element | null {
@@ -79,14 +79,14 @@ export function Connect({ session, status, onDone }: { session: Session; status:
   // What was looked at: nothing else can be done than what was told before.
   const [seen, setSeen] = useState<string | null>(null);
   const [undoing, setUndoing] = useState(false);
-  const { told, error, busy, begin } = useRun();
+  const { told, error, busy, follow } = useRun();
   if (session.right !== "full") return null;
   const { connection } = status;
   const options = { ...(app.trim() === "" ? {} : { app_id: app.trim() }), overwrite };
   const asked = JSON.stringify(options);
   const run = async (more: object, then: (isDone: boolean) => void): Promise<void> => {
     setUndoing(false);
-    then(await begin({ ...options, ...more }));
+    then(await follow({ ...options, ...more }));
     onDone();
   };
   const isConnected = connection?.connected_at != null;
@@ -120,6 +120,11 @@ export function Connect({ session, status, onDone }: { session: Session; status:
         <button type="button" class="primary" disabled={busy || seen !== asked} onClick={() => void run({}, () => setSeen(null))}>
           Connect
         </button>
+        {connection === undefined || told !== null ? null : (
+          <button type="button" disabled={busy} onClick={() => void follow(null).then(onDone)}>
+            {connection.last_run.state === "running" ? "Follow the run that goes on" : "What the last run did"}
+          </button>
+        )}
         {connection === undefined ? null : undoing ? (
           <button type="button" class="danger" disabled={busy} onClick={() => void run({ undo: true, overwrite: false }, () => setSeen(null))}>
             Yes, put back what was there before

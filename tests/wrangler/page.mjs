@@ -160,6 +160,9 @@ const scenarios = {
     await page.getByRole("button", { name: "Put back…" }).click();
     await page.getByRole("button", { name: "Yes, put back what was there before" }).click();
     await said("Disconnected: 1 entitlements are as they were before");
+    await page.reload();
+    await page.getByRole("button", { name: "What the last run did" }).click();
+    await said("Disconnected: 1 entitlements are as they were before");
   },
 
   /** Prints how long the first row, and then the last, takes to be there: each time as a reader who comes for the first time. */

@@ -260,7 +260,12 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert_eq!(first.status, Some(0), "{}", first.text);
     let people = project.cloudflare.truth().users.len();
     assert!(first.text.contains(&format!("{people} people, ")), "{}", first.text);
-    assert!(first.text.contains("of them high."), "{}", first.text);
+    // What is found high is told by its name.
+    let (before, _) = first.text.split_once(" of them high.").expect(&first.text);
+    let high: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
+    let named = first.text.lines().filter_map(|line| line.strip_prefix("  high: "));
+    let counts = named.map(|line| line.rsplit_once('(').unwrap().1.trim_end_matches(')').parse::<usize>().unwrap());
+    assert!(high > 0 && counts.sum::<usize>() == high, "{}", first.text);
     assert!(first.text.contains(&format!("  [{}] 100 %  done\n", "#".repeat(30))), "{}", first.text);
     assert_eq!(commands_of_the_tree(&project.scratch, &first.text), ["connect", "up"]);
     assert!(first.text.contains("https://c1-cloudflare.acme.workers.dev/"), "{}", first.text);

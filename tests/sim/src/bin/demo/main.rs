@@ -72,6 +72,9 @@ async fn show(terminal: &mut Terminal, options: Options, patience: Duration) -> 
     terminal.good(&verdict);
     if options.serve {
         serve::stay(terminal, &stage).await?;
+    } else {
+        terminal.line("");
+        terminal.line("make demo SERVE=1 stays up, with the page to look at; make up deploys to an account of your own, and changes nobody's access there until you say so.");
     }
     Ok(())
 }
