@@ -14,7 +14,7 @@ use crate::cloudflare::{Client, Purpose};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::provision::{aftercare, heard};
 use crate::sync::reread::{self, Reread};
-use crate::sync::{self, RunOutcome, Trigger, refresh};
+use crate::sync::{self, RunOutcome, Trigger, refresh, room};
 
 /// While a sync is under way, it is looked this often whether that is over.
 const SYNCING_SECS: i64 = 15;
@@ -229,7 +229,7 @@ impl Coordinator {
                 // A failure is no reason to hurry.
                 || (run.outcome == RunOutcome::Failed && run.not_before.is_some_and(|at| at > ports.now()))
         });
-        if is_soon || !refresh::take_for_sweep(ports, settings.plan)? {
+        if is_soon || !room::take_for_sweep(ports, settings.plan)? {
             return Ok(false);
         }
         let trigger = Trigger { by: "audit feed".to_owned(), accept_removals: false };

@@ -227,7 +227,8 @@ fn tell<P: Ports>(ports: &P, told: Result<LedgerAnswer, SqlError>) -> Reply {
     }
 }
 
-/// Whether the cron trigger need not begin a sync yet: the account was looked through a while ago, and changes are heard of since.
+/// Whether the cron trigger need not begin a sync yet: the account was looked through a while ago, and changes are heard of since; or the day's
+/// writes to KV would not suffice for what this one may write.
 fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> bool {
     let recent = |runs: Vec<sync::RunRecord>| {
         let within = settings.sweep_minutes * 60_000;
@@ -235,10 +236,12 @@ fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> b
             run.generation.is_some() && run.not_before.is_none() && ports.now().since(run.finished_at) < within
         })
     };
-    trigger.by == "cron"
-        && settings.audit.feed
-        && crate::audit::feed::is_healthy(ports, ports.now()).unwrap_or(false)
-        && sync::status(ports).is_ok_and(|status| status.running.is_none() && recent(status.runs))
+    let is_heard = || {
+        settings.audit.feed
+            && crate::audit::feed::is_healthy(ports, ports.now()).unwrap_or(false)
+            && sync::status(ports).is_ok_and(|status| status.running.is_none() && recent(status.runs))
+    };
+    trigger.by == "cron" && (is_heard() || sync::room::owes_too_much(ports, settings.plan).unwrap_or(false))
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.

@@ -10,7 +10,7 @@ use super::metered::add_use;
 use super::previous::Previous;
 use super::rows::{Unsure, assemble};
 use super::run::{CURSOR_KEY, Cursor};
-use super::{staging, state, unchanged};
+use super::{room, staging, state, unchanged};
 use crate::account::identity::own_token;
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
@@ -386,6 +386,7 @@ pub(super) async fn end<P: KeyValue + Clock + Sql>(
         warnings: ending.warnings,
         not_before: ending.not_before,
     };
+    room::charge(kv, i64::try_from(record.kv.writes).unwrap_or(i64::MAX))?;
     history::remember_run(kv, record)?;
     state::remove(kv, state::CURSOR)?;
     // What stays behind is cleared when the next run begins.

@@ -20,6 +20,7 @@ mod packed;
 mod previous;
 pub mod refresh;
 pub mod reread;
+pub mod room;
 mod rows;
 mod run;
 mod staging;

@@ -5,44 +5,28 @@
 //! **Invariants:** nothing is taken in that a crawl under way may not have seen; a mass disappearance, and whatever the current generation
 //! has no name for, is left to the sweep.
 
-use serde::Serialize;
-
 use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
 use super::run::{BY_LOG, Cursor};
-use super::state;
+use super::{room, state};
 use crate::account::overlay;
-use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::ledger::record;
+use crate::model::address;
 use crate::model::grant::{Entitlement, Principal};
+use crate::model::kind::Kind;
 use crate::model::resource::Row;
-use crate::snapshot::{self, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot};
+use crate::model::token::Token;
+use crate::snapshot::{self, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot, SnapshotError};
 
 /// More members than these who are gone at once are looked at by a sweep, which may hold them back.
 const MOST_GONE: usize = 10;
 
 /// More changed rows than these are a sweep's.
 const MOST_ROWS: usize = 200;
-
-/// Publications come at most this often.
-const APART_SECS: i64 = 20;
-
-/// On the Free plan, with 1,000 writes to KV a day, of which a publication takes four or five: this many at once, and one more
-/// each time that these seconds have passed, which are 180 a day.
-const FREE_AT_ONCE: i64 = 12;
-const FREE_EVERY_SECS: i64 = 8 * 60;
-
-/// How much room there is for publications.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Room {
-    last: Timestamp,
-    /// Seconds saved up.
-    saved: i64,
-}
 
 /// When there may be something to publish; `None` where nothing waits.
 pub fn next_due<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestamp>, SqlError> {
@@ -52,60 +36,14 @@ pub fn next_due<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestam
     }
     let ripe = oldest.plus_secs(overlay::LAG_SECS);
     let tried = state::load::<Timestamp>(ports, state::TRIED)?;
-    let ripe = tried.map_or(ripe, |tried| ripe.max(tried.plus_secs(APART_SECS)));
-    Ok(Some(room_from(ports, plan)?.map_or(ripe, |from| ripe.max(from))))
-}
-
-/// From when on there is room for a publication; `None` where there always was.
-fn room_from<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestamp>, SqlError> {
-    let wait = |room: Room| match plan {
-        Plan::Paid => APART_SECS,
-        Plan::Free => APART_SECS.max(FREE_EVERY_SECS - room.saved),
-    };
-    Ok(state::load::<Room>(ports, state::ROOM)?.map(|room| room.last.plus_secs(wait(room))))
+    let ripe = tried.map_or(ripe, |tried| ripe.max(tried.plus_secs(room::APART_SECS)));
+    Ok(Some(room::from(ports, plan)?.map_or(ripe, |from| ripe.max(from))))
 }
 
 /// Whether rows may be published now, beside what waits by itself.
 pub fn has_room<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
     let is_idle = Cursor::load(ports)?.is_none() && !history::generations(ports)?.is_empty();
-    Ok(is_idle && is_free(ports, plan)?)
-}
-
-/// Whether there is room now, whatever is under way.
-fn is_free<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
-    Ok(room_from(ports, plan)?.is_none_or(|from| from <= ports.now()))
-}
-
-/// Notes that a publication takes its room; gives what there was before.
-fn take_room<P: Sql + Clock>(ports: &P) -> Result<Option<Room>, SqlError> {
-    let (now, before) = (ports.now(), state::load::<Room>(ports, state::ROOM)?);
-    state::store(ports, state::ROOM, &Room { last: now, saved: (saved(before, now) - FREE_EVERY_SECS).max(0) })?;
-    Ok(before)
-}
-
-/// Gives the room back that nothing was written for. The next try is [`APART_SECS`] away all the same: what calls for a sweep calls for it
-/// until that comes, and would be tried without end.
-fn give_back<P: Sql + Clock>(ports: &P, before: Option<Room>) -> Result<(), SqlError> {
-    state::store(ports, state::TRIED, &ports.now())?;
-    match before {
-        Some(room) => state::store(ports, state::ROOM, &room),
-        None => state::remove(ports, state::ROOM),
-    }
-}
-
-/// The seconds that are saved up by now.
-fn saved(before: Option<Room>, now: Timestamp) -> i64 {
-    const MOST: i64 = FREE_AT_ONCE * FREE_EVERY_SECS;
-    before.map_or(MOST, |room| (room.saved + now.since(room.last) / 1_000).clamp(0, MOST))
-}
-
-/// Takes the room for what a sweep publishes that the audit log calls for; whether there is any.
-pub fn take_for_sweep<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, SqlError> {
-    let is_free = is_free(ports, plan)?;
-    if is_free {
-        take_room(ports)?;
-    }
-    Ok(is_free)
+    Ok(is_idle && room::is_free(ports, plan)?)
 }
 
 /// What came of it.
@@ -136,15 +74,18 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
         return Ok(Outcome::NotNow);
     }
     // Noted first: what fails is not tried again at once.
-    let room = take_room(ports)?;
+    let room = room::take(ports)?;
     let Some((mut rows, gone)) = overlay::rows_of(ports, seq.unwrap_or_default())? else {
-        give_back(ports, room)?;
+        room::give_back(ports, room)?;
         return Ok(Outcome::Sweep);
     };
     rows.extend(more);
     let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(Outcome::NotNow) };
     let kv = MeteredPorts::new(ports);
     let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(Outcome::NotNow) };
+    if makers(&kv, &snapshot, &mut rows).await.is_err() {
+        return Ok(Outcome::NotNow);
+    }
     let old = snapshot.manifest();
     let listed: BTreeSet<Entitlement> = old.listed().flatten().collect();
     let is_known = |it: Entitlement| {
@@ -155,7 +96,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     let all_known = grants.into_iter().all(|(entitlement, _)| is_known(entitlement));
     // A generation's id is made of a second.
     if gone > MOST_GONE || rows.len() > MOST_ROWS || !all_known || now.secs() <= old.started_at.secs() {
-        give_back(ports, room)?;
+        room::give_back(ports, room)?;
         return Ok(Outcome::Sweep);
     }
     let Ok(published) = snapshot::amend(&kv, old, rows, now).await else { return Ok(Outcome::NotNow) };
@@ -168,7 +109,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     }
     record::write(ports, &chapters)?;
     if !published.changed {
-        give_back(ports, room)?;
+        room::give_back(ports, room)?;
         return Ok(Outcome::Published);
     }
     let ended = ports.now();
@@ -196,6 +137,36 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     Ok(Outcome::Published)
 }
 
+/// Whose the tokens are, where somebody came or went: as the sweep would tell it. The rows that it changes are put to the others.
+async fn makers<P: KeyValue>(
+    kv: &P,
+    snapshot: &Snapshot,
+    rows: &mut BTreeMap<String, Option<Row>>,
+) -> Result<(), SnapshotError> {
+    if !rows.keys().any(|key| Kind::PEOPLE.iter().any(|kind| key.starts_with(&kind.prefix()))) {
+        return Ok(());
+    }
+    let mut tokens: BTreeMap<String, Token> = BTreeMap::new();
+    let mut take = |row: &Row| tokens.extend(row.as_token().map(|token| (row.key(), token.clone())));
+    snapshot.each(kv, Kind::SECRETS, |row| take(&row)).await?;
+    rows.values().flatten().for_each(&mut take);
+    for (key, mut token) in tokens {
+        let Some(email) = token.creator.as_deref().filter(|_| rows.get(&key) != Some(&None)) else { continue };
+        let is_there = token.creator_is.as_ref().is_some_and(|maker| rows.get(maker) != Some(&None));
+        if is_there {
+            continue;
+        }
+        let members = rows.values().flatten().filter_map(Row::as_member);
+        let now =
+            members.filter(|member| address::same(&member.email, email)).map(|it| it.principal().to_string()).next();
+        if now != token.creator_is {
+            token.creator_is = now;
+            rows.insert(key, Some(Row::token(token)));
+        }
+    }
+    Ok(())
+}
+
 fn remember<P: KeyValue + Sql + Clock>(
     ports: &P,
     generation: &snapshot::GenerationId,
@@ -206,6 +177,7 @@ fn remember<P: KeyValue + Sql + Clock>(
 ) -> Result<(), SqlError> {
     let runs = history::runs(ports)?;
     let used: KvUse = kv.take();
+    room::charge(ports, i64::try_from(used.writes).unwrap_or(i64::MAX).saturating_sub(room::USUAL_WRITES))?;
     history::remember_run(
         ports,
         RunRecord {

@@ -360,7 +360,7 @@ impl<'a> Builder<'a> {
         let kept = kept.into_iter().flat_map(|kept| &kept.tokens).chain(before.iter().filter(odd));
         let tokens: BTreeMap<TokenId, &Token> =
             kept.chain(harvest.tokens.iter().flatten()).map(|token| (token.id, token)).collect();
-        let creators = Creators::of(harvest, self.previous, tokens.values().copied());
+        let creators = Creators::of(harvest, self.previous, tokens.values().copied(), before);
         for token in tokens.into_values() {
             let mut token = token.clone();
             token.is_own = own == Some(token.id);
@@ -823,19 +823,30 @@ impl<'a> Objects<'a> {
 /// Who has the e-mail addresses of those who made tokens.
 struct Creators {
     known: BTreeMap<String, String>,
+    /// Those of the makers that an earlier sync told who are still there, under whatever address.
+    there: BTreeSet<String>,
     /// There are members of whom not even the address could be read: somebody who is not found may be one of them.
     unsure: bool,
 }
 
 impl Creators {
-    fn of<'t>(harvest: &Harvest, previous: Option<&Previous>, tokens: impl Iterator<Item = &'t Token>) -> Self {
+    fn of<'t>(
+        harvest: &Harvest,
+        previous: Option<&Previous>,
+        tokens: impl Iterator<Item = &'t Token>,
+        before: &[Token],
+    ) -> Self {
         let wanted: BTreeSet<String> =
             tokens.filter_map(|token| token.creator.as_deref()).map(address::folded).collect();
-        let mut known = BTreeMap::new();
+        let makers: BTreeSet<&str> = before.iter().filter_map(|token| token.creator_is.as_deref()).collect();
+        let (mut known, mut there) = (BTreeMap::new(), BTreeSet::new());
         let mut see = |email: &str, principal: Principal| {
-            let email = address::folded(email);
+            let (email, principal) = (address::folded(email), principal.to_string());
+            if makers.contains(principal.as_str()) {
+                there.insert(principal.clone());
+            }
             if wanted.contains(&email) {
-                known.insert(email, principal.to_string());
+                known.insert(email, principal);
             }
         };
         let unread = previous.into_iter().flat_map(|previous| previous.rows.values());
@@ -849,13 +860,18 @@ impl Creators {
                 see(&member.email, principal);
             }
         }
-        Self { known, unsure: harvest.odd_members().any(|odd| odd.name.is_none()) }
+        Self { known, there, unsure: harvest.odd_members().any(|odd| odd.name.is_none()) }
     }
 
-    /// Who has an address; who had it before, where not everybody's could be read.
+    /// Who made a token: whoever it was before, while they are there, since an address may change and be somebody else's next; else who has
+    /// the address that the token tells.
     fn is(&self, email: &str, was: Option<&Token>) -> Option<String> {
+        let before = was.filter(|was| was.creator.as_deref() == Some(email)).and_then(|was| was.creator_is.as_ref());
+        if let Some(maker) = before.filter(|maker| self.there.contains(maker.as_str())) {
+            return Some(maker.clone());
+        }
         let known = self.known.get(&address::folded(email)).cloned();
-        known.or_else(|| was.filter(|_| self.unsure).and_then(|was| was.creator_is.clone()))
+        known.or_else(|| before.filter(|_| self.unsure).cloned())
     }
 }
 

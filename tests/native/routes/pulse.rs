@@ -168,8 +168,18 @@ async fn whatever_happens_to_a_member_is_heard_of_and_the_sweep_finds_it_so() {
     let group = cloudflare.truth().groups.keys().next().unwrap().trim_start_matches("group:").to_owned();
     cloudflare.join_group(&group, &new);
     quiet("a user group").await;
+    // Whose a token is goes with them, whatever address they have.
+    let token = cloudflare.make_token("hers", Some("asked@example.com"), &Value::Null);
+    quiet("a token of hers").await;
+    let maker = async || deployment.json(&format!("/v1/tokens/{token}")).await["creator_id"].clone();
+    let user = cloudflare.membership(&new).unwrap().user_id.unwrap();
+    // Of which the account's log says nothing.
+    cloudflare.change_email(&new, "married@example.com");
+    deployment.sync().await;
+    assert_eq!(maker().await, format!("user:{user}"));
     cloudflare.remove_member(&new);
     quiet("a removal").await;
+    assert_eq!(maker().await, "");
 }
 
 /// What is no member's own: for what is done, whether it may take a sweep.
@@ -254,6 +264,44 @@ async fn user_groups_and_tokens_that_change_each_minute_keep_the_writes_within_a
     deployment.wait(Duration::from_mins(20)).await;
     assert_is_account(&deployment).await;
     assert_eq!(deployment.json(&format!("/v1/tokens/{token}")).await["status"], "disabled");
+}
+
+/// A day of the Free plan has 1,000 writes for everything: what sweeps write counts too.
+#[tokio::test(start_paused = true)]
+async fn people_who_change_all_the_time_keep_the_writes_within_a_thousand_a_day_sweeps_included() {
+    const HOURS: usize = 2;
+    let deployment = deployment(2_000, "free").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
+    let before = deployment.world().desk.puts.borrow().len();
+    let (mut turn, mut sweeps) = (0, 0);
+    for minute in 0..HOURS * 60 {
+        // Two people a minute, from all chunks.
+        for _ in 0..2 {
+            turn += 1;
+            let somebody = &people[turn * 53 % people.len()];
+            cloudflare.set_policies(&somebody.id, vec![holds(cloudflare, &known[minute % known.len()])]);
+        }
+        // The trigger may be set to be as frequent.
+        if minute % 5 == 4 {
+            sweeps += usize::from(deployment.cron().await);
+        }
+        deployment.wait(Duration::from_mins(1)).await;
+        if minute == 10 {
+            // The control: there is room for hints.
+            let runs = deployment.json("/v1/status").await["runs"].clone();
+            assert!(runs.as_array().unwrap().iter().any(|run| run["by"] == "audit log"), "{runs}");
+        }
+    }
+    let writes = deployment.world().desk.puts.borrow().len() - before;
+    println!("{writes} KV writes in {HOURS} hours in which two people change each minute, on the Free plan");
+    // What is earned in that time, what was saved up before, and what may be owed.
+    assert!(writes <= 800 * HOURS / 24 + 60 + 66 + 20, "{writes}");
+    assert!((8..12 * HOURS).contains(&sweeps), "some wait, and some do not: {sweeps}");
+    // Nothing is lost for that, and whoever asks for a sync has one.
+    deployment.run(&serde_json::json!({})).await;
+    assert_is_account(&deployment).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,9 @@ pub const CLOUDFLARE_HOST: &str = "api.cloudflare.com";
 /// How long a request of a test may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The same for a whole file of a large account.
+const FILE_PATIENCE: Duration = Duration::from_mins(5);
+
 /// How long to wait before looking again.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -141,7 +144,8 @@ impl World {
             }
             request = request.body(body);
         }
-        client::send(request, PATIENCE).await
+        let is_file = path.starts_with("/v1/export/");
+        client::send(request, if is_file { FILE_PATIENCE } else { PATIENCE }).await
     }
 
     /// Delivers a webhook to the Worker by C1's rules.

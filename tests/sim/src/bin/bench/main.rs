@@ -13,6 +13,7 @@ mod start;
 mod syncs;
 mod table;
 
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -40,8 +41,8 @@ async fn measure() -> Result<(), String> {
     if parts.iter().any(|part| part == "large") {
         syncs::large().await?;
     }
-    if let Some(most) = scale_of(&parts) {
-        scale::measure(most).await?;
+    if let Some(sizes) = scale_of(&parts) {
+        scale::measure(sizes).await?;
     }
     if wanted("start") {
         start::measure().await?;
@@ -61,10 +62,12 @@ async fn measure() -> Result<(), String> {
     Ok(())
 }
 
-/// How large the largest account of the scale is: `scale` for all of them, `scale=5000` for those up to 5,000 members.
-fn scale_of(parts: &[String]) -> Option<usize> {
+/// Which accounts the scale is of: `scale` is all of them, `scale=5000` those up to 5,000 members, `scale=50000-50000` the largest alone.
+fn scale_of(parts: &[String]) -> Option<RangeInclusive<usize>> {
     let part = parts.iter().find_map(|part| part.strip_prefix("scale"))?;
-    Some(part.strip_prefix('=').and_then(|most| most.parse().ok()).unwrap_or(usize::MAX))
+    let sizes = part.strip_prefix('=').unwrap_or_default();
+    let (least, most) = sizes.split_once('-').unwrap_or(("0", sizes));
+    Some(least.parse().unwrap_or(0)..=most.parse().unwrap_or(usize::MAX))
 }
 
 /// Where this was measured.
