@@ -60,11 +60,13 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
-/// changed the address of their login meanwhile is the same person, and has one end.
+/// changed the address of their login meanwhile is the same person, and has one end. An invitation that is made again is granted no longer by
+/// that.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
         "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs')
-         FROM operation WHERE id = ? AND email IS NOT NULL AND json_extract(outcome, '$.outcome') = 'done'",
+         FROM operation WHERE id = ? AND email IS NOT NULL AND json_extract(outcome, '$.outcome') = 'done'
+            AND json_extract(request, '$.target') IS NOT 'renewal'",
         &[id.0.into()],
     )?;
     let Some([action, email, member, entitlement, secs]) = rows.first().map(Vec::as_slice) else { return Ok(()) };
@@ -154,10 +156,11 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
 
 #[cfg(test)]
 mod tests {
-    use super::{asked, init, next_end, overdue, unasked, with_member};
+    use super::{asked, init, next_end, note, overdue, unasked, with_member};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql};
     use crate::model::grant::Holding;
+    use crate::model::operation::EntryId;
 
     #[test]
     fn an_end_of_what_cannot_be_read_is_set_aside_and_never_taken_for_the_account() {
@@ -182,6 +185,32 @@ mod tests {
         asked(&desk, &due[0]).unwrap();
         assert_eq!(next_end(&desk).unwrap(), None);
         assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
+    }
+
+    #[test]
+    fn an_invitation_that_is_made_again_ends_when_it_would_have_ended_and_a_grant_for_good_never() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        desk.query(
+            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT)",
+            &[],
+        )
+        .unwrap();
+        let for_a_time = r#""origin":{"duration_secs":3600}"#;
+        for (number, asked, is_there) in [
+            (1, format!(r#""target":"account",{for_a_time}"#), true),
+            (2, r#""target":"renewal""#.to_owned(), true),
+            (3, r#""target":{"named":{"builtin":true}}"#.to_owned(), false),
+            (4, format!(r#""target":{{"named":{{"builtin":true}}}},{for_a_time}"#), true),
+        ] {
+            desk.query(
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}')",
+                &[number.into(), format!(r#"{{"action":"grant",{asked}}}"#).into()],
+            )
+            .unwrap();
+            note(&desk, EntryId(number), desk.now()).unwrap();
+            assert_eq!(next_end(&desk).unwrap().is_some(), is_there, "{asked}");
+        }
     }
 
     #[test]

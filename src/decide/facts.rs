@@ -199,11 +199,12 @@ async fn known<P: KeyValue + Clock + Sql>(
         Err(stopped) => return Err(why_not(stopped)),
     };
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(|error| error.to_string())?;
-    let wanted = match named {
+    let first_role = by.default_role.in_catalogue(&catalogue);
+    let mut wanted = match named {
         Holding::Account => RequestedAccess {
             entitlement: None,
             name: "a Cloudflare account".to_owned(),
-            brings: by.default_role.in_catalogue(&catalogue).into_iter().collect(),
+            brings: first_role.into_iter().collect(),
         },
         Holding::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
             Some(it) => {
@@ -235,6 +236,10 @@ async fn known<P: KeyValue + Clock + Sql>(
             key: None,
         },
     };
+    // Who is put into a user group and is not in the account yet is invited for it, with the role that every invitation comes with.
+    if matches!((wanted.entitlement, person.status), (Some(Entitlement::Group(_)), Standing::None)) {
+        wanted.brings.extend(first_role.filter(|role| !wanted.brings.contains(role)));
+    }
     let manifest = snapshot.manifest();
     let (generation, age_secs) = (manifest.generation.clone(), age(ports.now(), manifest.started_at));
     Ok(Facts::Known(Box::new(Known {

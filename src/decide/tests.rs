@@ -512,7 +512,13 @@ fn a_request_is_resolved_against_the_published_snapshot() {
     assert_eq!(by_group.wanted.entitlement, Some(role(READ)));
     assert_eq!((by_group.person.status, by_group.person.two_factor), (Standing::Invited, None));
     let platform = gathered(&desk, by, &question(&format!("group:{:032x}:member", 8), "new@example.com"));
-    assert_eq!((platform.wanted.brings, platform.person.status), (vec![role(SUPER)], Standing::None));
+    assert_eq!(
+        (platform.wanted.brings, platform.person.status),
+        (vec![role(SUPER), role(READ)], Standing::None),
+        "with the role that the invitation for it comes with"
+    );
+    let platform = gathered(&desk, by, &question(&format!("group:{:032x}:member", 8), "jane@example.com"));
+    assert_eq!(platform.wanted.brings, [role(SUPER)], "who is a member is not invited");
     let mut account = question("", "new@example.com");
     account.entitlement.builtin = true;
     assert_eq!(gathered(&desk, by, &account).wanted.brings, [role(READ)], "the role that comes with it");

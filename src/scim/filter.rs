@@ -261,8 +261,15 @@ impl Filter {
     /// The id that alone can match, where the filter says so: then nothing else need be read.
     pub fn only_id(&self) -> Option<&str> {
         match self {
-            Self::Compare(path, Operator::Eq, Value::String(id)) if path.as_slice() == ["id"] => Some(id),
             Self::And(left, right) => left.only_id().or_else(|| right.only_id()),
+            one => one.only("id"),
+        }
+    }
+
+    /// The value that an attribute has, where that is all that is asked for.
+    pub fn only(&self, attribute: &str) -> Option<&str> {
+        match self {
+            Self::Compare(path, Operator::Eq, Value::String(text)) if path.as_slice() == [attribute] => Some(text),
             _ => None,
         }
     }

@@ -31,6 +31,31 @@ async fn a_refusal_is_told_with_what_was_done_before_it() {
     jane.changed(&[], &[]);
 }
 
+/// What somebody did by hand since the last sync is on no list of ours, and a removal that is answered as a success is one.
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_out_by_id_is_out_also_where_no_sync_has_seen_them_in() {
+    for by_path in [true, false] {
+        let jane = Jane::start().await;
+        let account = &jane.deployment.cloudflare;
+        account.add_policy(
+            &jane.member,
+            sim::cloudflare::PolicySpec::allow(jane.lacks.id.clone(), account.account_resource_group()),
+        );
+        jane.changed(&[jane.atom(&jane.lacks)], &[]);
+        let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+        let one = if by_path {
+            json!({ "op": "remove", "path": format!("members[value eq \"{}\"]", jane.user) })
+        } else {
+            json!({ "op": "remove", "path": "members", "value": [{ "value": jane.user }] })
+        };
+        let answer = patch(&jane.deployment, &path, json!([one])).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        jane.changed(&[], &[]);
+        // Once more, it is so already.
+        assert_eq!(patch(&jane.deployment, &path, json!([one])).await.status, 200);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_provisioning_off_would_do_is_refused_with_the_sentence() {
     let jane = Jane::with(1, "off").await;
