@@ -293,7 +293,10 @@ mod tests {
 
     use super::*;
     use crate::base::fakes::Desk;
+    use crate::base::ports::KvError;
+    use crate::base::space::Space;
     use crate::coordinator;
+    use crate::passes_on;
     use crate::snapshot::{Draft, Naming};
 
     const VERSION_0: &str = include_str!("../../tests/fixtures/coordinator_v0.sql");
@@ -468,6 +471,56 @@ mod tests {
         let object = Object::new(&former);
         assert!(block_on(take_over(&own_again(8), format!("{:032x}", 8).parse().unwrap(), &object)).unwrap());
         assert!(!block_on(take_over(&own_again(7), format!("{:032x}", 7).parse().unwrap(), &object)).unwrap());
+    }
+
+    /// A former object whose key-value store keeps whoever asks it first waiting longest.
+    struct Waiting {
+        desk: Desk,
+        waits: Cell<u32>,
+    }
+
+    passes_on!(Waiting.desk => Sql, Clock);
+
+    impl KeyValue for Waiting {
+        fn space(&self) -> &Space {
+            self.desk.space()
+        }
+
+        async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+            let mut left = self.waits.replace(0);
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                left = left.saturating_sub(1);
+                if left == 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+            self.desk.get(key).await
+        }
+
+        async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+            self.desk.put(key, value).await
+        }
+
+        async fn delete(&self, key: &str) -> Result<(), KvError> {
+            self.desk.delete(key).await
+        }
+    }
+
+    #[test]
+    fn of_two_accounts_that_ask_at_once_for_what_was_nobodys_one_has_it() {
+        let desk = former();
+        published(&desk);
+        // Of what was published nothing can be found any more, so whoever is answered first has it.
+        desk.values.borrow_mut().clear();
+        let former = Waiting { desk, waits: Cell::new(9) };
+        let asks = |account: u32| {
+            let account = format!("{account:032x}").parse().unwrap();
+            answer(&former, Command::HandOver { account, from: Place::default() })
+        };
+        let (first, second) = block_on(futures::future::join(asks(8), asks(7)));
+        assert!(matches!(second, Reply::HandedOver(_)));
+        assert!(matches!(first, Reply::NothingToHandOver));
+        assert!(matches!(block_on(asks(7)), Reply::HandedOver(_)), "and goes on having it");
     }
 
     fn own_again(account: u32) -> Desk {
