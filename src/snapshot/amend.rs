@@ -67,7 +67,7 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
         writing.push(&row, &old.naming).await?;
     }
     writing.end().await?;
-    writing.counts.replace(old.counts, before);
+    writing.counts.replace(&old.counts, &before);
     for entitlement in listed.iter().flatten() {
         writing.number(*entitlement);
     }

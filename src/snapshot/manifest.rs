@@ -6,7 +6,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::base::ports::SqlValue;
 use crate::base::time::Timestamp;
@@ -109,24 +111,12 @@ impl Naming {
     }
 }
 
-/// How many there are of what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How many there are of each kind, and of what can be granted and is. As JSON an object of numbers, the kinds under the names of their
+/// collections; a kind that the writer did not know yet is not in it, and there is none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Accepted members.
-    pub users: u64,
-    /// Pending members.
-    pub invitations: u64,
-    /// Roles on the whole account.
-    pub roles: u64,
-    /// Roles on parts of it.
-    pub scoped_roles: u64,
-    /// User groups.
-    pub groups: u64,
-    /// Account API tokens.
-    pub tokens: u64,
-    /// OAuth clients.
-    #[serde(default)]
-    pub oauth_clients: u64,
+    /// In the order of [`Kind::ALL`].
+    kinds: [u64; Kind::ALL.len()],
     /// What can be granted.
     pub entitlements: u64,
     /// What is granted.
@@ -134,46 +124,75 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Makes what was counted of some rows the count of all: those of the generation before, less what these rows were in it.
-    pub(super) fn replace(&mut self, old: Self, before: Self) {
-        let more = *self;
-        let now = |old: u64, before: u64, more: u64| (old + more).saturating_sub(before);
-        *self = Self {
-            users: now(old.users, before.users, more.users),
-            invitations: now(old.invitations, before.invitations, more.invitations),
-            roles: now(old.roles, before.roles, more.roles),
-            scoped_roles: now(old.scoped_roles, before.scoped_roles, more.scoped_roles),
-            groups: now(old.groups, before.groups, more.groups),
-            tokens: now(old.tokens, before.tokens, more.tokens),
-            oauth_clients: now(old.oauth_clients, before.oauth_clients, more.oauth_clients),
-            entitlements: now(old.entitlements, before.entitlements, more.entitlements),
-            grants: now(old.grants, before.grants, more.grants),
-        };
+    /// How many there are of a kind.
+    pub fn of(&self, kind: Kind) -> u64 {
+        let mut counted = Kind::ALL.iter().zip(self.kinds);
+        counted.find(|(known, _)| **known == kind).map_or(0, |(_, count)| count)
     }
 
-    fn place(&mut self, kind: Kind) -> &mut u64 {
-        match kind {
-            Kind::ApiToken => &mut self.tokens,
-            Kind::Group => &mut self.groups,
-            Kind::Invitation => &mut self.invitations,
-            Kind::OauthClient => &mut self.oauth_clients,
-            Kind::Role => &mut self.roles,
-            Kind::ScopedRole => &mut self.scoped_roles,
-            Kind::User => &mut self.users,
+    /// How many people there are, with those who are invited.
+    pub fn people(&self) -> u64 {
+        Kind::PEOPLE.iter().map(|kind| self.of(*kind)).sum()
+    }
+
+    /// Sets how many there are of a kind.
+    fn set(&mut self, kind: Kind, count: u64) {
+        for (_, place) in Kind::ALL.iter().zip(&mut self.kinds).filter(|(known, _)| **known == kind) {
+            *place = count;
         }
     }
 
-    /// How many there are of a kind.
-    pub fn of(mut self, kind: Kind) -> u64 {
-        *self.place(kind)
+    /// These with another number of a kind.
+    #[cfg(test)]
+    pub(crate) fn with(mut self, kind: Kind, count: u64) -> Self {
+        self.set(kind, count);
+        self
+    }
+
+    /// Makes what was counted of some rows the count of all: those of the generation before, less what these rows were in it.
+    pub(super) fn replace(&mut self, old: &Self, before: &Self) {
+        let now = |old: u64, before: u64, more: u64| (old + more).saturating_sub(before);
+        for &kind in Kind::ALL {
+            self.set(kind, now(old.of(kind), before.of(kind), self.of(kind)));
+        }
+        self.entitlements = now(old.entitlements, before.entitlements, self.entitlements);
+        self.grants = now(old.grants, before.grants, self.grants);
     }
 
     pub(super) fn add(&mut self, row: &Row, grants: usize) {
-        *self.place(row.kind()) += 1;
+        self.set(row.kind(), self.of(row.kind()) + 1);
         if row.offered().is_some() {
             self.entitlements += 1;
         }
         self.grants += grants as u64;
+    }
+}
+
+/// Under which name a kind is counted.
+fn counted_as(kind: Kind) -> String {
+    kind.facts().collection.replace('-', "_")
+}
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut counts: BTreeMap<String, u64> =
+            Kind::ALL.iter().map(|&kind| (counted_as(kind), self.of(kind))).collect();
+        counts.insert("entitlements".to_owned(), self.entitlements);
+        counts.insert("grants".to_owned(), self.grants);
+        counts.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let told = Value::deserialize(deserializer)?;
+        let number = |name: &str| told.get(name).and_then(Value::as_u64);
+        let whole = |name: &'static str| number(name).ok_or_else(|| D::Error::missing_field(name));
+        let mut counts = Self { entitlements: whole("entitlements")?, grants: whole("grants")?, ..Self::default() };
+        for &kind in Kind::ALL {
+            counts.set(kind, number(&counted_as(kind)).unwrap_or_default());
+        }
+        Ok(counts)
     }
 }
 
@@ -311,5 +330,53 @@ impl Manifest {
     /// What the person or group of a row holds; see [`Naming::grants_of`].
     pub fn grants_of(&self, row: &Row) -> Vec<(Entitlement, Principal)> {
         self.naming.grants_of(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Counts;
+    use crate::base::json;
+    use crate::model::kind::Kind;
+
+    #[test]
+    fn counts_have_the_names_that_are_stored_and_a_kind_that_is_not_among_them_has_none() {
+        let counts = Counts { entitlements: 8, grants: 9, ..Counts::default() };
+        let kinds = [
+            Kind::User,
+            Kind::Invitation,
+            Kind::Role,
+            Kind::ScopedRole,
+            Kind::Group,
+            Kind::ApiToken,
+            Kind::OauthClient,
+        ];
+        let counts = (1..).zip(kinds).fold(counts, |counts, (n, kind)| counts.with(kind, n));
+        let stored = json!({
+            "users": 1, "invitations": 2, "roles": 3, "scoped_roles": 4, "groups": 5, "tokens": 6, "oauth_clients": 7,
+            "entitlements": 8, "grants": 9,
+        });
+        assert_eq!(serde_json::to_value(counts).unwrap(), stored);
+        assert_eq!(json::of::<Counts>(&stored).unwrap(), counts);
+        assert_eq!((counts.of(Kind::OauthClient), counts.people()), (7, 3));
+
+        let mut newer = stored.clone();
+        newer["access_apps"] = json!({ "open": 2 });
+        assert_eq!(json::of::<Counts>(&newer).unwrap(), counts);
+        let mut older = stored;
+        older.as_object_mut().unwrap().remove("oauth_clients");
+        assert_eq!(json::of::<Counts>(&older).unwrap(), counts.with(Kind::OauthClient, 0));
+        older.as_object_mut().unwrap().remove("grants");
+        assert!(json::of::<Counts>(&older).unwrap_err().to_string().contains("grants"));
+    }
+
+    #[test]
+    fn what_was_counted_of_some_rows_takes_the_place_of_what_they_were() {
+        let of = |users, grants| Counts { grants, ..Counts::default() }.with(Kind::User, users);
+        let mut counts = of(3, 5);
+        counts.replace(&of(100, 700), &of(2, 7));
+        assert_eq!(counts, of(101, 698));
     }
 }

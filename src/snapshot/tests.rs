@@ -111,7 +111,7 @@ fn what_is_published_is_read_back() {
     for members in [0, 1, 49, 300, 3000] {
         let (desk, rows) = (desk(), account(members));
         let published = publish_on(&desk, &rows, None).unwrap();
-        assert_eq!(published.manifest.counts.users, members as u64);
+        assert_eq!(published.manifest.counts.of(Kind::User), members as u64);
         let snapshot = block_on(latest(&desk)).unwrap().unwrap();
         assert_eq!(*snapshot.manifest(), published.manifest);
         for limit in [7, 1000] {

@@ -57,7 +57,7 @@ pub(super) fn note(sql: &dyn Sql, run: &RunRecord, is_sweep: bool, counts: Optio
         RunOutcome::Held => "held",
     };
     let many = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let people = counts.map(|counts| many(counts.users + counts.invitations));
+    let people = counts.map(|counts| many(counts.people()));
     sql.query(
         &format!(
             "INSERT INTO sync_day (day, {column}, requests, millis, people, grants) VALUES (?, ?, ?, ?, ?, ?)
@@ -113,6 +113,7 @@ mod tests {
     use crate::base::fakes::Desk;
     use crate::base::ports::Clock as _;
     use crate::base::time::Timestamp;
+    use crate::model::kind::Kind;
     use crate::snapshot::RunId;
 
     fn run(n: u64, at: Timestamp, outcome: RunOutcome) -> RunRecord {
@@ -137,7 +138,10 @@ mod tests {
         init(&desk).unwrap();
         let at = |text: &str| Timestamp::parse(text).unwrap();
         let evening = at("2026-08-21T23:59:59Z");
-        let counts = |users, grants| Counts { users, invitations: 2, grants, ..Counts::default() };
+        let counts = |users, grants| {
+            let counted = Counts { grants, ..Counts::default() };
+            counted.with(Kind::User, users).with(Kind::Invitation, 2)
+        };
         note(&desk, &run(1, evening, RunOutcome::Published), true, Some(&counts(10, 30))).unwrap();
         note(&desk, &run(2, evening, RunOutcome::Unchanged), true, Some(&counts(11, 31))).unwrap();
         // A small publication is no sync, and tells how large the account is all the same.

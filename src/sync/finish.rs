@@ -21,6 +21,7 @@ use crate::base::time::Timestamp;
 use crate::cloudflare::Client;
 use crate::ledger::record;
 use crate::model::id::MemberId;
+use crate::model::kind::Kind;
 use crate::snapshot::{
     self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, Publication, PublishError, RunOutcome, RunRecord,
     Snapshot, SnapshotError,
@@ -284,10 +285,8 @@ async fn remember<P: KeyValue + Clock + Sql>(
     let counts = manifest.counts;
     let chapters = record::read(kv, &manifest).await?;
     let mut ending = if published.changed || own {
-        let people = format!(
-            "{} users, {} invitations, {} roles and {} grants",
-            counts.users, counts.invitations, counts.roles, counts.grants
-        );
+        let [users, invitations, roles] = [Kind::User, Kind::Invitation, Kind::Role].map(|kind| counts.of(kind));
+        let people = format!("{users} users, {invitations} invitations, {roles} roles and {} grants", counts.grants);
         Ending::new(RunOutcome::Published, format!("published generation {}: {people}", manifest.generation))
     } else {
         Ending::new(RunOutcome::Unchanged, format!("nothing changed since generation {}", manifest.generation))

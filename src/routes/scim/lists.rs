@@ -87,7 +87,7 @@ async fn users<P: Ports>(
     }
     if counted {
         let counts = snapshot.manifest().counts;
-        total = usize::try_from(counts.users + counts.invitations).unwrap_or(usize::MAX);
+        total = usize::try_from(counts.people()).unwrap_or(usize::MAX);
     }
     Ok((total, page))
 }

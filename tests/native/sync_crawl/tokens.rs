@@ -166,7 +166,7 @@ async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_
     }
     assert_eq!(sync::status(&world).unwrap().posture, posture);
     let manifest = snapshot::latest(&world).await.unwrap().unwrap().manifest().clone();
-    assert_eq!((manifest.posture, manifest.counts.oauth_clients), (posture, 1));
+    assert_eq!((manifest.posture, manifest.counts.of(Kind::OauthClient)), (posture, 1));
     for permission in [Permission::Account, Permission::Sso, Permission::OauthClients] {
         cloudflare.allow_permission(permission);
     }
