@@ -48,7 +48,7 @@ impl Apps {
     }
 
     /// Whether any is pinned.
-    pub const fn are_pinned(&self) -> bool {
+    const fn are_pinned(&self) -> bool {
         self.from.is_some()
     }
 

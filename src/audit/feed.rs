@@ -7,7 +7,7 @@ use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose, Settings};
 
 /// How long it is between two readings when nothing happens: two requests a minute.
-pub const EVERY_SECS: i64 = 30;
+const EVERY_SECS: i64 = 30;
 
 /// When a reading goes on that has more pages than one turn reads.
 const GO_ON_SECS: i64 = 2;

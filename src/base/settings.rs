@@ -146,6 +146,13 @@ pub fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whether a text is an id as C1 writes them: letters, digits, `-` and `_`, 64 at most. In a URL's path it stays one segment.
+pub fn is_plain_id(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 /// A number between two others, both of them included.
 pub fn number<T: FromStr + PartialOrd + Display>(least: T, most: T) -> impl FnOnce(&str) -> Result<T, String> {
     move |text| {

@@ -2,7 +2,7 @@
 
 use super::credentials::{Credentials, Proof};
 use crate::base::remedy::SET_SECRET;
-use crate::base::settings::{Reader, base_url, parse_url};
+use crate::base::settings::{Reader, base_url, is_plain_id, parse_url};
 
 /// Which tenant, where it and this Worker are reached, and with what its API is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,14 +95,7 @@ fn credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
 pub fn app_id(text: &str) -> Result<String, String> {
     let message =
         "must be the app's id in ConductorOne, which stands in the address bar after /apps/ when you look at the app";
-    is_id(text).then(|| text.to_owned()).ok_or_else(|| message.to_owned())
-}
-
-/// Whether a text is an id as C1 writes them.
-pub fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 64
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    is_plain_id(text).then(|| text.to_owned()).ok_or_else(|| message.to_owned())
 }
 
 fn tenant(text: &str) -> Result<String, String> {

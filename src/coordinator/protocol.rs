@@ -150,6 +150,13 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Start a sync for whom this names in its record; one that publishes whoever is gone, or holds a mass disappearance back.
+    pub fn begin_sync(by: &str, accept_removals: bool) -> Self {
+        Self::BeginSync(Trigger { by: by.to_owned(), accept_removals })
+    }
+}
+
 /// What the Coordinator says.
 #[derive(Clone, Debug, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

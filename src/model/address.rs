@@ -4,7 +4,7 @@
 use crate::base::unicode;
 
 /// Cloudflare takes addresses of this many characters at most (`reference/cloudflare.md` 2.3).
-pub const MAX_CHARS: usize = 90;
+const MAX_CHARS: usize = 90;
 
 /// An address as it is compared and looked up: case folded, composed (NFC), the domain as IDNA has it in ASCII. Two addresses with one
 /// such form are one mailbox.

@@ -174,7 +174,7 @@ impl ScopedRole {
     }
 
     /// The name by the resource group's own, which people may know it by too.
-    pub fn name_by_group(&self) -> String {
+    fn name_by_group(&self) -> String {
         format!("{} on {}", self.permission_group_name, self.resource_group_name)
     }
 }

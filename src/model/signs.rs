@@ -27,9 +27,4 @@ impl Signs {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    /// The day of the last sign of life that is known.
-    pub fn last_day(&self) -> Option<&str> {
-        self.last_login_day.as_deref().max(self.last_change_day.as_deref())
-    }
 }

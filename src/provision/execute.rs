@@ -2,7 +2,7 @@
 //!
 //! **Invariants:** between the GET whose policies are changed and the PUT that writes them there is no other I/O; what
 //! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without a policy;
-//! [`change`]'s end is the one place that knows what a write to a member came to.
+//! [`write`] and [`is_made`] alone know what a write to a member came to.
 
 use crate::base::tree::BTreeSet;
 
@@ -89,7 +89,6 @@ const CLEARANCES: usize = 6;
 
 /// Changes the policies of a member as just read (the first round's GET is the caller's, so that a grant that goes well
 /// takes three calls in all), as far as the guards let it pass. `would` is what is told while provisioning is off.
-#[allow(clippy::too_many_lines, reason = "one sequence, in which nothing may come between the read and the write")]
 pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     member: MemberRecord,
@@ -146,82 +145,20 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             continue;
         };
         rounds += 1;
-        let now = ports.now();
-        // It was so a moment before: a read that is behind shows what is to be written, also where it is not. Such a read proves nothing
-        // before the write is answered, whoever makes it, and whenever this is cut off.
-        let was_so = last_writes::was_so_before(ports, id, &holds, now)?;
-        last_writes::note(ports, id, &held, now)?;
-        if !was_so {
-            last_writes::note(ports, id, &holds, now)?;
-        }
-        journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
-        let noted = open_writes::begin(
-            ports,
-            &open_writes::Write {
-                operation,
-                kind: open_writes::WriteKind::Policies,
-                member: &member,
-                planned: &holds,
-                loses_admin: passed.loses_admin,
-                read_at: client.asked_at(),
-                now,
-            },
-        )?;
-        // A write whose outcome is unknown is settled by reading, like one that was answered.
-        let answer = client.update_policies(&passed.cleared, id, &planned).await.map(drop);
-        let ray = client.ray();
-        match &answer {
-            Ok(()) => {
-                open_writes::answered(ports, noted, ray.as_deref(), false, ports.now())?;
-                if was_so {
-                    last_writes::note(ports, id, &holds, ports.now())?;
-                }
-            }
-            Err(error) if error.outcome_unknown() => {
-                open_writes::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
-                journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
-            }
-            Err(_) => open_writes::refused(ports, noted)?,
-        }
-        let unknown = answer.is_err();
-        if let Err(error) = answer
-            && !error.outcome_unknown()
-        {
-            // Nothing was written: what is there is what was read.
-            last_writes::note(ports, id, &held, ports.now())?;
-            return Err(not_carried_out(error));
-        }
+        let sent = write(asking, &member, &planned, passed).await?;
         wrote = true;
         let read_back = match read_back(ports, client, id, edit, &held).await? {
-            ReadBack::Shows(_) if unknown && was_so => ReadBack::Unchanged,
+            ReadBack::Shows(_) if sent.is_unknown && sent.was_so => ReadBack::Unchanged,
             read_back => read_back,
         };
-        let shown = match &read_back {
-            ReadBack::Shows(member) => Some(atoms(&member.own_policies()?)),
-            ReadBack::Unchanged | ReadBack::Replaced => None,
-        };
-        // A write that came late, right after this one, may show what was to be changed as well, and undo what others were told.
-        let undone = shown.as_ref().map_or(Ok(None), |seen| open_writes::come_late(ports, id, seen))?;
-        if let (ReadBack::Shows(member), Some(seen), None) = (&read_back, &shown, undone) {
-            let member = member.clone();
-            open_writes::shown(ports, id, seen)?;
-            if let Some(late) = &late {
-                // One that was carried out is not carried out again.
-                open_writes::checked(ports, late.id, None)?;
-            }
-            open_writes::settled(ports, id, seen)?;
-            apart::note_written(ports, &member, &planned)?;
-            if let Some(late) = &late {
-                let and = "those were made once more, and nothing needs to be done";
-                late_writes::note(ports, late, and, ports.now())?;
-            }
-            let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
-            journal::note(ports, operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
-            return Ok(EditOutcome::Made(member));
+        if let ReadBack::Shows(member) = &read_back
+            && is_made(asking, member, late.as_ref(), &planned, sent.ray)?
+        {
+            return Ok(EditOutcome::Made(member.clone()));
         }
         // Nobody said that it was carried out, and it does not show: it is written once more, from what is there. Should it have
         // been carried out all the same, the same is written twice.
-        if unknown && matches!(read_back, ReadBack::Unchanged) {
+        if sent.is_unknown && matches!(read_back, ReadBack::Unchanged) {
             last_writes::note(ports, id, &held, ports.now())?;
         }
         journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
@@ -229,6 +166,98 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         drop(passage.take());
     }
     Ok(EditOutcome::NotSeen)
+}
+
+/// What is known of a write once its answer is there, or none.
+struct Sent {
+    /// Nobody said whether it was carried out.
+    is_unknown: bool,
+    /// What was to be written was there a moment before: a read that is behind shows it, also where it is not.
+    was_so: bool,
+    ray: Option<String>,
+}
+
+/// Writes a member's policies, which are on disk as an open write before they are sent. That it is unknown whether they were written is no
+/// error: it is settled by reading, like a write that was answered.
+async fn write<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    member: &MemberRecord,
+    planned: &[Policy],
+    passed: &Passage,
+) -> Result<Sent, Stopped> {
+    let (ports, client, operation, id) = (asking.ports, asking.client, asking.operation, member.id);
+    let (held, holds) = (atoms(&member.own_policies()?), atoms(planned));
+    let now = ports.now();
+    // Such a read proves nothing before the write is answered, whoever makes it, and whenever this is cut off.
+    let was_so = last_writes::was_so_before(ports, id, &holds, now)?;
+    last_writes::note(ports, id, &held, now)?;
+    if !was_so {
+        last_writes::note(ports, id, &holds, now)?;
+    }
+    journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
+    let noted = open_writes::begin(
+        ports,
+        &open_writes::Write {
+            operation,
+            kind: open_writes::WriteKind::Policies,
+            member,
+            planned: &holds,
+            loses_admin: passed.loses_admin,
+            read_at: client.asked_at(),
+            now,
+        },
+    )?;
+    let answer = client.update_policies(&passed.cleared, id, planned).await.map(drop);
+    let ray = client.ray();
+    match answer {
+        Ok(()) => {
+            open_writes::answered(ports, noted, ray.as_deref(), false, ports.now())?;
+            if was_so {
+                last_writes::note(ports, id, &holds, ports.now())?;
+            }
+            Ok(Sent { is_unknown: false, was_so, ray })
+        }
+        Err(error) if error.outcome_unknown() => {
+            open_writes::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
+            journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
+            Ok(Sent { is_unknown: true, was_so, ray })
+        }
+        Err(error) => {
+            open_writes::refused(ports, noted)?;
+            // Nothing was written: what is there is what was read.
+            last_writes::note(ports, id, &held, ports.now())?;
+            Err(not_carried_out(error))
+        }
+    }
+}
+
+/// Whether a change that is read back is made, which is noted; not where a write came late, right after this one: it may show what was to
+/// be changed as well, and undo what others were told.
+fn is_made<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    member: &MemberRecord,
+    made_again: Option<&OpenWrite>,
+    planned: &[Policy],
+    ray: Option<String>,
+) -> Result<bool, Stopped> {
+    let (ports, seen) = (asking.ports, atoms(&member.own_policies()?));
+    if open_writes::come_late(ports, member.id, &seen)?.is_some() {
+        return Ok(false);
+    }
+    open_writes::shown(ports, member.id, &seen)?;
+    if let Some(late) = made_again {
+        // One that was carried out is not carried out again.
+        open_writes::checked(ports, late.id, None)?;
+    }
+    open_writes::settled(ports, member.id, &seen)?;
+    apart::note_written(ports, member, planned)?;
+    if let Some(late) = made_again {
+        let and = "those were made once more, and nothing needs to be done";
+        late_writes::note(ports, late, and, ports.now())?;
+    }
+    let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+    journal::note(ports, asking.operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
+    Ok(true)
 }
 
 /// The member from a read that is not older than our last write. Where Cloudflare goes on showing an older state, it is not believed until

@@ -2,8 +2,7 @@
 
 use crate::account::apps::Apps;
 use crate::account::default_role::Configured;
-use crate::base::settings::{Reader, number, switch, words};
-use crate::conductorone::settings::is_id;
+use crate::base::settings::{Reader, is_plain_id, number, switch, words};
 use crate::model::address;
 
 /// Whether the account is changed, what never is, and what is given where nothing was asked for by name.
@@ -100,7 +99,7 @@ fn addresses(text: &str) -> Result<Vec<String>, String> {
 
 fn apps(text: &str) -> Result<Vec<String>, String> {
     let apps = words(text);
-    match apps.iter().find(|app| !is_id(app)) {
+    match apps.iter().find(|app| !is_plain_id(app)) {
         None => Ok(apps),
         Some(wrong) => {
             let shown: String = wrong.chars().take(100).collect();

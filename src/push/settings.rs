@@ -5,10 +5,9 @@ use url::Url;
 
 use crate::base::ports::Secret;
 use crate::base::remedy::set_secret;
-use crate::base::settings::{Reader, base_url, secret};
+use crate::base::settings::{Reader, base_url, is_plain_id, secret};
 use crate::base::time::Timestamp;
 use crate::conductorone;
-use crate::conductorone::settings::is_id;
 use crate::export::File;
 
 /// What follows a publication.
@@ -198,7 +197,7 @@ fn connector(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settin
         }
     }
     let connector_id = reader.optional("C1_CONNECTOR_ID", |text| {
-        is_id(text).then(|| text.to_owned()).ok_or_else(|| {
+        is_plain_id(text).then(|| text.to_owned()).ok_or_else(|| {
             "must be the connector's id in ConductorOne, which stands in the address bar after /connectors/".to_owned()
         })
     })?;

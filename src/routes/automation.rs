@@ -13,7 +13,6 @@ use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
-use crate::sync::Trigger;
 
 /// A list in an answer has at most this many items: an answer has 250 KB at most.
 const MAX_ITEMS: usize = 200;
@@ -109,8 +108,7 @@ fn read(context: &Value) -> Result<Verb, String> {
 }
 
 async fn start_sync<P: Ask>(ports: &P) -> Result<Value, NotNow> {
-    let trigger = Trigger { by: "workflow".to_owned(), accept_removals: false };
-    Ok(match ports.ask(Command::BeginSync(trigger)).await? {
+    Ok(match ports.ask(Command::begin_sync("workflow", false)).await? {
         Reply::SyncBegun { run } => json!({ "started": true, "run": run }),
         Reply::SyncRunning { run } => json!({ "started": false, "run": run, "message": "A sync runs already." }),
         _ => return Err(Unreachable("its storage failed".to_owned()).into()),

@@ -10,7 +10,7 @@ use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, LearnedUrl, Reply, Status};
-use crate::sync::{Day, Trigger};
+use crate::sync::Day;
 
 /// The status, and what this Worker was told wrong.
 #[derive(Serialize)]
@@ -90,8 +90,7 @@ pub(super) async fn begin_sync<P: Ports>(ports: &P, request: &Incoming) -> Resul
             Problem::invalid(format!("the body must be empty or {{\"accept_removals\": true}}: {error}"))
         })?
     };
-    let trigger = Trigger { by: "api".to_owned(), accept_removals: options.accept_removals };
-    match asking::ask(ports, Command::BeginSync(trigger)).await? {
+    match asking::ask(ports, Command::begin_sync("api", options.accept_removals)).await? {
         Reply::SyncBegun { run } => Ok(Answer::json(202, &serde_json::json!({ "run": run, "status": "/v1/status" }))),
         Reply::SyncRunning { run } => Err(Problem::new(
             409,

@@ -8,7 +8,7 @@ use crate::model::ask::Action;
 use crate::model::grant::Principal;
 
 /// The most grants and revokes in one request: each is several requests to Cloudflare.
-pub const MAX_STEPS: usize = 100;
+const MAX_STEPS: usize = 100;
 
 /// One grant or revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{GROUP, USER};
 
 /// The schema of a schema.
-pub const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
+const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 /// The schema of a resource type.
 pub const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 /// The schema of the service provider's configuration.

@@ -139,8 +139,9 @@ mod tests {
         let at = |text: &str| Timestamp::parse(text).unwrap();
         let evening = at("2026-08-21T23:59:59Z");
         let counts = |users, grants| {
-            let counted = Counts { grants, ..Counts::default() };
-            counted.with(Kind::User, users).with(Kind::Invitation, 2)
+            let mut counts = Counts::default().with(Kind::User, users).with(Kind::Invitation, 2);
+            counts.grants = grants;
+            counts
         };
         note(&desk, &run(1, evening, RunOutcome::Published), true, Some(&counts(10, 30))).unwrap();
         note(&desk, &run(2, evening, RunOutcome::Unchanged), true, Some(&counts(11, 31))).unwrap();

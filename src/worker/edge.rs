@@ -25,7 +25,6 @@ use crate::coordinator::Ask;
 use crate::coordinator::{Command, Reply, Requests, Unreachable};
 use crate::model::id::AccountId;
 use crate::routes::{self, Content, Settings, Tally};
-use crate::sync::Trigger;
 
 thread_local! {
     /// The tenant's keys. Lost with the isolate: only ever a saving.
@@ -94,8 +93,7 @@ pub async fn cron(env: &Env) -> Result<(), String> {
             return Err(error.to_string());
         }
     }
-    let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
-    match edge.ask(Command::BeginSync(trigger)).await {
+    match edge.ask(Command::begin_sync("cron", false)).await {
         Ok(Reply::SyncBegun { .. } | Reply::SyncRunning { .. } | Reply::Noted) => Ok(()),
         Ok(_) => Err("the Coordinator's answer is of another kind than what was asked for".to_owned()),
         Err(error) => Err(error.to_string()),

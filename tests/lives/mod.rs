@@ -96,8 +96,7 @@ impl Lives {
 
     /// Syncs the account.
     pub(crate) async fn sync(&self) {
-        self.ask(Command::BeginSync(c1_cloudflare::sync::Trigger { by: "test".to_owned(), accept_removals: true }))
-            .await;
+        self.ask(Command::begin_sync("test", true)).await;
         for _ in 0..20_000 {
             sleep(Duration::from_millis(200)).await;
             let status = c1_cloudflare::sync::status(&self.world).unwrap();

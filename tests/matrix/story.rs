@@ -375,8 +375,7 @@ impl Story {
         let before = self.status().await.sync.runs.first().map(|run| run.run.clone());
         let mut run = None;
         for _ in 0..20 {
-            let trigger = sync::Trigger { by: "api".to_owned(), accept_removals: true };
-            match self.ask(Command::BeginSync(trigger)).await {
+            match self.ask(Command::begin_sync("api", true)).await {
                 Some(Reply::SyncBegun { .. } | Reply::SyncRunning { .. }) => break,
                 _ => sleep(Duration::from_mins(15)).await,
             }

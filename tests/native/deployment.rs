@@ -17,7 +17,6 @@ use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable};
 use c1_cloudflare::passes_on;
 use c1_cloudflare::routes::{self, Body, Content, Incoming, NotConfigured, Settings};
-use c1_cloudflare::sync::Trigger;
 use c1_cloudflare::worker::config;
 use futures::StreamExt as _;
 use futures::future::{Either, LocalBoxFuture, select};
@@ -140,8 +139,7 @@ impl Deployment {
 
     /// The cron trigger fires; whether a sync began.
     pub(crate) async fn cron(&self) -> bool {
-        let trigger = Trigger { by: "cron".to_owned(), accept_removals: false };
-        matches!(self.edge.ask(Command::BeginSync(trigger)).await.unwrap(), Reply::SyncBegun { .. })
+        matches!(self.edge.ask(Command::begin_sync("cron", false)).await.unwrap(), Reply::SyncBegun { .. })
     }
 
     /// Runs a sync to its end, and checks that it ended well; gives the status.
