@@ -63,9 +63,10 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
     };
     let mut facts = with_findings(ports, settings, facts)?;
     if let Facts::Known(known) = &mut facts
-        && let (Some(principal), Some(entitlement)) = (known.person.key, known.wanted.entitlement)
+        && let Some(who) = known.person.key.map(Who::Known).or_else(|| known.person.email.clone().map(Who::Address))
     {
-        let asked = Thinking { who: Who::Known(principal), action: known.action, entitlement: Some(entitlement) };
+        // Of an account too, and of somebody who would be invited.
+        let asked = Thinking { who, action: known.action, entitlement: known.wanted.entitlement };
         // A line that cannot be had now changes no decision.
         let line = what_if::line(ports, settings, &asked).await.ok();
         known.what_if = line.map(|line| line.chars().take(MOST_OF_LINE).collect());

@@ -270,7 +270,7 @@ fn evidence<P: Sql + Clock>(
     generation: &crate::snapshot::GenerationId,
 ) -> Result<Option<Vec<serde_json::Value>>, SqlError> {
     let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::JobKind::Findings);
-    let is_looked_at = findings.is_some_and(|job| job.last_done_at.is_some() && job.state != jobs::State::Due);
+    let is_looked_at = findings.is_some_and(|job| job.last_done_at.is_some() && job.state == jobs::State::Done);
     if !is_looked_at || !ledger::record::is_explained(ports, generation)? {
         return Ok(None);
     }

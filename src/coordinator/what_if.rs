@@ -150,6 +150,11 @@ pub(super) async fn line<P: KeyValue + Clock + Sql>(
     known.line(ports, asked.action, &fate).await
 }
 
+/// Whether somebody new is invited with this and nothing else: a group comes after the invitation, with the role of a new account.
+const fn is_invited_with(asked: Option<Entitlement>) -> bool {
+    !matches!(asked, Some(Entitlement::Group(_)))
+}
+
 async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked: &Thinking) -> Result<Known, NoAnswer> {
     let Some(snapshot) = newest(ports).await?.snapshot else {
         return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
@@ -163,7 +168,10 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked:
         }
         Who::Address(address) => match by_address(ports, &snapshot, address).await? {
             Some(member) => member,
-            None if asked.entitlement.is_none() && asked.action == Action::Grant && address::is_address(address) => {
+            None if asked.action == Action::Grant
+                && is_invited_with(asked.entitlement)
+                && address::is_address(address) =>
+            {
                 is_new = true;
                 nobody_yet(address)?
             }

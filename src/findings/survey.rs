@@ -18,6 +18,7 @@ use crate::model::address;
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
+use crate::model::token::Token;
 use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// At most this many findings of one rule are kept, 1 KB each; one more says how many others there are.
@@ -334,6 +335,14 @@ impl Survey {
     /// A token or an OAuth client.
     fn apart(&mut self, row: &Row) {
         let (key, now) = (row.key(), self.now);
+        // Who made a token and is in the generation no more has left, also in one that is only thought of.
+        let has_left = |token: &Token| {
+            let maker = token.creator_is.as_ref().and_then(|maker| self.makers.get(maker));
+            maker.is_some_and(|(maker, _)| !maker.is_there)
+        };
+        let left = row.as_token().filter(|token| has_left(token)).cloned();
+        let left = left.map(|token| Row::token(Token { creator_is: None, ..token }));
+        let row = left.as_ref().unwrap_or(row);
         if let Some(token) = row.as_token().filter(|token| token.is_active()) {
             for (name, ends) in &token.ending {
                 self.withdrawn(&format!("permission_group:{name}"), name, ends).tokens += 1;

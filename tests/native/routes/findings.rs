@@ -1,9 +1,10 @@
 //! `GET /v1/findings`, one of them, and `POST /v1/findings/{id}/accept`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sim::cloudflare::PolicySpec;
+use sim::cloudflare::{Access, Oddity, PolicySpec, Route};
 
 use crate::deployment::Deployment;
 use crate::looks::assert_is_problem;
@@ -97,4 +98,91 @@ async fn what_is_wrong_is_found_with_each_publication_closed_when_it_is_over_and
         "{}",
         csv.text()
     );
+}
+
+/// An account in which each rule has something to find, through the whole way from Cloudflare's answers to `/v1/findings`.
+#[tokio::test(start_paused = true)]
+async fn every_rule_finds_what_it_is_about_in_an_account_that_breaks_them_all() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let whole = cloudflare.account_resource_group();
+    let admin = cloudflare.permission_group("admin").unwrap().id;
+    let top = cloudflare.permission_group("super_admin").unwrap().id;
+    let dns = cloudflare.permission_groups().into_iter().find(|one| one.account_wide && one.role_id.is_some()).unwrap();
+    let zone = cloudflare.add_zone("shop.example");
+    for n in 0..6 {
+        let one = cloudflare.add_member(&format!("root{n}@example.com"), vec![PolicySpec::allow(&top, &whole)]);
+        cloudflare.accept_invitation(&one);
+    }
+    let operators = cloudflare.add_group("Operators", vec![PolicySpec::allow(&admin, &whole)]);
+    let policies = vec![
+        PolicySpec::allow(&admin, &whole),
+        PolicySpec { access: Access::Deny, ..PolicySpec::allow(&dns.id, &zone) },
+    ];
+    let jane = cloudflare.add_member("jane@elsewhere.example", policies);
+    cloudflare.accept_invitation(&jane);
+    cloudflare.join_group(&operators, &jane);
+    cloudflare.set_two_factor(&jane, false);
+    let odd = cloudflare.add_member("odd@example.com", vec![PolicySpec::allow(&dns.id, &whole)]);
+    cloudflare.accept_invitation(&odd);
+    cloudflare.make_odd(Route::ListMembers, &odd, Oddity::TextInPolicies("access", "perhaps"));
+    cloudflare.invite("never@example.com", vec![PolicySpec::allow(&dns.id, &whole)]);
+    cloudflare.set_sso_domain("example.com", "verified", true);
+    cloudflare.enforce_two_factor(false);
+    cloudflare.set_organization(&"0".repeat(32), "The Group");
+    let account = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+    let gives = |name: &str| json!([{ "id": "a".repeat(32), "effect": "allow", "resources": { &account: "*" }, "permission_groups": [{ "id": "b".repeat(32), "name": name }] }]);
+    cloudflare.add_token("never used", None, &json!({ "policies": gives("DNS Write") }));
+    cloudflare.add_token(
+        "used long ago",
+        None,
+        &json!({ "last_used_on": "2026-01-01T00:00:00Z", "policies": gives("DNS Write") }),
+    );
+    cloudflare.add_token("ends soon", None, &json!({ "expires_on": "2027-01-28T00:00:00Z" }));
+    let ending = json!([{
+        "id": "a".repeat(32), "effect": "allow", "resources": { &account: "*" },
+        "permission_groups": [{ "id": "c".repeat(32), "name": "Old Write", "meta": { "deprecated": "true", "eol_at": "2027-02-01" } }],
+    }]);
+    cloudflare.add_token("of old", None, &json!({ "policies": ending }));
+    cloudflare.add_token("makes tokens", None, &json!({ "policies": gives("API Tokens Write") }));
+    cloudflare.add_token("of who left", Some("gone@example.com"), &json!({ "policies": gives("DNS Write") }));
+    let reader = cloudflare.add_member("reader@example.com", vec![PolicySpec::allow(&dns.id, &zone)]);
+    cloudflare.accept_invitation(&reader);
+    cloudflare.add_token(
+        "stronger",
+        Some("reader@example.com"),
+        &json!({ "policies": gives("Account Settings Write") }),
+    );
+    let scopes: Vec<String> = (0..60).map(|n| format!("scope{n}:write")).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    cloudflare.add_oauth_client("wide", "public", &scopes);
+    deployment.sync().await;
+    // Of an invitation only the time shows that it is old.
+    deployment.wait(Duration::from_hours(24 * 8)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let open = deployment.list("/v1/findings", 1000).await;
+    let found: BTreeSet<&str> = open.iter().map(|one| one["rule"].as_str().unwrap()).collect();
+    let all: BTreeSet<&str> = c1_cloudflare::findings::RULES.iter().map(|rule| rule.name).collect();
+    // With tests of their own: two that need more than an account, one that excludes another, and what cannot be read.
+    let elsewhere =
+        BTreeSet::from(["privileged-idle", "overdue-revoke", "too-few-super-administrators", "member-unreadable"]);
+    let missing: Vec<_> = all.difference(&found).filter(|rule| !elsewhere.contains(*rule)).collect();
+    assert!(missing.is_empty(), "{missing:?} found nothing");
+    let evidence =
+        |rule: &str, about: &str| open.iter().any(|one| one["rule"] == rule && one.to_string().contains(about));
+    for (rule, about) in [
+        ("direct-beside-group", "jane@elsewhere.example"),
+        ("deny-policy", "jane@elsewhere.example"),
+        ("unknown-policy", "odd@example.com"),
+        ("privileged-outside-domains", "elsewhere.example is not one"),
+        ("invitation-old", "never@example.com"),
+        ("token-of-somebody-who-left", "of who left"),
+        ("token-stronger-than-creator", "stronger"),
+        ("token-powerful", "makes tokens"),
+        ("permission-group-ending", "Old Write"),
+        ("organization-unseen", "The Group"),
+    ] {
+        assert!(evidence(rule, about), "{rule} says nothing of {about}: {open:#?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Signals to C1's incoming webhook, after a sync.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sim::conductorone::{InboundFault, Proof};
 use sim::harness::Options;
@@ -146,4 +148,52 @@ async fn half_a_configuration_names_what_is_missing() {
     assert_eq!(report.status, 200, "everything else goes on");
     let checks = report.json()["checks"].as_array().unwrap().clone();
     assert!(checks.iter().any(|check| check["name"] == "SIGNAL_HMAC_SECRET" && check["ok"] == false), "{checks:?}");
+}
+
+/// From the account to C1: what is opened and what is over, of the severities that are wanted and no others.
+#[tokio::test(start_paused = true)]
+async fn findings_are_told_when_they_open_and_when_they_are_over_as_their_severity_is_wanted() {
+    let change = |severities: &'static str| {
+        move |options: Options| {
+            options
+                .var("SIGNAL_URL", &url(""))
+                .var("SIGNAL_HMAC_SECRET", SECRET)
+                .var("SIGNALS", "finding")
+                .var("FINDINGS_SIGNALLED", severities)
+        }
+    };
+    let rules = |events: &[Value], state: &str| -> Vec<String> {
+        let all = events
+            .iter()
+            .filter(|event| event["event"] == "finding")
+            .flat_map(|event| event["findings"].as_array().unwrap());
+        all.filter(|one| one["state"] == state).map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
+    };
+    for (severities, is_told) in [("high", true), ("low", false)] {
+        let desk = SignalCase::with(change(severities)).await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        let before = desk.deployment.c1.events().len();
+        let cloudflare = &desk.deployment.cloudflare;
+        let account = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+        // High, and medium beside it: it has no end.
+        let token = cloudflare.add_token(
+            "makes tokens",
+            None,
+            &json!({ "policies": [{
+                "id": "a".repeat(32), "effect": "allow", "resources": { account: "*" },
+                "permission_groups": [{ "id": "b".repeat(32), "name": "API Tokens Write" }],
+            }] }),
+        );
+        desk.synced().await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        let events = desk.deployment.c1.events()[before..].to_vec();
+        let opened = rules(&events, "open");
+        assert_eq!(opened.contains(&"token-powerful".to_owned()), is_told, "{severities}: {events:?}");
+        assert!(!opened.contains(&"token-without-expiry".to_owned()), "it is medium: {events:?}");
+        cloudflare.remove_token(&token);
+        desk.synced().await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        let closed = rules(&desk.deployment.c1.events()[before..], "closed");
+        assert_eq!(closed.contains(&"token-powerful".to_owned()), is_told, "{severities}: {closed:?}");
+    }
 }

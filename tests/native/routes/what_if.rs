@@ -38,7 +38,7 @@ async fn what_would_be_done_is_told_and_nothing_is_written_or_asked() {
     for (path, status) in [
         (format!("/v1/what-if?principal=user:{}", jane.user), 400),
         (format!("/v1/what-if?grant={}", entitlement(&jane.has)), 400),
-        (format!("/v1/what-if?principal=nobody@example.com&grant={}", entitlement(&jane.has)), 404),
+        (format!("/v1/what-if?principal=nobody@example.com&revoke={}", entitlement(&jane.has)), 404),
         (format!("/v1/what-if?principal=user:{}&grant=role:{}:member", jane.user, "f".repeat(32)), 404),
     ] {
         let answer = jane.deployment.get(&path).await;
@@ -129,6 +129,41 @@ async fn findings_that_a_grant_would_open_are_told_and_then_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_removal_leaves_tokens_behind_and_says_so_before() {
+    let jane = Jane::start().await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let account = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+    let policies = json!([{ "id": "a".repeat(32), "effect": "allow", "resources": { account: "*" }, "permission_groups": [{ "id": "b".repeat(32), "name": "Account Settings Write" }] }]);
+    let token = cloudflare.add_token("hers", Some(EMAIL), &json!({ "policies": policies }));
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    let path = format!("/v1/what-if?principal=user:{}&revoke=account", jane.user);
+    let told = jane.deployment.json(&path).await["findings"].clone();
+    let ids = |what: &str| -> Vec<String> {
+        told[what].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let opens = format!("token-of-somebody-who-left:api_token:{token}");
+    assert!(ids("opens").contains(&opens), "{told}");
+    // As it then is.
+    assert_eq!(jane.deployment.request("DELETE", &format!("/v1/accounts/{}", jane.user), &[], None).await.status, 200);
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    let open: Vec<String> = jane
+        .deployment
+        .list("/v1/findings", 1000)
+        .await
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect();
+    for id in ids("opens") {
+        assert!(open.contains(&id), "{id} was foreseen");
+    }
+    for id in ids("closes") {
+        assert!(!open.contains(&id), "{id} was to be over");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_approvals_comment_says_what_it_would_change_and_a_rule_goes_by_findings() {
     let jane = Jane::start().await;
     jane.deployment.cloudflare.set_two_factor(&jane.member, false);
@@ -146,6 +181,15 @@ async fn an_approvals_comment_says_what_it_would_change_and_a_rule_goes_by_findi
     };
     let told = jane.deployment.send_as(&asked(1), "1").await.text();
     assert!(told.contains("\"deny\"") && told.contains("tidy up first"), "{told}");
+    // Of somebody new too, and of an account.
+    let newcomer = Person::newcomer("new.person@example.com");
+    for (n, wanted) in [(3, Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name)), (4, Entitlement::access())]
+    {
+        let task = Task::grant(wanted, newcomer.clone());
+        let task = jane.deployment.c1.task(&task.id(&format!("2task{n}")).step_id("2step").awaiting_approval());
+        let told = jane.deployment.send_as(&task, &n.to_string()).await.text();
+        assert!(told.contains("new.person@example.com would be invited with "), "{told}");
+    }
     assert!(told.contains(&format!("{EMAIL} would get {}", jane.lacks.name)), "{told}");
     // Over, and so is the rule.
     jane.deployment.cloudflare.enforce_two_factor(true);
