@@ -353,9 +353,21 @@ impl Crawl {
             .unwrap_or(Phase::Publish)
     }
 
-    /// Whether the members moved while they were read, as far as the pages' own totals tell.
-    pub(super) fn totals_differ(&self, pass: u8) -> bool {
-        let Some(pages) = self.lists.get(&List::Members { pass }) else { return false };
+    /// Forgets what was read of a list, which is read again.
+    pub(super) fn forget(&mut self, list: List) {
+        self.lists.remove(&list);
+    }
+
+    /// The lists of several pages, but for the members, whom two passes and a look at each make certain.
+    pub(super) fn long_lists(&self) -> Vec<List> {
+        let is_long = |pages: &Pages| pages.read.len() > 1 && !pages.off;
+        let long = self.lists.iter().filter(|(list, pages)| list.is_optional() && is_long(pages));
+        long.map(|(list, _)| *list).collect()
+    }
+
+    /// Whether a list moved while it was read, as far as its pages' own totals tell.
+    pub(super) fn totals_differ(&self, list: List) -> bool {
+        let Some(pages) = self.lists.get(&list) else { return false };
         let totals: BTreeSet<u32> = pages.read.values().filter_map(|facts| facts.total_count).collect();
         totals.len() > 1
     }

@@ -2,7 +2,7 @@
 
 use crate::base::tree::BTreeSet;
 
-use super::crawl::{Crawl, Further};
+use super::crawl::{Crawl, Further, List};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
@@ -10,7 +10,7 @@ use super::metered::add_use;
 use super::previous::Previous;
 use super::rows::{Unsure, assemble};
 use super::run::{CURSOR_KEY, Cursor};
-use super::{room, staging, state, unchanged};
+use super::{moved, room, staging, state, unchanged};
 use crate::account::identity::own_token;
 use crate::account::names::Names;
 use crate::account::{inherited, overlay};
@@ -112,7 +112,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     kv: &MeteredPorts<'_, P>,
     client: &Client<'_, P>,
-    crawl: &Crawl,
+    crawl: &mut Crawl,
     cursor: &mut Cursor,
 ) -> Result<Finish, SqlError> {
     let changes = overlay::open(kv)?;
@@ -137,8 +137,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         // Whom we removed ourselves nobody misses.
         previous.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
     }
-    if let Some(further) = further(crawl, cursor, previous.as_ref()) {
-        cursor.further = further;
+    if reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
         return Ok(Finish::More);
     }
     let confirm = cursor.further.confirm.clone();
@@ -246,6 +245,21 @@ async fn previous<P: KeyValue + Clock + Sql>(
     Ok(Ok(None))
 }
 
+/// Sees to it that what is still missing is read before the crawl is believed; whether there is anything.
+fn reads_more<P: Clock + Sql>(
+    ports: &P,
+    crawl: &mut Crawl,
+    cursor: &mut Cursor,
+    previous: Option<&Previous>,
+    changes: &overlay::Changes,
+) -> Result<bool, SqlError> {
+    if let Some(further) = further(crawl, cursor, previous) {
+        cursor.further = further;
+        return Ok(true);
+    }
+    moved::read_again(ports, crawl, cursor, previous, changes)
+}
+
 /// What is still to be read before the crawl can be believed.
 fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> Option<Further> {
     let (asked, names) = (cursor.further.confirm.clone(), cursor.further.names);
@@ -254,7 +268,7 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> O
         previous.map(|previous| previous.members.keys().copied().collect()).unwrap_or_default();
     let there = seen.first.len() + seen.unnamed;
     let other_total = crawl.members_total(1).is_some_and(|total| usize::try_from(total) != Ok(there));
-    cursor.dirty = other_total || crawl.totals_differ(1);
+    cursor.dirty = other_total || crawl.totals_differ(List::Members { pass: 1 });
     let check = Check {
         seen: &seen,
         moved: cursor.dirty,

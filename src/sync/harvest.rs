@@ -187,7 +187,11 @@ fn list<T: serde::de::DeserializeOwned>(
 }
 
 /// The rows of a page of a list that is staged as JSON.
-fn read_list<T: serde::de::DeserializeOwned>(sql: &dyn Sql, run: &RunId, page: Fetch) -> Result<Vec<T>, SqlError> {
+pub(super) fn read_list<T: serde::de::DeserializeOwned>(
+    sql: &dyn Sql,
+    run: &RunId,
+    page: Fetch,
+) -> Result<Vec<T>, SqlError> {
     json::read(&staging::rows(sql, run, page)?).map_err(|_| staging::unreadable(page.list))
 }
 

@@ -5,7 +5,7 @@
 //! [`snapshot`]; [`status`] tells how that stands.
 //!
 //! **Invariants:** a run that was cut off anywhere goes on from its staged pages and publishes the same; a run that fails
-//! leaves what was published untouched; a page is read once in a run.
+//! leaves what was published untouched; a page is read once in a run, unless its list moved meanwhile.
 
 mod crawl;
 pub mod days;
@@ -16,6 +16,7 @@ mod history;
 mod inherited;
 mod limits;
 mod metered;
+mod moved;
 mod packed;
 mod previous;
 pub mod refresh;

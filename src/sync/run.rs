@@ -73,6 +73,10 @@ pub(super) struct Cursor {
     /// How often a list of roles was asked for again that Cloudflare says is not there.
     #[serde(default)]
     pub(super) refused: u32,
+    /// Lists of several pages that were read once more, since they had moved while they were read, or lacked something that was on them: each as
+    /// often as it was.
+    #[serde(default)]
+    pub(super) read_again: Vec<String>,
     /// How often the run started over.
     #[serde(default)]
     pub(super) restarts: u32,
@@ -115,6 +119,7 @@ impl Cursor {
             trouble: None,
             given_up: 0,
             refused: 0,
+            read_again: Vec::new(),
             restarts: 0,
             kv: KvUse::default(),
             copied_at: None,

@@ -171,7 +171,7 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
             return step.put_off(&crawl, cursor, ports.now(), None).await;
         }
         cursor = step.settled(&crawl, cursor);
-        match finish::finish(ports, &kv, &client, &crawl, &mut cursor).await? {
+        match finish::finish(ports, &kv, &client, &mut crawl, &mut cursor).await? {
             Finish::Ended => return Ok(Next::Idle),
             Finish::More => {
                 crawl.extend(cursor.further.clone());

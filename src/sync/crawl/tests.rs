@@ -87,7 +87,7 @@ fn members_are_read_side_by_side_once_the_first_page_tells_how_many_there_are() 
     }
     assert_eq!((crawl.phase(), crawl.is_all_read()), (Phase::Members, false));
     crawl.on_page(Fetch { list: members, page: 3 }, PageFacts { ids: 3, ..page(50, Some(181)) });
-    assert!(crawl.is_all_read() && crawl.totals_differ(1));
+    assert!(crawl.is_all_read() && crawl.totals_differ(List::Members { pass: 1 }));
     assert_eq!((crawl.progress().members_seen, crawl.progress().members_total), (180, Some(181)));
 }
 

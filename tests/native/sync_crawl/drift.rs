@@ -136,7 +136,7 @@ fn with_a_large_group(world: &World) -> (String, Vec<String>) {
 #[tokio::test]
 async fn a_group_of_several_pages_loses_nobody_who_slips_from_one_to_another() {
     for comes in [false, true] {
-        let mut world = World::new(account(560));
+        let mut world = World::new(sim::cloudflare::Spec { groups: 0, ..account(560) });
         let (group, members) = with_a_large_group(&world);
         world.sync().await;
         let before = world.cloudflare.truth();
