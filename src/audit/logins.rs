@@ -54,7 +54,7 @@ pub struct Logins {
     /// Since when the list that is believed is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Timestamp>,
-    /// Whether the audit log of version 1 tells of logins; nothing before it was asked.
+    /// Whether the audit log of version 1 tells of logins; nothing before it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_audit_log: Option<bool>,
     /// Until when that log is read.
@@ -277,10 +277,14 @@ impl Logins {
         None
     }
 
-    /// The log of version 1 did not come: whether that ends the reading. One that is not there is not asked for again.
+    /// The log of version 1 did not come: whether that ends the reading. One that is not there is not asked for again; one that the token may
+    /// not read is, tomorrow.
     fn fail_log(&mut self, error: &ApiError, reading: &Reading, now: Timestamp) -> Option<bool> {
-        if matches!(error, ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::Invalid(_)) {
+        if matches!(error, ApiError::NotFound(_) | ApiError::Invalid(_)) {
             self.in_audit_log = Some(self.in_audit_log.unwrap_or(false));
+            return Some(false);
+        }
+        if matches!(error, ApiError::Forbidden(_)) {
             return Some(false);
         }
         if now.since(reading.began_at) >= UNREADABLE_SECS * 1_000 {

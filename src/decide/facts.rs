@@ -67,6 +67,8 @@ pub struct Known {
     pub findings: Option<Vec<String>>,
     /// Whether the account locks members without two-factor authentication out, where that is known.
     pub enforces_two_factor: Option<bool>,
+    /// Whether the account is in an organization, where that is known.
+    pub in_organization: Option<bool>,
     /// For how many days the person gave no sign of life; `None` where no login of theirs is known, or nobody asked.
     pub idle_days: Option<i64>,
     /// What the change would come to, in a line, where that was worked out.
@@ -251,6 +253,7 @@ async fn known<P: KeyValue + Clock + Sql>(
         age_secs,
         findings: None,
         enforces_two_factor: manifest.posture.enforces_two_factor,
+        in_organization: is_told(manifest, "account").then(|| manifest.posture.organization.is_some()),
         idle_days: None,
         what_if: None,
     })))
@@ -258,9 +261,13 @@ async fn known<P: KeyValue + Clock + Sql>(
 
 /// Whether an address is in one of the account's verified SSO domains; `None` where either is not known.
 fn in_sso_domains(manifest: &Manifest, address: Option<&String>) -> Option<bool> {
-    let told = manifest.capabilities.get("sso_domains")?;
     let is_in = |address: &String| manifest.posture.verified_domains().any(|domain| Domain::of(domain).has(address));
-    address.filter(|_| told.on || told.kept_from.is_some()).map(is_in)
+    address.filter(|_| is_told(manifest, "sso_domains")).map(is_in)
+}
+
+/// Whether what a list tells is known, be it from before.
+fn is_told(manifest: &Manifest, list: &str) -> bool {
+    manifest.capabilities.get(list).is_some_and(|told| told.on || told.kept_from.is_some())
 }
 
 /// Why the facts could not be gathered this time.

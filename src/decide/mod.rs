@@ -176,6 +176,8 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
         && when.in_sso_domains.is_none_or(posture(known.person.in_sso_domains))
         && when.account_enforces_two_factor.is_none_or(posture(known.enforces_two_factor))
+        // To be in none is what is safe: where it is not known, it counts as being in one.
+        && when.account_in_organization.is_none_or(|wanted| posture(known.in_organization.map(|is_in| !is_in))(!wanted))
         && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
         && when.holds.as_ref().is_none_or(holds)
         && when.findings.as_ref().is_none_or(found)

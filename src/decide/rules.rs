@@ -124,6 +124,9 @@ pub(super) struct When {
     /// Whether the account locks members without two-factor authentication out.
     #[serde(default)]
     pub(super) account_enforces_two_factor: Option<bool>,
+    /// Whether the account is in an organization, whose administrators are in no list of members.
+    #[serde(default)]
+    pub(super) account_in_organization: Option<bool>,
     /// What the person is in the account.
     #[serde(default)]
     pub(super) status: Option<Vec<Status>>,

@@ -85,6 +85,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
         age_secs: 720,
         findings: Some(Vec::new()),
         enforces_two_factor: None,
+        in_organization: None,
         idle_days: None,
         what_if: None,
     }
@@ -109,7 +110,7 @@ fn a_rule_asks_how_long_somebody_gave_no_sign_of_life_and_not_known_is_not_idle(
 
 #[test]
 fn a_rule_asks_how_the_account_is_set_and_what_is_not_known_approves_nothing() {
-    for field in ["account_enforces_two_factor", "in_sso_domains"] {
+    for field in ["account_enforces_two_factor", "in_sso_domains", "account_in_organization"] {
         for (then, wanted, told, decides) in [
             ("deny", false, Some(false), true),
             ("deny", false, Some(true), false),
@@ -124,10 +125,13 @@ fn a_rule_asks_how_the_account_is_set_and_what_is_not_known_approves_nothing() {
             ("approve", true, None, false),
         ] {
             let mut facts = known(Some(role(DNS)));
-            if field == "in_sso_domains" {
-                facts.person.in_sso_domains = told;
-            } else {
-                facts.enforces_two_factor = told;
+            // To be in an organization is what is not safe.
+            let is_danger = field == "account_in_organization";
+            let wanted = wanted != is_danger;
+            match field {
+                "in_sso_domains" => facts.person.in_sso_domains = told,
+                "account_in_organization" => facts.in_organization = told.map(|safe| !safe),
+                _ => facts.enforces_two_factor = told,
             }
             let rule =
                 json!({ "rules": [{ "name": "own", "when": { "roles": ["DNS"], field: wanted }, "then": then }] });
@@ -538,11 +542,18 @@ fn how_the_account_is_set_is_a_fact_only_where_the_token_may_read_it() {
         {
             let facts = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), address));
             assert_eq!(facts.person.in_sso_domains, known.then_some(is_in), "{address} {on}");
-            assert_eq!(facts.enforces_two_factor, Some(false));
+            assert_eq!((facts.enforces_two_factor, facts.in_organization), (Some(false), None));
         }
     }
     let untold = gathered(&published(), any(), &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
     assert_eq!((untold.person.in_sso_domains, untold.enforces_two_factor), (None, None));
+    let within = Posture { organization: Some(("0".repeat(32), "The Group".to_owned())), ..Posture::default() };
+    for (posture, is_in) in [(within, true), (Posture::default(), false)] {
+        let list = Capability { on: true, message: None, kept_from: None, unreadable: None };
+        let desk = published_with(posture, std::iter::once(("account".to_owned(), list)).collect());
+        let facts = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
+        assert_eq!(facts.in_organization, Some(is_in));
+    }
 }
 
 #[test]

@@ -264,6 +264,22 @@ async fn the_old_audit_log_tells_logins_of_whom_access_does_not_know_and_is_aske
 }
 
 #[tokio::test]
+async fn an_old_audit_log_that_the_token_may_not_read_is_asked_for_again_each_day() {
+    let world = world(12);
+    let joe = people(&world)[1].clone();
+    let when = world.now().plus_secs(-2 * 86_400).to_string();
+    world.cloudflare.log_login(&joe.user_id.clone().unwrap(), &joe.email, &when, "login");
+    world.cloudflare.revoke_permission(Permission::Audit);
+    read(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &joe.email).await, None);
+    world.cloudflare.allow_permission(Permission::Audit);
+    tomorrow(&world).await;
+    world.sync().await;
+    assert_eq!(login(&world, &joe.email).await, Some(day(&world, 3)));
+}
+
+#[tokio::test]
 async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_believed() {
     let world = world(12);
     let people = people(&world);
