@@ -45,14 +45,9 @@ async fn failing(keys: &str, after_persisting: bool) {
 
 #[tokio::test]
 async fn a_write_that_fails_never_touches_what_was_published() {
-    let cases = [
-        ("chunk/", false),
-        ("chunk/", true),
-        ("manifest/", false),
-        ("manifest/", true),
-        ("current", false),
-        ("current", true),
-    ];
+    // What the runtime makes of a write that failed before or after it was stored; natively each key fails in each way
+    // (`a_store_that_fails_never_touches_what_is_published`).
+    let cases = [("chunk/", false), ("current", true)];
     // At the same time, since each waits a quarter of a minute for its next try.
     join_all(cases.map(|(keys, after_persisting)| failing(keys, after_persisting))).await;
 }
