@@ -185,7 +185,7 @@ const schemas = {
   }),
   Change: object({
     generation: string, published_at: string, kind: word("added", "removed", "changed"), key: string, name: string, grants_added: list(string), grants_removed: list(string), fields: list(string),
-    "former_name?": string, "member_id?": id, "by?": list(object({ grant: string, cause: string, happened_at: maybe(time), by: maybe(ref("By")) })),
+    "former_name?": string, "member_id?": id, "by?": list(object({ "grant?": string, cause: string, happened_at: maybe(time), by: maybe(ref("By")) })),
   }),
   By: object({
     who: string, "through?": string, "at?": maybe(time), "entry?": maybe(string), "operation?": integer, "task?": maybe(string), "requester?": maybe(string),

@@ -167,7 +167,8 @@ function Changed({ items, dated }: { items: Change[]; dated: boolean }): JSX.Ele
     <ul class="journal">
       {items.map((change) => (
         <li key={`${change.generation}/${change.key}`} class={change.kind}>
-          {dated ? <Time at={change.published_at} /> : null} <Somebody id={change.key} name={change.name} /> {change.kind === "changed" ? "" : change.kind}
+          {dated ? <Time at={change.published_at} /> : null} <Somebody id={change.key} name={change.name} /> {change.kind === "changed" ? "" : change.kind}{" "}
+          {change.by?.filter((each) => each.grant === undefined).map((each) => <Author key="own" of={each} />)}
           <ul>
             {change.grants_added.map((id) => grant(change, id, "+"))}
             {change.grants_removed.map((id) => grant(change, id, "−"))}

@@ -123,7 +123,7 @@ export interface Change {
   grants_added: string[];
   grants_removed: string[];
   fields: string[];
-  by?: { grant: string; cause: string; happened_at: string | null; by: By | null }[];
+  by?: { grant?: string; cause: string; happened_at: string | null; by: By | null }[];
 }
 
 export interface Operation {

@@ -90,6 +90,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS audit_entry_member ON audit_entry (member, at)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS audit_entry_about ON audit_entry (about, at) WHERE about <> ''", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS audit_entry_unheard ON audit_entry (number) WHERE heard = 0", &[])?;
     Ok(())
 }
@@ -324,13 +325,29 @@ pub fn author_of(
     from: Timestamp,
     until: Timestamp,
 ) -> Result<Option<Author>, SqlError> {
-    let found = read(
+    let (member, group) = (member.map(str::to_owned).into(), group.map(str::to_owned).into());
+    author_where(
         sql,
         "(?1 IS NOT NULL AND ?2 IS NULL AND member = ?1 AND user_group IS NULL
             OR ?2 IS NOT NULL AND user_group = ?2 AND (member IS ?1 OR member IS NULL))
-         AND at BETWEEN ?3 AND ?4 ORDER BY at DESC, number DESC LIMIT 50",
-        &[member.map(str::to_owned).into(), group.map(str::to_owned).into(), from.into(), until.into()],
-    )?;
+         AND at BETWEEN ?3 AND ?4",
+        &[member, group, from.into(), until.into()],
+    )
+}
+
+/// The same of an account's token.
+pub fn author_of_token(
+    sql: &dyn Sql,
+    token: &str,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Author>, SqlError> {
+    let about = format!("{TOKEN}{token}").into();
+    author_where(sql, "about <> '' AND about = ?1 AND at BETWEEN ?2 AND ?3", &[about, from.into(), until.into()])
+}
+
+fn author_where(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Option<Author>, SqlError> {
+    let found = read(sql, &format!("{condition} ORDER BY at DESC, number DESC LIMIT 50"), params)?;
     let ours = super::state::state(sql)?.and_then(|state| state.ours);
     let is_ours = |entry: &&Entry| ours.is_some() && entry.token_id == ours;
     let mut others = found.iter().filter(|entry| !is_ours(entry)).map(|entry| &entry.author);

@@ -1,11 +1,14 @@
 //! What the changes in the ledger came from: an operation of ours, or somebody else as the audit log tells; `unknown` where nothing does.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::memory::Ports;
+use crate::audit::entries::UNKNOWN;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
+use crate::ledger::past::{self, Authorship};
 use crate::ledger::record::{self, UnexplainedChange};
+use crate::model::kind::Kind;
 use crate::provision::journal;
 
 /// Changes that are looked at at once.
@@ -16,6 +19,28 @@ const MARGIN_SECS: i64 = 15 * 60;
 
 /// An entry may come as late as this.
 const LATE_SECS: i64 = 15 * 60;
+
+/// Who did what differs between two generations: of each grant by the ledger, of other rows by the log. Of what neither knows there is no
+/// line, or one that says so.
+pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Value>, SqlError> {
+    let mut told = past::newest_of(ports, asked)?;
+    let (from, until) = (asked.published.0.plus_secs(-MARGIN_SECS), asked.published.1);
+    for (key, member) in &asked.rows {
+        let author = if let Some(token) = key.strip_prefix(Kind::ApiToken.prefix().as_str()) {
+            entries::author_of_token(ports, token, from, until)?
+        } else {
+            let group = key.strip_prefix(Kind::Group.prefix().as_str());
+            entries::author_of(ports, member.as_deref(), group, from, until)?
+        };
+        let (cause, at, by) = match author {
+            Some(author) if author.who.is_empty() => ("operation", author.at, json!({ "who": "this connector" })),
+            Some(author) => ("foreign", author.at, json!(author)),
+            None => ("unknown", None, json!({ "who": UNKNOWN, "through": UNKNOWN })),
+        };
+        told.push(json!({ "key": key, "cause": cause, "happened_at": at, "by": by }));
+    }
+    Ok(told)
+}
 
 /// Explains what can be explained by now. What the log may still tell is left for the next time.
 pub(super) fn explain<P: Ports>(ports: &P) -> Result<(), SqlError> {

@@ -184,6 +184,10 @@ impl Coordinator {
                 let told = past::history(ports, &filter, limit);
                 tell(ports, told.map(|changes| LedgerAnswer { changes, ..LedgerAnswer::default() }))
             }
+            Command::Authors(asked) => {
+                let told = explain::authors(ports, &asked);
+                tell(ports, told.map(|changes| LedgerAnswer { changes, ..LedgerAnswer::default() }))
+            }
             Command::Past { question, limit } => tell(ports, past_of(ports, &question, limit)),
             Command::Evidence(generation) => match evidence(ports, &generation) {
                 Ok(Some(open)) => Reply::Findings(open),

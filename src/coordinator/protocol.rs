@@ -123,6 +123,8 @@ pub enum Command {
         /// How many at most.
         limit: i64,
     },
+    /// Tell who did what differs between two generations.
+    Authors(Box<past::Authorship>),
     /// Tell what the ledger says of a part of the account as of a time.
     Past {
         /// Of which part, and when.

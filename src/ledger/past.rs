@@ -29,8 +29,6 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// Changes that are older than the one with this number.
     pub before: Option<i64>,
-    /// Published after the first of these generations, and not after the second.
-    pub generations: Option<(GenerationId, GenerationId)>,
 }
 
 /// What is asked of the past, of a part of the account.
@@ -157,14 +155,40 @@ pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>,
     }
     let entitlement = filter.entitlement.as_deref().map(Into::into);
     narrowed.and("(entitlement = ? OR instr(entitlement, ?) > 0)", entitlement);
-    let (after, until) = filter.generations.as_ref().map(|(after, until)| (after.into(), until.into())).unzip();
-    narrowed.and("generation > ?", after);
-    narrowed.and("generation <= ?", until);
     narrowed.and("at >= ?", filter.from.map(Into::into));
     narrowed.and("at < ?", filter.to.map(Into::into));
     narrowed.and("id < ?", filter.before.map(Into::into));
-    let columns = "SELECT id, at, generation, gained, principal, name, entitlement, cause, happened_at, by FROM ledger";
-    let rows = narrowed.newest(sql, columns, "id", limit)?;
+    let rows = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM ledger"), "id", limit)?;
+    Ok(rows.iter().filter_map(|row| shown(row)).collect())
+}
+
+/// The columns of a change, in the order in which `shown` reads them.
+const COLUMNS: &str = "ledger.id, at, generation, gained, principal, name, entitlement, cause, happened_at, by";
+
+/// Who did it is asked for, of what differs between two generations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorship {
+    /// The older generation, and the newer one.
+    pub generations: (GenerationId, GenerationId),
+    /// When they were published.
+    pub published: (Timestamp, Timestamp),
+    /// Grants, each with its principal and its entitlement.
+    pub grants: Vec<(String, String)>,
+    /// Rows that changed in something else, by their keys, each with the membership of a person.
+    pub rows: Vec<(String, Option<String>)>,
+}
+
+/// What the ledger says of the grants that are asked about, of each the newest between both generations, as it is shown.
+pub fn newest_of(sql: &dyn Sql, asked: &Authorship) -> Result<Vec<Value>, SqlError> {
+    let rows = sql.query(
+        &format!(
+            "SELECT {COLUMNS} FROM json_each(?1) AS wanted JOIN ledger ON ledger.id = (
+                SELECT MAX(one.id) FROM ledger AS one
+                WHERE one.principal = json_extract(wanted.value, '$[0]') AND one.entitlement = json_extract(wanted.value, '$[1]')
+                    AND one.version = 1 AND one.generation > ?2 AND one.generation <= ?3)"
+        ),
+        &[json!(asked.grants).to_string().into(), (&asked.generations.0).into(), (&asked.generations.1).into()],
+    )?;
     Ok(rows.iter().filter_map(|row| shown(row)).collect())
 }
 

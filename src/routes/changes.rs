@@ -7,10 +7,11 @@ use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first;
 use super::paging::{self, Cursor};
+use crate::audit::entries::UNKNOWN;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::Command;
-use crate::ledger::past::Filter;
-use crate::snapshot::{self, Change, GenerationId, Manifest, Snapshot, SnapshotError};
+use crate::ledger::past::Authorship;
+use crate::snapshot::{self, Change, ChangeKind, Changes, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// A page looks at this many generations at most, so that a long quiet time does not make it slow.
 const MAX_GENERATIONS: usize = 10;
@@ -23,7 +24,7 @@ struct Item {
     published_at: String,
     #[serde(flatten)]
     change: Change,
-    /// Who did it and through what, grant by grant, as the ledger has it.
+    /// Who did it and through what: grant by grant, as the ledger has it, and of what else changed, as the audit log has it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     by: Vec<Value>,
 }
@@ -86,9 +87,10 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
             Err(error) => return Err(paging::unreadable(error)),
         };
         let room = asked.limit - items.len();
-        let changes = snapshot::diff(ports, older.manifest(), newer.manifest(), after.as_deref(), room)
+        let mut changes = snapshot::diff(ports, older.manifest(), newer.manifest(), after.as_deref(), room)
             .await
             .map_err(paging::unreadable)?;
+        fit(&mut changes);
         items.extend(told(ports, older.manifest(), newer.manifest(), changes.items).await?);
         if changes.next.is_some() {
             let next = Cursor::of(&newer, changes.next, None);
@@ -120,9 +122,10 @@ async fn between<P: Ports>(
         return Err(Problem::invalid("from must be the older of the two generations".to_owned()));
     }
     let after = asked.cursor.as_ref().and_then(|cursor| cursor.after.as_deref());
-    let changes = snapshot::diff(ports, older.manifest(), newer.manifest(), after, asked.limit)
+    let mut changes = snapshot::diff(ports, older.manifest(), newer.manifest(), after, asked.limit)
         .await
         .map_err(paging::unreadable)?;
+    fit(&mut changes);
     let next = changes.next.map(|next| Cursor::of(&newer, Some(next), None));
     let items = told(ports, older.manifest(), newer.manifest(), changes.items).await?;
     Ok(paging::page(request, &newer, items, next.as_ref()))
@@ -146,35 +149,84 @@ async fn told<P: Ports>(
     Ok(changes.into_iter().map(item).collect())
 }
 
-/// Changes whose authors are looked up for a page at most: the newest.
-const MOST_AUTHORS: i64 = 5_000;
+/// A page has at most this many grants, of which each has its author, unless one row alone has more.
+const MOST_GRANTS: usize = 5_000;
 
-/// What the ledger says of these changes, by the resource's id: of each grant the newest.
+/// Ends a page before it has too many grants.
+fn fit(changes: &mut Changes) {
+    let mut count = 0;
+    let fits = |change: &Change| {
+        count += change.grants_added.len() + change.grants_removed.len();
+        count <= MOST_GRANTS
+    };
+    let fitting = changes.items.iter().map(fits).take_while(|&fits| fits).count().max(1);
+    if fitting < changes.items.len() {
+        changes.items.truncate(fitting);
+        changes.next = changes.items.last().map(|last| last.key.clone());
+    }
+}
+
+/// Fields that nobody changes: they follow from what others do, or from the time.
+const NOBODYS: [&str; 7] = ["creator_is", "ending", "is_own", "last_used_day", "provisioner_is", "signs", "unread"];
+
+/// Whether a change has an author beside those of its grants. What is a person's own, such as the address, comes with no entry: where
+/// something was gained or lost, an entry about that person is about that.
+fn has_own_author(change: &Change) -> bool {
+    let has_grants = !(change.grants_added.is_empty() && change.grants_removed.is_empty());
+    let has_fields = change.fields.iter().any(|field| !NOBODYS.contains(&field.as_str()));
+    match change.kind {
+        ChangeKind::Changed => has_fields && !(has_grants && change.member_id.is_some()),
+        ChangeKind::Added | ChangeKind::Removed => !has_grants,
+    }
+}
+
+/// Who did these changes, by the resource's id: of each grant, and of what else changed.
 async fn authors<P: Ports>(
     ports: &P,
     older: &Manifest,
     newer: &Manifest,
     changes: &[Change],
 ) -> Result<BTreeMap<String, Vec<Value>>, Problem> {
-    let mut by: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let of = |change: &Change| (change.key.clone(), change.member_id.map(|id| id.to_string()));
+    let rows = changes.iter().filter(|change| has_own_author(change)).map(of).collect();
     let grants = changes.iter().flat_map(|change| change.grants_added.iter().chain(&change.grants_removed));
-    let mut wanted: BTreeSet<String> = grants.map(|grant| grant.entitlement.grant_id(grant.principal)).collect();
-    if wanted.is_empty() {
+    let grants: Vec<(String, String)> =
+        grants.map(|grant| (grant.principal.to_string(), grant.entitlement.to_string())).collect();
+    let asked = Authorship {
+        generations: (older.generation.clone(), newer.generation.clone()),
+        published: (older.finished_at, newer.finished_at),
+        grants,
+        rows,
+    };
+    let mut by: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    if asked.grants.is_empty() && asked.rows.is_empty() {
         return Ok(by);
     }
-    let generations = Some((older.generation.clone(), newer.generation.clone()));
-    let filter = Filter { generations, ..Filter::default() };
-    let command = Command::History { filter: Box::new(filter), limit: MOST_AUTHORS };
-    for change in super::ledger::told(ports, command).await?.changes {
+    let mut unknown: BTreeSet<(String, String)> = asked.grants.iter().cloned().collect();
+    for change in super::ledger::told(ports, Command::Authors(Box::new(asked))).await?.changes {
         let of = |name: &str| change.get(name).cloned().unwrap_or_default();
-        let principal = of("principal").as_str().unwrap_or_default().to_owned();
-        let grant = format!("{}:{principal}", of("entitlement").as_str().unwrap_or_default());
-        // What came and went is asked about by nobody.
-        if wanted.remove(&grant) {
-            let told =
-                json!({ "grant": grant, "cause": of("cause"), "happened_at": of("happened_at"), "by": of("by") });
-            by.entry(principal).or_default().push(told);
+        let text = |name: &str| of(name).as_str().unwrap_or_default().to_owned();
+        let mut told = json!({ "cause": of("cause"), "happened_at": of("happened_at"), "by": of("by") });
+        let mut key = text("key");
+        if key.is_empty() {
+            let grant = (text("principal"), text("entitlement"));
+            told = with_grant(told, &grant);
+            unknown.remove(&grant);
+            key = grant.0;
         }
+        by.entry(key).or_default().push(told);
+    }
+    for grant in unknown {
+        let told = json!({ "cause": UNKNOWN, "happened_at": null, "by": { "who": UNKNOWN, "through": UNKNOWN } });
+        let told = with_grant(told, &grant);
+        by.entry(grant.0).or_default().push(told);
     }
     Ok(by)
+}
+
+fn with_grant(mut told: Value, (principal, entitlement): &(String, String)) -> Value {
+    if let Value::Object(told) = &mut told {
+        told.insert("grant".to_owned(), format!("{entitlement}:{principal}").into());
+    }
+    told
 }

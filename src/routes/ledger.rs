@@ -144,7 +144,6 @@ pub(super) async fn history<P: Ports>(ports: &P, request: &Incoming) -> Result<A
         from: time(request, "from")?,
         to: time(request, "to")?,
         before: newest_first::before(request)?,
-        generations: None,
     };
     let mut told = told(ports, Command::History { filter: Box::new(filter), limit: newest_first::most(limit) }).await?;
     let has_more = told.changes.len() > limit;

@@ -409,3 +409,125 @@ async fn who_held_a_role_through_a_group_is_told_as_of_then_with_the_group() {
     let csv = deployment.get(&format!("/v1/as-of?at={again}&person=jane@example.com&format=csv")).await;
     assert!(csv.text().contains(&format!("{group},Operators")), "{}", csv.text());
 }
+
+/// What `/v1/changes` says of these: by the key, who did it.
+fn authors(changes: &[Value], key: &str) -> Vec<String> {
+    let of = changes.iter().filter(|change| change["key"] == key);
+    let told = of.flat_map(|change| change["by"].as_array().cloned().unwrap_or_else(|| vec![json!("nobody is told")]));
+    told.map(|one| one["by"]["who"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_changed_a_token_a_group_or_a_person_is_told_with_the_change_or_that_nobody_knows() {
+    for (feed, who) in [("on", "somebody.else@example.com"), ("off", "unknown")] {
+        let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", feed)).await;
+        let cloudflare = deployment.cloudflare.clone();
+        let jane = cloudflare.add_member("jane@example.com", vec![]);
+        let joe = cloudflare.add_member("joe@example.com", vec![]);
+        let user = |member: &str| format!("user:{}", cloudflare.membership(member).unwrap().user_id.unwrap());
+        let (jane_key, joe_key) = (user(&jane), user(&joe));
+        let group = cloudflare.add_group("Operators", vec![]);
+        let edited = cloudflare.add_token("Changed", None, &json!({}));
+        let removed = cloudflare.add_token("Removed", None, &json!({}));
+        let deployment = deployment.synced().await;
+        deployment.wait(Duration::from_mins(30)).await;
+        let begin = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+
+        let made = cloudflare.make_token("Made", None, &json!({}));
+        cloudflare.change_token(&edited, &json!({ "status": "disabled" }));
+        cloudflare.remove_token(&removed);
+        cloudflare.rename_group(&group, "Operations");
+        cloudflare.rename(&jane, Some("Jane"), Some("Roe"));
+        // In no log: the person alone does it.
+        cloudflare.change_email(&joe, "joe.married@example.com");
+        deployment.wait(Duration::from_mins(2)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+
+        for query in [format!("since={begin}"), format!("from={begin}")] {
+            let changes = items(&deployment, &format!("/v1/changes?limit=1000&{query}")).await;
+            for key in [
+                format!("api_token:{made}"),
+                format!("api_token:{edited}"),
+                format!("api_token:{removed}"),
+                format!("group:{group}"),
+                jane_key.clone(),
+            ] {
+                assert_eq!(authors(&changes, &key), [who], "{feed}: {key}: {changes:#?}");
+            }
+            assert_eq!(authors(&changes, &joe_key), ["unknown"], "{changes:#?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_did_a_change_is_told_however_much_else_changed_with_it_or_that_nobody_knows() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let jane = cloudflare.add_member("jane@example.com", vec![holds(&cloudflare, &known[0])]);
+    let joe = cloudflare.add_member("joe@example.com", vec![holds(&cloudflare, &known[0])]);
+    let user = |member: &str| cloudflare.membership(member).unwrap().user_id.unwrap();
+    let (jane_user, joe_user) = (user(&jane), user(&joe));
+    let deployment = deployment.synced().await;
+    let path = format!("/v1/roles/{}/members/{jane_user}", known[2].governed_as());
+    assert_eq!(deployment.request("PUT", &path, &[], None).await.status, 200);
+    cloudflare.add_policy(&joe, holds(&cloudflare, &known[3]));
+    deployment.wait(Duration::from_mins(20)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(40)).await;
+    let jane_key = format!("user:{jane_user}");
+    let newest = async || items(&deployment, "/v1/changes?limit=1000").await;
+    assert_eq!(authors(&newest().await, &jane_key), ["this connector"]);
+    // As many others changed, later, in the same generation.
+    let world = deployment.world();
+    let more = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 6000)
+        INSERT INTO ledger (at, generation, gained, principal, name, entitlement, cause)
+        SELECT ?, (SELECT MAX(generation) FROM ledger_mark), 1, printf('user:%032x', n), 'x', printf('role:%032x:member', n), 'unknown' FROM n";
+    world.query(more, &[world.now().into()]).unwrap();
+    assert_eq!(authors(&newest().await, &jane_key), ["this connector"]);
+    // What the ledger does not have is unknown.
+    let joe_key = format!("user:{joe_user}");
+    world.query("DELETE FROM ledger WHERE principal = ?", &[joe_key.as_str().into()]).unwrap();
+    let told = newest().await;
+    assert_eq!(authors(&told, &joe_key), ["unknown"]);
+    let by = told.iter().find(|change| change["key"] == joe_key.as_str()).unwrap()["by"][0].clone();
+    assert_eq!(
+        (&by["cause"], &by["grant"]),
+        (&json!("unknown"), &json!(format!("role:{}:member:{joe_key}", known[3].governed_as())))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_changes_ends_where_it_has_many_grants_and_the_next_one_goes_on() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let deployment = deployment.synced().await;
+    let first = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    // More than a page has, all in all.
+    for n in 0..600 {
+        let all = known.iter().map(|role| holds(&cloudflare, role)).collect();
+        cloudflare.add_member(&format!("new{n}@example.com"), all);
+    }
+    deployment.wait(Duration::from_mins(20)).await;
+    deployment.sync().await;
+    for query in [format!("since={first}"), format!("from={first}")] {
+        let (mut cursor, mut keys, mut pages) = (String::new(), Vec::new(), 0);
+        loop {
+            let page = deployment.json(&format!("/v1/changes?{query}&limit=1000{cursor}")).await;
+            let items = page["items"].as_array().unwrap();
+            let grants: usize = items.iter().map(|it| it["grants_added"].as_array().unwrap().len()).sum();
+            let told: usize = items.iter().map(|it| it["by"].as_array().map_or(0, Vec::len)).sum();
+            assert!(grants <= 5_000 && told >= grants, "{grants} grants, {told} told");
+            keys.extend(items.iter().map(|it| it["key"].as_str().unwrap().to_owned()));
+            pages += 1;
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert!(pages > 1 && keys.len() == count && keys.len() >= 600, "{pages} pages, {count} changes");
+    }
+}

@@ -151,6 +151,15 @@ impl Cloudflare {
         });
     }
 
+    /// Gives a user group another name.
+    pub fn rename_group(&self, group: &str, name: &str) {
+        self.change("PUT", &format!("iam/user_groups/{group}"), group, |account| {
+            if let Some(group) = account.user_groups.get_mut(group) {
+                name.clone_into(&mut group.name);
+            }
+        });
+    }
+
     /// Replaces what a user group holds.
     pub fn set_group_policies(&self, group: &str, policies: Vec<PolicySpec>) {
         self.change("PUT", &format!("iam/user_groups/{group}"), group, |account| {
