@@ -258,7 +258,8 @@ fn begin_sync<P: Ports>(
     if let Err(error) = journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
         ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
     }
-    if let Err(error) = ledger::purge(ports, oldest) {
+    let purged = findings::told_since(ports).and_then(|told_since| ledger::purge(ports, oldest, told_since));
+    if let Err(error) = purged {
         unusable(ports, "could not purge the ledger", &error);
     }
     // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
@@ -278,7 +279,7 @@ fn evidence<P: Sql + Clock>(
     if !is_looked_at || !ledger::record::is_explained(ports, generation)? {
         return Ok(None);
     }
-    findings::cut(ports, generation, ports.now()).map(Some)
+    findings::cut(ports, generation, past::reach(ports)?.begins_at, ports.now()).map(Some)
 }
 
 fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {

@@ -11,7 +11,7 @@ use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
-use crate::snapshot::GenerationId;
+use crate::snapshot::{GenerationId, KEPT};
 
 /// A finding is accepted for this many days at most.
 pub const MAX_DAYS: i64 = 366;
@@ -103,14 +103,20 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// What was open when the evidence of a generation was first asked for, and when that was: the same for ever.
-pub fn cut(sql: &dyn Sql, generation: &GenerationId, now: Timestamp) -> Result<Vec<Value>, SqlError> {
+/// What was open when the evidence of a generation was first asked for, when that was, and since when the ledger went then: the same as long
+/// as the generation is kept.
+pub fn cut(
+    sql: &dyn Sql,
+    generation: &GenerationId,
+    begins_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Vec<Value>, SqlError> {
     let known = sql.one("SELECT findings FROM finding_cut WHERE generation = ?", &[generation.into()])?;
     if let Some(known) = known.as_ref().and_then(SqlValue::text).and_then(|text| crate::base::json::read_str(text).ok())
     {
         return Ok(known);
     }
-    let mut cut = vec![json!({ "as_of": now })];
+    let mut cut = vec![json!({ "as_of": now, BEGINS_AT: begins_at })];
     for mut finding in list(sql, &Filter::default(), MOST_CUT, now)? {
         // What is the same for all of a rule is told by the list of findings.
         if let Value::Object(fields) = &mut finding {
@@ -122,12 +128,18 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, now: Timestamp) -> Result<V
         "INSERT OR REPLACE INTO finding_cut (generation, findings) VALUES (?, ?)",
         &[generation.into(), serde_json::to_string(&cut)?.into()],
     )?;
-    sql.query(
-        "DELETE FROM finding_cut WHERE generation NOT IN
-            (SELECT generation FROM finding_cut ORDER BY generation DESC LIMIT 50)",
-        &[],
-    )?;
     Ok(cut)
+}
+
+/// Under this name the head of the evidence has since when the ledger went.
+pub const BEGINS_AT: &str = "ledger_begins_at";
+
+/// Forgets what was open in generations that are kept no more. Gives since when the ledger is told by the evidence of one that is.
+pub fn told_since(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
+    sql.query(&format!("DELETE FROM finding_cut WHERE generation NOT IN ({KEPT})"), &[])?;
+    let rows = sql
+        .query("SELECT json_extract(findings, '$[0].' || ?) FROM finding_cut WHERE version = 1", &[BEGINS_AT.into()])?;
+    Ok(rows.iter().flatten().filter_map(SqlValue::text).filter_map(Timestamp::parse).min())
 }
 
 /// The findings that are not closed, each with its evidence.
@@ -373,5 +385,27 @@ mod tests {
         close(&desk, "b", at(11)).unwrap();
         purge(&desk, at(12), at(12)).unwrap();
         assert_eq!((states(&desk, "all", 13), unclosed(&desk).unwrap().len()), (vec!["a".to_owned()], 1));
+    }
+
+    #[test]
+    fn what_was_open_in_a_generation_stays_as_long_as_that_is_kept_however_many_there_are() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        crate::snapshot::init(&desk).unwrap();
+        let generations: Vec<GenerationId> = (0..60).map(|n| GenerationId::new(at(n * 900), "12345678")).collect();
+        let mut first = Vec::new();
+        for (n, generation) in (0..).zip(&generations) {
+            desk.query("INSERT INTO generation VALUES (?, 0, '[]')", &[generation.into()]).unwrap();
+            note(&desk, &found(&n.to_string(), "x"), true, at(n)).unwrap();
+            first.push(cut(&desk, generation, Some(at(n - 1_000)), at(n)).unwrap());
+        }
+        for (generation, first) in generations.iter().zip(&first) {
+            assert_eq!(told_since(&desk).unwrap(), Some(at(-1_000)));
+            assert_eq!(&cut(&desk, generation, None, at(1_000_000)).unwrap(), first);
+        }
+        desk.query("DELETE FROM generation WHERE id = ?", &[(&generations[0]).into()]).unwrap();
+        assert_eq!(told_since(&desk).unwrap(), Some(at(-999)));
+        let again = cut(&desk, &generations[0], None, at(1_000_000)).unwrap();
+        assert_eq!((again.len(), first[0].len()), (61, 2), "it is not kept any more");
     }
 }

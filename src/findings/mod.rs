@@ -11,7 +11,9 @@ mod settings;
 mod severity;
 mod survey;
 
-pub use book::{Acceptance, BY_SEVERITY, Filter, MAX_DAYS, accept, cut, events, init, list, one, open_about};
+pub use book::{
+    Acceptance, BEGINS_AT, BY_SEVERITY, Filter, MAX_DAYS, accept, cut, events, init, list, one, open_about, told_since,
+};
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;

@@ -48,16 +48,22 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Forgets what lies back further than that, and what is beyond the bound.
-pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
+/// Forgets what lies back further than that, and what is beyond the bound. What evidence tells that was given out stays as long as that is
+/// told, from `told_since` on; everything else takes it for forgotten.
+pub fn purge(sql: &dyn Sql, oldest: Timestamp, told_since: Option<Timestamp>) -> Result<(), SqlError> {
     let beyond = sql.one("SELECT at FROM ledger ORDER BY id DESC LIMIT 1 OFFSET ?", &[MOST_ROWS.into()])?;
     let beyond = beyond.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
     let oldest = oldest.max(beyond.map_or(oldest, |at| at.plus_millis(1)));
-    let is_any = sql.one("SELECT 1 FROM ledger_mark WHERE at < ? AND kind <> 'horizon'", &[oldest.into()])?;
+    let kept_from = told_since.map_or(oldest, |since| since.min(oldest));
+    let is_any = sql.one(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM ledger_mark WHERE at < ?1 AND kind <> 'horizon')
+            OR (SELECT at FROM ledger ORDER BY id LIMIT 1) < ?2",
+        &[oldest.into(), kept_from.into()],
+    )?;
     if is_any.is_none() {
         return Ok(());
     }
-    sql.query("DELETE FROM ledger WHERE at < ?", &[oldest.into()])?;
+    sql.query("DELETE FROM ledger WHERE at < ?", &[kept_from.into()])?;
     sql.query("DELETE FROM former_name WHERE at < ?", &[oldest.into()])?;
     // The newest generation's mark stays, however old it is: the next difference begins there.
     sql.query(

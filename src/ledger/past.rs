@@ -48,6 +48,8 @@ pub struct Question {
     pub after: Option<Place>,
     /// Principals up to this one.
     pub until: Option<String>,
+    /// What was gained before is told without when and how; what the ledger has forgotten, where nobody says.
+    pub since: Option<Timestamp>,
 }
 
 /// A principal; or a grant of one, by its entitlement. In the order of their texts, and after a principal come all of that one's grants.
@@ -56,7 +58,16 @@ pub type Place = (String, Option<String>);
 impl Question {
     /// The whole account as of a time, as it was known by a generation.
     pub const fn of_all(at: Timestamp, generation: GenerationId) -> Self {
-        Self { at, generation, person: None, principals: Vec::new(), entitlements: None, after: None, until: None }
+        Self {
+            at,
+            generation,
+            person: None,
+            principals: Vec::new(),
+            entitlements: None,
+            after: None,
+            until: None,
+            since: None,
+        }
     }
 
     /// Whether it is of some principals alone, wherever they stand.
@@ -126,6 +137,12 @@ pub struct Reach {
     pub gaps: Vec<Timestamp>,
 }
 
+/// What was before is forgotten, though some of it may be kept for evidence.
+fn horizon(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    let at = sql.one("SELECT at FROM ledger_mark WHERE kind = 'horizon'", &[])?;
+    Ok(at.as_ref().and_then(SqlValue::integer))
+}
+
 /// How far the ledger goes.
 pub fn reach(sql: &dyn Sql) -> Result<Reach, SqlError> {
     let rows = sql.query(
@@ -148,7 +165,8 @@ pub fn reach(sql: &dyn Sql) -> Result<Reach, SqlError> {
 
 /// Changes, the newest first, as they are shown.
 pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>, SqlError> {
-    let mut narrowed = Narrowed::by("version = 1", Vec::new());
+    let horizon = horizon(sql)?.unwrap_or_default();
+    let mut narrowed = Narrowed::by("version = 1 AND at >= ?", vec![horizon.into()]);
     if filter.person.is_some() {
         let people = people(sql, filter.person.as_deref(), &filter.principals)?;
         narrowed.and("principal IN (SELECT value FROM json_each(?))", Some(json!(people).to_string().into()));
@@ -224,6 +242,7 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
         &[question.at.into(), (&question.generation).into()],
     )?;
     let gap = gap.as_ref().and_then(SqlValue::integer);
+    let since = question.since.map(Timestamp::millis).or(horizon(sql)?).unwrap_or_default();
     let (after, within) = question.after.clone().unzip();
     // Where nobody is asked for by name, the index of principals is of no use.
     let of = if question.is_of_some() { "principal IN (SELECT value FROM json_each(?4))" } else { "?4 IS NOT NULL" };
@@ -267,7 +286,7 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
         let [principal, name, entitlement, held, gained, at, cause, happened_at, by] = row.as_slice() else {
             return None;
         };
-        let was_gained = gained.integer()? == 1 && at.integer()? <= question.at.millis();
+        let was_gained = gained.integer()? == 1 && (since..=question.at.millis()).contains(&at.integer()?);
         Some(Fact {
             principal: principal.text()?.to_owned(),
             name: name.text()?.to_owned(),

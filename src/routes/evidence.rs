@@ -12,8 +12,10 @@ use super::http::{Answer, Content, Incoming, Problem};
 use super::settings::Settings;
 use super::{export, ledger, paging};
 use crate::base::hash::Running;
-use crate::base::ports::{Level, Method};
+use crate::base::ports::{Level, Method, SignError};
+use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
+use crate::findings::BEGINS_AT;
 use crate::ledger::past::{self, Question};
 use crate::model::kind::Kind;
 use crate::signal::{self, settings::Auth};
@@ -56,7 +58,17 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         }
         _ => return Err(asking::failed()),
     };
-    let tag = format!("\"evidence-{generation}-{FORMAT}\"");
+    let failed = |error: SignError| Problem::unavailable("signing_failed", error.to_string(), 5);
+    let key = match settings.coordinator.signal.as_ref().map(|settings| &settings.auth) {
+        Some(Auth::Jwt(key)) => Some(key),
+        _ => None,
+    };
+    // With another key the last line is another.
+    let signed_by = match key {
+        Some(key) => format!("-{}", signal::key_id(ports, key).await.map_err(failed)?),
+        None => String::new(),
+    };
+    let tag = format!("\"evidence-{generation}-{FORMAT}{signed_by}\"");
     let headers = vec![
         ("Content-Type", "application/x-ndjson".to_owned()),
         ("Content-Disposition", format!("attachment; filename=\"evidence-{generation}.jsonl\"")),
@@ -93,9 +105,8 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         "part": "sums", "generation": generation, "sha256": { "head": head, "grants": grants, "findings": findings },
     });
     line(&mut evidence.end, &sums);
-    if let Some(Auth::Jwt(key)) = settings.coordinator.signal.as_ref().map(|settings| &settings.auth) {
-        let signed = signal::token(ports, key, &sums).await;
-        let jwt = signed.map_err(|error| Problem::unavailable("signing_failed", error.to_string(), 5))?;
+    if let Some(key) = key {
+        let jwt = signal::token(ports, key, &sums).await.map_err(failed)?;
         line(&mut evidence.end, &json!({ "part": "signature", "jwt": jwt }));
     }
     length += evidence.end.len() as u64;
@@ -135,7 +146,9 @@ impl<P: Ports> Evidence<P> {
             }
             Place::Grants(after) => {
                 let of_all = Question::of_all(manifest.finished_at, manifest.generation.clone());
-                let question = Question { after, ..of_all };
+                let since = self.findings.first().and_then(|head| head.get(BEGINS_AT)).and_then(Value::as_str);
+                let since = since.and_then(Timestamp::parse);
+                let question = Question { after, since, ..of_all };
                 let (held, after, _) = ledger::past(&self.ports, &self.snapshot, question, Kind::HOLDERS, PAGE).await?;
                 for one in held {
                     let name = one.entitlement.parse().map(|it| self.catalogue.name(it)).unwrap_or_default();

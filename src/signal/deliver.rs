@@ -87,14 +87,19 @@ fn signature(secret: &Secret, timestamp: &str, event_id: &str, body: &str) -> St
 
 /// A JWT of these claims, signed with the key that [`key_set`] shows.
 pub async fn token<P: Sign>(ports: &P, key: &SigningKey, claims: &Value) -> Result<String, SignError> {
-    let kid = key_id(&ports.public_key(key).await?);
+    let kid = key_id(ports, key).await?;
     jwt(ports, key, Some(&kid), claims).await
 }
 
 /// The key's thumbprint (RFC 7638), by which C1 finds it in the set.
-fn key_id(public: &[u8]) -> String {
+fn thumbprint(public: &[u8]) -> String {
     let x = URL_SAFE_NO_PAD.encode(public);
     URL_SAFE_NO_PAD.encode(sha256(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes()))
+}
+
+/// The thumbprint of the key that signs.
+pub async fn key_id<P: Sign>(ports: &P, key: &SigningKey) -> Result<String, SignError> {
+    Ok(thumbprint(&ports.public_key(key).await?))
 }
 
 /// The set of the one key that signs, for C1 to fetch: its public half alone (RFC 7517, RFC 8037).
@@ -102,7 +107,7 @@ pub async fn key_set<P: Sign>(ports: &P, key: &SigningKey) -> Result<Value, Sign
     let public = ports.public_key(key).await?;
     let x = URL_SAFE_NO_PAD.encode(&public);
     Ok(json!({
-        "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": key_id(&public), "alg": "EdDSA", "use": "sig" }]
+        "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": thumbprint(&public), "alg": "EdDSA", "use": "sig" }]
     }))
 }
 
@@ -129,7 +134,7 @@ fn verdict(status: u16, auth: &Auth) -> DeliveryOutcome {
 mod tests {
     use futures::executor::block_on;
 
-    use super::{Auth, DeliveryOutcome, key_id, key_set, signature, verdict};
+    use super::{Auth, DeliveryOutcome, key_set, signature, thumbprint, verdict};
     use crate::base::fakes::Desk;
     use crate::base::ports::Secret;
     use crate::base::signing::SigningKey;
@@ -153,7 +158,7 @@ mod tests {
         assert_eq!(set["keys"][0]["kid"], "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
         assert_eq!(set["keys"].as_array().unwrap().len(), 1);
         assert!(!set.to_string().contains("\"d\""), "{set}");
-        assert_eq!(key_id(&[]).len(), 43);
+        assert_eq!(thumbprint(&[]).len(), 43);
     }
 
     #[test]

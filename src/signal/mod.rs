@@ -17,7 +17,7 @@ pub mod settings;
 mod tests;
 
 pub use cap::CapReached;
-pub use deliver::{key_set, token};
+pub use deliver::{key_id, key_set, token};
 pub use kind::SignalKind;
 pub use outbox::init;
 pub use settings::{Settings, ToldBy};

@@ -77,6 +77,9 @@ pub enum PublishError {
     Order(String),
 }
 
+/// The ids of the generations that are kept, as SQL asks for them.
+pub const KEPT: &str = "SELECT id FROM generation";
+
 /// Creates the tables: which chunks are stored, which generations were published, what is left from before.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
@@ -200,7 +203,7 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
 
     pub(super) async fn finish(self, draft: Draft) -> Result<Publication, PublishError> {
         // One that stands at the root of the namespace is not: it is published again, where it belongs.
-        let kept = self.ports.query("SELECT id FROM generation", &[])?;
+        let kept = self.ports.query(KEPT, &[])?;
         let is_kept = |id: &GenerationId| {
             let id = id.to_string();
             kept.iter().any(|row| row.first().and_then(SqlValue::text) == Some(id.as_str()))

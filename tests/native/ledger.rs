@@ -182,16 +182,16 @@ async fn what_lies_back_too_far_is_forgotten_and_the_ledger_says_where_it_begins
     let truth = world.cloudflare.truth().grants;
     let then = as_of(&world, middle, None, None).await;
     let before = count(&world, "ledger");
-    ledger::purge(&world, begin).unwrap();
+    ledger::purge(&world, begin, None).unwrap();
     assert_eq!(count(&world, "ledger"), before, "nothing is older");
-    ledger::purge(&world, middle).unwrap();
+    ledger::purge(&world, middle, None).unwrap();
     let after = count(&world, "ledger");
     assert!(after < before && after > 0, "{after} of {before}");
     assert_eq!(past::reach(&world).unwrap().begins_at, Some(middle));
     assert_eq!(as_of(&world, middle, None, None).await, then);
     assert_eq!(as_of(&world, world.now(), None, None).await, truth);
     // The newest generation's mark stays: the next difference is one.
-    ledger::purge(&world, world.now().plus_secs(10)).unwrap();
+    ledger::purge(&world, world.now().plus_secs(10), None).unwrap();
     world.cloudflare.set_policies(&somebody, vec![holds(&world.cloudflare, &known[5])]);
     world.sync().await;
     assert_eq!(past::reach(&world).unwrap().gaps, []);
@@ -219,4 +219,36 @@ async fn a_current_generation_that_is_lost_leaves_a_gap_that_is_told_and_what_wa
     let then = as_of(&world, at, Some(&person), None).await;
     let expected = format!("role:{}:member", known[0].governed_as());
     assert!(then.iter().any(|grant| grant.starts_with(&expected)), "{then:?}");
+}
+
+#[tokio::test]
+async fn a_gap_that_comes_later_makes_nothing_else_of_an_earlier_generation() {
+    let world = World::new(Spec { members: 5, roles: 12, ..Spec::default() });
+    world.sync().await;
+    let somebody = world.cloudflare.memberships()[0].id.clone();
+    let known = roles(&world.cloudflare);
+    let loses_current = || world.desk.values.borrow_mut().retain(|key, _| !key.contains("manifest/"));
+    for role in [0, 1] {
+        world.cloudflare.set_policies(&somebody, vec![holds(&world.cloudflare, &known[role])]);
+        world.sync().await;
+    }
+    // What it gained is lost where nobody sees it.
+    loses_current();
+    world.advance(3_600);
+    world.cloudflare.set_policies(&somebody, vec![holds(&world.cloudflare, &known[2])]);
+    world.sync().await;
+    let (generation, held) = now(&world).await;
+    let told = || {
+        let question = Question::of_all(world.now(), generation.clone());
+        let at = Question { at: past::reach(&world).unwrap().gaps[0], ..question };
+        past::as_of(held.clone(), past::facts(&world, &at, &[], 100_000).unwrap(), Vec::new())
+    };
+    let first = told();
+    assert_eq!(first.len(), held.len());
+    loses_current();
+    world.advance(3_600);
+    world.cloudflare.set_policies(&somebody, vec![holds(&world.cloudflare, &known[3])]);
+    world.sync().await;
+    assert_eq!(past::reach(&world).unwrap().gaps.len(), 2);
+    assert_eq!(told(), first);
 }

@@ -4,11 +4,13 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::{Value, json};
 use sim::conductorone::{Entitlement, Person, Task};
 
+use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
-use crate::looks::{assert_is_problem, holds, roles};
+use crate::looks::{assert_is_problem, holds, roles, small};
 
 /// What Node makes of the file, with its own SHA-256 and Ed25519: what is wrong with it, or nothing.
 const CHECK: &str = r#"
@@ -141,4 +143,81 @@ async fn evidence_has_each_grant_once_with_who_approved_it_and_others_find_its_h
     let etag = deployment.get("/v1/evidence").await.header("etag").unwrap().to_owned();
     let headers = [("If-None-Match", etag.as_str())];
     assert_eq!(deployment.request("GET", "/v1/evidence", &headers, None).await.status, 304);
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_of_a_generation_stays_the_same_when_what_it_tells_grows_too_old_to_be_kept() {
+    let deployment =
+        Deployment::with(small(), |options| options.var("AUDIT_FEED", "off").var("JOURNAL_DAYS", "30")).await;
+    let account = deployment.cloudflare.clone();
+    let known = roles(&account);
+    let member = account.add_member(EMAIL, vec![holds(&account, &known[0])]);
+    let deployment = deployment.synced().await;
+    let day = async |days: u64| {
+        deployment.wait(Duration::from_hours(24 * days)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_hours(2)).await;
+    };
+    let answer = async |query: &str| {
+        let answer = deployment.get(&format!("/v1/evidence{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    };
+    day(1).await;
+    account.add_policy(&member, holds(&account, &known[1]));
+    day(1).await;
+    let first = answer("").await;
+    let generation = read(&first)[0]["generation"].as_str().unwrap().to_owned();
+    let gained = |file: &str, role: usize| {
+        let id = format!("role:{}:member", known[role].governed_as());
+        let grants: Vec<Value> =
+            read(file).into_iter().filter(|it| it["person"] == EMAIL && it["entitlement"] == id.as_str()).collect();
+        assert_eq!(grants.len(), 1, "{file}");
+        grants[0]["gained"].clone()
+    };
+    assert!(gained(&first, 1).is_object());
+    // Nothing happens for longer than changes are kept.
+    day(40).await;
+    assert_eq!(answer("").await, first);
+    // What is published then does not tell of it any more, and neither does the history.
+    account.add_policy(&member, holds(&account, &known[2]));
+    day(1).await;
+    let newer = answer("").await;
+    assert_eq!((gained(&newer, 1), gained(&newer, 2).is_object()), (Value::Null, true));
+    assert_eq!(answer(&format!("?generation={generation}")).await, first);
+    let history = deployment.json("/v1/history").await;
+    assert_eq!(history["items"].as_array().unwrap().len(), 1, "{history:#}");
+    let at = history["begins_at"].as_str().unwrap();
+    let now = deployment.json(&format!("/v1/as-of?at={at}&person={EMAIL}")).await;
+    assert!(now["items"].as_array().unwrap().iter().all(|item| item["gained"].is_null()), "{now:#}");
+    // It is kept as long as the generation is.
+    for role in &known[3..7] {
+        account.add_policy(&member, holds(&account, role));
+        day(2).await;
+    }
+    assert_eq!(deployment.get(&format!("/v1/evidence?generation={generation}")).await.status, 410);
+    let kept = deployment.world().one("SELECT COUNT(*) FROM ledger", &[]).unwrap().unwrap().integer();
+    assert_eq!(kept, Some(5), "what was gained when the generation was made is forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_with_another_signature_has_another_tag() {
+    let jane = Jane::holding(2).await;
+    let url = format!("https://{}/api/v1/webhooks/incoming/2YRkFbqQ7oYvT1sVYb2yEy0wZbq", sim::conductorone::HOST);
+    jane.deployment.set_var("SIGNAL_URL", &url);
+    jane.deployment.wait(Duration::from_hours(2)).await;
+    let mut tags: Vec<String> = Vec::new();
+    for key in ["", "07", "08"] {
+        if !key.is_empty() {
+            jane.deployment.set_var("SIGNAL_SIGNING_KEY", &key.repeat(32));
+        }
+        for tag in &tags {
+            let answer = jane.deployment.request("GET", "/v1/evidence", &[("If-None-Match", tag)], None).await;
+            assert_eq!(answer.status, 200, "{tag} is the tag of other bytes");
+        }
+        let tag = jane.deployment.get("/v1/evidence").await.header("etag").unwrap().to_owned();
+        let answer = jane.deployment.request("GET", "/v1/evidence", &[("If-None-Match", &tag)], None).await;
+        assert_eq!(answer.status, 304);
+        tags.push(tag);
+    }
 }
