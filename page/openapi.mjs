@@ -181,7 +181,7 @@ const schemas = {
   Holder: object({ grant_id: string, ...held, user_id: maybe(string), email: maybe(string), display_name: string }),
   Access: object({
     resource_key: string, principal_type: word("user", "invitation", "api_token"), principal_id: string, email: string, display_name: string, entitlement_id: string, role: string,
-    reach: word("object", "every", "account"), group_id: string, group_name: string,
+    reach: word("object", "every", "account", "perhaps"), group_id: string, group_name: string,
   }),
   Change: object({
     generation: string, published_at: string, kind: word("added", "removed", "changed"), key: string, name: string, grants_added: list(string), grants_removed: list(string), fields: list(string),
@@ -244,7 +244,7 @@ const schemas = {
   Day: object({
     day: string, published: integer, unchanged: integer, failed: integer, held: integer, requests: integer, duration_millis: integer, people: maybe(integer), grants: maybe(integer),
   }),
-  FindingEvent: object({ number: integer, finding: string, at: time, what: word("opened", "closed", "accepted"), detail: string }),
+  FindingEvent: object({ number: integer, finding: string, at: time, what: word("opened", "closed", "accepted", "open_again"), detail: string }),
   Thought: object({
     principal: maybe(string), email: string, display_name: string, action: word("grant", "revoke"), entitlement_id: maybe(string), entitlement: string, line: string, changes: boolean,
     removes_member: boolean, refused_by: maybe(object({ code: string, message: string })), gains: list(ref("Reached")), loses: list(ref("Reached")),

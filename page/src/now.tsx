@@ -174,7 +174,7 @@ function Attention({ title, items }: { title: string; items: [string | null, str
 interface FindingEvent {
   number: number;
   at: string;
-  what: "opened" | "closed" | "accepted";
+  what: "opened" | "closed" | "accepted" | "open_again";
 }
 
 /** Findings opened and closed, by day, as far as the last thousand events go. */

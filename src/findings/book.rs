@@ -175,6 +175,27 @@ pub(super) fn close(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<(), SqlEr
     event(sql, id, "closed", "", now)
 }
 
+/// Opens those again that were accepted until now: gives their ids. What the acceptance said stays in their events.
+pub(super) fn end_acceptances(sql: &dyn Sql, now: Timestamp) -> Result<Vec<String>, SqlError> {
+    let over = sql.query(
+        "SELECT id, accepted_until, accepted_by, reason FROM finding WHERE closed_at IS NULL AND accepted_until <= ?",
+        &[now.into()],
+    )?;
+    let mut ids = Vec::new();
+    for row in &over {
+        let [id, until, by, reason] = row.as_slice() else { continue };
+        let (Some(id), Some(until)) = (id.text(), until.integer().map(Timestamp::from_millis)) else { continue };
+        let [by, reason] = [by, reason].map(|text| text.text().unwrap_or_default());
+        sql.query(
+            "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL WHERE id = ?",
+            &[id.into()],
+        )?;
+        event(sql, id, "open_again", &format!("it was accepted until {until}, by {by}: {reason}"), now)?;
+        ids.push(id.to_owned());
+    }
+    Ok(ids)
+}
+
 /// Since when an invitation has been there, as far as it was seen: Cloudflare does not tell. One that is new is noted.
 pub(super) fn invited_since(sql: &dyn Sql, key: &str, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     let day = now.date();
@@ -273,7 +294,7 @@ pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, Sql
     Ok(Some(finding))
 }
 
-/// What happened to findings, the newest first: opened, closed, accepted.
+/// What happened to findings, the newest first: opened, closed, accepted, and open again when that is over.
 pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Value>, SqlError> {
     let rows = sql.query(
         "SELECT number, finding, at, what, detail FROM finding_event WHERE number < ? ORDER BY number DESC LIMIT ?",

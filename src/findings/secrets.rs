@@ -158,7 +158,7 @@ pub(super) fn is_public(client: &OauthClient, _: &Settings) -> Option<String> {
     (client.visibility == "public").then(|| "anybody on Cloudflare can give it access".to_owned())
 }
 
-/// By how much it may ask for, or by a scope that ends in what changes everything of its kind.
+/// By how many scopes it may ask for: what one of them gives is in no list that is documented.
 pub(super) fn is_wide(client: &OauthClient, settings: &Settings) -> Option<String> {
     let count = client.scopes.len();
     (count > settings.wide_scopes)

@@ -389,6 +389,11 @@ impl Survey {
             book::close(sql, id, now)?;
             noted.closed.push(id.clone());
         }
+        for id in book::end_acceptances(sql, now)? {
+            if !noted.opened.contains(&id) {
+                noted.opened.push(id);
+            }
+        }
         Ok((self.found.len(), noted))
     }
 }

@@ -9,21 +9,37 @@ use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::lists::Listing;
 use super::paging;
-use crate::model::access::Access;
+use crate::model::access::{Access, Atom};
 use crate::model::grant::Entitlement;
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, Reach, Row, Token, TokenPolicy};
 use crate::model::scope::{ObjectKind, Scope, covers};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Manifest, Snapshot};
 
 /// What reaches the object.
 #[derive(Debug, Default)]
 struct Reaching {
-    /// The roles that do, each with its name and the key by which it does.
-    roles: BTreeMap<Entitlement, (String, String)>,
-    /// The user groups that hold any of them: the name, and which.
-    groups: BTreeMap<UserGroupId, (String, Vec<Entitlement>)>,
+    /// All roles, each with its name, and those that do with the key by which they do, or with [`PERHAPS`].
+    roles: BTreeMap<Entitlement, (String, Option<String>)>,
+    /// The user groups: the name, and what each holds or is denied.
+    groups: BTreeMap<UserGroupId, (String, Vec<Held>)>,
+}
+
+/// What somebody holds, or is denied.
+type Held = (Entitlement, Access);
+
+/// In place of a key: not all objects are listed, and this one may be among the others.
+const PERHAPS: &str = "perhaps";
+
+/// What the policies of a person or a group allow and deny.
+fn held_by(manifest: &Manifest, row: &Row) -> Vec<Held> {
+    let mut held: Vec<Held> = manifest.grants_of(row).into_iter().map(|(it, _)| (it, Access::Allow)).collect();
+    let atoms = row.holder().map(|(_, atoms, _)| atoms).unwrap_or_default();
+    let denied = atoms.iter().filter(|atom| atom.access == Access::Deny);
+    let of = |atom: &Atom| manifest.naming.entitlement_of(atom.permission_group, atom.resource_group);
+    held.extend(denied.map(|atom| (of(atom), Access::Deny)));
+    held
 }
 
 /// Lists who can do what on an object, which is named by its key or by its name.
@@ -64,28 +80,28 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
         let Some((entitlement, name)) = row.offered() else { return };
         let by = match row.reach() {
             Some(Reach::WholeAccount) => Some("account".to_owned()),
-            Some(Reach::Objects(scope, _)) => scope.0.keys().find(|held| covers(held, &key)).cloned(),
-            None => None,
+            Some(Reach::Objects(scope, unlisted)) => {
+                let is_all_known = unlisted == 0 && !scope.is_empty();
+                let by = scope.0.keys().find(|held| covers(held, &key)).cloned();
+                by.or_else(|| (!is_all_known).then(|| PERHAPS.to_owned()))
+            }
+            None => return,
         };
-        if let Some(by) = by {
-            reaching.roles.insert(entitlement, (name, by));
-        }
+        reaching.roles.insert(entitlement, (name, by));
     };
     snapshot.each(ports, Kind::OFFERING, roles).await.map_err(paging::unreadable)?;
     let Reaching { roles, mut groups } = reaching;
     let manifest = snapshot.manifest();
     let see = |row: Row| {
         if let Row::Group(group) = &row {
-            let held = manifest.grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
-            let held: Vec<Entitlement> = held.filter(|entitlement| roles.contains_key(entitlement)).collect();
-            groups.insert(group.id, (group.name.clone(), held));
+            groups.insert(group.id, (group.name.clone(), held_by(manifest, &row)));
         }
     };
     snapshot.each(ports, &[Kind::Group], see).await.map_err(paging::unreadable)?;
     let reaching = Reaching { roles, groups };
     let see = |row: &Row, snapshot: &Snapshot| match row.as_token() {
         Some(token) => by_token(token, row.kind(), &key),
-        None => items(row, snapshot.manifest().grants_of(row), &reaching, &key),
+        None => items(row, held_by(snapshot.manifest(), row), &reaching, &key),
     };
     listing.rows(Kind::ACTING, None, see).await
 }
@@ -94,7 +110,9 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
 fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
     let active = token.policies.iter().filter(|_| token.is_active());
     let item = |policy: &TokenPolicy| {
-        let by = policy.scope.0.keys().find(|held| covers(held, key))?;
+        let is_all_known = token.unlisted == 0 && token.unread.is_none();
+        let by = policy.scope.0.keys().find(|held| covers(held, key)).map(String::as_str);
+        let by = by.or_else(|| (!is_all_known).then_some(PERHAPS))?;
         let names: Vec<&str> = policy.names().take(TOLD).collect();
         let more = if policy.groups.len() > TOLD { ", …" } else { "" };
         let not = if policy.access == Access::Allow { "" } else { "not " };
@@ -117,23 +135,24 @@ fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
 /// At most this many of a token's permission groups are told by name.
 const TOLD: usize = 20;
 
-/// Whether something is on the object itself, on every one of its kind, or on the whole account.
+/// Whether something is on the object itself, on every one of its kind, or on the whole account; or perhaps.
 fn reach(by: &str, key: &str) -> &'static str {
     match by {
         "account" => "account",
+        PERHAPS => PERHAPS,
         by if by == key => "object",
         by if ObjectKind::of(by).0 == ObjectKind::Account => "account",
         _ => "every",
     }
 }
 
-/// What one person can do there: each role once for each way to it.
-fn items<T>(row: &Row, grants: Vec<(Entitlement, T)>, reaching: &Reaching, key: &str) -> Vec<Value> {
+/// What one person can do there, or is denied: each role once for each way to it.
+fn items(row: &Row, held: Vec<Held>, reaching: &Reaching, key: &str) -> Vec<Value> {
     let Some(member) = row.as_member() else { return Vec::new() };
     let mut items = Vec::new();
-    for (held, _) in grants {
+    for held in held {
         items.extend(item(member, held, None, reaching, key));
-        if let Entitlement::Group(group) = held
+        if let (Entitlement::Group(group), Access::Allow) = held
             && let Some((name, brings)) = reaching.groups.get(&group)
         {
             items.extend(brings.iter().filter_map(|&it| item(member, it, Some((group, name)), reaching, key)));
@@ -144,12 +163,17 @@ fn items<T>(row: &Row, grants: Vec<(Entitlement, T)>, reaching: &Reaching, key: 
 
 fn item(
     member: &Member,
-    entitlement: Entitlement,
+    (entitlement, access): Held,
     through: Option<(UserGroupId, &String)>,
     reaching: &Reaching,
     key: &str,
 ) -> Option<Value> {
-    let (role, by) = reaching.roles.get(&entitlement)?;
+    let is_denied = access == Access::Deny;
+    // What is denied and held by nobody is in no list of roles.
+    let unlisted = || is_denied.then(|| (entitlement.resource(), Some(PERHAPS.to_owned())));
+    let (role, by) = reaching.roles.get(&entitlement).cloned().or_else(unlisted)?;
+    let by = by?;
+    let (role, id) = if is_denied { (format!("not {role}"), String::new()) } else { (role, entitlement.to_string()) };
     let principal = member.principal();
     Some(json!({
         "resource_key": key,
@@ -157,9 +181,9 @@ fn item(
         "principal_id": principal.id(),
         "email": member.email,
         "display_name": member.display_name(),
-        "entitlement_id": entitlement.to_string(),
+        "entitlement_id": id,
         "role": role,
-        "reach": reach(by, key),
+        "reach": reach(&by, key),
         "group_id": through.map(|(group, _)| group.to_string()).unwrap_or_default(),
         "group_name": through.map(|(_, name)| name.as_str()).unwrap_or_default(),
     }))

@@ -205,7 +205,9 @@ fn profile(row: &Row, id: &str, whole: bool) -> Message {
         ]),
         Row::Role(role) => Message::texts(&[("role_id", id), ("role_name", &role.name)]),
         Row::ScopedRole(role) => {
-            let scope = if whole { role.scope.told().join(", ") } else { String::new() };
+            let mut told = if whole { role.scope.told() } else { Vec::new() };
+            told.extend((whole && role.unlisted > 0).then(|| format!("and {} more", role.unlisted)));
+            let scope = told.join(", ");
             let fields: [(&str, &str); 6] = [
                 ("permission_group_id", &role.permission_group.to_string()),
                 ("permission_group_name", &role.permission_group_name),

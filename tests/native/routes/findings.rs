@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::Clock as _;
 use serde_json::{Value, json};
 use sim::cloudflare::{Access, Oddity, PolicySpec, Route};
 
@@ -185,4 +186,37 @@ async fn every_rule_finds_what_it_is_about_in_an_account_that_breaks_them_all() 
     ] {
         assert!(evidence(rule, about), "{rule} says nothing of {about}: {open:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_open_again_at_the_end_and_that_is_told_once() {
+    let deployment = Deployment::start().await.synced().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let id = ids(&items(&deployment, "rule=token-without-expiry").await)[0].to_owned();
+    let path = format!("/v1/findings/{id}");
+    let until = deployment.world().now().plus_secs(86_400).to_string();
+    let body = json!({ "reason": "so agreed", "until": until });
+    assert_eq!(deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await.status, 200);
+    let events = async || -> Vec<Value> {
+        let finding = deployment.json(&path).await;
+        finding["events"].as_array().unwrap().iter().map(|event| event["what"].clone()).collect()
+    };
+    for n in 0..2 {
+        deployment.cloudflare.add_member(&format!("new{n}@example.com"), vec![]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(events().await, ["accepted", "opened"], "it is accepted");
+    }
+    for n in 2..5 {
+        deployment.wait(Duration::from_hours(25)).await;
+        deployment.cloudflare.add_member(&format!("new{n}@example.com"), vec![]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(events().await, ["open_again", "accepted", "opened"]);
+    }
+    let finding = deployment.json(&path).await;
+    assert_eq!((&finding["state"], &finding["accepted"]), (&json!("open"), &Value::Null));
+    assert!(finding["events"][0]["detail"].as_str().unwrap().contains("so agreed"), "{finding}");
+    let told = deployment.json("/v1/operations?of=findings").await;
+    assert!(told["items"].as_array().unwrap().iter().any(|event| event["what"] == "open_again"), "{told}");
 }

@@ -179,3 +179,56 @@ async fn a_scoped_role_has_the_same_words_on_every_path() {
     let history = deployment.json(&format!("/v1/history?entitlement={id}")).await.to_string();
     assert!(history.contains("lost"), "{history}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_may_reach_what_is_not_listed_is_told_with_perhaps_and_what_is_denied_with_not() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let zones: Vec<String> = (0..520).map(|n| cloudflare.add_domain(&format!("zone{n}.example"))).collect();
+    let all: Vec<&str> = zones.iter().map(String::as_str).collect();
+    let many = cloudflare.add_scope("many", &all);
+    let one = cloudflare.add_scope("one", &[&zones[0]]);
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
+    let [wide, narrow, denied] = [0, 1, 2].map(|place| people[place].clone());
+    cloudflare.set_policies(&wide.id, vec![PolicySpec::allow(dns.id.clone(), many.clone())]);
+    cloudflare.set_policies(&narrow.id, vec![PolicySpec::allow(dns.id.clone(), one.clone())]);
+    let deny = PolicySpec { access: sim::cloudflare::Access::Deny, ..PolicySpec::allow(dns.id.clone(), one.clone()) };
+    cloudflare.set_policies(&denied.id, vec![deny]);
+    let resources: serde_json::Map<String, Value> =
+        (0..1_050).map(|n| (format!("com.cloudflare.api.account.zone.{n:032x}"), "*".into())).collect();
+    let policy = serde_json::json!([{ "id": "a".repeat(32), "effect": "allow", "resources": resources, "permission_groups": [{ "id": "b".repeat(32), "name": "DNS Write" }] }]);
+    cloudflare.add_token("many", None, &serde_json::json!({ "policies": policy }));
+    let deployment = deployment.synced().await;
+
+    let role = deployment.json(&format!("/v1/scoped-roles/{}-{many}", dns.id)).await;
+    assert_eq!(role["unlisted"], 20);
+    let listed: BTreeSet<&str> = role["scope"].as_array().unwrap().iter().map(|object| text(object, "key")).collect();
+    let beyond = zones[1..].iter().find(|zone| !listed.contains(zone.as_str())).unwrap();
+    let within = zones[1..].iter().find(|zone| listed.contains(zone.as_str())).unwrap();
+    // Who, by what and how far, other than by what reaches the whole account.
+    let told = async |zone: &str| -> BTreeSet<(String, String, String)> {
+        let all = deployment.list(&format!("/v1/resources/{zone}/access"), 1000).await;
+        let of = |item: &Value, field: &str| text(item, field).to_owned();
+        let told = all.iter().filter(|item| item["reach"] != "account");
+        told.map(|item| (of(item, "display_name") + &of(item, "email"), of(item, "role"), of(item, "reach"))).collect()
+    };
+    let has = |told: &BTreeSet<(String, String, String)>, email: &str, role: &str, reach: &str| {
+        told.iter().any(|it| it.0.ends_with(email) && it.1.starts_with(role) && it.2 == reach)
+    };
+    let (inside, outside, first) = (told(within).await, told(beyond).await, told(&zones[0]).await);
+    assert!(has(&inside, &wide.email, "Domain DNS", "object"), "{inside:#?}");
+    assert!(has(&outside, &wide.email, "Domain DNS", "perhaps"), "{outside:#?}");
+    assert!(has(&outside, "many", "DNS Write", "perhaps"), "{outside:#?}");
+    assert!(has(&first, &narrow.email, "Domain DNS on zone0.example", "object"), "{} in {first:#?}", narrow.email);
+    let on_one = |email: &str| outside.iter().any(|it| it.0.ends_with(email) && it.1.ends_with("on zone0.example"));
+    assert!(!on_one(&narrow.email), "{outside:#?}");
+    assert!(has(&first, &denied.email, "not Domain DNS", "object"), "{first:#?}");
+    assert!(!on_one(&denied.email), "{outside:#?}");
+    let file = deployment.get("/v1/export/sync.c1z").await;
+    let database = zstd::stream::decode_all(&file.body[5..]).unwrap();
+    assert!(
+        database.windows(12).any(|part| part == b"and 20 more,")
+            || database.windows(11).any(|part| part == b"and 20 more")
+    );
+}
