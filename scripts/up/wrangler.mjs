@@ -94,7 +94,9 @@ export class Api {
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
     } catch (error) {
-      throw new Stop(`Cloudflare's API does not answer (${error.cause?.code ?? error.name}): try again`);
+      const why = error.cause?.code ?? error.name;
+      const remedy = /^(CERT_|SELF_SIGNED|UNABLE_TO_)/.test(why) ? "is this machine's clock right, and does nothing between it and Cloudflare open its connections?" : "try again";
+      throw new Stop(`Cloudflare's API does not answer (${why}): ${remedy}`);
     }
     const answer = await response.json().catch(() => ({}));
     if (!response.ok || answer.success !== true) throw new Refused(response.status, answer.errors);

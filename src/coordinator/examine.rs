@@ -159,9 +159,14 @@ async fn token<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Examination {
             false,
             format!("the API token is {}; make a new one and set it {SET_SECRET}CLOUDFLARE_API_TOKEN", token.status),
         ),
+        Err(error) if error.is_retryable() => {
+            (false, format!("the API token could not be verified now ({error}): ask again"))
+        }
         Err(error) => (
             false,
-            format!("the API token could not be verified: {error}; set a valid one {SET_SECRET}CLOUDFLARE_API_TOKEN"),
+            format!(
+                "the API token could not be verified ({error}): it is no valid one, or one of another account than CLOUDFLARE_ACCOUNT_ID names; set one {SET_SECRET}CLOUDFLARE_API_TOKEN"
+            ),
         ),
     };
     Examination { name: "CLOUDFLARE_API_TOKEN".to_owned(), ok, required: true, message }
@@ -175,6 +180,10 @@ fn check(what: &str, required: bool, permission: &str, read: Result<(), ApiError
             format!(
                 "cannot be read ({error}): edit the token in Cloudflare's dashboard under API Tokens and add the permission {permission}"
             ),
+        ),
+        Err(error @ ApiError::NotFound(_)) if required => (
+            false,
+            format!("is not there ({error}): is CLOUDFLARE_ACCOUNT_ID the id of the account that the token is for?"),
         ),
         Err(error @ ApiError::NotFound(_)) => (false, format!("this account does not have them ({error})")),
         Err(error) => (false, format!("could not be read: {error}")),

@@ -140,7 +140,7 @@ async fn storage<P: Ports>(ports: &P) -> Check {
         required: true,
         message: match read {
             Ok(_) => "the KV namespace can be read".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => format!("{error}; where that goes on, deploy again: a deployment binds the KV namespace"),
         },
     }
 }

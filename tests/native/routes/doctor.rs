@@ -1,10 +1,11 @@
 //! `GET /v1/doctor`: is everything in place?
 
 use serde_json::{Value, json};
-use sim::cloudflare::Permission;
+use sim::cloudflare::{Denial, Fault, Permission, Route};
 use sim::conductorone::JwksFault;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
+use crate::calls::deployed;
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_problem, small};
 
@@ -167,4 +168,33 @@ async fn a_token_of_a_person_is_told_whose_it_is() {
     assert!(unknown.to_string().contains("User Details: Read"), "{unknown}");
     deployment.cloudflare.allow_permission(Permission::User);
     assert_eq!(owner(&deployment.json("/v1/doctor").await)["ok"], true);
+}
+
+/// What the doctor says of one thing.
+async fn said(deployment: &Deployment, name: &str) -> String {
+    let report = deployment.get("/v1/doctor").await.json();
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{report}"));
+    assert!(check["ok"] == false && check["required"] == true, "{check}");
+    check["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_another_account_and_a_token_that_is_over_are_told_apart() {
+    let deployment = deployed(|options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    cloudflare.fail_next(Route::VerifyAccountToken, 20, Fault::Html { status: 524 });
+    let outage = said(&deployment, "CLOUDFLARE_API_TOKEN").await;
+    assert!(outage.contains("ask again") && !outage.contains("secret put"), "{outage}");
+    cloudflare.clear_faults();
+    cloudflare.set_token_status("disabled");
+    let over = said(&deployment, "CLOUDFLARE_API_TOKEN").await;
+    assert!(over.contains("disabled") && over.contains("dashboard") && over.contains("secret put"), "{over}");
+    cloudflare.set_token_status("active");
+    cloudflare.configure(|behaviour| behaviour.missing_permission = Denial::NoRoute);
+    cloudflare.revoke_permission(Permission::Account);
+    let elsewhere = said(&deployment, "permission: the account").await;
+    assert!(elsewhere.contains("is CLOUDFLARE_ACCOUNT_ID the id of the account"), "{elsewhere}");
+    cloudflare.allow_permission(Permission::Account);
+    assert_eq!(deployment.get("/v1/doctor").await.status, 200);
 }
