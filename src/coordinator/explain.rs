@@ -26,7 +26,8 @@ pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Val
     let mut told = past::newest_of(ports, asked)?;
     let (from, until) = (asked.published.0.plus_secs(-MARGIN_SECS), asked.published.1);
     for (key, member) in &asked.rows {
-        let author = if let Some(token) = key.strip_prefix(Kind::ApiToken.prefix().as_str()) {
+        let token = Kind::SECRETS.iter().find_map(|kind| key.strip_prefix(kind.prefix().as_str()));
+        let author = if let Some(token) = token {
             entries::author_of_token(ports, token, from, until)?
         } else {
             let group = key.strip_prefix(Kind::Group.prefix().as_str());

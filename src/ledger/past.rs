@@ -250,7 +250,7 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
     // `soon` is the first change after that time, before any gap; `last` the last one before; `later` the first beyond the gap.
     let statement = format!(
         "SELECT principal,
-            COALESCE((SELECT called.name FROM former_name AS called WHERE called.principal = who AND called.at <= ?1
+            COALESCE((SELECT called.name FROM former_name AS called WHERE called.principal = who AND called.version = 1 AND called.at <= ?1
                 ORDER BY called.id DESC LIMIT 1), told.name),
             entitlement,
             CASE WHEN soon IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = soon)

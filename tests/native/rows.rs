@@ -30,7 +30,7 @@ const SET_ASIDE_ELSEWHERE: [&str; 9] = [
 ];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 37] = [
+const FORGOTTEN: [&str; 38] = [
     "activity",
     "activity_shown",
     "audit_entry",
@@ -43,6 +43,7 @@ const FORGOTTEN: [&str; 37] = [
     "finding",
     "finding_cut",
     "finding_event",
+    "former_name",
     "generation",
     "identity",
     "invitation_seen",
