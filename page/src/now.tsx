@@ -186,7 +186,8 @@ function FindingsPlot({ generation }: { generation: string }): JSX.Element | nul
     for (const { at, what } of value?.items.toReversed() ?? []) {
       const day = new Date(at).setHours(0, 0, 0, 0) / 1000;
       const count = of.get(day) ?? { opened: 0, closed: 0 };
-      if (what !== "accepted") count[what] += 1;
+      // One whose acceptance ended is open again.
+      if (what !== "accepted") count[what === "open_again" ? "opened" : what] += 1;
       of.set(day, count);
     }
     return [...of];

@@ -7,7 +7,19 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+
+use super::ports::SqlError;
 use super::time::Timestamp;
+
+/// Work that goes on beside other work.
+pub type Task<'a> = LocalBoxFuture<'a, Result<(), SqlError>>;
+
+/// Boxes it, so that whatever is at work side by side is of one type: the machinery around it is compiled once.
+pub fn task<'a>(work: impl Future<Output = Result<(), SqlError>> + 'a) -> Task<'a> {
+    work.boxed_local()
+}
 
 /// The places that are taken, and since when.
 #[derive(Debug)]

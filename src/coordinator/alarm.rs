@@ -5,7 +5,8 @@
 //!
 //! **Invariants:** no part waits for another one's end; one part is never under way twice; a ring ends.
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use super::memory::{Coordinator, Part, Ports, unusable};
 use super::ring::Ring;
@@ -14,6 +15,7 @@ use crate::base::jobs;
 use crate::base::ports::{Alarm, Clock, Level, Log, SqlError};
 use crate::base::rows;
 use crate::base::time::Timestamp;
+use crate::base::under_way::{Task, task};
 use crate::provision::{aftercare, callback};
 use crate::sync;
 
@@ -50,7 +52,10 @@ impl Coordinator {
         all.extend(jobs::JobKind::ALL.map(Part::Job));
         all.extend([Part::LateWrites, Part::AuditLog, Part::Connecting]);
         let ring = Ring::new(settings.plan, all.len(), ports.now());
-        join_all(all.iter().map(|part| self.take_turns(ports, settings, &ring, *part))).await;
+        let take_turns = async |part| Ok::<_, SqlError>(self.take_turns(ports, settings, &ring, part).await);
+        let mut parts: FuturesUnordered<Task<'_>> = all.iter().map(|part| task(take_turns(*part))).collect();
+        while parts.next().await.is_some() {}
+        drop(parts);
         tell_what_is_set_aside(ports);
         // What one part brought about for another that had ended by then.
         for part in all {

@@ -15,7 +15,7 @@ use crate::account::expiry;
 use crate::base::ports::{HttpRequest, Level, Method, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
-use crate::base::under_way;
+use crate::base::under_way::{self, task};
 use crate::conductorone::response::Document;
 use crate::model::ask::{Action, Subject};
 use crate::model::operation::{Origin, Outcome, Refusal, Request};
@@ -306,9 +306,9 @@ impl Coordinator {
                 for entry in journal::due(ports, ports.now(), batch)?.into_iter().take(room) {
                     // What a request is at work on right now is not for the alarm.
                     let Some(place) = self.in_flight.enter(entry.id, ports.now(), LEASE_SECS) else { continue };
-                    attempts.push(async move {
-                        self.attempt(ports, settings, place, &entry.request, entry.received_at).await
-                    });
+                    attempts.push(task(async move {
+                        self.attempt(ports, settings, place, &entry.request, entry.received_at).await.map(drop)
+                    }));
                 }
             }
             if attempts.is_empty() {
@@ -365,7 +365,7 @@ impl Coordinator {
     pub(super) async fn call_back<P: Ports>(ports: &P, settings: &Settings, is_syncing: bool) -> Result<(), SqlError> {
         let callbacks = callback::due(ports, ports.now(), batch(settings.plan, is_syncing))?;
         let mut sending = stream::iter(&callbacks)
-            .map(|callback| send(ports, settings, callback))
+            .map(|callback| task(send(ports, settings, callback)))
             .buffer_unordered(CALLBACKS_SIDE_BY_SIDE);
         let mut ended = Ok(());
         while let Some(sent) = sending.next().await {

@@ -15,6 +15,7 @@ use crate::account::overlay::{self, Aftermath};
 use crate::audit::{Entry, entries, feed};
 use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::base::under_way::task;
 use crate::cloudflare;
 use crate::cloudflare::{ApiError, Client, Purpose};
 use crate::model::access::atoms;
@@ -78,14 +79,16 @@ pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<(), SqlError> {
     let due = open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)?;
     let mut checks = stream::iter(due)
-        .map(|write| async move {
-            match within(ports, PUT_RIGHT_MILLIS, check(ports, cloudflare, settings, locks, &write)).await {
-                Some(checked) => checked,
-                None => match open_writes::still_open(ports, write.id)? {
-                    Some(write) => again(ports, &write, None),
-                    None => Ok(()),
-                },
-            }
+        .map(|write| {
+            task(async move {
+                match within(ports, PUT_RIGHT_MILLIS, check(ports, cloudflare, settings, locks, &write)).await {
+                    Some(checked) => checked,
+                    None => match open_writes::still_open(ports, write.id)? {
+                        Some(write) => again(ports, &write, None),
+                        None => Ok(()),
+                    },
+                }
+            })
         })
         .buffer_unordered(SIDE_BY_SIDE);
     let mut failed = Ok(());
