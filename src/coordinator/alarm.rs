@@ -52,10 +52,13 @@ impl Coordinator {
         all.extend(jobs::JobKind::ALL.map(Part::Job));
         all.extend([Part::LateWrites, Part::AuditLog, Part::Connecting]);
         let ring = Ring::new(settings.plan, all.len(), ports.now());
-        let take_turns = async |part| Ok::<_, SqlError>(self.take_turns(ports, settings, &ring, part).await);
-        let mut parts: FuturesUnordered<Task<'_>> = all.iter().map(|part| task(take_turns(*part))).collect();
-        while parts.next().await.is_some() {}
-        drop(parts);
+        let take_turns = async |part| {
+            self.take_turns(ports, settings, &ring, part).await;
+            Ok(())
+        };
+        let mut turns: FuturesUnordered<Task<'_>> = all.iter().map(|part| task(take_turns(*part))).collect();
+        while turns.next().await.is_some() {}
+        drop(turns);
         tell_what_is_set_aside(ports);
         // What one part brought about for another that had ended by then.
         for part in all {

@@ -261,7 +261,7 @@ async fn known_by<P: Ports>(ports: &P, snapshot: &Snapshot, person: Option<&str>
     let Some(person) = person.filter(|person| person.parse::<Principal>().is_err()).map(address::folded) else {
         return Ok(known);
     };
-    let see = |row: Row| known.extend(Some(row.key()).filter(|_| address::folded(&called(&row)) == person));
+    let see = |row: Row| known.extend((address::folded(&called(&row)) == person).then(|| row.key()));
     snapshot.each(ports, Kind::HOLDERS, see).await.map_err(paging::unreadable)?;
     Ok(known)
 }

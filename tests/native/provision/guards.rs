@@ -790,7 +790,7 @@ async fn what_has_to_be_taken_back_beside_what_was_asked_for_is_put_before_the_g
     account.before_next(Route::GetMember, move |account, _| {
         account.before_next(Route::GetMember, move |account, _| {
             assert!(account.release_held() > 0);
-            assert!(account.member_atoms(&whom).len() == 3);
+            assert_eq!(account.member_atoms(&whom).len(), 3);
         });
     });
     let outcome = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;

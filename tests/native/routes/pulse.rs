@@ -269,8 +269,8 @@ async fn user_groups_and_tokens_that_change_each_minute_keep_the_writes_within_a
 /// A day of the Free plan has 1,000 writes for everything: what sweeps write counts too.
 #[tokio::test(start_paused = true)]
 async fn people_who_change_all_the_time_keep_the_writes_within_a_thousand_a_day_sweeps_included() {
-    const HOURS: usize = 2;
-    let deployment = deployment(2_000, "free").await;
+    const HOURS: usize = 1;
+    let deployment = deployment(1_000, "free").await;
     let cloudflare = &deployment.cloudflare;
     let known = roles(cloudflare);
     let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
@@ -284,7 +284,7 @@ async fn people_who_change_all_the_time_keep_the_writes_within_a_thousand_a_day_
             cloudflare.set_policies(&somebody.id, vec![holds(cloudflare, &known[minute % known.len()])]);
         }
         // The trigger may be set to be as frequent.
-        if minute % 5 == 4 {
+        if minute % 2 == 1 {
             sweeps += usize::from(deployment.cron().await);
         }
         deployment.wait(Duration::from_mins(1)).await;
@@ -298,7 +298,7 @@ async fn people_who_change_all_the_time_keep_the_writes_within_a_thousand_a_day_
     println!("{writes} KV writes in {HOURS} hours in which two people change each minute, on the Free plan");
     // What is earned in that time, what was saved up before, and what may be owed.
     assert!(writes <= 800 * HOURS / 24 + 60 + 66 + 20, "{writes}");
-    assert!((8..12 * HOURS).contains(&sweeps), "some wait, and some do not: {sweeps}");
+    assert!((5..30 * HOURS).contains(&sweeps), "some wait, and some do not: {sweeps}");
     // Nothing is lost for that, and whoever asks for a sync has one.
     deployment.run(&serde_json::json!({})).await;
     assert_is_account(&deployment).await;

@@ -1,6 +1,6 @@
 //! The account changes while it is read.
 
-use c1_cloudflare::sync::RunOutcome;
+use c1_cloudflare::sync::{self, RunOutcome};
 use sim::cloudflare::{PolicySpec, Route};
 
 use super::account;
@@ -195,4 +195,31 @@ async fn a_list_of_groups_of_several_pages_loses_none_that_slips_from_one_to_ano
         world.sync().await;
         assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
     }
+}
+
+/// What moves without end is not read without end: what was known of it stays, and the status says so.
+#[tokio::test]
+async fn a_list_of_tokens_that_moves_each_time_is_off_and_what_was_known_of_it_stays() {
+    let mut world = World::new(account(20));
+    let tokens: Vec<String> =
+        (0..70).map(|n| world.cloudflare.add_token(&format!("token {n:02}"), None, &serde_json::json!({}))).collect();
+    world.sync().await;
+    let (before, known) = (sync::status(&world).unwrap().runs[0].generation.clone(), world.cloudflare.truth().tokens);
+    world.limits.in_flight = 1;
+    for token in tokens.into_iter().take(8) {
+        world.cloudflare.after_page(Route::ListTokens, 1, move |cloudflare, _| cloudflare.remove_token(&token));
+    }
+    world.cloudflare.reset_log();
+    world.sync().await;
+    let told = sync::status(&world).unwrap().capabilities["tokens"].clone();
+    assert!(!told.on && told.message.as_ref().is_some_and(|why| why.contains("changed each time")), "{told:?}");
+    assert_eq!(told.kept_from, before);
+    assert_eq!(published(&world).await.tokens, known, "none of them is gone for that");
+    assert!(world.cloudflare.requests(Route::ListTokens) <= 8, "two pages, four times");
+    // The control: once it is at rest it is read, and those that were removed are gone. The hooks that are left are used up first.
+    for _ in 0..2 {
+        world.sync().await;
+    }
+    assert!(sync::status(&world).unwrap().capabilities["tokens"].on);
+    assert_eq!(published(&world).await.tokens, world.cloudflare.truth().tokens);
 }
