@@ -67,7 +67,7 @@ bench: build ## measure requests, writes, size and time per sync, and count what
 	cargo run -p counts --profile counts
 	cargo run -p sim --bin bench
 	cargo test --features measure --test wrangler_dev first_row -- --nocapture
-	cargo test --features measure --test native what_a_change_costs -- --nocapture
+	cargo test --profile counts --features measure --test native what_a_change_costs -- --nocapture
 
 screenshots: build ## take the pictures of the README again, with the page's browser test
 	cargo test --test wrangler_dev page_shows
