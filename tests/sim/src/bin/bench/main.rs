@@ -50,8 +50,9 @@ async fn measure() -> Result<(), String> {
     if wanted("grants") {
         grants::measure().await?;
     }
-    if wanted("load") {
-        load::measure(parts.iter().any(|part| part == "large")).await?;
+    let of_large = parts.iter().any(|part| part == "load-large");
+    if wanted("load") || of_large {
+        load::measure(of_large).await?;
     }
     if wanted("chaos") {
         chaos::measure().await?;
