@@ -3,10 +3,10 @@
 //! Whoever owns an app in the tenant may give an entitlement any name, so a name counts only in an app that is pinned. An id counts
 //! in any app while none is pinned: only a sync of this connector's brings ids into C1.
 
-use crate::base::remedy::CONNECT;
 use std::borrow::Cow;
 
 use super::Stopped;
+use crate::base::remedy::CONNECT;
 use crate::model::operation::{Origin, Refusal};
 
 /// The apps that are pinned, if any, and where that is said.

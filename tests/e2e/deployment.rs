@@ -49,6 +49,11 @@ impl Deployment {
         Self { world, cloudflare, answers: Mutex::default() }
     }
 
+    /// What the Worker said, line by line.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        self.world.worker.logs()
+    }
+
     /// Any request with the connector's token.
     pub(crate) async fn request(
         &self,

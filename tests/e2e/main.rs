@@ -47,5 +47,7 @@ mod scim;
 mod signal_case;
 mod signals;
 mod sync;
+#[path = "../support/doctor.rs"]
+mod told_by_doctor;
 mod walk;
 mod webhook;

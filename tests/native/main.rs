@@ -41,3 +41,5 @@ mod signs;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync_crawl;
+#[path = "../support/doctor.rs"]
+mod told_by_doctor;
