@@ -1,7 +1,7 @@
 //! The account changes while it is read.
 
 use c1_cloudflare::sync::{self, RunOutcome};
-use sim::cloudflare::{PolicySpec, Route};
+use sim::cloudflare::{Cloudflare, PolicySpec, Route, Spec};
 
 use super::account;
 use super::oracle::{assert_same, published, still_offering};
@@ -133,24 +133,30 @@ fn with_a_large_group(world: &World) -> (String, Vec<String>) {
     (group, members)
 }
 
+/// A list changes after its first page was read, and what was published is the account all the same.
+async fn moves_once(world: &mut World, list: Route, change: impl FnOnce(&Cloudflare) + Send + 'static) {
+    world.sync().await;
+    let before = world.cloudflare.truth();
+    assert_same(&published(world).await, &before, "at rest");
+    world.limits.in_flight = 1;
+    world.cloudflare.after_page(list, 1, |cloudflare, _| change(cloudflare));
+    world.sync().await;
+    assert_same(&published(world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+}
+
 #[tokio::test]
 async fn a_group_of_several_pages_loses_nobody_who_slips_from_one_to_another() {
     for comes in [false, true] {
-        let mut world = World::new(sim::cloudflare::Spec { groups: 0, ..account(560) });
+        let mut world = World::new(Spec { groups: 0, ..account(560) });
         let (group, members) = with_a_large_group(&world);
-        world.sync().await;
-        let before = world.cloudflare.truth();
-        assert_same(&published(&world).await, &before, "at rest");
-        world.limits.in_flight = 1;
-        world.cloudflare.after_page(Route::ListUserGroupMembers, 1, move |cloudflare, _| {
+        moves_once(&mut world, Route::ListUserGroupMembers, move |cloudflare| {
             cloudflare.leave_group(&group, &members[20]);
             if comes {
                 let last = cloudflare.add_member("~last@example.com", vec![]);
                 cloudflare.join_group(&group, &last);
             }
-        });
-        world.sync().await;
-        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+        })
+        .await;
     }
 }
 
@@ -161,18 +167,13 @@ async fn a_list_of_tokens_of_several_pages_loses_none_that_slips_from_one_to_ano
         let tokens: Vec<String> = (0..70)
             .map(|n| world.cloudflare.add_token(&format!("token {n:02}"), None, &serde_json::json!({})))
             .collect();
-        world.sync().await;
-        let before = world.cloudflare.truth();
-        assert_same(&published(&world).await, &before, "at rest");
-        world.limits.in_flight = 1;
-        world.cloudflare.after_page(Route::ListTokens, 1, move |cloudflare, _| {
+        moves_once(&mut world, Route::ListTokens, move |cloudflare| {
             cloudflare.remove_token(&tokens[3]);
             if comes {
                 cloudflare.add_token("~last", None, &serde_json::json!({}));
             }
-        });
-        world.sync().await;
-        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+        })
+        .await;
     }
 }
 
@@ -182,18 +183,13 @@ async fn a_list_of_groups_of_several_pages_loses_none_that_slips_from_one_to_ano
         let mut world = World::new(account(20));
         let groups: Vec<String> =
             (0..520).map(|n| world.cloudflare.add_group(&format!("group {n:03}"), vec![])).collect();
-        world.sync().await;
-        let before = world.cloudflare.truth();
-        assert_same(&published(&world).await, &before, "at rest");
-        world.limits.in_flight = 1;
-        world.cloudflare.after_page(Route::ListUserGroups, 1, move |cloudflare, _| {
+        moves_once(&mut world, Route::ListUserGroups, move |cloudflare| {
             cloudflare.remove_group(&groups[3]);
             if comes {
                 cloudflare.add_group("~last", vec![]);
             }
-        });
-        world.sync().await;
-        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "one left");
+        })
+        .await;
     }
 }
 
