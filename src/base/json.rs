@@ -50,6 +50,13 @@ pub fn read_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     read(text.as_bytes())
 }
 
+/// Reads the text in quotation marks that something begins with; gives also how many bytes it takes there.
+pub fn read_quoted(text: &str) -> Option<(String, usize)> {
+    let mut reader = Reader { text: text.as_bytes(), at: 0, depth: DEPTH, path: None };
+    let quoted = text.starts_with('"').then(|| reader.string())?.ok()?;
+    Some((quoted.into_owned(), reader.at))
+}
+
 /// Reads what was read before without knowing what it is.
 pub fn of<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, Error> {
     read(&serde_json::to_vec(value)?)
@@ -150,9 +157,86 @@ fn said(what: &dyn fmt::Display) -> Fault {
 
 #[cold]
 fn unexpected(found: Unexpected<'_>, expected: &dyn Expected, of: &str) -> Fault {
-    match found {
-        Unexpected::Unit => said(&format_args!("invalid {of}: null, expected {expected}")),
-        found => said(&format_args!("invalid {of}: {found}, expected {expected}")),
+    said(&format_args!("invalid {of}: {}, expected {expected}", Found(found)))
+}
+
+/// What was found, as `serde_json` says it. Serde's own words would bring the standard library's way to write fractions, which nothing else
+/// here needs and which is as large as all of a route.
+struct Found<'a>(Unexpected<'a>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unexpected::Unit => f.write_str("null"),
+            Unexpected::Bool(value) => write!(f, "boolean `{value}`"),
+            Unexpected::Unsigned(number) => write!(f, "integer `{number}`"),
+            Unexpected::Signed(number) => write!(f, "integer `{number}`"),
+            Unexpected::Float(number) => match serde_json::Number::from_f64(number) {
+                Some(number) => write!(f, "floating point `{number}`"),
+                None => f.write_str("floating point"),
+            },
+            Unexpected::Str(text) => write!(f, "string {text:?}"),
+            Unexpected::Seq => f.write_str("sequence"),
+            Unexpected::Map => f.write_str("map"),
+            Unexpected::Other(what) => f.write_str(what),
+            _ => f.write_str("another kind of value"),
+        }
+    }
+}
+
+/// What `serde_json` reads for this parser: a text with escapes, or a number that is no whole one of 64 bits; it is asked for nothing else.
+enum Piece {
+    Text(String),
+    Fraction(f64),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Piece {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Takes whatever comes: a visitor that refuses brings the words for all that it refuses.
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Piece;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a number")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Piece, E> {
+                Ok(Piece::Text(text.to_owned()))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Piece, E> {
+                Ok(Piece::Fraction(number))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Piece, E> {
+                Ok(Piece::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Piece, E> {
+                Ok(Piece::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Piece, E> {
+                Ok(Piece::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Piece, E> {
+                Ok(Piece::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Piece, A::Error> {
+                Ok(Piece::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Piece, A::Error> {
+                Ok(Piece::Other)
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -335,7 +419,10 @@ impl<'de> Reader<'de> {
         let escaped = self.skip_string()?;
         if escaped {
             let quoted = self.text.get(begin..self.at).unwrap_or_default();
-            return serde_json::from_slice::<String>(quoted).map(Cow::Owned).map_err(|_| Fault::Syntax);
+            return match serde_json::from_slice(quoted) {
+                Ok(Piece::Text(text)) => Ok(Cow::Owned(text)),
+                _ => Err(Fault::Syntax),
+            };
         }
         let bare = self.text.get(begin + 1..self.at - 1).unwrap_or_default();
         std::str::from_utf8(bare).map(Cow::Borrowed).map_err(|_| Fault::Syntax)
@@ -392,7 +479,10 @@ impl<'de> Reader<'de> {
                 return Ok(Number::Signed(number));
             }
         }
-        serde_json::from_slice(text).map(Number::Fraction).map_err(|_| said(&"number out of range"))
+        match serde_json::from_slice(text) {
+            Ok(Piece::Fraction(number)) => Ok(Number::Fraction(number)),
+            _ => Err(said(&"number out of range")),
+        }
     }
 
     /// Skips whatever begins here.
@@ -1013,6 +1103,11 @@ mod tests {
             "{\"n\":1}x",
             "{\"n\":01}",
             "{\"n\":\n tru}",
+            r#"{"n":1.5e30}"#,
+            r#"{"n":[]}"#,
+            r#"{"n":{}}"#,
+            r#"{"n":true}"#,
+            r#"{"n":"\u00e9\"\n"}"#,
         ] {
             let (ours, theirs) =
                 (read::<Strict>(text.as_bytes()).unwrap_err(), serde_json::from_str::<Strict>(text).unwrap_err());

@@ -90,12 +90,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, ScimError> {
             first.len_utf8()
         } else if first == '"' {
             // A JSON string (RFC 7644 figure 1): its escapes are JSON's.
-            let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-            match stream.next() {
-                Some(Ok(value)) => tokens.push(Token::Text(value)),
-                _ => return Err(invalid("a text in quotation marks does not end")),
-            }
-            stream.byte_offset()
+            let (quoted, length) =
+                json::read_quoted(rest).ok_or_else(|| invalid("a text in quotation marks does not end"))?;
+            tokens.push(Token::Text(Value::String(quoted)));
+            length
         } else {
             let end = rest.find(|c: char| c.is_whitespace() || "()[]\"".contains(c)).unwrap_or(rest.len());
             tokens.push(Token::Word(rest.get(..end).unwrap_or_default().to_owned()));
@@ -371,6 +369,19 @@ mod tests {
             (r#"emails co "jensen.org""#, true),
         ] {
             assert_eq!(check(filter), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_quotation_marks_has_the_escapes_of_json_and_an_end() {
+        assert!(check(r#"name.familyName eq "O\u0027M\u0061lley" and(userName sw "b")"#));
+        assert!(!check(r#"name.familyName eq "O\"Malley\n" or emails[type eq "\\"]"#));
+        for filter in [r#"userName eq "b"#, r#"userName eq "b\""#, r#"userName eq "\x""#, r#"userName eq "\ud800""#] {
+            let error = parse(filter, &KNOWN, USER).unwrap_err();
+            assert_eq!(
+                (error.scim_type, error.detail.as_str()),
+                ("invalidFilter", "a text in quotation marks does not end")
+            );
         }
     }
 
