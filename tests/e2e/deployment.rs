@@ -15,7 +15,7 @@ use crate::looks::check;
 pub(crate) use crate::looks::{assert_is_account, assert_is_problem, atom, holds, roles, small, snapshot};
 
 /// How long anything may take that the Worker does by itself.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A Worker, its KV, and the simulators of the two services. At its end it checks that nothing leaked and that nobody
 /// else was called.

@@ -12,7 +12,7 @@ use crate::deployment::Deployment;
 use crate::looks::{openapi, small};
 
 /// Of these the run has its bound below; the rest is for a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The schemas of a run's own, which the program begins with, come on top.
 const SECS: &str = "12";

@@ -27,7 +27,7 @@ const FULL: &str = "connector-token-of-the-person-0123456789abcdef";
 const READ: &str = "connector-read-token-of-the-person-0123456789";
 
 /// A few runs of wrangler, a start of the Worker and a sync of a small account take some ten seconds.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Makes the tree that `make release` makes: the branch behind a Deploy button has it, and `make up` works in it as in a clone.
 async fn released(scratch: &Scratch) {

@@ -12,7 +12,7 @@ use sim::client::{self, Answer};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A program that runs until it is dropped, and its first line of output.
 struct Program {

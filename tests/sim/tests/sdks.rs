@@ -15,7 +15,7 @@ use sim::cloudflare::{Behaviour, Cloudflare, Route, ScopeShape, Spec};
 use sim::conductorone::{App, ConductorOne, Entitlement};
 use sim::http::Server;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Runs one of `tests/sdk/`; what it printed, or what it broke off with.
 async fn run(script: &str, environment: &[(&str, &str)]) -> Result<Value, String> {

@@ -24,8 +24,8 @@ use crate::stage::Stage;
 use model::{Asked, Wish};
 use trouble::Troubles;
 
-/// How long the Worker may take, after C1 has its 202, to call back: the longest block by Cloudflare, and a busy machine.
-const PATIENCE: Duration = Duration::from_mins(6);
+/// How long the Worker may take, after C1 has its 202, to call back: the longest block by Cloudflare, and a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_mins(20);
 
 /// How often C1's side looks whether a revoke waits for its proof.
 const LOOK: Duration = Duration::from_secs(2);
@@ -123,7 +123,7 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
     let stage = Stage::set(spec, &[("MAX_REMOVALS_PER_HOUR", "1000")]).await.map_err(|error| error.to_string())?;
     let asked = Asked::draw(plan, &stage.cloudflare)?;
     stage.world.c1.set_pace(pace());
-    stage.sync(Duration::from_mins(2), Duration::from_millis(50), |_| {}).await?;
+    stage.sync(PATIENCE, Duration::from_millis(50), |_| {}).await?;
     let before = model::everybody(&stage.cloudflare);
     stage.cloudflare.reset_log();
     stage.cloudflare.set_latency(Latency::of(plan.latency));

@@ -14,7 +14,7 @@ use crate::cloudflare::{Cloudflare, Fault, On};
 use crate::stage::Stage;
 
 /// How long the Worker may take to start.
-const UP: Duration = Duration::from_mins(1);
+const UP: Duration = Duration::from_mins(5);
 
 /// What happened beside the load.
 #[derive(Debug, Default)]

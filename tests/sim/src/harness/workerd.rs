@@ -21,10 +21,10 @@ use super::install::{copy_modules, find_workerd, workspace};
 use crate::client::{self, Unanswered};
 
 /// workerd is up within a second; a busy machine gets more.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(5);
 
 /// How long a cron handler may take.
-const CRON: Duration = Duration::from_mins(2);
+const CRON: Duration = Duration::from_mins(5);
 
 /// Which Worker to run, and with what.
 #[derive(Clone, Debug)]

@@ -16,11 +16,8 @@ use crate::http::{Handler, Server};
 /// The host of Cloudflare's API.
 pub const CLOUDFLARE_HOST: &str = "api.cloudflare.com";
 
-/// How long a request of a test may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The same for a whole file of a large account.
-const FILE_PATIENCE: Duration = Duration::from_mins(5);
+/// How long a request of a test may take, or a sync: a minute on a quiet machine, for a whole file of a large account.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How long to wait before looking again.
 const POLL: Duration = Duration::from_millis(20);
@@ -144,8 +141,7 @@ impl World {
             }
             request = request.body(body);
         }
-        let is_file = path.starts_with("/v1/export/");
-        client::send(request, if is_file { FILE_PATIENCE } else { PATIENCE }).await
+        client::send(request, PATIENCE).await
     }
 
     /// Delivers a webhook to the Worker by C1's rules.

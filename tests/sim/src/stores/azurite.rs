@@ -30,7 +30,7 @@ const KEY: [u8; 32] = *b"a key of 32 bytes for the tests.";
 const VERSION: &str = "2021-12-02";
 
 /// It is up within some seconds; a busy machine gets more.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(5);
 
 /// The emulator in a process of its own. It ends when this is dropped.
 #[derive(Debug)]

@@ -38,10 +38,10 @@ async fn measure() -> Result<(), String> {
     if wanted("syncs") {
         syncs::measure().await?;
     }
-    if parts.iter().any(|part| part == "large") {
-        syncs::large().await?;
+    if let Some(sizes) = sizes_of("large", &parts) {
+        syncs::large(sizes).await?;
     }
-    if let Some(sizes) = scale_of(&parts) {
+    if let Some(sizes) = sizes_of("scale", &parts) {
         scale::measure(sizes).await?;
     }
     if wanted("start") {
@@ -63,9 +63,12 @@ async fn measure() -> Result<(), String> {
     Ok(())
 }
 
-/// Which accounts the scale is of: `scale` is all of them, `scale=5000` those up to 5,000 members, `scale=50000-50000` the largest alone.
-fn scale_of(parts: &[String]) -> Option<RangeInclusive<usize>> {
-    let part = parts.iter().find_map(|part| part.strip_prefix("scale"))?;
+/// Which accounts a part is of: `scale` is all of them, `scale=5000` those up to 5,000 members, `scale=50000-50000` that size alone.
+fn sizes_of(name: &str, parts: &[String]) -> Option<RangeInclusive<usize>> {
+    let part = parts
+        .iter()
+        .filter_map(|part| part.strip_prefix(name))
+        .find(|rest| rest.is_empty() || rest.starts_with('='))?;
     let sizes = part.strip_prefix('=').unwrap_or_default();
     let (least, most) = sizes.split_once('-').unwrap_or(("0", sizes));
     Some(least.parse().unwrap_or(0)..=most.parse().unwrap_or(usize::MAX))
