@@ -55,6 +55,11 @@ impl ScimError {
     pub(crate) fn mutability(detail: impl Into<String>) -> Self {
         Self::new("mutability", detail)
     }
+
+    /// Whether it is about what cannot be changed here, such as a name.
+    pub(crate) fn is_mutability(&self) -> bool {
+        self.scim_type == "mutability"
+    }
 }
 
 /// The keywords of RFC 7644 table 9.

@@ -37,18 +37,17 @@ pub enum PlanError {
     },
 }
 
-/// Works out the steps from the members as the last sync and our own operations have them. A member who is there already makes no step, nor
-/// does whoever is on no list. Who is to be taken out by id is a step in any case: that they are not known to be in it is no proof that they
-/// are not, and the revoke asks Cloudflare.
+/// Works out the steps from the members as the last sync and our own operations have them. Who is to be put in or taken out by id is a step
+/// in any case: that they are known to be in it, or are not, is no proof, and the operation asks Cloudflare. Of a whole list that replaces the
+/// members, those make a step who differ.
 pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Result<Vec<Step>, PlanError> {
     let mut steps = Vec::new();
     for change in changes {
         let (added, removed) = match change {
-            MembersEdit::Add(ids) => (parse(ids)?, Vec::new()),
+            MembersEdit::Add(ids) => (distinct(&parse(ids)?), Vec::new()),
             MembersEdit::Remove(ids) => {
                 let ids = parse(ids)?;
-                let repeats = |place: usize| ids.iter().take(place).any(|before| ids.get(place) == Some(before));
-                (Vec::new(), ids.iter().enumerate().filter(|(place, _)| !repeats(*place)).map(|(_, id)| *id).collect())
+                (Vec::new(), distinct(&ids))
             }
             MembersEdit::RemoveWhere(filter) => {
                 let matches = |item: &Value, _| filter.as_ref().is_none_or(|filter| filter.matches(item));
@@ -67,8 +66,13 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
             return Err(PlanError::TooManyRemovals { removals: removed.len(), most });
         }
         for member in added {
-            if held(&members, |_, other| other == member).is_empty() {
+            let is_new = held(&members, |_, other| other == member).is_empty();
+            if is_new {
                 members.push(serde_json::json!({ "value": id::of_principal(member) }));
+            }
+            // What a user group has is nothing that an operation could ask for.
+            let is_named = matches!(change, MembersEdit::Add(_)) && !matches!(member, Principal::Group(_));
+            if is_new || is_named {
                 steps.push(step(Action::Grant, member)?);
             }
         }
@@ -82,6 +86,17 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
         return Err(ScimError::new("tooMany", detail).into());
     }
     Ok(steps)
+}
+
+/// Each once, in the order in which they were named.
+fn distinct(ids: &[Principal]) -> Vec<Principal> {
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        if !all.contains(id) {
+            all.push(*id);
+        }
+    }
+    all
 }
 
 fn step(action: Action, member: Principal) -> Result<Step, ScimError> {
@@ -148,15 +163,16 @@ mod tests {
     fn steps_are_what_differs_in_the_order_of_the_operations() {
         let one = |letter| filter::parse(&format!("value eq \"{}\"", user(letter)), &["value"], GROUP).unwrap();
         for (changes, expected) in [
-            (vec![MembersEdit::Add(users("ad"))], "+d"),
             // The list may be older than what somebody did by hand.
+            (vec![MembersEdit::Add(users("ada"))], "+a +d"),
             (vec![MembersEdit::Remove(users("beb"))], "-b -e"),
             (vec![MembersEdit::RemoveWhere(Some(one('b')))], "-b"),
             (vec![MembersEdit::RemoveWhere(Some(one('e')))], "-e"),
             (vec![MembersEdit::Replace(users("bc"))], "-a"),
             (vec![MembersEdit::Replace(users("abcde"))], "+d +e"),
             (vec![MembersEdit::Replace(users("abcd")), MembersEdit::Remove(users("d"))], "+d -d"),
-            (vec![MembersEdit::Add(vec![format!("user:{}", user('a'))])], ""),
+            (vec![MembersEdit::Add(vec![format!("user:{}", user('a'))])], "+a"),
+            (vec![MembersEdit::Replace(users("cba"))], ""),
         ] {
             assert_eq!(check(&changes, 2).unwrap(), expected, "{changes:?}");
         }

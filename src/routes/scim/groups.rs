@@ -7,20 +7,20 @@ use super::lists;
 use super::users::BY;
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
-use crate::model::operation::{Refusal, Target};
+use crate::model::operation::{Effect, Refusal, Target};
 use crate::model::resource::Row;
 use crate::routes::asking::Ports;
-use crate::routes::http::{Answer, Problem};
+use crate::routes::http::{Answer, Content, Problem};
 use crate::routes::{paging, provisioning};
 use crate::scim::patch::{self, MembersEdit};
 use crate::scim::plan::{Step, plan};
-use crate::scim::{id, resource};
+use crate::scim::{ScimError, id, resource};
 
 /// Shows a Group.
 pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let with_members = call.projection()?.returns("members");
     let (_, group) = find(call, id, with_members).await?;
-    call.shown(200, group)
+    call.shown(200, group.ok_or_else(|| missing(id))?)
 }
 
 /// Replaces a Group; only its members can change, and members that are not named at all stay as they are.
@@ -31,6 +31,7 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
         members => vec![MembersEdit::Replace(patch::members(members)?)],
     };
     let (entitlement, group) = find(call, id, true).await?;
+    let group = group.ok_or_else(|| missing(id))?;
     change(call, id, entitlement, &group, &changes).await
 }
 
@@ -38,8 +39,27 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
 pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let (entitlement, group) = find(call, id, true).await?;
+    let Some(group) = group else { return take_out_of_unlisted(call, id, entitlement, &body).await };
     let changes = patch::group(&body, &group)?;
     change(call, id, entitlement, &group, &changes).await
+}
+
+/// A Group that is on no list may have come since the last sync, as one does that somebody holds on a part of the account. A client takes
+/// "there is no such Group" for nobody being in it, so Cloudflare is asked before that is said of whom it takes out.
+async fn take_out_of_unlisted<P: Ports>(
+    call: &Call<'_, P>,
+    id: &str,
+    entitlement: Entitlement,
+    body: &Value,
+) -> Result<Answer, Problem> {
+    call.unchanged(&Value::Null)?;
+    let changes = patch::group(body, &Value::Null);
+    let changes = if changes.as_ref().is_err_and(ScimError::is_mutability) { Vec::new() } else { changes? };
+    let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
+    if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, entitlement, &steps).await? == 0 {
+        return Err(missing(id));
+    }
+    Ok(Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) })
 }
 
 async fn change<P: Ports>(
@@ -52,17 +72,26 @@ async fn change<P: Ports>(
     call.unchanged(group)?;
     let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
     let steps = plan(members, changes, call.settings.scim_replace_max_removals)?;
-    let mut done = Vec::new();
+    carry_out(call, entitlement, &steps).await?;
+    let (_, group) = find(call, id, true).await?;
+    call.shown(200, group.ok_or_else(|| missing(id))?)
+}
+
+/// Carries out one step after the other; how many of them changed something.
+async fn carry_out<P: Ports>(call: &Call<'_, P>, entitlement: Entitlement, steps: &[Step]) -> Result<usize, Problem> {
+    let (mut done, mut changed) = (Vec::new(), 0);
     for (place, step) in steps.iter().enumerate() {
         let subject = provisioning::subject(step.member)?;
         let target = Target::Entitlement(entitlement);
         match provisioning::perform(call.ports, BY, None, step.action, target, subject).await {
-            Ok((_, message, _)) => done.push(message),
+            Ok((effect, message, _)) => {
+                changed += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));
+                done.push(message);
+            }
             Err(problem) => return Err(stopped(problem, &done, steps.get(place + 1..).unwrap_or_default())),
         }
     }
-    let (_, group) = find(call, id, true).await?;
-    call.shown(200, group)
+    Ok(changed)
 }
 
 /// The problem of one step, with what was done before it and what was not done after it.
@@ -87,19 +116,27 @@ fn stopped(mut problem: Problem, done: &[String], left: &[Step]) -> Problem {
     problem
 }
 
-async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Result<(Entitlement, Value), Problem> {
+fn missing(id: &str) -> Problem {
     let shown: String = id.chars().take(100).collect();
-    let missing = || Problem::new(404, "not_found", format!("there is no Group {shown:?}; GET /Groups has them"));
-    let entitlement = id::entitlement(id).ok_or_else(missing)?;
+    Problem::new(404, "not_found", format!("there is no Group {shown:?}; GET /Groups has them"))
+}
+
+/// Which Group is meant by an id, and the Group as the lists have it, where they do.
+async fn find<P: Ports>(
+    call: &Call<'_, P>,
+    id: &str,
+    with_members: bool,
+) -> Result<(Entitlement, Option<Value>), Problem> {
+    let entitlement = id::entitlement(id).ok_or_else(|| missing(id))?;
     let snapshot = paging::open(call.ports, None).await?;
     let row = snapshot.get(call.ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
-    let (entitlement, name) = row.as_ref().and_then(Row::offered).ok_or_else(missing)?;
+    let Some((entitlement, name)) = row.as_ref().and_then(Row::offered) else { return Ok((entitlement, None)) };
     let mut members = None;
     if with_members {
         let mut held = lists::holders(call, &snapshot, &[entitlement].into()).await?;
         members = Some(held.remove(&entitlement).unwrap_or_default());
     }
-    Ok((entitlement, resource::group(&call.base, entitlement, &name, members.as_deref())))
+    Ok((entitlement, Some(resource::group(&call.base, entitlement, &name, members.as_deref()))))
 }
 
 #[cfg(test)]

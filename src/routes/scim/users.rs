@@ -20,7 +20,7 @@ pub(super) const BY: &str = "scim";
 /// Shows a User.
 pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let (_, user) = find(call, id).await?;
-    call.shown(200, user)
+    call.shown(200, user.ok_or_else(|| missing(id))?)
 }
 
 /// Invites a person.
@@ -57,7 +57,12 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
 /// Replaces a User; only `active` can change.
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let (principal, user) = find(call, id).await?;
+    let active = body.get("active").filter(|active| !active.is_null());
+    let active = active.map(|active| patch::boolean(Some(active))).transpose()?;
+    let (principal, user) = match find(call, id).await? {
+        (principal, Some(user)) => (principal, user),
+        (principal, None) => return settle_unlisted(call, id, principal, active).await,
+    };
     call.unchanged(&user)?;
     let email = named_address(&body)?;
     if !address::same(user.get("userName").and_then(Value::as_str).unwrap_or_default(), &email) {
@@ -66,15 +71,21 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
         )
         .into());
     }
-    let active = body.get("active").filter(|active| !active.is_null());
-    let active = active.map(|active| patch::boolean(Some(active))).transpose()?;
     settle(call, principal, user, active).await
 }
 
 /// Changes a User; only `active` can change.
 pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let (principal, user) = find(call, id).await?;
+    let (principal, user) = match find(call, id).await? {
+        (principal, Some(user)) => (principal, user),
+        (principal, None) => {
+            // Another name than nobody's is no news.
+            let active = patch::user(&body, &Value::Null);
+            let active = if active.as_ref().is_err_and(ScimError::is_mutability) { None } else { active? };
+            return settle_unlisted(call, id, principal, active).await;
+        }
+    };
     call.unchanged(&user)?;
     let active = patch::user(&body, &user)?;
     settle(call, principal, user, active).await
@@ -83,9 +94,31 @@ pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answ
 /// Removes a member, or cancels an invitation.
 pub(super) async fn delete<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let (principal, user) = find(call, id).await?;
+    let Some(user) = user else { return settle_unlisted(call, id, principal, Some(false)).await };
     call.unchanged(&user)?;
     remove(call, principal).await?;
-    Ok(Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) })
+    Ok(removed())
+}
+
+fn removed() -> Answer {
+    Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) }
+}
+
+/// Of whom no list has anything: they may have come since the last sync, or have accepted the invitation whose id is sent. A client takes
+/// "there is no such User" for a removal that is done, so Cloudflare is asked before that is said.
+async fn settle_unlisted<P: Ports>(
+    call: &Call<'_, P>,
+    id: &str,
+    principal: Principal,
+    active: Option<bool>,
+) -> Result<Answer, Problem> {
+    if active == Some(false) {
+        call.unchanged(&Value::Null)?;
+        if remove(call, principal).await? == Effect::Removed {
+            return Ok(removed());
+        }
+    }
+    Err(missing(id))
 }
 
 async fn settle<P: Ports>(
@@ -94,6 +127,7 @@ async fn settle<P: Ports>(
     user: Value,
     active: Option<bool>,
 ) -> Result<Answer, Problem> {
+    // That a client sends who is active on every occasion asks for nothing: an operation would make void what was asked for before.
     if active != Some(false) {
         return call.shown(200, user);
     }
@@ -102,22 +136,26 @@ async fn settle<P: Ports>(
     call.shown(200, resource::deactivated(user))
 }
 
-async fn remove<P: Ports>(call: &Call<'_, P>, principal: Principal) -> Result<(), Problem> {
+async fn remove<P: Ports>(call: &Call<'_, P>, principal: Principal) -> Result<Effect, Problem> {
     let subject = provisioning::subject(principal)?;
-    provisioning::perform(call.ports, BY, None, Action::Revoke, Target::Account, subject).await?;
-    Ok(())
+    let (effect, ..) = provisioning::perform(call.ports, BY, None, Action::Revoke, Target::Account, subject).await?;
+    Ok(effect)
 }
 
-async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Value), Problem> {
+fn missing(id: &str) -> Problem {
     let shown: String = id.chars().take(60).collect();
-    let missing = || Problem::new(404, "not_found", format!("there is no User {shown:?}; GET /Users has them"));
-    let principal = id::principal(id).ok_or_else(missing)?;
+    Problem::new(404, "not_found", format!("there is no User {shown:?}; GET /Users has them"))
+}
+
+/// Who is meant by an id, and the User as the lists have them, where they do.
+async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Option<Value>), Problem> {
+    let principal = id::principal(id).ok_or_else(|| missing(id))?;
     let snapshot = paging::open(call.ports, None).await?;
-    let row =
-        snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?.ok_or_else(missing)?;
+    let Some(row) = snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)? else {
+        return Ok((principal, None));
+    };
     let offered = lists::offered(call, &snapshot).await?;
-    let user = lists::user(&call.base, &snapshot, &row, &offered).ok_or_else(missing)?;
-    Ok((principal, user))
+    Ok((principal, lists::user(&call.base, &snapshot, &row, &offered)))
 }
 
 /// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`.

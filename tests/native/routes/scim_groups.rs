@@ -67,3 +67,39 @@ async fn what_provisioning_off_would_do_is_refused_with_the_sentence() {
     assert!(answer.json()["detail"].as_str().unwrap().contains("would have granted"), "{}", answer.text());
     jane.changed(&[], &[]);
 }
+
+/// That the last sync has somebody in it is no proof either.
+#[tokio::test(start_paused = true)]
+async fn who_is_put_in_by_id_is_in_also_where_somebody_has_taken_them_out_since_the_last_sync() {
+    let jane = Jane::holding(2).await;
+    let account = &jane.deployment.cloudflare;
+    let path = format!("/scim/v2/Groups/role-{}", jane.has.governed_as());
+    let add = json!([{ "op": "add", "path": "members", "value": [{ "value": jane.user }] }]);
+    assert_eq!(patch(&jane.deployment, &path, add.clone()).await.status, 200);
+    jane.changed(&[], &[]);
+    account.set_policies(&jane.member, vec![crate::looks::holds(account, &crate::looks::roles(account)[1])]);
+    jane.changed(&[], &[jane.atom(&jane.has)]);
+    assert_eq!(patch(&jane.deployment, &path, add.clone()).await.status, 200);
+    jane.changed(&[], &[]);
+    // Nor is it said of whom Cloudflare does not tell.
+    account.fail_next(sim::cloudflare::Route::GetMember, 20, sim::cloudflare::Fault::status(503, 10_000));
+    assert_error(&patch(&jane.deployment, &path, add).await, 503, None);
+}
+
+/// A Group that nobody was in at the last sync is on no list, and "there is no such Group" says that nobody is in it.
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_out_of_a_group_that_no_sync_has_seen_is_out() {
+    let jane = Jane::start().await;
+    let account = &jane.deployment.cloudflare;
+    let (zone, _) = account.domain_resource_groups().remove(0);
+    account.add_policy(&jane.member, sim::cloudflare::PolicySpec::allow(jane.lacks.id.clone(), zone.clone()));
+    let path = format!("/scim/v2/Groups/scoped_role-{}-{zone}", jane.lacks.id);
+    let remove = json!([{ "op": "remove", "path": format!("members[value eq \"{}\"]", jane.user) }]);
+    assert_error(&jane.deployment.get(&path).await, 404, None);
+    let add = json!([{ "op": "add", "path": "members", "value": [{ "value": jane.user }] }]);
+    assert_error(&patch(&jane.deployment, &path, add).await, 404, None);
+    let answer = patch(&jane.deployment, &path, remove.clone()).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    jane.changed(&[], &[]);
+    assert_error(&patch(&jane.deployment, &path, remove).await, 404, None);
+}

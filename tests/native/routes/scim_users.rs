@@ -56,3 +56,50 @@ async fn errors_have_the_form_of_scim() {
     assert_eq!(found["itemsPerPage"], 2);
     assert_eq!(found["Resources"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "schemas", "userName"]);
 }
+
+/// A client takes "there is no such User" for a removal that is done.
+#[tokio::test(start_paused = true)]
+async fn who_is_on_no_list_is_removed_all_the_same_and_only_then_there_is_no_such_user() {
+    let deployment = Deployment::start().await.synced().await;
+    let account = &deployment.cloudflare;
+    let role = crate::looks::roles(account)[0].clone();
+    let inactive = json!({ "userName": "late@example.com", "active": false });
+    for method in ["DELETE", "PUT", "PATCH"] {
+        // Came since the last sync; accepted since, so that the invitation's id is on no list any more.
+        let late = account.add_member("late@example.com", vec![crate::looks::holds(account, &role)]);
+        let invited = account.invite("invited@example.com", vec![crate::looks::holds(account, &role)]);
+        account.accept_invitation(&invited);
+        let user = account.membership(&late).unwrap().user_id.unwrap();
+        for path in [format!("/scim/v2/Users/{user}"), format!("/scim/v2/Users/invitation-{invited}")] {
+            let operations = json!([{ "op": "replace", "path": "active", "value": false }]);
+            let ask = async || match method {
+                "PATCH" => super::scim::patch(&deployment, &path, operations.clone()).await,
+                "PUT" => deployment.request("PUT", &path, &[], Some(&inactive)).await,
+                other => deployment.request(other, &path, &[], None).await,
+            };
+            assert_error(&deployment.get(&path).await, 404, None);
+            account.fail_next(sim::cloudflare::Route::GetMember, 20, sim::cloudflare::Fault::status(503, 10_000));
+            account.fail_next(sim::cloudflare::Route::ListMembers, 20, sim::cloudflare::Fault::status(503, 10_000));
+            assert_error(&ask().await, 503, None);
+            account.clear_faults();
+            let answer = ask().await;
+            assert_eq!(answer.status, 204, "{method} {path}: {}", answer.text());
+            assert_error(&ask().await, 404, None);
+        }
+        assert!(account.membership(&late).is_none() && account.membership(&invited).is_none());
+    }
+}
+
+/// A client sends who is active on every occasion: that asks for nothing, and makes nothing void that was asked for.
+#[tokio::test(start_paused = true)]
+async fn that_somebody_is_active_is_no_operation() {
+    let deployment = Deployment::start().await;
+    let role = crate::looks::roles(&deployment.cloudflare)[0].clone();
+    let policy = crate::looks::holds(&deployment.cloudflare, &role);
+    let jane = deployment.cloudflare.add_member("jane@example.com", vec![policy]);
+    let deployment = deployment.synced().await;
+    let user = deployment.cloudflare.membership(&jane).unwrap().user_id.unwrap();
+    let active = json!({ "userName": "jane@example.com", "active": true });
+    assert_eq!(deployment.request("PUT", &format!("/scim/v2/Users/{user}"), &[], Some(&active)).await.status, 200);
+    assert!(deployment.json("/v1/operations").await["items"].as_array().unwrap().is_empty());
+}
