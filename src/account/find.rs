@@ -60,16 +60,17 @@ pub async fn probable<P: KeyValue>(
     })
 }
 
-/// The membership that the snapshot has of the subject's user, where that is known: whoever was invited again since C1 read of them has
-/// another one than C1 knows, and may slip from one page of the list to another while it is read.
-pub async fn of_user<P: KeyValue>(
+/// The membership that the snapshot has of the subject's user or address: whoever was invited again since C1 read of them has another one
+/// than C1 knows, and may slip from one page of the list to another while it is read.
+pub async fn by_snapshot<P: KeyValue>(
     ports: &P,
     snapshot: Option<&Snapshot>,
     subject: &Subject,
 ) -> Result<Option<MemberId>, SnapshotError> {
-    let (Some(snapshot), Some(user)) = (snapshot, subject.user_id) else { return Ok(None) };
-    let row = snapshot.get(ports, &Principal::User(user).to_string()).await?;
-    Ok(row.as_ref().and_then(Row::as_member).map(|member| member.member_id))
+    if subject.member_id.is_none() {
+        return Ok(None);
+    }
+    probable(ports, snapshot, &Subject { member_id: None, ..subject.clone() }).await
 }
 
 /// Looks for the subject in Cloudflare's list of members, beside what was `read` of single ones. The list is ordered by e-mail
@@ -78,13 +79,14 @@ pub async fn of_user<P: KeyValue>(
 ///
 /// That nobody is meant is said only where everything was read, and nothing changed meanwhile: of a revoke always, since that nobody has an
 /// address in its place is no proof where the order is another; of a grant where it `must_read_all`, as where Cloudflare says that somebody has
-/// the address.
+/// the address. Where nothing but the list speaks of them, none of their memberships being known and `seen` to be gone, it is read twice:
+/// who slips from one page to another while it is read is on none, and where somebody leaves and somebody comes there are as many as before.
 pub async fn in_account<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     subject: &Subject,
     action: Action,
     read: Vec<MemberRecord>,
-    must_read_all: bool,
+    seen: Seen,
 ) -> Result<Meant<MemberRecord>, Stopped> {
     let mut pages = Pages {
         client,
@@ -93,14 +95,19 @@ pub async fn in_account<P: Http + Clock + Sql>(
         total: 1,
         members: None,
         moved: false,
-        ordered: action == Action::Grant && !must_read_all,
+        ordered: action == Action::Grant && !seen.must_read_all,
         read: BTreeSet::new(),
+        ids: BTreeSet::new(),
+        odd_ones: 0,
         odd: None,
     };
     for member in read {
         pages.candidates.see(member);
     }
     pages.look().await?;
+    if pages.proves_nobody() && !seen.is_known {
+        pages.look_once_more().await?;
+    }
     if !pages.candidates.is_settled() {
         if let Some(odd) = pages.odd {
             // Somebody may have the address, and it cannot be read who: that is not nobody.
@@ -124,10 +131,19 @@ pub async fn by_address<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     email: &str,
 ) -> Result<Option<MemberRecord>, Stopped> {
-    Ok(match in_account(client, &Subject::of_email(email), Action::Grant, Vec::new(), false).await? {
+    Ok(match in_account(client, &Subject::of_email(email), Action::Grant, Vec::new(), Seen::default()).await? {
         Meant::One(member) => Some(member),
         Meant::Nobody | Meant::Unclear(_) => None,
     })
+}
+
+/// What was seen of somebody before the list is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Whether a place in the list proves nothing, as where Cloudflare says that somebody has the address.
+    pub must_read_all: bool,
+    /// Whether a membership of theirs was known, and asked for by its id.
+    pub is_known: bool,
 }
 
 /// The pages of the members list, as far as the search has seen them.
@@ -143,6 +159,10 @@ struct Pages<'a, 'b, P> {
     /// Whether the order of the addresses is known to be ours, and is to be relied on.
     ordered: bool,
     read: BTreeSet<u32>,
+    /// Who is on them.
+    ids: BTreeSet<MemberId>,
+    /// How many are on them whose record cannot be read.
+    odd_ones: usize,
     /// A record that may be the subject's, and cannot be read.
     odd: Option<ApiError>,
 }
@@ -166,6 +186,31 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
             }
             number += 1;
         }
+        Ok(())
+    }
+
+    /// Whether all of several pages were read, and nobody on them is meant.
+    fn proves_nobody(&mut self) -> bool {
+        if self.total < 2 || self.is_enough() || !self.needs_all() || self.total > MAX_PAGES {
+            return false;
+        }
+        // Who is on two pages has come from one to the other, and so may another one have who is on none.
+        let seen = self.ids.len() + self.odd_ones;
+        self.moved |= self.members.is_some_and(|told| usize::try_from(told).is_ok_and(|told| told > seen));
+        !self.moved
+    }
+
+    /// Reads the list once more, from its end: the same have to be on it.
+    async fn look_once_more(&mut self) -> Result<(), ApiError> {
+        let (before, total) = (std::mem::take(&mut self.ids), self.total);
+        self.odd_ones = 0;
+        for number in (1..=total).rev() {
+            self.visit(number).await?;
+            if self.is_enough() {
+                return Ok(());
+            }
+        }
+        self.moved |= self.ids != before || self.total != total;
         Ok(())
     }
 
@@ -214,6 +259,8 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
             self.members = Some(members);
         }
         self.read.insert(number);
+        self.ids.extend(page.items.iter().map(|member| member.id));
+        self.odd_ones += page.odd.len();
         let addresses: Vec<String> = page.items.iter().map(|member| address::folded(&member.email)).collect();
         self.ordered &= addresses.is_sorted();
         page.items.into_iter().for_each(|member| self.candidates.see(member));

@@ -336,8 +336,10 @@ impl Coordinator {
         for overdue in expiry::unasked(ports, now.plus_secs(-settings.overdue_minutes * 60), EXPIRIES_AT_ONCE)? {
             let granted = journal::find(ports, &overdue.operation.0.to_string())?;
             let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
-            let (subject, origin) =
+            let (mut subject, origin) =
                 granted.map_or((by_address, Origin::default()), |it| (it.request.subject, it.request.origin));
+            // Who was known by the address alone has a membership since, and may have another address: that nobody has the old one is no end.
+            subject.member_id = subject.member_id.or(overdue.member);
             let target = overdue.what.into();
             let request = Request {
                 key: Some(format!("expiry/{}/{}", overdue.operation.0, overdue.ended_at.secs())),

@@ -239,12 +239,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             member,
             planned: &BTreeSet::new(),
             loses_admin: passage.loses_admin,
+            may_replace: renewal::must_go_on(self.ports, self.id)?,
             read_at: self.client.asked_at(),
             now: self.ports.now(),
         };
         let open = open_writes::begin(self.ports, &write)?;
         match self.client.remove_member(&passage.cleared, member.id).await {
-            Ok(()) | Err(ApiError::NotFound(_)) => {}
+            Ok(()) | Err(ApiError::NotFound(_)) => {
+                open_writes::removed(self.ports, open, self.client.ray().as_deref(), self.ports.now())?;
+            }
             Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
             Err(error) => {
                 open_writes::refused(self.ports, open)?;

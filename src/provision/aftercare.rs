@@ -320,11 +320,15 @@ fn ended(write: &OpenWrite) -> Timestamp {
 
 fn report<P: Clock + Sql>(ports: &P, write: &OpenWrite, entry: &Entry) -> Result<(), SqlError> {
     let what = if entry.description.is_empty() { "a change" } else { &entry.description };
-    let message = format!(
-        "{} changed {} ({what}) at the same moment as this operation, which may have overwritten it; compare the member with what was intended, and make the change again where it is missing.",
-        entry.author.in_words(),
-        write.email
-    );
+    let (who, email) = (entry.author.in_words(), &write.email);
+    let message = match write.kind {
+        WriteKind::Removal => format!(
+            "{who} changed the invitation of {email} ({what}) right before this operation removed it, to make it again; where that was its acceptance, the membership that came of it went along, and {email} has to accept the new invitation."
+        ),
+        _ => format!(
+            "{who} changed {email} ({what}) at the same moment as this operation, which may have overwritten it; compare the member with what was intended, and make the change again where it is missing."
+        ),
+    };
     let incident = Incident {
         kind: incident::IncidentKind::ForeignWrite,
         at: entry.at,

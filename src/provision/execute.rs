@@ -1,7 +1,7 @@
 //! Read, change, write, read back: how a member's policies are changed.
 //!
 //! **Invariants:** between the GET whose policies are changed and the PUT that writes them there is no other I/O; what
-//! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without a policy;
+//! is written is compared with what is read afterwards; nothing is ever sent that would leave a member without any access;
 //! [`write`] and [`is_made`] alone know what a write to a member came to.
 
 use crate::base::tree::BTreeSet;
@@ -75,7 +75,7 @@ pub enum EditOutcome {
     Made(Box<MemberRecord>),
     /// There was nothing to write: this is the member.
     AlreadySo(Box<MemberRecord>),
-    /// Writing it would have left the member without any policy; nothing was sent.
+    /// Writing it would have left the member without any access; nothing was sent.
     WouldBeEmpty,
     /// The member has a policy whose kind is unknown; nothing was sent.
     UnknownPolicy,
@@ -121,7 +121,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             let member = Box::new(member);
             return Ok(if wrote { EditOutcome::Made(member) } else { EditOutcome::AlreadySo(member) });
         };
-        if planned.is_empty() {
+        if !policies::give_something(&planned) {
             return Ok(EditOutcome::WouldBeEmpty);
         }
         let (held, holds) = (atoms(&before), atoms(&planned));
@@ -203,6 +203,7 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
             member,
             planned: &holds,
             loses_admin: passed.loses_admin,
+            may_replace: true,
             read_at: client.asked_at(),
             now,
         },

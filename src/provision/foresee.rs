@@ -7,7 +7,7 @@ use super::lock::Guard;
 use super::removals::{self, Count};
 use super::resolve::ACCOUNT;
 use super::settings::{LastRole, Settings};
-use super::{grants, outcomes, owner, super_admins};
+use super::{grants, outcomes, owner, policies, super_admins};
 use crate::account::identity::Owner;
 use crate::account::{Stopped, names};
 use crate::base::ports::{Clock, Sql};
@@ -98,6 +98,9 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
         }
         (About::Atom(atom), action) => {
             let held: Vec<Policy> = record.own_policies()?;
+            if action == Action::Grant && policies::deny(&held, atom) {
+                return Ok(Fate::Stopped(grants::denied(email, name)));
+            }
             let edit = Edit::of(action, atom);
             let Some(left) = edit.apply(&held) else {
                 return match of.through.filter(|_| action == Action::Revoke) {
@@ -113,7 +116,7 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
                 Action::Grant => (BTreeSet::from_iter([atom]), BTreeSet::new()),
                 Action::Revoke => (BTreeSet::new(), BTreeSet::from_iter([atom])),
             };
-            if left.is_empty() {
+            if action == Action::Revoke && !policies::give_something(&left) {
                 guards::protected(&settings.guards, email, &[])?;
                 match settings.guards.last_role {
                     LastRole::Refuse => return Err(Stopped::Refused(grants::last_role(email, name))),

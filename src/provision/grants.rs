@@ -5,7 +5,7 @@ use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
-use super::{guards, journal, open_writes};
+use super::{guards, journal, open_writes, policies};
 use crate::account::Stopped;
 use crate::account::default_role::Configured;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -20,11 +20,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
         let action = self.request.action;
         let edit = Edit::of(action, atom);
-        let planned = edit.apply(&member.own_policies()?);
+        let own = member.own_policies()?;
+        if action == Action::Grant && policies::deny(&own, atom) {
+            return Ok(denied(&email, &name));
+        }
+        let planned = edit.apply(&own);
         let ours = journal::has_written(self.ports, self.id)?;
         if let Some(planned) = &planned {
             guards::protected(self.guards(), &member.email, &self.request.subject.emails)?;
-            if planned.is_empty() {
+            if action == Action::Revoke && !policies::give_something(planned) {
                 return match self.guards().last_role {
                     LastRole::Refuse => Ok(last_role(&email, &name)),
                     LastRole::MinimalAccess | LastRole::RemoveMember => self.last_role(member, atom).await,
@@ -118,9 +122,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.unless_through_a_group(&member, atom, done(Effect::Revoked, said)).await?
             }
             EditOutcome::UnknownPolicy => unknown_policy(&email),
-            EditOutcome::WouldBeEmpty | EditOutcome::NotSeen => {
-                self.not_now(format!("{name} could not be seen to be gone from {email}"), 10)
-            }
+            // What would be left to them is denied.
+            EditOutcome::WouldBeEmpty => last_role(&email, name),
+            EditOutcome::NotSeen => self.not_now(format!("{name} could not be seen to be gone from {email}"), 10),
         })
     }
 
@@ -136,6 +140,16 @@ pub(super) fn held_by_group(email: &str, name: &str, group: &str) -> Outcome {
         Refusal::HeldThroughGroup,
         format!(
             "{email} has {name} through the user group {group}, and not of their own (any more); revoke the membership of that group as well."
+        ),
+    )
+}
+
+/// What the grant is told of what a policy of the member's denies: it would be there, and give nothing.
+pub(super) fn denied(email: &str, name: &str) -> Outcome {
+    Outcome::refused(
+        Refusal::NotEligible,
+        format!(
+            "A policy of {email}'s denies {name}, so a grant of it gives nothing; take that policy away in Cloudflare's dashboard, then ask again."
         ),
     )
 }

@@ -121,7 +121,9 @@ fn begin<P: Http + Clock + Sql>(
 ) -> Result<i64, Stopped> {
     let (now, planned) = (asking.ports.now(), BTreeSet::new());
     let (operation, planned) = (asking.operation, &planned);
-    let write = Write { operation, kind, member, planned, loses_admin, read_at: asking.client.asked_at(), now };
+    let may_replace = false;
+    let write =
+        Write { operation, kind, member, planned, loses_admin, may_replace, read_at: asking.client.asked_at(), now };
     Ok(open_writes::begin(asking.ports, &write)?)
 }
 

@@ -174,10 +174,13 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
 /// Contrary are a grant and a revoke of the same, and the removal of an account and a grant of whatever it holds: a removal that was
 /// put off must not take away what was granted since, nor a grant bring back who was removed since. Carried out is also a revoke that
 /// waits for its proof ([`carried_out`]).
+///
+/// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     let value = sql.one(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer
-            ON newer.id > older.id
+            ON CASE WHEN newer.key LIKE 'expiry/%' THEN CAST(substr(newer.key, 8) AS INTEGER) ELSE newer.id END
+                > CASE WHEN older.key LIKE 'expiry/%' THEN CAST(substr(older.key, 8) AS INTEGER) ELSE older.id END
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> ''))
          WHERE older.id = ?1
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
@@ -662,6 +665,26 @@ mod tests {
         settle(&desk, revoke, &done(Effect::AlreadyRevoked), desk.now()).unwrap();
         assert_eq!(superseded_by(&desk, grant).unwrap(), Some(revoke));
         assert_eq!(superseded_by(&desk, revoke).unwrap(), None, "an older one does not count");
+    }
+
+    #[test]
+    fn the_end_of_a_grant_for_a_time_is_as_old_as_that_grant() {
+        for ends_by_itself in [true, false] {
+            let desk = desk();
+            let granted = new(&desk, None, Action::Grant);
+            settle(&desk, granted, &done(Effect::Granted), desk.now()).unwrap();
+            let extension = new(&desk, None, Action::Grant);
+            let key = if ends_by_itself { format!("expiry/{}/1700000000", granted.0) } else { "task/step".to_owned() };
+            let end = new(&desk, Some(&key), Action::Revoke);
+            for id in [granted, extension, end] {
+                resolved(&desk, id, "m1", "jane@example.com", role('1')).unwrap();
+            }
+            assert_eq!(superseded_by(&desk, end).unwrap(), None, "the grant that it ends is no newer one");
+            carried_out(&desk, end).unwrap();
+            assert_eq!(superseded_by(&desk, extension).unwrap(), (!ends_by_itself).then_some(end));
+            carried_out(&desk, extension).unwrap();
+            assert_eq!(superseded_by(&desk, end).unwrap(), ends_by_itself.then_some(extension));
+        }
     }
 
     #[test]

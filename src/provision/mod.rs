@@ -166,7 +166,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         for is_second in [false, true] {
             let snapshot = self.snapshot.as_ref();
             let probable = if is_second {
-                find::of_user(self.ports, snapshot, subject).await?
+                find::by_snapshot(self.ports, snapshot, subject).await?
             } else {
                 find::probable(self.ports, snapshot, subject).await?
             };
@@ -190,7 +190,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let _turn = self.lock(&name).await;
         // Who was invited already, and was not found, may be anywhere in the list.
         let wrote = journal::has_written(self.ports, self.id)?;
-        let found = match find::in_account(&self.client, subject, self.request.action, read, wrote).await? {
+        let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some() };
+        let found = match find::in_account(&self.client, subject, self.request.action, read, seen).await? {
             Meant::One(found) => found,
             Meant::Nobody => match self.unlisted().await? {
                 Some(found) => found,

@@ -70,6 +70,9 @@ pub(super) struct Write<'a> {
     pub(super) planned: &'a BTreeSet<Atom>,
     /// Whether the member stops being Super Administrator by it.
     pub(super) loses_admin: bool,
+    /// Whether it may replace what somebody else does meanwhile, which the audit log is asked about: policies, and an invitation that is
+    /// removed to be made again, which its person may have accepted.
+    pub(super) may_replace: bool,
     /// When the read that it was worked out from was asked for.
     pub(super) read_at: Option<Timestamp>,
     pub(super) now: Timestamp,
@@ -116,8 +119,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     removals::sent(sql, write.operation, write.now)?;
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
-    // The audit log is asked about policies alone: nothing else replaces what somebody else wrote.
-    let look_at = (write.kind == WriteKind::Policies).then(|| after(LOOKS.first()));
+    let look_at = write.may_replace.then(|| after(LOOKS.first()));
     let value = sql.one(
         "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -256,6 +258,15 @@ pub(super) fn settled_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is
     sql.query(
         "UPDATE sent SET expected = COALESCE(expected, '[]') WHERE member = ? AND kind = 'removal' AND check_at IS NOT NULL",
         &[member.to_string().into()],
+    )?;
+    Ok(())
+}
+
+/// Notes under which ray id a removal was answered.
+pub(super) fn removed(sql: &dyn Sql, id: i64, ray: Option<&str>, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE sent SET answered_at = ?, ray = ? WHERE id = ?",
+        &[now.into(), ray.map(str::to_owned).into(), id.into()],
     )?;
     Ok(())
 }

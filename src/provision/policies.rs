@@ -5,6 +5,16 @@
 use crate::model::access::{Access, Atom, Policy};
 use crate::model::id::{PermissionGroupId, ResourceGroupId};
 
+/// Whether policies give anything at all: whoever has nothing but what is denied, or has it denied as well, has no access.
+pub fn give_something(policies: &[Policy]) -> bool {
+    policies.iter().flat_map(Policy::atoms).any(|held| held.access == Access::Allow && !deny(policies, held))
+}
+
+/// Whether a policy denies what an atom names.
+pub fn deny(policies: &[Policy], atom: Atom) -> bool {
+    policies.iter().flat_map(Policy::atoms).any(|held| held == Atom { access: Access::Deny, ..atom })
+}
+
 /// The policies with `atom` added, or `None` where they have it already.
 ///
 /// A permission group joins the policy for the same resource groups, where there is one: how many policies a member may

@@ -68,7 +68,9 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
             .map(|(_, title)| title),
         None => None,
     };
-    let id = Holding::Entitlement(entitlement);
+    // What several ids may name has one by which operations are told to be about the same: a role also has its permission group's, and is
+    // a role on the resource group that is the whole account.
+    let (naming, id) = (names::naming(ports)?, Holding::Entitlement);
     Ok(match entitlement {
         Entitlement::Role(role) => {
             let (permission_group, found) = match names::permission_group_of(ports, role)? {
@@ -90,10 +92,17 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                 },
             };
             let atom = Atom::allow(permission_group, whole_account(ports, client).await?);
-            What { id, name: known.or(found).unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
+            // Before the first sync Cloudflare's own list tells the name. An answer without one is one all the same.
+            let name = match known.or(found) {
+                None => client.permission_group(permission_group).await.ok().map(|group| group.name),
+                name => name,
+            };
+            let id = id(Entitlement::Role(naming.role_of(permission_group)));
+            What { id, name: name.unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
         }
         Entitlement::ScopedRole(role) => {
             let atom = Atom::allow(role.permission_group, role.resource_group);
+            let id = id(naming.entitlement_of(role.permission_group, role.resource_group));
             What { id, name: known.unwrap_or_else(|| role.to_string()), access: Counterpart::Atom(atom) }
         }
         Entitlement::Group(group) => {
@@ -112,7 +121,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                     Err(error) => return Err(error.into()),
                 },
             };
-            What { id, name, access: Counterpart::Group(group) }
+            What { id: id(entitlement), name, access: Counterpart::Group(group) }
         }
     })
 }

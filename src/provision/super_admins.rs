@@ -12,6 +12,7 @@ use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, MemberRecord, PER_PAG
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
 use crate::model::kind::Kind;
+use crate::model::name;
 use crate::model::operation::{Outcome, Refusal};
 use crate::model::resource::MemberStatus;
 use crate::model::super_administrator;
@@ -35,22 +36,42 @@ async fn permission_group<P: Http + Clock + Sql>(
         return Ok(Some(group));
     }
     let (mut number, mut total) = (1, 1);
+    let (mut named, mut is_listed, mut odd) = (None, false, None);
     while number <= total {
         let page = client.permission_groups_page(number).await?;
         total = page.pages(number, PER_PAGE).min(MAX_GROUP_PAGES);
         if let Some(group) = page.items.iter().find(|group| group.label.as_deref() == Some(LABEL)) {
             return Ok(Some(group.id));
         }
+        // A label may be missing.
+        is_listed |= page.items.iter().any(|group| group.id == role.into());
+        let called = page.items.iter().find(|group| name::same(&group.name, super_administrator::NAME));
+        named = named.or(called.map(|group| group.id));
+        odd = odd.or(page.odd.into_iter().next());
         number += 1;
     }
-    Ok(Some(role.into()))
+    match (named, odd) {
+        (Some(group), _) if !is_listed => Ok(Some(group)),
+        // It may be the one, and then nobody would be found to be Super Administrator.
+        (_, Some(odd)) if !is_listed => {
+            Err(ApiError::Unreadable { of: "a permission group".to_owned(), what: odd.why }.into())
+        }
+        _ => Ok(Some(role.into())),
+    }
 }
 
 /// Whether policies make Super Administrator: allowed somewhere, and denied nowhere.
 pub(super) fn make(policies: &[Policy], group: PermissionGroupId) -> bool {
-    let has =
-        |access| policies.iter().any(|policy| policy.access == access && policy.permission_groups.contains(&group));
-    has(Access::Allow) && !has(Access::Deny)
+    have(policies, Access::Allow, group) && !denies(policies, group)
+}
+
+/// Whether policies keep somebody from being Super Administrator, also through a user group.
+fn denies(policies: &[Policy], group: PermissionGroupId) -> bool {
+    have(policies, Access::Deny, group)
+}
+
+fn have(policies: &[Policy], access: Access, group: PermissionGroupId) -> bool {
+    policies.iter().any(|policy| policy.access == access && policy.permission_groups.contains(&group))
 }
 
 /// Whether a user group makes its members Super Administrators; an error where its policies are not all known.
@@ -189,7 +210,7 @@ impl<P: Clock + Sql> Count<'_, P> {
     fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<(), Stopped> {
         // Of whom it is not known what they hold, they are not counted.
         let Ok(own) = other.own_policies() else { return Ok(()) };
-        let is_one = make(&own, self.group) || through.contains(&other.id);
+        let is_one = make(&own, self.group) || (through.contains(&other.id) && !denies(&own, self.group));
         if other.id != self.besides
             && other.status == MemberStatus::Accepted
             && is_one

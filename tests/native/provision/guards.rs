@@ -927,3 +927,59 @@ async fn every_guard_holds_for_what_is_put_right_unasked() {
         bench.assert_told(told);
     }
 }
+
+#[tokio::test]
+async fn token_owner_may_be_whoever_cloudflare_tells_no_user_of() {
+    let mut bench = Bench::start().await;
+    let account = bench.account().clone();
+    with_user_token(&mut bench.world.config, &account);
+    let owner = owner(&bench).await;
+    let other = account.memberships().into_iter().find(|it| it.status == "accepted" && it.id != owner.id).unwrap();
+    for whom in [&owner, &other] {
+        account.make_odd(On::Reads, &whom.id, Oddity::UserText("id", ""));
+        let refused = bench.operate(Action::Revoke, Target::Account, member(&whom.id)).await;
+        assert_refused(&refused, Refusal::TokenOwner, "does not tell which user");
+        account.make_even();
+    }
+    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&other.id)).await, Effect::Removed);
+}
+
+#[tokio::test]
+async fn min_super_admins_holds_where_the_permission_group_has_no_label_or_cannot_be_read() {
+    for is_read in [true, false] {
+        let bench = Bench::with(|account| leave_admins(account, 1), |_| {}).await;
+        let mut fresh = super::World::new(sim::cloudflare::Spec::default());
+        c1_cloudflare::coordinator::init(&fresh).unwrap();
+        fresh.cloudflare = bench.account().clone();
+        fresh.config = bench.world.config.clone();
+        let first = admins(bench.account())[0].id.clone();
+        let unsynced = Bench { world: fresh, locks: std::cell::RefCell::default() };
+        unsynced.world.bends.replace(Some(Box::new(move |asked, body| {
+            if asked.contains("permission_groups?") {
+                for group in body["result"].as_array_mut().unwrap() {
+                    if group["meta"]["label"] == "super_admin" {
+                        group["meta"] = serde_json::Value::Null;
+                        if !is_read {
+                            group["id"] = 7.into();
+                        }
+                    }
+                }
+            }
+        })));
+        let outcome = unsynced.operate(Action::Revoke, Target::Account, member(&first)).await;
+        if is_read {
+            assert_refused(&outcome, Refusal::MinSuperAdmins, "Only 0 ");
+        } else {
+            assert_refused(&outcome, Refusal::UnreadableMember, "a permission group");
+        }
+        assert_eq!(admins(bench.account()).len(), 1);
+        unsynced.world.bends.take();
+        bench.account().add_member("one@example.com", vec![holds(bench.account(), &super_admin(bench.account()))]);
+        bench.account().add_member("two@example.com", vec![holds(bench.account(), &super_admin(bench.account()))]);
+        assert_done(&unsynced.operate(Action::Revoke, Target::Account, member(&first)).await, Effect::Removed);
+    }
+}
+
+fn super_admin(account: &Cloudflare) -> sim::cloudflare::KnownPermissionGroup {
+    account.permission_group("super_admin").unwrap()
+}

@@ -4,6 +4,7 @@
 mod answers;
 mod apart;
 mod apps;
+mod denied;
 mod foreign;
 mod groups;
 mod guards;

@@ -6,7 +6,7 @@ use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
 use super::{
     Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_refused, atom, holds,
-    person, roles, target,
+    member, person, roles, target,
 };
 
 /// A member as C1 knows them after a sync.
@@ -260,4 +260,100 @@ async fn who_slips_past_the_list_while_it_is_read_is_known_by_the_last_sync() {
     account.remove_member(&jane);
     let outcome = bench.operate(Action::Revoke, target(&roles(account)[0]), outdated).await;
     assert_done(&outcome, Effect::AlreadyRevoked);
+}
+
+/// An account of 111 with somebody whom no sync has seen, first on the second of the pages of its list.
+async fn somebody_new_among_many() -> (Bench, String) {
+    let many = |account: &Cloudflare| {
+        for n in 0..110 {
+            let name = if n < 50 { "!a" } else { "!c" };
+            account.add_member(&format!("{name}{n:03}@example.com"), vec![]);
+        }
+    };
+    let bench = Bench::with(many, |_| {}).await;
+    let account = bench.account();
+    let jane = account
+        .add_member("!b@example.com", vec![holds(account, &roles(account)[0]), holds(account, &roles(account)[1])]);
+    (bench, jane)
+}
+
+#[tokio::test]
+async fn who_is_known_by_the_address_alone_is_nobody_only_where_two_readings_agree() {
+    let (bench, jane) = somebody_new_among_many().await;
+    let account = bench.account();
+    let leaver = account.membership_of("!a010@example.com").unwrap().id;
+    account.after_page(Route::ListMembers, 1, move |account, _| {
+        account.remove_member(&leaver);
+        account.add_member("~last@example.com", vec![]);
+    });
+    let outcome = bench.operate(Action::Revoke, target(&roles(account)[1]), person("!b@example.com")).await;
+    assert_done(&outcome, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
+    // Where others come and go between the two, nothing is known.
+    account.remove_member(&jane);
+    account.reset_log();
+    let leaver = account.membership_of("!a011@example.com").unwrap().id;
+    account.after_page(Route::ListMembers, 3, move |account, _| {
+        account.remove_member(&leaver);
+        account.add_member("~later@example.com", vec![]);
+    });
+    let id = bench.arrive(Action::Revoke, target(&roles(account)[0]), person("!b@example.com"));
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    account.reset_log();
+    assert_done(&bench.attempt(id).await, Effect::AlreadyRevoked);
+    assert_eq!(account.requests(Route::ListMembers), 6, "three pages, twice");
+}
+
+#[tokio::test]
+async fn who_slips_past_the_list_since_somebody_else_changed_their_address_is_not_nobody() {
+    let (bench, jane) = somebody_new_among_many().await;
+    let account = bench.account();
+    let subject = Subject { member_id: Some(format!("{:032x}", 77).parse().unwrap()), ..known(&bench, &jane) };
+    let other = account.membership_of("!a010@example.com").unwrap().id;
+    account.after_page(Route::ListMembers, 1, move |account, _| account.change_email(&other, "~last@example.com"));
+    let id = bench.arrive(Action::Revoke, target(&roles(account)[1]), subject);
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_done(&bench.settle(id).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
+}
+
+#[tokio::test]
+async fn one_role_under_two_ids_is_one_role() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let role = known.iter().find(|role| role.role_id.is_some()).unwrap();
+    let whole = account.account_resource_group();
+    let ids = [
+        format!("role:{}:member", role.governed_as()),
+        format!("role:{}:member", role.id),
+        format!("scoped_role:{}-{whole}:member", role.id),
+    ]
+    .map(|id| Target::Entitlement(id.parse().unwrap()));
+    for (n, (older, newer)) in [(0, 1), (1, 0), (2, 0), (0, 2)].into_iter().enumerate() {
+        let other = known.iter().find(|other| other.id != role.id).unwrap();
+        let jane =
+            account.add_member(&format!("jane{n}@example.com"), vec![holds(account, role), holds(account, other)]);
+        account.fail_next(Route::UpdateMember, 1, Fault::status(429, 10_013));
+        let put_off = bench.arrive(Action::Revoke, ids[older].clone(), member(&jane));
+        assert!(matches!(bench.attempt(put_off).await, Outcome::NotNow { .. }));
+        bench.world.advance(400);
+        assert_done(&bench.operate(Action::Grant, ids[newer].clone(), member(&jane)).await, Effect::AlreadyGranted);
+        assert_refused(&bench.settle(put_off).await, Refusal::Superseded, "asked for the contrary later");
+        assert_eq!(bench.atoms(&jane).len(), 2);
+        // Another role is another.
+        assert_done(&bench.operate(Action::Revoke, target(other), member(&jane)).await, Effect::Revoked);
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_told_by_its_name_also_where_no_generation_can_be_read() {
+    let (bench, roles, jane) = Bench::with_jane().await;
+    bench.world.desk.values.borrow_mut().clear();
+    let Outcome::Done { message, .. } = bench.operate(Action::Grant, target(&roles[1]), member(&jane)).await else {
+        panic!("it is granted")
+    };
+    assert!(message.contains(&roles[1].name), "{message}");
 }

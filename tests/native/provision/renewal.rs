@@ -243,3 +243,40 @@ async fn what_an_invitation_held_by_another_version_is_not_guessed_and_the_opera
         assert_refused(&entry.outcome.unwrap(), Refusal::GaveUp, "cannot read");
     }
 }
+
+#[tokio::test]
+async fn an_invitation_that_is_accepted_right_before_it_is_removed_is_told() {
+    for is_accepted in [true, false] {
+        let (bench, old, _) = invited().await;
+        let account = bench.account();
+        bench.world.advance(60);
+        if is_accepted {
+            let whom = old.clone();
+            account.before_next(Route::DeleteMember, move |account, _| drop(account.accept_invitation(&whom)));
+        }
+        assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&old)).await, Effect::Renewed);
+        assert!(account.membership(&old).is_none());
+        bench.later_times(4, 60).await;
+        if is_accepted {
+            bench.assert_told("has to accept the new invitation");
+        } else {
+            assert!(c1_cloudflare::provision::incident::latest(&bench.world).unwrap().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_named_by_a_user_id_alone_may_be_who_is_invited_again() {
+    let (bench, old, _) = invited().await;
+    let account = bench.account();
+    account.fail_next(Route::CreateMember, 1, Fault::status(429, 10_013));
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
+    assert!(account.membership_of(NEW).is_none(), "between the two");
+    bench.world.advance(400);
+    let user = super::Subject { user_id: Some(format!("{:032x}", 78).parse().unwrap()), ..super::Subject::default() };
+    let revoke = bench.arrive(Action::Revoke, Target::Account, user);
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
+}

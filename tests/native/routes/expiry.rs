@@ -151,3 +151,30 @@ async fn what_somebody_else_took_away_is_not_overdue_for_ever() {
     jane.deployment.wait(Duration::from_mins(1)).await;
     assert_eq!(overdue(&jane).await, 1, "the control: who still holds it is overdue");
 }
+
+/// Who was known by the address alone has a membership by that grant, and may have another address when it ends.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_with_an_invitation_is_not_over_because_nobody_has_the_address_any_more() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    let account = &jane.deployment.cloudflare;
+    for (email, later) in [("new@example.com", Some("new.name@example.com")), ("other@example.com", None)] {
+        let task = Task::grant(entitlement(&jane), Person::newcomer(email)).for_seconds(3_600);
+        deliver(&jane, task, email).await;
+        let invited = account.membership_of(email).unwrap().id;
+        account.accept_invitation(&invited);
+        account.add_policy(&invited, PolicySpec::allow(jane.has.id.clone(), account.account_resource_group()));
+        if let Some(later) = later {
+            account.change_email(&invited, later);
+        }
+    }
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    let held =
+        |email: &str| account.member_atoms(&account.membership_of(email).unwrap().id).contains(&jane.atom(&jane.lacks));
+    assert!(!held("other@example.com"), "the control");
+    assert!(held("new.name@example.com") && overdue(&jane).await == 1, "it is not told to be over");
+    let journal = jane.deployment.json("/v1/operations").await;
+    let ends = journal["items"].as_array().unwrap().iter().filter(|it| it["request"]["origin"]["by"] == "expiry");
+    let codes: Vec<_> = ends.filter_map(|it| it["outcome"]["code"].as_str()).collect();
+    assert_eq!(codes, ["ambiguous_member"]);
+}
