@@ -39,12 +39,10 @@ impl Apps {
         }
     }
 
-    /// The same, and the app that `make connect` settled on where the configuration pins none.
-    pub fn or_settled(&self, settled: Option<String>) -> Cow<'_, Self> {
-        match settled {
-            Some(id) if !self.are_pinned() => Cow::Owned(Self { ids: vec![id], from: Some(Source::Connect) }),
-            _ => Cow::Borrowed(self),
-        }
+    /// The same, and the app that `make connect` settled on where the configuration pins none; only then is that asked for.
+    pub fn or_settled<E>(&self, settled: impl FnOnce() -> Result<Option<String>, E>) -> Result<Cow<'_, Self>, E> {
+        let settled = if self.are_pinned() { None } else { settled()? };
+        Ok(settled.map_or(Cow::Borrowed(self), |id| Cow::Owned(Self { ids: vec![id], from: Some(Source::Connect) })))
     }
 
     /// Whether any is pinned.
@@ -129,13 +127,15 @@ mod tests {
 
     #[test]
     fn tasks_are_taken_of_allowed_apps_else_of_the_app_id_else_of_the_app_that_connect_settled_on() {
-        let settled = || Some("2three".to_owned());
+        let settled = || Ok::<_, &str>(Some("2three".to_owned()));
+        let unreadable = || Err("cannot be read");
         let allowed = Apps::configured(vec!["2one".to_owned(), "2two".to_owned()], Some("2three"));
-        check(&allowed.or_settled(settled()), &["2one", "2two"], "ALLOWED_APPS");
+        check(&allowed.or_settled(unreadable).unwrap(), &["2one", "2two"], "ALLOWED_APPS");
         let id = Apps::configured(Vec::new(), Some("2two"));
-        check(&id.or_settled(settled()), &["2two"], "C1_APP_ID");
+        check(&id.or_settled(unreadable).unwrap(), &["2two"], "C1_APP_ID");
         let none = Apps::configured(Vec::new(), None);
-        check(&none.or_settled(settled()), &["2three"], "was connected to");
-        check(&none.or_settled(None), &["2one", "2two", "2three"], "");
+        check(&none.or_settled(settled).unwrap(), &["2three"], "was connected to");
+        check(&none.or_settled(|| Ok::<_, &str>(None)).unwrap(), &["2one", "2two", "2three"], "");
+        assert!(none.or_settled(unreadable).is_err(), "which app it is cannot be known, which is not none");
     }
 }

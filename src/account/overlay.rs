@@ -144,7 +144,7 @@ pub fn over(sql: &dyn Sql, generation: &GenerationId, until: Option<i64>) -> Res
     let newest = value.as_ref().and_then(SqlValue::integer).unwrap_or(0);
     let seq = until.unwrap_or(newest);
     let rows = sql.query(
-        "SELECT member, kept, MAX(seq) FROM overlay
+        "SELECT member, CASE version WHEN 1 THEN kept END, MAX(seq) FROM overlay
          WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
         &[seq.into(), generation.into()],
     )?;
@@ -182,7 +182,7 @@ impl Changes {
 /// The changes that no generation has yet.
 pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
     let rows = sql.query(
-        "SELECT member, kept, MAX(seq), at FROM overlay WHERE generation IS NULL GROUP BY member ORDER BY member",
+        "SELECT member, CASE version WHEN 1 THEN kept END, MAX(seq), at FROM overlay WHERE generation IS NULL GROUP BY member ORDER BY member",
         &[],
     )?;
     let mut changes = Changes::default();
@@ -206,7 +206,7 @@ type Changed = BTreeMap<String, Option<Row>>;
 /// who are gone; nothing where it is not known of one of them whose row it was.
 pub(crate) fn rows_of(sql: &dyn Sql, seq: i64) -> Result<Option<(Changed, usize)>, SqlError> {
     let rows = sql
-        .query("SELECT member, kept FROM overlay WHERE generation IS NULL AND seq <= ? ORDER BY seq", &[seq.into()])?;
+        .query("SELECT member, CASE version WHEN 1 THEN kept END FROM overlay WHERE generation IS NULL AND seq <= ? ORDER BY seq", &[seq.into()])?;
     let mut members: BTreeMap<MemberId, Option<Member>> = BTreeMap::new();
     let mut changed: BTreeMap<String, Option<Row>> = BTreeMap::new();
     for (id, kept) in rows::readable(sql, "overlay", &rows, |row| read(row).ok())? {
@@ -256,7 +256,7 @@ pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
 /// The latest change of a member, and the generation that has it.
 fn latest(sql: &dyn Sql, id: MemberId) -> Result<Option<(StoredChange, Option<String>)>, SqlError> {
     let rows = sql.query(
-        "SELECT member, kept, generation FROM overlay WHERE member = ? ORDER BY seq DESC LIMIT 1",
+        "SELECT member, CASE version WHEN 1 THEN kept END, generation FROM overlay WHERE member = ? ORDER BY seq DESC LIMIT 1",
         &[id.to_string().into()],
     )?;
     let mut read = rows::readable(sql, "overlay", &rows, |row| {

@@ -122,7 +122,7 @@ pub const BY_STATE: &str = "SELECT kind, state, COUNT(*) FROM job GROUP BY 1, 2"
 pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
-         ON CONFLICT (kind) DO UPDATE SET subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
+         ON CONFLICT (kind) DO UPDATE SET version = 1, subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
             wanted_at = ?3, due_at = ?3, begun_at = NULL
          WHERE subject <> ?2 OR (?4 AND state <> 'due')",
         &[kind.as_str().into(), subject.into(), now.into(), i64::from(again).into()],
@@ -148,7 +148,8 @@ pub fn due(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Job>, SqlError> {
 
 /// When the job of a kind is due.
 pub fn due_at(sql: &dyn Sql, kind: JobKind) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT due_at FROM job WHERE state = 'due' AND kind = ?", &[kind.as_str().into()])?;
+    let value =
+        sql.one("SELECT due_at FROM job WHERE state = 'due' AND version = 1 AND kind = ?", &[kind.as_str().into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
@@ -198,8 +199,8 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Job>, SqlError> {
     let statement = format!(
-        "SELECT kind, subject, state, left_over, attempts, message, wanted_at, due_at, ended_at, last_done_at
-         FROM job WHERE {condition} ORDER BY kind"
+        "SELECT kind, CASE version WHEN 1 THEN subject END, state, left_over, attempts, message, wanted_at, due_at, ended_at,
+            last_done_at FROM job WHERE {condition} ORDER BY kind"
     );
     let rows = sql.query(&statement, params)?;
     rows::readable(sql, "job", &rows, job)

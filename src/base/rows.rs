@@ -1,5 +1,8 @@
 //! Rows that this version cannot read: of a newer version that ran before, or damaged. One of them stops only itself: it is set
 //! aside, and everything else of its table goes on. Every reader of a table with more than one row reads it through [`readable`].
+//!
+//! A row that says it is of a newer version may mean something else than it seems to, so whoever selects one selects what matters of it
+//! as `CASE version WHEN 1 THEN … END`: of any other version that is nothing, and cannot be read. `tests/native/rows.rs` puts such rows.
 
 use serde::Serialize;
 

@@ -51,7 +51,12 @@ impl<P: Ports> Step<'_, '_, P> {
     /// Lists apps.
     pub(super) async fn apps(&mut self, page: Option<String>, mut apps: Vec<NamedApp>) -> Result<(), Trouble> {
         let found = self.client.apps_page(page.as_deref()).await?;
-        apps.extend(found.items.into_iter().map(|App { id, display_name: name }| NamedApp { id, name }));
+        for App { id, display_name: name } in found.items {
+            // A list that moves while it is read has an app twice, which are not several.
+            if !apps.iter().any(|known| known.id == id) {
+                apps.push(NamedApp { id, name });
+            }
+        }
         if apps.len() > MAX_APPS {
             return Err(Trouble::Stop(format!(
                 "There are more than {MAX_APPS} apps in ConductorOne: say which one it is with app_id, or C1_APP_ID."

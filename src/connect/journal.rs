@@ -93,7 +93,10 @@ pub(super) fn store(sql: &dyn Sql, run: &Run) -> Result<(), SqlError> {
 }
 
 fn run(sql: &dyn Sql, condition: &str) -> Result<Option<Run>, SqlError> {
-    let rows = sql.query(&format!("SELECT id, body FROM connect_run {condition} ORDER BY id DESC LIMIT 1"), &[])?;
+    let rows = sql.query(
+        &format!("SELECT id, CASE version WHEN 1 THEN body END FROM connect_run {condition} ORDER BY id DESC LIMIT 1"),
+        &[],
+    )?;
     let mut runs = rows::readable(sql, "connect_run", &rows, |row| match row {
         [id, body] => Some(Run { id: id.integer()?, ..parsed(body, "a run").ok()? }),
         _ => None,
@@ -144,13 +147,19 @@ pub(super) fn lines(sql: &dyn Sql, run: i64, after: i64, limit: i64) -> Result<V
     })
 }
 
-/// The connection.
+/// The connection. One that this version cannot read is an error: what is connected is not known then, and nothing is not what is connected.
 pub(super) fn connection(sql: &dyn Sql) -> Result<Connection, SqlError> {
-    let value = sql.one("SELECT body FROM connect_state WHERE name = 'connection'", &[])?;
-    match &value {
-        Some(body) => parsed(body, "the connection"),
-        None => Ok(Connection::default()),
+    readable_connection(sql)?.ok_or_else(|| SqlError::unreadable("the connection"))
+}
+
+/// The connection; `None` where this version cannot read it.
+pub(super) fn readable_connection(sql: &dyn Sql) -> Result<Option<Connection>, SqlError> {
+    let statement = "SELECT name, CASE version WHEN 1 THEN body END FROM connect_state WHERE name = 'connection'";
+    let rows = sql.query(statement, &[])?;
+    if rows.is_empty() {
+        return Ok(Some(Connection::default()));
     }
+    Ok(rows::readable(sql, "connect_state", &rows, |row| parsed(row.get(1)?, "the connection").ok())?.pop())
 }
 
 /// Changes the connection.
@@ -166,7 +175,8 @@ pub(super) fn connect(sql: &dyn Sql, change: impl FnOnce(&mut Connection)) -> Re
 
 /// Notes that approvals or automations come by the webhook, which is then not this connector's alone to take away.
 pub fn came_by(sql: &dyn Sql, what: &str) -> Result<(), SqlError> {
-    if connection(sql)?.serves.is_some() {
+    // What this version cannot read it does not take away either.
+    if readable_connection(sql)?.is_none_or(|connection| connection.serves.is_some()) {
         return Ok(());
     }
     connect(sql, |connection| connection.serves = Some(what.to_owned()))
@@ -180,7 +190,7 @@ pub fn settled_app(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
 /// Notes that C1's test event arrived.
 pub fn arrived(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "INSERT INTO connect_state (name, body) VALUES ('arrival', ?1) ON CONFLICT (name) DO UPDATE SET body = ?1",
+        "INSERT INTO connect_state (name, body) VALUES ('arrival', ?1) ON CONFLICT (name) DO UPDATE SET version = 1, body = ?1",
         &[text(&now)?.into()],
     )?;
     Ok(())
@@ -188,8 +198,9 @@ pub fn arrived(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
 
 /// When C1's test event last arrived.
 pub(super) fn arrival(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT body FROM connect_state WHERE name = 'arrival'", &[])?;
-    value.as_ref().map(|body| parsed(body, "the arrival")).transpose()
+    let value = sql.one("SELECT body FROM connect_state WHERE name = 'arrival' AND version = 1", &[])?;
+    // One that cannot be read is as good as none: the next one takes its place.
+    Ok(value.as_ref().and_then(|body| parsed(body, "the arrival").ok()))
 }
 
 /// Forgets the connection; what was given up waiting for may come up again.

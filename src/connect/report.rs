@@ -101,7 +101,8 @@ pub fn report(sql: &dyn Sql, after: i64) -> Result<Option<Report>, SqlError> {
 /// The connection in short; nothing where there was no run yet.
 pub fn summary(sql: &dyn Sql) -> Result<Option<Summary>, SqlError> {
     let Some(run) = journal::latest(sql)? else { return Ok(None) };
-    let connection = journal::connection(sql)?;
+    // One that cannot be read is set aside, and the status says so.
+    let connection = journal::readable_connection(sql)?.unwrap_or_default();
     let last_run = RunSummary {
         run: run.id,
         mode: run.options.mode(),

@@ -7,7 +7,7 @@ use super::what_if::{self, Thinking, Who};
 use crate::audit::signs::Watch;
 use crate::base::jobs;
 use crate::base::ports::{Level, SqlError};
-use crate::decide::record::{self, Record};
+use crate::decide::record::{self, Before, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
 use crate::model::grant::Principal;
@@ -44,21 +44,24 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
 }
 
 async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
-    let before = question.key.as_deref().map_or(Ok(None), |key| record::find(ports, key))?;
-    let apps = settings.provision.apps.or_settled(crate::connect::settled_app(ports)?);
+    let before = question.key.as_deref().map_or(Ok(Before::Nothing), |key| record::find(ports, key))?;
+    let apps = settings.provision.apps.or_settled(|| crate::connect::settled_app(ports))?;
     let is_admitted = apps.admit(&question.origin).is_ok();
-    if let Some(record) = &before
+    if let Before::Decided(record) = &before
         && is_admitted
         && record.is_of(question)
     {
-        return Ok(record.clone());
+        return Ok(*record.clone());
     }
     crate::connect::came_by(ports, "approvals")?;
     let facts = match &before {
-        Some(record) if is_admitted => Facts::Unknown(format!(
+        Before::Decided(record) if is_admitted => Facts::Unknown(format!(
             "This task and step asked for something else before, which is decision {} of this connector; make a new task for it.",
             record.id
         )),
+        Before::Unreadable if is_admitted => Facts::Unknown(
+            "Another version of this connector has decided this task and step already, in a way that this one cannot read; decide it yourself, or make a new task for it.".to_owned(),
+        ),
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
     let mut facts = with_findings(ports, settings, facts)?;
@@ -74,7 +77,10 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());
     // What was decided first under the key stays what it was.
-    let record = if before.is_some() { record } else { record::keep(ports, &record)? };
+    let record = match before {
+        Before::Nothing => record::keep(ports, &record)?,
+        Before::Decided(_) | Before::Unreadable => record,
+    };
     let fields = serde_json::json!({
         "decision": record.id, "task": record.origin.task, "verdict": record.verdict, "rule": record.rule,
         "entitlement": record.entitlement, "email": record.email, "requester": record.origin.requester,

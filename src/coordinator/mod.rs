@@ -308,8 +308,8 @@ fn examine_apps(ports: &dyn Sql, settings: &Settings) -> Option<Examination> {
     if settings.provision.provisioning == provision::Provisioning::Off {
         return None;
     }
-    let message = match crate::connect::settled_app(ports) {
-        Ok(settled) => settings.provision.apps.or_settled(settled).warning()?,
+    let message = match settings.provision.apps.or_settled(|| crate::connect::settled_app(ports)) {
+        Ok(apps) => apps.warning()?,
         Err(error) => format!("which app is pinned cannot be read: {error}"),
     };
     Some(Examination { name: "ALLOWED_APPS".to_owned(), ok: false, required: false, message })
@@ -328,6 +328,7 @@ mod tests {
     use crate::model::ask::{Action, Subject};
     use crate::model::operation::{Origin, Request, Target};
     use crate::provision::callback;
+    use crate::provision::incident::{Incident, IncidentKind};
     use crate::provision::journal::{self, Arrival, EntryId};
     use crate::snapshot::GenerationId;
 
@@ -411,5 +412,60 @@ mod tests {
         init(&desk).unwrap();
         assert_eq!(read(&desk), good);
         assert_eq!(status(&desk, 60).unwrap().set_aside.len(), odd.len());
+    }
+    /// A row of a newer version may mean something else than it seems to, so it is not acted on although it can be read.
+    #[test]
+    fn a_row_that_says_it_is_of_a_newer_version_is_set_aside_though_it_looks_like_one_of_this() {
+        let (desk, id) = desk();
+        let incident = Incident {
+            kind: IncidentKind::LateWrite,
+            at: desk.now(),
+            operation: id,
+            member: "m".to_owned(),
+            email: "jane@example.com".to_owned(),
+            message: "It came late.".to_owned(),
+            actor: None,
+            through: None,
+            reference: None,
+        };
+        let text = serde_json::to_string(&incident).unwrap();
+        desk.query("INSERT INTO incident (operation, source, incident) VALUES (1, 'x', ?)", &[text.into()]).unwrap();
+        let member = format!("{:032x}", 1);
+        desk.query("INSERT INTO overlay (member, at, kept) VALUES (?, 0, '{\"member\":null}')", &[member.into()])
+            .unwrap();
+        connect::came_by(&desk, "approvals").unwrap();
+        let looks = || {
+            let over = overlay::over(&desk, &GenerationId::parse("0").unwrap(), None).unwrap().members.len();
+            let due = jobs::due_at(&desk, JobKind::Push).unwrap().is_some();
+            let status = status(&desk, 60).unwrap();
+            let run = status.connection.is_some();
+            let counts = [status.jobs.len(), status.incidents.len(), over, usize::from(due), usize::from(run)];
+            let set_aside: Vec<String> = status.set_aside.into_iter().map(|one| one.table).collect();
+            (counts, set_aside)
+        };
+        assert_eq!(looks(), ([1, 1, 1, 1, 1], vec![]), "the control: each is of this version");
+        let tables = [
+            ("job", [0, 1, 1, 0, 1]),
+            ("incident", [1, 0, 1, 1, 1]),
+            ("overlay", [1, 1, 0, 1, 1]),
+            ("connect_run", [1, 1, 1, 1, 0]),
+            ("connect_state", [1, 1, 1, 1, 1]),
+        ];
+        for (table, expected) in tables {
+            rows::begin(&desk).unwrap();
+            desk.query(&format!("UPDATE {table} SET version = 2"), &[]).unwrap();
+            assert_eq!(looks(), (expected, vec![table.to_owned()]));
+            if table == "connect_state" {
+                assert!(connect::settled_app(&desk).is_err(), "which app it is is not known, which is not none");
+                connect::came_by(&desk, "approvals").unwrap();
+            }
+            desk.query(&format!("UPDATE {table} SET version = 1"), &[]).unwrap();
+        }
+        rows::begin(&desk).unwrap();
+        assert_eq!(looks(), ([1, 1, 1, 1, 1], vec![]), "and the version that wrote them reads them again");
+        // What is wanted of this version takes the place of what was wanted of another.
+        desk.query("UPDATE job SET version = 2", &[]).unwrap();
+        jobs::want(&desk, JobKind::Push, "g2", false, desk.now()).unwrap();
+        assert_eq!(jobs::due(&desk, desk.now()).unwrap().len(), 1);
     }
 }

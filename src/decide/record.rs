@@ -176,10 +176,26 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// What is known of a question's decision.
+#[derive(Debug)]
+pub enum Before {
+    /// It was never asked.
+    Nothing,
+    /// It was decided so.
+    Decided(Box<Record>),
+    /// It was decided, and this version cannot read how.
+    Unreadable,
+}
+
 /// The decision of a question that was asked before.
-pub fn find(sql: &dyn Sql, key: &str) -> Result<Option<Record>, SqlError> {
-    let rows = sql.query("SELECT id, record FROM decision WHERE key = ?", &[key.into()])?;
-    rows.first().map(|row| record(row)).transpose()
+pub fn find(sql: &dyn Sql, key: &str) -> Result<Before, SqlError> {
+    let rows =
+        sql.query("SELECT id, CASE version WHEN 1 THEN record END FROM decision WHERE key = ?", &[key.into()])?;
+    if rows.is_empty() {
+        return Ok(Before::Nothing);
+    }
+    let found = rows::readable(sql, "decision", &rows, |row| record(row).ok())?.pop();
+    Ok(found.map_or(Before::Unreadable, |found| Before::Decided(Box::new(found))))
 }
 
 /// Keeps a decision, and gives the one that counts: an earlier one, where two deliveries of a question came at once.
@@ -190,7 +206,7 @@ pub fn keep(sql: &dyn Sql, decided: &Record) -> Result<Record, SqlError> {
     let kept = sql.query(
         "INSERT INTO decision (key, at, record)
          VALUES (COALESCE(?, 'unnamed/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM decision)), ?, ?)
-         ON CONFLICT (key) DO UPDATE SET key = key RETURNING id, record",
+         ON CONFLICT (key) DO UPDATE SET key = key RETURNING id, CASE version WHEN 1 THEN record END",
         &[key, decided.at.into(), body.into()],
     )?;
     record(kept.first().ok_or_else(corrupt)?)
@@ -211,7 +227,7 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Record>, S
     narrowed.and("at >= ?", filter.since.map(Into::into));
     narrowed.and("at < ?", filter.until.map(Into::into));
     narrowed.and("id < ?", filter.before.map(Into::into));
-    let rows = narrowed.newest(sql, "SELECT id, record FROM decision", "id", limit)?;
+    let rows = narrowed.newest(sql, "SELECT id, CASE version WHEN 1 THEN record END FROM decision", "id", limit)?;
     rows::readable(sql, "decision", &rows, |row| record(row).ok())
 }
 

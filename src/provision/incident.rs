@@ -76,7 +76,7 @@ pub(super) fn note(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<b
 /// Notes an incident that may come of many operations, once for all of them within a time.
 pub(super) fn note_once(sql: &dyn Sql, source: &str, within_secs: i64, incident: &Incident) -> Result<(), SqlError> {
     let rows = sql.query(
-        "SELECT id, incident FROM incident WHERE source LIKE ? ORDER BY id DESC LIMIT 1",
+        "SELECT id, CASE version WHEN 1 THEN incident END FROM incident WHERE source LIKE ? ORDER BY id DESC LIMIT 1",
         &[format!("{source}/%").into()],
     )?;
     let is_told = |last: &Incident| (0..within_secs * 1_000).contains(&incident.at.since(last.at));
@@ -93,12 +93,24 @@ pub fn since(sql: &dyn Sql, kind: IncidentKind, oldest: Timestamp) -> Result<Vec
 
 /// The latest incidents, the newest first.
 pub fn latest(sql: &dyn Sql) -> Result<Vec<Incident>, SqlError> {
-    read(sql, &sql.query("SELECT id, incident FROM incident ORDER BY id DESC LIMIT ?", &[SHOWN.into()])?)
+    read(
+        sql,
+        &sql.query(
+            "SELECT id, CASE version WHEN 1 THEN incident END FROM incident ORDER BY id DESC LIMIT ?",
+            &[SHOWN.into()],
+        )?,
+    )
 }
 
 /// The incidents of an operation, the oldest first.
 pub(super) fn of(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Incident>, SqlError> {
-    read(sql, &sql.query("SELECT id, incident FROM incident WHERE operation = ? ORDER BY id", &[operation.0.into()])?)
+    read(
+        sql,
+        &sql.query(
+            "SELECT id, CASE version WHEN 1 THEN incident END FROM incident WHERE operation = ? ORDER BY id",
+            &[operation.0.into()],
+        )?,
+    )
 }
 
 fn read(sql: &dyn Sql, rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {

@@ -124,7 +124,7 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     id: EntryId,
     request: &Request,
 ) -> Result<Outcome, Stopped> {
-    let apps = settings.apps.or_settled(connect::settled_app(ports)?);
+    let apps = settings.apps.or_settled(|| connect::settled_app(ports))?;
     let renewal = renewal::begun(ports, id)?;
     // An invitation that was removed to be made again comes back, whoever is pinned by now.
     if renewal.is_none() {

@@ -176,7 +176,7 @@ pub(super) fn give_up(sql: &dyn Sql, now: Timestamp) -> Result<usize, SqlError> 
 pub(super) fn next(sql: &dyn Sql, unmade: bool) -> Result<Option<Waiting>, SqlError> {
     let also = if unmade { "AND bodies IS NULL" } else { "" };
     let statement = format!(
-        "SELECT id, kind, run, bodies, sent FROM signal WHERE state = 'waiting' {also} AND {READABLE} ORDER BY id LIMIT 1"
+        "SELECT id, CASE version WHEN 1 THEN kind END, run, bodies, sent FROM signal WHERE state = 'waiting' {also} AND {READABLE} ORDER BY id LIMIT 1"
     );
     loop {
         let rows = sql.query(&statement, &[])?;
