@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
 use super::call::Call;
-use super::client::{Client, ListPage, Record, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::scope::NamedObject;
 use crate::base::json::Deserialize;
@@ -101,7 +101,9 @@ const LONGEST_TEXT: usize = 320;
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// The account.
     pub async fn account(&self) -> Result<Account, ApiError> {
-        self.object(Call::get(self.account_path(""))).await
+        let told: Account = self.object(Call::get(self.account_path(""))).await?;
+        asked_for(&self.settings().account_id, &told.id)?;
+        Ok(told)
     }
 
     /// The domains with an identity provider of their own, each with how it stands: this list has no pages.
@@ -186,9 +188,12 @@ impl Record for SsoDomain {
 
     fn read(wire: Value) -> Result<Self, String> {
         let domain = filled(wire.get("email_domain").and_then(Value::as_str).map(str::to_owned));
-        let is_on = wire.get("enabled").and_then(Value::as_bool).unwrap_or(false);
         let status = wire.pointer("/verification/status").and_then(Value::as_str).unwrap_or("unknown");
-        let state = if status == "verified" && !is_on { "disabled" } else { status };
+        let state = match wire.get("enabled").and_then(Value::as_bool) {
+            Some(false) if status == "verified" => "disabled",
+            None if status == "verified" => "unknown",
+            _ => status,
+        };
         Ok(Self(NamedObject { id: address::folded_domain(&required(domain, "email_domain")?), name: state.to_owned() }))
     }
 }

@@ -59,6 +59,14 @@ impl PageInfo {
         let counted = self.total_count.zip(self.per_page).map(|(count, size)| count.div_ceil(size.max(1)));
         self.total_pages.max(counted)
     }
+
+    /// The same without totals that the page itself contradicts, which has so many records: a list that had none would end before them, and
+    /// whatever is on the pages after this one would be taken for gone.
+    fn believable(self, here: usize) -> Self {
+        let tells_fewer = self.total_count.is_some_and(|total| usize::try_from(total).is_ok_and(|total| total < here));
+        let tells_none = here > 0 && self.total_pages == Some(0);
+        if tells_fewer || tells_none { Self { total_count: None, total_pages: None, ..self } } else { self }
+    }
 }
 
 impl<T> ListPage<T> {
@@ -199,7 +207,8 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         if let Ok(Envelope { result: Presence::Is(wire), result_info, .. }) = whole
             && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<T>, String>>()
         {
-            return Ok(ListPage { items, odd: Vec::new(), info: result_info });
+            let info = result_info.map(|info| info.believable(items.len()));
+            return Ok(ListPage { items, odd: Vec::new(), info });
         }
         let envelope = self.envelope::<Vec<Value>>(&response)?;
         let info = envelope.result_info;
@@ -212,6 +221,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             Presence::Null => Vec::new(),
             Presence::Absent => return Err(malformed("result is missing", &response)),
         };
+        let info = info.map(|info| info.believable(records.len()));
         let (mut items, mut odd) = (Vec::new(), Vec::new());
         for told in records {
             match record(&told) {

@@ -105,7 +105,7 @@ impl Record for UserGroup {
     fn read(wire: GroupWire) -> Result<Self, String> {
         Ok(Self {
             id: id(wire.id.as_deref(), "id")?,
-            name: required(wire.name, "name")?,
+            name: required(filled(wire.name), "name")?,
             policies: Policies::read(wire.policies),
         })
     }

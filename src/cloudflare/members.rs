@@ -72,6 +72,8 @@ impl MemberRecord {
         match self.policies.all() {
             Err(why) => Some(why),
             Ok(_) if self.status == MemberStatus::Other => Some("the status is missing or not a known one"),
+            // Whoever has accepted has a login, and is known by it.
+            Ok(_) if self.status == MemberStatus::Accepted && self.user_id.is_none() => Some("user.id is missing"),
             Ok(_) => None,
         }
     }

@@ -31,8 +31,8 @@ impl Odd {
             let text = record.pointer(path)?.as_str()?.trim();
             (!text.is_empty()).then(|| text.chars().take(MAX_TEXT).collect::<String>())
         };
-        let name = text("/email").or_else(|| text("/user/email")).or_else(|| text("/name"));
-        Self { id: text("/id"), name, why: presentable(why, "") }
+        let name = ["/email", "/user/email", "/name", "/client_name"].into_iter().find_map(text);
+        Self { id: text("/id").or_else(|| text("/client_id")), name, why: presentable(why, "") }
     }
 
     /// The record at a place of a list, of which nothing came because it is longer than what is read.

@@ -116,7 +116,8 @@ impl PolicyRecord {
         let resource_groups = required(wire.resource_groups, "policies[].resource_groups")?;
         Ok(Self {
             id: filled(wire.id),
-            access: wire.access.unwrap_or(Access::Unknown),
+            // A word that is not known is told; whether a policy without one gives or takes something is not.
+            access: required(wire.access, "policies[].access")?,
             permission_groups: permission_groups
                 .into_iter()
                 .map(|group| {

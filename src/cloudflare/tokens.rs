@@ -191,7 +191,13 @@ impl Token {
         // What is absent is unknown, and not nothing.
         let (groups, resources) = (told.get("permission_groups"), told.get("resources"));
         let (groups, resources) = (groups.and_then(Value::as_array), resources.and_then(Value::as_object));
-        let missing = [("permission_groups", groups.is_none()), ("resources", resources.is_none())];
+        let has_ids = || groups.into_iter().flatten().all(|group| text(group, "id").is_some());
+        let missing = [
+            ("effect", !told.get("effect").is_some_and(Value::is_string)),
+            ("permission_groups", groups.is_none()),
+            ("resources", resources.is_none()),
+            ("permission_groups[].id", !has_ids()),
+        ];
         if let Some((name, _)) = missing.into_iter().find(|(_, is_missing)| *is_missing) {
             self.unread = Some(format!("{name} of a policy is missing"));
         }

@@ -249,7 +249,7 @@ impl People {
             && let Some(known) = self.known.get(&id)
         {
             row.atoms.clone_from(&known.atoms);
-            if row.status == MemberStatus::Other {
+            if row.status == MemberStatus::Other || row.user_id.is_none() {
                 (row.status, row.user_id) = (known.status, known.user_id);
             }
         }
@@ -365,6 +365,10 @@ impl<'a> Builder<'a> {
             let mut token = token.clone();
             token.is_own = own == Some(token.id);
             let was = before.iter().find(|was| was.id == token.id);
+            // One whose name is not told goes by its id, and keeps the name that was told.
+            if let Some(was) = was.filter(|_| token.name == token.id.to_string()) {
+                token.name.clone_from(&was.name);
+            }
             if let Some(why) = token.unread.take() {
                 self.name_one("tokens", &token.id.to_string(), &why);
                 // What is not told of the token is as it was.
@@ -735,6 +739,7 @@ impl<'a> Builder<'a> {
                 .unwrap_or_else(|| permission_group.to_string());
             let resource_group_name = resource_groups
                 .get(&resource_group)
+                .filter(|name| !name.is_empty())
                 .cloned()
                 .or_else(|| old.map(|role| role.resource_group_name.clone()))
                 .unwrap_or_else(|| resource_group.to_string());

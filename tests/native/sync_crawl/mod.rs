@@ -3,9 +3,11 @@
 mod client;
 mod cost;
 mod drift;
+mod each_field;
 mod large;
 mod loss;
 mod odd;
+mod odd_pages;
 mod oracle;
 mod overlay;
 mod resume;
