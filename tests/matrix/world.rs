@@ -1,6 +1,8 @@
 //! The world of `tests/promises` with a trap in it: one chosen call goes wrong in one chosen way, or is the last that an isolate makes.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use c1_cloudflare::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Sql, SqlError, SqlValue,
@@ -106,7 +108,10 @@ impl World {
 
     /// What goes wrong with this call, if anything does.
     fn strike(&self, call: &str) -> Option<Wrong> {
-        self.calls.borrow_mut().push(call.to_owned());
+        if self.trap.borrow().is_none() {
+            self.calls.borrow_mut().push(call.to_owned());
+            return None;
+        }
         let mut trap = self.trap.borrow_mut();
         let trap = trap.as_mut().filter(|trap| trap.call == call)?;
         if trap.skip > 0 {
@@ -268,9 +273,13 @@ impl KeyValue for World {
 
 passes_on!(World.inner => Clock, Log, Sign, Zstd);
 
-/// The kind of a statement: its text, with any run of blanks as one.
-fn statement_kind(statement: &str) -> String {
-    format!("sql {}", statement.split_whitespace().collect::<Vec<_>>().join(" "))
+/// The kind of a statement: its text, with any run of blanks as one. A life makes some hundred statements some thousand times.
+fn statement_kind(statement: &str) -> Rc<str> {
+    thread_local!(static KNOWN: RefCell<BTreeMap<String, Rc<str>>> = RefCell::default());
+    let new = || format!("sql {}", statement.split_whitespace().collect::<Vec<_>>().join(" ")).into();
+    let known = KNOWN.with_borrow(|known| known.get(statement).cloned());
+    known
+        .unwrap_or_else(|| KNOWN.with_borrow_mut(|known| known.entry(statement.to_owned()).or_insert_with(new).clone()))
 }
 
 impl Sql for World {
@@ -278,7 +287,8 @@ impl Sql for World {
         if self.dead.get() {
             return Err(SqlError("the isolate is lost".to_owned()));
         }
-        match self.strike(&statement_kind(statement)) {
+        let is_watched = self.trap.borrow().as_ref().is_none_or(|trap| trap.call.starts_with("sql "));
+        match is_watched.then(|| self.strike(&statement_kind(statement))).flatten() {
             Some(Wrong::Error(Moment::Before)) => Err(SqlError("simulated failure".to_owned())),
             Some(Wrong::Error(Moment::After)) => {
                 self.inner.query(statement, params)?;
