@@ -179,7 +179,7 @@ fn what_is_held_and_told_by_no_row_is_in_the_file_by_its_id() {
 
 #[test]
 fn memory_is_bound_by_a_chunk_and_a_small_account_is_read_once() {
-    let (desk, snapshot) = published(account(3_000));
+    let (desk, snapshot) = published(account(1_500));
     let (pieces, end) = pieces(&desk, &snapshot, File::C1z);
     assert_eq!(end, Ok(()));
     let longest = pieces.iter().map(Vec::len).max().unwrap();
@@ -189,7 +189,7 @@ fn memory_is_bound_by_a_chunk_and_a_small_account_is_read_once() {
 
 #[test]
 fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
-    let (desk, snapshot) = published(account(3_000));
+    let (desk, snapshot) = published(account(1_500));
     let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
     desk.values.borrow_mut().remove(&desk.key(&last)).unwrap();
     let (pieces, end) = pieces(&desk, &snapshot, File::C1z);
@@ -198,7 +198,7 @@ fn a_chunk_that_is_gone_before_the_first_byte_gives_none() {
 
 /// What is sent of a file of which at most `held` bytes are kept in memory, when the last chunk is gone as the first byte is sent.
 fn sent_without_last_chunk(file: File, held: usize) -> (Vec<u8>, Result<Option<Vec<u8>>, ExportError>) {
-    let (desk, snapshot) = published(account(3_000));
+    let (desk, snapshot) = published(account(1_500));
     let last = desk.key(&format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash));
     block_on(async {
         let mut export = begin(Chunks::new(&desk, snapshot), file, Insights::default(), held).await.unwrap();
@@ -216,7 +216,7 @@ fn sent_without_last_chunk(file: File, held: usize) -> (Vec<u8>, Result<Option<V
 
 #[test]
 fn a_chunk_that_vanishes_while_a_file_is_sent_is_an_error_and_the_file_has_no_end() {
-    let (desk, snapshot) = published(account(3_000));
+    let (desk, snapshot) = published(account(1_500));
     let last = format!("chunk/{}", snapshot.manifest().chunks.last().unwrap().hash);
     let gone = Err(ExportError::Snapshot(SnapshotError::NotReplicated(last)));
     for file in File::ALL {

@@ -139,13 +139,19 @@ async fn where_the_one_who_asks_is_cut_off_or_fails_the_next_one_asks() {
     let account = bench.account();
     let role = roles(account)[1].clone();
     account.fail_next(Route::ListUserGroups, 1, Fault::Hang(Duration::from_mins(1)));
+    account.reset_log();
     let first = bench.arrive(Action::Grant, target(&role), member(&people[0]));
     let mut cut_off = Box::pin(bench.attempt(first));
     let others = people[1..8].iter().map(|jane| bench.arrive(Action::Grant, target(&role), member(jane)));
     let others: Vec<_> = others.collect();
+    let has_asked = async {
+        while account.requests(Route::ListUserGroups) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
     tokio::select! {
         _ = &mut cut_off => panic!("it hangs"),
-        () = tokio::time::sleep(Duration::from_millis(120)) => {}
+        () = has_asked => {}
     }
     let rest = join_all(others.iter().map(|id| bench.attempt(*id)));
     let (rest, ()) = tokio::join!(rest, async {
