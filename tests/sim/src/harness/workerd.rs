@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -259,12 +259,14 @@ impl Worker {
     /// The processor time that the running process has used. `None` where the system has no `/proc/<pid>/schedstat`.
     pub fn cpu_time(&self) -> Option<Duration> {
         let threads = std::fs::read_dir(format!("/proc/{}/task", (*lock(&self.pid))?)).ok()?;
-        // Its first number is the nanoseconds that the thread has run (Linux, scheduler/sched-stats).
-        let on_processor = |thread: std::fs::DirEntry| -> Option<u64> {
-            std::fs::read_to_string(thread.path().join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
-        };
-        let nanoseconds: u64 = threads.flatten().filter_map(on_processor).sum();
+        let nanoseconds: u64 = threads.flatten().filter_map(|thread| on_processor(&thread.path())).sum();
         (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
+    }
+
+    /// The same of its main thread alone, which runs the Worker; the others compile it and collect its garbage.
+    pub fn main_thread_time(&self) -> Option<Duration> {
+        let pid = (*lock(&self.pid))?;
+        on_processor(Path::new(&format!("/proc/{pid}/task/{pid}"))).map(Duration::from_nanos)
     }
 
     /// The most memory that the running process has held, in bytes. `None` where the system has no `/proc`.
@@ -410,4 +412,9 @@ async fn read_line<R: AsyncRead + Unpin>(from: &mut BufReader<R>) -> Option<Stri
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The nanoseconds that a thread has run: the first number of its `schedstat` (Linux, scheduler/sched-stats).
+fn on_processor(thread: &Path) -> Option<u64> {
+    std::fs::read_to_string(thread.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
 }

@@ -5,6 +5,7 @@ mod chaos;
 mod cost;
 mod export;
 mod grants;
+mod hot;
 mod load;
 mod plot;
 mod scale;
@@ -46,6 +47,12 @@ async fn measure() -> Result<(), String> {
     }
     if wanted("start") {
         start::measure().await?;
+    }
+    if wanted("hot") {
+        hot::measure().await?;
+    }
+    if wanted("free") {
+        scale::free().await?;
     }
     if wanted("grants") {
         grants::measure().await?;

@@ -69,7 +69,6 @@ pub(crate) async fn measure(sizes: RangeInclusive<usize>) -> Result<(), String> 
         return Ok(());
     }
     restarted(*sizes.end()).await?;
-    free().await?;
     draw(&all)
 }
 
@@ -248,7 +247,7 @@ async fn restarted(most: usize) -> Result<(), String> {
 }
 
 /// What the free plan leaves a step: 50 requests and 10 ms, and 1,000 values that are written a day.
-async fn free() -> Result<(), String> {
+pub(crate) async fn free() -> Result<(), String> {
     const MEMBERS: usize = 2_000;
     let stage = Stage::set(spec(MEMBERS), &[("PLAN", "free")]).await.map_err(|error| error.to_string())?;
     let mut rows = Vec::new();
