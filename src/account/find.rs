@@ -94,6 +94,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
         subject,
         total: 1,
         members: None,
+        counted: None,
         moved: false,
         ordered: action == Action::Grant && !seen.must_read_all,
         read: BTreeSet::new(),
@@ -105,7 +106,8 @@ pub async fn in_account<P: Http + Clock + Sql>(
         pages.candidates.see(member);
     }
     pages.look().await?;
-    if pages.proves_nobody() && !seen.is_known {
+    // A grant to nobody is an invitation, which Cloudflare refuses where there is somebody.
+    if action == Action::Revoke && pages.proves_nobody() && !seen.is_known {
         pages.look_once_more().await?;
     }
     if !pages.candidates.is_settled() {
@@ -152,9 +154,10 @@ struct Pages<'a, 'b, P> {
     subject: &'a Subject,
     candidates: Candidates<'a, MemberRecord>,
     total: u32,
-    /// How many members the list says there are.
+    /// How many members the list says there are, and how many pages.
     members: Option<u32>,
-    /// Whether that changed, so that somebody may have slipped from one page to another.
+    counted: Option<u32>,
+    /// Whether one of them changed, so that somebody may have slipped from one page to another.
     moved: bool,
     /// Whether the order of the addresses is known to be ours, and is to be relied on.
     ordered: bool,
@@ -191,13 +194,13 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
 
     /// Whether all of several pages were read, and nobody on them is meant.
     fn proves_nobody(&mut self) -> bool {
-        if self.total < 2 || self.is_enough() || !self.needs_all() || self.total > MAX_PAGES {
+        if self.is_enough() || !self.needs_all() || self.total > MAX_PAGES {
             return false;
         }
-        // Who is on two pages has come from one to the other, and so may another one have who is on none.
+        // Fewer than are told: a page came empty. Or who is on two pages has come from one to the other, as may have who is on none.
         let seen = self.ids.len() + self.odd_ones;
         self.moved |= self.members.is_some_and(|told| usize::try_from(told).is_ok_and(|told| told > seen));
-        !self.moved
+        !self.moved && self.total > 1
     }
 
     /// Reads the list once more, from its end: the same have to be on it.
@@ -257,6 +260,10 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         if let Some(members) = info.and_then(|info| info.total_count) {
             self.moved |= self.members.is_some_and(|before| before != members);
             self.members = Some(members);
+        }
+        if page.is_counted() {
+            self.moved |= self.counted.is_some_and(|before| before != pages);
+            self.counted = Some(pages);
         }
         self.read.insert(number);
         self.ids.extend(page.items.iter().map(|member| member.id));

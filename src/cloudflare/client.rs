@@ -353,6 +353,11 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             message: presentable(&refusal.message, self.settings.token.expose()),
             ray: ray(response),
         };
+        // That something does not exist is the API's to say, in its own form. Whoever stands before it may have no such page for a while,
+        // and what is gone is gone for good here.
+        if matches!(failure.status, 404 | 410) && failure.code.is_none() && !refusal.success_is_false {
+            return ApiError::Server(failure);
+        }
         classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)), now)
     }
 }

@@ -18,7 +18,9 @@ pub use rules::{InvalidRules, Rules, Verdict};
 
 use crate::conductorone::response::Document;
 use crate::model::ask::Action;
-use crate::snapshot::Catalogue;
+use crate::model::name;
+use crate::model::super_administrator;
+use crate::snapshot::{Catalogue, CatalogueEntry};
 use rules::{BROKEN, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, RuleTarget, Status, Unsafe, WITHOUT_TWO_FACTOR};
 use words::{Domain, Name, RoleName, UserId};
 
@@ -146,9 +148,9 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         is_one_of(names, known) || (rule.then != Verdict::Approve && brings_one_of(names, known))
     };
     let holds = |names: &Vec<RoleName>| {
-        names
-            .iter()
-            .any(|name| known.person.held.iter().filter_map(|it| known.catalogue.get(*it)).any(|it| name.is(it)))
+        names.iter().any(|name| {
+            known.person.held.iter().filter_map(|it| known.catalogue.get(*it)).any(|it| means(name, it, known))
+        })
     };
     let domains = |domains: &Vec<Domain>| {
         known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
@@ -194,7 +196,7 @@ fn asked(known: &Known) -> RuleTarget {
 fn is_one_of(names: &[RoleName], known: &Known) -> bool {
     let it = known.wanted.entitlement.and_then(|wanted| known.catalogue.get(wanted));
     names.iter().any(|name| match it {
-        Some(it) => name.is(it),
+        Some(it) => means(name, it, known),
         None => known.wanted.entitlement.is_none() && name.is_account(),
     })
 }
@@ -202,7 +204,16 @@ fn is_one_of(names: &[RoleName], known: &Known) -> bool {
 /// What is asked for brings something with one of these names.
 fn brings_one_of(names: &[RoleName], known: &Known) -> bool {
     let brought = known.wanted.brings.iter().filter_map(|it| known.catalogue.get(*it));
-    brought.into_iter().any(|it| names.iter().any(|name| name.is(it)))
+    brought.into_iter().any(|it| names.iter().any(|name| means(name, it, known)))
+}
+
+/// Whether a name in the rules means something. Super Administrator is known by more than the label, which Cloudflare may leave out: it
+/// would be a role like any other then.
+fn means(name: &RoleName, it: &CatalogueEntry, known: &Known) -> bool {
+    name.is(it)
+        || (name::same(&name.text, super_administrator::LABEL)
+            && it.brings.is_empty()
+            && known.catalogue.makes_super_administrator(it.entitlement))
 }
 
 fn is_privileged(rules: &Rules, known: &Known) -> bool {

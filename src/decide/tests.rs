@@ -19,6 +19,7 @@ use crate::model::grant::Entitlement;
 use crate::model::id::InvalidId;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
+use crate::model::super_administrator;
 use crate::snapshot::{self, Capability, Catalogue, CatalogueEntry, Draft, GenerationId, Naming, Posture};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
@@ -89,6 +90,46 @@ fn known(wanted: Option<Entitlement>) -> Known {
         in_organization: None,
         idle_days: None,
         what_if: None,
+    }
+}
+
+#[test]
+fn super_administrator_is_privileged_also_where_cloudflare_tells_no_label() {
+    let names = ["All Privileges", "All Privileges on example.com", "DNS", "Readers", "Platform"];
+    let own = json!({ "rules": [{ "name": "own", "when": { "roles": names }, "then": "approve" }] });
+    let admin = Entitlement::Role(super_administrator::role().unwrap());
+    let it = |entitlement, name: &str, behind: Option<u8>, brings: &[Entitlement]| CatalogueEntry {
+        entitlement,
+        name: name.to_owned(),
+        also: None,
+        permission_group_name: None,
+        label: None,
+        permission_group: behind.map(hex),
+        ends: None,
+        brings: brings.to_vec(),
+    };
+    let scoped = Entitlement::scoped(hex(101), hex(50));
+    let unlabelled = || {
+        Catalogue::of(vec![
+            it(admin, "All Privileges", Some(101), &[]),
+            it(scoped, "All Privileges on example.com", Some(101), &[]),
+            it(role(DNS), "DNS", Some(103), &[]),
+            it(group(7), "Readers", None, &[role(DNS)]),
+            it(group(8), "Platform", None, &[admin]),
+        ])
+    };
+    for (wanted, is_approved) in
+        [(admin, false), (scoped, false), (group(8), false), (role(DNS), true), (group(7), true)]
+    {
+        let catalogue = unlabelled();
+        let brings = catalogue.get(wanted).unwrap().brings.clone();
+        let asked = known(Some(role(DNS)));
+        let wanted_access = facts::RequestedAccess { entitlement: Some(wanted), brings, ..asked.wanted.clone() };
+        let asked = Known { catalogue, wanted: wanted_access, ..asked };
+        assert_eq!(by(&own, asked.clone()).rule == "own", is_approved, "{wanted}");
+        let without = Known { person: Person { two_factor: None, ..asked.person.clone() }, ..asked };
+        let told = by(&own, without).rule;
+        assert_eq!(told == super::rules::WITHOUT_TWO_FACTOR, !is_approved, "{wanted}: {told}");
     }
 }
 

@@ -191,13 +191,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // Who was invited already, and was not found, may be anywhere in the list.
         let wrote = journal::has_written(self.ports, self.id)?;
         let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some() };
-        let found = match find::in_account(&self.client, subject, self.request.action, read, seen).await? {
-            Meant::One(found) => found,
-            Meant::Nobody => match self.unlisted().await? {
-                Some(found) => found,
-                None => return self.for_nobody().await,
+        let found = match find::in_account(&self.client, subject, self.request.action, read, seen).await {
+            Ok(Meant::One(found)) => found,
+            Ok(Meant::Unclear(why)) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
+            // Nobody, or perhaps somebody whom the list counts and does not show yet.
+            nobody @ (Ok(Meant::Nobody) | Err(Stopped::NotNow(_))) => match (self.unlisted().await?, nobody) {
+                (Some(found), _) => found,
+                (None, Ok(_)) => return self.for_nobody().await,
+                (None, Err(not_now)) => return Err(not_now),
             },
-            Meant::Unclear(why) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
+            Err(error) => return Err(error),
         };
         let _turn = self.lock(&found.id.to_string()).await;
         let ended = match read::member(self.ports, &self.client, found.id).await {

@@ -5,7 +5,6 @@ use crate::account::identity::{Owner, identity};
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{Client, MemberRecord};
 use crate::model::operation::{Outcome, Refusal};
-use crate::model::resource::MemberStatus;
 
 /// The owner of the connector's own token is neither removed nor made less than Super Administrator: either would take the
 /// token's rights away with it. Where nobody tells who that is, no Super Administrator is.
@@ -24,12 +23,7 @@ pub(super) async fn spared<P: Http + Clock + Sql>(
 
 /// The same, by whose token it is.
 pub(super) fn spared_by(owner: Owner, member: &MemberRecord, is_super_administrator: bool) -> Result<(), Stopped> {
-    let is_unsaid = member.user_id.is_none() && member.status == MemberStatus::Accepted;
     let message = match owner {
-        Owner::User(_) if is_unsaid => format!(
-            "The connector's API token is a person's, and Cloudflare does not tell which user {} is, so they might be the owner, and nothing was changed; ask again when it does, or give the connector an account's token.",
-            member.email
-        ),
         Owner::User(owner) if member.user_id == Some(owner) => format!(
             "{} owns the API token that this connector works with, which would lose its rights, so nothing was changed; give the connector an account's token (Manage Account > Account API Tokens), or change this in Cloudflare's dashboard.",
             member.email

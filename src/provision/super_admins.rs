@@ -290,7 +290,7 @@ pub(super) async fn all_user_groups<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// A list of several pages of which one may have slipped from one page to another tells nothing of what is not on it, nor does one that
-/// is longer than what is read, nor one that is not there all of a sudden.
+/// has fewer records than it says, one that is longer than what is read, nor one that is not there all of a sudden.
 async fn listed<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
@@ -322,7 +322,7 @@ async fn listed<P: Http + KeyValue + Clock + Sql>(
     }
     let is_short = counted.first().is_some_and(|count| usize::try_from(*count).is_ok_and(|count| count > records));
     let has_one_twice = all && groups.len() < records;
-    if number > 2 && (counted.len() > 1 || is_short || has_one_twice) {
+    if is_short || (number > 2 && (counted.len() > 1 || has_one_twice)) {
         return Err(Stopped::NotNow("the list of user groups changed while it was looked through".to_owned()));
     }
     Ok(UserGroups::Listed(groups.into_values().collect()))

@@ -929,7 +929,7 @@ async fn every_guard_holds_for_what_is_put_right_unasked() {
 }
 
 #[tokio::test]
-async fn token_owner_may_be_whoever_cloudflare_tells_no_user_of() {
+async fn token_owner_may_be_whoever_cloudflare_tells_no_user_of_who_is_not_removed() {
     let mut bench = Bench::start().await;
     let account = bench.account().clone();
     with_user_token(&mut bench.world.config, &account);
@@ -938,7 +938,7 @@ async fn token_owner_may_be_whoever_cloudflare_tells_no_user_of() {
     for whom in [&owner, &other] {
         account.make_odd(On::Reads, &whom.id, Oddity::UserText("id", ""));
         let refused = bench.operate(Action::Revoke, Target::Account, member(&whom.id)).await;
-        assert_refused(&refused, Refusal::TokenOwner, "does not tell which user");
+        assert_refused(&refused, Refusal::UnreadableMember, "user.id is missing");
         account.make_even();
     }
     assert_done(&bench.operate(Action::Revoke, Target::Account, member(&other.id)).await, Effect::Removed);

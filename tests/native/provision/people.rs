@@ -357,3 +357,84 @@ async fn a_role_is_told_by_its_name_also_where_no_generation_can_be_read() {
     };
     assert!(message.contains(&roles[1].name), "{message}");
 }
+
+/// Shows the lists of a kind without what is on them, and with how much there is.
+fn emptied(bench: &Bench, list: &'static str) {
+    bench.world.bends.replace(Some(Box::new(move |asked, body| {
+        if asked.contains(list) {
+            body["result"] = serde_json::json!([]);
+        }
+    })));
+}
+
+#[tokio::test]
+async fn a_list_that_has_fewer_than_it_says_proves_nothing() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0]), holds(account, &known[1])]);
+    let group = account.add_group("Group", vec![holds(account, &known[1])]);
+    account.join_group(&group, &jane);
+    emptied(&bench, "/members?");
+    let id = bench.arrive(Action::Revoke, target(&known[0]), person(JANE));
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    bench.world.bends.take();
+    assert_done(&bench.settle(id).await, Effect::Revoked);
+    account.add_policy(&jane, holds(account, &known[0]));
+    bench.world.advance(70);
+    // Nor do the user groups: one of them gives what is revoked.
+    emptied(&bench, "/user_groups?");
+    let id = bench.arrive(Action::Revoke, target(&known[1]), person(JANE));
+    let outcome = bench.attempt(id).await;
+    assert!(
+        matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("user groups changed")),
+        "{outcome:?}"
+    );
+    bench.world.bends.take();
+    assert_refused(&bench.settle(id).await, Refusal::HeldThroughGroup, "Group");
+}
+
+#[tokio::test]
+async fn a_list_that_has_fewer_pages_at_its_second_proves_nothing() {
+    let (bench, jane) = somebody_new_among_many().await;
+    let account = bench.account();
+    account.change_email(&jane, "~last@example.com");
+    let subject = Subject { member_id: Some(format!("{:032x}", 77).parse().unwrap()), ..known(&bench, &jane) };
+    bench.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.contains("/members?") {
+            let pages = if asked.contains("page=1&") { 3 } else { 2 };
+            body["result_info"] = serde_json::json!({ "total_pages": pages });
+        }
+    })));
+    let id = bench.arrive(Action::Revoke, target(&roles(account)[1]), Subject { emails: vec![], ..subject });
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    bench.world.bends.take();
+    assert_done(&bench.settle(id).await, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn that_somebody_is_gone_is_the_apis_own_word() {
+    for is_edge in [true, false] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let jane = account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+        // The removal fails, and nobody has the page of the one who is there still.
+        if is_edge {
+            account.fail_next(Route::DeleteMember, 1, Fault::status(500, 10_000));
+            account.fail_later(Route::GetMember, 1, Fault::Html { status: 404 });
+        }
+        let id = bench.arrive(Action::Revoke, Target::Account, member(&jane));
+        let outcome = bench.attempt(id).await;
+        if is_edge {
+            assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
+            assert!(account.membership(&jane).is_some());
+            bench.world.advance(10);
+            assert_done(&bench.settle(id).await, Effect::Removed);
+        } else {
+            assert_done(&outcome, Effect::Removed);
+        }
+        assert!(account.membership(&jane).is_none());
+    }
+}
