@@ -80,7 +80,15 @@ pub fn read_list(text: &str) -> Result<Vec<String>, String> {
 /// What is meant to be an address, and would match one: a domain with a dot in it, and none of the characters that only stand around one.
 fn is_listed(text: &str) -> bool {
     let domain = text.rsplit_once('@').map(|(_, domain)| domain.trim_matches('.')).unwrap_or_default();
-    is_address(text) && domain.contains('.') && !text.contains(|c: char| "<>()[]\\,;:\"|".contains(c))
+    is_address(text)
+        && domain.contains('.')
+        && !text.contains(|c: char| "<>()[]\\,;:\"|".contains(c) || is_invisible(c))
+}
+
+/// Whether a character cannot be seen, and may come along when a text is copied from a page or a mail: an address with one is nobody's.
+pub fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
 /// The parts between commas, semicolons and line ends, but for those within quotes.
@@ -200,6 +208,10 @@ mod tests {
             ("Jane <jane>", "<jane>"),
             ("*@example.com@", "*@example.com@"),
             ("@example.com", "@example.com"),
+            ("\u{feff}jane@example.com", "\u{feff}jane@example.com"),
+            ("jane@example.com\u{200b}", "jane@example.com\u{200b}"),
+            ("joe@example.com, ja\u{ad}ne@example.com", "ja\u{ad}ne@example.com"),
+            ("\u{202a}jane@example.com\u{202c}", "\u{202a}jane@example.com\u{202c}"),
         ] {
             assert_eq!(read_list(text), Err(named.to_owned()), "{text}");
         }

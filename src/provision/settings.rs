@@ -91,16 +91,22 @@ fn last_role(text: &str) -> Result<LastRole, String> {
 }
 
 fn addresses(text: &str) -> Result<Vec<String>, String> {
-    address::read_list(text).map_err(|wrong| {
+    let read = address::read_list(text).map_err(|wrong| {
         let shown: String = wrong.chars().take(100).collect();
         format!("must be e-mail addresses such as jane@example.com with commas between them; {shown:?} is none")
-    })
+    });
+    read.and_then(named)
+}
+
+/// A list that protects and names nothing protects nothing: whoever wants that leaves the variable out.
+fn named(list: Vec<String>) -> Result<Vec<String>, String> {
+    if list.is_empty() { Err("names nothing: fill it in, or leave it out".to_owned()) } else { Ok(list) }
 }
 
 fn apps(text: &str) -> Result<Vec<String>, String> {
     let apps = words(text);
     match apps.iter().find(|app| !is_plain_id(app)) {
-        None => Ok(apps),
+        None => named(apps),
         Some(wrong) => {
             let shown: String = wrong.chars().take(100).collect();
             Err(format!(

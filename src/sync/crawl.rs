@@ -358,11 +358,17 @@ impl Crawl {
         self.lists.remove(&list);
     }
 
-    /// The lists of several pages, but for the members, whom two passes and a look at each make certain.
-    pub(super) fn long_lists(&self) -> Vec<List> {
-        let is_long = |pages: &Pages| pages.read.len() > 1 && !pages.off;
-        let long = self.lists.iter().filter(|(list, pages)| list.is_optional() && is_long(pages));
-        long.map(|(list, _)| *list).collect()
+    /// The lists of several pages, and those that are not whole by their own word, but for the members, whom two passes and a look at each make
+    /// certain.
+    pub(super) fn unsure_lists(&self) -> Vec<List> {
+        let is_unsure = |pages: &Pages| (pages.read.len() > 1 || pages.tells_more()) && !pages.off;
+        let unsure = self.lists.iter().filter(|(list, pages)| list.is_optional() && is_unsure(pages));
+        unsure.map(|(list, _)| *list).collect()
+    }
+
+    /// Whether a list tells of more than it gives.
+    pub(super) fn tells_more(&self, list: List) -> bool {
+        self.lists.get(&list).is_some_and(Pages::tells_more)
     }
 
     /// Whether a list moved while it was read, as far as its pages' own totals tell.
@@ -470,6 +476,12 @@ impl Pages {
         while self.read.get(&(self.done + 1)).is_some_and(|facts| !self.ends_at(fetch.list, self.done + 1, facts)) {
             self.done += 1;
         }
+    }
+
+    /// Whether it tells of more than there are on its pages.
+    fn tells_more(&self) -> bool {
+        let told = self.read.values().filter_map(|facts| facts.total_count).max();
+        told.is_some_and(|told| told > self.read.values().map(|facts| facts.count).sum())
     }
 
     /// Whether a page is the last one, given that all before it are read (`reference/cloudflare.md` 3.6).

@@ -84,6 +84,18 @@ const MAX_COUNTED: u64 = 5_000;
 /// A value that is not there this long after it was written will not come any more: KV takes a minute.
 const LOST_AFTER_SECS: i64 = 600;
 
+/// Ends a run without a publication: what was published before stays.
+async fn publish_nothing<P: KeyValue + Clock + Sql>(
+    kv: &MeteredPorts<'_, P>,
+    cursor: &Cursor,
+    previous: Option<&Previous>,
+    ending: Ending,
+) -> Result<Finish, SqlError> {
+    let generation = previous.map(|previous| previous.manifest.generation.clone());
+    end(kv, cursor.clone(), Ending { generation, ..ending }).await?;
+    Ok(Finish::Ended)
+}
+
 /// Publishes nothing for now, where ids would be published that change again; `None` where a list is not there for good.
 async fn hold_back<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
@@ -93,9 +105,7 @@ async fn hold_back<P: KeyValue + Clock + Sql>(
 ) -> Result<Option<Finish>, SqlError> {
     if refused.is_empty() {
         let message = format!("{why}: nothing was published, and the next sync tries again");
-        let generation = previous.map(|previous| previous.manifest.generation.clone());
-        end(kv, cursor.clone(), Ending { generation, ..Ending::new(RunOutcome::Failed, message) }).await?;
-        return Ok(Some(Finish::Ended));
+        return publish_nothing(kv, cursor, previous, Ending::new(RunOutcome::Failed, message)).await.map(Some);
     }
     if cursor.refused >= MAX_REFUSED {
         return Ok(None);
@@ -129,7 +139,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         end(kv, cursor.clone(), ending).await?;
         return Ok(Finish::Ended);
     }
-    let mut previous = match previous(kv).await? {
+    let mut previous = match previous(kv, cursor.attempt).await? {
         Ok(previous) => previous,
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
@@ -137,8 +147,10 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         // Whom we removed ourselves nobody misses.
         previous.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
     }
-    if reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
-        return Ok(Finish::More);
+    match reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
+        Ok(false) => {}
+        Ok(true) => return Ok(Finish::More),
+        Err(why) => return publish_nothing(kv, cursor, previous.as_ref(), Ending::new(RunOutcome::Failed, why)).await,
     }
     let confirm = cursor.further.confirm.clone();
     let harvest = Harvest::load(kv, &cursor.run, crawl, &confirm, &changes)?;
@@ -180,10 +192,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
             "{} of {} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}",
             assembled.gone, assembled.before
         );
-        let generation = previous.map(|previous| previous.manifest.generation.clone());
-        let ending = Ending { generation, warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
-        end(kv, cursor.clone(), ending).await?;
-        return Ok(Finish::Ended);
+        let ending = Ending { warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
+        return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
 
     if let Some(previous) = previous.as_ref().filter(|previous| previous.is_behind) {
@@ -222,11 +232,18 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     Ok(Finish::Ended)
 }
 
-/// The current generation. Where KV has lost it, for good, the snapshot is built again: better that than never again.
+/// What is damaged or not there is read this often again, over 45 s, before it counts as lost: with it goes what is known of lists that
+/// cannot be read.
+const READ_AGAIN: u32 = 2;
+
+/// The current generation. Where KV has lost it, for good, the snapshot is built again: better that than never again. What is kept of lists
+/// and records that cannot be read then comes of the newest generation that can.
 async fn previous<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
+    attempt: u32,
 ) -> Result<Result<Option<Previous>, SnapshotError>, SqlError> {
-    let known = history::generations(kv)?.into_iter().next();
+    let mut generations = history::generations(kv)?.into_iter();
+    let known = generations.next();
     let error = match Previous::load(kv, known.as_ref().map(|known| &known.generation)).await {
         Ok(previous) => return Ok(Ok(previous)),
         Err(error) => error,
@@ -237,31 +254,42 @@ async fn previous<P: KeyValue + Clock + Sql>(
         SnapshotError::Corrupt(_) => true,
         SnapshotError::NoneYet | SnapshotError::Gone(_) | SnapshotError::NotReplicated(_) => !recent,
     };
-    if !lost {
+    if !lost || attempt < READ_AGAIN {
         return Ok(Err(error));
+    }
+    let mut older = None;
+    for summary in generations {
+        older = Previous::of(kv, &summary.generation).await.ok();
+        if older.is_some() {
+            break;
+        }
     }
     snapshot::forget(kv)?;
     state::remove(kv, state::GENERATIONS)?;
-    Ok(Ok(None))
+    Ok(Ok(older))
 }
 
-/// Sees to it that what is still missing is read before the crawl is believed; whether there is anything.
+/// Sees to it that what is still missing is read before the crawl is believed; whether there is anything. The inner error says why it is not to
+/// be believed whatever is read.
 fn reads_more<P: Clock + Sql>(
     ports: &P,
     crawl: &mut Crawl,
     cursor: &mut Cursor,
     previous: Option<&Previous>,
     changes: &overlay::Changes,
-) -> Result<bool, SqlError> {
-    if let Some(further) = further(crawl, cursor, previous) {
-        cursor.further = further;
-        return Ok(true);
+) -> Result<Result<bool, String>, SqlError> {
+    match further(crawl, cursor, previous) {
+        Ok(None) => moved::read_again(ports, crawl, cursor, previous, changes).map(Ok),
+        Ok(Some(further)) => {
+            cursor.further = further;
+            Ok(Ok(true))
+        }
+        Err(why) => Ok(Err(why)),
     }
-    moved::read_again(ports, crawl, cursor, previous, changes)
 }
 
 /// What is still to be read before the crawl can be believed.
-fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> Option<Further> {
+fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> Result<Option<Further>, String> {
     let (asked, names) = (cursor.further.confirm.clone(), cursor.further.names);
     let seen = sightings(crawl, &asked);
     let before: BTreeSet<MemberId> =
@@ -276,14 +304,19 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> O
         asked: &asked,
         before: &before,
     };
-    match verify(check) {
+    Ok(match verify(check) {
         Verification::Enough => None,
         Verification::SecondPass => Some(Further { second_pass: true, confirm: asked, names }),
         Verification::Confirm(unasked) => {
             let confirm = asked.into_iter().chain(unasked).collect();
             Some(Further { second_pass: cursor.further.second_pass, confirm, names })
         }
-    }
+        Verification::LeavesOut(count) => {
+            return Err(format!(
+                "Cloudflare's list of members leaves out people who are members, and {count} others are missing from it, more than are asked for one by one: nothing was published, and the next sync tries again"
+            ));
+        }
+    })
 }
 
 /// Remembers what was published, and sweeps what nobody reads any more.

@@ -277,10 +277,15 @@ pub(super) enum Verification {
     SecondPass,
     /// These memberships too, one by one.
     Confirm(Vec<MemberId>),
+    /// The list leaves out people who are there, and so many others are missing from it that nobody can say who of them is gone.
+    LeavesOut(usize),
 }
 
 /// At most this many memberships are asked for one by one in a run; each is a request.
 const MAX_CONFIRM: usize = 25;
+
+/// So many where some of them turned out to be there: then the list leaves people out, and that somebody is in neither pass proves nothing.
+const MAX_CONFIRM_LEFT_OUT: usize = 400;
 
 /// What is known when the pages that were asked for are read.
 #[derive(Clone, Copy, Debug)]
@@ -296,7 +301,7 @@ pub(super) struct Check<'a> {
 }
 
 /// Decides what is still to be read (`reference/cloudflare.md` 3.6). Somebody counts as gone who is in no pass and not to be had
-/// by id; or, where there are more than can be asked for, who is in neither of two passes.
+/// by id; or, where there are more than can be asked for, who is in neither of two passes of a list that left out nobody who was asked for.
 pub(super) fn verify(check: Check<'_>) -> Verification {
     let Check { seen, moved, second_pass, asked, before } = check;
     let union: BTreeSet<MemberId> = seen.first.union(&seen.second);
@@ -308,7 +313,13 @@ pub(super) fn verify(check: Check<'_>) -> Verification {
     }
     // Whoever was only in the first pass may have left since, or have slipped between two pages of the second.
     let vanished = seen.first.difference(&seen.second).copied().filter(|_| second_pass);
-    let room = MAX_CONFIRM.saturating_sub(asked.len());
+    let most = if second_pass && overlooked { MAX_CONFIRM_LEFT_OUT } else { MAX_CONFIRM };
+    let room = most.saturating_sub(asked.len());
+    let left_out = missing.iter().filter(|member| !asked.contains(member)).count();
+    // A list that shows nobody at all is none, and is not made up for by asking for everybody.
+    if overlooked && (left_out > room || (union.is_empty() && left_out > 0)) {
+        return Verification::LeavesOut(left_out);
+    }
     // What the list does not tell of somebody, the member's own record may.
     let unclear = seen.unclear.iter().copied();
     let unasked = vanished.chain(missing).chain(unclear).filter(|member| !asked.contains(member));

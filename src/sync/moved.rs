@@ -16,8 +16,7 @@ use crate::model::resource::Token;
 /// A list is read this often again at most; one that has moved each time is off, and what was known of it stays.
 const MAX_READ_AGAIN: usize = 3;
 
-/// Sees to it that a list is read again that moved while it was read, or of which something is missing that is known; whether there is one. What
-/// is missing the second time too is gone.
+/// Sees to it that a list is read again that moved while it was read, or of which something is missing that is known; whether there is one.
 pub(super) fn read_again<P: Clock + Sql>(
     ports: &P,
     crawl: &mut Crawl,
@@ -26,11 +25,14 @@ pub(super) fn read_again<P: Clock + Sql>(
     changes: &Changes,
 ) -> Result<bool, SqlError> {
     let mut again = false;
-    for list in crawl.long_lists() {
+    for list in crawl.unsure_lists() {
         let name = list.to_string();
         let times = cursor.read_again.iter().filter(|read| **read == name).count();
         let has_moved = crawl.totals_differ(list);
-        let lacks = times == 0 && !has_moved && lacks_known(ports, crawl, cursor, list, previous, changes)?;
+        // What is missing once more is gone, unless the list itself says that there is more.
+        let tells_more = crawl.tells_more(list);
+        let lacks =
+            (times == 0 || tells_more) && !has_moved && lacks_known(ports, crawl, cursor, list, previous, changes)?;
         if !has_moved && !lacks {
             continue;
         }
@@ -40,8 +42,8 @@ pub(super) fn read_again<P: Clock + Sql>(
             crawl.forget(list);
             again = true;
         } else if previous.is_some() {
-            let message = "the list changed each time while it was read".to_owned();
-            let off = Off { status: None, code: None, message, passing: true };
+            let message = if has_moved { "changed each time while it was read" } else { "tells of more than it gives" };
+            let off = Off { status: None, code: None, message: format!("the list {message}"), passing: true };
             let facts = PageFacts { off: Some(off), at: ports.now(), ..PageFacts::default() };
             let Some((last, _)) = crawl.pages(list).last() else { continue };
             staging::store(ports, &cursor.run, last, &facts, Vec::new())?;

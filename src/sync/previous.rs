@@ -37,7 +37,11 @@ impl Previous {
     /// Reads the current generation. `known` is the newest that this Coordinator knows to have published: what KV says may be
     /// older than that.
     pub(super) async fn load<P: KeyValue>(kv: &P, known: Option<&GenerationId>) -> Result<Option<Self>, SnapshotError> {
-        let latest = snapshot::latest(kv).await?;
+        let latest = match snapshot::latest(kv).await {
+            // What stands under `current` says nothing, and another place says which generation it should name.
+            Err(SnapshotError::Corrupt(_)) if known.is_some() => None,
+            latest => latest?,
+        };
         let shown = latest.as_ref().map(|latest| &latest.manifest().generation);
         let behind = known.filter(|known| shown.is_none_or(|shown| shown < known));
         let latest = match behind {
@@ -48,6 +52,11 @@ impl Previous {
         let mut previous = Self::read(kv, &latest).await?;
         previous.is_behind = behind.is_some();
         Ok(Some(previous))
+    }
+
+    /// Reads a generation.
+    pub(super) async fn of<P: KeyValue>(kv: &P, generation: &GenerationId) -> Result<Self, SnapshotError> {
+        Self::read(kv, &Snapshot::open(kv, generation).await?).await
     }
 
     async fn read<P: KeyValue>(kv: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {

@@ -148,6 +148,8 @@ fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
         ("Ops\t@SUM(A1)", "Ops\t'@SUM(A1)"),
         ("Ops; +1|-2", "Ops;' +1|'-2"),
         ("two\r\n=1", "two\r\n'=1"),
+        ("\u{200b}=1", "'\u{200b}=1"),
+        ("\0\u{1}@SUM(A1)", "'\0\u{1}@SUM(A1)"),
         ("Ops; and (more)", "Ops; and (more)"),
         ("", ""),
     ];

@@ -4,7 +4,7 @@ use c1_cloudflare::base::fakes::Fault;
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::snapshot::SnapshotError;
 use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
-use sim::cloudflare::{Cloudflare, Spec};
+use sim::cloudflare::{Cloudflare, Permission, Spec, Truth};
 
 use super::oracle::{assert_same, manifest, published};
 use crate::support::World;
@@ -176,6 +176,65 @@ async fn values_that_the_store_lost_are_written_again() {
     assert!(matches!(c1_cloudflare::snapshot::Snapshot::named(&world, "unknown").await, Err(SnapshotError::Gone(_))));
     world.sync().await;
     assert_same(&published(&world).await, &world.cloudflare.truth(), "damaged");
+}
+
+/// A generation before the current one, and a list that cannot be read any more: what is known of that is in KV alone.
+async fn with_a_list_that_is_off() -> (World, Truth) {
+    let world = World::new(spec());
+    world.sync().await;
+    world.cloudflare.revoke_permission(Permission::Tokens);
+    world.cloudflare.add_member("newest@example.com", vec![]);
+    world.sync().await;
+    let before = published(&world).await;
+    assert!(!before.tokens.is_empty());
+    (world, before)
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_list_that_is_off_outlasts_what_the_store_loses_or_damages() {
+    type Spoil = fn(&World);
+    let cases: [(&str, Spoil); 5] = [
+        ("`current` is garbage", |world| {
+            world.desk.values.borrow_mut().insert(world.desk.key("current"), b"garbage".to_vec());
+        }),
+        ("`current` is empty", |world| {
+            world.desk.values.borrow_mut().insert(world.desk.key("current"), Vec::new());
+        }),
+        ("`current` is of a newer version", |world| {
+            let newer = br#"{"v":2,"generation":"20990101T000000Z-00000000","digest":"","published_at":"2099-01-01T00:00:00Z"}"#;
+            world.desk.values.borrow_mut().insert(world.desk.key("current"), newer.to_vec());
+        }),
+        ("the manifest is garbage", |world| {
+            let current = sync::generations(world).unwrap()[0].generation.clone();
+            world.desk.values.borrow_mut().insert(world.desk.key(&format!("manifest/{current}")), b"{}".to_vec());
+        }),
+        ("the manifest is lost", |world| {
+            let current = sync::generations(world).unwrap()[0].generation.clone();
+            world.desk.values.borrow_mut().remove(&world.desk.key(&format!("manifest/{current}")));
+        }),
+    ];
+    for (what, spoil) in cases {
+        let (world, before) = with_a_list_that_is_off().await;
+        spoil(&world);
+        let run = world.sync().await;
+        assert!(matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged), "{what}: {}", run.message);
+        assert_same(&published(&world).await, &before, what);
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_damaged_or_missing_once_is_read_again_before_it_counts_as_lost() {
+    let (world, before) = with_a_list_that_is_off().await;
+    let chunk = world.desk.keys().into_iter().find(|key| key.contains("chunk/")).unwrap();
+    let body = world.desk.values.borrow_mut().insert(chunk.clone(), b"{}\n".to_vec()).unwrap();
+    begin(&world);
+    for _ in 0..2 {
+        sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+    }
+    world.desk.values.borrow_mut().insert(chunk, body);
+    let run = world.finish().await;
+    assert_eq!(run.outcome, RunOutcome::Unchanged, "{}", run.message);
+    assert_same(&published(&world).await, &before, "it was there all the time");
 }
 
 #[tokio::test]
