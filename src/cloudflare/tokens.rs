@@ -302,6 +302,9 @@ mod tests {
             assert!(token.unread.is_some(), "{odd}");
             let token = read(|wire| wire["policies"][0]["effect"] = odd.clone());
             assert_eq!(token.policies[0].access, Access::Unknown, "{odd}");
+            assert_eq!(token.unread.is_some(), !odd.is_string(), "a word is told, whatever it means: {odd}");
+            let token = read(|wire| wire["policies"][0]["permission_groups"][0]["id"] = odd.clone());
+            assert_eq!(token.unread.is_some(), !odd.is_string(), "what it may do is not less by that: {odd}");
         }
     }
 
