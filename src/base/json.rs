@@ -267,7 +267,16 @@ struct Place {
 /// The parser: nothing here knows what type is read.
 impl<'de> Reader<'de> {
     /// The next byte that is no white space.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
+        match self.text.get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_on(),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_on(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.get(self.at)?;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -388,28 +397,22 @@ impl<'de> Reader<'de> {
     fn skip_string(&mut self) -> Result<bool, Fault> {
         let mut escaped = false;
         self.at += 1;
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let mut bytes = rest.iter();
-        while let Some(byte) = bytes.next() {
-            match byte {
-                b'"' => {
-                    self.at = self.text.len() - bytes.as_slice().len();
-                    return Ok(escaped);
+        loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let length = plain(rest);
+            self.at += length + 1;
+            match rest.get(length..).unwrap_or_default() {
+                [b'"', ..] => return Ok(escaped),
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.at += 1,
+                [b'\\', b'u', digits @ ..]
+                    if digits.iter().take(4).filter(|digit| digit.is_ascii_hexdigit()).count() == 4 =>
+                {
+                    self.at += 5;
                 }
-                b'\\' => {
-                    escaped = true;
-                    match bytes.next() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
-                        Some(b'u') if bytes.by_ref().take(4).filter(|digit| digit.is_ascii_hexdigit()).count() == 4 => {
-                        }
-                        _ => break,
-                    }
-                }
-                0..0x20 => break,
-                _ => {}
+                _ => return Err(Fault::Syntax),
             }
+            escaped = true;
         }
-        Err(Fault::Syntax)
     }
 
     /// A text; what begins here is a quote.
@@ -485,40 +488,64 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Skips whatever begins here.
+    /// Skips whatever begins here, with all that is in it.
     #[inline(never)]
     fn skip(&mut self) -> Result<(), Fault> {
-        match self.peek() {
-            Some(b'"') => self.skip_string().map(drop),
-            Some(b'{') => {
-                self.deeper()?;
-                self.at += 1;
-                let mut place = Place::default();
-                while self.has_more(b'}', &mut place)? {
-                    if self.peek() != Some(b'"') {
-                        return Err(Fault::Syntax);
+        let outside = self.depth;
+        // Of what is open, a bit for each, the innermost the lowest: whether it is an object.
+        let mut objects = 0_u128;
+        loop {
+            match self.peek() {
+                Some(b'"') => drop(self.skip_string()?),
+                Some(bracket @ (b'{' | b'[')) => {
+                    self.deeper()?;
+                    self.at += 1;
+                    objects = (objects << 1) | u128::from(bracket == b'{');
+                    if self.peek() != Some(bracket + 2) {
+                        if bracket == b'{' {
+                            self.skip_key()?;
+                        }
+                        continue;
                     }
-                    self.skip_string()?;
-                    self.colon()?;
-                    self.skip()?;
                 }
-                self.close(b'}')
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                Some(b'-' | b'0'..=b'9') => drop(self.skip_number()?),
+                _ => return Err(Fault::Syntax),
             }
-            Some(b'[') => {
-                self.deeper()?;
-                self.at += 1;
-                let mut place = Place::default();
-                while self.has_more(b']', &mut place)? {
-                    self.skip()?;
+            // A value is over, and whatever ends with it.
+            loop {
+                if self.depth == outside {
+                    return Ok(());
                 }
-                self.close(b']')
+                let is_object = objects & 1 == 1;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if is_object {
+                            self.skip_key()?;
+                        }
+                        break;
+                    }
+                    Some(bracket) if bracket == if is_object { b'}' } else { b']' } => {
+                        self.at += 1;
+                        self.depth += 1;
+                        objects >>= 1;
+                    }
+                    _ => return Err(Fault::Syntax),
+                }
             }
-            Some(b't') => self.word(b"true"),
-            Some(b'f') => self.word(b"false"),
-            Some(b'n') => self.word(b"null"),
-            Some(b'-' | b'0'..=b'9') => self.skip_number().map(drop),
-            _ => Err(Fault::Syntax),
         }
+    }
+
+    /// Skips a field's name, up to its value.
+    fn skip_key(&mut self) -> Result<(), Fault> {
+        if self.peek() != Some(b'"') {
+            return Err(Fault::Syntax);
+        }
+        self.skip_string()?;
+        self.colon()
     }
 
     /// What is said of a value that is of another type than the one that is read.
@@ -597,6 +624,25 @@ impl<'de> Reader<'de> {
     fn numeral(&mut self, expected: &dyn Expected) -> Result<Number, Fault> {
         if matches!(self.peek(), Some(b'-' | b'0'..=b'9')) { self.number() } else { Err(self.other(expected)) }
     }
+}
+
+/// How many bytes at the beginning of a text have no meaning of their own in it: no quote, no backslash, nothing that controls. Eight at once: a
+/// page of members is texts above all, most of which are skipped.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES << 7;
+    // The lowest byte that is less than this has its high bit set then, and none below it has.
+    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGHS;
+    let is = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let special = is(word, b'"') | is(word, b'\\') | less(word, b' ');
+        if special != 0 {
+            return 8 * place + (special.trailing_zeros() / 8) as usize;
+        }
+    }
+    bytes.len() - rest.len() + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..b' ')).count()
 }
 
 /// Gives a text to whoever reads it.
