@@ -209,7 +209,7 @@ mod tests {
             let group_policies = (0..inherited.len()).map(|n| format!("group{n}")).collect();
             let member = MemberRecord {
                 id: format!("{:032x}", 1).parse().unwrap(),
-                user_id: None,
+                user_id: format!("{:032x}", 2).parse().ok(),
                 email: "jane@example.com".into(),
                 status: MemberStatus::Accepted,
                 first_name: None,
