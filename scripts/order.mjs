@@ -239,11 +239,11 @@ function body(wasm, { begin, end }, renumbered) {
 function sorted(wasm, { begin, end }, parameters) {
   const types = [];
   const uses = new Map();
-  const scan = new Copy(wasm, begin, undefined, (index) => {
+  const sameFunction = (index) => index;
+  const scan = new Copy(wasm, begin, sameFunction, (index) => {
     if (index >= parameters) uses.set(index, (uses.get(index) ?? 0) + 1);
     return index;
   });
-  scan.renumbered = (index) => index;
   scan.each(() => {
     const count = scan.number();
     const since = scan.at;
@@ -260,7 +260,7 @@ function sorted(wasm, { begin, end }, parameters) {
     for (const index of group) numbers.set(index, parameters + numbers.size);
     if (group.length > 0) groups.push(Uint8Array.from(leb(group.length)), Buffer.from(type, "latin1"));
   }
-  const copy = new Copy(wasm, code, (index) => index, (index) => numbers.get(index) ?? index);
+  const copy = new Copy(wasm, code, sameFunction, (index) => numbers.get(index) ?? index);
   while (copy.at < end) copy.instruction();
   return Buffer.concat([Uint8Array.from(leb(groups.length / 2)), ...groups, copy.end()]);
 }
@@ -377,6 +377,11 @@ function rewritten(original) {
         const length = copy.number();
         const begin = copy.at;
         const end = begin + length;
+        // The locals' names are those of their former numbers, and go.
+        if (kind === LOCAL_NAMES) {
+          copy.at = end;
+          continue;
+        }
         const byFunction = kind === FUNCTION_NAMES || kind === LABEL_NAMES;
         const part = byFunction ? buffers(namesInOrder(copy, kind, end)) : wasm.subarray(begin, end);
         copy.at = end;

@@ -218,11 +218,6 @@ pub fn permission_group_of(sql: &dyn Sql, role: RoleId) -> Result<Option<Permiss
     Ok(Names::load(sql)?.permission_group_of(role))
 }
 
-/// How atoms become entitlements, as far as a sync has learned it.
-pub fn naming(sql: &dyn Sql) -> Result<Naming, SqlError> {
-    Ok(Names::load(sql)?.naming())
-}
-
 /// The resource group that is the whole account, as far as a sync has learned it.
 pub fn account_resource_group(sql: &dyn Sql) -> Result<Option<ResourceGroupId>, SqlError> {
     Ok(Names::load(sql)?.account_resource_group)

@@ -342,7 +342,7 @@ impl Coordinator {
             subject.member_id = subject.member_id.or(overdue.member);
             let target = overdue.what.into();
             let request = Request {
-                key: Some(format!("expiry/{}/{}", overdue.operation.0, overdue.ended_at.secs())),
+                key: Some(format!("{}{}/{}", journal::EXPIRY_KEY, overdue.operation.0, overdue.ended_at.secs())),
                 action: Action::Revoke,
                 target,
                 subject,

@@ -75,12 +75,9 @@ pub(super) fn note(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<b
 
 /// Notes an incident that may come of many operations, once for all of them within a time.
 pub(super) fn note_once(sql: &dyn Sql, source: &str, within_secs: i64, incident: &Incident) -> Result<(), SqlError> {
-    let rows = sql.query(
-        "SELECT id, CASE version WHEN 1 THEN incident END FROM incident WHERE source LIKE ? ORDER BY id DESC LIMIT 1",
-        &[format!("{source}/%").into()],
-    )?;
+    let last = read(sql, "WHERE source LIKE ? ORDER BY id DESC LIMIT 1", &[format!("{source}/%").into()])?;
     let is_told = |last: &Incident| (0..within_secs * 1_000).contains(&incident.at.since(last.at));
-    if !read(sql, &rows)?.iter().any(is_told) {
+    if !last.iter().any(is_told) {
         note(sql, &format!("{source}/{}", incident.at.millis()), incident)?;
     }
     Ok(())
@@ -93,26 +90,15 @@ pub fn since(sql: &dyn Sql, kind: IncidentKind, oldest: Timestamp) -> Result<Vec
 
 /// The latest incidents, the newest first.
 pub fn latest(sql: &dyn Sql) -> Result<Vec<Incident>, SqlError> {
-    read(
-        sql,
-        &sql.query(
-            "SELECT id, CASE version WHEN 1 THEN incident END FROM incident ORDER BY id DESC LIMIT ?",
-            &[SHOWN.into()],
-        )?,
-    )
+    read(sql, "ORDER BY id DESC LIMIT ?", &[SHOWN.into()])
 }
 
 /// The incidents of an operation, the oldest first.
 pub(super) fn of(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Incident>, SqlError> {
-    read(
-        sql,
-        &sql.query(
-            "SELECT id, CASE version WHEN 1 THEN incident END FROM incident WHERE operation = ? ORDER BY id",
-            &[operation.0.into()],
-        )?,
-    )
+    read(sql, "WHERE operation = ? ORDER BY id", &[operation.0.into()])
 }
 
-fn read(sql: &dyn Sql, rows: &[Vec<SqlValue>]) -> Result<Vec<Incident>, SqlError> {
-    rows::readable(sql, "incident", rows, |row| json::read_str(row.get(1)?.text()?).ok())
+fn read(sql: &dyn Sql, which: &str, params: &[SqlValue]) -> Result<Vec<Incident>, SqlError> {
+    let rows = sql.query(&format!("SELECT id, CASE version WHEN 1 THEN incident END FROM incident {which}"), params)?;
+    rows::readable(sql, "incident", &rows, |row| json::read_str(row.get(1)?.text()?).ok())
 }

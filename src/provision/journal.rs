@@ -168,6 +168,9 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(1))
 }
 
+/// What the key of an operation begins with that ends a grant for a time; the number of the operation that granted it comes next.
+pub const EXPIRY_KEY: &str = "expiry/";
+
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
 /// was put off meanwhile, is out of date.
 ///
@@ -177,10 +180,17 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
 ///
 /// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
-    let value = sql.one(
+    let age = |of: &str| {
+        let place = EXPIRY_KEY.len() + 1;
+        format!(
+            "CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN CAST(substr({of}.key, {place}) AS INTEGER) ELSE {of}.id END"
+        )
+    };
+    let (newer, older) = (age("newer"), age("older"));
+    // None is older than its own id says, so that only the latest rows of the table are looked at.
+    let statement = format!(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer
-            ON CASE WHEN newer.key LIKE 'expiry/%' THEN CAST(substr(newer.key, 8) AS INTEGER) ELSE newer.id END
-                > CASE WHEN older.key LIKE 'expiry/%' THEN CAST(substr(older.key, 8) AS INTEGER) ELSE older.id END
+            ON newer.id > {older} AND {newer} > {older}
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> ''))
          WHERE older.id = ?1
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
@@ -188,9 +198,9 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
             AND (newer.entitlement = older.entitlement
                 OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke')
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
-         ORDER BY newer.id DESC LIMIT 1",
-        &[id.0.into(), Holding::ACCOUNT.into()],
-    )?;
+         ORDER BY newer.id DESC LIMIT 1"
+    );
+    let value = sql.one(&statement, &[id.0.into(), Holding::ACCOUNT.into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
 

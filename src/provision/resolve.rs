@@ -3,7 +3,8 @@
 use crate::account::apps::Apps;
 use crate::account::default_role::Configured;
 use crate::account::entitlement::named;
-use crate::account::{self, Newest, Stopped, names};
+use crate::account::names::{self, Names};
+use crate::account::{self, Newest, Stopped};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, PER_PAGE};
 use crate::model::access::Atom;
@@ -70,10 +71,11 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
     };
     // What several ids may name has one by which operations are told to be about the same: a role also has its permission group's, and is
     // a role on the resource group that is the whole account.
-    let (naming, id) = (names::naming(ports)?, Holding::Entitlement);
+    let (learned, id) = (Names::load(ports)?, Holding::Entitlement);
+    let naming = learned.naming();
     Ok(match entitlement {
         Entitlement::Role(role) => {
-            let (permission_group, found) = match names::permission_group_of(ports, role)? {
+            let (permission_group, found) = match learned.permission_group_of(role) {
                 Some(group) => (group, None),
                 // A role that was not there at the last sync may be a permission group's own id.
                 None => match client.permission_group(role.into()).await {

@@ -67,6 +67,11 @@ impl Answer {
         let headers = vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())];
         Self { status, headers, body: Content::Bytes(body) }
     }
+
+    /// That it is done, and there is nothing to show.
+    pub(super) const fn no_content() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Content::none() }
+    }
 }
 
 impl Content {

@@ -56,9 +56,12 @@ impl ScimError {
         Self::new("mutability", detail)
     }
 
-    /// Whether it is about what cannot be changed here, such as a name.
-    pub(crate) fn is_mutability(&self) -> bool {
-        self.scim_type == "mutability"
+    /// What was read of a change to what is on no list; nothing where it is only refused since something cannot be changed here, such as a name.
+    pub(crate) fn unless_mutability<T: Default>(read: Result<T, Self>) -> Result<T, Self> {
+        match read {
+            Err(error) if error.scim_type == "mutability" => Ok(T::default()),
+            read => read,
+        }
     }
 }
 

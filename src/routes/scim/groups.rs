@@ -10,7 +10,7 @@ use crate::model::grant::Entitlement;
 use crate::model::operation::{Effect, Refusal, Target};
 use crate::model::resource::Row;
 use crate::routes::asking::Ports;
-use crate::routes::http::{Answer, Content, Problem};
+use crate::routes::http::{Answer, Problem};
 use crate::routes::{paging, provisioning};
 use crate::scim::patch::{self, MembersEdit};
 use crate::scim::plan::{Step, plan};
@@ -53,13 +53,12 @@ async fn take_out_of_unlisted<P: Ports>(
     body: &Value,
 ) -> Result<Answer, Problem> {
     call.unchanged(&Value::Null)?;
-    let changes = patch::group(body, &Value::Null);
-    let changes = if changes.as_ref().is_err_and(ScimError::is_mutability) { Vec::new() } else { changes? };
+    let changes = ScimError::unless_mutability(patch::group(body, &Value::Null))?;
     let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
     if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, entitlement, &steps).await? == 0 {
         return Err(missing(id));
     }
-    Ok(Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) })
+    Ok(Answer::no_content())
 }
 
 async fn change<P: Ports>(

@@ -10,7 +10,7 @@ use crate::model::grant::Principal;
 use crate::model::operation::{Effect, Target};
 use crate::model::resource::Row;
 use crate::routes::asking::Ports;
-use crate::routes::http::{Answer, Content, Problem};
+use crate::routes::http::{Answer, Problem};
 use crate::routes::{paging, provisioning};
 use crate::scim::{ScimError, id, patch, resource};
 
@@ -81,8 +81,7 @@ pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answ
         (principal, Some(user)) => (principal, user),
         (principal, None) => {
             // Another name than nobody's is no news.
-            let active = patch::user(&body, &Value::Null);
-            let active = if active.as_ref().is_err_and(ScimError::is_mutability) { None } else { active? };
+            let active = ScimError::unless_mutability(patch::user(&body, &Value::Null))?;
             return settle_unlisted(call, id, principal, active).await;
         }
     };
@@ -97,11 +96,7 @@ pub(super) async fn delete<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Ans
     let Some(user) = user else { return settle_unlisted(call, id, principal, Some(false)).await };
     call.unchanged(&user)?;
     remove(call, principal).await?;
-    Ok(removed())
-}
-
-fn removed() -> Answer {
-    Answer { status: 204, headers: Vec::new(), body: Content::Bytes(Vec::new()) }
+    Ok(Answer::no_content())
 }
 
 /// Of whom no list has anything: they may have come since the last sync, or have accepted the invitation whose id is sent. A client takes
@@ -115,7 +110,7 @@ async fn settle_unlisted<P: Ports>(
     if active == Some(false) {
         call.unchanged(&Value::Null)?;
         if remove(call, principal).await? == Effect::Removed {
-            return Ok(removed());
+            return Ok(Answer::no_content());
         }
     }
     Err(missing(id))

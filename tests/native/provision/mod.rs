@@ -178,6 +178,11 @@ fn assert_done(outcome: &Outcome, expected: Effect) {
     assert!(matches!(outcome, Outcome::Done { effect, .. } if *effect == expected), "{outcome:?}");
 }
 
+/// It is not known yet, or cannot be now, and the message says why.
+fn assert_not_now(outcome: &Outcome, says: &str) {
+    assert!(matches!(outcome, Outcome::NotNow { message, .. } if message.contains(says)), "{outcome:?}");
+}
+
 /// A refusal is one sentence, and contains what to do.
 fn assert_refused(outcome: &Outcome, expected: Refusal, says: &str) {
     let Outcome::Refused { code, message } = outcome else { panic!("{outcome:?}") };

@@ -5,8 +5,8 @@ use c1_cloudflare::model::ask::EntitlementRef;
 use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_refused, atom, holds,
-    member, person, roles, target,
+    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_not_now, assert_refused,
+    atom, holds, member, person, roles, target,
 };
 
 /// A member as C1 knows them after a sync.
@@ -128,7 +128,7 @@ async fn a_list_that_changes_while_it_is_read_proves_nothing() {
     account.after_page(Route::ListMembers, 1, move |account, _| account.remove_member(&first));
     let id = bench.arrive(Action::Revoke, Target::Account, gone);
     let outcome = bench.attempt(id).await;
-    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_not_now(&outcome, "changed while");
     assert_done(&bench.attempt(id).await, Effect::AlreadyRevoked);
 }
 
@@ -299,7 +299,7 @@ async fn who_is_known_by_the_address_alone_is_nobody_only_where_two_readings_agr
     });
     let id = bench.arrive(Action::Revoke, target(&roles(account)[0]), person("!b@example.com"));
     let outcome = bench.attempt(id).await;
-    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_not_now(&outcome, "changed while");
     account.reset_log();
     assert_done(&bench.attempt(id).await, Effect::AlreadyRevoked);
     assert_eq!(account.requests(Route::ListMembers), 6, "three pages, twice");
@@ -314,7 +314,7 @@ async fn who_slips_past_the_list_since_somebody_else_changed_their_address_is_no
     account.after_page(Route::ListMembers, 1, move |account, _| account.change_email(&other, "~last@example.com"));
     let id = bench.arrive(Action::Revoke, target(&roles(account)[1]), subject);
     let outcome = bench.attempt(id).await;
-    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_not_now(&outcome, "changed while");
     assert_done(&bench.settle(id).await, Effect::Revoked);
     assert_eq!(bench.atoms(&jane).len(), 1);
 }
@@ -378,7 +378,7 @@ async fn a_list_that_has_fewer_than_it_says_proves_nothing() {
     emptied(&bench, "/members?");
     let id = bench.arrive(Action::Revoke, target(&known[0]), person(JANE));
     let outcome = bench.attempt(id).await;
-    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_not_now(&outcome, "changed while");
     bench.world.bends.take();
     assert_done(&bench.settle(id).await, Effect::Revoked);
     account.add_policy(&jane, holds(account, &known[0]));
@@ -387,10 +387,7 @@ async fn a_list_that_has_fewer_than_it_says_proves_nothing() {
     emptied(&bench, "/user_groups?");
     let id = bench.arrive(Action::Revoke, target(&known[1]), person(JANE));
     let outcome = bench.attempt(id).await;
-    assert!(
-        matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("user groups changed")),
-        "{outcome:?}"
-    );
+    assert_not_now(&outcome, "user groups changed");
     bench.world.bends.take();
     assert_refused(&bench.settle(id).await, Refusal::HeldThroughGroup, "Group");
 }
@@ -409,7 +406,7 @@ async fn a_list_that_has_fewer_pages_at_its_second_proves_nothing() {
     })));
     let id = bench.arrive(Action::Revoke, target(&roles(account)[1]), Subject { emails: vec![], ..subject });
     let outcome = bench.attempt(id).await;
-    assert!(matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("changed while")), "{outcome:?}");
+    assert_not_now(&outcome, "changed while");
     bench.world.bends.take();
     assert_done(&bench.settle(id).await, Effect::Revoked);
 }

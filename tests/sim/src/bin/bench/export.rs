@@ -108,7 +108,7 @@ async fn make(members: usize, file: &str) -> Result<Made, String> {
         let (began, before) = (Instant::now(), world.worker.cpu_time());
         body = get(&world, &path).await?;
         *wall = began.elapsed();
-        *cpu = world.worker.cpu_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+        *cpu = table::spent(before, world.worker.cpu_time());
     }
     let lines = body.split(|byte| *byte == b'\n').count() - 1;
     let expected = match file {

@@ -21,38 +21,34 @@ const MEASURED: usize = 100;
 
 /// Measures a page of members, an unchanged sync, a grant and a page of a list.
 pub(crate) async fn measure() -> Result<(), String> {
-    let (mut cold, mut hot, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut cold, mut hot) = (Vec::new(), Vec::new(), Vec::new());
+    let mut others = Vec::new();
     for members in MEMBERS {
         let spec = Spec { members, roles: 60, pending_share: 0.05, ..Spec::default() };
         let stage = Stage::set(spec, &[]).await.map_err(|error| error.to_string())?;
-        cold.push(sync(&stage).await?);
+        let first = sync(&stage).await?;
         for _ in 1..WARM {
             sync(&stage).await?;
         }
-        hot.push(sync(&stage).await?);
-        if members == MEMBERS[0] {
-            rows.push(vec!["a grant by webhook".to_owned(), "-".to_owned(), grant(&stage).await?]);
-            rows.push(vec!["GET /v1/users?limit=100".to_owned(), "-".to_owned(), list(&stage).await?]);
+        let last = sync(&stage).await?;
+        let what =
+            format!("a sync of {} members: the first, and one that finds nothing changed", table::count(members));
+        rows.push(vec![what, table::known(first, table::time), table::known(last, table::time)]);
+        cold.push(first);
+        hot.push(last);
+        if others.is_empty() {
+            others.push(vec!["a grant by webhook".to_owned(), "-".to_owned(), grant(&stage).await?]);
+            others.push(vec!["GET /v1/users?limit=100".to_owned(), "-".to_owned(), list(&stage).await?]);
         }
     }
     let pages = u32::try_from((MEMBERS[1] - MEMBERS[0]) / PER_PAGE).unwrap_or(1);
     let of_a_page = |taken: &[Option<Duration>]| match taken {
-        [Some(small), Some(large)] => table::time(large.saturating_sub(*small) / pages),
-        _ => "not known".to_owned(),
+        [small, large] => table::known(table::spent(*small, *large), |taken| table::time(taken / pages)),
+        _ => "not known here".to_owned(),
     };
-    rows.insert(
-        0,
-        vec![
-            "a page of 50 members, its share of the publication with it".to_owned(),
-            of_a_page(&cold),
-            of_a_page(&hot),
-        ],
-    );
-    for (members, (cold, hot)) in MEMBERS.into_iter().zip(cold.into_iter().zip(hot)) {
-        let what =
-            format!("a sync of {} members: the first, and one that finds nothing changed", table::count(members));
-        rows.insert(1, vec![what, table::known(cold, table::time), table::known(hot, table::time)]);
-    }
+    let page = "a page of 50 members, its share of the publication with it".to_owned();
+    rows.push(vec![page, of_a_page(&cold), of_a_page(&hot)]);
+    rows.extend(others);
     table::print("Time of workerd's main thread", &["", "in a new process", "hot"], &rows);
     Ok(())
 }
@@ -61,8 +57,7 @@ pub(crate) async fn measure() -> Result<(), String> {
 async fn taken(stage: &Stage, what: impl Future<Output = Result<(), String>>) -> Result<Option<Duration>, String> {
     let before = stage.world.worker.main_thread_time();
     what.await?;
-    let after = stage.world.worker.main_thread_time();
-    Ok(after.zip(before).map(|(after, before)| after.saturating_sub(before)))
+    Ok(table::spent(before, stage.world.worker.main_thread_time()))
 }
 
 async fn sync(stage: &Stage) -> Result<Option<Duration>, String> {

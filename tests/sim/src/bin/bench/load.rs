@@ -68,7 +68,7 @@ async fn requests(stage: &Stage) -> Result<(), String> {
         let outcomes: Vec<Result<Duration, String>> =
             stream::iter(0..count).map(one).buffer_unordered(at_once).collect().await;
         let all = began.elapsed();
-        let cpu = world.worker.cpu_time().zip(cpu).map(|(after, before)| after.saturating_sub(before));
+        let cpu = table::spent(cpu, world.worker.cpu_time());
         let mut took = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
         took.sort();
         rows.push(vec![

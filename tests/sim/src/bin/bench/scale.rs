@@ -126,7 +126,7 @@ async fn reading(stage: &Stage, read: impl AsyncFnOnce() -> Result<(usize, usize
     stage.world.kv.forget_operations();
     let before = stage.world.worker.cpu_time();
     let (requests, bytes) = read().await?;
-    let cpu = stage.world.worker.cpu_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let cpu = table::spent(before, stage.world.worker.cpu_time());
     let kv = &stage.world.kv;
     Ok(Reading { requests, kv_reads: kv.count(KvCall::Get) + kv.count(KvCall::BulkGet), bytes, cpu })
 }

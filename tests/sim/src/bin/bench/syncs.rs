@@ -160,7 +160,7 @@ pub(crate) async fn run_within(stage: &Stage, patience: Duration) -> Result<Sync
     let status = stage.sync(patience, POLL, |_| {}).await?;
     let wall = status.pointer("/runs/0/duration_millis").and_then(Value::as_u64);
     let wall = Duration::from_millis(wall.ok_or("the status does not tell how long the sync took")?);
-    let cpu = stage.world.worker.cpu_time().zip(cpu).map(|(after, before)| after.saturating_sub(before));
+    let cpu = table::spent(cpu, stage.world.worker.cpu_time());
     let kv = &stage.world.kv;
     let written = kv.written();
     Ok(Sync {

@@ -39,6 +39,11 @@ pub(crate) fn time(duration: Duration) -> String {
     }
 }
 
+/// What was spent between two looks at a clock of processor time, where the system has one.
+pub(crate) fn spent(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
+    after.zip(before).map(|(after, before)| after.saturating_sub(before))
+}
+
 /// What may not be known on this system.
 pub(crate) fn known<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "not known here".to_owned(), show)
