@@ -196,9 +196,12 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 
     /// Reads one page of a list. A record that cannot be read stops no other.
     pub(super) async fn page<T: Record>(&self, call: Call) -> Result<ListPage<T>, ApiError> {
-        let response = self.call(call).await?;
+        self.read_page(&self.call(call).await?)
+    }
+
+    fn read_page<T: Record>(&self, response: &HttpResponse) -> Result<ListPage<T>, ApiError> {
         // What is read in one go is read fastest; the records are looked at one by one where that fails.
-        let whole = self.envelope::<Vec<T::Wire>>(&response);
+        let whole = self.envelope::<Vec<T::Wire>>(response);
         if let Err(error) = &whole
             && !matches!(error, ApiError::Malformed { .. })
         {
@@ -210,16 +213,16 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             let info = result_info.map(|info| info.believable(items.len()));
             return Ok(ListPage { items, odd: Vec::new(), info });
         }
-        let envelope = self.envelope::<Vec<Value>>(&response)?;
+        let envelope = self.envelope::<Vec<Value>>(response)?;
         let info = envelope.result_info;
         let records = match envelope.result {
             Presence::Is(records) => records,
             // Nothing where something was counted is no empty list.
             Presence::Null if info.as_ref().and_then(|info| info.count).is_some_and(|count| count > 0) => {
-                return Err(malformed("result is null", &response));
+                return Err(malformed("result is null", response));
             }
             Presence::Null => Vec::new(),
-            Presence::Absent => return Err(malformed("result is missing", &response)),
+            Presence::Absent => return Err(malformed("result is missing", response)),
         };
         let info = info.map(|info| info.believable(records.len()));
         let (mut items, mut odd) = (Vec::new(), Vec::new());
@@ -241,7 +244,35 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         sizes: &[u32],
         path: impl Fn(u32, u32) -> String,
     ) -> Result<ListPage<T>, ApiError> {
-        let whole = sizes.first().copied().unwrap_or(super::PER_PAGE);
+        let first = self.call(part(&path, page, whole(sizes))).await;
+        self.parts(page, sizes, path, first).await
+    }
+
+    /// [`Self::page_of`], unless the page is known by what came of it, byte for byte: then `None`, and nothing of it is read.
+    pub(super) async fn page_unless<T: Record>(
+        &self,
+        page: u32,
+        sizes: &[u32],
+        path: impl Fn(u32, u32) -> String,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<ListPage<T>>, ApiError> {
+        let first = self.call(part(&path, page, whole(sizes))).await;
+        if first.as_ref().is_ok_and(|response| is_known(&response.body)) {
+            return Ok(None);
+        }
+        self.parts(page, sizes, path, first).await.map(Some)
+    }
+
+    /// Reads what came of a page in one, or the page in parts.
+    async fn parts<T: Record>(
+        &self,
+        page: u32,
+        sizes: &[u32],
+        path: impl Fn(u32, u32) -> String,
+        first: Result<HttpResponse, ApiError>,
+    ) -> Result<ListPage<T>, ApiError> {
+        let mut first = Some(first);
+        let whole = whole(sizes);
         let mut read: ListPage<T> = ListPage { items: Vec::new(), odd: Vec::new(), info: None };
         // Last in, first out: the parts of a page that is too long are read before what comes after it.
         let mut to_read = vec![(page, 0)];
@@ -252,9 +283,11 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             if place > 0 && told.is_some_and(|total| before >= total) {
                 continue;
             }
-            let call = Call::get(path(number, size));
-            let max_bytes = if size <= FEW { MAX_LONG_BODY } else { MAX_BODY };
-            let part = match self.page::<T>(call.up_to(max_bytes)).await {
+            let response = match first.take() {
+                Some(first) => first,
+                None => self.call(part(&path, number, size)).await,
+            };
+            let part = match response.and_then(|response| self.read_page::<T>(&response)) {
                 Err(ApiError::Transport(HttpError::TooLarge(_))) => None,
                 // Smaller pages than are documented may be refused, or answered with larger ones, which are others.
                 Err(ApiError::Invalid(_)) if size < FEW => None,
@@ -285,7 +318,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
                     let first = number.saturating_sub(1).saturating_mul(parts) + 1;
                     to_read.extend((first..first.saturating_add(parts)).rev().map(|number| (number, place + 1)));
                 }
-                (None, None) => read.odd.push(Odd::unseen(before + 1, max_bytes)),
+                (None, None) => read.odd.push(Odd::unseen(before + 1, most_bytes(size))),
             }
         }
         if read.items.is_empty() && read.info.is_none() && !read.odd.is_empty() {
@@ -360,6 +393,21 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         }
         classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)), now)
     }
+}
+
+/// How many records a page has that is not read in parts.
+fn whole(sizes: &[u32]) -> u32 {
+    sizes.first().copied().unwrap_or(super::PER_PAGE)
+}
+
+/// The longest that a page of so many records may be.
+const fn most_bytes(size: u32) -> usize {
+    if size <= FEW { MAX_LONG_BODY } else { MAX_BODY }
+}
+
+/// The call for a page, by its number and size.
+fn part(path: &impl Fn(u32, u32) -> String, number: u32, size: u32) -> Call {
+    Call::get(path(number, size)).up_to(most_bytes(size))
 }
 
 /// Reads one record. It goes through its text, as every other does: a second deserialiser of each kind would make the Worker larger.

@@ -101,10 +101,20 @@ impl MemberRecord {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the members, accepted and pending, ordered by e-mail address, which does not change.
     pub async fn members_page(&self, page: u32) -> Result<ListPage<MemberRecord>, ApiError> {
-        self.page_of(page, &SIZES, |page, size| {
-            self.account_path(&format!("/members?page={page}&per_page={size}&order=user.email&direction=asc"))
-        })
-        .await
+        self.page_of(page, &SIZES, |page, size| self.members_path(page, size)).await
+    }
+
+    /// [`Self::members_page`], unless the answer is known, byte for byte: then `None`, and nothing of it is read.
+    pub async fn members_page_unless(
+        &self,
+        page: u32,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<ListPage<MemberRecord>>, ApiError> {
+        self.page_unless(page, &SIZES, |page, size| self.members_path(page, size), is_known).await
+    }
+
+    fn members_path(&self, page: u32, size: u32) -> String {
+        self.account_path(&format!("/members?page={page}&per_page={size}&order=user.email&direction=asc"))
     }
 
     /// One member. [`ApiError::NotFound`] where the membership is gone, [`ApiError::Unreadable`] where the record lacks what tells who

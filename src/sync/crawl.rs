@@ -169,6 +169,9 @@ pub(super) struct PageFacts {
     /// A hash over the rows that are staged of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) rows: String,
+    /// What the bytes that it came as are known by, where it came as one answer.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) print: String,
     /// How many requests it took.
     pub(super) requests: u32,
     /// When it was asked for: what changed before that is on it.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
+use super::repeated::Repeated;
 use super::staging;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::Settings;
@@ -11,8 +12,14 @@ use crate::cloudflare::{
 };
 use crate::model::id::MemberId;
 
-/// What is staged of a page: members packed, of other lists JSON.
-pub(super) type Rows = Vec<u8>;
+/// What is to be staged of a page.
+#[derive(Debug)]
+pub(super) enum Rows {
+    /// This: members packed, of other lists JSON.
+    New(Vec<u8>),
+    /// What the sync before staged of it.
+    AsBefore,
+}
 
 /// What came of a fetch.
 #[derive(Debug)]
@@ -37,13 +44,14 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     client: &Client<'_, P>,
+    repeated: &Repeated,
     fetch: Fetch,
 ) -> FetchResult {
     let mut requests = 0;
     let outcome = loop {
         requests += 1;
         let asked_at = ports.now();
-        let error = match call(settings, client, fetch).await {
+        let error = match call(ports, settings, client, repeated, fetch).await {
             Ok((mut facts, rows)) => {
                 facts.requests = requests;
                 facts.at = asked_at;
@@ -54,8 +62,8 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
         let facts = PageFacts { requests, at: asked_at, ..PageFacts::default() };
         match judge(fetch, &error, requests) {
             Verdict::Again(millis) => ports.sleep(millis).await,
-            Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::new())),
-            Verdict::Gone => break Ok((facts, staging::pack(&[], ""))),
+            Verdict::Off(off) => break Ok((PageFacts { off: Some(off), ..facts }, Rows::New(Vec::new()))),
+            Verdict::Gone => break Ok((facts, packed(&[], ""))),
             Verdict::Until(at) => break Err(Trouble::Until(at)),
             Verdict::Later(message, off) => break Err(Trouble::Later(message, off)),
             Verdict::Failed(message) => break Err(Trouble::Failed(message)),
@@ -65,8 +73,10 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
 }
 
 async fn call<P: Http + Clock + Sql>(
+    ports: &P,
     settings: &Settings,
     client: &Client<'_, P>,
+    repeated: &Repeated,
     Fetch { list, page }: Fetch,
 ) -> Result<(PageFacts, Rows), ApiError> {
     let account = account_resource_group_name(settings.account_id);
@@ -113,8 +123,18 @@ async fn call<P: Http + Clock + Sql>(
         List::Workers => named(&ListPage { info: None, ..client.workers().await? })?,
         List::AccessApps => named(&client.access_apps_page(page).await?)?,
         List::Members { .. } => {
-            let found = client.members_page(page).await?;
+            let before = repeated.before(ports, Fetch { list, page });
+            let mut print = String::new();
+            let is_known = |body: &[u8]| {
+                print = repeated.print(body);
+                before.as_ref().is_some_and(|before| before.print == print)
+            };
+            let found = match (client.members_page_unless(page, is_known).await?, before) {
+                (Some(found), _) => found,
+                (None, before) => return Ok((before.unwrap_or_default(), Rows::AsBefore)),
+            };
             let facts = PageFacts {
+                print,
                 members: found
                     .items
                     .iter()
@@ -124,7 +144,7 @@ async fn call<P: Http + Clock + Sql>(
                 unclear: unclear(&found),
                 ..facts(&found, |member| member.id)
             };
-            (facts, staging::pack(&found.items, &account))
+            (facts, packed(&found.items, &account))
         }
         List::Member(member) => {
             let found = match client.member(member).await {
@@ -138,7 +158,7 @@ async fn call<P: Http + Clock + Sql>(
             };
             let facts =
                 PageFacts { members: vec![member], unclear: unclear(&found), ..facts(&found, |member| member.id) };
-            (facts, staging::pack(&found.items, &account))
+            (facts, packed(&found.items, &account))
         }
     })
 }
@@ -146,7 +166,12 @@ async fn call<P: Http + Clock + Sql>(
 /// The rows of a list that is short.
 fn rows<T: Serialize>(items: &[T]) -> Result<Rows, ApiError> {
     serde_json::to_vec(items)
+        .map(Rows::New)
         .map_err(|error| ApiError::Malformed { what: error.to_string(), failure: Failure::default() })
+}
+
+fn packed(members: &[MemberRecord], account: &str) -> Rows {
+    Rows::New(staging::pack(members, account))
 }
 
 /// A page of names: of each object its id and its name.

@@ -401,7 +401,7 @@ pub(super) async fn count_changes<P: KeyValue>(kv: &P, old: &Manifest, new: &Man
     }
 }
 
-/// Ends a run: its record is kept, its pages are not.
+/// Ends a run: its record is kept, and of its pages what the next run need not read again.
 pub(super) async fn end<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
     mut cursor: Cursor,
@@ -415,6 +415,7 @@ pub(super) async fn end<P: KeyValue + Clock + Sql>(
     let now = kv.now();
     // A run ends whatever cannot be read of its pages: their number of requests is all that is lost.
     let staged = Crawl::resume(staging::facts(kv, &cursor.run).unwrap_or_default(), Further::default()).progress();
+    let run = cursor.run.clone();
     let record = RunRecord {
         run: cursor.run,
         by: cursor.trigger.by,
@@ -435,7 +436,7 @@ pub(super) async fn end<P: KeyValue + Clock + Sql>(
     room::charge(kv, i64::try_from(record.kv.writes).unwrap_or(i64::MAX))?;
     history::remember_run(kv, record)?;
     state::remove(kv, state::CURSOR)?;
-    // What stays behind is cleared when the next run begins.
-    let _ = staging::clear(kv);
+    // What stays behind goes at the end of the next run.
+    let _ = staging::keep_only(kv, &run);
     Ok(())
 }

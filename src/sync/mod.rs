@@ -20,6 +20,7 @@ mod moved;
 mod packed;
 mod previous;
 pub mod refresh;
+mod repeated;
 pub mod reread;
 pub mod room;
 mod rows;

@@ -379,6 +379,13 @@ pub(super) fn facts(sql: &dyn Sql, run: &RunId) -> Result<Vec<(Fetch, PageFacts)
         .collect())
 }
 
+/// What a staged page says of itself.
+pub(super) fn facts_of(sql: &dyn Sql, run: &str, Fetch { list, page }: Fetch) -> Result<Option<PageFacts>, SqlError> {
+    let place: [SqlValue; 3] = [run.into(), list.to_string().into(), i64::from(page).into()];
+    let rows = sql.query("SELECT facts FROM staged WHERE run = ? AND list = ? AND page = ?", &place)?;
+    Ok(rows.iter().flatten().find_map(|facts| json::read(facts.text()?.as_bytes()).ok()))
+}
+
 /// The rows of a page. One page is in memory at a time: a list may have a thousand.
 pub(super) fn rows(sql: &dyn Sql, run: &RunId, Fetch { list, page }: Fetch) -> Result<Vec<u8>, SqlError> {
     let place: [SqlValue; 3] = [run.as_str().into(), list.to_string().into(), i64::from(page).into()];
@@ -412,10 +419,44 @@ pub(super) fn forget(sql: &dyn Sql, run: &RunId, list: List) -> Result<(), SqlEr
     Ok(())
 }
 
-/// Forgets everything staged.
-pub(super) fn clear(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM staged", &[])?;
-    sql.query("DELETE FROM staged_rest", &[])?;
+/// Another run of which something is staged.
+pub(super) fn another_run(sql: &dyn Sql, run: &RunId) -> Result<Option<String>, SqlError> {
+    let rows = sql.query("SELECT run FROM staged WHERE run <> ? LIMIT 1", &[run.as_str().into()])?;
+    Ok(rows.iter().flatten().find_map(SqlValue::text).map(str::to_owned))
+}
+
+/// Makes what another run staged of a page this run's, which has `facts` to say of it.
+pub(super) fn take_over(
+    sql: &dyn Sql,
+    from: &str,
+    run: &RunId,
+    Fetch { list, page }: Fetch,
+    facts: &PageFacts,
+) -> Result<(), SqlError> {
+    let (facts, list, page) = (serde_json::to_string(facts)?, list.to_string(), i64::from(page));
+    let place: [SqlValue; 4] = [run.as_str().into(), from.into(), list.into(), page.into()];
+    let [run, from, list, page] = place.clone();
+    // The row that makes the page count comes last here, too.
+    sql.query("UPDATE OR REPLACE staged_rest SET run = ? WHERE run = ? AND list = ? AND page = ?", &place)?;
+    let taken = sql.query(
+        "UPDATE OR REPLACE staged SET run = ?, facts = ? WHERE run = ? AND list = ? AND page = ? RETURNING page",
+        &[run, facts.into(), from, list, page],
+    )?;
+    // A page counts only when its row is there.
+    if taken.is_empty() { Err(SqlError::unreadable("a staged page of the sync before")) } else { Ok(()) }
+}
+
+/// Forgets what is staged of a run.
+pub(super) fn forget_run(sql: &dyn Sql, run: &RunId) -> Result<(), SqlError> {
+    sql.query("DELETE FROM staged WHERE run = ?", &[run.as_str().into()])?;
+    sql.query("DELETE FROM staged_rest WHERE run = ?", &[run.as_str().into()])?;
+    Ok(())
+}
+
+/// Forgets everything staged but a run's pages that may come again as they are.
+pub(super) fn keep_only(sql: &dyn Sql, run: &RunId) -> Result<(), SqlError> {
+    sql.query("DELETE FROM staged WHERE run <> ?1 OR list NOT LIKE 'members/%'", &[run.as_str().into()])?;
+    sql.query("DELETE FROM staged_rest WHERE run <> ?1 OR list NOT LIKE 'members/%'", &[run.as_str().into()])?;
     Ok(())
 }
 

@@ -9,14 +9,14 @@ use futures::stream::FuturesUnordered;
 use serde_json::json;
 
 use super::crawl::{Crawl, Fetch, Off, PageFacts};
-use super::fetch::{FetchResult, Trouble, fetch};
+use super::fetch::{FetchResult, Rows, Trouble, fetch};
 use super::finish::{self, Finish};
 use super::history;
 use super::limits::Limits;
 use super::metered::{MeteredPorts, add_use};
+use super::repeated::Repeated;
 use super::run::{CURSOR_KEY, Cursor, Trigger};
 use super::{staging, state};
-use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
@@ -76,7 +76,7 @@ pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -
         cursor.not_before = pause.filter(|&until| until > now);
     }
     cursor.further.names = state::load(ports, state::NAMES_IN_USE)?.unwrap_or_default();
-    staging::clear(ports)?;
+    staging::forget_run(ports, &cursor.run)?;
     cursor.store(ports)?;
     Ok(cursor.run)
 }
@@ -148,7 +148,7 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
             let message = "the sync does not come to an end within six hours; on the free plan an account of this size needs PLAN=paid";
             return fail(ports, &kv, cursor, message.to_owned()).await;
         }
-        staging::clear(ports)?;
+        staging::forget_run(ports, &cursor.run)?;
         cursor = cursor.restarted(settings, started);
         cursor.store(ports)?;
     }
@@ -158,7 +158,9 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
     cursor.not_before = None;
     let client = Client::new(ports, settings, Purpose::Sync);
     let mut crawl = Crawl::resume(staging::facts(ports, &cursor.run)?, cursor.further.clone());
-    let mut step = Step { ports, settings, limits, client: &client, kv: &kv, started, pages: 0, failing: Vec::new() };
+    let repeated = Repeated::load(ports, settings, &cursor.run)?;
+    let mut step =
+        Step { ports, settings, limits, client: &client, kv: &kv, repeated, started, pages: 0, failing: Vec::new() };
     loop {
         match step.read(&mut crawl, &mut cursor).await? {
             Pause::AllRead => {}
@@ -203,6 +205,7 @@ struct Step<'a, 'b, P> {
     limits: &'a Limits,
     client: &'a Client<'b, P>,
     kv: &'a MeteredPorts<'b, P>,
+    repeated: Repeated,
     started: Timestamp,
     /// Pages staged in this step.
     pages: u32,
@@ -222,15 +225,20 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                     break;
                 }
                 let Some(next) = crawl.next() else { break };
-                in_flight.push(fetch(self.ports, self.settings, self.client, next));
+                in_flight.push(fetch(self.ports, self.settings, self.client, &self.repeated, next));
             }
             let Some(FetchResult { fetch, outcome }) = in_flight.next().await else {
                 return Ok(pause.unwrap_or(Pause::AllRead));
             };
             match outcome {
                 Ok((mut facts, rows)) => {
-                    facts.rows = sha256_hex(&rows);
-                    staging::store(self.ports, &cursor.run, fetch, &facts, rows)?;
+                    match rows {
+                        Rows::New(rows) => {
+                            facts.rows = self.repeated.print(&rows);
+                            staging::store(self.ports, &cursor.run, fetch, &facts, rows)?;
+                        }
+                        Rows::AsBefore => self.repeated.take_over(self.ports, &cursor.run, fetch, &facts)?,
+                    }
                     crawl.on_page(fetch, facts);
                     self.pages += 1;
                     self.copy(crawl, cursor, false).await;

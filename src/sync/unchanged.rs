@@ -22,7 +22,7 @@ use crate::cloudflare::Settings;
 use crate::snapshot::{self, GenerationId, Manifest};
 
 /// The build that made the rows: another may make others of the same. `scripts/build.sh` sets it; without one, as in tests, all are one.
-const BUILD: &str = match option_env!("CONNECTOR_BUILD") {
+pub(super) const BUILD: &str = match option_env!("CONNECTOR_BUILD") {
     Some(build) => build,
     None => "",
 };

@@ -130,7 +130,13 @@ async fn a_sync_beyond_its_share_of_the_budget_goes_on_when_the_window_has_passe
 
 #[tokio::test]
 async fn storage_that_fails_is_told_logged_and_counted_towards_the_end_of_the_run() {
-    for part in ["INSERT OR REPLACE INTO staged ", "SELECT 0 AS piece, rows FROM staged", "FROM overlay"] {
+    for part in [
+        "INSERT OR REPLACE INTO staged ",
+        "UPDATE OR REPLACE staged ",
+        "UPDATE OR REPLACE staged_rest ",
+        "SELECT 0 AS piece, rows FROM staged",
+        "FROM overlay",
+    ] {
         let world = World::new(account(60));
         world.sync().await;
         let before = published(&world).await;
