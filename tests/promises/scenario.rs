@@ -135,8 +135,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), String> {
         let everything = async { tokio::join!(load, stage.meddle(), stage.kill()) };
         select(std::pin::pin!(everything), std::pin::pin!(stage.look())).await;
         stage.account().clear_faults();
-        // Whatever may still arrive arrives, and the alarm looks after it.
-        sleep(Duration::from_secs(600 * u64::from(plan.slow))).await;
+        // Whatever may still arrive arrives, and the alarm looks after it. A late write takes three seconds where Cloudflare is not slowed:
+        // a minute more for each time that it is slower leaves room for the looks after it too.
+        sleep(Duration::from_mins(10) + Duration::from_mins(1) * plan.slow).await;
         stage.check(&before);
         stage.lives.stop();
     };
