@@ -133,10 +133,11 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     cursor.failed_requests += client.sent() - asked;
     let made_of = unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?;
     if let Some(made_of) = &made_of
-        && let Some(manifest) = unchanged::published(kv, made_of).await?
+        && let Some((manifest, warnings)) = unchanged::published(kv, made_of).await?
+        && teaches_nothing(kv, client, crawl, cursor, &changes, made_of).await?
     {
         let ending = remember(kv, cursor, None, Publication::unchanged(manifest)).await?;
-        end(kv, cursor.clone(), ending).await?;
+        end(kv, cursor.clone(), Ending { warnings, ..ending }).await?;
         return Ok(Finish::Ended);
     }
     let mut previous = match previous(kv, cursor.attempt).await? {
@@ -159,11 +160,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    if !std::mem::replace(&mut cursor.learned, true) {
-        let asked = client.sent();
-        super::inherited::learn(kv, client, &harvest, cursor.started_at).await?;
-        cursor.failed_requests += client.sent() - asked;
-    }
+    learn(kv, client, cursor, &harvest).await?;
     let accept = cursor.trigger.accept_removals;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
@@ -220,16 +217,48 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     let ending = remember(kv, cursor, previous, published).await?;
-    // Only where all of it would be the same the next time: nothing learned, nothing to be said.
-    if let (RunOutcome::Unchanged, Some(generation), true) =
-        (ending.outcome, ending.generation.clone(), assembled.warnings.is_empty())
+    // Only where all of it would be the same the next time: nothing was learned.
+    if let (RunOutcome::Unchanged, Some(generation)) = (ending.outcome, ending.generation.clone())
         && let Some(made_of) = made_of
         && unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?.as_ref() == Some(&made_of)
     {
-        unchanged::note(kv, generation, made_of)?;
+        unchanged::note(kv, generation, made_of, assembled.warnings.clone())?;
     }
     end(kv, cursor.clone(), Ending { warnings: assembled.warnings, ..ending }).await?;
     Ok(Finish::Ended)
+}
+
+/// Learns, once in a run, what members' records tell of user groups.
+async fn learn<P: Http + Clock + Sql>(
+    sql: &dyn Sql,
+    client: &Client<'_, P>,
+    cursor: &mut Cursor,
+    harvest: &Harvest,
+) -> Result<(), SqlError> {
+    if std::mem::replace(&mut cursor.learned, true) {
+        return Ok(());
+    }
+    let asked = client.sent();
+    super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
+    cursor.failed_requests += client.sent() - asked;
+    Ok(())
+}
+
+/// Whether what is known stays as it is when a member's own record is looked at as well, which each sync does where user groups give something.
+async fn teaches_nothing<P: Http + Clock + Sql>(
+    sql: &dyn Sql,
+    client: &Client<'_, P>,
+    crawl: &Crawl,
+    cursor: &mut Cursor,
+    changes: &overlay::Changes,
+    made_of: &str,
+) -> Result<bool, SqlError> {
+    if inherited::group_policies(sql)?.is_empty() {
+        return Ok(true);
+    }
+    let harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
+    learn(sql, client, cursor, &harvest).await?;
+    Ok(unchanged::made_of(sql, client.settings(), crawl, cursor, changes)?.as_deref() == Some(made_of))
 }
 
 /// What is damaged or not there is read this often again, over 45 s, before it counts as lost: with it goes what is known of lists that

@@ -12,7 +12,6 @@ use super::crawl::Crawl;
 use super::metered::MeteredPorts;
 use super::run::Cursor;
 use super::{history, state};
-use crate::account::inherited;
 use crate::account::overlay::Changes;
 use crate::audit::signs;
 use crate::base::hash::sha256_hex;
@@ -32,6 +31,9 @@ pub(super) const BUILD: &str = match option_env!("CONNECTOR_BUILD") {
 struct Known {
     generation: GenerationId,
     made_of: String,
+    /// What was to be said of the rows then.
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 /// The hash of everything that the rows are made of, beside the generation before; `None` where time or a person has a part in it.
@@ -43,10 +45,6 @@ pub(super) fn made_of(
     changes: &Changes,
 ) -> Result<Option<String>, SqlError> {
     if cursor.trigger.accept_removals || !changes.members.is_empty() {
-        return Ok(None);
-    }
-    // Where user groups give something, each sync looks at a member's own record, and not at pages alone.
-    if !inherited::group_policies(sql)?.is_empty() {
         return Ok(None);
     }
     // What is known of logins and changes is the same for a whole day.
@@ -75,11 +73,11 @@ pub(super) fn made_of(
     Ok(Some(sha256_hex(told.as_bytes())))
 }
 
-/// The current generation, where it is known to be unchanged by what this hash is of, and all of it is there.
+/// The current generation, where it is known to be unchanged by what this hash is of, and all of it is there; and what is to be said of it.
 pub(super) async fn published<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
     made_of: &str,
-) -> Result<Option<Manifest>, SqlError> {
+) -> Result<Option<(Manifest, Vec<String>)>, SqlError> {
     let known = state::load::<Known>(kv, state::UNCHANGED)?.filter(|known| known.made_of == made_of);
     let newest = history::generations(kv)?.into_iter().next().map(|newest| newest.generation);
     let Some(known) = known.filter(|known| newest.as_ref() == Some(&known.generation)) else { return Ok(None) };
@@ -88,10 +86,15 @@ pub(super) async fn published<P: KeyValue + Clock + Sql>(
     if current.manifest().generation != known.generation || current.is_whole(kv).await.is_err() {
         return Ok(None);
     }
-    Ok(Some(current.manifest().clone()))
+    Ok(Some((current.manifest().clone(), known.warnings)))
 }
 
 /// Notes that a generation was found unchanged by what this hash is of.
-pub(super) fn note(sql: &dyn Sql, generation: GenerationId, made_of: String) -> Result<(), SqlError> {
-    state::store(sql, state::UNCHANGED, &Known { generation, made_of })
+pub(super) fn note(
+    sql: &dyn Sql,
+    generation: GenerationId,
+    made_of: String,
+    warnings: Vec<String>,
+) -> Result<(), SqlError> {
+    state::store(sql, state::UNCHANGED, &Known { generation, made_of, warnings })
 }

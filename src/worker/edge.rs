@@ -1,11 +1,12 @@
 //! The stateless Worker: a request in, a response out, and the cron trigger.
 
+use futures::StreamExt as _;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use worker::{Context, Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
 
+use super::body;
 use super::env::{chain, config, log, now};
 use super::object::{self, Object};
 use super::{crypto, fetch, kv, zstd};
@@ -36,10 +37,10 @@ thread_local! {
 }
 
 /// Answers a request.
-pub async fn respond(mut request: Request, env: &Env, context: &Context) -> worker::Result<Response> {
+pub async fn respond(request: Request, env: &Env, context: &Context) -> worker::Result<Response> {
     let url = request.url()?;
     let method = Method::parse(request.method().as_ref());
-    let body = read(&mut request, routes::body_limit(url.path())).await?;
+    let body = read(&request, routes::body_limit(url.path())).await?;
     let incoming = routes::Incoming {
         method,
         origin: url.origin().ascii_serialization(),
@@ -101,19 +102,10 @@ pub async fn cron(env: &Env) -> Result<(), String> {
 }
 
 /// Reads the body up to a limit; what is longer is not read to its end.
-async fn read(request: &mut Request, limit: usize) -> worker::Result<routes::Body> {
-    let mut body = Vec::new();
+async fn read(request: &Request, limit: usize) -> worker::Result<routes::Body> {
     // A request without a body has no stream.
-    if let Ok(mut stream) = request.stream() {
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            if body.len() + piece.len() > limit {
-                return Ok(routes::Body::TooLarge(limit));
-            }
-            body.extend_from_slice(&piece);
-        }
-    }
-    Ok(routes::Body::Read(body))
+    let Some(stream) = request.inner().body() else { return Ok(routes::Body::Read(Vec::new())) };
+    Ok(body::read(&stream, limit).await?.map_or(routes::Body::TooLarge(limit), routes::Body::Read))
 }
 
 /// What a request is answered with.

@@ -3,11 +3,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::{Either, select};
 use web_sys::{RequestInit, RequestRedirect};
 use worker::{AbortController, Delay, Fetch, Headers, Request, Response};
 
+use super::body;
 use super::env::chain;
 use crate::base::ports::{HttpError, HttpRequest, HttpResponse, Method};
 
@@ -27,7 +27,7 @@ impl Drop for Exchange {
 pub(super) async fn send(request: HttpRequest) -> Result<HttpResponse, HttpError> {
     let controller = AbortController::default();
     let signal = controller.signal();
-    let _aborts = Exchange(Some(controller));
+    let mut unfinished = Exchange(Some(controller));
     let exchange = pin!(async {
         let outgoing = outgoing(&request).map_err(|error| HttpError::Connection(chain(&error)))?;
         let response = Fetch::Request(outgoing).send_with_signal(&signal).await;
@@ -35,7 +35,13 @@ pub(super) async fn send(request: HttpRequest) -> Result<HttpResponse, HttpError
     });
     let timeout = Delay::from(Duration::from_millis(u64::from(request.timeout_millis)));
     match select(exchange, pin!(timeout)).await {
-        Either::Left((outcome, _)) => outcome,
+        Either::Left((outcome, _)) => {
+            if outcome.is_ok() {
+                // There is nothing left to abort.
+                unfinished.0 = None;
+            }
+            outcome
+        }
         Either::Right(_) => Err(HttpError::Timeout(request.timeout_millis)),
     }
 }
@@ -71,37 +77,16 @@ pub(super) fn new_request(url: &str, init: &RequestInit) -> Result<Request, work
         .into())
 }
 
-async fn read(mut response: Response, max_bytes: usize) -> Result<HttpResponse, HttpError> {
+async fn read(response: Response, max_bytes: usize) -> Result<HttpResponse, HttpError> {
     let headers: Vec<(String, String)> =
         response.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let status = response.status_code();
-    let failed = |error: &worker::Error| HttpError::Connection(chain(error));
-    let header = |name| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
-    let is_compressed = header("content-encoding").is_some();
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length.and_then(|(_, length)| length.parse::<usize>().ok());
     if length.is_some_and(|length| length > max_bytes) {
         return Err(HttpError::TooLarge(max_bytes));
     }
     // A compressed body is longer than it says: only piece by piece is it certain not to fill the memory.
-    let body = if length.is_some() && !is_compressed {
-        // One promise instead of one for every 4 KB.
-        response.bytes().await.map_err(|error| failed(&error))?
-    } else {
-        let mut body = Vec::new();
-        // A response without a body, such as a 204, has no stream.
-        if let Ok(mut stream) = response.stream() {
-            while let Some(piece) = stream.next().await {
-                let piece = piece.map_err(|error| failed(&error))?;
-                if body.len() + piece.len() > max_bytes {
-                    return Err(HttpError::TooLarge(max_bytes));
-                }
-                body.extend_from_slice(&piece);
-            }
-        }
-        body
-    };
-    if body.len() > max_bytes {
-        return Err(HttpError::TooLarge(max_bytes));
-    }
-    Ok(HttpResponse { status, headers, body })
+    let body = body::of(&response, max_bytes).await.map_err(|error| HttpError::Connection(chain(&error)))?;
+    let body = body.ok_or(HttpError::TooLarge(max_bytes))?;
+    Ok(HttpResponse { status: response.status_code(), headers, body })
 }

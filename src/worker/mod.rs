@@ -1,6 +1,8 @@
 //! The Workers runtime, and the configuration that it hands over. Here alone the `worker` crate is named: the [`ports`](crate::base::ports) on
 //! Workers, and the runtime's requests as ours.
 
+#[cfg(target_arch = "wasm32")]
+mod body;
 pub mod config;
 #[cfg(target_arch = "wasm32")]
 pub mod coordinator;

@@ -2,6 +2,7 @@
 
 use worker::Env;
 
+use super::body;
 use super::env::chain;
 use super::fetch::new_request;
 use crate::base::json;
@@ -45,8 +46,8 @@ impl Ask for Object<'_> {
             init.set_body(&serde_json::to_string(&command)?.into());
             // The host is a placeholder: the stub, not the URL, says where this goes.
             let request = new_request("https://coordinator/", &init)?;
-            let reply = stub.fetch_with_request(request).await?.bytes().await?;
-            Ok::<_, worker::Error>(json::read(&reply)?)
+            let reply = body::of(&stub.fetch_with_request(request).await?, usize::MAX).await?;
+            Ok::<_, worker::Error>(json::read(&reply.unwrap_or_default())?)
         };
         ask.await.map_err(|error| Unreachable(chain(&error)))
     }
