@@ -84,6 +84,22 @@ async fn pages_of_another_token_are_read() {
 }
 
 #[tokio::test]
+async fn where_user_groups_give_something_and_nothing_changed_nothing_is_built_again() {
+    let world = World::new(Spec { groups: 3, ..account(60) });
+    world.sync().await;
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged);
+    mark(&world);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "what would be built is not what is published");
+    let all = world.cloudflare.memberships().len();
+    assert_eq!(marked(&world).await, (0, all));
+    // The control: once a group has another name, all of it is built.
+    let group = world.cloudflare.truth().groups.into_keys().next().unwrap();
+    world.cloudflare.rename_group(&group, "Another name");
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    assert_eq!(marked(&world).await, (all, 0));
+}
+
+#[tokio::test]
 async fn what_a_sync_leaves_of_its_pages_is_bounded_by_one_sync() {
     let world = synced().await;
     let count = || world.query("SELECT run, list, page FROM staged", &[]).unwrap().len();
