@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use futures::future::Either;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -244,23 +245,25 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         sizes: &[u32],
         path: impl Fn(u32, u32) -> String,
     ) -> Result<ListPage<T>, ApiError> {
-        let first = self.call(part(&path, page, whole(sizes))).await;
+        let first = self.call(call_for(&path, page, whole_page(sizes))).await;
         self.parts(page, sizes, path, first).await
     }
 
-    /// [`Self::page_of`], unless the page is known by what came of it, byte for byte: then `None`, and nothing of it is read.
-    pub(super) async fn page_unless<T: Record>(
+    /// [`Self::page_of`], unless something is known by the very bytes that came: then that, and nothing of the page is read.
+    pub(super) async fn page_unless<T: Record, K>(
         &self,
         page: u32,
         sizes: &[u32],
         path: impl Fn(u32, u32) -> String,
-        is_known: impl FnOnce(&[u8]) -> bool,
-    ) -> Result<Option<ListPage<T>>, ApiError> {
-        let first = self.call(part(&path, page, whole(sizes))).await;
-        if first.as_ref().is_ok_and(|response| is_known(&response.body)) {
-            return Ok(None);
+        known: impl FnOnce(&[u8]) -> Option<K>,
+    ) -> Result<Either<K, ListPage<T>>, ApiError> {
+        let first = self.call(call_for(&path, page, whole_page(sizes))).await;
+        if let Ok(response) = &first
+            && let Some(known) = known(&response.body)
+        {
+            return Ok(Either::Left(known));
         }
-        self.parts(page, sizes, path, first).await.map(Some)
+        self.parts(page, sizes, path, first).await.map(Either::Right)
     }
 
     /// Reads what came of a page in one, or the page in parts.
@@ -272,7 +275,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         first: Result<HttpResponse, ApiError>,
     ) -> Result<ListPage<T>, ApiError> {
         let mut first = Some(first);
-        let whole = whole(sizes);
+        let whole = whole_page(sizes);
         let mut read: ListPage<T> = ListPage { items: Vec::new(), odd: Vec::new(), info: None };
         // Last in, first out: the parts of a page that is too long are read before what comes after it.
         let mut to_read = vec![(page, 0)];
@@ -285,7 +288,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             }
             let response = match first.take() {
                 Some(first) => first,
-                None => self.call(part(&path, number, size)).await,
+                None => self.call(call_for(&path, number, size)).await,
             };
             let part = match response.and_then(|response| self.read_page::<T>(&response)) {
                 Err(ApiError::Transport(HttpError::TooLarge(_))) => None,
@@ -396,7 +399,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 }
 
 /// How many records a page has that is not read in parts.
-fn whole(sizes: &[u32]) -> u32 {
+fn whole_page(sizes: &[u32]) -> u32 {
     sizes.first().copied().unwrap_or(super::PER_PAGE)
 }
 
@@ -406,7 +409,7 @@ const fn most_bytes(size: u32) -> usize {
 }
 
 /// The call for a page, by its number and size.
-fn part(path: &impl Fn(u32, u32) -> String, number: u32, size: u32) -> Call {
+fn call_for(path: &impl Fn(u32, u32) -> String, number: u32, size: u32) -> Call {
     Call::get(path(number, size)).up_to(most_bytes(size))
 }
 

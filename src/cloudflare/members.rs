@@ -3,6 +3,7 @@
 use crate::base::json::Deserialize;
 use crate::base::tree::BTreeSet;
 
+use futures::future::Either;
 use serde_json::json;
 
 use super::SIZES;
@@ -104,13 +105,13 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.page_of(page, &SIZES, |page, size| self.members_path(page, size)).await
     }
 
-    /// [`Self::members_page`], unless the answer is known, byte for byte: then `None`, and nothing of it is read.
-    pub async fn members_page_unless(
+    /// [`Self::members_page`], unless something is known by the very bytes that came: then that, and nothing of the page is read.
+    pub async fn members_page_unless<K>(
         &self,
         page: u32,
-        is_known: impl FnOnce(&[u8]) -> bool,
-    ) -> Result<Option<ListPage<MemberRecord>>, ApiError> {
-        self.page_unless(page, &SIZES, |page, size| self.members_path(page, size), is_known).await
+        known: impl FnOnce(&[u8]) -> Option<K>,
+    ) -> Result<Either<K, ListPage<MemberRecord>>, ApiError> {
+        self.page_unless(page, &SIZES, |page, size| self.members_path(page, size), known).await
     }
 
     fn members_path(&self, page: u32, size: u32) -> String {

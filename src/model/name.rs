@@ -2,12 +2,15 @@
 
 /// Whether two names are the same to a person, whatever the case of their letters and the blanks around them. No name is the same as none.
 pub fn same(left: &str, right: &str) -> bool {
-    // Most names are of such letters, and each member's are compared in each sync.
     let (left, right) = (left.trim(), right.trim());
-    if left.is_ascii() && right.is_ascii() {
-        return !left.is_empty() && left.eq_ignore_ascii_case(right);
+    if left.is_empty() {
+        return false;
     }
-    !left.is_empty() && letters(left).eq(letters(right))
+    // Letter by letter takes long, and what each member holds is compared so in each sync.
+    if left.is_ascii() && right.is_ascii() {
+        return left.eq_ignore_ascii_case(right);
+    }
+    letters(left).eq(letters(right))
 }
 
 /// A name as it is compared and looked up: two names with one such form are the [`same`].

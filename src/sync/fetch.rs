@@ -1,5 +1,6 @@
 //! Fetches one page: a call of the client, and what is kept of the answer.
 
+use futures::future::Either;
 use serde::Serialize;
 
 use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
@@ -17,8 +18,8 @@ use crate::model::id::MemberId;
 pub(super) enum Rows {
     /// This: members packed, of other lists JSON.
     New(Vec<u8>),
-    /// What the sync before staged of it.
-    AsBefore,
+    /// What an earlier run, this one, staged of it.
+    AsBefore(String),
 }
 
 /// What came of a fetch.
@@ -123,15 +124,14 @@ async fn call<P: Http + Clock + Sql>(
         List::Workers => named(&ListPage { info: None, ..client.workers().await? })?,
         List::AccessApps => named(&client.access_apps_page(page).await?)?,
         List::Members { .. } => {
-            let before = repeated.before(ports, Fetch { list, page });
             let mut print = String::new();
-            let is_known = |body: &[u8]| {
+            let known = |body: &[u8]| {
                 print = repeated.print(body);
-                before.as_ref().is_some_and(|before| before.print == print)
+                repeated.before(ports, Fetch { list, page }, &print)
             };
-            let found = match (client.members_page_unless(page, is_known).await?, before) {
-                (Some(found), _) => found,
-                (None, before) => return Ok((before.unwrap_or_default(), Rows::AsBefore)),
+            let found = match client.members_page_unless(page, known).await? {
+                Either::Left((run, facts)) => return Ok((facts, Rows::AsBefore(run))),
+                Either::Right(found) => found,
             };
             let facts = PageFacts {
                 print,

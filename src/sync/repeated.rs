@@ -39,15 +39,10 @@ impl Repeated {
         hex(&hasher.finish128().as_bytes())
     }
 
-    /// What the sync before kept of a page, and of which bytes. Where that cannot be read, the page is.
-    pub(super) fn before(&self, sql: &dyn Sql, page: Fetch) -> Option<PageFacts> {
-        let facts = staging::facts_of(sql, self.before.as_ref()?, page).ok()??;
-        Some(facts).filter(|facts| !facts.print.is_empty())
-    }
-
-    /// Makes what the sync before staged of a page this run's.
-    pub(super) fn take_over(&self, sql: &dyn Sql, run: &RunId, page: Fetch, facts: &PageFacts) -> Result<(), SqlError> {
-        let Some(before) = &self.before else { return Ok(()) };
-        staging::take_over(sql, before, run, page, facts)
+    /// The sync before and what it kept of a page, where that came as the bytes that are known by this. What cannot be looked up is read.
+    pub(super) fn before(&self, sql: &dyn Sql, page: Fetch, print: &str) -> Option<(String, PageFacts)> {
+        let run = self.before.as_ref()?;
+        let facts = staging::facts_of(sql, run, page).ok()??;
+        (facts.print == print).then(|| (run.clone(), facts))
     }
 }

@@ -421,7 +421,9 @@ pub(super) fn forget(sql: &dyn Sql, run: &RunId, list: List) -> Result<(), SqlEr
 
 /// Another run of which something is staged.
 pub(super) fn another_run(sql: &dyn Sql, run: &RunId) -> Result<Option<String>, SqlError> {
-    let rows = sql.query("SELECT run FROM staged WHERE run <> ? LIMIT 1", &[run.as_str().into()])?;
+    // Two searches of the index: what is not this run would be looked for among all of its pages.
+    let another = "SELECT run FROM staged WHERE run < ?1 UNION ALL SELECT run FROM staged WHERE run > ?1 LIMIT 1";
+    let rows = sql.query(another, &[run.as_str().into()])?;
     Ok(rows.iter().flatten().find_map(SqlValue::text).map(str::to_owned))
 }
 

@@ -237,7 +237,7 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                             facts.rows = self.repeated.print(&rows);
                             staging::store(self.ports, &cursor.run, fetch, &facts, rows)?;
                         }
-                        Rows::AsBefore => self.repeated.take_over(self.ports, &cursor.run, fetch, &facts)?,
+                        Rows::AsBefore(run) => staging::take_over(self.ports, &run, &cursor.run, fetch, &facts)?,
                     }
                     crawl.on_page(fetch, facts);
                     self.pages += 1;

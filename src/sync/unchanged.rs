@@ -1,5 +1,5 @@
-//! Whether a crawl brought what an earlier one brought, of which it is known that nothing changed by it: then neither a page nor a row is
-//! read again. What a publication is made of is hashed, and the hash kept beside the generation once the rows have been made and
+//! Whether a crawl brought what an earlier one brought, of which it is known that nothing changed by it: then no row is made or compared
+//! again, and a page is read again only where user groups give something, for the member whose own record is looked at. What a publication is made of is hashed, and the hash kept beside the generation once the rows have been made and
 //! compared: that they would be the same again follows from their being made of the same, by the same build.
 //!
 //! **Invariant:** the generation itself is looked at all the same: a chunk that KV has lost is no less lost for being unchanged.

@@ -1,11 +1,13 @@
 //! Bodies, read in few pieces. Unless it is asked for more, the runtime hands over some 4 KB at a time, each through promises of its own: for a
 //! page of members a fifth of what the whole page takes.
 
-use js_sys::{Function, Promise, Reflect, Uint8Array};
+use js_sys::futures::JsFuture;
+use js_sys::{Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::ReadableStream;
 use worker::{Response, ResponseBody};
+
+use super::env::call;
 
 /// Most bodies are shorter than this.
 const FIRST: u32 = 16 * 1024;
@@ -33,15 +35,13 @@ pub(super) async fn of(response: &Response, limit: usize) -> worker::Result<Opti
 /// What the runtime has beside the standard is called by its name: `readAtLeast` of a reader that is given the memory to read into
 /// (`ReadableStreamBYOBReader`, <https://developers.cloudflare.com/workers/runtime-apis/streams/readablestreambyobreader/>).
 async fn pieces(stream: &ReadableStream, limit: usize) -> Result<Option<Vec<u8>>, JsValue> {
-    let method = |of: &JsValue, name: &str| Reflect::get(of, &name.into())?.dyn_into::<Function>();
-    let options = js_sys::Object::new();
+    let options = Object::new();
     Reflect::set(&options, &"mode".into(), &"byob".into())?;
-    let reader = method(stream, "getReader")?.call1(stream, &options)?;
-    let read_at_least = method(&reader, "readAtLeast")?;
+    let reader = call(stream, "getReader", &[options.into()])?;
     let mut size = FIRST;
     let mut body = Vec::new();
     loop {
-        let promise = read_at_least.call2(&reader, &size.into(), &Uint8Array::new_with_length(size))?;
+        let promise = call(&reader, "readAtLeast", &[size.into(), Uint8Array::new_with_length(size).into()])?;
         let piece = JsFuture::from(promise.dyn_into::<Promise>()?).await?;
         // At the end there may be no bytes, or no view of any.
         let bytes = Reflect::get(&piece, &"value".into())?.dyn_into::<Uint8Array>().ok();

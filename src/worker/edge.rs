@@ -1,9 +1,9 @@
 //! The stateless Worker: a request in, a response out, and the cron trigger.
 
-use futures::StreamExt as _;
 use std::cell::RefCell;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use worker::{Context, Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
 
 use super::body;

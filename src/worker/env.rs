@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use js_sys::{Array, Function, Reflect};
+use wasm_bindgen::{JsCast as _, JsValue};
 use worker::Env;
 
 use super::config::Known;
@@ -18,7 +20,7 @@ thread_local! {
 /// The configuration of the bindings.
 pub(super) fn config(env: &Env) -> Rc<Result<Settings, NotConfigured>> {
     // Variables and secrets are the same kind of binding: a text. An unset one is undefined.
-    let lookup = |name: &str| js_sys::Reflect::get(env.as_ref(), &name.into()).ok()?.as_string();
+    let lookup = |name: &str| Reflect::get(env.as_ref(), &name.into()).ok()?.as_string();
     KNOWN.with_borrow_mut(|known| match known {
         Some(known) if known.holds(lookup) => known.settings(),
         _ => known.insert(Known::read(lookup)).settings(),
@@ -51,4 +53,10 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 pub(super) fn sql_error(error: &worker::Error) -> SqlError {
     SqlError(chain(error))
+}
+
+/// Calls a method that no crate has a binding of.
+pub(super) fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
+    let method: Function = Reflect::get(object, &method.into())?.dyn_into()?;
+    method.apply(object, &arguments.iter().collect::<Array>())
 }

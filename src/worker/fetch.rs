@@ -12,7 +12,7 @@ use super::env::chain;
 use crate::base::ports::{HttpError, HttpRequest, HttpResponse, Method};
 
 /// Aborts an exchange when it is dropped, and not only when its time is up: whoever gives up an operation drops the exchange, and
-/// a connection that nobody waits for is one of six that are missing elsewhere. An exchange that is over is not touched by it.
+/// a connection that nobody waits for is one of six that are missing elsewhere. Of an exchange that ended well there is nothing left to abort.
 struct Exchange(Option<AbortController>);
 
 impl Drop for Exchange {
@@ -37,7 +37,6 @@ pub(super) async fn send(request: HttpRequest) -> Result<HttpResponse, HttpError
     match select(exchange, pin!(timeout)).await {
         Either::Left((outcome, _)) => {
             if outcome.is_ok() {
-                // There is nothing left to abort.
                 unfinished.0 = None;
             }
             outcome
