@@ -1,6 +1,7 @@
 //! An account as Cloudflare's API tells it: each of 50 members on a page of 230 KB has some roles, and each role its map of 30
 //! permissions. Ids are hashes, as random as real ones and always the same.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -35,12 +36,13 @@ pub fn id(of: &str, n: usize) -> String {
 
 /// An account of a size.
 pub struct Account {
-    pages: Vec<Vec<u8>>,
+    /// How many items each list has, and its pages: made beforehand, since what is counted is the connector's work.
+    lists: BTreeMap<&'static str, (usize, Vec<Vec<u8>>)>,
     members: usize,
     /// How many domains there are, with a role on each.
     domains: usize,
     /// Policies that were written since, by member.
-    pub written: std::collections::BTreeMap<String, Value>,
+    pub written: BTreeMap<String, Value>,
 }
 
 /// Every fifth member of these has another name in the answers.
@@ -110,57 +112,49 @@ impl Account {
 
     /// An account with this many members, each with a role on one of so many domains beside.
     pub fn with(members: usize, domains: usize) -> Self {
-        let pages = (0..members.div_ceil(PER_PAGE)).map(|page| {
-            let shown: Vec<Value> =
-                (page * PER_PAGE..members.min((page + 1) * PER_PAGE)).map(|n| member(n, domains)).collect();
-            answer(&shown, page + 1, PER_PAGE, members)
-        });
-        Self { pages: pages.collect(), members, domains, written: std::collections::BTreeMap::new() }
+        let paged = |total: usize, item: &dyn Fn(usize) -> Value| {
+            let pages = (0..total.div_ceil(PER_PAGE)).map(|page| {
+                let shown: Vec<Value> = (page * PER_PAGE..total.min((page + 1) * PER_PAGE)).map(item).collect();
+                answer(&shown, page + 1, PER_PAGE, total)
+            });
+            (total, pages.collect::<Vec<_>>())
+        };
+        let on: Vec<Value> = std::iter::once(resource_group()).chain((0..domains).map(on_domain)).collect();
+        let zone = |n| json!({ "id": id("zone", n), "name": format!("domain{n:05}.example.com") });
+        let lists = BTreeMap::from([
+            ("/members", paged(members, &|n| member(n, domains))),
+            ("/roles", paged(ROLES, &role)),
+            ("/iam/permission_groups", paged(ROLES, &permission_group)),
+            // This list ignores pages.
+            ("/iam/resource_groups", (on.len(), vec![answer(&on, 1, on.len(), on.len())])),
+            ("/client/v4/zones", paged(domains, &zone)),
+            ("/iam/user_groups", paged(0, &role)),
+            ("/tokens", paged(0, &role)),
+        ]);
+        Self { lists, members, domains, written: BTreeMap::new() }
     }
 
     /// How many bytes the first page of members has.
     pub fn page_bytes(&self) -> usize {
-        self.pages.first().map_or(0, Vec::len)
+        self.lists.get("/members").and_then(|(_, pages)| pages.first()).map_or(0, Vec::len)
     }
 
     /// What the API answers.
     pub fn get(&self, path: &str, page: usize) -> (u16, Vec<u8>) {
-        let all = |of: fn(usize) -> Value| (0..ROLES).map(of).collect::<Vec<Value>>();
-        let paged = |items: Vec<Value>| {
-            let shown: Vec<Value> = items.into_iter().skip((page - 1) * PER_PAGE).take(PER_PAGE).collect();
-            answer(&shown, page, PER_PAGE, ROLES)
-        };
         let rest = path.rsplit_once(ACCOUNT).map_or(path, |(_, rest)| rest);
-        match rest {
-            "/members" => {
-                (200, self.pages.get(page - 1).cloned().unwrap_or_else(|| answer(&[], page, PER_PAGE, self.members)))
-            }
-            "/roles" => (200, paged(all(role))),
-            "/iam/permission_groups" => (200, paged(all(permission_group))),
-            "/iam/resource_groups" => {
-                let all: Vec<Value> =
-                    std::iter::once(resource_group()).chain((0..self.domains).map(on_domain)).collect();
-                (200, answer(&all, 1, all.len(), all.len()))
-            }
-            "/client/v4/zones" => {
-                let shown = (page - 1) * PER_PAGE..self.domains.min(page * PER_PAGE);
-                let shown: Vec<Value> = shown
-                    .map(|n| json!({ "id": id("zone", n), "name": format!("domain{n:05}.example.com") }))
-                    .collect();
-                (200, answer(&shown, page, PER_PAGE, self.domains))
-            }
-            "/iam/user_groups" | "/tokens" => (200, answer(&[], 1, PER_PAGE, 0)),
-            _ => match rest.strip_prefix("/members/").and_then(|wanted| self.one(wanted)) {
-                Some(member) => (
-                    200,
-                    json!({ "success": true, "errors": [], "messages": [], "result": member }).to_string().into_bytes(),
-                ),
-                None => (
-                    404,
-                    br#"{"success":false,"errors":[{"code":1003,"message":"not found"}],"messages":[],"result":null}"#
-                        .to_vec(),
-                ),
-            },
+        if let Some((total, pages)) = self.lists.get(rest) {
+            return (200, pages.get(page - 1).cloned().unwrap_or_else(|| answer(&[], page, PER_PAGE, *total)));
+        }
+        match rest.strip_prefix("/members/").and_then(|wanted| self.one(wanted)) {
+            Some(member) => (
+                200,
+                json!({ "success": true, "errors": [], "messages": [], "result": member }).to_string().into_bytes(),
+            ),
+            None => (
+                404,
+                br#"{"success":false,"errors":[{"code":1003,"message":"not found"}],"messages":[],"result":null}"#
+                    .to_vec(),
+            ),
         }
     }
 

@@ -56,12 +56,6 @@ fn counted<T>(work: impl FnOnce() -> T) -> T {
     std::hint::black_box(work())
 }
 
-/// What a workload takes that is no work of the connector's: valgrind is told not to look.
-#[inline(never)]
-fn simulated<T>(work: impl FnOnce() -> T) -> T {
-    std::hint::black_box(work())
-}
-
 fn trigger() -> Trigger {
     Trigger { by: "counts".to_owned(), accept_removals: false }
 }
@@ -194,12 +188,7 @@ fn run(name: &str, members: usize) {
 fn instructions(name: &str, members: usize) -> Option<u64> {
     let program = std::env::current_exe().ok()?;
     let told = Command::new("valgrind")
-        .args([
-            "--tool=callgrind",
-            "--callgrind-out-file=/dev/null",
-            "--toggle-collect=*counts*counted*",
-            "--toggle-collect=*counts*simulated*",
-        ])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counts*counted*"])
         .arg(program)
         .args(["run", name, &members.to_string()])
         .output()
