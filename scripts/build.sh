@@ -13,31 +13,40 @@ build_page() {
   [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh scripts/up/permissions.mjs -newer "$page")" ] || bash scripts/page.sh
 }
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
-  && [ -z "$(find src derive Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
+  && [ -z "$(find src derive glue Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
   build_page
   exit 0
 fi
 
-if ! use_wasm_toolchain || ! has_worker_build || ! has_wasm_bindgen || ! has_npm_tools; then
+if ! (use_wasm_toolchain) || ! has_npm_tools; then
   echo "build: tools are missing: run: make setup" >&2
   exit 1
 fi
 # A mark of an upload that was cut short is not this build's.
 rm -f build/page/deployed.txt
-echo "build: compiling the Worker (one to two minutes the first time)"
-# The sources' time is that of the start: what is edited while the compiler runs is built the next time.
+echo "build: compiling the Worker (two to three minutes the first time)"
+# The sources' time is that of the start: what is edited while the compiler runs is built the next time. What is half made is seen by
+# nobody, and a build that fails leaves the one before.
+mkdir -p "$tools" build
 started=$tools/build-started.$$
-trap 'rm -f "$started"' EXIT
+new=$tools/build-new.$$
+trap 'rm -rf "$started" "$new"' EXIT
 : >"$started"
-# worker-build downloads none of its helpers when they are named; a request runs to its end when its client goes away.
-export WASM_BINDGEN_BIN="$tools/bin/wasm-bindgen" ESBUILD_BIN="$npm_bin/esbuild"
-export RUN_TO_COMPLETION=1
 # What a snapshot was found unchanged by holds for the very code that found it so.
 CONNECTOR_BUILD=$(find src derive Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
 export CONNECTOR_BUILD
-"$tools/bin/worker-build" --release
-node scripts/order.mjs build/index_bg.wasm
-node scripts/names.mjs take build/index_bg.wasm build/index_bg.names
+# The variable has wasm-bindgen's macros name what the crate `worker` was made for, as its own build tool sets it.
+(use_wasm_toolchain && WASM_BINDGEN_USE_JS_SYS=1 cargo build --lib --release --target "$wasm_target")
+target=$(cargo metadata --no-deps --format-version 1 | node -p 'JSON.parse(require("node:fs").readFileSync(0)).target_directory')
+cargo run -p glue -- "$target/$wasm_target/release/c1_cloudflare.wasm" "$new" "$(locked_version worker)"
+cp src/worker/shim.js "$new/"
+"$npm_bin/esbuild" "$new/shim.js" --bundle --minify --format=esm "--external:./index_bg.wasm" "--external:cloudflare:*" --log-level=warning \
+  --outfile="$new/bundle.js"
+# Without the word `source`, which wrangler does not know, the runtime takes the import for that of a module as well.
+sed 's/import source \([A-Za-z0-9_$]* *from *"\.\/index_bg\.wasm"\)/import \1/' "$new/bundle.js" >"$new/index.js"
+node scripts/order.mjs "$new/index_bg.wasm"
+node scripts/names.mjs take "$new/index_bg.wasm" "$new/index_bg.names"
+mv "$new/index.js" "$new/index_bg.wasm" "$new/index_bg.names" build/
 kib() { echo $((($1 + 1023) / 1024)); }
 gzipped=$(kib "$(gzip -c build/index_bg.wasm | wc -c)")
 echo "build: build/index_bg.wasm has $(kib "$(wc -c <build/index_bg.wasm)") KiB, $gzipped KiB gzipped; the functions' names are in build/index_bg.names"

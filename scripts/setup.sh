@@ -115,6 +115,7 @@ install_debian_rust() {
   chmod +x "$own_rust/bin/rustc"
   ln -s /usr/bin/cargo "$own_rust/bin/cargo"
   has_wasm_target "$own_rust/bin/rustc" || fail "the standard library was compiled, but is not where it should be"
+  rm -rf "$tools/build"
 }
 
 # Whether Debian's Rust can be had and is new enough; the package lists are fetched where there are none yet.
@@ -125,20 +126,6 @@ apt_offers_rust() {
     apt-get update -q >>"$log" 2>&1 || true
   fi
   at_least "$(offered_rust)" "$least_rust"
-}
-
-# Compiles one tool from the Rust registry into .tools/bin. Its own lock file pins what it is made of; a registry that does not
-# offer every one of those versions gets the newest compatible ones. The settings are those that compile fastest: the
-# tools run for a second, and their speed is not worth minutes of optimising.
-install_cargo_tool() {
-  local crate=$1 version=$2 binary=$3
-  shift 3
-  (
-    export CARGO_TARGET_DIR=$tools/build CARGO_INCREMENTAL=0
-    export CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false
-    set -- cargo install --debug --root "$tools" --bin "$binary" --version "$version" "$@" "$crate"
-    "$@" --locked || "$@"
-  ) >>"$log" 2>&1 || fail "$crate $version could not be installed"
 }
 
 install_npm_tools() {
@@ -186,10 +173,8 @@ install_browser() {
 check_prerequisites
 mkdir -p "$tools"
 : >"$log"
-wasm_bindgen_version=$(locked_version wasm-bindgen)
-[ -n "$wasm_bindgen_version" ] || fail "Cargo.lock names no wasm-bindgen"
 
-# Starts an installation beside those that follow, with a log of its own: it waits for the network while they compile.
+# Starts an installation beside those that follow, with a log of its own: both wait for the network.
 beside() {
   local name=$1
   shift
@@ -213,28 +198,12 @@ install_tools_of_tests() {
   fi
 }
 
-done_something=""
 running=""
-if ! (use_wasm_toolchain); then
-  install_wasm_target
-  done_something=yes
-fi
+if ! (use_wasm_toolchain); then install_wasm_target; fi
 if ! has_npm_tools; then
   say "installing esbuild, TypeScript, wrangler, the Workers runtime and what the page is made of from npm, which bundle, check, run and deploy it"
   beside npm install_npm_tools
-  done_something=yes
 fi
 if [ "${1:-}" = tests ]; then beside tests install_tools_of_tests; fi
-if ! has_worker_build; then
-  say "compiling worker-build $worker_build_version into .tools, which turns the Rust code into a Worker (about a minute)"
-  install_cargo_tool worker-build "$worker_build_version" worker-build
-  done_something=yes
-fi
-if ! has_wasm_bindgen; then
-  say "compiling wasm-bindgen $wasm_bindgen_version into .tools, which writes the JavaScript around it (about a minute)"
-  install_cargo_tool wasm-bindgen-cli "$wasm_bindgen_version" wasm-bindgen --no-default-features
-  done_something=yes
-fi
 for job in $running; do wait "$job" || exit 1; done
-if [ -n "$done_something" ]; then rm -rf "$tools/build"; fi
-say "everything is in place (Rust $rust_version, Node $node_version, worker-build $worker_build_version, wasm-bindgen $wasm_bindgen_version)"
+say "everything is in place (Rust $rust_version, Node $node_version)"

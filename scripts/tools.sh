@@ -1,8 +1,6 @@
 # Sourced by the other scripts: which tools the build needs, at which versions, and where they are.
 # Everything here works in bash 3.2, which is what macOS has. The caller stands in the project's folder.
 
-# The tool that compiles and bundles the Worker; it follows the `worker` crate's minor version.
-worker_build_version=0.8.7
 wasm_target=wasm32-unknown-unknown
 tools=$PWD/.tools
 npm_bin=$PWD/node_modules/.bin
@@ -12,7 +10,7 @@ own_rust=$tools/rust
 debian_packages="rustc-web cargo-web rust-web-src lld-19"
 debian_linker=wasm-ld-19
 
-# The version of a crate in Cargo.lock. wasm-bindgen's command line tool must have exactly the library's.
+# The version of a crate in Cargo.lock.
 locked_version() {
   awk -v name="\"$1\"" '
     $1 == "name" { found = ($3 == name) }
@@ -33,14 +31,6 @@ use_wasm_toolchain() {
   export PATH="$own_rust/bin:$PATH" RUSTC="$own_rust/bin/rustc"
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$debian_linker
 }
-
-# Whether `cargo install` has put exactly this version of a tool into .tools; cargo keeps that record itself.
-has_cargo_tool() {
-  [ -x "$tools/bin/$3" ] && grep -q "^\"$1 $2 " "$tools/.crates.toml" 2>/dev/null
-}
-
-has_worker_build() { has_cargo_tool worker-build "$worker_build_version" worker-build; }
-has_wasm_bindgen() { has_cargo_tool wasm-bindgen-cli "$(locked_version wasm-bindgen)" wasm-bindgen; }
 
 # Whether node_modules is what package-lock.json says: setup leaves a copy of the lock file it installed from.
 npm_stamp=node_modules/.installed-package-lock.json

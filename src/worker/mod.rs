@@ -3,6 +3,8 @@
 
 #[cfg(target_arch = "wasm32")]
 mod body;
+#[cfg(target_arch = "wasm32")]
+mod broken;
 pub mod config;
 #[cfg(target_arch = "wasm32")]
 pub mod coordinator;

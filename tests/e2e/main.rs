@@ -22,6 +22,7 @@ mod another_account;
 #[path = "../support/approvals.rs"]
 mod approvals;
 mod auth;
+mod broken;
 mod c1;
 #[path = "../support/calls.rs"]
 mod calls;

@@ -9,7 +9,9 @@ pub mod conductorone;
 pub mod harness;
 pub mod hosting;
 pub mod http;
+#[cfg(feature = "contract")]
 pub mod openapi;
 pub mod snapshot;
 pub mod stage;
+#[cfg(feature = "stores")]
 pub mod stores;

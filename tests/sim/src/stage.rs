@@ -29,15 +29,17 @@ pub struct Stage {
 impl Stage {
     /// Makes an account and starts the Worker for it, with these variables on top of the harness's.
     pub async fn set(spec: Spec, vars: &[(&str, &str)]) -> Result<Self, StartError> {
+        Self::with(spec, |options| vars.iter().fold(options, |options, (name, value)| options.var(name, value))).await
+    }
+
+    /// Makes an account and starts the Worker for it, with changed options.
+    pub async fn with(spec: Spec, change: impl FnOnce(Options) -> Options) -> Result<Self, StartError> {
         let (token, account) = (spec.token.clone(), spec.account_id.clone());
         let (members, roles, tokens) = (spec.members, spec.roles, spec.tokens);
         let cloudflare = Cloudflare::new(spec);
         let pending = cloudflare.memberships().iter().filter(|member| member.status == "pending").count();
-        let mut options = Options::default().var("CLOUDFLARE_API_TOKEN", &token).var("CLOUDFLARE_ACCOUNT_ID", &account);
-        for (name, value) in vars {
-            options = options.var(name, value);
-        }
-        let world = Arc::new(World::start(Arc::new(cloudflare.clone()), ConductorOne::new(), options).await?);
+        let options = Options::default().var("CLOUDFLARE_API_TOKEN", &token).var("CLOUDFLARE_ACCOUNT_ID", &account);
+        let world = Arc::new(World::start(Arc::new(cloudflare.clone()), ConductorOne::new(), change(options)).await?);
         Ok(Self { world, cloudflare, size: baton::Size { members, pending, roles, tokens } })
     }
 

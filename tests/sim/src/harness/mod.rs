@@ -11,6 +11,7 @@ mod install;
 mod world;
 
 pub use config::COMPATIBILITY_DATE;
+#[cfg(feature = "stores")]
 pub(crate) use install::workspace;
 pub use workerd::{Options, StartError, Worker};
 pub use world::{CLOUDFLARE_HOST, NotInTime, World};

@@ -1,0 +1,29 @@
+//! What happens when the WebAssembly breaks: a panic, or whatever else traps, ends a call in the middle of something. `shim.js` starts it anew.
+
+use std::cell::RefCell;
+
+use js_sys::Function;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+thread_local! {
+    static TELL: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
+/// Has `tell` called at the moment that this instance breaks. From then on wasm-bindgen lets nothing into it.
+///
+/// It takes the place of what the crate `worker` has done then. That one has wasm-bindgen start the instance anew at the next call, which
+/// it does between the look whether a closure is of this instance and the closure's call (as of 0.2.130): work of the old instance would go on in the
+/// memory of the new one.
+#[wasm_bindgen(js_name = whenBroken)]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
+pub fn when_broken(tell: Function) {
+    TELL.with(|told| told.replace(Some(tell)));
+    wasm_bindgen::handler::set_on_abort(|| {
+        // Here nothing may panic: a lock that the call held when it broke is taken.
+        let tell = TELL.with(|told| told.try_borrow().ok().and_then(|told| told.clone()));
+        if let Some(tell) = tell {
+            let _ = tell.call0(&JsValue::UNDEFINED);
+        }
+    });
+}

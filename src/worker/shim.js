@@ -1,0 +1,93 @@
+// The module that the runtime loads: it hands requests, times and alarms to the wasm, and starts the wasm anew after a call that broke it.
+//
+// A panic, and whatever else traps, leaves an instance of the wasm in the middle of something: locks held, lists half written. Nothing goes into it
+// again. The calls that are under way fail at once, since nobody will answer them, and whoever made them asks again; the next call finds
+// a new instance, which knows only what is stored, as that of a Worker that was just started does.
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import * as wasm from "./index.js";
+
+// scripts/names.mjs makes names of a trace's functions: the whole way there is worth more than the few lines that V8 keeps.
+Error.stackTraceLimit = 100;
+
+/** Which instance this is, and whether it is of no use any more. */
+let instance = 0;
+let isBroken = false;
+/** What fails the calls that are under way. */
+const underWay = new Set();
+
+function broken() {
+  if (isBroken) return;
+  isBroken = true;
+  console.error(`the WebAssembly broke, and is started anew; ${underWay.size} calls that were under way fail`);
+  for (const fail of underWay) fail(new Error("the Worker broke while this call was under way, and is started anew"));
+  underWay.clear();
+}
+
+wasm.whenBroken(broken);
+
+// A panic says where it was; this is where a trap without one was, in a task that nobody waits for.
+addEventListener("unhandledrejection", ({ reason }) => {
+  if (reason instanceof WebAssembly.RuntimeError) console.error(reason.stack);
+});
+
+/** Calls into an instance that works. */
+async function enter(call) {
+  if (isBroken) {
+    wasm.__wbg_reset_state();
+    wasm.whenBroken(broken);
+    instance += 1;
+    isBroken = false;
+  }
+  const { promise, reject: fail } = Promise.withResolvers();
+  underWay.add(fail);
+  try {
+    return await Promise.race([start(call), promise]);
+  } finally {
+    underWay.delete(fail);
+  }
+}
+
+/** What the wasm has to say it says by the promise that it gives; what it throws instead has ended it. */
+function start(call) {
+  try {
+    return call();
+  } catch (error) {
+    broken();
+    throw error;
+  }
+}
+
+export default class extends WorkerEntrypoint {
+  fetch(request) {
+    const response = enter(() => wasm.fetch(request, this.env, this.ctx));
+    // A change that C1 asked for is brought to its end although C1 no longer waits for the answer.
+    this.ctx.waitUntil(response);
+    return response;
+  }
+
+  scheduled(event) {
+    return enter(() => wasm.scheduled(event, this.env, this.ctx));
+  }
+}
+
+export class Coordinator extends DurableObject {
+  #object;
+  #of;
+
+  /** The object of this instance: that of an earlier one is gone with it. */
+  #current() {
+    if (this.#of !== instance) {
+      this.#object = new wasm.Coordinator(this.ctx, this.env);
+      this.#of = instance;
+    }
+    return this.#object;
+  }
+
+  fetch(request) {
+    return enter(() => this.#current().fetch(request));
+  }
+
+  alarm() {
+    return enter(() => this.#current().alarm());
+  }
+}

@@ -1,0 +1,78 @@
+//! The WebAssembly that breaks in the middle of a call, as a panic or a trap leaves it: what is under way fails at once, and what comes then does not.
+//!
+//! Nothing that the Worker is asked breaks it, as far as is known; what breaks it here is the runtime, one of whose functions throws what a trap throws.
+
+use std::time::Duration;
+
+use sim::cloudflare::{Latency, Spec};
+use sim::harness::Options;
+use sim::stage::Stage;
+
+/// Runs before the Worker: of the looks at the clock that follow a request for a path with `?break=N`, the one after N breaks the WebAssembly, once. The
+/// first ones are the Worker's own, and the others the Coordinator's.
+const BREAKS: &str = r#"
+let left = -1;
+const url = Object.getOwnPropertyDescriptor(Request.prototype, "url").get;
+Object.defineProperty(Request.prototype, "url", { configurable: true, get() {
+  const asked = url.call(this);
+  const found = /[?]break=([0-9]+)$/.exec(asked);
+  if (found) left = Number(found[1]);
+  else if (asked.includes("/v1/")) left = -1;
+  return asked;
+} });
+const getTime = Date.prototype.getTime;
+Date.prototype.getTime = function () {
+  if (left >= 0 && left-- === 0) {
+    console.log("the clock breaks the WebAssembly");
+    throw new WebAssembly.RuntimeError("unreachable");
+  }
+  return getTime.call(this);
+};
+"#;
+
+/// The longest that a call which broke the WebAssembly may stay unanswered; without an end of its own it would for minutes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Breaks the WebAssembly at each look at the clock that the status takes, and looks after each whether it works again; gives how often it broke.
+async fn break_at_each_look(stage: &Stage, wanted: &[&str]) -> usize {
+    let mut after = 0;
+    loop {
+        let path = format!("/v1/status?break={after}");
+        let broken = tokio::time::timeout(PATIENCE, stage.world.get(&path))
+            .await
+            .unwrap_or_else(|_| panic!("broken after {after}: hung"));
+        let next = stage.json("/v1/status").await.unwrap();
+        let found = next["state"].as_str().unwrap();
+        assert!(wanted.contains(&found), "broken after {after}: {next}");
+        if broken.is_ok_and(|answer| answer.status == 200) {
+            return after;
+        }
+        after += 1;
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_the_webassembly_fails_at_once_and_the_next_call_and_a_sync_that_was_under_way_go_on() {
+    let build = tempfile::tempdir().unwrap();
+    let whole = Options::default().build_dir;
+    std::fs::copy(whole.join("index_bg.wasm"), build.path().join("index_bg.wasm")).unwrap();
+    let worker = std::fs::read_to_string(whole.join("index.js")).unwrap();
+    std::fs::write(build.path().join("index.js"), format!("{BREAKS}{worker}")).unwrap();
+    let spec = Spec { members: 400, ..Spec::default() };
+    let stage = Stage::with(spec, |options| options.build_dir(build.path())).await.unwrap();
+    let times = |what: &str| stage.world.worker.logs().iter().filter(|line| line.contains(what)).count();
+
+    stage.world.sync().await.unwrap();
+    let idle = break_at_each_look(&stage, &["connected"]).await;
+    assert!(idle >= 3, "it broke {idle} times: some of the Worker's looks, and some of the Coordinator's");
+
+    stage.cloudflare.set_latency(Latency::of(Duration::from_millis(150)));
+    assert_eq!(stage.world.worker.trigger_cron().await.unwrap(), "ok");
+    let busy = break_at_each_look(&stage, &["syncing", "connected"]).await;
+    stage.world.wait_for("/v1/status", PATIENCE, |status| status["runs"][0]["outcome"] == "unchanged").await.unwrap();
+    stage.compare().await.unwrap();
+
+    assert_eq!(times("the clock breaks the WebAssembly"), idle + busy);
+    assert_eq!(times("the WebAssembly broke, and is started anew"), idle + busy, "each time, and nothing broke beside");
+    assert_eq!(times("panicked"), 0);
+}
