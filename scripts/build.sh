@@ -36,14 +36,19 @@ trap 'rm -rf "$started" "$new"' EXIT
 CONNECTOR_BUILD=$(find src derive Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
 export CONNECTOR_BUILD
 # The variable has wasm-bindgen's macros name what the crate `worker` was made for, as its own build tool sets it.
-(use_wasm_toolchain && WASM_BINDGEN_USE_JS_SYS=1 cargo build --lib --release --target "$wasm_target")
+(use_wasm_toolchain && WASM_BINDGEN_USE_JS_SYS=1 cargo build --lib --release --target "$wasm_target") || exit 1
 target=$(cargo metadata --no-deps --format-version 1 | node -p 'JSON.parse(require("node:fs").readFileSync(0)).target_directory')
-cargo run -p glue -- "$target/$wasm_target/release/c1_cloudflare.wasm" "$new" "$(locked_version worker)"
+# In a folder of its own: it does not wait for whoever compiles the tests at the same time.
+cargo run --target-dir "$target/glue" -p glue -- "$target/$wasm_target/release/c1_cloudflare.wasm" "$new" "$(locked_version worker)"
 cp src/worker/shim.js "$new/"
 "$npm_bin/esbuild" "$new/shim.js" --bundle --minify --format=esm "--external:./index_bg.wasm" "--external:cloudflare:*" --log-level=warning \
   --outfile="$new/bundle.js"
 # Without the word `source`, which wrangler does not know, the runtime takes the import for that of a module as well.
 sed 's/import source \([A-Za-z0-9_$]* *from *"\.\/index_bg\.wasm"\)/import \1/' "$new/bundle.js" >"$new/index.js"
+if grep -q 'import source' "$new/index.js"; then
+  echo "build: the import of index_bg.wasm in $new/index.js is not written as this script knows it, and wrangler would not read it" >&2
+  exit 1
+fi
 node scripts/order.mjs "$new/index_bg.wasm"
 node scripts/names.mjs take "$new/index_bg.wasm" "$new/index_bg.names"
 mv "$new/index.js" "$new/index_bg.wasm" "$new/index_bg.names" build/

@@ -413,10 +413,7 @@ pub(super) fn unreadable(list: List) -> SqlError {
 
 /// Forgets what is staged of a list: it is fetched again.
 pub(super) fn forget(sql: &dyn Sql, run: &RunId, list: List) -> Result<(), SqlError> {
-    let of: [SqlValue; 2] = [run.as_str().into(), list.to_string().into()];
-    sql.query("DELETE FROM staged WHERE run = ? AND list = ?", &of)?;
-    sql.query("DELETE FROM staged_rest WHERE run = ? AND list = ?", &of)?;
-    Ok(())
+    delete(sql, "run = ? AND list = ?", &[run.as_str().into(), list.to_string().into()])
 }
 
 /// Another run of which something is staged.
@@ -450,15 +447,19 @@ pub(super) fn take_over(
 
 /// Forgets what is staged of a run.
 pub(super) fn forget_run(sql: &dyn Sql, run: &RunId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM staged WHERE run = ?", &[run.as_str().into()])?;
-    sql.query("DELETE FROM staged_rest WHERE run = ?", &[run.as_str().into()])?;
-    Ok(())
+    delete(sql, "run = ?", &[run.as_str().into()])
 }
 
 /// Forgets everything staged but a run's pages that may come again as they are.
 pub(super) fn keep_only(sql: &dyn Sql, run: &RunId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM staged WHERE run <> ?1 OR list NOT LIKE 'members/%'", &[run.as_str().into()])?;
-    sql.query("DELETE FROM staged_rest WHERE run <> ?1 OR list NOT LIKE 'members/%'", &[run.as_str().into()])?;
+    delete(sql, "run <> ? OR list NOT LIKE 'members/%'", &[run.as_str().into()])
+}
+
+/// Forgets the pages that a condition is true of, with the rest of those that one row could not take.
+fn delete(sql: &dyn Sql, condition: &str, values: &[SqlValue]) -> Result<(), SqlError> {
+    for table in ["staged", "staged_rest"] {
+        sql.query(&format!("DELETE FROM {table} WHERE {condition}"), values)?;
+    }
     Ok(())
 }
 

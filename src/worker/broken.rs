@@ -20,10 +20,13 @@ thread_local! {
 pub fn when_broken(tell: Function) {
     TELL.with(|told| told.replace(Some(tell)));
     wasm_bindgen::handler::set_on_abort(|| {
-        // Here nothing may panic: a lock that the call held when it broke is taken.
-        let tell = TELL.with(|told| told.try_borrow().ok().and_then(|told| told.clone()));
-        if let Some(tell) = tell {
-            let _ = tell.call0(&JsValue::UNDEFINED);
-        }
+        // In an instance that is broken, where as little as possible should be done.
+        TELL.with(|told| {
+            if let Ok(told) = told.try_borrow()
+                && let Some(tell) = &*told
+            {
+                let _ = tell.call0(&JsValue::UNDEFINED);
+            }
+        });
     });
 }

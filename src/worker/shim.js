@@ -2,7 +2,8 @@
 //
 // A panic, and whatever else traps, leaves an instance of the wasm in the middle of something: locks held, lists half written. Nothing goes into it
 // again. The calls that are under way fail at once, since nobody will answer them, and whoever made them asks again; the next call finds
-// a new instance, which knows only what is stored, as that of a Worker that was just started does.
+// a new instance, which knows only what is stored, as that of a Worker that was just started does. A body that was being sent breaks off: its stream waits for
+// nothing that will come, which the runtime notices.
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import * as wasm from "./index.js";
 
@@ -18,17 +19,23 @@ const underWay = new Set();
 function broken() {
   if (isBroken) return;
   isBroken = true;
-  console.error(`the WebAssembly broke, and is started anew; ${underWay.size} calls that were under way fail`);
+  console.error("the WebAssembly broke, and is started anew; the calls that were under way fail");
   for (const fail of underWay) fail(new Error("the Worker broke while this call was under way, and is started anew"));
   underWay.clear();
 }
 
 wasm.whenBroken(broken);
 
-// A panic says where it was; this is where a trap without one was, in a task that nobody waits for.
-addEventListener("unhandledrejection", ({ reason }) => {
-  if (reason instanceof WebAssembly.RuntimeError) console.error(reason.stack);
-});
+// Most work is done in tasks that a promise wakes, whose errors nobody else sees. The instance itself may be too broken to tell (its stack is used up, say),
+// and a trap without a panic says nowhere else where it was.
+for (const kind of ["error", "unhandledrejection"]) {
+  addEventListener(kind, ({ error, reason = error }) => {
+    const trap = [reason, reason?.cause].find((one) => one instanceof WebAssembly.RuntimeError);
+    if (!trap) return;
+    console.error(trap.stack);
+    broken();
+  });
+}
 
 /** Calls into an instance that works. */
 async function enter(call) {
@@ -39,6 +46,8 @@ async function enter(call) {
     isBroken = false;
   }
   const { promise, reject: fail } = Promise.withResolvers();
+  // What breaks at once fails by itself, before anybody waits for this.
+  promise.catch(() => {});
   underWay.add(fail);
   try {
     return await Promise.race([start(call), promise]);
@@ -52,6 +61,7 @@ function start(call) {
   try {
     return call();
   } catch (error) {
+    console.error(error.stack);
     broken();
     throw error;
   }

@@ -9,21 +9,43 @@ use sim::harness::Options;
 use sim::stage::Stage;
 
 /// Runs before the Worker: of the looks at the clock that follow a request for a path with `?break=N`, the one after N breaks the WebAssembly, once. The
-/// first ones are the Worker's own, and the others the Coordinator's.
+/// first ones are the Worker's own, and the others the Coordinator's. With `&mute` the instance does not tell of it, as one whose stack is used up; with
+/// `&again` the next instance breaks as well, when the Coordinator is made.
 const BREAKS: &str = r#"
 let left = -1;
+let how;
+let again = false;
 const url = Object.getOwnPropertyDescriptor(Request.prototype, "url").get;
 Object.defineProperty(Request.prototype, "url", { configurable: true, get() {
   const asked = url.call(this);
-  const found = /[?]break=([0-9]+)$/.exec(asked);
-  if (found) left = Number(found[1]);
+  const found = /[?]break=([0-9]+)(&mute|&again)?$/.exec(asked);
+  if (found) [left, how] = [Number(found[1]), found[2]];
   else if (asked.includes("/v1/")) left = -1;
   return asked;
 } });
+addEventListener("unhandledrejection", ({ reason }) => console.log("nobody waited for", reason?.message));
+const Instance = WebAssembly.Instance;
+let exports;
+WebAssembly.Instance = function (module, imports) {
+  const instance = new Instance(module, imports);
+  exports = { ...instance.exports };
+  const make = exports.coordinator_new;
+  exports.coordinator_new = (...given) => {
+    if (again) {
+      again = false;
+      console.log("the clock breaks the WebAssembly");
+      throw new WebAssembly.RuntimeError("unreachable");
+    }
+    return make(...given);
+  };
+  return { exports };
+};
 const getTime = Date.prototype.getTime;
 Date.prototype.getTime = function () {
   if (left >= 0 && left-- === 0) {
     console.log("the clock breaks the WebAssembly");
+    again = how === "&again";
+    if (how === "&mute") new Int32Array(exports.memory.buffer)[exports.__abort_handler.value / 4] = 0;
     throw new WebAssembly.RuntimeError("unreachable");
   }
   return getTime.call(this);
@@ -34,16 +56,16 @@ Date.prototype.getTime = function () {
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Breaks the WebAssembly at each look at the clock that the status takes, and looks after each whether it works again; gives how often it broke.
-async fn break_at_each_look(stage: &Stage, wanted: &[&str]) -> usize {
+async fn break_at_each_look(stage: &Stage, how: &str, wanted: &[&str]) -> usize {
     let mut after = 0;
     loop {
-        let path = format!("/v1/status?break={after}");
+        let path = format!("/v1/status?break={after}{how}");
         let broken = tokio::time::timeout(PATIENCE, stage.world.get(&path))
             .await
-            .unwrap_or_else(|_| panic!("broken after {after}: hung"));
+            .unwrap_or_else(|_| panic!("broken after {after}{how}: hung"));
         let next = stage.json("/v1/status").await.unwrap();
         let found = next["state"].as_str().unwrap();
-        assert!(wanted.contains(&found), "broken after {after}: {next}");
+        assert!(wanted.contains(&found), "broken after {after}{how}: {next}");
         if broken.is_ok_and(|answer| answer.status == 200) {
             return after;
         }
@@ -63,16 +85,25 @@ async fn what_breaks_the_webassembly_fails_at_once_and_the_next_call_and_a_sync_
     let times = |what: &str| stage.world.worker.logs().iter().filter(|line| line.contains(what)).count();
 
     stage.world.sync().await.unwrap();
-    let idle = break_at_each_look(&stage, &["connected"]).await;
+    let idle = break_at_each_look(&stage, "", &["connected"]).await;
     assert!(idle >= 3, "it broke {idle} times: some of the Worker's looks, and some of the Coordinator's");
+    assert_eq!(break_at_each_look(&stage, "&mute", &["connected"]).await, idle);
+
+    // What breaks before there is a promise to wait for.
+    for (path, answered) in [("/v1/status?break=0&again", 500), ("/v1/status", 500), ("/v1/status", 200)] {
+        assert_eq!(stage.world.get(path).await.unwrap().status, answered, "{path}");
+    }
 
     stage.cloudflare.set_latency(Latency::of(Duration::from_millis(150)));
     assert_eq!(stage.world.worker.trigger_cron().await.unwrap(), "ok");
-    let busy = break_at_each_look(&stage, &["syncing", "connected"]).await;
+    let busy = break_at_each_look(&stage, "", &["syncing", "connected"]).await;
     stage.world.wait_for("/v1/status", PATIENCE, |status| status["runs"][0]["outcome"] == "unchanged").await.unwrap();
     stage.compare().await.unwrap();
 
-    assert_eq!(times("the clock breaks the WebAssembly"), idle + busy);
-    assert_eq!(times("the WebAssembly broke, and is started anew"), idle + busy, "each time, and nothing broke beside");
+    let breaks = 2 * idle + 2 + busy;
+    assert_eq!(times("the clock breaks the WebAssembly"), breaks);
+    assert_eq!(times("the WebAssembly broke, and is started anew"), breaks, "each time, and nothing broke beside");
+    assert!(times("RuntimeError: unreachable") >= breaks, "where each was is told");
     assert_eq!(times("panicked"), 0);
+    assert_eq!(times("nobody waited for the Worker broke"), 0);
 }

@@ -134,15 +134,15 @@ fn hold(of: usize, port: impl Fn(&str) -> bool) {
 
 #[test]
 fn every_request_may_go_wrong_in_every_way() {
-    hold(31, |call| !call.starts_with("sql ") && !call.starts_with("kv "));
+    hold(47, |call| !call.starts_with("sql ") && !call.starts_with("kv "));
 }
 
 #[test]
 fn every_use_of_the_key_value_store_may_go_wrong_in_every_way() {
-    hold(3, |call| call.starts_with("kv "));
+    hold(5, |call| call.starts_with("kv "));
 }
 
 #[test]
 fn every_statement_may_fail() {
-    hold(17, |call| call.starts_with("sql "));
+    hold(29, |call| call.starts_with("sql "));
 }
