@@ -18,7 +18,7 @@ thread_local! {
 #[wasm_bindgen(js_name = whenBroken)]
 #[allow(unreachable_pub, reason = "exported to JavaScript")]
 pub fn when_broken(tell: Function) {
-    TELL.with(|told| told.replace(Some(tell)));
+    TELL.set(Some(tell));
     wasm_bindgen::handler::set_on_abort(|| {
         // In an instance that is broken, where as little as possible should be done.
         TELL.with(|told| {

@@ -46,8 +46,6 @@ async function enter(call) {
     isBroken = false;
   }
   const { promise, reject: fail } = Promise.withResolvers();
-  // What breaks at once fails by itself, before anybody waits for this.
-  promise.catch(() => {});
   underWay.add(fail);
   try {
     return await Promise.race([start(call), promise]);
@@ -57,7 +55,7 @@ async function enter(call) {
 }
 
 /** What the wasm has to say it says by the promise that it gives; what it throws instead has ended it. */
-function start(call) {
+async function start(call) {
   try {
     return call();
   } catch (error) {

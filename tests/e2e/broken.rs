@@ -24,6 +24,10 @@ Object.defineProperty(Request.prototype, "url", { configurable: true, get() {
   return asked;
 } });
 addEventListener("unhandledrejection", ({ reason }) => console.log("nobody waited for", reason?.message));
+const trap = () => {
+  console.log("the clock breaks the WebAssembly");
+  throw new WebAssembly.RuntimeError("unreachable");
+};
 const Instance = WebAssembly.Instance;
 let exports;
 WebAssembly.Instance = function (module, imports) {
@@ -33,8 +37,7 @@ WebAssembly.Instance = function (module, imports) {
   exports.coordinator_new = (...given) => {
     if (again) {
       again = false;
-      console.log("the clock breaks the WebAssembly");
-      throw new WebAssembly.RuntimeError("unreachable");
+      trap();
     }
     return make(...given);
   };
@@ -43,10 +46,9 @@ WebAssembly.Instance = function (module, imports) {
 const getTime = Date.prototype.getTime;
 Date.prototype.getTime = function () {
   if (left >= 0 && left-- === 0) {
-    console.log("the clock breaks the WebAssembly");
     again = how === "&again";
     if (how === "&mute") new Int32Array(exports.memory.buffer)[exports.__abort_handler.value / 4] = 0;
-    throw new WebAssembly.RuntimeError("unreachable");
+    trap();
   }
   return getTime.call(this);
 };
