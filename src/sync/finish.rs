@@ -145,8 +145,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
     if let Some(previous) = previous.as_mut() {
-        // Whom we removed ourselves nobody misses.
-        previous.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
+        previous.take_in(&changes);
     }
     match reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
         Ok(false) => {}

@@ -108,6 +108,19 @@ impl Previous {
         Ok(())
     }
 
+    /// Takes in what our own operations left since: whom they removed nobody misses, and where a group's members cannot be read, those it
+    /// keeps are the ones that it had after the last of them.
+    pub(super) fn take_in(&mut self, changes: &Changes) {
+        self.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
+        for (id, change) in &changes.members {
+            for (&group, &(is_in, _)) in &change.groups {
+                let groups = self.memberships.entry(*id).or_default();
+                groups.retain(|other| *other != group);
+                groups.extend(is_in.then_some(group));
+            }
+        }
+    }
+
     fn add(&mut self, brief: Brief) {
         match brief {
             Brief::Person(person) => {

@@ -7,7 +7,7 @@ use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
 use c1_cloudflare::model::id::{MemberId, UserGroupId};
 use c1_cloudflare::snapshot::{Overlay, Snapshot, latest};
 use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
-use sim::cloudflare::{PolicySpec, Spec};
+use sim::cloudflare::{Permission, PolicySpec, Spec};
 
 use super::oracle::{assert_same, manifest, published, still_offering};
 use crate::support::World;
@@ -169,4 +169,34 @@ async fn people_whom_we_removed_ourselves_do_not_look_like_a_mass_disappearance(
     let truth = still_offering(world.cloudflare.truth(), &before);
     assert_same(&published(&world).await, &truth, "without them");
     assert!(world.cloudflare.total_requests() - sent < 12, "nobody was asked for one by one");
+}
+
+#[tokio::test]
+async fn who_joined_or_left_a_group_whose_members_cannot_be_read_is_published_so() {
+    for broken in ["its members", "all groups"] {
+        let world = World::new(Spec { members: 60, groups: 2, roles: 5, ..Spec::default() });
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        let account = &world.cloudflare;
+        let members = account.memberships();
+        let leaving = members.iter().find(|member| !member.groups.is_empty()).unwrap();
+        let group = leaving.groups.first().unwrap().clone();
+        let joining =
+            members.iter().find(|member| member.status == "accepted" && !member.groups.contains(&group)).unwrap();
+        match broken {
+            "its members" => account.break_group(&group, true),
+            _ => account.revoke_permission(Permission::UserGroups),
+        }
+        account.leave_group(&group, &leaving.id);
+        account.join_group(&group, &joining.id);
+        for (member, is_in) in [(leaving, false), (joining, true)] {
+            let record = read(&world, &member.id).await.unwrap();
+            note(&world, &record, false, Some((group.parse().unwrap(), is_in))).await;
+        }
+        let truth = still_offering(account.truth(), &before);
+        for round in ["the sync that takes it in", "the one after it"] {
+            world.sync().await;
+            assert_same(&published(&world).await, &truth, &format!("{broken} unread: {round}"));
+        }
+    }
 }
