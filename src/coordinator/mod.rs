@@ -71,14 +71,17 @@ impl Coordinator {
     #[allow(clippy::too_many_lines, reason = "an arm for each command")]
     pub async fn handle<P: Ports>(&self, ports: &P, settings: &Settings, command: Command) -> Reply {
         match command {
-            Command::BeginSync(trigger) if rests(ports, settings, &trigger) => Reply::Noted,
+            Command::BeginSync(trigger) if rests(ports, settings, &trigger) => {
+                self.wake(ports, ports.now()).await;
+                Reply::Noted
+            }
             Command::BeginSync(trigger) => match begin_sync(ports, settings, trigger) {
                 Ok(run) => {
                     self.wake(ports, ports.now()).await;
                     Reply::SyncBegun { run: run.to_string() }
                 }
                 Err(sync::BeginError::AlreadyRunning(run)) => {
-                    // The alarm of a run is set with each of its steps; this is for the one that got lost.
+                    // The alarm of a run is set with each of its steps; this is for the one that got lost, here and above.
                     self.wake(ports, ports.now()).await;
                     Reply::SyncRunning { run: run.to_string() }
                 }

@@ -274,7 +274,7 @@ impl Names {
 }
 
 /// No list has more pages than this: 100,000 members. Beyond it something is wrong with the paging itself.
-const MAX_PAGES: u32 = 2_000;
+pub(super) const MAX_PAGES: u32 = 2_000;
 
 /// The crawl.
 #[derive(Debug, Default)]
@@ -372,6 +372,11 @@ impl Crawl {
     /// Whether a list tells of more than it gives.
     pub(super) fn tells_more(&self, list: List) -> bool {
         self.lists.get(&list).is_some_and(Pages::tells_more)
+    }
+
+    /// Whether a list goes on after the last of its pages that is asked for.
+    pub(super) fn is_cut_off(&self, list: List) -> bool {
+        self.lists.get(&list).is_some_and(|pages| pages.is_cut_off(list))
     }
 
     /// Whether a list moved while it was read, as far as its pages' own totals tell.
@@ -495,6 +500,14 @@ impl Pages {
             || page >= MAX_PAGES
             || self.told.map_or(facts.count < full, |told| page >= told)
             || self.first_with.get(&facts.ids).is_some_and(|first| *first < page)
+    }
+
+    fn is_cut_off(&self, list: List) -> bool {
+        let cut = self.read.get(&MAX_PAGES).filter(|_| self.end(list) == Some(MAX_PAGES));
+        cut.is_some_and(|facts| match self.told {
+            Some(told) => told > MAX_PAGES,
+            None => facts.count >= facts.per_page.unwrap_or(list.per_page()),
+        })
     }
 
     /// The last page, once every page up to it is read.

@@ -2,7 +2,7 @@
 
 use crate::base::tree::BTreeSet;
 
-use super::crawl::{Crawl, Further, List};
+use super::crawl::{Crawl, Further, List, MAX_PAGES};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
@@ -318,6 +318,11 @@ fn reads_more<P: Clock + Sql>(
 
 /// What is still to be read before the crawl can be believed.
 fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> Result<Option<Further>, String> {
+    if crawl.is_cut_off(List::Members { pass: 1 }) {
+        return Err(format!(
+            "Cloudflare's list of members has more than {MAX_PAGES} pages, and no more than that are read: nothing was published"
+        ));
+    }
     let (asked, names) = (cursor.further.confirm.clone(), cursor.further.names);
     let seen = sightings(crawl, &asked);
     let before: BTreeSet<MemberId> =

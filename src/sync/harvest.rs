@@ -31,6 +31,8 @@ pub(super) struct Harvest {
     /// The names of domains, Workers and Access applications, by their lists as far as these were asked for: id and name.
     pub(super) names: BTreeMap<List, Result<Vec<[String; 2]>, Off>>,
     pub(super) members: Members,
+    /// Who was asked for by id, and is not there.
+    pub(super) gone: BTreeSet<MemberId>,
     pub(super) hints: Hints,
     /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
     pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
@@ -107,6 +109,7 @@ impl Harvest {
             account: list(sql, run, crawl, List::Account)?,
             sso_domains: list(sql, run, crawl, List::SsoDomains)?,
             group_members,
+            gone: confirm.iter().copied().filter(|&member| is_gone(crawl, member)).collect(),
             members,
             hints,
             odd,
@@ -128,6 +131,7 @@ impl Harvest {
     pub(super) fn needs(&self, known: &Member) -> bool {
         match self.members.is_unread(known.member_id) {
             Some(unread) => unread,
+            None if self.gone.contains(&known.member_id) => false,
             None => self.odd_members().any(|odd| odd.may_be(&known.member_id, &known.email)),
         }
     }
@@ -152,13 +156,14 @@ impl Harvest {
     }
 }
 
+/// Whether a member was asked for by id, and is not there.
+fn is_gone(crawl: &Crawl, member: MemberId) -> bool {
+    crawl.facts(List::Member(member)).next().is_some_and(|facts| facts.members.is_empty())
+}
+
 /// The members' records that cannot be read. One that was read by its id since, or is gone by then, is none of them.
 fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &Members) -> BTreeSet<Odd> {
-    let asked = |id: MemberId| confirm.contains(&id).then(|| crawl.facts(List::Member(id)).next()).flatten();
-    let settled = |odd: &Odd| {
-        odd.parsed::<MemberId>()
-            .is_some_and(|id| members.contains(id) || asked(id).is_some_and(|facts| facts.members.is_empty()))
-    };
+    let settled = |odd: &Odd| odd.parsed::<MemberId>().is_some_and(|id| members.contains(id) || is_gone(crawl, id));
     let passes = [MEMBERS, List::Members { pass: 2 }];
     let asked = confirm.iter().map(|&member| List::Member(member));
     let odd = passes.into_iter().chain(asked).flat_map(|list| crawl.odd(list));
@@ -240,9 +245,8 @@ fn members(
     let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
     for list in passes.into_iter().chain(confirm.iter().map(|&member| List::Member(member))) {
         if let List::Member(member) = list
-            && crawl.facts(list).all(|facts| facts.members.is_empty())
+            && is_gone(crawl, member)
         {
-            // Asked for, and not there.
             members.remove(member);
         }
         for (page, facts) in crawl.pages(list) {

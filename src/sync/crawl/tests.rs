@@ -57,6 +57,23 @@ fn a_list_ends_where_it_says_so_or_where_nothing_new_comes() {
 }
 
 #[test]
+fn a_list_that_goes_on_after_the_last_page_that_is_read_is_known_for_it() {
+    const LIST: List = List::Members { pass: 1 };
+    let cut_off = |pages: u32, facts: fn(u32) -> PageFacts| {
+        let mut crawl = Crawl::default();
+        for page in 1..=pages {
+            crawl.on_page(Fetch { list: LIST, page }, PageFacts { ids: u64::from(page), ..facts(page) });
+        }
+        crawl.is_cut_off(LIST)
+    };
+    assert!(cut_off(2_000, |_| page(50, Some(100_001))));
+    assert!(cut_off(2_000, |_| page(50, None)), "nobody says where it ends");
+    assert!(!cut_off(2_000, |_| page(50, Some(100_000))));
+    assert!(!cut_off(2_000, |n| page(if n < 2_000 { 50 } else { 7 }, None)));
+    assert!(!cut_off(1_000, |_| page(50, Some(100_001))), "it is not read to its end");
+}
+
+#[test]
 fn a_server_that_says_one_page_and_counts_more_is_asked_for_them() {
     let facts = |n: u32| PageFacts { total_pages: Some(1), ids: u64::from(n), ..page(50, Some(120)) };
     assert_eq!(read(List::Tokens, facts), [1, 2, 3]);

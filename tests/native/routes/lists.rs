@@ -175,6 +175,14 @@ async fn a_snapshot_has_a_tag_and_who_has_it_is_told_so() {
     let after = deployment.request("GET", "/v1/users", &[("if-none-match", &tag)], None).await;
     assert_eq!(after.status, 200, "another account, another tag");
     assert_ne!(after.header("etag"), Some(tag.as_str()));
+    let newcomer = deployment.cloudflare.memberships().into_iter().find(|member| member.email.starts_with("new.hire"));
+    deployment.cloudflare.remove_member(&newcomer.unwrap().id);
+    deployment.run(&Value::Null).await;
+    let again = deployment.request("GET", "/v1/users?limit=2", &[("if-none-match", &tag)], None).await;
+    assert_eq!(
+        again.status, 200,
+        "the account is as it was, and the cursor of the answer before is of a generation that will be gone"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 
 use c1_cloudflare::snapshot::Capability;
 use c1_cloudflare::sync::{self, RunOutcome};
-use sim::cloudflare::{Access, Atom, Oddity, On, PolicySpec, Route, Truth};
+use serde_json::json;
+use sim::cloudflare::{Access, Atom, Membership, Oddity, On, PolicySpec, Route, Truth};
 
 use super::account;
 use super::oracle::{assert_same, manifest, published};
@@ -134,6 +135,29 @@ async fn somebody_who_is_gone_is_not_kept_by_anothers_odd_record() {
     assert!(
         !now.users.contains(leaver.user_id.as_deref().unwrap_or_default()) && !now.invitations.contains(&leaver.id)
     );
+}
+
+#[tokio::test]
+async fn somebody_who_is_gone_is_not_kept_by_a_record_that_may_be_anybodys() {
+    let (world, _) = synced().await;
+    let [nobody, leaver] = [0, 1].map(|place| world.cloudflare.memberships().swap_remove(place));
+    let id = nobody.id.clone();
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        let records = told["result"].as_array_mut().filter(|_| asked.contains("/members?"));
+        for record in records.into_iter().flatten().filter(|record| record["id"] == json!(id)) {
+            *record = json!({ "id": "mem_1" });
+        }
+    }));
+    world.sync().await;
+    world.cloudflare.remove_member(&leaver.id);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let now = published(&world).await;
+    let has = |member: &Membership| {
+        now.users.contains(member.user_id.as_deref().unwrap_or_default()) || now.invitations.contains(&member.id)
+    };
+    assert!(!has(&leaver), "asked for by id, and not there");
+    assert!(has(&nobody), "asked for by id, and there");
 }
 
 #[tokio::test]
