@@ -283,6 +283,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Counterpart::Account, Action::Grant) => self.account_exists(member).await,
             (Counterpart::Account, Action::Revoke) => self.remove(&member).await,
         }?;
+        renewal::follow(self.ports, &told, &self.what, self.request.action, &outcome)?;
         match self.request.action {
             Action::Grant => Ok(outcome.to_account(|| told.account())),
             Action::Revoke => self.proven(outcome, Some(&told)),

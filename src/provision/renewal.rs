@@ -2,7 +2,8 @@
 //! (`reference/cloudflare.md` 2.6), under a new membership id.
 //!
 //! **Invariants:** what the invitation held is on disk before it is removed, and stays there until the new one has all of it;
-//! a renewal that removed an invitation is never given up in favour of nothing.
+//! a renewal that removed an invitation is never given up in favour of nothing; and what others do with the person meanwhile is done with
+//! what is to come back as well ([`follow`]), so that nobody has to wait, and nothing comes back that was taken away.
 
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use super::execute::{self, Edit, EditOutcome};
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
 use super::outcomes::unknown_policy;
+use super::resolve::{Counterpart, What};
 use super::shared::UserGroups;
 use super::work::{Work, done};
 use super::{apart, journal, read};
@@ -23,7 +25,7 @@ use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Access, Policy, atoms};
 use crate::model::address;
-use crate::model::ask::Subject;
+use crate::model::ask::{Action, Subject};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
 use crate::model::resource::MemberStatus;
@@ -123,6 +125,46 @@ pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, Sql
     }))
 }
 
+/// Takes what an operation did with a member into what renewals that are not over would bring back: what was taken away since stays away, and
+/// what was given comes too. Nothing is left to bring back of a membership that was ended.
+pub(super) fn follow(
+    sql: &dyn Sql,
+    member: &MemberRecord,
+    what: &What,
+    action: Action,
+    outcome: &Outcome,
+) -> Result<(), SqlError> {
+    let Outcome::Done { effect, .. } = outcome else { return Ok(()) };
+    for row in sql.query("SELECT operation, member, email FROM renewal", &[])? {
+        let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
+        if text(1) != member.id.to_string() && !address::same(text(2), &member.email) {
+            continue;
+        }
+        let Some(operation) = row.first().and_then(SqlValue::integer).map(EntryId) else { continue };
+        if *effect == Effect::Removed {
+            forget(sql, operation)?;
+            continue;
+        }
+        let Some(mut held) = kept(sql, operation)?.1 else { continue };
+        match what.access {
+            Counterpart::Atom(atom) => {
+                if let Some(policies) = Edit::of(action, atom).apply(&held.policies) {
+                    held.policies = policies;
+                }
+            }
+            Counterpart::Group(group) => {
+                held.groups.retain(|(one, _)| *one != group);
+                if action == Action::Grant {
+                    held.groups.push((group, what.name.clone()));
+                }
+            }
+            Counterpart::Account => continue,
+        }
+        save(sql, operation, &held)?;
+    }
+    Ok(())
+}
+
 fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -> Result<(), SqlError> {
     let body = serde_json::to_string(held)?;
     sql.query(
@@ -178,6 +220,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     pub(super) async fn resume_renewal(&self, held: InvitationAccess) -> Result<Outcome, Stopped> {
         let _turn = self.lock(&address::folded(&held.email)).await;
         let _turn = self.lock(&held.member.to_string()).await;
+        let held = self.still_held()?;
         match read::member(self.ports, &self.client, held.member).await {
             // It was not removed yet.
             Ok(_) => self.remove_and_invite(held.member, held.groups).await,
@@ -230,6 +273,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         self.invite_again(&held, false).await
     }
 
+    /// What is to come back, as whoever was busy with the person meanwhile has left it.
+    fn still_held(&self) -> Result<InvitationAccess, Stopped> {
+        let ended = || Stopped::NotNow("the membership was ended while its invitation was being made again".to_owned());
+        begun(self.ports, self.id)?.ok_or_else(ended)
+    }
+
     /// The old invitation is gone. `again` where a new one may be there already.
     async fn invite_again(&self, held: &InvitationAccess, again: bool) -> Result<Outcome, Stopped> {
         let email = held.email.as_str();
@@ -239,13 +288,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         } else {
             None
         };
-        let member = match found {
-            Some(found) => self.complete(held, found).await?,
-            None => match self
-                .send_invitation(&self.bring_back(&Planned::invite(email, WOULD)).await?, email, &held.policies)
-                .await
-            {
-                Ok(sent) => sent,
+        let is_there = found.is_some();
+        let member = if let Some(found) = found {
+            found
+        } else {
+            let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
+            let held = self.still_held()?;
+            match self.send_invitation(&passage, email, &held.policies).await {
+                Ok(Ok(sent)) => sent,
+                Ok(Err(not_now)) => return Ok(not_now),
                 Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
                     forget(self.ports, self.id)?;
                     let had: Vec<String> =
@@ -260,11 +311,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     ));
                 }
                 Err(error) => return Err(error),
-            },
+            }
         };
-        let member = match member {
-            Ok(member) => member,
-            Err(not_now) => return Ok(not_now),
+        // Others may have come upon the new membership first, and what they were told of it stays so.
+        let _turn = self.lock(&member.id.to_string()).await;
+        let held = self.still_held()?;
+        let member = if is_there {
+            match self.complete(&held, member.id).await? {
+                Ok(member) => member,
+                Err(not_now) => return Ok(not_now),
+            }
+        } else {
+            member
         };
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         let mut missing = Vec::new();
@@ -306,14 +364,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the
-    /// old one.
+    /// old one. Who calls has its lock.
     async fn complete(
         &self,
         held: &InvitationAccess,
-        found: MemberRecord,
+        found: MemberId,
     ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
-        let _turn = self.lock(&found.id.to_string()).await;
-        let fresh = read::member(self.ports, &self.client, found.id).await?;
+        let fresh = read::member(self.ports, &self.client, found).await?;
         // What is denied is not for this connector to write.
         let grant = atoms(&held.policies).into_iter().filter(|atom| atom.access == Access::Allow).collect();
         let edit = Edit { grant, revoke: Vec::new() };

@@ -1,11 +1,13 @@
 //! Invitations that are made again.
 
+use std::time::Duration;
+
 use super::{
-    Action, Bench, Effect, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, holds, member, person,
-    roles, target,
+    Action, Bench, Effect, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds,
+    member, person, roles, target,
 };
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
-use sim::cloudflare::{Access, Fault, PolicySpec, Route};
+use sim::cloudflare::{Access, Fault, Latency, PolicySpec, Route};
 
 /// An invitation with two policies, one of them denied, in a group; and the group.
 async fn invited() -> (Bench, String, String) {
@@ -279,4 +281,67 @@ async fn who_is_named_by_a_user_id_alone_may_be_who_is_invited_again() {
     assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
     assert_done(&bench.settle(renewal).await, Effect::Renewed);
     assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
+}
+
+/// A renewal whose removal was not carried out, so that the old invitation is there still, in the group.
+async fn put_off_before_the_removal(fault: Fault) -> (Bench, String, String, super::EntryId) {
+    let (bench, old, group) = invited().await;
+    bench.account().fail_next(Route::DeleteMember, 1, fault);
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
+    assert!(bench.account().membership(&old).is_some());
+    (bench, old, group, renewal)
+}
+
+#[tokio::test]
+async fn who_is_removed_while_a_renewal_is_put_off_is_not_invited_again_by_it() {
+    let (bench, old, _, renewal) = put_off_before_the_removal(Fault::status(500, 10_000)).await;
+    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&old)).await, Effect::Removed);
+    assert_refused(&bench.settle(renewal).await, Refusal::UnknownMember, "no invitation");
+    assert!(bench.account().membership_of(NEW).is_none());
+    assert_eq!(bench.account().requests(Route::CreateMember), 0);
+}
+
+#[tokio::test]
+async fn what_is_taken_away_while_a_renewal_is_put_off_does_not_come_back_with_it_and_what_is_given_does() {
+    // Whether the removal is never carried out, or late.
+    for fault in [Fault::status(500, 10_000), Fault::Held] {
+        let (bench, old, group, renewal) = put_off_before_the_removal(fault).await;
+        let account = bench.account();
+        let known = roles(account);
+        let other = account.add_group("Others", vec![holds(account, &known[3])]);
+        for what in [group_target(&group), target(&known[0])] {
+            assert_done(&bench.operate(Action::Revoke, what, member(&old)).await, Effect::Revoked);
+        }
+        // A removal that may still be carried out would take along what is granted.
+        bench.world.advance(200);
+        for what in [group_target(&other), target(&known[5])] {
+            assert_done(&bench.operate(Action::Grant, what, member(&old)).await, Effect::Granted);
+        }
+        let held = bench.atoms(&old);
+        account.release_held();
+        assert_done(&bench.settle(renewal).await, Effect::Renewed);
+        let new = account.membership_of(NEW).unwrap();
+        assert_ne!(new.id, old);
+        assert_eq!((bench.atoms(&new.id), new.groups), (held, [other].into()));
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_the_new_invitation_is_told_not_to_be_in_is_not_joined_again() {
+    let (bench, old, group) = invited().await;
+    let account = bench.account();
+    // It is there for a while before the renewal hears of it.
+    account.set_route_latency(Route::CreateMember, Latency::of(Duration::from_secs(2)));
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    let (renewed, revoked) = tokio::join!(bench.attempt(renewal), async {
+        while account.membership_of(NEW).is_none_or(|found| found.id == old) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let new = account.membership_of(NEW).unwrap().id;
+        bench.attempt(bench.arrive(Action::Revoke, group_target(&group), member(&new))).await
+    });
+    assert_done(&revoked, Effect::AlreadyRevoked);
+    assert_done(&renewed, Effect::Renewed);
+    assert!(account.membership_of(NEW).unwrap().groups.is_empty());
 }
