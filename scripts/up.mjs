@@ -245,7 +245,7 @@ async function sync(worker) {
         continue;
       }
       if (status.running === null) {
-        const run = status.runs[0];
+        const run = status.runs.find(({ by }) => by !== "audit log");
         if (status.state === "error" || status.generations.length === 0) throw new Stop(`the sync failed: ${told(run?.message ?? "no reason told")}`);
         bar.show(1, 1, "done");
         return status;

@@ -15,9 +15,15 @@ const STATES: Record<Status["state"], string> = {
   error: "Needs attention",
 };
 
-/** When the data was last found to be so: what was found unchanged is as new as what was published. */
+/** The runs that were to look through the whole account: all but small publications. */
+function sweeps(status: Status): Status["runs"] {
+  return status.runs.filter(({ by }) => by !== "audit log");
+}
+
+/** When the data was last found to be so: what was found unchanged is as new as what was published. Where no run found it, it is older than all. */
 function seen(status: Status, published: string): string {
-  return status.runs.find(({ outcome }) => outcome === "published" || outcome === "unchanged")?.finished_at ?? published;
+  const good = sweeps(status).find(({ outcome }) => outcome === "published" || outcome === "unchanged");
+  return (good ?? status.runs.at(-1))?.finished_at ?? published;
 }
 
 /** When the cron trigger comes next, as far as its last two syncs tell: a Worker does not know its own triggers. */
@@ -47,7 +53,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
     again();
   };
   const save = (path: string) => (): void => void download(path).then(() => setFailed(null), setFailed);
-  const last = status.runs[0];
+  const [last] = sweeps(status);
   const off = Object.entries(status.capabilities).filter(([, capability]) => !capability.on || capability.unreadable !== undefined);
   const beside = [["audit log", status.audit_log] as const, ["last logins", status.last_logins] as const].flatMap(([name, list]) => (list == null || list.readable ? [] : [`${name}: ${list.message}`]));
   const next = nextRun(status);

@@ -51,7 +51,14 @@ fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
 async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
         JobKind::Findings => {
-            let known = |generation: &GenerationId| sync::found_so_since(ports, generation).ok().flatten();
+            // What is over by a generation that is not the current one may be so no more.
+            let is_current = |generation: &GenerationId| {
+                sync::generations(ports).is_ok_and(|all| all.first().is_some_and(|it| it.generation == *generation))
+            };
+            let known = |generation: &GenerationId| {
+                let since = sync::found_so_since(ports, generation).ok().flatten();
+                since.filter(|_| is_current(generation))
+            };
             let days = settings.journal_days;
             let (attempt, noted) = findings::attempt(ports, &settings.findings, days, job, known).await;
             match tell(ports, settings, &noted) {

@@ -11,7 +11,6 @@ use crate::cloudflare;
 use crate::findings;
 use crate::model::kind::Kind;
 use crate::provision::{callback, journal};
-use crate::snapshot::RunOutcome;
 use crate::sync::{self, SyncState};
 
 /// What is counted by statements: a name, what it is, its labels, and a statement that gives a row of them and the number. `?1` in it is now.
@@ -72,14 +71,14 @@ pub(super) fn text(sql: &dyn Sql, now: Timestamp) -> Result<String, SqlError> {
     ] {
         text.value("sync_state", &[("state", word)], i64::from(status.state == state));
     }
-    if let Some(run) = status.runs.first() {
+    if let Some(run) = sync::last_sweep(&status.runs) {
         text.one("sync_finished_timestamp_seconds", "When the latest sync ended.", secs(run.finished_at));
         text.one("sync_duration_seconds", "How long the latest sync took.", run.duration_millis / 1_000);
         text.one("sync_requests", "Requests to Cloudflare of the latest sync.", i64::from(run.requests));
     }
     if let Some(current) = status.generations.first() {
-        // What was found unchanged is as new as what was published.
-        let seen = status.runs.iter().find(|run| matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged));
+        // What was found unchanged is as new as what was published. Where none of the runs found anything, it is older than all of them.
+        let seen = sync::last_good_sweep(&status.runs).or(status.runs.last());
         let at = seen.map_or(current.published_at, |run| run.finished_at);
         text.one("data_timestamp_seconds", "When the data was last found to be so.", secs(at));
         text.one("data_age_seconds", "How old the data is.", now.since(at) / 1_000);

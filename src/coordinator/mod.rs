@@ -237,11 +237,10 @@ fn tell<P: Ports>(ports: &P, told: Result<LedgerAnswer, SqlError>) -> Reply {
 /// Whether the cron trigger need not begin a sync yet: the account was looked through a while ago, and changes are heard of since; or the day's
 /// writes to KV would not suffice for what this one may write.
 fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> bool {
+    let within = settings.sweep_minutes * 60_000;
+    // What called for one that failed or was held back is still to be looked at.
     let recent = |runs: Vec<sync::RunRecord>| {
-        let within = settings.sweep_minutes * 60_000;
-        runs.iter().find(|run| run.requests > 0).is_some_and(|run| {
-            run.generation.is_some() && run.not_before.is_none() && ports.now().since(run.finished_at) < within
-        })
+        sync::last_sweep(&runs).is_some_and(|run| run.is_good_sweep() && ports.now().since(run.finished_at) < within)
     };
     let is_heard = || {
         settings.audit.feed

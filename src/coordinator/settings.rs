@@ -2,7 +2,7 @@
 
 use crate::base::settings::{Plan, Reader, number, switch};
 use crate::decide::{self, InvalidRules, Rules};
-use crate::{audit, cloudflare, conductorone, findings, provision, push, signal};
+use crate::{audit, cloudflare, conductorone, findings, provision, push, signal, sync};
 
 /// What the Coordinator works by.
 #[derive(Clone, Debug)]
@@ -91,7 +91,11 @@ impl Settings {
 
     /// What facts for an approval are gathered by.
     pub(super) fn known_by(&self) -> decide::KnownBy<'_> {
-        decide::KnownBy { apps: &self.provision.apps, default_role: &self.provision.default_role }
+        decide::KnownBy {
+            apps: &self.provision.apps,
+            default_role: &self.provision.default_role,
+            found_so_since: sync::found_so_since,
+        }
     }
 
     /// What signals are made and sent by.

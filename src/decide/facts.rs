@@ -10,7 +10,7 @@ use crate::account::person::Meant;
 use crate::account::{Stopped, find, newest};
 use crate::base::json::Deserialize;
 use crate::base::order;
-use crate::base::ports::{Clock, KeyValue, Sql};
+use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::connect;
 use crate::model::ask::{Action, EntitlementRef, Subject};
@@ -60,8 +60,8 @@ pub struct Known {
     pub catalogue: Catalogue,
     /// The generation that all this is from.
     pub generation: GenerationId,
-    /// How old it is: seconds since its sync began.
-    pub age_secs: i64,
+    /// How old it is: seconds since the last sync began that looked through the account and found it so; `None` where none is known.
+    pub age_secs: Option<i64>,
     /// The rules by which something is found to be wrong with the person or the account, and was not accepted; `None` as long as nobody
     /// looked.
     pub findings: Option<Vec<String>>,
@@ -149,6 +149,8 @@ pub struct KnownBy<'a> {
     pub apps: &'a Apps,
     /// The role of a new account, where it is not Minimal Account Access.
     pub default_role: &'a Configured,
+    /// When the last sync began that found the account as a generation has it.
+    pub found_so_since: fn(&dyn Sql, &GenerationId) -> Result<Option<Timestamp>, SqlError>,
 }
 
 /// Gathers what is known of a question.
@@ -243,14 +245,15 @@ async fn known<P: KeyValue + Clock + Sql>(
         wanted.brings.extend(first_role.filter(|role| !wanted.brings.contains(role)));
     }
     let manifest = snapshot.manifest();
-    let (generation, age_secs) = (manifest.generation.clone(), age(ports.now(), manifest.started_at));
+    let generation = manifest.generation.clone();
+    let found_so = (by.found_so_since)(ports, &generation).map_err(|error| error.to_string())?;
     Ok(Facts::Known(Box::new(Known {
         action,
         wanted,
         person,
         catalogue,
         generation,
-        age_secs,
+        age_secs: found_so.map(|since| age(ports.now(), since)),
         findings: None,
         enforces_two_factor: manifest.posture.enforces_two_factor,
         in_organization: is_told(manifest, "account").then(|| manifest.posture.organization.is_some()),

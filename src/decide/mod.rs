@@ -75,7 +75,8 @@ pub fn decide(rules: &Result<Rules, InvalidRules>, facts: &Facts, parties: &[Str
         users: if rule.reassign_to.is_empty() { &rules.reassign_to } else { &rule.reassign_to },
     });
     matching.extend(own);
-    let stale = known.age_secs > rules.max_snapshot_age_hours.0 * 60 * 60;
+    let most = rules.max_snapshot_age_hours.0 * 60 * 60;
+    let stale = known.age_secs.is_none_or(|age| age > most);
     if stale {
         matching.retain(|found| found.verdict != Verdict::Approve);
     }
@@ -86,12 +87,14 @@ pub fn decide(rules: &Result<Rules, InvalidRules>, facts: &Facts, parties: &[Str
             Decision { verdict: found.verdict, rule: found.rule.to_owned(), reason: found.reason, users: Vec::new() }
         }
         None if stale => {
-            let hours = known.age_secs / 3600;
-            otherwise(
-                rules,
-                &format!("The last sync of the account is {hours} hours old, too old to approve anything from it."),
-                parties,
-            )
+            let why = match known.age_secs {
+                Some(age) => {
+                    let hours = age / 3600;
+                    format!("The last sync of the account is {hours} hours old, too old to approve anything from it.")
+                }
+                None => "It is not known when a sync last looked through the account, and nothing is approved until the next one has.".to_owned(),
+            };
+            otherwise(rules, &why, parties)
         }
         None => otherwise(rules, &format!("No rule of the connector decides about {}.", known.wanted.name), parties),
     }

@@ -126,10 +126,10 @@ fn comment(facts: &Facts, decision: &Decision) -> String {
     }
     match facts {
         Facts::Known(known) => format!(
-            "{reason} {}Decided by the connector's rule {:?} from the account as it was {} ago (generation {}).",
+            "{reason} {}Decided by the connector's rule {:?} from the account as it was {} (generation {}).",
             known.what_if.as_ref().map(|line| format!("{line} ")).unwrap_or_default(),
             decision.rule,
-            span(known.age_secs),
+            known.age_secs.map_or_else(|| "at a time that is not known".to_owned(), |age| format!("{} ago", span(age))),
             known.generation
         ),
         Facts::Unknown(_) => format!("{reason} Decided by the connector's rule {:?}.", decision.rule),

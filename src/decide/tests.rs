@@ -84,7 +84,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
         },
         catalogue,
         generation: GenerationId::parse("20261123T100000Z-7f3a09c1").unwrap(),
-        age_secs: 720,
+        age_secs: Some(720),
         findings: Some(Vec::new()),
         enforces_two_factor: None,
         in_organization: None,
@@ -377,10 +377,12 @@ fn nothing_is_approved_from_an_old_snapshot_or_without_facts_or_rules() {
     let rules = json!({"low_risk_roles": ["Administrator Read Only"], "max_snapshot_age_hours": 2});
     let mut old = known(Some(role(READ)));
     check(&rules, old.clone(), Verdict::Approve, "low-risk");
-    old.age_secs = 2 * 3600 + 1;
-    let decision = by(&rules, old);
-    assert_eq!((decision.verdict, decision.rule.as_str()), (Verdict::Deny, "otherwise"));
-    assert!(decision.reason.contains("2 hours old"), "{}", decision.reason);
+    for (age_secs, why) in [(Some(2 * 3600 + 1), "2 hours old"), (None, "not known when")] {
+        old.age_secs = age_secs;
+        let decision = by(&rules, old.clone());
+        assert_eq!((decision.verdict, decision.rule.as_str()), (Verdict::Deny, "otherwise"));
+        assert!(decision.reason.contains(why), "{}", decision.reason);
+    }
 
     let unknown = Facts::Unknown("The connector has not read the Cloudflare account yet.".to_owned());
     let parsed = Rules::parse(&rules.to_string());
@@ -467,7 +469,7 @@ static MINIMAL: LazyLock<Configured> = LazyLock::new(Configured::default);
 
 fn any() -> KnownBy<'static> {
     const APPS: &Apps = &Apps::NONE;
-    KnownBy { apps: APPS, default_role: &MINIMAL }
+    KnownBy { apps: APPS, default_role: &MINIMAL, found_so_since: |_, _| Ok(Some(Desk::default().now())) }
 }
 
 /// A published account: Jane holds read access; Platform makes Super Administrators; Joe is invited.
@@ -550,7 +552,7 @@ fn a_request_is_resolved_against_the_published_snapshot() {
     let (desk, by) = (published(), any());
     desk.advance(90);
     let jane = gathered(&desk, by, &question(&format!("role:{READ:032x}:member"), "JANE@example.com"));
-    assert_eq!((jane.wanted.name.as_str(), jane.age_secs), ("Administrator Read Only", 90));
+    assert_eq!((jane.wanted.name.as_str(), jane.age_secs), ("Administrator Read Only", Some(90)));
     assert_eq!((jane.person.status, jane.person.two_factor), (Standing::Member, Some(true)));
     assert_eq!(jane.person.held, [role(SUPER), role(READ), group(8)], "through the group as well");
     // By the permission group's own id, which provisioning takes too.

@@ -13,6 +13,7 @@ use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
+use crate::sync;
 
 /// A list in an answer has at most this many items: an answer has 250 KB at most.
 const MAX_ITEMS: usize = 200;
@@ -115,25 +116,29 @@ async fn start_sync<P: Ask>(ports: &P) -> Result<Value, NotNow> {
     })
 }
 
-/// What every answer from a snapshot says of its age.
-fn dated<P: Clock>(ports: &P, snapshot: &Snapshot, mut answer: Value) -> Value {
-    let manifest = snapshot.manifest();
+/// What every answer from a snapshot says of its age: when the last sync began that found the account so, which the Coordinator knows.
+async fn dated<P: Clock + Ask>(ports: &P, snapshot: &Snapshot, mut answer: Value) -> Result<Value, NotNow> {
+    let generation = &snapshot.manifest().generation;
+    let as_of = match ports.ask(Command::Status).await? {
+        Reply::Status(status) => sync::found_so(&status.sync.runs, generation),
+        _ => return Err(Unreachable("its storage failed".to_owned()).into()),
+    };
     if let Value::Object(fields) = &mut answer {
-        fields.insert("generation".to_owned(), json!(manifest.generation));
-        fields.insert("as_of".to_owned(), json!(manifest.started_at));
-        let age = (ports.now().since(manifest.started_at) / 60_000).max(0);
+        fields.insert("generation".to_owned(), json!(generation));
+        fields.insert("as_of".to_owned(), json!(as_of));
+        let age = as_of.map(|as_of| (ports.now().since(as_of) / 60_000).max(0));
         fields.insert("age_minutes".to_owned(), json!(age));
     }
-    answer
+    Ok(answer)
 }
 
-async fn lookup<P: KeyValue + Clock>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
+async fn lookup<P: KeyValue + Clock + Ask>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
     // One address or one id names one member at most.
     let Meant::One(member) = find::in_snapshot(ports, snapshot, subject, Action::Revoke).await? else {
-        return Ok(dated(ports, snapshot, json!({ "found": false, "status": "none" })));
+        return dated(ports, snapshot, json!({ "found": false, "status": "none" })).await;
     };
     let catalogue = Catalogue::load(ports, snapshot).await?;
-    Ok(dated(ports, snapshot, shown(&member, snapshot, &catalogue)))
+    dated(ports, snapshot, shown(&member, snapshot, &catalogue)).await
 }
 
 fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
@@ -171,7 +176,7 @@ fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
     })
 }
 
-async fn summary<P: KeyValue + Clock>(ports: &P, snapshot: &Snapshot) -> Result<Value, NotNow> {
+async fn summary<P: KeyValue + Clock + Ask>(ports: &P, snapshot: &Snapshot) -> Result<Value, NotNow> {
     let catalogue = Catalogue::load(ports, snapshot).await?;
     let (mut without, mut unknown, mut all) = (0_u64, 0_u64, 0_u64);
     let mut administrators = Vec::new();
@@ -201,7 +206,7 @@ async fn summary<P: KeyValue + Clock>(ports: &P, snapshot: &Snapshot) -> Result<
         "super_administrators": { "count": all, "people": administrators },
         "lists_that_cannot_be_read": off.collect::<Vec<_>>(),
     });
-    Ok(dated(ports, snapshot, answer))
+    dated(ports, snapshot, answer).await
 }
 
 #[cfg(test)]

@@ -133,7 +133,10 @@ pub(super) fn beside_runs(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
 fn called_for(seen: &mut OutboxState, run: &RunRecord, now: Timestamp) -> Vec<SignalKind> {
     match run.outcome {
         RunOutcome::Published => {
-            seen.failing = None;
+            // After a small publication syncs may go on failing.
+            if run.is_sweep() {
+                seen.failing = None;
+            }
             vec![SignalKind::ForeignChange, SignalKind::AccessChanged]
         }
         RunOutcome::Unchanged => {

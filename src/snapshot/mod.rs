@@ -33,5 +33,5 @@ pub use overlay::Overlay;
 pub use publish::{Draft, KEPT, Publication, PublishError, init, publish, sweep};
 pub(crate) use publish::{forget, repoint};
 pub use read::{Brief, Person, Snapshot, SnapshotError, latest};
-pub use run::{ChangeCounts, KvUse, RunId, RunOutcome, RunRecord};
+pub use run::{BY_LOG, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord};
 pub use scan::{RowPage, Scan};

@@ -35,6 +35,9 @@ impl fmt::Display for RunId {
     }
 }
 
+/// Who begins a small publication between two sweeps.
+pub const BY_LOG: &str = "audit log";
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,6 +87,18 @@ pub struct RunRecord {
     /// A run started by the clock waits until then.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
+}
+
+impl RunRecord {
+    /// Whether it was to look through the whole account; a small publication does not.
+    pub fn is_sweep(&self) -> bool {
+        self.by != BY_LOG
+    }
+
+    /// Whether it looked through the whole account, and found it changed or as it was.
+    pub fn is_good_sweep(&self) -> bool {
+        self.is_sweep() && matches!(self.outcome, RunOutcome::Published | RunOutcome::Unchanged)
+    }
 }
 
 #[cfg(test)]

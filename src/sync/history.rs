@@ -6,7 +6,7 @@ use crate::base::tree::BTreeMap;
 use serde::{Deserializer, Serialize};
 
 use super::crawl::{Crawl, Phase, Progress};
-use super::run::{BY_LOG, Cursor};
+use super::run::Cursor;
 use super::{days, staging, state};
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
@@ -152,20 +152,26 @@ pub(super) fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlEr
     Ok(state::load(sql, state::GENERATIONS)?.unwrap_or_default())
 }
 
-/// The last run that looked at the whole account.
-pub(super) fn last_sweep(runs: &[RunRecord]) -> Option<&RunRecord> {
-    runs.iter().find(|run| run.by != BY_LOG)
+/// The last run that was to look through the whole account, however it ended.
+pub fn last_sweep(runs: &[RunRecord]) -> Option<&RunRecord> {
+    runs.iter().find(|run| run.is_sweep())
 }
 
-/// When the last sweep began that found the account as this generation has it, but for what was read again since; `None` where the
-/// generation is not the current one.
+/// The last run that looked through the whole account.
+pub fn last_good_sweep(runs: &[RunRecord]) -> Option<&RunRecord> {
+    runs.iter().find(|run| run.is_good_sweep())
+}
+
+/// When the last sweep began that found the account as a generation has it, but for what was read again since: it ended with that generation
+/// or with one before. `None` where none is remembered.
+pub fn found_so(runs: &[RunRecord], generation: &GenerationId) -> Option<Timestamp> {
+    let ended_with_it = |run: &&RunRecord| run.generation.as_ref().is_some_and(|ended_with| ended_with <= generation);
+    runs.iter().filter(|run| run.is_good_sweep()).find(ended_with_it).map(|run| run.started_at)
+}
+
+/// The same, of the runs that are remembered.
 pub fn found_so_since(sql: &dyn Sql, generation: &GenerationId) -> Result<Option<Timestamp>, SqlError> {
-    if generations(sql)?.first().is_none_or(|current| current.generation != *generation) {
-        return Ok(None);
-    }
-    let is_sweep =
-        |run: &RunRecord| run.by != BY_LOG && matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged);
-    Ok(runs(sql)?.into_iter().find(is_sweep).map(|run| run.started_at))
+    Ok(found_so(&runs(sql)?, generation))
 }
 
 /// Small publications that are remembered beside the runs.
@@ -176,16 +182,20 @@ pub(super) fn remember_run(sql: &dyn Sql, record: RunRecord) -> Result<(), SqlEr
     let mut runs = runs(sql)?;
     if !runs.iter().any(|known| known.run == record.run) {
         let current = generations(sql)?.into_iter().next();
-        days::note(sql, &record, record.by != BY_LOG, current.as_ref().map(|current| &current.counts))?;
+        days::note(sql, &record, record.is_sweep(), current.as_ref().map(|current| &current.counts))?;
     }
     runs.retain(|known| known.run != record.run);
     runs.insert(0, record);
     // Those of a busy hour must not take the place of the last sweep's.
     let mut small = 0;
     runs.retain(|run| {
-        small += usize::from(run.by == BY_LOG);
-        run.by != BY_LOG || small <= KEEP_SMALL
+        small += usize::from(!run.is_sweep());
+        run.is_sweep() || small <= KEEP_SMALL
     });
+    // However many fail: what is approved, and what is told of the account's age, goes by the last that did not.
+    if let Some(good) = runs.iter().position(RunRecord::is_good_sweep).filter(|place| *place >= KEEP) {
+        runs.swap(KEEP - 1, good);
+    }
     runs.truncate(KEEP);
     state::store(sql, state::RUNS, &runs)
 }

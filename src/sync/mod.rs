@@ -33,7 +33,9 @@ mod unchanged;
 pub use crate::snapshot::{RunId, RunOutcome, RunRecord};
 pub use crawl::{Phase, Progress};
 pub use days::Day;
-pub use history::{GenerationSummary, Running, SyncState, SyncStatus, found_so_since, status};
+pub use history::{
+    GenerationSummary, Running, SyncState, SyncStatus, found_so, found_so_since, last_good_sweep, last_sweep, status,
+};
 pub use limits::Limits;
 pub use run::Trigger;
 pub use step::{BeginError, Next, begin, next_due, step, step_within};

@@ -7,7 +7,7 @@
 
 use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
-use super::run::{BY_LOG, Cursor};
+use super::run::Cursor;
 use super::{room, state};
 use crate::account::overlay;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
@@ -20,7 +20,7 @@ use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::model::token::Token;
-use crate::snapshot::{self, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot, SnapshotError};
+use crate::snapshot::{self, BY_LOG, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot, SnapshotError};
 
 /// More members than these who are gone at once are looked at by a sweep, which may hold them back.
 const MOST_GONE: usize = 10;

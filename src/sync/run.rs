@@ -20,9 +20,6 @@ pub struct Trigger {
     pub accept_removals: bool,
 }
 
-/// Who begins a small publication between two sweeps, or a sweep that the audit log calls for.
-pub(super) const BY_LOG: &str = "audit log";
-
 /// The version of everything that a run keeps. Another one makes a run start over.
 const FORMAT: u32 = 4;
 

@@ -28,6 +28,7 @@ mod scim;
 mod scim_groups;
 mod scim_users;
 mod signals;
+mod swept;
 mod sync;
 mod tokens;
 mod webhook;

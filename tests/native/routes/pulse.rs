@@ -383,6 +383,29 @@ async fn a_log_that_falls_silent_makes_sweeps_as_frequent_as_ever_and_its_return
     assert!(!deployment.cron().await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_was_held_back_or_failed_is_no_reason_to_rest_and_one_that_ended_well_is() {
+    let spec = Spec { members: 40, roles: 12, ..Spec::default() };
+    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "60");
+    let deployment = Deployment::with(spec, options).await.synced().await;
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(!deployment.cron().await, "the control");
+    // The log does not tell of them yet.
+    deployment.cloudflare.set_log_delay(36_000);
+    for member in deployment.cloudflare.memberships().iter().skip(3).take(25) {
+        deployment.cloudflare.remove_member(&member.id);
+    }
+    let outcome = |status: &Value| status["runs"][0]["outcome"].clone();
+    assert_eq!(deployment.run(&Value::Null).await["outcome"], "held");
+    for _ in 0..2 {
+        deployment.wait(Duration::from_mins(15)).await;
+        assert_eq!(outcome(&deployment.cron_and_wait().await), "held");
+    }
+    deployment.run(&serde_json::json!({ "accept_removals": true })).await;
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(!deployment.cron().await, "nothing is left to look for");
+}
+
 /// Somebody gives Jane a role on one domain, and what C1's automation hears of it after some minutes.
 async fn heard_by_c1(delay_secs: i64, fails: bool, minutes: u64) -> Option<Value> {
     const SECRET: &str = "hmac-secret-of-the-tests-0123456789";
