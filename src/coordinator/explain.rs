@@ -51,10 +51,12 @@ pub(super) fn explain<P: Ports>(ports: &P) -> Result<(), SqlError> {
     }
     let log = feed::state(ports)?.filter(|log| log.readable && log.next_at.is_some());
     for change in unexplained {
-        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, at } = &change;
-        let within = (after.plus_secs(-MARGIN_SECS), *at);
+        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at } = &change;
+        let told = record::told_before(ports, (principal, entitlement), *gained, *at)?;
+        let from = after.plus_secs(-MARGIN_SECS);
+        let within = (told.map_or(from, |told| from.max(told)), *at);
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
-        if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, within)? {
+        if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, (within.0, *began, *at))? {
             let origin = request.origin;
             let by = json!({
                 "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,

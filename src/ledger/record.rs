@@ -191,8 +191,24 @@ pub struct UnexplainedChange {
     pub entitlement: String,
     /// The generation before was published then: it happened later than its crawl.
     pub after: Timestamp,
-    /// The generation that shows it was published then.
+    /// The sync of the generation that shows it began then.
+    pub began: Timestamp,
+    /// That generation was published then.
     pub at: Timestamp,
+}
+
+/// When it was last told before a time that somebody gained something, or lost it: what brought that about explains nothing that comes later.
+pub fn told_before(
+    sql: &dyn Sql,
+    (principal, entitlement): (&str, &str),
+    gained: bool,
+    before: Timestamp,
+) -> Result<Option<Timestamp>, SqlError> {
+    let last = sql.one(
+        "SELECT MAX(at) FROM ledger WHERE principal = ? AND entitlement = ? AND gained = ? AND at < ? AND version = 1",
+        &[principal.into(), entitlement.into(), i64::from(gained).into(), before.into()],
+    )?;
+    Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
 /// Whether what changed until a generation is explained as far as it ever will be.
@@ -205,12 +221,15 @@ pub fn is_explained(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, Sq
 pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<UnexplainedChange>, SqlError> {
     let rows = sql.query(
         "SELECT id, gained, principal, member, name, entitlement, at,
-            COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0)
+            COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation
          FROM ledger WHERE cause = '' AND version = 1 ORDER BY id LIMIT ?",
         &[limit.into()],
     )?;
     let read = |row: &Vec<SqlValue>| {
-        let [id, gained, principal, member, name, entitlement, at, after] = row.as_slice() else { return None };
+        let [id, gained, principal, member, name, entitlement, at, after, generation] = row.as_slice() else {
+            return None;
+        };
+        let at = Timestamp::from_millis(at.integer()?);
         Some(UnexplainedChange {
             id: id.integer()?,
             gained: gained.integer()? == 1,
@@ -219,7 +238,8 @@ pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<UnexplainedChange>, 
             name: name.text()?.to_owned(),
             entitlement: entitlement.text()?.to_owned(),
             after: Timestamp::from_millis(after.integer()?),
-            at: Timestamp::from_millis(at.integer()?),
+            began: generation.text().and_then(GenerationId::parse).and_then(|id| id.began_at()).unwrap_or(at),
+            at,
         })
     };
     Ok(rows.iter().filter_map(read).collect())

@@ -379,41 +379,66 @@ pub struct Own {
     pub email: Option<String>,
     /// What it is about, once that is known.
     pub what: Option<Holding>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// When it was settled; `None` while it is under way.
+    pub settled_at: Option<Timestamp>,
+    /// What it did, where it was carried out.
+    pub effect: Option<String>,
 }
 
 /// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
-/// and those that were given up with their outcome unknown.
+/// and those that were given up with their outcome unknown. In the order in which they were settled; those under way come last.
 pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
     // Two searches by index rather than one through the whole journal.
     let rows = sql.query(
-        "SELECT id, request, email, entitlement FROM operation
+        "SELECT id, request, email, entitlement, received_at, settled_at, json_extract(outcome, '$.effect') FROM operation
             WHERE settled_at >= ?1 AND received_at <= ?2
                 AND (json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = 'gave_up')
          UNION ALL
-         SELECT id, request, email, entitlement FROM operation
-            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')",
+         SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation
+            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')
+         ORDER BY 6 NULLS LAST, 1",
         &[since.into(), until.into()],
     )?;
     rows::readable(sql, TABLE, &rows, |row| {
         let text = |place: usize| row.get(place).and_then(SqlValue::text);
+        let time = |place: usize| row.get(place).and_then(SqlValue::integer).map(Timestamp::from_millis);
         let request = text(1).and_then(|text| json::read_str(text).ok())?;
-        Some(Own { request, email: text(2).map(str::to_owned), what: text(3).map(str::parse).transpose().ok()? })
+        Some(Own {
+            request,
+            email: text(2).map(str::to_owned),
+            what: text(3).map(str::parse).transpose().ok()?,
+            received_at: time(4)?,
+            settled_at: time(5),
+            effect: text(6).map(str::to_owned),
+        })
     })
 }
 
 /// The operation that gave somebody an entitlement, or took it away, within a time, and when it was done: by the address or the
-/// membership, and the entitlement or the whole account.
+/// membership, and the entitlement or the whole account. What a later one undid that was settled before the generation `began` explains
+/// nothing any more; one that came while the first was not settled yet may have been carried out before it.
 pub fn that_did(
     sql: &dyn Sql,
     (email, member, entitlement): (&str, Option<&str>, &str),
     gained: bool,
-    (from, until): (Timestamp, Timestamp),
+    (from, began, until): (Timestamp, Timestamp, Timestamp),
 ) -> Result<Option<(EntryId, Request, Timestamp)>, SqlError> {
-    let effects = if gained { "granted invited renewed" } else { "revoked removed renewed" };
+    let (effects, contrary) = if gained {
+        ("granted invited renewed", "revoked already_revoked removed")
+    } else {
+        ("revoked removed renewed", "granted already_granted invited")
+    };
     let rows = sql.query(
         "SELECT id, request, settled_at FROM operation
          WHERE settled_at BETWEEN ?1 AND ?2 AND (email = ?3 OR member = ?4) AND (entitlement = ?5 OR entitlement = ?6)
             AND json_extract(outcome, '$.outcome') = 'done' AND instr(?7, json_extract(outcome, '$.effect')) > 0
+            AND NOT EXISTS (SELECT 1 FROM operation AS later
+                WHERE later.settled_at BETWEEN operation.settled_at AND ?8 AND later.received_at >= operation.settled_at
+                    AND later.id <> operation.id AND (later.email = ?3 OR later.member = ?4)
+                    AND (later.entitlement = ?5 OR json_extract(later.outcome, '$.effect') = 'removed')
+                    AND json_extract(later.outcome, '$.outcome') = 'done' AND instr(?9, json_extract(later.outcome, '$.effect')) > 0)
          ORDER BY entitlement = ?5 DESC, id DESC LIMIT 1",
         &[
             from.into(),
@@ -423,6 +448,8 @@ pub fn that_did(
             entitlement.into(),
             Holding::ACCOUNT.into(),
             effects.into(),
+            began.into(),
+            contrary.into(),
         ],
     )?;
     let mut read = rows::readable(sql, TABLE, &rows, |row| {

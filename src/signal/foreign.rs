@@ -1,4 +1,6 @@
 //! Which new grants are somebody else's doing: those that no operation of ours in the journal explains.
+//!
+//! **Invariant:** an operation explains one gain: neither what comes after a later one of ours took it back, nor what comes after it was told.
 
 use crate::base::tree::{BTreeMap, BTreeSet};
 
@@ -6,6 +8,8 @@ use super::settings::ToldBy;
 use crate::account::default_role::Configured;
 use crate::audit::{Author, entries};
 use crate::base::ports::{Sql, SqlError};
+use crate::base::time::Timestamp;
+use crate::ledger::record;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Grant, Holding, Principal};
@@ -45,7 +49,7 @@ pub(super) fn find(
 ) -> Result<Vec<ForeignGrant>, SqlError> {
     let since = old.started_at.plus_secs(-MARGIN_SECS);
     let own = journal::own_since(sql, since, new.finished_at)?;
-    let explained = explained(by, &new.naming, catalogue, &own);
+    let explained = explained(by, new, catalogue, &own);
     let was_off = |list: &str| {
         let on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
         !on(old) && on(new)
@@ -66,7 +70,13 @@ pub(super) fn find(
             let of_group = matches!(principal, Principal::Group(_));
             let held_as_invited = invited.get(&to).is_some_and(|held| held.contains(&entitlement));
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
-            let ours = !of_group && explained.contains(&(to.clone(), entitlement));
+            let ours = match explained.get(&(to.clone(), entitlement)).filter(|_| !of_group) {
+                Some(given_at) => {
+                    let of = (principal.to_string(), entitlement.to_string());
+                    record::told_before(sql, (&of.0, &of.1), true, new.finished_at)?.is_none_or(|told| told < *given_at)
+                }
+                None => false,
+            };
             let newly_read = groups_are_new && (of_group || matches!(entitlement, Entitlement::Group(_)));
             if held_as_invited || renamed || ours || newly_read {
                 continue;
@@ -90,15 +100,39 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Who was given what by us, under the names of the newer generation.
-fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]) -> BTreeSet<(String, Entitlement)> {
+/// Who was given what by us, under the names of the newer generation, and when; what we took back before its sync began is not among it. One that
+/// is under way may come at any time.
+fn explained(
+    by: ToldBy<'_>,
+    new: &Manifest,
+    catalogue: &Catalogue,
+    own: &[Own],
+) -> BTreeMap<(String, Entitlement), Timestamp> {
     let first = by.default_role.in_catalogue(catalogue);
     let minimal = Configured::default().in_catalogue(catalogue).filter(|_| by.last_role_is_minimal);
-    let mut explained = BTreeSet::new();
+    let mut explained = BTreeMap::new();
     for operation in own {
         let request = &operation.request;
+        let asked = request.subject.emails.iter().map(|email| address::folded(email));
+        // Whose membership it was is noted once it is known; until then it may be any of the addresses.
+        let emails: Vec<String> =
+            operation.email.as_deref().map_or_else(|| asked.collect(), |email| vec![address::folded(email)]);
         let mut gave: Vec<Entitlement> = Vec::new();
         if request.action == Action::Revoke {
+            if let (Some(effect), true) = (&operation.effect, operation.settled_at <= Some(new.started_at)) {
+                let took = match operation.what {
+                    Some(Holding::Entitlement(entitlement)) if effect != "removed" => {
+                        Some(canonical(entitlement, &new.naming, catalogue))
+                    }
+                    _ => None,
+                };
+                // One that was settled after this one arrived may have been carried out after it.
+                explained.retain(|(email, given), given_at| {
+                    !emails.contains(email)
+                        || took.is_some_and(|took| took != *given)
+                        || *given_at > operation.received_at
+                });
+            }
             // The revoke of the last access may leave another in its place.
             gave.extend(minimal);
         } else {
@@ -115,12 +149,11 @@ fn explained(by: ToldBy<'_>, naming: &Naming, catalogue: &Catalogue, own: &[Own]
                 gave.extend(first);
             }
         }
-        let asked = request.subject.emails.iter().map(|email| address::folded(email));
-        // Whose membership it was is noted once it is known; until then it may be any of the addresses.
-        let emails: Vec<String> =
-            operation.email.as_deref().map_or_else(|| asked.collect(), |email| vec![address::folded(email)]);
+        let given_at = operation.settled_at.unwrap_or(new.finished_at);
         for email in emails {
-            explained.extend(gave.iter().map(|&it| (email.clone(), canonical(it, naming, catalogue))));
+            for &it in &gave {
+                explained.insert((email.clone(), canonical(it, &new.naming, catalogue)), given_at);
+            }
         }
     }
     explained

@@ -68,6 +68,7 @@ fn desk() -> Desk {
     let desk = Desk::of(by(&DEFAULT).account_id);
     snapshot::init(&desk).unwrap();
     crate::audit::init(&desk).unwrap();
+    crate::ledger::init(&desk).unwrap();
     journal::init(&desk).unwrap();
     super::init(&desk).unwrap();
     desk
@@ -347,6 +348,18 @@ impl Account {
 
 /// Notes an operation of ours.
 fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcome: Option<Outcome>) {
+    operation_during(desk, action, email, entitlement, outcome, |_| ());
+}
+
+/// The same, with something in between its arrival and its end.
+fn operation_during(
+    desk: &Desk,
+    action: Action,
+    email: &str,
+    entitlement: &str,
+    outcome: Option<Outcome>,
+    meanwhile: impl FnOnce(&Desk),
+) {
     let what: Holding = entitlement.parse().unwrap();
     let request = Request {
         key: None,
@@ -358,6 +371,7 @@ fn operation(desk: &Desk, action: Action, email: &str, entitlement: &str, outcom
     let Arrival::New(id) = journal::arrive(desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
     journal::note(desk, id, State::Writing, "writing", desk.now()).unwrap();
     journal::resolved(desk, id, "m", email, what).unwrap();
+    meanwhile(desk);
     if let Some(outcome) = outcome {
         journal::settle(desk, id, &outcome, desk.now()).unwrap();
     }
@@ -492,6 +506,72 @@ fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication()
     let waiting = waiting(SignalKind::ForeignChange, record);
     let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
     assert_eq!(bodies.len(), 1, "asked for after it was seen");
+}
+
+#[test]
+fn what_we_gave_and_took_back_explains_nothing_that_comes_after() {
+    let before = Account::new();
+    let after = Account { jane: vec![SUPER, DNS], ..before.clone() };
+    let email = "jane@example.com";
+    let (role, other) = (entitlement(SUPER), entitlement(DNS));
+    let grant = |desk: &Desk| operation(desk, Action::Grant, email, &role, Some(done(Effect::Granted)));
+    let end = |desk: &Desk, what: &str, effect| operation(desk, Action::Revoke, email, what, Some(done(effect)));
+    let told = |meanwhile: &dyn Fn(&Desk)| {
+        let steps = |desk: &Desk| {
+            desk.advance(60);
+            meanwhile(desk);
+        };
+        signalled(&desk(), &before, &after, steps).len()
+    };
+    let later = |desk: &Desk| desk.advance(180);
+    for (what, effect) in [
+        (role.as_str(), Effect::Revoked),
+        (&entitlement(SUPER + 100), Effect::Revoked),
+        (&role, Effect::AlreadyRevoked),
+        (&role, Effect::Removed),
+        ("account", Effect::Removed),
+        (&other, Effect::Removed),
+    ] {
+        let taken_back = |desk: &Desk| {
+            grant(desk);
+            later(desk);
+            end(desk, what, effect);
+        };
+        assert_eq!(told(&taken_back), 1, "{what} {effect:?}");
+        let given_again = |desk: &Desk| {
+            taken_back(desk);
+            later(desk);
+            grant(desk);
+        };
+        assert_eq!(told(&given_again), 0, "{what} {effect:?}: and given again by us");
+    }
+    // The controls: what takes nothing of it, and what may have come before it.
+    let of_another = |desk: &Desk| {
+        grant(desk);
+        later(desk);
+        end(desk, &other, Effect::Revoked);
+        operation(desk, Action::Revoke, "joe@example.com", &role, Some(done(Effect::Revoked)));
+        operation(desk, Action::Revoke, email, &role, Some(Outcome::refused(Refusal::ProvisioningOff, "No.")));
+        operation(desk, Action::Revoke, email, &role, None);
+    };
+    assert_eq!(told(&of_another), 0);
+    let told_late = |desk: &Desk| {
+        operation_during(desk, Action::Revoke, email, &role, Some(done(Effect::Revoked)), |desk| {
+            later(desk);
+            grant(desk);
+            later(desk);
+        });
+    };
+    assert_eq!(told(&told_late), 0, "a revoke is told once it is proven");
+    let while_it_is_read = |desk: &Desk| {
+        grant(desk);
+        // The newer crawl begins 900 s after this.
+        operation_during(desk, Action::Revoke, email, &role, Some(done(Effect::Revoked)), |desk| {
+            desk.advance(901);
+        });
+        desk.advance(-901);
+    };
+    assert_eq!(told(&while_it_is_read), 0, "it may have been read before that");
 }
 
 #[test]

@@ -36,11 +36,16 @@ impl GenerationId {
         let id = Self::new(started_at, digest);
         match previous.filter(|previous| id <= **previous) {
             Some(previous) => {
-                let at = Timestamp::parse_compact(&previous.0).unwrap_or(started_at);
+                let at = previous.began_at().unwrap_or(started_at);
                 Self::new(at.plus_secs(1), digest)
             }
             None => id,
         }
+    }
+
+    /// When its sync began, to the second.
+    pub fn began_at(&self) -> Option<Timestamp> {
+        Timestamp::parse_compact(&self.0)
     }
 
     /// Reads an id that came from outside; only what could be one is looked up.

@@ -7,7 +7,7 @@ use sim::conductorone::{InboundFault, Proof};
 use sim::harness::Options;
 
 use crate::deployment::Deployment;
-use crate::looks::small;
+use crate::looks::{holds, small};
 use crate::signal_case::{SECRET, SignalCase, statuses, url};
 
 #[tokio::test(start_paused = true)]
@@ -195,5 +195,60 @@ async fn findings_are_told_when_they_open_and_when_they_are_over_as_their_severi
         desk.deployment.wait(Duration::from_mins(1)).await;
         let closed = rules(&desk.deployment.c1.events()[before..], "closed");
         assert_eq!(closed.contains(&"token-powerful".to_owned()), is_told, "{severities}: {closed:?}");
+    }
+}
+
+/// Somebody gives Jane in the dashboard what an operation of this connector gave her a few minutes before, and what she did not keep.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_our_own_grant() {
+    for (is_shown, by_us, is_foreign) in
+        [(false, true, true), (true, true, true), (true, false, true), (false, true, false), (true, true, false)]
+    {
+        let what = format!("published in between: {is_shown}, taken by us: {by_us}, given back by us: {}", !is_foreign);
+        let desk = SignalCase::with(|options| {
+            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+            let options = options.var("SIGNALS", "foreign_change").var("PROVISIONING", "on");
+            options.var("AUDIT_FEED", "on").var("PLAN", "paid")
+        })
+        .await;
+        let deployment = &desk.deployment;
+        deployment.wait(Duration::from_mins(2)).await;
+        let role = &desk.roles[3];
+        let path = format!("/v1/roles/{}/members/{}", role.governed_as(), desk.user);
+        let ours = async |method: &str| {
+            let answer = deployment.request(method, &path, &[], None).await;
+            assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        };
+        let published = Duration::from_secs(if is_shown { 75 } else { 1 });
+        ours("PUT").await;
+        deployment.wait(published).await;
+        if by_us {
+            ours("DELETE").await;
+        } else {
+            let kept = holds(&deployment.cloudflare, &desk.roles[0]);
+            deployment.cloudflare.set_policies(&desk.member, vec![kept]);
+        }
+        deployment.wait(published).await;
+        if is_foreign {
+            desk.given(role);
+        } else {
+            ours("PUT").await;
+        }
+        deployment.wait(Duration::from_mins(2)).await;
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(70)).await;
+
+        let events = deployment.c1.events();
+        assert_eq!(events.len(), usize::from(is_foreign), "{what}: {events:?}");
+        assert!(events.iter().all(|event| event["grants"][0]["name"] == role.name.as_str()), "{what}: {events:?}");
+        let path = format!("/v1/history?person=jane.doe@example.com&entitlement={}", role.governed_as());
+        let history = deployment.json(&path).await["items"].as_array().unwrap().clone();
+        let gained: Vec<&Value> = history.iter().filter(|change| change["what"] == "gained").collect();
+        assert_eq!(gained.len(), 1 + usize::from(is_shown), "{what}: {history:#?}");
+        assert_eq!(gained[0]["cause"], if is_foreign { "foreign" } else { "operation" }, "{what}: {history:#?}");
+        assert!(gained[1..].iter().all(|change| change["cause"] == "operation"), "{what}: {history:#?}");
+        let lost = history.iter().filter(|change| change["what"] == "lost");
+        let by = if by_us { "operation" } else { "foreign" };
+        assert!(lost.into_iter().all(|change| change["cause"] == by), "{what}: {history:#?}");
     }
 }
