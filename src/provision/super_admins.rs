@@ -56,7 +56,9 @@ async fn permission_group<P: Http + Clock + Sql>(
         (_, Some(odd)) if !is_listed => {
             Err(ApiError::Unreadable { of: "a permission group".to_owned(), what: odd.why }.into())
         }
-        _ => Ok(Some(role.into())),
+        _ if is_listed => Ok(Some(role.into())),
+        // An account has one: the list is not the whole one, and then nobody would be found to be Super Administrator.
+        _ => Err(Stopped::NotNow("Cloudflare lists no permission group of Super Administrators".to_owned())),
     }
 }
 
@@ -110,11 +112,14 @@ pub(super) async fn come_of<P: Http + Clock + Sql>(
     user_group: UserGroupId,
 ) -> Result<bool, Stopped> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
-    let found = present(client.user_group(user_group).await)?;
-    Ok(found.map_or(Ok(false), |found| group_makes(&found, group))?)
+    match present(client.user_group(user_group).await)? {
+        Some(found) => Ok(group_makes(&found, group)?),
+        // Somebody was found in it just now.
+        None => Err(Stopped::NotNow(format!("Cloudflare does not find the user group {user_group}"))),
+    }
 }
 
-/// Whether a member is Super Administrator, of their own or through a user group.
+/// Whether a member is Super Administrator, of their own or through a user group, or may be through one that nobody tells of.
 pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
@@ -124,7 +129,13 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     if make(&member.own_policies()?, group) {
         return Ok(true);
     }
-    for user_group in user_groups(ports, client).await? {
+    let groups = match listed(ports, client, true).await {
+        Ok(UserGroups::Listed(groups)) => groups,
+        Ok(UserGroups::Absent) => return Ok(false),
+        Ok(UserGroups::Hidden(_)) | Err(Stopped::Api(ApiError::Unreadable { .. })) => return Ok(true),
+        Err(stopped) => return Err(stopped),
+    };
+    for user_group in groups {
         let makes = group_makes(&user_group, group);
         if !matches!(makes, Ok(false)) && read::is_in_group(client, &user_group, member.id).await? {
             return Ok(makes?);
@@ -155,7 +166,12 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
             return Ok(());
         }
     }
-    let through = members_through_groups(ports, client, group).await?;
+    let (groups, hidden) = match listed(ports, client, false).await? {
+        UserGroups::Listed(groups) => (groups, None),
+        UserGroups::Absent => (Vec::new(), None),
+        UserGroups::Hidden(error) => (Vec::new(), Some(error)),
+    };
+    let through = members_through_groups(ports, client, groups, group).await?;
     let inherited = inherited::group_policies(ports)?;
     let (mut number, mut total) = (1, 1);
     while number <= total {
@@ -180,7 +196,16 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
             retry_at: Some(ports.now().plus_secs(20)),
         }));
     }
-    Err(too_few(left, least, &member.email))
+    Err(match hidden {
+        None => too_few(left, least, &member.email),
+        Some(error) => Stopped::refused(
+            Refusal::MinSuperAdmins,
+            format!(
+                "Only {left} Super Administrators would be left for certain besides {email}, and MIN_SUPER_ADMINS asks for {least}; the connector's API token may not read the account's user groups ({error}), through which {email} and others may be Super Administrators, so give the token Account Settings: Read, then ask again.",
+                email = member.email
+            ),
+        ),
+    })
 }
 
 /// What is told where too few would be left.
@@ -245,10 +270,11 @@ async fn candidates<P: KeyValue>(ports: &P, group: PermissionGroupId) -> Result<
 async fn members_through_groups<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
+    groups: Vec<UserGroup>,
     group: PermissionGroupId,
 ) -> Result<BTreeSet<MemberId>, Stopped> {
     let mut members = BTreeSet::new();
-    let giving = user_groups(ports, client).await?.into_iter().filter(|found| group_makes(found, group) == Ok(true));
+    let giving = groups.into_iter().filter(|found| group_makes(found, group) == Ok(true));
     for user_group in giving {
         let (mut number, mut total) = (1, 1);
         while number <= total {
@@ -268,17 +294,6 @@ async fn members_through_groups<P: Http + KeyValue + Clock + Sql>(
         }
     }
     Ok(members)
-}
-
-/// All user groups; none where the account has no such thing, or the token may not see them.
-async fn user_groups<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-) -> Result<Vec<UserGroup>, Stopped> {
-    Ok(match listed(ports, client, false).await? {
-        UserGroups::Listed(groups) => groups,
-        UserGroups::Absent | UserGroups::Hidden(_) => Vec::new(),
-    })
 }
 
 /// All user groups, and whether that is certain; an error where one of them cannot be read.

@@ -979,3 +979,46 @@ async fn min_super_admins_holds_where_the_permission_group_has_no_label_or_canno
         assert_done(&unsynced.operate(Action::Revoke, Target::Account, member(&first)).await, Effect::Removed);
     }
 }
+
+#[tokio::test]
+async fn who_may_be_super_administrator_through_a_group_that_nobody_tells_of_is_removed_only_where_enough_are_left() {
+    for is_odd in [true, false] {
+        let bench = Bench::with(|account| leave_admins(account, 0), |_| {}).await;
+        let account = bench.account();
+        let (admin, plain) = (account.permission_group("super_admin").unwrap(), roles(account)[0].clone());
+        let group = account.add_group("Admins", vec![holds(account, &admin)]);
+        let [one, other] = ["one@example.com", "other@example.com"]
+            .map(|email| account.add_member(email, vec![holds(account, &plain)]));
+        account.join_group(&group, &one);
+        account.join_group(&group, &other);
+        if is_odd {
+            account.make_odd(Route::ListUserGroups, &group, Oddity::Null("name"));
+        } else {
+            account.fail_randomly(Route::ListUserGroups, 1.0, Fault::status(403, 10_000));
+        }
+        let refused = bench.operate(Action::Revoke, Target::Account, member(&one)).await;
+        assert_refused(&refused, Refusal::MinSuperAdmins, "MIN_SUPER_ADMINS");
+        assert!(is_odd || matches!(&refused, Outcome::Refused { message, .. } if message.contains("user groups")));
+        // Those who are for certain are enough, whatever the groups give.
+        for email in ["a@example.com", "b@example.com"] {
+            account.add_member(email, vec![holds(account, &admin)]);
+        }
+        assert_done(&bench.operate(Action::Revoke, Target::Account, member(&one)).await, Effect::Removed);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_permission_groups_without_super_administrator_makes_nobody_less_than_one() {
+    let bench = Bench::with(|account| leave_admins(account, 1), |_| {}).await;
+    let unsynced = unsynced(&bench);
+    let first = admins(bench.account())[0].id.clone();
+    unsynced.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.contains("permission_groups?") {
+            body["result"] = serde_json::json!([]);
+        }
+    })));
+    let removal = unsynced.arrive(Action::Revoke, Target::Account, member(&first));
+    assert_not_now(&unsynced.attempt(removal).await, "no permission group of Super Administrators");
+    unsynced.world.bends.take();
+    assert_refused(&unsynced.attempt(removal).await, Refusal::MinSuperAdmins, "Only 0 ");
+}
