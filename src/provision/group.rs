@@ -8,8 +8,9 @@ use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Planned};
 use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::not_carried_out;
+use super::shared::UserGroups;
 use super::work::{Work, done};
-use super::{journal, last_writes, read};
+use super::{apart, journal, last_writes, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Failure, MemberRecord};
@@ -71,9 +72,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if is_in || self.request.action == Action::Grant {
             return Ok(Some(is_in));
         }
-        // A revoke of who seems not to be there: a new group's members are not found either.
-        let is_known = read::members_are_known(&self.client, group).await?;
-        Ok((is_known != Some(false)).then_some(false))
+        Ok(is_proof(&self.asking(), group).await?.then_some(false))
     }
 
     /// Adds a member to a group, which the guards let pass; whether that shows.
@@ -107,6 +106,22 @@ pub(super) async fn put<P: Http + KeyValue + Clock + Sql>(
     };
     let passage = guards::check(asking, &planned).await?;
     send(asking, &passage, group, name, member, is_in).await
+}
+
+/// Whether it proves anything that somebody is not found in a group: nobody is, as long as Cloudflare does not know the members of a new one, and
+/// in one that cannot be found. That one is gone where the list of groups does not have it either.
+async fn is_proof<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    group: UserGroupId,
+) -> Result<bool, Stopped> {
+    if let Some(is_known) = read::members_are_known(asking.client, group).await? {
+        return Ok(is_known);
+    }
+    match &*apart::user_groups(asking).await? {
+        UserGroups::Listed(listed) => Ok(listed.iter().all(|known| known.id != group)),
+        UserGroups::Absent => Ok(true),
+        UserGroups::Hidden(error) => Err(error.clone().into()),
+    }
 }
 
 fn note<P: Clock + Sql>(asking: &Asking<'_, '_, P>, line: &str) -> Result<(), Stopped> {
@@ -157,14 +172,13 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             Ok(()) => break (open, true),
             Err(ApiError::AlreadyExists(_)) if joins => break (open, true),
             // Who is not found in a group whose members Cloudflare does not know yet may be in it.
-            Err(ApiError::NotFound(_)) if !joins => match read::members_are_known(client, group).await {
-                Ok(Some(false)) => {
-                    open_writes::refused(asking.ports, open)?;
-                    return Ok(false);
+            Err(ApiError::NotFound(_)) if !joins => {
+                if is_proof(asking, group).await? {
+                    break (open, true);
                 }
-                Ok(Some(true) | None) => break (open, true),
-                Err(error) => return Err(error.into()),
-            },
+                open_writes::refused(asking.ports, open)?;
+                return Ok(false);
+            }
             Err(error) if error.outcome_unknown() => {
                 note(asking, &format!("outcome unknown: {error}"))?;
                 break (open, false);
@@ -191,7 +205,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
     if was_so && !is_answered {
         return Ok(false);
     }
-    if !shows(asking, group, member.id, joins).await? {
+    if !shows(asking, group, member.id, joins).await? || !(joins || is_answered || is_proof(asking, group).await?) {
         return Ok(false);
     }
     if is_answered {

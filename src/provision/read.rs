@@ -39,15 +39,15 @@ pub(super) async fn is_in_group<P: Http + Clock + Sql>(
         return Ok(true);
     }
     match members_are_known(client, group.id).await? {
-        Some(false) => {
+        Some(true) => Ok(false),
+        // It was on the list just now, so that it cannot be found is no proof that it is gone.
+        Some(false) | None => {
             Err(Stopped::NotNow(format!("Cloudflare does not know the members of the group {} yet", group.name)))
         }
-        // In a group that is gone nobody is.
-        Some(true) | None => Ok(false),
     }
 }
 
-/// Whether Cloudflare knows who is in a user group; `None` where the group is gone.
+/// Whether Cloudflare knows who is in a user group; `None` where it does not find the group, which the list alone proves to be gone.
 pub(super) async fn members_are_known<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     group: UserGroupId,

@@ -138,3 +138,62 @@ async fn a_membership_that_shows_as_before_our_own_change_is_not_told_to_be_gone
     bench.world.advance(61);
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
 }
+
+/// For a moment Cloudflare knows neither the group nor who is in it, though the list has it.
+fn hide(account: &sim::cloudflare::Cloudflare, code: u32) {
+    for route in [Route::GetUserGroupMember, Route::ListUserGroupMembers, Route::GetUserGroup] {
+        account.fail_randomly(route, 1.0, Fault::status(404, code));
+    }
+}
+
+#[tokio::test]
+async fn nobody_has_left_a_group_that_is_not_there_for_a_moment_while_the_list_has_it() {
+    for code in [404, 7003] {
+        let (bench, jane, group) = jane().await;
+        let account = bench.account();
+        account.join_group(&group, &jane);
+        bench.world.sync().await;
+        let revoke = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+        hide(account, code);
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }), "{code}");
+        account.clear_faults();
+        // Nor where it is hidden in the middle of the revoke, whether the answer is that there is nobody, or none.
+        for fault in [Fault::status(404, code), Fault::status(500, 10_000)] {
+            account.fail_next(Route::DeleteUserGroupMember, 1, fault);
+            // Right after the guards have looked at what the group gives.
+            account.after_next(Route::GetUserGroup, move |account, _| hide(account, code));
+            assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }), "{code}");
+            account.clear_faults();
+            assert!(account.membership(&jane).unwrap().groups.contains(&group));
+            bench.world.advance(70);
+        }
+        assert_done(&bench.settle(revoke).await, Effect::Revoked);
+        assert!(!account.membership(&jane).unwrap().groups.contains(&group));
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_not_told_to_be_gone_while_the_group_that_gives_it_is_not_there_for_a_moment() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.join_group(&group, &jane);
+    let revoke = bench.arrive(Action::Revoke, super::target(&roles(account)[1]), member(&jane));
+    hide(account, 404);
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    assert_refused(&bench.attempt(revoke).await, Refusal::HeldThroughGroup, "Operators");
+}
+
+#[tokio::test]
+async fn a_group_of_super_administrators_is_not_left_while_nobody_tells_what_it_gives() {
+    let (bench, jane, _) = jane().await;
+    let account = bench.account();
+    let group = account.add_group("Admins", vec![holds(account, &account.permission_group("super_admin").unwrap())]);
+    account.join_group(&group, &jane);
+    bench.world.sync().await;
+    account.fail_next(Route::GetUserGroup, 1, Fault::status(404, 404));
+    let revoke = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert!(account.membership(&jane).unwrap().groups.contains(&group));
+    assert_done(&bench.settle(revoke).await, Effect::Revoked);
+}
