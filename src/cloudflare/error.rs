@@ -146,6 +146,15 @@ impl ApiError {
         }
     }
 
+    /// What an answer means about something whose id Cloudflare gave, a member's: that the API has no such path (codes 7000 and 7003) says
+    /// nothing of whether it is there (`reference/cloudflare.md` 3.2). Of a list it says that the account has none.
+    pub(super) fn of_one(self) -> Self {
+        match self {
+            Self::NotFound(failure) if matches!(failure.code, Some(7000 | 7003)) => Self::Server(failure),
+            error => error,
+        }
+    }
+
     /// The HTTP status, where there was an answer.
     pub fn status(&self) -> Option<u16> {
         self.failure().map(|failure| failure.status)

@@ -64,7 +64,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     /// Whether a member is in a user group.
     pub async fn is_in_group(&self, group: UserGroupId, member: MemberId) -> Result<bool, ApiError> {
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
-        match self.object::<GroupMember>(Call::get(path)).await {
+        match self.object::<GroupMember>(Call::get(path)).await.map_err(ApiError::of_one) {
             Ok(told) => asked_for(&member, &told.id).map(|()| true),
             Err(ApiError::NotFound(_)) => Ok(false),
             Err(error) => Err(error),

@@ -125,7 +125,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         let told = match self.record(call).await {
             Ok(told) => told,
             Err(ApiError::Transport(error @ HttpError::TooLarge(_))) => Err(error.to_string()),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.of_one()),
         };
         let told: MemberRecord = told.map_err(|what| ApiError::Unreadable { of: format!("member {id}"), what })?;
         asked_for(&id, &told.id)?;
@@ -164,7 +164,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     /// Removes a member or cancels an invitation. [`ApiError::NotFound`] where there is none.
     pub async fn remove_member(&self, cleared: &Cleared, id: MemberId) -> Result<(), ApiError> {
         cleared.covers_removal(id)?;
-        self.done(Call::write(cleared, Method::Delete, self.member_path(id), None)).await
+        let call = Call::write(cleared, Method::Delete, self.member_path(id), None);
+        self.done(call).await.map_err(ApiError::of_one)
     }
 
     fn member_path(&self, id: MemberId) -> String {

@@ -183,8 +183,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) if error.outcome_unknown() => {}
             Err(_) => open_invitations::refused(self.ports, open, email)?,
         }
+        let mut shows = true;
         let member = match answer {
-            Ok(member) => member,
+            Ok(member) => {
+                let holds = member.own_policies().map(|own| atoms(&own)).unwrap_or_default();
+                shows = atoms(policies).is_subset(&holds);
+                member
+            }
             // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
             Err(ApiError::AlreadyExists(failure)) => {
                 let message = format!("{email} is a member already, and not in the list yet ({failure})");
@@ -206,6 +211,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         self.note_done("invited")?;
         renewal::invited(self.ports, member.id, self.ports.now())?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
+        if !shows {
+            return Ok(Err(self.not_now(format!("{email} is invited, and not shown with what was asked for"), 5)));
+        }
         Ok(Ok(member))
     }
 
