@@ -227,15 +227,21 @@ impl Coordinator {
                     ),
                 )
             }
-            Outcome::NotNow { message, .. } if now.since(received_at) > GIVE_UP_MILLIS => Outcome::refused(
-                Refusal::GaveUp,
-                format!(
-                    "This could not be carried out for a day and was given up ({message}). Look at the connector's status, then ask again."
-                ),
-            ),
+            Outcome::NotNow { message, .. }
+                if now.since(received_at) > GIVE_UP_MILLIS && !provision::must_go_on(ports, id)? =>
+            {
+                Outcome::refused(
+                    Refusal::GaveUp,
+                    format!(
+                        "This could not be carried out for a day and was given up ({message}). Look at the connector's status, then ask again."
+                    ),
+                )
+            }
             outcome => outcome,
         };
-        if let Outcome::NotNow { message, retry_at } = &outcome {
+        // What nobody comes back for must not happen later by itself: when it was cut off, it is looked at once more, and no more.
+        let comes_again = request.key.is_some() || provision::must_go_on(ports, id)?;
+        if let (Outcome::NotNow { message, retry_at }, true) = (&outcome, comes_again) {
             let due_at = if was_turned_away {
                 retry_at.unwrap_or_else(|| after_others(received_at, now))
             } else if let Some(over_at) = over_at {
@@ -261,7 +267,7 @@ impl Coordinator {
     }
 
     /// Answers that it goes on. Where there is no way to call back, who asked asks again: a webhook under the same key, which then has
-    /// the outcome or goes on from here. What has no key was asked once, and is given up: it must not happen later,
+    /// the outcome or goes on from here. What has no key was asked once, and was given up with the attempt: it must not happen later,
     /// when they may have asked for the contrary.
     fn put_off<P: Ports>(
         ports: &P,
@@ -280,16 +286,13 @@ impl Coordinator {
             callback::want(ports, id, url, ports.now())?;
             return Ok(Reply::Accepted);
         }
-        if request.key.is_none() && provision::must_go_on(ports, id)? {
+        let message = if request.key.is_some() {
+            message
+        } else {
             // It took something away that it has to bring back.
-            let message = format!("{message}; it goes on by itself, and GET /v1/operations/{} tells how it ends", id.0);
-            return Ok(Reply::Outcome(Outcome::NotNow { message, retry_at }));
-        }
-        let outcome = Outcome::NotNow { message, retry_at };
-        if request.key.is_none() {
-            journal::settle(ports, id, &outcome, ports.now())?;
-        }
-        Ok(Reply::Outcome(outcome))
+            format!("{message}; it goes on by itself, and GET /v1/operations/{} tells how it ends", id.0)
+        };
+        Ok(Reply::Outcome(Outcome::NotNow { message, retry_at }))
     }
 
     /// Takes on the operations that are due, and as long as one of them takes, those that become due meanwhile: one that hangs keeps no

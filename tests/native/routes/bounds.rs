@@ -46,6 +46,45 @@ async fn what_has_to_bring_an_invitation_back_is_not_given_up_for_its_requests()
     assert!(deployment.cloudflare.membership_of(NEWCOMER).is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_to_bring_an_invitation_back_is_not_given_up_after_a_day() {
+    let (deployment, old) = Box::pin(invited()).await;
+    deployment.cloudflare.fail_randomly(Route::CreateMember, 1.0, Fault::status(503, 10_000));
+    let answer = deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    deployment.wait(Duration::from_hours(26)).await;
+    assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none(), "it was taken away");
+    deployment.cloudflare.clear_faults();
+    deployment.wait(Duration::from_hours(1)).await;
+    assert!(deployment.cloudflare.membership_of(NEWCOMER).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_comes_back_for_is_looked_at_once_after_a_crash_and_does_not_happen_by_itself_later() {
+    for is_back in [true, false] {
+        let jane = Box::pin(Jane::start()).await;
+        let cloudflare = &jane.deployment.cloudflare;
+        cloudflare.fail_next(Route::GetMember, 1, Fault::Hang(Duration::from_mins(1)));
+        tokio::select! {
+            // The first one drives the alarm, and goes on.
+            biased;
+            () = jane.deployment.wait(Duration::from_secs(1)) => jane.deployment.restart(),
+            _ = jane.call("PUT", &jane.lacks) => panic!("it hangs"),
+        }
+        // Cloudflare may be away when the next one looks.
+        if !is_back {
+            cloudflare.fail_randomly(Route::GetMember, 1.0, Fault::status(503, 10_000));
+        }
+        jane.deployment.wait(Duration::from_mins(10)).await;
+        cloudflare.clear_faults();
+        jane.deployment.wait(Duration::from_hours(1)).await;
+        let entry = jane.deployment.json("/v1/operations").await["items"][0].clone();
+        assert_eq!(entry["state"], "settled", "{entry}");
+        let granted = jane.atom(&jane.lacks);
+        jane.changed(if is_back { std::slice::from_ref(&granted) } else { &[] }, &[]);
+    }
+}
+
 /// How an operation ended that C1 was called back for.
 async fn called_back(jane: &Jane, delivery: &sim::conductorone::Delivery) -> String {
     let told = jane.deployment.c1.callback(delivery, Duration::from_secs(1)).await;
