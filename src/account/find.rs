@@ -9,9 +9,9 @@ use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
-use crate::model::id::MemberId;
+use crate::model::id::{MemberId, UserId};
 use crate::model::kind::Kind;
-use crate::model::resource::{Member, Row};
+use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{Snapshot, SnapshotError};
 
 /// 50,000 members; the search gives up beyond that rather than spend all of provisioning's requests on one person.
@@ -100,6 +100,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
         read: BTreeSet::new(),
         ids: BTreeSet::new(),
         odd_ones: 0,
+        by_user: subject.user_id.filter(|_| action == Action::Revoke),
         odd: None,
     };
     for member in read {
@@ -166,6 +167,8 @@ struct Pages<'a, 'b, P> {
     ids: BTreeSet<MemberId>,
     /// How many are on them whose record cannot be read.
     odd_ones: usize,
+    /// The user who loses something, whatever the address is by now.
+    by_user: Option<UserId>,
     /// A record that may be the subject's, and cannot be read.
     odd: Option<ApiError>,
 }
@@ -270,10 +273,21 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         self.odd_ones += page.odd.len();
         let addresses: Vec<String> = page.items.iter().map(|member| address::folded(&member.email)).collect();
         self.ordered &= addresses.is_sorted();
-        page.items.into_iter().for_each(|member| self.candidates.see(member));
+        let wanted = self.by_user;
+        for member in page.items {
+            if wanted.is_some() && member.status == MemberStatus::Accepted && member.user_id.is_none() {
+                self.odd =
+                    Some(ApiError::Unreadable { of: member.email.clone(), what: "user.id is missing".to_owned() });
+            }
+            self.candidates.see(member);
+        }
         let odd = page.odd.into_iter().find(|odd| {
             let named = odd.name.as_deref().map(|email| has_address(self.subject, email));
-            named.unwrap_or(true) || (self.subject.member_id.is_some() && odd.parsed() == self.subject.member_id)
+            // Whose user id cannot be read may be anybody.
+            let user: Option<UserId> = odd.user.as_deref().and_then(|user| user.parse().ok());
+            named.unwrap_or(true)
+                || (self.subject.member_id.is_some() && odd.parsed() == self.subject.member_id)
+                || (wanted.is_some() && (user.is_none() || user == wanted))
         });
         if let Some(odd) = odd {
             let of = odd.name.or(odd.id).unwrap_or_else(|| "a member without an address".to_owned());

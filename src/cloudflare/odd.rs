@@ -20,6 +20,9 @@ pub struct Odd {
     /// The name, or a person's e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// A person's user id as Cloudflare tells it, whatever its form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Which field is missing or wrong.
     pub why: String,
 }
@@ -32,7 +35,7 @@ impl Odd {
             (!text.is_empty()).then(|| text.chars().take(MAX_TEXT).collect::<String>())
         };
         let name = ["/email", "/user/email", "/name", "/client_name"].into_iter().find_map(text);
-        Self { id: text("/id").or_else(|| text("/client_id")), name, why: presentable(why, "") }
+        Self { id: text("/id").or_else(|| text("/client_id")), name, user: text("/user/id"), why: presentable(why, "") }
     }
 
     /// The record at a place of a list, of which nothing came because it is longer than what is read.
@@ -40,6 +43,7 @@ impl Odd {
         Self {
             id: None,
             name: None,
+            user: None,
             why: format!(
                 "number {place} of the list is, with those about it, longer than {max_bytes} bytes; take some of its policies' resource groups away, or put them into fewer"
             ),

@@ -196,9 +196,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Ok(Meant::Unclear(why)) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
             // Nobody, or perhaps somebody whom the list counts and does not show yet.
             nobody @ (Ok(Meant::Nobody) | Err(Stopped::NotNow(_))) => match (self.unlisted().await?, nobody) {
-                (Some(found), _) => found,
-                (None, Ok(_)) => return self.for_nobody().await,
-                (None, Err(not_now)) => return Err(not_now),
+                (Meant::One(found), _) => found,
+                (Meant::Unclear(why), _) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
+                (Meant::Nobody, Ok(_)) => return self.for_nobody().await,
+                (Meant::Nobody, Err(not_now)) => return Err(not_now),
             },
             Err(error) => return Err(error),
         };
@@ -220,16 +221,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// The subject's membership, where it is not in the list, which may be behind what we did a moment ago.
-    async fn unlisted(&self) -> Result<Option<MemberRecord>, Stopped> {
+    async fn unlisted(&self) -> Result<Meant<MemberRecord>, Stopped> {
         let since = self.ports.now().plus_millis(-late::STALE_MILLIS);
+        let mut candidates = Candidates::of(&self.request.subject);
         for email in &self.request.subject.emails {
             let Some(id) = journal::member_since(self.ports, email, since)? else { continue };
-            let found = read::present(read::member(self.ports, &self.client, id).await)?;
-            if let Some(found) = found.filter(|found| address::same(&found.email, email)) {
-                return Ok(Some(found));
+            if let Some(found) = read::present(read::member(self.ports, &self.client, id).await)? {
+                candidates.see(found);
             }
         }
-        Ok(None)
+        Ok(candidates.meant(self.request.action))
     }
 
     /// Whether a membership that was read by its id is the subject's, whoever else there is in the account.

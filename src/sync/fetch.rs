@@ -151,7 +151,7 @@ async fn call<P: Http + Clock + Sql>(
                 Ok(found) => ListPage { items: vec![found], odd: Vec::new(), info: None },
                 // The membership is there, and what is odd about it stays so.
                 Err(ApiError::Unreadable { what, .. }) => {
-                    let odd = Odd { id: Some(member.to_string()), name: None, why: what };
+                    let odd = Odd { id: Some(member.to_string()), name: None, user: None, why: what };
                     ListPage { items: Vec::new(), odd: vec![odd], info: None }
                 }
                 Err(error) => return Err(error),

@@ -465,3 +465,54 @@ async fn an_invitation_is_told_only_with_the_role_that_it_shows() {
         assert_eq!(account.requests(Route::CreateMember), 1);
     }
 }
+
+#[tokio::test]
+async fn who_is_named_by_a_user_id_alone_may_be_whoever_is_listed_without_one_that_can_be_read() {
+    for (oddity, may_be) in [
+        (Oddity::UserText("id", "usr_1"), true),
+        (Oddity::UserText("id", ""), true),
+        // Somebody else for certain, whatever else cannot be read of them.
+        (Oddity::Text("id", "mem_1"), false),
+    ] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        // They came since the last sync.
+        let [jane, joe] =
+            [JANE, "joe@example.com"].map(|email| account.add_member(email, vec![holds(account, &roles(account)[0])]));
+        let user = |id: &str| Subject { member_id: None, emails: Vec::new(), ..known(&bench, id) };
+        let (jane_by_id, odd_one) = (user(&jane), if may_be { &jane } else { &joe });
+        account.make_odd(Route::ListMembers, odd_one, oddity);
+        if !may_be {
+            account.remove_member(&jane);
+        }
+        let outcome = bench.operate(Action::Revoke, Target::Account, jane_by_id.clone()).await;
+        if may_be {
+            assert_refused(&outcome, Refusal::UnreadableMember, "Cloudflare's dashboard");
+            account.make_even();
+            assert_done(&bench.operate(Action::Revoke, Target::Account, jane_by_id).await, Effect::Removed);
+        } else {
+            assert_done(&outcome, Effect::AlreadyRevoked);
+        }
+        assert!(account.membership(&jane).is_none());
+    }
+}
+
+#[tokio::test]
+async fn whose_address_a_membership_that_is_not_listed_yet_has_may_be_somebody_else() {
+    for action in [Action::Grant, Action::Revoke] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        assert_done(&bench.operate(Action::Grant, target(&known[0]), person(JANE)).await, Effect::Granted);
+        let jane = account.membership_of(JANE).unwrap().id;
+        account.accept_invitation(&jane);
+        account.configure(|behaviour| behaviour.unlisted = vec![JANE.to_owned()]);
+        let other = Subject { user_id: Some(format!("{:032x}", 78).parse().unwrap()), ..person(JANE) };
+        let held = bench.atoms(&jane);
+        let role = if action == Action::Grant { &known[1] } else { &known[0] };
+        let refused = bench.operate(action, target(role), other).await;
+        assert_refused(&refused, Refusal::AmbiguousMember, JANE);
+        assert_eq!(bench.atoms(&jane), held);
+        assert_done(&bench.operate(Action::Grant, target(&known[2]), person(JANE)).await, Effect::Granted);
+    }
+}
