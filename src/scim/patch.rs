@@ -194,7 +194,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// A field of an object, by its name in whatever case (RFC 7643 section 2.1).
-fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+pub fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     object.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answe
 /// Replaces a Group; only its members can change, and members that are not named at all stay as they are.
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let changes = match body.get("members").filter(|members| !members.is_null()) {
+    let changes = match patch::field(&body, "members").filter(|members| !members.is_null()) {
         None => Vec::new(),
         members => vec![MembersEdit::Replace(patch::members(members)?)],
     };

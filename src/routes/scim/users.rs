@@ -27,7 +27,7 @@ pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answe
 pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Problem> {
     let body = call.body()?;
     let email = named_address(&body)?;
-    if body.get("active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
+    if patch::field(&body, "active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
         return Err(
             ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into()
         );
@@ -57,7 +57,7 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
 /// Replaces a User; only `active` can change.
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let active = body.get("active").filter(|active| !active.is_null());
+    let active = patch::field(&body, "active").filter(|active| !active.is_null());
     let active = active.map(|active| patch::boolean(Some(active))).transpose()?;
     let (principal, user) = match find(call, id).await? {
         (principal, Some(user)) => (principal, user),
@@ -155,9 +155,9 @@ async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Opti
 
 /// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`.
 fn named_address(body: &Value) -> Result<String, Problem> {
-    let emails = body.get("emails").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let emails = patch::field(body, "emails").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let primary = emails.iter().find(|email| email.get("primary") == Some(&Value::Bool(true))).or(emails.first());
-    let texts = [body.get("userName"), primary.and_then(|email| email.get("value")), primary];
+    let texts = [patch::field(body, "userName"), primary.and_then(|email| email.get("value")), primary];
     let mut texts = texts.into_iter().flatten().filter_map(Value::as_str).map(str::trim);
     texts.find(|text| address::is_address(text)).map(str::to_owned).ok_or_else(|| {
         ScimError::value("userName must be the person's e-mail address, of 90 characters at most").into()

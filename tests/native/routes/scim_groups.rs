@@ -103,3 +103,16 @@ async fn who_is_taken_out_of_a_group_that_no_sync_has_seen_is_out() {
     jane.changed(&[], &[]);
     assert_error(&patch(&jane.deployment, &path, remove).await, 404, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_among_the_members_of_a_put_is_taken_out_in_whatever_case_they_are_written() {
+    let jane = Jane::start().await;
+    let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+    let add = json!([{ "op": "add", "path": "members", "value": [{ "value": jane.user }] }]);
+    patch(&jane.deployment, &path, add).await;
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    let nobody = json!({ "displayName": jane.lacks.name, "Members": [] });
+    let answer = jane.deployment.request("PUT", &path, &[], Some(&nobody)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    jane.changed(&[], &[]);
+}

@@ -20,7 +20,7 @@ async fn a_member_is_removed_by_put_and_by_delete_within_the_guards() {
     let first = path(&members[0].user_id);
     let other = json!({ "userName": "three@example.com", "active": true });
     assert_error(&deployment.request("PUT", &first, &[], Some(&other)).await, 400, Some("mutability"));
-    let inactive = json!({ "userName": "one@example.com", "active": false });
+    let inactive = json!({ "username": "one@example.com", "ACTIVE": false });
     assert_eq!(deployment.request("PUT", &first, &[], Some(&inactive)).await.status, 200);
     assert!(deployment.cloudflare.membership_of("one@example.com").is_none());
     let capped = deployment.request("DELETE", &path(&members[1].user_id), &[], None).await;
@@ -48,7 +48,7 @@ async fn errors_have_the_form_of_scim() {
     ] {
         assert_error(&deployment.request(method, path, &[], None).await, status, scim_type);
     }
-    for body in [json!([]), json!({ "userName": "jane" }), json!({ "userName": "a@example.com", "active": false })] {
+    for body in [json!([]), json!({ "userName": "jane" }), json!({ "userName": "a@example.com", "Active": false })] {
         assert_eq!(deployment.request("POST", "/scim/v2/Users", &[], Some(&body)).await.status, 400);
     }
     let search = json!({ "filter": "active eq true", "count": 2, "attributes": ["userName"] });
@@ -63,7 +63,8 @@ async fn who_is_on_no_list_is_removed_all_the_same_and_only_then_there_is_no_suc
     let deployment = Deployment::start().await.synced().await;
     let account = &deployment.cloudflare;
     let role = crate::looks::roles(account)[0].clone();
-    let inactive = json!({ "userName": "late@example.com", "active": false });
+    // The names of attributes have no case (RFC 7643 section 2.1).
+    let inactive = json!({ "UserName": "late@example.com", "Active": false });
     for method in ["DELETE", "PUT", "PATCH"] {
         // Came since the last sync; accepted since, so that the invitation's id is on no list any more.
         let late = account.add_member("late@example.com", vec![crate::looks::holds(account, &role)]);
