@@ -82,7 +82,7 @@ pub enum Command {
     AutomationArrived,
     /// A webhook's token has arrived, with which nothing may be started twice.
     UseToken {
-        /// Its `jti`.
+        /// Its `jti`, or what stands for one.
         id: String,
         /// Nobody accepts it after this.
         until: Timestamp,

@@ -74,8 +74,10 @@ pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &
 
 /// Whether the token started something before. C1 signs one for each attempt.
 async fn is_used<P: Ports>(ports: &P, claims: &Claims) -> Result<bool, Problem> {
-    let Some(id) = &claims.jti else { return Ok(false) };
-    match asking::ask(ports, Command::UseToken { id: id.clone(), until: verify::accepted_until(claims) }).await? {
+    // One without an id is known by when it was signed and for what.
+    let signed = || format!("{} {:?}", claims.iat.unwrap_or_default().to_bits(), claims.htb_s256);
+    let id = claims.jti.clone().unwrap_or_else(signed);
+    match asking::ask(ports, Command::UseToken { id, until: verify::accepted_until(claims) }).await? {
         Reply::Noted => Ok(false),
         Reply::TokenUsed => Ok(true),
         _ => Err(asking::failed()),

@@ -1,6 +1,6 @@
 //! Deliveries that come again, whatever identifies them.
 
-use sim::cloudflare::Route;
+use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Person, Token};
 
 use crate::jane::{Jane, completed};
@@ -51,4 +51,18 @@ async fn the_journal_tells_who_asked_and_who_approved() {
     assert_eq!(origin["requester"], "rita.requester@example.com", "{entry}");
     assert_eq!(origin["approvers"], serde_json::json!(["andy.approver@example.com"]), "{entry}");
     assert!(entry["trail"].to_string().contains("cf-ray"), "{entry}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_an_id_is_good_for_one_delivery_too() {
+    let jane = Jane::start().await;
+    let without_id = |issued: i64| Token::new().without_claim("jti").claim("iat", issued);
+    let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+    jane.deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+    let now = jane.deployment.now();
+    assert_eq!(jane.deployment.send(&delivery.clone().token(without_id(now))).await.status, 202);
+    let again = jane.deployment.send(&delivery.clone().token(without_id(now))).await;
+    assert!(again.status == 503 && again.text().contains("token_used"), "{} {}", again.status, again.text());
+    // C1 signs each attempt anew.
+    assert_eq!(jane.deployment.send(&delivery.token(without_id(now + 3))).await.status, 202);
 }
