@@ -13,7 +13,7 @@ build_page() {
   [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh scripts/up/permissions.mjs -newer "$page")" ] || bash scripts/page.sh
 }
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
-  && [ -z "$(find src derive glue Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
+  && [ -z "$(find src derive glue json Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
   build_page
   exit 0
 fi
@@ -33,7 +33,7 @@ new=$tools/build-new.$$
 trap 'rm -rf "$started" "$new"' EXIT
 : >"$started"
 # What a snapshot was found unchanged by holds for the very code that found it so.
-CONNECTOR_BUILD=$(find src derive Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
+CONNECTOR_BUILD=$(find src derive json Cargo.toml Cargo.lock -type f | LC_ALL=C sort | xargs cat | cksum | tr ' ' -)
 export CONNECTOR_BUILD
 # The variable has wasm-bindgen's macros name what the crate `worker` was made for, as its own build tool sets it.
 (use_wasm_toolchain && WASM_BINDGEN_USE_JS_SYS=1 cargo build --lib --release --target "$wasm_target") || exit 1

@@ -2,7 +2,7 @@
 //!
 //! It implements serde's own trait and understands those of serde's attributes that are used here; anything else is an error when
 //! compiled, and such a type takes serde's derive. Serde compiles into each type a search for its fields' names, and for each field what
-//! is said of one that comes twice or not at all. What is made here names the fields in a table, asks `base::fields` for the next one,
+//! is said of one that comes twice or not at all. What is made here names the fields in a table, asks `json::fields` for the next one,
 //! and has one arm for each that reads its value.
 
 use std::fmt::Write as _;
@@ -258,7 +258,7 @@ impl Item {
         let last = words.last().ok_or("there is no variant")?;
         Ok(format!(
             "#[allow(unreachable_patterns)]
-            crate::base::fields::word(deserializer, \"enum {}\", &[{names}], {}).map(|place| match place {{ {arms} _ => Self::{} }})",
+            ::json::fields::word(deserializer, \"enum {}\", &[{names}], {}).map(|place| match place {{ {arms} _ => Self::{} }})",
             self.name,
             other.is_some(),
             other.unwrap_or(&last.name),
@@ -343,7 +343,7 @@ impl Item {
         if !bare.is_empty() {
             let some: Vec<String> = bare.iter().map(|slot| format!("::core::option::Option::Some({slot})")).collect();
             there = format!(
-                "let ({},) = ({},) else {{ return ::core::result::Result::Err(crate::base::fields::absent()) }};",
+                "let ({},) = ({},) else {{ return ::core::result::Result::Err(::json::fields::absent()) }};",
                 some.join(", "),
                 bare.join(", ")
             );
@@ -357,8 +357,8 @@ impl Item {
         let held =
             self.parameter.as_ref().map_or_else(String::new, |it| format!("<{it}>(::core::marker::PhantomData<{it}>)"));
         Ok(format!(
-            "static FIELDS: crate::base::fields::Fields =
-                crate::base::fields::Fields {{ names: &[{names}], required: {required}, is_closed: {is_closed} }};
+            "static FIELDS: ::json::fields::Fields =
+                ::json::fields::Fields {{ names: &[{names}], required: {required}, is_closed: {is_closed} }};
             struct Visitor{held};
             impl<{bound}> ::serde::de::Visitor<'de> for {visitor} {{
                 type Value = {whole};
@@ -368,7 +368,7 @@ impl Item {
                 }}
 
                 fn visit_map<A: ::serde::de::MapAccess<'de>>(self, mut map: A) -> ::core::result::Result<{whole}, A::Error> {{
-                    let mut read = crate::base::fields::Read::new(&FIELDS);
+                    let mut read = ::json::fields::Read::new(&FIELDS);
                     {slots}
                     loop {{
                         match read.next(&mut map)? {{

@@ -5,10 +5,8 @@
 mod database;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
-pub mod fields;
 pub mod hash;
 pub mod jobs;
-pub mod json;
 pub mod keys;
 pub mod order;
 pub mod ports;
@@ -27,3 +25,5 @@ pub mod under_way;
 pub mod unicode;
 pub(crate) mod words;
 pub mod zstd;
+
+pub use ::json;

@@ -117,8 +117,9 @@ impl Visitor<'_> for Word {
 
 #[cfg(test)]
 mod tests {
-    use crate::base::json::read;
-    use crate::base::tree::BTreeMap;
+    use std::collections::BTreeMap;
+
+    use crate::read;
 
     /// Declares the same types twice: read as serde derives it, and as `json-derive` does.
     macro_rules! twice {
@@ -130,7 +131,7 @@ mod tests {
             }
             pub(crate) mod ours {
                 use super::{BTreeMap, filled, seven};
-                use crate::base::json::Deserialize;
+                use crate::Deserialize;
                 $($item)*
             }
         };

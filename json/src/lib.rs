@@ -8,6 +8,11 @@
 //!
 //! **Invariant:** [`read`] gives what `serde_json` gives, for any bytes.
 
+// What the derive makes names this crate, here too.
+extern crate self as json;
+
+pub mod fields;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -25,7 +30,7 @@ const DEPTH: u8 = 127;
 
 /// Reads a whole text.
 pub fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Error> {
-    let mut reader = Reader { text, at: 0, depth: DEPTH, path: None };
+    let mut reader = Reader::new(text);
     match T::deserialize(&mut reader) {
         Ok(value) => reader.end().map(|()| value),
         Err(fault) => Err(told(text, reader.at, fault)),
@@ -35,7 +40,7 @@ pub fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Error> {
 /// Reads a whole text that somebody wrote by hand: tells also where in it the fault is, such as `rules[1].then`; nowhere is the whole.
 pub fn read_told<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, (String, Error)> {
     let text = text.as_bytes();
-    let mut reader = Reader { text, at: 0, depth: DEPTH, path: Some(Vec::new()) };
+    let mut reader = Reader { path: Some(Vec::new()), ..Reader::new(text) };
     let fault = match T::deserialize(&mut reader) {
         Ok(value) if reader.is_at_end() => return Ok(value),
         Ok(_) => Fault::Syntax,
@@ -52,7 +57,7 @@ pub fn read_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
 
 /// Reads the text in quotation marks that something begins with; gives also how many bytes it takes there.
 pub fn read_quoted(text: &str) -> Option<(String, usize)> {
-    let mut reader = Reader { text: text.as_bytes(), at: 0, depth: DEPTH, path: None };
+    let mut reader = Reader::new(text.as_bytes());
     let quoted = text.starts_with('"').then(|| reader.string())?.ok()?;
     Some((quoted.into_owned(), reader.at))
 }
@@ -75,7 +80,7 @@ pub struct Text<'de>(&'de [u8]);
 impl<'de> Text<'de> {
     /// Reads it.
     pub fn read<T: Deserialize<'de>, E: serde::de::Error>(&self) -> Result<T, E> {
-        T::deserialize(&mut Reader { text: self.0, at: 0, depth: DEPTH, path: None }).map_err(E::custom)
+        T::deserialize(&mut Reader::new(self.0)).map_err(E::custom)
     }
 }
 
@@ -254,7 +259,25 @@ struct Reader<'de> {
     depth: u8,
     /// Where the fault is, the innermost place first, if somebody wants to know.
     path: Option<Vec<String>>,
+    /// What was skipped, where that was long.
+    skipped: Vec<Skipped>,
 }
+
+/// An object or a list that was skipped: a page of members has each role's permissions as often as somebody holds the role, and they are most
+/// of its text.
+#[derive(Clone, Copy, Default)]
+struct Skipped {
+    begin: usize,
+    length: usize,
+    /// How deep it may have been nested.
+    depth: u8,
+}
+
+/// So many of those that were skipped are known. Which one may come again is told by what stands before it.
+const SKIPPED: usize = 128;
+
+/// What is shorter is skipped as fast as it is looked up.
+const LONG: usize = 64;
 
 /// How far an object or a list is read: before its first item, at which item, and where the name of that item stands.
 #[derive(Default)]
@@ -266,6 +289,10 @@ struct Place {
 
 /// The parser: nothing here knows what type is read.
 impl<'de> Reader<'de> {
+    const fn new(text: &'de [u8]) -> Self {
+        Self { text, at: 0, depth: DEPTH, path: None, skipped: Vec::new() }
+    }
+
     /// The next byte that is no white space.
     #[inline]
     fn peek(&mut self) -> Option<u8> {
@@ -367,7 +394,7 @@ impl<'de> Reader<'de> {
     #[cold]
     #[inline(never)]
     fn in_field(&mut self, fault: Fault, place: &Place) -> Fault {
-        let mut names = Reader { text: self.text, at: place.name, depth: 0, path: None };
+        let mut names = Reader { at: place.name, ..Reader::new(self.text) };
         if let (Some(path), Ok(name)) = (&mut self.path, names.string()) {
             path.push(format!(".{name}"));
         }
@@ -491,6 +518,42 @@ impl<'de> Reader<'de> {
     /// Skips whatever begins here, with all that is in it.
     #[inline(never)]
     fn skip(&mut self) -> Result<(), Fault> {
+        let begin = match self.peek() {
+            Some(b'{' | b'[') => self.at,
+            _ => return self.skip_on(),
+        };
+        let place = self.place();
+        if let Some(same) = self.skipped.get(place)
+            && same.depth <= self.depth
+            && same.length > 0
+            && let (Some(before), Some(now)) =
+                (self.text.get(same.begin..same.begin + same.length), self.text.get(begin..begin + same.length))
+            && is_same(before, now)
+        {
+            self.at += same.length;
+            return Ok(());
+        }
+        self.skip_on()?;
+        let length = self.at - begin;
+        if length >= LONG {
+            self.skipped.resize(SKIPPED, Skipped::default());
+            if let Some(known) = self.skipped.get_mut(place) {
+                *known = Skipped { begin, length, depth: self.depth };
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it is noted what begins here: by the bytes before it, which are the same before the same, as a rule.
+    fn place(&self) -> usize {
+        let (words, _) = self.text.get(self.at.saturating_sub(32)..self.at).unwrap_or_default().as_chunks();
+        let hash = words.iter().fold(0, |hash: u64, word| {
+            (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+        });
+        usize::try_from(hash % SKIPPED as u64).unwrap_or_default()
+    }
+
+    fn skip_on(&mut self) -> Result<(), Fault> {
         let outside = self.depth;
         // Of what is open, a bit for each, the innermost the lowest: whether it is an object.
         let mut objects = 0_u128;
@@ -602,7 +665,7 @@ impl<'de> Reader<'de> {
         if self.peek() != Some(b'{') {
             return Err(self.other(expected));
         }
-        let mut ahead = Reader { text: self.text, at: self.at + 1, depth: self.depth, path: None };
+        let mut ahead = Reader { at: self.at + 1, depth: self.depth, ..Reader::new(self.text) };
         let mut place = Place::default();
         while let Some(key) = ahead.key(&mut place)? {
             if key == name {
@@ -643,6 +706,13 @@ fn plain(bytes: &[u8]) -> usize {
         }
     }
     bytes.len() - rest.len() + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..b' ')).count()
+}
+
+/// Whether two texts of one length are the same. Eight bytes at once: in wasm, the comparison that the language has looks at one after the other.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let ((words, rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    words.iter().zip(others).all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
+        && rest == other_rest
 }
 
 /// Gives a text to whoever reads it.
@@ -816,7 +886,7 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
 
 /// The number that a key stands for.
 fn quoted(key: &str) -> Result<Number, Fault> {
-    let mut reader = Reader { text: key.as_bytes(), at: 0, depth: 0, path: None };
+    let mut reader = Reader::new(key.as_bytes());
     match key.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => {
             let number = reader.number()?;
@@ -921,11 +991,12 @@ impl<'de> VariantAccess<'de> for Content<'_, 'de> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use serde::{Deserialize, Serialize};
     use serde_json::{Value, json};
 
     use super::read;
-    use crate::base::tree::{BTreeMap, BTreeSet};
 
     /// One of everything that serde makes of a type.
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -1064,6 +1135,51 @@ mod tests {
         assert!(read_well > rounds / 4, "{read_well} of {rounds} were JSON");
     }
 
+    /// One in another, each beside something that is skipped.
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Nested {
+        n: u8,
+        inner: Option<Box<Nested>>,
+    }
+
+    #[test]
+    fn what_comes_again_is_skipped_as_it_was_the_first_time() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let values: Vec<String> = (0..12)
+            .map(|n| match n % 4 {
+                0 => format!(r#"{{"a":{}1{},"b":"{}"}}"#, "[".repeat(n * 9), "]".repeat(n * 9), "x".repeat(70)),
+                1 => format!("[{}0]", r#"{"read":true,"edit":false},"#.repeat(n)),
+                2 => format!(r#"{{"k{n}":"{}\u00e9"}}"#, "y".repeat(70)),
+                _ => format!("\"{}\"", "z".repeat(40)),
+            })
+            .collect();
+        let (mut well, mut too_deep) = (0, 0);
+        for _ in 0..std::env::var("SOAK").map_or(600, |_| 60_000) {
+            // The innermost first: what was skipped there may come again where it is nested less, or more.
+            let mut text = "null".to_owned();
+            for _ in 0..random.usize(1..70) {
+                let value = &values[random.usize(0..values.len())];
+                let inner = format!(r#""inner":{text},"n":{}"#, random.u8(0..9));
+                text = format!(r#"{{{inner},"skipped":{value}}}"#);
+                if random.bool() {
+                    text = format!(r#"{{"skipped":{value},{inner}}}"#);
+                }
+            }
+            let mut text = text.into_bytes();
+            if random.u8(0..3) == 0 {
+                let at = random.usize(0..text.len());
+                text[at] = *random.choice(b"{}[],:\"\\ea0 ").unwrap();
+            }
+            // All of it first: serde_json skips without a look at how deep that is nested.
+            let theirs = serde_json::from_slice::<Value>(&text).and_then(|_| serde_json::from_slice::<Nested>(&text));
+            let ours = read::<Nested>(&text);
+            assert_eq!(ours.as_ref().ok(), theirs.as_ref().ok(), "{}", String::from_utf8_lossy(&text));
+            well += usize::from(ours.is_ok());
+            too_deep += usize::from(theirs.is_err_and(|error| error.to_string().starts_with("recursion limit")));
+        }
+        assert!(well > 100 && too_deep > 10, "{well} could be read, {too_deep} were too deep");
+    }
+
     #[test]
     fn a_variant_is_read_by_its_tag_wherever_that_stands() {
         for text in [
@@ -1133,6 +1249,14 @@ mod tests {
                 read::<Only>(nested(depth).as_bytes()).is_err() && read::<Value>(nested(depth).as_bytes()).is_err()
             );
         }
+        // What was skipped once is not skipped where it is nested deeper.
+        let key = format!("\"{}\":", "k".repeat(40));
+        let beside = |depth: usize, inner: &str| {
+            format!(r#"{{{key}{}{},"n":1,"inner":{inner}}}"#, "[".repeat(depth), "]".repeat(depth))
+        };
+        let within = |levels: usize| (0..levels).fold(beside(100, "null"), |inner, _| beside(100, &inner));
+        assert!(read::<Nested>(within(26).as_bytes()).is_ok());
+        assert!(read::<Nested>(within(27).as_bytes()).is_err());
     }
 
     #[test]
