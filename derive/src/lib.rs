@@ -188,11 +188,13 @@ impl Item {
         };
         let mut parameter = None;
         if tokens.next_if(|next| matches!(next, TokenTree::Punct(sign) if sign.as_char() == '<')).is_some() {
-            parameter = tokens.next().map(|parameter| parameter.to_string());
+            let is_lifetime = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == '\'');
+            let tick = tokens.next_if(is_lifetime).map(|tick| tick.to_string()).unwrap_or_default();
+            parameter = tokens.next().map(|parameter| format!("{tick}{parameter}"));
             tokens.next_if(|next| matches!(next, TokenTree::Punct(sign) if sign.as_char() == '>'));
         }
         let Some(TokenTree::Group(body)) = tokens.next() else {
-            return Err("one plain type parameter at most is expected: take serde's own derive".to_owned());
+            return Err("one plain type parameter at most is expected, or 'de: take serde's own derive".to_owned());
         };
         let shape = match (word.to_string().as_str(), body.delimiter()) {
             ("struct", Delimiter::Brace) => Shape::Fields(Part::all(body.stream())?),
@@ -238,8 +240,10 @@ impl Item {
 
     /// What the parameters of an implementation are.
     fn bound(&self) -> String {
-        let bound = |parameter: &String| format!("'de, {parameter}: ::serde::de::Deserialize<'de>");
-        self.parameter.as_ref().map_or_else(|| "'de".to_owned(), bound)
+        match self.parameter.as_deref() {
+            None | Some(BORROWED) => BORROWED.to_owned(),
+            Some(parameter) => format!("{BORROWED}, {parameter}: ::serde::de::Deserialize<'de>"),
+        }
     }
 
     fn words(&self, words: &[Part]) -> Result<String, String> {
@@ -354,8 +358,11 @@ impl Item {
             None => ("Visitor".to_owned(), "Visitor"),
             Some(parameter) => (format!("Visitor<{parameter}>"), "Visitor(::core::marker::PhantomData)"),
         };
-        let held =
-            self.parameter.as_ref().map_or_else(String::new, |it| format!("<{it}>(::core::marker::PhantomData<{it}>)"));
+        let held = match self.parameter.as_deref() {
+            None => String::new(),
+            Some(BORROWED) => format!("<{BORROWED}>(::core::marker::PhantomData<&{BORROWED} ()>)"),
+            Some(parameter) => format!("<{parameter}>(::core::marker::PhantomData<{parameter}>)"),
+        };
         Ok(format!(
             "static FIELDS: ::json::fields::Fields =
                 ::json::fields::Fields {{ names: &[{names}], required: {required}, is_closed: {is_closed} }};
@@ -384,6 +391,9 @@ impl Item {
         ))
     }
 }
+
+/// The lifetime of the text that is read, which a type may borrow from.
+const BORROWED: &str = "'de";
 
 /// Types whose empty value stands in until the field's own is read.
 const EMPTY: [&str; 15] = [

@@ -78,6 +78,11 @@ const TEXT: &str = "#";
 pub struct Text<'de>(&'de [u8]);
 
 impl<'de> Text<'de> {
+    /// As it stands: the same text is the same value.
+    pub const fn bytes(&self) -> &'de [u8] {
+        self.0
+    }
+
     /// Reads it.
     pub fn read<T: Deserialize<'de>, E: serde::de::Error>(&self) -> Result<T, E> {
         T::deserialize(&mut Reader::new(self.0)).map_err(E::custom)
@@ -273,8 +278,11 @@ struct Skipped {
     depth: u8,
 }
 
-/// So many of those that were skipped are known. Which one may come again is told by what stands before it.
-const SKIPPED: usize = 128;
+/// So many of those that were skipped are known. Which one may come again is told by so many bytes before it and at its beginning: a role's id or
+/// name stands before its permissions, and in a list of groups the first one's id.
+const SKIPPED: usize = 256;
+const BEFORE: usize = 32;
+const BEGINNING: usize = 40;
 
 /// What is shorter is skipped as fast as it is looked up.
 const LONG: usize = 64;
@@ -544,9 +552,10 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// Where it is noted what begins here: by the bytes before it, which are the same before the same, as a rule.
+    /// Where it is noted what begins here.
     fn place(&self) -> usize {
-        let (words, _) = self.text.get(self.at.saturating_sub(32)..self.at).unwrap_or_default().as_chunks();
+        let end = self.text.len().min(self.at + BEGINNING);
+        let (words, _) = self.text.get(self.at.saturating_sub(BEFORE)..end).unwrap_or_default().as_chunks();
         let hash = words.iter().fold(0, |hash: u64, word| {
             (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
         });

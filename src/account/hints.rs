@@ -38,8 +38,8 @@ impl Hints {
         for policy in member.policies.readable() {
             let whole = policy.resource_groups.iter().any(|group| group.name == account);
             for group in policy.permission_groups.iter().filter(|group| !group.name.is_empty()) {
-                let named = PermissionGroup { description: None, ends: None, ..group.clone() };
-                self.permission_groups.entry(group.id).or_insert(named);
+                let named = || PermissionGroup { description: None, ends: None, ..group.clone() };
+                self.permission_groups.entry(group.id).or_insert_with(named);
                 if whole && policy.access == Access::Allow {
                     account_wide.insert(group.id, &group.name);
                 }

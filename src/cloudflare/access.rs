@@ -133,7 +133,7 @@ pub(super) struct NamedWire {
 }
 
 impl Record for RoleRecord {
-    type Wire = NamedWire;
+    type Wire<'de> = NamedWire;
 
     fn read(wire: NamedWire) -> Result<Self, String> {
         Ok(Self {
@@ -145,7 +145,7 @@ impl Record for RoleRecord {
 }
 
 impl Record for PermissionGroup {
-    type Wire = NamedWire;
+    type Wire<'de> = NamedWire;
 
     fn read(wire: NamedWire) -> Result<Self, String> {
         Ok(Self::new(id(wire.id.as_deref(), "id")?, wire.name, wire.meta))
@@ -161,7 +161,7 @@ pub(super) struct ReachWire {
 }
 
 impl Record for ResourceGroup {
-    type Wire = ReachWire;
+    type Wire<'de> = ReachWire;
 
     fn read(wire: ReachWire) -> Result<Self, String> {
         let id = id(wire.id.as_deref(), "id")?;

@@ -166,7 +166,7 @@ pub(super) struct AccountWire {
 }
 
 impl Record for Account {
-    type Wire = AccountWire;
+    type Wire<'de> = AccountWire;
 
     fn read(wire: AccountWire) -> Result<Self, String> {
         let (settings, parent) = (wire.settings.unwrap_or_default(), wire.managed_by.unwrap_or_default());
@@ -184,7 +184,7 @@ impl Record for Account {
 struct SsoDomain(NamedObject);
 
 impl Record for SsoDomain {
-    type Wire = Value;
+    type Wire<'de> = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
         let domain = filled(wire.get("email_domain").and_then(Value::as_str).map(str::to_owned));
@@ -200,7 +200,7 @@ impl Record for SsoDomain {
 
 impl Record for LoginRecord {
     // Of two lists, each with its own names.
-    type Wire = Value;
+    type Wire<'de> = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
         let text = |path: &str| filled(wire.pointer(path).and_then(Value::as_str).map(str::to_owned));
@@ -222,7 +222,7 @@ const FIRST_LOGIN: Timestamp = Timestamp::from_secs(1_230_768_000);
 
 impl Record for AuditEntry {
     // The entry's own parts are partly untyped in Cloudflare's description; each is read where it is as expected.
-    type Wire = Value;
+    type Wire<'de> = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
         // What is told of a change is kept, and what comes from outside must not fill the disk.

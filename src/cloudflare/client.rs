@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use futures::future::Either;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::budget::{Budget, Purpose};
@@ -14,7 +13,7 @@ use super::envelope::{Envelope, Presence, refusal};
 use super::error::{ApiError, Failure, classify, presentable};
 use super::odd::Odd;
 use super::settings::Settings;
-use crate::base::json;
+use crate::base::json::{self, Deserialize};
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Sql};
 use crate::base::seats::{Seat, Seats};
 use crate::base::time::Timestamp;
@@ -98,10 +97,15 @@ const FEW: u32 = 5;
 /// A record that is read from an answer's `result`.
 pub(super) trait Record: Sized {
     /// The shape on the wire.
-    type Wire: DeserializeOwned;
+    type Wire<'de>: Deserialize<'de>;
 
     /// Reads the record; an error names the field.
-    fn read(wire: Self::Wire) -> Result<Self, String>;
+    fn read(wire: Self::Wire<'_>) -> Result<Self, String>;
+
+    /// Reads all records of a page.
+    fn read_all(wire: Vec<Self::Wire<'_>>) -> Result<Vec<Self>, String> {
+        wire.into_iter().map(Self::read).collect()
+    }
 }
 
 impl<'a, P: Http + Clock + Sql> Client<'a, P> {
@@ -179,7 +183,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     /// Reads one object.
     pub(super) async fn object<T: Record>(&self, call: Call) -> Result<T, ApiError> {
         let response = self.call(call).await?;
-        T::read(self.told::<T::Wire>(&response)?).map_err(|what| malformed(&format!("result: {what}"), &response))
+        T::read(self.told::<T::Wire<'_>>(&response)?).map_err(|what| malformed(&format!("result: {what}"), &response))
     }
 
     /// Reads one object, which came, and may be odd: then the inner error says what of it cannot be read.
@@ -188,7 +192,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         Ok(record(&self.told::<Value>(&response)?).map_err(|why| presentable(&why, "")))
     }
 
-    fn told<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<T, ApiError> {
+    fn told<'de, T: Deserialize<'de>>(&self, response: &'de HttpResponse) -> Result<T, ApiError> {
         match self.envelope::<T>(response)?.result {
             Presence::Is(told) => Ok(told),
             Presence::Null | Presence::Absent => Err(malformed("result is missing", response)),
@@ -202,14 +206,14 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 
     fn read_page<T: Record>(&self, response: &HttpResponse) -> Result<ListPage<T>, ApiError> {
         // What is read in one go is read fastest; the records are looked at one by one where that fails.
-        let whole = self.envelope::<Vec<T::Wire>>(response);
+        let whole = self.envelope::<Vec<T::Wire<'_>>>(response);
         if let Err(error) = &whole
             && !matches!(error, ApiError::Malformed { .. })
         {
             return Err(error.clone());
         }
         if let Ok(Envelope { result: Presence::Is(wire), result_info, .. }) = whole
-            && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<T>, String>>()
+            && let Ok(items) = T::read_all(wire)
         {
             let info = result_info.map(|info| info.believable(items.len()));
             return Ok(ListPage { items, odd: Vec::new(), info });
@@ -337,7 +341,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         self.envelope::<serde::de::IgnoredAny>(&response).map(drop)
     }
 
-    fn envelope<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<Envelope<T>, ApiError> {
+    fn envelope<'de, T: Deserialize<'de>>(&self, response: &'de HttpResponse) -> Result<Envelope<T>, ApiError> {
         match json::read::<Envelope<T>>(&response.body) {
             Ok(envelope) if envelope.success != Some(false) => Ok(envelope),
             Err(error) if !refusal(&response.body).success_is_false => Err(malformed(&error.to_string(), response)),
@@ -416,7 +420,7 @@ fn call_for(path: &impl Fn(u32, u32) -> String, number: u32, size: u32) -> Call 
 /// Reads one record. It goes through its text, as every other does: a second deserialiser of each kind would make the Worker larger.
 fn record<T: Record>(told: &Value) -> Result<T, String> {
     let text = serde_json::to_vec(told).map_err(|error| error.to_string())?;
-    let wire = json::read::<T::Wire>(&text).map_err(|error| error.to_string())?;
+    let wire = json::read::<T::Wire<'_>>(&text).map_err(|error| error.to_string())?;
     T::read(wire)
 }
 

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::cleared::Cleared;
 use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
-use super::policies::{Policies, PolicyWire};
+use super::policies::{Known, Policies, PolicyWire};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::id::{MemberId, UserGroupId};
@@ -93,20 +93,20 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct GroupWire {
+pub(super) struct GroupWire<'de> {
     id: Option<String>,
     name: Option<String>,
-    policies: Option<Vec<PolicyWire>>,
+    policies: Option<Vec<PolicyWire<'de>>>,
 }
 
 impl Record for UserGroup {
-    type Wire = GroupWire;
+    type Wire<'de> = GroupWire<'de>;
 
-    fn read(wire: GroupWire) -> Result<Self, String> {
+    fn read(wire: GroupWire<'_>) -> Result<Self, String> {
         Ok(Self {
             id: id(wire.id.as_deref(), "id")?,
             name: required(filled(wire.name), "name")?,
-            policies: Policies::read(wire.policies),
+            policies: Policies::read(wire.policies, &mut Known::default()),
         })
     }
 }
@@ -118,7 +118,7 @@ pub(super) struct GroupMemberWire {
 }
 
 impl Record for GroupMember {
-    type Wire = GroupMemberWire;
+    type Wire<'de> = GroupMemberWire;
 
     fn read(wire: GroupMemberWire) -> Result<Self, String> {
         Ok(Self { id: id(wire.id.as_deref(), "id")?, email: filled(wire.email) })

@@ -20,7 +20,7 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// The `meta` map of a permission group. Its values are strings in what Cloudflare sends; anything else counts as absent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct MetaWire {
     pub(super) label: Option<String>,
     pub(super) scopes: Option<String>,

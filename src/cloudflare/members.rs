@@ -12,7 +12,7 @@ use super::cleared::Cleared;
 use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::lenient::text;
-use super::policies::{Policies, PolicyRecord, PolicyWire};
+use super::policies::{Known, Policies, PolicyRecord, PolicyWire};
 use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
 use crate::model::access::{Access, Policy};
 use crate::model::address;
@@ -196,14 +196,14 @@ fn wire_policies(policies: &[Policy]) -> Result<serde_json::Value, ApiError> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct MemberWire {
+pub(super) struct MemberWire<'de> {
     id: Option<String>,
     email: Option<String>,
     #[serde(default, deserialize_with = "text")]
     status: Option<String>,
     user: Option<UserWire>,
     roles: Option<Vec<RoleWire>>,
-    policies: Option<Vec<PolicyWire>>,
+    policies: Option<Vec<PolicyWire<'de>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -222,12 +222,23 @@ struct RoleWire {
 }
 
 impl Record for MemberRecord {
-    type Wire = MemberWire;
+    type Wire<'de> = MemberWire<'de>;
 
-    fn read(wire: MemberWire) -> Result<Self, String> {
+    fn read(wire: MemberWire<'_>) -> Result<Self, String> {
+        Self::with(wire, &mut Known::default())
+    }
+
+    fn read_all(wire: Vec<MemberWire<'_>>) -> Result<Vec<Self>, String> {
+        let mut known = Known::default();
+        wire.into_iter().map(|member| Self::with(member, &mut known)).collect()
+    }
+}
+
+impl MemberRecord {
+    fn with<'de>(wire: MemberWire<'de>, known: &mut Known<'de>) -> Result<Self, String> {
         // Roles name what the policies give; one that cannot be read loses a name and nothing else.
         let listed = wire.roles.unwrap_or_default();
-        let mut policies = Policies::read(wire.policies);
+        let mut policies = Policies::read(wire.policies, known);
         if !listed.is_empty() && policies.all().is_ok_and(<[_]>::is_empty) {
             policies = policies.and_unread("there are roles, and no policies that give them");
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::access::{PermissionGroup, ResourceGroup};
 use super::client::{filled, id, required};
 use super::lenient::MetaWire;
-use crate::base::json::Deserialize;
+use crate::base::json::{Deserialize, Text};
 use crate::model::access::{Access, Atom, Policy};
 
 /// A policy with the names of what it names.
@@ -57,11 +57,11 @@ impl From<Vec<PolicyRecord>> for Policies {
 }
 
 impl Policies {
-    pub(super) fn read(wire: Option<Vec<PolicyWire>>) -> Self {
+    pub(super) fn read<'de>(wire: Option<Vec<PolicyWire<'de>>>, known: &mut Known<'de>) -> Self {
         let Some(wire) = wire else { return Self::default().and_unread("policies is missing") };
         let mut policies = Self::default();
         for policy in wire {
-            match PolicyRecord::read(policy) {
+            match PolicyRecord::read(policy, known) {
                 Ok(policy) => policies.readable.push(policy),
                 Err(why) => policies = policies.and_unread(&why),
             }
@@ -95,11 +95,11 @@ impl Policies {
 }
 
 #[derive(Deserialize)]
-pub(super) struct PolicyWire {
+pub(super) struct PolicyWire<'de> {
     id: Option<String>,
     access: Option<Access>,
-    permission_groups: Option<Vec<NamedWire>>,
-    resource_groups: Option<Vec<NamedWire>>,
+    permission_groups: Option<Text<'de>>,
+    resource_groups: Option<Text<'de>>,
 }
 
 #[derive(Deserialize)]
@@ -110,26 +110,45 @@ struct NamedWire {
     meta: MetaWire,
 }
 
+/// The lists of groups that were read, by their text: of the policies on a page, most name what another one names, and at length.
+#[derive(Default)]
+pub(super) struct Known<'de>(Vec<(&'de [u8], Vec<NamedWire>)>);
+
+impl<'de> Known<'de> {
+    fn read(&mut self, list: Option<Text<'de>>, name: &str) -> Result<&[NamedWire], String> {
+        let list = required(list, name)?;
+        let place = match self.0.binary_search_by(|(text, _)| (*text).cmp(list.bytes())) {
+            Ok(place) => place,
+            Err(place) => {
+                let read = list.read::<_, serde_json::Error>().map_err(|error| format!("{name}: {error}"))?;
+                self.0.insert(place, (list.bytes(), read));
+                place
+            }
+        };
+        Ok(self.0.get(place).map_or(&[], |(_, list)| list))
+    }
+}
+
 impl PolicyRecord {
-    fn read(wire: PolicyWire) -> Result<Self, String> {
-        let permission_groups = required(wire.permission_groups, "policies[].permission_groups")?;
-        let resource_groups = required(wire.resource_groups, "policies[].resource_groups")?;
+    fn read<'de>(wire: PolicyWire<'de>, known: &mut Known<'de>) -> Result<Self, String> {
         Ok(Self {
             id: filled(wire.id),
             // A word that is not known is told; whether a policy without one gives or takes something is not.
             access: required(wire.access, "policies[].access")?,
-            permission_groups: permission_groups
-                .into_iter()
+            permission_groups: known
+                .read(wire.permission_groups, "policies[].permission_groups")?
+                .iter()
                 .map(|group| {
                     let id = id(group.id.as_deref(), "policies[].permission_groups[].id")?;
-                    Ok(PermissionGroup::new(id, group.name, group.meta))
+                    Ok(PermissionGroup::new(id, group.name.clone(), group.meta.clone()))
                 })
                 .collect::<Result<_, String>>()?,
-            resource_groups: resource_groups
-                .into_iter()
+            resource_groups: known
+                .read(wire.resource_groups, "policies[].resource_groups")?
+                .iter()
                 .map(|group| {
                     let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
-                    Ok(ResourceGroup { id, name: group.name.unwrap_or_default(), keys: Vec::new() })
+                    Ok(ResourceGroup { id, name: group.name.clone().unwrap_or_default(), keys: Vec::new() })
                 })
                 .collect::<Result<_, String>>()?,
         })

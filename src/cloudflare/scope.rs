@@ -51,7 +51,7 @@ pub(super) struct ObjectWire {
 }
 
 impl Record for NamedObject {
-    type Wire = ObjectWire;
+    type Wire<'de> = ObjectWire;
 
     fn read(wire: ObjectWire) -> Result<Self, String> {
         let id = required(filled(wire.id), "id")?;

@@ -91,7 +91,7 @@ pub(super) struct OwnerWire {
 }
 
 impl Record for Owner {
-    type Wire = OwnerWire;
+    type Wire<'de> = OwnerWire;
 
     fn read(wire: OwnerWire) -> Result<Self, String> {
         Ok(Self(id(wire.id.as_deref(), "id")?))
@@ -126,7 +126,7 @@ fn texts(wire: Option<&Value>, most: usize) -> Vec<String> {
 }
 
 impl Record for TokenCheck {
-    type Wire = Value;
+    type Wire<'de> = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
         Ok(Self {
@@ -139,7 +139,7 @@ impl Record for TokenCheck {
 
 impl Record for Token {
     // Each part is read where it is as expected: a policy of another form hides no token.
-    type Wire = Value;
+    type Wire<'de> = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
         let id: TokenId = id(wire.get("id").and_then(Value::as_str), "id")?;
@@ -226,7 +226,7 @@ fn ending(meta: &Value) -> Option<String> {
 }
 
 impl Record for OauthClient {
-    type Wire = Value;
+    type Wire<'de> = Value;
 
     fn read(wire: Value) -> Result<Self, String> {
         let id = required(text(&wire, "client_id"), "client_id")?;
