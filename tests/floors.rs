@@ -237,7 +237,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// The names of all tests.
 fn test_names() -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
-    for (_, text) in sources("src").into_iter().chain(sources("tests")) {
+    let sources = ["json", "src", "tests"].into_iter().flat_map(sources);
+    for (_, text) in sources {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("#[") && line.contains("test")) {
             let after = lines[at + 1..].iter().find(|line| line.contains("fn ")).copied().unwrap_or(line);
