@@ -20,7 +20,7 @@ use crate::provision::{aftercare, callback};
 use crate::sync;
 
 /// A part whose end nobody noted is presumed dead after this: no alarm rings longer.
-const LEASE_SECS: i64 = 15 * 60;
+pub(super) const LEASE_SECS: i64 = 15 * 60;
 
 /// How many turns of one ring a part takes that needs much processor time: a ring has 30 s of it, and with the next one as many again.
 const HEAVY_TURNS: u32 = 3;
@@ -93,7 +93,7 @@ impl Coordinator {
                     return;
                 }
                 match self.due(ports, settings, part) {
-                    Ok(Some(at)) if at <= ports.now() => break,
+                    Ok(Some(at)) if at <= ports.now() && !self.parts.has(part) => break,
                     Ok(_) => {}
                     Err(_) => return,
                 }

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::memory::{Coordinator, Ports};
+use super::alarm::LEASE_SECS;
+use super::memory::{Coordinator, Part, Ports};
 use super::settings::Settings;
 use crate::account::identity;
 use crate::audit::{entries, feed, logins};
@@ -12,6 +13,7 @@ use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::cloudflare::{Client, Purpose};
 use crate::model::id::{MemberId, UserGroupId};
+use crate::model::resource::Row;
 use crate::provision::{aftercare, heard};
 use crate::sync::reread::{self, Reread};
 use crate::sync::{self, RunOutcome, Trigger, refresh, room};
@@ -72,13 +74,24 @@ impl Coordinator {
             logins::read_on(ports, &settings.cloudflare, settings.audit.logins).await?;
         }
         aftercare::look_into_audit_log(ports)?;
-        if settings.audit.feed
-            && refresh::publish(ports, settings.plan, BTreeMap::new()).await? == refresh::Outcome::Sweep
-        {
+        if settings.audit.feed && self.publish(ports, settings, BTreeMap::new()).await? == refresh::Outcome::Sweep {
             self.sweep_soon(ports, settings).await?;
         }
         // A publication and what follows from it.
         Self::follow(ports, settings)
+    }
+
+    /// Makes a small publication, in the place of a sync's step: the snapshot has one writer at a time. A sync that begins meanwhile waits for it.
+    async fn publish<P: Ports>(
+        &self,
+        ports: &P,
+        settings: &Settings,
+        rows: BTreeMap<String, Option<Row>>,
+    ) -> Result<refresh::Outcome, SqlError> {
+        match self.parts.enter(Part::Sync, ports.now(), LEASE_SECS) {
+            Some(_place) => refresh::publish(ports, settings.plan, rows).await,
+            None => Ok(refresh::Outcome::NotNow),
+        }
     }
 
     /// When the log is read next, or something waits for it.
@@ -107,7 +120,7 @@ impl Coordinator {
         let mut came = Came { is_done: true, needs_sweep: unheard.whole, waits: false };
         self.look_into_groups(ports, settings, &mut unheard, &mut came).await;
         self.look_at_members(ports, settings, &unheard.members, &mut came).await;
-        Self::read_rows(ports, settings, &unheard, &mut came).await?;
+        self.read_rows(ports, settings, &unheard, &mut came).await?;
         if !came.is_done && !came.waits && age(unheard.first_at) > GIVE_UP_MILLIS {
             (came.is_done, came.needs_sweep) = (true, true);
         }
@@ -172,6 +185,7 @@ impl Coordinator {
 
     /// Reads user groups and tokens again, and publishes what they are now.
     async fn read_rows<P: Ports>(
+        &self,
         ports: &P,
         settings: &Settings,
         unheard: &entries::Unheard,
@@ -211,7 +225,7 @@ impl Coordinator {
             take(came, "an API token", &one.id, read);
         }
         if !rows.is_empty() {
-            match refresh::publish(ports, settings.plan, rows).await? {
+            match self.publish(ports, settings, rows).await? {
                 refresh::Outcome::Published => {}
                 refresh::Outcome::NotNow => came.is_done = false,
                 refresh::Outcome::Sweep => came.needs_sweep = true,

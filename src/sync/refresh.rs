@@ -103,8 +103,9 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     let manifest = published.manifest;
     let chapters = record::read(&kv, &manifest).await?;
     let changes = if published.changed { super::finish::count_changes(&kv, old, &manifest).await } else { None };
-    // From here on nothing is awaited. A crawl that began meanwhile may have read what was before: it takes the changes in by itself.
-    if let (Some(seq), None) = (seq, Cursor::load(ports)?) {
+    // From here on nothing is awaited. A sync that was asked for meanwhile takes the changes in by itself.
+    let sweep = Cursor::load(ports)?;
+    if let (Some(seq), None) = (seq, &sweep) {
         overlay::taken_in(ports, seq, &manifest.generation)?;
     }
     record::write(ports, &chapters)?;
@@ -127,6 +128,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     )?;
     remember(
         ports,
+        sweep.map(|sweep| sweep.run),
         &manifest.generation,
         (now, ended),
         &kv,
@@ -169,19 +171,21 @@ async fn makers<P: KeyValue>(
 
 fn remember<P: KeyValue + Sql + Clock>(
     ports: &P,
+    sweep: Option<RunId>,
     generation: &snapshot::GenerationId,
     (started_at, finished_at): (Timestamp, Timestamp),
     kv: &MeteredPorts<'_, P>,
     (chunks_written, bytes_written): (u64, u64),
     changes: Option<ChangeCounts>,
 ) -> Result<(), SqlError> {
-    let runs = history::runs(ports)?;
+    // A sync that was asked for in the same second has the next number already.
+    let last = sweep.or(history::runs(ports)?.into_iter().next().map(|run| run.run));
     let used: KvUse = kv.take();
     room::charge(ports, i64::try_from(used.writes).unwrap_or(i64::MAX).saturating_sub(room::USUAL_WRITES))?;
     history::remember_run(
         ports,
         RunRecord {
-            run: RunId::after(runs.first().map(|run| &run.run), started_at),
+            run: RunId::after(last.as_ref(), started_at),
             by: BY_LOG.to_owned(),
             started_at,
             finished_at,

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) elsewhere: BTreeMap<String, Arc<dyn Handler>>,
     /// Requests whose path ends so are never answered.
     pub(crate) hanging: RefCell<Vec<String>>,
+    /// How long each operation of the key-value store takes.
+    pub(crate) kv_takes: Cell<Duration>,
     /// The requests that are under way, and the most there ever were at once.
     pub(crate) under_way: Cell<(usize, usize)>,
 }
@@ -59,6 +61,7 @@ impl World {
             watch: Box::new(watch),
             elsewhere: BTreeMap::new(),
             hanging: RefCell::default(),
+            kv_takes: Cell::default(),
             under_way: Cell::default(),
         }
     }
@@ -80,6 +83,13 @@ impl World {
         }
         self.alarm.set(None);
         due.is_some()
+    }
+
+    async fn takes_its_time(&self) {
+        match self.kv_takes.get() {
+            Duration::ZERO => tokio::task::yield_now().await,
+            time => tokio::time::sleep(time).await,
+        }
     }
 
     fn take_callback(&self, request: &HttpRequest) -> HttpResponse {
@@ -143,12 +153,12 @@ impl KeyValue for World {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-        tokio::task::yield_now().await;
+        self.takes_its_time().await;
         self.desk.get(key).await
     }
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
-        tokio::task::yield_now().await;
+        self.takes_its_time().await;
         self.desk.put(key, value).await
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::Sql as _;
+
 use serde_json::Value;
 use sim::cloudflare::{Fault, Permission, PolicySpec, Route, Spec};
 use sim::conductorone::Proof;
@@ -241,6 +243,67 @@ async fn a_user_group_and_a_token_are_read_again_by_themselves_and_the_sweep_fin
     cloudflare.set_group_policies(&new, vec![PolicySpec::allow(known[1].id.clone(), zone)]);
     deployment.wait(Duration::from_mins(5)).await;
     assert_is_account(&deployment).await;
+}
+
+/// A sync that is asked for while a small publication is written, at many moments of that.
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_begins_while_a_small_publication_is_written_is_the_next_writer_and_loses_nothing() {
+    let deployment = deployment(20, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let member = cloudflare.add_member("jane.doe@example.com", vec![holds(cloudflare, &known[0])]);
+    let path = format!(
+        "/v1/roles/{}/members/{}",
+        known[1].governed_as(),
+        cloudflare.membership(&member).unwrap().user_id.unwrap()
+    );
+    deployment.wait(Duration::from_mins(3)).await;
+    deployment.world().kv_takes.set(Duration::from_secs(1));
+    let (mut at_once, mut same_second) = (0, 0);
+    let room = || deployment.world().one("SELECT value FROM sync_state WHERE name = 'room'", &[]).unwrap();
+    for n in 0..12 {
+        let quiet = room();
+        let before = deployment.json("/v1/status").await["runs"][0]["run"].clone();
+        let method = if n % 2 == 0 { "PUT" } else { "DELETE" };
+        let answer = deployment.request(method, &path, &[], None).await;
+        assert_eq!(answer.status, 200, "{n}: {}", answer.text());
+        // Noted as it begins.
+        while room() == quiet {
+            deployment.wait(Duration::from_millis(50)).await;
+        }
+        deployment.wait(Duration::from_millis(300 * n)).await;
+        let run = deployment.run(&Value::Null).await;
+        deployment.wait(Duration::from_mins(3)).await;
+        let status = deployment.json("/v1/status").await;
+        let runs = status["runs"].as_array().unwrap();
+        let new: Vec<_> = runs.iter().take_while(|known| known["run"] != before).collect();
+        assert!(new.iter().any(|one| **one == run), "{n}: {new:#?}");
+        let ids: std::collections::BTreeSet<_> = new.iter().map(|run| run["run"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), new.len(), "{n}: {new:#?}");
+        assert!(new.iter().any(|one| one["by"] == "audit log"), "{n}: under an id of its own: {new:#?}");
+        // Times are told to the second in an id, and more closely beside it.
+        let began = |it: &Value| {
+            (it["started_at"].as_str().map(str::to_owned), it["run"].as_str().map(|id| id[..16].to_owned()))
+        };
+        let (asked_at, second) = began(&run);
+        for one in new.iter().filter(|one| one["by"] == "audit log" && began(one).0 <= asked_at) {
+            at_once += usize::from(one["finished_at"].as_str() > asked_at.as_deref());
+            same_second += usize::from(began(one).1 == second);
+        }
+        // One chain, and all of it is there.
+        let generations = status["generations"].as_array().unwrap();
+        for pair in generations.windows(2) {
+            assert_eq!(pair[0]["previous"], pair[1]["generation"], "{n}: {generations:#?}");
+        }
+        let gaps = deployment.world().query("SELECT generation FROM ledger_mark WHERE kind = 'gap'", &[]).unwrap();
+        assert!(gaps.is_empty(), "{n}: {gaps:?}");
+    }
+    deployment.world().kv_takes.set(Duration::ZERO);
+    assert_is_account(&deployment).await;
+    assert!(
+        at_once >= 8 && same_second > 0,
+        "{at_once} were asked for meanwhile, {same_second} in the second in which it began"
+    );
 }
 
 /// On the Free plan a change waits for room, and is not lost.
