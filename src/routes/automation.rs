@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 use crate::account::find;
 use crate::account::person::Meant;
 use crate::base::ports::{Clock, KeyValue};
+use crate::base::time::Timestamp;
 use crate::coordinator::Ask;
 use crate::coordinator::{Command, Reply, Unreachable};
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
-use crate::snapshot::{self, Catalogue, Snapshot, SnapshotError};
+use crate::snapshot::{self, Catalogue, GenerationId, Snapshot, SnapshotError};
 use crate::sync;
 
 /// A list in an answer has at most this many items: an answer has 250 KB at most.
@@ -41,10 +42,17 @@ pub async fn answer<P: KeyValue + Clock + Ask>(ports: &P, context: &Value) -> Re
             None => {
                 json!({ "error": "The connector has not read the Cloudflare account yet; ask with the verb start_sync, and again when the sync is over." })
             }
-            Some(snapshot) => match verb {
-                Verb::LookupMember(subject) => lookup(ports, &snapshot, &subject).await?,
-                Verb::AccountSummary | Verb::StartSync => summary(ports, &snapshot).await?,
-            },
+            Some(snapshot) => {
+                let Reply::Status(status) = ports.ask(Command::Status).await? else {
+                    return Err(Unreachable("its storage failed".to_owned()).into());
+                };
+                let mut answer = match verb {
+                    Verb::LookupMember(subject) => lookup(ports, &snapshot, &subject).await?,
+                    Verb::AccountSummary | Verb::StartSync => summary(ports, &snapshot).await?,
+                };
+                dated(&mut answer, ports.now(), &snapshot.manifest().generation, &status.sync.runs);
+                answer
+            }
         },
     };
     Ok(match answered {
@@ -117,28 +125,23 @@ async fn start_sync<P: Ask>(ports: &P) -> Result<Value, NotNow> {
 }
 
 /// What every answer from a snapshot says of its age: when the last sync began that found the account so, which the Coordinator knows.
-async fn dated<P: Clock + Ask>(ports: &P, snapshot: &Snapshot, mut answer: Value) -> Result<Value, NotNow> {
-    let generation = &snapshot.manifest().generation;
-    let as_of = match ports.ask(Command::Status).await? {
-        Reply::Status(status) => sync::found_so(&status.sync.runs, generation),
-        _ => return Err(Unreachable("its storage failed".to_owned()).into()),
-    };
-    if let Value::Object(fields) = &mut answer {
+fn dated(answer: &mut Value, now: Timestamp, generation: &GenerationId, runs: &[sync::RunRecord]) {
+    let as_of = sync::found_so(runs, generation);
+    if let Value::Object(fields) = answer {
         fields.insert("generation".to_owned(), json!(generation));
         fields.insert("as_of".to_owned(), json!(as_of));
-        let age = as_of.map(|as_of| (ports.now().since(as_of) / 60_000).max(0));
+        let age = as_of.map(|as_of| (now.since(as_of) / 60_000).max(0));
         fields.insert("age_minutes".to_owned(), json!(age));
     }
-    Ok(answer)
 }
 
-async fn lookup<P: KeyValue + Clock + Ask>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
+async fn lookup<P: KeyValue>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
     // One address or one id names one member at most.
     let Meant::One(member) = find::in_snapshot(ports, snapshot, subject, Action::Revoke).await? else {
-        return dated(ports, snapshot, json!({ "found": false, "status": "none" })).await;
+        return Ok(json!({ "found": false, "status": "none" }));
     };
     let catalogue = Catalogue::load(ports, snapshot).await?;
-    dated(ports, snapshot, shown(&member, snapshot, &catalogue)).await
+    Ok(shown(&member, snapshot, &catalogue))
 }
 
 fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
@@ -176,7 +179,7 @@ fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
     })
 }
 
-async fn summary<P: KeyValue + Clock + Ask>(ports: &P, snapshot: &Snapshot) -> Result<Value, NotNow> {
+async fn summary<P: KeyValue>(ports: &P, snapshot: &Snapshot) -> Result<Value, NotNow> {
     let catalogue = Catalogue::load(ports, snapshot).await?;
     let (mut without, mut unknown, mut all) = (0_u64, 0_u64, 0_u64);
     let mut administrators = Vec::new();
@@ -198,15 +201,14 @@ async fn summary<P: KeyValue + Clock + Ask>(ports: &P, snapshot: &Snapshot) -> R
     snapshot.each(ports, &[Kind::User], count).await?;
     let manifest = snapshot.manifest();
     let off = manifest.capabilities.iter().filter(|(_, capability)| !capability.on).map(|(name, _)| name);
-    let answer = json!({
+    Ok(json!({
         "account_id": manifest.account_id,
         "counts": manifest.counts,
         "without_two_factor": without,
         "two_factor_unknown": unknown,
         "super_administrators": { "count": all, "people": administrators },
         "lists_that_cannot_be_read": off.collect::<Vec<_>>(),
-    });
-    dated(ports, snapshot, answer).await
+    }))
 }
 
 #[cfg(test)]
