@@ -19,6 +19,13 @@ pub struct Failure {
     pub ray: Option<String>,
 }
 
+impl Failure {
+    /// Whether it is a word about the path alone, and not about what is asked for (`reference/cloudflare.md` 3.2).
+    const fn is_no_path(&self) -> bool {
+        matches!(self.code, Some(7000 | 7003))
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP {}", self.status)?;
@@ -150,9 +157,14 @@ impl ApiError {
     /// nothing of whether it is there (`reference/cloudflare.md` 3.2). Of a list it says that the account has none.
     pub(super) fn of_one(self) -> Self {
         match self {
-            Self::NotFound(failure) if matches!(failure.code, Some(7000 | 7003)) => Self::Server(failure),
+            Self::NotFound(failure) if failure.is_no_path() => Self::Server(failure),
             error => error,
         }
+    }
+
+    /// Whether it was one that the API has no path for.
+    pub fn is_no_path(&self) -> bool {
+        matches!(self, Self::Server(failure) if failure.is_no_path())
     }
 
     /// The HTTP status, where there was an answer.

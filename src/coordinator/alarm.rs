@@ -63,7 +63,7 @@ impl Coordinator {
         // What one part brought about for another that had ended by then.
         for part in all {
             let due = self.due(ports, settings, part);
-            self.wake_for(ports, Self::apart(part, due, ports.now())).await;
+            self.wake_for(ports, self.apart(part, due, ports.now())).await;
         }
     }
 
@@ -81,7 +81,7 @@ impl Coordinator {
             let is_usable = due.is_ok();
             let soon = ports.now().plus_secs(SOON_SECS);
             let due = due.map(|at| at.filter(|at| *at <= soon));
-            self.wake_for(ports, Self::apart(part, due, ports.now())).await;
+            self.wake_for(ports, self.apart(part, due, ports.now())).await;
             ring.rest();
             loop {
                 if !is_usable || !ring.goes_on(ports.now()) {
@@ -154,13 +154,19 @@ impl Coordinator {
     }
 
     /// What the log tells is looked at once in a moment at most, whatever is due: something that a turn brings nothing about for must not make
-    /// the alarm ring without end.
+    /// the alarm ring without end. No more must a part whose place is taken, perhaps by somebody who was killed.
     fn apart(
+        &self,
         part: Part,
         due: Result<Option<Timestamp>, SqlError>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, SqlError> {
-        if part == Part::AuditLog { due.map(|at| at.map(|at| at.max(now.plus_secs(1)))) } else { due }
+        let least = match part {
+            _ if self.parts.has(part) => LATER_SECS,
+            Part::AuditLog => 1,
+            _ => return due,
+        };
+        due.map(|at| at.map(|at| at.max(now.plus_secs(least))))
     }
 
     async fn wake_for<P: Ports>(&self, ports: &P, due: Result<Option<Timestamp>, SqlError>) {

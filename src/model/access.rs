@@ -56,6 +56,15 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The policy that is one atom.
+    pub fn of(atom: Atom) -> Self {
+        Self {
+            access: atom.access,
+            permission_groups: vec![atom.permission_group],
+            resource_groups: vec![atom.resource_group],
+        }
+    }
+
     /// The atoms this policy stands for.
     pub fn atoms(&self) -> impl Iterator<Item = Atom> + '_ {
         self.permission_groups.iter().flat_map(move |&permission_group| {

@@ -1,5 +1,6 @@
 //! Accounts: a membership is made by an invitation, and ends by removal.
 
+use super::come_back::{self, Meanwhile};
 use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Write, WriteKind};
@@ -15,6 +16,7 @@ use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Atom, Policy, atoms};
 use crate::model::ask::Action;
+use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
 use crate::model::resource::MemberStatus;
 
@@ -22,10 +24,6 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Nobody in the account is meant.
     pub(super) async fn for_nobody(&self) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
-        // Between the removal of an invitation and the new one there is nobody, and it will not stay so.
-        if renewal::is_under_way(self.ports, subject)? {
-            return Ok(self.not_now("the invitation is being made again", 5));
-        }
         let who = subject.shown();
         if let Some(email) = subject.emails.first() {
             // An invitation that was put off must not go out after a revoke that came later and was answered.
@@ -33,6 +31,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
                 return Ok(superseded(newer));
             }
+        }
+        // Between the removal of an invitation and the new one there is nobody, and it will not stay so.
+        if come_back::is_under_way(self.ports, subject)? {
+            return Ok(self.not_now("the invitation is being made again", 5));
         }
         match (self.request.action, subject.emails.first()) {
             // Removed by an earlier attempt that was cut off before it could say so.
@@ -109,12 +111,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let would = format!("would have invited {email} with {name}");
         let passage = guards::check(&self.asking(), &Planned::invite(email, &would)).await?;
         self.note("inviting")?;
-        let policy = Policy {
-            access: atom.access,
-            permission_groups: vec![atom.permission_group],
-            resource_groups: vec![atom.resource_group],
-        };
-        let member = match self.send_invitation(&passage, email, &[policy]).await? {
+        let member = match self.send_invitation(&passage, email, &[Policy::of(atom)], None).await? {
             Ok(member) => member,
             Err(not_now) => return Ok(not_now),
         };
@@ -169,12 +166,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Sends an invitation; the outcome instead, where it is not there yet. One whose answer was lost is looked for at once: who
-    /// asked by REST does not come again by itself.
+    /// asked by REST does not come again by itself. One that it is to `replace` is not what is found then, though a list that is behind still has it.
     pub(super) async fn send_invitation(
         &self,
         passage: &Passage,
         email: &str,
         policies: &[Policy],
+        replaced: Option<MemberId>,
     ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
         let open = open_invitations::begin(self.ports, self.id, email, &atoms(policies), self.ports.now())?;
         let answer = self.client.invite(&passage.cleared, email, policies).await;
@@ -183,13 +181,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) if error.outcome_unknown() => {}
             Err(_) => open_invitations::refused(self.ports, open, email)?,
         }
-        let mut shows = true;
+        let shows = |member: &MemberRecord| {
+            let holds = member.own_policies().map(|own| atoms(&own)).unwrap_or_default();
+            atoms(policies).is_subset(&holds)
+        };
         let member = match answer {
-            Ok(member) => {
-                let holds = member.own_policies().map(|own| atoms(&own)).unwrap_or_default();
-                shows = atoms(policies).is_subset(&holds);
-                member
-            }
+            Ok(member) => member,
             // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
             Err(ApiError::AlreadyExists(failure)) => {
                 let message = format!("{email} is a member already, and not in the list yet ({failure})");
@@ -199,7 +196,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.note(&format!("outcome unknown: {error}"))?;
                 match find::by_address(&self.client, email).await? {
                     // Another than ours may have been quicker: that is for the next attempt to find out.
-                    Some(found) if atoms(&found.own_policies()?) == atoms(policies) => {
+                    Some(found) if Some(found.id) != replaced && atoms(&found.own_policies()?) == atoms(policies) => {
                         open_invitations::shown(self.ports, &found)?;
                         found
                     }
@@ -211,10 +208,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         self.note_done("invited")?;
         renewal::invited(self.ports, member.id, self.ports.now())?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
-        if !shows {
-            return Ok(Err(self.not_now(format!("{email} is invited, and not shown with what was asked for"), 5)));
+        if shows(&member) {
+            return Ok(Ok(member));
         }
-        Ok(Ok(member))
+        // The answer to a write may tell less than the record itself.
+        Ok(match read::member(self.ports, &self.client, member.id).await {
+            Ok(member) if shows(&member) => Ok(member),
+            _ => Err(self.not_now(format!("{email} is invited, and not shown with what was asked for"), 5)),
+        })
     }
 
     /// Removes a member, or cancels an invitation.
@@ -229,6 +230,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if !self.delete(&passage, member).await? {
             return Ok(self.not_now(format!("Cloudflare still shows {email}"), 5));
         }
+        come_back::follow(self.ports, self.id, member, Meanwhile::Ended)?;
         self.left(member, true, None).await?;
         Ok(done(
             Effect::Removed,
@@ -247,7 +249,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             member,
             planned: &BTreeSet::new(),
             loses_admin: passage.loses_admin,
-            may_replace: renewal::must_go_on(self.ports, self.id)?,
+            may_replace: come_back::must_go_on(self.ports, self.id)?,
             read_at: self.client.asked_at(),
             now: self.ports.now(),
         };

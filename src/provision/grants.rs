@@ -1,5 +1,6 @@
 //! One role more or less on a member: what is checked before it is written, and what is said afterwards.
 
+use super::come_back::{self, Meanwhile};
 use super::execute::{Edit, EditOutcome};
 use super::outcomes::unknown_policy;
 use super::resolve;
@@ -44,6 +45,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             // A guard forbids that to be taken back. The aftercare says so; what was asked for here is so all the same.
             Err(Stopped::Refused(Outcome::Refused { .. })) if planned.is_none() => {
                 open_writes::amended(self.ports, member.id, &edit.grant, &edit.revoke)?;
+                come_back::follow(self.ports, self.id, &member, Meanwhile::Edited(&edit))?;
                 EditOutcome::AlreadySo(Box::new(member))
             }
             change => change?,

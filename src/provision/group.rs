@@ -60,7 +60,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn is_in(&self, group: UserGroupId, member: MemberId) -> Result<Option<bool>, Stopped> {
         let mut waits = READ_BACK_WAITS.into_iter();
         let is_in = loop {
-            let is_in = self.client.is_in_group(group, member).await?;
+            let is_in = match self.client.is_in_group(group, member).await {
+                // There is no such path where the account has no user groups at all.
+                Err(error) if error.is_no_path() => match &*apart::user_groups(&self.asking()).await? {
+                    UserGroups::Absent => false,
+                    _ => return Err(error.into()),
+                },
+                is_in => is_in?,
+            };
             let stale = last_writes::group_stale_until(self.ports, group, member, is_in, self.ports.now())?;
             let Some(until) = stale else { break is_in };
             let Some(wait) = waits.next() else {

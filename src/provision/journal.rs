@@ -204,6 +204,17 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
 
+/// The latest revoke of somebody's account that is not over, and came after an operation; one that is void by now is none.
+pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> Result<Option<EntryId>, SqlError> {
+    let value = sql.one(
+        "SELECT id FROM operation WHERE id > ? AND email = ? AND entitlement = ? AND outcome IS NULL
+            AND json_extract(request, '$.action') = 'revoke' ORDER BY id DESC LIMIT 1",
+        &[id.0.into(), address::folded(email).into(), Holding::ACCOUNT.into()],
+    )?;
+    let Some(revoke) = value.as_ref().and_then(SqlValue::integer).map(EntryId) else { return Ok(None) };
+    Ok(if superseded_by(sql, revoke)?.is_some() { None } else { Some(revoke) })
+}
+
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
 /// now on, and what failed on the way here says nothing of how long to wait from here.
 pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {

@@ -5,6 +5,7 @@ pub mod aftercare;
 mod apart;
 mod asking;
 pub mod callback;
+mod come_back;
 pub mod execute;
 pub mod foresee;
 mod grants;
@@ -31,7 +32,7 @@ mod shared;
 mod super_admins;
 mod work;
 
-pub use renewal::must_go_on;
+pub use come_back::must_go_on;
 pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::account;
@@ -125,7 +126,7 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     request: &Request,
 ) -> Result<Outcome, Stopped> {
     let apps = settings.apps.or_settled(|| connect::settled_app(ports))?;
-    let renewal = renewal::begun(ports, id)?;
+    let renewal = come_back::begun(ports, id)?;
     // An invitation that was removed to be made again comes back, whoever is pinned by now.
     if renewal.is_none() {
         apps.admit(&request.origin)?;
@@ -284,7 +285,6 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Counterpart::Account, Action::Grant) => self.account_exists(member).await,
             (Counterpart::Account, Action::Revoke) => self.remove(&member).await,
         }?;
-        renewal::follow(self.ports, &told, &self.what, self.request.action, &outcome)?;
         match self.request.action {
             Action::Grant => Ok(outcome.to_account(|| told.account())),
             Action::Revoke => self.proven(outcome, Some(&told)),

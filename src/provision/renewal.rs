@@ -2,30 +2,23 @@
 //! (`reference/cloudflare.md` 2.6), under a new membership id.
 //!
 //! **Invariants:** what the invitation held is on disk before it is removed, and stays there until the new one has all of it;
-//! a renewal that removed an invitation is never given up in favour of nothing; and what others do with the person meanwhile is done with
-//! what is to come back as well ([`follow`]), so that nobody has to wait, and nothing comes back that was taken away.
+//! and a renewal that removed an invitation is never given up in favour of nothing, but where all of it was revoked since ([`come_back`]).
 
-use serde::Serialize;
-
+use super::come_back::{self, InvitationAccess, begun, forget, save};
 use super::execute::{self, Edit, EditOutcome};
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
-use super::outcomes::unknown_policy;
-use super::resolve::{Counterpart, What};
+use super::outcomes::{superseded, unknown_policy};
 use super::shared::UserGroups;
 use super::work::{Work, done};
-use super::{apart, journal, read};
+use super::{apart, journal, policies, read};
 use crate::account::Stopped;
 use crate::account::find;
-use crate::base::json;
-use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
-use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
-use crate::model::access::{Access, Policy, atoms};
+use crate::model::access::{Access, atoms};
 use crate::model::address;
-use crate::model::ask::{Action, Subject};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
 use crate::model::resource::MemberStatus;
@@ -36,22 +29,8 @@ const FORBIDDEN_SECS: i64 = 60;
 /// What is told while provisioning is off.
 const WOULD: &str = "would have made an invitation again that it had removed";
 
-/// What an invitation held, from before it is removed until the new one has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct InvitationAccess {
-    member: MemberId,
-    email: String,
-    policies: Vec<Policy>,
-    groups: Vec<(UserGroupId, String)>,
-}
-
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
-        "CREATE TABLE IF NOT EXISTS renewal (
-            operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL,
-            held TEXT NOT NULL)",
-        &[],
-    )?;
+    come_back::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS invited (member TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     Ok(())
 }
@@ -81,102 +60,6 @@ pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Resu
 fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
-}
-
-/// The renewal that an operation is in the middle of. An error where this version cannot read what the invitation held: then nobody knows
-/// what to bring back, and the operation is settled with those that cannot be read ([`journal::settle_unreadable`]).
-pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<InvitationAccess>, SqlError> {
-    match kept(sql, operation)? {
-        (true, None) => Err(SqlError::unreadable("what an invitation held")),
-        (_, held) => Ok(held),
-    }
-}
-
-/// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back, and
-/// can.
-pub fn must_go_on(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
-    Ok(kept(sql, operation)?.1.is_some())
-}
-
-/// Whether an operation is in the middle of a renewal, and what the invitation held, where this version can read that.
-fn kept(sql: &dyn Sql, operation: EntryId) -> Result<(bool, Option<InvitationAccess>), SqlError> {
-    let found = sql.query("SELECT operation, version, held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
-    let mut read = rows::readable(sql, "renewal", &found, |row| match row {
-        [_, version, held] if version.integer() == Some(1) => json::read_str(held.text()?).ok(),
-        _ => None,
-    })?;
-    Ok((!found.is_empty(), read.pop()))
-}
-
-/// Whether an invitation of the subject's is being made again at the moment.
-pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, SqlError> {
-    let rows = sql.query(
-        "SELECT renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation
-         WHERE operation.outcome IS NULL",
-        &[],
-    )?;
-    // Without an address they may be anybody: an invitation may have a user id that is not kept here.
-    if subject.emails.is_empty() && subject.member_id.is_none() {
-        return Ok(!rows.is_empty());
-    }
-    Ok(rows.iter().any(|row| {
-        let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
-        subject.is_same(&Subject { member_id: text(0).parse().ok(), ..Subject::of_email(text(1)) })
-    }))
-}
-
-/// Takes what an operation did with a member into what renewals that are not over would bring back: what was taken away since stays away, and
-/// what was given comes too. Nothing is left to bring back of a membership that was ended.
-pub(super) fn follow(
-    sql: &dyn Sql,
-    member: &MemberRecord,
-    what: &What,
-    action: Action,
-    outcome: &Outcome,
-) -> Result<(), SqlError> {
-    let Outcome::Done { effect, .. } = outcome else { return Ok(()) };
-    for row in sql.query("SELECT operation, member, email FROM renewal", &[])? {
-        let text = |place: usize| row.get(place).and_then(SqlValue::text).unwrap_or_default();
-        if text(1) != member.id.to_string() && !address::same(text(2), &member.email) {
-            continue;
-        }
-        let Some(operation) = row.first().and_then(SqlValue::integer).map(EntryId) else { continue };
-        if *effect == Effect::Removed {
-            forget(sql, operation)?;
-            continue;
-        }
-        let Some(mut held) = kept(sql, operation)?.1 else { continue };
-        match what.access {
-            Counterpart::Atom(atom) => {
-                if let Some(policies) = Edit::of(action, atom).apply(&held.policies) {
-                    held.policies = policies;
-                }
-            }
-            Counterpart::Group(group) => {
-                held.groups.retain(|(one, _)| *one != group);
-                if action == Action::Grant {
-                    held.groups.push((group, what.name.clone()));
-                }
-            }
-            Counterpart::Account => continue,
-        }
-        save(sql, operation, &held)?;
-    }
-    Ok(())
-}
-
-fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -> Result<(), SqlError> {
-    let body = serde_json::to_string(held)?;
-    sql.query(
-        "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
-        &[operation.0.into(), held.member.to_string().into(), held.email.as_str().into(), body.into()],
-    )?;
-    Ok(())
-}
-
-fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])?;
-    Ok(())
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
@@ -292,9 +175,23 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let member = if let Some(found) = found {
             found
         } else {
+            // Whoever's account is revoked is not invited again first: a renewal may have to wait for long, and the revoke waits for it.
+            if let Some(newer) = journal::account_revoke_since(self.ports, self.id, email)? {
+                forget(self.ports, self.id)?;
+                return Ok(superseded(newer));
+            }
             let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
             let held = self.still_held()?;
-            match self.send_invitation(&passage, email, &held.policies).await {
+            if !policies::give_something(&held.policies) {
+                forget(self.ports, self.id)?;
+                return Ok(Outcome::refused(
+                    Refusal::LastRole,
+                    format!(
+                        "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
+                    ),
+                ));
+            }
+            match self.send_invitation(&passage, email, &held.policies, Some(held.member)).await {
                 Ok(Ok(sent)) => sent,
                 Ok(Err(not_now)) => return Ok(not_now),
                 Err(Stopped::Refused(Outcome::Refused { message, .. })) => {

@@ -1,6 +1,7 @@
 //! An operation under way: what its steps share, and what they note.
 
 use super::asking::Asking;
+use super::come_back::{self, Meanwhile};
 use super::execute::{self, Edit, EditOutcome};
 use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
@@ -61,7 +62,11 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
 
     /// Changes a member's policies, as far as the guards let it pass.
     pub(super) async fn write(&self, member: MemberRecord, edit: &Edit, would: &str) -> Result<EditOutcome, Stopped> {
-        execute::change(&self.asking(), member, edit, would).await
+        let change = execute::change(&self.asking(), member, edit, would).await?;
+        if let EditOutcome::Made(member) | EditOutcome::AlreadySo(member) = &change {
+            come_back::follow(self.ports, self.id, member, Meanwhile::Edited(edit))?;
+        }
+        Ok(change)
     }
 
     /// Notes what the operation left of the member, so that readers see it from now on.
@@ -71,6 +76,9 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
         gone: bool,
         group: Option<(UserGroupId, bool)>,
     ) -> Result<(), SqlError> {
+        if let Some((group, is_in)) = group {
+            come_back::follow(self.ports, self.id, member, Meanwhile::Group(group, &self.what.name, is_in))?;
+        }
         let left = Aftermath { member, gone, group };
         overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
     }

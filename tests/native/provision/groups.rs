@@ -173,6 +173,21 @@ async fn nobody_has_left_a_group_that_is_not_there_for_a_moment_while_the_list_h
 }
 
 #[tokio::test]
+async fn nobody_is_in_a_group_of_an_account_that_has_none_any_more() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.join_group(&group, &jane);
+    bench.world.sync().await;
+    account.fail_randomly(Route::ListUserGroups, 1.0, Fault::status(404, 7003));
+    hide(account, 7003);
+    let revoke = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }), "the last sync read them");
+    bench.world.sync().await;
+    bench.world.advance(70);
+    assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
 async fn a_role_is_not_told_to_be_gone_while_the_group_that_gives_it_is_not_there_for_a_moment() {
     let (bench, jane, group) = jane().await;
     let account = bench.account();

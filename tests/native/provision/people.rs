@@ -467,6 +467,19 @@ async fn an_invitation_is_told_only_with_the_role_that_it_shows() {
 }
 
 #[tokio::test]
+async fn an_invitation_whose_answer_tells_less_than_its_record_is_told_at_once() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let wanted = roles(account)[1].clone();
+    bench.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.starts_with("POST") {
+            body["result"].as_object_mut().unwrap().remove("policies");
+        }
+    })));
+    assert_done(&bench.attempt(bench.arrive(Action::Grant, target(&wanted), person(NEW))).await, Effect::Granted);
+}
+
+#[tokio::test]
 async fn who_is_named_by_a_user_id_alone_may_be_whoever_is_listed_without_one_that_can_be_read() {
     for (oddity, may_be) in [
         (Oddity::UserText("id", "usr_1"), true),

@@ -92,32 +92,126 @@ async fn whatever_fails_on_the_way_the_invitation_comes_back() {
     }
 }
 
-#[tokio::test]
-async fn who_asks_for_the_person_meanwhile_is_told_to_come_again() {
-    // Whether nobody knows what became of the new invitation, or it is certain that there is none yet.
-    for fault in [Fault::status(500, 10_000), Fault::TooManyRequests { retry_after: Some(1), headers: false }] {
-        Box::pin(somebody_asks_meanwhile(fault)).await;
-    }
-}
-
-async fn somebody_asks_meanwhile(fault: Fault) {
-    let (bench, old, _) = invited().await;
+/// An invitation that was removed and is not there again, with what made it; nothing is open any more of a new one.
+async fn between_the_two(fault: Fault) -> (Bench, String, super::EntryId) {
+    let (bench, old, group) = invited().await;
     bench.account().fail_next(Route::CreateMember, 1, fault);
     let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
     assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
+    assert!(bench.account().membership_of(NEW).is_none());
     assert!(super::provision::must_go_on(&bench.world, renewal).unwrap(), "nobody may give it up now");
-    bench.world.advance(400);
-    let role = roles(bench.account())[0].clone();
-    let revoke = bench.arrive(Action::Revoke, target(&role), person(NEW));
-    assert!(
-        matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }),
-        "or the role would come back after the revoke"
-    );
-    assert_done(&bench.settle(renewal).await, Effect::Renewed);
-    assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap());
-    assert_done(&bench.settle(revoke).await, Effect::Revoked);
-    let new = bench.account().membership_of(NEW).unwrap();
-    assert!(!bench.atoms(&new.id).contains(&atom(bench.account(), &role)));
+    // By then a request that nobody answered is not carried out any more.
+    bench.world.advance(2_500);
+    (bench, group, renewal)
+}
+
+/// Whether nobody knows what became of the new invitation, or it is certain that there is none yet.
+fn faults() -> [Fault; 2] {
+    [Fault::status(500, 10_000), Fault::TooManyRequests { retry_after: Some(1), headers: false }]
+}
+
+#[tokio::test]
+async fn who_grants_something_meanwhile_is_told_to_come_again() {
+    for fault in faults() {
+        let (bench, _, renewal) = between_the_two(fault).await;
+        let role = roles(bench.account())[5].clone();
+        let grant = bench.arrive(Action::Grant, target(&role), person(NEW));
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }), "one invitation is enough");
+        assert_done(&bench.settle(renewal).await, Effect::Renewed);
+        assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap());
+        assert_done(&bench.settle(grant).await, Effect::Granted);
+        assert_eq!(bench.account().requests(Route::CreateMember), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_revoked_meanwhile_is_taken_from_the_new_invitation() {
+    for fault in faults() {
+        let (bench, group, renewal) = between_the_two(fault).await;
+        let known = roles(bench.account());
+        let revokes =
+            [target(&known[0]), group_target(&group)].map(|what| bench.arrive(Action::Revoke, what, person(NEW)));
+        for revoke in revokes {
+            assert!(
+                matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }),
+                "or it would come back after the revoke"
+            );
+        }
+        assert_done(&bench.settle(renewal).await, Effect::Renewed);
+        for revoke in revokes {
+            assert_done(&bench.settle(revoke).await, Effect::Revoked);
+        }
+        let new = bench.account().membership_of(NEW).unwrap();
+        assert!(new.groups.is_empty() && !bench.atoms(&new.id).contains(&atom(bench.account(), &known[0])));
+        assert!(bench.atoms(&new.id).contains(&atom(bench.account(), &known[1])), "the rest comes back");
+    }
+}
+
+#[tokio::test]
+async fn whose_account_is_revoked_meanwhile_is_not_invited_again_and_the_revoke_ends() {
+    for fault in faults() {
+        let (mut bench, _, renewal) = between_the_two(fault).await;
+        // Nothing can be brought back for long.
+        bench.world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::Off;
+        assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
+        let revoke = bench.arrive(Action::Revoke, Target::Account, person(NEW));
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        assert_refused(&bench.attempt(renewal).await, Refusal::Superseded, "");
+        assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+        bench.world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::On;
+        assert!(bench.account().membership_of(NEW).is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_whose_last_role_was_taken_away_meanwhile_comes_back_with_what_was_left() {
+    use c1_cloudflare::provision::LastRole;
+    // Whether the revoke left Minimal Account Access, or something that somebody had given by hand and nobody told of.
+    for by_hand in [false, true] {
+        let bench = Bench::with(|_| {}, |config| config.provision.guards.last_role = LastRole::MinimalAccess).await;
+        let account = bench.account();
+        let known = roles(account);
+        let old = account.invite(NEW, vec![holds(account, &known[0])]);
+        let group = account.add_group("Operators", vec![holds(account, &known[2])]);
+        account.join_group(&group, &old);
+        account.fail_next(Route::DeleteMember, 1, Fault::Held);
+        let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+        assert!(matches!(bench.attempt(renewal).await, Outcome::NotNow { .. }));
+        if by_hand {
+            account.add_policy(&old, holds(account, &known[3]));
+        }
+        let revoke = bench.arrive(Action::Revoke, target(&known[0]), member(&old));
+        assert_done(&bench.settle(revoke).await, Effect::Revoked);
+        account.release_held();
+        let outcome = bench.settle(renewal).await;
+        if by_hand {
+            assert_refused(&outcome, Refusal::LastRole, "was revoked meanwhile");
+            assert!(account.membership_of(NEW).is_none());
+            continue;
+        }
+        assert_done(&outcome, Effect::Renewed);
+        let new = account.membership_of(NEW).unwrap();
+        let minimal = account.permission_group("minimal_account_access").unwrap();
+        assert_eq!((bench.atoms(&new.id), new.groups), ([atom(account, &minimal)].into(), [group].into()));
+    }
+}
+
+/// A renewal that sent the new invitation and could not put it into its group.
+#[tokio::test]
+async fn a_renewal_of_the_new_invitation_takes_nothing_from_one_that_is_not_over() {
+    let (bench, old, group) = invited().await;
+    let account = bench.account();
+    account.fail_randomly(Route::AddUserGroupMembers, 1.0, Fault::status(500, 10_000));
+    let first = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    assert!(matches!(bench.attempt(first).await, Outcome::NotNow { .. }));
+    let new = account.membership_of(NEW).unwrap().id;
+    let second = bench.arrive(Action::Grant, Target::Renewal, member(&new));
+    bench.attempt(second).await;
+    account.clear_faults();
+    for renewal in [first, second] {
+        let _ = bench.settle(renewal).await;
+    }
+    assert!(account.membership_of(NEW).unwrap().groups.contains(&group), "what the first had to bring back");
 }
 
 #[tokio::test]

@@ -1,0 +1,149 @@
+//! What renewals are to bring back: on disk from before an invitation is removed until the new one has all of it.
+//!
+//! **Invariant:** what others do with the person meanwhile is done with what is to come back as well ([`follow`]), so that nobody has to wait,
+//! and nothing comes back that was taken away.
+
+use serde::Serialize;
+
+use super::execute::Edit;
+use super::journal::EntryId;
+use crate::base::json::{self, Deserialize};
+use crate::base::ports::{Sql, SqlError};
+use crate::base::rows;
+use crate::cloudflare::MemberRecord;
+use crate::model::access::Policy;
+use crate::model::address;
+use crate::model::ask::Subject;
+use crate::model::id::{MemberId, UserGroupId};
+
+/// What an invitation held, from before it is removed until the new one has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InvitationAccess {
+    pub(super) member: MemberId,
+    pub(super) email: String,
+    pub(super) policies: Vec<Policy>,
+    pub(super) groups: Vec<(UserGroupId, String)>,
+}
+
+pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS renewal (
+            operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL,
+            held TEXT NOT NULL)",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// The renewal that an operation is in the middle of. An error where this version cannot read what the invitation held: then nobody knows
+/// what to bring back, and the operation is settled with those that cannot be read ([`journal::settle_unreadable`]).
+pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<InvitationAccess>, SqlError> {
+    match kept(sql, operation)? {
+        (true, None) => Err(SqlError::unreadable("what an invitation held")),
+        (_, held) => Ok(held),
+    }
+}
+
+/// Whether an operation has to be carried on although nobody waits for it any more: it took something away that it has to bring back, and
+/// can.
+pub fn must_go_on(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
+    Ok(kept(sql, operation)?.1.is_some())
+}
+
+/// Whether an operation is in the middle of a renewal, and what the invitation held, where this version can read that.
+fn kept(sql: &dyn Sql, operation: EntryId) -> Result<(bool, Option<InvitationAccess>), SqlError> {
+    let found = sql.query("SELECT operation, version, held FROM renewal WHERE operation = ?", &[operation.0.into()])?;
+    let mut read = rows::readable(sql, "renewal", &found, |row| match row {
+        [_, version, held] if version.integer() == Some(1) => json::read_str(held.text()?).ok(),
+        _ => None,
+    })?;
+    Ok((!found.is_empty(), read.pop()))
+}
+
+/// An invitation that was removed, or is about to be, and is to come back.
+struct UnderWay {
+    operation: EntryId,
+    member: MemberId,
+    email: String,
+}
+
+/// The renewals that are not over.
+fn all_under_way(sql: &dyn Sql) -> Result<Vec<UnderWay>, SqlError> {
+    let rows = sql.query(
+        "SELECT renewal.operation, renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation
+         WHERE operation.outcome IS NULL",
+        &[],
+    )?;
+    let read = rows.iter().filter_map(|row| {
+        let [operation, member, email] = row.as_slice() else { return None };
+        Some(UnderWay {
+            operation: EntryId(operation.integer()?),
+            member: member.text()?.parse().ok()?,
+            email: email.text()?.to_owned(),
+        })
+    });
+    Ok(read.collect())
+}
+
+/// Whether an invitation of the subject's is being made again at the moment.
+pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, SqlError> {
+    let all = all_under_way(sql)?;
+    // Without an address they may be anybody: an invitation may have a user id that is not kept here.
+    if subject.emails.is_empty() && subject.member_id.is_none() {
+        return Ok(!all.is_empty());
+    }
+    let is_theirs =
+        |it: &UnderWay| subject.is_same(&Subject { member_id: Some(it.member), ..Subject::of_email(&it.email) });
+    Ok(all.iter().any(is_theirs))
+}
+
+/// What somebody did with a person whose invitation is to come back.
+#[derive(Clone, Copy)]
+pub(super) enum Meanwhile<'a> {
+    Edited(&'a Edit),
+    Group(UserGroupId, &'a str, bool),
+    Ended,
+}
+
+/// Does with what is to come back what was done with the person meanwhile: what was taken away stays away, and what was given comes too.
+/// Nothing is left to bring back of a membership that was ended.
+fn amend(sql: &dyn Sql, operation: EntryId, meanwhile: Meanwhile<'_>) -> Result<(), SqlError> {
+    let Some(mut held) = kept(sql, operation)?.1 else { return Ok(()) };
+    match meanwhile {
+        Meanwhile::Ended => return forget(sql, operation),
+        Meanwhile::Edited(edit) => held.policies = edit.apply(&held.policies).unwrap_or(held.policies),
+        Meanwhile::Group(group, name, is_in) => {
+            held.groups.retain(|(one, _)| *one != group);
+            held.groups.extend(is_in.then(|| (group, name.to_owned())));
+        }
+    }
+    save(sql, operation, &held)
+}
+
+/// [`amend`]s whatever is to come back of a member, by another operation than the one that does it.
+pub(super) fn follow(
+    sql: &dyn Sql,
+    by: EntryId,
+    member: &MemberRecord,
+    meanwhile: Meanwhile<'_>,
+) -> Result<(), SqlError> {
+    let is_of = |it: &UnderWay| it.member == member.id || address::same(&it.email, &member.email);
+    for one in all_under_way(sql)?.into_iter().filter(|it| it.operation != by && is_of(it)) {
+        amend(sql, one.operation, meanwhile)?;
+    }
+    Ok(())
+}
+
+pub(super) fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -> Result<(), SqlError> {
+    let body = serde_json::to_string(held)?;
+    sql.query(
+        "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
+        &[operation.0.into(), held.member.to_string().into(), held.email.as_str().into(), body.into()],
+    )?;
+    Ok(())
+}
+
+pub(super) fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
+    sql.query("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])?;
+    Ok(())
+}
