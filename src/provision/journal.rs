@@ -204,15 +204,23 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
 
-/// The latest revoke of somebody's account that is not over, and came after an operation; one that is void by now is none.
+/// A revoke of somebody's account that is not over, and came after an operation; one that is void by now is none, and the end of a grant for a
+/// time is as old as that grant.
 pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> Result<Option<EntryId>, SqlError> {
-    let value = sql.one(
-        "SELECT id FROM operation WHERE id > ? AND email = ? AND entitlement = ? AND outcome IS NULL
-            AND json_extract(request, '$.action') = 'revoke' ORDER BY id DESC LIMIT 1",
-        &[id.0.into(), address::folded(email).into(), Holding::ACCOUNT.into()],
-    )?;
-    let Some(revoke) = value.as_ref().and_then(SqlValue::integer).map(EntryId) else { return Ok(None) };
-    Ok(if superseded_by(sql, revoke)?.is_some() { None } else { Some(revoke) })
+    let place = EXPIRY_KEY.len() + 1;
+    let statement = format!(
+        "SELECT id FROM operation WHERE id > ?1 AND email = ?2 AND entitlement = ?3 AND outcome IS NULL
+            AND json_extract(request, '$.action') = 'revoke'
+            AND NOT (COALESCE(key, '') LIKE '{EXPIRY_KEY}%' AND CAST(substr(key, {place}) AS INTEGER) < ?1)"
+    );
+    for row in sql.query(&statement, &[id.0.into(), address::folded(email).into(), Holding::ACCOUNT.into()])? {
+        if let Some(revoke) = row.first().and_then(SqlValue::integer).map(EntryId)
+            && superseded_by(sql, revoke)?.is_none()
+        {
+            return Ok(Some(revoke));
+        }
+    }
+    Ok(None)
 }
 
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from

@@ -8,10 +8,10 @@ use super::come_back::{self, InvitationAccess, begun, forget, save};
 use super::execute::{self, Edit, EditOutcome};
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
-use super::outcomes::{superseded, unknown_policy};
+use super::outcomes::unknown_policy;
 use super::shared::UserGroups;
 use super::work::{Work, done};
-use super::{apart, journal, policies, read};
+use super::{apart, journal, read};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
@@ -140,6 +140,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         let held = InvitationAccess { member, email: fresh.email.clone(), policies, groups };
         let passage = self.clear_renewal(&fresh).await?;
+        // That one ends the membership by its own rules, which may forbid it.
+        if journal::account_revoke_since(self.ports, self.id, &held.email)?.is_some() {
+            return Ok(self.not_now(format!("a revoke of the account of {} came later and is not over", held.email), 5));
+        }
         save(self.ports, self.id, &held)?;
         self.note(&format!("removing the invitation {member}, to be made again"))?;
         match self.delete(&passage, &fresh).await {
@@ -167,7 +171,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let email = held.email.as_str();
         let found = if again {
             // A list that is behind may still have the old one.
-            find::by_address(&self.client, email).await?.filter(|found| found.id != held.member)
+            let listed = find::by_address(&self.client, email).await?.filter(|found| found.id != held.member);
+            let sent =
+                journal::written_member(self.ports, self.id)?.filter(|sent| listed.is_none() && *sent != held.member);
+            match sent {
+                // Nor need it have the new one yet.
+                Some(sent) => read::present(read::member(self.ports, &self.client, sent).await)?,
+                None => listed,
+            }
         } else {
             None
         };
@@ -176,13 +187,20 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             found
         } else {
             // Whoever's account is revoked is not invited again first: a renewal may have to wait for long, and the revoke waits for it.
-            if let Some(newer) = journal::account_revoke_since(self.ports, self.id, email)? {
+            if guards::protected(self.guards(), email, &[]).is_ok()
+                && let Some(EntryId(revoke)) = journal::account_revoke_since(self.ports, self.id, email)?
+            {
                 forget(self.ports, self.id)?;
-                return Ok(superseded(newer));
+                return Ok(Outcome::refused(
+                    Refusal::Superseded,
+                    format!(
+                        "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
+                    ),
+                ));
             }
             let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
             let held = self.still_held()?;
-            if !policies::give_something(&held.policies) {
+            if held.policies.is_empty() {
                 forget(self.ports, self.id)?;
                 return Ok(Outcome::refused(
                     Refusal::LastRole,

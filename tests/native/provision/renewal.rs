@@ -196,6 +196,33 @@ async fn an_invitation_whose_last_role_was_taken_away_meanwhile_comes_back_with_
     }
 }
 
+#[tokio::test]
+async fn a_renewal_does_not_do_the_work_of_a_revoke_that_waits() {
+    let (bench, old, _, renewal) = put_off_before_the_removal(Fault::status(500, 10_000)).await;
+    let account = bench.account();
+    account.fail_next(Route::DeleteMember, 1, Fault::status(429, 10_013));
+    let revoke = bench.arrive(Action::Revoke, Target::Account, member(&old));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    bench.world.advance(70);
+    let Outcome::NotNow { message, .. } = bench.attempt(renewal).await else { panic!("the revoke comes first") };
+    assert!(message.contains("a revoke of the account") && account.membership(&old).is_some(), "{message}");
+    assert_done(&bench.settle(revoke).await, Effect::Removed);
+    assert_refused(&bench.settle(renewal).await, Refusal::UnknownMember, "no invitation");
+    assert_eq!(account.requests(Route::CreateMember), 0);
+}
+
+#[tokio::test]
+async fn an_invitation_that_gives_nothing_comes_back_as_it_was() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let denied = PolicySpec { access: Access::Deny, ..holds(account, &known[0]) };
+    let old = account.invite(NEW, vec![denied]);
+    let held = bench.atoms(&old);
+    assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&old)).await, Effect::Renewed);
+    assert_eq!(bench.atoms(&account.membership_of(NEW).unwrap().id), held);
+}
+
 /// A renewal that sent the new invitation and could not put it into its group.
 #[tokio::test]
 async fn a_renewal_of_the_new_invitation_takes_nothing_from_one_that_is_not_over() {
