@@ -53,10 +53,10 @@ pub(super) fn explain<P: Ports>(ports: &P) -> Result<(), SqlError> {
     for change in unexplained {
         let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at } = &change;
         let told = record::told_before(ports, (principal, entitlement), *gained, *at)?;
-        let from = after.plus_secs(-MARGIN_SECS);
-        let within = (told.map_or(from, |told| from.max(told)), *at);
+        let earliest = after.plus_secs(-MARGIN_SECS);
+        let from = told.map_or(earliest, |told| earliest.max(told));
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
-        if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, (within.0, *began, *at))? {
+        if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, (from, *began, *at))? {
             let origin = request.origin;
             let by = json!({
                 "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,
@@ -67,7 +67,7 @@ pub(super) fn explain<P: Ports>(ports: &P) -> Result<(), SqlError> {
         }
         let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
         let group = of_group(principal).or_else(|| of_group(entitlement));
-        match entries::author_of(ports, member.as_deref(), group.as_deref(), within.0, within.1)? {
+        match entries::author_of(ports, member.as_deref(), group.as_deref(), from, *at)? {
             Some(author) if !author.who.is_empty() => {
                 record::explained(ports, *id, "foreign", author.at, &json!(author))?;
             }

@@ -1,7 +1,7 @@
 //! What renewals are to bring back: on disk from before an invitation is removed until the new one has all of it.
 //!
-//! **Invariant:** what others do with the person meanwhile is done with what is to come back as well ([`follow`]), so that nobody has to wait,
-//! and nothing comes back that was taken away.
+//! **Invariant:** what others do with the invitation while it is still there is done with what is to come back as well ([`follow`]), so that
+//! nothing comes back that was taken away. Between the old invitation and the new one they wait.
 
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// The renewal that an operation is in the middle of. An error where this version cannot read what the invitation held: then nobody knows
-/// what to bring back, and the operation is settled with those that cannot be read ([`journal::settle_unreadable`]).
+/// what to bring back, and the operation is settled with those that cannot be read ([`super::journal::settle_unreadable`]).
 pub(super) fn begun(sql: &dyn Sql, operation: EntryId) -> Result<Option<InvitationAccess>, SqlError> {
     match kept(sql, operation)? {
         (true, None) => Err(SqlError::unreadable("what an invitation held")),

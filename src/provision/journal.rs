@@ -171,6 +171,12 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
 /// What the key of an operation begins with that ends a grant for a time; the number of the operation that granted it comes next.
 pub const EXPIRY_KEY: &str = "expiry/";
 
+/// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it.
+fn age(of: &str) -> String {
+    let place = EXPIRY_KEY.len() + 1;
+    format!("CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN CAST(substr({of}.key, {place}) AS INTEGER) ELSE {of}.id END")
+}
+
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
 /// was put off meanwhile, is out of date.
 ///
@@ -180,12 +186,6 @@ pub const EXPIRY_KEY: &str = "expiry/";
 ///
 /// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
-    let age = |of: &str| {
-        let place = EXPIRY_KEY.len() + 1;
-        format!(
-            "CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN CAST(substr({of}.key, {place}) AS INTEGER) ELSE {of}.id END"
-        )
-    };
     let (newer, older) = (age("newer"), age("older"));
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
@@ -207,11 +207,10 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
 /// A revoke of somebody's account that is not over, and came after an operation; one that is void by now is none, and the end of a grant for a
 /// time is as old as that grant.
 pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> Result<Option<EntryId>, SqlError> {
-    let place = EXPIRY_KEY.len() + 1;
+    let age = age("operation");
     let statement = format!(
-        "SELECT id FROM operation WHERE id > ?1 AND email = ?2 AND entitlement = ?3 AND outcome IS NULL
-            AND json_extract(request, '$.action') = 'revoke'
-            AND NOT (COALESCE(key, '') LIKE '{EXPIRY_KEY}%' AND CAST(substr(key, {place}) AS INTEGER) < ?1)"
+        "SELECT id FROM operation WHERE id > ?1 AND {age} > ?1 AND email = ?2 AND entitlement = ?3 AND outcome IS NULL
+            AND json_extract(request, '$.action') = 'revoke'"
     );
     for row in sql.query(&statement, &[id.0.into(), address::folded(email).into(), Holding::ACCOUNT.into()])? {
         if let Some(revoke) = row.first().and_then(SqlValue::integer).map(EntryId)

@@ -183,50 +183,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             None
         };
         let is_there = found.is_some();
-        let member = if let Some(found) = found {
-            found
-        } else {
-            // Whoever's account is revoked is not invited again first: a renewal may have to wait for long, and the revoke waits for it.
-            if guards::protected(self.guards(), email, &[]).is_ok()
-                && let Some(EntryId(revoke)) = journal::account_revoke_since(self.ports, self.id, email)?
-            {
-                forget(self.ports, self.id)?;
-                return Ok(Outcome::refused(
-                    Refusal::Superseded,
-                    format!(
-                        "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
-                    ),
-                ));
-            }
-            let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
-            let held = self.still_held()?;
-            if held.policies.is_empty() {
-                forget(self.ports, self.id)?;
-                return Ok(Outcome::refused(
-                    Refusal::LastRole,
-                    format!(
-                        "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
-                    ),
-                ));
-            }
-            match self.send_invitation(&passage, email, &held.policies, Some(held.member)).await {
-                Ok(Ok(sent)) => sent,
-                Ok(Err(not_now)) => return Ok(not_now),
-                Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
-                    forget(self.ports, self.id)?;
-                    let had: Vec<String> =
-                        atoms(&held.policies).iter().map(|atom| atom.permission_group.to_string()).collect();
-                    return Ok(Outcome::refused(
-                        Refusal::Cloudflare,
-                        format!(
-                            "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back the permission groups {}.",
-                            message.trim_end_matches('.'),
-                            had.join(", ")
-                        ),
-                    ));
-                }
-                Err(error) => return Err(error),
-            }
+        let member = match found {
+            Some(found) => found,
+            None => match self.send_again(held.member, email).await? {
+                Ok(sent) => sent,
+                Err(outcome) => return Ok(outcome),
+            },
         };
         // Others may have come upon the new membership first, and what they were told of it stays so.
         let _turn = self.lock(&member.id.to_string()).await;
@@ -265,6 +227,50 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             ),
         )
         .to_account(|| member.account()))
+    }
+
+    /// Sends the new invitation in place of the old one; the outcome instead, where it is not there yet, or none is to be any more.
+    async fn send_again(&self, old: MemberId, email: &str) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+        let not_again = |code: Refusal, message: String| {
+            forget(self.ports, self.id)?;
+            Ok(Err(Outcome::refused(code, message)))
+        };
+        // Whoever's account is revoked is not invited again first: a renewal may have to wait for long, and the revoke waits for it.
+        if guards::protected(self.guards(), email, &[]).is_ok()
+            && let Some(EntryId(revoke)) = journal::account_revoke_since(self.ports, self.id, email)?
+        {
+            return not_again(
+                Refusal::Superseded,
+                format!(
+                    "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
+                ),
+            );
+        }
+        let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
+        let held = self.still_held()?;
+        if held.policies.is_empty() {
+            return not_again(
+                Refusal::LastRole,
+                format!(
+                    "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
+                ),
+            );
+        }
+        match self.send_invitation(&passage, email, &held.policies, Some(old)).await {
+            Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
+                let had: Vec<String> =
+                    atoms(&held.policies).iter().map(|atom| atom.permission_group.to_string()).collect();
+                not_again(
+                    Refusal::Cloudflare,
+                    format!(
+                        "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back the permission groups {}.",
+                        message.trim_end_matches('.'),
+                        had.join(", ")
+                    ),
+                )
+            }
+            sent => sent,
+        }
     }
 
     /// What was taken away comes back as soon as the guards let it: what they forbid meanwhile waits, and is not given up for nothing.
