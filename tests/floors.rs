@@ -223,6 +223,28 @@ fn the_client_of_cloudflare_never_waits() {
     assert_eq!(calls("src/cloudflare", &["sleep"]), [""; 0]);
 }
 
+/// The standard library's sorts and hash maps are compiled once more for each type, and weigh several KB each time.
+#[test]
+fn what_is_sorted_and_looked_up_takes_the_code_that_all_types_share() {
+    let sorts = [
+        "sort",
+        "sort_by",
+        "sort_by_key",
+        "sort_by_cached_key",
+        "sort_unstable",
+        "sort_unstable_by",
+        "sort_unstable_by_key",
+    ];
+    let found = calls("src", &sorts);
+    assert!(found.iter().all(|call| call.starts_with("src/base/order.rs:")), "take base::order: {found:?}");
+    assert!(!found.is_empty(), "the one sort is found");
+    for (file, text) in sources("src").into_iter().filter(|(file, _)| !scan::is_for_tests(file)) {
+        for (line, word) in scan::words(&text) {
+            assert!(word != "HashMap" && word != "HashSet", "{file}:{line} has a {word}: take base::tree");
+        }
+    }
+}
+
 #[test]
 fn the_simulators_share_no_code_with_the_connector() {
     let manifest = fs::read_to_string(root().join("tests/sim/Cargo.toml")).unwrap();

@@ -76,7 +76,7 @@ fn section(kind: u8, bytes: &[u8]) -> Vec<u8> {
 
 /// A wasm with all that names functions by number: calls, a table, a reference, exports, a start, a section of names. Functions 0 and 3 are alike,
 /// 8 is the same as 0, 7 is the same as 6, both are the same as 5 where 8 is 0, 9 is the same as 0 but for its type,
-/// and 10 has a parameter and locals of two types, the last of which it uses most.
+/// and 10 has a parameter and locals of two types, the last of which it uses most, and reads memory, aligned as it says.
 fn wasm_of_functions() -> Vec<u8> {
     let alike = |last: u8| {
         [&[0][..], &[0x41, 3, 0x41, 5, 0x6c, 0x41, 11, 0x6a, 0x41, 2, 0x6b, 0x41, last, 0x6a, 0x0b]].concat()
@@ -98,7 +98,7 @@ fn wasm_of_functions() -> Vec<u8> {
         [
             &[3, 1, 0x7f, 1, 0x7e, 1, 0x7f][..],
             &[0x41, 5, 0x21, 1, 0x42, 9, 0x21, 2, 0x41, 7, 0x22, 3, 0x20, 3, 0x6a, 0x20, 3, 0x6a],
-            &[0x20, 1, 0x6a, 0x20, 2, 0xa7, 0x6a, 0x20, 0, 0x6a, 0x0b],
+            &[0x20, 1, 0x6a, 0x20, 2, 0xa7, 0x6a, 0x20, 0, 0x6a, 0x20, 0, 0x28, 2, 4, 0x6a, 0x0b],
         ]
         .concat(),
     ];
@@ -115,6 +115,7 @@ fn wasm_of_functions() -> Vec<u8> {
         section(1, &[3, 0x60, 0, 1, 0x7f, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7f]),
         section(3, &[11, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2]),
         section(4, &[1, 0x70, 0, 2]),
+        section(5, &[1, 0, 1]),
         section(6, &[1, 0x7f, 1, 0x41, 0, 0x0b]),
         section(7, &[&[10][..], &exports].concat()),
         section(8, &[1]),
@@ -147,6 +148,10 @@ fn functions_do_the_same_once_each_and_in_another_order_in_which_those_that_are_
     // Two of one type, of which the most used is the first, then one of the other: the third is set as the first behind the parameter.
     let locals = [2, 2, 0x7f, 1, 0x7e, 0x41, 5, 0x21, 2];
     assert!(ordered.windows(locals.len()).any(|bytes| bytes == locals), "{ordered:x?}");
+    assert!(
+        ordered.windows(5).any(|bytes| bytes == [0x20, 0, 0x28, 0, 4]),
+        "a hint without a meaning is the same everywhere: {ordered:x?}"
+    );
     assert!(order().0);
     assert_eq!(std::fs::read(&wasm_file).unwrap(), ordered, "what is in order stays as it is");
     assert!(names(&["take", files[0], files[1]], "").0);

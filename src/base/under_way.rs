@@ -4,14 +4,13 @@
 //! and then nothing was dropped: so a place is also lost to whoever asks for it after its lease.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::Hash;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 
 use super::ports::SqlError;
 use super::time::Timestamp;
+use super::tree::BTreeMap;
 
 /// Work that goes on beside other work.
 pub type Task<'a> = LocalBoxFuture<'a, Result<(), SqlError>>;
@@ -27,26 +26,26 @@ pub struct UnderWay<K>(RefCell<Places<K>>);
 
 #[derive(Debug)]
 struct Places<K> {
-    since: HashMap<K, (Timestamp, u64)>,
+    since: BTreeMap<K, (Timestamp, u64)>,
     /// How many places were taken so far: tells a place from the one that took it over.
     number: u64,
 }
 
 impl<K> Default for UnderWay<K> {
     fn default() -> Self {
-        Self(RefCell::new(Places { since: HashMap::new(), number: 0 }))
+        Self(RefCell::new(Places { since: BTreeMap::new(), number: 0 }))
     }
 }
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub struct Place<'a, K: Eq + Hash> {
+pub struct Place<'a, K: Ord> {
     places: &'a UnderWay<K>,
     what: K,
     number: u64,
 }
 
-impl<K: Copy + Eq + Hash> UnderWay<K> {
+impl<K: Copy + Ord> UnderWay<K> {
     /// Takes the place of `what`, unless somebody has had it for less than `lease_secs`.
     pub fn enter(&self, what: K, now: Timestamp, lease_secs: i64) -> Option<Place<'_, K>> {
         let mut taken = self.0.borrow_mut();
@@ -67,14 +66,14 @@ impl<K: Copy + Eq + Hash> UnderWay<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> Place<'_, K> {
+impl<K: Copy + Ord> Place<'_, K> {
     /// What it is the place of.
     pub const fn what(&self) -> K {
         self.what
     }
 }
 
-impl<K: Eq + Hash> Drop for Place<'_, K> {
+impl<K: Ord> Drop for Place<'_, K> {
     fn drop(&mut self) {
         let mut taken = self.places.0.borrow_mut();
         // Somebody else may have it by now.

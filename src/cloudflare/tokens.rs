@@ -8,6 +8,7 @@ use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::{SIZES, access};
 use crate::base::json::Deserialize;
+use crate::base::order;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
@@ -231,7 +232,7 @@ impl Record for OauthClient {
     fn read(wire: Value) -> Result<Self, String> {
         let id = required(text(&wire, "client_id"), "client_id")?;
         let mut scopes = texts(wire.get("scopes"), Self::MAX);
-        scopes.sort_unstable();
+        order::sort(&mut scopes);
         scopes.dedup();
         Ok(Self {
             name: text(&wire, "client_name").unwrap_or_else(|| id.clone()),

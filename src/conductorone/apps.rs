@@ -265,11 +265,12 @@ impl<P: Http + Clock + Sign> Client<'_, P> {
         let sides: Vec<_> = sides.into_iter().filter_map(|(field, policy)| Some((field, policy?))).collect();
         let mask = sides.iter().map(|(field, _)| *field).collect::<Vec<_>>().join(",");
         // A field that the mask names and the entitlement lacks is cleared.
-        let fields: Map<String, Value> = sides
-            .iter()
-            .filter(|(_, policy)| !policy.value().is_null())
-            .map(|(field, policy)| ((*field).to_owned(), policy.value().clone()))
-            .collect();
+        let mut fields = Map::new();
+        for (field, policy) in sides {
+            if !policy.value().is_null() {
+                fields.insert(field.to_owned(), policy.value().clone());
+            }
+        }
         let body = json!({ "entitlement": fields, "updateMask": mask });
         let what = "change an entitlement's provisioning";
         let path = path(&["api", "v1", "apps", app, "entitlements", id]);

@@ -5,6 +5,7 @@ use super::settings::Settings;
 use super::wire;
 use crate::account::expiry;
 use crate::base::jobs::{self, Attempt, Job, JobKind};
+use crate::base::order;
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
 use crate::export::{File, Insights, MAX_INSIGHTS};
@@ -97,7 +98,7 @@ fn tell<P: Ports>(ports: &P, settings: &Settings, noted: &findings::SurveyOutcom
         |id: &&String| findings::severity_of(id).is_some_and(|it| settings.findings.signalled.contains(&it));
     let mut wanted: Vec<&String> = noted.opened.iter().chain(&noted.closed).filter(is_wanted).collect();
     // As many as there is room for in a signal, and more: those that matter most come first.
-    wanted.sort_by_key(|id| findings::severity_of(id));
+    order::sort_by_key(&mut wanted, |id| findings::severity_of(id));
     let mut items = Vec::new();
     for id in wanted.into_iter().take(MOST_TOLD) {
         items.extend(findings::one(ports, id, ports.now())?);

@@ -23,7 +23,7 @@ pub struct Coordinator {
 }
 
 /// A part of what the alarm does. The parts go on side by side, and none waits for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// A step of the running sync, and what follows from a run that ends.
     Sync,

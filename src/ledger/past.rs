@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::base::json as reader;
 use crate::base::json::Deserialize;
+use crate::base::order;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
@@ -296,7 +297,9 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
         })
     };
     let mut facts: Vec<Fact> = rows.iter().filter_map(read).collect();
-    facts.sort_by(|one, other| (&one.principal, &one.entitlement).cmp(&(&other.principal, &other.entitlement)));
+    order::sort_by(&mut facts, |one, other| {
+        (&one.principal, &one.entitlement).cmp(&(&other.principal, &other.entitlement))
+    });
     Ok(facts)
 }
 

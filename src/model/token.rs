@@ -1,6 +1,7 @@
 //! API tokens that the account owns: who made one, what it may do, and where it may be used from (`reference/tokens.md` b.1).
 
 use crate::base::json::Deserialize;
+use crate::base::order;
 use crate::base::tree::BTreeMap;
 
 use serde::Serialize;
@@ -92,7 +93,7 @@ impl TokenPolicy {
     /// In a few words, such as `DNS Write and 1 more on example.com`.
     pub fn told(&self) -> String {
         let mut names: Vec<&str> = self.names().collect();
-        names.sort_unstable();
+        order::sort(&mut names);
         let what = match names.as_slice() {
             [] => "nothing".to_owned(),
             [one] => (*one).to_owned(),
@@ -159,7 +160,7 @@ impl Token {
     /// Its permission groups' names, each once, sorted.
     pub fn permission_groups(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.allowed().flat_map(TokenPolicy::names).collect();
-        names.sort_unstable();
+        order::sort(&mut names);
         names.dedup();
         names
     }

@@ -10,6 +10,7 @@ use super::settings::{LastRole, Settings};
 use super::{grants, outcomes, owner, policies, super_admins};
 use crate::account::identity::Owner;
 use crate::account::{Stopped, names};
+use crate::base::order;
 use crate::base::ports::{Clock, Sql};
 use crate::base::tree::BTreeSet;
 use crate::cloudflare::{MemberRecord, PolicyRecord};
@@ -87,7 +88,7 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
             }
             if action == Action::Grant {
                 after.groups.push(group);
-                after.groups.sort_unstable();
+                order::sort(&mut after.groups);
                 would = format!("would have put {email} into the group {name}");
                 Planned::join(&record, &would)
             } else {

@@ -2,7 +2,7 @@
 //! version, so two that overlap lose one of them.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -14,6 +14,7 @@ use super::shared::SharedReads;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::seats::Seats;
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
 use crate::cloudflare::Client;
 use crate::model::operation::EntryId;
 
@@ -25,7 +26,7 @@ const LEASE_MILLIS: i64 = 180_000;
 /// The locks of a Coordinator, by name. They live in memory: a Coordinator is one object with one thread.
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
-    held: Rc<RefCell<HashMap<String, MemberLock>>>,
+    held: Rc<RefCell<BTreeMap<String, MemberLock>>>,
     user_groups: SharedReads,
     /// They are as many as there are, whoever has a lock.
     seats: Seats,

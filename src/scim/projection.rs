@@ -33,10 +33,11 @@ impl Projection {
     /// The resource with only what is returned.
     pub fn apply(&self, resource: Value) -> Value {
         let Value::Object(fields) = resource else { return resource };
-        if !self.only.is_empty() {
-            return Value::Object(fields.into_iter().filter_map(|(name, value)| self.kept(name, value)).collect());
+        let mut returned = Map::new();
+        for (name, value) in fields {
+            returned.extend(if self.only.is_empty() { self.left(name, value) } else { self.kept(name, value) });
         }
-        Value::Object(fields.into_iter().filter_map(|(name, value)| self.left(name, value)).collect())
+        Value::Object(returned)
     }
 
     fn kept(&self, name: String, value: Value) -> Option<(String, Value)> {
@@ -66,10 +67,10 @@ impl Projection {
 }
 
 /// The parts of a complex value, or of each of several; `null` where none is left.
-fn parts(value: Value, stays: &impl Fn(&str) -> bool) -> Value {
+fn parts(value: Value, stays: &dyn Fn(&str) -> bool) -> Value {
     match value {
-        Value::Object(fields) => {
-            let fields: Map<String, Value> = fields.into_iter().filter(|(name, _)| stays(name)).collect();
+        Value::Object(mut fields) => {
+            fields.retain(|name, _| stays(name));
             if fields.is_empty() { Value::Null } else { Value::Object(fields) }
         }
         Value::Array(items) => {
