@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
-use super::env::{chain, config, log, now, sql_error};
+use super::env::{config, log, now, shelf, sql_error};
+use super::kv::Namespace;
 use super::object::{Object, is_former, space, standing};
-use super::{crypto, fetch, kv, zstd};
+use super::{crypto, fetch, zstd};
 use crate::base::json;
 use crate::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
     Zstd, ZstdError,
 };
 use crate::base::ports::{Sign, SignError};
+use crate::base::shelf::Shelf;
 use crate::base::signing::SigningKey;
 use crate::base::space::Space;
 use crate::base::time::Timestamp;
@@ -138,8 +140,7 @@ impl Coordinator {
     ) -> Result<(ObjectPorts<'_>, &'a coordinator::Settings), String> {
         self.ready.clone().map_err(|error| error.to_string())?;
         let settings = settings.as_ref().map_err(ToString::to_string)?;
-        let kv =
-            self.env.kv(kv::BINDING).map_err(|error| format!("the KV binding STATE is missing: {}", chain(&error)))?;
+        let kv = Namespace::of(&self.env).map_err(|error| error.to_string())?;
         let space = space(&self.env, settings.coordinator.cloudflare.account_id)?;
         Ok((ObjectPorts { state: &self.state, kv: Some(kv), wanted: &self.wanted, space }, &settings.coordinator))
     }
@@ -148,13 +149,13 @@ impl Coordinator {
 /// What the Coordinator works with.
 struct ObjectPorts<'a> {
     state: &'a State,
-    kv: Option<worker::KvStore>,
+    kv: Option<Namespace>,
     wanted: &'a Cell<Option<i64>>,
     space: Space,
 }
 
 impl ObjectPorts<'_> {
-    fn kv(&self) -> Result<&worker::KvStore, KvError> {
+    fn kv(&self) -> Result<&Namespace, KvError> {
         self.kv.as_ref().ok_or_else(|| KvError("the KV binding STATE is missing".to_owned()))
     }
 }
@@ -171,15 +172,19 @@ impl KeyValue for ObjectPorts<'_> {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-        kv::get(self.kv()?, key).await
+        self.kv()?.get(key).await
     }
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
-        kv::put(self.kv()?, key, &value).await
+        self.kv()?.put(key, &value).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        kv::delete(self.kv()?, key).await
+        self.kv()?.delete(key).await
+    }
+
+    fn shelf<T>(&self, f: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
+        Some(shelf(f))
     }
 }
 

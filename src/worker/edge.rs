@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use worker::{Context, Env, FixedLengthStream, Headers, KvStore, Request, Response, ResponseBuilder, worker_sys};
+use worker::{Context, Env, FixedLengthStream, Headers, Request, Response, ResponseBuilder, worker_sys};
 
-use super::body;
-use super::env::{chain, config, log, now};
+use super::env::{config, log, now, shelf};
+use super::kv::Namespace;
 use super::object::{self, Object};
-use super::{crypto, fetch, kv, zstd};
+use super::{crypto, fetch, io, zstd};
 use crate::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method, Zstd, ZstdError,
 };
@@ -30,8 +30,6 @@ use crate::routes::{self, Content, Settings, Tally};
 thread_local! {
     /// The tenant's keys. Lost with the isolate: only ever a saving.
     static KEYS: RefCell<Cache> = RefCell::default();
-    /// What was read of the snapshot.
-    static SHELF: RefCell<Shelf> = RefCell::default();
     /// Requests that the Coordinator was not told of yet.
     static TALLY: RefCell<Tally> = RefCell::default();
 }
@@ -105,7 +103,7 @@ pub async fn cron(env: &Env) -> Result<(), String> {
 async fn read(request: &Request, limit: usize) -> worker::Result<routes::Body> {
     // A request without a body has no stream.
     let Some(stream) = request.inner().body() else { return Ok(routes::Body::Read(Vec::new())) };
-    Ok(body::read(&stream, limit).await?.map_or(routes::Body::TooLarge(limit), routes::Body::Read))
+    Ok(io::body(&stream, limit).await?.map_or(routes::Body::TooLarge(limit), routes::Body::Read))
 }
 
 /// What a request is answered with.
@@ -133,8 +131,8 @@ impl Edge {
         }
     }
 
-    fn kv(&self) -> Result<KvStore, KvError> {
-        self.env.kv(kv::BINDING).map_err(|error| KvError(format!("the KV binding STATE is missing: {}", chain(&error))))
+    fn kv(&self) -> Result<Namespace, KvError> {
+        Namespace::of(&self.env)
     }
 }
 
@@ -150,19 +148,19 @@ impl KeyValue for Edge {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-        kv::get(&self.kv()?, key).await
+        self.kv()?.get(key).await
     }
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
-        kv::put(&self.kv()?, key, &value).await
+        self.kv()?.put(key, &value).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        kv::delete(&self.kv()?, key).await
+        self.kv()?.delete(key).await
     }
 
     fn shelf<T>(&self, f: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
-        Some(SHELF.with_borrow_mut(f))
+        Some(shelf(f))
     }
 }
 

@@ -9,12 +9,15 @@ use worker::Env;
 
 use super::config::Known;
 use crate::base::ports::{Level, SqlError};
+use crate::base::shelf::Shelf;
 use crate::base::time::Timestamp;
 use crate::routes::{NotConfigured, Settings};
 
 thread_local! {
     /// The configuration as it was last read. Lost with the isolate: only ever a saving.
     static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+    /// What was read of the snapshot: generations and chunks never change under their names. Lost with the isolate, too.
+    static SHELF: RefCell<Shelf> = RefCell::default();
 }
 
 /// The configuration of the bindings.
@@ -25,6 +28,11 @@ pub(super) fn config(env: &Env) -> Rc<Result<Settings, NotConfigured>> {
         Some(known) if known.holds(lookup) => known.settings(),
         _ => known.insert(Known::read(lookup)).settings(),
     })
+}
+
+/// What was read of the snapshot, by whichever part of the Worker is in this isolate.
+pub(super) fn shelf<T>(f: impl FnOnce(&mut Shelf) -> T) -> T {
+    SHELF.with_borrow_mut(f)
 }
 
 pub(super) fn now() -> Timestamp {

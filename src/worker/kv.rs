@@ -1,46 +1,51 @@
 //! Workers KV.
 
-use std::pin::pin;
-use std::time::Duration;
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::JsValue;
+use worker::Env;
 
-use futures::future::{Either, select};
-use worker::{Delay, KvStore};
-
+use super::env::chain;
+use super::io::{self, Cut};
 use crate::base::ports::KvError;
 
 /// The binding of the KV namespace.
-pub(super) const BINDING: &str = "STATE";
+const BINDING: &str = "STATE";
 
 /// An operation takes some 100 ms where the value is far away. What takes longer than this is treated as failed, since whoever asks has others
 /// waiting. A write that was given up and is carried out all the same does no harm: a chunk is stored under the hash of its content, a manifest
 /// never changes, and where `current` comes to name an older generation than was published, the next sync finds that and sets it again.
-const MOST_SECS: u64 = 5;
+const MOST_SECS: u32 = 5;
 
-pub(super) async fn get(kv: &KvStore, key: &str) -> Result<Option<Vec<u8>>, KvError> {
-    let request = kv.get(key);
-    within("read", key, request.bytes()).await
-}
+/// The namespace.
+#[derive(Clone, Debug)]
+pub(super) struct Namespace(JsValue);
 
-pub(super) async fn put(kv: &KvStore, key: &str, value: &[u8]) -> Result<(), KvError> {
-    let put = kv.put_bytes(key, value).map_err(|error| failed("write", key, &error))?;
-    within("write", key, put.execute()).await
-}
-
-pub(super) async fn delete(kv: &KvStore, key: &str) -> Result<(), KvError> {
-    within("delete", key, kv.delete(key)).await
-}
-
-async fn within<T>(
-    what: &str,
-    key: &str,
-    work: impl Future<Output = Result<T, worker::KvError>>,
-) -> Result<T, KvError> {
-    match select(pin!(work), pin!(Delay::from(Duration::from_secs(MOST_SECS)))).await {
-        Either::Left((outcome, _)) => outcome.map_err(|error| failed(what, key, &error)),
-        Either::Right(_) => Err(KvError(format!("could not {what} {key} within {MOST_SECS} s"))),
+impl Namespace {
+    pub(super) fn of(env: &Env) -> Result<Self, KvError> {
+        match Reflect::get(env.as_ref(), &BINDING.into()) {
+            Ok(namespace) if namespace.is_object() => Ok(Self(namespace)),
+            _ => Err(KvError(format!("the KV binding {BINDING} is missing"))),
+        }
     }
-}
 
-fn failed(what: &str, key: &str, error: &worker::KvError) -> KvError {
-    KvError(format!("could not {what} {key}: {error}"))
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        let value = self.operate("read", "get", key, "arrayBuffer".into()).await?;
+        Ok((!value.is_null() && !value.is_undefined()).then(|| Uint8Array::new(&value).to_vec()))
+    }
+
+    pub(super) async fn put(&self, key: &str, value: &[u8]) -> Result<(), KvError> {
+        self.operate("write", "put", key, Uint8Array::from(value).into()).await.map(drop)
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.operate("delete", "delete", key, JsValue::UNDEFINED).await.map(drop)
+    }
+
+    async fn operate(&self, what: &str, operation: &str, key: &str, value: JsValue) -> Result<JsValue, KvError> {
+        match io::of_kv(&self.0, operation, key, value, MOST_SECS * 1_000).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Cut::Late | Cut::TooLarge)) => Err(KvError(format!("could not {what} {key} within {MOST_SECS} s"))),
+            Err(error) => Err(KvError(format!("could not {what} {key}: {}", chain(&error)))),
+        }
+    }
 }

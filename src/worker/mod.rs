@@ -2,8 +2,6 @@
 //! Workers, and the runtime's requests as ours.
 
 #[cfg(target_arch = "wasm32")]
-mod body;
-#[cfg(target_arch = "wasm32")]
 mod broken;
 pub mod config;
 #[cfg(target_arch = "wasm32")]
@@ -16,6 +14,8 @@ mod edge;
 mod env;
 #[cfg(target_arch = "wasm32")]
 mod fetch;
+#[cfg(target_arch = "wasm32")]
+mod io;
 #[cfg(target_arch = "wasm32")]
 mod kv;
 #[cfg(target_arch = "wasm32")]

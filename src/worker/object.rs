@@ -2,9 +2,8 @@
 
 use worker::Env;
 
-use super::body;
 use super::env::chain;
-use super::fetch::new_request;
+use super::io;
 use crate::base::json;
 use crate::base::space::Space;
 use crate::coordinator::succession::{FORMER, Standing};
@@ -40,14 +39,9 @@ impl<'a> Object<'a> {
 impl Ask for Object<'_> {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         let ask = async {
-            let stub = self.env.durable_object(BINDING)?.get_by_name(&self.name)?;
-            let init = web_sys::RequestInit::new();
-            init.set_method("POST");
-            init.set_body(&serde_json::to_string(&command)?.into());
-            // The host is a placeholder: the stub, not the URL, says where this goes.
-            let request = new_request("https://coordinator/", &init)?;
-            let reply = body::of(&stub.fetch_with_request(request).await?, usize::MAX).await?;
-            Ok::<_, worker::Error>(json::read(&reply.unwrap_or_default())?)
+            let objects = self.env.durable_object(BINDING)?;
+            let reply = io::of_object(objects.as_ref(), &self.name, &serde_json::to_string(&command)?).await?;
+            Ok::<_, worker::Error>(json::read(&reply)?)
         };
         ask.await.map_err(|error| Unreachable(chain(&error)))
     }
