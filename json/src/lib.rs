@@ -14,6 +14,7 @@ extern crate self as json;
 pub mod fields;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 
 pub use json_derive::Deserialize;
@@ -264,28 +265,60 @@ struct Reader<'de> {
     depth: u8,
     /// Where the fault is, the innermost place first, if somebody wants to know.
     path: Option<Vec<String>>,
-    /// What was skipped, where that was long.
-    skipped: Vec<Skipped>,
 }
 
-/// An object or a list that was skipped: a page of members has each role's permissions as often as somebody holds the role, and they are most
-/// of its text.
-#[derive(Clone, Copy, Default)]
+thread_local! {
+    /// Objects and lists that were skipped, in this text or in one before: pages of members have each role's permissions as often as somebody holds
+    /// the role, and they are most of their text.
+    static KNOWN: RefCell<Known> = const { RefCell::new(Known { skipped: Vec::new(), bytes: 0 }) };
+}
+
+struct Known {
+    skipped: Vec<Skipped>,
+    bytes: usize,
+}
+
+#[derive(Clone, Default)]
 struct Skipped {
-    begin: usize,
-    length: usize,
+    text: Box<[u8]>,
     /// How deep it may have been nested.
     depth: u8,
 }
 
 /// So many of those that were skipped are known. Which one may come again is told by so many bytes before it and at its beginning: a role's id or
 /// name stands before its permissions, and in a list of groups the first one's id.
-const SKIPPED: usize = 256;
+const SKIPPED: usize = 512;
 const BEFORE: usize = 32;
 const BEGINNING: usize = 40;
 
 /// What is shorter is skipped as fast as it is looked up.
 const LONG: usize = 64;
+
+/// Nothing longer is kept, and no more than this in all: three hundred roles have some 2 KB of permissions each.
+const LONGEST: usize = 16 * 1024;
+const MOST: usize = 1024 * 1024;
+
+impl Known {
+    /// How long what a text begins with is, where that was skipped before.
+    fn length(&self, place: usize, text: &[u8], depth: u8) -> Option<usize> {
+        let known = self.skipped.get(place).filter(|known| known.depth <= depth && !known.text.is_empty())?;
+        is_same(&known.text, text.get(..known.text.len())?).then_some(known.text.len())
+    }
+
+    fn keep(&mut self, place: usize, text: &[u8], depth: u8) {
+        if !(LONG..=LONGEST).contains(&text.len()) {
+            return;
+        }
+        if self.bytes + text.len() > MOST {
+            *self = Self { skipped: Vec::new(), bytes: 0 };
+        }
+        self.skipped.resize(SKIPPED, Skipped::default());
+        if let Some(known) = self.skipped.get_mut(place) {
+            self.bytes = self.bytes + text.len() - known.text.len();
+            *known = Skipped { text: text.into(), depth };
+        }
+    }
+}
 
 /// How far an object or a list is read: before its first item, at which item, and where the name of that item stands.
 #[derive(Default)]
@@ -298,7 +331,7 @@ struct Place {
 /// The parser: nothing here knows what type is read.
 impl<'de> Reader<'de> {
     const fn new(text: &'de [u8]) -> Self {
-        Self { text, at: 0, depth: DEPTH, path: None, skipped: Vec::new() }
+        Self { text, at: 0, depth: DEPTH, path: None }
     }
 
     /// The next byte that is no white space.
@@ -530,25 +563,15 @@ impl<'de> Reader<'de> {
             Some(b'{' | b'[') => self.at,
             _ => return self.skip_on(),
         };
-        let place = self.place();
-        if let Some(same) = self.skipped.get(place)
-            && same.depth <= self.depth
-            && same.length > 0
-            && let (Some(before), Some(now)) =
-                (self.text.get(same.begin..same.begin + same.length), self.text.get(begin..begin + same.length))
-            && is_same(before, now)
-        {
-            self.at += same.length;
+        let (place, depth) = (self.place(), self.depth);
+        let rest = self.text.get(begin..).unwrap_or_default();
+        if let Some(length) = KNOWN.with_borrow(|known| known.length(place, rest, depth)) {
+            self.at += length;
             return Ok(());
         }
         self.skip_on()?;
-        let length = self.at - begin;
-        if length >= LONG {
-            self.skipped.resize(SKIPPED, Skipped::default());
-            if let Some(known) = self.skipped.get_mut(place) {
-                *known = Skipped { begin, length, depth: self.depth };
-            }
-        }
+        let skipped = self.text.get(begin..self.at).unwrap_or_default();
+        KNOWN.with_borrow_mut(|known| known.keep(place, skipped, depth));
         Ok(())
     }
 
@@ -1187,6 +1210,20 @@ mod tests {
             too_deep += usize::from(theirs.is_err_and(|error| error.to_string().starts_with("recursion limit")));
         }
         assert!(well > 100 && too_deep > 10, "{well} could be read, {too_deep} were too deep");
+    }
+
+    #[test]
+    fn of_what_was_skipped_no_more_is_kept_than_there_is_room_for() {
+        let (mut most, mut least) = (0, usize::MAX);
+        for n in 0..6_000_usize {
+            let text = format!(r#"{{"n":1,"x{n}":["{}"]}}"#, "x".repeat(n * 7 % 20_000));
+            assert_eq!(read::<Only>(text.as_bytes()).unwrap().n, 1);
+            super::KNOWN.with_borrow(|known| {
+                assert_eq!(known.bytes, known.skipped.iter().map(|skipped| skipped.text.len()).sum::<usize>());
+                (most, least) = (most.max(known.bytes), if n > 1_000 { least.min(known.bytes) } else { least });
+            });
+        }
+        assert!((super::MOST / 2..=super::MOST).contains(&most) && least < super::MOST / 2, "{least} to {most}");
     }
 
     #[test]

@@ -100,9 +100,10 @@ export function SetUp({ found, onLook }: { found: Examination | null; onLook: ()
         if (isShown) setReport(latest);
       } catch (failed) {
         if (!(failed instanceof Refused) || failed.status !== 401) return;
-        // A token is asked for: there is one by now, or everything is there and the sign-in comes.
-        if (isShown && token === "") setReport(null);
+        // A token is asked for: there is one by now, or everything is there and the sign-in has taken this view's place. What somebody types is
+        // lost where one form comes for a moment before the other.
         await onLook();
+        if (isShown && token === "") setReport(null);
       }
     };
     const timer = setInterval(() => void again(), LOOK_MS);

@@ -25,6 +25,14 @@ page.on("request", (request) => {
   if (protocol !== "blob:" && origin !== PAGE) faults.push(`a request to ${request.url()}`);
 });
 
+// What the Worker refused, for whoever reads why a scenario failed.
+const refused = [];
+page.on("response", async (response) => {
+  if (response.status() < 400) return;
+  const said = await response.text().catch(String);
+  refused.push(`${new Date().toISOString()} ${response.request().method()} ${response.url()}: ${response.status()} ${said.slice(0, 300)}`);
+});
+
 const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
 const follow = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
 /** Goes to a view, and waits until it has taken the place of the one before. */
@@ -460,7 +468,7 @@ try {
   console.log("all as it should be");
 } catch (error) {
   await shot("failed").catch(() => undefined);
-  console.log(error.stack ?? String(error), faults);
+  console.log(error.stack ?? String(error), faults, refused);
   process.exitCode = 1;
 } finally {
   await browser.close();
