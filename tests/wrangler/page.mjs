@@ -110,6 +110,8 @@ const scenarios = {
     await page.getByRole("button", { name: "Grant…" }).click();
     const grant = page.getByRole("dialog").getByRole("button", { name: "Grant", exact: true });
     assert.ok(await grant.isDisabled(), "nothing is granted before it is told what that changes");
+    // The group may be there before the roles are.
+    await page.getByRole("combobox").locator("option").nth(3).waitFor({ state: "attached" });
     await page.getByRole("combobox").selectOption({ index: 1 });
     await page.getByRole("dialog").locator(".thought").waitFor();
     await grant.click();
