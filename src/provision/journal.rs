@@ -238,6 +238,21 @@ pub(super) fn member_since(sql: &dyn Sql, email: &str, since: Timestamp) -> Resu
     Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
+/// Whether another operation than this one was carried out under one of these addresses, or was to give something to the member who has it.
+pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Result<bool, SqlError> {
+    for email in emails {
+        let value = sql.one(
+            "SELECT 1 FROM operation WHERE email = ? AND id <> ? AND (json_extract(outcome, '$.outcome') = 'done'
+                OR (json_extract(request, '$.action') = 'grant' AND (outcome IS NULL OR member <> ''))) LIMIT 1",
+            &[address::folded(email).into(), id.0.into()],
+        )?;
+        if value.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Notes who and what is concerned.
 pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, what: Holding) -> Result<(), SqlError> {
     sql.query(

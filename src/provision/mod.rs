@@ -45,7 +45,7 @@ use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::connect;
 use crate::model::address;
 use crate::model::ask::Action;
-use crate::model::operation::{Outcome, Refusal, Request, Target};
+use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
 use crate::model::resource::MemberStatus;
 use execute::Edit;
 use journal::EntryId;
@@ -90,6 +90,7 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
     request: &Request,
 ) -> AttemptResult {
     let ended = attempt(ports, cloudflare, settings, locks, id, request).await;
+    let ended = ended.and_then(|outcome| whose_account(ports, id, request, outcome));
     let was_turned_away = matches!(ended, Err(Stopped::Api(ApiError::NoSeat)));
     let over_at = if let Err(Stopped::Until(_, at)) = &ended { Some(*at) } else { None };
     let outcome = match ended {
@@ -115,6 +116,28 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
         return AttemptResult { outcome, over_at: None, was_turned_away: false };
     }
     AttemptResult { outcome, over_at, was_turned_away }
+}
+
+/// Where ConductorOne names a person and no account, their own addresses are all there is to go by, and they may have an account under another one.
+/// That nobody holds it under these proves nothing, unless this connector knows one of them as an account's: it carried out something under it before, or was to give something to who has it.
+fn whose_account<P: Sql>(ports: &P, id: EntryId, request: &Request, outcome: Outcome) -> Result<Outcome, Stopped> {
+    let subject = &request.subject;
+    match outcome {
+        Outcome::Done { effect: Effect::AlreadyRevoked, message, .. }
+            if !subject.has_account
+                && subject.member_id.is_none()
+                && subject.user_id.is_none()
+                && !journal::knows_account(ports, id, &subject.emails)? =>
+        {
+            Ok(Outcome::refused(
+                Refusal::UnknownMember,
+                format!(
+                    "{message} ConductorOne names a person here and none of their accounts, and they may have one under another address, so this is not called done; sync this connector in ConductorOne, then ask again."
+                ),
+            ))
+        }
+        outcome => Ok(outcome),
+    }
 }
 
 async fn attempt<P: Http + KeyValue + Clock + Sql>(

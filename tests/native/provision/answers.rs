@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sim::cloudflare::{Cloudflare, Collation, Fault, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds,
-    member, person, roles, target,
+    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, account_of, assert_done, assert_refused, atom,
+    group_target, holds, member, person, roles, target,
 };
 
 fn is_put_off(outcome: &Outcome, says: &str) {
@@ -178,7 +178,7 @@ async fn a_list_of_members_that_does_not_tell_how_long_it_is_is_read_to_its_end(
     let outcome = bench.operate(Action::Grant, target(&known[2]), person("zoe@example.com")).await;
     assert_done(&outcome, Effect::Granted);
     // Nobody is nobody.
-    let outcome = bench.operate(Action::Revoke, target(&known[1]), person("zoe@example.org")).await;
+    let outcome = bench.operate(Action::Revoke, target(&known[1]), account_of("zoe@example.org")).await;
     assert_done(&outcome, Effect::AlreadyRevoked);
 }
 

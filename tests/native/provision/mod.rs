@@ -170,6 +170,11 @@ fn member(id: &str) -> Subject {
     Subject { member_id: Some(id.parse().unwrap()), has_account: true, ..Subject::default() }
 }
 
+/// An account that is known by its address alone.
+fn account_of(email: &str) -> Subject {
+    Subject { has_account: true, ..person(email) }
+}
+
 fn person(email: &str) -> Subject {
     Subject { emails: vec![email.to_owned()], ..Subject::default() }
 }

@@ -5,8 +5,8 @@ use c1_cloudflare::model::ask::EntitlementRef;
 use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, assert_done, assert_not_now, assert_refused,
-    atom, holds, member, person, roles, target,
+    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, account_of, assert_done, assert_not_now,
+    assert_refused, atom, holds, member, person, roles, target,
 };
 
 /// A member as C1 knows them after a sync.
@@ -49,9 +49,9 @@ async fn a_renamed_member_without_known_ids_is_found_by_the_new_address_alone() 
     let jane = account.add_member(JANE, vec![holds(account, &roles[0]), holds(account, &roles[1])]);
     account.change_email(&jane, "jane.married@example.com");
     // The address is all that is known, and nobody has it.
-    assert_done(&bench.operate(Action::Revoke, target(&roles[0]), person(JANE)).await, Effect::AlreadyRevoked);
+    assert_done(&bench.operate(Action::Revoke, target(&roles[0]), account_of(JANE)).await, Effect::AlreadyRevoked);
     // The membership is there under another address, and no user id tells whose it is.
-    let unsure = Subject { member_id: Some(jane.parse().unwrap()), ..person(JANE) };
+    let unsure = Subject { member_id: Some(jane.parse().unwrap()), ..account_of(JANE) };
     let refused = bench.operate(Action::Revoke, target(&roles[0]), unsure).await;
     assert_refused(&refused, Refusal::AmbiguousMember, "jane.married@example.com");
     let now = person("jane.married@example.com");

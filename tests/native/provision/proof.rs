@@ -5,8 +5,8 @@ use c1_cloudflare::provision::aftercare;
 use sim::cloudflare::{Fault, Route};
 
 use super::{
-    Action, Bench, Effect, EntryId, NEW, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target,
-    holds, member, person, roles, target,
+    Action, Bench, Effect, EntryId, NEW, Outcome, Refusal, Target, account_of, assert_done, assert_refused, atom,
+    group_target, holds, member, person, roles, target,
 };
 
 /// For longer than this nothing is carried out late.
@@ -159,7 +159,7 @@ async fn nobody_is_said_to_be_gone_whom_an_invitation_that_nobody_answered_may_m
     for revoke in revokes {
         assert_not_yet(&bench.attempt(revoke).await);
     }
-    let joe = bench.arrive(Action::Revoke, Target::Account, person("joe@example.com"));
+    let joe = bench.arrive(Action::Revoke, Target::Account, account_of("joe@example.com"));
     assert_done(&bench.attempt(joe).await, Effect::AlreadyRevoked);
     assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "nothing was changed");
     assert_eq!(account.release_held(), 1);

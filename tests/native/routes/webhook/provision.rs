@@ -51,6 +51,25 @@ async fn a_grant_or_revoke_that_holds_already_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_revoke_that_names_a_person_and_no_account_is_not_done_because_nobody_has_it_under_their_own_address() {
+    let jane = Jane::start().await;
+    let elsewhere = Person::newcomer("jane.work@example.com");
+    jane.refused(&Task::revoke(named(&jane.has), elsewhere.clone()), "none of their accounts").await;
+    jane.refused(&Task::revoke(Entitlement::access(), elsewhere), "none of their accounts").await;
+    jane.changed(&[], &[]);
+    // Another account of theirs, which does not have it.
+    let cloudflare = &jane.deployment.cloudflare;
+    let held = [&jane.lacks, roles(cloudflare).last().unwrap()].map(|role| holds(cloudflare, role));
+    cloudflare.add_member("jane.work@example.com", held.into());
+    let other = Person::newcomer("jane.work@example.com");
+    let outcome = jane.deliver(&Task::revoke(named(&jane.has), other.clone())).await;
+    assert!(outcome.errored().is_some_and(|said| said.contains("none of their accounts")), "{outcome:?}");
+    // What is found is taken, and from then on the account is known.
+    completed(&jane.deliver(&Task::revoke(named(&jane.lacks), other.clone())).await);
+    assert!(completed(&jane.deliver(&Task::revoke(named(&jane.lacks), other)).await).contains("nothing was changed"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_address_decides_and_not_the_id_that_c1_remembers() {
     let jane = Jane::start().await;
     let somebody =
