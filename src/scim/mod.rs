@@ -55,14 +55,6 @@ impl ScimError {
     pub(crate) fn mutability(detail: impl Into<String>) -> Self {
         Self::new("mutability", detail)
     }
-
-    /// What was read of a change to what is on no list; nothing where it is only refused since something cannot be changed here, such as a name.
-    pub(crate) fn unless_mutability<T: Default>(read: Result<T, Self>) -> Result<T, Self> {
-        match read {
-            Err(error) if error.scim_type == "mutability" => Ok(T::default()),
-            read => read,
-        }
-    }
 }
 
 /// The keywords of RFC 7644 table 9.

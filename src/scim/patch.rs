@@ -34,7 +34,7 @@ enum Op {
     Replace,
 }
 
-/// Reads a body whose operations change the members of a Group, which is `current` now.
+/// Reads a body whose operations change the members of a Group, which is `current` now; `null` where no list has it.
 pub fn group(body: &Value, current: &Value) -> Result<Vec<MembersEdit>, ScimError> {
     let mut changes = Vec::new();
     for operation in operations(body)? {
@@ -67,11 +67,11 @@ pub fn group(body: &Value, current: &Value) -> Result<Vec<MembersEdit>, ScimErro
     Ok(changes)
 }
 
-/// Reads a body whose operations change a User, who is `current` now; gives whether the User is to be active at the end, where it
+/// Reads a body whose operations change a User, who is `current` now, `null` where no list has them; gives whether the User is to be active at the end, where it
 /// says.
 ///
 /// What stays as it is and what Cloudflare does not keep of a person are no errors (RFC 7644 section 3.5.2): identity providers send
-/// their whole record. And whoever is to be removed need not have the right name for it.
+/// their whole record. And whoever is to be removed need not have the right name for it, nor the right roles.
 pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
     let mut active = None;
     let mut fixed = None;
@@ -86,12 +86,19 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
                 active = Some(boolean(value)?);
                 Ok(())
             }
-            "roles" | "groups" if stays(current, &path, value.unwrap_or(&Value::Null)) => Ok(()),
-            "roles" | "groups" => Err(ScimError::mutability(
-                "what a User holds is changed through the members of Groups: PATCH /Groups/{id}",
-            )),
+            "roles" | "groups" => {
+                if !stays(current, &path, value.unwrap_or(&Value::Null)) {
+                    fixed.get_or_insert_with(|| {
+                        ScimError::mutability(
+                            "what a User holds is changed through the members of Groups: PATCH /Groups/{id}",
+                        )
+                    });
+                }
+                Ok(())
+            }
             _ if USER_ATTRIBUTES.contains(&attribute) => {
-                if op == Op::Remove || !stays(current, &path, value.unwrap_or(&Value::Null)) {
+                let is_removed = op == Op::Remove && !current.is_null();
+                if is_removed || !stays(current, &path, value.unwrap_or(&Value::Null)) {
                     fixed.get_or_insert_with(|| {
                         ScimError::mutability(format!(
                             "{name} is the person's own in Cloudflare and cannot be changed here; only active can"
@@ -151,6 +158,10 @@ fn is_foreign(path: &str) -> bool {
 
 /// Whether an attribute has the value that a client sends for it.
 fn stays(current: &Value, path: &str, wanted: &Value) -> bool {
+    // Of what is on no list nobody knows what it is called and what it has.
+    if current.is_null() {
+        return true;
+    }
     // `emails[type eq "work"].value`: which of several is meant does not matter where all that are sent are there.
     let (attribute, rest) = match path.split_once('[') {
         Some((attribute, rest)) => {

@@ -53,7 +53,7 @@ async fn take_out_of_unlisted<P: Ports>(
     body: &Value,
 ) -> Result<Answer, Problem> {
     call.unchanged(&Value::Null)?;
-    let changes = ScimError::unless_mutability(patch::group(body, &Value::Null))?;
+    let changes = patch::group(body, &Value::Null)?;
     let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
     if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, entitlement, &steps).await? == 0 {
         return Err(missing(id));

@@ -26,6 +26,10 @@ pub(super) async fn answer<P: Ports>(
     // Whoever made the host up is told of it and nobody else.
     let base = public_url::known(ports, settings).await.map_or_else(|_| request.origin.clone(), |it| it.base);
     let call = Call { ports, settings, request, base: format!("{base}{PATH}") };
+    if matches!(endpoint, Endpoint::Create | Endpoint::Replace(..) | Endpoint::Patch(..)) {
+        // What the answer is to show is read before anything is changed: a refusal afterwards would read as if nothing had been.
+        call.projection()?;
+    }
     match endpoint {
         Endpoint::ServiceProviderConfig => {
             call.unfiltered()?;

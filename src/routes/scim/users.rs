@@ -80,8 +80,7 @@ pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answ
     let (principal, user) = match find(call, id).await? {
         (principal, Some(user)) => (principal, user),
         (principal, None) => {
-            // Another name than nobody's is no news.
-            let active = ScimError::unless_mutability(patch::user(&body, &Value::Null))?;
+            let active = patch::user(&body, &Value::Null)?;
             return settle_unlisted(call, id, principal, active).await;
         }
     };

@@ -65,7 +65,9 @@ async fn who_is_on_no_list_is_removed_all_the_same_and_only_then_there_is_no_suc
     let role = crate::looks::roles(account)[0].clone();
     // The names of attributes have no case (RFC 7643 section 2.1).
     let inactive = json!({ "UserName": "late@example.com", "Active": false });
-    for method in ["DELETE", "PUT", "PATCH"] {
+    let groups = json!([{ "value": "role-1", "display": "What they had" }]);
+    let whole = json!({ "displayName": "Late Comer", "groups": groups, "roles": groups, "active": false });
+    for method in ["DELETE", "PUT", "PATCH", "PATCH of the whole record"] {
         // Came since the last sync; accepted since, so that the invitation's id is on no list any more.
         let late = account.add_member("late@example.com", vec![crate::looks::holds(account, &role)]);
         let invited = account.invite("invited@example.com", vec![crate::looks::holds(account, &role)]);
@@ -75,6 +77,9 @@ async fn who_is_on_no_list_is_removed_all_the_same_and_only_then_there_is_no_suc
             let operations = json!([{ "op": "replace", "path": "active", "value": false }]);
             let ask = async || match method {
                 "PATCH" => super::scim::patch(&deployment, &path, operations.clone()).await,
+                "PATCH of the whole record" => {
+                    super::scim::patch(&deployment, &path, json!([{ "op": "replace", "value": whole }])).await
+                }
                 "PUT" => deployment.request("PUT", &path, &[], Some(&inactive)).await,
                 other => deployment.request(other, &path, &[], None).await,
             };
@@ -89,6 +94,23 @@ async fn who_is_on_no_list_is_removed_all_the_same_and_only_then_there_is_no_suc
         }
         assert!(account.membership(&late).is_none() && account.membership(&invited).is_none());
     }
+}
+
+/// A refusal after the change would read as if there had been none.
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_is_to_show_is_read_before_anything_is_changed() {
+    let deployment = Deployment::start().await.synced().await;
+    let account = &deployment.cloudflare;
+    let both = "attributes=userName&excludedAttributes=emails";
+    let body = json!({ "userName": "new.hire@example.com" });
+    let answer = deployment.request("POST", &format!("/scim/v2/Users?{both}"), &[], Some(&body)).await;
+    assert_error(&answer, 400, Some("invalidValue"));
+    assert_eq!(account.requests(sim::cloudflare::Route::CreateMember), 0);
+    let member = deployment.json("/v1/users?limit=1").await["items"][0].clone();
+    let path = format!("/scim/v2/Users/{}?{both}", member["id"].as_str().unwrap());
+    let removal = json!([{ "op": "replace", "path": "active", "value": false }]);
+    assert_error(&super::scim::patch(&deployment, &path, removal).await, 400, Some("invalidValue"));
+    assert_eq!(account.requests(sim::cloudflare::Route::DeleteMember), 0);
 }
 
 /// A client sends who is active on every occasion: that asks for nothing, and makes nothing void that was asked for.
