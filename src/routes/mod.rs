@@ -166,7 +166,10 @@ async fn dispatch<P: Ports>(
         Route::AsOf => ledger::as_of(ports, request).await,
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,
-        Route::Remove(principal) => provisioning::remove(ports, principal, request).await,
+        Route::Remove(principal) => {
+            let principal = principal.find(ports).await?;
+            provisioning::remove(ports, principal, request).await
+        }
         Route::Scim(endpoint) => scim::answer(ports, settings, endpoint, request).await,
         Route::Decisions => decisions::list(ports, request).await,
         Route::WhatIf => what_if::show(ports, request).await,

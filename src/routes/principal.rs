@@ -8,7 +8,7 @@ use crate::model::grant::{InvalidPrincipal, Principal};
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
-use crate::snapshot::Scan;
+use crate::snapshot::{Scan, Snapshot};
 
 /// A principal as a path names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,18 +48,26 @@ impl PathPrincipal {
         }
         // An invitation that was accepted, and which C1 has not heard of yet: to take its id for nobody's would answer a revoke
         // as done.
-        let mut after = None;
-        loop {
-            let scan = Scan { kinds: vec![Kind::User], holding: None, after, limit: 1000 };
-            let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
-            if let Some(accepted) = page.rows.iter().filter_map(Row::as_member).find(|known| known.member_id == member)
-            {
-                return Ok(accepted.principal());
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(user);
-            }
+        Ok(accepted(ports, &snapshot, member).await?.unwrap_or(user))
+    }
+}
+
+/// Who has accepted an invitation, as far as the snapshot has them.
+pub(super) async fn accepted<P: Ports>(
+    ports: &P,
+    snapshot: &Snapshot,
+    member: MemberId,
+) -> Result<Option<Principal>, Problem> {
+    let mut after = None;
+    loop {
+        let scan = Scan { kinds: vec![Kind::User], holding: None, after, limit: 1000 };
+        let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+        if let Some(accepted) = page.rows.iter().filter_map(Row::as_member).find(|known| known.member_id == member) {
+            return Ok(Some(accepted.principal()));
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(None);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::base::ports::Method;
 use crate::conductorone::verify;
 use crate::export::File;
 use crate::model::ask::Action;
-use crate::model::grant::{Entitlement, InvalidPrincipal, Principal};
+use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{InvalidId, MemberId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
@@ -46,7 +46,7 @@ pub(super) enum Route {
     Export(File),
     Invite,
     Renew(MemberId),
-    Remove(Principal),
+    Remove(PathPrincipal),
     Operations,
     Operation(String),
     Scim(Endpoint),
@@ -196,7 +196,7 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             None => Vec::new(),
         },
         ["v1", "accounts"] => post(Route::Invite),
-        ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(person(id)?))],
+        ["v1", "accounts", id] => vec![(Method::Delete, Route::Remove(PathPrincipal::parse(id)?))],
         ["v1", "invitations", id, "renew"] => post(Route::Renew(id.parse::<MemberId>()?)),
         ["v1", "operations"] => get(Route::Operations),
         ["v1", "operations", id] if !id.is_empty() => get(Route::Operation((*id).to_owned())),
@@ -248,15 +248,6 @@ fn decode(segment: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A person's id: a user's, or `invitation:<membership id>` as an invitation's Baton id is written.
-fn person(id: &str) -> Result<Principal, InvalidId> {
-    match id.parse() {
-        Ok(person @ (Principal::User(_) | Principal::Invitation(_))) => Ok(person),
-        Err(InvalidPrincipal::Id(invalid)) => Err(invalid),
-        Ok(Principal::Group(_)) | Err(InvalidPrincipal::Shape(_)) => Ok(Principal::User(id.parse::<UserId>()?)),
-    }
 }
 
 fn entitlement(collection: &str, id: &str) -> Result<Option<Entitlement>, InvalidId> {

@@ -272,6 +272,14 @@ impl Filter {
         }
     }
 
+    /// The texts that an attribute is to be equal to, wherever in the filter.
+    pub fn named(&self, attribute: &str) -> Vec<&str> {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => [left.named(attribute), right.named(attribute)].concat(),
+            one => one.only(attribute).into_iter().collect(),
+        }
+    }
+
     /// Whether an attribute takes part, such as `members`.
     pub fn reads(&self, attribute: &str) -> bool {
         match self {

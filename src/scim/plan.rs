@@ -1,6 +1,6 @@
 //! From what a PATCH or PUT wants of a Group's members to single grants and revokes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::patch::MembersEdit;
 use super::{ScimError, id};
@@ -50,10 +50,26 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
                 (Vec::new(), distinct(&ids))
             }
             MembersEdit::RemoveWhere(filter) => {
-                let matches = |item: &Value, _| filter.as_ref().is_none_or(|filter| filter.matches(item));
-                let mut removed = held(&members, matches);
-                let named = filter.as_ref().and_then(|filter| filter.only("value")).and_then(id::member);
-                removed.extend(named.filter(|named| !removed.contains(named)));
+                let matches = |item: &Value| filter.as_ref().is_none_or(|filter| filter.matches(item));
+                let mut removed = held(&members, |item, _| matches(item));
+                for named in filter.iter().flat_map(|filter| filter.named("value")) {
+                    let Some(member) = id::member(named).filter(|member| !removed.contains(member)) else { continue };
+                    let known = members.iter().find(|item| principal(item) == Some(member)).cloned();
+                    let mut item = known.unwrap_or_else(|| json!({ "type": "User" }));
+                    if let Some(fields) = item.as_object_mut() {
+                        fields.insert("value".to_owned(), named.into());
+                    }
+                    if matches(&item) {
+                        removed.push(member);
+                    }
+                }
+                if removed.is_empty() && filter.is_some() {
+                    return Err(ScimError::new(
+                        "noTarget",
+                        "no member of the Group matches that path, so nothing was changed; name who is to be taken out by id, as in members[value eq \"<the id of a User>\"]",
+                    )
+                    .into());
+                }
                 (Vec::new(), removed)
             }
             MembersEdit::Replace(ids) => {
@@ -68,7 +84,7 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
         for member in added {
             let is_new = held(&members, |_, other| other == member).is_empty();
             if is_new {
-                members.push(serde_json::json!({ "value": id::of_principal(member) }));
+                members.push(json!({ "value": id::of_principal(member) }));
             }
             // What a user group has is nothing that an operation could ask for.
             let is_named = matches!(change, MembersEdit::Add(_)) && !matches!(member, Principal::Group(_));
@@ -118,7 +134,8 @@ fn parse(ids: &[String]) -> Result<Vec<Principal>, ScimError> {
     ids.iter().map(one).collect()
 }
 
-fn principal(item: &Value) -> Option<Principal> {
+/// Whom an item of a Group's members is.
+pub fn principal(item: &Value) -> Option<Principal> {
     id::member(item.get("value")?.as_str()?)
 }
 
@@ -161,13 +178,18 @@ mod tests {
 
     #[test]
     fn steps_are_what_differs_in_the_order_of_the_operations() {
-        let one = |letter| filter::parse(&format!("value eq \"{}\"", user(letter)), &["value"], GROUP).unwrap();
+        let which = |text: &str| filter::parse(text, &["value", "type", "display"], GROUP).unwrap();
+        let one = |letter| which(&format!("value eq \"{}\"", user(letter)));
+        let of_type = |letter| which(&format!("type eq \"user\" and value eq \"{}\"", user(letter)));
+        let either = |a, b| which(&format!("value eq \"{}\" or value eq \"{}\"", user(a), user(b)));
         for (changes, expected) in [
             // The list may be older than what somebody did by hand.
             (vec![MembersEdit::Add(users("ada"))], "+a +d"),
             (vec![MembersEdit::Remove(users("beb"))], "-b -e"),
             (vec![MembersEdit::RemoveWhere(Some(one('b')))], "-b"),
             (vec![MembersEdit::RemoveWhere(Some(one('e')))], "-e"),
+            (vec![MembersEdit::RemoveWhere(Some(of_type('e')))], "-e"),
+            (vec![MembersEdit::RemoveWhere(Some(either('e', 'b')))], "-b -e"),
             (vec![MembersEdit::Replace(users("bc"))], "-a"),
             (vec![MembersEdit::Replace(users("abcde"))], "+d +e"),
             (vec![MembersEdit::Replace(users("abcd")), MembersEdit::Remove(users("d"))], "+d -d"),
@@ -176,6 +198,21 @@ mod tests {
         ] {
             assert_eq!(check(&changes, 2).unwrap(), expected, "{changes:?}");
         }
+    }
+
+    #[test]
+    fn a_path_that_reaches_nobody_is_said_to_reach_nobody() {
+        for text in [
+            "value eq \"jane@example.com\"".to_owned(),
+            "display eq \"Jane\"".to_owned(),
+            format!("value eq \"{}\" and display eq \"Jane\"", user('a')),
+            format!("value eq \"{}\" and type eq \"Group\"", user('e')),
+        ] {
+            let filter = filter::parse(&text, &["value", "type", "display"], GROUP).unwrap();
+            let planned = check(&[MembersEdit::RemoveWhere(Some(filter))], 2);
+            assert!(matches!(planned, Err(PlanError::Invalid(error)) if error.scim_type == "noTarget"), "{text}");
+        }
+        assert_eq!(check(&[MembersEdit::RemoveWhere(None)], 3).unwrap(), "-a -b -c");
     }
 
     #[test]

@@ -6,20 +6,21 @@ use super::call::Call;
 use super::lists;
 use super::users::BY;
 use crate::model::ask::Action;
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Principal};
 use crate::model::operation::{Effect, Refusal, Target};
 use crate::model::resource::Row;
 use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Problem};
-use crate::routes::{paging, provisioning};
+use crate::routes::{paging, principal, provisioning};
 use crate::scim::patch::{self, MembersEdit};
-use crate::scim::plan::{Step, plan};
-use crate::scim::{ScimError, id, resource};
+use crate::scim::plan::{self, Step, plan};
+use crate::scim::{id, resource};
+use crate::snapshot::Snapshot;
 
 /// Shows a Group.
 pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let with_members = call.projection()?.returns("members");
-    let (_, group) = find(call, id, with_members).await?;
+    let (_, group, _) = find(call, id, with_members).await?;
     call.shown(200, group.ok_or_else(|| missing(id))?)
 }
 
@@ -30,18 +31,18 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
         None => Vec::new(),
         members => vec![MembersEdit::Replace(patch::members(members)?)],
     };
-    let (entitlement, group) = find(call, id, true).await?;
+    let (entitlement, group, snapshot) = find(call, id, true).await?;
     let group = group.ok_or_else(|| missing(id))?;
-    change(call, id, entitlement, &group, &changes).await
+    change(call, id, entitlement, (&group, &snapshot), changes).await
 }
 
 /// Changes a Group's members.
 pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let (entitlement, group) = find(call, id, true).await?;
+    let (entitlement, group, snapshot) = find(call, id, true).await?;
     let Some(group) = group else { return take_out_of_unlisted(call, id, entitlement, &body).await };
     let changes = patch::group(&body, &group)?;
-    change(call, id, entitlement, &group, &changes).await
+    change(call, id, entitlement, (&group, &snapshot), changes).await
 }
 
 /// A Group that is on no list may have come since the last sync, as one does that somebody holds on a part of the account. A client takes
@@ -65,15 +66,62 @@ async fn change<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
     entitlement: Entitlement,
-    group: &Value,
-    changes: &[MembersEdit],
+    (group, snapshot): (&Value, &Snapshot),
+    mut changes: Vec<MembersEdit>,
 ) -> Result<Answer, Problem> {
     call.unchanged(group)?;
     let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
-    let steps = plan(members, changes, call.settings.scim_replace_max_removals)?;
+    for change in &mut changes {
+        if let MembersEdit::Replace(ids) = change {
+            *ids = as_known(call, snapshot, &members, ids).await?;
+        }
+    }
+    let steps = plan(members, &changes, call.settings.scim_replace_max_removals)?;
     carry_out(call, entitlement, &steps).await?;
-    let (_, group) = find(call, id, true).await?;
+    let (_, group, _) = find(call, id, true).await?;
     call.shown(200, group.ok_or_else(|| missing(id))?)
+}
+
+/// The ids of a list that replaces the members, as the members have them: who was invited has another id once they have accepted, and a
+/// client may have either: by ids alone the one would be put in, and the other, who is the same person, taken out.
+async fn as_known<P: Ports>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    members: &[Value],
+    ids: &[String],
+) -> Result<Vec<String>, Problem> {
+    let in_it = |member: Principal| members.iter().any(|item| plan::principal(item) == Some(member));
+    let (mut known, mut stranger) = (Vec::new(), None);
+    for text in ids {
+        let mut accepted = None;
+        if let Some(member) = id::member(text).filter(|member| !in_it(*member))
+            && snapshot.get(call.ports, &member.to_string()).await.map_err(paging::unreadable)?.is_none()
+        {
+            match member {
+                Principal::Invitation(membership) => {
+                    accepted = principal::accepted(call.ports, snapshot, membership).await?;
+                }
+                _ => stranger = Some(text),
+            }
+        }
+        known.push(accepted.map_or_else(|| text.clone(), id::of_principal));
+    }
+    let goes = |item: &Value| match plan::principal(item)? {
+        member @ Principal::Invitation(_) => {
+            (!known.iter().any(|text| id::member(text) == Some(member))).then(|| id::of_principal(member))
+        }
+        _ => None,
+    };
+    match (stranger, members.iter().find_map(goes)) {
+        (Some(stranger), Some(invitation)) => Err(Problem::unavailable(
+            "not_visible_yet",
+            format!(
+                "the list names {stranger:?}, of whom the last sync knows nothing, and leaves out {invitation:?}, which is whose invitation may have been accepted since: it is not clear whether they are one person. Nothing was changed; send it again after the next sync."
+            ),
+            60,
+        )),
+        _ => Ok(known),
+    }
 }
 
 /// Carries out one step after the other; how many of them changed something.
@@ -125,17 +173,19 @@ async fn find<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
     with_members: bool,
-) -> Result<(Entitlement, Option<Value>), Problem> {
+) -> Result<(Entitlement, Option<Value>, Snapshot), Problem> {
     let entitlement = id::entitlement(id).ok_or_else(|| missing(id))?;
     let snapshot = paging::open(call.ports, None).await?;
     let row = snapshot.get(call.ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
-    let Some((entitlement, name)) = row.as_ref().and_then(Row::offered) else { return Ok((entitlement, None)) };
+    let Some((entitlement, name)) = row.as_ref().and_then(Row::offered) else {
+        return Ok((entitlement, None, snapshot));
+    };
     let mut members = None;
     if with_members {
         let mut held = lists::holders(call, &snapshot, &[entitlement].into()).await?;
         members = Some(held.remove(&entitlement).unwrap_or_default());
     }
-    Ok((entitlement, Some(resource::group(&call.base, entitlement, &name, members.as_deref()))))
+    Ok((entitlement, Some(resource::group(&call.base, entitlement, &name, members.as_deref())), snapshot))
 }
 
 #[cfg(test)]

@@ -37,6 +37,15 @@ async fn an_invitation_is_given_and_loses_roles_and_groups_by_rest() {
     assert_is_account(&deployment).await;
 }
 
+/// Programs that put the id of a listed item into a path have no type to put before it.
+#[tokio::test(start_paused = true)]
+async fn an_invitation_is_cancelled_by_its_bare_id_too() {
+    let (deployment, invitation) = invited().await;
+    let path = format!("/v1/accounts/{invitation}");
+    crate::calls::assert_effect(&deployment.request("DELETE", &path, &[], None).await, "removed");
+    assert!(deployment.cloudflare.membership(&invitation).is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_declined_invitation_is_refused_by_every_way_in_and_shown_by_none() {
     let (deployment, invitation) = invited().await;

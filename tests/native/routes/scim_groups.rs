@@ -44,7 +44,7 @@ async fn who_is_taken_out_by_id_is_out_also_where_no_sync_has_seen_them_in() {
         jane.changed(&[jane.atom(&jane.lacks)], &[]);
         let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
         let one = if by_path {
-            json!({ "op": "remove", "path": format!("members[value eq \"{}\"]", jane.user) })
+            json!({ "op": "remove", "path": format!("members[type eq \"User\" and value eq \"{}\"]", jane.user) })
         } else {
             json!({ "op": "remove", "path": "members", "value": [{ "value": jane.user }] })
         };
@@ -53,7 +53,52 @@ async fn who_is_taken_out_by_id_is_out_also_where_no_sync_has_seen_them_in() {
         jane.changed(&[], &[]);
         // Once more, it is so already.
         assert_eq!(patch(&jane.deployment, &path, json!([one])).await.status, 200);
+        let no_id = json!([{ "op": "remove", "path": "members[value eq \"jane@example.com\"]" }]);
+        assert_error(&patch(&jane.deployment, &path, no_id).await, 400, Some("noTarget"));
     }
+}
+
+/// Who was invited and has accepted has two ids, and a list of members may have either of them.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_taken_out_under_one_id_whom_a_list_of_members_has_under_the_other() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let account = &deployment.cloudflare;
+    let known = crate::looks::roles(account);
+    let held: Vec<_> = known[..2].iter().map(|role| crate::looks::holds(account, role)).collect();
+    let invited = account.invite("new.hire@example.com", held);
+    let before = account.member_atoms(&invited);
+    let deployment = deployment.synced().await;
+    let account = &deployment.cloudflare;
+    let path = format!("/scim/v2/Groups/role-{}", known[0].governed_as());
+    let members = |group: &serde_json::Value| -> Vec<String> {
+        group["members"].as_array().unwrap().iter().map(|one| one["value"].as_str().unwrap().to_owned()).collect()
+    };
+    let put = async |ids: &[String]| {
+        let members: Vec<_> = ids.iter().map(|id| json!({ "value": id })).collect();
+        deployment.request("PUT", &path, &[], Some(&json!({ "members": members }))).await
+    };
+    let old = members(&deployment.json(&path).await);
+    assert!(old.contains(&format!("invitation-{invited}")), "{old:?}");
+    account.accept_invitation(&invited);
+    let user = account.membership(&invited).unwrap().user_id.unwrap();
+    let new: Vec<String> =
+        old.iter().map(|id| if id.starts_with("invitation-") { user.clone() } else { id.clone() }).collect();
+    // The list is newer than the last sync.
+    let answer = put(&new).await;
+    assert_error(&answer, 503, None);
+    assert_eq!(account.member_atoms(&invited), before, "{}", answer.text());
+    deployment.sync().await;
+    // And older.
+    for list in [&old, &new] {
+        let answer = put(list).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(account.member_atoms(&invited), before);
+        assert_eq!(members(&answer.json()).len(), old.len());
+    }
+    // Whoever is on the list under neither is taken out.
+    let without: Vec<String> = new.iter().filter(|id| **id != user).cloned().collect();
+    assert_eq!(put(&without).await.status, 200);
+    assert_eq!(account.member_atoms(&invited).len(), before.len() - 1);
 }
 
 #[tokio::test(start_paused = true)]
