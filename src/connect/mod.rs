@@ -30,6 +30,7 @@ use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client, Tokens};
 use crate::snapshot::{Catalogue, Snapshot, SnapshotError};
 use catalogue::Offers;
+use run::Phase;
 use steps::Trouble;
 
 /// Creates the tables.
@@ -124,6 +125,8 @@ pub async fn drive<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, wi
             Err(error) => Err(Trouble::Api(error)),
         };
         match came_to {
+            // That the webhook was looked for once more before it is created is no progress.
+            Ok(()) if matches!(run.phase, Phase::Webhook { .. } | Phase::Create) => {}
             Ok(()) => run.attempts = 0,
             Err(Trouble::Sql(error)) => return Err(error),
             Err(Trouble::Stop(message)) => fail(&mut run, message, ports.now()),

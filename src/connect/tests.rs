@@ -272,15 +272,17 @@ async fn an_invocation_does_so_much_and_the_next_one_goes_on() {
 
 #[tokio::test]
 async fn what_fails_for_long_is_given_up_with_the_reason() {
-    let world = ConnectCase::new();
-    world.ports.c1.fail_api("GET /api/v1/apps", sim::conductorone::ApiFault::Status(503), None);
-    begin(&world.ports, Options::default(), "api").unwrap().unwrap();
-    assert!(!world.carry_on().await);
-    let last = summary(&world.ports.desk).unwrap().unwrap().last_run;
-    assert_eq!(last.state, RunState::Failed);
-    assert!(last.message.unwrap().contains("503"));
-    let asked = world.ports.c1.api_requests().iter().filter(|request| request.status == 503).count();
-    assert_eq!(asked, 8);
+    for route in ["GET /api/v1/apps", "POST /api/v1/webhooks"] {
+        let world = ConnectCase::new();
+        world.ports.c1.fail_api(route, sim::conductorone::ApiFault::Status(503), None);
+        begin(&world.ports, Options::default(), "api").unwrap().unwrap();
+        assert!(!world.carry_on().await);
+        let last = summary(&world.ports.desk).unwrap().unwrap().last_run;
+        assert_eq!(last.state, RunState::Failed, "{route}");
+        assert!(last.message.unwrap().contains("503"), "{route}");
+        let asked = world.ports.c1.api_requests().iter().filter(|request| request.status == 503).count();
+        assert_eq!(asked, 8, "{route}");
+    }
 }
 
 #[tokio::test]
