@@ -119,6 +119,22 @@ impl ApiError {
             _ => None,
         }
     }
+
+    /// Whether it is sure that nothing was done. What was given up on by either side (408, and gRPC's 499), or by what stands between, may
+    /// have been done all the same.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status >= 400 && !matches!(*status, 408 | 499),
+            Self::Unavailable(_) | Self::Unreachable { .. } | Self::Malformed { .. } => false,
+            Self::NotConfigured
+            | Self::Credentials { .. }
+            | Self::Unauthorized(_)
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::RateLimited(_)
+            | Self::Sign(_) => true,
+        }
+    }
 }
 
 /// One request.

@@ -34,7 +34,8 @@ impl<P: Ports> Step<'_, '_, P> {
         // The one that is known, should there be several.
         order::sort_by_key(&mut matching, |webhook| connection.webhook.as_ref() != Some(&webhook.id));
         if let Some(webhook) = matching.into_iter().next() {
-            let created = connection.creating.as_ref() == Some(&url);
+            // By its name as well: somebody may have made one for the same address since.
+            let created = connection.creating.as_ref() == Some(&url) && webhook.display_name == WEBHOOK_NAME;
             let known = connection.webhook.as_ref() == Some(&webhook.id);
             return self.settle_webhook(&webhook.id, &url, created || (known && connection.created), created);
         }
@@ -44,11 +45,7 @@ impl<P: Ports> Step<'_, '_, P> {
                 self.say(What::WouldChange, None, format!("A webhook that leads to {url} would be created."))?;
                 Phase::Apply { after: 0, pending: None }
             }
-            _ => {
-                // On disk before it is sent: should nobody note its id, it is known for ours all the same.
-                journal::connect(self.ports, |connection| connection.creating = Some(url))?;
-                Phase::Create
-            }
+            _ => Phase::Create,
         };
         Ok(())
     }
@@ -56,12 +53,24 @@ impl<P: Ports> Step<'_, '_, P> {
     /// Creates it.
     pub(super) async fn create(&mut self) -> Result<(), Trouble> {
         let url = self.webhook_url()?;
+        // Where there is no token nothing is asked for, and there is nothing to note.
+        self.client.token().await?;
+        // On disk before it is sent: should nobody note its id, it is known for ours all the same.
+        journal::connect(self.ports, |connection| connection.creating = Some(url.clone()))?;
         // Whether it was created is not known should this fail or be cut off: then it is looked for first.
         self.run.phase = Phase::Webhook { page: None };
         journal::store(self.ports, self.run)?;
         let description = "Grants and revokes access in Cloudflare. Created by c1-cloudflare.";
-        let webhook = self.client.create_webhook(WEBHOOK_NAME, &url, description).await?;
-        self.settle_webhook(&webhook.id, &url, true, true)
+        match self.client.create_webhook(WEBHOOK_NAME, &url, description).await {
+            Ok(webhook) => self.settle_webhook(&webhook.id, &url, true, true),
+            Err(error) => {
+                // Nothing was created, so one that leads there later is somebody else's.
+                if error.is_refusal() {
+                    journal::connect(self.ports, |connection| connection.creating = None)?;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     fn settle_webhook(&mut self, id: &str, url: &str, created: bool, just_now: bool) -> Result<(), Trouble> {

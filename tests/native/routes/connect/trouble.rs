@@ -118,6 +118,51 @@ async fn what_passes_by_itself_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_webhook_that_somebody_made_where_c1_refused_this_connector_one_is_theirs() {
+    let create = "POST /api/v1/webhooks";
+    // Of 408 it is not known whether one was made; who made the one that is there by then, its name tells.
+    for (refusal, times) in [
+        (ApiFault::Status(400), Some(1)),
+        (ApiFault::Status(403), Some(1)),
+        (ApiFault::Status(404), Some(1)),
+        (ApiFault::RateLimited(1), None),
+        (ApiFault::Status(408), Some(1)),
+    ] {
+        let what = format!("{refusal:?}");
+        let connected = prepared(|options| options).await;
+        connected.c1.fail_api(create, refusal, times);
+        assert_eq!(connected.run(json!({})).await["state"], "failed", "{what}");
+        connected.c1.add_webhook("By hand", "https://connector.example.com/webhooks/conductorone");
+        connected.c1.heal_api();
+        let report = connected.run(json!({})).await;
+        assert_eq!(report["state"], "done", "{what}: {report}");
+        assert!(!lines(&report, "changed").join("\n").contains("was created"), "{what}: {report}");
+        assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done", "{what}");
+        connected.assert_untouched();
+        assert_eq!(connected.c1.webhooks().len(), 1, "{what}: it is somebody's, and stays");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_of_which_nobody_heard_that_it_was_created_is_this_connectors() {
+    // After the reset the same run looks for it, after the 408 the next one does.
+    for (fault, state) in [(ApiFault::DoneButReset, "done"), (ApiFault::DoneButFailed(408), "failed")] {
+        let what = format!("{fault:?}");
+        let connected = prepared(|options| options).await;
+        connected.c1.fail_api("POST /api/v1/webhooks", fault, Some(1));
+        let mut report = connected.run(json!({})).await;
+        assert_eq!(report["state"], state, "{what}: {report}");
+        if state == "failed" {
+            report = connected.run(json!({})).await;
+        }
+        assert!(lines(&report, "changed").join("\n").contains("was created"), "{what}: {report}");
+        connected.assert_wired(&connected.webhook());
+        assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done", "{what}");
+        assert!(connected.c1.webhooks().is_empty(), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_entitlement_that_c1_refuses_is_named_and_the_others_are_wired() {
     let connected = prepared(|options| options).await;
     let id = &connected.roles[1].id;
