@@ -161,6 +161,7 @@ impl<P: Ports> Step<'_, '_, P> {
             counts.failed
         );
         if !self.is_dry() {
+            entitlements::settle(self.ports, self.run.id)?;
             journal::connect(self.ports, |connection| {
                 connection.wired = wired;
                 connection.connected_at = Some(now);

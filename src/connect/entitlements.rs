@@ -8,6 +8,8 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::conductorone::apps::Policy;
 
+use super::run::What;
+
 /// An entitlement as last listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ListedEntitlement {
@@ -45,6 +47,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             app TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL,
             provisioner TEXT, deprovisioner TEXT, saved_at INTEGER NOT NULL,
             PRIMARY KEY (app, entitlement)) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS connect_settled (own TEXT PRIMARY KEY) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS connect_given_up (own TEXT PRIMARY KEY) WITHOUT ROWID",
     ] {
         sql.query(statement, &[])?;
@@ -97,9 +100,32 @@ fn policy(value: &SqlValue) -> Option<Policy> {
     Some(Policy::of(Some(json::read_str(value.text()?).ok()?)))
 }
 
-/// This connector's ids that C1 knew when its entitlements were last listed, and those that were given up waiting for.
-pub(super) fn known(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
-    let rows = sql.query("SELECT own FROM connect_entitlement UNION SELECT own FROM connect_given_up", &[])?;
+/// Whether a role or group of the account is among what was listed.
+pub(super) fn lists_ours(sql: &dyn Sql) -> Result<bool, SqlError> {
+    let value = sql.one("SELECT COUNT(*) FROM connect_entitlement WHERE own NOT IN ('', ?)", &[ACCESS.into()])?;
+    Ok(value.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
+}
+
+/// Notes which entitlements a run that connects has come to an end with: what was listed, but for what it could not change.
+pub(super) fn settle(sql: &dyn Sql, run: i64) -> Result<(), SqlError> {
+    sql.query("DELETE FROM connect_settled", &[])?;
+    sql.query(
+        "INSERT INTO connect_settled (own) SELECT DISTINCT own FROM connect_entitlement WHERE own NOT IN (
+            SELECT listed.own FROM connect_line AS line JOIN connect_entitlement AS listed ON listed.id = line.entitlement
+            WHERE line.run = ? AND line.what = ?)",
+        &[run.into(), What::Failed.as_str().into()],
+    )?;
+    Ok(())
+}
+
+/// Forgets which entitlements were settled.
+pub(super) fn unsettle(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query("DELETE FROM connect_settled", &[]).map(drop)
+}
+
+/// This connector's ids of the entitlements that are settled, and of those that were given up waiting for.
+pub(super) fn settled(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
+    let rows = sql.query("SELECT own FROM connect_settled UNION SELECT own FROM connect_given_up", &[])?;
     Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
 }
 

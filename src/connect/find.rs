@@ -1,7 +1,7 @@
 //! Finds the app and lists its entitlements.
 
 use super::catalogue::{self, Evidence};
-use super::entitlements::{self, ACCESS, ListedEntitlement};
+use super::entitlements::{self, ListedEntitlement};
 use super::journal;
 use super::run::{NamedApp, Phase, Ports, What};
 use super::steps::{Step, Trouble};
@@ -179,7 +179,7 @@ impl<P: Ports> Step<'_, '_, P> {
             return Ok(());
         }
         // An app without a single role of ours is not the Cloudflare app, whoever named it.
-        if entitlements::known(self.ports)?.iter().all(|own| own.is_empty() || own == ACCESS) {
+        if !entitlements::lists_ours(self.ports)? {
             return Err(Trouble::Stop(format!(
                 "The app {app} has no entitlement that is a role or group of this account, so nothing was changed: is it the right app, and has ConductorOne synced it?"
             )));

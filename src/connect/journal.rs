@@ -207,6 +207,7 @@ pub(super) fn arrival(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 pub(super) fn disconnect(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_state WHERE name = 'connection'", &[])?;
     sql.query("DELETE FROM connect_given_up", &[])?;
+    entitlements::unsettle(sql)?;
     entitlements::forget_listed(sql)
 }
 

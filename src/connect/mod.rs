@@ -54,12 +54,13 @@ pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     Ok(running(sql)?.map(|run| run.due_at))
 }
 
-/// The entitlements of a generation that C1 did not know when its own were last listed, but for those that were given up.
+/// The entitlements of a generation that the last run that connected neither found to lead here, nor pointed here, nor left alone on
+/// purpose; but for those that were given up.
 pub async fn missing<P: KeyValue + Sql>(ports: &P, generation: &str) -> Result<Vec<String>, MissingError> {
     let snapshot = Snapshot::named(ports, generation).await?;
     let wanted = Catalogue::load(ports, &snapshot).await?;
-    let known = entitlements::known(ports)?;
-    Ok(wanted.iter().map(|it| it.entitlement.to_string()).filter(|id| !known.contains(id)).collect())
+    let settled = entitlements::settled(ports)?;
+    Ok(wanted.iter().map(|it| it.entitlement.to_string()).filter(|id| !settled.contains(id)).collect())
 }
 
 /// Why it is not known what is missing.

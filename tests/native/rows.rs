@@ -30,13 +30,14 @@ const SET_ASIDE_ELSEWHERE: [&str; 9] = [
 ];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 38] = [
+const FORGOTTEN: [&str; 39] = [
     "activity",
     "activity_shown",
     "audit_entry",
     "audit_log",
     "connect_entitlement",
     "connect_given_up",
+    "connect_settled",
     "connect_state",
     "counter",
     "expiry",
