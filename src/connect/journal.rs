@@ -32,6 +32,9 @@ pub(super) struct Connection {
     /// What else came by the webhook: approvals or automations, which somebody set up by hand.
     #[serde(default)]
     pub serves: Option<String>,
+    /// Whether it was last asked for to put back what was there before, whatever came of that.
+    #[serde(default)]
+    pub undo_asked: bool,
     /// When a run last went through.
     pub connected_at: Option<Timestamp>,
     /// When a test event last arrived.
@@ -180,6 +183,11 @@ pub fn came_by(sql: &dyn Sql, what: &str) -> Result<(), SqlError> {
         return Ok(());
     }
     connect(sql, |connection| connection.serves = Some(what.to_owned()))
+}
+
+/// Whether it was last asked for to put back what was there before, and that did not go through: then somebody has to connect again.
+pub fn undo_asked(sql: &dyn Sql) -> Result<bool, SqlError> {
+    Ok(readable_connection(sql)?.is_some_and(|connection| connection.undo_asked))
 }
 
 /// The app that an earlier run settled on.

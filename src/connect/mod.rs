@@ -19,7 +19,7 @@ mod steps;
 mod undo;
 mod webhook;
 
-pub use journal::{arrived, came_by, running, settled_app};
+pub use journal::{arrived, came_by, running, settled_app, undo_asked};
 pub use report::{Report, RunSummary, Summary, report, summary};
 pub use run::{Counts, Line, Mode, NamedApp, Options, Ports, Run, RunState, What};
 
@@ -43,6 +43,10 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 pub fn begin<P: Clock + Sql>(ports: &P, options: Options, by: &str) -> Result<Option<i64>, SqlError> {
     if running(ports)?.is_some() {
         return Ok(None);
+    }
+    let mode = options.mode();
+    if mode != Mode::DryRun {
+        journal::connect(ports, |connection| connection.undo_asked = mode == Mode::Undo)?;
     }
     let mut run = run::new_run(options, by, ports.now());
     journal::begin(ports, &mut run)?;

@@ -54,14 +54,18 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     if connect::running(ports)?.is_some() {
         return Ok(go_on(now.plus_secs(RUN_SECS), left));
     }
-    let Some(connection) = connect::summary(ports)?.filter(|connection| connection.connected_at.is_some()) else {
-        return Ok(Attempt::GivenUp(format!("AUTO_WIRE is on, and nothing is connected yet: {CONNECT}.")));
-    };
-    let last = connection.last_run;
-    if Some(last.run) == left.run && last.state == RunState::Failed {
+    if let Some(why) = nothing_to_go_on_with(ports)? {
+        return Ok(Attempt::GivenUp(why));
+    }
+    let last = connect::summary(ports)?.map(|connection| connection.last_run);
+    if let Some(last) = last.filter(|last| Some(last.run) == left.run && last.state == RunState::Failed) {
         return Ok(Attempt::GivenUp(last.message.unwrap_or_default()));
     }
     let missing = connect::missing(ports, &job.subject).await?;
+    // While the snapshot was read, somebody may have had everything put back.
+    if let Some(why) = nothing_to_go_on_with(ports)? {
+        return Ok(Attempt::GivenUp(why));
+    }
     if missing.is_empty() {
         return Ok(Attempt::Done(
             "ConductorOne knows every role and group, and those that are not set up on purpose lead here.".to_owned(),
@@ -79,6 +83,19 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     Ok(Attempt::Done(format!(
         "ConductorOne has not learned of {count} roles or groups within a day; let it sync the app, and {CONNECT}."
     )))
+}
+
+/// Why there is no connection to go on with: this job begins none, and none that somebody wanted undone.
+fn nothing_to_go_on_with<P: Ports>(ports: &P) -> Result<Option<String>, SqlError> {
+    Ok(if connect::summary(ports)?.is_none_or(|connection| connection.connected_at.is_none()) {
+        Some(format!("AUTO_WIRE is on, and nothing is connected yet: {CONNECT}."))
+    } else if connect::undo_asked(ports)? {
+        Some(format!(
+            "AUTO_WIRE is on, and this connector was last asked to put back what was there before, so it points nothing here by itself: {CONNECT}, or put back what is left."
+        ))
+    } else {
+        None
+    })
 }
 
 #[cfg(test)]

@@ -102,3 +102,33 @@ async fn what_a_run_saw_and_did_not_wire_is_wired_later() {
         assert_leads_here(&connected, group, "C1 refused it once");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_to_be_put_back_is_not_wired_again_before_somebody_connects() {
+    let connected = complete().await;
+    let webhook = connected.webhook();
+    let route = format!("POST /api/v1/apps/{}/entitlements/{}", connected.app.id, connected.roles[0].id);
+    connected.c1.fail_api(&route, ApiFault::Status(400), Some(1));
+    assert_eq!(connected.run(json!({ "undo": true })).await["state"], "failed");
+
+    let group = later_group(&connected, "Operators");
+    let assert_stays = |what: &str| {
+        for entitlement in [&connected.roles[1], &connected.roles[2], &group] {
+            assert_eq!(connected.c1.policies(&entitlement.id).0, json!({ "connector": {} }), "{what}");
+        }
+    };
+    let job = wired(&connected, "failed").await;
+    assert!(job["message"].as_str().unwrap().contains("asked to put back"), "{job}");
+    assert_stays("C1 did not let one go back");
+    // Nor where somebody looks what connecting would change.
+    assert_eq!(connected.run(json!({ "dry_run": true })).await["state"], "done");
+    later_group(&connected, "More operators");
+    wired(&connected, "failed").await;
+    assert_stays("a dry run connects nothing");
+
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    connected.assert_wired(&webhook);
+    let group = later_group(&connected, "Newcomers");
+    wired(&connected, "done").await;
+    assert_leads_here(&connected, &group, "it goes on with what was connected again");
+}
