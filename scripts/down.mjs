@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/terminal.mjs";
+import { Worker } from "./up/worker.mjs";
 import { deployed, login, must, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down")})
@@ -14,6 +15,12 @@ const HELP = `node scripts/down.mjs          (or: ${command("down")})
 Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first.`;
 
 const FULL = "CONNECTOR_TOKEN";
+
+/** Whether something in ConductorOne leads to the Worker, or may: what it cannot read of its connection may be one. */
+async function isConnected(worker) {
+  const { connection, set_aside: unread = [] } = await worker.call("GET", "/v1/status");
+  return connection?.webhook != null || connection?.connected_at != null || unread.some(({ table }) => table.startsWith("connect_"));
+}
 
 await run("down", async () => {
   const on = { type: "boolean", default: false };
@@ -57,8 +64,17 @@ await run("down", async () => {
       encoding: "utf8",
       env: { ...process.env, URL: given.reach ?? url, TOKEN: piped[FULL], UNDO: "1" },
     });
-    // A Worker that has no key of ConductorOne's was never connected.
-    if (undo.status !== 0 && !undo.stderr.includes("connect_not_configured")) throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${undo.stderr.trim()}`);
+    if (undo.status !== 0) {
+      const stop = (why) => {
+        throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${why}`);
+      };
+      if (!undo.stderr.includes("connect_not_configured")) stop(undo.stderr.trim());
+      // A Worker without a key of ConductorOne's was never connected, or somebody took the key away again after that.
+      const worker = new Worker(given.reach ?? url, piped[FULL]);
+      if (await isConnected(worker).catch((error) => stop(error.message))) {
+        stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again. Without ${FULL} on standard input it takes the Worker away all the same, and what is connected leads nowhere.`);
+      }
+    }
   }
   if (bindings !== undefined) {
     await wrangler(["delete", "--force"], { account });

@@ -216,10 +216,6 @@ impl Edge {
                 }
                 let mut options = Options::default().build_dir(&self.modules);
                 options.vars = vars().map(|(name, value)| (name.clone(), value.clone())).collect();
-                // The two halves of C1's API key, which are set later and by hand.
-                let key = self.c1.credential("up");
-                options.vars.insert("C1_CLIENT_ID".to_owned(), key.client_id);
-                options.vars.insert("C1_CLIENT_SECRET".to_owned(), key.client_secret);
                 let world = World::start(Arc::new(self.cloudflare.clone()), self.c1.clone(), options).await.unwrap();
                 self.c1.reach(HOST, &world.worker.url());
                 *running = Some((world, deployed));
@@ -237,6 +233,21 @@ impl Edge {
         let body = (!request.body.is_empty()).then(|| request.body.to_vec());
         let answer = world.raw(&request.method, &target, &headers, body).await.unwrap();
         Reply::text(answer.status, answer.header("content-type").unwrap_or("text/plain"), answer.body.clone())
+    }
+
+    /// Sets the two halves of C1's API key, as a person does by hand, or takes both away again.
+    async fn set_key(&self, is_set: bool) {
+        let running = self.running.lock().await;
+        let worker = &running.as_ref().unwrap().0.worker;
+        let key = self.c1.credential("up");
+        for (name, value) in [("C1_CLIENT_ID", key.client_id), ("C1_CLIENT_SECRET", key.client_secret)] {
+            if is_set {
+                worker.set_var(name, &value);
+            } else {
+                worker.unset_var(name);
+            }
+        }
+        worker.restart().await.unwrap();
     }
 }
 
@@ -321,7 +332,10 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert_eq!(commands_of_the_tree(&project.scratch, &refused.text), ["connect"]);
     assert!(project.hosting.worker(NAME).is_some());
 
+    deployed_again_after_it_was_taken_away_without_a_connection(&project).await;
+
     // C1's entitlements are pointed at the Worker, by a webhook that is made there.
+    project.edge.set_key(true).await;
     let connect = Request {
         method: "POST".to_owned(),
         path: "/v1/connect".to_owned(),
@@ -340,12 +354,12 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     }
 
     // With the connector's token they are put back first; where that cannot be, nothing is taken away.
-    let stopped = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={READ}")).await;
-    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
-    assert!(stopped.text.contains("were not put back, so nothing was taken away"), "{}", stopped.text);
-    assert!(project.hosting.worker(NAME).is_some());
-
+    nothing_is_taken_away(&project, READ, "read_only_token").await;
+    // Nor where the key was taken away again after connecting.
+    project.edge.set_key(false).await;
+    nothing_is_taken_away(&project, FULL, "C1_CLIENT_ID and C1_CLIENT_SECRET").await;
     assert_eq!(wired(), (true, 1));
+    project.edge.set_key(true).await;
 
     let down = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={FULL}")).await;
     assert_eq!(down.status, Some(0), "{}", down.text);
@@ -356,6 +370,25 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     let nothing = project.run("down", &["--yes"], "").await;
     assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
     drop(project.edge);
+}
+
+/// What was never connected needs no key of C1's to be taken away.
+async fn deployed_again_after_it_was_taken_away_without_a_connection(project: &Project) {
+    let down = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={FULL}")).await;
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_none());
+    let up = project.run("up", &["--tenant", "acme.conductor.one"], &project.secrets()).await;
+    assert_eq!(up.status, Some(0), "{}", up.text);
+}
+
+/// C1's entitlements cannot be put back with this token of the connector's, which is told with the reason.
+async fn nothing_is_taken_away(project: &Project, token: &str, reason: &str) {
+    let stopped = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={token}")).await;
+    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+    for told in ["were not put back, so nothing was taken away", reason] {
+        assert!(stopped.text.contains(told), "{}", stopped.text);
+    }
+    assert!(project.hosting.worker(NAME).is_some());
 }
 
 /// What somebody set in the dashboard, or from their own clone, outlives a run from a clone that knows nothing of it.
