@@ -172,7 +172,7 @@ const NOBODYS: [&str; 7] = ["creator_is", "ending", "is_own", "last_used_day", "
 /// Whether a change has an author beside those of its grants. What is a person's own, such as the address, comes with no entry: where
 /// something was gained or lost, an entry about that person is about that.
 fn has_own_author(change: &Change) -> bool {
-    let has_grants = !(change.grants_added.is_empty() && change.grants_removed.is_empty());
+    let has_grants = change.has_grants();
     let has_fields = change.fields.iter().any(|field| !NOBODYS.contains(&field.as_str()));
     match change.kind {
         ChangeKind::Changed => has_fields && !(has_grants && change.member_id.is_some()),

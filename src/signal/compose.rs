@@ -9,6 +9,7 @@ use super::cap::CapReached;
 use super::foreign::ForeignGrant;
 use super::kind::SignalKind;
 use crate::model::grant::Grant;
+use crate::model::kind::Kind;
 use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, RunRecord, SnapshotError};
 
 /// C1 takes 64 KB; a few are left for what is counted another way.
@@ -26,12 +27,36 @@ const MAX_NAME: usize = 320;
 /// A message is cut to this.
 const MAX_MESSAGE: usize = 4_000;
 
+/// At most this many changes of a generation are kept that have grants, and as many that have none; those that must not be missed are kept
+/// beside them.
+pub(super) const MAX_CHANGES: usize = if cfg!(test) { 1_000 } else { 20_000 };
+
 /// What changed between two generations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     pub(super) items: Vec<Change>,
     /// Whether there are more than these.
     pub(super) more: bool,
+    /// Whether some of those have grants.
+    pub(super) more_grants: bool,
+    pub(super) with_grants: usize,
+}
+
+impl Changes {
+    /// Takes in one more as long as there is room for its like. What concerns Super Administrators always is, and so are invitations, which
+    /// explain what somebody holds who accepted one.
+    pub(super) fn keep(&mut self, change: Change, catalogue: &Catalogue) {
+        let has_grants = change.has_grants();
+        let is_needed = change.key.starts_with(&Kind::Invitation.prefix()) && has_grants;
+        let like = if has_grants { self.with_grants } else { self.items.len() - self.with_grants };
+        if like < MAX_CHANGES || is_needed || concerns_super_administrator(&change, catalogue) {
+            self.with_grants += usize::from(has_grants);
+            self.items.push(change);
+        } else {
+            self.more = true;
+            self.more_grants |= has_grants;
+        }
+    }
 }
 
 /// A sync failed, or was held back.
@@ -106,19 +131,22 @@ pub(super) fn unknown(kind: SignalKind, account: &str, event_id: &str, run: &Run
     body.to_string()
 }
 
-/// Somebody was given access past C1: in as many parts as it takes to name every new Super Administrator.
+/// Somebody was given access past C1: in as many parts as it takes to name every new Super Administrator. There may be more such grants than
+/// these.
 pub(super) fn foreign_change(
     account: &str,
     event_id: impl Fn(usize) -> String,
     run: &RunRecord,
     new: &Manifest,
     grants: &[ForeignGrant],
+    more: bool,
 ) -> Vec<String> {
     let mut items: Vec<(bool, Value)> =
         grants.iter().map(|grant| (grant.super_administrator, foreign(grant))).collect();
     order::sort_by_key(&mut items, |(super_administrator, _)| !super_administrator);
     let whole = items.len();
     let administrators = items.iter().filter(|(super_administrator, _)| *super_administrator).count();
+    let at_least = if more { "At least " } else { "" };
     let mut rest: Vec<Value> = items.into_iter().map(|(_, item)| item).collect();
     let mut bodies = Vec::new();
     let mut told = 0;
@@ -128,9 +156,9 @@ pub(super) fn foreign_change(
             &mut body,
             json!({
                 "part": bodies.len() + 1,
-                "summary": { "grants": whole, "super_administrators": administrators },
+                "summary": { "grants": whole, "super_administrators": administrators, "more": more },
                 "message": format!(
-                    "{whole} grants appeared in Cloudflare that nobody asked this connector for; {administrators} of them make Super Administrators."
+                    "{at_least}{whole} grants appeared in Cloudflare that nobody asked this connector for; {administrators} of them make Super Administrators."
                 ),
             }),
         );

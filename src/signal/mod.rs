@@ -36,9 +36,6 @@ use outbox::{Waiting, event_id};
 /// At most this many signals are sent in one attempt; the next one follows at once.
 const BATCH: usize = 10;
 
-/// At most this many changes of a generation are looked at.
-const MAX_CHANGES: usize = 20_000;
-
 /// A signal that names authors waits as long as this for the audit log to be read up to it, and looks as often.
 const LOG_WAIT_SECS: i64 = 120;
 const EARLY_SECS: i64 = 10;
@@ -242,7 +239,7 @@ async fn make<P: KeyValue + Clock + Sql>(
         return Ok(Ok(vec![compose::access_changed(&account, &id(0), run, &new, &catalogue, &changes)].into()));
     }
     let foreign = foreign::find(ports, by, (&old, &new), &catalogue, &changes.items)?;
-    Ok(Ok(compose::foreign_change(&account, id, run, &new, &foreign).into()))
+    Ok(Ok(compose::foreign_change(&account, id, run, &new, &foreign, changes.more_grants).into()))
 }
 
 /// Two generations, and what differs.
@@ -258,20 +255,18 @@ async fn read<P: KeyValue>(kv: &P, run: &RunRecord) -> Result<Option<Read>, Snap
     let new = Snapshot::open(kv, generation).await?;
     let Some(previous) = &new.manifest().previous else { return Ok(None) };
     let old = Snapshot::open(kv, previous).await?;
+    let catalogue = Catalogue::load(kv, &new).await?;
     let mut changes = Changes::default();
     let mut after: Option<String> = None;
     loop {
         let page = snapshot::diff(kv, old.manifest(), new.manifest(), after.as_deref(), 500).await?;
-        // That a token was used is no change of access.
-        let used =
-            |change: &snapshot::Change| change.key.starts_with("api_token:") && change.fields == ["last_used_day"];
-        changes.items.extend(page.items.into_iter().filter(|change| !used(change)));
+        for change in page.items.into_iter().filter(|change| !change.is_sign_of_life()) {
+            changes.keep(change, &catalogue);
+        }
         after = page.next;
-        changes.more = after.is_some() && changes.items.len() >= MAX_CHANGES;
-        if after.is_none() || changes.more {
+        if after.is_none() {
             break;
         }
     }
-    let catalogue = Catalogue::load(kv, &new).await?;
     Ok(Some(Read { old: old.manifest().clone(), new: new.manifest().clone(), catalogue, changes }))
 }

@@ -24,6 +24,7 @@ use crate::model::grant::{Grant, Holding};
 use crate::model::id::InvalidId;
 use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request};
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
+use crate::model::signs::Signs;
 use crate::provision::journal::{self, Arrival, State};
 use crate::snapshot::{
     self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming, RunId, RunOutcome, RunRecord,
@@ -266,6 +267,8 @@ struct Account {
     naming: Vec<u8>,
     groups_can_be_read: bool,
     token_used: Option<String>,
+    /// Jane's last login.
+    login: Option<String>,
 }
 
 impl Account {
@@ -279,11 +282,13 @@ impl Account {
             naming: vec![SUPER, MINIMAL, DNS],
             groups_can_be_read: true,
             token_used: None,
+            login: None,
         }
     }
 
     fn rows(&self) -> Vec<Row> {
         let atom = |n: &u8| Atom { access: Access::Allow, permission_group: hex(n + 100), resource_group: hex(99) };
+        let signs = |login: Option<&String>| Signs { last_login_day: login.cloned(), ..Signs::default() };
         let member = |n: u8, email: &str, status: MemberStatus, roles: &[u8], groups: &[u8]| {
             Row::member(Member {
                 member_id: hex(n),
@@ -295,7 +300,7 @@ impl Account {
                 two_factor: None,
                 atoms: roles.iter().map(atom).collect(),
                 groups: groups.iter().map(|&n| hex(n)).collect(),
-                signs: crate::model::signs::Signs::default(),
+                signs: signs(self.login.as_ref().filter(|_| n == JANE)),
             })
         };
         let role = |n: u8, label: &str| {
@@ -328,6 +333,11 @@ impl Account {
     }
 
     fn publish(&self, desk: &Desk, previous: Option<Manifest>) -> Manifest {
+        self.publish_with(desk, previous, Vec::new())
+    }
+
+    /// With more rows.
+    fn publish_with(&self, desk: &Desk, previous: Option<Manifest>, more: Vec<Row>) -> Manifest {
         desk.advance(900);
         let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None, unreadable: None };
         let draft = Draft {
@@ -342,7 +352,9 @@ impl Account {
             previous,
         };
         desk.advance(60);
-        block_on(snapshot::publish(desk, draft, self.rows())).unwrap().manifest
+        let mut rows = [self.rows(), more].concat();
+        rows.sort_by_cached_key(Row::key);
+        block_on(snapshot::publish(desk, draft, rows)).unwrap().manifest
     }
 }
 
@@ -596,7 +608,7 @@ fn what_only_looks_new_is_not_told() {
 }
 
 #[test]
-fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_change() {
+fn the_first_generation_differs_from_nothing_and_signs_of_life_are_no_change() {
     let desk = desk();
     let first = Account::new().publish(&desk, None);
     let text = |manifest: &Manifest, kind| {
@@ -609,7 +621,11 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
     let used = Account { token_used: Some("2026-11-23".to_owned()), ..Account::new() };
     let second = used.publish(&desk, Some(first));
     assert!(text(&second, SignalKind::AccessChanged).is_empty());
-    let third = Account { jane: vec![SUPER], ..used }.publish(&desk, Some(second));
+    let logged_in = Account { login: Some("2026-11-23".to_owned()), ..used };
+    let second = logged_in.publish(&desk, Some(second));
+    assert!(text(&second, SignalKind::AccessChanged).is_empty());
+    let later = Account { login: Some("2026-11-24".to_owned()), ..logged_in };
+    let third = Account { jane: vec![SUPER], ..later }.publish(&desk, Some(second));
     let [body] = text(&third, SignalKind::AccessChanged).try_into().unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
@@ -619,6 +635,49 @@ fn the_first_generation_differs_from_nothing_and_a_token_that_was_used_is_no_cha
     assert_eq!(body["changes"][0]["granted"], json!([{"entitlement": entitlement(SUPER), "name": "Role 1"}]));
     assert_eq!(body["changes"][0]["taken_away"], json!([{"entitlement": entitlement(DNS), "name": "Role 3"}]));
     assert_eq!((&body["left_out"], &body["changes"][0]["name"]), (&json!(0), &json!("Jane@example.com")));
+}
+
+#[test]
+fn a_new_super_administrator_whose_key_is_last_is_named_however_much_else_changed() {
+    const MANY: usize = compose::MAX_CHANGES + 1;
+    let many = |day: &str, roles: &[u8], last: &[u8]| -> Vec<Row> {
+        let atom = |n: &u8| Atom { access: Access::Allow, permission_group: hex(n + 100), resource_group: hex(99) };
+        let member = |n: usize, roles: &[u8]| {
+            let id = format!("{:032x}", 0xffff_0000 + n);
+            Row::member(Member {
+                user_id: Some(id.parse().unwrap()),
+                atoms: roles.iter().map(atom).collect(),
+                signs: Signs { last_change_day: Some(day.to_owned()), ..Signs::default() },
+                ..Member::bare(id.parse().unwrap(), format!("member{n}@example.com"), MemberStatus::Accepted)
+            })
+        };
+        (0..MANY).map(|n| member(n, roles)).chain([member(MANY, last)]).collect()
+    };
+    for (roles, granted) in [(&[][..], 0), (&[DNS][..], MANY)] {
+        let desk = desk();
+        let account = Account::new();
+        let old = account.publish_with(&desk, None, many("2026-11-23", &[], &[]));
+        let new = account.publish_with(&desk, Some(old), many("2026-11-24", roles, &[SUPER]));
+        let record = RunRecord { generation: Some(new.generation), ..run(2, RunOutcome::Published, desk.now()) };
+        let bodies = |kind| -> Vec<Value> {
+            let waiting = waiting(kind, record.clone());
+            let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
+            bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect()
+        };
+        let foreign = bodies(SignalKind::ForeignChange);
+        assert_eq!(foreign[0]["grants"][0]["to"], format!("member{MANY}@example.com"));
+        assert_eq!(foreign[0]["summary"]["super_administrators"], 1);
+        let changed = bodies(SignalKind::AccessChanged);
+        assert_eq!(changed[0]["changes"][0]["name"], format!("member{MANY}@example.com"));
+        for body in foreign.iter().chain(&changed) {
+            assert_eq!(body["summary"]["more"], granted > compose::MAX_CHANGES, "{}", body["summary"]);
+        }
+        let known = |summary: &Value, field: &str| usize::try_from(summary[field].as_u64().unwrap()).unwrap();
+        assert_eq!(known(&changed[0]["summary"], "changed"), granted.min(compose::MAX_CHANGES) + 1);
+        assert_eq!(known(&foreign[0]["summary"], "grants"), granted.min(compose::MAX_CHANGES) + 1);
+        let says_so = foreign[0]["message"].as_str().unwrap().starts_with("At least");
+        assert_eq!(says_so, granted > compose::MAX_CHANGES);
+    }
 }
 
 #[test]
@@ -689,7 +748,7 @@ fn what_does_not_fit_is_left_out_and_counted_and_super_administrator_comes_first
     for (count, grants) in [(1, 1), (1, 5000), (10, 60), (5_000, 1)] {
         let mut items: Vec<Change> = (0..count).map(|n| change(n, grants, DNS)).collect();
         items.push(change(99_999, 1, SUPER));
-        let changes = Changes { items, more: false };
+        let changes = Changes { items, ..Changes::default() };
         let text = compose::access_changed(
             "account",
             "id",
@@ -725,7 +784,7 @@ fn every_new_super_administrator_is_named_in_as_many_parts_as_that_takes() {
     };
     let grants: Vec<_> = (0..3_000).map(|n| grant(n, n % 3 == 0)).collect();
     let record = run(1, RunOutcome::Published, desk.now());
-    let bodies = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants);
+    let bodies = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants, false);
     assert!(bodies.len() > 1);
     let mut named = Vec::new();
     for (part, text) in bodies.iter().enumerate() {
@@ -738,7 +797,7 @@ fn every_new_super_administrator_is_named_in_as_many_parts_as_that_takes() {
         assert_eq!(body["left_out"], json!(3_000 - named.len()), "what is not in this part or one before");
     }
     assert_eq!(named.iter().filter(|(_, is)| *is).count(), 1_000);
-    let few = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants[1..3]);
+    let few = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants[1..3], false);
     assert_eq!(few.len(), 1);
-    assert!(compose::foreign_change("account", |_| String::new(), &record, &manifest, &[]).is_empty());
+    assert!(compose::foreign_change("account", |_| String::new(), &record, &manifest, &[], false).is_empty());
 }

@@ -49,6 +49,22 @@ pub struct Change {
     pub fields: Vec<String>,
 }
 
+/// The fields that tell when a person or a token was last at work.
+const SIGNS: [&str; 2] = ["last_used_day", "signs"];
+
+impl Change {
+    /// Whether grants are new or gone.
+    pub fn has_grants(&self) -> bool {
+        !(self.grants_added.is_empty() && self.grants_removed.is_empty())
+    }
+
+    /// Whether somebody was at work, and nothing else: that is no change of the account.
+    pub fn is_sign_of_life(&self) -> bool {
+        let is_sign = |field: &String| SIGNS.contains(&field.as_str());
+        self.kind == ChangeKind::Changed && !self.has_grants() && self.fields.iter().all(is_sign)
+    }
+}
+
 /// Some changes, in the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
