@@ -1,5 +1,7 @@
 //! Which jobs a sync brings about, and the loop that carries jobs out.
 
+use serde_json::Value;
+
 use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
 use super::wire;
@@ -17,22 +19,30 @@ use crate::snapshot::{GenerationId, RunRecord};
 use crate::sync;
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
-fn subject(
+fn subject<P: Ports>(
+    ports: &P,
     settings: &Settings,
     kind: JobKind,
     status: &sync::SyncStatus,
-    (today, overdue): (&str, &str),
-) -> Option<String> {
-    match kind {
-        // A token is unused for a day longer with each day, whatever is published.
-        JobKind::Findings => current(status).map(|generation| format!("{generation} {today} {overdue}")),
-        JobKind::Push => settings.push.as_ref().and_then(|_| current(status)).map(ToString::to_string),
+) -> Result<Option<String>, SqlError> {
+    let Some(generation) = current(status) else { return Ok(None) };
+    Ok(match kind {
+        JobKind::Findings => {
+            // A token is unused for a day longer with each day, whatever is published.
+            let today = ports.now().date();
+            let overdue = expiry::overdue_so_far(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?;
+            Some(format!("{generation} {today} {overdue}"))
+        }
+        JobKind::Push if settings.push.is_none() => None,
+        // With other findings it is another file.
+        JobKind::Push if has_insights(settings) => Some(format!("{generation} {}", findings::latest_event(ports)?)),
+        JobKind::Push => Some(generation.to_string()),
         JobKind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
-            current(status).map(ToString::to_string)
+            Some(generation.to_string())
         }
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         JobKind::Wire | JobKind::Signal => None,
-    }
+    })
 }
 
 /// A cap that was reached longer ago than this is no news any more: signals that wait are kept for a week, and none is told twice.
@@ -68,8 +78,9 @@ async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job:
             }
         }
         JobKind::Push => {
-            let insights = match insights(ports, settings) {
-                Ok(insights) => insights,
+            let insights = match insights(ports, settings, job) {
+                Ok(Some(insights)) => insights,
+                Ok(None) => return Attempt::GoOn(ports.now().plus_secs(FINDINGS_PAUSE_SECS), Value::Null),
                 Err(error) => return Attempt::Again(format!("The findings cannot be read: {error}.")),
             };
             push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, insights, job).await
@@ -82,13 +93,31 @@ async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job:
     }
 }
 
-/// The findings that are open, where they are wanted in the file that is pushed.
-fn insights<P: Ports>(ports: &P, settings: &Settings) -> Result<Insights, SqlError> {
-    let is_wanted = settings.findings.in_c1z && settings.push.as_ref().is_some_and(|push| push.file == File::C1z);
-    if !is_wanted {
-        return Ok(Insights::default());
+/// So long a push waits at a time for the findings of its generation.
+const FINDINGS_PAUSE_SECS: i64 = 5;
+
+/// Whether the file that is pushed has the findings.
+fn has_insights(settings: &Settings) -> bool {
+    let push = settings.push.as_ref();
+    settings.findings.in_c1z && push.is_some_and(|push| push.store.is_some() && push.file == File::C1z)
+}
+
+/// The findings that are open, where they are wanted in the file that is pushed; `None` while those of its generation are being worked out.
+/// Where that fails they are not waited for: once they are known the file is another one, and is pushed again.
+fn insights<P: Ports>(ports: &P, settings: &Settings, push: &Job) -> Result<Option<Insights>, SqlError> {
+    // What was uploaded already needs none any more.
+    if !has_insights(settings) || !push.left.is_null() {
+        return Ok(Some(Insights::default()));
     }
-    Ok(Insights::of(&findings::list(ports, &findings::Filter::default(), MAX_INSIGHTS, ports.now())?))
+    let generation = |job: &Job| job.subject.split(' ').next().map(str::to_owned);
+    let is_at_it = |job: &Job| {
+        let is_first = job.state == jobs::State::Due && job.attempts == 0;
+        job.kind == JobKind::Findings && is_first && generation(job) == generation(push)
+    };
+    if jobs::all(ports)?.iter().any(is_at_it) {
+        return Ok(None);
+    }
+    Ok(Some(Insights::of(&findings::list(ports, &findings::Filter::default(), MAX_INSIGHTS, ports.now())?)))
 }
 
 /// Queues a signal of the findings that were opened or closed, as far as their severity is signalled.
@@ -128,10 +157,8 @@ impl Coordinator {
             jobs::want(ports, JobKind::Signal, &about, false, ports.now())?;
         }
         super::explain::explain(ports)?;
-        let today = ports.now().date();
-        let overdue = expiry::overdue_so_far(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?;
         for kind in JobKind::ALL {
-            if let Some(subject) = subject(settings, kind, &status, (&today, &overdue)) {
+            if let Some(subject) = subject(ports, settings, kind, &status)? {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
         }
@@ -139,12 +166,12 @@ impl Coordinator {
     }
 
     /// Asks for a push of the current generation, be it pushed already or not; gives the generation, `None` where there is none yet.
-    pub(super) fn push_again<P: Ports>(ports: &P) -> Result<Option<GenerationId>, SqlError> {
-        let generation = current(&sync::status(ports)?).cloned();
-        if let Some(generation) = &generation {
-            jobs::want(ports, JobKind::Push, &generation.to_string(), true, ports.now())?;
+    pub(super) fn push_again<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<GenerationId>, SqlError> {
+        let status = sync::status(ports)?;
+        if let Some(subject) = subject(ports, settings, JobKind::Push, &status)? {
+            jobs::want(ports, JobKind::Push, &subject, true, ports.now())?;
         }
-        Ok(generation)
+        Ok(current(&status).cloned())
     }
 
     /// Carries out the job of a kind, where it is due.
@@ -156,6 +183,8 @@ impl Coordinator {
             let fields = serde_json::json!({ "job": job.kind.as_str(), "subject": job.subject, "why": why });
             ports.log(Level::Warn, "a job did not work out", fields);
         }
-        jobs::end(ports, &job, &came_to, ports.now())
+        jobs::end(ports, &job, &came_to, ports.now())?;
+        // What was found may call for another file.
+        if kind == JobKind::Findings { Self::follow(ports, settings) } else { Ok(()) }
     }
 }

@@ -178,8 +178,12 @@ impl Coordinator {
             },
             Command::AcceptFinding(acceptance) => {
                 let accepted = findings::accept(ports, &acceptance, ports.now());
-                match accepted.and_then(|_| findings::one(ports, &acceptance.id, ports.now())) {
-                    Ok(found) => Reply::Findings(found.into_iter().collect()),
+                let followed = accepted.and_then(|_| Self::follow(ports, settings));
+                match followed.and_then(|()| findings::one(ports, &acceptance.id, ports.now())) {
+                    Ok(found) => {
+                        self.wake(ports, ports.now()).await;
+                        Reply::Findings(found.into_iter().collect())
+                    }
                     Err(error) => failed(ports, "could not note that a finding is accepted", &error),
                 }
             }
@@ -200,7 +204,7 @@ impl Coordinator {
             // Only the object that there was before has anything to give: see `succession`.
             Command::HandOver { .. } => Reply::NothingToHandOver,
             Command::Push if settings.push.is_none() => Reply::PushNotConfigured,
-            Command::Push => match Self::push_again(ports) {
+            Command::Push => match Self::push_again(ports, settings) {
                 Ok(Some(generation)) => {
                     self.wake(ports, ports.now()).await;
                     Reply::Pushing { generation }

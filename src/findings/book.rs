@@ -310,6 +310,12 @@ pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Valu
     Ok(rows.iter().filter_map(told).collect())
 }
 
+/// A number that is another one as soon as a finding was opened, closed or accepted.
+pub fn latest_event(sql: &dyn Sql) -> Result<i64, SqlError> {
+    let number = sql.one("SELECT MAX(number) FROM finding_event", &[])?;
+    Ok(number.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+}
+
 const SELECT: &str =
     "SELECT number, id, rule, severity, about, name, evidence, opened_at, closed_at, reason, accepted_by,
     accepted_at, accepted_until FROM finding";

@@ -12,7 +12,8 @@ mod severity;
 mod survey;
 
 pub use book::{
-    Acceptance, BEGINS_AT, BY_SEVERITY, Filter, MAX_DAYS, accept, cut, events, init, list, one, open_about, told_since,
+    Acceptance, BEGINS_AT, BY_SEVERITY, Filter, MAX_DAYS, accept, cut, events, init, latest_event, list, one,
+    open_about, told_since,
 };
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;

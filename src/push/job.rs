@@ -38,7 +38,7 @@ struct PushState {
 /// The format of [`PushState`]. A push whose state has another format starts over.
 const FORMAT: u32 = 1;
 
-/// One attempt at pushing the generation that the job is about.
+/// One attempt at pushing the generation that the job is about: its subject begins with that.
 pub async fn attempt<P: Ports>(
     ports: &P,
     settings: Option<&Settings>,
@@ -51,8 +51,9 @@ pub async fn attempt<P: Ports>(
         return Attempt::GivenUp("Nothing is configured to be pushed any more, so nothing was done.".to_owned());
     };
     let left: Option<PushState> = json::of(&job.left).ok().filter(|left: &PushState| left.v == FORMAT);
+    let generation = job.subject.split(' ').next().unwrap_or_default();
     match left {
-        None => uploading(ports, push, &job.subject, insights).await,
+        None => uploading(ports, push, generation, insights).await,
         Some(left) => forcing(ports, conductorone, tokens, push, left).await,
     }
 }

@@ -26,6 +26,7 @@ use sim::cloudflare::{Cloudflare, Spec};
 use sim::conductorone::{self, Attempt, ConductorOne, Delivery, Outcome, PUBLIC_URL, Pace, Token};
 use sim::harness::Options;
 use sim::harness::workerd::CONNECTOR_TOKEN;
+use sim::http::Handler;
 use tokio::sync::mpsc;
 
 use crate::access::{TEAM, Team};
@@ -70,6 +71,16 @@ impl Deployment {
     /// A connector to an account of one's own, with changed options. Async as it is in the real runtime.
     #[allow(unknown_lints, clippy::unused_async, reason = "the same call as in the real runtime")]
     pub(crate) async fn with(spec: Spec, change: impl FnOnce(Options) -> Options) -> Self {
+        Self::beside_host(spec, change, None).await
+    }
+
+    /// With one more host beside those that every connector speaks to.
+    #[allow(unknown_lints, clippy::unused_async, reason = "the same call as in the real runtime")]
+    pub(crate) async fn beside_host(
+        spec: Spec,
+        change: impl FnOnce(Options) -> Options,
+        host: Option<(String, Arc<dyn Handler>)>,
+    ) -> Self {
         let cloudflare = Cloudflare::new(spec);
         let options = Options::default()
             .var("CLOUDFLARE_ACCOUNT_ID", &cloudflare.account_id())
@@ -83,6 +94,7 @@ impl Deployment {
         world.elsewhere.insert(conductorone::HOST.to_owned(), c1.handler());
         let team = Team::new();
         world.elsewhere.insert(TEAM.to_owned(), Arc::new(team.clone()));
+        world.elsewhere.extend(host);
         // Nobody asks the Coordinator of a Worker that is not configured.
         let of_coordinator = settings
             .as_ref()

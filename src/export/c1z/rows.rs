@@ -1,11 +1,11 @@
 //! The tables of a `.c1z`, and which rows a resource has in them.
 
-use crate::base::tree::BTreeMap;
+use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::sync_id;
 use crate::export::baton::{self, EmbeddedResource};
 use crate::export::directory::Directory;
-use crate::export::insight::Insights;
+use crate::export::insight::{Insight, Insights};
 use crate::export::sqlite::{SqliteError, Table, Value, Writer};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::offer::Offer;
@@ -72,8 +72,10 @@ pub(super) struct Rows {
     directory: Directory,
     offers: BTreeMap<Entitlement, (Offer, EmbeddedResource)>,
     insights: Insights,
-    /// The e-mail addresses of those whom an insight is about, by the keys of their rows.
-    addresses: BTreeMap<String, Option<String>>,
+    /// The keys of what an insight is about.
+    wanted: BTreeSet<String>,
+    /// Those of them that the file has, with the e-mail address, of people. An insight about something else was found in another generation.
+    met: BTreeMap<String, Option<String>>,
     sync_id: String,
     discovered_at: String,
 }
@@ -84,25 +86,27 @@ impl Rows {
             .offers()
             .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, EmbeddedResource::of(row)))))
             .collect();
-        let people = insights.all().iter().filter(|insight| insight.kind.facts().person);
-        let addresses = people.map(|insight| (insight.key(), None)).collect();
+        let wanted = insights.all().iter().map(Insight::key).collect();
+        let met = directory.untold().iter().map(|row| (row.key(), None)).collect();
         Self {
             directory,
             offers,
             insights,
-            addresses,
+            wanted,
+            met,
             sync_id: sync_id::of(manifest),
             discovered_at: manifest.finished_at.datetime(),
         }
     }
 
-    /// Looks at a row before the first is appended: the address of somebody whom an insight is about.
+    /// Looks at a row before the first is appended: whether an insight is about it.
     pub(super) fn see(&mut self, row: &Row) {
-        if !self.addresses.is_empty()
-            && let Some(member) = row.as_member()
-            && let Some(address) = self.addresses.get_mut(&row.key())
-        {
-            *address = Some(member.email.clone()).filter(|email| !email.is_empty());
+        if !self.wanted.is_empty() {
+            let key = row.key();
+            if self.wanted.contains(&key) {
+                let email = row.as_member().map(|member| member.email.clone()).filter(|email| !email.is_empty());
+                self.met.insert(key, email);
+            }
         }
     }
 
@@ -110,9 +114,6 @@ impl Rows {
     pub(super) fn begin(&self, writer: &mut Writer) -> Result<(), SqliteError> {
         for (id, data) in baton::resource_types() {
             self.resource_type(id, &data, writer)?;
-        }
-        if !self.insights.all().is_empty() {
-            self.resource_type(baton::INSIGHT, &baton::insight_type(), writer)?;
         }
         Ok(())
     }
@@ -188,14 +189,18 @@ impl Rows {
         Ok(())
     }
 
-    /// Appends what comes after all resources: those that no row tells of, and the sync, which is finished.
+    /// Appends what comes after all resources: those that no row tells of, the insights, and the sync, which is finished.
     pub(super) fn end(&self, manifest: &Manifest, writer: &mut Writer) -> Result<(), SqliteError> {
         for row in self.directory.untold() {
             self.resource(row, manifest, writer)?;
         }
+        let mut is_first = true;
         for insight in self.insights.all() {
-            let address = self.addresses.get(&insight.key()).and_then(Option::as_deref);
-            self.one(baton::INSIGHT, &insight.id, &baton::insight(insight, address), writer)?;
+            let Some(address) = self.met.get(&insight.key()) else { continue };
+            if std::mem::take(&mut is_first) {
+                self.resource_type(baton::INSIGHT, &baton::insight_type(), writer)?;
+            }
+            self.one(baton::INSIGHT, &insight.id, &baton::insight(insight, address.as_deref()), writer)?;
         }
         let empty = Value::Text("");
         let (started, ended) = (manifest.started_at.datetime(), manifest.finished_at.datetime());

@@ -262,13 +262,20 @@ fn findings_are_security_insights_about_a_person_or_a_resource() {
             "evidence": "it was seen", "since": "2026-03-01T00:00:00Z",
         })
     };
-    let found = [finding("b:role", &role), finding("a:person", &person), finding("c:account", "account")];
+    let (gone, token) = (format!("user:{:032x}", 9), format!("api_token:{:032x}", 9));
+    let found = [
+        finding("b:role", &role),
+        finding("a:person", &person),
+        finding("c:account", "account"),
+        finding("d:gone", &gone),
+        finding("e:gone", &token),
+    ];
     let insights = Insights::of(&found);
     let connection = database(&whole_with(&desk, &snapshot, insights.clone()));
     assert_eq!(
         texts(&connection, "SELECT external_id FROM v1_resources WHERE resource_type_id = 'security_insight'"),
         ["security_insight:a:person", "security_insight:b:role"],
-        "a file has no resource that is the account"
+        "a file has no resource that is the account, and none of a row that is not in it"
     );
     let kinds = "SELECT data FROM v1_resource_types WHERE external_id = 'security_insight'";
     assert_eq!(exact::<ResourceType>(&blobs(&connection, kinds)[0]).traits, [6]);
@@ -293,6 +300,6 @@ fn findings_are_security_insights_about_a_person_or_a_resource() {
     assert_eq!((format!("{}:{}", id.resource_type, id.resource), about_role.user), (role, None));
     // Another finding makes another file, and without any the file is as it always was.
     assert_ne!(insights.tag(), Insights::of(&found[..1]).tag());
-    assert_eq!(Insights::of(&found[2..]).tag(), None);
+    assert_eq!(Insights::of(&found[2..3]).tag(), None);
     assert_eq!(whole_with(&desk, &snapshot, Insights::of(&found[2..])), whole(&desk, &snapshot, File::C1z));
 }

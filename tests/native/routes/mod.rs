@@ -21,6 +21,7 @@ mod page;
 mod permissions;
 mod public_url;
 mod pulse;
+mod push;
 mod reach;
 mod rights;
 #[path = "../../support/scim.rs"]

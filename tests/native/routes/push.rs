@@ -1,0 +1,55 @@
+//! What is pushed, and when again.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sim::harness::Options;
+use sim::stores::Front;
+use sim::stores::s3::{self, S3};
+
+use crate::deployment::Deployment;
+use crate::looks::small;
+
+const BUCKET: &str = "governance";
+
+#[tokio::test(start_paused = true)]
+async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_again_when_they_change() {
+    let store = S3::with_buckets(&[BUCKET]).unwrap();
+    let front = Front::new(store.clone());
+    let change = |options: Options| {
+        options
+            .var("FINDINGS_IN_C1Z", "on")
+            .var("S3_REGION", s3::REGION)
+            .var("S3_BUCKET", BUCKET)
+            .var("S3_ACCESS_KEY_ID", s3::ACCESS_KEY_ID)
+            .var("S3_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY)
+    };
+    let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+    let deployment = Deployment::beside_host(small(), change, Some(host)).await;
+    // What the store has is what the connector itself gives, and it was brought there this often.
+    let pushed = async |times: usize, why: &str| {
+        deployment.wait(Duration::from_mins(2)).await;
+        let job = deployment.json("/v1/status").await["jobs"].clone();
+        let file = deployment.get("/v1/export/sync.c1z").await.body.to_vec();
+        assert!(store.object(BUCKET, "sync.c1z").unwrap() == file, "{why}: another file: {job}");
+        assert_eq!(front.count("PUT"), times, "{why}: {job}");
+    };
+    deployment.sync().await;
+    pushed(1, "the first").await;
+    // With somebody goes what was found about that one, and somebody else comes with a finding.
+    let member = deployment.cloudflare.memberships().into_iter().rfind(|one| one.status == "accepted").unwrap();
+    deployment.cloudflare.remove_member(&member.id);
+    deployment.cloudflare.add_token("never ends", None, &json!({}));
+    deployment.sync().await;
+    pushed(2, "with another generation").await;
+    let open = deployment.list("/v1/findings", 1000).await;
+    let one = open.iter().find(|one| one["rule"] == "token-without-expiry").unwrap()["id"].as_str().unwrap();
+    let until = json!({ "reason": "so agreed", "until": "2027-03-01" });
+    let accepted = deployment.request("POST", &format!("/v1/findings/{one}/accept"), &[], Some(&until)).await;
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+    pushed(3, "when a finding is accepted").await;
+    deployment.sync().await;
+    pushed(3, "when nothing changed").await;
+    assert_eq!(deployment.request("POST", "/v1/push", &[], None).await.status, 202);
+    pushed(4, "when that is asked for").await;
+}
