@@ -82,17 +82,33 @@ impl Narrowed {
         self.values.extend_from_slice(values);
     }
 
-    /// The rows of `SELECT …`, those with the highest number first, which stands in the column `number`.
-    pub fn newest(
-        mut self,
+    /// What `read` makes of the rows of `SELECT …`, those with the highest number first, which stands in the column `number` and comes first in
+    /// a row. Where it makes nothing of some, others are read in their place: whoever gets fewer than the limit has all there are.
+    pub fn newest<T>(
+        self,
         sql: &dyn Sql,
         select: &str,
         number: &str,
         limit: i64,
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        self.values.push(limit.into());
-        let statement = format!("{select} WHERE {} ORDER BY {number} DESC LIMIT ?", self.conditions);
-        sql.query(&statement, &self.values)
+        read: impl Fn(&[Vec<SqlValue>]) -> Result<Vec<T>, SqlError>,
+    ) -> Result<Vec<T>, SqlError> {
+        let Self { conditions, values } = self;
+        let statement = format!("{select} WHERE {conditions} AND {number} < ? ORDER BY {number} DESC LIMIT ?");
+        let (mut all, mut below, mut left) = (Vec::new(), i64::MAX, limit);
+        while left > 0 {
+            let rows = sql.query(&statement, &[values.as_slice(), &[below.into(), left.into()]].concat())?;
+            let some = read(&rows)?;
+            let last = rows.last().and_then(|row| row.first()).and_then(SqlValue::integer);
+            let count = |some: usize| i64::try_from(some).unwrap_or(i64::MAX);
+            let is_end = count(rows.len()) < left;
+            left -= count(some.len());
+            all.extend(some);
+            match last {
+                Some(last) if !is_end => below = last,
+                _ => break,
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -227,8 +227,8 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Record>, S
     narrowed.and("at >= ?", filter.since.map(Into::into));
     narrowed.and("at < ?", filter.until.map(Into::into));
     narrowed.and("id < ?", filter.before.map(Into::into));
-    let rows = narrowed.newest(sql, "SELECT id, CASE version WHEN 1 THEN record END FROM decision", "id", limit)?;
-    rows::readable(sql, "decision", &rows, |row| record(row).ok())
+    let select = "SELECT id, CASE version WHEN 1 THEN record END FROM decision";
+    narrowed.newest(sql, select, "id", limit, |rows| rows::readable(sql, "decision", rows, |row| record(row).ok()))
 }
 
 /// Forgets decisions that are older than `before`.

@@ -258,8 +258,7 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
     narrowed.and("rule = ?", filter.rule.as_deref().map(Into::into));
     narrowed.and("severity = ?", filter.severity.as_deref().map(Into::into));
     narrowed.and("number < ?", filter.before.map(Into::into));
-    let rows = narrowed.newest(sql, SELECT, "number", limit)?;
-    Ok(rows.iter().filter_map(|row| shown(row, now)).collect())
+    narrowed.newest(sql, SELECT, "number", limit, |rows| Ok(rows.iter().filter_map(|row| shown(row, now)).collect()))
 }
 
 /// The rules by which something about somebody, or about the account, is open.
@@ -296,10 +295,6 @@ pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, Sql
 
 /// What happened to findings, the newest first: opened, closed, accepted, and open again when that is over.
 pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Value>, SqlError> {
-    let rows = sql.query(
-        "SELECT number, finding, at, what, detail FROM finding_event WHERE number < ? ORDER BY number DESC LIMIT ?",
-        &[before.unwrap_or(i64::MAX).into(), limit.into()],
-    )?;
     let told = |row: &Vec<SqlValue>| {
         let [number, finding, at, what, detail] = row.as_slice() else { return None };
         let at = Timestamp::from_millis(at.integer()?);
@@ -307,7 +302,9 @@ pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Valu
             "number": number.integer()?, "finding": finding.text()?, "at": at, "what": what.text()?, "detail": detail.text()?,
         }))
     };
-    Ok(rows.iter().filter_map(told).collect())
+    let select = "SELECT number, finding, at, what, detail FROM finding_event";
+    let narrowed = Narrowed::by("number < ?", vec![before.unwrap_or(i64::MAX).into()]);
+    narrowed.newest(sql, select, "number", limit, |rows| Ok(rows.iter().filter_map(told).collect()))
 }
 
 /// A number that is another one as soon as a finding was opened, closed or accepted.

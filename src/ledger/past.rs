@@ -177,8 +177,8 @@ pub fn history(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Value>,
     narrowed.and("at >= ?", filter.from.map(Into::into));
     narrowed.and("at < ?", filter.to.map(Into::into));
     narrowed.and("id < ?", filter.before.map(Into::into));
-    let rows = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM ledger"), "id", limit)?;
-    Ok(rows.iter().filter_map(|row| shown(row)).collect())
+    let read = |rows: &[Vec<SqlValue>]| Ok(rows.iter().filter_map(|row| shown(row)).collect());
+    narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM ledger"), "id", limit, read)
 }
 
 /// The columns of a change, in the order in which `shown` reads them.

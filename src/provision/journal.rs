@@ -398,8 +398,8 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, Sq
     narrowed.and("received_at >= ?", filter.since.map(Into::into));
     narrowed.and("received_at < ?", filter.until.map(Into::into));
     narrowed.and("id < ?", filter.before.map(|before| before.0.into()));
-    let rows = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM operation"), "id", limit)?;
-    let entries = rows::readable(sql, TABLE, &rows, |row| entry(row).ok())?;
+    let read = |rows: &[Vec<SqlValue>]| rows::readable(sql, TABLE, rows, |row| entry(row).ok());
+    let entries = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM operation"), "id", limit, read)?;
     entries.into_iter().map(|entry| with_incidents(sql, entry)).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use c1_cloudflare::base::ports::{Sql as _, SqlValue};
+use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
 use serde_json::Value;
 use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Entitlement, Person, Task};
@@ -198,4 +198,50 @@ async fn the_renewal_of_a_newer_version_is_given_up_and_its_callback_is_answered
     assert_eq!(status["set_aside"][0]["table"], "renewal", "{status}");
     let lines = deployment.world().desk.lines.borrow().join("\n");
     assert!(lines.contains("set aside") && lines.contains("renewal"), "{lines}");
+}
+
+/// A list goes on behind what it cannot show.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_ends_no_list_of_what_was_noted() {
+    let jane = Jane::start().await;
+    for n in 0..6 {
+        let method = if n % 2 == 0 { "PUT" } else { "DELETE" };
+        assert_eq!(jane.call(method, &jane.lacks).await.status, 200);
+        jane.deployment.wait(Duration::from_mins(20)).await;
+        jane.deployment.sync().await;
+    }
+    jane.deployment.wait(Duration::from_mins(1)).await;
+    let now = jane.deployment.world().now();
+    for n in 0..6 {
+        let record = serde_json::json!({
+            "key": format!("t/{n}"), "at": now, "verdict": "deny", "rule": "none", "comment": "No.", "action": "grant", "entitlement": null,
+            "entitlement_name": null, "email": null, "generation": null,
+            "origin": { "by": "webhook", "approvers": [] },
+        });
+        query(&jane, &format!("INSERT INTO decision (key, at, record) VALUES ('t/{n}', {}, '{record}')", now.millis()));
+    }
+    for (path, table, id, number, broken) in [
+        ("/v1/operations?", "operation", "id", "id", "version = 2"),
+        ("/v1/decisions?", "decision", "id", "id", "version = 2"),
+        ("/v1/findings?state=all&", "finding", "number", "number", "evidence = x'00'"),
+        ("/v1/operations?of=findings&", "finding_event", "number", "number", "detail = x'00'"),
+        ("/v1/history?", "ledger", "id", "number", "generation = x'00'"),
+    ] {
+        let numbers = async || -> Vec<i64> {
+            let (mut numbers, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = get(&jane, table, &format!("{path}limit=2{cursor}")).await;
+                numbers.extend(page["items"].as_array().unwrap().iter().map(|item| item[number].as_i64().unwrap()));
+                let Some(next) = page["next_cursor"].as_str() else { return numbers };
+                cursor = format!("&cursor={next}");
+            }
+        };
+        let mut all = numbers().await;
+        assert!(all.len() >= 5, "{path}: {all:?}");
+        // One alone, and as many as a page has.
+        for place in [1, 2, 2] {
+            query(&jane, &format!("UPDATE {table} SET {broken} WHERE {id} = {}", all.remove(place)));
+            assert_eq!(numbers().await, all, "{path}");
+        }
+    }
 }
