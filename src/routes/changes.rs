@@ -44,15 +44,20 @@ fn generation(request: &Incoming, name: &str) -> Result<Option<GenerationId>, Pr
 /// Opens the generation that a parameter names.
 async fn named<P: Ports>(ports: &P, name: &str, id: &GenerationId) -> Result<Snapshot, Problem> {
     Snapshot::open(ports, id).await.map_err(|error| match error {
-        SnapshotError::Gone(_) => Problem::new(
-            410,
-            "generation_gone",
-            format!(
-                "the generation that {name} names is not kept, or not any more; GET /v1/history tells what was gained and lost further back"
-            ),
-        ),
+        SnapshotError::Gone(_) => gone(name),
         error => paging::unreadable(error),
     })
+}
+
+/// The problem that what changed since the generation that a parameter names is not known any more.
+fn gone(name: &str) -> Problem {
+    Problem::new(
+        410,
+        "generation_gone",
+        format!(
+            "the generation that {name} names is not kept, or not any more; GET /v1/history tells what was gained and lost further back"
+        ),
+    )
 }
 
 /// Lists changes: of each generation; after one of them (`since`); or what one of them has otherwise than another (`from`, `to`).
@@ -68,22 +73,29 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         }
         None => {}
     }
-    let current = paging::open_published(ports, None).await?;
     let mut after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
+    let current = paging::open_published(ports, None).await?;
     let mut newer = match &asked.cursor {
         Some(_) => paging::open_published(ports, asked.cursor.as_ref()).await?,
         None => current.clone(),
     };
+    if let Some(since) = &since {
+        named(ports, "since", since).await?;
+    }
     let mut items = Vec::new();
     for _ in 0..MAX_GENERATIONS {
-        let generation = newer.manifest().generation.clone();
-        let Some(previous) = newer.manifest().previous.as_ref().filter(|_| since.as_ref() != Some(&generation)) else {
+        if since.as_ref() == Some(&newer.manifest().generation) {
             return Ok(paging::page(request, &current, items, None));
+        }
+        let older = match &newer.manifest().previous {
+            Some(previous) => Snapshot::open(ports, previous).await,
+            None => Err(SnapshotError::NoneYet),
         };
-        let older = match Snapshot::open(ports, previous).await {
+        let older = match older {
             Ok(older) => older,
-            // As far back as generations are kept.
-            Err(SnapshotError::Gone(_)) => return Ok(paging::page(request, &current, items, None)),
+            // As far back as generations are kept. Whoever wants all since one of them must not take that for all.
+            Err(SnapshotError::Gone(_) | SnapshotError::NoneYet) if since.is_some() => return Err(gone("since")),
+            Err(SnapshotError::Gone(_) | SnapshotError::NoneYet) => return Ok(paging::page(request, &current, items, None)),
             Err(error) => return Err(paging::unreadable(error)),
         };
         let room = asked.limit - items.len();

@@ -531,3 +531,47 @@ async fn a_page_of_changes_ends_where_it_has_many_grants_and_the_next_one_goes_o
         assert!(pages > 1 && keys.len() == count && keys.len() >= 600, "{pages} pages, {count} changes");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_since_a_generation_that_is_gone_is_said_to_be_unknown_and_not_to_be_nothing() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await.synced().await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let mut generations = Vec::new();
+    for n in 0..4 {
+        let current = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+        generations.push(current);
+        let policies = vec![holds(&deployment.cloudflare, &role)];
+        deployment.cloudflare.add_member(&format!("new{n}@example.com"), policies);
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+    }
+    let refused = async |query: &str| {
+        let answer = deployment.get(&format!("/v1/changes?{query}")).await;
+        (answer.status, assert_is_problem(&answer, query))
+    };
+    let gone = (410, "generation_gone".to_owned());
+    assert_eq!(refused("since=20200101T000000Z-00000000").await, gone);
+    let [first, second, third, _] = generations.as_slice() else { unreachable!() };
+    for since in [first, second] {
+        assert_eq!(deployment.get(&format!("/v1/changes?since={since}")).await.status, 200);
+    }
+    // What was between is not known, be it that the generation itself is kept.
+    let manifest = deployment.names_under("manifest/").into_iter().find(|name| name.contains(second)).unwrap();
+    deployment.lose(&manifest);
+    for since in [first, second] {
+        assert_eq!(refused(&format!("since={since}")).await, gone);
+    }
+    assert_eq!(refused(&format!("since={second}&limit=1")).await, gone, "before anything is told");
+    let mut query = format!("since={first}&limit=1");
+    for _ in 0..3 {
+        let page = deployment.json(&format!("/v1/changes?{query}")).await;
+        let next = page["next_cursor"].as_str().unwrap_or_else(|| panic!("it ends as if that were all: {page}"));
+        query = format!("since={first}&limit=1&cursor={next}");
+        if deployment.get(&format!("/v1/changes?{query}")).await.status != 200 {
+            break;
+        }
+    }
+    assert_eq!(refused(&query).await, gone);
+    assert!(!items(&deployment, &format!("/v1/changes?since={third}")).await.is_empty());
+    assert!(!items(&deployment, "/v1/changes").await.is_empty(), "who names none is told what there is");
+}
