@@ -114,12 +114,12 @@ const route = (summary, { answers, codes = [], parameters = [], body, conditiona
 });
 
 /** A page of a snapshot's list. */
-const paged = (summary, item, { parameters = [], codes = [] } = {}) =>
+const paged = (summary, item, { parameters = [], codes = [], conditional = true } = {}) =>
   route(summary, {
     answers: { 200: json(object({ items: list(ref(item)), "next_cursor?": string, generation: string })) },
     codes: [...PAGED, ...codes],
     parameters: [...parameters, limit, cursor],
-    conditional: true,
+    conditional,
   });
 /** A page of the ledger. */
 const told = (summary, item, codes, parameters) => {
@@ -380,6 +380,8 @@ const paths = {
         parameter("from", string, "A generation: tells what a later one has otherwise, in the order of keys."),
         parameter("to", string, "With from: that later generation. The current one where it is left out."),
       ],
+      // Who did what becomes known later.
+      conditional: false,
     }),
   },
   "/v1/history": {

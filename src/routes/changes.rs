@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first;
-use super::paging::{self, Cursor};
+use super::paging::{self, Cursor, Listing};
 use crate::audit::entries::UNKNOWN;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::Command;
@@ -60,6 +60,11 @@ fn gone(name: &str) -> Problem {
     )
 }
 
+/// A page as an answer. It has no tag: who did what becomes known later, of a generation that stays.
+fn page(snapshot: &Snapshot, items: Vec<Item>, next: Option<&Cursor>) -> Answer {
+    Answer::json(200, &Listing::of(snapshot, items, next))
+}
+
 /// Lists changes: of each generation; after one of them (`since`); or what one of them has otherwise than another (`from`, `to`).
 pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
     let asked = paging::asked(request)?;
@@ -67,7 +72,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     let (from, to) = (generation(request, "from")?, generation(request, "to")?);
     match from {
         Some(_) if since.is_some() => return Err(Problem::invalid("since and from exclude each other".to_owned())),
-        Some(from) => return between(ports, request, &asked, &from, to.as_ref()).await,
+        Some(from) => return between(ports, &asked, &from, to.as_ref()).await,
         None if to.is_some() => {
             return Err(Problem::invalid("to wants from: the older of the two generations".to_owned()));
         }
@@ -85,7 +90,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     let mut items = Vec::new();
     for _ in 0..MAX_GENERATIONS {
         if since.as_ref() == Some(&newer.manifest().generation) {
-            return Ok(paging::page(request, &current, items, None));
+            return Ok(page(&current, items, None));
         }
         let older = match &newer.manifest().previous {
             Some(previous) => Snapshot::open(ports, previous).await,
@@ -95,7 +100,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
             Ok(older) => older,
             // As far back as generations are kept. Whoever wants all since one of them must not take that for all.
             Err(SnapshotError::Gone(_) | SnapshotError::NoneYet) if since.is_some() => return Err(gone("since")),
-            Err(SnapshotError::Gone(_) | SnapshotError::NoneYet) => return Ok(paging::page(request, &current, items, None)),
+            Err(SnapshotError::Gone(_) | SnapshotError::NoneYet) => return Ok(page(&current, items, None)),
             Err(error) => return Err(paging::unreadable(error)),
         };
         let room = asked.limit - items.len();
@@ -106,7 +111,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         items.extend(told(ports, older.manifest(), newer.manifest(), changes.items).await?);
         if changes.next.is_some() {
             let next = Cursor::of(&newer, changes.next, None);
-            return Ok(paging::page(request, &current, items, Some(&next)));
+            return Ok(page(&current, items, Some(&next)));
         }
         (newer, after) = (older, None);
         if items.len() == asked.limit {
@@ -114,13 +119,12 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         }
     }
     let next = Cursor::of(&newer, None, None);
-    Ok(paging::page(request, &current, items, Some(&next)))
+    Ok(page(&current, items, Some(&next)))
 }
 
 /// What `to` (the current generation, where nobody says) has otherwise than `from`: what came and went between them is not told.
 async fn between<P: Ports>(
     ports: &P,
-    request: &Incoming,
     asked: &paging::ListQuery,
     from: &GenerationId,
     to: Option<&GenerationId>,
@@ -140,7 +144,7 @@ async fn between<P: Ports>(
     fit(&mut changes);
     let next = changes.next.map(|next| Cursor::of(&newer, Some(next), None));
     let items = told(ports, older.manifest(), newer.manifest(), changes.items).await?;
-    Ok(paging::page(request, &newer, items, next.as_ref()))
+    Ok(page(&newer, items, next.as_ref()))
 }
 
 /// Changes as they are told: with the newer generation, and by whom.

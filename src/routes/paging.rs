@@ -132,13 +132,22 @@ pub(super) fn unreadable(error: SnapshotError) -> Problem {
     }
 }
 
+/// A page of a list.
 #[derive(Serialize)]
-struct Listing<T> {
+pub(super) struct Listing<T> {
     items: Vec<T>,
     /// Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
     generation: GenerationId,
+}
+
+impl<T> Listing<T> {
+    /// The items of a page of a snapshot.
+    pub(super) fn of(snapshot: &Snapshot, items: Vec<T>, next: Option<&Cursor>) -> Self {
+        let generation = snapshot.manifest().generation.clone();
+        Self { items, next_cursor: next.map(Cursor::encode), generation }
+    }
 }
 
 /// A page as an answer, with the snapshot's `ETag`; 304 where the client has this one already.
@@ -148,9 +157,7 @@ pub(super) fn page<T: Serialize>(
     items: Vec<T>,
     next: Option<&Cursor>,
 ) -> Answer {
-    let page =
-        Listing { items, next_cursor: next.map(Cursor::encode), generation: snapshot.manifest().generation.clone() };
-    tagged(request, snapshot, &page)
+    tagged(request, snapshot, &Listing::of(snapshot, items, next))
 }
 
 /// Whether the client has what has this tag. Compared weakly, as RFC 9110 section 13.1.2 says.

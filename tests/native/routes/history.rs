@@ -575,3 +575,28 @@ async fn what_changed_since_a_generation_that_is_gone_is_said_to_be_unknown_and_
     assert!(!items(&deployment, &format!("/v1/changes?since={third}")).await.is_empty());
     assert!(!items(&deployment, "/v1/changes").await.is_empty(), "who names none is told what there is");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_for_changes_is_told_their_authors_that_are_known_by_then() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+    let known = roles(&deployment.cloudflare);
+    let member = deployment.cloudflare.add_member("jane@example.com", vec![holds(&deployment.cloudflare, &known[0])]);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    let first = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    deployment.cloudflare.add_policy(&member, holds(&deployment.cloudflare, &known[1]));
+    deployment.sync().await;
+    let paths = ["/v1/changes".to_owned(), format!("/v1/changes?from={first}")];
+    let mut tags = Vec::new();
+    for path in &paths {
+        let answer = deployment.get(path).await;
+        assert!(answer.text().contains("\"cause\":\"unknown\""), "the control: {}", answer.text());
+        tags.push(answer.header("etag").unwrap_or("*").to_owned());
+    }
+    deployment.wait(Duration::from_mins(40)).await;
+    for (path, tag) in paths.iter().zip(tags) {
+        let answer = deployment.request("GET", path, &[("if-none-match", &tag)], None).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.text().contains("somebody.else@example.com"), "{path}: {}", answer.text());
+    }
+}
