@@ -48,10 +48,12 @@ pub(super) async fn holders<P: Ports>(
     };
     let listing = Listing::begin(ports, request).await?;
     let resource = listing.snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
-    if resource.is_none() && missing_is_empty {
+    // What nobody held when the account was looked through may be held since.
+    let is_known = resource.is_some() || listing.snapshot.is_held_since(entitlement);
+    if !is_known && missing_is_empty {
         return Ok(paging::page(request, &listing.snapshot, Vec::<()>::new(), None));
     }
-    if resource.is_none() {
+    if !is_known {
         return Err(Problem::new(404, "not_found", format!("the snapshot has no {}", entitlement.resource())));
     }
     listing.rows(&kinds, Some(entitlement), |row, _| catalog::holder(row, entitlement).into_iter().collect()).await

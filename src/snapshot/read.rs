@@ -11,6 +11,7 @@ use crate::base::hash::sha256_hex;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{KeyValue, KvError};
+use crate::model::grant::Entitlement;
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
@@ -152,6 +153,11 @@ impl Snapshot {
     /// The members that our own operations changed since, as they are now.
     pub fn changed(&self) -> impl Iterator<Item = &Row> {
         self.overlay.rows()
+    }
+
+    /// Whether one of them holds this.
+    pub fn is_held_since(&self, entitlement: Entitlement) -> bool {
+        self.changed().any(|row| self.manifest.grants_of(row).iter().any(|(held, _)| *held == entitlement))
     }
 
     /// Where the row is that comes after a number of rows of some kinds: the key after which to scan, and how many of those rows a

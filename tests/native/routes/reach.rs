@@ -232,3 +232,49 @@ async fn who_may_reach_what_is_not_listed_is_told_with_perhaps_and_what_is_denie
             || database.windows(11).any(|part| part == b"and 20 more")
     );
 }
+
+/// A role on something that nobody had there at the last sync is in no list of roles, and whoever has it since is told all the same.
+#[tokio::test(start_paused = true)]
+async fn who_was_given_a_role_that_no_sync_has_seen_is_told_at_once() {
+    let jane = Jane::start().await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    let (zone, _) = cloudflare.domain_resource_groups().remove(0);
+    let groups = cloudflare.permission_groups();
+    let [role, nobodys] = ["Domain DNS", "Domain Administrator"]
+        .map(|name| groups.iter().find(|group| group.name == name).unwrap_or_else(|| panic!("{groups:?}")).id.clone());
+    // An operation of ours meets what somebody else gave her.
+    cloudflare.add_policy(&jane.member, PolicySpec::allow(role.clone(), zone.clone()));
+    let granted = jane.call("PUT", &jane.lacks).await;
+    assert_eq!(granted.status, 200, "{}", granted.text());
+    let grants = deployment.list("/v1/grants", 1000).await;
+    let id = format!("scoped_role:{role}-{zone}:member");
+    assert!(grants.iter().any(|grant| text(grant, "entitlement_id") == id), "the control: {grants:#?}");
+
+    let look = async |after_a_sync: bool| {
+        for query in ["", "?missing=empty", "?principal_type=user"] {
+            let told = deployment.json(&format!("/v1/scoped-roles/{role}-{zone}/members{query}")).await;
+            let who: Vec<&str> = told["items"].as_array().unwrap().iter().map(|one| text(one, "user_id")).collect();
+            assert_eq!(who, [jane.user.as_str()], "{query}");
+        }
+        let none = deployment.json(&format!("/v1/scoped-roles/{nobodys}-{zone}/members?missing=empty")).await;
+        assert_eq!(none["items"], serde_json::json!([]));
+        assert_eq!(deployment.get(&format!("/v1/scoped-roles/{nobodys}-{zone}/members")).await.status, 404);
+        let object = format!("com.cloudflare.api.account.zone.{}", "e".repeat(32));
+        let all = deployment.list(&format!("/v1/resources/{object}/access"), 1000).await;
+        let hers: Vec<(&str, &str)> = all
+            .iter()
+            .filter(|item| text(item, "email") == EMAIL && text(item, "entitlement_id") == id)
+            .map(|item| (text(item, "principal_id"), text(item, "reach")))
+            .collect();
+        let expected = [(jane.user.as_str(), if after_a_sync { "every" } else { "perhaps" })];
+        assert_eq!(hers, expected, "{all:#?}");
+        // A user group is no role on anything.
+        assert!(all.iter().all(|item| !text(item, "entitlement_id").starts_with("group:")), "{all:#?}");
+    };
+    let group = deployment.json("/v1/groups").await["items"][0]["id"].as_str().unwrap().to_owned();
+    let joined = deployment.request("PUT", &format!("/v1/groups/{group}/members/{}", jane.user), &[], None).await;
+    assert_eq!(joined.status, 200, "{}", joined.text());
+    look(false).await;
+    deployment.sync().await;
+    look(true).await;
+}
