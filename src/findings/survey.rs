@@ -21,7 +21,8 @@ use crate::model::resource::{Member, MemberStatus, Row};
 use crate::model::token::Token;
 use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot, SnapshotError};
 
-/// At most this many findings of one rule are kept, 1 KB each; one more says how many others there are.
+/// At most this many findings of one rule are opened, 1 KB each; one more says how many others there are. What is open already stays open as
+/// long as it is so.
 const MOST: usize = 500;
 
 /// A finding's evidence has at most this many names.
@@ -54,8 +55,12 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
         return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), SurveyOutcome::default());
     };
     let seen = |key: &str| book::invited_since(ports, key, ports.now()).ok().flatten();
+    let open = match book::unclosed(ports) {
+        Ok(open) => open.into_keys().collect(),
+        Err(error) => return (Attempt::Again(unkept(&error)), SurveyOutcome::default()),
+    };
     let survey = match Snapshot::open(ports, &generation).await {
-        Ok(snapshot) => survey(ports, settings, &snapshot, &seen).await,
+        Ok(snapshot) => survey(ports, settings, &snapshot, &seen, &open).await,
         Err(error) => Err(error),
     };
     let survey = match survey {
@@ -82,8 +87,12 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
             let told = format!("{open} findings, {new} of them new; {over} are closed.");
             (Attempt::Done(told), SurveyOutcome { generation: Some(generation), ..noted })
         }
-        Err(error) => (Attempt::Again(format!("The findings cannot be kept: {error}.")), SurveyOutcome::default()),
+        Err(error) => (Attempt::Again(unkept(&error)), SurveyOutcome::default()),
     }
+}
+
+fn unkept(error: &SqlError) -> String {
+    format!("The findings cannot be kept: {error}.")
 }
 
 /// Which findings a change would open, and which it would close: what is found before, and after. Nothing is noted.
@@ -93,7 +102,9 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
     (before, after): (&Snapshot, &Snapshot),
 ) -> Result<(Vec<Value>, Vec<Value>), SnapshotError> {
     let seen = |key: &str| book::known_since(ports, key).ok().flatten();
-    let (before, after) = (survey(ports, settings, before, &seen).await?, survey(ports, settings, after, &seen).await?);
+    let open = book::unclosed(ports).unwrap_or_default().into_keys().collect();
+    let before = survey(ports, settings, before, &seen, &open).await?;
+    let after = survey(ports, settings, after, &seen, &open).await?;
     let ids = |survey: &Survey| survey.found.iter().map(|found| found.id.clone()).collect::<BTreeSet<String>>();
     let (was, will) = (ids(&before), ids(&after));
     let told = |all: Vec<Match>, beside: &BTreeSet<String>| -> Vec<Value> {
@@ -103,12 +114,14 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
 }
 
 /// What was found in a generation.
-struct Survey {
+struct Survey<'a> {
     settings: Settings,
     now: Timestamp,
     found: Vec<Match>,
-    /// How many each rule found.
-    counts: BTreeMap<&'static str, usize>,
+    /// The findings that are open already.
+    open: &'a BTreeSet<String>,
+    /// How many each rule found, and how many of those are not listed one by one.
+    counts: BTreeMap<&'static str, (usize, usize)>,
     whole: Whole,
     /// What was to end, and whether it was met.
     overdue: Vec<(Overdue, bool)>,
@@ -121,13 +134,14 @@ struct Survey {
     withdrawn: BTreeMap<String, Withdrawn>,
 }
 
-/// Holds a generation against the rules. Since when an invitation has been there is `seen`'s to say.
-async fn survey<P: KeyValue + Clock + Sql>(
+/// Holds a generation against the rules, and what is `open` already against it. Since when an invitation has been there is `seen`'s to say.
+async fn survey<'a, P: KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     snapshot: &Snapshot,
     seen: &dyn Fn(&str) -> Option<Timestamp>,
-) -> Result<Survey, SnapshotError> {
+    open: &'a BTreeSet<String>,
+) -> Result<Survey<'a>, SnapshotError> {
     let catalogue = Catalogue::load(ports, snapshot).await?;
     let posture = snapshot.manifest().posture.clone();
     let mut settings = settings.clone();
@@ -141,6 +155,7 @@ async fn survey<P: KeyValue + Clock + Sql>(
         settings,
         now: ports.now(),
         found: Vec::new(),
+        open,
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
         overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
@@ -185,14 +200,17 @@ async fn survey<P: KeyValue + Clock + Sql>(
     Ok(survey)
 }
 
-impl Survey {
+impl Survey<'_> {
     fn add(&mut self, rule: &Rule, about: &str, name: &str, evidence: Option<String>) {
         let Some(evidence) = evidence else { return };
-        let count = self.counts.entry(rule.name).or_default();
+        let id = format!("{}:{about}", rule.name);
+        let (count, others) = self.counts.entry(rule.name).or_default();
         *count += 1;
-        if *count <= MOST {
-            let (id, about, name) = (format!("{}:{about}", rule.name), about.to_owned(), name.to_owned());
+        if *count <= MOST || self.open.contains(&id) {
+            let (about, name) = (about.to_owned(), name.to_owned());
             self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
+        } else {
+            *others += 1;
         }
     }
 
@@ -364,7 +382,7 @@ impl Survey {
     /// How many there are of each rule beside those that are listed one by one.
     fn count_others(&mut self) {
         for rule in RULES {
-            let more = self.counts.get(rule.name).copied().unwrap_or_default().saturating_sub(MOST);
+            let (_, more) = self.counts.get(rule.name).copied().unwrap_or_default();
             let evidence = (more > 0).then(|| format!("{more} more than are listed one by one"));
             if let Some(evidence) = evidence {
                 let (id, about, name) = (format!("{}:more", rule.name), "account".to_owned(), "others".to_owned());

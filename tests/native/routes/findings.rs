@@ -220,3 +220,43 @@ async fn what_was_accepted_is_open_again_at_the_end_and_that_is_told_once() {
     let told = deployment.json("/v1/operations?of=findings").await;
     assert!(told["items"].as_array().unwrap().iter().any(|event| event["what"] == "open_again"), "{told}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_so_is_never_told_to_be_over_however_many_there_are() {
+    let deployment = Deployment::start().await;
+    let never = async |count: usize| {
+        let made: Vec<String> =
+            (0..count).map(|n| deployment.cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        made
+    };
+    let open = async || -> BTreeSet<String> {
+        let all = deployment.list("/v1/findings", 1000).await;
+        let of = all.iter().filter(|one| one["rule"] == "token-without-expiry" && one["about"] != "account");
+        of.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let more = async || -> String {
+        let told = deployment.get("/v1/findings/token-without-expiry:more").await;
+        let told = told.json();
+        if told["state"] == "open" { told["evidence"].as_str().unwrap().to_owned() } else { String::new() }
+    };
+    never(505).await;
+    let first = open().await;
+    assert_eq!((first.len(), more().await.is_empty()), (500, false));
+    // Others whose ids sort before those that were found.
+    let made = never(40).await;
+    let second = open().await;
+    assert!(second.is_superset(&first), "{:?}", first.difference(&second));
+    assert!(made.iter().any(|id| second.contains(&format!("token-without-expiry:api_token:{id}"))), "the control");
+    let hidden = more().await;
+    // What is over is told to be, wherever it sorts.
+    let last = second.last().unwrap().clone();
+    let [_, _, token] = last.split(':').collect::<Vec<_>>()[..] else { panic!("{last}") };
+    deployment.cloudflare.remove_token(token);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let third = open().await;
+    assert_eq!(second.difference(&third).collect::<Vec<_>>(), [&last]);
+    assert_eq!(more().await, hidden, "nobody of those that are not listed went");
+}
