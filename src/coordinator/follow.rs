@@ -14,7 +14,7 @@ use crate::export::{File, Insights, MAX_INSIGHTS};
 use crate::findings;
 use crate::provision::incident::{self, Incident};
 use crate::push;
-use crate::signal::{self, CapReached};
+use crate::signal::{self, CapReached, ToldFindings};
 use crate::snapshot::{GenerationId, RunRecord};
 use crate::sync;
 
@@ -125,21 +125,24 @@ fn tell<P: Ports>(ports: &P, settings: &Settings, noted: &findings::SurveyOutcom
     let Some(run) = sync::status(ports)?.runs.into_iter().next() else { return Ok(()) };
     let is_wanted =
         |id: &&String| findings::severity_of(id).is_some_and(|it| settings.findings.signalled.contains(&it));
-    let mut wanted: Vec<&String> = noted.opened.iter().chain(&noted.closed).filter(is_wanted).collect();
+    let [opened, closed] = [&noted.opened, &noted.closed].map(|ids| ids.iter().filter(is_wanted).collect::<Vec<_>>());
+    let (opened_count, closed_count) = (opened.len(), closed.len());
+    let mut wanted = [opened, closed].concat();
     // As many as there is room for in a signal, and more: those that matter most come first.
     order::sort_by_key(&mut wanted, |id| findings::severity_of(id));
-    let mut items = Vec::new();
+    let mut first = Vec::new();
     for id in wanted.into_iter().take(MOST_TOLD) {
-        items.extend(findings::one(ports, id, ports.now())?);
+        first.extend(findings::one(ports, id, ports.now())?);
     }
+    let told = ToldFindings { opened: opened_count, closed: closed_count, first };
     let run = RunRecord { generation: noted.generation.clone(), ..run };
-    if signal::tell_findings(ports, settings.told_by(), &run, items)? {
+    if signal::tell_findings(ports, settings.told_by(), &run, told)? {
         jobs::want(ports, JobKind::Signal, &format!("findings {}", ports.now()), false, ports.now())?;
     }
     Ok(())
 }
 
-/// At most this many findings are told at once, half a kilobyte each.
+/// At most this many findings are read to be told at once, half a kilobyte each; the others are counted.
 const MOST_TOLD: usize = 400;
 
 impl Coordinator {

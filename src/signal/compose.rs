@@ -173,16 +173,26 @@ pub(super) fn foreign_change(
     bodies
 }
 
+/// Findings that were opened or closed.
+#[derive(Debug, Default)]
+pub struct ToldFindings {
+    /// How many were opened.
+    pub opened: usize,
+    /// How many were closed.
+    pub closed: usize,
+    /// As many of them as there may be room for, as the API shows them: those first that matter most.
+    pub first: Vec<Value>,
+}
+
 /// Findings were opened or closed: those that matter most first, in as many parts as it takes, four at most.
 pub(super) fn findings(
     account: &str,
     event_id: impl Fn(usize) -> String,
     run: &RunRecord,
-    mut items: Vec<Value>,
+    told: ToldFindings,
 ) -> Vec<String> {
-    let is = |item: &Value, state: &str| item.get("state").and_then(Value::as_str) == Some(state);
-    let closed = items.iter().filter(|item| is(item, "closed")).count();
-    let opened = items.len() - closed;
+    let ToldFindings { opened, closed, first: mut items } = told;
+    let beyond = (opened + closed).saturating_sub(items.len());
     let mut bodies = Vec::new();
     while !items.is_empty() && bodies.len() < MAX_PARTS {
         let mut body = about(SignalKind::Finding, account, &event_id(bodies.len()), run, None);
@@ -195,7 +205,7 @@ pub(super) fn findings(
         );
         let fitting = fitting(&body, &items).clamp(1, items.len());
         let later = items.split_off(fitting);
-        extend(&mut body, json!({ "left_out": later.len(), "findings": items }));
+        extend(&mut body, json!({ "left_out": later.len() + beyond, "findings": items }));
         bodies.push(body.to_string());
         items = later;
     }

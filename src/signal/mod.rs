@@ -17,6 +17,7 @@ pub mod settings;
 mod tests;
 
 pub use cap::CapReached;
+pub use compose::ToldFindings;
 pub use deliver::{key_id, key_set, token};
 pub use kind::SignalKind;
 pub use outbox::init;
@@ -64,16 +65,15 @@ pub fn queue<P: Sql + Clock>(
     Ok([run, outbox::beside_runs(ports)?].into_iter().flatten().reduce(|run, cap| format!("{run} {cap}")))
 }
 
-/// Queues that findings were opened or closed, as the API shows them, those first that matter most. `run` is the last that ended. Nothing is
-/// awaited, so that it is on disk together with them.
+/// Queues that findings were opened or closed. `run` is the last that ended. Nothing is awaited, so that it is on disk together with them.
 pub fn tell_findings<P: Sql + Clock>(
     ports: &P,
     by: ToldBy<'_>,
     run: &RunRecord,
-    findings: Vec<Value>,
+    findings: ToldFindings,
 ) -> Result<bool, SqlError> {
     let is_wanted = by.settings.is_some_and(|settings| settings.kinds.contains(&SignalKind::Finding));
-    if !is_wanted || findings.is_empty() {
+    if !is_wanted || findings.first.is_empty() {
         return Ok(false);
     }
     // Findings may change more than once with a run, and each time is an event of its own.

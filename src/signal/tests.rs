@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::foreign::ForeignGrant;
 use super::outbox::{self, Waiting, event_id};
 use super::settings::{Auth, Settings};
-use super::{CapReached, ToldBy};
+use super::{CapReached, ToldBy, ToldFindings};
 use super::{Changes, SignalKind, compose, ended, make};
 use crate::base::fakes::Desk;
 use crate::base::jobs::Attempt;
@@ -147,6 +147,8 @@ fn findings_are_told_once_each_time_they_change_with_an_id_of_their_own_and_by_w
     let (with, without) = (kinds(&[SignalKind::Finding]), kinds(&[SignalKind::SyncFailed]));
     let told = |settings: &Settings, findings: Vec<Value>| {
         let by = ToldBy { settings: Some(settings), ..by(&DEFAULT) };
+        let closed = findings.iter().filter(|finding| finding["state"] == "closed").count();
+        let findings = ToldFindings { opened: findings.len() - closed, closed, first: findings };
         super::tell_findings(&desk, by, &run(1, RunOutcome::Published, desk.now()), findings).unwrap()
     };
     let finding = |n: usize, state: &str| json!({ "id": format!("token-unused:{n}"), "state": state, "evidence": "x".repeat(1_000) });

@@ -252,3 +252,35 @@ async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_o
         assert!(lost.into_iter().all(|change| change["cause"] == by), "{what}: {history:#?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn findings_are_counted_all_and_what_is_not_listed_is_said_however_many_there_are() {
+    let change = |options: Options| {
+        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+        options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "medium")
+    };
+    let desk = SignalCase::with(change).await;
+    desk.deployment.wait(Duration::from_mins(1)).await;
+    let before = desk.deployment.c1.events().len();
+    let count = 450;
+    for n in 0..count {
+        desk.deployment.cloudflare.add_token(&format!("ci {n}"), None, &json!({}));
+    }
+    desk.synced().await;
+    desk.deployment.wait(Duration::from_mins(2)).await;
+    let events = desk.deployment.c1.events()[before..].to_vec();
+    let opened = desk.deployment.json("/v1/findings?rule=token-without-expiry&limit=1000").await["items"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert!(opened > count, "{opened}");
+    let mut left = None;
+    for event in &events {
+        let told = usize::try_from(event["summary"]["opened"].as_u64().unwrap()).unwrap();
+        assert!(told >= count && event["message"].as_str().unwrap().contains(&format!("{told} new")), "{event}");
+        let left = left.get_or_insert(told);
+        *left -= event["findings"].as_array().unwrap().len();
+        assert_eq!(event["left_out"], *left, "what is in no part so far");
+    }
+    assert!(left.is_some_and(|left| left > 0), "{left:?}");
+}
