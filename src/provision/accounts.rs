@@ -15,6 +15,7 @@ use crate::base::tree::BTreeSet;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Atom, Policy, atoms};
+use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
@@ -35,6 +36,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // Between the removal of an invitation and the new one there is nobody, and it will not stay so.
         if come_back::is_under_way(self.ports, subject)? {
             return Ok(self.not_now("the invitation is being made again", 5));
+        }
+        if self.request.action == Action::Revoke
+            && !subject.has_account
+            && let Some(outcome) = self.under_another_address().await?
+        {
+            return Ok(outcome);
         }
         match (self.request.action, subject.emails.first()) {
             // Removed by an earlier attempt that was cut off before it could say so.
@@ -72,6 +79,31 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 ),
             )),
         }
+    }
+
+    /// What is told of a revoke of a person of whom no account is named, where the membership that this connector knows under their address is there under
+    /// another one by now.
+    async fn under_another_address(&self) -> Result<Option<Outcome>, Stopped> {
+        let emails = &self.request.subject.emails;
+        for member in journal::members_under(self.ports, emails)? {
+            let member = match read::member(self.ports, &self.client, member).await {
+                Ok(member) => member,
+                Err(ApiError::NotFound(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if emails.iter().any(|email| address::same(email, &member.email)) {
+                return Ok(Some(self.not_now("the list of members does not show a member who is there", 5)));
+            }
+            let who = self.request.subject.shown();
+            return Ok(Some(Outcome::refused(
+                Refusal::AmbiguousMember,
+                format!(
+                    "{who} has no account under this address any more, and the one that this connector changed under it is {}'s now, so it is not clear whether that one is meant, and nothing was changed; sync this connector in ConductorOne, so that it names the account, then ask again.",
+                    member.email
+                ),
+            )));
+        }
+        Ok(None)
     }
 
     /// An account is asked for by somebody who has one, or an invitation to it.

@@ -238,20 +238,53 @@ pub(super) fn member_since(sql: &dyn Sql, email: &str, since: Timestamp) -> Resu
     Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
-/// Whether another operation than this one was carried out under one of these addresses, or was to give something to the member who has it.
+/// Whether this connector knows one of these addresses as an account's: another operation wrote something under it or was done for the member who
+/// has it, or gives something to who has it, unless it was refused for another reason than a revoke that came later.
 pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Result<bool, SqlError> {
     for email in emails {
         let value = sql.one(
-            "SELECT 1 FROM operation WHERE email = ? AND id <> ? AND (json_extract(outcome, '$.outcome') = 'done'
-                OR (json_extract(request, '$.action') = 'grant' AND (outcome IS NULL OR member <> ''))) LIMIT 1",
-            &[address::folded(email).into(), id.0.into()],
+            "SELECT 1 FROM operation WHERE email = ?1 AND id <> ?2
+                AND (wrote = 1 OR (member <> '' AND json_extract(outcome, '$.outcome') = 'done')
+                    OR (json_extract(request, '$.action') = 'grant'
+                        AND (outcome IS NULL OR json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = ?3)))
+             LIMIT 1",
+            &[address::folded(email).into(), id.0.into(), Refusal::Superseded.as_str().into()],
         )?;
         if value.is_some() {
             return Ok(true);
         }
     }
+    // One that was put off before it was known whom it is about stands under no address yet.
+    let statement =
+        "SELECT json_extract(request, '$.subject.emails') FROM operation WHERE id <> ? AND COALESCE(email, '') = ''
+            AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'";
+    for row in sql.query(statement, &[id.0.into()])? {
+        let named: Vec<String> =
+            row.first().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()).unwrap_or_default();
+        if named.iter().any(|named| emails.iter().any(|email| address::same(named, email))) {
+            return Ok(true);
+        }
+    }
     Ok(false)
 }
+
+/// The members whom operations that are done were about under one of these addresses, those of the latest first.
+pub(super) fn members_under(sql: &dyn Sql, emails: &[String]) -> Result<Vec<MemberId>, SqlError> {
+    let mut members: Vec<MemberId> = Vec::new();
+    for email in emails {
+        let rows = sql.query(
+            "SELECT member FROM operation WHERE email = ? AND member <> '' AND json_extract(outcome, '$.outcome') = 'done'
+             GROUP BY member ORDER BY MAX(id) DESC LIMIT ?",
+            &[address::folded(email).into(), MOST_MEMBERS.into()],
+        )?;
+        let read = rows.iter().filter_map(|row| row.first()?.text()?.parse().ok());
+        members.extend(read.filter(|member| !members.contains(member)).collect::<Vec<_>>());
+    }
+    Ok(members)
+}
+
+/// Somebody who is invited again has another membership each time.
+const MOST_MEMBERS: i64 = 5;
 
 /// Notes who and what is concerned.
 pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, what: Holding) -> Result<(), SqlError> {

@@ -119,7 +119,7 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// Where ConductorOne names a person and no account, their own addresses are all there is to go by, and they may have an account under another one.
-/// That nobody holds it under these proves nothing, unless this connector knows one of them as an account's: it carried out something under it before, or was to give something to who has it.
+/// That nobody holds it under these proves nothing, unless this connector knows one of them as an account's.
 fn whose_account<P: Sql>(ports: &P, id: EntryId, request: &Request, outcome: Outcome) -> Result<Outcome, Stopped> {
     let subject = &request.subject;
     match outcome {
@@ -127,12 +127,14 @@ fn whose_account<P: Sql>(ports: &P, id: EntryId, request: &Request, outcome: Out
             if !subject.has_account
                 && subject.member_id.is_none()
                 && subject.user_id.is_none()
+                && !journal::has_written(ports, id)?
                 && !journal::knows_account(ports, id, &subject.emails)? =>
         {
             Ok(Outcome::refused(
                 Refusal::UnknownMember,
                 format!(
-                    "{message} ConductorOne names a person here and none of their accounts, and they may have one under another address, so this is not called done; sync this connector in ConductorOne, then ask again."
+                    "{}: ConductorOne names a person here and none of their accounts, and they may have one under another address, so this is not called done; sync this connector in ConductorOne, then ask again.",
+                    message.trim_end_matches('.')
                 ),
             ))
         }

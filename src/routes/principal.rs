@@ -4,6 +4,7 @@
 use super::asking::Ports;
 use super::http::Problem;
 use super::paging;
+use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::model::grant::{InvalidPrincipal, Principal};
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
@@ -48,26 +49,28 @@ impl PathPrincipal {
         }
         // An invitation that was accepted, and which C1 has not heard of yet: to take its id for nobody's would answer a revoke
         // as done.
-        Ok(accepted(ports, &snapshot, member).await?.unwrap_or(user))
+        Ok(accepted(ports, &snapshot, &[member].into()).await?.get(&member).copied().unwrap_or(user))
     }
 }
 
-/// Who has accepted an invitation, as far as the snapshot has them.
+/// Who has accepted which of some invitations, as far as the snapshot has them.
 pub(super) async fn accepted<P: Ports>(
     ports: &P,
     snapshot: &Snapshot,
-    member: MemberId,
-) -> Result<Option<Principal>, Problem> {
+    invitations: &BTreeSet<MemberId>,
+) -> Result<BTreeMap<MemberId, Principal>, Problem> {
+    let mut found = BTreeMap::new();
     let mut after = None;
-    loop {
+    while found.len() < invitations.len() {
         let scan = Scan { kinds: vec![Kind::User], holding: None, after, limit: 1000 };
         let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
-        if let Some(accepted) = page.rows.iter().filter_map(Row::as_member).find(|known| known.member_id == member) {
-            return Ok(Some(accepted.principal()));
-        }
+        let members = page.rows.iter().filter_map(Row::as_member);
+        let wanted = members.filter(|member| invitations.contains(&member.member_id));
+        found.extend(wanted.map(|member| (member.member_id, member.principal())));
         after = page.next;
         if after.is_none() {
-            return Ok(None);
+            break;
         }
     }
+    Ok(found)
 }

@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::call::Call;
 use super::lists;
 use super::users::BY;
+use crate::base::tree::BTreeSet;
+use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::operation::{Effect, Refusal, Target};
@@ -40,7 +42,7 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
 pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let (entitlement, group, snapshot) = find(call, id, true).await?;
-    let Some(group) = group else { return take_out_of_unlisted(call, id, entitlement, &body).await };
+    let Some(group) = group else { return take_out_of_unlisted(call, id, entitlement, (&body, &snapshot)).await };
     let changes = patch::group(&body, &group)?;
     change(call, id, entitlement, (&group, &snapshot), changes).await
 }
@@ -51,12 +53,14 @@ async fn take_out_of_unlisted<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
     entitlement: Entitlement,
-    body: &Value,
+    (body, snapshot): (&Value, &Snapshot),
 ) -> Result<Answer, Problem> {
     call.unchanged(&Value::Null)?;
     let changes = patch::group(body, &Value::Null)?;
     let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
-    if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, entitlement, &steps).await? == 0 {
+    if steps.iter().any(|step| step.action == Action::Grant)
+        || carry_out(call, snapshot, entitlement, &steps).await? == 0
+    {
         return Err(missing(id));
     }
     Ok(Answer::no_content())
@@ -77,7 +81,7 @@ async fn change<P: Ports>(
         }
     }
     let steps = plan(members, &changes, call.settings.scim_replace_max_removals)?;
-    carry_out(call, entitlement, &steps).await?;
+    carry_out(call, snapshot, entitlement, &steps).await?;
     let (_, group, _) = find(call, id, true).await?;
     call.shown(200, group.ok_or_else(|| missing(id))?)
 }
@@ -90,48 +94,39 @@ async fn as_known<P: Ports>(
     members: &[Value],
     ids: &[String],
 ) -> Result<Vec<String>, Problem> {
-    let in_it = |member: Principal| members.iter().any(|item| plan::principal(item) == Some(member));
-    let (mut known, mut stranger) = (Vec::new(), None);
-    for text in ids {
-        let mut accepted = None;
-        if let Some(member) = id::member(text).filter(|member| !in_it(*member))
-            && snapshot.get(call.ports, &member.to_string()).await.map_err(paging::unreadable)?.is_none()
+    let mut invitations = BTreeSet::new();
+    for member in ids.iter().filter_map(|text| id::member(text)) {
+        if let Principal::Invitation(membership) = member
+            && !members.iter().any(|item| plan::principal(item) == Some(member))
         {
-            match member {
-                Principal::Invitation(membership) => {
-                    accepted = principal::accepted(call.ports, snapshot, membership).await?;
-                }
-                _ => stranger = Some(text),
-            }
+            invitations.insert(membership);
         }
-        known.push(accepted.map_or_else(|| text.clone(), id::of_principal));
     }
-    let goes = |item: &Value| match plan::principal(item)? {
-        member @ Principal::Invitation(_) => {
-            (!known.iter().any(|text| id::member(text) == Some(member))).then(|| id::of_principal(member))
-        }
+    let accepted = principal::accepted(call.ports, snapshot, &invitations).await?;
+    let known = |text: &String| match id::member(text) {
+        Some(Principal::Invitation(membership)) => accepted.get(&membership).copied().map(id::of_principal),
         _ => None,
     };
-    match (stranger, members.iter().find_map(goes)) {
-        (Some(stranger), Some(invitation)) => Err(Problem::unavailable(
-            "not_visible_yet",
-            format!(
-                "the list names {stranger:?}, of whom the last sync knows nothing, and leaves out {invitation:?}, which is whose invitation may have been accepted since: it is not clear whether they are one person. Nothing was changed; send it again after the next sync."
-            ),
-            60,
-        )),
-        _ => Ok(known),
-    }
+    Ok(ids.iter().map(|text| known(text).unwrap_or_else(|| text.clone())).collect())
 }
 
 /// Carries out one step after the other; how many of them changed something.
-async fn carry_out<P: Ports>(call: &Call<'_, P>, entitlement: Entitlement, steps: &[Step]) -> Result<usize, Problem> {
-    let (mut done, mut changed) = (Vec::new(), 0);
+async fn carry_out<P: Ports>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    entitlement: Entitlement,
+    steps: &[Step],
+) -> Result<usize, Problem> {
+    let (mut done, mut changed, mut given) = (Vec::new(), 0, Vec::new());
     for (place, step) in steps.iter().enumerate() {
+        if step.action == Action::Revoke && has_accepted(call, snapshot, step.member, &given).await? {
+            continue;
+        }
         let subject = provisioning::subject(step.member)?;
         let target = Target::Entitlement(entitlement);
         match provisioning::perform(call.ports, BY, None, step.action, target, subject).await {
-            Ok((effect, message, _)) => {
+            Ok((effect, message, account)) => {
+                given.extend(account.filter(|_| step.action == Action::Grant).map(|account| account.email));
                 changed += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));
                 done.push(message);
             }
@@ -139,6 +134,22 @@ async fn carry_out<P: Ports>(call: &Call<'_, P>, entitlement: Entitlement, steps
         }
     }
     Ok(changed)
+}
+
+/// Whether an invitation is of somebody who was given the same a moment ago under the id that they have since they accepted, which the last sync does
+/// not know yet: to take it from the invitation would take it from them.
+async fn has_accepted<P: Ports>(
+    call: &Call<'_, P>,
+    snapshot: &Snapshot,
+    member: Principal,
+    given: &[String],
+) -> Result<bool, Problem> {
+    if given.is_empty() || !matches!(member, Principal::Invitation(_)) {
+        return Ok(false);
+    }
+    let row = snapshot.get(call.ports, &member.to_string()).await.map_err(paging::unreadable)?;
+    let invited = row.as_ref().and_then(Row::as_member);
+    Ok(invited.is_some_and(|invited| given.iter().any(|email| address::same(email, &invited.email))))
 }
 
 /// The problem of one step, with what was done before it and what was not done after it.

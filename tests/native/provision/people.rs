@@ -529,3 +529,55 @@ async fn whose_address_a_membership_that_is_not_listed_yet_has_may_be_somebody_e
         assert_done(&bench.operate(Action::Grant, target(&known[2]), person(JANE)).await, Effect::Granted);
     }
 }
+
+/// A person and none of their accounts: what is known of them is what was done for them before.
+#[tokio::test]
+async fn a_revoke_of_a_person_ends_a_grant_that_waits_and_does_not_yet_know_whom_it_is_about() {
+    let bench = Bench::start().await;
+    let role = roles(bench.account())[1].clone();
+    bench.account().fail_next(Route::ListMembers, 9, Fault::status(503, 10_000));
+    let grant = bench.arrive(Action::Grant, target(&role), person(NEW));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    bench.account().clear_faults();
+    assert_done(&bench.operate(Action::Revoke, target(&role), person(NEW)).await, Effect::AlreadyRevoked);
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
+    assert!(bench.account().membership_of(NEW).is_none());
+}
+
+#[tokio::test]
+async fn ambiguous_member_is_whose_account_has_another_address_than_the_person_it_was_given_to() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let held = roles(account);
+    assert_done(&bench.operate(Action::Grant, target(&held[0]), person(NEW)).await, Effect::Granted);
+    let new = account.membership_of(NEW).unwrap().id;
+    account.accept_invitation(&new);
+    account.change_email(&new, "married@example.com");
+    let refused = bench.operate(Action::Revoke, target(&held[0]), person(NEW)).await;
+    assert_refused(&refused, Refusal::AmbiguousMember, "married@example.com");
+    assert_eq!(bench.atoms(&new), [atom(account, &held[0])].into());
+    // Whose account is named loses it.
+    assert_done(&bench.operate(Action::Revoke, Target::Account, known(&bench, &new)).await, Effect::Removed);
+    assert_done(&bench.operate(Action::Revoke, target(&held[0]), person(NEW)).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn a_revoke_of_a_person_that_was_carried_out_and_cut_off_is_done() {
+    let bench = Bench::with(
+        |account| {
+            account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+        },
+        |config| config.provision.guards.last_role = c1_cloudflare::provision::LastRole::RemoveMember,
+    )
+    .await;
+    let account = bench.account();
+    let role = roles(account)[0].clone();
+    account.after_next(Route::DeleteMember, |account, _| {
+        account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+    });
+    let revoke = bench.arrive(Action::Revoke, target(&role), person(JANE));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert!(account.membership_of(JANE).is_none());
+    account.clear_faults();
+    assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }));
+}

@@ -413,3 +413,15 @@ async fn what_another_version_wrote_last_makes_reads_doubtful_until_none_is_as_f
     bench.world.advance(61);
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
 }
+
+/// The revoke that waits for its proof makes the invitation void, and is not refused for that.
+#[tokio::test]
+async fn a_revoke_that_made_an_unanswered_invitation_void_is_done_once_nothing_can_come_of_it() {
+    let bench = Bench::start().await;
+    let grant = with_an_open_invitation(&bench).await;
+    let revoke = bench.arrive(Action::Revoke, Target::Account, person(NEW));
+    assert_not_yet(&bench.attempt(revoke).await);
+    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "");
+    bench.world.advance(LATEST);
+    assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+}

@@ -83,10 +83,15 @@ async fn nobody_is_taken_out_under_one_id_whom_a_list_of_members_has_under_the_o
     let user = account.membership(&invited).unwrap().user_id.unwrap();
     let new: Vec<String> =
         old.iter().map(|id| if id.starts_with("invitation-") { user.clone() } else { id.clone() }).collect();
+    // Whom nobody knows takes nobody's place, and is nobody's second id.
+    for nobody in ["f".repeat(32), format!("group-{}", "f".repeat(32))] {
+        assert_error(&put(&[nobody]).await, 400, Some("invalidValue"));
+        assert_eq!(account.member_atoms(&invited), before);
+    }
     // The list is newer than the last sync.
     let answer = put(&new).await;
-    assert_error(&answer, 503, None);
-    assert_eq!(account.member_atoms(&invited), before, "{}", answer.text());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(account.member_atoms(&invited), before);
     deployment.sync().await;
     // And older.
     for list in [&old, &new] {
