@@ -67,8 +67,8 @@ pub fn group(body: &Value, current: &Value) -> Result<Vec<MembersEdit>, ScimErro
     Ok(changes)
 }
 
-/// Reads a body whose operations change a User, who is `current` now, `null` where no list has them; gives whether the User is to be active at the end, where it
-/// says.
+/// Reads a body whose operations change a User, who is `current` now, `null` where no list has them; gives whether the User is to be active at
+/// the end, where it says.
 ///
 /// What stays as it is and what Cloudflare does not keep of a person are no errors (RFC 7644 section 3.5.2): identity providers send
 /// their whole record. And whoever is to be removed need not have the right name for it, nor the right roles.

@@ -156,7 +156,7 @@ struct ObjectPorts<'a> {
 
 impl ObjectPorts<'_> {
     fn kv(&self) -> Result<&Namespace, KvError> {
-        self.kv.as_ref().ok_or_else(|| KvError("the KV binding STATE is missing".to_owned()))
+        self.kv.as_ref().ok_or_else(Namespace::missing)
     }
 }
 

@@ -24,8 +24,13 @@ impl Namespace {
     pub(super) fn of(env: &Env) -> Result<Self, KvError> {
         match Reflect::get(env.as_ref(), &BINDING.into()) {
             Ok(namespace) if namespace.is_object() => Ok(Self(namespace)),
-            _ => Err(KvError(format!("the KV binding {BINDING} is missing"))),
+            _ => Err(Self::missing()),
         }
+    }
+
+    /// What is said where there is none.
+    pub(super) fn missing() -> KvError {
+        KvError(format!("the KV binding {BINDING} is missing"))
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {

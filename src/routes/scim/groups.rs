@@ -22,8 +22,8 @@ use crate::snapshot::Snapshot;
 /// Shows a Group.
 pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let with_members = call.projection()?.returns("members");
-    let (_, group, _) = find(call, id, with_members).await?;
-    call.shown(200, group.ok_or_else(|| missing(id))?)
+    let found = find(call, id, with_members).await?;
+    call.shown(200, found.group.ok_or_else(|| missing(id))?)
 }
 
 /// Replaces a Group; only its members can change, and members that are not named at all stay as they are.
@@ -33,18 +33,18 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
         None => Vec::new(),
         members => vec![MembersEdit::Replace(patch::members(members)?)],
     };
-    let (entitlement, group, snapshot) = find(call, id, true).await?;
-    let group = group.ok_or_else(|| missing(id))?;
-    change(call, id, entitlement, (&group, &snapshot), changes).await
+    let found = find(call, id, true).await?;
+    let group = found.group.as_ref().ok_or_else(|| missing(id))?;
+    change(call, id, &found, group, changes).await
 }
 
 /// Changes a Group's members.
 pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let (entitlement, group, snapshot) = find(call, id, true).await?;
-    let Some(group) = group else { return take_out_of_unlisted(call, id, entitlement, (&body, &snapshot)).await };
-    let changes = patch::group(&body, &group)?;
-    change(call, id, entitlement, (&group, &snapshot), changes).await
+    let found = find(call, id, true).await?;
+    let Some(group) = &found.group else { return take_out_of_unlisted(call, id, &found, &body).await };
+    let changes = patch::group(&body, group)?;
+    change(call, id, &found, group, changes).await
 }
 
 /// A Group that is on no list may have come since the last sync, as one does that somebody holds on a part of the account. A client takes
@@ -52,15 +52,13 @@ pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answ
 async fn take_out_of_unlisted<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
-    entitlement: Entitlement,
-    (body, snapshot): (&Value, &Snapshot),
+    found: &Found,
+    body: &Value,
 ) -> Result<Answer, Problem> {
     call.unchanged(&Value::Null)?;
     let changes = patch::group(body, &Value::Null)?;
     let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
-    if steps.iter().any(|step| step.action == Action::Grant)
-        || carry_out(call, snapshot, entitlement, &steps).await? == 0
-    {
+    if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, found, &steps).await? == 0 {
         return Err(missing(id));
     }
     Ok(Answer::no_content())
@@ -69,21 +67,21 @@ async fn take_out_of_unlisted<P: Ports>(
 async fn change<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
-    entitlement: Entitlement,
-    (group, snapshot): (&Value, &Snapshot),
+    found: &Found,
+    group: &Value,
     mut changes: Vec<MembersEdit>,
 ) -> Result<Answer, Problem> {
     call.unchanged(group)?;
     let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
     for change in &mut changes {
         if let MembersEdit::Replace(ids) = change {
-            *ids = as_known(call, snapshot, &members, ids).await?;
+            *ids = as_known(call, &found.snapshot, &members, ids).await?;
         }
     }
     let steps = plan(members, &changes, call.settings.scim_replace_max_removals)?;
-    carry_out(call, snapshot, entitlement, &steps).await?;
-    let (_, group, _) = find(call, id, true).await?;
-    call.shown(200, group.ok_or_else(|| missing(id))?)
+    carry_out(call, found, &steps).await?;
+    let left = find(call, id, true).await?;
+    call.shown(200, left.group.ok_or_else(|| missing(id))?)
 }
 
 /// The ids of a list that replaces the members, as the members have them: who was invited has another id once they have accepted, and a
@@ -111,19 +109,14 @@ async fn as_known<P: Ports>(
 }
 
 /// Carries out one step after the other; how many of them changed something.
-async fn carry_out<P: Ports>(
-    call: &Call<'_, P>,
-    snapshot: &Snapshot,
-    entitlement: Entitlement,
-    steps: &[Step],
-) -> Result<usize, Problem> {
+async fn carry_out<P: Ports>(call: &Call<'_, P>, found: &Found, steps: &[Step]) -> Result<usize, Problem> {
     let (mut done, mut changed, mut given) = (Vec::new(), 0, Vec::new());
     for (place, step) in steps.iter().enumerate() {
-        if step.action == Action::Revoke && has_accepted(call, snapshot, step.member, &given).await? {
+        if step.action == Action::Revoke && has_accepted(call, &found.snapshot, step.member, &given).await? {
             continue;
         }
         let subject = provisioning::subject(step.member)?;
-        let target = Target::Entitlement(entitlement);
+        let target = Target::Entitlement(found.entitlement);
         match provisioning::perform(call.ports, BY, None, step.action, target, subject).await {
             Ok((effect, message, account)) => {
                 given.extend(account.filter(|_| step.action == Action::Grant).map(|account| account.email));
@@ -179,24 +172,30 @@ fn missing(id: &str) -> Problem {
     Problem::new(404, "not_found", format!("there is no Group {shown:?}; GET /Groups has them"))
 }
 
-/// Which Group is meant by an id, and the Group as the lists have it, where they do.
-async fn find<P: Ports>(
-    call: &Call<'_, P>,
-    id: &str,
-    with_members: bool,
-) -> Result<(Entitlement, Option<Value>, Snapshot), Problem> {
+/// What an id of a Group means.
+struct Found {
+    entitlement: Entitlement,
+    /// The Group as the lists have it, where they do.
+    group: Option<Value>,
+    /// What they have it from.
+    snapshot: Snapshot,
+}
+
+/// Which Group is meant by an id.
+async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Result<Found, Problem> {
     let entitlement = id::entitlement(id).ok_or_else(|| missing(id))?;
     let snapshot = paging::open(call.ports, None).await?;
     let row = snapshot.get(call.ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
     let Some((entitlement, name)) = row.as_ref().and_then(Row::offered) else {
-        return Ok((entitlement, None, snapshot));
+        return Ok(Found { entitlement, group: None, snapshot });
     };
     let mut members = None;
     if with_members {
         let mut held = lists::holders(call, &snapshot, &[entitlement].into()).await?;
         members = Some(held.remove(&entitlement).unwrap_or_default());
     }
-    Ok((entitlement, Some(resource::group(&call.base, entitlement, &name, members.as_deref())), snapshot))
+    let group = Some(resource::group(&call.base, entitlement, &name, members.as_deref()));
+    Ok(Found { entitlement, group, snapshot })
 }
 
 #[cfg(test)]
