@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::hash;
 use super::keys::{PublicKey, SigningKey};
 use super::shelf::Shelf;
 use super::space::Space;
@@ -150,6 +151,10 @@ pub trait KeyValue {
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError>;
     /// Deletes a value; one that is not there is fine.
     async fn delete(&self, key: &str) -> Result<(), KvError>;
+    /// SHA-256 of some bytes, as values are named by their content. `worker` has the runtime do it: in WebAssembly it takes ten times as long.
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        hash::sha256(bytes)
+    }
     /// Uses what is in memory of the values that never change, where anything is kept.
     fn shelf<T>(&self, _: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
         None
@@ -171,6 +176,10 @@ impl<T: KeyValue> KeyValue for &T {
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         (**self).delete(key).await
+    }
+
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        (**self).sha256(bytes).await
     }
 
     fn shelf<V>(&self, f: impl FnOnce(&mut Shelf) -> V) -> Option<V> {

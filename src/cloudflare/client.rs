@@ -259,11 +259,11 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         page: u32,
         sizes: &[u32],
         path: impl Fn(u32, u32) -> String,
-        known: impl FnOnce(&[u8]) -> Option<K>,
+        known: impl AsyncFnOnce(&[u8]) -> Option<K>,
     ) -> Result<Either<K, ListPage<T>>, ApiError> {
         let first = self.call(call_for(&path, page, whole_page(sizes))).await;
         if let Ok(response) = &first
-            && let Some(known) = known(&response.body)
+            && let Some(known) = known(&response.body).await
         {
             return Ok(Either::Left(known));
         }

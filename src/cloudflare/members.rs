@@ -109,7 +109,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     pub async fn members_page_unless<K>(
         &self,
         page: u32,
-        known: impl FnOnce(&[u8]) -> Option<K>,
+        known: impl AsyncFnOnce(&[u8]) -> Option<K>,
     ) -> Result<Either<K, ListPage<MemberRecord>>, ApiError> {
         self.page_unless(page, &SIZES, |page, size| self.members_path(page, size), known).await
     }

@@ -3,7 +3,6 @@
 
 use crate::base::tree::BTreeSet;
 
-use crate::base::hash::sha256_hex;
 use crate::model::resource::Row;
 
 /// One key in 256 ends a chunk: about 77 KB at 300 bytes a row, 20 chunks for 5,000 members, 200 for 50,000.
@@ -18,8 +17,6 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// A finished chunk.
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
-    /// SHA-256 of the body, 64 hexadecimal digits.
-    pub(super) hash: String,
     /// The rows as JSON lines.
     pub(super) body: Vec<u8>,
     pub(super) rows: u32,
@@ -71,7 +68,6 @@ impl Cutter {
     pub(super) fn finish(&mut self) -> Option<Chunk> {
         let done = std::mem::take(self);
         (done.rows > 0).then(|| Chunk {
-            hash: sha256_hex(&done.body),
             body: done.body,
             rows: done.rows,
             first_key: done.first_key,

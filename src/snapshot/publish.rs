@@ -7,7 +7,7 @@ use super::chunk::{Chunk, Cutter, HeldAs};
 use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, manifest_key};
 use super::legacy;
 use super::manifest::{Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Posture, bits};
-use crate::base::hash::sha256_hex;
+use crate::base::hash::{hex, sha256_hex};
 use crate::base::ports::{Clock, KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::model::grant::Entitlement;
@@ -182,15 +182,16 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
 
     async fn store(&mut self, chunk: Chunk) -> Result<(), PublishError> {
         let bytes = u32::try_from(chunk.body.len()).unwrap_or(u32::MAX);
-        let known = self.ports.query("SELECT 1 FROM stored_chunk WHERE hash = ?", &[chunk.hash.as_str().into()])?;
+        let hash = hex(&self.ports.sha256(&chunk.body).await);
+        let known = self.ports.query("SELECT 1 FROM stored_chunk WHERE hash = ?", &[hash.as_str().into()])?;
         if known.is_empty() {
-            self.ports.put(&self.ports.space().key(&chunk_key(&chunk.hash)), chunk.body).await?;
-            self.ports.query("INSERT OR IGNORE INTO stored_chunk (hash) VALUES (?)", &[chunk.hash.as_str().into()])?;
+            self.ports.put(&self.ports.space().key(&chunk_key(&hash)), chunk.body).await?;
+            self.ports.query("INSERT OR IGNORE INTO stored_chunk (hash) VALUES (?)", &[hash.as_str().into()])?;
             self.written += 1;
             self.bytes += u64::from(bytes);
         }
         let reference = ChunkRef {
-            hash: chunk.hash,
+            hash,
             rows: chunk.rows,
             bytes,
             first_key: chunk.first_key,

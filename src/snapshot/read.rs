@@ -7,7 +7,7 @@ use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, get, manifest_key};
 use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::overlay::{OrderedOverlay, Overlay};
 use super::scan::{RowPage, Scan};
-use crate::base::hash::sha256_hex;
+use crate::base::hash::hex;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{KeyValue, KvError};
@@ -343,7 +343,7 @@ impl ChunkRef {
     pub async fn read<P: KeyValue>(&self, kv: &P) -> Result<Vec<u8>, SnapshotError> {
         let key = chunk_key(&self.hash);
         let body = get(kv, &key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
-        if sha256_hex(&body) != self.hash {
+        if hex(&kv.sha256(&body).await) != self.hash {
             return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
         }
         Ok(body)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::crawl::{Fetch, List, Off, PageFacts, Verdict, ids_hash, judge};
 use super::repeated::Repeated;
 use super::staging;
-use crate::base::ports::{Clock, Http, Sql};
+use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::Settings;
 use crate::cloudflare::{
     ApiError, Client, Failure, ListPage, MemberRecord, NamedObject, Odd, account_resource_group_name,
@@ -41,7 +41,7 @@ pub(super) enum Trouble {
 }
 
 /// Fetches a page, asking again after a while where the error may pass.
-pub(super) async fn fetch<P: Http + Clock + Sql>(
+pub(super) async fn fetch<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     client: &Client<'_, P>,
@@ -49,7 +49,7 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
     fetch: Fetch,
 ) -> FetchResult {
     let mut requests = 0;
-    let outcome = loop {
+    let mut outcome = loop {
         requests += 1;
         let asked_at = ports.now();
         let error = match call(ports, settings, client, repeated, fetch).await {
@@ -70,10 +70,13 @@ pub(super) async fn fetch<P: Http + Clock + Sql>(
             Verdict::Failed(message) => break Err(Trouble::Failed(message)),
         }
     };
+    if let Ok((facts, Rows::New(rows))) = &mut outcome {
+        facts.rows = repeated.print(ports, rows).await;
+    }
     FetchResult { fetch, outcome }
 }
 
-async fn call<P: Http + Clock + Sql>(
+async fn call<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     client: &Client<'_, P>,
@@ -125,8 +128,8 @@ async fn call<P: Http + Clock + Sql>(
         List::AccessApps => named(&client.access_apps_page(page).await?)?,
         List::Members { .. } => {
             let mut print = String::new();
-            let known = |body: &[u8]| {
-                print = repeated.print(body);
+            let known = async |body: &[u8]| {
+                print = repeated.print(ports, body).await;
                 repeated.before(ports, Fetch { list, page }, &print)
             };
             let found = match client.members_page_unless(page, known).await? {

@@ -59,6 +59,10 @@ impl<P: KeyValue> KeyValue for MeteredPorts<'_, P> {
         self.count(|used| used.deletes += 1);
         self.ports.delete(key).await
     }
+
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        self.ports.sha256(bytes).await
+    }
 }
 
 impl<P: Sql> Sql for MeteredPorts<'_, P> {

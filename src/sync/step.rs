@@ -231,12 +231,9 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                 return Ok(pause.unwrap_or(Pause::AllRead));
             };
             match outcome {
-                Ok((mut facts, rows)) => {
+                Ok((facts, rows)) => {
                     match rows {
-                        Rows::New(rows) => {
-                            facts.rows = self.repeated.print(&rows);
-                            staging::store(self.ports, &cursor.run, fetch, &facts, rows)?;
-                        }
+                        Rows::New(rows) => staging::store(self.ports, &cursor.run, fetch, &facts, rows)?,
                         Rows::AsBefore(run) => staging::take_over(self.ports, &run, &cursor.run, fetch, &facts)?,
                     }
                     crawl.on_page(fetch, facts);

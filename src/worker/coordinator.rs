@@ -183,6 +183,10 @@ impl KeyValue for ObjectPorts<'_> {
         self.kv()?.delete(key).await
     }
 
+    async fn sha256(&self, bytes: &[u8]) -> [u8; 32] {
+        crypto::sha256(bytes).await
+    }
+
     fn shelf<T>(&self, f: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
         Some(shelf(f))
     }

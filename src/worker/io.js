@@ -90,6 +90,11 @@ export async function kv(namespace, operation, key, value, millis) {
   return within(millis, namespace[operation](key, value));
 }
 
+/** SHA-256 of bytes, which are in the WebAssembly's memory: they are read before this returns. */
+export function sha256(bytes) {
+  return crypto.subtle.digest("SHA-256", bytes);
+}
+
 /** Asks the Durable Object of a name; its answer's bytes. */
 export async function ask(namespace, name, command) {
   // The host is a placeholder: the object, not the URL, says where this goes.

@@ -19,6 +19,8 @@ extern "C" {
         limit: f64,
     ) -> Promise;
     fn kv(namespace: &JsValue, operation: &str, key: &str, value: JsValue, millis: u32) -> Promise;
+    #[wasm_bindgen(catch)]
+    fn sha256(bytes: &[u8]) -> Result<Promise, JsValue>;
     fn ask(namespace: &JsValue, name: &str, command: &str) -> Promise;
 }
 
@@ -99,6 +101,12 @@ pub(super) async fn of_kv(
     millis: u32,
 ) -> Outcome<JsValue> {
     outcome(kv(namespace, operation, key, value, millis)).await
+}
+
+/// SHA-256 of some bytes, where the runtime gives one.
+pub(super) async fn sha256_of(bytes: &[u8]) -> Option<[u8; 32]> {
+    let hash = JsFuture::from(sha256(bytes).ok()?).await.ok()?;
+    Uint8Array::new(&hash).to_vec().try_into().ok()
 }
 
 /// Asks the Durable Object of a name; its answer's bytes.
