@@ -7,7 +7,7 @@ import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { Worker } from "./up/worker.mjs";
-import { deployed, login, must, wrangler } from "./up/wrangler.mjs";
+import { deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down")})
   --yes                        do not ask
@@ -33,10 +33,13 @@ await run("down", async () => {
   if (given.help) return say(HELP);
   const settings = new Settings();
   const piped = await secretsOfThePipe([FULL]);
-  const [name, account, url] = ["name", "CLOUDFLARE_ACCOUNT_ID", "PUBLIC_URL"].map((key) => settings.get(key));
+  const [name, account] = ["name", "CLOUDFLARE_ACCOUNT_ID"].map((key) => settings.get(key));
   if (account === "") return say("There is nothing to take away: wrangler.toml names no account.");
   const api = await login();
   const bindings = await deployed(api, account, name);
+  // A Worker that was deployed without its address has learned it, and nobody wrote it down.
+  const known = () => settings.get("PUBLIC_URL") || bindings.get("PUBLIC_URL")?.text || workersDev(api, account, name, "--reach");
+  const url = bindings && (given.reach || (await known()));
   const title = `${name}-state`;
   const namespaces = await must("the KV namespaces could not be listed", api.get(`/accounts/${account}/storage/kv/namespaces?per_page=1000`));
   const bound = bindings?.get("STATE")?.namespace_id;
@@ -62,7 +65,7 @@ await run("down", async () => {
     const undo = spawnSync(process.execPath, ["scripts/connect.mjs"], {
       stdio: ["ignore", "inherit", "pipe"],
       encoding: "utf8",
-      env: { ...process.env, URL: given.reach ?? url, TOKEN: piped[FULL], UNDO: "1" },
+      env: { ...process.env, URL: url, TOKEN: piped[FULL], UNDO: "1" },
     });
     if (undo.status !== 0) {
       const stop = (why) => {
@@ -70,7 +73,7 @@ await run("down", async () => {
       };
       if (!undo.stderr.includes("connect_not_configured")) stop(undo.stderr.trim());
       // A Worker without a key of ConductorOne's was never connected, or somebody took the key away again after that.
-      const worker = new Worker(given.reach ?? url, piped[FULL]);
+      const worker = new Worker(url, piped[FULL]);
       if (await isConnected(worker).catch((error) => stop(error.message))) {
         stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again. Without ${FULL} on standard input it takes the Worker away all the same, and what is connected leads nowhere.`);
       }

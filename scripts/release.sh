@@ -7,6 +7,11 @@ cd "$(dirname "$0")/.."
 folder=${FOLDER:-dist/release}
 repository=${REPOSITORY:-}
 
+# What is there goes. Only a tree that was made here may: in another folder there is something of somebody's.
+if [ -e "$folder" ] && { [ -e "$folder/.git" ] || [ ! -f "$folder/SHA256SUMS" ]; } && [ -n "$(ls -A "$folder" 2>/dev/null || echo "no folder")" ]; then
+  echo "release: $folder is there, and is no tree that this made before: give another FOLDER, and copy from it" >&2
+  exit 2
+fi
 bash scripts/build.sh
 rm -rf "$folder"
 mkdir -p "$folder/build" "$folder/scripts"

@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { Worker, pause } from "./up/worker.mjs";
-import { Refused, accounts, build, crons, deploy, deployed, login, must, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -115,19 +115,6 @@ async function chooseAccount(api, given, now) {
   }
   if (seen.length > 1) return choose("Which account is to be governed", seen, { flag: "--account" });
   return answer(given, "account", { question: "Account id (on the account's overview page in the dashboard)" });
-}
-
-/** Where the Worker will be: its name on the account's workers.dev subdomain. */
-async function workersDev(api, account, name) {
-  try {
-    const { subdomain } = await api.get(`/accounts/${account}/workers/subdomain`);
-    return `https://${name}.${subdomain}.workers.dev`;
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    throw new Stop(
-      `the account's workers.dev subdomain is not known: ${plain(error.message)}; open https://dash.cloudflare.com/${account}/workers-and-pages once, which makes one, or give --url`,
-    );
-  }
 }
 
 function openInBrowser(url) {
@@ -259,13 +246,14 @@ async function sync(worker) {
   throw new Stop("the sync goes on; see GET /v1/status, or the page");
 }
 
-/** The open findings, once the newest generation was looked through. */
+/** The open findings, once the newest generation was looked through; nothing where that did not come to an end. */
 async function findings(worker, generation) {
   const deadline = Date.now() + FINDINGS_MS;
   for (;;) {
     const { jobs } = await worker.call("GET", "/v1/status");
-    const looked = jobs.some(({ kind, subject, state }) => kind === "findings" && subject.startsWith(generation) && state !== "due");
-    if (looked || Date.now() >= deadline) break;
+    const { state } = jobs.find(({ kind, subject }) => kind === "findings" && subject.startsWith(generation)) ?? {};
+    if (state === "done") break;
+    if (state === "failed" || Date.now() >= deadline) return undefined;
     await pause();
   }
   const found = [];
@@ -301,7 +289,7 @@ await run("up", async () => {
   const known = (variable) => (isFirst ? { fallback: settings.get(variable) } : { now: settings.get(variable) });
   const provisioning = await answer(given, "provisioning", { ...known("PROVISIONING"), question: "Change access when ConductorOne asks (on), or only say what would be changed (off)" });
   const plan = await answer(given, "plan", { ...known("PLAN"), question: "Workers plan of the account, free or paid" });
-  const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name))), question: "Address of the Worker" });
+  const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name, "--url"))), question: "Address of the Worker" });
   // A Worker that was deployed without it has learned it, and may have learned another one.
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
@@ -353,8 +341,9 @@ await run("up", async () => {
   const { generations } = await sync(worker);
   const { generation, counts } = generations[0];
   const open = await findings(worker, generation);
-  const high = open.filter(({ severity }) => severity === "high");
-  say(`\n${count(counts.users, "person", "people")}, ${count(counts.roles, "role")}, ${count(open.length, "finding")}, ${high.length} of them high.`);
+  const high = open?.filter(({ severity }) => severity === "high") ?? [];
+  const found = open === undefined ? "and the findings are still to come: see the page" : `${count(open.length, "finding")}, ${high.length} of them high`;
+  say(`\n${count(counts.users, "person", "people")}, ${count(counts.roles, "role")}, ${found}.`);
   const titles = [...new Set(high.map(({ title }) => title))];
   for (const title of titles.slice(0, MOST_TITLES)) say(`  high: ${plain(title)} (${high.filter((each) => each.title === title).length})`);
   if (titles.length > MOST_TITLES) say(`  and ${count(titles.length - MOST_TITLES, "more kind")}: the page has all of them`);

@@ -181,3 +181,16 @@ export async function deployed(api, account, name) {
   const settings = await must("the Worker could not be looked at", api.find(`/accounts/${account}/workers/scripts/${name}/settings`));
   return settings === undefined ? undefined : new Map(settings.bindings.map((binding) => [binding.name, binding]));
 }
+
+/** Where the Worker is if nobody said another address: its name on the account's workers.dev subdomain. `flag` is for who knows better. */
+export async function workersDev(api, account, name, flag) {
+  try {
+    const { subdomain } = await api.get(`/accounts/${account}/workers/subdomain`);
+    return `https://${name}.${subdomain}.workers.dev`;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    throw new Stop(
+      `the account's workers.dev subdomain is not known: ${plain(error.message)}; open https://dash.cloudflare.com/${account}/workers-and-pages once, which makes one, or give ${flag}`,
+    );
+  }
+}

@@ -382,10 +382,10 @@ impl Known {
         Ok(known)
     }
 
-    /// The day of somebody's last login: of the one that Access tells, else of the one that the log tells.
+    /// The day of somebody's last login: each is one of the days that Access and the log tell, and neither knows of all.
     pub(super) fn of(&self, user: UserId, email: &str) -> Option<String> {
         let by_address = || (!self.by_address.is_empty()).then(|| self.by_address.get(&mark(email)).copied())?;
-        let day = by_address().map(i64::from).or_else(|| self.by_user.get(&user).copied())?;
+        let day = by_address().map(i64::from).max(self.by_user.get(&user).copied())?;
         Some(Timestamp::from_secs(day * DAY_SECS).date())
     }
 }

@@ -210,6 +210,11 @@ pub struct InvalidRules {
     pub what: String,
 }
 
+/// What a log can bear of a text that may have names in it as long as the rules are.
+fn beginning(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
 fn invalid(path: impl Into<String>, what: impl Into<String>) -> InvalidRules {
     InvalidRules { path: path.into(), what: what.into() }
 }
@@ -218,9 +223,8 @@ impl Rules {
     /// Reads rules.
     pub fn parse(text: &str) -> Result<Self, InvalidRules> {
         let Object(rules): Object<Self> = json::read_told(text).map_err(|(path, error)| {
-            let path = if path.is_empty() { "the rules".to_owned() } else { path };
-            let what: String = error.to_string().chars().take(300).collect();
-            invalid(path, what)
+            let path = if path.is_empty() { "the rules" } else { &path };
+            invalid(beginning(path, 100), beginning(&error.to_string(), 300))
         })?;
         rules.check()?;
         Ok(rules)

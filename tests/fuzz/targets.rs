@@ -42,7 +42,7 @@ pub(crate) const TARGETS: [Target; 13] = [
 ];
 
 /// More bytes than any of these says of one place in what it refuses.
-const LONGEST_WORDS: usize = 2_000;
+const LONGEST_WORDS: usize = 3_000;
 
 /// Whether it was read. What is refused is refused in words that a log can bear.
 fn is_read<T, E: Debug>(text: &[u8], outcome: &Result<T, E>) -> bool {

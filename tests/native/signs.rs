@@ -231,12 +231,13 @@ async fn changes_are_shown_only_while_the_log_is_read() {
 }
 
 #[tokio::test]
-async fn the_old_audit_log_tells_logins_of_whom_access_does_not_know_and_is_asked_once_where_it_has_none() {
+async fn the_old_audit_log_tells_logins_beside_access_and_is_asked_once_where_it_has_none() {
     let (with, without) = (world(12), world(12));
-    let [jane, joe] = [0, 1].map(|n| people(&with)[n].clone());
+    let [jane, joe, max] = [0, 1, 3].map(|n| people(&with)[n].clone());
     let at = |world: &World, secs: i64| world.now().plus_secs(secs).to_string();
     with.cloudflare.set_access_user(&jane.email, Some(&at(&with, -9 * 86_400)));
-    for (one, days) in [(&jane, 2), (&joe, 5), (&joe, 3)] {
+    with.cloudflare.set_access_user(&max.email, Some(&at(&with, -4 * 86_400)));
+    for (one, days) in [(&jane, 2), (&joe, 5), (&joe, 3), (&max, 6)] {
         let user = one.user_id.clone().unwrap();
         with.cloudflare.log_login(&user, &one.email, &at(&with, -days * 86_400), "login");
     }
@@ -247,7 +248,8 @@ async fn the_old_audit_log_tells_logins_of_whom_access_does_not_know_and_is_aske
         world.sync().await;
     }
     let ago = |days: i64| Some(day(&with, days));
-    assert_eq!(login(&with, &jane.email).await, ago(9), "what Access tells comes first");
+    assert_eq!(login(&with, &jane.email).await, ago(2), "who does not come in through Access any more");
+    assert_eq!(login(&with, &max.email).await, ago(4), "whose login by Access the log does not have");
     assert_eq!((login(&with, &joe.email).await, login(&with, &other.email).await), (ago(3), None));
     // Each day, what is new.
     with.cloudflare.log_login(&joe.user_id.clone().unwrap(), &joe.email, &at(&with, 0), "login");

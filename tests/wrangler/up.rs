@@ -2,8 +2,9 @@
 //! account; what it uploaded runs in workerd.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Fault, Permission, Route, Spec};
@@ -31,10 +32,14 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Makes the tree that `make release` makes: the branch behind a Deploy button has it, and `make up` works in it as in a clone.
 async fn released(scratch: &Scratch) {
-    let mut command = Command::new("bash");
-    command.arg("scripts/release.sh").current_dir(PROJECT).env("FOLDER", scratch.path("")).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends in time").unwrap();
+    let output = release(&scratch.path("")).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn release(folder: &Path) -> Output {
+    let mut command = Command::new("bash");
+    command.arg("scripts/release.sh").current_dir(PROJECT).env("FOLDER", folder).kill_on_drop(true);
+    tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends in time").unwrap()
 }
 
 /// The released tree as a project's folder of its own.
@@ -95,6 +100,7 @@ impl Project {
             c1: ConductorOne::new(),
             modules: scratch.path("uploaded"),
             running: tokio::sync::Mutex::new(None),
+            has_not_looked: AtomicBool::new(false),
         });
         let edge_server = Server::start(0, Arc::clone(&edge) as Arc<dyn Handler>).await.unwrap();
         Self { scratch, cloudflare, hosting, api, edge, edge_server }
@@ -116,8 +122,8 @@ impl Project {
     async fn said(&self, mut command: Command, program: &str, parameters: &[&str], input: &str) -> Said {
         command
             .arg(format!("scripts/{program}.mjs"))
-            .args(parameters)
             .args(["--reach", &self.edge_server.url()])
+            .args(parameters)
             .current_dir(self.scratch.path(""))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -188,6 +194,8 @@ struct Edge {
     c1: ConductorOne,
     modules: PathBuf,
     running: tokio::sync::Mutex<Option<(World, Deployed)>>,
+    /// Whether the Worker says that it could not look for findings.
+    has_not_looked: AtomicBool,
 }
 
 impl Edge {
@@ -232,6 +240,12 @@ impl Edge {
             .collect();
         let body = (!request.body.is_empty()).then(|| request.body.to_vec());
         let answer = world.raw(&request.method, &target, &headers, body).await.unwrap();
+        if request.path == "/v1/status" && self.has_not_looked.load(Ordering::Relaxed) {
+            let mut status: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            let jobs = status["jobs"].as_array_mut().unwrap().iter_mut();
+            jobs.filter(|job| job["kind"] == "findings").for_each(|job| job["state"] = "failed".into());
+            return Reply::text(answer.status, "application/json", status.to_string());
+        }
         Reply::text(answer.status, answer.header("content-type").unwrap_or("text/plain"), answer.body.clone())
     }
 
@@ -377,8 +391,12 @@ async fn deployed_again_after_it_was_taken_away_without_a_connection(project: &P
     let down = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={FULL}")).await;
     assert_eq!(down.status, Some(0), "{}", down.text);
     assert!(project.hosting.worker(NAME).is_none());
+    project.edge.has_not_looked.store(true, Ordering::Relaxed);
     let up = project.run("up", &["--tenant", "acme.conductor.one"], &project.secrets()).await;
+    project.edge.has_not_looked.store(false, Ordering::Relaxed);
     assert_eq!(up.status, Some(0), "{}", up.text);
+    // That nothing was looked for is not that nothing was found.
+    assert!(up.text.contains("and the findings are still to come: see the page.\n"), "{}", up.text);
 }
 
 /// C1's entitlements cannot be put back with this token of the connector's, which is told with the reason.
@@ -437,6 +455,9 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     project.run("up", &[], &project.secrets()).await;
     let worker = project.worker();
     assert_eq!((worker.uploads, worker.vars["PUBLIC_URL"].as_str()), (before.uploads + 1, ""));
+    // Nor does whoever takes it all away need to know it.
+    let refused = project.run("down", &["--reach", ""], "").await;
+    assert!(refused.text.contains("URL=https://c1-cloudflare.acme.workers.dev UNDO=1"), "{}", refused.text);
     project.hosting.set_variable(NAME, "PUBLIC_URL", address);
 
     project.configure(pristine);
@@ -519,6 +540,22 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     let changed = check().await.unwrap();
     assert!(String::from_utf8_lossy(&changed.stderr).contains("build/index.js is not what was released"));
     assert_eq!(changed.status.code(), Some(1));
+    // Made again in its place, and in nobody else's.
+    released(&scratch).await;
+    assert!(check().await.unwrap().status.success());
+    for mine in ["notes.txt", ".git"] {
+        let other = Scratch::new("release-other");
+        for name in [mine, "SHA256SUMS"] {
+            std::fs::write(other.path(name), "mine").unwrap();
+        }
+        if mine == "notes.txt" {
+            std::fs::remove_file(other.path("SHA256SUMS")).unwrap();
+        }
+        let refused = release(&other.path("")).await;
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("is no tree that this made before"));
+        assert_eq!(std::fs::read_to_string(other.path(mine)).unwrap(), "mine");
+    }
 }
 
 fn project_package() -> serde_json::Value {

@@ -86,17 +86,10 @@ impl Rows {
             .offers()
             .filter_map(|(entitlement, row)| Some((entitlement, (row.offer()?, EmbeddedResource::of(row)))))
             .collect();
+        let sync_id = sync_id::of(manifest, &insights);
         let wanted = insights.all().iter().map(Insight::key).collect();
         let met = directory.untold().iter().map(|row| (row.key(), None)).collect();
-        Self {
-            directory,
-            offers,
-            insights,
-            wanted,
-            met,
-            sync_id: sync_id::of(manifest),
-            discovered_at: manifest.finished_at.datetime(),
-        }
+        Self { directory, offers, insights, wanted, met, sync_id, discovered_at: manifest.finished_at.datetime() }
     }
 
     /// Looks at a row before the first is appended: whether an insight is about it.

@@ -1,6 +1,7 @@
 //! The id of a sync: a KSUID (<https://github.com/segmentio/ksuid>), 27 letters and digits that sort by time. Made of the
-//! generation alone.
+//! generation, and of the insights where there are any: a file that has others is another sync.
 
+use super::super::insight::Insights;
 use crate::base::hash::sha256;
 use crate::snapshot::Manifest;
 
@@ -9,9 +10,10 @@ const EPOCH: i64 = 1_400_000_000;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The id of the sync that a generation is.
-pub(super) fn of(manifest: &Manifest) -> String {
-    let hash = sha256(format!("{} {}", manifest.account_id, manifest.generation).as_bytes());
+/// The id of the sync that a generation is, with these insights.
+pub(super) fn of(manifest: &Manifest, insights: &Insights) -> String {
+    let tag = insights.tag().map(|tag| format!(" {tag}")).unwrap_or_default();
+    let hash = sha256(format!("{} {}{tag}", manifest.account_id, manifest.generation).as_bytes());
     let payload = hash.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
     let seconds = u32::try_from(manifest.started_at.secs() - EPOCH).unwrap_or_default();
     ksuid(seconds, payload)

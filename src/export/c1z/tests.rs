@@ -300,6 +300,14 @@ fn findings_are_security_insights_about_a_person_or_a_resource() {
     assert_eq!((format!("{}:{}", id.resource_type, id.resource), about_role.user), (role, None));
     // Another finding makes another file, and without any the file is as it always was.
     assert_ne!(insights.tag(), Insights::of(&found[..1]).tag());
+    // Whoever knows a sync by its id takes the file with other findings for another one.
+    let id = |insights: Insights| {
+        texts(&database(&whole_with(&desk, &snapshot, insights)), "SELECT sync_id FROM v1_sync_runs").remove(0)
+    };
+    let ids = [&found[..], &found[..1], &[]].map(|found| id(Insights::of(found)));
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && id(insights.clone()) == ids[0], "{ids:?}");
     assert_eq!(Insights::of(&found[2..3]).tag(), None);
-    assert_eq!(whole_with(&desk, &snapshot, Insights::of(&found[2..])), whole(&desk, &snapshot, File::C1z));
+    let connection = database(&whole_with(&desk, &snapshot, Insights::of(&found[2..])));
+    let none = texts(&connection, "SELECT external_id FROM v1_resources WHERE resource_type_id = 'security_insight'");
+    assert!(none.is_empty(), "what is about no row of the file is not in it: {none:?}");
 }
