@@ -67,7 +67,7 @@ impl Cutter {
     /// The last chunk, where there are rows left.
     pub(super) fn finish(&mut self) -> Option<Chunk> {
         let done = std::mem::take(self);
-        (done.rows > 0).then(|| Chunk {
+        (done.rows > 0).then_some(Chunk {
             body: done.body,
             rows: done.rows,
             first_key: done.first_key,
