@@ -96,7 +96,7 @@ export function Connect({ session, status, onDone }: { session: Session; status:
       {isConnected ? (
         <p>
           Connected <Time at={connection.connected_at} />
-          {connection.app === null ? "" : <>, as the app <bdi>{connection.app.name}</bdi></>}: {number(connection.wired)} {connection.wired === 1 ? "entitlement leads" : "entitlements lead"} here.
+          {connection.app === null ? "" : <>, as the app <bdi>{connection.app.name}</bdi></>}: {number(connection.wired)} {connection.wired === 1 ? "entitlement was" : "entitlements were"} pointed here then.
         </p>
       ) : (
         <p>

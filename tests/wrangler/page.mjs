@@ -165,7 +165,7 @@ const scenarios = {
     await page.getByLabel("Id of the app").fill("");
     await connect.click();
     await said("Connected: 1 entitlements changed");
-    await page.getByText("1 entitlement leads here").waitFor();
+    await page.getByText("1 entitlement was pointed here then").waitFor();
     await accessible("connected to ConductorOne");
     await page.getByRole("button", { name: "Put back…" }).click();
     await page.getByRole("button", { name: "Yes, put back what was there before" }).click();
