@@ -171,7 +171,7 @@ fn item(
     let is_denied = access == Access::Deny;
     // What is denied and held by nobody is in no list of roles, and neither is what nobody held when the account was looked through.
     let is_role = !matches!(entitlement, Entitlement::Group(_));
-    let unlisted = || (is_denied || is_role).then(|| (entitlement.resource(), Some(PERHAPS.to_owned())));
+    let unlisted = || is_role.then(|| (entitlement.resource(), Some(PERHAPS.to_owned())));
     let (role, by) = reaching.roles.get(&entitlement).cloned().or_else(unlisted)?;
     let by = by?;
     let (role, id) = if is_denied { (format!("not {role}"), String::new()) } else { (role, entitlement.to_string()) };
