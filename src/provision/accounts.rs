@@ -1,10 +1,10 @@
 //! Accounts: a membership is made by an invitation, and ends by removal.
 
 use super::come_back::{self, Meanwhile};
-use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::{not_carried_out, superseded};
+use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done};
 use super::{group, journal, last_writes, open_invitations, read, renewal};

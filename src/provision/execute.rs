@@ -11,19 +11,17 @@ use super::guards::{self, Passage, Planned};
 use super::journal::{self, State};
 use super::open_writes::{self, OpenWrite};
 use super::outcomes::not_carried_out;
+use super::read::READ_BACK_WAITS;
 use super::{apart, last_writes, late_writes, policies, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord};
+use crate::cloudflare::{Client, MemberRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
 
 /// How often the whole of GET, PUT and read-back is done: a second or third time when somebody else's write replaced ours.
 const ROUNDS: usize = 3;
-
-/// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
-pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 
 /// What is to be different about a member's policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,10 +145,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         rounds += 1;
         let sent = write(asking, &member, &planned, passed).await?;
         wrote = true;
-        let read_back = match read_back(ports, client, id, edit, &held).await? {
-            ReadBack::Shows(_) if sent.is_unknown && sent.was_so => ReadBack::Unchanged,
-            read_back => read_back,
-        };
+        let read_back = read_back(ports, client, id, edit, &held).await?;
         if let ReadBack::Shows(member) = &read_back
             && is_made(asking, member, late.as_ref(), &planned, sent.ray)?
         {
@@ -172,8 +167,6 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
 struct Sent {
     /// Nobody said whether it was carried out.
     is_unknown: bool,
-    /// What was to be written was there a moment before: a read that is behind shows it, also where it is not.
-    was_so: bool,
     ray: Option<String>,
 }
 
@@ -216,12 +209,12 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
             if was_so {
                 last_writes::note(ports, id, &holds, ports.now())?;
             }
-            Ok(Sent { is_unknown: false, was_so, ray })
+            Ok(Sent { is_unknown: false, ray })
         }
         Err(error) if error.outcome_unknown() => {
             open_writes::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
             journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
-            Ok(Sent { is_unknown: true, was_so, ray })
+            Ok(Sent { is_unknown: true, ray })
         }
         Err(error) => {
             open_writes::refused(ports, noted)?;
@@ -303,29 +296,32 @@ pub(super) async fn believable<P: Http + Clock + Sql>(
 enum ReadBack {
     /// What was to be changed, whatever somebody else changed besides.
     Shows(Box<MemberRecord>),
-    /// What was there before.
+    /// What was there before, or earlier still: that is a read that is behind.
     Unchanged,
     /// Neither: somebody else wrote after us, and waiting would not bring ours back.
     Replaced,
 }
 
-/// Reads the member until the change shows. What else differs from what was written is somebody else's doing and stays.
+/// Reads the member until the change shows, and not in a state that one of our own writes has replaced: such a read proves nothing. What else
+/// differs from what was written is somebody else's doing and stays.
 async fn read_back<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     id: MemberId,
     edit: &Edit,
     before: &BTreeSet<Atom>,
-) -> Result<ReadBack, ApiError> {
+) -> Result<ReadBack, Stopped> {
     let mut waits = READ_BACK_WAITS.into_iter();
     loop {
         let member = read::member(ports, client, id).await?;
         let seen = atoms(&member.own_policies()?);
-        if edit.shows_in(&seen) {
-            return Ok(ReadBack::Shows(Box::new(member)));
-        }
-        if seen != *before {
-            return Ok(ReadBack::Replaced);
+        if last_writes::stale_until(ports, id, &seen, ports.now())?.is_none() {
+            if edit.shows_in(&seen) {
+                return Ok(ReadBack::Shows(Box::new(member)));
+            }
+            if seen != *before {
+                return Ok(ReadBack::Replaced);
+            }
         }
         let Some(wait) = waits.next() else { return Ok(ReadBack::Unchanged) };
         ports.sleep(wait).await;

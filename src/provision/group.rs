@@ -4,10 +4,10 @@
 use crate::base::tree::BTreeSet;
 
 use super::asking::Asking;
-use super::execute::READ_BACK_WAITS;
 use super::guards::{self, Planned};
 use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::not_carried_out;
+use super::read::READ_BACK_WAITS;
 use super::shared::UserGroups;
 use super::work::{Work, done};
 use super::{apart, journal, last_writes, read};
@@ -58,23 +58,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Whether a member is in a group; `None` where the group is too new for Cloudflare to know its members
     /// (`reference/cloudflare.md` 2.7).
     async fn is_in(&self, group: UserGroupId, member: MemberId) -> Result<Option<bool>, Stopped> {
-        let mut waits = READ_BACK_WAITS.into_iter();
-        let is_in = loop {
-            let is_in = match self.client.is_in_group(group, member).await {
-                // There is no such path where the account has no user groups at all.
-                Err(error) if error.is_no_path() => match &*apart::user_groups(&self.asking()).await? {
-                    UserGroups::Absent => false,
-                    _ => return Err(error.into()),
-                },
-                is_in => is_in?,
-            };
-            let stale = last_writes::group_stale_until(self.ports, group, member, is_in, self.ports.now())?;
-            let Some(until) = stale else { break is_in };
-            let Some(wait) = waits.next() else {
-                let message = format!("Cloudflare shows the group {} as before an earlier change", self.what.name);
-                return Err(Stopped::Until(message, until));
-            };
-            self.ports.sleep(wait).await;
+        let is_in = match read::shows_in_group(self.ports, &self.client, (group, &self.what.name), member).await {
+            // There is no such path where the account has no user groups at all, and none of ours was joined a moment ago.
+            Err(Stopped::Api(error)) if error.is_no_path() => match &*apart::user_groups(&self.asking()).await? {
+                UserGroups::Absent
+                    if last_writes::group_stale_until(self.ports, group, member, false, self.ports.now())?
+                        .is_none() =>
+                {
+                    false
+                }
+                _ => return Err(error.into()),
+            },
+            is_in => is_in?,
         };
         if is_in || self.request.action == Action::Grant {
             return Ok(Some(is_in));

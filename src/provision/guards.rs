@@ -349,7 +349,7 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
         let known: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
         let gives = atoms(&known).iter().any(|atom| atom.access == Access::Allow && wanted(atom));
         let unread = group.policies.all().err();
-        if (gives || unread.is_some()) && read::is_in_group(client, group, member.id).await? {
+        if (gives || unread.is_some()) && read::is_in_group(asking.ports, client, group, member.id).await? {
             if let (false, Some(what)) = (gives, unread) {
                 return Err(ApiError::Unreadable {
                     of: format!("the user group {}", group.name),

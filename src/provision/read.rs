@@ -1,5 +1,6 @@
 //! Reading a member, and what became of what was read.
 
+use super::last_writes;
 use crate::account::{Stopped, inherited};
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
@@ -7,6 +8,9 @@ use crate::model::id::{MemberId, UserGroupId};
 
 /// The wait before a member is read again whose record came without something.
 const READ_AGAIN_WAIT: u32 = 500;
+
+/// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
+pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 
 /// Reads a member. Policies that are a user group's, where Cloudflare lists those too, are not the member's own: written back
 /// they would become so.
@@ -28,14 +32,38 @@ pub(super) async fn member<P: Http + Clock + Sql>(
     Ok(member.without_inherited(&theirs))
 }
 
+/// Whether a member shows in a user group, by a read that is not older than our own last change of that.
+pub(super) async fn shows_in_group<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    (group, name): (UserGroupId, &str),
+    member: MemberId,
+) -> Result<bool, Stopped> {
+    let mut waits = READ_BACK_WAITS.into_iter();
+    loop {
+        let is_in = client.is_in_group(group, member).await?;
+        let Some(until) = last_writes::group_stale_until(ports, group, member, is_in, ports.now())? else {
+            return Ok(is_in);
+        };
+        let Some(wait) = waits.next() else {
+            return Err(Stopped::Until(
+                format!("Cloudflare shows the group {name} as before an earlier change"),
+                until,
+            ));
+        };
+        ports.sleep(wait).await;
+    }
+}
+
 /// Whether a member is in a user group, for certain; an error where the group is too new for Cloudflare to know its members: then nobody is
 /// found in it (`reference/cloudflare.md` 2.7).
 pub(super) async fn is_in_group<P: Http + Clock + Sql>(
+    ports: &P,
     client: &Client<'_, P>,
     group: &UserGroup,
     member: MemberId,
 ) -> Result<bool, Stopped> {
-    if client.is_in_group(group.id, member).await? {
+    if shows_in_group(ports, client, (group.id, &group.name), member).await? {
         return Ok(true);
     }
     match members_are_known(client, group.id).await? {

@@ -83,7 +83,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         match &*apart::user_groups(&self.asking()).await? {
             UserGroups::Listed(listed) => {
                 for group in listed {
-                    if read::is_in_group(&self.client, group, member.id).await? {
+                    if read::is_in_group(self.ports, &self.client, group, member.id).await? {
                         groups.push((group.id, group.name.clone()));
                     }
                 }

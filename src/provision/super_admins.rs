@@ -137,7 +137,7 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     };
     for user_group in groups {
         let makes = group_makes(&user_group, group);
-        if !matches!(makes, Ok(false)) && read::is_in_group(client, &user_group, member.id).await? {
+        if !matches!(makes, Ok(false)) && read::is_in_group(ports, client, &user_group, member.id).await? {
             return Ok(makes?);
         }
     }

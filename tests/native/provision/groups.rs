@@ -212,3 +212,48 @@ async fn a_group_of_super_administrators_is_not_left_while_nobody_tells_what_it_
     assert!(account.membership(&jane).unwrap().groups.contains(&group));
     assert_done(&bench.settle(revoke).await, Effect::Revoked);
 }
+
+/// Reads of who is in a group are behind for a while: they show nobody.
+fn behind(account: &sim::cloudflare::Cloudflare) {
+    account.fail_next(Route::GetUserGroupMember, 9, Fault::status(404, 1003));
+}
+
+#[tokio::test]
+async fn a_role_is_not_told_to_be_gone_nor_held_by_a_group_that_shows_as_before_our_own_change() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    let role = super::target(&roles(account)[1]);
+    assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+    behind(account);
+    let revoke = bench.arrive(Action::Revoke, role.clone(), member(&jane));
+    super::assert_not_now(&bench.attempt(revoke).await, "as before an earlier change");
+    account.clear_faults();
+    assert_refused(&bench.attempt(revoke).await, Refusal::HeldThroughGroup, "Operators");
+    // By hand, which cannot be told from a read that is behind.
+    account.leave_group(&group, &jane);
+    bench.world.advance(61);
+    assert_done(&bench.operate(Action::Revoke, role.clone(), member(&jane)).await, Effect::AlreadyRevoked);
+    account.join_group(&group, &jane);
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::Revoked);
+    account.join_group(&group, &jane);
+    let revoke = bench.arrive(Action::Revoke, role, member(&jane));
+    super::assert_not_now(&bench.attempt(revoke).await, "as before an earlier change");
+    bench.world.advance(61);
+    assert_refused(&bench.attempt(revoke).await, Refusal::HeldThroughGroup, "Operators");
+}
+
+#[tokio::test]
+async fn min_super_admins_counts_who_came_into_their_group_a_moment_ago() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.min_super_admins = 100).await;
+    let account = bench.account();
+    let group = account.add_group("Admins", vec![holds(account, &account.permission_group("super_admin").unwrap())]);
+    let [jane, joe] =
+        [JANE, "joe@example.com"].map(|email| account.add_member(email, vec![holds(account, &roles(account)[0])]));
+    assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+    behind(account);
+    let removal = bench.arrive(Action::Revoke, super::Target::Account, member(&jane));
+    super::assert_not_now(&bench.attempt(removal).await, "as before an earlier change");
+    account.clear_faults();
+    assert_refused(&bench.attempt(removal).await, Refusal::MinSuperAdmins, JANE);
+    assert_done(&bench.operate(Action::Revoke, super::Target::Account, member(&joe)).await, Effect::Removed);
+}

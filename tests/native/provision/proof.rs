@@ -425,3 +425,34 @@ async fn a_revoke_that_made_an_unanswered_invitation_void_is_done_once_nothing_c
     bench.world.advance(LATEST);
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
 }
+
+#[tokio::test]
+async fn a_read_that_is_two_writes_behind_proves_nothing_of_a_write_that_nobody_answered() {
+    for fault in [Fault::Reset, Fault::status(500, 10_000), Fault::Reset.after()] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let first = vec![holds(account, &known[0])];
+        let latest = [0, 1, 2].map(|place| holds(account, &known[place])).to_vec();
+        let jane = account.add_member("jane@example.com", first.clone());
+        for role in &known[1..3] {
+            assert_done(&bench.operate(Action::Grant, target(role), member(&jane)).await, Effect::Granted);
+            bench.world.advance(1);
+        }
+        account.fail_next(Route::UpdateMember, 1, fault.clone());
+        // Without the second role there was never just the third one; before either there was the first alone.
+        let whom = jane.clone();
+        account.after_next(Route::GetMember, move |account, _| {
+            account.set_policies(&whom, first);
+            account.stale_reads(&whom, 3);
+            account.set_policies(&whom, latest);
+        });
+        let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+        let outcome = bench.attempt(revoke).await;
+        assert!(!matches!(outcome, Outcome::Done { .. }) || bench.atoms(&jane).len() == 2, "{fault:?}: {outcome:?}");
+        if matches!(outcome, Outcome::NotNow { .. }) {
+            assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }));
+        }
+        assert_eq!(bench.atoms(&jane), [0, 2].map(|place| atom(account, &known[place])).into(), "{fault:?}");
+    }
+}
