@@ -38,7 +38,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(self.not_now("the invitation is being made again", 5));
         }
         if self.request.action == Action::Revoke
-            && !subject.has_account
+            && subject.user_id.is_none()
             && let Some(outcome) = self.under_another_address().await?
         {
             return Ok(outcome);
@@ -81,8 +81,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
     }
 
-    /// What is told of a revoke of a person of whom no account is named, where the membership that this connector knows under their address is there under
-    /// another one by now.
+    /// What is told of a revoke of somebody whose user id is not named, where the membership that this connector knows under their address is there
+    /// under another one by now: also of an account that C1 knows, and of which it has nothing but the address.
     async fn under_another_address(&self) -> Result<Option<Outcome>, Stopped> {
         let emails = &self.request.subject.emails;
         for member in journal::members_under(self.ports, emails)? {
