@@ -13,6 +13,7 @@ use crate::account::find;
 use crate::base::tree::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Atom, Policy, atoms};
 use crate::model::address;
@@ -85,7 +86,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// under another one by now: also of an account that C1 knows, and of which it has nothing but the address.
     async fn under_another_address(&self) -> Result<Option<Outcome>, Stopped> {
         let emails = &self.request.subject.emails;
-        for member in journal::members_under(self.ports, emails)? {
+        for member in journal::members_under(self.ports, emails, Timestamp::from_secs(0))? {
             let member = match read::member(self.ports, &self.client, member).await {
                 Ok(member) => member,
                 Err(ApiError::NotFound(_)) => continue,
@@ -169,15 +170,23 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(outcome.to_account(|| member.account()))
     }
 
-    /// That a group takes nobody in does not take the invitation back that was sent for it: whoever is told of the one is told of the other.
+    /// That a group takes nobody in, or that the grant is void by now, does not take the invitation back that was sent for it: whoever is told of the
+    /// one is told of the other.
     pub(super) async fn or_invited<T>(&self, put: Result<T, Stopped>, member: &MemberRecord) -> Result<T, Stopped> {
         let Err(Stopped::Refused(Outcome::Refused { code, message })) = put else { return put };
-        if !renewal::is_of(self.ports, self.id, member.id)? {
+        if self.request.action == Action::Revoke
+            || !renewal::is_of(self.ports, self.id, member.id)?
+            || !journal::has_written(self.ports, self.id)?
+        {
             return Err(Stopped::Refused(Outcome::Refused { code, message }));
         }
         self.left(member, false, None).await?;
+        let with = match self.what.access {
+            Counterpart::Atom(_) => "",
+            Counterpart::Account | Counterpart::Group(_) => ", with the role that DEFAULT_ROLE names",
+        };
         let message = format!(
-            "{}; {} was invited to the account for it all the same, with the role that DEFAULT_ROLE names, so revoke the account where that is not wanted.",
+            "{}; {} was invited to the account for it all the same{with}, so revoke the account where that is not wanted.",
             message.trim_end_matches('.'),
             member.email
         );

@@ -229,15 +229,6 @@ pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// The member whom the latest operation about an address was about, of those that were settled since a time.
-pub(super) fn member_since(sql: &dyn Sql, email: &str, since: Timestamp) -> Result<Option<MemberId>, SqlError> {
-    let value = sql.one(
-        "SELECT member FROM operation WHERE settled_at >= ? AND email = ? AND member <> '' ORDER BY id DESC LIMIT 1",
-        &[since.into(), address::folded(email).into()],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
-}
-
 /// Whether this connector knows one of these addresses as an account's: another operation wrote something under it or was done for the member who
 /// has it, or gives something to who has it, unless it was refused for another reason than a revoke that came later.
 pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Result<bool, SqlError> {
@@ -268,14 +259,16 @@ pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Re
     Ok(false)
 }
 
-/// The members whom operations that are done were about under one of these addresses, those of the latest first.
-pub(super) fn members_under(sql: &dyn Sql, emails: &[String]) -> Result<Vec<MemberId>, SqlError> {
+/// The members whom operations were about under one of these addresses that were settled since a time, or have written and are not settled; those
+/// of the latest first.
+pub(super) fn members_under(sql: &dyn Sql, emails: &[String], since: Timestamp) -> Result<Vec<MemberId>, SqlError> {
     let mut members: Vec<MemberId> = Vec::new();
     for email in emails {
         let rows = sql.query(
-            "SELECT member FROM operation WHERE email = ? AND member <> '' AND json_extract(outcome, '$.outcome') = 'done'
+            "SELECT member FROM operation
+             WHERE email = ? AND member <> '' AND (settled_at >= ? OR (outcome IS NULL AND wrote = 1))
              GROUP BY member ORDER BY MAX(id) DESC LIMIT ?",
-            &[address::folded(email).into(), MOST_MEMBERS.into()],
+            &[address::folded(email).into(), since.into(), MOST_MEMBERS.into()],
         )?;
         let read = rows.iter().filter_map(|row| row.first()?.text()?.parse().ok());
         members.extend(read.filter(|member| !members.contains(member)).collect::<Vec<_>>());

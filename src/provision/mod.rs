@@ -250,8 +250,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn unlisted(&self) -> Result<Meant<MemberRecord>, Stopped> {
         let since = self.ports.now().plus_millis(-late::STALE_MILLIS);
         let mut candidates = Candidates::of(&self.request.subject);
-        for email in &self.request.subject.emails {
-            let Some(id) = journal::member_since(self.ports, email, since)? else { continue };
+        for id in journal::members_under(self.ports, &self.request.subject.emails, since)? {
             if let Some(found) = read::present(read::member(self.ports, &self.client, id).await)? {
                 candidates.see(found);
             }
@@ -278,7 +277,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let member = execute::believable(self.ports, &self.client, member, edit.as_ref()).await?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, self.what.id)?;
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
-            return Ok(superseded(newer));
+            return self.or_invited(Err(Stopped::Refused(superseded(newer))), &member).await;
         }
         if member.status == MemberStatus::Rejected && self.request.action == Action::Grant {
             // Whatever was written to it, the person would not have.

@@ -265,3 +265,24 @@ async fn managed_elsewhere_tells_of_the_invitation_that_went_out_before() {
     let Outcome::Refused { message, .. } = outcome else { panic!("{outcome:?}") };
     assert!(!message.contains("was invited"), "{message}");
 }
+
+#[tokio::test]
+async fn superseded_tells_of_the_invitation_that_went_out_before() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    let group = account.add_group("Operators", vec![holds(account, &known[1])]);
+    let grants = [person(NEW), member(&jane)].map(|who| bench.arrive(Action::Grant, group_target(&group), who));
+    not_known_yet(account, &group);
+    for grant in grants {
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    }
+    known_by_now(account);
+    for who in [person(NEW), member(&jane)] {
+        assert_done(&bench.operate(Action::Revoke, group_target(&group), who).await, Effect::AlreadyRevoked);
+    }
+    let [invited, not_invited] = [bench.settle(grants[0]).await, bench.settle(grants[1]).await];
+    assert_refused(&invited, Refusal::Superseded, "new.hire@example.com was invited");
+    assert!(account.membership_of(NEW).is_some());
+    assert_refused(&not_invited, Refusal::Superseded, "nothing was changed");
+    assert!(matches!(not_invited, Outcome::Refused { message, .. } if !message.contains("was invited")));
+}

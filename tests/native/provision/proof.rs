@@ -456,3 +456,27 @@ async fn a_read_that_is_two_writes_behind_proves_nothing_of_a_write_that_nobody_
         assert_eq!(bench.atoms(&jane), [0, 2].map(|place| atom(account, &known[place])).into(), "{fault:?}");
     }
 }
+
+#[tokio::test]
+async fn who_was_invited_by_an_operation_that_is_not_over_is_removed_though_no_list_shows_or_counts_them() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let group = account.add_group("Operators", vec![holds(account, &roles(account)[1])]);
+    account.make_new(&group);
+    account.configure(|behaviour| behaviour.new_group_lag = std::time::Duration::from_hours(1));
+    let grant = bench.arrive(Action::Grant, group_target(&group), person(NEW));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    assert!(account.membership_of(NEW).is_some(), "invited, and not in the group yet");
+    account.configure(|behaviour| behaviour.unlisted.push(NEW.to_owned()));
+    bench.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.contains("/members?") && !asked.contains("user_groups") {
+            let count = body["result_info"]["total_count"].as_u64().unwrap();
+            body["result_info"]["total_count"] = (count - 1).into();
+        }
+    })));
+    // Also where that operation has gone on for long.
+    bench.world.advance(300);
+    assert_done(&bench.operate(Action::Revoke, Target::Account, person(NEW)).await, Effect::Removed);
+    assert!(account.membership_of(NEW).is_none());
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
+}
