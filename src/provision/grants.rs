@@ -90,7 +90,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         })
         .await?;
         Ok(match through {
-            Some(group) => held_by_group(email, name, &group),
+            Some(group) => {
+                // Refused or not, of their own they have it no more, and no older grant is to bring it back.
+                journal::carried_out(self.ports, self.id)?;
+                held_by_group(email, name, &group)
+            }
             None => said,
         })
     }

@@ -457,6 +457,39 @@ async fn a_read_that_is_two_writes_behind_proves_nothing_of_a_write_that_nobody_
     }
 }
 
+/// A grant that was written, of which nobody knows since nothing could be read after it.
+async fn with_a_grant_that_is_not_told(bench: &Bench, what: Target, jane: &str) -> EntryId {
+    bench.account().after_next(Route::UpdateMember, |account, _| {
+        account.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+    });
+    let grant = bench.arrive(Action::Grant, what, member(jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    assert_eq!(bench.atoms(jane).len(), 2, "it is written");
+    bench.world.advance(70);
+    grant
+}
+
+#[tokio::test]
+async fn a_revoke_of_what_a_group_gives_as_well_makes_an_older_grant_void() {
+    let mut bench = Bench::start().await;
+    let known = roles(bench.account());
+    let group = bench.account().add_group("Operators", vec![holds(bench.account(), &known[1])]);
+    let jane = bench.account().add_member("jane@example.com", vec![holds(bench.account(), &known[0])]);
+    bench.account().join_group(&group, &jane);
+    let grant = with_a_grant_that_is_not_told(&bench, target(&known[1]), &jane).await;
+    let refused = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    assert_refused(&refused, Refusal::HeldThroughGroup, "Operators");
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
+    assert_eq!(bench.atoms(&jane), [atom(bench.account(), &known[0])].into());
+    // One that is refused for another reason takes nothing away.
+    bench.world.advance(70);
+    let grant = with_a_grant_that_is_not_told(&bench, target(&known[1]), &jane).await;
+    bench.world.config.provision.guards.max_removals_per_hour = 0;
+    let refused = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    assert_refused(&refused, Refusal::RemovalCap, "");
+    assert_done(&bench.settle(grant).await, Effect::Granted);
+}
+
 #[tokio::test]
 async fn who_was_invited_by_an_operation_that_is_not_over_is_removed_though_no_list_shows_or_counts_them() {
     let bench = Bench::start().await;
