@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::incident::{self, Incident};
+use super::removals;
 use crate::account::expiry;
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -105,7 +106,7 @@ const COLUMNS: &str = "id, key, state, request, member, email, entitlement, outc
 /// How many lines a trail keeps: an operation that is tried for days must not grow without end.
 const MAX_TRAIL: usize = 60;
 
-/// Creates the table.
+/// Creates the table, and those of what is kept of operations until they are settled.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS operation (
@@ -122,7 +123,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
-    Ok(())
+    removals::init(sql)
 }
 
 /// How many operations came to what.
@@ -349,6 +350,8 @@ pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> 
         &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
     )?;
     expiry::note(sql, id, now)?;
+    // However it ended: also where its attempt was cut off.
+    removals::give_back(sql, id)?;
     Ok(!settled.is_empty())
 }
 

@@ -57,7 +57,6 @@ use work::Work;
 /// Creates the tables of provisioning.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     journal::init(sql)?;
-    removals::init(sql)?;
     callback::init(sql)?;
     last_writes::init(sql)?;
     open_writes::init(sql)?;
@@ -109,12 +108,6 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
             Outcome::NotNow { message, retry_at: Some(at.min(ports.now().plus_secs(LOOK_AGAIN_SECS))) }
         }
     };
-    // One that comes again keeps its place among the removals; one that is over gives it back where it wrote nothing.
-    let is_over = request.key.is_none() || !matches!(outcome, Outcome::NotNow { .. });
-    if is_over && let Err(error) = removals::give_back(ports, id) {
-        let outcome = Outcome::NotNow { message: error.to_string(), retry_at: None };
-        return AttemptResult { outcome, over_at: None, was_turned_away: false };
-    }
     AttemptResult { outcome, over_at, was_turned_away }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), S
     Ok(())
 }
 
-/// Gives an operation's places back, where nothing was written for it.
+/// Gives the places of an operation back that is over, where nothing was written for it; one that comes again keeps its own.
 pub(super) fn give_back(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM removal WHERE operation = ? AND writes = 0", &[operation.0.into()])?;
     Ok(())
@@ -135,7 +135,7 @@ pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Count, give_back, init, not_carried_out, reserve, sent};
+    use super::{Count, give_back, not_carried_out, reserve, sent};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock as _, Sql as _};
     use crate::provision::journal::{self, EntryId};
@@ -143,7 +143,6 @@ mod tests {
     fn desk() -> Desk {
         let desk = Desk::new();
         journal::init(&desk).unwrap();
-        init(&desk).unwrap();
         desk
     }
 

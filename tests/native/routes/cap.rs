@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sim::cloudflare::{Latency, Route};
 use sim::conductorone::Proof;
 
 use crate::deployment::Deployment;
@@ -50,4 +51,27 @@ async fn a_cap_that_is_reached_is_told_by_the_status_and_by_one_signal_within_th
     assert_eq!((revoke(2).await, revoke(3).await, revoke(4).await), (200, 200, 429));
     deployment.wait(Duration::from_mins(2)).await;
     assert_eq!(deployment.c1.events().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_cut_off_before_anything_is_written_takes_up_no_place() {
+    let deployment =
+        Deployment::with(small(), |options| options.var("PROVISIONING", "on").var("MAX_REMOVALS_PER_HOUR", "1")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let members = ["jane.doe@example.com", "joe.doe@example.com", "jim.doe@example.com"]
+        .map(|email| cloudflare.add_member(email, vec![holds(&cloudflare, &known[0])]));
+    let deployment = deployment.synced().await;
+    let remove = async |place: usize| {
+        let user = deployment.cloudflare.membership(&members[place]).unwrap().user_id.unwrap();
+        deployment.request("DELETE", &format!("/v1/accounts/user:{user}"), &[], None).await.status
+    };
+    // What the guards ask once there is a place takes longer than anybody waits.
+    cloudflare.set_route_latency(Route::ListUserGroups, Latency::of(Duration::from_secs(25)));
+    assert_eq!(remove(0).await, 503);
+    cloudflare.set_route_latency(Route::ListUserGroups, Latency::default());
+    deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(cloudflare.requests(Route::DeleteMember), 0);
+    assert_eq!(remove(1).await, 200);
+    assert_eq!(remove(2).await, 429, "that one was carried out");
 }
