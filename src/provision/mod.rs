@@ -154,6 +154,14 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person).seated(locks.seats());
     let newest = account::newest(ports).await?;
     let what = resolve::entitlement(ports, &client, &newest, &apps, &request.target).await?;
+    let mut request = request.clone();
+    // What is to be taken away is taken from the invitation that there is, though ConductorOne knows its id from before it was renewed.
+    if request.action == Action::Revoke
+        && let Some(known) = request.subject.member_id
+    {
+        request.subject.member_id = renewal::successor(ports, known)?.or(Some(known));
+    }
+    let request = &request;
     let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };
     // An invitation that was removed to be made again: whatever else, it comes back first.
     if let Some(held) = renewal {

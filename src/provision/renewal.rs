@@ -17,7 +17,7 @@ use crate::account::find;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
-use crate::model::access::{Access, atoms};
+use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
@@ -32,15 +32,42 @@ const WOULD: &str = "would have made an invitation again that it had removed";
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     come_back::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS invited (member TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID", &[])?;
+    sql.query(
+        "CREATE TABLE IF NOT EXISTS renewed (
+            member TEXT PRIMARY KEY, successor TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
+        &[],
+    )?;
     Ok(())
 }
 
+/// How long it is remembered of an invitation that we sent it: nobody asks for the age of what is older than ten years, the most that can be
+/// configured.
+const REMEMBERED_SECS: i64 = 3_651 * 24 * 60 * 60;
+
 /// Notes when we invited somebody: Cloudflare does not tell an invitation's age.
 pub(super) fn invited(sql: &dyn Sql, member: MemberId, now: Timestamp) -> Result<(), SqlError> {
-    // Nobody asks for the age of what is older than ten years, the most that can be configured.
-    sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-3_651 * 24 * 60 * 60).into()])?;
+    sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
     sql.query("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])?;
     Ok(())
+}
+
+/// Notes which invitation one was renewed by, and what was renewed by that one before.
+fn succeeded(sql: &dyn Sql, member: MemberId, successor: MemberId, now: Timestamp) -> Result<(), SqlError> {
+    let ids = [member.to_string().into(), successor.to_string().into()];
+    sql.query("DELETE FROM renewed WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
+    sql.query("UPDATE renewed SET successor = ?2 WHERE successor = ?1", &ids)?;
+    let [member, successor] = ids;
+    sql.query(
+        "INSERT OR REPLACE INTO renewed (member, successor, at) VALUES (?, ?, ?)",
+        &[member, successor, now.into()],
+    )?;
+    Ok(())
+}
+
+/// The invitation, or the membership that came of it, that one was renewed by which ConductorOne may still know.
+pub(super) fn successor(sql: &dyn Sql, member: MemberId) -> Result<Option<MemberId>, SqlError> {
+    let value = sql.one("SELECT successor FROM renewed WHERE member = ?", &[member.to_string().into()])?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
 /// Whether an invitation is one that we are known to have sent.
@@ -78,12 +105,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         // Asked here so that nobody's groups are looked up in vain, and again right before the removal.
         self.clear_renewal(&member).await?;
+        self.remove_and_invite(member.id).await
+    }
+
+    /// The user groups that an invitation is in.
+    async fn groups_of(&self, member: MemberId) -> Result<Vec<(UserGroupId, String)>, Stopped> {
         let mut groups = Vec::new();
         // One that were overlooked would not be joined again.
         match &*apart::user_groups(&self.asking()).await? {
             UserGroups::Listed(listed) => {
                 for group in listed {
-                    if read::is_in_group(self.ports, &self.client, group, member.id).await? {
+                    if read::is_in_group(self.ports, &self.client, group, member).await? {
                         groups.push((group.id, group.name.clone()));
                     }
                 }
@@ -91,7 +123,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             UserGroups::Absent => {}
             UserGroups::Hidden(error) => return Err(error.clone().into()),
         }
-        self.remove_and_invite(member.id, groups).await
+        Ok(groups)
     }
 
     async fn clear_renewal(&self, member: &MemberRecord) -> Result<Passage, Stopped> {
@@ -106,18 +138,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let held = self.still_held()?;
         match read::member(self.ports, &self.client, held.member).await {
             // It was not removed yet.
-            Ok(_) => self.remove_and_invite(held.member, held.groups).await,
+            Ok(_) => self.remove_and_invite(held.member).await,
             Err(ApiError::NotFound(_)) => self.invite_again(&held, true).await,
             Err(error) => Err(error.into()),
         }
     }
 
     /// The GET right before the DELETE tells what is to come back, and that the invitation was not accepted meanwhile.
-    async fn remove_and_invite(
-        &self,
-        member: MemberId,
-        groups: Vec<(UserGroupId, String)>,
-    ) -> Result<Outcome, Stopped> {
+    async fn remove_and_invite(&self, member: MemberId) -> Result<Outcome, Stopped> {
+        let groups = self.groups_of(member).await?;
         let fresh = read::member(self.ports, &self.client, member).await?;
         // What a group gives must not come back as the invitation's own.
         let mut fresh = execute::believable(self.ports, &self.client, fresh, None).await?;
@@ -214,6 +243,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
         }
         self.left(&member, false, None).await?;
+        succeeded(self.ports, held.member, member.id, self.ports.now())?;
         forget(self.ports, self.id)?;
         let without = match missing.as_slice() {
             [] => String::new(),
@@ -231,15 +261,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// Sends the new invitation in place of the old one; the outcome instead, where it is not there yet, or none is to be any more.
     async fn send_again(&self, old: MemberId, email: &str) -> Result<Result<MemberRecord, Outcome>, Stopped> {
-        let not_again = |code: Refusal, message: String| {
-            forget(self.ports, self.id)?;
-            Ok(Err(Outcome::refused(code, message)))
-        };
         // Whoever's account is revoked is not invited again first: a renewal may have to wait for long, and the revoke waits for it.
         if guards::protected(self.guards(), email, &[]).is_ok()
             && let Some(EntryId(revoke)) = journal::account_revoke_since(self.ports, self.id, email)?
         {
-            return not_again(
+            return self.not_again(
                 Refusal::Superseded,
                 format!(
                     "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
@@ -249,7 +275,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
         let held = self.still_held()?;
         if held.policies.is_empty() {
-            return not_again(
+            return self.not_again(
                 Refusal::LastRole,
                 format!(
                     "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
@@ -258,19 +284,23 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         match self.send_invitation(&passage, email, &held.policies, Some(old)).await {
             Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
-                let had: Vec<String> =
-                    atoms(&held.policies).iter().map(|atom| atom.permission_group.to_string()).collect();
-                not_again(
+                self.not_again(
                     Refusal::Cloudflare,
                     format!(
-                        "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back the permission groups {}.",
+                        "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back its permission groups, {}.",
                         message.trim_end_matches('.'),
-                        had.join(", ")
+                        in_words(&held.policies)
                     ),
                 )
             }
             sent => sent,
         }
+    }
+
+    /// What was removed is not made again, and nothing is to be brought back any more.
+    fn not_again<T>(&self, code: Refusal, message: String) -> Result<Result<T, Outcome>, Stopped> {
+        forget(self.ports, self.id)?;
+        Ok(Err(Outcome::refused(code, message)))
     }
 
     /// What was taken away comes back as soon as the guards let it: what they forbid meanwhile waits, and is not given up for nothing.
@@ -292,8 +322,20 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         found: MemberId,
     ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
         let fresh = read::member(self.ports, &self.client, found).await?;
-        // What is denied is not for this connector to write.
-        let grant = atoms(&held.policies).into_iter().filter(|atom| atom.access == Access::Allow).collect();
+        // What is denied is not for this connector to write, and without it the rest would give more than before.
+        let (grant, denied): (Vec<Atom>, Vec<Atom>) =
+            atoms(&held.policies).into_iter().partition(|atom| atom.access == Access::Allow);
+        let there = atoms(&fresh.own_policies()?);
+        if !denied.iter().all(|atom| there.contains(atom)) {
+            return self.not_again(
+                Refusal::NotEligible,
+                format!(
+                    "The invitation of {} was removed to be made again, and by now they have another one, which does not deny what that one did, so nothing was brought back; see to its permission groups in Cloudflare's dashboard, {}.",
+                    held.email,
+                    in_words(&held.policies)
+                ),
+            );
+        }
         let edit = Edit { grant, revoke: Vec::new() };
         let would = "would have completed an invitation that was made again";
         Ok(match self.write(fresh, &edit, would).await? {
@@ -301,6 +343,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             _ => Err(self.not_now(format!("{} is invited again, and not with everything yet", held.email), 10)),
         })
     }
+}
+
+/// The permission groups that policies allow and deny.
+fn in_words(policies: &[Policy]) -> String {
+    let word = |atom: &Atom| if atom.access == Access::Deny { "denied" } else { "allowed" };
+    atoms(policies)
+        .iter()
+        .map(|atom| format!("{} {}", word(atom), atom.permission_group))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn not_pending(email: &str) -> Outcome {

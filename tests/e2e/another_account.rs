@@ -78,6 +78,7 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
                 "UPDATE meta SET value = '2' WHERE name = 'schema';
                  DELETE FROM meta WHERE name = 'predecessor';
                  DROP TABLE legacy_value;
+                 DROP TABLE renewed;
                  ALTER TABLE operation DROP COLUMN carried_out;
                  ALTER TABLE expiry DROP COLUMN member;
                  PRAGMA wal_checkpoint(TRUNCATE);",

@@ -30,7 +30,7 @@ const SET_ASIDE_ELSEWHERE: [&str; 9] = [
 ];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 39] = [
+const FORGOTTEN: [&str; 40] = [
     "activity",
     "activity_shown",
     "audit_entry",
@@ -61,6 +61,7 @@ const FORGOTTEN: [&str; 39] = [
     "push_upload",
     "rate_budget",
     "removal",
+    "renewed",
     "set_aside",
     "signal_seen",
     "spent",

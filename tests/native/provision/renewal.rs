@@ -466,3 +466,67 @@ async fn a_group_that_the_new_invitation_is_told_not_to_be_in_is_not_joined_agai
     assert_done(&renewed, Effect::Renewed);
     assert!(account.membership_of(NEW).unwrap().groups.is_empty());
 }
+
+#[tokio::test]
+async fn a_revoke_under_the_id_that_an_invitation_had_before_it_was_renewed_is_of_the_one_that_is_there_now() {
+    let (bench, old, group) = invited().await;
+    let account = bench.account();
+    let known = roles(account);
+    let now = || account.membership_of(NEW).unwrap().id;
+    // Twice before ConductorOne reads of it; the second time the answer is lost, and the new invitation is found.
+    for fault in [None, Some(Fault::Reset.after())] {
+        if let Some(fault) = fault {
+            account.fail_next(Route::CreateMember, 1, fault);
+        }
+        assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&now())).await, Effect::Renewed);
+        bench.world.advance(2_500);
+    }
+    for what in [target(&known[0]), group_target(&group)] {
+        assert_done(&bench.operate(Action::Revoke, what, member(&old)).await, Effect::Revoked);
+    }
+    let new = account.membership_of(NEW).unwrap();
+    assert!(new.groups.is_empty() && !bench.atoms(&new.id).contains(&atom(account, &known[0])));
+    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&old)).await, Effect::Removed);
+    assert!(account.membership_of(NEW).is_none());
+    // Whom somebody else invites afterwards has another invitation.
+    account.invite(NEW, vec![holds(account, &known[0])]);
+    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&old)).await, Effect::AlreadyRevoked);
+    assert!(account.membership_of(NEW).is_some());
+}
+
+#[tokio::test]
+async fn the_groups_of_an_invitation_are_looked_up_again_where_its_renewal_was_put_off() {
+    let (bench, old, group, renewal) = put_off_before_the_removal(Fault::status(500, 10_000)).await;
+    let account = bench.account();
+    let other = account.add_group("Others", vec![holds(account, &roles(account)[3])]);
+    account.leave_group(&group, &old);
+    account.join_group(&other, &old);
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    assert_eq!(account.membership_of(NEW).unwrap().groups, [other].into());
+}
+
+#[tokio::test]
+async fn not_eligible_is_whom_somebody_else_invited_meanwhile_without_what_was_denied() {
+    for is_denied in [false, true] {
+        let (bench, group, renewal) = between_the_two(Fault::status(500, 10_000)).await;
+        let account = bench.account();
+        let known = roles(account);
+        let mut by_hand = vec![holds(account, &known[3])];
+        if is_denied {
+            by_hand.push(PolicySpec { access: Access::Deny, ..holds(account, &known[4]) });
+        }
+        let new = account.invite(NEW, by_hand);
+        let before = bench.atoms(&new);
+        let outcome = bench.settle(renewal).await;
+        let has = (bench.atoms(&new), account.membership_of(NEW).unwrap().groups);
+        if is_denied {
+            assert_done(&outcome, Effect::Renewed);
+            let held = [0, 1].map(|place| atom(account, &known[place]));
+            assert_eq!(has, (before.into_iter().chain(held).collect(), [group].into()));
+        } else {
+            assert_refused(&outcome, Refusal::NotEligible, &format!("denied {}", known[4].id));
+            assert_eq!(has, (before, [].into()), "more than the old one gave");
+            assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap());
+        }
+    }
+}
