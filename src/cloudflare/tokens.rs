@@ -167,12 +167,27 @@ impl Record for Token {
         for policy in policies.into_iter().flatten() {
             token.add(policy, &mut room);
         }
+        // What each policy allows comes before the objects of any: how strong the token is must not depend on how many there are.
+        for (place, policy) in policies.into_iter().flatten().enumerate() {
+            token.add_objects(place, policy, &mut room);
+        }
         Ok(token)
     }
 }
 
 impl Token {
-    /// Adds a policy as far as there is room.
+    /// Keeps a permission group or an object of a policy, while there is room.
+    fn keep(map: &mut BTreeMap<String, String>, key: &str, value: String, (room, unlisted): (&mut usize, &mut u32)) {
+        if map.contains_key(key) {
+        } else if *room > 0 {
+            *room -= 1;
+            map.insert(key.to_owned(), value);
+        } else {
+            *unlisted = unlisted.saturating_add(1);
+        }
+    }
+
+    /// Adds a policy with its permission groups, as far as there is room.
     fn add(&mut self, told: &Value, room: &mut usize) {
         let access = match told.get("effect").and_then(Value::as_str) {
             Some("allow") => Access::Allow,
@@ -180,15 +195,6 @@ impl Token {
             _ => Access::Unknown,
         };
         let mut policy = TokenPolicy { access, groups: BTreeMap::new(), scope: Scope::default() };
-        let mut keep = |map: &mut BTreeMap<String, String>, key: &str, value: String| {
-            if map.contains_key(key) {
-            } else if *room > 0 {
-                *room -= 1;
-                map.insert(key.to_owned(), value);
-            } else {
-                self.unlisted = self.unlisted.saturating_add(1);
-            }
-        };
         // What is absent is unknown, and not nothing.
         let (groups, resources) = (told.get("permission_groups"), told.get("resources"));
         let (groups, resources) = (groups.and_then(Value::as_array), resources.and_then(Value::as_object));
@@ -208,16 +214,24 @@ impl Token {
             if let Some(end) = group.get("meta").and_then(ending) {
                 self.ending.insert(if name.is_empty() { id.clone() } else { name.clone() }, end);
             }
-            keep(&mut policy.groups, &id, name);
-        }
-        for (key, inside) in resources.into_iter().flatten() {
-            match inside.as_object() {
-                // What is in an object of the account: the account is where it is, not what is meant.
-                Some(inside) => inside.keys().for_each(|key| keep(&mut policy.scope.0, key, String::new())),
-                None => keep(&mut policy.scope.0, key, String::new()),
-            }
+            Self::keep(&mut policy.groups, &id, name, (room, &mut self.unlisted));
         }
         self.policies.push(policy);
+    }
+
+    /// Adds the objects of a policy that was added, as far as there is room.
+    fn add_objects(&mut self, place: usize, told: &Value, room: &mut usize) {
+        let Some(policy) = self.policies.get_mut(place) else { return };
+        for (key, inside) in told.get("resources").and_then(Value::as_object).into_iter().flatten() {
+            let mut keep = |key: &String| {
+                Self::keep(&mut policy.scope.0, key, String::new(), (&mut *room, &mut self.unlisted));
+            };
+            match inside.as_object() {
+                // What is in an object of the account: the account is where it is, not what is meant.
+                Some(inside) => inside.keys().for_each(&mut keep),
+                None => keep(key),
+            }
+        }
     }
 }
 
@@ -316,5 +330,15 @@ mod tests {
         let token = read(|wire| wire["policies"][1]["resources"] = json!(resources));
         let kept: usize = token.policies.iter().map(|policy| policy.groups.len() + policy.scope.0.len()).sum();
         assert_eq!((kept, token.unlisted), (1_000, 203));
+    }
+
+    #[test]
+    fn what_a_token_may_do_is_told_of_all_its_policies_however_many_objects_one_of_them_has() {
+        let resources: serde_json::Map<String, Value> =
+            (0..1_200).map(|n| (format!("com.cloudflare.api.account.zone.{n}"), json!("*"))).collect();
+        let token = read(|wire| wire["policies"][0]["resources"] = json!(resources));
+        let groups: Vec<usize> = token.policies.iter().map(|policy| policy.groups.len()).collect();
+        let objects: Vec<usize> = token.policies.iter().map(|policy| policy.scope.0.len()).collect();
+        assert_eq!((groups, objects, token.unlisted), (vec![1, 1], vec![998, 0], 203));
     }
 }
