@@ -629,7 +629,7 @@ impl<'a> Builder<'a> {
         let groups: BTreeSet<PermissionGroupId> = listed.chain(held).collect();
         for group in groups {
             let id = naming.role_of(group);
-            roles.insert(id, self.role(id, Some(group), None));
+            roles.insert(id, self.role(harvest, id, Some(group), None));
         }
         // Two roles have been seen under one id (`reference/cloudflare.md` 6, no. 4): the first is taken.
         let mut listed = BTreeSet::new();
@@ -637,10 +637,10 @@ impl<'a> Builder<'a> {
             let own = PermissionGroupId::from(record.id);
             let own = self.permission_groups.contains_key(&own).then_some(own);
             let group = self.names.permission_group_of(record.id).or(own);
-            roles.insert(record.id, self.role(record.id, group, Some(record)));
+            roles.insert(record.id, self.role(harvest, record.id, group, Some(record)));
         }
         if let Some(id) = super_administrator::role() {
-            roles.entry(id).or_insert_with(|| self.role(id, self.names.permission_group_of(id), None));
+            roles.entry(id).or_insert_with(|| self.role(harvest, id, self.names.permission_group_of(id), None));
         }
         let kept = self.kept_roles(harvest, &roles);
         roles.extend(kept.into_iter().map(|role| (role.id, role)));
@@ -675,7 +675,13 @@ impl<'a> Builder<'a> {
         kept.into_values().cloned().collect()
     }
 
-    fn role(&self, id: RoleId, group: Option<PermissionGroupId>, listed: Option<&RoleRecord>) -> Role {
+    fn role(
+        &self,
+        harvest: &Harvest,
+        id: RoleId,
+        group: Option<PermissionGroupId>,
+        listed: Option<&RoleRecord>,
+    ) -> Role {
         let before = self.previous.and_then(|previous| previous.roles.iter().find(|role| role.id == id));
         let known = group.and_then(|group| self.permission_groups.get(&group));
         let named = |name: &String| !name.trim().is_empty();
@@ -693,7 +699,7 @@ impl<'a> Builder<'a> {
             .or_else(|| known.and_then(|group| group.description.clone()))
             .or_else(|| before.and_then(|role| role.description.clone()));
         let label = known.and_then(|group| group.label.clone()).or_else(|| before.and_then(|role| role.label.clone()));
-        let ends = known.and_then(|group| group.ends.clone());
+        let ends = group.and_then(|group| self.ends(harvest, group, before.and_then(|role| role.ends.clone())));
         Role { id, name, description, permission_group: group, label, ends }
     }
 

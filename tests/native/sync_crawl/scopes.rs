@@ -187,3 +187,47 @@ async fn a_scope_of_more_objects_than_a_row_takes_tells_how_many_there_are() {
     assert_eq!((role.scope.0.len(), role.unlisted), (500, 120));
     assert!(role.reach().ends_with(".example and 619 more"), "{}", role.reach());
 }
+
+#[tokio::test]
+async fn where_a_role_ends_is_known_while_permission_groups_cannot_be_read() {
+    let world = world();
+    let group = world.cloudflare.ordinary_roles().into_iter().find(|group| group.account_wide).unwrap();
+    let member = world.cloudflare.memberships().into_iter().next_back().unwrap();
+    let policy = PolicySpec::allow(group.id.clone(), world.cloudflare.account_resource_group());
+    world.cloudflare.add_policy(&member.id, policy);
+    let id = group.id.clone();
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        if asked.contains("/permission_groups") {
+            for one in told["result"].as_array_mut().into_iter().flatten().filter(|one| one["id"] == *id) {
+                one["meta"]["deprecated"] = "true".into();
+                one["meta"]["eol_at"] = "2027-02-01".into();
+            }
+        }
+    }));
+    let ends = async || {
+        let snapshot = snapshot::latest(&world).await.unwrap().unwrap();
+        let mut ends = Vec::new();
+        let see = |row| {
+            if let Row::Role(role) = row
+                && role.id.to_string() == group.governed_as()
+            {
+                ends.push(role.ends);
+            }
+        };
+        snapshot.each(&world, &[Kind::Role], see).await.unwrap();
+        ends
+    };
+    world.sync().await;
+    let known = vec![Some("2027-02-01".to_owned())];
+    assert_eq!(ends().await, known, "the control");
+    world.cloudflare.fail_next(Route::ListPermissionGroups, 10_000, Fault::status(503, 1));
+    world.cloudflare.add_member("newest@example.com", vec![]);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_eq!(ends().await, known);
+    // That it ends no more is told by the list alone.
+    world.cloudflare.clear_faults();
+    *world.bends.borrow_mut() = None;
+    world.sync().await;
+    assert_eq!(ends().await, [None]);
+}
