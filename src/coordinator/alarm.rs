@@ -8,6 +8,7 @@
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
+use super::explain;
 use super::memory::{Coordinator, Part, Ports, unusable};
 use super::ring::Ring;
 use super::settings::Settings;
@@ -122,6 +123,9 @@ impl Coordinator {
                     unusable(ports, "the jobs cannot be used", &error);
                 }
                 ring.synced();
+                if let Err(error) = explain::explain(ports, settings).await {
+                    unusable(ports, "the ledger cannot be used", &error);
+                }
                 return Ok(match next {
                     sync::Next::At(at) => Some(at),
                     sync::Next::Idle => None,

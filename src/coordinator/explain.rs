@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 
 use super::memory::Ports;
-use crate::audit::entries::UNKNOWN;
+use super::settings::Settings;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
 use crate::ledger::past::{self, Authorship};
 use crate::ledger::record::{self, UnexplainedChange};
+use crate::model::grant::{Entitlement, Holding};
 use crate::model::kind::Kind;
-use crate::provision::journal;
+use crate::provision::journal::{self, Own};
+use crate::snapshot::{self, Catalogue, SnapshotError};
 
 /// Changes that are looked at at once.
 const AT_ONCE: i64 = 200;
@@ -36,55 +38,86 @@ pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Val
         let (cause, at, by) = match author {
             Some(author) if author.who.is_empty() => ("operation", author.at, json!({ "who": "this connector" })),
             Some(author) => ("foreign", author.at, json!(author)),
-            None => ("unknown", None, json!({ "who": UNKNOWN, "through": UNKNOWN })),
+            None => ("unknown", None, past::nobody()),
         };
         told.push(json!({ "key": key, "cause": cause, "happened_at": at, "by": by }));
     }
     Ok(told)
 }
 
-/// Explains what can be explained by now. What the log may still tell is left for the next time.
-pub(super) fn explain<P: Ports>(ports: &P) -> Result<(), SqlError> {
-    let unexplained = record::unexplained(ports, AT_ONCE)?;
-    if unexplained.is_empty() {
-        return Ok(());
+/// The role that an account brings, as the current generation calls it.
+async fn first_role<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Entitlement>, SnapshotError> {
+    let Some(snapshot) = snapshot::latest(ports).await? else { return Ok(None) };
+    Ok(settings.provision.default_role.in_catalogue(&Catalogue::load(ports, &snapshot).await?))
+}
+
+/// Whether an operation of an account brought what was gained: its first role, or what was held before it was made again. `None` where that
+/// cannot be said right now.
+async fn brought<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    own: &Own,
+    change: &UnexplainedChange,
+) -> Result<Option<bool>, SqlError> {
+    let what = (change.name.as_str(), change.entitlement.as_str());
+    if own.effect.as_deref() == Some("renewed") && record::lost_between(ports, what, (own.received_at, change.at))? {
+        return Ok(Some(true));
     }
+    let first = first_role(ports, settings).await.ok();
+    Ok(first.map(|first| first.is_some_and(|first| first.to_string() == change.entitlement)))
+}
+
+/// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
+pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    // Whatever happened until then is in the log, or will never be.
     let log = feed::state(ports)?.filter(|log| log.readable && log.next_at.is_some());
-    for change in unexplained {
-        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at } = &change;
+    let told_until = log.map_or(ports.now(), |log| {
+        let given_up = ports.now().plus_secs(-4 * LATE_SECS);
+        log.read_until.map_or(given_up, |until| given_up.max(until.plus_secs(-LATE_SECS)))
+    });
+    for change in record::unexplained(ports, told_until, AT_ONCE)? {
+        if record::accepted(ports, &change)? {
+            continue;
+        }
+        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at, .. } = &change;
         let told = record::told_before(ports, (principal, entitlement), *gained, *at)?;
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
-        if let Some((operation, request, done_at)) = journal::that_did(ports, who, *gained, (from, *began, *at))? {
-            let origin = request.origin;
-            let by = json!({
-                "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,
-                "requester": origin.requester, "approvers": origin.approvers,
-            });
-            record::explained(ports, *id, "operation", Some(done_at), &by)?;
-            continue;
+        if let Some((operation, own)) = journal::that_did(ports, who, *gained, (from, *began, *at))? {
+            let is_ours = if *gained && own.what == Some(Holding::Account) {
+                brought(ports, settings, &own, &change).await?
+            } else {
+                Some(true)
+            };
+            let Some(is_ours) = is_ours else { continue };
+            if is_ours {
+                let origin = own.request.origin;
+                let by = json!({
+                    "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,
+                    "requester": origin.requester, "approvers": origin.approvers,
+                });
+                record::explained(ports, *id, "operation", own.settled_at, &by)?;
+                continue;
+            }
         }
         let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
         let group = of_group(principal).or_else(|| of_group(entitlement));
-        match entries::author_of(ports, member.as_deref(), group.as_deref(), from, *at)? {
+        let may_come = *at > told_until;
+        let author = entries::author_of(ports, member.as_deref(), group.as_deref(), from, *at)?;
+        let (cause, happened_at, by) = match author {
             Some(author) if !author.who.is_empty() => {
-                record::explained(ports, *id, "foreign", author.at, &json!(author))?;
+                // Another's entry may still come: of the same member, and of this very change.
+                let cause = if may_come { record::FOREIGN_SO_FAR } else { "foreign" };
+                (cause, author.at, json!(author))
             }
             // An entry of ours about the same member, of an operation that was about something else, is no explanation as long as
             // somebody else's may still come.
-            ours => {
-                let may_come = log.as_ref().is_some_and(|log| log.read_until < Some(at.plus_secs(LATE_SECS)));
-                if may_come && ports.now().since(*at) <= 4 * LATE_SECS * 1_000 {
-                    continue;
-                }
-                if let Some(ours) = ours {
-                    record::explained(ports, *id, "operation", ours.at, &json!({ "who": "this connector" }))?;
-                } else {
-                    record::explained(ports, *id, "unknown", None, &json!({ "who": "unknown", "through": "unknown" }))?;
-                }
-            }
-        }
+            _ if may_come => continue,
+            Some(ours) => ("operation", ours.at, json!({ "who": "this connector" })),
+            None => ("unknown", None, past::nobody()),
+        };
+        record::explained(ports, *id, cause, happened_at, &by)?;
     }
     Ok(())
 }

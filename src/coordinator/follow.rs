@@ -159,7 +159,6 @@ impl Coordinator {
         if let Some(about) = signal::queue(ports, by, &status.runs, &caps)? {
             jobs::want(ports, JobKind::Signal, &about, false, ports.now())?;
         }
-        super::explain::explain(ports)?;
         for kind in JobKind::ALL {
             if let Some(subject) = subject(ports, settings, kind, &status)? {
                 jobs::want(ports, kind, &subject, false, ports.now())?;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::alarm::LEASE_SECS;
+use super::explain;
 use super::memory::{Coordinator, Part, Ports};
 use super::settings::Settings;
 use crate::account::identity;
@@ -78,7 +79,8 @@ impl Coordinator {
             self.sweep_soon(ports, settings).await?;
         }
         // A publication and what follows from it.
-        Self::follow(ports, settings)
+        Self::follow(ports, settings)?;
+        explain::explain(ports, settings).await
     }
 
     /// Makes a small publication, in the place of a sync's step: the snapshot has one writer at a time. A sync that begins meanwhile waits for it.

@@ -232,7 +232,7 @@ fn past_of<P: Ports>(ports: &P, question: &past::Question, limit: i64) -> Result
 
 /// What the ledger says, with how far it goes.
 fn tell<P: Ports>(ports: &P, told: Result<LedgerAnswer, SqlError>) -> Reply {
-    match told.and_then(|told| Ok(LedgerAnswer { reach: past::reach(ports)?, ..told })) {
+    match told.and_then(|told| Ok(LedgerAnswer { reach: past::reach(ports, None)?, ..told })) {
         Ok(told) => Reply::Ledger(Box::new(told)),
         Err(error) => failed(ports, "could not read the ledger", &error),
     }
@@ -281,11 +281,14 @@ fn evidence<P: Sql + Clock>(
     generation: &crate::snapshot::GenerationId,
 ) -> Result<Option<Vec<serde_json::Value>>, SqlError> {
     let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::JobKind::Findings);
-    let is_looked_at = findings.is_some_and(|job| job.last_done_at.is_some() && job.state == jobs::State::Done);
+    let is_looked_at = findings.is_some_and(|job| {
+        let of = job.subject.split(' ').next().and_then(crate::snapshot::GenerationId::parse);
+        job.last_done_at.is_some() && job.state == jobs::State::Done && of.as_ref() >= Some(generation)
+    });
     if !is_looked_at || !ledger::record::is_explained(ports, generation)? {
         return Ok(None);
     }
-    findings::cut(ports, generation, past::reach(ports)?.begins_at, ports.now()).map(Some)
+    findings::cut(ports, generation, &past::reach(ports, Some(generation))?, ports.now()).map(Some)
 }
 
 fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {

@@ -11,6 +11,7 @@ use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
+use crate::ledger::past::Reach;
 use crate::snapshot::{GenerationId, KEPT};
 
 /// A finding is accepted for this many days at most.
@@ -103,21 +104,25 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// What was open when the evidence of a generation was first asked for, when that was, and since when the ledger went then: the same as long
-/// as the generation is kept.
-pub fn cut(
-    sql: &dyn Sql,
-    generation: &GenerationId,
-    begins_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Vec<Value>, SqlError> {
+/// What was open when the evidence of a generation was first asked for, that which matters most first; and before it when that was, how many
+/// more there were, and how far the ledger went then: the same as long as the generation is kept.
+pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timestamp) -> Result<Vec<Value>, SqlError> {
     let known = sql.one("SELECT findings FROM finding_cut WHERE generation = ?", &[generation.into()])?;
     if let Some(known) = known.as_ref().and_then(SqlValue::text).and_then(|text| crate::base::json::read_str(text).ok())
     {
         return Ok(known);
     }
-    let mut cut = vec![json!({ "as_of": now, BEGINS_AT: begins_at })];
-    for mut finding in list(sql, &Filter::default(), MOST_CUT, now)? {
+    let open = "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?";
+    let by_weight = "CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END";
+    let rows = sql.query(
+        &format!("{SELECT} WHERE {open} ORDER BY {by_weight}, number DESC LIMIT ?"),
+        &[now.into(), MOST_CUT.into()],
+    )?;
+    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {open}"), &[now.into()])?;
+    let left_out = all.as_ref().and_then(SqlValue::integer).unwrap_or_default() - MOST_CUT;
+    let mut cut =
+        vec![json!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
+    for mut finding in rows.iter().filter_map(|row| shown(row, now)) {
         // What is the same for all of a rule is told by the list of findings.
         if let Value::Object(fields) = &mut finding {
             fields.retain(|name, _| TOLD_IN_CUT.contains(&name.as_str()));
@@ -366,6 +371,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_more_findings_than_the_evidence_takes_those_that_matter_most_are_told_and_the_others_counted() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let high = Match { severity: Severity::High, ..found("high", "x") };
+        note(&desk, &high, true, at(0)).unwrap();
+        for n in 0..MOST_CUT {
+            note(&desk, &found(&n.to_string(), "x"), true, at(1)).unwrap();
+        }
+        let generation = GenerationId::new(at(0), "12345678");
+        let told = cut(&desk, &generation, &Reach::default(), at(2)).unwrap();
+        assert_eq!((told.len(), &told[0]["left_out"], &told[1]["id"]), (1_001, &json!(1), &json!("high")));
+    }
+
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_secs(1_800_000_000 + secs)
     }
@@ -421,15 +440,16 @@ mod tests {
         for (n, generation) in (0..).zip(&generations) {
             desk.query("INSERT INTO generation VALUES (?, 0, '[]')", &[generation.into()]).unwrap();
             note(&desk, &found(&n.to_string(), "x"), true, at(n)).unwrap();
-            first.push(cut(&desk, generation, Some(at(n - 1_000)), at(n)).unwrap());
+            let reach = Reach { begins_at: Some(at(n - 1_000)), ..Reach::default() };
+            first.push(cut(&desk, generation, &reach, at(n)).unwrap());
         }
         for (generation, first) in generations.iter().zip(&first) {
             assert_eq!(told_since(&desk).unwrap(), Some(at(-1_000)));
-            assert_eq!(&cut(&desk, generation, None, at(1_000_000)).unwrap(), first);
+            assert_eq!(&cut(&desk, generation, &Reach::default(), at(1_000_000)).unwrap(), first);
         }
         desk.query("DELETE FROM generation WHERE id = ?", &[(&generations[0]).into()]).unwrap();
         assert_eq!(told_since(&desk).unwrap(), Some(at(-999)));
-        let again = cut(&desk, &generations[0], None, at(1_000_000)).unwrap();
+        let again = cut(&desk, &generations[0], &Reach::default(), at(1_000_000)).unwrap();
         assert_eq!((again.len(), first[0].len()), (61, 2), "it is not kept any more");
     }
 }

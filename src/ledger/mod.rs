@@ -16,6 +16,12 @@ use crate::base::time::Timestamp;
 /// At most this many changes are kept, some 100 MB. Of older ones the ledger says that it begins later.
 const MOST_ROWS: i64 = 500_000;
 
+/// What a cause begins with that is told so far, and may become another.
+const SO_FAR: char = '?';
+
+/// Of which changes the cause is not settled: it is an empty text, or begins with [`SO_FAR`], which is right before `@`.
+const UNSETTLED: &str = "cause < '@'";
+
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
@@ -28,7 +34,9 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE INDEX IF NOT EXISTS ledger_principal ON ledger (principal, entitlement)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS ledger_entitlement ON ledger (entitlement, id)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS ledger_name ON ledger (name, id)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS ledger_unexplained ON ledger (id) WHERE cause = ''", &[])?;
+    // An earlier version had those alone of which nothing is known.
+    sql.query("DROP INDEX IF EXISTS ledger_unexplained", &[])?;
+    sql.query(&format!("CREATE INDEX IF NOT EXISTS ledger_unsettled ON ledger (id) WHERE {UNSETTLED}"), &[])?;
     // Who came to have another address or name: by the old one that one is found, too.
     sql.query(
         "CREATE TABLE IF NOT EXISTS former_name (

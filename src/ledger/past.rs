@@ -15,6 +15,8 @@ use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::snapshot::GenerationId;
 
+use super::SO_FAR;
+
 /// What changes are wanted, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
@@ -144,13 +146,13 @@ fn horizon(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
     Ok(at.as_ref().and_then(SqlValue::integer))
 }
 
-/// How far the ledger goes.
-pub fn reach(sql: &dyn Sql) -> Result<Reach, SqlError> {
+/// How far the ledger goes, and its gaps up to a generation, where one is named.
+pub fn reach(sql: &dyn Sql, until: Option<&GenerationId>) -> Result<Reach, SqlError> {
     let rows = sql.query(
         "SELECT at, 'begins' FROM (SELECT MAX(COALESCE((SELECT at FROM ledger_mark WHERE kind = 'horizon'), 0), MIN(at)) AS at
             FROM ledger_mark WHERE kind <> 'horizon') WHERE at IS NOT NULL
-         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' ORDER BY 1 LIMIT 100",
-        &[],
+         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' AND (?1 IS NULL OR generation <= ?1) ORDER BY 1 LIMIT 100",
+        &[until.map(ToString::to_string).into()],
     )?;
     let mut reach = Reach::default();
     for row in &rows {
@@ -225,10 +227,16 @@ fn shown(row: &[SqlValue]) -> Option<Value> {
     Some(told)
 }
 
+/// How it is told that nobody is known to have done something.
+pub fn nobody() -> Value {
+    json!({ "who": "unknown", "through": "unknown" })
+}
+
 /// How a change is told: when it was seen, when it happened, and by what.
 fn told(at: &SqlValue, cause: &SqlValue, happened_at: &SqlValue, by: &SqlValue) -> Option<Value> {
-    let cause = cause.text().filter(|cause| !cause.is_empty()).unwrap_or("unknown");
-    let by: Value = by.text().and_then(|by| reader::read_str(by).ok()).unwrap_or_default();
+    let cause = cause.text().unwrap_or_default().trim_start_matches(SO_FAR);
+    let by: Option<Value> = by.text().and_then(|by| reader::read_str(by).ok());
+    let (cause, by) = if cause.is_empty() { ("unknown", nobody()) } else { (cause, by.unwrap_or_default()) };
     let happened_at = happened_at.integer().map(Timestamp::from_millis);
     Some(
         json!({ "seen_at": Timestamp::from_millis(at.integer()?), "happened_at": happened_at, "cause": cause, "by": by }),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::UNSETTLED;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeSet;
@@ -24,6 +25,12 @@ const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1_000;
 
 /// Whether it was gained, by whom, that one's membership and name, what, and the cause where it is known already.
 type Line = (bool, String, Option<String>, String, String, &'static str);
+
+/// What is held by another principal since an invitation was accepted, before it has from the gain before by whom it is held.
+const ACCEPTED_SO_FAR: &str = "?accepted";
+
+/// Somebody else did it, by what the log tells so far.
+pub const FOREIGN_SO_FAR: &str = "?foreign";
 
 /// What the ledger is to have of one generation.
 #[derive(Debug)]
@@ -110,7 +117,7 @@ async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<
             break;
         }
     }
-    // Whoever accepts an invitation, or is invited again, holds the same as somebody else.
+    // Whoever accepts an invitation, or is invited again, holds the same as somebody else. A user group that is made again is another one.
     let of = |gained: bool| -> BTreeSet<(String, String)> {
         let changes = chapter.changes.iter().filter(|change| change.0 == gained);
         changes.map(|change| (change.3.clone(), change.4.clone())).collect()
@@ -118,8 +125,8 @@ async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<
     let (gained, lost) = (of(true), of(false));
     for change in &mut chapter.changes {
         let same = (change.3.clone(), change.4.clone());
-        if gained.contains(&same) && lost.contains(&same) {
-            change.5 = "accepted";
+        if gained.contains(&same) && lost.contains(&same) && !change.1.starts_with(&Kind::Group.prefix()) {
+            change.5 = if change.0 { ACCEPTED_SO_FAR } else { "accepted" };
         }
     }
     Ok(chapter)
@@ -174,7 +181,7 @@ pub fn write(sql: &dyn Sql, chapters: &[Chapter]) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// A change whose cause is not known yet.
+/// A change whose cause is not settled yet.
 #[derive(Debug)]
 pub struct UnexplainedChange {
     /// Its number.
@@ -195,6 +202,8 @@ pub struct UnexplainedChange {
     pub began: Timestamp,
     /// That generation was published then.
     pub at: Timestamp,
+    /// The cause that is told so far.
+    so_far: String,
 }
 
 /// When it was last told before a time that somebody gained something, or lost it: what brought that about explains nothing that comes later.
@@ -211,22 +220,25 @@ pub fn told_before(
     Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
-/// Whether what changed until a generation is explained as far as it ever will be.
+/// Whether the ledger has a generation, and what changed until then is explained as far as it ever will be.
 pub fn is_explained(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, SqlError> {
-    let open = "SELECT 1 FROM ledger WHERE cause = '' AND version = 1 AND generation <= ? LIMIT 1";
-    Ok(sql.one(open, &[generation.into()])?.is_none())
+    let open = format!("SELECT 1 FROM ledger WHERE {UNSETTLED} AND version = 1 AND generation <= ? LIMIT 1");
+    Ok(last(sql)?.as_ref() >= Some(generation) && sql.one(&open, &[generation.into()])?.is_none())
 }
 
-/// Changes whose cause is not known yet, the oldest first.
-pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<UnexplainedChange>, SqlError> {
+/// Changes whose cause is not settled yet, the oldest first. Of those that somebody else did so far, there is nothing new before the log is told
+/// in full, which it is until a time.
+pub fn unexplained(sql: &dyn Sql, told_until: Timestamp, limit: i64) -> Result<Vec<UnexplainedChange>, SqlError> {
     let rows = sql.query(
-        "SELECT id, gained, principal, member, name, entitlement, at,
-            COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation
-         FROM ledger WHERE cause = '' AND version = 1 ORDER BY id LIMIT ?",
-        &[limit.into()],
+        &format!(
+            "SELECT id, gained, principal, member, name, entitlement, at, COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark
+                WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation, cause
+             FROM ledger WHERE {UNSETTLED} AND version = 1 AND (cause <> ? OR at <= ?) ORDER BY id LIMIT ?"
+        ),
+        &[FOREIGN_SO_FAR.into(), told_until.into(), limit.into()],
     )?;
     let read = |row: &Vec<SqlValue>| {
-        let [id, gained, principal, member, name, entitlement, at, after, generation] = row.as_slice() else {
+        let [id, gained, principal, member, name, entitlement, at, after, generation, so_far] = row.as_slice() else {
             return None;
         };
         let at = Timestamp::from_millis(at.integer()?);
@@ -240,12 +252,44 @@ pub fn unexplained(sql: &dyn Sql, limit: i64) -> Result<Vec<UnexplainedChange>, 
             after: Timestamp::from_millis(after.integer()?),
             began: generation.text().and_then(GenerationId::parse).and_then(|id| id.began_at()).unwrap_or(at),
             at,
+            so_far: so_far.text()?.to_owned(),
         })
     };
     Ok(rows.iter().filter_map(read).collect())
 }
 
-/// Notes what a change came from.
+/// Whether somebody of a name lost something between two times.
+pub fn lost_between(
+    sql: &dyn Sql,
+    (name, entitlement): (&str, &str),
+    (from, until): (Timestamp, Timestamp),
+) -> Result<bool, SqlError> {
+    let lost = sql.one(
+        "SELECT 1 FROM ledger WHERE name = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1 LIMIT 1",
+        &[name.into(), entitlement.into(), from.into(), until.into()],
+    )?;
+    Ok(lost.is_some())
+}
+
+/// Notes of what somebody holds who accepted an invitation by whom it was given: as the gain before tells it, once that is settled. Whether
+/// the change is such a one.
+pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange) -> Result<bool, SqlError> {
+    if change.so_far != ACCEPTED_SO_FAR {
+        return Ok(false);
+    }
+    sql.query(
+        &format!(
+            "WITH before AS (SELECT cause, happened_at, by FROM ledger
+                WHERE name = ?2 AND entitlement = ?3 AND gained = 1 AND id < ?1 AND version = 1 ORDER BY id DESC LIMIT 1)
+             UPDATE ledger SET cause = 'accepted', (happened_at, by) = (SELECT happened_at, by FROM before)
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM before WHERE {UNSETTLED})"
+        ),
+        &[change.id.into(), change.name.as_str().into(), change.entitlement.as_str().into()],
+    )?;
+    Ok(true)
+}
+
+/// Notes what a change came from: so far, where the cause begins so. What is settled stays.
 pub fn explained(
     sql: &dyn Sql,
     id: i64,
@@ -254,7 +298,7 @@ pub fn explained(
     by: &serde_json::Value,
 ) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE ledger SET cause = ?, happened_at = ?, by = ? WHERE id = ?",
+        &format!("UPDATE ledger SET cause = ?, happened_at = ?, by = ? WHERE id = ? AND {UNSETTLED}"),
         &[cause.into(), happened_at.into(), by.to_string().into(), id.into()],
     )?;
     Ok(())

@@ -463,37 +463,40 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
          ORDER BY 6 NULLS LAST, 1",
         &[since.into(), until.into()],
     )?;
-    rows::readable(sql, TABLE, &rows, |row| {
-        let text = |place: usize| row.get(place).and_then(SqlValue::text);
-        let time = |place: usize| row.get(place).and_then(SqlValue::integer).map(Timestamp::from_millis);
-        let request = text(1).and_then(|text| json::read_str(text).ok())?;
-        Some(Own {
-            request,
-            email: text(2).map(str::to_owned),
-            what: text(3).map(str::parse).transpose().ok()?,
-            received_at: time(4)?,
-            settled_at: time(5),
-            effect: text(6).map(str::to_owned),
-        })
-    })
+    Ok(rows::readable(sql, TABLE, &rows, own)?.into_iter().map(|(_, own)| own).collect())
 }
 
-/// The operation that gave somebody an entitlement, or took it away, within a time, and when it was done: by the address or the
-/// membership, and the entitlement or the whole account. What a later one undid that was settled before the generation `began` explains
+/// Reads an operation of ours with its number, from the columns that `own_since` asks for.
+fn own(row: &[SqlValue]) -> Option<(EntryId, Own)> {
+    let text = |place: usize| row.get(place).and_then(SqlValue::text);
+    let time = |place: usize| row.get(place).and_then(SqlValue::integer).map(Timestamp::from_millis);
+    let own = Own {
+        request: text(1).and_then(|text| json::read_str(text).ok())?,
+        email: text(2).map(str::to_owned),
+        what: text(3).map(str::parse).transpose().ok()?,
+        received_at: time(4)?,
+        settled_at: time(5),
+        effect: text(6).map(str::to_owned),
+    };
+    Some((EntryId(row.first()?.integer()?), own))
+}
+
+/// The operation that gave somebody an entitlement, or took it away, within a time: by the address or the membership, and the entitlement
+/// or the whole account. What an account brought is for the caller to say. What a later one undid that was settled before the generation `began` explains
 /// nothing any more; one that came while the first was not settled yet may have been carried out before it.
 pub fn that_did(
     sql: &dyn Sql,
     (email, member, entitlement): (&str, Option<&str>, &str),
     gained: bool,
     (from, began, until): (Timestamp, Timestamp, Timestamp),
-) -> Result<Option<(EntryId, Request, Timestamp)>, SqlError> {
+) -> Result<Option<(EntryId, Own)>, SqlError> {
     let (effects, contrary) = if gained {
         ("granted invited renewed", "revoked already_revoked removed")
     } else {
         ("revoked removed renewed", "granted already_granted invited")
     };
     let rows = sql.query(
-        "SELECT id, request, settled_at FROM operation
+        "SELECT id, request, email, entitlement, received_at, settled_at, json_extract(outcome, '$.effect') FROM operation
          WHERE settled_at BETWEEN ?1 AND ?2 AND (email = ?3 OR member = ?4) AND (entitlement = ?5 OR entitlement = ?6)
             AND json_extract(outcome, '$.outcome') = 'done' AND instr(?7, json_extract(outcome, '$.effect')) > 0
             AND NOT EXISTS (SELECT 1 FROM operation AS later
@@ -514,11 +517,7 @@ pub fn that_did(
             contrary.into(),
         ],
     )?;
-    let mut read = rows::readable(sql, TABLE, &rows, |row| {
-        let [id, request, at] = row else { return None };
-        Some((EntryId(id.integer()?), json::read_str(request.text()?).ok()?, Timestamp::from_millis(at.integer()?)))
-    })?;
-    Ok(read.pop())
+    Ok(rows::readable(sql, TABLE, &rows, own)?.pop())
 }
 
 /// Whether an attempt of an operation got as far as a write.

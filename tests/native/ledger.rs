@@ -168,7 +168,7 @@ async fn as_of_every_past_instant_the_ledger_says_what_was_so_with_kills_and_los
 async fn what_lies_back_too_far_is_forgotten_and_the_ledger_says_where_it_begins() {
     let world = World::new(Spec { members: 5, roles: 12, ..Spec::default() });
     world.sync().await;
-    let begin = past::reach(&world).unwrap().begins_at.unwrap();
+    let begin = past::reach(&world, None).unwrap().begins_at.unwrap();
     let somebody = world.cloudflare.memberships()[0].id.clone();
     let known = roles(&world.cloudflare);
     let mut middle = world.now();
@@ -187,14 +187,14 @@ async fn what_lies_back_too_far_is_forgotten_and_the_ledger_says_where_it_begins
     ledger::purge(&world, middle, None).unwrap();
     let after = count(&world, "ledger");
     assert!(after < before && after > 0, "{after} of {before}");
-    assert_eq!(past::reach(&world).unwrap().begins_at, Some(middle));
+    assert_eq!(past::reach(&world, None).unwrap().begins_at, Some(middle));
     assert_eq!(as_of(&world, middle, None, None).await, then);
     assert_eq!(as_of(&world, world.now(), None, None).await, truth);
     // The newest generation's mark stays: the next difference is one.
     ledger::purge(&world, world.now().plus_secs(10), None).unwrap();
     world.cloudflare.set_policies(&somebody, vec![holds(&world.cloudflare, &known[5])]);
     world.sync().await;
-    assert_eq!(past::reach(&world).unwrap().gaps, []);
+    assert_eq!(past::reach(&world, None).unwrap().gaps, []);
     assert!(count(&world, "ledger") > 0);
 }
 
@@ -212,7 +212,7 @@ async fn a_current_generation_that_is_lost_leaves_a_gap_that_is_told_and_what_wa
     world.desk.values.borrow_mut().retain(|key, _| !key.contains("manifest/"));
     world.cloudflare.set_policies(&somebody.id, vec![holds(&world.cloudflare, &known[1])]);
     world.sync().await;
-    let reach = past::reach(&world).unwrap();
+    let reach = past::reach(&world, None).unwrap();
     assert_eq!(reach.gaps.len(), 1, "{reach:?}");
     assert_eq!(count(&world, "ledger"), recorded);
     let person = somebody.email.clone();
@@ -240,7 +240,7 @@ async fn a_gap_that_comes_later_makes_nothing_else_of_an_earlier_generation() {
     let (generation, held) = now(&world).await;
     let told = || {
         let question = Question::of_all(world.now(), generation.clone());
-        let at = Question { at: past::reach(&world).unwrap().gaps[0], ..question };
+        let at = Question { at: past::reach(&world, None).unwrap().gaps[0], ..question };
         past::as_of(held.clone(), past::facts(&world, &at, &[], 100_000).unwrap(), Vec::new())
     };
     let first = told();
@@ -249,6 +249,6 @@ async fn a_gap_that_comes_later_makes_nothing_else_of_an_earlier_generation() {
     world.advance(3_600);
     world.cloudflare.set_policies(&somebody, vec![holds(&world.cloudflare, &known[3])]);
     world.sync().await;
-    assert_eq!(past::reach(&world).unwrap().gaps.len(), 2);
+    assert_eq!(past::reach(&world, None).unwrap().gaps.len(), 2);
     assert_eq!(told(), first);
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
 use sim::conductorone::{Entitlement, Person, Task};
 
@@ -55,7 +55,11 @@ fn parts<'a>(lines: &'a [Value], part: &str) -> Vec<&'a Value> {
 }
 
 async fn file(jane: &Jane, query: &str) -> String {
-    let answer = jane.deployment.get(&format!("/v1/evidence{query}")).await;
+    file_of(&jane.deployment, query).await
+}
+
+async fn file_of(deployment: &Deployment, query: &str) -> String {
+    let answer = deployment.get(&format!("/v1/evidence{query}")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(
         answer.header("content-length").map(str::to_owned).unwrap_or(answer.body.len().to_string()),
@@ -131,7 +135,7 @@ async fn evidence_has_each_grant_once_with_who_approved_it_and_others_find_its_h
     // Of the new one the author may still be told: it waits.
     let newer = deployment.get("/v1/evidence").await;
     assert_eq!((newer.status, assert_is_problem(&newer, "evidence").as_str()), (503, "evidence_not_settled"));
-    deployment.wait(Duration::from_mins(12)).await;
+    deployment.wait(Duration::from_mins(17)).await;
     let newer = file(&jane, "").await;
     assert_eq!(wrong_with(&newer, &keys), "");
     let newer = read(&newer);
@@ -220,4 +224,150 @@ async fn evidence_with_another_signature_has_another_tag() {
         assert_eq!(answer.status, 304);
         tags.push(tag);
     }
+}
+
+/// The one grant of a role to somebody, as the newest evidence tells it.
+async fn granted(deployment: &Deployment, person: &str, role: &str) -> Value {
+    let lines = read(&file_of(deployment, "").await);
+    let id = format!("role:{role}:member");
+    let of: Vec<&Value> = parts(&lines, "grant")
+        .into_iter()
+        .filter(|it| it["person"] == person && it["entitlement"] == id.as_str())
+        .collect();
+    assert_eq!(of.len(), 1, "{of:#?}");
+    of[0].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_goes_on_telling_who_approved_a_grant_when_the_invitation_is_accepted() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await.synced().await;
+    let cloudflare = deployment.cloudflare.clone();
+    let role = roles(&cloudflare)[2].clone();
+    let entitlement = Entitlement::role(role.governed_as(), &role.name);
+    let task = deployment.c1.task(&Task::grant(entitlement, Person::newcomer("new.hire@example.com")));
+    assert_eq!(deployment.send_as(&task, "t").await.status, 200);
+    deployment.wait(Duration::from_mins(1)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let invited = granted(&deployment, "new.hire@example.com", role.governed_as()).await;
+    assert!(!invited["gained"]["by"]["approvers"].as_array().unwrap().is_empty(), "the control: {invited}");
+    let member = cloudflare.membership_of("new.hire@example.com").unwrap().id;
+    cloudflare.accept_invitation(&member).unwrap();
+    deployment.wait(Duration::from_mins(20)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let accepted = granted(&deployment, "new.hire@example.com", role.governed_as()).await;
+    assert_eq!(
+        (&accepted["gained"]["cause"], accepted["principal"] == invited["principal"]),
+        (&json!("accepted"), false)
+    );
+    for field in ["by", "happened_at"] {
+        assert_eq!(accepted["gained"][field], invited["gained"][field], "{accepted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_waits_for_an_author_whose_entry_comes_late_though_another_changed_the_same_person_before() {
+    let jane = Jane::holding(2).await;
+    let deployment = &jane.deployment;
+    deployment.set_var("AUDIT_FEED", "on");
+    deployment.wait(Duration::from_hours(1)).await;
+    let known = roles(&deployment.cloudflare);
+    // Alice changes something that the next generation tells.
+    let uri = format!("/accounts/{}/members/{}", deployment.cloudflare.account_id(), jane.member);
+    let entry = json!({ "raw": { "uri": uri }, "resource": { "id": jane.member, "product": "members" },
+        "actor": { "email": "alice@example.com", "id": format!("{:032x}", 5) } });
+    deployment.cloudflare.log_entry(Some(deployment.now()), 0, entry);
+    deployment.wait(Duration::from_mins(5)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(4)).await;
+    // What somebody else does then is in the log later than in the account.
+    deployment.cloudflare.set_log_delay(600);
+    deployment.cloudflare.add_policy(&jane.member, holds(&deployment.cloudflare, &known[5]));
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let early = deployment.get("/v1/evidence").await;
+    assert_eq!((early.status, assert_is_problem(&early, "evidence").as_str()), (503, "evidence_not_settled"));
+    deployment.wait(Duration::from_mins(20)).await;
+    let grant = granted(deployment, EMAIL, known[5].governed_as()).await;
+    assert_eq!(grant["gained"]["cause"], "foreign", "{grant}");
+    assert!(grant["gained"]["by"]["who"].as_str().unwrap().contains("somebody.else@example.com"), "{grant}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_waits_for_the_ledger_and_the_findings_of_its_own_generation() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let member = cloudflare.add_member(EMAIL, vec![holds(&cloudflare, &known[0])]);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(20)).await;
+    let current = async || deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    let before = current().await;
+    cloudflare.add_policy(&member, holds(&cloudflare, &known[1]));
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let refused = async || {
+        let answer = deployment.get("/v1/evidence").await;
+        assert_eq!((answer.status, assert_is_problem(&answer, "evidence").as_str()), (503, "evidence_not_settled"));
+    };
+    let world = deployment.world();
+    // What is wrong was worked out of the generation before, so far.
+    let subject = world.one("SELECT subject FROM job WHERE kind = 'findings'", &[]).unwrap().unwrap();
+    let is_about = |subject: &str| {
+        world.query("UPDATE job SET subject = ? WHERE kind = 'findings'", &[subject.into()]).unwrap();
+    };
+    is_about(&format!("{before} 2027-01-15"));
+    refused().await;
+    is_about(subject.text().unwrap());
+    // As a publication leaves it after which the generation before could not be read.
+    let generation = current().await;
+    for table in ["ledger", "ledger_mark"] {
+        world.query(&format!("DELETE FROM {table} WHERE generation = ?"), &[generation.as_str().into()]).unwrap();
+    }
+    refused().await;
+    let of_before = file_of(&deployment, &format!("?generation={before}")).await;
+    // The next sync catches up.
+    deployment.wait(Duration::from_mins(20)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert_eq!(current().await, generation, "the control");
+    assert!(granted(&deployment, EMAIL, known[1].governed_as()).await["gained"].is_object());
+    assert_eq!(file_of(&deployment, &format!("?generation={before}")).await, of_before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_tells_where_the_ledger_has_gaps_up_to_its_generation() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let member = cloudflare.add_member(EMAIL, vec![holds(&cloudflare, &known[0])]);
+    let deployment = deployment.synced().await;
+    let publish = async |role: usize| {
+        deployment.wait(Duration::from_mins(70)).await;
+        cloudflare.set_policies(&member, vec![holds(&cloudflare, &known[role])]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        read(&file_of(&deployment, "").await)[0].clone()
+    };
+    let whole = publish(1).await;
+    assert_eq!((&whole["findings"]["gaps"], &whole["findings"]["left_out"]), (&json!([]), &json!(0)));
+    deployment.world().desk.values.borrow_mut().retain(|key, _| !key.contains("manifest/"));
+    let first = publish(2).await;
+    assert_eq!(first["findings"]["gaps"], json!([first["published_at"]]), "{first}");
+    // Another one comes before the evidence of this one is asked for.
+    deployment.wait(Duration::from_mins(70)).await;
+    cloudflare.set_policies(&member, vec![holds(&cloudflare, &known[3])]);
+    deployment.sync().await;
+    let between = deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    let world = deployment.world();
+    world
+        .query(
+            "INSERT INTO ledger_mark (generation, at, kind) VALUES ('99991231T000000Z-00000000', ?, 'gap')",
+            &[world.now().into()],
+        )
+        .unwrap();
+    deployment.wait(Duration::from_mins(2)).await;
+    let head = read(&file_of(&deployment, &format!("?generation={between}")).await)[0].clone();
+    assert_eq!(head["findings"]["gaps"], json!([first["published_at"]]), "what comes later is none of it: {head}");
 }

@@ -591,6 +591,8 @@ async fn who_asks_again_for_changes_is_told_their_authors_that_are_known_by_then
     for path in &paths {
         let answer = deployment.get(path).await;
         assert!(answer.text().contains("\"cause\":\"unknown\""), "the control: {}", answer.text());
+        let told = answer.json();
+        assert_eq!(told["items"][0]["by"][0]["by"], json!({ "who": "unknown", "through": "unknown" }), "{told:#}");
         tags.push(answer.header("etag").unwrap_or("*").to_owned());
     }
     deployment.wait(Duration::from_mins(40)).await;
@@ -598,5 +600,59 @@ async fn who_asks_again_for_changes_is_told_their_authors_that_are_known_by_then
         let answer = deployment.request("GET", path, &[("if-none-match", &tag)], None).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.text().contains("somebody.else@example.com"), "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_adds_to_an_invitation_of_ours_is_theirs_and_only_the_first_role_is_ours() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    let asked = json!({ "email": "newcomer@example.com" });
+    let answer = deployment.request("POST", "/v1/accounts", &[], Some(&asked)).await;
+    assert!(answer.status < 300, "{}", answer.text());
+    let member = cloudflare.membership_of("newcomer@example.com").unwrap().id;
+    deployment.wait(Duration::from_mins(5)).await;
+    let all = cloudflare.permission_group("super_admin").unwrap();
+    cloudflare.add_policy(&member, holds(&cloudflare, &all));
+    deployment.wait(Duration::from_mins(2)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(40)).await;
+    let history = items(&deployment, "/v1/history?person=newcomer@example.com").await;
+    assert_eq!(history.len(), 2, "{history:#?}");
+    let id = format!("role:{}:member", all.governed_as());
+    let of = |is_all: bool| history.iter().find(|change| (change["entitlement"] == id.as_str()) == is_all).unwrap();
+    assert_eq!(
+        (&of(true)["cause"], &of(true)["by"]["who"]),
+        (&json!("foreign"), &json!("somebody.else@example.com")),
+        "{history:#?}"
+    );
+    assert_eq!(of(false)["cause"], "operation", "{history:#?}");
+    assert!(of(false)["by"]["operation"].is_number(), "{history:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_made_again_under_its_name_is_somebodys_doing_and_no_invitation() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let policy = holds(&cloudflare, &roles(&cloudflare)[0]);
+    let old = cloudflare.add_group("Admins", vec![policy.clone()]);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    // The sync sees both at once, before the log tells of either.
+    cloudflare.set_log_delay(300);
+    cloudflare.remove_group(&old);
+    let new = cloudflare.add_group("Admins", vec![policy]);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(40)).await;
+    for group in [old, new] {
+        let history = items(&deployment, &format!("/v1/history?person=group:{group}")).await;
+        assert_eq!(history.len(), 1, "{history:#?}");
+        assert_eq!(
+            (&history[0]["cause"], &history[0]["by"]["who"]),
+            (&json!("foreign"), &json!("somebody.else@example.com")),
+            "{history:#?}"
+        );
     }
 }
