@@ -97,11 +97,7 @@ const fn is_lost(error: &SnapshotError) -> bool {
 }
 
 async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<Chapter, SnapshotError> {
-    let was_off = |list: &str| {
-        let is_on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
-        !is_on(old) && is_on(new)
-    };
-    let first_seen = Kind::Group.facts().capability.is_some_and(was_off);
+    let first_seen = Kind::Group.facts().capability.is_some_and(|list| !old.knows(list) && new.knows(list));
     let mut chapter = Chapter::mark(new, "changes");
     let mut after: Option<String> = None;
     loop {

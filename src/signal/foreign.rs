@@ -50,12 +50,8 @@ pub(super) fn find(
     let since = old.started_at.plus_secs(-MARGIN_SECS);
     let own = journal::own_since(sql, since, new.finished_at)?;
     let explained = explained(by, new, catalogue, &own);
-    let was_off = |list: &str| {
-        let on = |manifest: &Manifest| manifest.capabilities.get(list).is_none_or(|capability| capability.on);
-        !on(old) && on(new)
-    };
-    // A list that can be read again tells what was so all the time.
-    let groups_are_new = Kind::Group.facts().capability.is_some_and(was_off);
+    // A list of which nothing was known tells what was so all the time.
+    let groups_are_new = Kind::Group.facts().capability.is_some_and(|list| !old.knows(list) && new.knows(list));
     // What somebody held as invited, and holds as a member, or as invited again.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {

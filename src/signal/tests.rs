@@ -18,6 +18,7 @@ use crate::base::jobs::Attempt;
 use crate::base::ports::{Clock as _, Secret, Sql as _};
 use crate::base::rows;
 use crate::base::time::Timestamp;
+use crate::ledger;
 use crate::model::access::{Access, Atom};
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Grant, Holding};
@@ -268,6 +269,8 @@ struct Account {
     platform: Vec<u8>,
     naming: Vec<u8>,
     groups_can_be_read: bool,
+    /// Where they cannot be read, what was known of them is kept.
+    groups_are_kept: bool,
     token_used: Option<String>,
     /// Jane's last login.
     login: Option<String>,
@@ -283,6 +286,7 @@ impl Account {
             platform: vec![SUPER],
             naming: vec![SUPER, MINIMAL, DNS],
             groups_can_be_read: true,
+            groups_are_kept: false,
             token_used: None,
             login: None,
         }
@@ -323,7 +327,7 @@ impl Account {
             member(JANE, "Jane@example.com", MemberStatus::Accepted, &self.jane, &self.jane_groups),
             Row::ApiToken(Token { last_used_day: self.token_used.clone(), ..Token::bare(hex(70), "ci".to_owned()) }),
         ];
-        if self.groups_can_be_read {
+        if self.groups_can_be_read || self.groups_are_kept {
             let atoms = self.platform.iter().map(atom).collect();
             rows.push(Row::Group(Group { id: hex(PLATFORM), name: "Platform".to_owned(), atoms }));
         }
@@ -341,7 +345,8 @@ impl Account {
     /// With more rows.
     fn publish_with(&self, desk: &Desk, previous: Option<Manifest>, more: Vec<Row>) -> Manifest {
         desk.advance(900);
-        let groups = Capability { on: self.groups_can_be_read, message: None, kept_from: None, unreadable: None };
+        let kept_from = previous.as_ref().filter(|_| self.groups_are_kept).map(|it| it.generation.clone());
+        let groups = Capability { on: self.groups_can_be_read, message: None, kept_from, unreadable: None };
         let draft = Draft {
             account_id: by(&DEFAULT).account_id,
             started_at: desk.now(),
@@ -607,6 +612,28 @@ fn what_only_looks_new_is_not_told() {
     assert_eq!(signalled(&desk(), &unread, &read, |_| ()), [], "groups can be read again");
     let kept = Account { jane: vec![DNS, SUPER], ..read };
     assert_eq!(signalled(&desk(), &unread, &kept, |_| ()), [jane("Role 1", true)]);
+}
+
+#[test]
+fn who_joined_a_group_while_what_was_known_of_groups_was_kept_is_told() {
+    let desk = desk();
+    let known = Account::new();
+    let kept = Account { groups_can_be_read: false, groups_are_kept: true, ..known.clone() };
+    let first = known.publish(&desk, None);
+    let old = kept.publish(&desk, Some(first));
+    let joined = Account { jane_groups: vec![PLATFORM], ..known };
+    let new = joined.publish(&desk, Some(old.clone()));
+    let record = RunRecord { generation: Some(new.generation.clone()), ..run(2, RunOutcome::Published, desk.now()) };
+    let waiting = waiting(SignalKind::ForeignChange, record);
+    let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
+    let [body] = bodies.as_slice() else { panic!("{bodies:?}") };
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["summary"]["super_administrators"], 1, "{body}");
+    // And in the ledger it is a gain like any other.
+    ledger::record::write(&desk, &block_on(ledger::record::read(&desk, &old)).unwrap()).unwrap();
+    ledger::record::write(&desk, &block_on(ledger::record::read(&desk, &new)).unwrap()).unwrap();
+    let gained = ledger::record::unexplained(&desk, desk.now(), 10).unwrap();
+    assert!(matches!(gained.as_slice(), [one] if one.entitlement.starts_with("group:")), "{gained:?}");
 }
 
 #[test]

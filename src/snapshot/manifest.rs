@@ -332,6 +332,11 @@ impl Manifest {
         self.entitlements.iter().map(|id| id.parse().ok())
     }
 
+    /// Whether what a list tells is known, be it from before.
+    pub fn knows(&self, list: &str) -> bool {
+        self.capabilities.get(list).is_none_or(|told| told.on || told.kept_from.is_some())
+    }
+
     /// What the person or group of a row holds; see [`Naming::grants_of`].
     pub fn grants_of(&self, row: &Row) -> Vec<(Entitlement, Principal)> {
         self.naming.grants_of(row)
