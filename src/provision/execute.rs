@@ -145,7 +145,10 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         rounds += 1;
         let sent = write(asking, &member, &planned, passed).await?;
         wrote = true;
-        let read_back = read_back(ports, client, id, edit, &held).await?;
+        let read_back = match read_back(ports, client, id, edit, &held).await? {
+            ReadBack::Shows(_) if sent.is_unknown && sent.was_so => ReadBack::Unchanged,
+            read_back => read_back,
+        };
         if let ReadBack::Shows(member) = &read_back
             && is_made(asking, member, late.as_ref(), &planned, sent.ray)?
         {
@@ -167,6 +170,9 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
 struct Sent {
     /// Nobody said whether it was carried out.
     is_unknown: bool,
+    /// What was to be written was there a moment before: a read that is behind shows it, also where it is not, and for as long after this as after
+    /// any other write.
+    was_so: bool,
     ray: Option<String>,
 }
 
@@ -209,12 +215,12 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
             if was_so {
                 last_writes::note(ports, id, &holds, ports.now())?;
             }
-            Ok(Sent { is_unknown: false, ray })
+            Ok(Sent { is_unknown: false, was_so, ray })
         }
         Err(error) if error.outcome_unknown() => {
             open_writes::answered(ports, noted, ray.as_deref(), error.may_come_late(), ports.now())?;
             journal::note(ports, operation, State::Writing, &format!("outcome unknown: {error}"), ports.now())?;
-            Ok(Sent { is_unknown: true, ray })
+            Ok(Sent { is_unknown: true, was_so, ray })
         }
         Err(error) => {
             open_writes::refused(ports, noted)?;

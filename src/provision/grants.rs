@@ -85,16 +85,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         said: Outcome,
     ) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, &member.email);
+        // Whatever is said of it, of their own they have it no more, and no older grant is to bring it back.
+        journal::carried_out(self.ports, self.id)?;
         let through = guards::held_through(&self.asking(), member, |held| {
             held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
         })
         .await?;
         Ok(match through {
-            Some(group) => {
-                // Refused or not, of their own they have it no more, and no older grant is to bring it back.
-                journal::carried_out(self.ports, self.id)?;
-                held_by_group(email, name, &group)
-            }
+            Some(group) => held_by_group(email, name, &group),
             None => said,
         })
     }

@@ -122,6 +122,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     expiry::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS operation_email ON operation (email)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
     removals::init(sql)
 }
@@ -226,7 +227,7 @@ pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> R
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
 /// now on, and what failed on the way here says nothing of how long to wait from here.
 pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ?", &[id.0.into()])?;
+    sql.query("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ? AND carried_out = 0", &[id.0.into()])?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ pub(super) fn superseded(newer: EntryId) -> Outcome {
     Outcome::refused(
         Refusal::Superseded,
         format!(
-            "Operation {} asked for the contrary later and was carried out, so nothing was changed; ask again if this is still wanted.",
+            "Operation {} asked for the contrary later and was carried out, so this one is void; ask again if this is still wanted.",
             newer.0
         ),
     )

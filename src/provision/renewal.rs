@@ -11,13 +11,13 @@ use super::journal::EntryId;
 use super::outcomes::unknown_policy;
 use super::shared::UserGroups;
 use super::work::{Work, done};
-use super::{apart, journal, read};
+use super::{apart, journal, late, open_writes, read};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
-use crate::model::access::{Access, Atom, Policy, atoms};
+use crate::model::access::{Access, Atom, atoms};
 use crate::model::address;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
@@ -75,10 +75,12 @@ pub(super) fn is_ours(sql: &dyn Sql, member: MemberId) -> Result<bool, SqlError>
     Ok(invited_at(sql, member)?.is_some())
 }
 
-/// Whether an invitation was sent by an operation, or since that arrived.
+/// Whether an invitation was sent by an operation, or since that arrived and by none that came later.
 pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Result<bool, SqlError> {
     let sent = sql.query(
-        "SELECT 1 FROM invited JOIN operation ON operation.id = ? AND invited.at >= operation.received_at WHERE invited.member = ?",
+        "SELECT 1 FROM invited JOIN operation ON operation.id = ?1 AND invited.at >= operation.received_at WHERE invited.member = ?2
+            AND NOT EXISTS (SELECT 1 FROM operation AS later WHERE later.member = ?2 AND later.id > ?1 AND later.wrote = 1
+                AND later.received_at <= invited.at)",
         &[operation.0.into(), member.to_string().into()],
     )?;
     Ok(!sent.is_empty())
@@ -105,7 +107,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         // Asked here so that nobody's groups are looked up in vain, and again right before the removal.
         self.clear_renewal(&member).await?;
-        self.remove_and_invite(member.id).await
+        let groups = self.groups_of(member.id).await?;
+        self.remove_and_invite(member.id, groups).await
     }
 
     /// The user groups that an invitation is in.
@@ -126,6 +129,24 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(groups)
     }
 
+    /// The user groups that an invitation is in whose removal was put off. Where those cannot be read by now, it is those that were known; and no group
+    /// is taken for left while the removal may be what shows.
+    async fn groups_still(&self, held: &InvitationAccess) -> Result<Vec<(UserGroupId, String)>, Stopped> {
+        let now = match self.groups_of(held.member).await {
+            Ok(groups) => groups,
+            Err(Stopped::Api(error)) if !error.is_retryable() => return Ok(held.groups.clone()),
+            Err(error) => return Err(error),
+        };
+        let has_left = held.groups.iter().any(|(group, _)| !now.iter().any(|(one, _)| one == group));
+        if has_left && let Some(until) = open_writes::removal_open_until(self.ports, held.member, self.ports.now())? {
+            return Err(Stopped::Until(
+                format!("the invitation of {} may be removed already, and out of its user groups by that", held.email),
+                until,
+            ));
+        }
+        Ok(now)
+    }
+
     async fn clear_renewal(&self, member: &MemberRecord) -> Result<Passage, Stopped> {
         let would = format!("would have removed the invitation of {} and made it again", member.email);
         guards::check(&self.asking(), &Planned::renew(member, &would)).await
@@ -138,15 +159,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let held = self.still_held()?;
         match read::member(self.ports, &self.client, held.member).await {
             // It was not removed yet.
-            Ok(_) => self.remove_and_invite(held.member).await,
+            Ok(_) => {
+                let groups = self.groups_still(&held).await?;
+                self.remove_and_invite(held.member, groups).await
+            }
             Err(ApiError::NotFound(_)) => self.invite_again(&held, true).await,
             Err(error) => Err(error.into()),
         }
     }
 
     /// The GET right before the DELETE tells what is to come back, and that the invitation was not accepted meanwhile.
-    async fn remove_and_invite(&self, member: MemberId) -> Result<Outcome, Stopped> {
-        let groups = self.groups_of(member).await?;
+    async fn remove_and_invite(
+        &self,
+        member: MemberId,
+        groups: Vec<(UserGroupId, String)>,
+    ) -> Result<Outcome, Stopped> {
         let fresh = read::member(self.ports, &self.client, member).await?;
         // What a group gives must not come back as the invitation's own.
         let mut fresh = execute::believable(self.ports, &self.client, fresh, None).await?;
@@ -287,9 +314,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.not_again(
                     Refusal::Cloudflare,
                     format!(
-                        "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back its permission groups, {}.",
+                        "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back what it held: {}.",
                         message.trim_end_matches('.'),
-                        in_words(&held.policies)
+                        in_words(&held)
                     ),
                 )
             }
@@ -327,12 +354,19 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             atoms(&held.policies).into_iter().partition(|atom| atom.access == Access::Allow);
         let there = atoms(&fresh.own_policies()?);
         if !denied.iter().all(|atom| there.contains(atom)) {
+            // Our own of a moment ago has it, and may not show it yet.
+            let oldest = self.ports.now().plus_millis(-late::STALE_MILLIS);
+            if invited_at(self.ports, found)?.is_some_and(|at| at >= oldest) {
+                return Ok(Err(
+                    self.not_now(format!("{} is invited again, and not shown with everything yet", held.email), 10)
+                ));
+            }
             return self.not_again(
                 Refusal::NotEligible,
                 format!(
-                    "The invitation of {} was removed to be made again, and by now they have another one, which does not deny what that one did, so nothing was brought back; see to its permission groups in Cloudflare's dashboard, {}.",
+                    "The invitation of {} was removed to be made again, and by now they have another one, which does not deny what that one did, so nothing was brought back; see in Cloudflare's dashboard to what it held: {}.",
                     held.email,
-                    in_words(&held.policies)
+                    in_words(held)
                 ),
             );
         }
@@ -345,14 +379,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 }
 
-/// The permission groups that policies allow and deny.
-fn in_words(policies: &[Policy]) -> String {
+/// What an invitation held: the permission groups that its policies allow and deny, and its user groups.
+fn in_words(held: &InvitationAccess) -> String {
     let word = |atom: &Atom| if atom.access == Access::Deny { "denied" } else { "allowed" };
-    atoms(policies)
-        .iter()
-        .map(|atom| format!("{} {}", word(atom), atom.permission_group))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let policies = atoms(&held.policies);
+    let policies = policies.iter().map(|atom| format!("{} {}", word(atom), atom.permission_group));
+    let groups = held.groups.iter().map(|(_, name)| format!("the user group {name}"));
+    policies.chain(groups).collect::<Vec<_>>().join(", ")
 }
 
 fn not_pending(email: &str) -> Outcome {

@@ -283,6 +283,25 @@ async fn superseded_tells_of_the_invitation_that_went_out_before() {
     let [invited, not_invited] = [bench.settle(grants[0]).await, bench.settle(grants[1]).await];
     assert_refused(&invited, Refusal::Superseded, "new.hire@example.com was invited");
     assert!(account.membership_of(NEW).is_some());
-    assert_refused(&not_invited, Refusal::Superseded, "nothing was changed");
+    assert_refused(&not_invited, Refusal::Superseded, "this one is void");
     assert!(matches!(not_invited, Outcome::Refused { message, .. } if !message.contains("was invited")));
+}
+
+#[tokio::test]
+async fn superseded_tells_of_no_invitation_that_a_later_operation_sent() {
+    let (bench, known, _) = Bench::with_jane().await;
+    let account = bench.account();
+    let group = account.add_group("Operators", vec![holds(account, &known[1])]);
+    let grant = bench.arrive(Action::Grant, group_target(&group), person(NEW));
+    not_known_yet(account, &group);
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    known_by_now(account);
+    for (action, effect) in [(Action::Revoke, Effect::Removed), (Action::Grant, Effect::Invited)] {
+        assert_done(&bench.operate(action, Target::Account, person(NEW)).await, effect);
+        bench.world.advance(1);
+    }
+    let outcome = bench.settle(grant).await;
+    assert_refused(&outcome, Refusal::Superseded, "this one is void");
+    assert!(matches!(outcome, Outcome::Refused { message, .. } if !message.contains("was invited")));
+    assert!(account.membership_of(NEW).is_some());
 }

@@ -210,7 +210,7 @@ async fn superseded_is_what_a_newer_operation_asked_the_contrary_of() {
     bench.world.advance(400);
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::AlreadyGranted);
     let refused = bench.settle(revoke).await;
-    assert_refused(&refused, Refusal::Superseded, "nothing was changed");
+    assert_refused(&refused, Refusal::Superseded, "this one is void");
     assert!(bench.atoms(&jane).contains(&atom(account, &known[1])));
 }
 
@@ -515,7 +515,7 @@ async fn a_removal_that_was_put_off_never_undoes_a_newer_grant() {
     assert!(matches!(bench.attempt(removal).await, Outcome::NotNow { .. }));
     bench.world.advance(400);
     assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
-    assert_refused(&bench.settle(removal).await, Refusal::Superseded, "nothing was changed");
+    assert_refused(&bench.settle(removal).await, Refusal::Superseded, "this one is void");
     assert_eq!(bench.atoms(&jane).len(), 2);
 }
 
@@ -698,7 +698,7 @@ async fn an_invitation_that_was_put_off_gives_way_to_a_revoke_that_was_told_sinc
     assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
     bench.world.advance(400);
     assert_done(&bench.operate(Action::Revoke, Target::Account, person(NEW)).await, Effect::AlreadyRevoked);
-    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "nothing was changed");
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "this one is void");
     assert!(account.membership_of(NEW).is_none());
     // Who asks once more has it.
     assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);

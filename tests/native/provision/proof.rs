@@ -2,7 +2,7 @@
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::provision::aftercare;
-use sim::cloudflare::{Fault, Route};
+use sim::cloudflare::{Fault, Permission, Route};
 
 use super::{
     Action, Bench, Effect, EntryId, NEW, Outcome, Refusal, Target, account_of, assert_done, assert_refused, atom,
@@ -110,7 +110,7 @@ async fn a_revoke_that_waits_for_its_proof_makes_an_older_grant_void() {
     let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
     assert_not_yet(&bench.attempt(revoke).await);
     // Else the two would write against each other for as long as Cloudflare does not answer.
-    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "nothing was changed");
+    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "this one is void");
     bench.world.advance(LATEST);
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
     assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into());
@@ -161,7 +161,7 @@ async fn nobody_is_said_to_be_gone_whom_an_invitation_that_nobody_answered_may_m
     }
     let joe = bench.arrive(Action::Revoke, Target::Account, account_of("joe@example.com"));
     assert_done(&bench.attempt(joe).await, Effect::AlreadyRevoked);
-    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "nothing was changed");
+    assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "this one is void");
     assert_eq!(account.release_held(), 1);
     assert!(account.membership_of(NEW).is_some());
     assert_done(&bench.attempt(revokes[0]).await, Effect::Removed);
@@ -212,7 +212,8 @@ async fn who_was_invited_a_moment_ago_is_removed_though_the_list_does_not_show_t
 
 #[tokio::test]
 async fn a_read_that_is_behind_proves_nothing_of_a_write_that_nobody_answered() {
-    for arrives in [false, true] {
+    // Also where what was so is not so long ago when the write is sent, and is by the time it is looked for.
+    for (arrives, secs) in [(false, 1), (true, 1), (false, 55), (false, 56), (false, 57), (false, 58)] {
         let bench = Bench::start().await;
         let account = bench.account();
         let known = roles(account);
@@ -222,7 +223,7 @@ async fn a_read_that_is_behind_proves_nothing_of_a_write_that_nobody_answered() 
         assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
         bench.world.advance(1);
         assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
-        bench.world.advance(1);
+        bench.world.advance(secs);
         account.fail_next(Route::UpdateMember, 1, if arrives { Fault::Reset.after() } else { Fault::Reset });
         // From the read that the write is worked out from, reads are behind.
         let member_id = jane.clone();
@@ -481,6 +482,15 @@ async fn a_revoke_of_what_a_group_gives_as_well_makes_an_older_grant_void() {
     assert_refused(&refused, Refusal::HeldThroughGroup, "Operators");
     assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
     assert_eq!(bench.atoms(&jane), [atom(bench.account(), &known[0])].into());
+    // Also where it cannot be told whether a group gives it.
+    bench.world.advance(70);
+    let grant = with_a_grant_that_is_not_told(&bench, target(&known[1]), &jane).await;
+    bench.account().revoke_permission(Permission::UserGroups);
+    let refused = bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await;
+    assert_refused(&refused, Refusal::HeldThroughGroup, "may not read");
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
+    assert_eq!(bench.atoms(&jane), [atom(bench.account(), &known[0])].into());
+    bench.account().allow_permission(Permission::UserGroups);
     // One that is refused for another reason takes nothing away.
     bench.world.advance(70);
     let grant = with_a_grant_that_is_not_told(&bench, target(&known[1]), &jane).await;

@@ -7,7 +7,7 @@ use super::{
     member, person, roles, target,
 };
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
-use sim::cloudflare::{Access, Fault, Latency, PolicySpec, Route};
+use sim::cloudflare::{Access, Fault, Latency, Oddity, PolicySpec, Route};
 
 /// An invitation with two policies, one of them denied, in a group; and the group.
 async fn invited() -> (Bench, String, String) {
@@ -506,6 +506,33 @@ async fn the_groups_of_an_invitation_are_looked_up_again_where_its_renewal_was_p
 }
 
 #[tokio::test]
+async fn a_removal_that_may_be_what_shows_takes_no_group_from_a_renewal_that_was_put_off() {
+    let (bench, old, group, renewal) = put_off_before_the_removal(Fault::status(500, 10_000)).await;
+    let account = bench.account();
+    // As a read would be that is not behind any more, beside one that is, had the removal been carried out.
+    account.leave_group(&group, &old);
+    bench.world.advance(5);
+    let outcome = bench.attempt(renewal).await;
+    assert!(
+        matches!(&outcome, Outcome::NotNow { message, .. } if message.contains("may be removed already")),
+        "{outcome:?}"
+    );
+    account.join_group(&group, &old);
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    assert_eq!(account.membership_of(NEW).unwrap().groups, [group].into());
+}
+
+#[tokio::test]
+async fn a_renewal_that_was_put_off_goes_on_with_the_groups_it_knows_where_they_cannot_be_read_any_more() {
+    let (bench, _, group, renewal) = put_off_before_the_removal(Fault::status(500, 10_000)).await;
+    let account = bench.account();
+    account.make_odd(Route::ListUserGroups, &group, Oddity::Without("id"));
+    let outcome = bench.settle(renewal).await;
+    assert!(matches!(outcome, Outcome::Done { effect: Effect::Renewed, .. }), "{outcome:?}");
+    assert_eq!(account.membership_of(NEW).unwrap().groups, [group].into());
+}
+
+#[tokio::test]
 async fn not_eligible_is_whom_somebody_else_invited_meanwhile_without_what_was_denied() {
     for is_denied in [false, true] {
         let (bench, group, renewal) = between_the_two(Fault::status(500, 10_000)).await;
@@ -524,7 +551,11 @@ async fn not_eligible_is_whom_somebody_else_invited_meanwhile_without_what_was_d
             let held = [0, 1].map(|place| atom(account, &known[place]));
             assert_eq!(has, (before.into_iter().chain(held).collect(), [group].into()));
         } else {
-            assert_refused(&outcome, Refusal::NotEligible, &format!("denied {}", known[4].id));
+            assert_refused(
+                &outcome,
+                Refusal::NotEligible,
+                &format!("denied {}, the user group Operators", known[4].id),
+            );
             assert_eq!(has, (before, [].into()), "more than the old one gave");
             assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap());
         }
