@@ -61,8 +61,9 @@ pub(super) fn take<P: Sql + Clock>(ports: &P) -> Result<Option<Room>, SqlError> 
 pub(super) fn charge<P: Sql + Clock>(ports: &P, writes: i64) -> Result<(), SqlError> {
     let (now, before) = (ports.now(), state::load::<Room>(ports, state::ROOM)?);
     let last = before.map_or(now, |room| room.last);
-    let saved = saved(before, now) - writes.min(MOST_OWED) * WRITE_SECS - now.since(last) / 1_000;
-    state::store(ports, state::ROOM, &Room { last, saved: saved.max(-MOST_OWED) })
+    let saved = (saved(before, now) - writes.min(MOST_OWED) * WRITE_SECS).max(-MOST_OWED);
+    // By now that is what it comes to: what is earned counts from the last publication on.
+    state::store(ports, state::ROOM, &Room { last, saved: saved - now.since(last) / 1_000 })
 }
 
 /// Gives the room back that nothing was written for. The next try is [`APART_SECS`] away all the same: what calls for a sweep calls for it
@@ -91,4 +92,27 @@ pub fn take_for_sweep<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<bool, Sql
         take(ports)?;
     }
     Ok(is_free)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fakes::Desk;
+
+    #[test]
+    fn what_a_sweep_writes_is_owed_however_long_ago_the_last_small_publication_was() {
+        let desk = Desk::default();
+        crate::sync::init(&desk).unwrap();
+        charge(&desk, 1).unwrap();
+        desk.advance(3 * 86_400);
+        charge(&desk, 200).unwrap();
+        assert!(owes_too_much(&desk, Plan::Free).unwrap());
+        // It is earned in time, and more than a day's writes are never owed.
+        desk.advance(200 * WRITE_SECS);
+        assert!(!owes_too_much(&desk, Plan::Free).unwrap());
+        charge(&desk, 100_000).unwrap();
+        assert!(owes_too_much(&desk, Plan::Free).unwrap());
+        desk.advance(MOST_OWED);
+        assert!(!owes_too_much(&desk, Plan::Free).unwrap());
+    }
 }
