@@ -1,4 +1,4 @@
-//! What is known of a request when it is decided: from the published snapshot alone, resolved as provisioning resolves it.
+//! What is known of a request when it is decided: from the published snapshot with our own changes since, resolved as provisioning resolves it.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::account::apps::Apps;
 use crate::account::default_role::{Configured, listed};
 use crate::account::entitlement::named;
 use crate::account::person::Meant;
-use crate::account::{Stopped, find, newest};
+use crate::account::{Stopped, find, newest, overlay};
 use crate::base::json::Deserialize;
 use crate::base::order;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
@@ -196,6 +196,8 @@ async fn known<P: KeyValue + Clock + Sql>(
     let Some(snapshot) = newest.snapshot.clone() else {
         return Ok(Facts::Unknown("The connector has not read the Cloudflare account yet.".to_owned()));
     };
+    let over = overlay::over(ports, &snapshot.manifest().generation, None).map_err(|error| error.to_string())?;
+    let snapshot = snapshot.with(over);
     let target = Target::Named(question.entitlement.clone());
     let named = match named(ports, &newest, &apps, &target).await {
         Ok(named) => named,

@@ -479,6 +479,7 @@ fn published() -> Desk {
 
 fn published_with(posture: Posture, capabilities: crate::base::tree::BTreeMap<String, Capability>) -> Desk {
     let desk = Desk::new();
+    crate::account::init(&desk).unwrap();
     snapshot::init(&desk).unwrap();
     crate::connect::init(&desk).unwrap();
     init(&desk).unwrap();

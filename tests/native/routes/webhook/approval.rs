@@ -109,3 +109,21 @@ async fn whatever_an_approval_looks_like_the_answer_is_a_document_that_c1_takes(
         assert_eq!(desk.deployment.send(&delivery).await.json(), document, "{what}, again");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_a_moment_ago_is_known_to_the_rules() {
+    let (dns, billing) = {
+        let known = roles(&sim::cloudflare::Cloudflare::new(crate::looks::small()));
+        (known[4].clone(), known[5].clone())
+    };
+    let apart =
+        json!({ "name": "duties-apart", "when": { "roles": [billing.name], "holds": [dns.name] }, "then": "deny" });
+    let rules = json!({ "low_risk_roles": [billing.name], "rules": [apart] });
+    let desk = ApprovalCase::start(|_| rules.to_string()).await;
+    comment(&desk.decided(&desk.asks(&billing).id("2task1")).await, "approve");
+    desk.deployment.set_var("PROVISIONING", "on");
+    let grant = Task::grant(Entitlement::role(dns.governed_as(), &dns.name), desk.jane.clone());
+    assert!(desk.deployment.deliver(&desk.deployment.c1.task(&grant)).await.completed().is_some());
+    let told = desk.decided(&desk.asks(&billing).id("2task2")).await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
+}
