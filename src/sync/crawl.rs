@@ -553,7 +553,7 @@ pub(super) enum Verdict {
     Gone,
     /// End the step, and go on at this time at the earliest.
     Until(Timestamp),
-    /// End the step; a later one tries again, a few times. A list that a sync can do without is then off.
+    /// End the step; a later one tries again, a few times. A list that a sync can do without is then off, and a member's own record odd.
     Later(String, Option<Off>),
     /// The run has failed.
     Failed(String),
@@ -572,8 +572,9 @@ pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
         )),
         ApiError::NotFound(_) if matches!(fetch.list, List::Member(_)) => Verdict::Gone,
         error if error.is_retryable() && tries < TRIES => Verdict::Again(500 << (tries - 1).min(4)),
-        error if error.is_retryable() => {
-            Verdict::Later(error.to_string(), fetch.list.is_optional().then(|| Off::of(error)))
+        error if error.is_retryable() || matches!(fetch.list, List::Member(_)) => {
+            let can_do_without = fetch.list.is_optional() || matches!(fetch.list, List::Member(_));
+            Verdict::Later(error.to_string(), can_do_without.then(|| Off::of(error)))
         }
         error if fetch.list.is_optional() => Verdict::Off(Off::of(error)),
         ApiError::Forbidden(failure) => Verdict::Failed(format!(

@@ -153,17 +153,31 @@ async fn call<P: Http + KeyValue + Clock + Sql>(
             let found = match client.member(member).await {
                 Ok(found) => ListPage { items: vec![found], odd: Vec::new(), info: None },
                 // The membership is there, and what is odd about it stays so.
-                Err(ApiError::Unreadable { what, .. }) => {
-                    let odd = Odd { id: Some(member.to_string()), name: None, user: None, why: what };
-                    ListPage { items: Vec::new(), odd: vec![odd], info: None }
-                }
+                Err(ApiError::Unreadable { what, .. }) => return Ok((odd_member(member, what), packed(&[], ""))),
                 Err(error) => return Err(error),
             };
-            let facts =
-                PageFacts { members: vec![member], unclear: unclear(&found), ..facts(&found, |member| member.id) };
-            (facts, packed(&found.items, &account))
+            (of_member(member, &found), packed(&found.items, &account))
         }
     })
+}
+
+/// What is kept of a member's own record.
+fn of_member(member: MemberId, found: &ListPage<MemberRecord>) -> PageFacts {
+    PageFacts { members: vec![member], unclear: unclear(found), ..facts(found, |member| member.id) }
+}
+
+/// What is kept of one that cannot be read, or not be had: the membership is there all the same.
+fn odd_member(member: MemberId, why: String) -> PageFacts {
+    let odd = Odd { id: Some(member.to_string()), name: None, user: None, why };
+    of_member(member, &ListPage { items: Vec::new(), odd: vec![odd], info: None })
+}
+
+/// What stands for a page that does not come, where the sync can do without it.
+pub(super) fn given_up(list: List, off: &Off) -> (PageFacts, Vec<u8>) {
+    match list {
+        List::Member(member) => (odd_member(member, off.message.clone()), staging::pack(&[], "")),
+        _ => (PageFacts { off: Some(off.clone()), ..PageFacts::default() }, Vec::new()),
+    }
 }
 
 /// The rows of a list that is short.

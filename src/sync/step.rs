@@ -8,8 +8,8 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde_json::json;
 
-use super::crawl::{Crawl, Fetch, Off, PageFacts};
-use super::fetch::{FetchResult, Rows, Trouble, fetch};
+use super::crawl::{Crawl, Fetch, List, Off};
+use super::fetch::{FetchResult, Rows, Trouble, fetch, given_up};
 use super::finish::{self, Finish};
 use super::history;
 use super::limits::Limits;
@@ -311,15 +311,25 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
     }
 
     /// Ends the step after something that may pass; after too many such steps in a row the run fails.
+    /// Whether what goes on failing says nothing of the members' list: where not even that comes, nobody's own record is to be blamed.
+    async fn is_theirs_alone(&self) -> bool {
+        let is_of_members = self.failing.iter().any(|(fetch, _)| matches!(fetch.list, List::Member(_)));
+        !is_of_members || self.client.members_page(1).await.is_ok()
+    }
+
     async fn troubled(&self, crawl: &Crawl, cursor: Cursor, message: String) -> Result<Next, SqlError> {
         let mut cursor = self.settled(crawl, cursor);
         let fields = json!({ "run": cursor.run, "attempt": cursor.attempt + 1, "why": message });
         self.ports.log(Level::Warn, "a step of a sync ended in trouble", fields);
         // Once a list was given up, the next one that goes on failing is not waited for as long: a hundred groups are a hundred lists.
-        if !self.failing.is_empty() && (cursor.attempt + 1 >= MAX_ATTEMPTS || cursor.given_up > 0) {
+        let is_over = cursor.attempt + 1 >= MAX_ATTEMPTS
+            || cursor.given_up > 0
+            || self.failing.iter().any(|(_, off)| !off.passing);
+        if !self.failing.is_empty() && is_over && self.is_theirs_alone().await {
             for (fetch, off) in &self.failing {
-                let facts = PageFacts { off: Some(off.clone()), at: self.ports.now(), ..PageFacts::default() };
-                staging::store(self.ports, &cursor.run, *fetch, &facts, Vec::new())?;
+                let (mut facts, rows) = given_up(fetch.list, off);
+                facts.at = self.ports.now();
+                staging::store(self.ports, &cursor.run, *fetch, &facts, rows)?;
                 cursor.given_up += 1;
             }
             return self.put_off(crawl, cursor, self.ports.now(), None).await;

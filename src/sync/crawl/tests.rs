@@ -199,7 +199,12 @@ fn errors_are_judged_by_what_they_are_and_what_they_hit() {
         assert!(matches!(judge(members, &error, 1), Verdict::Failed(_)), "{error}");
     }
     assert_eq!(judge(member, &ApiError::NotFound(failure(404)), 1), Verdict::Gone);
-    assert!(matches!(judge(member, &ApiError::Forbidden(failure(403)), 1), Verdict::Failed(_)));
+    // The list was read: it is this record alone, unless the list is not to be read any more either.
+    let refused = judge(member, &ApiError::Forbidden(failure(403)), 1);
+    assert!(matches!(refused, Verdict::Later(_, Some(Off { passing: false, .. }))), "{refused:?}");
+    let failed = judge(member, &ApiError::Server(failure(502)), 4);
+    assert!(matches!(failed, Verdict::Later(_, Some(Off { passing: true, .. }))), "{failed:?}");
+    assert!(matches!(judge(member, &ApiError::Unauthorized(failure(401)), 1), Verdict::Failed(_)));
     assert!(matches!(judge(tokens, &ApiError::Unauthorized(failure(401)), 1), Verdict::Failed(_)));
     let kinds: BTreeSet<bool> = [members, tokens].into_iter().map(|fetch| fetch.list.is_optional()).collect();
     assert_eq!(kinds.len(), 2);

@@ -3,7 +3,9 @@
 use c1_cloudflare::snapshot::Capability;
 use c1_cloudflare::sync::{self, RunOutcome};
 use serde_json::json;
-use sim::cloudflare::{Access, Atom, Membership, Oddity, On, PolicySpec, Route, Truth};
+use sim::cloudflare::{
+    Access, Atom, Behaviour, Fault, Membership, Oddity, On, Permission, PolicySpec, Route, Spec, Truth,
+};
 
 use super::account;
 use super::oracle::{assert_same, manifest, published};
@@ -271,4 +273,46 @@ async fn a_member_who_holds_more_than_is_told_does_not_lose_it_for_good() {
     assert_same(&published(&world).await, &world.cloudflare.truth(), "told again");
     let atom: Atom = (Access::Allow, role.id, whole);
     assert!(world.cloudflare.member_atoms(&member.id).contains(&atom));
+}
+
+#[tokio::test]
+async fn a_membership_whose_own_record_cannot_be_had_is_kept_and_stops_no_sync() {
+    for status in [500, 403, 400] {
+        let (world, before) = synced().await;
+        let member = somebody(&world);
+        world.cloudflare.make_odd(Route::ListMembers, &member.id, Oddity::Without("policies"));
+        world.cloudflare.fail_next(Route::GetMember, 10_000, Fault::status(status, 7_003));
+        let other = world.cloudflare.add_member("newest@example.com", vec![]);
+        let mut expected = before;
+        expected.users.insert(world.cloudflare.membership(&other).unwrap().user_id.unwrap());
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{status}: {}", run.message);
+        assert_same(&published(&world).await, &expected, &format!("{status}"));
+        let (count, first) = unreadable(&world, "members").await.expect("it is named");
+        assert!(count == 1 && first.contains(&member.id), "{status}: {first}");
+        let again = world.sync().await;
+        assert_eq!(again.outcome, RunOutcome::Unchanged, "{status}: {}", again.message);
+        world.cloudflare.clear_faults();
+        world.cloudflare.make_even();
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("{status}, told again"));
+        assert_eq!(unreadable(&world, "members").await, None, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_answers_any_more_nobodys_record_is_taken_for_odd() {
+    for fault in [Fault::status(503, 1), Fault::status(403, 10_000)] {
+        let what = fault.name();
+        let (mut world, before) = synced().await;
+        let member = somebody(&world);
+        world.cloudflare.make_odd(Route::ListMembers, &member.id, Oddity::Without("policies"));
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(Route::ListMembers, 2, move |cloudflare, _| {
+            cloudflare.fail_next(On::Any, 10_000, fault);
+        });
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Failed, "{what}: {}", run.message);
+        assert_same(&published(&world).await, &before, &what);
+    }
 }
