@@ -153,13 +153,13 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Err(why) => return publish_nothing(kv, cursor, previous.as_ref(), Ending::new(RunOutcome::Failed, why)).await,
     }
     let confirm = cursor.further.confirm.clone();
-    let harvest = Harvest::load(kv, &cursor.run, crawl, &confirm, &changes)?;
+    let mut harvest = Harvest::load(kv, &cursor.run, crawl, &confirm, &changes)?;
     if let Some(previous) = previous.as_mut()
         && let Err(error) = previous.load_rows(kv, &harvest, &changes).await
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    learn(kv, client, cursor, &harvest).await?;
+    learn(kv, client, cursor, &mut harvest).await?;
     let accept = cursor.trigger.accept_removals;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
@@ -232,14 +232,14 @@ async fn learn<P: Http + Clock + Sql>(
     sql: &dyn Sql,
     client: &Client<'_, P>,
     cursor: &mut Cursor,
-    harvest: &Harvest,
+    harvest: &mut Harvest,
 ) -> Result<(), SqlError> {
-    if std::mem::replace(&mut cursor.learned, true) {
-        return Ok(());
+    if !std::mem::replace(&mut cursor.learned, true) {
+        let asked = client.sent();
+        super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
+        cursor.failed_requests += client.sent() - asked;
     }
-    let asked = client.sent();
-    super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
-    cursor.failed_requests += client.sent() - asked;
+    harvest.group_policies = inherited::group_policies(sql)?;
     Ok(())
 }
 
@@ -255,8 +255,8 @@ async fn teaches_nothing<P: Http + Clock + Sql>(
     if inherited::group_policies(sql)?.is_empty() {
         return Ok(true);
     }
-    let harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
-    learn(sql, client, cursor, &harvest).await?;
+    let mut harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
+    learn(sql, client, cursor, &mut harvest).await?;
     Ok(unchanged::made_of(sql, client.settings(), crawl, cursor, changes)?.as_deref() == Some(made_of))
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Harvest {
     /// Who was asked for by id, and is not there.
     pub(super) gone: BTreeSet<MemberId>,
     pub(super) hints: Hints,
+    /// The ids of the policies of all user groups, once they are learned: what members show under them is nobody's own.
+    pub(super) group_policies: BTreeSet<String>,
     /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
     pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
 }
@@ -112,6 +114,7 @@ impl Harvest {
             gone: confirm.iter().copied().filter(|&member| is_gone(crawl, member)).collect(),
             members,
             hints,
+            group_policies: BTreeSet::new(),
             odd,
         })
     }

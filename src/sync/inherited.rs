@@ -24,14 +24,15 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
 ) -> Result<(), SqlError> {
     let groups = match &harvest.user_groups {
         Ok(groups) => groups.as_slice(),
-        // The account has no such thing.
+        // The account has no such thing, or so it seems: those that it had are remembered.
         Err(off) if matches!(off.status, Some(404 | 410)) => &[],
         Err(_) => return Ok(()),
     };
-    let before: BTreeSet<String> = groups.iter().flat_map(inherited::policy_ids).cloned().collect();
-    if harvest.user_groups.is_ok() {
-        inherited::note_group_policies(sql, &before)?;
-    }
+    let before: BTreeSet<String> = match &harvest.user_groups {
+        Ok(groups) => groups.iter().flat_map(inherited::policy_ids).cloned().collect(),
+        Err(_) => inherited::group_policies(sql)?,
+    };
+    inherited::note_group_policies(sql, &before)?;
     let known = inherited::shows_inherited(sql)?;
     let giving = groups.iter().filter_map(|group| {
         inherited::policy_ids(group).next()?;

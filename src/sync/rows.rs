@@ -91,7 +91,8 @@ pub(super) fn assemble(
     let memberships = builder.groups(&harvest);
     let gone = gone(&harvest.members, previous);
     let members = std::mem::take(&mut harvest.members);
-    let people = builder.people(members, memberships, shown);
+    let group_policies = std::mem::take(&mut harvest.group_policies);
+    let people = builder.people(members, memberships, group_policies, shown);
     builder.roles(&harvest);
     let scopes = builder.scoped_roles(&harvest, &objects, &mut names_in_use);
     let posture = builder.posture(&harvest);
@@ -202,6 +203,8 @@ impl Rows {
 struct People {
     members: Members,
     memberships: Memberships,
+    /// The ids of the policies of all user groups.
+    group_policies: BTreeSet<String>,
     /// The user groups that have rows.
     groups: BTreeSet<UserGroupId>,
     /// What the current generation knows of those whose records cannot be read in full.
@@ -215,20 +218,20 @@ struct People {
 
 impl People {
     fn groups_of(&self, id: MemberId) -> Vec<UserGroupId> {
-        let groups = self.memberships.groups.get(&id).into_iter().flatten();
+        let groups = self.memberships.get(&id).into_iter().flatten();
         groups.filter(|group| self.groups.contains(group)).copied().collect()
     }
 
-    /// The ids of the policies that a member may show and that are those of the member's user groups.
-    fn inherited(&self, id: MemberId) -> BTreeSet<&str> {
-        let groups = self.memberships.groups.get(&id).into_iter().flatten();
-        groups.filter_map(|group| self.memberships.policies.get(group)).flatten().map(String::as_str).collect()
+    /// Whether a policy that a member shows is one of a user group's. Which groups the member is in does not matter: somebody may have come
+    /// into one since its members were listed.
+    fn is_inherited(&self, policy: &StagedPolicy<'_>) -> bool {
+        policy.id.as_deref().is_some_and(|id| self.group_policies.contains(id))
     }
 
     /// A member as the crawl saw it.
     fn seen(&self, member: StagedMember<'_>) -> Member {
-        let (id, inherited) = (member.id, self.inherited(member.id));
-        let own = member.policies.iter().filter(|policy| policy.id.as_deref().is_none_or(|id| !inherited.contains(id)));
+        let id = member.id;
+        let own = member.policies.iter().filter(|policy| !self.is_inherited(policy));
         let mut atoms: Vec<Atom> = own.flat_map(StagedPolicy::atoms).collect();
         order::sort(&mut atoms);
         atoms.dedup();
@@ -305,12 +308,8 @@ struct Builder<'a> {
     shows_inherited: bool,
 }
 
-/// Which user groups a member is in, and the ids of those groups' policies.
-#[derive(Debug, Default)]
-struct Memberships {
-    groups: BTreeMap<MemberId, BTreeSet<UserGroupId>>,
-    policies: BTreeMap<UserGroupId, BTreeSet<String>>,
-}
+/// Which user groups a member is in.
+type Memberships = BTreeMap<MemberId, BTreeSet<UserGroupId>>;
 
 impl<'a> Builder<'a> {
     fn insert(&mut self, row: Row) {
@@ -443,7 +442,7 @@ impl<'a> Builder<'a> {
                     self.insert(Row::Group(group.clone()));
                 }
                 for (&member, groups) in &kept.memberships {
-                    memberships.groups.entry(member).or_default().extend(groups);
+                    memberships.entry(member).or_default().extend(groups);
                 }
             }
             self.note("user_groups", &harvest.user_groups, kept.map(|(_, from)| from));
@@ -468,8 +467,6 @@ impl<'a> Builder<'a> {
                 held = known.map_or(held, |known| known.atoms.iter().copied().collect());
             }
             self.hold(&held);
-            let ids = group.policies.readable().iter().filter_map(|policy| policy.id.clone()).collect();
-            memberships.policies.insert(group.id, ids);
             let atoms = held.into_iter().collect();
             self.insert(Row::Group(Group { id: group.id, name: group.name.clone(), atoms }));
         }
@@ -491,7 +488,7 @@ impl<'a> Builder<'a> {
         for (&member, groups) in self.previous.iter().flat_map(|previous| &previous.memberships) {
             let kept: Vec<UserGroupId> = groups.iter().filter(|group| unasked.contains(group)).copied().collect();
             if !kept.is_empty() {
-                memberships.groups.entry(member).or_default().extend(kept);
+                memberships.entry(member).or_default().extend(kept);
             }
         }
         let mut unread = Vec::new();
@@ -499,7 +496,7 @@ impl<'a> Builder<'a> {
             match members {
                 Ok(members) => {
                     for &member in members {
-                        memberships.groups.entry(member).or_default().insert(group);
+                        memberships.entry(member).or_default().insert(group);
                     }
                     let odd = |member: &MemberId| {
                         let mut odd = harvest.odd(List::GroupMembers(group)).peekable();
@@ -508,7 +505,7 @@ impl<'a> Builder<'a> {
                     };
                     for (&member, groups) in self.previous.iter().flat_map(|previous| &previous.memberships) {
                         if groups.contains(&group) && odd(&member) {
-                            memberships.groups.entry(member).or_default().insert(group);
+                            memberships.entry(member).or_default().insert(group);
                         }
                     }
                 }
@@ -516,7 +513,7 @@ impl<'a> Builder<'a> {
                     unread.push((group, off));
                     for (&member, groups) in self.kept(members).iter().flat_map(|kept| &kept.memberships) {
                         if groups.contains(&group) {
-                            memberships.groups.entry(member).or_default().insert(group);
+                            memberships.entry(member).or_default().insert(group);
                         }
                     }
                 }
@@ -550,20 +547,33 @@ impl<'a> Builder<'a> {
     }
 
     /// Who is there, each under a key of their own, and what they hold.
-    fn people(&mut self, members: Members, memberships: Memberships, shown: Shown) -> People {
+    fn people(
+        &mut self,
+        members: Members,
+        memberships: Memberships,
+        group_policies: BTreeSet<String>,
+        shown: Shown,
+    ) -> People {
         let groups = self
             .rows
             .values()
             .filter_map(|row| if let Row::Group(group) = row { Some(group.id) } else { None })
             .collect();
         let known = self.previous.map(|previous| previous.rows.clone()).unwrap_or_default();
-        let mut people =
-            People { members, memberships, groups, known, shown, invitations: BTreeSet::new(), users: BTreeMap::new() };
+        let mut people = People {
+            members,
+            memberships,
+            group_policies,
+            groups,
+            known,
+            shown,
+            invitations: BTreeSet::new(),
+            users: BTreeMap::new(),
+        };
         let mut entries = Vec::with_capacity(people.members.len());
         for member in people.members.iter().filter(|member| member.status != MemberStatus::Rejected) {
-            let (id, inherited) = (member.id, people.inherited(member.id));
-            self.shows_inherited |=
-                member.policies.iter().any(|policy| policy.id.as_deref().is_some_and(|id| inherited.contains(id)));
+            let id = member.id;
+            self.shows_inherited |= member.policies.iter().any(|policy| people.is_inherited(policy));
             if let Some(why) = &member.unread {
                 self.name_one("members", &id.to_string(), why);
             }

@@ -316,3 +316,70 @@ async fn where_nothing_answers_any_more_nobodys_record_is_taken_for_odd() {
         assert_same(&published(&world).await, &before, &what);
     }
 }
+
+/// An account whose records show what user groups give, synced once; one of its members is in a group with a role that the member lacks.
+async fn inheriting() -> (World, String, String, [PolicySpec; 2]) {
+    let behaviour = Behaviour { lists_inherited_policies: true, ..Behaviour::default() };
+    let world = World::new(Spec { groups: 0, behaviour, ..account(60) });
+    let cloudflare = &world.cloudflare;
+    let member = somebody(&world).id;
+    let held = cloudflare.member_atoms(&member);
+    let whole = cloudflare.account_resource_group();
+    let mut lacks = cloudflare.ordinary_roles().into_iter().filter(|role| !held.iter().any(|atom| atom.1 == role.id));
+    let roles = [(); 2].map(|()| PolicySpec::allow(lacks.next().unwrap().id, whole.clone()));
+    let group = cloudflare.add_group("Few", vec![roles[0].clone()]);
+    cloudflare.join_group(&group, &member);
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "the first sync");
+    // Whoever is read by the id shows what the group gives.
+    world.cloudflare.make_odd(Route::ListMembers, &member, Oddity::Without("policies"));
+    (world, member, group, roles)
+}
+
+/// The roles that somebody holds by policies of their own.
+fn own_roles(truth: &Truth, world: &World, member: &str) -> Vec<String> {
+    let of = format!(":user:{}", world.cloudflare.membership(member).unwrap().user_id.unwrap());
+    truth.grants.iter().filter(|grant| grant.starts_with("role:") && grant.ends_with(&of)).cloned().collect()
+}
+
+#[tokio::test]
+async fn what_a_user_group_gives_is_nobodys_own_where_the_groups_cannot_be_listed() {
+    for is_there in [true, false] {
+        let (world, ..) = inheriting().await;
+        let before = published(&world).await;
+        if is_there {
+            world.cloudflare.revoke_permission(Permission::UserGroups);
+        } else {
+            world.cloudflare.fail_next(Route::ListUserGroups, 10_000, Fault::status(404, 1));
+        }
+        for _ in 0..2 {
+            world.sync().await;
+            assert_same(&published(&world).await, &before, &format!("the list is there: {is_there}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_group_gives_is_nobodys_own_where_it_changes_while_a_sync_reads() {
+    // The group has another role since it was listed.
+    let (world, member, group, [_, other]) = inheriting().await;
+    world.cloudflare.after_page(Route::ListUserGroups, 1, move |cloudflare, _| {
+        cloudflare.set_group_policies(&group, vec![other]);
+    });
+    world.sync().await;
+    let own = own_roles(&world.cloudflare.truth(), &world, &member);
+    assert_eq!(own_roles(&published(&world).await, &world, &member), own, "another role");
+
+    // Somebody is in the group since its members were listed.
+    let (world, member, group, _) = inheriting().await;
+    let late = world.cloudflare.memberships().into_iter().rfind(|it| it.status == "accepted" && it.id != member);
+    let late = late.unwrap().id;
+    world.cloudflare.make_odd(Route::ListMembers, &late, Oddity::Without("policies"));
+    let joins = late.clone();
+    world.cloudflare.after_page(Route::ListUserGroupMembers, 1, move |cloudflare, _| {
+        cloudflare.join_group(&group, &joins);
+    });
+    world.sync().await;
+    let own = own_roles(&world.cloudflare.truth(), &world, &late);
+    assert_eq!(own_roles(&published(&world).await, &world, &late), own, "another member");
+}
