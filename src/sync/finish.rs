@@ -145,7 +145,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
     if let Some(previous) = previous.as_mut() {
-        previous.take_in(&changes);
+        previous.take_in(&changes, cursor.started_at);
     }
     match reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
         Ok(false) => {}

@@ -6,6 +6,7 @@ use crate::base::tree::BTreeMap;
 use super::harvest::Harvest;
 use crate::account::overlay::Changes;
 use crate::base::ports::KeyValue;
+use crate::base::time::Timestamp;
 use crate::model::id::{MemberId, ResourceGroupId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, OauthClient, Role, Row, ScopedRole, Token};
@@ -109,10 +110,15 @@ impl Previous {
     }
 
     /// Takes in what our own operations left since: whom they removed nobody misses, and where a group's members cannot be read, those it
-    /// keeps are the ones that it had after the last of them.
-    pub(super) fn take_in(&mut self, changes: &Changes) {
+    /// keeps are the ones that it had after the last of them. Whom they left there should be in a list that was read a while after it `began`.
+    pub(super) fn take_in(&mut self, changes: &Changes, began: Timestamp) {
         self.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
         for (id, change) in &changes.members {
+            if let Some(member) = &change.member
+                && !Changes::outweighs(change.at, began)
+            {
+                self.members.entry(*id).or_insert(member.user_id);
+            }
             for (&group, &(is_in, _)) in &change.groups {
                 let groups = self.memberships.entry(*id).or_default();
                 groups.retain(|other| *other != group);

@@ -3,10 +3,11 @@
 use c1_cloudflare::account::overlay::{self, Aftermath};
 use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::base::settings::Plan;
+use c1_cloudflare::base::tree::BTreeMap;
 use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
 use c1_cloudflare::model::id::{MemberId, UserGroupId};
 use c1_cloudflare::snapshot::{Overlay, Snapshot, latest};
-use c1_cloudflare::sync::{self, Limits, Next, RunOutcome, Trigger};
+use c1_cloudflare::sync::{self, Limits, Next, Phase, RunOutcome, Trigger, refresh};
 use sim::cloudflare::{Permission, PolicySpec, Spec};
 
 use super::oracle::{assert_same, manifest, published, still_offering};
@@ -19,7 +20,7 @@ fn world() -> World {
     world
 }
 
-async fn read(world: &World, id: &str) -> Option<MemberRecord> {
+pub(super) async fn read(world: &World, id: &str) -> Option<MemberRecord> {
     let client = Client::new(world, &world.config.cloudflare, Purpose::Provisioning);
     match client.member(id.parse().unwrap()).await {
         Ok(member) => Some(member),
@@ -28,7 +29,7 @@ async fn read(world: &World, id: &str) -> Option<MemberRecord> {
     }
 }
 
-async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
+pub(super) async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
     let snapshot = latest(world).await.unwrap();
     overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group }, world.now()).await.unwrap();
 }
@@ -198,5 +199,27 @@ async fn who_joined_or_left_a_group_whose_members_cannot_be_read_is_published_so
             world.sync().await;
             assert_same(&published(&world).await, &truth, &format!("{broken} unread: {round}"));
         }
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_of_ours_that_somebody_cancelled_is_not_published() {
+    for is_there in [false, true] {
+        let world = World::new(Spec { members: 40, groups: 0, roles: 5, ..Spec::default() });
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        let invited = world.cloudflare.invite("newcomer@example.com", Vec::new());
+        note(&world, &read(&world, &invited).await.unwrap(), false, None).await;
+        if is_there {
+            // The list does not show it, and its own record is there.
+            world.cloudflare.configure(|behaviour| behaviour.unlisted.extend(["newcomer@example.com".to_owned()]));
+        } else {
+            world.cloudflare.remove_member(&invited);
+        }
+        world.advance(60);
+        world.sync().await;
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        assert_eq!(truth.invitations.contains(&invited), is_there);
+        assert_same(&published(&world).await, &truth, &format!("is there: {is_there}"));
     }
 }
