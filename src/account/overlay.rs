@@ -10,6 +10,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::newest::last_published;
+use super::state;
 use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -18,7 +19,7 @@ use crate::model::access::atoms;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::resource::{Member, Row};
-use crate::snapshot::{GenerationId, Overlay, Snapshot};
+use crate::snapshot::{GenerationId, Overlay, Snapshot, SnapshotError};
 
 /// A list may lag behind a write as a read of one member may (`reference/cloudflare.md` 2.4): a page that was asked for this soon
 /// after a change is not believed about that member. The next crawl sees what somebody else did meanwhile.
@@ -39,7 +40,8 @@ pub struct Aftermath<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct StoredChange {
     member: Option<Member>,
-    /// Whose row it was or is: a membership that is gone has its key from here.
+    /// Whose row it was or is: a membership that is gone has its key from here. None where the row could not be read, and what the record does not
+    /// tell of the member is a guess: a sweep's to publish.
     #[serde(default)]
     key: Option<String>,
     /// Groups that operations were about since the member was last part of a generation: in it or not, and since when.
@@ -66,18 +68,22 @@ pub async fn note<P: KeyValue + Sql>(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let id = left.member.id;
-    let (known, mut groups, is_seen) = match latest(ports, id)? {
-        Some((kept, None)) => (kept.member, kept.groups, true),
+    let (known, mut groups, is_seen, is_sure) = match latest(ports, id)? {
+        Some((kept, None)) => (kept.member, kept.groups, true, kept.key.is_some()),
         taken_in => {
             let newest = last_published(ports)?;
             let is_newest = snapshot.is_some_and(|snapshot| Some(&snapshot.manifest().generation) == newest.as_ref());
             // KV may still show an older generation than the one that took the last change in.
-            let newer = taken_in.and_then(|(kept, _)| kept.member).filter(|_| !is_newest);
-            let known = match newer {
-                Some(member) => Some(member),
-                None => published(ports, snapshot, left.member).await,
+            let newer = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
+            let (known, is_sure) = match newer {
+                Some(member) if !is_newest => (Some(member), true),
+                newer => match published(ports, snapshot, left.member).await {
+                    Ok(row) => (row, is_newest || newest.is_none()),
+                    Err(_) if newer.is_some() => (newer, false),
+                    Err(_) => (before(ports, snapshot, left.member).await, false),
+                },
             };
-            (known, BTreeMap::new(), is_newest)
+            (known, BTreeMap::new(), is_newest && is_sure, is_sure)
         }
     };
     let mut in_groups: BTreeSet<UserGroupId> = known.iter().flat_map(|member| member.groups.iter().copied()).collect();
@@ -90,10 +96,12 @@ pub async fn note<P: KeyValue + Sql>(
         };
     }
     let member = (!left.gone).then(|| member(left.member, in_groups, known.as_ref()));
-    if is_seen && member == known {
+    // What a sync under way has read may be another.
+    let is_syncing = || ports.one("SELECT 1 FROM sync_state WHERE name = ?", &[state::CURSOR.into()]);
+    if is_seen && member == known && is_syncing()?.is_none() {
         return Ok(());
     }
-    let key = Some(left.member.principal().to_string());
+    let key = is_sure.then(|| left.member.principal().to_string());
     let kept = serde_json::to_string(&StoredChange { member, key, groups })?;
     ports.query(
         "INSERT INTO overlay (member, at, kept) VALUES (?, ?, ?)",
@@ -103,18 +111,33 @@ pub async fn note<P: KeyValue + Sql>(
 }
 
 /// The row that the snapshot has of a membership.
-async fn published<P: KeyValue>(ports: &P, snapshot: Option<&Snapshot>, record: &MemberRecord) -> Option<Member> {
+async fn published<P: KeyValue>(
+    ports: &P,
+    snapshot: Option<&Snapshot>,
+    record: &MemberRecord,
+) -> Result<Option<Member>, SnapshotError> {
     let user = record.user_id.map(Principal::User);
     for principal in user.into_iter().chain([Principal::Invitation(record.id)]) {
-        // What cannot be read right now counts as not there: then the change is noted once too often.
-        let row = snapshot?.get(ports, &principal.to_string()).await.ok().flatten();
+        let Some(snapshot) = snapshot else { break };
+        let key = principal.to_string();
+        let row = match snapshot.get(ports, &key).await {
+            // It may pass, and nothing else is known of the member.
+            Err(_) => snapshot.get(ports, &key).await?,
+            Ok(row) => row,
+        };
         if let Some(Row::User(member) | Row::Invitation(member)) = row
             && member.member_id == record.id
         {
-            return Some(member);
+            return Ok(Some(member));
         }
     }
-    None
+    Ok(None)
+}
+
+/// The row that the generation before has, where the newest one's is on its way.
+async fn before<P: KeyValue>(ports: &P, snapshot: Option<&Snapshot>, record: &MemberRecord) -> Option<Member> {
+    let before = Snapshot::open(ports, snapshot?.manifest().previous.as_ref()?).await.ok()?;
+    published(ports, Some(&before), record).await.ok()?
 }
 
 /// The member of a record. What the record does not tell stays as it was known.

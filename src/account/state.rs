@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 
+/// The cursor of the running sync; there is none between runs.
+pub(crate) const CURSOR: &str = "cursor";
 /// The ids of the user groups' policies.
 pub(super) const GROUP_POLICIES: &str = "group_policies";
 /// Whether member records show the policies of user groups.

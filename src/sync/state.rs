@@ -1,10 +1,8 @@
 //! What a sync remembers of itself, beside what is known of the account (`account::state`), in the same table.
 
-pub(super) use crate::account::state::{load, remove, store};
+pub(super) use crate::account::state::{CURSOR, load, remove, store};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 
-/// The cursor of the running sync; there is none between runs.
-pub(super) const CURSOR: &str = "cursor";
 /// The last runs.
 pub(super) const RUNS: &str = "runs";
 /// The last generations.

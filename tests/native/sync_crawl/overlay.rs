@@ -202,6 +202,40 @@ async fn who_joined_or_left_a_group_whose_members_cannot_be_read_is_published_so
     }
 }
 
+/// Carries a sync on until nothing is left of it but its publication. Time passes with each step.
+async fn all_read(world: &World) {
+    world.advance(900);
+    sync::begin(world, &world.config.cloudflare, Trigger { by: "test".into(), accept_removals: false }).unwrap();
+    while sync::status(world).unwrap().running.expect("it runs").phase != Phase::Publish {
+        sync::step_within(world, &world.config.cloudflare, &world.limits).await;
+        world.advance(60);
+    }
+}
+
+#[tokio::test]
+async fn what_an_operation_brings_back_to_what_was_published_is_noted_while_a_sync_runs() {
+    for was_given in [false, true] {
+        let what = if was_given { "given, and given again" } else { "taken, and taken again" };
+        let world = world();
+        let account = &world.cloudflare;
+        let member = account.memberships().into_iter().find(|member| member.status == "accepted").unwrap();
+        let [one, other] = [0, 1].map(|place| {
+            PolicySpec::allow(account.ordinary_roles()[place].id.clone(), account.account_resource_group())
+        });
+        let (fewer, more) = (vec![one.clone()], vec![one, other]);
+        let (ours, theirs) = if was_given { (more, fewer) } else { (fewer, more) };
+        account.set_policies(&member.id, ours.clone());
+        world.sync().await;
+        let before = account.truth();
+        account.set_policies(&member.id, theirs);
+        all_read(&world).await;
+        account.set_policies(&member.id, ours);
+        note(&world, &read(&world, &member.id).await.unwrap(), false, None).await;
+        world.finish().await;
+        assert_same(&published(&world).await, &still_offering(account.truth(), &before), what);
+    }
+}
+
 #[tokio::test]
 async fn an_invitation_of_ours_that_somebody_cancelled_is_not_published() {
     for is_there in [false, true] {
@@ -221,5 +255,52 @@ async fn an_invitation_of_ours_that_somebody_cancelled_is_not_published() {
         let truth = still_offering(world.cloudflare.truth(), &before);
         assert_eq!(truth.invitations.contains(&invited), is_there);
         assert_same(&published(&world).await, &truth, &format!("is there: {is_there}"));
+    }
+}
+
+#[tokio::test]
+async fn who_is_in_a_user_group_stays_in_it_where_the_row_cannot_be_read() {
+    for (what, is_next, reads) in [("once", false, 1), ("not yet there", true, 0), ("for a while", false, 1_000)] {
+        let world = World::new(Spec { members: 40, groups: 2, roles: 5, ..Spec::default() });
+        let account = &world.cloudflare;
+        world.sync().await;
+        let before = account.truth();
+        let chunks = || world.desk.keys().into_iter().filter(|key| key.contains("chunk/")).collect::<Vec<_>>();
+        let old = chunks();
+        if is_next {
+            // Another's row is in a chunk of its own that came after.
+            let other = account.memberships().into_iter().rfind(|member| member.groups.is_empty()).unwrap();
+            account.rename(&other.id, Some("Renamed"), None);
+            world.sync().await;
+        }
+        let mut new: Vec<String> = chunks();
+        new.retain(|key| !old.contains(key));
+        let taken: Vec<_> = new.iter().map(|key| (key, world.desk.values.borrow_mut().remove(key).unwrap())).collect();
+        assert_eq!(taken.is_empty(), !is_next, "{what}");
+        let member = account.memberships().into_iter().find(|member| !member.groups.is_empty()).unwrap();
+        let role = PolicySpec::allow(account.ordinary_roles()[4].id.clone(), account.account_resource_group());
+        account.set_policies(&member.id, vec![role]);
+        world.desk.fail_reads("chunk/", reads);
+        note(&world, &read(&world, &member.id).await.unwrap(), false, None).await;
+        world.desk.fail_reads("chunk/", 0);
+        for (key, body) in taken {
+            world.desk.values.borrow_mut().insert(key.clone(), body);
+        }
+
+        let truth = still_offering(account.truth(), &before);
+        if reads < 1_000 {
+            let laid = overlay::over(&world, &manifest(&world).await.generation, None).unwrap();
+            let snapshot = Snapshot::of(manifest(&world).await).with(laid);
+            assert_same(&super::oracle::read(&world, &snapshot).await, &truth, &format!("{what}: laid over"));
+        }
+        world.advance(60);
+        let came = refresh::publish(&world, Plan::Paid, BTreeMap::new()).await;
+        // What is not known is a sweep's to tell.
+        let expected = if reads < 1_000 { refresh::Outcome::Published } else { refresh::Outcome::Sweep };
+        assert_eq!(came.unwrap(), expected, "{what}");
+        if expected == refresh::Outcome::Sweep {
+            world.sync().await;
+        }
+        assert_same(&published(&world).await, &truth, &format!("{what}: published"));
     }
 }
