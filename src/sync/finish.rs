@@ -5,11 +5,12 @@ use crate::base::tree::BTreeSet;
 use super::crawl::{Crawl, Further, List, MAX_PAGES};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
+use super::limits::Limits;
 use super::metered::MeteredPorts;
 use super::metered::add_use;
 use super::previous::Previous;
 use super::rows::{Unsure, assemble};
-use super::run::{CURSOR_KEY, Cursor};
+use super::run::{CURSOR_KEY, Cursor, Published};
 use super::{moved, room, staging, state, unchanged};
 use crate::account::identity::own_token;
 use crate::account::names::Names;
@@ -34,6 +35,8 @@ pub(super) enum Finish {
     Ended,
     /// More is to be read first; the cursor says what.
     More,
+    /// It is published, and remembered in the next step.
+    Apart,
     /// Something that may pass.
     Trouble(String),
 }
@@ -124,7 +127,11 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     client: &Client<'_, P>,
     crawl: &mut Crawl,
     cursor: &mut Cursor,
+    limits: &Limits,
 ) -> Result<Finish, SqlError> {
+    if let Some(published) = cursor.published.clone() {
+        return conclude(kv, cursor, published).await;
+    }
     let changes = overlay::open(kv)?;
     let asked = client.sent();
     // Among what is known of the account, so that it is looked at again whether anything changed once this is known.
@@ -192,12 +199,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
 
-    if let Some(previous) = previous.as_ref().filter(|previous| previous.is_behind) {
-        // Either a minute old, which does no harm, or lost.
-        let waited = kv.now().since(previous.manifest.finished_at) >= LOST_AFTER_SECS * 1000;
-        if waited && let Err(error) = snapshot::repoint(kv, &previous.manifest).await {
-            return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}")));
-        }
+    if let Err(error) = point_at(kv, previous.as_ref()).await {
+        return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}")));
     }
     let previous = previous.map(|previous| previous.manifest);
     let draft = Draft {
@@ -213,8 +216,14 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Err(PublishError::Sql(error)) => return Err(error),
         Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
     };
+    // From the flip to here nothing is awaited: what is taken in is never put together again by this run.
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
+    cursor.published = Some(Published::of(&published, &assembled.warnings));
+    cursor.store(kv)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
+    if published.changed && kv.count_so_far() > limits.key_value {
+        return Ok(Finish::Apart);
+    }
     let ending = remember(kv, cursor, previous, published).await?;
     // Only where all of it would be the same the next time: nothing was learned.
     if let (RunOutcome::Unchanged, Some(generation)) = (ending.outcome, ending.generation.clone())
@@ -225,6 +234,34 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     }
     end(kv, cursor.clone(), Ending { warnings: assembled.warnings, ..ending }).await?;
     Ok(Finish::Ended)
+}
+
+/// Ends a run that has published, and was cut off since or left the rest to a step of its own. Put together once more, the rows would be without
+/// what the generation has taken in.
+async fn conclude<P: KeyValue + Clock + Sql>(
+    kv: &MeteredPorts<'_, P>,
+    cursor: &Cursor,
+    published: Published,
+) -> Result<Finish, SqlError> {
+    let Published { generation, chunks_written, bytes_written, warnings } = published;
+    let manifest = match Snapshot::open(kv, &generation).await {
+        Ok(snapshot) => snapshot.manifest().clone(),
+        Err(error) => return Ok(Finish::Trouble(format!("what was published cannot be read: {error}"))),
+    };
+    let published = Publication { chunks_written, bytes_written, ..Publication::unchanged(manifest) };
+    let ending = remember(kv, cursor, None, published).await?;
+    end(kv, cursor.clone(), Ending { warnings, ..ending }).await?;
+    Ok(Finish::Ended)
+}
+
+/// Makes `current` name the newest generation, where it is behind for longer than KV takes.
+async fn point_at<P: KeyValue + Clock>(kv: &P, newest: Option<&Previous>) -> Result<(), PublishError> {
+    let Some(newest) = newest.filter(|newest| newest.is_behind) else { return Ok(()) };
+    // Either a minute old, which does no harm, or lost.
+    if kv.now().since(newest.manifest.finished_at) >= LOST_AFTER_SECS * 1000 {
+        snapshot::repoint(kv, &newest.manifest).await?;
+    }
+    Ok(())
 }
 
 /// Learns, once in a run, what members' records tell of user groups.
@@ -360,8 +397,9 @@ async fn remember<P: KeyValue + Clock + Sql>(
     published: Publication,
 ) -> Result<Ending, SqlError> {
     let manifest = published.manifest;
-    // A run that was cut off right after its publication finds its own generation to be the current one.
-    let own = manifest.started_at == cursor.started_at;
+    // A run that was cut off right after its publication finds its own generation to be the current one, or that of a small publication.
+    let is_known = history::generations(kv)?.first().is_some_and(|newest| newest.generation == manifest.generation);
+    let own = manifest.started_at == cursor.started_at || !is_known;
     let counts = manifest.counts;
     let chapters = record::read(kv, &manifest).await?;
     let mut ending = if published.changed || own {
@@ -394,12 +432,12 @@ async fn remember<P: KeyValue + Clock + Sql>(
         };
         record::write(kv, &chapters)?;
         history::remember_generation(kv, summary)?;
-        // What could not be swept now is swept next time.
-        let _ = snapshot::sweep(kv, &manifest.generation).await;
     } else {
         record::write(kv, &chapters)?;
         ending.changes = Some(ChangeCounts::default());
     }
+    // What could not be swept now is swept next time.
+    let _ = snapshot::sweep(kv, &manifest.generation).await;
     Ok(ending)
 }
 

@@ -20,6 +20,12 @@ impl<'a, P> MeteredPorts<'a, P> {
         Self { ports, used: Cell::default() }
     }
 
+    /// How many operations there were since [`Self::take`] was asked last.
+    pub(super) fn count_so_far(&self) -> u64 {
+        let used = self.used.get();
+        used.reads + used.writes + used.deletes
+    }
+
     /// What was used since this was asked last.
     pub(super) fn take(&self) -> KvUse {
         self.used.take()

@@ -8,7 +8,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::Settings;
-use crate::snapshot::{KvUse, RunId};
+use crate::snapshot::{GenerationId, KvUse, Publication, RunId};
 
 /// What starts a sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,26 @@ pub struct Trigger {
     /// Publish even where many people are gone, and drop what is no longer readable.
     #[serde(default)]
     pub accept_removals: bool,
+}
+
+/// What a run published, as long as it is not remembered yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Published {
+    pub(super) generation: GenerationId,
+    pub(super) chunks_written: u64,
+    pub(super) bytes_written: u64,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Published {
+    pub(super) fn of(publication: &Publication, warnings: &[String]) -> Self {
+        Self {
+            generation: publication.manifest.generation.clone(),
+            chunks_written: publication.chunks_written,
+            bytes_written: publication.bytes_written,
+            warnings: warnings.to_vec(),
+        }
+    }
 }
 
 /// The version of everything that a run keeps. Another one makes a run start over.
@@ -52,6 +72,9 @@ pub(super) struct Cursor {
     /// Whether members were asked what their user groups give: once in a run.
     #[serde(default)]
     pub(super) learned: bool,
+    /// What it published: from then on nothing is left of it but to remember that.
+    #[serde(default)]
+    pub(super) published: Option<Published>,
     /// Requests sent in earlier steps.
     #[serde(default)]
     pub(super) sent_before: u32,
@@ -110,6 +133,7 @@ impl Cursor {
             dirty: false,
             further: Further::default(),
             learned: false,
+            published: None,
             sent_before: 0,
             failed_requests: 0,
             attempt: 0,

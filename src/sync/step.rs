@@ -173,12 +173,13 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
             return step.put_off(&crawl, cursor, ports.now(), None).await;
         }
         cursor = step.settled(&crawl, cursor);
-        match finish::finish(ports, &kv, &client, &mut crawl, &mut cursor).await? {
+        match finish::finish(ports, &kv, &client, &mut crawl, &mut cursor, limits).await? {
             Finish::Ended => return Ok(Next::Idle),
             Finish::More => {
                 crawl.extend(cursor.further.clone());
                 cursor.store(ports)?;
             }
+            Finish::Apart => return step.put_off(&crawl, cursor, ports.now(), None).await,
             Finish::Trouble(message) => return step.troubled(&crawl, cursor, message).await,
         }
     }
@@ -310,13 +311,13 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         Ok(Next::At(at))
     }
 
-    /// Ends the step after something that may pass; after too many such steps in a row the run fails.
     /// Whether what goes on failing says nothing of the members' list: where not even that comes, nobody's own record is to be blamed.
     async fn is_theirs_alone(&self) -> bool {
         let is_of_members = self.failing.iter().any(|(fetch, _)| matches!(fetch.list, List::Member(_)));
         !is_of_members || self.client.members_page(1).await.is_ok()
     }
 
+    /// Ends the step after something that may pass; after too many such steps in a row the run fails.
     async fn troubled(&self, crawl: &Crawl, cursor: Cursor, message: String) -> Result<Next, SqlError> {
         let mut cursor = self.settled(crawl, cursor);
         let fields = json!({ "run": cursor.run, "attempt": cursor.attempt + 1, "why": message });

@@ -97,7 +97,7 @@ async fn steps(desk: &BenchPorts, limits: &Limits, most: usize) -> bool {
 
 /// The limits of a step that reads everything, and may leave the publication to the next one.
 fn all(publish_apart: bool) -> Limits {
-    Limits { requests: 100_000, pages: 100_000, millis: 100_000_000, in_flight: 4, publish_apart }
+    Limits { requests: 100_000, pages: 100_000, millis: 100_000_000, in_flight: 4, key_value: u64::MAX, publish_apart }
 }
 
 fn begin(desk: &BenchPorts) {

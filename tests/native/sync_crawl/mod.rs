@@ -10,6 +10,7 @@ mod odd;
 mod odd_pages;
 mod oracle;
 mod overlay;
+mod refresh;
 mod repeated;
 mod resume;
 mod scopes;

@@ -213,6 +213,34 @@ async fn all_read(world: &World) {
 }
 
 #[tokio::test]
+async fn an_operation_is_not_undone_where_the_sync_that_took_it_in_is_cut_off_once_it_has_published() {
+    let mut cut = 0;
+    loop {
+        let world = world();
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        all_read(&world).await;
+        operate(&world).await;
+        world.advance(60);
+        if !world.cut_off_at(cut).await {
+            break;
+        }
+        let what = format!("cut off at {cut}");
+        world.advance(60);
+        let run = world.finish().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), &what);
+        let generations = sync::generations(&world).unwrap();
+        assert_eq!(generations.len(), 2, "{what}: it published one");
+        assert_eq!(run.generation.as_ref(), Some(&manifest(&world).await.generation), "{what}");
+        let changes = run.changes.unwrap();
+        assert!(changes.grants_added > 0 && changes.removed > 0, "{what}: what it brought is counted: {changes:?}");
+        cut += 1;
+    }
+    assert!(cut > 10, "there were only {cut} operations to cut off at");
+}
+
+#[tokio::test]
 async fn what_an_operation_brings_back_to_what_was_published_is_noted_while_a_sync_runs() {
     for was_given in [false, true] {
         let what = if was_given { "given, and given again" } else { "taken, and taken again" };

@@ -2,7 +2,7 @@
 
 use c1_cloudflare::base::fakes::Fault;
 use c1_cloudflare::base::settings::Plan;
-use c1_cloudflare::snapshot::SnapshotError;
+use c1_cloudflare::snapshot::{KvUse, RunRecord, SnapshotError};
 use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
 use sim::cloudflare::{Cloudflare, Permission, Spec, Truth};
 
@@ -248,4 +248,35 @@ async fn a_run_that_is_too_old_or_of_another_account_starts_over() {
     let run = world.finish().await;
     assert_eq!((run.outcome, &run.run), (RunOutcome::Published, &first.run));
     assert_same(&published(&world).await, &world.cloudflare.truth(), "started over");
+}
+
+#[tokio::test]
+async fn a_large_publication_is_remembered_in_a_step_of_its_own_and_all_the_same() {
+    let run = async |limits: Limits| {
+        let mut world = World::new(spec());
+        world.sync().await;
+        change(&world.cloudflare);
+        world.limits = limits;
+        begin(&world);
+        let (mut steps, mut most) = (1, 0);
+        let count = || world.desk.gets.borrow().len() + world.desk.puts.borrow().len();
+        loop {
+            let before = count();
+            let next = sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+            most = most.max(count() - before);
+            if next == sync::Next::Idle {
+                break;
+            }
+            steps += 1;
+        }
+        assert_same(&published(&world).await, &world.cloudflare.truth(), "published");
+        let run = sync::status(&world).unwrap().runs.remove(0);
+        assert!(!world.desk.names().contains("sync/cursor"), "nothing is left of it");
+        (steps, most, RunRecord { kv: KvUse::default(), ..run })
+    };
+    let whole = Limits::of(Plan::Paid);
+    let (steps, most, record) = run(whole).await;
+    let apart = run(Limits { key_value: 2, ..whole }).await;
+    assert_eq!((apart.0, &apart.2), (steps + 1, &record));
+    assert!(apart.1 < most, "{} operations of key-value, {most} in one", apart.1);
 }
