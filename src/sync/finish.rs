@@ -216,10 +216,11 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Err(PublishError::Sql(error)) => return Err(error),
         Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
     };
-    // From the flip to here nothing is awaited: what is taken in is never put together again by this run.
-    overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
+    // From the flip to here nothing is awaited, and the cursor comes first: what is taken in is never put together again by this run. A change that
+    // is not noted to be taken in stays in force, which does no harm.
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
+    overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
         return Ok(Finish::Apart);

@@ -1,7 +1,7 @@
 //! Members that our own operations change while a crawl reads the account.
 
 use c1_cloudflare::account::overlay::{self, Aftermath};
-use c1_cloudflare::base::ports::Clock;
+use c1_cloudflare::base::ports::{Clock, Sql as _};
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::base::tree::BTreeMap;
 use c1_cloudflare::cloudflare::{ApiError, Client, MemberRecord, Purpose};
@@ -31,7 +31,9 @@ pub(super) async fn read(world: &World, id: &str) -> Option<MemberRecord> {
 
 pub(super) async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
     let snapshot = latest(world).await.unwrap();
-    overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group }, world.now()).await.unwrap();
+    overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group }, world.now())
+        .await
+        .unwrap();
 }
 
 /// One operation of each kind, as provisioning carries them out: a grant, a revoke of everything but one, an invitation, a
@@ -330,5 +332,32 @@ async fn who_is_in_a_user_group_stays_in_it_where_the_row_cannot_be_read() {
             world.sync().await;
         }
         assert_same(&published(&world).await, &truth, &format!("{what}: published"));
+    }
+}
+
+#[tokio::test]
+async fn an_operation_is_not_undone_where_storage_fails_right_after_its_publication() {
+    for (what, when) in [
+        (
+            "that it is published",
+            "INSERT ON sync_state WHEN NEW.name = 'cursor' AND NEW.value LIKE '%\"published\":{%'",
+        ),
+        ("what it took in", "UPDATE ON overlay"),
+    ] {
+        let world = world();
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        all_read(&world).await;
+        operate(&world).await;
+        world.advance(60);
+        let trigger =
+            format!("CREATE TRIGGER broken BEFORE {when} BEGIN SELECT RAISE(ABORT, 'failed on purpose'); END");
+        world.query(&trigger, &[]).unwrap();
+        sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+        assert!(sync::status(&world).unwrap().running.expect("it runs").trouble.is_some(), "{what}: it failed");
+        world.query("DROP TRIGGER broken", &[]).unwrap();
+        let run = world.finish().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), what);
     }
 }
