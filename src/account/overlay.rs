@@ -34,6 +34,8 @@ pub struct Aftermath<'a> {
     pub gone: bool,
     /// A user group whose membership the operation was about, and whether the member is in it now.
     pub group: Option<(UserGroupId, bool)>,
+    /// Whether a write of ours is so young that a list of Cloudflare's may not show it yet.
+    pub is_fresh: bool,
 }
 
 /// A changed member, as it is kept.
@@ -96,9 +98,9 @@ pub async fn note<P: KeyValue + Sql>(
         };
     }
     let member = (!left.gone).then(|| member(left.member, in_groups, known.as_ref()));
-    // What a sync under way has read may be another.
+    // What a sync under way has read may be another, and so may what one that begins now is shown.
     let is_syncing = || ports.one("SELECT 1 FROM sync_state WHERE name = ?", &[state::CURSOR.into()]);
-    if is_seen && member == known && is_syncing()?.is_none() {
+    if is_seen && member == known && !left.is_fresh && is_syncing()?.is_none() {
         return Ok(());
     }
     let key = is_sure.then(|| left.member.principal().to_string());

@@ -226,7 +226,7 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
     match execute::change(asking, member, &Edit::default(), would).await? {
         EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => {
             let snapshot = snapshot::latest(ports).await.ok().flatten();
-            let left = Aftermath { member: &member, gone: false, group: None };
+            let left = Aftermath { member: &member, gone: false, group: None, is_fresh: true };
             overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
             // One that was carried out is not carried out again.
             Ok(None)
@@ -267,7 +267,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
         return Ok(Some(now.plus_secs(30)));
     }
     let snapshot = snapshot::latest(ports).await.ok().flatten();
-    let left = Aftermath { member: &member, gone: false, group: Some((group, !joins)) };
+    let left = Aftermath { member: &member, gone: false, group: Some((group, !joins)), is_fresh: true };
     overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
     late_writes::note(ports, write, "that was put right, and nothing needs to be done", ports.now())?;
     Ok(None)

@@ -63,7 +63,7 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
             Some((group, is_in))
         }
     };
-    let left = Aftermath { member: &record, gone: false, group: is_in };
+    let left = Aftermath { member: &record, gone: false, group: is_in, is_fresh: false };
     overlay::note(ports, Some(snapshot), left, ports.now()).await?;
     Ok(Look::Noted)
 }
@@ -104,7 +104,7 @@ pub async fn note_gone<P: KeyValue + Clock + Sql>(ports: &P, locks: &Locks, ids:
     }
     for member in &known {
         let _turn = locks.acquire(&member.member_id.to_string(), || ports.now()).await;
-        let left = Aftermath { member: &stub(member), gone: true, group: None };
+        let left = Aftermath { member: &stub(member), gone: true, group: None, is_fresh: false };
         overlay::note(ports, Some(snapshot), left, ports.now()).await?;
     }
     Ok(())

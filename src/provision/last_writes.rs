@@ -5,6 +5,7 @@
 use crate::base::tree::BTreeSet;
 
 use super::late;
+use crate::account::overlay;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -164,6 +165,24 @@ pub(super) fn is_latest(
 ) -> Result<bool, SqlError> {
     let latest = noted(sql, &member.to_string(), now)?.pop();
     Ok(latest.is_some_and(|(_, state)| state.as_deref() == Some(encode(atoms).as_str())))
+}
+
+/// Whether a write of ours about a member, or about their membership of the group, is so young that a list may not show it yet.
+pub(super) fn is_fresh(
+    sql: &dyn Sql,
+    member: MemberId,
+    group: Option<UserGroupId>,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let member = member.to_string();
+    let membership = group.map(|group| format!("{group}/{member}"));
+    for subject in [Some(member), membership].into_iter().flatten() {
+        let last = noted(sql, &subject, now)?.pop();
+        if last.is_some_and(|(at, _)| now.millis() - at <= overlay::LAG_SECS * 1_000) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn encode(atoms: &BTreeSet<Atom>) -> String {

@@ -7,7 +7,7 @@ use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
 use super::resolve::What;
 use super::settings::{Guards, Settings};
-use super::{open_invitations, open_writes};
+use super::{last_writes, open_invitations, open_writes};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -79,8 +79,10 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
         if let Some((group, is_in)) = group {
             come_back::follow(self.ports, self.id, member, Meanwhile::Group(group, &self.what.name, is_in))?;
         }
-        let left = Aftermath { member, gone, group };
-        overlay::note(self.ports, self.snapshot.as_ref(), left, self.ports.now()).await
+        let now = self.ports.now();
+        let is_fresh = last_writes::is_fresh(self.ports, member.id, group.map(|(group, _)| group), now)?;
+        let left = Aftermath { member, gone, group, is_fresh };
+        overlay::note(self.ports, self.snapshot.as_ref(), left, now).await
     }
 
     pub(super) fn note(&self, line: &str) -> Result<(), SqlError> {

@@ -1,6 +1,7 @@
 //! Who is meant: by ids that stay and addresses that do not, and that nobody is meant only where that was proven.
 
 use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
+use c1_cloudflare::account::overlay::oldest_open;
 use c1_cloudflare::model::ask::EntitlementRef;
 use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
@@ -585,4 +586,19 @@ async fn a_revoke_of_a_person_that_was_carried_out_and_cut_off_is_done() {
     assert!(account.membership_of(JANE).is_none());
     account.clear_faults();
     assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }));
+}
+
+#[tokio::test]
+async fn what_a_grant_puts_back_is_noted_though_the_last_sync_had_it() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    let grant = || bench.operate(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&grant().await, Effect::Granted);
+    bench.world.sync().await;
+    let noted = || oldest_open(&bench.world).unwrap().is_some();
+    assert_done(&grant().await, Effect::AlreadyGranted);
+    assert!(!noted(), "nothing was written, and readers see it");
+    account.set_policies(&jane, vec![holds(account, &known[0])]);
+    assert_done(&grant().await, Effect::Granted);
+    assert!(noted(), "a list may show for a while what was before");
 }

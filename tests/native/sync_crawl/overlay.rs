@@ -31,7 +31,7 @@ pub(super) async fn read(world: &World, id: &str) -> Option<MemberRecord> {
 
 pub(super) async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
     let snapshot = latest(world).await.unwrap();
-    overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group }, world.now())
+    overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group, is_fresh: false }, world.now())
         .await
         .unwrap();
 }
@@ -359,5 +359,39 @@ async fn an_operation_is_not_undone_where_storage_fails_right_after_its_publicat
         let run = world.finish().await;
         assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
         assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), what);
+    }
+}
+
+#[tokio::test]
+async fn what_an_operation_just_brought_back_outweighs_a_list_that_does_not_show_it_yet() {
+    for is_open in [false, true] {
+        let world = world();
+        let account = &world.cloudflare;
+        let member = account.memberships().into_iter().find(|member| member.status == "accepted").unwrap();
+        let [one, other] = [0, 1].map(|place| {
+            PolicySpec::allow(account.ordinary_roles()[place].id.clone(), account.account_resource_group())
+        });
+        let (fewer, more) = (vec![one.clone()], vec![one, other]);
+        account.set_policies(&member.id, if is_open { fewer.clone() } else { more.clone() });
+        world.sync().await;
+        let before = account.truth();
+        account.set_policies(&member.id, more.clone());
+        let ours = read(&world, &member.id).await.unwrap();
+        note(&world, &ours, false, None).await;
+        world.advance(60);
+        // Somebody took it, and our grant put it back a moment ago: the list still shows the member without it.
+        account.set_policies(&member.id, fewer);
+        let snapshot = latest(&world).await.unwrap();
+        let left = Aftermath { member: &ours, gone: false, group: None, is_fresh: true };
+        overlay::note(&world, snapshot.as_ref(), left, world.now()).await.unwrap();
+        world.advance(3);
+        sync::begin(&world, &world.config.cloudflare, Trigger { by: "test".into(), accept_removals: false }).unwrap();
+        while sync::status(&world).unwrap().running.expect("it runs").phase != Phase::Publish {
+            sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+        }
+        account.set_policies(&member.id, more);
+        world.finish().await;
+        let truth = still_offering(account.truth(), &before);
+        assert_same(&published(&world).await, &truth, &format!("a change waited: {is_open}"));
     }
 }
