@@ -73,8 +73,18 @@ pub async fn note<P: KeyValue + Sql>(
     let (known, mut groups, is_seen, is_sure) = match latest(ports, id)? {
         Some((kept, None)) => (kept.member, kept.groups, true, kept.key.is_some()),
         taken_in => {
+            // Several may have been published since the operation began, and KV may show none of them yet.
             let newest = last_published(ports)?;
-            let is_newest = snapshot.is_some_and(|snapshot| Some(&snapshot.manifest().generation) == newest.as_ref());
+            let is_seen = newest
+                .as_ref()
+                .zip(snapshot)
+                .is_some_and(|(newest, snapshot)| snapshot.manifest().generation >= *newest);
+            let opened = match &newest {
+                Some(newest) if !is_seen => Snapshot::open(ports, newest).await.ok(),
+                _ => None,
+            };
+            let is_newest = is_seen || opened.is_some();
+            let snapshot = opened.as_ref().or(snapshot);
             // KV may still show an older generation than the one that took the last change in.
             let newer = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
             let (known, is_sure) = match newer {
@@ -85,7 +95,7 @@ pub async fn note<P: KeyValue + Sql>(
                     Err(_) => (before(ports, snapshot, left.member).await, false),
                 },
             };
-            (known, BTreeMap::new(), is_newest && is_sure, is_sure)
+            (known, BTreeMap::new(), is_seen && is_sure, is_sure)
         }
     };
     let mut in_groups: BTreeSet<UserGroupId> = known.iter().flat_map(|member| member.groups.iter().copied()).collect();

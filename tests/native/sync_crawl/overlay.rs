@@ -336,6 +336,38 @@ async fn who_is_in_a_user_group_stays_in_it_where_the_row_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn what_an_operation_leaves_during_which_something_was_published_needs_no_sweep() {
+    for sees in ["the generation before", "none"] {
+        let world = World::new(Spec { members: 40, groups: 2, roles: 5, ..Spec::default() });
+        let account = &world.cloudflare;
+        world.sync().await;
+        let before = account.truth();
+        let seen = latest(&world).await.unwrap().filter(|_| sees != "none");
+        let role = PolicySpec::allow(account.ordinary_roles()[4].id.clone(), account.account_resource_group());
+        let members = account.memberships();
+        let other = members.iter().find(|member| member.groups.is_empty()).unwrap();
+        account.set_policies(&other.id, vec![role.clone()]);
+        note(&world, &read(&world, &other.id).await.unwrap(), false, None).await;
+        world.advance(60);
+        let publish = async || refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap();
+        assert_eq!(publish().await, refresh::Outcome::Published);
+
+        let member = members.iter().find(|member| !member.groups.is_empty()).unwrap();
+        account.set_policies(&member.id, vec![role]);
+        let record = read(&world, &member.id).await.unwrap();
+        let left = Aftermath { member: &record, gone: false, group: None, is_fresh: false };
+        overlay::note(&world, seen.as_ref(), left, world.now()).await.unwrap();
+        let truth = still_offering(account.truth(), &before);
+        let laid = overlay::over(&world, &manifest(&world).await.generation, None).unwrap();
+        let snapshot = Snapshot::of(manifest(&world).await).with(laid);
+        assert_same(&super::oracle::read(&world, &snapshot).await, &truth, &format!("it saw {sees}: laid over"));
+        world.advance(60);
+        assert_eq!(publish().await, refresh::Outcome::Published, "it saw {sees}");
+        assert_same(&published(&world).await, &truth, &format!("it saw {sees}: published"));
+    }
+}
+
+#[tokio::test]
 async fn an_operation_is_not_undone_where_storage_fails_right_after_its_publication() {
     for (what, when) in [
         (
