@@ -24,8 +24,8 @@ use crate::ledger::record;
 use crate::model::id::MemberId;
 use crate::model::kind::Kind;
 use crate::snapshot::{
-    self, ChangeCounts, ChangeKind, Draft, GenerationId, Manifest, Publication, PublishError, RunOutcome, RunRecord,
-    Snapshot, SnapshotError,
+    self, ChangeCounts, ChangeKind, Draft, GenerationId, KvUse, Manifest, Publication, PublishError, RunOutcome,
+    RunRecord, Snapshot, SnapshotError,
 };
 
 /// What comes next.
@@ -422,17 +422,9 @@ async fn remember<P: KeyValue + Clock + Sql>(
             Some(before) => count_changes(kv, &before, &manifest).await,
             None => None,
         };
-        let summary = GenerationSummary {
-            generation: manifest.generation.clone(),
-            previous: manifest.previous.clone(),
-            started_at: manifest.started_at,
-            published_at: manifest.finished_at,
-            duration_millis: manifest.finished_at.since(manifest.started_at),
-            counts,
-            changes: ending.changes,
-        };
+        catch_up(kv, cursor, &manifest).await?;
         record::write(kv, &chapters)?;
-        history::remember_generation(kv, summary)?;
+        history::remember_generation(kv, summary(&manifest, ending.changes))?;
     } else {
         record::write(kv, &chapters)?;
         ending.changes = Some(ChangeCounts::default());
@@ -440,6 +432,46 @@ async fn remember<P: KeyValue + Clock + Sql>(
     // What could not be swept now is swept next time.
     let _ = snapshot::sweep(kv, &manifest.generation).await;
     Ok(ending)
+}
+
+fn summary(manifest: &Manifest, changes: Option<ChangeCounts>) -> GenerationSummary {
+    GenerationSummary {
+        generation: manifest.generation.clone(),
+        previous: manifest.previous.clone(),
+        started_at: manifest.started_at,
+        published_at: manifest.finished_at,
+        duration_millis: manifest.finished_at.since(manifest.started_at),
+        counts: manifest.counts,
+        changes,
+    }
+}
+
+/// Remembers what was published between the newest generation that is remembered and this one, each with a run of its own: a signal tells what
+/// changed against the generation before. What cannot be read is left out.
+async fn catch_up<P: KeyValue + Clock + Sql>(
+    kv: &MeteredPorts<'_, P>,
+    cursor: &Cursor,
+    newest: &Manifest,
+) -> Result<(), SqlError> {
+    let Some(known) = history::generations(kv)?.into_iter().next() else { return Ok(()) };
+    let mut missing = Vec::new();
+    let mut child = newest.clone();
+    while child.previous.as_ref().is_some_and(|before| *before > known.generation && *before < child.generation)
+        && let Some(before) = open(kv, child.previous.as_ref()).await
+    {
+        missing.push(before.clone());
+        child = before;
+    }
+    while let Some(manifest) = missing.pop() {
+        let changes = match open(kv, manifest.previous.as_ref()).await {
+            Some(before) => count_changes(kv, &before, &manifest).await,
+            None => None,
+        };
+        history::remember_generation(kv, summary(&manifest, changes))?;
+        let (run, took) = (cursor.run.clone(), (manifest.started_at, manifest.finished_at));
+        history::remember_small_run(kv, Some(run), &manifest.generation, took, KvUse::default(), (0, 0), changes)?;
+    }
+    Ok(())
 }
 
 async fn open<P: KeyValue>(kv: &P, generation: Option<&GenerationId>) -> Option<Manifest> {

@@ -11,7 +11,9 @@ use super::{days, staging, state};
 use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::snapshot::{Capability, ChangeCounts, Counts, GenerationId, Posture, RunId, RunOutcome, RunRecord};
+use crate::snapshot::{
+    BY_LOG, Capability, ChangeCounts, Counts, GenerationId, KvUse, Posture, RunId, RunOutcome, RunRecord,
+};
 
 /// At most this many runs and generations are remembered.
 const KEEP: usize = 10;
@@ -198,6 +200,40 @@ pub(super) fn remember_run(sql: &dyn Sql, record: RunRecord) -> Result<(), SqlEr
     }
     runs.truncate(KEEP);
     state::store(sql, state::RUNS, &runs)
+}
+
+/// Remembers the run of a small publication between two sweeps, or after the `sweep` that runs.
+pub(super) fn remember_small_run(
+    sql: &dyn Sql,
+    sweep: Option<RunId>,
+    generation: &GenerationId,
+    (started_at, finished_at): (Timestamp, Timestamp),
+    used: KvUse,
+    (chunks_written, bytes_written): (u64, u64),
+    changes: Option<ChangeCounts>,
+) -> Result<(), SqlError> {
+    // A sync that was asked for in the same second has the next number already.
+    let last = sweep.or(runs(sql)?.into_iter().next().map(|run| run.run));
+    remember_run(
+        sql,
+        RunRecord {
+            run: RunId::after(last.as_ref(), started_at),
+            by: BY_LOG.to_owned(),
+            started_at,
+            finished_at,
+            outcome: RunOutcome::Published,
+            message: format!("published generation {generation} with what changed since the last sync"),
+            duration_millis: finished_at.since(started_at),
+            requests: 0,
+            kv: used,
+            chunks_written,
+            bytes_written,
+            generation: Some(generation.clone()),
+            changes,
+            warnings: Vec::new(),
+            not_before: None,
+        },
+    )
 }
 
 /// Remembers a generation.

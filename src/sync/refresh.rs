@@ -20,7 +20,7 @@ use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::model::token::Token;
-use crate::snapshot::{self, BY_LOG, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord, Snapshot, SnapshotError};
+use crate::snapshot::{self, Snapshot, SnapshotError};
 
 /// More members than these who are gone at once are looked at by a sweep, which may hold them back.
 const MOST_GONE: usize = 10;
@@ -126,12 +126,14 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
             changes,
         },
     )?;
-    remember(
+    let used = kv.take();
+    room::charge(ports, i64::try_from(used.writes).unwrap_or(i64::MAX).saturating_sub(room::USUAL_WRITES))?;
+    history::remember_small_run(
         ports,
         sweep.map(|sweep| sweep.run),
         &manifest.generation,
         (now, ended),
-        &kv,
+        used,
         (published.chunks_written, published.bytes_written),
         changes,
     )?;
@@ -167,39 +169,4 @@ async fn makers<P: KeyValue>(
         }
     }
     Ok(())
-}
-
-fn remember<P: KeyValue + Sql + Clock>(
-    ports: &P,
-    sweep: Option<RunId>,
-    generation: &snapshot::GenerationId,
-    (started_at, finished_at): (Timestamp, Timestamp),
-    kv: &MeteredPorts<'_, P>,
-    (chunks_written, bytes_written): (u64, u64),
-    changes: Option<ChangeCounts>,
-) -> Result<(), SqlError> {
-    // A sync that was asked for in the same second has the next number already.
-    let last = sweep.or(history::runs(ports)?.into_iter().next().map(|run| run.run));
-    let used: KvUse = kv.take();
-    room::charge(ports, i64::try_from(used.writes).unwrap_or(i64::MAX).saturating_sub(room::USUAL_WRITES))?;
-    history::remember_run(
-        ports,
-        RunRecord {
-            run: RunId::after(last.as_ref(), started_at),
-            by: BY_LOG.to_owned(),
-            started_at,
-            finished_at,
-            outcome: RunOutcome::Published,
-            message: format!("published generation {generation} with what changed since the last sync"),
-            duration_millis: finished_at.since(started_at),
-            requests: 0,
-            kv: used,
-            chunks_written,
-            bytes_written,
-            generation: Some(generation.clone()),
-            changes,
-            warnings: Vec::new(),
-            not_before: None,
-        },
-    )
 }

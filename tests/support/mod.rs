@@ -197,7 +197,11 @@ impl KeyValue for World {
 
     async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
         self.operation().await;
-        self.desk.put(key, value).await
+        let put = self.desk.put(key, value).await;
+        if self.cuts_answers.get() {
+            self.operation().await;
+        }
+        put
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {

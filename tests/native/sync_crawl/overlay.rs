@@ -11,6 +11,7 @@ use c1_cloudflare::sync::{self, Limits, Next, Phase, RunOutcome, Trigger, refres
 use sim::cloudflare::{Permission, PolicySpec, Spec};
 
 use super::oracle::{assert_same, manifest, published, still_offering};
+use super::refresh::all_told;
 use crate::support::World;
 
 fn world() -> World {
@@ -392,6 +393,30 @@ async fn an_operation_is_not_undone_where_storage_fails_right_after_its_publicat
         assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
         assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), what);
     }
+}
+
+#[tokio::test]
+async fn of_a_run_that_is_cut_off_and_publishes_another_generation_both_are_told() {
+    let (mut cut, mut most) = (0, 0);
+    loop {
+        let world = world();
+        world.sync().await;
+        let first = manifest(&world).await.generation;
+        let member = world.cloudflare.memberships().into_iter().rfind(|member| member.status == "accepted").unwrap();
+        world.cloudflare.rename(&member.id, Some("Renamed"), None);
+        all_read(&world).await;
+        world.cuts_answers.set(true);
+        if !world.cut_off_at(cut).await {
+            break;
+        }
+        world.cuts_answers.set(false);
+        operate(&world).await;
+        world.advance(60);
+        world.finish().await;
+        most = most.max(all_told(&world, &first, &format!("cut off at {cut}")).await);
+        cut += 1;
+    }
+    assert_eq!(most, 2, "of {cut} runs");
 }
 
 #[tokio::test]
