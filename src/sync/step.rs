@@ -119,7 +119,7 @@ pub async fn step_within<P: Http + KeyValue + Clock + Sql + Log>(
 /// too many the run fails.
 async fn unstored<P: Http + KeyValue + Clock + Sql + Log>(ports: &P, message: String) -> Result<Next, SqlError> {
     let Some(mut cursor) = Cursor::load(ports)? else { return Ok(Next::Idle) };
-    if cursor.attempt + 1 >= MAX_ATTEMPTS {
+    if cursor.attempt + 1 >= MAX_ATTEMPTS && cursor.published.is_none() {
         let message = format!("storage failed {MAX_ATTEMPTS} times in a row: {message}");
         return fail(ports, &MeteredPorts::new(ports), cursor, message).await;
     }
@@ -335,11 +335,12 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
             }
             return self.put_off(crawl, cursor, self.ports.now(), None).await;
         }
-        if cursor.attempt + 1 >= MAX_ATTEMPTS {
+        // What is published is: the run did not fail, however long it takes until that can be remembered.
+        if cursor.attempt + 1 >= MAX_ATTEMPTS && cursor.published.is_none() {
             let message = format!("the same trouble {MAX_ATTEMPTS} times in a row: {message}");
             return fail(self.ports, self.kv, cursor, message).await;
         }
-        let wait = ATTEMPT_SECS << cursor.attempt.min(8);
+        let wait = ATTEMPT_SECS << cursor.attempt.min(MAX_ATTEMPTS);
         let at = self.ports.now().plus_secs(wait);
         self.put_off(crawl, cursor, at, Some(message)).await
     }

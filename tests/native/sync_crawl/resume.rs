@@ -280,3 +280,29 @@ async fn a_large_publication_is_remembered_in_a_step_of_its_own_and_all_the_same
     assert_eq!((apart.0, &apart.2), (steps + 1, &record));
     assert!(apart.1 < most, "{} operations of key-value, {most} in one", apart.1);
 }
+
+#[tokio::test]
+async fn a_run_that_has_published_waits_until_that_can_be_read_and_fails_by_no_means() {
+    let mut world = World::new(spec());
+    world.sync().await;
+    let old = manifest(&world).await.generation;
+    change(&world.cloudflare);
+    world.limits = Limits { key_value: 2, ..Limits::of(Plan::Paid) };
+    begin(&world);
+    while manifest(&world).await.generation == old {
+        sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+    }
+    world.desk.fail_reads("manifest/", 1_000);
+    for _ in 0..10 {
+        world.advance(300);
+        sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+    }
+    let running = sync::status(&world).unwrap().running.expect("it runs");
+    assert!(running.trouble.unwrap().contains("cannot be read"));
+    world.desk.fail_reads("manifest/", 0);
+    world.advance(300);
+    let run = world.finish().await;
+    assert_eq!((run.outcome, run.changes.unwrap().added), (RunOutcome::Published, 1), "{}", run.message);
+    assert_eq!(run.generation, Some(manifest(&world).await.generation));
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "published");
+}
