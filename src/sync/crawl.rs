@@ -199,6 +199,24 @@ impl Off {
         matches!(self.status, Some(403 | 404 | 410))
     }
 
+    /// What Cloudflare answered, with what it said where that is wanted.
+    pub(super) fn told(&self, in_full: bool) -> String {
+        let status = self.status.map(|status| format!("HTTP {status}")).unwrap_or_default();
+        let code = self.code.map(|code| format!(", code {code}")).unwrap_or_default();
+        let is_told = (in_full || self.status.is_none()) && !self.message.is_empty();
+        let message = if is_told { format!(": {}", self.message) } else { String::new() };
+        format!("{status}{code}{message}").trim_start_matches(": ").to_owned()
+    }
+
+    /// Why one record cannot be had. What is said of a failure may be another each time, and this is part of what is published.
+    pub(super) fn why(&self) -> String {
+        if self.passing {
+            format!("Cloudflare failed to tell it again and again ({}); each sync tries it again", self.told(false))
+        } else {
+            self.told(true)
+        }
+    }
+
     fn of(error: &ApiError) -> Self {
         let passing = error.is_retryable();
         let (status, failure) = (error.status(), error.failure().cloned().unwrap_or_default());

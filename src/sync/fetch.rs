@@ -175,7 +175,7 @@ fn odd_member(member: MemberId, why: String) -> PageFacts {
 /// What stands for a page that does not come, where the sync can do without it.
 pub(super) fn given_up(list: List, off: &Off) -> (PageFacts, Vec<u8>) {
     match list {
-        List::Member(member) => (odd_member(member, off.message.clone()), staging::pack(&[], "")),
+        List::Member(member) => (odd_member(member, off.why()), staging::pack(&[], "")),
         _ => (PageFacts { off: Some(off.clone()), ..PageFacts::default() }, Vec::new()),
     }
 }

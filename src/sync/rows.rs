@@ -536,7 +536,7 @@ impl<'a> Builder<'a> {
                     on: false,
                     message: Some(format!(
                         "the members of user group {group}{others} cannot be read ({}); those known before are kept",
-                        describe(off)
+                        off.told(true)
                     )),
                     kept_from: known,
                     unreadable: None,
@@ -616,7 +616,7 @@ impl<'a> Builder<'a> {
             let first: Vec<String> = all.iter().take(NAMED).cloned().collect();
             let count = all.len() as u64;
             let message = format!(
-                "{count} of the {} cannot be read in full ({}{}): what was known of them is kept, and nothing is written for them. Look at them in Cloudflare's dashboard, and report the records to Cloudflare",
+                "{count} of the {} cannot be read in full ({}{}): what was known of them is kept, and nothing is written for them. Look at them in Cloudflare's dashboard, and report the records that stay so to Cloudflare",
                 list.replace('_', " "),
                 first.join("; "),
                 if all.len() > NAMED { "; …" } else { "" },
@@ -912,7 +912,7 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
         _ => ("deprecated list of roles", "Account Settings: Read"),
     };
     let kept = kept_since(kept_from);
-    let why = describe(off);
+    let why = off.told(true);
     match off.status {
         _ if off.passing => {
             format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it again{kept}")
@@ -929,11 +929,4 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
 
 fn kept_since(kept_from: Option<&GenerationId>) -> String {
     kept_from.map(|from| format!("; what generation {from} says of them is kept")).unwrap_or_default()
-}
-
-fn describe(off: &Off) -> String {
-    let status = off.status.map(|status| format!("HTTP {status}")).unwrap_or_default();
-    let code = off.code.map(|code| format!(", code {code}")).unwrap_or_default();
-    let message = if off.message.is_empty() { String::new() } else { format!(": {}", off.message) };
-    format!("{status}{code}{message}").trim_start_matches(": ").to_owned()
 }

@@ -323,15 +323,14 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         let fields = json!({ "run": cursor.run, "attempt": cursor.attempt + 1, "why": message });
         self.ports.log(Level::Warn, "a step of a sync ended in trouble", fields);
         // Once a list was given up, the next one that goes on failing is not waited for as long: a hundred groups are a hundred lists.
-        let is_over = cursor.attempt + 1 >= MAX_ATTEMPTS
-            || cursor.given_up > 0
-            || self.failing.iter().any(|(_, off)| !off.passing);
-        if !self.failing.is_empty() && is_over && self.is_theirs_alone().await {
-            for (fetch, off) in &self.failing {
+        let all = cursor.attempt + 1 >= MAX_ATTEMPTS || cursor.given_up > 0;
+        let over = || self.failing.iter().filter(|(_, off)| all || !off.passing);
+        if over().next().is_some() && self.is_theirs_alone().await {
+            for (fetch, off) in over() {
                 let (mut facts, rows) = given_up(fetch.list, off);
                 facts.at = self.ports.now();
                 staging::store(self.ports, &cursor.run, *fetch, &facts, rows)?;
-                cursor.given_up += 1;
+                cursor.given_up += u32::from(off.passing);
             }
             return self.put_off(crawl, cursor, self.ports.now(), None).await;
         }

@@ -383,3 +383,37 @@ async fn what_a_user_group_gives_is_nobodys_own_where_it_changes_while_a_sync_re
     let own = own_roles(&world.cloudflare.truth(), &world, &late);
     assert_eq!(own_roles(&published(&world).await, &world, &late), own, "another member");
 }
+
+#[tokio::test]
+async fn what_fails_for_a_moment_is_not_given_up_with_what_is_refused() {
+    let (world, before) = synced().await;
+    let mut all = world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted");
+    let two = [all.next().unwrap(), all.next().unwrap()];
+    world.cloudflare.configure(|behaviour| behaviour.unlisted.extend(two.map(|member| member.email)));
+    // The one is refused; the other fails in this step and in the next one.
+    world.cloudflare.fail_next(Route::GetMember, 1, Fault::status(403, 10_000));
+    world.cloudflare.fail_next(Route::GetMember, 8, Fault::status(503, 1));
+    world.cloudflare.add_member("newest@example.com", vec![]);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let (count, first) = unreadable(&world, "members").await.expect("one is named");
+    assert!(count == 1 && first.contains("HTTP 403"), "{first}");
+    assert_ne!(published(&world).await, before);
+}
+
+#[tokio::test]
+async fn a_page_that_is_another_each_time_makes_no_generation_of_its_own() {
+    let (world, _) = synced().await;
+    let member = somebody(&world);
+    world.cloudflare.configure(|behaviour| behaviour.unlisted.extend([member.email]));
+    for (round, text) in ["Ray ID: 1", "Ray ID: 2"].into_iter().enumerate() {
+        let message = format!("Simulated failure at the edge. {text}");
+        world.cloudflare.clear_faults();
+        world.cloudflare.fail_next(Route::GetMember, 10_000, Fault::Status { status: 500, code: 1, message });
+        let run = world.sync().await;
+        let expected = if round == 0 { RunOutcome::Published } else { RunOutcome::Unchanged };
+        assert_eq!(run.outcome, expected, "{text}: {}", run.message);
+    }
+    let (_, first) = unreadable(&world, "members").await.expect("it is named");
+    assert!(first.contains("again and again (HTTP 500, code 1)"), "{first}");
+}
