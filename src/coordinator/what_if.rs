@@ -1,12 +1,12 @@
-//! What a grant or a revoke would change, from the newest generation: what is reached more or less, which rule would stop it, and which
-//! findings it would open or close. Nothing is written, and nothing is asked of Cloudflare.
+//! What a grant or a revoke would change, from the newest generation and what is known to have changed since: what is reached more or less, which
+//! rule would stop it, and which findings it would open or close. Nothing is written, and nothing is asked of Cloudflare.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
 use crate::account::person::{Candidates, Meant, has_address};
-use crate::account::{Stopped, identity, newest};
+use crate::account::{Stopped, identity, newest, overlay};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::tree::{BTreeMap, BTreeSet};
@@ -82,7 +82,9 @@ fn unreadable(error: impl std::fmt::Display) -> NoAnswer {
 
 /// What is known of the account for an answer.
 struct Known {
+    /// The newest generation, with what is known to have changed since.
     snapshot: Snapshot,
+    over: Overlay,
     catalogue: Catalogue,
     /// Whose access it is; of somebody who would be invited, what is known without an invitation.
     member: Member,
@@ -159,6 +161,8 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked:
     let Some(snapshot) = newest(ports).await?.snapshot else {
         return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
     };
+    let over = overlay::over(ports, &snapshot.manifest().generation, None).map_err(unreadable)?;
+    let snapshot = snapshot.with(over.clone());
     let unknown = |what: &dyn std::fmt::Display| NoAnswer::Unknown(format!("the newest generation has no {what}"));
     let mut is_new = false;
     let member = match &asked.who {
@@ -206,7 +210,7 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked:
         other_admins += usize::from(is_other && held.iter().any(|(it, _)| catalogue.makes_super_administrator(*it)));
     };
     snapshot.each(ports, &[Kind::User], see).await.map_err(unreadable)?;
-    Ok(Known { snapshot, catalogue, member, is_new, entitlement, name, admin_groups, other_admins })
+    Ok(Known { snapshot, over, catalogue, member, is_new, entitlement, name, admin_groups, other_admins })
 }
 
 impl Known {
@@ -265,8 +269,10 @@ impl Known {
     /// The generation as it would be.
     fn with(&self, fate: Fate) -> Snapshot {
         let after = if let Fate::Made(after) = fate { after.map(|after| *after) } else { Some(self.member.clone()) };
-        let members = vec![(self.member.member_id, after)];
-        Snapshot::of(self.snapshot.manifest().clone()).with(Overlay { seq: 0, members })
+        let mut over = self.over.clone();
+        over.members.retain(|(member, _)| *member != self.member.member_id);
+        over.members.push((self.member.member_id, after));
+        self.snapshot.clone().with(over)
     }
 
     /// What is in one and not in the other, each with what it reaches.

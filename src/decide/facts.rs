@@ -1,4 +1,4 @@
-//! What is known of a request when it is decided: from the published snapshot with our own changes since, resolved as provisioning resolves it.
+//! What is known of a request when it is decided: from the published snapshot with what is known to have changed since, resolved as provisioning resolves it.
 
 use serde::Serialize;
 
@@ -60,6 +60,8 @@ pub struct Known {
     pub catalogue: Catalogue,
     /// The generation that all this is from.
     pub generation: GenerationId,
+    /// Whether it is with what is known to have changed since.
+    pub has_changed: bool,
     /// How old it is: seconds since the last sync began that looked through the account and found it so; `None` where none is known.
     pub age_secs: Option<i64>,
     /// The rules by which something is found to be wrong with the person or the account, and was not accepted; `None` as long as nobody
@@ -255,6 +257,7 @@ async fn known<P: KeyValue + Clock + Sql>(
         person,
         catalogue,
         generation,
+        has_changed: snapshot.freshness().1,
         age_secs: found_so.map(|since| age(ports.now(), since)),
         findings: None,
         enforces_two_factor: manifest.posture.enforces_two_factor,

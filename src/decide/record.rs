@@ -126,11 +126,12 @@ fn comment(facts: &Facts, decision: &Decision) -> String {
     }
     match facts {
         Facts::Known(known) => format!(
-            "{reason} {}Decided by the connector's rule {:?} from the account as it was {} (generation {}).",
+            "{reason} {}Decided by the connector's rule {:?} from the account as it was {} (generation {}){}.",
             known.what_if.as_ref().map(|line| format!("{line} ")).unwrap_or_default(),
             decision.rule,
             known.age_secs.map_or_else(|| "at a time that is not known".to_owned(), |age| format!("{} ago", span(age))),
-            known.generation
+            known.generation,
+            if known.has_changed { ", with what is known to have changed since" } else { "" }
         ),
         Facts::Unknown(_) => format!("{reason} Decided by the connector's rule {:?}.", decision.rule),
     }

@@ -84,6 +84,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
         },
         catalogue,
         generation: GenerationId::parse("20261123T100000Z-7f3a09c1").unwrap(),
+        has_changed: false,
         age_secs: Some(720),
         findings: Some(Vec::new()),
         enforces_two_factor: None,

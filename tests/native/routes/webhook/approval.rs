@@ -126,4 +126,8 @@ async fn what_was_granted_a_moment_ago_is_known_to_the_rules() {
     assert!(desk.deployment.deliver(&desk.deployment.c1.task(&grant)).await.completed().is_some());
     let told = desk.decided(&desk.asks(&billing).id("2task2")).await;
     assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
+    // And to what is told of it: what the change would come to, and how old this is.
+    assert!(comment(&told, "deny").contains("), with what is known to have changed since."), "{told}");
+    let told = desk.decided(&desk.asks(&dns).id("2task3")).await;
+    assert!(comment(&told, "deny").contains(&format!("has {} already.", dns.name)), "{told}");
 }
