@@ -10,7 +10,7 @@ use crate::ledger::past::{self, Authorship};
 use crate::ledger::record::{self, UnexplainedChange};
 use crate::model::grant::{Entitlement, Holding};
 use crate::model::kind::Kind;
-use crate::provision::journal::{self, Own};
+use crate::provision::journal;
 use crate::snapshot::{self, Catalogue, SnapshotError};
 
 /// Changes that are looked at at once.
@@ -51,22 +51,6 @@ async fn first_role<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<E
     Ok(settings.provision.default_role.in_catalogue(&Catalogue::load(ports, &snapshot).await?))
 }
 
-/// Whether an operation of an account brought what was gained: its first role, or what was held before it was made again. `None` where that
-/// cannot be said right now.
-async fn brought<P: Ports>(
-    ports: &P,
-    settings: &Settings,
-    own: &Own,
-    change: &UnexplainedChange,
-) -> Result<Option<bool>, SqlError> {
-    let what = (change.name.as_str(), change.entitlement.as_str());
-    if own.effect.as_deref() == Some("renewed") && record::lost_between(ports, what, (own.received_at, change.at))? {
-        return Ok(Some(true));
-    }
-    let first = first_role(ports, settings).await.ok();
-    Ok(first.map(|first| first.is_some_and(|first| first.to_string() == change.entitlement)))
-}
-
 /// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
 pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
     // Whatever happened until then is in the log, or will never be.
@@ -76,7 +60,7 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
         log.read_until.map_or(given_up, |until| given_up.max(until.plus_secs(-LATE_SECS)))
     });
     for change in record::unexplained(ports, told_until, AT_ONCE)? {
-        if record::accepted(ports, &change)? {
+        if record::accepted(ports, &change, None)? {
             continue;
         }
         let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at, .. } = &change;
@@ -84,13 +68,21 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
-        if let Some((operation, own)) = journal::that_did(ports, who, *gained, (from, *began, *at))? {
-            let is_ours = if *gained && own.what == Some(Holding::Account) {
-                brought(ports, settings, &own, &change).await?
-            } else {
-                Some(true)
-            };
-            let Some(is_ours) = is_ours else { continue };
+        let mut did = journal::that_did(ports, who, *gained, (from, *began, *at))?;
+        if *gained && let Some((_, renewal)) = did.as_ref().filter(|(_, own)| own.effect.as_deref() == Some("renewed")) {
+            // It brings what was held before, and no first role: that, the account before it may have brought.
+            if record::accepted(ports, &change, Some(renewal.received_at))? {
+                continue;
+            }
+            did = journal::that_did(ports, who, true, (from, *began, renewal.received_at.plus_millis(-1)))?;
+            did = did.filter(|(_, own)| own.effect.as_deref() != Some("renewed"));
+        }
+        if let Some((operation, own)) = did {
+            let mut is_ours = true;
+            if *gained && own.what == Some(Holding::Account) {
+                let Ok(first) = first_role(ports, settings).await else { continue };
+                is_ours = first.is_some_and(|first| first.to_string() == *entitlement);
+            }
             if is_ours {
                 let origin = own.request.origin;
                 let by = json!({

@@ -26,7 +26,7 @@ const LOST_AFTER_MILLIS: i64 = 10 * 60 * 1_000;
 /// Whether it was gained, by whom, that one's membership and name, what, and the cause where it is known already.
 type Line = (bool, String, Option<String>, String, String, &'static str);
 
-/// What is held by another principal since an invitation was accepted, before it has from the gain before by whom it is held.
+/// What is held by a user since an invitation was accepted, before it has from the gain before by whom it is held.
 const ACCEPTED_SO_FAR: &str = "?accepted";
 
 /// Somebody else did it, by what the log tells so far.
@@ -113,15 +113,15 @@ async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<
             break;
         }
     }
-    // Whoever accepts an invitation, or is invited again, holds the same as somebody else. A user group that is made again is another one.
-    let of = |gained: bool| -> BTreeSet<(String, String)> {
-        let changes = chapter.changes.iter().filter(|change| change.0 == gained);
-        changes.map(|change| (change.3.clone(), change.4.clone())).collect()
+    // Whoever accepts an invitation holds the same by the same membership. Who is invited again, or a user group that is made again, is another one.
+    let of = |kind: Kind, gained: bool| -> BTreeSet<(Option<String>, String)> {
+        let changes = chapter.changes.iter().filter(|it| it.0 == gained && it.1.starts_with(&kind.prefix()));
+        changes.map(|change| (change.2.clone(), change.4.clone())).collect()
     };
-    let (gained, lost) = (of(true), of(false));
+    let (gained, lost) = (of(Kind::User, true), of(Kind::Invitation, false));
     for change in &mut chapter.changes {
-        let same = (change.3.clone(), change.4.clone());
-        if gained.contains(&same) && lost.contains(&same) && !change.1.starts_with(&Kind::Group.prefix()) {
+        let same = (change.2.clone(), change.4.clone());
+        if gained.contains(&same) && lost.contains(&same) {
             change.5 = if change.0 { ACCEPTED_SO_FAR } else { "accepted" };
         }
     }
@@ -254,33 +254,38 @@ pub fn unexplained(sql: &dyn Sql, told_until: Timestamp, limit: i64) -> Result<V
     Ok(rows.iter().filter_map(read).collect())
 }
 
-/// Whether somebody of a name lost something between two times.
-pub fn lost_between(
+/// Notes of what is held since an invitation was accepted, or was sent again by an operation that arrived then, by whom it was given: as the
+/// gain before tells it, once that is settled. Whether the change is such a one.
+pub fn accepted(
     sql: &dyn Sql,
-    (name, entitlement): (&str, &str),
-    (from, until): (Timestamp, Timestamp),
+    change: &UnexplainedChange,
+    sent_again: Option<Timestamp>,
 ) -> Result<bool, SqlError> {
+    let (column, who, since) = match (sent_again, &change.member) {
+        (Some(since), _) => ("name", change.name.clone(), since),
+        (None, Some(member)) if change.so_far == ACCEPTED_SO_FAR => {
+            ("principal", format!("{}{member}", Kind::Invitation.prefix()), change.at)
+        }
+        _ => return Ok(false),
+    };
+    // What somebody else took away before is not what came back.
     let lost = sql.one(
-        "SELECT 1 FROM ledger WHERE name = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1 LIMIT 1",
-        &[name.into(), entitlement.into(), from.into(), until.into()],
+        &format!(
+            "SELECT MAX(id) FROM ledger WHERE {column} = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1
+                AND cause NOT LIKE '%foreign'"
+        ),
+        &[who.into(), change.entitlement.as_str().into(), since.into(), change.at.into()],
     )?;
-    Ok(lost.is_some())
-}
-
-/// Notes of what somebody holds who accepted an invitation by whom it was given: as the gain before tells it, once that is settled. Whether
-/// the change is such a one.
-pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange) -> Result<bool, SqlError> {
-    if change.so_far != ACCEPTED_SO_FAR {
-        return Ok(false);
-    }
+    let Some(lost) = lost.as_ref().and_then(SqlValue::integer) else { return Ok(false) };
     sql.query(
         &format!(
-            "WITH before AS (SELECT cause, happened_at, by FROM ledger
-                WHERE name = ?2 AND entitlement = ?3 AND gained = 1 AND id < ?1 AND version = 1 ORDER BY id DESC LIMIT 1)
-             UPDATE ledger SET cause = 'accepted', (happened_at, by) = (SELECT happened_at, by FROM before)
+            "WITH before AS (SELECT one.gained, one.cause, one.happened_at, one.by FROM ledger AS one
+                JOIN ledger AS lost ON lost.id = ?2 AND one.principal = lost.principal AND one.entitlement = lost.entitlement
+                WHERE one.id < lost.id AND one.version = 1 ORDER BY one.id DESC LIMIT 1)
+             UPDATE ledger SET cause = 'accepted', (happened_at, by) = (SELECT happened_at, by FROM before WHERE gained = 1)
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM before WHERE {UNSETTLED})"
         ),
-        &[change.id.into(), change.name.as_str().into(), change.entitlement.as_str().into()],
+        &[change.id.into(), lost.into()],
     )?;
     Ok(true)
 }

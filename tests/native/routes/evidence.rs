@@ -370,4 +370,159 @@ async fn evidence_tells_where_the_ledger_has_gaps_up_to_its_generation() {
     deployment.wait(Duration::from_mins(2)).await;
     let head = read(&file_of(&deployment, &format!("?generation={between}")).await)[0].clone();
     assert_eq!(head["findings"]["gaps"], json!([first["published_at"]]), "what comes later is none of it: {head}");
+    // What is recorded of neither is in the gap that the next one has.
+    let unrecorded = publish(4).await["generation"].as_str().unwrap().to_owned();
+    for table in ["ledger", "ledger_mark", "finding_cut"] {
+        world.query(&format!("DELETE FROM {table} WHERE generation = ?"), &[unrecorded.as_str().into()]).unwrap();
+    }
+    let head = read(&file_of(&deployment, &format!("?generation={unrecorded}")).await)[0].clone();
+    assert_eq!(head["findings"]["gaps"].as_array().unwrap().len(), 2, "{head}");
+}
+
+/// Somebody whom C1 had invited with a role, with approval, as the evidence has it.
+async fn approved_invitation(email: &str) -> (Deployment, String, String) {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await.synced().await;
+    let role = roles(&deployment.cloudflare)[2].clone();
+    let entitlement = Entitlement::role(role.governed_as(), &role.name);
+    let task = deployment.c1.task(&Task::grant(entitlement, Person::newcomer(email)));
+    assert_eq!(deployment.send_as(&task, "t").await.status, 200);
+    deployment.wait(Duration::from_mins(1)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(20)).await;
+    let member = deployment.cloudflare.membership_of(email).unwrap().id;
+    (deployment, member, role.governed_as().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_does_not_tell_who_approved_it_before_of_what_somebody_else_gives_back_past_c1() {
+    let (deployment, invitation, role) = approved_invitation(EMAIL).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let policies = || {
+        let known = roles(&cloudflare).into_iter().find(|known| known.governed_as() == role);
+        vec![holds(&cloudflare, &known.unwrap())]
+    };
+    let approved = granted(&deployment, EMAIL, &role).await;
+    assert!(!approved["gained"]["by"]["approvers"].as_array().unwrap().is_empty(), "the control: {approved}");
+    // C1's account is an invitation first, and somebody who accepted one then.
+    let mut person = format!("invitation:{invitation}");
+    for is_accepted in [false, true] {
+        let answer = deployment.request("DELETE", &format!("/v1/accounts/{person}"), &[], None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let again = cloudflare.invite(EMAIL, policies());
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(20)).await;
+        let given_back = granted(&deployment, EMAIL, &role).await;
+        assert_eq!(
+            (&given_back["gained"]["cause"], &given_back["gained"]["by"]["who"]),
+            (&json!("foreign"), &json!("somebody.else@example.com")),
+            "accepted {is_accepted}: {given_back}"
+        );
+        person = cloudflare.accept_invitation(&again).unwrap();
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(20)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_goes_on_telling_who_approved_a_grant_when_we_send_the_invitation_again_and_of_nothing_else_with_it() {
+    let (deployment, invitation, role) = approved_invitation(EMAIL).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let approved = granted(&deployment, EMAIL, &role).await;
+    deployment.wait(Duration::from_mins(20)).await;
+    let answer = deployment.request("POST", &format!("/v1/invitations/{invitation}/renew"), &[], None).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    deployment.wait(Duration::from_mins(1)).await;
+    // What an account of ours brings first is no part of an invitation that held something else.
+    let first = cloudflare.permission_group("minimal_account_access").unwrap();
+    let again = cloudflare.membership_of(EMAIL).unwrap().id;
+    cloudflare.add_policy(&again, holds(&cloudflare, &first));
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(20)).await;
+    let sent_again = granted(&deployment, EMAIL, &role).await;
+    assert_ne!(sent_again["principal"], approved["principal"]);
+    assert_eq!(sent_again["gained"]["cause"], "accepted", "{sent_again}");
+    for field in ["by", "happened_at"] {
+        assert_eq!(sent_again["gained"][field], approved["gained"][field], "{sent_again}");
+    }
+    let added = granted(&deployment, EMAIL, first.governed_as()).await;
+    assert_eq!(
+        (&added["gained"]["cause"], &added["gained"]["by"]["who"]),
+        (&json!("foreign"), &json!("somebody.else@example.com")),
+        "{added}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_invitation_lost_and_has_again_since_a_gap_is_not_told_as_given_before() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let member = cloudflare.invite(EMAIL, vec![holds(&cloudflare, &known[0])]);
+    let deployment = deployment.synced().await;
+    let publish = async || {
+        deployment.wait(Duration::from_mins(70)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+    };
+    let both = || vec![holds(&cloudflare, &known[0]), holds(&cloudflare, &known[1])];
+    cloudflare.set_policies(&member, both());
+    publish().await;
+    cloudflare.set_policies(&member, vec![holds(&cloudflare, &known[0])]);
+    publish().await;
+    deployment.world().desk.values.borrow_mut().retain(|key, _| !key.contains("manifest/"));
+    cloudflare.set_policies(&member, both());
+    publish().await;
+    cloudflare.accept_invitation(&member).unwrap();
+    publish().await;
+    let accepted = granted(&deployment, EMAIL, known[1].governed_as()).await;
+    assert_eq!(accepted["gained"]["cause"], "accepted", "{accepted}");
+    assert_eq!(accepted["gained"]["by"], Value::Null, "{accepted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_that_is_not_settled_yet_names_the_newest_that_is_and_when_to_ask_again() {
+    let jane = Jane::holding(2).await;
+    let deployment = &jane.deployment;
+    deployment.set_var("AUDIT_FEED", "on");
+    deployment.wait(Duration::from_hours(1)).await;
+    let current = async || deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
+    let settled = current().await;
+    let known = roles(&deployment.cloudflare);
+    // Somebody changes something every few minutes.
+    for role in &known[5..7] {
+        deployment.cloudflare.add_policy(&jane.member, holds(&deployment.cloudflare, role));
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(4)).await;
+    }
+    let early = deployment.get("/v1/evidence").await;
+    assert_eq!((early.status, assert_is_problem(&early, "evidence").as_str()), (503, "evidence_not_settled"));
+    let detail = early.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(&format!("generation={settled}")), "{detail}");
+    let latest = current().await;
+    assert_eq!(deployment.get(&format!("/v1/evidence?generation={settled}")).await.status, 200);
+    let secs: u64 = early.header("retry-after").unwrap().parse().unwrap();
+    assert!((600..=1_200).contains(&secs), "{secs}");
+    // Not before, and soon after.
+    deployment.wait(Duration::from_secs(secs - 120)).await;
+    assert_eq!(deployment.get(&format!("/v1/evidence?generation={latest}")).await.status, 503);
+    deployment.wait(Duration::from_mins(6)).await;
+    assert_eq!(deployment.get(&format!("/v1/evidence?generation={latest}")).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_with_many_changes_is_explained_soon_after_it_though_no_log_is_read() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(20)).await;
+    let known = roles(&cloudflare);
+    for n in 0..65 {
+        let policies = known[..6].iter().map(|role| holds(&cloudflare, role)).collect();
+        cloudflare.add_member(&format!("new{n}@example.com"), policies);
+    }
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let open = deployment.world().one("SELECT COUNT(*) FROM ledger WHERE cause < '@'", &[]).unwrap().unwrap();
+    let all = deployment.world().one("SELECT COUNT(*) FROM ledger", &[]).unwrap().unwrap();
+    assert_eq!((open.integer(), all.integer()), (Some(0), Some(390)));
 }

@@ -656,3 +656,36 @@ async fn a_group_that_is_made_again_under_its_name_is_somebodys_doing_and_no_inv
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_account_of_ours_did_not_bring_is_not_ours_though_the_log_tells_of_nobody_else_and_roles_are_read_once() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    let asked = json!({ "email": "newcomer@example.com" });
+    let answer = deployment.request("POST", "/v1/accounts", &[], Some(&asked)).await;
+    assert!(answer.status < 300, "{}", answer.text());
+    let member = cloudflare.membership_of("newcomer@example.com").unwrap().id;
+    deployment.wait(Duration::from_mins(5)).await;
+    // Somebody adds to it what is in the log later than an entry is waited for.
+    cloudflare.set_log_delay(24 * 3_600);
+    let added = &roles(&cloudflare)[..6];
+    for role in added {
+        cloudflare.add_policy(&member, holds(&cloudflare, role));
+    }
+    let desk = &deployment.world().desk;
+    desk.gets.borrow_mut().clear();
+    desk.noting.set(true);
+    deployment.sync().await;
+    let reads = || desk.gets.borrow().iter().filter(|key| key.ends_with("current")).count();
+    assert!(reads() < 6, "{} reads of what is current", reads());
+    deployment.wait(Duration::from_hours(2)).await;
+    let history = items(&deployment, "/v1/history?person=newcomer@example.com").await;
+    assert_eq!(history.len(), added.len() + 1, "{history:#?}");
+    for role in added {
+        let id = format!("role:{}:member", role.governed_as());
+        let theirs = history.iter().find(|change| change["entitlement"] == id.as_str()).unwrap();
+        assert_eq!((&theirs["cause"], &theirs["by"]["who"]), (&json!("unknown"), &json!("unknown")), "{theirs}");
+    }
+}
