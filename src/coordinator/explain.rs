@@ -45,9 +45,10 @@ pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Val
     Ok(told)
 }
 
-/// The role that an account brings, as the current generation calls it.
+/// The role that an account brings, as the current generation calls it. What has changed was published: where nothing is seen of that, it is
+/// not there yet.
 async fn first_role<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Entitlement>, SnapshotError> {
-    let Some(snapshot) = snapshot::latest(ports).await? else { return Ok(None) };
+    let snapshot = snapshot::latest(ports).await?.ok_or(SnapshotError::NoneYet)?;
     Ok(settings.provision.default_role.in_catalogue(&Catalogue::load(ports, &snapshot).await?))
 }
 
@@ -59,6 +60,8 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
         let given_up = ports.now().plus_secs(-4 * LATE_SECS);
         log.read_until.map_or(given_up, |until| given_up.max(until.plus_secs(-LATE_SECS)))
     });
+    // It takes the whole catalogue, so it is found out once, and where it matters alone.
+    let mut first = None;
     for change in record::unexplained(ports, told_until, AT_ONCE)? {
         if record::accepted(ports, &change, None)? {
             continue;
@@ -80,7 +83,10 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
         if let Some((operation, own)) = did {
             let mut is_ours = true;
             if *gained && own.what == Some(Holding::Account) {
-                let Ok(first) = first_role(ports, settings).await else { continue };
+                if first.is_none() {
+                    first = Some(first_role(ports, settings).await);
+                }
+                let Some(Ok(first)) = &first else { continue };
                 is_ours = first.is_some_and(|first| first.to_string() == *entitlement);
             }
             if is_ours {
