@@ -71,6 +71,7 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
+        let mut is_ours = true;
         let mut did = journal::that_did(ports, who, *gained, (from, *began, *at))?;
         if *gained && let Some((_, renewal)) = did.as_ref().filter(|(_, own)| own.effect.as_deref() == Some("renewed")) {
             // It brings what was held before, and no first role: that, the account before it may have brought.
@@ -79,9 +80,10 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
             }
             did = journal::that_did(ports, who, true, (from, *began, renewal.received_at.plus_millis(-1)))?;
             did = did.filter(|(_, own)| own.effect.as_deref() != Some("renewed"));
+            is_ours = false;
         }
         if let Some((operation, own)) = did {
-            let mut is_ours = true;
+            is_ours = true;
             if *gained && own.what == Some(Holding::Account) {
                 if first.is_none() {
                     first = Some(first_role(ports, settings).await);
@@ -112,8 +114,9 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
             // An entry of ours about the same member, of an operation that was about something else, is no explanation as long as
             // somebody else's may still come.
             _ if may_come => continue,
-            Some(ours) => ("operation", ours.at, json!({ "who": "this connector" })),
-            None => ("unknown", None, past::nobody()),
+            // Nor is the entry of an operation that is known not to have brought it.
+            Some(ours) if is_ours => ("operation", ours.at, json!({ "who": "this connector" })),
+            _ => ("unknown", None, past::nobody()),
         };
         record::explained(ports, *id, cause, happened_at, &by)?;
     }
