@@ -146,12 +146,13 @@ fn horizon(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
     Ok(at.as_ref().and_then(SqlValue::integer))
 }
 
-/// How far the ledger goes, and its gaps up to a generation, where one is named.
+/// How far the ledger goes, and its gaps up to a generation, where one is named: with the one that it is in, where it has no mark of its own.
 pub fn reach(sql: &dyn Sql, until: Option<&GenerationId>) -> Result<Reach, SqlError> {
     let rows = sql.query(
         "SELECT at, 'begins' FROM (SELECT MAX(COALESCE((SELECT at FROM ledger_mark WHERE kind = 'horizon'), 0), MIN(at)) AS at
             FROM ledger_mark WHERE kind <> 'horizon') WHERE at IS NOT NULL
-         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' AND (?1 IS NULL OR generation <= ?1) ORDER BY 1 LIMIT 100",
+         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' AND (?1 IS NULL OR generation <=
+            COALESCE((SELECT MIN(generation) FROM ledger_mark WHERE generation >= ?1), ?1)) ORDER BY 1 LIMIT 100",
         &[until.map(ToString::to_string).into()],
     )?;
     let mut reach = Reach::default();
