@@ -6,6 +6,7 @@ use super::memory::Ports;
 use super::settings::Settings;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
+use crate::base::time::Timestamp;
 use crate::ledger::past::{self, Authorship};
 use crate::ledger::record::{self, UnexplainedChange};
 use crate::model::grant::{Entitlement, Holding};
@@ -14,7 +15,7 @@ use crate::provision::journal;
 use crate::snapshot::{self, Catalogue, SnapshotError};
 
 /// Changes that are looked at at once.
-const AT_ONCE: i64 = 200;
+const AT_ONCE: i64 = 400;
 
 /// A generation has what happened before it was published, and after the crawl of the one before began: that may have taken as long.
 const MARGIN_SECS: i64 = 15 * 60;
@@ -52,14 +53,18 @@ async fn first_role<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<E
     Ok(settings.provision.default_role.in_catalogue(&Catalogue::load(ports, &snapshot).await?))
 }
 
-/// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
-pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
-    // Whatever happened until then is in the log, or will never be.
+/// Whatever happened until then is in the log, or will never be.
+pub(super) fn told_until<P: Ports>(ports: &P) -> Result<Timestamp, SqlError> {
     let log = feed::state(ports)?.filter(|log| log.readable && log.next_at.is_some());
-    let told_until = log.map_or(ports.now(), |log| {
+    Ok(log.map_or(ports.now(), |log| {
         let given_up = ports.now().plus_secs(-4 * LATE_SECS);
         log.read_until.map_or(given_up, |until| given_up.max(until.plus_secs(-LATE_SECS)))
-    });
+    }))
+}
+
+/// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
+pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+    let told_until = told_until(ports)?;
     // It takes the whole catalogue, so it is found out once, and where it matters alone.
     let mut first = None;
     for change in record::unexplained(ports, told_until, AT_ONCE)? {
@@ -67,13 +72,14 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
             continue;
         }
         let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at, .. } = &change;
-        let told = record::told_before(ports, (principal, entitlement), *gained, *at)?;
+        let told = record::told_before(ports, (principal, Some(name), entitlement), *gained, *at)?;
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
         let who = (name.as_str(), member.as_deref(), entitlement.as_str());
         let mut is_ours = true;
         let mut did = journal::that_did(ports, who, *gained, (from, *began, *at))?;
-        if *gained && let Some((_, renewal)) = did.as_ref().filter(|(_, own)| own.effect.as_deref() == Some("renewed")) {
+        if *gained && let Some((_, renewal)) = did.as_ref().filter(|(_, own)| own.effect.as_deref() == Some("renewed"))
+        {
             // It brings what was held before, and no first role: that, the account before it may have brought.
             if record::accepted(ports, &change, Some(renewal.received_at))? {
                 continue;

@@ -197,8 +197,7 @@ impl Coordinator {
             }
             Command::Past { question, limit } => tell(ports, past_of(ports, &question, limit)),
             Command::Evidence(generation) => match evidence(ports, &generation) {
-                Ok(Some(open)) => Reply::Findings(open),
-                Ok(None) => Reply::Noted,
+                Ok(told) => told,
                 Err(error) => failed(ports, "could not read the findings", &error),
             },
             // Only the object that there was before has anything to give: see `succession`.
@@ -275,20 +274,22 @@ fn begin_sync<P: Ports>(
     sync::begin(ports, &settings.cloudflare, trigger)
 }
 
-/// What was open when a generation's evidence was first asked for; `None` as long as something of it is not settled.
-fn evidence<P: Sql + Clock>(
-    ports: &P,
-    generation: &crate::snapshot::GenerationId,
-) -> Result<Option<Vec<serde_json::Value>>, SqlError> {
+/// What was open when a generation's evidence was first asked for; as long as something of it is not settled, of which it is.
+fn evidence<P: Ports>(ports: &P, generation: &crate::snapshot::GenerationId) -> Result<Reply, SqlError> {
     let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::JobKind::Findings);
-    let is_looked_at = findings.is_some_and(|job| {
-        let of = job.subject.split(' ').next().and_then(crate::snapshot::GenerationId::parse);
-        job.last_done_at.is_some() && job.state == jobs::State::Done && of.as_ref() >= Some(generation)
-    });
-    if !is_looked_at || !ledger::record::is_explained(ports, generation)? {
-        return Ok(None);
+    let looked_at = findings.filter(|job| job.last_done_at.is_some() && job.state == jobs::State::Done);
+    let looked_at = looked_at.and_then(|job| crate::snapshot::GenerationId::parse(job.subject.split(' ').next()?));
+    if looked_at.as_ref() >= Some(generation) && ledger::record::is_explained(ports, generation)? {
+        let reach = past::reach(ports, Some(generation))?;
+        return Ok(Reply::Findings(findings::cut(ports, generation, &reach, ports.now())?));
     }
-    findings::cut(ports, generation, &past::reach(ports, Some(generation))?, ports.now()).map(Some)
+    let (settled, open) = match &looked_at {
+        Some(looked_at) => ledger::record::newest_explained(ports, looked_at, generation)?,
+        None => (None, None),
+    };
+    let told_until = explain::told_until(ports)?;
+    let secs = open.map_or(0, |at| at.since(told_until) / 1_000).max(60);
+    Ok(Reply::NotSettled { settled, secs })
 }
 
 fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, SqlError> {

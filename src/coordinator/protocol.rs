@@ -203,6 +203,13 @@ pub enum Reply {
     WouldBe(Result<serde_json::Value, (bool, String)>),
     /// Findings that were looked up, as they are shown.
     Findings(Vec<serde_json::Value>),
+    /// The evidence of a generation is not settled: the newest of which it is, and how soon that may be so of this one.
+    NotSettled {
+        /// That one, where there is one.
+        settled: Option<GenerationId>,
+        /// Not before.
+        secs: i64,
+    },
     /// What the ledger says.
     Ledger(Box<LedgerAnswer>),
     /// How an operation ended.

@@ -202,18 +202,46 @@ pub struct UnexplainedChange {
     so_far: String,
 }
 
-/// When it was last told before a time that somebody gained something, or lost it: what brought that about explains nothing that comes later.
+/// When it was last told before a time that somebody gained something, or lost it, as the same principal or by the same name, where that is given:
+/// what brought that about explains nothing that comes later.
 pub fn told_before(
     sql: &dyn Sql,
-    (principal, entitlement): (&str, &str),
+    (principal, name, entitlement): (&str, Option<&str>, &str),
     gained: bool,
     before: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
     let last = sql.one(
-        "SELECT MAX(at) FROM ledger WHERE principal = ? AND entitlement = ? AND gained = ? AND at < ? AND version = 1",
-        &[principal.into(), entitlement.into(), i64::from(gained).into(), before.into()],
+        "SELECT MAX(at) FROM ledger
+         WHERE (principal = ? OR name = ?) AND entitlement = ? AND gained = ? AND at < ? AND version = 1",
+        &[
+            principal.into(),
+            name.map(str::to_owned).into(),
+            entitlement.into(),
+            i64::from(gained).into(),
+            before.into(),
+        ],
     )?;
     Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// The newest generation that is kept, is in the ledger, is not newer than another, and of which all that changed until then is explained as
+/// far as it ever will be; and when the last change until the one that was asked for was seen that is not.
+pub fn newest_explained(
+    sql: &dyn Sql,
+    newest: &GenerationId,
+    asked: &GenerationId,
+) -> Result<(Option<GenerationId>, Option<Timestamp>), SqlError> {
+    let rows = sql.query(
+        &format!(
+            "SELECT (SELECT MAX(id) FROM generation WHERE id <= ?1
+                    AND id <= (SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1)
+                    AND id < COALESCE((SELECT MIN(generation) FROM ledger WHERE {UNSETTLED} AND version = 1), '~')),
+                (SELECT MAX(at) FROM ledger WHERE {UNSETTLED} AND version = 1 AND generation <= ?2)"
+        ),
+        &[newest.into(), asked.into()],
+    )?;
+    let Some([explained, open]) = rows.first().map(Vec::as_slice) else { return Ok((None, None)) };
+    Ok((explained.text().and_then(GenerationId::parse), open.integer().map(Timestamp::from_millis)))
 }
 
 /// Whether the ledger has a generation, and what changed until then is explained as far as it ever will be.
@@ -256,11 +284,7 @@ pub fn unexplained(sql: &dyn Sql, told_until: Timestamp, limit: i64) -> Result<V
 
 /// Notes of what is held since an invitation was accepted, or was sent again by an operation that arrived then, by whom it was given: as the
 /// gain before tells it, once that is settled. Whether the change is such a one.
-pub fn accepted(
-    sql: &dyn Sql,
-    change: &UnexplainedChange,
-    sent_again: Option<Timestamp>,
-) -> Result<bool, SqlError> {
+pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange, sent_again: Option<Timestamp>) -> Result<bool, SqlError> {
     let (column, who, since) = match (sent_again, &change.member) {
         (Some(since), _) => ("name", change.name.clone(), since),
         (None, Some(member)) if change.so_far == ACCEPTED_SO_FAR => {

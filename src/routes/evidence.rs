@@ -52,9 +52,12 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
     let generation = snapshot.manifest().generation.clone();
     let findings = match asking::ask(ports, Command::Evidence(generation.clone())).await? {
         Reply::Findings(findings) => findings,
-        Reply::Noted => {
-            let sentence = "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out: ask again in a minute";
-            return Err(Problem::unavailable("evidence_not_settled", sentence, 60));
+        Reply::NotSettled { settled, secs } => {
+            let mut sentence = "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out".to_owned();
+            if let Some(settled) = settled {
+                sentence += &format!("; the newest of which that is known is generation={settled}");
+            }
+            return Err(Problem::unavailable("evidence_not_settled", sentence, secs));
         }
         _ => return Err(asking::failed()),
     };
