@@ -53,10 +53,11 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
     let findings = match asking::ask(ports, Command::Evidence(generation.clone())).await? {
         Reply::Findings(findings) => findings,
         Reply::NotSettled { settled, secs } => {
-            let mut sentence = "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out".to_owned();
-            if let Some(settled) = settled {
-                sentence += &format!("; the newest of which that is known is generation={settled}");
-            }
+            let newest = settled.map(|it| format!("; the newest of which that is known is generation={it}"));
+            let sentence = format!(
+                "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out{}",
+                newest.unwrap_or_default(),
+            );
             return Err(Problem::unavailable("evidence_not_settled", sentence, secs));
         }
         _ => return Err(asking::failed()),
