@@ -86,7 +86,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     ) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, &member.email);
         // Whatever is said of it, of their own they have it no more, and no older grant is to bring it back.
-        journal::carried_out(self.ports, self.id)?;
+        journal::took_effect(self.ports, self.id)?;
         let through = guards::held_through(&self.asking(), member, |held| {
             held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
         })

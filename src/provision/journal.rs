@@ -227,7 +227,14 @@ pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> R
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
 /// now on, and what failed on the way here says nothing of how long to wait from here.
 pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ? AND carried_out = 0", &[id.0.into()])?;
+    sql.query("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ?", &[id.0.into()])?;
+    Ok(())
+}
+
+/// Notes that an operation has changed what it was to change, though something else may keep it from being told so: what asked for the contrary
+/// before is void, and it waits as before.
+pub(super) fn took_effect(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
+    sql.query("UPDATE operation SET carried_out = 1 WHERE id = ?", &[id.0.into()])?;
     Ok(())
 }
 
