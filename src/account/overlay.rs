@@ -73,29 +73,9 @@ pub async fn note<P: KeyValue + Sql>(
     let (known, mut groups, is_seen, is_sure) = match latest(ports, id)? {
         Some((kept, None)) => (kept.member, kept.groups, true, kept.key.is_some()),
         taken_in => {
-            // Several may have been published since the operation began, and KV may show none of them yet.
-            let newest = last_published(ports)?;
-            let is_seen = newest
-                .as_ref()
-                .zip(snapshot)
-                .is_some_and(|(newest, snapshot)| snapshot.manifest().generation >= *newest);
-            let opened = match &newest {
-                Some(newest) if !is_seen => Snapshot::open(ports, newest).await.ok(),
-                _ => None,
-            };
-            let is_newest = is_seen || opened.is_some();
-            let snapshot = opened.as_ref().or(snapshot);
-            // KV may still show an older generation than the one that took the last change in.
-            let newer = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
-            let (known, is_sure) = match newer {
-                Some(member) if !is_newest => (Some(member), true),
-                newer => match published(ports, snapshot, left.member).await {
-                    Ok(row) => (row, is_newest || newest.is_none()),
-                    Err(_) if newer.is_some() => (newer, false),
-                    Err(_) => (before(ports, snapshot, left.member).await, false),
-                },
-            };
-            (known, BTreeMap::new(), is_seen && is_sure, is_sure)
+            let taken_in = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
+            let newest = Newest::published(ports, snapshot, taken_in, left.member).await?;
+            (newest.known, BTreeMap::new(), newest.is_seen && newest.is_sure, newest.is_sure)
         }
     };
     let mut in_groups: BTreeSet<UserGroupId> = known.iter().flat_map(|member| member.groups.iter().copied()).collect();
@@ -120,6 +100,46 @@ pub async fn note<P: KeyValue + Sql>(
         &[id.to_string().into(), now.into(), kept.into()],
     )?;
     Ok(())
+}
+
+/// What is known of a member by the newest generation.
+struct Newest {
+    known: Option<Member>,
+    /// Whether the operation saw that generation.
+    is_seen: bool,
+    /// Whether that is certain, and no guess.
+    is_sure: bool,
+}
+
+impl Newest {
+    /// Looks it up, whatever generation the operation began with; `taken_in` is how a generation took the last change in.
+    async fn published<P: KeyValue + Sql>(
+        ports: &P,
+        snapshot: Option<&Snapshot>,
+        taken_in: Option<Member>,
+        record: &MemberRecord,
+    ) -> Result<Self, SqlError> {
+        // Several may have been published since the operation began, and KV may show none of them yet.
+        let newest = last_published(ports)?;
+        let is_seen =
+            newest.as_ref().zip(snapshot).is_some_and(|(newest, snapshot)| snapshot.manifest().generation >= *newest);
+        let opened = match &newest {
+            Some(newest) if !is_seen => Snapshot::open(ports, newest).await.ok(),
+            _ => None,
+        };
+        let is_newest = is_seen || opened.is_some();
+        let snapshot = opened.as_ref().or(snapshot);
+        let (known, is_sure) = match taken_in {
+            // KV may still show an older generation than the one that took the last change in.
+            Some(member) if !is_newest => (Some(member), true),
+            taken_in => match published(ports, snapshot, record).await {
+                Ok(row) => (row, is_newest || newest.is_none()),
+                Err(_) if taken_in.is_some() => (taken_in, false),
+                Err(_) => (before(ports, snapshot, record).await, false),
+            },
+        };
+        Ok(Self { known, is_seen, is_sure })
+    }
 }
 
 /// The row that the snapshot has of a membership.

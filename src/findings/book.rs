@@ -112,13 +112,12 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
     {
         return Ok(known);
     }
-    let open = "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?";
     let by_weight = "CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END";
     let rows = sql.query(
-        &format!("{SELECT} WHERE {open} ORDER BY {by_weight}, number DESC LIMIT ?"),
+        &format!("{SELECT} WHERE {OPEN} ORDER BY {by_weight}, number DESC LIMIT ?"),
         &[now.into(), MOST_CUT.into()],
     )?;
-    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {open}"), &[now.into()])?;
+    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {OPEN}"), &[now.into()])?;
     let left_out = all.as_ref().and_then(SqlValue::integer).unwrap_or_default() - MOST_CUT;
     let mut cut =
         vec![json!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
@@ -257,7 +256,7 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
         Some("all") => "? > 0",
         Some("closed") => "closed_at IS NOT NULL AND ? > 0",
         Some("accepted") => "closed_at IS NULL AND accepted_until > ?",
-        _ => "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?",
+        _ => OPEN,
     };
     let mut narrowed = Narrowed::by(state, vec![now.into()]);
     narrowed.and("rule = ?", filter.rule.as_deref().map(Into::into));
@@ -269,8 +268,7 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
 /// The rules by which something about somebody, or about the account, is open.
 pub fn open_about(sql: &dyn Sql, about: &str, now: Timestamp) -> Result<Vec<String>, SqlError> {
     let rows = sql.query(
-        "SELECT DISTINCT rule FROM finding
-         WHERE closed_at IS NULL AND COALESCE(accepted_until, 0) <= ? AND about IN (?, 'account')",
+        &format!("SELECT DISTINCT rule FROM finding WHERE {OPEN} AND about IN (?, 'account')"),
         &[now.into(), about.into()],
     )?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).map(str::to_owned).collect())
@@ -321,6 +319,9 @@ pub fn latest_event(sql: &dyn Sql) -> Result<i64, SqlError> {
 const SELECT: &str =
     "SELECT number, id, rule, severity, about, name, evidence, opened_at, closed_at, reason, accepted_by,
     accepted_at, accepted_until FROM finding";
+
+/// Which findings are open, now and not accepted until later.
+const OPEN: &str = "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?";
 
 /// A finding as an answer has it.
 fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {

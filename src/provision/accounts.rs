@@ -87,11 +87,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn under_another_address(&self) -> Result<Option<Outcome>, Stopped> {
         let emails = &self.request.subject.emails;
         for member in journal::members_under(self.ports, emails, Timestamp::from_secs(0))? {
-            let member = match read::member(self.ports, &self.client, member).await {
-                Ok(member) => member,
-                Err(ApiError::NotFound(_)) => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let Some(member) = read::present(read::member(self.ports, &self.client, member).await)? else { continue };
             if emails.iter().any(|email| address::same(email, &member.email)) {
                 return Ok(Some(self.not_now("the list of members does not show a member who is there", 5)));
             }

@@ -399,7 +399,8 @@ async fn remember<P: KeyValue + Clock + Sql>(
 ) -> Result<Ending, SqlError> {
     let manifest = published.manifest;
     // A run that was cut off right after its publication finds its own generation to be the current one, or that of a small publication.
-    let is_known = history::generations(kv)?.first().is_some_and(|newest| newest.generation == manifest.generation);
+    let known = history::generations(kv)?.into_iter().next().map(|newest| newest.generation);
+    let is_known = known.as_ref() == Some(&manifest.generation);
     let own = manifest.started_at == cursor.started_at || !is_known;
     let counts = manifest.counts;
     let chapters = record::read(kv, &manifest).await?;
@@ -418,13 +419,10 @@ async fn remember<P: KeyValue + Clock + Sql>(
             Some(previous) => Some(previous),
             None => open(kv, manifest.previous.as_ref()).await,
         };
-        ending.changes = match before {
-            Some(before) => count_changes(kv, &before, &manifest).await,
-            None => None,
-        };
-        catch_up(kv, cursor, &manifest).await?;
+        ending.changes = changes_since(kv, before.as_ref(), &manifest).await;
+        catch_up(kv, cursor, known.as_ref(), &manifest).await?;
         record::write(kv, &chapters)?;
-        history::remember_generation(kv, summary(&manifest, ending.changes))?;
+        history::remember_generation(kv, GenerationSummary::of(&manifest, ending.changes))?;
     } else {
         record::write(kv, &chapters)?;
         ending.changes = Some(ChangeCounts::default());
@@ -434,40 +432,27 @@ async fn remember<P: KeyValue + Clock + Sql>(
     Ok(ending)
 }
 
-fn summary(manifest: &Manifest, changes: Option<ChangeCounts>) -> GenerationSummary {
-    GenerationSummary {
-        generation: manifest.generation.clone(),
-        previous: manifest.previous.clone(),
-        started_at: manifest.started_at,
-        published_at: manifest.finished_at,
-        duration_millis: manifest.finished_at.since(manifest.started_at),
-        counts: manifest.counts,
-        changes,
-    }
-}
-
 /// Remembers what was published between the newest generation that is remembered and this one, each with a run of its own: a signal tells what
 /// changed against the generation before. What cannot be read is left out.
 async fn catch_up<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
     cursor: &Cursor,
+    known: Option<&GenerationId>,
     newest: &Manifest,
 ) -> Result<(), SqlError> {
-    let Some(known) = history::generations(kv)?.into_iter().next() else { return Ok(()) };
+    let Some(known) = known else { return Ok(()) };
     let mut missing = Vec::new();
     let mut child = newest.clone();
-    while child.previous.as_ref().is_some_and(|before| *before > known.generation && *before < child.generation)
+    while child.previous.as_ref().is_some_and(|before| before > known && *before < child.generation)
         && let Some(before) = open(kv, child.previous.as_ref()).await
     {
         missing.push(before.clone());
         child = before;
     }
     while let Some(manifest) = missing.pop() {
-        let changes = match open(kv, manifest.previous.as_ref()).await {
-            Some(before) => count_changes(kv, &before, &manifest).await,
-            None => None,
-        };
-        history::remember_generation(kv, summary(&manifest, changes))?;
+        let before = open(kv, manifest.previous.as_ref()).await;
+        let changes = changes_since(kv, before.as_ref(), &manifest).await;
+        history::remember_generation(kv, GenerationSummary::of(&manifest, changes))?;
         let (run, took) = (cursor.run.clone(), (manifest.started_at, manifest.finished_at));
         history::remember_small_run(kv, Some(run), &manifest.generation, took, KvUse::default(), (0, 0), changes)?;
     }
@@ -477,6 +462,11 @@ async fn catch_up<P: KeyValue + Clock + Sql>(
 async fn open<P: KeyValue>(kv: &P, generation: Option<&GenerationId>) -> Option<Manifest> {
     let snapshot = Snapshot::open(kv, generation?).await.ok()?;
     Some(snapshot.manifest().clone())
+}
+
+/// Counts what changed, where the generation before is known.
+async fn changes_since<P: KeyValue>(kv: &P, old: Option<&Manifest>, new: &Manifest) -> Option<ChangeCounts> {
+    count_changes(kv, old?, new).await
 }
 
 /// Counts what changed; `None` where a value of KV cannot be read right now.

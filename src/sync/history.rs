@@ -12,7 +12,7 @@ use crate::base::json;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::snapshot::{
-    BY_LOG, Capability, ChangeCounts, Counts, GenerationId, KvUse, Posture, RunId, RunOutcome, RunRecord,
+    BY_LOG, Capability, ChangeCounts, Counts, GenerationId, KvUse, Manifest, Posture, RunId, RunOutcome, RunRecord,
 };
 
 /// At most this many runs and generations are remembered.
@@ -35,6 +35,21 @@ pub struct GenerationSummary {
     pub counts: Counts,
     /// What changed against the one before.
     pub changes: Option<ChangeCounts>,
+}
+
+impl GenerationSummary {
+    /// Of a generation whose sync took until it was published.
+    pub(super) fn of(manifest: &Manifest, changes: Option<ChangeCounts>) -> Self {
+        Self {
+            generation: manifest.generation.clone(),
+            previous: manifest.previous.clone(),
+            started_at: manifest.started_at,
+            published_at: manifest.finished_at,
+            duration_millis: manifest.finished_at.since(manifest.started_at),
+            counts: manifest.counts,
+            changes,
+        }
+    }
 }
 
 /// How the connection stands, in one word.

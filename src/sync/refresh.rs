@@ -117,13 +117,9 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     history::remember_generation(
         ports,
         GenerationSummary {
-            generation: manifest.generation.clone(),
-            previous: manifest.previous.clone(),
             started_at: now,
-            published_at: manifest.finished_at,
             duration_millis: ended.since(now),
-            counts: manifest.counts,
-            changes,
+            ..GenerationSummary::of(&manifest, changes)
         },
     )?;
     let used = kv.take();

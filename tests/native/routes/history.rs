@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
+use sim::cloudflare::Cloudflare;
 
 use crate::deployment::Deployment;
 use crate::jane::Jane;
@@ -603,8 +604,8 @@ async fn who_asks_again_for_changes_is_told_their_authors_that_are_known_by_then
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_somebody_adds_to_an_invitation_of_ours_is_theirs_and_only_the_first_role_is_ours() {
+/// Somebody whom the connector invited five minutes ago: the membership.
+async fn with_an_invitation_of_ours() -> (Deployment, Cloudflare, String) {
     let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
     let cloudflare = deployment.cloudflare.clone();
     let deployment = deployment.synced().await;
@@ -614,6 +615,12 @@ async fn what_somebody_adds_to_an_invitation_of_ours_is_theirs_and_only_the_firs
     assert!(answer.status < 300, "{}", answer.text());
     let member = cloudflare.membership_of("newcomer@example.com").unwrap().id;
     deployment.wait(Duration::from_mins(5)).await;
+    (deployment, cloudflare, member)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_adds_to_an_invitation_of_ours_is_theirs_and_only_the_first_role_is_ours() {
+    let (deployment, cloudflare, member) = with_an_invitation_of_ours().await;
     let all = cloudflare.permission_group("super_admin").unwrap();
     cloudflare.add_policy(&member, holds(&cloudflare, &all));
     deployment.wait(Duration::from_mins(2)).await;
@@ -660,15 +667,7 @@ async fn a_group_that_is_made_again_under_its_name_is_somebodys_doing_and_no_inv
 #[tokio::test(start_paused = true)]
 async fn what_an_account_of_ours_did_not_bring_is_not_ours_though_the_log_tells_of_nobody_else_and_roles_are_read_once()
 {
-    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
-    let cloudflare = deployment.cloudflare.clone();
-    let deployment = deployment.synced().await;
-    deployment.wait(Duration::from_mins(30)).await;
-    let asked = json!({ "email": "newcomer@example.com" });
-    let answer = deployment.request("POST", "/v1/accounts", &[], Some(&asked)).await;
-    assert!(answer.status < 300, "{}", answer.text());
-    let member = cloudflare.membership_of("newcomer@example.com").unwrap().id;
-    deployment.wait(Duration::from_mins(5)).await;
+    let (deployment, cloudflare, member) = with_an_invitation_of_ours().await;
     // Somebody adds to it what is in the log later than an entry is waited for.
     cloudflare.set_log_delay(24 * 3_600);
     let first = cloudflare.permission_group("minimal_account_access").unwrap();
