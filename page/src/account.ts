@@ -25,7 +25,10 @@ export const RETRY_MILLIS = 5_000;
 export class Source<T> {
   private list: List<T> = { items: [], complete: false, error: null };
   private started = false;
-  private over = false;
+  /** Counts what makes a read that is under way one of the past: what it still brings is shown to nobody. */
+  private epoch = 0;
+  /** Which generation is being read. */
+  private generation: string | undefined;
   private again: ReturnType<typeof setTimeout> | undefined;
   private readonly listeners = new Set<(list: List<T>) => void>();
 
@@ -46,42 +49,52 @@ export class Source<T> {
 
   /** Reads no further, where nobody looks any more. */
   stop(): void {
-    this.over = true;
+    this.epoch += 1;
   }
 
-  /** Reads it again: what was shown stays until the first page is there. */
-  async refresh(): Promise<void> {
-    if (this.started && (this.list.complete || this.list.error !== null)) await this.read();
+  /** Reads it again from the beginning, unless a read of that very generation is under way: what was shown stays until the first page is there. */
+  async refresh(generation?: string): Promise<void> {
+    const isUnderWay = !this.list.complete && this.list.error === null;
+    if (this.started && !(isUnderWay && generation !== undefined && generation === this.generation)) await this.read();
   }
 
   forget(): void {
+    this.stop();
     this.started = false;
     this.tell({ items: [], complete: false, error: null });
   }
 
-  private async read(): Promise<void> {
+  /** `again` is whether what was published meanwhile has it read once more. */
+  private async read(again = true): Promise<void> {
     this.started = true;
+    this.stop();
+    clearTimeout(this.again);
+    const { epoch } = this;
     let items: T[] = [];
+    this.generation = undefined;
     try {
       for (const path of this.paths) {
         let cursor: string | undefined;
         do {
           const after = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
           const page = await ask<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${this.filter === "" ? "" : `&${this.filter}`}${after}`);
+          if (epoch !== this.epoch) return;
+          // Who came from one list into the other between the two reads would be in neither.
+          if (again && this.generation !== undefined && this.generation !== page.generation) return await this.read(false);
+          this.generation = page.generation;
           items = items.concat(page.items);
           cursor = page.next_cursor;
           this.tell({ items, complete: false, error: null });
-          if (this.over) return;
         } while (cursor !== undefined);
       }
       this.tell({ items, complete: true, error: null });
     } catch (error) {
+      if (epoch !== this.epoch) return;
       const refused = error instanceof Refused ? error : new Refused(0, "error", String(error));
       // What was shown stays until there is more of it.
       this.tell({ items: items.length < this.list.items.length ? this.list.items : items, complete: false, error: refused });
       // Whoever looks need not come again once the Worker can be reached.
-      clearTimeout(this.again);
-      if (refused.passes && this.listeners.size > 0) this.again = setTimeout(() => void (this.over || this.listeners.size === 0 ? undefined : this.read()), RETRY_MILLIS);
+      if (refused.passes && this.listeners.size > 0) this.again = setTimeout(() => void (epoch !== this.epoch || this.listeners.size === 0 ? undefined : this.read()), RETRY_MILLIS);
     }
   }
 
@@ -100,9 +113,9 @@ export const open = new Source<Finding>(["findings"], "state=open");
 
 const ALL = [people, roles, groups, tokens, open];
 
-/** Reads again what was read. */
-export function refresh(): void {
-  for (const source of ALL) void source.refresh();
+/** Reads again what was read: after a change, or where another generation is there. */
+export function refresh(generation?: string): void {
+  for (const source of ALL) void source.refresh(generation);
 }
 
 /** Forgets everything, when the session ends. */
@@ -149,6 +162,11 @@ export function useList<T>(source: Source<T>): List<T> {
     return source.subscribe(setList);
   }, [source]);
   return list;
+}
+
+/** What is made of several lists: complete once all of them are, and as wrong as the first that is. */
+export function joined<T>(items: T[], ...lists: List<unknown>[]): List<T> {
+  return { items, complete: lists.every(({ complete }) => complete), error: lists.find(({ error }) => error !== null)?.error ?? null };
 }
 
 /** What entitlements are called, by their ids. */

@@ -200,7 +200,7 @@ function BetweenSyncs({ from, to }: { from: string; to: string }): JSX.Element {
   return (
     <>
       <p role="status">
-        {busy && items.length === 0 ? "Looking…" : `${number(items.length)}${more === null ? "" : " and more"} ${items.length === 1 && more === null ? "is" : "are"} otherwise after the later sync than after the earlier one.`}
+        {items.length === 0 && error !== null ? "" : busy && items.length === 0 ? "Looking…" : `${number(items.length)}${more === null ? "" : " and more"} ${items.length === 1 && more === null ? "is" : "are"} otherwise after the later sync than after the earlier one.`}
       </p>
       <Problem error={error} />
       {items.length === 0 && !busy && error === null ? <Empty>Nothing is otherwise: what changed between these syncs is back as it was.</Empty> : null}

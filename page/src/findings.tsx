@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Source, useAsked, useList, viewOf } from "./account.js";
 import { ask, type Session } from "./api.js";
-import { Confirm, Empty, Name, Problem, Time, number } from "./parts.js";
+import { Caution, Confirm, Empty, Name, Problem, Time, number } from "./parts.js";
 import type { Finding, Status } from "./types.js";
 
 const SEVERITIES = ["high", "medium", "low"] as const;
@@ -46,7 +46,8 @@ function Found({ state, session, onChanged }: { state: string; session: Session;
   return (
     <>
       <Problem error={list.error} />
-      {list.items.length === 0 && list.complete ? <Empty>{state === "open" ? <Nothing /> : state === "accepted" ? "Nothing is accepted. What is meant to be so is accepted where it is open, with a reason." : "Nothing is closed yet. A finding closes by itself once it is not so any more."}</Empty> : null}
+      {state === "open" ? <Looked isNothing={list.items.length === 0 && list.complete} /> : null}
+      {list.items.length === 0 && list.complete && state !== "open" ? <Empty>{state === "accepted" ? "Nothing is accepted. What is meant to be so is accepted where it is open, with a reason." : "Nothing is closed yet. A finding closes by itself once it is not so any more."}</Empty> : null}
       {[...rules].map(([rule, findings]) => (
         <Rule key={rule} findings={findings} onAccept={session.right === "full" && state === "open" ? setAccepting : null} />
       ))}
@@ -55,12 +56,21 @@ function Found({ state, session, onChanged }: { state: string; session: Session;
   );
 }
 
-/** Nothing is found: that is good news only where somebody looked. */
-function Nothing(): JSX.Element {
-  const { value: status } = useAsked<Status>("/v1/status");
-  if (status === null) return <>Looking…</>;
-  const looked = status.jobs.some(({ kind, last_done_at }) => kind === "findings" && last_done_at != null);
-  return looked ? <>Nothing is found wrong.</> : <>The account was not looked through yet: that follows the first sync, which Now runs.</>;
+/** As of when the account was looked through, and whether it could not be since: that nothing is found is good news only where somebody looked. */
+function Looked({ isNothing }: { isNothing: boolean }): JSX.Element | null {
+  const { value: status, error } = useAsked<Status>("/v1/status");
+  if (status === null) return isNothing ? error === null ? <Empty>Looking…</Empty> : <Problem error={error} /> : null;
+  const job = status.jobs.find(({ kind }) => kind === "findings");
+  const last = job?.last_done_at == null ? null : <Time at={job.last_done_at} />;
+  if (job !== undefined && job.attempts > 0) {
+    return (
+      <Caution>
+        The account could not be looked through{last === null ? "" : <> since {last}{isNothing ? ", when nothing was found wrong" : ""}</>}{job.message ? `: ${job.message}` : "."}
+      </Caution>
+    );
+  }
+  if (!isNothing) return null;
+  return <Empty>{last === null ? "The account was not looked through yet: that follows the first sync, which Now runs." : <>Nothing is found wrong, as of {last}.</>}</Empty>;
 }
 
 /** What a finding is about, with the way to its view where it has one. */

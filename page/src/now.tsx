@@ -40,7 +40,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
   const [failed, setFailed] = useState<unknown>(null);
   const current = status?.generations[0];
   useEffect(() => {
-    if (current !== undefined) refresh();
+    if (current !== undefined) refresh(current.generation);
   }, [current?.generation]);
   if (status === null) return error === null ? <p role="status">Asking…</p> : <Problem error={error} />;
   const sync = async (): Promise<void> => {

@@ -6,39 +6,54 @@ import { ask, Refused } from "./api.js";
 import { Empty, Problem, Time } from "./parts.js";
 import type { Operation } from "./types.js";
 
+/** As much as was read of a list, and of which one. */
+interface Pages<T> {
+  of: string;
+  items: T[];
+  cursor: string | null;
+  error: unknown;
+  busy: boolean;
+}
+
 /** A list that is read a page at a time, when somebody wants more. */
 export function useMore<T>(path: string): { items: T[]; more: (() => void) | null; error: unknown; busy: boolean } {
-  const [items, setItems] = useState<T[]>([]);
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(true);
-  const read = async (after: string | null, over: () => boolean): Promise<void> => {
-    setBusy(true);
-    try {
-      const joined = after === null ? path : `${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(after)}`;
-      const page = await ask<{ items: T[]; next_cursor?: string }>("GET", joined);
-      if (over()) return;
-      setItems((before) => (after === null ? page.items : [...before, ...page.items]));
-      setCursor(page.next_cursor ?? null);
-      setError(null);
-    } catch (failed) {
-      if (over()) return;
-      setError(failed);
-      if (failed instanceof Refused && failed.passes) setTimeout(() => void (over() || read(after, over)), RETRY_MILLIS);
-    }
-    if (!over()) setBusy(false);
-  };
-  const left = useRef(false);
+  const nothing: Pages<T> = { of: path, items: [], cursor: null, error: null, busy: true };
+  const [read, setRead] = useState(nothing);
+  /** Reads on from there, of the path that is looked at now. */
+  const on = useRef<(after: string | null) => void>(() => undefined);
   useEffect(() => {
     let over = false;
-    left.current = false;
-    void read(null, () => over);
+    let again: ReturnType<typeof setTimeout> | undefined;
+    const tell = (what: (before: Pages<T>) => Partial<Pages<T>>): void => {
+      if (over) return;
+      setRead((latest) => {
+        const before = latest.of === path ? latest : nothing;
+        return { ...before, ...what(before) };
+      });
+    };
+    const attempt = async (after: string | null): Promise<void> => {
+      tell(() => ({ busy: true }));
+      try {
+        const joined = after === null ? path : `${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(after)}`;
+        const page = await ask<{ items: T[]; next_cursor?: string }>("GET", joined);
+        tell(({ items }) => ({ items: after === null ? page.items : [...items, ...page.items], cursor: page.next_cursor ?? null, error: null, busy: false }));
+      } catch (error) {
+        // What is asked for again by itself is not asked for by anybody else meanwhile: it would be there twice.
+        const passes = error instanceof Refused && error.passes;
+        tell(() => ({ error, busy: passes }));
+        if (passes && !over) again = setTimeout(() => void attempt(after), RETRY_MILLIS);
+      }
+    };
+    on.current = (after) => void attempt(after);
+    on.current(null);
     return () => {
       over = true;
-      left.current = true;
+      clearTimeout(again);
     };
   }, [path]);
-  return { items, more: cursor === null ? null : () => void read(cursor, () => left.current), error, busy };
+  // What was read of another is not shown, not even for the moment until this one is read.
+  const { items, cursor, error, busy } = read.of === path ? read : nothing;
+  return { items, more: cursor === null ? null : () => on.current(cursor), error, busy };
 }
 
 export function Earlier({ more, busy }: { more: (() => void) | null; busy: boolean }): JSX.Element | null {

@@ -110,6 +110,21 @@ export function Empty({ children }: { children: ComponentChildren }): JSX.Elemen
   return <p class="empty">{children}</p>;
 }
 
+/** What stands behind the number of what is there of a list, while there may be more. */
+export function readingOn({ complete, error }: List<unknown>): string {
+  return complete || error !== null ? "" : ", reading on…";
+}
+
+/** That a list is not whole yet, or why it will not be, where it stands under no table of its own. */
+export function ReadingOn({ of }: { of: List<unknown> }): JSX.Element | null {
+  return of.complete ? null : of.error === null ? <p role="status">Reading on…</p> : <Problem error={of.error} />;
+}
+
+/** A number that was counted, as far as it goes: while not everything was looked at, more may come. */
+export function counted(n: number, isWhole: boolean): string {
+  return isWhole ? String(n) : n === 0 ? "…" : `${n}+`;
+}
+
 /** A column of a table. */
 export interface Column<T> {
   title: string;
@@ -267,7 +282,7 @@ export function Table<T>(props: {
         )}
         <span class="count" role="status">
           {rows.length === list.items.length ? number(rows.length) : `${number(rows.length)} of ${number(list.items.length)}`}
-          {list.complete || list.error !== null ? "" : ", reading on…"}
+          {readingOn(list)}
         </span>
       </div>
       <Problem error={list.error} />

@@ -1,11 +1,11 @@
 // People, and one person: what they hold and by what way, what was done for them, and what may be changed.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { groups, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useList, useTitles } from "./account.js";
+import { groups, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useList, useTitles, type List } from "./account.js";
 import { ask, Refused, type Session } from "./api.js";
 import { History } from "./changes.js";
 import { Operations } from "./operations.js";
-import { Caution, Confirm, Day, Empty, Name, Problem, Table, Time, type Column } from "./parts.js";
+import { Caution, Confirm, Day, Empty, Name, Problem, ReadingOn, Table, Time, type Column } from "./parts.js";
 import { tokenLink } from "./tokens.js";
 import type { Group, Person, Role } from "./types.js";
 import { useThought, type Wish } from "./whatif.js";
@@ -140,8 +140,10 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
           <code>{person.member_id}</code>
         </dd>
       </dl>
+      <Problem error={error} />
+      <ReadingOn of={joined([], all, keys, found)} />
       <h2>Holds</h2>
-      {person.entitlements.length === 0 && through.length === 0 ? <Empty>Nothing.</Empty> : null}
+      {person.entitlements.length === 0 && through.length === 0 && all.complete ? <Empty>Nothing.</Empty> : null}
       <ul class="grants">
         {person.entitlements.map((entitlement) => (
           <li key={entitlement}>
@@ -201,12 +203,12 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
       <History key={`${id}/${turn}`} principal={id} />
       <h2>What was asked of the connector</h2>
       <Operations key={turn} filter={`member=${encodeURIComponent(person.member_id)}`} />
-      {asked === null ? null : <Change ask={asked} person={person} roles={known.items} groups={all.items} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
+      {asked === null ? null : <Change ask={asked} person={person} roles={known} groups={all} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
     </>
   );
 }
 
-function Change(props: { ask: Ask; person: Person; roles: Role[]; groups: Group[]; titles: Map<string, string>; held: Set<string>; through: string[]; onClose: () => void }): JSX.Element {
+function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: List<Group>; titles: Map<string, string>; held: Set<string>; through: string[]; onClose: () => void }): JSX.Element {
   const { ask: asked, person, titles } = props;
   const [wanted, setWanted] = useState("");
   const who = person.email;
@@ -219,12 +221,14 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; groups: Group[
         : wanted === ""
           ? null
           : { principal, action: "grant", entitlement: wanted };
-  const { ready, thought } = useThought(wish);
+  const { ready: isThought, thought } = useThought(wish);
+  // What somebody has through a group is known, or why it is not.
+  const ready = isThought && (props.groups.complete || props.groups.error !== null);
   const send = async (method: string, path: string, body?: unknown): Promise<string> => (await ask<{ message: string }>(method, path, body)).message;
   if (asked.what === "remove") {
     const what = person.resource_type === "invitation" ? `Cancel the invitation of ${who}` : `Remove ${who} from the account`;
     return (
-      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger ready={ready} onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger ready={isThought} onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
         {thought}
       </Confirm>
     );
@@ -237,12 +241,12 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; groups: Group[
         <p>
           <Name of={who} /> loses {title} and keeps everything else.
         </p>
-        {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : null}
+        {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : <ReadingOn of={props.groups} />}
         {thought}
       </Confirm>
     );
   }
-  const offered = [...props.roles.filter((role) => role.grantable !== false), ...props.groups.map((group) => ({ ...group, name: `${group.name} (group)` }))];
+  const offered = [...props.roles.items.filter((role) => role.grantable !== false), ...props.groups.items.map((group) => ({ ...group, name: `${group.name} (group)` }))];
   const choices = offered.filter((each) => !props.held.has(each.entitlement_id)).toSorted((one, other) => one.name.localeCompare(other.name));
   return (
     <Confirm
@@ -263,6 +267,7 @@ function Change(props: { ask: Ask; person: Person; roles: Role[]; groups: Group[
           ))}
         </select>
       </label>
+      <ReadingOn of={joined([], props.roles, props.groups)} />
       {wanted !== "" && props.through.includes(wanted) ? <Caution>They have it through a group already.</Caution> : null}
       {thought}
       <p>Cloudflare is asked at once, through every guard of this connector, and the journal keeps it.</p>

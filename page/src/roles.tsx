@@ -1,22 +1,24 @@
 // Roles and scoped roles, groups, and the matrix of who holds what.
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
-import { groups, linkOf, people, roles, useList, useTitles } from "./account.js";
+import { groups, joined, linkOf, people, roles, useList, useTitles, type List } from "./account.js";
 import { personKey, secondFactor } from "./people.js";
-import { Empty, Problem, Table, number, type Column } from "./parts.js";
+import { Empty, Problem, Table, counted, number, readingOn, type Column } from "./parts.js";
 import { Reaches } from "./reach.js";
 import type { Group, Person, Role } from "./types.js";
 
-interface Counted extends Role {
+interface CountedRole extends Role {
   holders: number;
   through: number;
+  /** Whether everybody was counted, in every group. */
+  isWhole: boolean;
 }
 
-/** How many hold each entitlement, directly and through a group. */
-function useHolders(): { direct: Map<string, number>; through: Map<string, number> } {
+/** How many hold each entitlement, directly and through a group, and how far the lists are that this is counted from. */
+function useHolders(): { direct: Map<string, number>; through: Map<string, number>; from: List<never> } {
   const everybody = useList(people);
   const all = useList(groups);
-  return useMemo(() => {
+  const counts = useMemo(() => {
     const direct = new Map<string, number>();
     const through = new Map<string, number>();
     const more = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -31,24 +33,26 @@ function useHolders(): { direct: Map<string, number>; through: Map<string, numbe
     }
     return { direct, through };
   }, [everybody.items, all.items]);
+  return { ...counts, from: joined([], everybody, all) };
 }
 
-const ROLE_COLUMNS: Column<Counted>[] = [
+const ROLE_COLUMNS: Column<CountedRole>[] = [
   { title: "Name", text: (row) => row.name, width: 8 },
   { title: "Kind", text: (row) => (row.resource_type === "scoped_role" ? "on a scope" : row.grantable === false ? "cannot be granted" : "whole account"), width: 3 },
   { title: "Reaches", text: (row) => row.reach ?? "the whole account", width: 5 },
-  { title: "Holders", text: (row) => String(row.holders), width: 2, numeric: true },
-  { title: "Through groups", text: (row) => String(row.through), width: 3, numeric: true },
+  { title: "Holders", text: (row) => counted(row.holders, row.isWhole), width: 2, numeric: true },
+  { title: "Through groups", text: (row) => counted(row.through, row.isWhole), width: 3, numeric: true },
 ];
 
 export function Roles(): JSX.Element {
   const list = useList(roles);
-  const { direct, through } = useHolders();
-  const items = useMemo(() => list.items.map((role) => ({ ...role, holders: direct.get(role.entitlement_id) ?? 0, through: through.get(role.entitlement_id) ?? 0 })), [list.items, direct, through]);
+  const { direct, through, from } = useHolders();
+  const isWhole = from.complete;
+  const items = useMemo(() => list.items.map((role) => ({ ...role, holders: direct.get(role.entitlement_id) ?? 0, through: through.get(role.entitlement_id) ?? 0, isWhole })), [list.items, direct, through, isWhole]);
   return (
     <>
       <h1>Roles and scopes</h1>
-      <Table name="roles" columns={ROLE_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.entitlement_id} href={(row) => linkOf(row.entitlement_id)} filters={{ "Held by somebody": (row) => row.holders + row.through > 0, "On a scope": (row) => row.resource_type === "scoped_role" }} empty="No roles are known yet: run the first sync in Now." />
+      <Table name="roles" columns={ROLE_COLUMNS} list={joined(items, list, from)} rowKey={(row) => row.entitlement_id} href={(row) => linkOf(row.entitlement_id)} filters={{ "Held by somebody": (row) => row.holders + row.through > 0, "On a scope": (row) => row.resource_type === "scoped_role" }} empty="No roles are known yet: run the first sync in Now." />
     </>
   );
 }
@@ -71,7 +75,7 @@ function Holders({ entitlement }: { entitlement: string }): JSX.Element {
       return ways.length === 0 ? [] : [{ ...person, way: ways.join(" and ") }];
     });
   }, [everybody.items, all.items, entitlement]);
-  return <Table name="holders" columns={HOLDER_COLUMNS} list={{ ...everybody, items }} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} empty="Nobody holds it, directly or through a group. Somebody's own page grants it." />;
+  return <Table name="holders" columns={HOLDER_COLUMNS} list={joined(items, everybody, all)} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} empty="Nobody holds it, directly or through a group. Somebody's own page grants it." />;
 }
 
 export function OneRole({ id }: { id: string }): JSX.Element {
@@ -113,25 +117,31 @@ export function OneRole({ id }: { id: string }): JSX.Element {
   );
 }
 
-const GROUP_COLUMNS: Column<Group & { members: number }>[] = [
+interface CountedGroup extends Group {
+  members: number;
+  isWhole: boolean;
+}
+
+const GROUP_COLUMNS: Column<CountedGroup>[] = [
   { title: "Name", text: (row) => row.name, width: 8 },
-  { title: "Members", text: (row) => String(row.members), width: 2, numeric: true },
+  { title: "Members", text: (row) => counted(row.members, row.isWhole), width: 2, numeric: true },
   { title: "Gives", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
 ];
 
-const GROUP_FILTERS: Record<string, (row: Group & { members: number }) => boolean> = {
-  "Without members": (row) => row.members === 0,
+const GROUP_FILTERS: Record<string, (row: CountedGroup) => boolean> = {
+  "Without members": (row) => row.isWhole && row.members === 0,
   "Giving nothing": (row) => row.entitlements.length === 0,
 };
 
 export function Groups(): JSX.Element {
   const list = useList(groups);
-  const { direct } = useHolders();
-  const items = useMemo(() => list.items.map((group) => ({ ...group, members: direct.get(group.entitlement_id) ?? 0 })), [list.items, direct]);
+  const { direct, from } = useHolders();
+  const isWhole = from.complete;
+  const items = useMemo(() => list.items.map((group) => ({ ...group, members: direct.get(group.entitlement_id) ?? 0, isWhole })), [list.items, direct, isWhole]);
   return (
     <>
       <h1>Groups</h1>
-      <Table name="groups" columns={GROUP_COLUMNS} list={{ ...list, items }} rowKey={(row) => row.id} href={(row) => linkOf(row.entitlement_id)} filters={GROUP_FILTERS} empty="The account has no user groups, or the token may not read them; the first page says which." />
+      <Table name="groups" columns={GROUP_COLUMNS} list={joined(items, list, from)} rowKey={(row) => row.id} href={(row) => linkOf(row.entitlement_id)} filters={GROUP_FILTERS} empty="The account has no user groups, or the token may not read them; the first page says which." />
     </>
   );
 }
@@ -172,7 +182,7 @@ export function Matrix(): JSX.Element {
   const list = useList(people);
   const titles = useTitles();
   const all = useList(groups);
-  const { direct, through } = useHolders();
+  const { direct, through, from: read } = useHolders();
   const [search, setSearch] = useState("");
   const [from, setFrom] = useState(0);
   const [first, setFirst] = useState(0);
@@ -210,12 +220,13 @@ export function Matrix(): JSX.Element {
         </label>
         <span class="count" role="status">
           {number(rows.length)} people{rows.length > MOST_PEOPLE ? `, ${number(from + 1)} to ${number(Math.min(rows.length, from + MOST_PEOPLE))}` : ""}
+          {readingOn(read)}
         </span>
         <button type="button" disabled={from === 0} onClick={() => setFrom(Math.max(0, from - MOST_PEOPLE))}>Earlier</button>
         <button type="button" disabled={from + MOST_PEOPLE >= rows.length} onClick={() => setFrom(from + MOST_PEOPLE)}>Later</button>
       </div>
-      <Problem error={list.error} />
-      {rows.length === 0 && list.complete ? <Empty>{wanted === "" ? "Nobody holds anything that is known: run the first sync in Now." : "Nobody matches; take the search away."}</Empty> : null}
+      <Problem error={read.error} />
+      {rows.length === 0 && read.complete ? <Empty>{wanted === "" ? "Nobody holds anything that is known: run the first sync in Now." : "Nobody matches; take the search away."}</Empty> : null}
       <div class="matrix" tabIndex={0} role="region" aria-label="Who holds what">
         <table>
           <thead>

@@ -75,6 +75,7 @@ export function OneToken({ id }: { id: string }): JSX.Element {
         <dd><code>{token.id}</code></dd>
       </dl>
       <h2>What it may do</h2>
+      {whole === null && error === null ? <p role="status">Looking…</p> : null}
       <ul class="journal">
         {(token.policies ?? []).map((policy) => (
           <li key={policy.told}>

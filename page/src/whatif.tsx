@@ -1,8 +1,8 @@
 // What a grant or a revoke would change, shown before it is made, and as a view of its own.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { groups, roles, useAsked, useList } from "./account.js";
-import { Caution, Problem } from "./parts.js";
+import { groups, joined, roles, useAsked, useList } from "./account.js";
+import { Caution, Problem, ReadingOn } from "./parts.js";
 import type { Thought } from "./types.js";
 
 export interface Wish {
@@ -93,11 +93,12 @@ export function Wonder(): JSX.Element {
   const [principal, setPrincipal] = useState("");
   const [action, setAction] = useState<Wish["action"]>("grant");
   const [entitlement, setEntitlement] = useState("");
-  const [wish, setWish] = useState<Wish | null>(null);
+  /** Each time that somebody asks is another one: the same may have another answer by now. */
+  const [{ turn, wish }, setAsked] = useState<{ turn: number; wish: Wish | null }>({ turn: 0, wish: null });
   const choices = [{ entitlement_id: "account", name: "The account itself" }, ...known.items.filter((role) => role.grantable !== false), ...grouped.items].toSorted((one, other) => one.name.localeCompare(other.name));
   const wonder = (event: Event): void => {
     event.preventDefault();
-    setWish({ principal: principal.trim(), action, entitlement });
+    setAsked({ turn: turn + 1, wish: { principal: principal.trim(), action, entitlement } });
   };
   return (
     <>
@@ -127,8 +128,9 @@ export function Wonder(): JSX.Element {
           </select>
         </label>
         <button type="submit" class="primary">Ask</button>
+        <ReadingOn of={joined([], known, grouped)} />
       </form>
-      {wish === null ? null : <WhatIf wish={wish} />}
+      {wish === null ? null : <WhatIf key={turn} wish={wish} />}
     </>
   );
 }

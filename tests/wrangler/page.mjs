@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { chromium } from "playwright-core";
+import { told } from "./answers.mjs";
 
 const { PAGE, TOKEN, READ_TOKEN, PEOPLE, GUARDED, SCREENSHOTS, SET_THE_REST } = process.env;
 const BROWSERS = [process.env.CHROME, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"];
@@ -80,6 +81,8 @@ async function open(email) {
 }
 
 const scenarios = {
+  "told-as-it-is": () => told({ page, base: PAGE, heading }),
+
   async "first-run"() {
     await page.goto(PAGE);
     await heading("Not set up yet");

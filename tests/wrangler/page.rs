@@ -99,6 +99,14 @@ async fn the_page_of_a_worker_that_is_not_set_up_leads_to_one_that_is_connected(
     }
 }
 
+/// What is late, refused, or another answer than the one before: the page's own files, and no Worker.
+#[tokio::test]
+async fn the_page_tells_nothing_as_a_fact_that_it_was_not_answered() {
+    let build = Command::new("bash").arg("scripts/build.sh").current_dir(PROJECT).output().await.unwrap();
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    clicked("told-as-it-is", "page.test", &[]).await;
+}
+
 /// How long somebody waits for the first row of a large account: `make bench` asks for it, since the sync before it takes minutes.
 #[tokio::test]
 #[cfg(feature = "measure")]
