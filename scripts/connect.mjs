@@ -2,7 +2,7 @@
 // URL and TOKEN say which Worker (TOKEN belongs into the environment, where no process list shows it); APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
 
 import { command, told } from "./up/commands.mjs";
-import { Refusal, Worker, pause } from "./up/worker.mjs";
+import { Refusal, Worker, pause, reason } from "./up/worker.mjs";
 
 const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
 const on = (name) => !["", "0", "no", "off", "false"].includes((process.env[name] ?? "").toLowerCase());
@@ -48,7 +48,7 @@ let report;
 try {
   report = await call("POST", "/v1/connect", options);
 } catch (error) {
-  quit(1, `the Worker did not answer (${error.cause?.code ?? error.message}); if it had begun, running this again says so`);
+  quit(1, `the Worker did not answer (${reason(error)}); if it had begun, running this again says so`);
 }
 print(report);
 const run = report.run;
@@ -60,7 +60,7 @@ while (report.state === "running" || report.more) {
     unanswered = 0;
   } catch (error) {
     unanswered += 1;
-    if (unanswered > MAX_UNANSWERED) quit(1, `the Worker does not answer any more: ${error.message}`);
+    if (unanswered > MAX_UNANSWERED) quit(1, `the Worker does not answer any more: ${reason(error)}`);
     await pause();
     continue;
   }

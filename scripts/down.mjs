@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { Worker } from "./up/worker.mjs";
+import { Worker, reason } from "./up/worker.mjs";
 import { deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down")})
@@ -74,7 +74,7 @@ await run("down", async () => {
       if (!undo.stderr.includes("connect_not_configured")) stop(undo.stderr.trim());
       // A Worker without a key of ConductorOne's was never connected, or somebody took the key away again after that.
       const worker = new Worker(url, piped[FULL]);
-      if (await isConnected(worker).catch((error) => stop(error.message))) {
+      if (await isConnected(worker).catch((error) => stop(reason(error)))) {
         stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again. Without ${FULL} on standard input it takes the Worker away all the same, and what is connected leads nowhere.`);
       }
     }

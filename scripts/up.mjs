@@ -13,7 +13,7 @@ import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { SIDES, areSet, keep, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
-import { Worker, pause } from "./up/worker.mjs";
+import { Refusal, Worker, pause, reason } from "./up/worker.mjs";
 import { accounts, build, crons, deploy, deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
@@ -38,6 +38,8 @@ const APPEARS_MS = 180_000;
 const SYNC_MS = 3_600_000;
 /** At most this many kinds of high findings are told by name. */
 const MOST_TITLES = 5;
+/** How often a sync is asked for where the Worker does not answer. */
+const BEGINS = 5;
 /** What is found follows a publication within seconds. */
 const FINDINGS_MS = 60_000;
 
@@ -202,7 +204,7 @@ async function examine(worker, isKept) {
         last = failed.map(({ message }) => message).join("; ");
       } else last = `${answer.detail ?? status} (${answer.code ?? status})`;
     } catch (error) {
-      last = String(error.cause?.code ?? error.message);
+      last = reason(error);
     }
     if (isRefused && (isKept || Date.now() >= deadline)) throw new Stop(`the Worker at ${worker.base} does not take this ${FULL}: ${told(last)}`);
     if (Date.now() >= deadline) {
@@ -214,10 +216,22 @@ async function examine(worker, isKept) {
   }
 }
 
+/** Has a sync begin, unless one runs; a Worker that does not answer for a moment is asked again. */
+async function begin(worker) {
+  for (let asked = 1; ; asked += 1) {
+    try {
+      return await worker.call("POST", "/v1/sync");
+    } catch (error) {
+      if (error.code === "sync_running") return undefined;
+      if (error instanceof Refusal || asked === BEGINS) throw new Stop(`the sync does not start: ${reason(error)}`);
+    }
+    await pause();
+  }
+}
+
 /** Starts a sync, unless one runs, and shows it to its end; gives the status then. */
 async function sync(worker) {
-  const begun = await worker.ask("POST", "/v1/sync");
-  if (begun.status >= 400 && begun.answer.code !== "sync_running") throw new Stop(`the sync does not start: ${told(begun.answer.detail)} (${begun.answer.code})`);
+  await begin(worker);
   const bar = new Bar();
   const deadline = Date.now() + SYNC_MS;
   try {
@@ -228,7 +242,7 @@ async function sync(worker) {
         unanswered = 0;
       } catch (error) {
         unanswered += 1;
-        if (unanswered > 60) throw new Stop(`the Worker does not answer any more: ${told(error.message)}`);
+        if (unanswered > 60) throw new Stop(`the Worker does not answer any more: ${reason(error)}`);
         continue;
       }
       if (status.running === null) {
@@ -246,16 +260,23 @@ async function sync(worker) {
   throw new Stop("the sync goes on; see GET /v1/status, or the page");
 }
 
-/** The open findings, once the newest generation was looked through; nothing where that did not come to an end. */
+/** The open findings, once the newest generation was looked through; nothing where that did not come to an end, or cannot be asked. */
 async function findings(worker, generation) {
   const deadline = Date.now() + FINDINGS_MS;
-  for (;;) {
-    const { jobs } = await worker.call("GET", "/v1/status");
-    const { state } = jobs.find(({ kind, subject }) => kind === "findings" && subject.startsWith(generation)) ?? {};
-    if (state === "done") break;
-    if (state === "failed" || Date.now() >= deadline) return undefined;
-    await pause();
+  for (; Date.now() < deadline; await pause()) {
+    try {
+      const { jobs } = await worker.call("GET", "/v1/status");
+      const { state } = jobs.find(({ kind, subject }) => kind === "findings" && subject.startsWith(generation)) ?? {};
+      if (state === "failed") return undefined;
+      if (state === "done") return await openFindings(worker);
+    } catch {
+      // The account is connected, whatever becomes of one call: the next one may tell.
+    }
   }
+  return undefined;
+}
+
+async function openFindings(worker) {
   const found = [];
   for (let cursor = ""; ; ) {
     const page = await worker.call("GET", `/v1/findings?state=open&limit=1000${cursor}`);

@@ -8,8 +8,11 @@ const FILE = "wrangler.toml";
 /** The column of the comments behind values. */
 const COMMENTS = 42;
 
+/** How a switch stands that lets the connector change nothing. */
+export const OFF = "off";
+
 /** The variables as the repository has them, before anybody sets them. */
-export const SHIPPED = { CLOUDFLARE_ACCOUNT_ID: "", C1_TENANT: "", PUBLIC_URL: "", PROVISIONING: "off", AUTO_WIRE: "off", PLAN: "free" };
+export const SHIPPED = { CLOUDFLARE_ACCOUNT_ID: "", C1_TENANT: "", PUBLIC_URL: "", PROVISIONING: OFF, AUTO_WIRE: OFF, PLAN: "free" };
 
 /** A text as TOML may write it: over several lines, or between quotes, or between apostrophes, where nothing is escaped. */
 const TEXT = String.raw`"""[\s\S]*?"""|'''[\s\S]*?'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'`;

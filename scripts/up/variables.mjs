@@ -1,6 +1,6 @@
 // Which variables a deployment leaves as they are: the deployed Worker may have been set up from another clone, or in the dashboard.
 
-import { SHIPPED } from "./settings.mjs";
+import { OFF, SHIPPED } from "./settings.mjs";
 import { Stop, choose, isInteractive, plain, say } from "./terminal.mjs";
 
 /** Whose value counts. */
@@ -9,13 +9,16 @@ export const SIDES = ["worker", "file"];
 /**
  * Takes into `settings` what the deployed Worker has otherwise, and no answer of the person's (`given`) names. A value as the
  * repository has it gives way to the Worker's; of one that was changed on both sides nobody but the person knows which is right (`take`).
+ * So it is of a switch that is off in the file: it may be as the repository has it, or somebody turned it off, and then the connector
+ * must not go on changing things.
  */
 export async function takeOver(settings, bindings, given, take) {
   const text = (name) => (bindings.get(name)?.type === "plain_text" ? (bindings.get(name).text ?? "") : "");
   const named = settings.variables();
   const differs = [...named].filter(([name, value]) => !given.has(name) && text(name) !== "" && text(name) !== value);
-  const unsure = differs.filter(([name, value]) => value !== SHIPPED[name]).map(([name]) => name);
+  const unsure = differs.filter(([name, value]) => value !== SHIPPED[name] || value === OFF).map(([name]) => name);
   let side = take;
+  let files = differs.map(([name]) => name);
   if (side === undefined && unsure.length > 0) {
     const what = `the Worker and wrangler.toml have other values for ${unsure.map(plain).join(", ")}`;
     if (!isInteractive()) {
@@ -23,8 +26,10 @@ export async function takeOver(settings, bindings, given, take) {
     }
     say(`${what[0].toUpperCase()}${what.slice(1)}.`);
     side = await choose("Which are to be", [{ value: "worker", text: "the Worker's, which are then written into wrangler.toml" }, { value: "file", text: "those of wrangler.toml" }], { flag: "--take" });
+    files = unsure;
   }
-  for (const [name] of side === "file" ? [] : differs) {
+  for (const [name] of differs) {
+    if (side === "file" && files.includes(name)) continue;
     if (named.get(name) === undefined) throw new Stop(`${plain(name)} in wrangler.toml is written in a way that is not understood here: write there what the Worker has, between quotes`);
     settings.set(name, text(name));
     say(`${plain(name)}: stays as the Worker has it${name in SHIPPED ? `, ${plain(text(name))}` : ""} (--take file sets what wrangler.toml has).`);

@@ -10,6 +10,9 @@ const LOOK_MS = Number(process.env.LOOK_MS ?? 1_000);
 
 export const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 
+/** Why a call came to nothing, for a terminal. */
+export const reason = (error) => told(error.cause?.code ?? error.message);
+
 /** The Worker said no, in its own words. */
 export class Refusal extends Error {
   constructor(status, answer, text) {

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Fault, Permission, Route, Spec};
@@ -101,6 +101,7 @@ impl Project {
             modules: scratch.path("uploaded"),
             running: tokio::sync::Mutex::new(None),
             has_not_looked: AtomicBool::new(false),
+            unanswered: Mutex::default(),
         });
         let edge_server = Server::start(0, Arc::clone(&edge) as Arc<dyn Handler>).await.unwrap();
         Self { scratch, cloudflare, hosting, api, edge, edge_server }
@@ -196,6 +197,8 @@ struct Edge {
     running: tokio::sync::Mutex<Option<(World, Deployed)>>,
     /// Whether the Worker says that it could not look for findings.
     has_not_looked: AtomicBool,
+    /// Requests that do not reach the Worker: each is answered once as something in between does.
+    unanswered: Mutex<Vec<&'static str>>,
 }
 
 impl Edge {
@@ -204,6 +207,14 @@ impl Edge {
         // What is a file of the page, the Worker does not see.
         if let Some(file) = self.hosting.asset(NAME, &request.path) {
             return Reply::text(200, "text/plain", String::from_utf8_lossy(&file).into_owned());
+        }
+        let asked = format!("{} {}", request.method, request.path);
+        {
+            let mut unanswered = self.unanswered.lock().unwrap();
+            if let Some(n) = unanswered.iter().position(|each| *each == asked) {
+                unanswered.swap_remove(n);
+                return Reply::text(503, "text/html", "<title>error code: 1102</title>");
+            }
         }
         let mut running = self.running.lock().await;
         let is_same = |known: &Deployed| {
@@ -280,6 +291,8 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     let entitlement = Entitlement::new(&format!("group:{group}:member"), "Engineers Member");
     project.edge.c1.add_app(&App::default(), std::slice::from_ref(&entitlement));
     let pristine = project.configuration();
+    // One call that comes to nothing ends nothing.
+    project.edge.unanswered.lock().unwrap().extend(["POST /v1/sync", "GET /v1/findings"]);
     let first = project.run("up", &["--tenant", "https://acme.conductor.one/"], &project.secrets()).await;
 
     assert_eq!(first.status, Some(0), "{}", first.text);
@@ -421,7 +434,7 @@ async fn from_another_clone(project: &Project, pristine: &str) {
 
     // Where it cannot stay, nothing is deployed.
     project.configure(&pristine.replace("keep_vars = true\n", ""));
-    let stopped = project.run("up", &[], &project.secrets()).await;
+    let stopped = project.run("up", &["--take", "worker"], &project.secrets()).await;
     assert_eq!(stopped.status, Some(1), "{}", stopped.text);
     assert!(stopped.text.contains("does not name: PROTECTED_MEMBERS; put keep_vars = true"), "{}", stopped.text);
     // Nor where the Worker is another account's.
@@ -438,11 +451,15 @@ async fn from_another_clone(project: &Project, pristine: &str) {
         stopped.text
     );
     project.hosting.set_variable(NAME, "CLOUDFLARE_ACCOUNT_ID", &account);
-    // Nor where two people changed the same, and nobody says who is right.
+    // Nor where two people changed the same, or what the Worker has on is off, and nobody says who is right.
     project.configure(&pristine.replace("C1_TENANT = \"\"", "C1_TENANT = \"other.conductor.one\""));
     let stopped = project.run("up", &[], &project.secrets()).await;
     assert_eq!(stopped.status, Some(2), "{}", stopped.text);
-    assert!(stopped.text.contains("other values for C1_TENANT: give --take worker"), "{}", stopped.text);
+    assert!(
+        stopped.text.contains("other values for C1_TENANT, PROVISIONING, AUTO_WIRE: give --take worker"),
+        "{}",
+        stopped.text
+    );
     assert_eq!(project.hosting.changes().len(), changes);
 
     // An address that was learned, since nobody set one, is not set over.
@@ -452,23 +469,34 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     // Code that is another one is uploaded, and once.
     let code = project.scratch.path("build/index.js");
     std::fs::write(&code, std::fs::read_to_string(&code).unwrap() + "\n").unwrap();
-    project.run("up", &[], &project.secrets()).await;
+    project.edge.unanswered.lock().unwrap().extend(["POST /v1/sync"; 5]);
+    let taken = project.run("up", &["--take", "worker"], &project.secrets()).await;
+    assert_eq!(taken.status, Some(1), "{}", taken.text);
+    assert!(taken.text.contains("up: the sync does not start: "), "{}", taken.text);
+    assert!(taken.text.contains("PROVISIONING: stays as the Worker has it, on"), "{}", taken.text);
     let worker = project.worker();
     assert_eq!((worker.uploads, worker.vars["PUBLIC_URL"].as_str()), (before.uploads + 1, ""));
+    for (name, value) in [("C1_TENANT", "acme.conductor.one"), ("PROVISIONING", "on"), ("AUTO_WIRE", "on")] {
+        assert!(project.configuration().contains(&format!("{name} = \"{value}\"")), "{}", project.configuration());
+    }
     // Nor does whoever takes it all away need to know it.
     let refused = project.run("down", &["--reach", ""], "").await;
     assert!(refused.text.contains("URL=https://c1-cloudflare.acme.workers.dev UNDO=1"), "{}", refused.text);
     project.hosting.set_variable(NAME, "PUBLIC_URL", address);
 
     project.configure(pristine);
-    let answers = [("Enter keeps the one that is set", "\r"), ("Enter makes a new one", "\r")];
+    // Who turns off what the Worker has on, and nothing else, is understood so.
+    let answers =
+        [("Which are to be", "2\r"), ("Enter keeps the one that is set", "\r"), ("Enter makes a new one", "\r")];
     let other = project.answered("up", &["--no-open"], &answers).await;
     assert_eq!(other.status, Some(0), "{}", other.text);
-    assert!(other.text.contains("PROVISIONING: stays as the Worker has it, on"), "{}", other.text);
+    assert!(other.text.contains("PLAN: stays as the Worker has it, paid"), "{}", other.text);
     assert!(other.text.contains("wrangler.toml does not name stay: PROTECTED_MEMBERS."), "{}", other.text);
     let worker = project.worker();
-    assert_eq!((worker.uploads, &worker.vars), (before.uploads + 1, &before.vars));
-    for (name, value) in [("C1_TENANT", "acme.conductor.one"), ("PROVISIONING", "on"), ("AUTO_WIRE", "on")] {
+    let mut vars = before.vars.clone();
+    vars.extend(["PROVISIONING", "AUTO_WIRE"].map(|name| (name.to_owned(), "off".to_owned())));
+    assert_eq!((worker.uploads, &worker.vars), (before.uploads + 2, &vars));
+    for (name, value) in [("C1_TENANT", "acme.conductor.one"), ("PROVISIONING", "off"), ("AUTO_WIRE", "off")] {
         assert!(project.configuration().contains(&format!("{name} = \"{value}\"")), "{}", project.configuration());
     }
     // A token that it makes is shown, this once, and is set; the other one stays.
@@ -479,7 +507,9 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     assert_eq!(worker.secrets["CONNECTOR_READ_TOKEN"], READ);
 
     // What is meant is done: a flag counts most, and the file where that is said.
-    project.configure(&project.configuration().replace("AUTO_WIRE = \"on\" ", "AUTO_WIRE = \"off\""));
+    for name in ["PROVISIONING", "AUTO_WIRE"] {
+        project.hosting.set_variable(NAME, name, "on");
+    }
     let meant = project.run("up", &["--provisioning", "off", "--take", "file"], &project.secrets()).await;
     assert_eq!(meant.status, Some(0), "{}", meant.text);
     let worker = project.worker();
