@@ -48,9 +48,10 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         .await
     }
 
-    /// One of the account's tokens.
+    /// One of the account's tokens. [`ApiError::NotFound`] where it is gone.
     pub async fn token(&self, id: TokenId) -> Result<Token, ApiError> {
-        let told: Token = self.object(Call::get(self.account_path(&format!("/tokens/{id}")))).await?;
+        let call = Call::get(self.account_path(&format!("/tokens/{id}")));
+        let told: Token = self.object(call).await.map_err(ApiError::of_one)?;
         asked_for(&id, &told.id)?;
         Ok(told)
     }

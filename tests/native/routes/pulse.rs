@@ -245,6 +245,28 @@ async fn a_user_group_and_a_token_are_read_again_by_themselves_and_the_sweep_fin
     assert_is_account(&deployment).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_is_not_gone_because_the_api_has_no_path_for_it_for_a_moment() {
+    let deployment = deployment(20, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let token = cloudflare.make_token("ci", None, &Value::Null);
+    deployment.wait(Duration::from_mins(3)).await;
+    let path = format!("/v1/tokens/{token}");
+    let status = async || {
+        let answer = deployment.get(&path).await;
+        if answer.status == 200 { answer.json()["status"].as_str().unwrap().to_owned() } else { String::new() }
+    };
+    assert_eq!(status().await, "active");
+    cloudflare.fail_next(Route::GetToken, 1, Fault::status(404, 7003));
+    cloudflare.change_token(&token, &serde_json::json!({ "status": "disabled" }));
+    until(&deployment, "the token's state", async || status().await != "active").await;
+    assert_eq!(status().await, "disabled");
+    // The control: what is gone is.
+    cloudflare.remove_token(&token);
+    until(&deployment, "the token's end", async || status().await != "disabled").await;
+    assert_eq!(status().await, "");
+}
+
 /// A sync that is asked for while a small publication is written, at many moments of that.
 #[tokio::test(start_paused = true)]
 async fn a_sync_that_begins_while_a_small_publication_is_written_is_the_next_writer_and_loses_nothing() {
