@@ -83,13 +83,16 @@ pub async fn read_on<P: Http + Clock + Sql + Log>(
     let client = Client::new(ports, settings, Purpose::Sync);
     let filters = AuditFilters { action_result: Some("success".to_owned()), ..AuditFilters::default() };
     let mut is_new = false;
+    // A page may be empty and have a cursor all the same; so many in a row are the end, whatever cursors they have.
+    let mut is_over = true;
     for _ in 0..PAGES_AT_ONCE {
         let limit = reading.limit.unwrap_or(LIMIT);
         match client.audit_log(reading.since, reading.until, &filters, limit, reading.cursor.as_deref()).await {
             Ok(page) => {
                 is_new |= keep(ports, &page.entries, now)?;
                 reading.pages += 1;
-                reading.cursor = page.cursor.filter(|_| !page.entries.is_empty());
+                is_over &= page.is_empty;
+                reading.cursor = page.cursor.filter(|next| reading.cursor.as_ref() != Some(next));
                 if reading.cursor.is_none() {
                     break;
                 }
@@ -100,6 +103,9 @@ pub async fn read_on<P: Http + Clock + Sql + Log>(
                 return Ok(is_new);
             }
         }
+    }
+    if is_over {
+        reading.cursor = None;
     }
     state.readable = true;
     "The audit log can be read.".clone_into(&mut state.message);

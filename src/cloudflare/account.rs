@@ -75,8 +75,10 @@ pub struct AuditEntry {
 /// One page of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditPage {
-    /// The entries, oldest first.
+    /// The entries, oldest first, as far as they can be read.
     pub entries: Vec<AuditEntry>,
+    /// Whether nothing came, also nothing that cannot be read.
+    pub is_empty: bool,
     /// Where the next page begins.
     pub cursor: Option<String>,
 }
@@ -153,7 +155,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
             query.append_pair("cursor", cursor);
         }
         let page = self.page(Call::get_long(self.account_path(&format!("/logs/audit?{}", query.finish())))).await?;
-        Ok(AuditPage { entries: page.items, cursor: page.info.and_then(|info| info.cursor) })
+        let is_empty = page.items.is_empty() && page.odd.is_empty();
+        Ok(AuditPage { entries: page.items, is_empty, cursor: page.info.and_then(|info| info.cursor) })
     }
 }
 

@@ -103,6 +103,42 @@ async fn a_thousand_entries_a_minute_are_read_by_few_requests_and_nothing_is_lef
     assert!(requests < 4 * 20, "{requests} requests in {minutes} minutes: of a sync's 160 a minute");
 }
 
+/// What is on a page is not what is on the next one: where that begins the cursor says alone.
+#[tokio::test]
+async fn a_page_without_an_entry_that_can_be_read_is_not_the_end_of_the_log() {
+    for is_empty in [false, true] {
+        let world = world();
+        read(&world).await;
+        let now = world.now().secs();
+        for n in 0..600 {
+            world.cloudflare.log_entry(Some(now + n / 10), 0, json!({ "id": null }));
+        }
+        world.cloudflare.log_entry(Some(now + 61), 0, of_member());
+        if is_empty {
+            world.cloudflare.answer_null(Route::ListAuditLogs);
+            world.cloudflare.after_next(Route::ListAuditLogs, |account, _| account.make_even());
+        }
+        world.advance(90);
+        assert!(read(&world).await, "nothing at all on the first page: {is_empty}");
+        assert_eq!(heard(&world), 1);
+    }
+}
+
+#[tokio::test]
+async fn pages_with_nothing_on_them_are_not_read_for_ever() {
+    let world = world();
+    read(&world).await;
+    for _ in 0..5_000 {
+        world.cloudflare.log_entry(None, 0, json!({}));
+    }
+    world.cloudflare.answer_null(Route::ListAuditLogs);
+    world.advance(30);
+    world.cloudflare.reset_log();
+    read(&world).await;
+    assert_eq!(world.cloudflare.requests(Route::ListAuditLogs), 3);
+    assert_eq!(feed::state(&world).unwrap().unwrap().read_until, Some(world.now()));
+}
+
 #[tokio::test]
 async fn a_log_that_was_not_read_for_two_days_has_a_gap_that_is_told_and_one_of_an_hour_has_none() {
     for (hours, has_gap) in [(1, false), (48, true)] {
