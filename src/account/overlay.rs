@@ -19,7 +19,7 @@ use crate::model::access::atoms;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::resource::{Member, Row};
-use crate::snapshot::{GenerationId, Overlay, Snapshot, SnapshotError};
+use crate::snapshot::{GenerationId, KEPT, Overlay, Snapshot, SnapshotError};
 
 /// A list may lag behind a write as a read of one member may (`reference/cloudflare.md` 2.4): a page that was asked for this soon
 /// after a change is not believed about that member. The next crawl sees what somebody else did meanwhile.
@@ -302,9 +302,10 @@ pub(crate) fn taken_in(sql: &dyn Sql, seq: i64, generation: &GenerationId) -> Re
     Ok(())
 }
 
-/// Forgets changes that every generation which is still kept has.
+/// Forgets changes from before a time that every generation which is still kept has, however long they waited to be taken in.
 pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
-    sql.query("DELETE FROM overlay WHERE generation IS NOT NULL AND at < ?", &[oldest.into()])?;
+    let first = format!("SELECT MIN(id) FROM ({KEPT})");
+    sql.query(&format!("DELETE FROM overlay WHERE generation <= ({first}) AND at < ?"), &[oldest.into()])?;
     Ok(())
 }
 

@@ -267,7 +267,7 @@ fn begin_sync<P: Ports>(
     if let Err(error) = purged {
         unusable(ports, "could not purge the ledger", &error);
     }
-    // A day is as long as a generation without them may be read (`sync::snapshot`), and an hour is for clocks that differ.
+    // A place that has not seen for a while which generations are kept reads one from a day ago at most, and an hour is for clocks that differ.
     if let Err(error) = overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
         unusable(ports, "could not purge the overlay", &error);
     }
