@@ -85,6 +85,13 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     Ok(())
 }
 
+/// Takes note of invitations that were made again: what was granted to one is its successor's, who may have another address by the time it
+/// ends. Which those are the `renewed` table says, and of earlier ones too.
+pub fn renewed(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query("UPDATE expiry SET member = renewed.successor FROM renewed WHERE renewed.member = expiry.member", &[])?;
+    Ok(())
+}
+
 /// What was to end before a time and was not revoked, the longest overdue first; no more than are told.
 pub fn overdue(sql: &dyn Sql, before: Timestamp) -> Result<Vec<Overdue>, SqlError> {
     read(sql, "ends_at <= ? ORDER BY ends_at LIMIT ?", &[before.into(), TOLD.into()])

@@ -13,7 +13,7 @@ use super::shared::UserGroups;
 use super::work::{Work, done};
 use super::{apart, journal, late, open_writes, read};
 use crate::account::Stopped;
-use crate::account::find;
+use crate::account::{expiry, find};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
@@ -61,7 +61,7 @@ fn succeeded(sql: &dyn Sql, member: MemberId, successor: MemberId, now: Timestam
         "INSERT OR REPLACE INTO renewed (member, successor, at) VALUES (?, ?, ?)",
         &[member, successor, now.into()],
     )?;
-    Ok(())
+    expiry::renewed(sql)
 }
 
 /// The invitation, or the membership that came of it, that one was renewed by which ConductorOne may still know.

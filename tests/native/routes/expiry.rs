@@ -178,3 +178,47 @@ async fn what_was_granted_with_an_invitation_is_not_over_because_nobody_has_the_
     let codes: Vec<_> = ends.filter_map(|it| it["outcome"]["code"].as_str()).collect();
     assert_eq!(codes, ["ambiguous_member"]);
 }
+
+/// Another invitation has taken the place of the one that was granted something for a time, and its login another address since.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_for_a_time_ends_for_whoever_was_invited_again_meanwhile() {
+    for enforces in ["off", "on"] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", enforces);
+        let account = &jane.deployment.cloudflare;
+        let mut ids = Vec::new();
+        for (email, later) in
+            [("new@example.com", "new.name@example.com"), ("other@example.com", "another@example.com")]
+        {
+            let task = Task::grant(entitlement(&jane), Person::newcomer(email)).for_seconds(3_600);
+            deliver(&jane, task, email).await;
+            let first = account.membership_of(email).unwrap().id;
+            for _ in 0..2 {
+                let old = account.membership_of(email).unwrap().id;
+                let renewal = format!("/v1/invitations/{old}/renew");
+                let answer = jane.deployment.request("POST", &renewal, &[], None).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+            }
+            let again = account.membership_of(email).unwrap().id;
+            assert_ne!(first, again);
+            account.accept_invitation(&again);
+            account.change_email(&again, later);
+            ids.push(again);
+        }
+        // The control: of who holds it no more there is nothing to be said.
+        let has = PolicySpec::allow(jane.has.id.clone(), account.account_resource_group());
+        account.set_policies(&ids[1], vec![has]);
+        jane.deployment.wait(Duration::from_hours(3)).await;
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(overdue(&jane).await, 1, "{enforces}");
+        let user = |id: &str| account.membership(id).unwrap().user_id.unwrap();
+        let finding = |id: &str| format!("/v1/findings/overdue-revoke:user:{}", user(id));
+        assert_eq!(jane.deployment.json(&finding(&ids[0])).await["state"], "open");
+        assert_eq!(jane.deployment.get(&finding(&ids[1])).await.status, 404);
+        let journal = jane.deployment.json("/v1/operations").await;
+        let ends = journal["items"].as_array().unwrap().iter().filter(|it| it["request"]["origin"]["by"] == "expiry");
+        let about: Vec<_> = ends.map(|it| it["request"]["subject"]["emails"][0].clone()).collect();
+        assert_eq!(about.contains(&json!("new@example.com")), enforces == "on", "{about:?}");
+    }
+}
