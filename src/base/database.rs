@@ -25,7 +25,12 @@ impl Database {
     /// Carries a statement out, as `Sql::query` does.
     pub(crate) fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let failed = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
-        if params.iter().any(|value| matches!(value, SqlValue::Blob(bytes) if bytes.len() >= MAX_VALUE)) {
+        let is_too_long = |value: &SqlValue| match value {
+            SqlValue::Blob(bytes) => bytes.len() >= MAX_VALUE,
+            SqlValue::Text(text) => text.len() >= MAX_VALUE,
+            _ => false,
+        };
+        if params.iter().any(is_too_long) {
             return Err(SqlError("a value of a Durable Object has 2 MB at most".to_owned()));
         }
         let mut prepared = self.0.prepare_cached(statement).map_err(failed)?;
@@ -59,5 +64,23 @@ impl Database {
     /// Whether a statement only reads.
     pub(crate) fn only_reads(&self, statement: &str) -> bool {
         self.0.prepare_cached(statement).is_ok_and(|prepared| prepared.readonly())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Database, MAX_VALUE};
+    use crate::base::ports::SqlValue;
+
+    #[test]
+    fn a_value_that_a_durable_object_does_not_take_is_refused_whatever_it_is_of() {
+        let database = Database::new().unwrap();
+        database.query("CREATE TABLE kept (value)", &[]).unwrap();
+        for (bytes, is_taken) in [(MAX_VALUE - 1, true), (MAX_VALUE, false)] {
+            for value in [SqlValue::Blob(vec![b'x'; bytes]), SqlValue::Text("x".repeat(bytes))] {
+                let kept = database.query("INSERT INTO kept VALUES (?)", &[value]);
+                assert_eq!(kept.is_ok(), is_taken, "{bytes}");
+            }
+        }
     }
 }
