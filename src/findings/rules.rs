@@ -332,7 +332,9 @@ fn organization_unseen(whole: &Whole, _: &Settings) -> Option<String> {
 }
 
 fn old_invitation(person: &Person<'_>, settings: &Settings) -> Option<String> {
-    let days = person.invited_days.filter(|&days| days >= settings.invitation_days)?;
+    // Who has accepted may be listed as an invitation still, where the record tells of no login; and what stands there may be of no known word.
+    let is_invited = person.member.status == MemberStatus::Pending;
+    let days = person.invited_days.filter(|&days| is_invited && days >= settings.invitation_days)?;
     Some(format!("seen for the first time {days} days ago, and not accepted"))
 }
 
@@ -509,7 +511,11 @@ mod tests {
     #[test]
     fn an_invitation_is_old_from_its_seventh_day_on() {
         for (days, is_old) in [(None, false), (Some(0), false), (Some(6), false), (Some(7), true), (Some(70), true)] {
-            assert_eq!(of_person("invitation-old", &member(), |person| person.invited_days = days), is_old, "{days:?}");
+            for status in [MemberStatus::Pending, MemberStatus::Accepted, MemberStatus::Other] {
+                let (member, is_pending) = (Member { status, ..member() }, status == MemberStatus::Pending);
+                let is_told = of_person("invitation-old", &member, |person| person.invited_days = days);
+                assert_eq!(is_told, is_old && is_pending, "{status:?} {days:?}");
+            }
         }
     }
 

@@ -56,7 +56,7 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
     };
     let seen = |key: &str| book::invited_since(ports, key, ports.now()).ok().flatten();
     let open = match book::unclosed(ports) {
-        Ok(open) => open.into_keys().collect(),
+        Ok(open) => open,
         Err(error) => return (Attempt::Again(unkept(&error)), SurveyOutcome::default()),
     };
     let survey = match Snapshot::open(ports, &generation).await {
@@ -102,7 +102,7 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
     (before, after): (&Snapshot, &Snapshot),
 ) -> Result<(Vec<Value>, Vec<Value>), SnapshotError> {
     let seen = |key: &str| book::known_since(ports, key).ok().flatten();
-    let open = book::unclosed(ports).unwrap_or_default().into_keys().collect();
+    let open = book::unclosed(ports).unwrap_or_default();
     let before = survey(ports, settings, before, &seen, &open).await?;
     let after = survey(ports, settings, after, &seen, &open).await?;
     let ids = |survey: &Survey| survey.found.iter().map(|found| found.id.clone()).collect::<BTreeSet<String>>();
@@ -118,8 +118,8 @@ struct Survey<'a> {
     settings: Settings,
     now: Timestamp,
     found: Vec<Match>,
-    /// The findings that are open already.
-    open: &'a BTreeSet<String>,
+    /// The findings that are open already, each with its evidence.
+    open: &'a BTreeMap<String, String>,
     /// How many each rule found, and how many of those are not listed one by one.
     counts: BTreeMap<&'static str, (usize, usize)>,
     whole: Whole,
@@ -140,7 +140,7 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
     settings: &Settings,
     snapshot: &Snapshot,
     seen: &dyn Fn(&str) -> Option<Timestamp>,
-    open: &'a BTreeSet<String>,
+    open: &'a BTreeMap<String, String>,
 ) -> Result<Survey<'a>, SnapshotError> {
     let catalogue = Catalogue::load(ports, snapshot).await?;
     let posture = snapshot.manifest().posture.clone();
@@ -159,17 +159,12 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
         overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
-        whole_lists: [MEMBERS]
-            .iter()
-            .chain(GROUPS)
-            .copied()
-            .filter(|list| is_whole(snapshot.manifest(), list))
-            .collect(),
+        whole_lists: HOLDERS.iter().copied().filter(|list| is_whole(snapshot.manifest(), list)).collect(),
         watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
     };
-    let unread = snapshot.manifest().capabilities.get(MEMBERS).and_then(|members| members.unreadable.as_ref());
+    let unread = snapshot.manifest().capabilities.get("members").and_then(|members| members.unreadable.as_ref());
     survey.whole.unread = unread.map(|unread| (unread.count, unread.first.clone())).unwrap_or_default();
     // Whose tokens there are first: what they hold is kept as the people pass by.
     let made = |row: Row| {
@@ -201,12 +196,22 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
 }
 
 impl Survey<'_> {
+    fn is_known(&self, lists: &[&str]) -> bool {
+        lists.iter().all(|list| self.whole_lists.contains(list))
+    }
+
     fn add(&mut self, rule: &Rule, about: &str, name: &str, evidence: Option<String>) {
-        let Some(evidence) = evidence else { return };
+        let Some(mut evidence) = evidence else { return };
         let id = format!("{}:{about}", rule.name);
+        let was = self.open.get(&id);
+        if !self.is_known(needs(rule.name)) {
+            // What is not known is no finding, and what was found while it was known is not over by that.
+            let Some(was) = was else { return };
+            evidence.clone_from(was);
+        }
         let (count, others) = self.counts.entry(rule.name).or_default();
         *count += 1;
-        if *count <= MOST || self.open.contains(&id) {
+        if *count <= MOST || was.is_some() {
             let (about, name) = (about.to_owned(), name.to_owned());
             self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
         } else {
@@ -224,8 +229,12 @@ impl Survey<'_> {
     ) {
         let held = snapshot.manifest().grants_of(row).into_iter().map(|(entitlement, _)| entitlement);
         let held: BTreeSet<Entitlement> = held.collect();
+        // Whoever holds one on several domains holds it, and is one of those who do.
+        let mut ending = BTreeSet::new();
         for it in held.iter().filter_map(|&it| catalogue.get(it)) {
-            if let (Some(ends), Some(group)) = (&it.ends, it.permission_group) {
+            if let (Some(ends), Some(group)) = (&it.ends, it.permission_group)
+                && ending.insert(group)
+            {
                 let name = it.permission_group_name.as_ref().unwrap_or(&it.name);
                 self.withdrawn(&format!("permission_group:{group}"), name, ends).holders += 1;
             }
@@ -313,11 +322,10 @@ impl Survey<'_> {
     /// revoke. Only where the account was looked through since, and what could not be read is not taken for gone.
     fn over(&self, known: Timestamp) -> Vec<Overdue> {
         let is_read = |overdue: &Overdue| {
-            let needs: &[&str] = match overdue.what {
-                Holding::Entitlement(Entitlement::Group(_)) => GROUPS,
-                _ => &[],
-            };
-            needs.iter().chain(&[MEMBERS]).all(|list| self.whole_lists.contains(list))
+            self.is_known(match overdue.what {
+                Holding::Entitlement(Entitlement::Group(_)) => HOLDERS,
+                _ => MEMBERS,
+            })
         };
         let over = |(overdue, is_met): &&(Overdue, bool)| !is_met && overdue.ended_at < known && is_read(overdue);
         self.overdue.iter().filter(over).map(|(overdue, _)| overdue.clone()).collect()
@@ -416,15 +424,25 @@ impl Survey<'_> {
     }
 }
 
-/// The list of the members, and what tells who is in a user group.
-const MEMBERS: &str = "members";
-const GROUPS: &[&str] = &["user_groups", "user_group_members"];
+/// The list of the members; and it with what tells who is in a user group.
+const MEMBERS: &[&str] = &["members"];
+const HOLDERS: &[&str] = &["members", "user_groups", "user_group_members"];
+
+/// The lists that a rule takes for all that there is: what it finds is what is in none of them.
+fn needs(rule: &str) -> &'static [&'static str] {
+    match rule {
+        "too-few-super-administrators" | "token-stronger-than-creator" => HOLDERS,
+        "token-of-somebody-who-left" => MEMBERS,
+        _ => &[],
+    }
+}
 
 /// Whether a list was read to its end, and each record of it in full. Of the members, which every sync reads, only oddities are told.
 fn is_whole(manifest: &Manifest, list: &str) -> bool {
     match manifest.capabilities.get(list) {
-        Some(told) => told.on && told.kept_from.is_none() && told.unreadable.is_none(),
-        None => list == MEMBERS,
+        Some(told) => (told.on || told.is_absent()) && told.kept_from.is_none() && told.unreadable.is_none(),
+        // Where there are no user groups, nobody is in any.
+        None => list == "members" || (list == "user_group_members" && is_whole(manifest, "user_groups")),
     }
 }
 

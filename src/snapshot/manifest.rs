@@ -217,6 +217,16 @@ pub struct Capability {
     pub unreadable: Option<Unreadable>,
 }
 
+/// How the message begins of a list that an account does not have.
+pub const ABSENT: &str = "this account does not have";
+
+impl Capability {
+    /// Whether there is nothing that could be read.
+    pub fn is_absent(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| message.starts_with(ABSENT))
+    }
+}
+
 /// Records of a list that could not be read in full: what an earlier generation knew of them is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {

@@ -21,7 +21,7 @@ use crate::model::resource::{Group, Member, MemberStatus, OauthClient, Role, Row
 use crate::model::scope::{ObjectKind, Scope};
 use crate::model::signs::Signs;
 use crate::model::super_administrator;
-use crate::snapshot::{Capability, GenerationId, Posture, Unreadable};
+use crate::snapshot::{ABSENT, Capability, GenerationId, Posture, Unreadable};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
@@ -253,7 +253,9 @@ impl People {
         {
             row.atoms.clone_from(&known.atoms);
             if row.status == MemberStatus::Other || row.user_id.is_none() {
-                (row.status, row.user_id) = (known.status, known.user_id);
+                // That an invitation was accepted is told, whether the login is or not.
+                let status = if row.status == MemberStatus::Accepted { row.status } else { known.status };
+                (row.status, row.user_id) = (status, known.user_id);
             }
         }
         self.with_signs(row)
@@ -920,7 +922,7 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
         Some(404 | 410) if list == "roles" => {
             format!("Cloudflare no longer offers the {what} ({why}); permission groups take its place")
         }
-        Some(404 | 410) => format!("this account does not have {what} ({why}){kept}"),
+        Some(404 | 410) => format!("{ABSENT} {what} ({why}){kept}"),
         _ => format!(
             "the API token may not read the {what} ({why}): edit it in Cloudflare's dashboard under API Tokens and add the permission \"{permission}\"{kept}"
         ),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::Clock as _;
 use serde_json::{Value, json};
-use sim::cloudflare::{Access, Oddity, PolicySpec, Route};
+use sim::cloudflare::{Access, Cloudflare, Fault, Oddity, PolicySpec, Route, Spec};
 
 use crate::deployment::Deployment;
-use crate::looks::assert_is_problem;
+use crate::looks::{assert_is_problem, small};
 
 fn ids(findings: &[Value]) -> Vec<&str> {
     findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect()
@@ -259,4 +259,179 @@ async fn what_is_so_is_never_told_to_be_over_however_many_there_are() {
     let third = open().await;
     assert_eq!(second.difference(&third).collect::<Vec<_>>(), [&last]);
     assert_eq!(more().await, hidden, "nobody of those that are not listed went");
+}
+
+/// Makes these the only Super Administrators, by policies of their own.
+fn are_super_administrators(cloudflare: &Cloudflare, members: &[String]) {
+    let (top, whole) = (cloudflare.permission_group("super_admin").unwrap().id, cloudflare.account_resource_group());
+    let minimal = cloudflare.permission_group("minimal_account_access").unwrap().id;
+    for one in cloudflare.memberships() {
+        let is_one = members.contains(&one.id);
+        cloudflare.set_policies(&one.id, vec![PolicySpec::allow(if is_one { &top } else { &minimal }, &whole)]);
+    }
+}
+
+/// A token of a member's that edits members, which is more than any role but one gives.
+fn strong_token(cloudflare: &Cloudflare, of: &str) -> String {
+    let account = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+    let policies = json!([{
+        "id": "a".repeat(32), "effect": "allow", "resources": { &account: "*" },
+        "permission_groups": [{ "id": "b".repeat(32), "name": "Account Settings Write" }],
+    }]);
+    cloudflare.add_token(of, Some(of), &json!({ "policies": policies }))
+}
+
+const FEW: &str = "too-few-super-administrators";
+const STRONGER: &str = "token-stronger-than-creator";
+const LEFT: &str = "token-of-somebody-who-left";
+
+/// Of these rules the ids and the evidence of what is open.
+async fn open_of(deployment: &Deployment, rules: &[&str]) -> Vec<(String, String)> {
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let mut open = deployment.list("/v1/findings", 1000).await;
+    open.retain(|one| rules.iter().any(|rule| one["rule"] == *rule));
+    let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+    let mut open: Vec<_> = open.iter().map(|one| (text(one, "id"), text(one, "evidence"))).collect();
+    open.sort();
+    open
+}
+
+/// Cloudflare answers for a while, or for as long as a group has an invalid policy, that nobody can be told to be in it.
+#[tokio::test(start_paused = true)]
+async fn who_is_not_known_to_be_in_a_user_group_is_not_said_to_lack_what_it_gives() {
+    let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    let (top, whole) = (cloudflare.permission_group("super_admin").unwrap().id, cloudflare.account_resource_group());
+    let made: Vec<(String, String)> = (0..3)
+        .map(|n| {
+            let email = format!("jane{n}@example.com");
+            let id = cloudflare.add_member(&email, vec![PolicySpec::allow(&top, &whole)]);
+            cloudflare.accept_invitation(&id);
+            (id, email)
+        })
+        .collect();
+    are_super_administrators(cloudflare, &[made[0].0.clone()]);
+    let gives = |name: &str| cloudflare.add_group(name, vec![PolicySpec::allow(&top, &whole)]);
+    let roots = gives("Roots");
+    for (id, _) in &made[1..] {
+        cloudflare.join_group(&roots, id);
+    }
+    let token = strong_token(cloudflare, &made[1].1);
+    let rules = [FEW, STRONGER];
+    cloudflare.break_group(&roots, true);
+    assert_eq!(open_of(&deployment, &rules).await, [], "it is not known whether they are in it");
+    cloudflare.break_group(&roots, false);
+    assert_eq!(open_of(&deployment, &rules).await, [], "they are");
+    for (id, _) in &made[1..] {
+        cloudflare.leave_group(&roots, id);
+    }
+    let open = open_of(&deployment, &rules).await;
+    let ids: Vec<&str> = open.iter().map(|(id, _)| id.as_str()).collect();
+    let stronger = format!("{STRONGER}:api_token:{token}");
+    assert_eq!(ids, [stronger.as_str(), &format!("{FEW}:account")], "the control: they are not");
+    // What is found is found, whatever cannot be told of a new group.
+    let others = gives("Others");
+    cloudflare.break_group(&others, true);
+    cloudflare
+        .set_policies(&made[0].0, vec![PolicySpec::allow(cloudflare.permission_group("admin").unwrap().id, &whole)]);
+    assert_eq!(open_of(&deployment, &rules).await, open, "neither over nor more, since Others may give it to somebody");
+    cloudflare.break_group(&others, false);
+    let without: Vec<_> = open_of(&deployment, &rules).await;
+    assert!(without.iter().any(|(id, evidence)| id.starts_with(FEW) && evidence.starts_with('0')), "{without:?}");
+    cloudflare.remove_token(&token);
+    are_super_administrators(cloudflare, &[made[0].0.clone(), made[1].0.clone()]);
+    cloudflare.break_group(&others, true);
+    assert_eq!(open_of(&deployment, &rules).await, [], "what is certain is over all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_without_user_groups_has_nobody_in_any() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let first = cloudflare.memberships().into_iter().find(|one| one.status == "accepted").unwrap();
+    are_super_administrators(cloudflare, &[first.id]);
+    for (fault, is_told) in [(Fault::status(403, 10_000), false), (Fault::status(404, 7003), true)] {
+        cloudflare.clear_faults();
+        cloudflare.fail_randomly(Route::ListUserGroups, 1.0, fault);
+        let open = open_of(&deployment, &[FEW]).await;
+        assert_eq!(!open.is_empty(), is_told, "{open:?}");
+    }
+}
+
+/// Of somebody new whose record is odd nothing earlier is known: neither what they hold nor, in the worst case, that they are there.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_to_be_beyond_a_creator_whose_record_could_not_be_read() {
+    for oddity in [Oddity::NullInPolicies("permission_groups"), Oddity::Null("policies"), Oddity::Text("id", "odd")] {
+        let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await.synced().await;
+        let cloudflare = &deployment.cloudflare;
+        let (top, whole) =
+            (cloudflare.permission_group("super_admin").unwrap().id, cloudflare.account_resource_group());
+        let jane = cloudflare.add_member("jane@example.com", vec![PolicySpec::allow(&top, &whole)]);
+        cloudflare.accept_invitation(&jane);
+        strong_token(cloudflare, "jane@example.com");
+        let what = format!("{oddity:?}");
+        cloudflare.make_odd(Route::ListMembers, &jane, oddity.clone());
+        cloudflare.make_odd(Route::GetMember, &jane, oddity);
+        let rules = [STRONGER, LEFT];
+        assert_eq!(open_of(&deployment, &rules).await, [], "{what}");
+        cloudflare.make_even();
+        assert_eq!(open_of(&deployment, &rules).await, [], "{what}");
+        let minimal = cloudflare.permission_group("minimal_account_access").unwrap().id;
+        cloudflare.set_policies(&jane, vec![PolicySpec::allow(minimal, &whole)]);
+        let open = open_of(&deployment, &rules).await;
+        assert!(open.len() == 1 && open[0].0.starts_with(STRONGER), "{what}, the control: {open:?}");
+        cloudflare.remove_member(&jane);
+        let open = open_of(&deployment, &rules).await;
+        assert!(open.len() == 1 && open[0].0.starts_with(LEFT), "{what}, the control: {open:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_a_permission_group_that_ends_on_several_domains_is_one_of_those_who_hold_it() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let dns = cloudflare.permission_groups().into_iter().find(|one| one.name == "Domain DNS").unwrap().id;
+    let zones: Vec<String> = (0..5).map(|n| cloudflare.add_zone(&format!("shop{n}.example"))).collect();
+    let on = |zones: &[String]| zones.iter().map(|zone| PolicySpec::allow(&dns, zone)).collect::<Vec<_>>();
+    for one in cloudflare.memberships() {
+        let minimal = cloudflare.permission_group("minimal_account_access").unwrap().id;
+        cloudflare.set_policies(&one.id, vec![PolicySpec::allow(minimal, cloudflare.account_resource_group())]);
+    }
+    let jane = cloudflare.add_member("jane@example.com", on(&zones));
+    cloudflare.accept_invitation(&jane);
+    for (field, text) in [("deprecated", "true"), ("eol_at", "2027-02-01")] {
+        cloudflare.make_odd(Route::ListPermissionGroups, &dns, Oddity::MetaText(field, text));
+    }
+    let rule = ["permission-group-ending"];
+    let told = async || open_of(&deployment, &rule).await.into_iter().map(|(_, evidence)| evidence).collect::<String>();
+    assert!(told().await.contains("held by 1 members and user groups"), "{}", told().await);
+    // The control: each of several holders counts, and so does a user group.
+    let joe = cloudflare.add_member("joe@example.com", on(&zones[..2]));
+    cloudflare.accept_invitation(&joe);
+    cloudflare.add_group("DNS", on(&zones));
+    assert!(told().await.contains("held by 3 members and user groups"), "{}", told().await);
+}
+
+/// Who has accepted may have no login that is told, and is listed as an invitation then.
+#[tokio::test(start_paused = true)]
+async fn an_accepted_invitation_is_no_old_one_though_its_login_is_not_told() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let minimal = cloudflare.permission_group("minimal_account_access").unwrap().id;
+    let policies = || vec![PolicySpec::allow(&minimal, cloudflare.account_resource_group())];
+    let (odd, old) =
+        (cloudflare.invite("odd@example.com", policies()), cloudflare.invite("never@example.com", policies()));
+    deployment.sync().await;
+    cloudflare.accept_invitation(&odd);
+    for route in [Route::ListMembers, Route::GetMember] {
+        cloudflare.make_odd(route, &odd, Oddity::UserText("id", ""));
+    }
+    deployment.wait(Duration::from_hours(24 * 8)).await;
+    let open = open_of(&deployment, &["invitation-old"]).await;
+    let listed = deployment.json("/v1/invitations").await.to_string();
+    assert!(listed.contains(&odd), "it is published as one: {listed}");
+    let about = |member: &str| open.iter().any(|(id, _)| id.ends_with(member));
+    assert!(!about(&odd), "{open:?}");
+    assert!(about(&old), "the control: {open:?}");
 }

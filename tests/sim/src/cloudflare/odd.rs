@@ -24,6 +24,8 @@ pub enum Oddity {
     TextInPolicies(&'static str, &'static str),
     /// A field of its `user` is this text.
     UserText(&'static str, &'static str),
+    /// A field of its `meta` is this text.
+    MetaText(&'static str, &'static str),
     /// Its e-mail address is nowhere.
     NoEmail,
     /// It has a field that nobody asked for, with this many bytes.
@@ -79,6 +81,11 @@ fn make(record: &mut Value, oddity: &Oddity) {
         Oddity::UserText(field, text) => {
             if let Some(user) = record.get_mut("user") {
                 super::render::set(user, field, json!(text));
+            }
+        }
+        Oddity::MetaText(field, text) => {
+            if let Some(meta) = record.get_mut("meta") {
+                super::render::set(meta, field, json!(text));
             }
         }
         Oddity::NoEmail => {
