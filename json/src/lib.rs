@@ -12,6 +12,7 @@
 extern crate self as json;
 
 pub mod fields;
+pub mod hex;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -76,18 +77,57 @@ const TAGGED: &str = "#";
 const TEXT: &str = "#";
 
 /// The text of a value: what is flattened into one object is read from it one after the other.
+#[derive(Clone, Copy)]
 pub struct Text<'de>(&'de [u8]);
 
 impl<'de> Text<'de> {
-    /// As it stands: the same text is the same value.
-    pub const fn bytes(&self) -> &'de [u8] {
-        self.0
-    }
-
     /// Reads it.
     pub fn read<T: Deserialize<'de>, E: serde::de::Error>(&self) -> Result<T, E> {
         T::deserialize(&mut Reader::new(self.0)).map_err(E::custom)
     }
+}
+
+/// What was made of texts that come again and again, by the text.
+pub struct Made<'de, T> {
+    /// Their beginnings, in order.
+    texts: Vec<(u64, &'de [u8])>,
+    made: Vec<T>,
+}
+
+impl<T> Default for Made<'_, T> {
+    fn default() -> Self {
+        Self { texts: Vec::new(), made: Vec::new() }
+    }
+}
+
+impl<'de, T: Clone> Made<'de, T> {
+    /// What was made of this text before, or what is made of it now.
+    pub fn of<E>(&mut self, text: Text<'de>, make: impl FnOnce(Text<'de>) -> Result<T, E>) -> Result<T, E> {
+        let (mark, place) = sought(&self.texts, text.0);
+        if let Ok(place) = place
+            && let Some(made) = self.made.get(place)
+        {
+            return Ok(made.clone());
+        }
+        let new = make(text)?;
+        let place = place.unwrap_or_else(|place| place);
+        self.texts.insert(place, (mark, text.0));
+        self.made.insert(place, new.clone());
+        Ok(new)
+    }
+}
+
+/// So many texts that begin alike are looked through, the latest ones: a page has ten thousands of texts at most, and may be anybody's making.
+const ALIKE: usize = 16;
+
+/// The mark of a text, and where it is among others, or would be.
+#[inline(never)]
+fn sought(texts: &[(u64, &[u8])], text: &[u8]) -> (u64, Result<usize, usize>) {
+    let mark = mark(text.get(..BEGINNING).unwrap_or(text));
+    let place = texts.partition_point(|(other, _)| *other < mark);
+    let alike = texts.get(place..).unwrap_or_default().iter().take(ALIKE).take_while(|(other, _)| *other == mark);
+    let same = alike.enumerate().find(|(_, (_, other))| is_same(other, text));
+    (mark, same.map_or(Err(place), |(further, _)| Ok(place + further)))
 }
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -285,9 +325,9 @@ struct Skipped {
     depth: u8,
 }
 
-/// So many of those that were skipped are known. Which one may come again is told by so many bytes before it and at its beginning: a role's id or
-/// name stands before its permissions, and in a list of groups the first one's id.
-const SKIPPED: usize = 512;
+/// So many of those that were skipped are known. Which one may come again is told by so many bytes at its beginning (in a list of groups the first
+/// one's id stands there), and before an object in a field also by so many before it: a role's id or name stands before its permissions.
+const SKIPPED: usize = 2048;
 const BEFORE: usize = 32;
 const BEGINNING: usize = 40;
 
@@ -577,12 +617,10 @@ impl<'de> Reader<'de> {
 
     /// Where it is noted what begins here.
     fn place(&self) -> usize {
-        let end = self.text.len().min(self.at + BEGINNING);
-        let (words, _) = self.text.get(self.at.saturating_sub(BEFORE)..end).unwrap_or_default().as_chunks();
-        let hash = words.iter().fold(0, |hash: u64, word| {
-            (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
-        });
-        usize::try_from(hash % SKIPPED as u64).unwrap_or_default()
+        let of_field = self.text.get(self.at.wrapping_sub(1)..).is_some_and(|rest| rest.starts_with(b":{"));
+        let from = self.at.saturating_sub(if of_field { BEFORE } else { 0 });
+        let begins = self.text.get(from..self.text.len().min(self.at + BEGINNING)).unwrap_or_default();
+        usize::try_from(mark(begins) % SKIPPED as u64).unwrap_or_default()
     }
 
     fn skip_on(&mut self) -> Result<(), Fault> {
@@ -740,10 +778,20 @@ fn plain(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..b' ')).count()
 }
 
-/// Whether two texts of one length are the same. Eight bytes at once: in wasm, the comparison that the language has looks at one after the other.
+/// A number for a text by its first bytes: one that begins otherwise has another, as good as always.
+fn mark(begins: &[u8]) -> u64 {
+    begins
+        .as_chunks()
+        .0
+        .iter()
+        .fold(0, |hash, word| (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23))
+}
+
+/// Whether two texts are the same. Eight bytes at once: in wasm, the comparison that the language has looks at one after the other.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let ((words, rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    words.iter().zip(others).all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
+    one.len() == other.len()
+        && words.iter().zip(others).all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
         && rest == other_rest
 }
 
@@ -1213,10 +1261,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_of_a_text_is_made_once_and_of_no_other_text() {
+        let alike = |n: usize| format!(r#"{{"name":"{}","n":{n}}}"#, "x".repeat(60));
+        let others = (0..300).map(|n| format!(r#"{{"n":{n}}}"#)).chain([r#"{"n":1,"":0}"#.to_owned(), "7".to_owned()]);
+        let texts: Vec<String> = others.chain((0..40).map(alike)).collect();
+        let mut made = super::Made::default();
+        let mut times = 0;
+        for _ in 0..3 {
+            for text in &texts {
+                let text = read::<super::Text<'_>>(text.as_bytes()).unwrap();
+                let value = made.of(text, |text| {
+                    times += 1;
+                    text.read::<Value, serde_json::Error>()
+                });
+                assert_eq!(value.unwrap(), text.read::<Value, serde_json::Error>().unwrap());
+            }
+        }
+        // Of forty that begin alike not all are known, and what is not is made again.
+        assert_eq!(times, 302 + 3 * 40);
+        let failed = |text: super::Text<'_>| text.read::<Only, serde_json::Error>().map(|only| only.n);
+        let text = read::<super::Text<'_>>(br#"{"n":"a"}"#).unwrap();
+        let mut made = super::Made::default();
+        assert!(made.of(text, failed).is_err() && made.of(text, |_| Ok::<_, serde_json::Error>(5)).is_ok());
+    }
+
+    #[test]
     fn of_what_was_skipped_no_more_is_kept_than_there_is_room_for() {
         let (mut most, mut least) = (0, usize::MAX);
         for n in 0..6_000_usize {
-            let text = format!(r#"{{"n":1,"x{n}":["{}"]}}"#, "x".repeat(n * 7 % 20_000));
+            let text = format!(r#"{{"n":1,"x{n}":{{"x":"{}"}}}}"#, "x".repeat(n * 7 % 20_000));
             assert_eq!(read::<Only>(text.as_bytes()).unwrap().n, 1);
             super::KNOWN.with_borrow(|known| {
                 assert_eq!(known.bytes, known.skipped.iter().map(|skipped| skipped.text.len()).sum::<usize>());

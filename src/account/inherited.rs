@@ -187,8 +187,8 @@ mod tests {
         let policy = |id: &&str| PolicyRecord {
             id: Some((*id).to_owned()),
             access: Access::Allow,
-            permission_groups: Vec::new(),
-            resource_groups: Vec::new(),
+            permission_groups: [].into(),
+            resource_groups: [].into(),
         };
         MemberRecord {
             id: format!("{:032x}", 7).parse().unwrap(),

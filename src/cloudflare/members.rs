@@ -1,6 +1,6 @@
 //! Members: the people of the account, with what each holds (`reference/cloudflare.md` 2).
 
-use crate::base::json::Deserialize;
+use crate::base::json::{Deserialize, Made, Text};
 use crate::base::tree::BTreeSet;
 
 use futures::future::Either;
@@ -12,7 +12,7 @@ use super::cleared::Cleared;
 use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
 use super::lenient::text;
-use super::policies::{Known, Policies, PolicyRecord, PolicyWire};
+use super::policies::{self, Policies, PolicyRecord, PolicyWire};
 use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
 use crate::model::access::{Access, Policy};
 use crate::model::address;
@@ -202,7 +202,7 @@ pub(super) struct MemberWire<'de> {
     #[serde(default, deserialize_with = "text")]
     status: Option<String>,
     user: Option<UserWire>,
-    roles: Option<Vec<RoleWire>>,
+    roles: Option<Vec<Text<'de>>>,
     policies: Option<Vec<PolicyWire<'de>>>,
 }
 
@@ -217,28 +217,34 @@ struct UserWire {
 
 #[derive(Deserialize)]
 struct RoleWire {
-    id: Option<String>,
+    id: RoleId,
     name: Option<String>,
+}
+
+/// What was read on a page: most of its members have a role that another one has.
+#[derive(Default)]
+struct OnPage<'de> {
+    roles: Made<'de, LegacyRole>,
+    policies: policies::Known<'de>,
 }
 
 impl Record for MemberRecord {
     type Wire<'de> = MemberWire<'de>;
 
     fn read(wire: MemberWire<'_>) -> Result<Self, String> {
-        Self::with(wire, &mut Known::default())
+        Self::with(wire, &mut OnPage::default())
     }
 
     fn read_all(wire: Vec<MemberWire<'_>>) -> Result<Vec<Self>, String> {
-        let mut known = Known::default();
+        let mut known = OnPage::default();
         wire.into_iter().map(|member| Self::with(member, &mut known)).collect()
     }
 }
 
 impl MemberRecord {
-    fn with<'de>(wire: MemberWire<'de>, known: &mut Known<'de>) -> Result<Self, String> {
-        // Roles name what the policies give; one that cannot be read loses a name and nothing else.
+    fn with<'de>(wire: MemberWire<'de>, known: &mut OnPage<'de>) -> Result<Self, String> {
         let listed = wire.roles.unwrap_or_default();
-        let mut policies = Policies::read(wire.policies, known);
+        let mut policies = Policies::read(wire.policies, &mut known.policies);
         if !listed.is_empty() && policies.all().is_ok_and(<[_]>::is_empty) {
             policies = policies.and_unread("there are roles, and no policies that give them");
         }
@@ -255,14 +261,16 @@ impl MemberRecord {
             first_name: filled(user.first_name),
             last_name: filled(user.last_name),
             two_factor: user.two_factor_authentication_enabled,
-            roles: listed.into_iter().filter_map(LegacyRole::read).collect(),
+            // Roles name what the policies give; one that cannot be read loses a name and nothing else.
+            roles: listed.into_iter().filter_map(|role| known.roles.of(role, LegacyRole::read).ok()).collect(),
             policies,
         })
     }
 }
 
 impl LegacyRole {
-    fn read(wire: RoleWire) -> Option<Self> {
-        Some(Self { id: wire.id?.parse().ok()?, name: wire.name.unwrap_or_default() })
+    fn read(text: Text<'_>) -> Result<Self, serde_json::Error> {
+        let wire: RoleWire = text.read()?;
+        Ok(Self { id: wire.id, name: wire.name.unwrap_or_default() })
     }
 }

@@ -1,12 +1,14 @@
 //! Policies as Cloudflare tells them. What is absent is unknown, not empty: a set of policies that is missing, or of which one
 //! cannot be read, is never taken for all that somebody holds.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use super::access::{PermissionGroup, ResourceGroup};
 use super::client::{filled, id, required};
 use super::lenient::MetaWire;
-use crate::base::json::{Deserialize, Text};
+use crate::base::json::{Deserialize, Made, Text};
 use crate::model::access::{Access, Atom, Policy};
 
 /// A policy with the names of what it names.
@@ -17,9 +19,9 @@ pub struct PolicyRecord {
     /// Allowed or denied.
     pub access: Access,
     /// What may be done; in a user group's policies without names.
-    pub permission_groups: Vec<PermissionGroup>,
+    pub permission_groups: Rc<[PermissionGroup]>,
     /// On what; in a user group's policies without names.
-    pub resource_groups: Vec<ResourceGroup>,
+    pub resource_groups: Rc<[ResourceGroup]>,
 }
 
 impl PolicyRecord {
@@ -28,7 +30,7 @@ impl PolicyRecord {
         let (id, ends) = (atom.permission_group, None);
         let group = PermissionGroup { id, name: String::new(), description: None, label: None, scopes: None, ends };
         let on = ResourceGroup { id: atom.resource_group, name: String::new(), keys: Vec::new() };
-        Self { id: None, access: atom.access, permission_groups: vec![group], resource_groups: vec![on] }
+        Self { id: None, access: atom.access, permission_groups: [group].into(), resource_groups: [on].into() }
     }
 
     /// The policy without its id and names.
@@ -110,47 +112,40 @@ struct NamedWire {
     meta: MetaWire,
 }
 
-/// The lists of groups that were read, by their text: of the policies on a page, most name what another one names, and at length.
+/// The lists of groups that were read: of the policies on a page, most name what another one names, and at length.
 #[derive(Default)]
-pub(super) struct Known<'de>(Vec<(&'de [u8], Vec<NamedWire>)>);
+pub(super) struct Known<'de> {
+    permission_groups: Made<'de, Rc<[PermissionGroup]>>,
+    resource_groups: Made<'de, Rc<[ResourceGroup]>>,
+}
 
-impl<'de> Known<'de> {
-    fn read(&mut self, list: Option<Text<'de>>, name: &str) -> Result<&[NamedWire], String> {
-        let list = required(list, name)?;
-        let place = match self.0.binary_search_by(|(text, _)| (*text).cmp(list.bytes())) {
-            Ok(place) => place,
-            Err(place) => {
-                let read = list.read::<_, serde_json::Error>().map_err(|error| format!("{name}: {error}"))?;
-                self.0.insert(place, (list.bytes(), read));
-                place
-            }
-        };
-        Ok(self.0.get(place).map_or(&[], |(_, list)| list))
-    }
+fn read<'de, T>(
+    known: &mut Made<'de, Rc<[T]>>,
+    list: Option<Text<'de>>,
+    name: &str,
+    of: impl Fn(NamedWire) -> Result<T, String>,
+) -> Result<Rc<[T]>, String> {
+    known.of(required(list, name)?, |list| {
+        let read: Vec<NamedWire> = list.read().map_err(|error: serde_json::Error| format!("{name}: {error}"))?;
+        read.into_iter().map(of).collect()
+    })
 }
 
 impl PolicyRecord {
     fn read<'de>(wire: PolicyWire<'de>, known: &mut Known<'de>) -> Result<Self, String> {
+        let (permitted, on) = ("policies[].permission_groups", "policies[].resource_groups");
         Ok(Self {
             id: filled(wire.id),
             // A word that is not known is told; whether a policy without one gives or takes something is not.
             access: required(wire.access, "policies[].access")?,
-            permission_groups: known
-                .read(wire.permission_groups, "policies[].permission_groups")?
-                .iter()
-                .map(|group| {
-                    let id = id(group.id.as_deref(), "policies[].permission_groups[].id")?;
-                    Ok(PermissionGroup::new(id, group.name.clone(), group.meta.clone()))
-                })
-                .collect::<Result<_, String>>()?,
-            resource_groups: known
-                .read(wire.resource_groups, "policies[].resource_groups")?
-                .iter()
-                .map(|group| {
-                    let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
-                    Ok(ResourceGroup { id, name: group.name.clone().unwrap_or_default(), keys: Vec::new() })
-                })
-                .collect::<Result<_, String>>()?,
+            permission_groups: read(&mut known.permission_groups, wire.permission_groups, permitted, |group| {
+                let id = id(group.id.as_deref(), "policies[].permission_groups[].id")?;
+                Ok(PermissionGroup::new(id, group.name, group.meta))
+            })?,
+            resource_groups: read(&mut known.resource_groups, wire.resource_groups, on, |group| {
+                let id = id(group.id.as_deref(), "policies[].resource_groups[].id")?;
+                Ok(ResourceGroup { id, name: group.name.unwrap_or_default(), keys: Vec::new() })
+            })?,
         })
     }
 }

@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::base::json::hex;
+
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -27,48 +29,17 @@ fn compare(one: &[u8; 16], other: &[u8; 16]) -> Ordering {
     u128::from_be_bytes(*one).cmp(&u128::from_be_bytes(*other))
 }
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
 fn parse_hex(kind: &'static str, text: &str) -> Result<[u8; 16], InvalidId> {
-    let invalid = || InvalidId { kind, shown: text.chars().take(40).collect() };
-    let digits = text.as_bytes();
-    if digits.len() != 32 {
-        return Err(invalid());
-    }
-    let mut bytes = [0; 16];
-    let (pairs, _) = digits.as_chunks();
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) else { return Err(invalid()) };
-        *byte = high << 4 | low;
-    }
-    Ok(bytes)
-}
-
-fn hex(bytes: [u8; 16]) -> [u8; 32] {
-    let mut text = [0; 32];
-    let (pairs, _) = text.as_chunks_mut();
-    for (pair, byte) in pairs.iter_mut().zip(bytes) {
-        let digits = [byte >> 4, byte & 15].map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'));
-        *pair = digits;
-    }
-    text
+    hex::parse(text.as_bytes()).ok_or_else(|| InvalidId { kind, shown: text.chars().take(40).collect() })
 }
 
 fn write_hex(bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(std::str::from_utf8(&hex(bytes)).map_err(|_| fmt::Error)?)
+    f.write_str(std::str::from_utf8(&hex::digits(bytes)).map_err(|_| fmt::Error)?)
 }
 
 /// Written without going through a formatter: a snapshot has ten ids in a row.
 fn serialize_hex<S: Serializer>(bytes: [u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(std::str::from_utf8(&hex(bytes)).map_err(serde::ser::Error::custom)?)
+    serializer.serialize_str(std::str::from_utf8(&hex::digits(bytes)).map_err(serde::ser::Error::custom)?)
 }
 
 /// Reads an id from the text in its place, which is not copied.

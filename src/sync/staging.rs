@@ -488,8 +488,8 @@ mod tests {
         let policy = PolicyRecord {
             id: name.map(str::to_owned),
             access: Access::Allow,
-            permission_groups: vec![group],
-            resource_groups: vec![ResourceGroup { id: id(1), name: "whole".to_owned(), keys: Vec::new() }],
+            permission_groups: [group].into(),
+            resource_groups: [ResourceGroup { id: id(1), name: "whole".to_owned(), keys: Vec::new() }].into(),
         };
         MemberRecord {
             id: id(n),
