@@ -23,6 +23,7 @@ pub mod timers;
 pub mod tree;
 pub mod under_way;
 pub mod unicode;
+pub mod url;
 pub(crate) mod words;
 pub mod zstd;
 

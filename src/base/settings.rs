@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use url::Url;
+use super::url::{NoUrl, Url};
 
 use super::ports::Secret;
 
@@ -171,15 +171,14 @@ pub fn base_url(text: &str) -> Result<String, String> {
 
 /// An absolute URL without query or credentials.
 pub fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| match error {
-        url::ParseError::IdnaError => "must have a host in ASCII: write one with other letters as xn--...".to_owned(),
-        error => format!("must be a URL that begins with https:// ({error})"),
+    let url = Url::parse(text).map_err(|why| match why {
+        NoUrl::NotAscii => "must be in ASCII: write a host with other letters as xn--...",
+        NoUrl::Other => "must be a URL that begins with https://",
     })?;
-    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+    if url.scheme() != "https" && !url.is_loopback() {
         return Err("must begin with https://".to_owned());
     }
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+    if url.query().is_some() || url.has_fragment_or_credentials() {
         return Err("must have no query, no fragment and no credentials".to_owned());
     }
     Ok(url)

@@ -1,7 +1,7 @@
 //! The account itself, and the audit log (`reference/cloudflare.md` 1.6 to 1.8).
 
+use form_urlencoded::Serializer;
 use serde_json::Value;
-use url::form_urlencoded::Serializer;
 
 use super::call::Call;
 use super::client::{Client, ListPage, Record, asked_for, filled, id, required};

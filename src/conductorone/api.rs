@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use super::credentials::{Credentials, Proof};
 use super::settings::Settings;
@@ -17,6 +16,7 @@ use crate::base::ports::{Sign, SignError};
 use crate::base::remedy::SET_SECRET;
 use crate::base::signing::{SigningKey, jwt};
 use crate::base::time::Timestamp;
+use crate::base::url::Url;
 
 /// The access token, kept in memory alone: never on disk, in KV or in a log.
 #[derive(Debug, Default)]
@@ -401,8 +401,8 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
     }
 
     fn unreachable(&self, error: HttpError) -> ApiError {
-        let url = url::Url::parse(&self.settings.url).ok();
-        let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or(&self.settings.tenant).to_owned();
+        let host =
+            Url::parse(&self.settings.url).map_or_else(|_| self.settings.tenant.clone(), |url| url.host().to_owned());
         ApiError::Unreachable { host, error }
     }
 }

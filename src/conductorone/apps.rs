@@ -3,7 +3,6 @@
 //! `appEntitlementView`.
 
 use serde_json::{Map, Value, json};
-use url::form_urlencoded;
 
 use super::api::{ApiError, Call, Client, path};
 use crate::base::json::Deserialize;

@@ -34,18 +34,18 @@ impl PublicUrl {
         let url = parse_url(text)?;
         if url.path() != "/" {
             // ConductorOne would be told of URLs beneath it, and the Worker answers at the root of its host.
-            return Err(format!("must have no path: set it to {}", url.origin().ascii_serialization()));
+            return Err(format!("must have no path: set it to {}", url.origin()));
         }
-        let host = url.host_str().unwrap_or_default().to_owned();
+        let host = url.host().to_owned();
         Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), host })
     }
 
     /// What a request's origin comes to, if it is one at which C1 can reach this Worker: a name, over TLS.
     pub fn of_request(origin: &str) -> Option<Self> {
         let url = parse_url(origin).ok().filter(|url| url.scheme() == "https")?;
-        let name = url.domain()?;
+        let name = url.host();
         // The root's dot makes the same host another text, which C1 would sign.
-        (name.contains('.') && !name.ends_with('.')).then(|| Self::parse(origin).ok())?
+        (!url.is_address() && name.contains('.') && !name.ends_with('.')).then(|| Self::parse(origin).ok())?
     }
 }
 

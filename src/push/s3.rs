@@ -1,7 +1,5 @@
 //! S3 and what speaks its API: one PUT for a small file, an upload in parts for a large one (S3 API Reference).
 
-use url::Url;
-
 use super::error::{StoreError, element, quote};
 use super::exchange::{self, Sendable};
 use super::settings::{Addressing, S3};
@@ -10,6 +8,7 @@ use super::upload::{Part, Target};
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpResponse, Method};
 use crate::base::remedy::SET_SECRET;
+use crate::base::url::Url;
 
 /// The object that the file is written to.
 #[derive(Debug)]
@@ -25,12 +24,11 @@ impl<P: Http + Clock> Object<'_, P> {
         let S3 { endpoint, bucket, key, addressing, .. } = self.settings;
         // The configuration has checked that it is a URL.
         let Ok(url) = Url::parse(endpoint) else { return (endpoint.clone(), String::new()) };
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let authority = format!("{}{port}", url.host_str().unwrap_or_default());
+        let authority = url.host_and_port();
         let prefix = url.path().trim_end_matches('/');
         let (authority, path) = match addressing {
             Addressing::Virtual => (format!("{bucket}.{authority}"), format!("/{key}")),
-            Addressing::Path => (authority, format!("/{bucket}/{key}")),
+            Addressing::Path => (authority.to_owned(), format!("/{bucket}/{key}")),
         };
         (format!("{}://{authority}", url.scheme()), format!("{prefix}{}", encoded_path(&path)))
     }

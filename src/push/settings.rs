@@ -1,12 +1,11 @@
 //! Where the exported file is brought to, and which of C1's connectors takes it in from there: S3 or Azure Blob, as ConductorOne's
 //! external data sources read them (`reference/conductorone.md` 5).
 
-use url::Url;
-
 use crate::base::ports::Secret;
 use crate::base::remedy::set_secret;
 use crate::base::settings::{Reader, base_url, is_plain_id, secret};
 use crate::base::time::Timestamp;
+use crate::base::url::Url;
 use crate::conductorone;
 use crate::export::File;
 
@@ -155,7 +154,7 @@ fn s3(reader: &mut Reader<'_>, file: File) -> Option<S3> {
         format!("https://s3.{region}.amazonaws.com{}", if region.starts_with("cn-") { ".cn" } else { "" })
     });
     let key = reader.optional("S3_KEY", key).unwrap_or_else(|| file.name().to_owned());
-    let host = Url::parse(&endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let host = Url::parse(&endpoint).map_or_else(|_| String::new(), |url| url.host().to_owned());
     // A dot in the bucket's name would make a host that no wildcard certificate is for.
     let virtual_fits =
         (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")) && !bucket.contains('.');
@@ -244,15 +243,17 @@ fn header_safe(text: &str) -> Result<Secret, String> {
 /// A SAS URL (Azure Storage, "Create a service SAS"). Messages never show a part of it.
 fn azure(text: &str, file: File) -> Result<Azure, String> {
     let bad = |what: &str| Err(format!("must be the URL that Azure shows as \"Blob SAS URL\": {what}"));
-    let Ok(mut url) = Url::parse(text) else { return bad("it is no URL") };
-    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+    let Ok(url) = Url::parse(text) else { return bad("it is no URL") };
+    let loopback = url.is_loopback();
+    if url.scheme() != "https" && !loopback {
         return bad("it must begin with https://");
     }
-    if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+    if url.has_fragment_or_credentials() {
         return bad("it must have no fragment and no credentials before the host");
     }
-    let param = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let sas = url.query().unwrap_or_default();
+    let pairs = || form_urlencoded::parse(sas.as_bytes());
+    let param = |name: &str| pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     if param("sig").is_none_or(|sig| sig.is_empty()) {
         return bad("it has no signature (sig=)");
     }
@@ -277,10 +278,7 @@ fn azure(text: &str, file: File) -> Result<Azure, String> {
     } else {
         format!("/{}", segments.join("/"))
     };
-    let sas = url.query().unwrap_or_default().to_owned();
-    url.set_query(None);
-    url.set_path(&blob);
-    Ok(Azure { blob: url.into(), sas: secret(&sas)?, expires_at })
+    Ok(Azure { blob: format!("{}{blob}", url.origin()), sas: secret(sas)?, expires_at })
 }
 
 /// `se` is a time in UTC, or a date alone, which is its midnight.

@@ -124,7 +124,7 @@ fn page(
 }
 
 fn query_with(request: &Incoming, cursor: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in request.query.iter().filter(|(name, _)| name != "cursor") {
         query.append_pair(name, value);
     }

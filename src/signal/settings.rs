@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
-use url::Url;
 
 use super::SignalKind;
 use crate::account::default_role::Configured;
@@ -13,6 +12,7 @@ use crate::base::ports::Secret;
 use crate::base::remedy::SET_SECRET;
 use crate::base::settings::{Problem, Reader, words};
 use crate::base::signing::SigningKey;
+use crate::base::url::Url;
 use crate::conductorone;
 use crate::model::id::AccountId;
 
@@ -170,7 +170,7 @@ fn check_url(text: &str, origins: &[String]) -> Result<bool, String> {
         )
     };
     let url = Url::parse(text).map_err(|_| shape())?;
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+    if url.query().is_some() || url.has_fragment_or_credentials() {
         return Err(shape());
     }
     // What is signalled is the account's: it goes to the tenant alone.

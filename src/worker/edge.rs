@@ -21,6 +21,7 @@ use crate::base::signing::PublicKey;
 use crate::base::signing::SigningKey;
 use crate::base::space::Space;
 use crate::base::time::Timestamp;
+use crate::base::url::Url;
 use crate::conductorone::jwks::Cache;
 use crate::coordinator::Ask;
 use crate::coordinator::{Command, Reply, Requests, Unreachable};
@@ -36,14 +37,14 @@ thread_local! {
 
 /// Answers a request.
 pub async fn respond(request: Request, env: &Env, context: &Context) -> worker::Result<Response> {
-    let url = request.url()?;
+    let url = Url::parse(&request.inner().url()).map_err(|why| worker::Error::from(format!("{why:?}")))?;
     let method = Method::parse(request.method().as_ref());
     let body = read(&request, routes::body_limit(url.path())).await?;
     let incoming = routes::Incoming {
         method,
-        origin: url.origin().ascii_serialization(),
+        origin: url.origin(),
         path: url.path().to_owned(),
-        query: url.query_pairs().into_owned().collect(),
+        query: form_urlencoded::parse(url.query().unwrap_or_default().as_bytes()).into_owned().collect(),
         headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
         body,
     };
