@@ -46,7 +46,7 @@ pub async fn newest<P: KeyValue + Sql>(ports: &P) -> Result<Newest, Stopped> {
 }
 
 /// The generation that was published last, as the Coordinator's own table has it.
-pub(super) fn last_published(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
+pub(crate) fn last_published(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
     let rows = sql.query("SELECT id FROM generation ORDER BY published_at DESC, id DESC LIMIT 1", &[])?;
     let id = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
     Ok(id.and_then(GenerationId::parse))

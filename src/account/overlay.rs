@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::newest::last_published;
 use super::state;
-use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
+use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
@@ -73,7 +73,7 @@ pub async fn note<P: KeyValue + Sql>(
     let (known, mut groups, is_seen, is_sure) = match latest(ports, id)? {
         Some((kept, None)) => (kept.member, kept.groups, true, kept.key.is_some()),
         taken_in => {
-            let taken_in = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
+            let taken_in = taken_in.and_then(|(kept, by)| kept.key.and(kept.member).zip(by));
             let newest = Newest::published(ports, snapshot, taken_in, left.member).await?;
             (newest.known, BTreeMap::new(), newest.is_seen && newest.is_sure, newest.is_sure)
         }
@@ -112,11 +112,11 @@ struct Newest {
 }
 
 impl Newest {
-    /// Looks it up, whatever generation the operation began with; `taken_in` is how a generation took the last change in.
+    /// Looks it up, whatever generation the operation began with; `taken_in` is how which generation took the last change in.
     async fn published<P: KeyValue + Sql>(
         ports: &P,
         snapshot: Option<&Snapshot>,
-        taken_in: Option<Member>,
+        taken_in: Option<(Member, String)>,
         record: &MemberRecord,
     ) -> Result<Self, SqlError> {
         // Several may have been published since the operation began, and KV may show none of them yet.
@@ -130,11 +130,14 @@ impl Newest {
         let is_newest = is_seen || opened.is_some();
         let snapshot = opened.as_ref().or(snapshot);
         let (known, is_sure) = match taken_in {
-            // KV may still show an older generation than the one that took the last change in.
-            Some(member) if !is_newest => (Some(member), true),
+            // KV may still show an older generation than the one that took the last change in. Whether a newer one has more is not known.
+            Some((member, by)) if !is_newest => {
+                let is_of_newest = newest.is_some_and(|newest| newest.to_string() == by);
+                (Some(member), is_of_newest)
+            }
             taken_in => match published(ports, snapshot, record).await {
                 Ok(row) => (row, is_newest || newest.is_none()),
-                Err(_) if taken_in.is_some() => (taken_in, false),
+                Err(_) if taken_in.is_some() => (taken_in.map(|(member, _)| member), false),
                 Err(_) => (before(ports, snapshot, record).await, false),
             },
         };
@@ -293,12 +296,19 @@ pub fn oldest_open(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 /// How long a list may show what was before a change.
 pub(crate) const LAG_SECS: i64 = LAG_MILLIS / 1_000;
 
-/// Notes that a generation has the changes up to a number.
-pub(crate) fn taken_in(sql: &dyn Sql, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
-    sql.query(
-        "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ?",
-        &[generation.into(), seq.into()],
+/// Notes that a generation has the changes up to a number. One that a list may not show yet stays in force for the next one too, which would
+/// undo it.
+pub(crate) fn taken_in<P: Sql + Clock>(ports: &P, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
+    ports.query(
+        "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ? AND at <= ?",
+        &[generation.into(), seq.into(), ports.now().plus_millis(-LAG_MILLIS).into()],
     )?;
+    Ok(())
+}
+
+/// Notes that no generation has what one has taken in that is lost.
+pub(crate) fn reopen(sql: &dyn Sql, generation: &GenerationId) -> Result<(), SqlError> {
+    sql.query("UPDATE overlay SET generation = NULL WHERE generation = ?", &[generation.into()])?;
     Ok(())
 }
 

@@ -40,6 +40,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         if self.request.action == Action::Revoke
             && subject.user_id.is_none()
+            // What an earlier attempt removed under this address is not to be found under another.
+            && !journal::has_written(self.ports, self.id)?
             && let Some(outcome) = self.under_another_address().await?
         {
             return Ok(outcome);

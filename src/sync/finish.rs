@@ -87,6 +87,9 @@ const MAX_COUNTED: u64 = 5_000;
 /// A value that is not there this long after it was written will not come any more: KV takes a minute.
 const LOST_AFTER_SECS: i64 = 600;
 
+/// The same, of what this run has published: so many times it was asked for in vain, over a quarter of an hour.
+const LOST_AFTER_ATTEMPTS: u32 = 6;
+
 /// Ends a run without a publication: what was published before stays.
 async fn publish_nothing<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
@@ -247,6 +250,12 @@ async fn conclude<P: KeyValue + Clock + Sql>(
     let Published { generation, chunks_written, bytes_written, warnings } = published;
     let manifest = match Snapshot::open(kv, &generation).await {
         Ok(snapshot) => snapshot.manifest().clone(),
+        // It will not come any more. What it has taken in is in force again, and the next run puts a generation together from what there is.
+        Err(error) if cursor.attempt >= LOST_AFTER_ATTEMPTS && !matches!(error, SnapshotError::Kv(_)) => {
+            overlay::reopen(kv, &generation)?;
+            let message = format!("what was published is lost: {error}; the next sync publishes again");
+            return publish_nothing(kv, cursor, None, Ending::new(RunOutcome::Failed, message)).await;
+        }
         Err(error) => return Ok(Finish::Trouble(format!("what was published cannot be read: {error}"))),
     };
     let published = Publication { chunks_written, bytes_written, ..Publication::unchanged(manifest) };
@@ -314,7 +323,7 @@ async fn previous<P: KeyValue + Clock + Sql>(
         Ok(previous) => return Ok(Ok(previous)),
         Err(error) => error,
     };
-    let recent = known.is_some_and(|known| kv.now().since(known.published_at) < LOST_AFTER_SECS * 1000);
+    let recent = known.as_ref().is_some_and(|known| kv.now().since(known.published_at) < LOST_AFTER_SECS * 1000);
     let lost = match &error {
         SnapshotError::Kv(_) => false,
         SnapshotError::Corrupt(_) => true,
@@ -324,7 +333,8 @@ async fn previous<P: KeyValue + Clock + Sql>(
         return Ok(Err(error));
     }
     let mut older = None;
-    for summary in generations {
+    // The one that is known may be there: `current` names what was published by a run that did not come to its end.
+    for summary in known.into_iter().chain(generations) {
         older = Previous::of(kv, &summary.generation).await.ok();
         if older.is_some() {
             break;

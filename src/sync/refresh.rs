@@ -9,7 +9,7 @@ use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
 use super::run::Cursor;
 use super::{room, state};
-use crate::account::overlay;
+use crate::account::{last_published, overlay};
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
@@ -81,6 +81,11 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     };
     rows.extend(more);
     let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(Outcome::NotNow) };
+    // What a run that was cut off published since is not remembered, and would be undone by what is built on the one before.
+    if last_published(ports)?.is_some_and(|last| last != newest.generation) {
+        room::give_back(ports, room)?;
+        return Ok(Outcome::Sweep);
+    }
     let kv = MeteredPorts::new(ports);
     let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(Outcome::NotNow) };
     if makers(&kv, &snapshot, &mut rows).await.is_err() {

@@ -312,9 +312,16 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
     }
 
     /// Whether what goes on failing says nothing of the members' list: where not even that comes, nobody's own record is to be blamed.
-    async fn is_theirs_alone(&self) -> bool {
+    /// An error where Cloudflare was not asked, until then.
+    async fn is_theirs_alone(&self) -> Result<bool, Timestamp> {
         let is_of_members = self.failing.iter().any(|(fetch, _)| matches!(fetch.list, List::Member(_)));
-        !is_of_members || self.client.members_page(1).await.is_ok()
+        if !is_of_members {
+            return Ok(true);
+        }
+        match self.client.members_page(1).await {
+            Ok(_) => Ok(true),
+            Err(error) => error.retry_at().map_or(Ok(false), Err),
+        }
     }
 
     /// Ends the step after something that may pass; after too many such steps in a row the run fails.
@@ -323,10 +330,18 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         let fields = json!({ "run": cursor.run, "attempt": cursor.attempt + 1, "why": message });
         self.ports.log(Level::Warn, "a step of a sync ended in trouble", fields);
         // Once a list was given up, the next one that goes on failing is not waited for as long: a hundred groups are a hundred lists.
-        let all = cursor.attempt + 1 >= MAX_ATTEMPTS || cursor.given_up > 0;
-        let over = || self.failing.iter().filter(|(_, off)| all || !off.passing);
-        if over().next().is_some() && self.is_theirs_alone().await {
-            for (fetch, off) in over() {
+        // A member's own record is: who is gone would be published as there.
+        let all = cursor.attempt + 1 >= MAX_ATTEMPTS;
+        let is_over =
+            |fetch: &Fetch, off: &Off| all || !off.passing || (cursor.given_up > 0 && fetch.list.is_optional());
+        let over: Vec<_> = self.failing.iter().filter(|(fetch, off)| is_over(fetch, off)).collect();
+        let is_theirs = if over.is_empty() { Ok(false) } else { self.is_theirs_alone().await };
+        let is_theirs = match is_theirs {
+            Ok(is_theirs) => is_theirs,
+            Err(until) => return self.put_off(crawl, cursor, until, None).await,
+        };
+        if is_theirs {
+            for (fetch, off) in over {
                 let (mut facts, rows) = given_up(fetch.list, off);
                 facts.at = self.ports.now();
                 staging::store(self.ports, &cursor.run, *fetch, &facts, rows)?;

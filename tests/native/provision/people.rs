@@ -602,3 +602,25 @@ async fn what_a_grant_puts_back_is_noted_though_the_last_sync_had_it() {
     assert_done(&grant().await, Effect::Granted);
     assert!(noted(), "a list may show for a while what was before");
 }
+
+#[tokio::test]
+async fn a_removal_that_was_carried_out_is_done_though_the_address_was_somebody_elses_once() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let held = roles(account);
+    assert_done(&bench.operate(Action::Grant, target(&held[0]), person(NEW)).await, Effect::Granted);
+    let elder = account.membership_of(NEW).unwrap().id;
+    account.accept_invitation(&elder);
+    account.change_email(&elder, "married@example.com");
+    let younger = account.invite(NEW, vec![holds(account, &held[1])]);
+    let who = known(&bench, &younger);
+    account.after_next(Route::DeleteMember, |account, _| {
+        account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+    });
+    let revoke = bench.arrive(Action::Revoke, Target::Account, who);
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert!(account.membership(&younger).is_none());
+    account.clear_faults();
+    assert_done(&bench.settle(revoke).await, Effect::Removed);
+    assert!(account.membership(&elder).is_some());
+}

@@ -417,3 +417,17 @@ async fn a_page_that_is_another_each_time_makes_no_generation_of_its_own() {
     let (_, first) = unreadable(&world, "members").await.expect("it is named");
     assert!(first.contains("again and again (HTTP 500, code 1)"), "{first}");
 }
+
+#[tokio::test]
+async fn who_left_is_not_kept_for_a_record_that_fails_for_a_moment_beside_a_list_that_was_given_up() {
+    let (world, _) = synced().await;
+    let gone = somebody(&world);
+    world.cloudflare.fail_next(Route::ListUserGroupMembers, 100_000, Fault::status(503, 1));
+    world.cloudflare.remove_member(&gone.id);
+    world.cloudflare.fail_next(Route::GetMember, 4, Fault::status(503, 1));
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let published = published(&world).await;
+    assert!(!published.users.contains(&gone.user_id.unwrap()), "who is gone is not listed");
+    assert_eq!(unreadable(&world, "members").await, None);
+}

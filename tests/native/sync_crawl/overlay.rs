@@ -457,3 +457,83 @@ async fn what_an_operation_just_brought_back_outweighs_a_list_that_does_not_show
         assert_same(&published(&world).await, &truth, &format!("a change waited: {is_open}"));
     }
 }
+
+#[tokio::test]
+async fn what_a_sync_took_in_a_moment_after_it_was_done_is_not_undone_by_the_next_one() {
+    for is_soon in [true, false] {
+        let world = World::new(Spec { members: 20, groups: 0, roles: 8, ..Spec::default() });
+        let account = &world.cloudflare;
+        let member = account.memberships().into_iter().find(|member| member.status == "accepted").unwrap();
+        let [one, other] = [0, 1].map(|place| {
+            PolicySpec::allow(account.ordinary_roles()[place].id.clone(), account.account_resource_group())
+        });
+        let (fewer, more) = (vec![one.clone()], vec![one, other]);
+        account.set_policies(&member.id, fewer.clone());
+        world.sync().await;
+        world.advance(900);
+        account.set_policies(&member.id, more.clone());
+        note(&world, &read(&world, &member.id).await.unwrap(), false, None).await;
+        let sync_now = async || {
+            sync::begin(&world, &world.config.cloudflare, Trigger { by: "test".into(), accept_removals: false })
+                .unwrap();
+            assert_eq!(world.finish().await.outcome, RunOutcome::Published);
+        };
+        sync_now().await;
+        // The list shows the member as before once more, as a place of Cloudflare's does that is late; or somebody takes the role away.
+        account.set_policies(&member.id, fewer);
+        world.advance(if is_soon { 1 } else { 60 });
+        if is_soon {
+            sync::begin(&world, &world.config.cloudflare, Trigger { by: "test".into(), accept_removals: false })
+                .unwrap();
+            world.finish().await;
+        } else {
+            sync_now().await;
+        }
+        let user = member.user_id.as_ref().unwrap();
+        let held = published(&world).await.grants.into_iter().filter(|grant| grant.contains(user)).count();
+        assert_eq!(held, if is_soon { 2 } else { 1 }, "soon: {is_soon}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_newer_generation_has_of_a_member_is_not_guessed_from_an_older_change() {
+    for is_readable in [true, false] {
+        let what = format!("readable: {is_readable}");
+        let world = World::new(Spec { members: 40, groups: 1, roles: 8, ..Spec::default() });
+        let account = &world.cloudflare;
+        let accepted: Vec<_> = account.memberships().into_iter().filter(|member| member.status == "accepted").collect();
+        let (member, other) = (&accepted[0].id, &accepted[1].id);
+        let roles = account.ordinary_roles();
+        let give = |id: &str, place: usize| {
+            account.add_policy(id, PolicySpec::allow(roles[place].id.clone(), account.account_resource_group()));
+        };
+        world.sync().await;
+        give(member, 0);
+        note(&world, &read(&world, member).await.unwrap(), false, None).await;
+        world.sync().await;
+        let group = account.add_group("Others", vec![]);
+        account.join_group(&group, member);
+        world.sync().await;
+        let before = account.truth();
+        // An operation begins, and another generation is published before it ends.
+        let snapshot = latest(&world).await.unwrap();
+        account.rename(other, Some("Renamed"), None);
+        world.sync().await;
+        give(member, 1);
+        let record = read(&world, member).await.unwrap();
+        if !is_readable {
+            world.desk.fail_reads("manifest/", 1);
+        }
+        let left = Aftermath { member: &record, gone: false, group: None, is_fresh: false };
+        overlay::note(&world, snapshot.as_ref(), left, world.now()).await.unwrap();
+        world.desk.fail_reads("manifest/", 0);
+        world.advance(60);
+        let came = refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap();
+        let expected = if is_readable { refresh::Outcome::Published } else { refresh::Outcome::Sweep };
+        assert_eq!(came, expected, "{what}");
+        if !is_readable {
+            world.sync().await;
+        }
+        assert_same(&published(&world).await, &still_offering(account.truth(), &before), &what);
+    }
+}

@@ -1,5 +1,6 @@
 //! Small publications between two sweeps that are cut off.
 
+use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::base::tree::BTreeMap;
 use c1_cloudflare::snapshot::{GenerationId, Snapshot};
@@ -71,4 +72,44 @@ async fn a_small_publication_that_is_cut_off_anywhere_is_remembered_by_the_next_
         changes_more = !changes_more;
     }
     assert!(cut > 5 && most == 2, "there were only {cut} operations to cut off at, and {most} generations");
+}
+
+#[tokio::test]
+async fn nothing_small_is_built_on_an_older_generation_than_a_lost_run_published() {
+    let (mut cut, mut swept, mut built) = (0, 0, 0);
+    loop {
+        let what = format!("cut off at {cut}");
+        let world = World::new(Spec { members: 60, groups: 0, roles: 8, ..Spec::default() });
+        world.sync().await;
+        let before = world.cloudflare.truth();
+        let first = manifest(&world).await.generation;
+        let members: Vec<_> =
+            world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted").collect();
+        // Somebody else's doing, which the sweep sees.
+        let role = world.cloudflare.permission_group("admin_readonly").unwrap().id;
+        let policy = PolicySpec::allow(role, world.cloudflare.account_resource_group());
+        world.cloudflare.add_policy(&members[2].id, policy);
+        world.advance(900);
+        sync::begin(&world, &world.config.cloudflare, sync::Trigger { by: "test".into(), accept_removals: false })
+            .unwrap();
+        if !world.cut_off_at(cut).await {
+            break;
+        }
+        // It does not come to its end.
+        world.query("DELETE FROM sync_state WHERE name = 'cursor'", &[]).unwrap();
+        let shown = manifest(&world).await.generation;
+        given(&world, &members[3].id, "super_admin").await;
+        let came = refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap();
+        if shown == first {
+            // What was to be published and is not shown may be on its way.
+            built += usize::from(came == refresh::Outcome::Published);
+        } else if sync::generations(&world).unwrap()[0].generation == first {
+            assert_eq!(came, refresh::Outcome::Sweep, "{what}");
+            swept += 1;
+        }
+        world.sync().await;
+        assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), &what);
+        cut += 1;
+    }
+    assert!(swept > 0 && built > 5, "{swept} swept and {built} built, of {cut}");
 }

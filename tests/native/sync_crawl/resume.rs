@@ -1,12 +1,15 @@
 //! A run that is cut off anywhere goes on, and publishes what an undisturbed one does.
 
+use c1_cloudflare::account::overlay;
 use c1_cloudflare::base::fakes::Fault;
 use c1_cloudflare::base::settings::Plan;
+use c1_cloudflare::base::tree::BTreeMap;
 use c1_cloudflare::snapshot::{KvUse, RunRecord, SnapshotError};
-use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger};
-use sim::cloudflare::{Cloudflare, Permission, Spec, Truth};
+use c1_cloudflare::sync::{self, Limits, RunOutcome, SyncState, Trigger, refresh};
+use sim::cloudflare::{Cloudflare, Permission, PolicySpec, Spec, Truth};
 
-use super::oracle::{assert_same, manifest, published};
+use super::oracle::{assert_same, manifest, published, still_offering};
+use super::overlay::{note, read};
 use crate::support::World;
 
 fn spec() -> Spec {
@@ -305,4 +308,39 @@ async fn a_run_that_has_published_waits_until_that_can_be_read_and_fails_by_no_m
     assert_eq!((run.outcome, run.changes.unwrap().added), (RunOutcome::Published, 1), "{}", run.message);
     assert_eq!(run.generation, Some(manifest(&world).await.generation));
     assert_same(&published(&world).await, &world.cloudflare.truth(), "published");
+}
+
+#[tokio::test]
+async fn a_publication_that_the_store_loses_before_it_is_remembered_is_made_again_with_what_it_had_taken_in() {
+    let mut world = World::new(spec());
+    world.sync().await;
+    let before = world.cloudflare.truth();
+    let old = manifest(&world).await.generation;
+    let member = world.cloudflare.memberships().into_iter().find(|member| member.status == "accepted").unwrap().id;
+    let role = world.cloudflare.ordinary_roles()[0].id.clone();
+    world.cloudflare.add_policy(&member, PolicySpec::allow(role, world.cloudflare.account_resource_group()));
+    note(&world, &read(&world, &member).await.unwrap(), false, None).await;
+    change(&world.cloudflare);
+    world.limits = Limits { key_value: 2, ..Limits::of(Plan::Paid) };
+    begin(&world);
+    while manifest(&world).await.generation == old {
+        sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+    }
+    let laid = || overlay::over(&world, &old, None).unwrap();
+    let taken_in = overlay::over(&world, &manifest(&world).await.generation, None).unwrap();
+    assert!(taken_in.members.is_empty() && !laid().members.is_empty());
+    let lost = world.desk.key(&format!("manifest/{}", manifest(&world).await.generation));
+    world.desk.values.borrow_mut().remove(&lost);
+    let run = world.finish().await;
+    assert_eq!(run.outcome, RunOutcome::Failed, "{}", run.message);
+    assert!(run.message.contains("is lost") && run.duration_millis < 30 * 60 * 1000, "{run:?}");
+    assert!(
+        overlay::oldest_open(&world).unwrap().is_some(),
+        "what was taken in is in force for whatever is published next"
+    );
+    // Nothing is built on the generation before: it lacks what the lost one had.
+    assert_ne!(refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap(), refresh::Outcome::Published);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "published again");
 }
