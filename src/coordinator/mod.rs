@@ -111,10 +111,6 @@ impl Coordinator {
                 Ok(()) => Reply::Noted,
                 Err(error) => failed(ports, "could not count requests", &error),
             },
-            Command::SignInFailed => match metrics::sign_in_failed(ports) {
-                Ok(()) => Reply::Noted,
-                Err(error) => failed(ports, "could not count a failed sign-in", &error),
-            },
             Command::Overlay { generation, until } => match overlay::over(ports, &generation, until) {
                 Ok(overlay) => Reply::Overlay(overlay),
                 Err(error) => failed(ports, "could not read what was changed since the sync", &error),

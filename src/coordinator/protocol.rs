@@ -34,8 +34,6 @@ pub type Requests = Vec<(String, u16, u32)>;
 pub enum Command {
     /// How things stand, for Prometheus.
     Metrics,
-    /// A sign-in at the page failed.
-    SignInFailed,
     /// Requests were answered.
     Answered(Requests),
     /// Tell where this Worker is reached, as it was learned; from this request, where there was none before.

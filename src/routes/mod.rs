@@ -75,7 +75,11 @@ pub fn body_limit(path: &str) -> usize {
 
 /// What a request's route is called in the metrics; `none` where there is no such route.
 pub fn label(request: &Incoming) -> &'static str {
-    route::find(request).map_or("none", |route| route.label())
+    match route::find(request) {
+        Ok(Route::Session) if request.method == Method::Post => route::SIGN_IN,
+        Ok(route) => route.label(),
+        Err(_) => "none",
+    }
 }
 
 /// Answers a request.

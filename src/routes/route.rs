@@ -13,6 +13,9 @@ use crate::model::id::{InvalidId, MemberId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 
+/// What the metrics call a request by which somebody signs in.
+pub(crate) const SIGN_IN: &str = "sign_in";
+
 /// A route with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -78,7 +81,8 @@ impl Route {
             Self::Health => "health",
             Self::Webhook => "webhook",
             Self::KeySet => "key_set",
-            Self::Session | Self::Entry => "session",
+            Self::Session => "session",
+            Self::Entry => SIGN_IN,
             Self::Metrics => "metrics",
             Self::Status | Self::Days => "status",
             Self::Doctor => "doctor",

@@ -17,7 +17,6 @@ use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Level, Method, Secret};
 use crate::base::time::Timestamp;
-use crate::coordinator::Command;
 
 /// The prefix lets a browser take it only from the Worker's own host, over TLS, for every path.
 const COOKIE: &str = "__Host-connector-session";
@@ -157,12 +156,11 @@ pub(super) async fn enter<P: Ports>(ports: &P, settings: &Settings, request: &In
     Ok(answer)
 }
 
-/// Notes a sign-in that failed, counts it, and takes its time.
+/// Notes a sign-in that failed, and takes its time. It is counted as any request is: nothing is asked of the Coordinator for anybody who only claims
+/// to be somebody.
 async fn failed<P: Ports>(ports: &P, request: &Incoming, why: &str) {
     let fields = serde_json::json!({ "from": request.header("cf-connecting-ip"), "why": why });
     ports.log(Level::Warn, "a sign-in failed", fields);
-    // Where it cannot be counted, the log has it.
-    let _ = ports.ask(Command::SignInFailed).await;
     ports.sleep(SLOWED_MILLIS).await;
 }
 

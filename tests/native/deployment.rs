@@ -13,10 +13,11 @@ use c1_cloudflare::base::keys::PublicKey;
 use c1_cloudflare::base::ports::{Clock as _, KeyCache, KeyValue, KvError, Method, Signatures};
 use c1_cloudflare::base::shelf::Shelf;
 use c1_cloudflare::base::space::Space;
+use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::conductorone::jwks::Cache;
 use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable};
 use c1_cloudflare::passes_on;
-use c1_cloudflare::routes::{self, Body, Content, Incoming, NotConfigured, Settings};
+use c1_cloudflare::routes::{self, Body, Content, Incoming, NotConfigured, Settings, Tally};
 use c1_cloudflare::worker::config;
 use futures::StreamExt as _;
 use futures::future::{Either, LocalBoxFuture, select};
@@ -54,6 +55,8 @@ struct Edge {
     shelf: Rc<RefCell<Shelf>>,
     /// What handlers asked the Coordinator for.
     asked: Rc<RefCell<Vec<String>>>,
+    /// What the Coordinator was not told of yet: it is when it is asked for the metrics.
+    tally: Rc<RefCell<Tally>>,
     /// What was answered.
     answers: Rc<RefCell<Vec<String>>>,
 }
@@ -105,6 +108,7 @@ impl Deployment {
             keys: Rc::default(),
             shelf: Rc::default(),
             asked: Rc::default(),
+            tally: Rc::default(),
             answers: Rc::default(),
         };
         let (ringing, at_the_door) = (edge.lives.clone(), edge.clone());
@@ -364,7 +368,9 @@ impl Edge {
             body: if body.len() > limit { Body::TooLarge(limit) } else { Body::Read(body) },
         };
         let settings = self.settings.borrow().clone();
+        let route = routes::label(&incoming);
         let answer = routes::answer(self, &settings, incoming).await;
+        self.tally.borrow_mut().count(route, answer.status, Timestamp::from_millis(0));
         let body = match answer.body {
             Content::Bytes(bytes) => bytes,
             Content::Unsent => Vec::new(),
@@ -432,6 +438,10 @@ impl Ask for Edge {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         // As between Worker and Durable Object: what does not survive JSON does not arrive.
         let command = json::of(&command).unwrap();
+        if matches!(command, Command::Metrics) {
+            let counts = self.tally.borrow_mut().take();
+            Box::pin(self.lives.ask(Command::Answered(counts))).await;
+        }
         self.asked.borrow_mut().push(format!("{command:?}"));
         let reply = Box::pin(self.lives.ask(command)).await;
         Ok(json::of(&reply).unwrap())
