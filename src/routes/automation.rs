@@ -43,9 +43,13 @@ pub async fn answer<P: KeyValue + Clock + Ask>(ports: &P, context: &Value) -> Re
                 json!({ "error": "The connector has not read the Cloudflare account yet; ask with the verb start_sync, and again when the sync is over." })
             }
             Some(snapshot) => {
-                let Reply::Status(status) = ports.ask(Command::Status).await? else {
-                    return Err(Unreachable("its storage failed".to_owned()).into());
-                };
+                let failed = || Unreachable("its storage failed".to_owned());
+                let Reply::Status(status) = ports.ask(Command::Status).await? else { return Err(failed().into()) };
+                // The next step of an automation asks about what the step before it did.
+                let generation = snapshot.manifest().generation.clone();
+                let laid_over = ports.ask(Command::Overlay { generation, until: None }).await?;
+                let Reply::Overlay(overlay) = laid_over else { return Err(failed().into()) };
+                let snapshot = snapshot.with(overlay);
                 let mut answer = match verb {
                     Verb::LookupMember(subject) => lookup(ports, &snapshot, &subject).await?,
                     Verb::AccountSummary | Verb::StartSync => summary(ports, &snapshot).await?,

@@ -31,22 +31,16 @@ pub struct Coordinator {
     state: State,
     env: Env,
     core: coordinator::Coordinator,
-    ready: Result<(), SqlError>,
+    /// Whether the database is as this version has it.
+    is_ready: Cell<bool>,
     /// The earliest time that anybody asked to be woken at since the alarm last rang.
     wanted: Cell<Option<i64>>,
 }
 
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
-        let wanted = Cell::new(None);
-        let desk = ObjectPorts { state: &state, kv: None, wanted: &wanted, space: Space::new("none", "none") };
-        // The object that there was before is not made where it was not.
-        let ready = if is_former(&env, &state.id().to_string()) && succession::was_in_use(&desk) == Ok(false) {
-            Ok(())
-        } else {
-            coordinator::init(&desk)
-        };
-        Self { state, env, core: coordinator::Coordinator::default(), ready, wanted }
+        let core = coordinator::Coordinator::default();
+        Self { state, env, core, is_ready: Cell::new(false), wanted: Cell::new(None) }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
@@ -134,11 +128,26 @@ impl Coordinator {
         }
     }
 
+    /// Sees to it that the database is as this version has it. Where that fails, the next one to come tries again.
+    fn ready(&self) -> Result<(), SqlError> {
+        if self.is_ready.get() {
+            return Ok(());
+        }
+        let space = Space::new("none", "none");
+        let desk = ObjectPorts { state: &self.state, kv: None, wanted: &self.wanted, space };
+        // The object that there was before is not made where it was not.
+        if !is_former(&self.env, &self.state.id().to_string()) || succession::was_in_use(&desk) != Ok(false) {
+            coordinator::init(&desk)?;
+        }
+        self.is_ready.set(true);
+        Ok(())
+    }
+
     fn desk<'a>(
         &self,
         settings: &'a Result<Settings, NotConfigured>,
     ) -> Result<(ObjectPorts<'_>, &'a coordinator::Settings), String> {
-        self.ready.clone().map_err(|error| error.to_string())?;
+        self.ready().map_err(|error| error.to_string())?;
         let settings = settings.as_ref().map_err(ToString::to_string)?;
         let kv = Namespace::of(&self.env).map_err(|error| error.to_string())?;
         let space = space(&self.env, settings.coordinator.cloudflare.account_id)?;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
+use crate::jane::{EMAIL, Jane};
 
 async fn ask(deployment: &Deployment, context: Value) -> Value {
     let outcome = deployment.deliver(&deployment.c1.workflow_step(context)).await;
@@ -37,4 +38,16 @@ async fn a_question_that_makes_no_sense_is_told_what_would() {
         }
     }
     assert_eq!(deployment.cloudflare.total_requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_step_before_changed_is_in_the_answer() {
+    let jane = Jane::start().await;
+    // A list names it by the role's own id, where there is one.
+    let role = jane.lacks.name.clone();
+    for (method, is_held) in [("PUT", true), ("DELETE", false)] {
+        jane.call(method, &jane.lacks).await;
+        let answer = ask(&jane.deployment, json!({"verb": "lookup_member", "email": EMAIL})).await;
+        assert_eq!(answer["roles"].to_string().contains(&role), is_held, "{method}: {answer}");
+    }
 }
