@@ -43,6 +43,7 @@ pub(super) struct Maker {
     /// Whether that one was found among the people.
     pub(super) is_there: bool,
     pub(super) is_administrator: bool,
+    /// Or may be one, for all that this connector knows of the policies.
     pub(super) is_super_administrator: bool,
     /// Whether a role on the whole account is held, and whether one that is more than reading.
     pub(super) whole: Option<bool>,

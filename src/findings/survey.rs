@@ -254,7 +254,8 @@ impl Survey<'_> {
         let key = row.key();
         if let Some((maker, holds)) = self.makers.get_mut(&key) {
             maker.is_there = true;
-            maker.is_super_administrator = is_super;
+            // What cannot be judged may be anything.
+            maker.is_super_administrator = is_super || member.atoms.iter().any(|atom| atom.access == Access::Unknown);
             maker.is_administrator = !privileged.is_empty();
             for it in held.union(&through).into_iter().filter_map(|it| catalogue.get(it)) {
                 let label = it.label.as_deref();

@@ -362,7 +362,12 @@ async fn an_account_without_user_groups_has_nobody_in_any() {
 /// Of somebody new whose record is odd nothing earlier is known: neither what they hold nor, in the worst case, that they are there.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_said_to_be_beyond_a_creator_whose_record_could_not_be_read() {
-    for oddity in [Oddity::NullInPolicies("permission_groups"), Oddity::Null("policies"), Oddity::Text("id", "odd")] {
+    for oddity in [
+        Oddity::NullInPolicies("permission_groups"),
+        Oddity::Null("policies"),
+        Oddity::Text("id", "odd"),
+        Oddity::TextInPolicies("access", "perhaps"),
+    ] {
         let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await.synced().await;
         let cloudflare = &deployment.cloudflare;
         let (top, whole) =
