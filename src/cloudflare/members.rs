@@ -21,6 +21,11 @@ use crate::model::id::{MemberId, RoleId, UserId};
 use crate::model::operation::Account;
 use crate::model::resource::MemberStatus;
 
+/// So many pairs of a permission group and a resource group the policies of one member may name. What an operation left of a member is kept
+/// pair by pair, 94 bytes each, and a value of a Durable Object has 2,000,000 bytes at most.
+const MOST_PAIRS: usize = 20_000;
+const TOO_MANY: &str = "the policies name more than 20,000 pairs of a permission group and a resource group";
+
 /// A membership as Cloudflare tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRecord {
@@ -184,6 +189,10 @@ fn wire_policies(policies: &[Policy]) -> Result<serde_json::Value, ApiError> {
     if policies.iter().any(|policy| policy.access == Access::Unknown) {
         return Err(ApiError::Refused("a policy has an access that this version does not know"));
     }
+    let pairs = policies.iter().map(|policy| policy.permission_groups.len() * policy.resource_groups.len());
+    if pairs.sum::<usize>() > MOST_PAIRS {
+        return Err(ApiError::Refused(TOO_MANY));
+    }
     // Ids alone: what else Cloudflare tells of a policy is not for sending back.
     let policies = policies.iter().map(|policy| {
         json!({
@@ -247,6 +256,10 @@ impl MemberRecord {
         let mut policies = Policies::read(wire.policies, &mut known.policies);
         if !listed.is_empty() && policies.all().is_ok_and(<[_]>::is_empty) {
             policies = policies.and_unread("there are roles, and no policies that give them");
+        }
+        // Not a part of them either: what could be kept of what somebody holds is not what they hold.
+        if policies.pairs() > MOST_PAIRS {
+            policies = Policies::default().and_unread(TOO_MANY);
         }
         let user = wire.user.unwrap_or_default();
         let user_id = match user.id.as_deref() {

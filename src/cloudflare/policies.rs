@@ -91,6 +91,11 @@ impl Policies {
         &self.readable
     }
 
+    /// How many pairs of a permission group and a resource group those name that could be read.
+    pub(super) fn pairs(&self) -> usize {
+        self.readable.iter().map(|policy| policy.permission_groups.len() * policy.resource_groups.len()).sum()
+    }
+
     pub(super) fn retain(&mut self, keep: impl FnMut(&PolicyRecord) -> bool) {
         self.readable.retain(keep);
     }

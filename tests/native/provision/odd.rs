@@ -1,6 +1,7 @@
 //! A member whose record cannot be read in full is never written: a write would replace what was not read.
 
-use sim::cloudflare::{Oddity, On, Route};
+use c1_cloudflare::base::ports::Sql as _;
+use sim::cloudflare::{Oddity, On, PolicySpec, Route};
 
 use super::{
     Action, Bench, Effect, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds, member,
@@ -75,6 +76,44 @@ async fn unknown_policy_of_a_member_is_refused_and_never_written_back() {
     }
     assert_done(&bench.operate(Action::Grant, target(&wanted), member(&even)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Revoke, target(&first), member(&even)).await, Effect::Revoked);
+}
+
+/// Nothing that is written could be kept of them, and nobody is told of it then.
+#[tokio::test]
+async fn who_holds_more_than_can_be_kept_of_a_member_is_refused_and_nothing_is_written() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let (groups, wanted) = (account.permission_groups(), roles(account)[5].clone());
+    let groups: Vec<String> = groups.into_iter().filter(|it| !it.account_wide).take(8).map(|it| it.id).collect();
+    assert_eq!(groups.len(), 8);
+    let zones: Vec<String> = (0..2_900).map(|n| account.add_zone(&format!("shop{n}.example"))).collect();
+    let whom = account.add_member("odd@example.com", vec![holds(account, &roles(account)[0])]);
+    for (count, is_kept) in [(2_900, false), (2_499, true)] {
+        let (permission_groups, resource_groups) = (groups.clone(), zones[..count].to_vec());
+        let many = PolicySpec { permission_groups, resource_groups, ..holds(account, &wanted) };
+        account.set_policies(&whom, vec![many]);
+        let before = bench.atoms(&whom);
+        account.reset_log();
+        let outcome = bench.operate(Action::Grant, target(&wanted), member(&whom)).await;
+        if is_kept {
+            assert_done(&outcome, Effect::Granted);
+            assert_eq!(bench.atoms(&whom).len(), before.len() + 1);
+            let kept = bench.world.one("SELECT length(kept) FROM overlay ORDER BY seq DESC LIMIT 1", &[]).unwrap();
+            println!("{} bytes", kept.and_then(|length| length.integer()).unwrap());
+            continue;
+        }
+        assert_refused(&outcome, Refusal::UnreadableMember, "more than 20,000 pairs");
+        assert_eq!((writes(&bench), bench.atoms(&whom)), (0, before));
+        let run = bench.world.sync().await;
+        assert!(run.warnings.iter().any(|told| told.contains("more than 20,000 pairs")), "{:?}", run.warnings);
+    }
+    // Nor is that written of which nothing could be kept.
+    let (permission_groups, resource_groups) = (groups, zones[..2_500].to_vec());
+    account.set_policies(&whom, vec![PolicySpec { permission_groups, resource_groups, ..holds(account, &wanted) }]);
+    account.reset_log();
+    let outcome = bench.operate(Action::Grant, target(&wanted), member(&whom)).await;
+    assert_refused(&outcome, Refusal::Cloudflare, "more than 20,000 pairs");
+    assert_eq!((writes(&bench), bench.atoms(&whom).len()), (0, 20_000));
 }
 
 #[tokio::test]
