@@ -101,11 +101,6 @@ pub(super) trait Record: Sized {
 
     /// Reads the record; an error names the field.
     fn read(wire: Self::Wire<'_>) -> Result<Self, String>;
-
-    /// Reads all records of a page.
-    fn read_all(wire: Vec<Self::Wire<'_>>) -> Result<Vec<Self>, String> {
-        wire.into_iter().map(Self::read).collect()
-    }
 }
 
 impl<'a, P: Http + Clock + Sql> Client<'a, P> {
@@ -213,7 +208,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             return Err(error.clone());
         }
         if let Ok(Envelope { result: Presence::Is(wire), result_info, .. }) = whole
-            && let Ok(items) = T::read_all(wire)
+            && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<_>, _>>()
         {
             let info = result_info.map(|info| info.believable(items.len()));
             return Ok(ListPage { items, odd: Vec::new(), info });

@@ -106,7 +106,7 @@ impl Record for UserGroup {
         Ok(Self {
             id: id(wire.id.as_deref(), "id")?,
             name: required(filled(wire.name), "name")?,
-            policies: Policies::read(wire.policies, &mut Known::default()),
+            policies: Policies::read(wire.policies, &mut Known::new()),
         })
     }
 }

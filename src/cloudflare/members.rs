@@ -1,5 +1,7 @@
 //! Members: the people of the account, with what each holds (`reference/cloudflare.md` 2).
 
+use std::cell::RefCell;
+
 use crate::base::json::{Deserialize, Made, Text};
 use crate::base::tree::BTreeSet;
 
@@ -230,28 +232,26 @@ struct RoleWire {
     name: Option<String>,
 }
 
-/// What was read on a page: most of its members have a role that another one has.
-#[derive(Default)]
-struct OnPage<'de> {
-    roles: Made<'de, LegacyRole>,
-    policies: policies::Known<'de>,
+thread_local! {
+    /// What was read of members before: most have a role that another one has.
+    static KNOWN: RefCell<Known> = const { RefCell::new(Known { roles: Made::new(), policies: policies::Known::new() }) };
+}
+
+struct Known {
+    roles: Made<LegacyRole>,
+    policies: policies::Known,
 }
 
 impl Record for MemberRecord {
     type Wire<'de> = MemberWire<'de>;
 
     fn read(wire: MemberWire<'_>) -> Result<Self, String> {
-        Self::with(wire, &mut OnPage::default())
-    }
-
-    fn read_all(wire: Vec<MemberWire<'_>>) -> Result<Vec<Self>, String> {
-        let mut known = OnPage::default();
-        wire.into_iter().map(|member| Self::with(member, &mut known)).collect()
+        KNOWN.with_borrow_mut(|known| Self::with(wire, known))
     }
 }
 
 impl MemberRecord {
-    fn with<'de>(wire: MemberWire<'de>, known: &mut OnPage<'de>) -> Result<Self, String> {
+    fn with(wire: MemberWire<'_>, known: &mut Known) -> Result<Self, String> {
         let listed = wire.roles.unwrap_or_default();
         let mut policies = Policies::read(wire.policies, &mut known.policies);
         if !listed.is_empty() && policies.all().is_ok_and(<[_]>::is_empty) {

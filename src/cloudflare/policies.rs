@@ -59,7 +59,7 @@ impl From<Vec<PolicyRecord>> for Policies {
 }
 
 impl Policies {
-    pub(super) fn read<'de>(wire: Option<Vec<PolicyWire<'de>>>, known: &mut Known<'de>) -> Self {
+    pub(super) fn read(wire: Option<Vec<PolicyWire<'_>>>, known: &mut Known) -> Self {
         let Some(wire) = wire else { return Self::default().and_unread("policies is missing") };
         let mut policies = Self::default();
         for policy in wire {
@@ -117,16 +117,21 @@ struct NamedWire {
     meta: MetaWire,
 }
 
-/// The lists of groups that were read: of the policies on a page, most name what another one names, and at length.
-#[derive(Default)]
-pub(super) struct Known<'de> {
-    permission_groups: Made<'de, Rc<[PermissionGroup]>>,
-    resource_groups: Made<'de, Rc<[ResourceGroup]>>,
+/// The lists of groups that were read, by their text: most policies name what another one names, and at length.
+pub(super) struct Known {
+    permission_groups: Made<Rc<[PermissionGroup]>>,
+    resource_groups: Made<Rc<[ResourceGroup]>>,
 }
 
-fn read<'de, T>(
-    known: &mut Made<'de, Rc<[T]>>,
-    list: Option<Text<'de>>,
+impl Known {
+    pub(super) const fn new() -> Self {
+        Self { permission_groups: Made::new(), resource_groups: Made::new() }
+    }
+}
+
+fn read<T>(
+    known: &mut Made<Rc<[T]>>,
+    list: Option<Text<'_>>,
     name: &str,
     of: impl Fn(NamedWire) -> Result<T, String>,
 ) -> Result<Rc<[T]>, String> {
@@ -137,7 +142,7 @@ fn read<'de, T>(
 }
 
 impl PolicyRecord {
-    fn read<'de>(wire: PolicyWire<'de>, known: &mut Known<'de>) -> Result<Self, String> {
+    fn read(wire: PolicyWire<'_>, known: &mut Known) -> Result<Self, String> {
         let (permitted, on) = ("policies[].permission_groups", "policies[].resource_groups");
         Ok(Self {
             id: filled(wire.id),
