@@ -11,7 +11,7 @@ use crate::ledger::past::{self, Authorship};
 use crate::ledger::record::{self, UnexplainedChange};
 use crate::model::grant::{Entitlement, Holding};
 use crate::model::kind::Kind;
-use crate::provision::journal;
+use crate::provision::journal::{self, EntryId, Own};
 use crate::snapshot::{self, Catalogue, SnapshotError};
 
 /// Changes that are looked at at once.
@@ -62,43 +62,73 @@ pub(super) fn told_until<P: Ports>(ports: &P) -> Result<Timestamp, SqlError> {
     }))
 }
 
+/// Whether an operation of ours is what a change came from.
+enum Ours {
+    /// This one is.
+    Is(EntryId, Box<Own>),
+    /// What was held before came back, and who gave that is noted.
+    CameBack,
+    /// It cannot be said yet.
+    Unclear,
+    /// None is known: the log may still tell of one.
+    Unknown,
+    /// The one there is did not do it.
+    IsNot,
+}
+
+/// Looks for the operation of ours that a change came from, not before `from`. `first` is the first role, once it was asked for: that takes the whole
+/// catalogue.
+async fn ours<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    change: &UnexplainedChange,
+    from: Timestamp,
+    first: &mut Option<Result<Option<Entitlement>, SnapshotError>>,
+) -> Result<Ours, SqlError> {
+    let UnexplainedChange { gained, member, name, entitlement, began, at, .. } = change;
+    let did = |until| journal::that_did(ports, (name, member.as_deref(), entitlement), *gained, (from, *began, until));
+    let is_renewal = |own: &Own| own.effect.as_deref() == Some("renewed");
+    let Some((operation, own)) = did(*at)? else { return Ok(Ours::Unknown) };
+    let (operation, own) = if *gained && is_renewal(&own) {
+        // It brings what was held before, and no first role: that, the account before it may have brought.
+        if record::accepted(ports, change, Some(own.received_at))? {
+            return Ok(Ours::CameBack);
+        }
+        match did(own.received_at.plus_millis(-1))? {
+            Some((operation, own)) if !is_renewal(&own) => (operation, own),
+            _ => return Ok(Ours::IsNot),
+        }
+    } else {
+        (operation, own)
+    };
+    if *gained && own.what == Some(Holding::Account) {
+        if first.is_none() {
+            *first = Some(first_role(ports, settings).await);
+        }
+        let Some(Ok(first)) = first else { return Ok(Ours::Unclear) };
+        if first.is_none_or(|first| first.to_string() != *entitlement) {
+            return Ok(Ours::IsNot);
+        }
+    }
+    Ok(Ours::Is(operation, Box::new(own)))
+}
+
 /// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
 pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
     let told_until = told_until(ports)?;
-    // It takes the whole catalogue, so it is found out once, and where it matters alone.
     let mut first = None;
     for change in record::unexplained(ports, told_until, AT_ONCE)? {
         if record::accepted(ports, &change, None)? {
             continue;
         }
-        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, began, at, .. } = &change;
+        let UnexplainedChange { id, gained, principal, member, name, entitlement, after, at, .. } = &change;
         let told = record::told_before(ports, (principal, Some(name), entitlement), *gained, *at)?;
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
-        let who = (name.as_str(), member.as_deref(), entitlement.as_str());
-        let mut is_ours = true;
-        let mut did = journal::that_did(ports, who, *gained, (from, *began, *at))?;
-        if *gained && let Some((_, renewal)) = did.as_ref().filter(|(_, own)| own.effect.as_deref() == Some("renewed"))
-        {
-            // It brings what was held before, and no first role: that, the account before it may have brought.
-            if record::accepted(ports, &change, Some(renewal.received_at))? {
-                continue;
-            }
-            did = journal::that_did(ports, who, true, (from, *began, renewal.received_at.plus_millis(-1)))?;
-            did = did.filter(|(_, own)| own.effect.as_deref() != Some("renewed"));
-            is_ours = false;
-        }
-        if let Some((operation, own)) = did {
-            is_ours = true;
-            if *gained && own.what == Some(Holding::Account) {
-                if first.is_none() {
-                    first = Some(first_role(ports, settings).await);
-                }
-                let Some(Ok(first)) = &first else { continue };
-                is_ours = first.is_some_and(|first| first.to_string() == *entitlement);
-            }
-            if is_ours {
-                let origin = own.request.origin;
+        let ours = ours(ports, settings, &change, from, &mut first).await?;
+        match &ours {
+            Ours::Is(operation, own) => {
+                let origin = &own.request.origin;
                 let by = json!({
                     "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,
                     "requester": origin.requester, "approvers": origin.approvers,
@@ -106,6 +136,8 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
                 record::explained(ports, *id, "operation", own.settled_at, &by)?;
                 continue;
             }
+            Ours::CameBack | Ours::Unclear => continue,
+            Ours::Unknown | Ours::IsNot => {}
         }
         let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
         let group = of_group(principal).or_else(|| of_group(entitlement));
@@ -120,8 +152,7 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
             // An entry of ours about the same member, of an operation that was about something else, is no explanation as long as
             // somebody else's may still come.
             _ if may_come => continue,
-            // Nor is the entry of an operation that is known not to have brought it.
-            Some(ours) if is_ours => ("operation", ours.at, json!({ "who": "this connector" })),
+            Some(entry) if matches!(ours, Ours::Unknown) => ("operation", entry.at, json!({ "who": "this connector" })),
             _ => ("unknown", None, past::nobody()),
         };
         record::explained(ports, *id, cause, happened_at, &by)?;
