@@ -92,9 +92,24 @@ impl MemberRecord {
     /// user groups (`reference/cloudflare.md` 2.2); [`Self::without_inherited`] first where the groups are known.
     pub fn own_policies(&self) -> Result<Vec<Policy>, ApiError> {
         match self.unread() {
-            Some(why) => Err(ApiError::Unreadable { of: self.email.clone(), what: why.to_owned() }),
+            Some(why) => Err(self.unreadable(why)),
             None => Ok(self.policies.readable().iter().map(PolicyRecord::policy).collect()),
         }
+    }
+
+    /// The same, to be written back otherwise; [`ApiError::Unreadable`] also where they are more than can be kept of one member.
+    pub fn policies_to_change(&self) -> Result<Vec<Policy>, ApiError> {
+        self.can_be_kept()?;
+        self.own_policies()
+    }
+
+    /// That of what the member holds a note can be kept, as of everybody whom an operation changes and leaves there.
+    pub fn can_be_kept(&self) -> Result<(), ApiError> {
+        if self.policies.pairs() > MOST_PAIRS { Err(self.unreadable(TOO_MANY)) } else { Ok(()) }
+    }
+
+    fn unreadable(&self, what: &str) -> ApiError {
+        ApiError::Unreadable { of: self.email.clone(), what: what.to_owned() }
     }
 
     /// The member without the policies that have one of these ids, those of the member's user groups. Only the id decides:
@@ -256,10 +271,6 @@ impl MemberRecord {
         let mut policies = Policies::read(wire.policies, &mut known.policies);
         if !listed.is_empty() && policies.all().is_ok_and(<[_]>::is_empty) {
             policies = policies.and_unread("there are roles, and no policies that give them");
-        }
-        // Not a part of them either: what could be kept of what somebody holds is not what they hold.
-        if policies.pairs() > MOST_PAIRS {
-            policies = Policies::default().and_unread(TOO_MANY);
         }
         let user = wire.user.unwrap_or_default();
         let user_id = match user.id.as_deref() {

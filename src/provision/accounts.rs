@@ -316,7 +316,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         open_writes::gone(self.ports, member.id)?;
         let now = self.ports.now();
-        last_writes::note(self.ports, member.id, &atoms(&member.own_policies()?), now)?;
+        // What is too much to be kept is not: nobody changes the policies of such a member.
+        if let Ok(held) = member.policies_to_change() {
+            last_writes::note(self.ports, member.id, &atoms(&held), now)?;
+        }
         last_writes::note(self.ports, member.id, &atoms(&[]), now)?;
         self.note(&format!("gone{}", ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default()))?;
         Ok(true)

@@ -107,7 +107,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             None => read::member(ports, client, id).await?,
         };
         let member = believable(ports, client, member, Some(edit)).await?;
-        let before = member.own_policies()?;
+        let before = member.policies_to_change()?;
         if before.iter().any(|policy| policy.access == Access::Unknown) {
             return Ok(EditOutcome::UnknownPolicy);
         }

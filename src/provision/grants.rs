@@ -21,7 +21,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
         let action = self.request.action;
         let edit = Edit::of(action, atom);
-        let own = member.own_policies()?;
+        let own = member.policies_to_change()?;
         if action == Action::Grant && policies::deny(&own, atom) {
             return Ok(denied(&email, &name));
         }

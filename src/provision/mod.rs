@@ -310,7 +310,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
             (Counterpart::Atom(atom), _) => self.change(member, atom).await,
-            (Counterpart::Group(group), _) => self.or_invited(self.change_group(&member, group).await, &member).await,
+            (Counterpart::Group(group), _) => {
+                member.can_be_kept()?;
+                self.or_invited(self.change_group(&member, group).await, &member).await
+            }
             (Counterpart::Account, Action::Grant) => self.account_exists(member).await,
             (Counterpart::Account, Action::Revoke) => self.remove(&member).await,
         }?;
