@@ -62,7 +62,8 @@ function Looked({ isNothing }: { isNothing: boolean }): JSX.Element | null {
   if (status === null) return isNothing ? error === null ? <Empty>Looking…</Empty> : <Problem error={error} /> : null;
   const job = status.jobs.find(({ kind }) => kind === "findings");
   const last = job?.last_done_at == null ? null : <Time at={job.last_done_at} />;
-  if (job !== undefined && job.attempts > 0) {
+  // One that was merely cut off has no reason to tell, and is made again.
+  if (job !== undefined && (job.state === "failed" || (job.attempts > 0 && job.message != null))) {
     return (
       <Caution>
         The account could not be looked through{last === null ? "" : <> since {last}{isNothing ? ", when nothing was found wrong" : ""}</>}{job.message ? `: ${job.message}` : "."}

@@ -172,7 +172,7 @@ pub fn base_url(text: &str) -> Result<String, String> {
 /// An absolute URL without query or credentials.
 pub fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|why| match why {
-        NoUrl::NotAscii => "must be in ASCII: write a host with other letters as xn--...",
+        NoUrl::NotAscii => "must have a host in ASCII: write one with other letters as xn--...",
         NoUrl::Other => "must be a URL that begins with https://",
     })?;
     if url.scheme() != "https" && !url.is_loopback() {

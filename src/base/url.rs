@@ -1,7 +1,7 @@
 //! URLs of HTTP, as the URL standard reads them. The runtime has a parser for that, so the Worker asks it rather than bringing one along;
 //! natively a crate has it.
 //!
-//! **Invariant:** both give the same URL. What is not ASCII neither of them is asked for: there the crate reads less than the runtime.
+//! **Invariant:** both give the same URL. A host that is not ASCII neither of them is asked for: there the crate reads less than the runtime.
 
 /// An absolute URL that begins with `http://` or `https://`, as the standard writes it.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Url {
 /// Why a text is no such URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoUrl {
-    /// It has letters that a URL does not have.
+    /// Its host has letters that are to be written in another way.
     NotAscii,
     /// It is none, or of something else than HTTP.
     Other,
@@ -23,7 +23,11 @@ pub enum NoUrl {
 impl Url {
     /// Reads a URL.
     pub fn parse(text: &str) -> Result<Self, NoUrl> {
-        if !text.is_ascii() {
+        // A scheme of the web may have any number of slashes behind it, of either kind.
+        let is_slash = |c: char| matches!(c, '/' | '\\');
+        let behind = text.split_once(':').map_or(text, |(_, rest)| rest.trim_start_matches(is_slash));
+        let authority = behind.split(|c| is_slash(c) || matches!(c, '?' | '#')).next().unwrap_or_default();
+        if !authority.is_ascii() {
             return Err(NoUrl::NotAscii);
         }
         let text = host::written(text).ok_or(NoUrl::Other)?;
@@ -127,6 +131,8 @@ mod tests {
             "https://acme.example./a b?c d",
             "https://acme.example/#",
             " https://acme.example\\x\n",
+            "https://acme.example/é?filter=userName eq \"Jürgen\"#ü",
+            "https:acme.example/é",
         ] {
             let (ours, theirs) = (Url::parse(text).unwrap(), url::Url::parse(text).unwrap());
             assert_eq!(ours.as_str(), theirs.as_str());
@@ -146,6 +152,14 @@ mod tests {
         {
             assert_eq!(Url::parse(text).err(), Some(NoUrl::Other), "{text}");
         }
-        assert_eq!(Url::parse("https://bücher.example").err(), Some(NoUrl::NotAscii));
+        for text in [
+            "https://bücher.example",
+            "https://bücher.example/x",
+            "https:bücher.example",
+            "https:\\\\bücher.example",
+            "bücher.example",
+        ] {
+            assert_eq!(Url::parse(text).err(), Some(NoUrl::NotAscii), "{text}");
+        }
     }
 }

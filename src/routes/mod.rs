@@ -39,6 +39,7 @@ mod what_if;
 
 pub use asking::Ports;
 pub use http::{Answer, Body, Content, Incoming, Pieces};
+pub(crate) use route::SIGN_IN;
 pub use settings::{NotConfigured, Settings};
 pub use tally::Tally;
 
@@ -76,7 +77,7 @@ pub fn body_limit(path: &str) -> usize {
 /// What a request's route is called in the metrics; `none` where there is no such route.
 pub fn label(request: &Incoming) -> &'static str {
     match route::find(request) {
-        Ok(Route::Session) if request.method == Method::Post => route::SIGN_IN,
+        Ok(Route::Session) if request.method == Method::Post => SIGN_IN,
         Ok(route) => route.label(),
         Err(_) => "none",
     }

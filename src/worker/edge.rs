@@ -1,6 +1,6 @@
 //! The stateless Worker: a request in, a response out, and the cron trigger.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -33,11 +33,17 @@ thread_local! {
     static KEYS: RefCell<Cache> = RefCell::default();
     /// Requests that the Coordinator was not told of yet.
     static TALLY: RefCell<Tally> = RefCell::default();
+    /// Whether it is being told of them soon, whatever comes.
+    static IS_TOLD_SOON: Cell<bool> = const { Cell::new(false) };
 }
+
+/// A sign-in that failed is told of after this long, also where no other request comes.
+const TOLD_SOON_MILLIS: u32 = 20_000;
 
 /// Answers a request.
 pub async fn respond(request: Request, env: &Env, context: &Context) -> worker::Result<Response> {
-    let url = Url::parse(&request.inner().url()).map_err(|why| worker::Error::from(format!("{why:?}")))?;
+    // A host that no URL has.
+    let Ok(url) = Url::parse(&request.inner().url()) else { return Ok(Response::empty()?.with_status(400)) };
     let method = Method::parse(request.method().as_ref());
     let body = read(&request, routes::body_limit(url.path())).await?;
     let incoming = routes::Incoming {
@@ -58,6 +64,12 @@ pub async fn respond(request: Request, env: &Env, context: &Context) -> worker::
     {
         // Nobody waits for it.
         context.wait_until(async move { edge.tell(counts).await });
+    } else if route == routes::SIGN_IN && answer.status == 401 && !IS_TOLD_SOON.replace(true) {
+        context.wait_until(async move {
+            edge.sleep(TOLD_SOON_MILLIS).await;
+            IS_TOLD_SOON.set(false);
+            edge.tell(TALLY.with_borrow_mut(Tally::take)).await;
+        });
     }
     let headers = Headers::new();
     for (name, value) in &answer.headers {

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 use sim::harness::workerd::CONNECTOR_TOKEN;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::deployment::{Deployment, assert_is_problem};
 
@@ -58,4 +60,21 @@ async fn healthz_is_open_and_says_nothing_of_the_account() {
     assert_eq!(wrong.status, 200, "nobody asks who asks");
     let head = deployment.raw("HEAD", "/healthz", &[], None).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_encoded_is_a_path_like_any_other() {
+    let deployment = Deployment::start().await;
+    let address = deployment.worker.url().trim_start_matches("http://").to_owned();
+    for (line, status) in [("/healthz?x=J\u{fc}rgen", "200 "), ("/\u{e9}", "404 "), ("/v1/users?q=J\u{fc}rgen", "401 ")]
+    {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!("GET {line} HTTP/1.1\r\nhost: connector\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(crate::deployment::PATIENCE, stream.read_to_end(&mut answer)).await;
+        read.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
+    }
 }
