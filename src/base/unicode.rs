@@ -48,7 +48,7 @@ pub fn domain(text: &str) -> Option<String> {
 }
 
 /// Whether a URL takes a host for an IPv4 address: its last label is a number, in decimal or in hexadecimal.
-fn is_number(name: &str) -> bool {
+pub(super) fn is_number(name: &str) -> bool {
     let last = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or_default();
     let is_hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     is_hex || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))

@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** both give the same URL. A host that is not ASCII neither of them is asked for: there the crate reads less than the runtime.
 
+use super::unicode::is_number;
+
 /// An absolute URL that begins with `http://` or `https://`, as the standard writes it.
 #[derive(Debug)]
 pub struct Url {
@@ -71,10 +73,9 @@ impl Url {
         matches!(self.host(), "localhost" | "127.0.0.1" | "[::1]")
     }
 
-    /// Whether the host is an address rather than a name: the standard takes one whose last label is a number for nothing else.
+    /// Whether the host is an address rather than a name.
     pub fn is_address(&self) -> bool {
-        let last = self.host().trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-        last.ends_with(']') || last.bytes().all(|byte| byte.is_ascii_digit())
+        self.host().ends_with(']') || is_number(self.host())
     }
 
     /// The scheme, the host and the port.

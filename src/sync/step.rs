@@ -335,11 +335,11 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         let is_over =
             |fetch: &Fetch, off: &Off| all || !off.passing || (cursor.given_up > 0 && fetch.list.is_optional());
         let over: Vec<_> = self.failing.iter().filter(|(fetch, off)| is_over(fetch, off)).collect();
-        let is_theirs = if over.is_empty() { Ok(false) } else { self.is_theirs_alone().await };
-        let is_theirs = match is_theirs {
-            Ok(is_theirs) => is_theirs,
-            Err(until) => return self.put_off(crawl, cursor, until, None).await,
-        };
+        let is_theirs = !over.is_empty()
+            && match self.is_theirs_alone().await {
+                Ok(is_theirs) => is_theirs,
+                Err(until) => return self.put_off(crawl, cursor, until, None).await,
+            };
         if is_theirs {
             for (fetch, off) in over {
                 let (mut facts, rows) = given_up(fetch.list, off);
