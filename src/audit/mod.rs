@@ -33,10 +33,9 @@ pub struct Settings {
 impl Settings {
     /// Reads them.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            feed: reader.optional("AUDIT_FEED", switch).unwrap_or(true),
-            logins: reader.optional("LAST_LOGINS", switch).unwrap_or(true),
-        }
+        // Whoever sets one and mistypes it meant to say something of what is read of people.
+        let mut is_on = |name| reader.text(name).is_none() || reader.optional(name, switch) == Some(true);
+        Self { feed: is_on("AUDIT_FEED"), logins: is_on("LAST_LOGINS") }
     }
 }
 

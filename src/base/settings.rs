@@ -15,15 +15,30 @@ pub struct Problem {
     pub name: &'static str,
     /// What is wrong, and what to put there. Never the value of a secret.
     pub message: String,
-    /// Whether nothing goes on until it is mended: so it is with what is required and with what protects. Any other mistake turns its
-    /// own feature off.
-    pub fatal: bool,
+    /// What goes on until it is mended.
+    pub meanwhile: Meanwhile,
+}
+
+/// What goes on until a mistake is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// Nothing: so it is with what is required and with what protects.
+    Nothing,
+    /// Everything but what the variable is for.
+    Off,
+    /// Everything, as if the variable were not set.
+    Default,
 }
 
 impl Problem {
     /// A mistake that turns its own feature off.
     pub fn of_feature(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, message: message.into(), fatal: false }
+        Self { name, message: message.into(), meanwhile: Meanwhile::Off }
+    }
+
+    /// Whether nothing goes on until it is mended.
+    pub fn is_fatal(&self) -> bool {
+        self.meanwhile == Meanwhile::Nothing
     }
 }
 
@@ -58,7 +73,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake with which nothing goes on.
     pub fn fatal(&mut self, name: &'static str, message: impl Into<String>) {
-        self.problems.push(Problem { name, message: message.into(), fatal: true });
+        self.problems.push(Problem { name, message: message.into(), meanwhile: Meanwhile::Nothing });
     }
 
     /// A variable that must be there, and right: else nothing goes on.
@@ -93,6 +108,15 @@ impl<'a> Reader<'a> {
         let text = self.text(name)?;
         parse(&text).map_err(|message| self.problem(name, message)).ok()
     }
+
+    /// A variable that may be missing, and has a default, which holds as well where it is wrong.
+    pub fn or<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>, default: T) -> T {
+        let Some(text) = self.text(name) else { return default };
+        parse(&text).unwrap_or_else(|message| {
+            self.problems.push(Problem { name, message, meanwhile: Meanwhile::Default });
+            default
+        })
+    }
 }
 
 impl std::fmt::Debug for Reader<'_> {
@@ -113,12 +137,12 @@ pub enum Plan {
 impl Plan {
     /// Reads `PLAN`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let plan = reader.optional("PLAN", |text| match text {
+        let plan = |text: &str| match text {
             "free" => Ok(Self::Free),
             "paid" => Ok(Self::Paid),
             _ => Err("must be free or paid: the Workers plan of the account that runs this Worker".to_owned()),
-        });
-        plan.unwrap_or(Self::Free)
+        };
+        reader.or("PLAN", plan, Self::Free)
     }
 }
 

@@ -117,7 +117,7 @@ impl<P: Ports> Step<'_, '_, P> {
                 "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is: {NAME_APP}."
             ))),
             ([], alike) => Err(Trouble::Stop(format!(
-                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or a membership's id, was found in ConductorOne: {} may stand for this account or for another one. Say which app it is: {NAME_APP}.",
+                "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or an account's membership id (which the API key has to be allowed to list), was found in ConductorOne: {} may stand for this account or for another one. Say which app it is: {NAME_APP}.",
                 named(alike)
             ))),
             (several, _) => Err(Trouble::Stop(format!(

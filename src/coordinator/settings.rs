@@ -1,6 +1,7 @@
 //! What the Coordinator works by: the settings of the rooms below it, and a few of its own.
 
 use crate::base::settings::{Plan, Reader, number, switch};
+use crate::base::signing::SigningKey;
 use crate::decide::{self, InvalidRules, Rules};
 use crate::{audit, cloudflare, conductorone, findings, provision, push, signal, sync};
 
@@ -17,6 +18,8 @@ pub struct Settings {
     pub rules: Result<Rules, InvalidRules>,
     /// `SIGNAL_URL` and what belongs to it: where C1 is told of what a sync found.
     pub signal: Option<signal::Settings>,
+    /// `SIGNAL_SIGNING_KEY`: signs evidence, and signals where C1 takes JWTs.
+    pub signing_key: Option<SigningKey>,
     /// What is pushed after a publication, and where to.
     pub push: Option<push::Settings>,
     /// The thresholds of the rules by which findings are worked out.
@@ -47,7 +50,7 @@ impl Settings {
         let conductorone = conductorone::Settings::read(reader);
         let app_id = conductorone.as_ref().and_then(|conductorone| conductorone.app_id.as_deref());
         let provision = provision::Settings::read(reader, app_id);
-        let overdue_minutes = reader.optional("OVERDUE_REVOKE_MINUTES", number(1, 525_600)).unwrap_or(60);
+        let overdue_minutes = reader.or("OVERDUE_REVOKE_MINUTES", number(1, 525_600), 60);
         let enforce_expiry = reader.optional("ENFORCE_EXPIRY", switch).unwrap_or(false);
         let findings = findings::Settings::read(reader, provision.guards.min_super_admins, overdue_minutes);
         let plan = Plan::read(reader);
@@ -55,7 +58,7 @@ impl Settings {
             || Ok(Rules::default()),
             |text| {
                 let rules = Rules::parse(&text)?;
-                rules.check_findings(|name| findings::severity_of(name).is_some())?;
+                rules.check_findings(&findings::RULES.iter().map(|rule| rule.name).collect::<Vec<_>>())?;
                 Ok(rules)
             },
         );
@@ -65,11 +68,12 @@ impl Settings {
                 format!("cannot be read, so every approval that is asked of the connector is denied: {error}"),
             );
         }
-        let signal = signal::Settings::read(reader, conductorone.as_ref());
+        let signing_key = signal::settings::signing_key(reader);
+        let signal = signal::Settings::read(reader, conductorone.as_ref(), signing_key.as_ref());
         let push = push::Settings::read(reader, conductorone.as_ref());
-        let journal_days = reader.optional("JOURNAL_DAYS", number(1, 3650)).unwrap_or(JOURNAL_DAYS);
+        let journal_days = reader.or("JOURNAL_DAYS", number(1, 3650), JOURNAL_DAYS);
         let audit = audit::Settings::read(reader);
-        let sweep_minutes = reader.optional("SWEEP_MINUTES", number(0, 1_440)).unwrap_or(0);
+        let sweep_minutes = reader.or("SWEEP_MINUTES", number(0, 1_440), 0);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);
         Some(Self {
             cloudflare: cloudflare?,
@@ -77,6 +81,7 @@ impl Settings {
             provision,
             rules,
             signal,
+            signing_key,
             push,
             findings,
             plan,

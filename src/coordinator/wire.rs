@@ -1,5 +1,5 @@
 //! Points entitlements at this Worker that C1 learns of later: a job that follows a publication. C1 learns of a new role with a sync
-//! of its own, so the job looks again at growing distances, and gives up after a day.
+//! of its own, so the job looks again at growing distances, and gives up after some 32 hours.
 
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     let count = missing.len();
     connect::give_up(ports, &missing)?;
     Ok(Attempt::Done(format!(
-        "ConductorOne has not learned of {count} roles or groups within a day; let it sync the app, and {CONNECT}."
+        "ConductorOne has not learned of {count} roles or groups within 32 hours; let it sync the app, and {CONNECT}."
     )))
 }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_looks_at_growing_distances_and_gives_up_after_a_day() {
+    async fn it_looks_at_growing_distances_and_gives_up_after_the_last() {
         let ports = TenantDesk::new();
         jobs::init(&ports.desk).unwrap();
         let generation = published(&ports).await;

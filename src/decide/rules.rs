@@ -292,12 +292,12 @@ impl Rules {
     }
 
     /// Whether all findings that the rules name are among these; the path to the first that is not, where one is not.
-    pub fn check_findings(&self, known: impl Fn(&str) -> bool) -> Result<(), InvalidRules> {
+    pub fn check_findings(&self, known: &[&str]) -> Result<(), InvalidRules> {
         for (place, rule) in self.own.iter().enumerate() {
-            let unknown = rule.when.findings.iter().flatten().find(|name| !known(&name.0));
+            let unknown = rule.when.findings.iter().flatten().find(|name| !known.contains(&name.0.as_str()));
             if let Some(Name(name)) = unknown {
                 let path = format!("rules[{place}].when.findings");
-                return Err(invalid(path, format!("there is no finding {name:?}; docs/findings.md has all of them")));
+                return Err(invalid(path, format!("there is no finding {name:?}; there are {}", known.join(", "))));
             }
         }
         Ok(())

@@ -206,8 +206,8 @@ fn a_rule_asks_for_findings_and_as_long_as_nobody_looked_the_strict_ones_hold() 
         assert_eq!(decision.rule == "own", decides, "{then} {findings:?}");
     }
     let rules = Rules::parse(&rule("deny").to_string()).unwrap();
-    assert!(rules.asks_for_findings() && rules.check_findings(|_| true).is_ok());
-    let error = rules.check_findings(|name| name != "invitation-old").unwrap_err();
+    assert!(rules.asks_for_findings() && rules.check_findings(&["token-powerful", "invitation-old"]).is_ok());
+    let error = rules.check_findings(&["token-powerful"]).unwrap_err();
     assert_eq!(error.path, "rules[0].when.findings");
 }
 

@@ -60,21 +60,15 @@ impl Settings {
         Self {
             min_super_admins,
             overdue_minutes,
-            max_super_admins: reader
-                .optional("FINDINGS_MAX_SUPER_ADMINS", number(1, 100_000))
-                .unwrap_or(usual.max_super_admins),
-            unused_days: reader.optional("FINDINGS_UNUSED_DAYS", number(1, 3650)).unwrap_or(usual.unused_days),
-            idle_days: reader.optional("FINDINGS_IDLE_DAYS", number(1, 3650)).unwrap_or(usual.idle_days),
-            expiry_days: reader.optional("FINDINGS_EXPIRY_DAYS", number(1, 3650)).unwrap_or(usual.expiry_days),
-            invitation_days: reader
-                .optional("FINDINGS_INVITATION_DAYS", number(1, 3650))
-                .unwrap_or(usual.invitation_days),
-            withdrawal_days: reader
-                .optional("FINDINGS_WITHDRAWAL_DAYS", number(1, 3650))
-                .unwrap_or(usual.withdrawal_days),
-            wide_scopes: reader.optional("FINDINGS_WIDE_SCOPES", number(1, 100_000)).unwrap_or(usual.wide_scopes),
-            signalled: reader.optional("FINDINGS_SIGNALLED", severities).unwrap_or(usual.signalled),
-            domains: reader.optional("FINDINGS_DOMAINS", domains).unwrap_or_default(),
+            max_super_admins: reader.or("FINDINGS_MAX_SUPER_ADMINS", number(1, 100_000), usual.max_super_admins),
+            unused_days: reader.or("FINDINGS_UNUSED_DAYS", number(1, 3650), usual.unused_days),
+            idle_days: reader.or("FINDINGS_IDLE_DAYS", number(1, 3650), usual.idle_days),
+            expiry_days: reader.or("FINDINGS_EXPIRY_DAYS", number(1, 3650), usual.expiry_days),
+            invitation_days: reader.or("FINDINGS_INVITATION_DAYS", number(1, 3650), usual.invitation_days),
+            withdrawal_days: reader.or("FINDINGS_WITHDRAWAL_DAYS", number(1, 3650), usual.withdrawal_days),
+            wide_scopes: reader.or("FINDINGS_WIDE_SCOPES", number(1, 100_000), usual.wide_scopes),
+            signalled: reader.or("FINDINGS_SIGNALLED", severities, usual.signalled),
+            domains: reader.or("FINDINGS_DOMAINS", domains, usual.domains),
             in_c1z: reader.optional("FINDINGS_IN_C1Z", switch).unwrap_or(false),
         }
     }

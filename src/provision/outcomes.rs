@@ -29,6 +29,13 @@ pub(super) fn unknown_policy(email: &str) -> Outcome {
 pub(super) fn not_carried_out(error: ApiError) -> Stopped {
     match (after(&error), &error) {
         (_, ApiError::NotFound(_)) | (Outcome::NotNow { .. }, _) => error.into(),
+        // A token that was made while `PROVISIONING` was off reads everything, so that nothing else tells it.
+        (_, ApiError::Forbidden(_)) => Stopped::Refused(Outcome::refused(
+            Refusal::Cloudflare,
+            format!(
+                "Cloudflare refused: {error}; give the token Account Settings: Edit in Cloudflare's dashboard, its value stays the same."
+            ),
+        )),
         (refused, _) => Stopped::Refused(refused),
     }
 }

@@ -163,7 +163,7 @@ mod tests {
         let lookup = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         let mut reader = Reader::new(&lookup);
         let tokens = Tokens::read(&mut reader);
-        (tokens, reader.problems.iter().map(|problem| (problem.name, problem.fatal)).collect())
+        (tokens, reader.problems.iter().map(|problem| (problem.name, problem.is_fatal())).collect())
     }
 
     #[test]

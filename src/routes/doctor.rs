@@ -9,7 +9,7 @@ use super::public_url;
 use super::settings::{NotConfigured, Settings};
 use crate::base::jobs;
 use crate::base::remedy::SET_VARIABLE;
-use crate::base::settings::Problem;
+use crate::base::settings::{Meanwhile, Problem};
 use crate::conductorone::settings::PublicUrl;
 use crate::coordinator::{Command, Examination, Reply};
 use crate::provision::Provisioning;
@@ -45,12 +45,13 @@ const RULES: &str = "APPROVAL_RULES";
 
 /// A variable that is wrong, by its name and with what to put there.
 fn wrong(problem: &Problem) -> Check {
-    let message = if problem.fatal {
-        problem.message.clone()
-    } else {
-        format!("{}; what it is for is off until then, and everything else goes on", problem.message)
+    let until = match problem.meanwhile {
+        Meanwhile::Nothing => "",
+        Meanwhile::Off => "; what it is for is off until then, and everything else goes on",
+        Meanwhile::Default => "; its default holds until then, and everything else goes on",
     };
-    Check { name: problem.name.to_owned(), ok: false, required: problem.fatal, message }
+    let required = problem.is_fatal();
+    Check { name: problem.name.to_owned(), ok: false, required, message: format!("{}{until}", problem.message) }
 }
 
 /// The report of a Worker that is not configured.
@@ -73,7 +74,7 @@ pub(super) async fn examine<P: Ports>(ports: &P, settings: &Settings, request: &
             ok: settings.coordinator.provision.provisioning == Provisioning::On,
             required: false,
             message: match settings.coordinator.provision.provisioning {
-                Provisioning::On => "on: grants and revokes are carried out".to_owned(),
+                Provisioning::On => "on: grants and revokes are carried out, for which the API token needs Account Settings: Edit; that is not tried here".to_owned(),
                 Provisioning::Off => format!(
                     "off: grants and revokes are refused with what would have been done; to carry them out, set PROVISIONING to on {SET_VARIABLE}"
                 ),

@@ -60,6 +60,13 @@ impl Access {
                 );
                 None
             }
+            (None, Some(_)) if reader.text("ACCESS_TEAM_DOMAIN").is_none() => {
+                reader.problem(
+                    "ACCESS_TEAM_DOMAIN",
+                    "is missing: the team's domain, which ACCESS_AUD is of no use without",
+                );
+                None
+            }
             _ => None,
         }
     }

@@ -18,7 +18,7 @@ use crate::coordinator::{Command, Reply};
 use crate::findings::BEGINS_AT;
 use crate::ledger::past::{self, Question};
 use crate::model::kind::Kind;
-use crate::signal::{self, settings::Auth};
+use crate::signal;
 use crate::snapshot::{Catalogue, Snapshot};
 
 /// The version of what the file says.
@@ -63,10 +63,7 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         _ => return Err(asking::failed()),
     };
     let failed = |error: SignError| Problem::unavailable("signing_failed", error.to_string(), 5);
-    let key = match settings.coordinator.signal.as_ref().map(|settings| &settings.auth) {
-        Some(Auth::Jwt(key)) => Some(key),
-        _ => None,
-    };
+    let key = settings.coordinator.signing_key.as_ref();
     // With another key the last line is another.
     let signed_by = match key {
         Some(key) => format!("-{}", signal::key_id(ports, key).await.map_err(failed)?),

@@ -143,7 +143,7 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(404, "not_found", "there is nothing at this path; docs/routes.md lists the routes")
+        Self::new(404, "not_found", "there is nothing at this path; GET /v1/openapi.json lists the routes")
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {

@@ -1,16 +1,13 @@
-//! The public key with which signals are signed, for C1 to fetch.
+//! The public key with which signals and evidence are signed.
 
 use super::asking::Ports;
 use super::http::{Answer, Problem};
 use super::settings::Settings;
 use crate::signal;
-use crate::signal::settings::Auth;
 
 /// Shows the key set; there is none where nothing is signed with a key.
 pub(super) async fn show<P: Ports>(ports: &P, settings: &Settings) -> Result<Answer, Problem> {
-    let Some(Auth::Jwt(key)) = settings.coordinator.signal.as_ref().map(|settings| &settings.auth) else {
-        return Err(Problem::not_found());
-    };
+    let Some(key) = &settings.coordinator.signing_key else { return Err(Problem::not_found()) };
     let set = signal::key_set(ports, key)
         .await
         .map_err(|error| Problem::unavailable("signing_failed", error.to_string(), 5))?;

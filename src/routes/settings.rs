@@ -69,7 +69,7 @@ impl Settings {
             reader.protecting("SCIM_REPLACE_MAX_REMOVALS", number(0, 1_000_000)).unwrap_or(1);
         let coordinator = coordinator::Settings::read(reader);
         match (tokens, coordinator) {
-            (Some(tokens), Some(coordinator)) if !reader.problems.iter().any(|problem| problem.fatal) => Ok(Self {
+            (Some(tokens), Some(coordinator)) if !reader.problems.iter().any(settings::Problem::is_fatal) => Ok(Self {
                 tokens,
                 access,
                 rest_provisioning,

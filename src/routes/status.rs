@@ -110,7 +110,7 @@ pub(super) async fn push<P: Ports>(ports: &P) -> Result<Answer, Problem> {
         Reply::PushNotConfigured => Err(Problem::new(
             409,
             "push_not_configured",
-            "there is nothing to push to: set S3_BUCKET and what belongs to it, AZURE_SAS_URL, or C1_CONNECTOR_ID, as docs/push.md says",
+            "there is nothing to push to: set S3_BUCKET and what belongs to it, AZURE_SAS_URL, or C1_CONNECTOR_ID",
         )),
         Reply::NothingToPush => Err(Problem::new(
             404,

@@ -118,7 +118,7 @@ fn verdict(status: u16, auth: &Auth) -> DeliveryOutcome {
         401 => DeliveryOutcome::Misconfigured(format!(
             "ConductorOne does not accept the signature (401). {} Signals wait, and are sent again after the next sync.",
             match auth {
-                Auth::Hmac(_) => "Set SIGNAL_HMAC_SECRET to the secret of this incoming webhook, exactly as ConductorOne showed it.",
+                Auth::Hmac(_) => "Set SIGNAL_HMAC_SECRET to the secret of this incoming webhook, exactly as ConductorOne showed it, or delete it where that webhook takes JWTs.",
                 Auth::Jwt(_) => "Check that the incoming webhook in ConductorOne has PUBLIC_URL with /.well-known/jwks.json as its key set, and that this URL can be opened.",
                 Auth::Capability => "Check that SIGNAL_URL is the whole URL, with the token at its end.",
             }

@@ -78,22 +78,40 @@ const UNLESS_NAMED: [SignalKind; 4] =
 
 impl Settings {
     /// Reads them; `None` where no signals are sent.
-    pub fn read(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Self> {
+    pub fn read(
+        reader: &mut Reader<'_>,
+        conductorone: Option<&conductorone::Settings>,
+        key: Option<&SigningKey>,
+    ) -> Option<Self> {
         let origins = conductorone.map(|settings| settings.origins().to_vec()).unwrap_or_default();
-        read(|name| reader.text(name), &origins).unwrap_or_else(|problems| {
+        read(|name| reader.text(name), key, &origins).unwrap_or_else(|problems| {
             reader.problems.extend(problems);
             None
         })
     }
 }
 
-/// Reads the settings: none of them, or all that belong together. `origins` are the tenant's base URLs.
-fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Option<Settings>, Vec<Problem>> {
+/// Reads `SIGNAL_SIGNING_KEY`, which signs evidence too, whether signals are sent or not.
+pub fn signing_key(reader: &mut Reader<'_>) -> Option<SigningKey> {
+    reader.optional(KEY, |text| {
+        parse_key(text).ok_or_else(|| {
+            "must be an Ed25519 private key: a JWK with \"d\", or its 32 bytes in hexadecimal or base64, such as the output of: openssl rand -hex 32".to_owned()
+        })
+    })
+}
+
+/// Reads the settings: none of them, or all that belong together. `origins` are the tenant's base URLs, `key` is the one that is set, where
+/// it is one: of another it is told already.
+fn read(
+    text: impl Fn(&str) -> Option<String>,
+    key: Option<&SigningKey>,
+    origins: &[String],
+) -> Result<Option<Settings>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name, message: String| problems.push(Problem::of_feature(name, message));
-    let (url, hmac, key, kinds) = (text(URL), text(HMAC), text(KEY), text(KINDS));
+    let (url, hmac, has_key, kinds) = (text(URL), text(HMAC), text(KEY).is_some(), text(KINDS));
     let Some(url) = url else {
-        let given = [(HMAC, &hmac), (KEY, &key), (KINDS, &kinds)].into_iter().find(|(_, text)| text.is_some());
+        let given = [(HMAC, &hmac), (KINDS, &kinds)].into_iter().find(|(_, text)| text.is_some());
         return match given {
             None => Ok(None),
             Some((name, _)) => Err(vec![Problem::of_feature(
@@ -111,24 +129,13 @@ fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Opt
             false
         }
     };
-    let auth = match (hmac, key) {
-        (Some(_), Some(_)) => {
-            problem(
-                KEY,
-                format!("must not be set beside {HMAC}: the incoming webhook in ConductorOne takes one of the two"),
-            );
-            None
-        }
-        (None, None) if is_capability => Some(Auth::Capability),
-        (Some(_), None) if is_capability => {
+    let auth = match (hmac, has_key) {
+        (None, _) if is_capability => Some(Auth::Capability),
+        (Some(_), _) if is_capability => {
             problem(HMAC, format!("must not be set: the token in {URL} is all that ConductorOne asks for"));
             None
         }
-        (None, Some(_)) if is_capability => {
-            problem(KEY, format!("must not be set: the token in {URL} is all that ConductorOne asks for"));
-            None
-        }
-        (None, None) => {
+        (None, false) => {
             problem(
                 HMAC,
                 format!(
@@ -137,17 +144,9 @@ fn read(text: impl Fn(&str) -> Option<String>, origins: &[String]) -> Result<Opt
             );
             None
         }
-        (Some(secret), None) => Some(Auth::Hmac(Secret::new(secret))),
-        (None, Some(key)) => {
-            let key = signing_key(&key);
-            if key.is_none() {
-                problem(
-                    KEY,
-                    "must be an Ed25519 private key: a JWK with \"d\", or its 32 bytes in hexadecimal or base64, such as the output of: openssl rand -hex 32".to_owned(),
-                );
-            }
-            key.map(Auth::Jwt)
-        }
+        // The key signs evidence all the same.
+        (Some(secret), _) => Some(Auth::Hmac(Secret::new(secret))),
+        (None, true) => key.cloned().map(Auth::Jwt),
     };
     let kinds = match kinds.map_or_else(|| Ok(UNLESS_NAMED.to_vec()), |text| read_kinds(&text)) {
         Ok(kinds) => kinds,
@@ -195,7 +194,7 @@ fn read_kinds(text: &str) -> Result<Vec<SignalKind>, String> {
 }
 
 /// An Ed25519 private key however it is written.
-fn signing_key(text: &str) -> Option<SigningKey> {
+fn parse_key(text: &str) -> Option<SigningKey> {
     if text.starts_with('{') {
         let jwk: Value = json::read_str(text).ok()?;
         let field = |name: &str| jwk.get(name).and_then(Value::as_str);
@@ -221,9 +220,9 @@ fn seed(text: &str) -> Option<SigningKey> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Auth, Settings, read};
+    use super::{Auth, Settings, read, signing_key};
     use crate::base::ports::Secret;
-    use crate::base::settings::Problem;
+    use crate::base::settings::{Problem, Reader};
     use crate::base::signing::SigningKey;
     use crate::signal::SignalKind;
 
@@ -231,12 +230,18 @@ mod tests {
 
     fn check(vars: &[(&str, &str)]) -> Result<Option<Settings>, Vec<Problem>> {
         let lookup = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-        read(lookup, &["https://acme.conductor.one".to_owned()])
+        let mut reader = Reader::new(&lookup);
+        let key = signing_key(&mut reader);
+        let read = read(lookup, key.as_ref(), &["https://acme.conductor.one".to_owned()]);
+        let problems = [read.as_ref().err().cloned().unwrap_or_default(), reader.problems].concat();
+        if problems.is_empty() { read } else { Err(problems) }
     }
 
     #[test]
     fn nothing_is_sent_where_nothing_is_configured() {
         assert_eq!(check(&[]), Ok(None));
+        // Evidence is signed with it all the same.
+        assert_eq!(check(&[("SIGNAL_SIGNING_KEY", &"07".repeat(32))]), Ok(None));
     }
 
     #[test]
@@ -251,6 +256,10 @@ mod tests {
         assert_eq!(hmac.kinds, [SignalKind::ForeignChange, SignalKind::SyncFailed]);
         let capability = settings(&[("SIGNAL_URL", &format!("{URL}/t/token"))]);
         assert_eq!((capability.auth, capability.kinds), (Auth::Capability, super::UNLESS_NAMED.to_vec()));
+        let beside = settings(&[("SIGNAL_URL", &format!("{URL}/t/token")), ("SIGNAL_SIGNING_KEY", &"07".repeat(32))]);
+        assert_eq!(beside.auth, Auth::Capability);
+        let both = [("SIGNAL_URL", URL), ("SIGNAL_HMAC_SECRET", "s3cr3t"), ("SIGNAL_SIGNING_KEY", &"07".repeat(32))];
+        assert_eq!(settings(&both).auth, Auth::Hmac(Secret::new("s3cr3t")));
         for key in [
             "0707070707070707070707070707070707070707070707070707070707070707",
             "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc",
@@ -272,7 +281,7 @@ mod tests {
             (
                 &[("SIGNAL_URL", URL), ("SIGNAL_HMAC_SECRET", "hush"), ("SIGNAL_SIGNING_KEY", "hush")],
                 "SIGNAL_SIGNING_KEY",
-                "one of the two",
+                "Ed25519",
             ),
             (&[("SIGNAL_URL", URL), ("SIGNAL_SIGNING_KEY", "hush")], "SIGNAL_SIGNING_KEY", "Ed25519"),
             (&[("SIGNAL_URL", &capability), ("SIGNAL_HMAC_SECRET", "hush")], "SIGNAL_HMAC_SECRET", "must not be set"),

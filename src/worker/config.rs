@@ -197,7 +197,7 @@ mod tests {
             ("PLAN", "enterprise"),
         ]))
         .unwrap_err();
-        assert!(error.problems.iter().all(|problem| problem.fatal == (problem.name != "PLAN")), "{error:?}");
+        assert!(error.problems.iter().all(|problem| problem.is_fatal() == (problem.name != "PLAN")), "{error:?}");
         let names: Vec<_> = error.problems.iter().map(|problem| problem.name).collect();
         let (first, last) =
             (["CLOUDFLARE_ACCOUNT_ID", "CONNECTOR_TOKEN", "C1_TENANT"], ["CLOUDFLARE_API_URL", "C1_URL"]);
@@ -264,7 +264,7 @@ mod tests {
             it.push.as_mut().unwrap().connector = None;
         };
         let rules: Undo = |it| it.rules = Rules::parse("{");
-        let cases: [(&str, &str, Undo); 19] = [
+        let cases: [(&str, &str, Undo); 21] = [
             ("PLAN", "enterprise", |it| it.plan = Plan::Free),
             ("RENEW_INVITATIONS_AFTER_DAYS", "soon", |it| it.provision.renew_invitations_after_days = None),
             ("APPROVAL_RULES", "{", rules),
@@ -284,6 +284,8 @@ mod tests {
             ("S3_SESSION_TOKEN", "a b", no_push),
             ("AZURE_SAS_URL", "https://acme.blob.core.windows.net/x", no_push),
             ("JOURNAL_DAYS", "for ever", |it| it.journal_days = 548),
+            ("AUDIT_FEED", "no", |it| it.audit.feed = false),
+            ("LAST_LOGINS", "false", |it| it.audit.logins = false),
         ];
         for (name, value, off) in cases {
             let got = changed(&[(name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -328,7 +330,7 @@ mod tests {
             ("C1_URL", "acme.conductor.one"),
         ] {
             let error = changed(&[(name, value)]).unwrap_err();
-            let told: Vec<_> = error.problems.iter().map(|problem| (problem.name, problem.fatal)).collect();
+            let told: Vec<_> = error.problems.iter().map(|problem| (problem.name, problem.is_fatal())).collect();
             assert!(told.contains(&(name, true)), "{name}: {told:?}");
         }
     }

@@ -97,7 +97,7 @@ pub async fn cron(env: &Env) -> Result<(), String> {
         Ok(settings) => {
             for Problem { name, message, .. } in &settings.problems {
                 let fields = serde_json::json!({ "variable": name, "why": message });
-                edge.log(Level::Warn, "a variable is wrong, and what it is for is off", fields);
+                edge.log(Level::Warn, "a variable is wrong", fields);
             }
         }
         Err(error) => {

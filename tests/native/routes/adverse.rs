@@ -84,6 +84,8 @@ async fn cloudflare_refused_is_told_and_not_tried_again() {
         let refused = jane.call("PUT", &jane.lacks).await;
         assert_refused(&refused, 422, "cloudflare_refused", message);
         assert!(refused.text().contains(&code.to_string()) && refused.text().contains("cf-ray"), "{}", refused.text());
+        // What a permission mends is said with it, and nothing else is.
+        assert_eq!(refused.text().contains("Account Settings: Edit"), status == 403, "{}", refused.text());
         jane.changed(&[], &[]);
         assert_eq!(jane.requests(), ["GET", "PUT"]);
         assert_eq!(latest(&jane.deployment).await["outcome"]["code"], "cloudflare_refused");

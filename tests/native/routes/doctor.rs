@@ -61,6 +61,24 @@ async fn each_single_variable_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_holds_until_a_mistake_is_mended_is_told() {
+    let deployment = Deployment::start().await;
+    let audience = "0".repeat(64);
+    for (set, value, name, told) in [
+        ("JOURNAL_DAYS", "for ever", "JOURNAL_DAYS", "its default holds until then"),
+        ("FINDINGS_DOMAINS", "@example.com", "FINDINGS_DOMAINS", "its default holds until then"),
+        ("LAST_LOGINS", "no", "LAST_LOGINS", "what it is for is off until then"),
+        ("ACCESS_AUD", &audience, "ACCESS_TEAM_DOMAIN", "is missing"),
+    ] {
+        deployment.set_var(set, value);
+        let report = deployment.json("/v1/doctor").await;
+        let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
+        assert!(check.is_some_and(|it| it["message"].as_str().unwrap().contains(told)), "{set}: {report}");
+        deployment.unset_var(set);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_list_of_what_is_missing_is_guarded_by_the_token_where_that_is_set() {
     let deployment = Deployment::with(small(), |options| options.without("C1_TENANT")).await;
     assert_eq!(deployment.raw("GET", "/v1/doctor", &[], None).await.status, 401);
