@@ -9,12 +9,15 @@ import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/termi
 import { Worker, reason } from "./up/worker.mjs";
 import { deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
 
-const HELP = `node scripts/down.mjs          (or: ${command("down")})
+const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --yes                        do not ask
   --reach <http://…>           where this machine reaches the Worker, if not at PUBLIC_URL
-Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first.`;
+Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first; lines of the other two
+tokens are not used.`;
 
 const FULL = "CONNECTOR_TOKEN";
+/** What a password store has for `up` as well, and is not needed here. */
+const UNUSED = ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN"];
 
 /** Whether something in ConductorOne leads to the Worker, or may: what it cannot read of its connection may be one. */
 async function isConnected(worker) {
@@ -32,7 +35,7 @@ await run("down", async () => {
   }
   if (given.help) return say(HELP);
   const settings = new Settings();
-  const piped = await secretsOfThePipe([FULL]);
+  const piped = await secretsOfThePipe([FULL, ...UNUSED]);
   const [name, account] = ["name", "CLOUDFLARE_ACCOUNT_ID"].map((key) => settings.get(key));
   if (account === "") return say("There is nothing to take away: wrangler.toml names no account.");
   const api = await login();
@@ -57,7 +60,7 @@ await run("down", async () => {
   say("and the values in wrangler.toml. What it changed in the account stays as it is.");
   if (piped[FULL] === undefined && bindings !== undefined) say(`ConductorOne's entitlements that lead to this Worker are put back only by this, before: ${command("connect", { URL: url, UNDO: 1 })}`);
   if (!given.yes) {
-    if (!isInteractive()) throw new Stop("nobody is here to ask: give --yes", 2);
+    if (!isInteractive()) throw new Stop(`nobody is here to ask: give --yes (${command("down", { YES: true })})`, 2);
     if ((await ask(`Type ${name} to do it`, { flag: "--yes" })) !== name) throw new Stop("nothing was taken away");
   }
 

@@ -19,6 +19,8 @@ cp build/index.js build/index_bg.wasm "$folder/build/"
 cp -R build/page "$folder/build/"
 cp -R scripts/up scripts/up.mjs scripts/down.mjs scripts/connect.mjs "$folder/scripts/"
 cp LICENSE .dev.vars.example "$folder/"
+# What holds secrets, and what is installed or left behind there.
+printf '/%s\n' node_modules .wrangler .dev.vars headers.txt >"$folder/.gitignore"
 # Nothing is built there: Rust is not among what Cloudflare builds with.
 awk '/^\[/ { skip = ($0 == "[build]") } !skip' wrangler.toml >"$folder/wrangler.toml"
 # There is no Makefile there, and no docs/.

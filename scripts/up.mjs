@@ -1,7 +1,7 @@
 // From a clone to a connected account: asks what only the person knows, makes what can be made, deploys, and syncs. What `make up` runs.
 // Each answer has a flag, so it runs without a person too: `node scripts/up.mjs --help` lists them. Secrets come by standard input, or are
 // typed unseen; they go to wrangler's standard input, and to no command line and no file. It may be run again at any time, and
-// changes nothing that is right. Exit status: 0 done, 1 something is not as it should be, 2 wrong use.
+// changes nothing that is right. Exit status: 0 done, 1 something is not as it should be, 2 wrong use, 130 ended by Ctrl-C.
 
 import { randomBytes } from "node:crypto";
 import { spawn } from "node:child_process";
@@ -127,9 +127,16 @@ function openInBrowser(url) {
 }
 
 /** The API token: from the pipe, from the person, or left as the Worker has it. */
-async function apiToken(piped, isSet, account, provisioning, isQuiet) {
+async function apiToken(piped, isSet, account, provisioning, isQuiet, turnsOn) {
+  // One that was made for reviews reads everything, so that nothing else would tell before the first grant is refused.
+  const tell = () => {
+    if (turnsOn && isSet) say(`PROVISIONING turns on. The API token that is set cannot be looked at from here: if it has Account Settings: Read, make that Edit at https://dash.cloudflare.com/${account}/api-tokens; its value stays the same.`);
+  };
   if (!isInteractive()) {
-    if (piped === undefined && isSet) return undefined;
+    if (piped === undefined && isSet) {
+      tell();
+      return undefined;
+    }
     if (piped === undefined) throw new Stop(`${API_TOKEN} is missing: give it by standard input, as in: printf '%s' "$TOKEN" | node scripts/up.mjs …`, 2);
     const wrong = await verify(piped, account, provisioning);
     if (wrong !== undefined) throw new Stop(wrong);
@@ -139,6 +146,7 @@ async function apiToken(piped, isSet, account, provisioning, isQuiet) {
   say(isSet ? `The Worker has an API token of Cloudflare's. A new one is made here:\n  ${page}` : `Make the API token that the Worker calls Cloudflare with, here:\n  ${page}`);
   say(`  The form is filled in. Account Settings: ${provisioning === "on" ? "Edit" : "Read"} is what it cannot do without; the others are optional, and each is told below.`);
   say(`  To be added by hand, since the form cannot be filled in with them: ${BY_HAND.join(" and ")} (optional too). Account Resources: this one account.`);
+  tell();
   if (!isSet && !isQuiet) openInBrowser(page);
   for (;;) {
     const token = await askSecretly(`API token (it is not shown${isSet ? "; Enter keeps the one that is set" : ""})`);
@@ -257,7 +265,7 @@ async function sync(worker) {
   } finally {
     bar.end();
   }
-  throw new Stop("the sync goes on; see GET /v1/status, or the page");
+  throw new Stop("the sync goes on by itself, and takes longer than an hour; see GET /v1/status, or the page");
 }
 
 /** The open findings, once the newest generation was looked through; nothing where that did not come to an end, or cannot be asked. */
@@ -315,7 +323,7 @@ await run("up", async () => {
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
   const has = (secret) => before?.get(secret)?.type === "secret_text";
-  const token = await apiToken(piped[API_TOKEN], has(API_TOKEN), account, provisioning, given["no-open"]);
+  const token = await apiToken(piped[API_TOKEN], has(API_TOKEN), account, provisioning, given["no-open"], provisioning === "on" && before?.get("PROVISIONING")?.text !== "on");
   const tokens = await connectorTokens(piped, has, given["new-tokens"], given.reach ?? (before?.get("PUBLIC_URL")?.text || url));
   const made = Object.entries(tokens).filter(([, { isMade }]) => isMade);
   const shows = isInteractive() || given["show-tokens"];

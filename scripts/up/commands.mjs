@@ -6,13 +6,13 @@ import { plain } from "./terminal.mjs";
 
 const HAS_MAKE = existsSync(fileURLToPath(new URL("../../Makefile", import.meta.url)));
 
-/** The command line that runs `up`, `down` or `connect`, with these options by the names that make has for them. */
+/** The command line that runs `up`, `down` or `connect`, with these options by the names that make has for them; `true` is a switch. */
 export function command(program, options = {}) {
-  const given = Object.entries(options).map(([name, value]) => `${name}=${value}`);
+  const given = Object.entries(options).map(([name, value]) => `${name}=${value === true ? 1 : value}`);
   if (HAS_MAKE) return ["make", program, ...given].join(" ");
   // `connect` takes its options from the environment.
   if (program === "connect") return [...given, "npm run connect"].join(" ");
-  const flags = Object.entries(options).map(([name, value]) => ` --${name.toLowerCase()} ${value}`);
+  const flags = Object.entries(options).map(([name, value]) => ` --${name.toLowerCase()}${value === true ? "" : ` ${value}`}`);
   return `npm run ${program}${flags.length === 0 ? "" : ` --${flags.join("")}`}`;
 }
 

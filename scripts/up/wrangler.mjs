@@ -12,6 +12,9 @@ const WRANGLER = join("node_modules", ".bin", "wrangler");
 const API = (process.env.CLOUDFLARE_API_BASE_URL ?? "https://api.cloudflare.com/client/v4").replace(/\/+$/, "");
 const PATIENCE_MS = 30_000;
 
+/** wrangler is not there, or cannot be run: that says nothing of whether it is logged in. */
+class NoStart extends Stop {}
+
 /** Runs wrangler to its end and gives what it printed. `input` is what it reads; with `shown` it has the terminal instead. */
 export async function wrangler(parameters, { account, input, shown = false } = {}) {
   return (await reported(parameters, { account, input, shown })).stdout;
@@ -42,7 +45,7 @@ function spawned(parameters, input, shown, environment) {
     const child = spawn(WRANGLER, parameters, { stdio: shown ? "inherit" : "pipe", env: { ...process.env, ...environment } });
     const output = { stdout: "", stderr: "" };
     for (const stream of ["stdout", "stderr"]) child[stream]?.on("data", (part) => (output[stream] += part));
-    child.on("error", (error) => reject(new Stop(`wrangler does not start (${error.code}): run: ${SETUP}`)));
+    child.on("error", (error) => reject(new NoStart(`wrangler does not start (${error.code}): run: ${SETUP}`)));
     child.on("close", (status) => {
       if (status === 0) return resolve(output.stdout);
       const said = `${output.stderr}\n${output.stdout}`.trim().slice(-2_000);
@@ -121,7 +124,10 @@ export class Api {
 /** Cloudflare's API with the login that wrangler has. */
 export async function login() {
   const credentials = async () => JSON.parse(await wrangler(["auth", "token", "--json"]));
-  let found = await credentials().catch(() => undefined);
+  let found = await credentials().catch((error) => {
+    if (error instanceof NoStart) throw error;
+    return undefined;
+  });
   if (found === undefined && isInteractive()) {
     say("wrangler is not logged in: it opens the browser now.");
     await wrangler(["login"], { shown: true });

@@ -349,14 +349,15 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     let again = project.worker();
     assert_eq!((&again.vars, &again.secrets, &again.namespace), (&worker.vars, &worker.secrets, &worker.namespace));
     assert_eq!(project.hosting.changes(), changes, "a second run changes nothing");
+    what_a_token_that_is_kept_needs_is_told(&project, &second.text).await;
     assert_eq!(project.hosting.namespaces().len(), 2);
     from_another_clone(&project, &pristine).await;
 
     // Nobody is asked, so nothing is taken away without --yes.
     let refused = project.run("down", &[], "").await;
-    assert_eq!(refused.status, Some(2), "{}", refused.text);
-    assert!(refused.text.contains("its Durable Object: the journal"), "{}", refused.text);
-    assert_eq!(commands_of_the_tree(&project.scratch, &refused.text), ["connect"]);
+    let told = ["its Durable Object: the journal", "npm run down -- --yes)"];
+    assert!(refused.status == Some(2) && told.iter().all(|it| refused.text.contains(it)), "{}", refused.text);
+    assert_eq!(commands_of_the_tree(&project.scratch, &refused.text), ["connect", "down"]);
     assert!(project.hosting.worker(NAME).is_some());
 
     deployed_again_after_it_was_taken_away_without_a_connection(&project).await;
@@ -388,7 +389,8 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert_eq!(wired(), (true, 1));
     project.edge.set_key(true).await;
 
-    let down = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={FULL}")).await;
+    // What a password store has for `up` does for this as well.
+    let down = project.run("down", &["--yes"], &project.secrets()).await;
     assert_eq!(down.status, Some(0), "{}", down.text);
     assert_eq!(wired(), (false, 0), "{}", down.text);
     assert!(project.hosting.worker(NAME).is_none());
@@ -397,6 +399,17 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     let nothing = project.run("down", &["--yes"], "").await;
     assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
     drop(project.edge);
+}
+
+/// A token that was made for reviews alone is kept unseen where they end.
+async fn what_a_token_that_is_kept_needs_is_told(project: &Project, before: &str) {
+    let needs = "if it has Account Settings: Read, make that Edit";
+    assert!(!before.contains(needs), "{before}");
+    let changes = project.hosting.changes();
+    // The run ends at the next answer, before it deploys.
+    let on = project.run("up", &["--provisioning", "on"], "CONNECTOR_TOKEN=short").await;
+    assert!(on.status == Some(2) && on.text.contains(needs), "{}", on.text);
+    assert_eq!(project.hosting.changes(), changes);
 }
 
 /// What was never connected needs no key of C1's to be taken away.
@@ -563,6 +576,9 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     for file in ["wrangler.toml", ".dev.vars.example"] {
         commands_of_the_tree(&scratch, &read(file));
     }
+    // What holds a secret there is none of what git takes.
+    let ignored = read(".gitignore");
+    assert_eq!(ignored.lines().collect::<Vec<_>>(), ["/node_modules", "/.wrangler", "/.dev.vars", "/headers.txt"]);
     let check = || Command::new("node").arg("scripts/check.mjs").current_dir(scratch.path("")).output();
     let whole = check().await.unwrap();
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
@@ -721,4 +737,12 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     assert!(said.text.contains("OAuth Client: Read and SSO Connector: Read"), "{}", said.text);
     assert!(!said.text.contains(&secret), "a secret that was typed was shown");
     assert_eq!(project.hosting.changes(), Vec::<String>::new());
+    // What is not installed is not taken for a login that is missing.
+    std::fs::remove_file(project.scratch.path("node_modules")).unwrap();
+    let said = project.run("up", &tenant, &secrets).await;
+    assert!(
+        said.status == Some(1) && said.text.contains("wrangler does not start (ENOENT): run: npm install"),
+        "{}",
+        said.text
+    );
 }
