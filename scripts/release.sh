@@ -63,6 +63,8 @@ END
   fi
   printf 'Or: `npm install`, and `npm run up`, which asks for what it needs to know, deploys, and syncs. After a deployment by the button open the\n'
   printf 'Worker'\''s address in a browser: it says what is still missing. `npm run down` takes everything away again.\n\n'
+  # GitHub and GitLab both know the default branch by this name.
+  if [ -n "$repository" ]; then printf 'The documents are at %s/tree/HEAD/docs.\n\n' "${repository%%/tree/*}"; fi
   cat <<'END'
 Variables stand under `[vars]` in `wrangler.toml`: set them there, and deploy. One that is set in the dashboard alone stays only where that
 file does not name it. Secrets are set in the dashboard, or with `npx wrangler secret put <name>`.
@@ -75,7 +77,12 @@ file does not name it. Secrets are set in the dashboard, or with `npx wrangler s
 3. Point the entitlements at the Worker, with `CONNECTOR_TOKEN` as `TOKEN` in the environment: `URL=https://… DRY_RUN=1 npm run connect` only tells,
    `URL=https://… npm run connect` does it, and with `UNDO=1` it puts back what was there. The Worker's page has the same without a terminal: signed in with
    `CONNECTOR_TOKEN`, under *Now*.
-4. When a test grant says what it would have done: `npm run up -- --provisioning on`.
+4. When a test grant says what it would have done: edit the API token in Cloudflare's dashboard, *Account Settings* from *Read* to *Edit* (its value stays the
+   same), and `npm run up -- --provisioning on`.
+
+## A newer release
+
+Replace all files here but `wrangler.toml` with those of the release, and `npm run up`; a copy that the button made is deployed with each push. An older release goes the same way.
 
 `SHA256SUMS` has what each file was when it was built; `npm run build` compares.
 END

@@ -19,7 +19,7 @@ struct Shown<'a> {
     status: &'a Status,
     /// Where C1 reaches this Worker; `null` where that is not known.
     public_url: Option<ReachableAt<'a>>,
-    /// Variables whose features are off, since their values are wrong.
+    /// Variables whose values are wrong, with what to put there.
     wrong_variables: Vec<Wrong<'a>>,
 }
 

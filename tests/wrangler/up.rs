@@ -24,6 +24,9 @@ const NAME: &str = "c1-cloudflare";
 /// Where it is, once it is deployed.
 const HOST: &str = "c1-cloudflare.acme.workers.dev";
 
+/// Where the branch is that the button leads to.
+const BUTTON: &str = "https://github.com/acme/c1-cloudflare/tree/deploy";
+
 const FULL: &str = "connector-token-of-the-person-0123456789abcdef";
 const READ: &str = "connector-read-token-of-the-person-0123456789";
 
@@ -38,7 +41,12 @@ async fn released(scratch: &Scratch) {
 
 async fn release(folder: &Path) -> Output {
     let mut command = Command::new("bash");
-    command.arg("scripts/release.sh").current_dir(PROJECT).env("FOLDER", folder).kill_on_drop(true);
+    command
+        .arg("scripts/release.sh")
+        .current_dir(PROJECT)
+        .env("FOLDER", folder)
+        .env("REPOSITORY", BUTTON)
+        .kill_on_drop(true);
     tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends in time").unwrap()
 }
 
@@ -556,6 +564,9 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     }
     assert_eq!(package["scripts"]["deploy"], "wrangler deploy");
     assert_ne!(package["description"], project_package()["description"], "the tree is no folder of tools");
+    for link in [&format!("?url={BUTTON})"), "https://github.com/acme/c1-cloudflare/tree/HEAD/docs."] {
+        assert!(read("README.md").contains(link), "{link}");
+    }
     // Each command that the tree tells is there.
     let mut told = commands_of_the_tree(&scratch, &read("README.md"));
     told.sort_unstable();
