@@ -106,6 +106,7 @@ mod tests {
             permission_group: Some(GROUP.parse().unwrap()),
             ends: None,
             brings: Vec::new(),
+            may_bring_more: false,
         }]);
         let names = [&format!("role:{ROLE}:member"), ROLE, &format!("role:{GROUP}:member"), GROUP, "dns", "dns_admin"];
         for name in names {

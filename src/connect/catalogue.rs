@@ -104,6 +104,7 @@ mod tests {
             label: None,
             permission_group: None,
             brings: Vec::new(),
+            may_bring_more: false,
             ends: None,
         });
         Known(Some(Catalogue::of(offered.collect())))

@@ -31,7 +31,8 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
         jobs::all(ports)?.into_iter().any(|job| job.kind == jobs::JobKind::Findings && job.last_done_at.is_some());
     if asks && looked {
         let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
-        known.findings = Some(findings::open_about(ports, &about, ports.now())?);
+        let (open, perhaps) = findings::open_about(ports, &about, ports.now())?;
+        (known.findings, known.perhaps) = (Some(open), perhaps);
     }
     if settings.rules.as_ref().is_ok_and(Rules::asks_for_silence)
         && let (Some(Principal::User(user)), Some(email)) = (known.person.key, &known.person.email)

@@ -13,8 +13,10 @@ use crate::base::order;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::connect;
+use crate::model::access::Access;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::{Entitlement, Holding, Principal};
+use crate::model::id::UserGroupId;
 use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
 use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot};
@@ -67,6 +69,8 @@ pub struct Known {
     /// The rules by which something is found to be wrong with the person or the account, and was not accepted; `None` as long as nobody
     /// looked.
     pub findings: Option<Vec<String>>,
+    /// The rules that found more people than are listed one by one: this one may be among the others.
+    pub perhaps: Vec<String>,
     /// Whether the account locks members without two-factor authentication out, where that is known.
     pub enforces_two_factor: Option<bool>,
     /// Whether the account is in an organization, where that is known.
@@ -86,6 +90,8 @@ pub struct RequestedAccess {
     pub name: String,
     /// What comes with it: what a user group holds, or a new account's first role.
     pub brings: Vec<Entitlement>,
+    /// Whether that is all, and nothing that could not be read comes with it.
+    pub is_whole: bool,
 }
 
 /// For whom it is asked.
@@ -101,6 +107,8 @@ pub struct Person {
     pub in_sso_domains: Option<bool>,
     /// What the person holds, through user groups as well.
     pub held: Vec<Entitlement>,
+    /// Whether that is all, and nothing that could not be read.
+    pub is_whole: bool,
     /// The person's key in the generation, where there is one.
     pub key: Option<Principal>,
 }
@@ -124,8 +132,15 @@ impl Person {
 
     /// Somebody who is in the account.
     fn of(member: &Member, catalogue: &Catalogue, snapshot: &Snapshot) -> Self {
+        let manifest = snapshot.manifest();
+        let is_clear =
+            |group: &UserGroupId| catalogue.get(Entitlement::Group(*group)).is_some_and(|group| !group.may_bring_more);
+        let is_whole = manifest.is_read_in_full("members", &member.member_id.to_string())
+            && ["user_groups", "user_group_members"].into_iter().all(|list| manifest.is_whole(list))
+            && member.atoms.iter().all(|atom| atom.access != Access::Unknown)
+            && member.groups.iter().all(is_clear);
         let row = crate::model::resource::Row::member(member.clone());
-        let own = snapshot.manifest().grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
+        let own = manifest.grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
         let mut held: Vec<Entitlement> = own.flat_map(|entitlement| catalogue.given_by(entitlement)).collect();
         order::sort(&mut held);
         held.dedup();
@@ -133,8 +148,9 @@ impl Person {
             email: Some(member.email.clone()),
             status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
             two_factor: member.two_factor,
-            in_sso_domains: in_sso_domains(snapshot.manifest(), Some(&member.email)),
+            in_sso_domains: in_sso_domains(manifest, Some(&member.email)),
             held,
+            is_whole,
             key: Some(member.principal()),
         }
     }
@@ -213,11 +229,21 @@ async fn known<P: KeyValue + Clock + Sql>(
             entitlement: None,
             name: "a Cloudflare account".to_owned(),
             brings: first_role.into_iter().collect(),
+            is_whole: true,
         },
         Holding::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
-            Some(it) => {
-                RequestedAccess { entitlement: Some(it.entitlement), name: it.name.clone(), brings: it.brings.clone() }
-            }
+            Some(it) => RequestedAccess {
+                entitlement: Some(it.entitlement),
+                name: it.name.clone(),
+                brings: it.brings.clone(),
+                is_whole: !it.may_bring_more
+                    && match it.entitlement {
+                        Entitlement::Group(group) => {
+                            snapshot.manifest().is_read_in_full("user_groups", &group.to_string())
+                        }
+                        _ => true,
+                    },
+            },
             None => {
                 return Ok(Facts::Unknown(format!(
                     "The last sync of the Cloudflare account did not find {entitlement}, so the connector does not know what it is."
@@ -241,6 +267,8 @@ async fn known<P: KeyValue + Clock + Sql>(
             two_factor: None,
             in_sso_domains: in_sso_domains(snapshot.manifest(), subject.emails.first()),
             held: Vec::new(),
+            // Who is no member is in no user group.
+            is_whole: snapshot.manifest().is_whole("members"),
             key: None,
         },
     };
@@ -260,6 +288,7 @@ async fn known<P: KeyValue + Clock + Sql>(
         has_changed: snapshot.freshness().1,
         age_secs: found_so.map(|since| age(ports.now(), since)),
         findings: None,
+        perhaps: Vec::new(),
         enforces_two_factor: manifest.posture.enforces_two_factor,
         in_organization: is_told(manifest, "account").then(|| manifest.posture.organization.is_some()),
         idle_days: None,

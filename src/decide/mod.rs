@@ -96,7 +96,10 @@ pub fn decide(rules: &Result<Rules, InvalidRules>, facts: &Facts, parties: &[Str
             };
             otherwise(rules, &why, parties)
         }
-        None => otherwise(rules, &format!("No rule of the connector decides about {}.", known.wanted.name), parties),
+        None => {
+            let unread = if known.wanted.is_whole { "" } else { ", and what it brings could not all be read" };
+            otherwise(rules, &format!("No rule of the connector decides about {}{unread}.", known.wanted.name), parties)
+        }
     }
 }
 
@@ -120,6 +123,11 @@ fn built_in<'a>(rules: &'a Rules, known: &Known) -> Vec<Match<'a>> {
     };
     let users = rules.reassign_to.as_slice();
     let privileged = is_privileged(rules, known);
+    let is = if known.wanted.is_whole {
+        "is privileged"
+    } else {
+        "counts as privileged, since what it brings could not all be read"
+    };
     if privileged && known.person.two_factor != Some(true) {
         let what = match (known.person.two_factor, &known.person.status) {
             (Some(_), _) => "has no two-factor authentication in Cloudflare",
@@ -128,12 +136,12 @@ fn built_in<'a>(rules: &'a Rules, known: &Known) -> Vec<Match<'a>> {
             }
             (None, _) => "has not shown Cloudflare any two-factor authentication yet",
         };
-        let reason = format!("{name} is privileged, and {who} {what}.");
+        let reason = format!("{name} {is}, and {who} {what}.");
         found.push(Match { verdict: strict, rule: WITHOUT_TWO_FACTOR, reason, users });
     }
     let outside = rules.allowed_domains.is_some() && !in_allowed_domains(rules, known);
     if privileged && outside {
-        let reason = format!("{name} is privileged, and {who} is outside the domains that may have it.");
+        let reason = format!("{name} {is}, and {who} is outside the domains that may have it.");
         found.push(Match { verdict: strict, rule: OUTSIDE_DOMAINS, reason, users });
     }
     if is_one_of(&rules.low_risk_roles, known) && !privileged && !outside {
@@ -145,28 +153,28 @@ fn built_in<'a>(rules: &'a Rules, known: &Known) -> Vec<Match<'a>> {
 
 fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let when = &rule.when;
-    let privileged = is_privileged(rules, known);
-    // What a user group brings with it counts against a request, never for it.
-    let asked_for = |names: &Vec<RoleName>| {
-        is_one_of(names, known) || (rule.then != Verdict::Approve && brings_one_of(names, known))
-    };
+    let (privileged, is_strict) = (is_privileged(rules, known), rule.then != Verdict::Approve);
+    // What a user group brings with it counts against a request, never for it; and what could not be read may be anything.
+    let may_bring_more = is_strict && !known.wanted.is_whole;
+    let asked_for =
+        |names: &Vec<RoleName>| is_one_of(names, known) || may_bring_more || (is_strict && brings_one_of(names, known));
     let holds = |names: &Vec<RoleName>| {
-        names.iter().any(|name| {
-            known.person.held.iter().filter_map(|it| known.catalogue.get(*it)).any(|it| means(name, it, known))
-        })
+        let mut held = known.person.held.iter().filter_map(|it| known.catalogue.get(*it));
+        (is_strict && !known.person.is_whole) || held.any(|it| names.iter().any(|name| means(name, it, known)))
     };
     let domains = |domains: &Vec<Domain>| {
         known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
     };
-    // As long as nobody looked, whatever is strict holds.
+    // As long as nobody looked, and where the person may be among those who are not listed, whatever is strict holds.
     let found = |names: &Vec<Name>| match &known.findings {
-        Some(open) => names.iter().any(|name| open.contains(&name.0)),
-        None => rule.then != Verdict::Approve,
+        Some(open) => {
+            let is_found = |name: &Name| open.contains(&name.0) || (is_strict && known.perhaps.contains(&name.0));
+            names.iter().any(is_found)
+        }
+        None => is_strict,
     };
     // What is not known is no reason to approve, and no reason to do without a rule that is strict about what is missing.
-    let posture = |fact: Option<bool>| {
-        move |wanted: bool| fact.map_or(!wanted && rule.then != Verdict::Approve, |fact| fact == wanted)
-    };
+    let posture = |fact: Option<bool>| move |wanted: bool| fact.map_or(!wanted && is_strict, |fact| fact == wanted);
     let status = match known.person.status {
         facts::Standing::Member => Status::Member,
         facts::Standing::Invited => Status::Invited,
@@ -175,7 +183,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     when.action() == known.action
         && when.roles.as_ref().is_none_or(asked_for)
         && when.kinds.as_ref().is_none_or(|kinds| kinds.contains(&asked(known)))
-        && when.privileged.is_none_or(|wanted| wanted == privileged)
+        && when.privileged.is_none_or(|wanted| wanted == privileged || may_bring_more)
         && when.two_factor.is_none_or(|wanted| wanted == (known.person.two_factor == Some(true)))
         && when.domains.as_ref().is_none_or(domains)
         && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
@@ -188,7 +196,9 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.findings.as_ref().is_none_or(found)
         && when.idle_days.is_none_or(|wanted| known.idle_days.is_some_and(|days| days >= wanted.0))
         // A rule approves a privileged role only where it says so itself.
-        && (rule.then != Verdict::Approve || known.action == Action::Revoke || !privileged || when.privileged == Some(true))
+        && (is_strict
+            || known.action == Action::Revoke
+            || (known.wanted.is_whole && (!privileged || when.privileged == Some(true))))
 }
 
 fn asked(known: &Known) -> RuleTarget {
@@ -220,7 +230,7 @@ fn means(name: &RoleName, it: &CatalogueEntry, known: &Known) -> bool {
 }
 
 fn is_privileged(rules: &Rules, known: &Known) -> bool {
-    is_one_of(&rules.privileged_roles, known) || brings_one_of(&rules.privileged_roles, known)
+    !known.wanted.is_whole || is_one_of(&rules.privileged_roles, known) || brings_one_of(&rules.privileged_roles, known)
 }
 
 fn in_allowed_domains(rules: &Rules, known: &Known) -> bool {

@@ -20,7 +20,7 @@ use crate::model::id::InvalidId;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
 use crate::model::super_administrator;
-use crate::snapshot::{self, Capability, Catalogue, CatalogueEntry, Draft, GenerationId, Naming, Posture};
+use crate::snapshot::{self, Capability, Catalogue, CatalogueEntry, Draft, GenerationId, Naming, Posture, Unreadable};
 
 const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
 
@@ -52,6 +52,7 @@ fn catalogue() -> Catalogue {
             permission_group: behind.map(|n| hex(n + 100)),
             ends: None,
             brings: brings.to_vec(),
+            may_bring_more: false,
         };
     Catalogue::of(vec![
         it(role(SUPER), "Super Administrator - All Privileges", Some("super_admin"), Some(SUPER), &[]),
@@ -73,6 +74,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
             entitlement: wanted,
             name: it.as_ref().map_or("a Cloudflare account".to_owned(), |it| it.name.clone()),
             brings: it.map(|it| it.brings).unwrap_or_default(),
+            is_whole: true,
         },
         person: Person {
             email: Some("jane@example.com".to_owned()),
@@ -80,6 +82,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
             two_factor: Some(true),
             in_sso_domains: None,
             held: vec![role(READ)],
+            is_whole: true,
             key: None,
         },
         catalogue,
@@ -87,6 +90,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
         has_changed: false,
         age_secs: Some(720),
         findings: Some(Vec::new()),
+        perhaps: Vec::new(),
         enforces_two_factor: None,
         in_organization: None,
         idle_days: None,
@@ -108,6 +112,7 @@ fn super_administrator_is_privileged_also_where_cloudflare_tells_no_label() {
         permission_group: behind.map(hex),
         ends: None,
         brings: brings.to_vec(),
+        may_bring_more: false,
     };
     let scoped = Entitlement::scoped(hex(101), hex(50));
     let unlabelled = || {
@@ -485,6 +490,7 @@ fn published_with(posture: Posture, capabilities: crate::base::tree::BTreeMap<St
     crate::connect::init(&desk).unwrap();
     init(&desk).unwrap();
     let atom = |n: u8| Atom { access: Access::Allow, permission_group: hex(n + 100), resource_group: hex(99) };
+    let unknown = |n: u8| Atom { access: Access::Unknown, ..atom(n) };
     let member = |n: u8, email: &str, status| Member {
         member_id: hex(n),
         user_id: (status == MemberStatus::Accepted).then(|| hex(n)),
@@ -511,8 +517,17 @@ fn published_with(posture: Posture, capabilities: crate::base::tree::BTreeMap<St
         role(SUPER, "Super Administrator - All Privileges", "super_admin"),
         role(READ, "Administrator Read Only", "minimal_account_access"),
         Row::Group(Group { id: hex(8), name: "Platform".to_owned(), atoms: vec![atom(SUPER)] }),
+        Row::Group(Group { id: hex(10), name: "Readers".to_owned(), atoms: vec![atom(READ)] }),
+        Row::Group(Group { id: hex(11), name: "Odd".to_owned(), atoms: vec![atom(READ), unknown(SUPER)] }),
         Row::member(member(20, "jane@example.com", MemberStatus::Accepted)),
         Row::member(member(21, "joe@example.com", MemberStatus::Pending)),
+        Row::member(Member { groups: Vec::new(), ..member(22, "rita@example.com", MemberStatus::Accepted) }),
+        Row::member(Member { groups: vec![hex(11)], ..member(23, "ted@example.com", MemberStatus::Accepted) }),
+        Row::member(Member {
+            groups: Vec::new(),
+            atoms: vec![atom(READ), unknown(SUPER)],
+            ..member(24, "una@example.com", MemberStatus::Accepted)
+        }),
     ];
     rows.sort_by_key(Row::key);
     let draft = Draft {
@@ -599,6 +614,107 @@ fn how_the_account_is_set_is_a_fact_only_where_the_token_may_read_it() {
         let desk = published_with(posture, std::iter::once(("account".to_owned(), list)).collect());
         let facts = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
         assert_eq!(facts.in_organization, Some(is_in));
+    }
+}
+
+/// A list, in the order: whether it could be read, from when it is kept, and records that could not be read in full.
+fn list_of(name: &str, on: bool, kept: bool, unreadable: &[String]) -> (String, Capability) {
+    let count = unreadable.len() as u64;
+    let first: Vec<String> = unreadable.iter().take(5).cloned().collect();
+    let told = Capability {
+        on,
+        message: None,
+        kept_from: kept.then(|| GenerationId::parse("20261023T100000Z-7f3a09c1").unwrap()),
+        unreadable: (count > 0).then_some(Unreadable { count, first }),
+    };
+    (name.to_owned(), told)
+}
+
+/// Lists as a sync tells them of an account in which all could be read, but for these.
+fn lists(but: &[(String, Capability)]) -> crate::base::tree::BTreeMap<String, Capability> {
+    let all = ["user_groups", "user_group_members"].map(|name| list_of(name, true, false, &[]));
+    all.into_iter().chain(but.iter().cloned()).collect()
+}
+
+fn odd(n: u8) -> String {
+    format!("{n:032x}: policies is missing")
+}
+
+#[test]
+fn what_a_user_group_brings_and_could_not_be_read_counts_against_a_request() {
+    let rules = json!({
+        "low_risk_roles": ["Readers", "Odd"], "reassign_to": [BOSS],
+        "rules": [{ "name": "revokes", "when": { "action": "revoke" }, "then": "approve" }],
+    });
+    let said = json!({ "rules": [{ "name": "own", "when": { "roles": ["Readers", "Odd"], "privileged": true }, "then": "approve" }] });
+    let strict = |when: Value| json!({ "rules": [{ "name": "own", "when": when, "then": "deny" }] });
+    let of = |n: u8| format!("group:{n:032x}:member");
+    let groups = |on, kept, unreadable: &[String]| lists(&[list_of("user_groups", on, kept, unreadable)]);
+    let absent =
+        Capability { message: Some(format!("{} user groups", snapshot::ABSENT)), ..list_of("", false, false, &[]).1 };
+    let many: Vec<String> = (30..40).map(odd).collect();
+    for (wanted, told, is_whole) in [
+        (10, lists(&[]), true),
+        (10, lists(&[("user_groups".to_owned(), absent)]), true),
+        (10, groups(true, false, &[odd(8)]), true),
+        (10, lists(&[list_of("user_group_members", false, true, &[])]), true),
+        (10, groups(true, false, &[odd(8), odd(10)]), false),
+        (10, groups(true, false, &["a record without an id: name is missing".to_owned()]), false),
+        (10, groups(true, false, &["Readers: id is missing".to_owned()]), false),
+        (10, groups(true, false, &many), false),
+        (10, groups(true, true, &[]), false),
+        (10, groups(false, true, &[]), false),
+        (10, groups(false, false, &[]), false),
+        (11, lists(&[]), false),
+    ] {
+        let desk = published_with(Posture::default(), told.clone());
+        let asked = gathered(&desk, any(), &question(&of(wanted), "rita@example.com"));
+        let what = format!("{wanted} {told:?}");
+        let rule = |rules: &Value, known: &Known| by(rules, known.clone()).rule;
+        assert_eq!(rule(&rules, &asked), if is_whole { "low-risk" } else { "otherwise" }, "{what}");
+        assert_ne!(rule(&said, &asked), "own", "not privileged, or not known: {what}");
+        for when in [json!({ "roles": ["super_admin"] }), json!({ "privileged": true })] {
+            assert_eq!(rule(&strict(when.clone()), &asked) == "own", !is_whole, "{when} {what}");
+        }
+        assert_eq!(rule(&strict(json!({ "privileged": false })), &asked), "own", "{what}");
+        let mut unsafe_one = asked.clone();
+        unsafe_one.person.two_factor = None;
+        let decision = by(&rules, unsafe_one);
+        assert_eq!(decision.rule == "privileged-without-two-factor", !is_whole, "{what}: {decision:?}");
+        let mut revoke = asked;
+        revoke.action = Action::Revoke;
+        assert_eq!(rule(&rules, &revoke), "revokes", "{what}");
+    }
+}
+
+#[test]
+fn what_somebody_holds_and_could_not_be_read_counts_against_a_request() {
+    let rules = json!({
+        "low_risk_roles": ["Administrator Read Only"],
+        "rules": [{ "name": "duties-apart", "when": { "roles": ["Administrator Read Only"], "holds": ["DNS"] }, "then": "deny" }],
+    });
+    let approve = json!({ "rules": [{ "name": "own", "when": { "roles": ["Administrator Read Only"], "holds": ["DNS"] }, "then": "approve" }] });
+    let one = |list: &str, on, kept, unreadable: &[String]| lists(&[list_of(list, on, kept, unreadable)]);
+    for (email, told, is_whole) in [
+        ("rita@example.com", lists(&[]), true),
+        ("rita@example.com", one("user_groups", false, false, &[]), false),
+        ("rita@example.com", one("user_groups", true, true, &[]), false),
+        ("rita@example.com", one("user_groups", true, false, &[odd(8)]), false),
+        ("rita@example.com", one("user_group_members", false, true, &[]), false),
+        ("rita@example.com", one("user_group_members", true, false, &[odd(8)]), false),
+        ("rita@example.com", one("members", true, false, &[odd(22)]), false),
+        ("rita@example.com", one("members", true, false, &[odd(20)]), true),
+        ("ted@example.com", lists(&[]), false),
+        ("una@example.com", lists(&[]), false),
+        // Who is no member is in no user group.
+        ("new@example.com", one("user_groups", false, false, &[]), true),
+        ("new@example.com", one("members", true, false, &[odd(20)]), false),
+    ] {
+        let desk = published_with(Posture::default(), told.clone());
+        let asked = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), email));
+        let rule = by(&rules, asked.clone()).rule;
+        assert_eq!(rule, if is_whole { "low-risk" } else { "duties-apart" }, "{email} {told:?}");
+        assert_eq!(by(&approve, asked).rule, "otherwise", "{email} {told:?}");
     }
 }
 

@@ -209,6 +209,7 @@ mod tests {
             permission_group: None,
             ends: None,
             brings: Vec::new(),
+            may_bring_more: false,
         };
         for (name, is) in [
             ("Domain DNS on example.com and 3 more", true),

@@ -6,7 +6,7 @@ use crate::base::tree::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::rules::RULES;
+use super::rules::{RULES, Test};
 use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
@@ -17,6 +17,9 @@ use crate::snapshot::{GenerationId, KEPT};
 /// A finding is accepted for this many days at most.
 pub const MAX_DAYS: i64 = 366;
 
+/// What the finding is about that says how many a rule found beside those that are listed one by one.
+pub(super) const OTHERS: &str = "others";
+
 /// Something that a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Match {
@@ -24,7 +27,7 @@ pub(super) struct Match {
     pub(super) id: String,
     pub(super) rule: &'static str,
     pub(super) severity: Severity,
-    /// What it is about: a row's key, or `account`.
+    /// What it is about: a row's key, `account`, or [`OTHERS`].
     pub(super) about: String,
     /// The name that people know that by.
     pub(super) name: String,
@@ -158,7 +161,8 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
     let text = |text: &str| SqlValue::from(text);
     sql.query(
         "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, name = excluded.name, evidence = excluded.evidence,
+         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name,
+            evidence = excluded.evidence,
             opened_at = CASE WHEN closed_at IS NULL THEN opened_at ELSE excluded.opened_at END, closed_at = NULL",
         &[
             text(&found.id),
@@ -265,13 +269,28 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
     narrowed.newest(sql, SELECT, "number", limit, |rows| Ok(rows.iter().filter_map(|row| shown(row, now)).collect()))
 }
 
-/// The rules by which something about somebody, or about the account, is open.
-pub fn open_about(sql: &dyn Sql, about: &str, now: Timestamp) -> Result<Vec<String>, SqlError> {
+/// The rules by which something about somebody, or about the account, is open; and those by which something about people is open that is
+/// not listed one by one: it may be about anybody who is there.
+pub fn open_about(sql: &dyn Sql, about: &str, now: Timestamp) -> Result<(Vec<String>, Vec<String>), SqlError> {
     let rows = sql.query(
-        &format!("SELECT DISTINCT rule FROM finding WHERE {OPEN} AND about IN (?, 'account')"),
+        &format!(
+            "SELECT DISTINCT rule, id = rule || ':more' FROM finding
+             WHERE {OPEN} AND (about IN (?, 'account') OR id = rule || ':more')"
+        ),
         &[now.into(), about.into()],
     )?;
-    Ok(rows.iter().flatten().filter_map(SqlValue::text).map(str::to_owned).collect())
+    let is_of_people = |name: &str| RULES.iter().any(|rule| rule.name == name && matches!(rule.test, Test::Person(_)));
+    let (mut open, mut perhaps) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let [rule, is_more] = row.as_slice() else { continue };
+        let Some(rule) = rule.text() else { continue };
+        if is_more.integer() != Some(1) {
+            open.push(rule.to_owned());
+        } else if !about.is_empty() && is_of_people(rule) {
+            perhaps.push(rule.to_owned());
+        }
+    }
+    Ok((open, perhaps))
 }
 
 /// One finding, with what happened to it.

@@ -2,7 +2,7 @@
 
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use super::book::{self, Match};
+use super::book::{self, Match, OTHERS};
 use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
 use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
@@ -19,7 +19,7 @@ use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::model::token::Token;
-use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot, SnapshotError};
+use crate::snapshot::{Catalogue, GenerationId, Snapshot, SnapshotError};
 
 /// At most this many findings of one rule are opened, 1 KB each; one more says how many others there are. What is open already stays open as
 /// long as it is so.
@@ -159,7 +159,7 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
         overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
-        whole_lists: HOLDERS.iter().copied().filter(|list| is_whole(snapshot.manifest(), list)).collect(),
+        whole_lists: HOLDERS.iter().copied().filter(|list| snapshot.manifest().is_whole(list)).collect(),
         watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
@@ -200,11 +200,18 @@ impl Survey<'_> {
         lists.iter().all(|list| self.whole_lists.contains(list))
     }
 
+    /// Whether what a rule finds is so, whatever could not be read. Each member who could not be may be a Super Administrator.
+    fn is_certain(&self, rule: &str) -> bool {
+        let unread = usize::try_from(self.whole.unread.0).unwrap_or(usize::MAX);
+        let may_be = self.whole.super_administrator_count.saturating_add(unread);
+        self.is_known(needs(rule)) && (rule != TOO_FEW || unread == 0 || may_be < self.settings.min_super_admins)
+    }
+
     fn add(&mut self, rule: &Rule, about: &str, name: &str, evidence: Option<String>) {
         let Some(mut evidence) = evidence else { return };
         let id = format!("{}:{about}", rule.name);
         let was = self.open.get(&id);
-        if !self.is_known(needs(rule.name)) {
+        if !self.is_certain(rule.name) {
             // What is not known is no finding, and what was found while it was known is not over by that.
             let Some(was) = was else { return };
             evidence.clone_from(was);
@@ -255,7 +262,10 @@ impl Survey<'_> {
         if let Some((maker, holds)) = self.makers.get_mut(&key) {
             maker.is_there = true;
             // What cannot be judged may be anything.
-            maker.is_super_administrator = is_super || member.atoms.iter().any(|atom| atom.access == Access::Unknown);
+            let may_be_more = |&it: &Entitlement| catalogue.get(it).is_some_and(|it| it.may_bring_more);
+            maker.is_super_administrator = is_super
+                || held.iter().any(may_be_more)
+                || member.atoms.iter().any(|atom| atom.access == Access::Unknown);
             maker.is_administrator = !privileged.is_empty();
             for it in held.union(&through).into_iter().filter_map(|it| catalogue.get(it)) {
                 let label = it.label.as_deref();
@@ -394,7 +404,7 @@ impl Survey<'_> {
             let (_, more) = self.counts.get(rule.name).copied().unwrap_or_default();
             let evidence = (more > 0).then(|| format!("{more} more than are listed one by one"));
             if let Some(evidence) = evidence {
-                let (id, about, name) = (format!("{}:more", rule.name), "account".to_owned(), "others".to_owned());
+                let (id, about, name) = (format!("{}:more", rule.name), OTHERS.to_owned(), OTHERS.to_owned());
                 self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
             }
         }
@@ -407,7 +417,8 @@ impl Survey<'_> {
         let mut noted = SurveyOutcome::default();
         for found in &self.found {
             let known = before.remove(&found.id);
-            if known.as_ref() != Some(&found.evidence) {
+            // An earlier version noted those that are not listed as if they were about the account.
+            if known.as_ref() != Some(&found.evidence) || found.about == OTHERS {
                 book::note(sql, found, known.is_none(), now)?;
             }
             noted.opened.extend(known.is_none().then(|| found.id.clone()));
@@ -425,25 +436,20 @@ impl Survey<'_> {
     }
 }
 
-/// The list of the members; and it with what tells who is in a user group.
+const TOO_FEW: &str = "too-few-super-administrators";
+
+/// The list of the members; what tells who is in a user group; and both.
 const MEMBERS: &[&str] = &["members"];
+const GROUPS: &[&str] = &["user_groups", "user_group_members"];
 const HOLDERS: &[&str] = &["members", "user_groups", "user_group_members"];
 
 /// The lists that a rule takes for all that there is: what it finds is what is in none of them.
 fn needs(rule: &str) -> &'static [&'static str] {
     match rule {
-        "too-few-super-administrators" | "token-stronger-than-creator" => HOLDERS,
+        TOO_FEW => GROUPS,
+        "token-stronger-than-creator" => HOLDERS,
         "token-of-somebody-who-left" => MEMBERS,
         _ => &[],
-    }
-}
-
-/// Whether a list was read to its end, and each record of it in full. Of the members, which every sync reads, only oddities are told.
-fn is_whole(manifest: &Manifest, list: &str) -> bool {
-    match manifest.capabilities.get(list) {
-        Some(told) => (told.on || told.is_absent()) && told.kept_from.is_none() && told.unreadable.is_none(),
-        // Where there are no user groups, nobody is in any.
-        None => list == "members" || (list == "user_group_members" && is_whole(manifest, "user_groups")),
     }
 }
 

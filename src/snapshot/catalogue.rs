@@ -7,6 +7,7 @@ use super::manifest::Naming;
 use super::read::{Snapshot, SnapshotError};
 use crate::base::order;
 use crate::base::ports::KeyValue;
+use crate::model::access::Access;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
 use crate::model::kind::Kind;
@@ -33,6 +34,8 @@ pub struct CatalogueEntry {
     pub ends: Option<String>,
     /// What membership of a user group brings with it.
     pub brings: Vec<Entitlement>,
+    /// Whether it may bring more: of what this version cannot judge it is not known what it gives.
+    pub may_bring_more: bool,
 }
 
 /// Everything that can be granted.
@@ -151,6 +154,7 @@ fn offered(row: &Row, naming: &Naming) -> Option<CatalogueEntry> {
         permission_group: None,
         ends: None,
         brings: Vec::new(),
+        may_bring_more: false,
     };
     Some(match row {
         Row::Role(role) => CatalogueEntry {
@@ -168,7 +172,8 @@ fn offered(row: &Row, naming: &Naming) -> Option<CatalogueEntry> {
         Row::Group(group) => {
             let brings =
                 allowed(&group.atoms).map(|atom| naming.entitlement_of(atom.permission_group, atom.resource_group));
-            CatalogueEntry { brings: brings.collect(), ..plain }
+            let may_bring_more = group.atoms.iter().any(|atom| atom.access == Access::Unknown);
+            CatalogueEntry { brings: brings.collect(), may_bring_more, ..plain }
         }
         _ => plain,
     })

@@ -14,7 +14,7 @@ use crate::base::ports::SqlValue;
 use crate::base::time::Timestamp;
 use crate::model::access::Access;
 use crate::model::grant::{Entitlement, Principal};
-use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
+use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId, UserGroupId};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 
@@ -221,6 +221,11 @@ pub struct Capability {
 pub const ABSENT: &str = "this account does not have";
 
 impl Capability {
+    /// Whether it was read to its end, be it that there is nothing.
+    fn is_read(&self) -> bool {
+        (self.on || self.is_absent()) && self.kept_from.is_none()
+    }
+
     /// Whether there is nothing that could be read.
     pub fn is_absent(&self) -> bool {
         self.message.as_ref().is_some_and(|message| message.starts_with(ABSENT))
@@ -234,6 +239,15 @@ pub struct Unreadable {
     pub count: u64,
     /// The first of them, each by its id or name, with what is odd about it.
     pub first: Vec<String>,
+}
+
+impl Unreadable {
+    /// Whether all of them are named by their ids, and none of these is this one.
+    fn are_others(&self, id: &str) -> bool {
+        let is_other =
+            |odd: &String| odd.split_once(": ").is_some_and(|(of, _)| of != id && of.parse::<UserGroupId>().is_ok());
+        self.first.len() as u64 == self.count && self.first.iter().all(is_other)
+    }
 }
 
 /// How the account itself is set, as far as it could be read.
@@ -345,6 +359,23 @@ impl Manifest {
     /// Whether what a list tells is known, be it from before.
     pub fn knows(&self, list: &str) -> bool {
         self.capabilities.get(list).is_none_or(|told| told.on || told.kept_from.is_some())
+    }
+
+    /// Whether a list was read to its end, and each record of it in full. Of the members, which every sync reads, only oddities are told.
+    pub fn is_whole(&self, list: &str) -> bool {
+        match self.capabilities.get(list) {
+            Some(told) => told.is_read() && told.unreadable.is_none(),
+            // Where there are no user groups, nobody is in any.
+            None => list == "members" || (list == "user_group_members" && self.is_whole("user_groups")),
+        }
+    }
+
+    /// Whether a record of a list was read in full: where others could not be, each of them must be known for another one.
+    pub fn is_read_in_full(&self, list: &str, id: &str) -> bool {
+        let is_another = |told: &Capability| {
+            told.is_read() && told.unreadable.as_ref().is_some_and(|unreadable| unreadable.are_others(id))
+        };
+        self.is_whole(list) || self.capabilities.get(list).is_some_and(is_another)
     }
 
     /// What the person or group of a row holds; see [`Naming::grants_of`].

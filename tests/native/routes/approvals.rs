@@ -2,11 +2,12 @@
 
 use c1_cloudflare::base::ports::{Sql as _, SqlValue};
 use serde_json::{Value, json};
+use sim::cloudflare::{Oddity, Route};
 use sim::conductorone::{App, Entitlement, Person, Task};
 
+use crate::approvals::{ApprovalCase, BOSS};
 use crate::jane::{EMAIL, Jane};
-
-const BOSS: &str = "2fCjgK8tYJxV9u8d1wupBMeXZ45";
+use crate::looks::{holds, roles, small};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_was_decided_for_one_app_and_action_decides_nothing_for_another() {
@@ -85,4 +86,112 @@ async fn the_doctor_warns_where_changes_are_carried_out_for_any_app() {
     jane.deployment.set_var("C1_APP_ID", "");
     jane.deployment.set_var("PROVISIONING", "off");
     assert!(!warns().await, "nothing is carried out");
+}
+
+/// What a user group gives is known only as far as it could be read, and who is in one as well.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_of_user_groups_counts_against_a_request() {
+    let billing = roles(&sim::cloudflare::Cloudflare::new(small())).remove(1);
+    let desk = ApprovalCase::start(|low| {
+        json!({
+            "low_risk_roles": [low.name, "Platform", "Readers"],
+            "reassign_to": [BOSS],
+            "rules": [
+                { "name": "duties-apart", "when": { "roles": [low.name], "holds": [billing.name] }, "then": "deny" },
+                { "name": "revokes", "when": { "action": "revoke" }, "then": "approve" },
+            ],
+        })
+        .to_string()
+    })
+    .await;
+    let cloudflare = &desk.deployment.cloudflare;
+    let gives = |name: &str, role| cloudflare.add_group(name, vec![holds(cloudflare, role)]);
+    let reads = roles(cloudflare).remove(3);
+    let (platform, readers) = (gives("Platform", &desk.super_admin), gives("Readers", &reads));
+    // Without a second factor, so that what may be privileged is denied.
+    cloudflare.set_two_factor(&desk.member, false);
+    let asked = async |task: Task| {
+        let told = desk.decided(&task.awaiting_approval()).await;
+        ["approve", "reassign", "deny"].into_iter().find(|verdict| !told[*verdict].is_null()).unwrap()
+    };
+    let group =
+        |id: &str, name: &str| Task::grant(Entitlement::new(&format!("group:{id}:member"), name), desk.jane.clone());
+    let back =
+        |id: &str, name: &str| Task::revoke(Entitlement::new(&format!("group:{id}:member"), name), desk.jane.clone());
+    let synced = async || {
+        desk.deployment.sync().await;
+    };
+    cloudflare.make_odd(Route::ListUserGroups, &platform, Oddity::NullInPolicies("permission_groups"));
+    cloudflare.make_odd(Route::GetUserGroup, &platform, Oddity::NullInPolicies("permission_groups"));
+    synced().await;
+    assert_eq!(asked(group(&platform, "Platform")).await, "deny", "nothing is known of what it brings");
+    assert_eq!(asked(back(&platform, "Platform")).await, "approve", "who loses it gains nothing");
+    assert_eq!(asked(group(&readers, "Readers")).await, "approve", "another one is read in full");
+    cloudflare.make_even();
+    cloudflare.make_odd(Route::ListUserGroups, &readers, Oddity::TextInPolicies("access", "perhaps"));
+    cloudflare.make_odd(Route::GetUserGroup, &readers, Oddity::TextInPolicies("access", "perhaps"));
+    synced().await;
+    assert_eq!(asked(group(&readers, "Readers")).await, "deny", "what a policy does is not known");
+    cloudflare.make_even();
+    synced().await;
+    assert_eq!(asked(group(&readers, "Readers")).await, "approve", "the control");
+    assert_eq!(asked(desk.asks(&desk.low)).await, "approve", "the control: she is in no group");
+    // Whether she is in a group that gives the other role nobody can tell.
+    let others = gives("Billing people", &billing);
+    cloudflare.join_group(&others, &desk.member);
+    cloudflare.break_group(&others, true);
+    synced().await;
+    assert_eq!(asked(desk.asks(&desk.low)).await, "deny", "she may be in it");
+    cloudflare.break_group(&others, false);
+    synced().await;
+    assert_eq!(asked(desk.asks(&desk.low)).await, "deny", "she is");
+    cloudflare.leave_group(&others, &desk.member);
+    synced().await;
+    assert_eq!(asked(desk.asks(&desk.low)).await, "approve", "the control: she is not");
+}
+
+/// That a rule found more than are listed one by one says of nobody that it found something about them, nor that it did not.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_found_more_than_is_listed_approves_nobodys_request_by_that() {
+    let rule = |then: &str| {
+        let when = json!({ "action": "revoke", "findings": ["direct-beside-group"] });
+        json!({ "reassign_to": [BOSS], "rules": [{ "name": "mine", "when": when, "then": then }] }).to_string()
+    };
+    let jane = Jane::start().await;
+    jane.deployment.wait(std::time::Duration::from_mins(1)).await;
+    for (n, (about, then, expected)) in [
+        ("", "approve", "reassign"),
+        ("", "deny", "reassign"),
+        ("others", "approve", "reassign"),
+        ("others", "deny", "deny"),
+        // As an earlier version noted it.
+        ("account", "approve", "reassign"),
+        ("account", "deny", "deny"),
+        ("jane", "approve", "approve"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let world = jane.deployment.world();
+        world.query("DELETE FROM finding", &[]).unwrap();
+        let user = format!("user:{}", jane.user);
+        let (id, about) = match about {
+            "" => ("token-unused:more".to_owned(), "others"),
+            "jane" => (format!("direct-beside-group:{user}"), user.as_str()),
+            about => ("direct-beside-group:more".to_owned(), about),
+        };
+        let rule_name = id.split(':').next().unwrap().to_owned();
+        world
+            .query(
+                "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at) VALUES (?, ?, 'low', ?, '', '', 1)",
+                &[id.as_str().into(), rule_name.as_str().into(), about.into()],
+            )
+            .unwrap();
+        jane.deployment.set_var("APPROVAL_RULES", &rule(then));
+        let person = Person::member(EMAIL, &jane.user, &jane.member);
+        let task = Task::revoke(Entitlement::role(jane.has.governed_as(), &jane.has.name), person);
+        let task = task.id(&format!("2task{n}")).step_id("2step").awaiting_approval();
+        let answer = jane.deployment.send(&jane.deployment.c1.task(&task)).await;
+        assert!(!answer.json()[expected].is_null(), "{about} {then}: {}", answer.text());
+    }
 }
