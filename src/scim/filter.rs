@@ -21,8 +21,8 @@ pub enum Filter {
     Not(Box<Filter>),
     /// An attribute has a value.
     Present(Vec<String>),
-    /// An attribute compares to a value so.
-    Compare(Vec<String>, Operator, Value),
+    /// An attribute compares to a value so; as it is written, where the last says so.
+    Compare(Vec<String>, Operator, Value, bool),
     /// One of an attribute's values matches as a whole.
     Within(Vec<String>, Box<Filter>),
 }
@@ -212,7 +212,11 @@ impl Parser<'_> {
         if !matches!(operator, Operator::Eq | Operator::Ne) && !value.is_string() {
             return Err(invalid(format!("co, sw and ew of {name} compare texts")));
         }
-        Ok(Filter::Compare(path, operator, value))
+        let mut whole = self.prefix.iter().chain(&path).map(String::as_str);
+        let is_exact = path.last().is_some_and(|name| CASE_EXACT.contains(&name.as_str()))
+            // The address of a person is not an id.
+            && whole.next() != Some("emails");
+        Ok(Filter::Compare(path, operator, value, is_exact))
     }
 
     fn attribute(&self, name: &str) -> Result<Vec<String>, ScimError> {
@@ -238,18 +242,15 @@ impl Filter {
             Self::Not(filter) => !filter.matches(resource),
             Self::Present(path) => values(resource, path).iter().any(|value| present(value)),
             Self::Within(path, filter) => values(resource, path).iter().any(|value| filter.matches(value)),
-            Self::Compare(path, operator, wanted) => {
-                let exact = path.last().is_some_and(|name| CASE_EXACT.contains(&name.as_str()))
-                    // The address of a person is not an id.
-                    && path.first().is_none_or(|name| name != "emails");
+            Self::Compare(path, operator, wanted, exact) => {
                 let found = values(resource, path);
-                let equal = || found.iter().any(|value| compare(*operator, comparable(value), wanted, exact));
+                let equal = || found.iter().any(|value| compare(*operator, comparable(value), wanted, *exact));
                 match operator {
                     // An attribute without a value is not equal to anything, except to null.
                     Operator::Eq | Operator::Ne if wanted.is_null() => {
                         found.iter().any(|value| present(value)) == (*operator == Operator::Ne)
                     }
-                    Operator::Ne => !found.iter().any(|value| compare(Operator::Eq, comparable(value), wanted, exact)),
+                    Operator::Ne => !found.iter().any(|value| compare(Operator::Eq, comparable(value), wanted, *exact)),
                     _ => equal(),
                 }
             }
@@ -267,7 +268,7 @@ impl Filter {
     /// The value that an attribute has, where that is all that is asked for.
     pub fn only(&self, attribute: &str) -> Option<&str> {
         match self {
-            Self::Compare(path, Operator::Eq, Value::String(text)) if path.as_slice() == [attribute] => Some(text),
+            Self::Compare(path, Operator::Eq, Value::String(text), _) if path.as_slice() == [attribute] => Some(text),
             _ => None,
         }
     }
@@ -285,7 +286,7 @@ impl Filter {
         match self {
             Self::And(left, right) | Self::Or(left, right) => left.reads(attribute) || right.reads(attribute),
             Self::Not(filter) => filter.reads(attribute),
-            Self::Present(path) | Self::Compare(path, _, _) | Self::Within(path, _) => {
+            Self::Present(path) | Self::Compare(path, ..) | Self::Within(path, _) => {
                 path.first().is_some_and(|first| first == attribute)
             }
         }
@@ -375,6 +376,10 @@ mod tests {
             (r#"emails[type eq "home" and value co "@example.com"]"#, false),
             (r#"userName ne "x" and not (emails.value co "example.com" or emails.value co "example.org")"#, false),
             (r#"emails co "jensen.org""#, true),
+            (r#"emails.value eq "BJensen@Example.com""#, true),
+            (r#"emails[type eq "work" and value eq "BJensen@Example.com"]"#, true),
+            (r#"emails[type eq "home" and value eq "BJensen@Example.com"]"#, false),
+            (r#"emails[value ew "EXAMPLE.com"]"#, true),
         ] {
             assert_eq!(check(filter), expected, "{filter}");
         }

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::filter::{self, Filter};
 use super::{GROUP, PATCH_OP, ScimError, USER};
 
-/// The most operations in a request, and the most members in one operation: each member is a call of its own.
+/// The most operations in a request, and the most members that one of them adds or removes: each is a call of its own. A whole list of
+/// members is as long as a body may be, since of those it names who stay cost nothing.
 pub const LIMITS: (usize, usize) = (100, 1000);
 
 /// What one operation does to the members of a Group.
@@ -230,9 +231,6 @@ pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
     };
     match value {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) if items.len() > LIMITS.1 => {
-            Err(ScimError::value(format!("these are too many members at once; send at most {}", LIMITS.1)))
-        }
         Some(Value::Array(items)) => items.iter().map(one).collect(),
         Some(item) => Ok(vec![one(item)?]),
     }
@@ -244,6 +242,9 @@ pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
 fn change(op: Op, value: Option<&Value>) -> Result<Option<MembersEdit>, ScimError> {
     let ids = members(value)?;
     let is_unsaid = |value: Option<&Value>| value.is_none_or(Value::is_null);
+    if op != Op::Replace && ids.len() > LIMITS.1 {
+        return Err(ScimError::value(format!("these are too many members at once; send at most {}", LIMITS.1)));
+    }
     Ok(match op {
         Op::Replace if is_unsaid(value) => return Err(unsaid()),
         Op::Remove if value.is_some_and(Value::is_null) => return Err(unsaid()),
@@ -480,6 +481,22 @@ mod tests {
         ] {
             let operation = json!([{ "op": "replace", "path": path, "value": false }]);
             assert_eq!(user(&body(&operation), &jane()).unwrap_err().scim_type, "invalidPath", "{path}");
+        }
+    }
+
+    /// Whoever takes one out of a long list sends all the others.
+    #[test]
+    fn a_whole_list_of_members_may_be_as_long_as_a_body_and_one_of_changes_may_not() {
+        let list =
+            |count: usize| json!((0..count).map(|n| json!({ "value": format!("{n:032x}") })).collect::<Vec<_>>());
+        let edits = |op: &str, count| {
+            group(&body(&json!([{ "op": op, "path": "members", "value": list(count) }])), &engineers())
+        };
+        let whole = edits("replace", 1_049).unwrap();
+        assert!(matches!(whole.as_slice(), [MembersEdit::Replace(ids)] if ids.len() == 1_049));
+        for op in ["add", "remove"] {
+            assert!(edits(op, 1_000).is_ok(), "{op}");
+            assert!(edits(op, 1_001).unwrap_err().detail.contains("at most 1000"), "{op}");
         }
     }
 

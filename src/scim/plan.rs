@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::base::tree::BTreeSet;
+
 use super::patch::MembersEdit;
 use super::{ScimError, id};
 use crate::model::ask::Action;
@@ -74,15 +76,17 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
             }
             MembersEdit::Replace(ids) => {
                 let ids = parse(ids)?;
-                let removed = held(&members, |_, member| !ids.contains(&member));
+                let wanted: BTreeSet<Principal> = ids.iter().copied().collect();
+                let removed = held(&members, |_, member| !wanted.contains(&member));
                 (ids, removed)
             }
         };
         if removed.len() > most {
             return Err(PlanError::TooManyRemovals { removals: removed.len(), most });
         }
+        let mut there: BTreeSet<Principal> = members.iter().filter_map(principal).collect();
         for member in added {
-            let is_new = held(&members, |_, other| other == member).is_empty();
+            let is_new = there.insert(member);
             if is_new {
                 members.push(json!({ "value": id::of_principal(member) }));
             }
@@ -92,8 +96,9 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
                 steps.push(step(Action::Grant, member)?);
             }
         }
+        let gone: BTreeSet<Principal> = removed.iter().copied().collect();
+        members.retain(|item| principal(item).is_none_or(|member| !gone.contains(&member)));
         for member in removed {
-            members.retain(|item| principal(item) != Some(member));
             steps.push(step(Action::Revoke, member)?);
         }
     }
