@@ -20,6 +20,17 @@ pub enum Access {
     Unknown,
 }
 
+impl Access {
+    /// What a policy does with something, in words: `DNS`, `not DNS`, `unknown: DNS`.
+    pub fn told(self, what: String) -> String {
+        match self {
+            Self::Allow => what,
+            Self::Deny => format!("not {what}"),
+            Self::Unknown => format!("unknown: {what}"),
+        }
+    }
+}
+
 /// The smallest piece of access: one permission group on one resource group.
 ///
 /// A policy is the product of its permission groups and resource groups; two members have the same access exactly when

@@ -100,12 +100,7 @@ impl TokenPolicy {
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
         };
         let on = self.scope.in_short(0).or_else(|| self.scope.told().into_iter().next());
-        let told = format!("{what} on {}", on.as_deref().unwrap_or("nothing"));
-        match self.access {
-            Access::Allow => told,
-            Access::Deny => format!("not {told}"),
-            Access::Unknown => format!("unknown: {told}"),
-        }
+        self.access.told(format!("{what} on {}", on.as_deref().unwrap_or("nothing")))
     }
 }
 

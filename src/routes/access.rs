@@ -22,23 +22,23 @@ use crate::snapshot::{Manifest, Snapshot};
 struct Reaching {
     /// All roles, each with its name, and those that do with the key by which they do, or with [`PERHAPS`].
     roles: BTreeMap<Entitlement, (String, Option<String>)>,
-    /// The user groups: the name, and what each holds or is denied.
+    /// The user groups: the name, and what the policies of each are about.
     groups: BTreeMap<UserGroupId, (String, Vec<Held>)>,
 }
 
-/// What somebody holds, or is denied.
+/// What somebody holds, or is denied, or which of the two is not known.
 type Held = (Entitlement, Access);
 
 /// In place of a key: not all objects are listed, and this one may be among the others.
 const PERHAPS: &str = "perhaps";
 
-/// What the policies of a person or a group allow and deny.
+/// What the policies of a person or a group are about, and what they do with it.
 fn held_by(manifest: &Manifest, row: &Row) -> Vec<Held> {
     let mut held: Vec<Held> = manifest.grants_of(row).into_iter().map(|(it, _)| (it, Access::Allow)).collect();
     let atoms = row.holder().map(|(_, atoms, _)| atoms).unwrap_or_default();
-    let denied = atoms.iter().filter(|atom| atom.access == Access::Deny);
+    let others = atoms.iter().filter(|atom| atom.access != Access::Allow);
     let of = |atom: &Atom| manifest.naming.entitlement_of(atom.permission_group, atom.resource_group);
-    held.extend(denied.map(|atom| (of(atom), Access::Deny)));
+    held.extend(others.map(|atom| (of(atom), atom.access)));
     held
 }
 
@@ -115,7 +115,6 @@ fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
         let by = by.or_else(|| (!is_all_known).then_some(PERHAPS))?;
         let names: Vec<&str> = policy.names().take(TOLD).collect();
         let more = if policy.groups.len() > TOLD { ", …" } else { "" };
-        let not = if policy.access == Access::Allow { "" } else { "not " };
         Some(json!({
             "resource_key": key,
             "principal_type": kind.as_str(),
@@ -123,7 +122,7 @@ fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
             "email": "",
             "display_name": token.name,
             "entitlement_id": "",
-            "role": format!("{not}{}{more}", names.join(", ")),
+            "role": policy.access.told(format!("{}{more}", names.join(", "))),
             "reach": reach(by, key),
             "group_id": "",
             "group_name": "",
@@ -146,7 +145,7 @@ fn reach(by: &str, key: &str) -> &'static str {
     }
 }
 
-/// What one person can do there, or is denied: each role once for each way to it.
+/// What one person can do there, is denied, or perhaps can do: each role once for each way to it.
 fn items(row: &Row, held: Vec<Held>, reaching: &Reaching, key: &str) -> Vec<Value> {
     let Some(member) = row.as_member() else { return Vec::new() };
     let mut items = Vec::new();
@@ -168,13 +167,13 @@ fn item(
     reaching: &Reaching,
     key: &str,
 ) -> Option<Value> {
-    let is_denied = access == Access::Deny;
-    // What is denied and held by nobody is in no list of roles, and neither is what nobody held when the account was looked through.
+    // What nobody holds, but is denied or in a policy of an unknown kind, is in no list of roles, and neither is what nobody held when the
+    // account was looked through.
     let is_role = !matches!(entitlement, Entitlement::Group(_));
     let unlisted = || is_role.then(|| (entitlement.resource(), Some(PERHAPS.to_owned())));
     let (role, by) = reaching.roles.get(&entitlement).cloned().or_else(unlisted)?;
     let by = by?;
-    let (role, id) = if is_denied { (format!("not {role}"), String::new()) } else { (role, entitlement.to_string()) };
+    let id = if access == Access::Allow { entitlement.to_string() } else { String::new() };
     let principal = member.principal();
     Some(json!({
         "resource_key": key,
@@ -183,7 +182,7 @@ fn item(
         "email": member.email,
         "display_name": member.display_name(),
         "entitlement_id": id,
-        "role": role,
+        "role": access.told(role),
         "reach": reach(&by, key),
         "group_id": through.map(|(group, _)| group.to_string()).unwrap_or_default(),
         "group_name": through.map(|(_, name)| name.as_str()).unwrap_or_default(),

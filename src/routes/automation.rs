@@ -140,9 +140,10 @@ fn dated(answer: &mut Value, now: Timestamp, generation: &GenerationId, runs: &[
 }
 
 async fn lookup<P: KeyValue>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
-    // One address or one id names one member at most.
-    let Meant::One(member) = find::in_snapshot(ports, snapshot, subject, Action::Revoke).await? else {
-        return Ok(json!({ "found": false, "status": "none" }));
+    let member = match find::in_snapshot(ports, snapshot, subject, Action::Revoke).await? {
+        Meant::One(member) => member,
+        Meant::Nobody => return Ok(json!({ "found": false, "status": "none" })),
+        Meant::Unclear(why) => return Ok(json!({ "error": why })),
     };
     let catalogue = Catalogue::load(ports, snapshot).await?;
     Ok(shown(&member, snapshot, &catalogue))
@@ -151,17 +152,27 @@ async fn lookup<P: KeyValue>(ports: &P, snapshot: &Snapshot, subject: &Subject) 
 fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
     let row = Row::member(member.clone());
     let own: Vec<Entitlement> = snapshot.manifest().grants_of(&row).into_iter().map(|(held, _)| held).collect();
-    let of = |kind: fn(&Entitlement) -> bool| -> Vec<Value> {
-        let held = own.iter().filter(|held| kind(held)).take(MAX_ITEMS);
-        held.map(|held| json!({ "entitlement": held.to_string(), "name": catalogue.name(*held) })).collect()
+    let mut left_out = 0;
+    let mut cut = |mut items: Vec<Value>| {
+        left_out += items.len().saturating_sub(MAX_ITEMS);
+        items.truncate(MAX_ITEMS);
+        items
     };
+    let mut of = |kind: fn(&Entitlement) -> bool| {
+        let held = own.iter().filter(|held| kind(held));
+        cut(held.map(|held| json!({ "entitlement": held.to_string(), "name": catalogue.name(*held) })).collect())
+    };
+    let [roles, scoped_roles, of_groups] = [
+        of(|held| matches!(held, Entitlement::Role(_))),
+        of(|held| matches!(held, Entitlement::ScopedRole(_))),
+        of(|held| matches!(held, Entitlement::Group(_))),
+    ];
     let groups =
         own.iter().filter_map(|held| catalogue.get(*held)).filter(|it| matches!(it.entitlement, Entitlement::Group(_)));
-    let through: Vec<Value> = groups
+    let through = groups
         .flat_map(|group| group.brings.iter().map(|held| (held, &group.name)))
-        .take(MAX_ITEMS)
-        .map(|(held, group)| json!({ "entitlement": held.to_string(), "name": catalogue.name(*held), "group": group }))
-        .collect();
+        .map(|(held, group)| json!({ "entitlement": held.to_string(), "name": catalogue.name(*held), "group": group }));
+    let through = cut(through.collect());
     json!({
         "found": true,
         "status": match member.status {
@@ -175,11 +186,11 @@ fn shown(member: &Member, snapshot: &Snapshot, catalogue: &Catalogue) -> Value {
         "user_id": member.user_id,
         "two_factor": member.two_factor,
         "super_administrator": own.iter().any(|held| catalogue.makes_super_administrator(*held)),
-        "roles": of(|held| matches!(held, Entitlement::Role(_))),
-        "scoped_roles": of(|held| matches!(held, Entitlement::ScopedRole(_))),
-        "groups": of(|held| matches!(held, Entitlement::Group(_))),
+        "roles": roles,
+        "scoped_roles": scoped_roles,
+        "groups": of_groups,
         "through_groups": through,
-        "left_out": own.len().saturating_sub(MAX_ITEMS),
+        "left_out": left_out,
     })
 }
 

@@ -76,9 +76,9 @@ pub fn tell_findings<P: Sql + Clock>(
     if !is_wanted || findings.first.is_empty() {
         return Ok(false);
     }
-    // Findings may change more than once with a run, and each time is an event of its own.
+    // Findings may change more than once with a run and within a second, and each time is an event of its own.
     let now = ports.now();
-    let at = RunRecord { run: RunId::new(now, 0), ..run.clone() };
+    let at = RunRecord { run: RunId::new(now, outbox::last(ports)?), ..run.clone() };
     let id = |part| event_id(SignalKind::Finding, &at.run, part);
     let bodies = compose::findings(&by.account_id.to_string(), id, run, findings);
     outbox::queue_made(ports, SignalKind::Finding, &at, &bodies, now)?;

@@ -120,6 +120,12 @@ pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now:
     Ok(())
 }
 
+/// The number of the newest signal, whatever became of it.
+pub(super) fn last(sql: &dyn Sql) -> Result<u64, SqlError> {
+    let number = sql.one("SELECT MAX(id) FROM signal", &[])?;
+    Ok(number.as_ref().and_then(SqlValue::integer).and_then(|number| number.try_into().ok()).unwrap_or_default())
+}
+
 /// The newest signal that waits and tells of no run: what the job of sending is about besides the latest run.
 pub(super) fn beside_runs(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
     let value = sql.one(

@@ -157,6 +157,7 @@ fn findings_are_told_once_each_time_they_change_with_an_id_of_their_own_and_by_w
     assert!(told(&with, vec![finding(1, "open"), finding(2, "closed")]));
     desk.advance(60);
     assert!(told(&with, (0..400).map(|n| finding(n, "open")).collect()));
+    assert!(told(&with, vec![finding(2, "open")]), "another one within the second");
     let mut ids = Vec::new();
     let mut bodies: Vec<Vec<Value>> = Vec::new();
     while let Some(waiting) = outbox::next(&desk, false).unwrap() {

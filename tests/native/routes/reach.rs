@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
-use sim::cloudflare::PolicySpec;
+use sim::cloudflare::{Oddity, PolicySpec, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
@@ -231,6 +231,53 @@ async fn who_may_reach_what_is_not_listed_is_told_with_perhaps_and_what_is_denie
         database.windows(12).any(|part| part == b"and 20 more,")
             || database.windows(11).any(|part| part == b"and 20 more")
     );
+}
+
+/// Allowed, denied, and a word that this version does not know: three things, of tokens, of people and by user groups.
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_of_an_unknown_kind_does_is_told_as_unknown_and_not_as_denied() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let zone = cloudflare.add_domain("odd.example");
+    let scope = cloudflare.add_scope("odd", &[&zone]);
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let holding = |email: &str| {
+        let id = cloudflare.add_member(email, vec![PolicySpec::allow(dns.id.clone(), scope.clone())]);
+        cloudflare.accept_invitation(&id);
+        id
+    };
+    let [odd, _plain, member] = ["odd@example.com", "plain@example.com", "member@example.com"].map(holding);
+    cloudflare.set_policies(&member, vec![]);
+    let group = cloudflare.add_group("Odd ones", vec![PolicySpec::allow(dns.id.clone(), scope.clone())]);
+    cloudflare.join_group(&group, &member);
+    let unknown = Oddity::TextInPolicies("access", "perhaps");
+    for (route, id) in [
+        (Route::ListMembers, &odd),
+        (Route::GetMember, &odd),
+        (Route::ListUserGroups, &group),
+        (Route::GetUserGroup, &group),
+    ] {
+        cloudflare.make_odd(route, id, unknown.clone());
+    }
+    for effect in ["allow", "deny", "perhaps"] {
+        let policy = serde_json::json!([{ "id": "a".repeat(32), "effect": effect, "resources": { &zone: "*" }, "permission_groups": [{ "id": "b".repeat(32), "name": "DNS Write" }] }]);
+        cloudflare.add_token(effect, None, &serde_json::json!({ "policies": policy }));
+    }
+    let deployment = deployment.synced().await;
+    let all = deployment.list(&format!("/v1/resources/{zone}/access"), 1000).await;
+    let told = |who: &str| -> Vec<(&str, bool)> {
+        let theirs = all.iter().filter(|item| text(item, "email") == who || text(item, "display_name") == who);
+        let theirs = theirs.filter(|item| text(item, "role").contains("DNS"));
+        theirs.map(|item| (text(item, "role"), text(item, "entitlement_id").is_empty())).collect()
+    };
+    let role = "Domain DNS on odd.example";
+    let unknown = format!("unknown: {role}");
+    assert_eq!(told("odd@example.com"), [(unknown.as_str(), true)], "{all:#?}");
+    assert_eq!(told("member@example.com"), [(unknown.as_str(), true)], "by a user group");
+    assert_eq!(told("plain@example.com"), [(role, false)], "the control");
+    for (token, role) in [("allow", "DNS Write"), ("deny", "not DNS Write"), ("perhaps", "unknown: DNS Write")] {
+        assert_eq!(told(token), [(role, true)], "{token}");
+    }
 }
 
 /// A role on something that nobody had there at the last sync is in no list of roles, and whoever has it since is told all the same.

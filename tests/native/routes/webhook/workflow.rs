@@ -1,9 +1,11 @@
 //! Automations that ask the connector something.
 
 use serde_json::{Value, json};
+use sim::cloudflare::PolicySpec;
 
 use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
+use crate::looks::holds;
 
 async fn ask(deployment: &Deployment, context: Value) -> Value {
     let outcome = deployment.deliver(&deployment.c1.workflow_step(context)).await;
@@ -50,4 +52,35 @@ async fn what_the_step_before_changed_is_in_the_answer() {
         let answer = ask(&jane.deployment, json!({"verb": "lookup_member", "email": EMAIL})).await;
         assert_eq!(answer["roles"].to_string().contains(&role), is_held, "{method}: {answer}");
     }
+}
+
+/// An automation that takes people's access away must not take what is not said for none.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_is_counted_list_by_list_and_who_is_not_clear_is_not_nobody() {
+    let jane = Jane::start().await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let look = async || ask(&jane.deployment, json!({"verb": "lookup_member", "email": EMAIL})).await;
+    let whole = look().await;
+    assert_eq!((&whole["found"], &whole["left_out"]), (&json!(true), &json!(0)), "{whole}");
+    let scopes: Vec<String> = (0..250).map(|n| cloudflare.add_scope(&format!("s{n}"), &[])).collect();
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let all = PolicySpec { resource_groups: scopes, ..PolicySpec::allow(dns.id, "") };
+    for name in ["One", "Two"] {
+        let group = cloudflare.add_group(name, vec![all.clone()]);
+        cloudflare.join_group(&group, &jane.member);
+    }
+    jane.deployment.sync().await;
+    let told = look().await;
+    let through = told["through_groups"].as_array().unwrap().len();
+    assert_eq!((through, &told["left_out"]), (200, &json!(300)), "two groups bring 500");
+    // Two memberships have one address, each written in its own way.
+    for email in ["j\u{f6}rg@example.com", "jo\u{308}rg@example.com"] {
+        cloudflare.add_member(email, vec![holds(cloudflare, &jane.has)]);
+    }
+    jane.deployment.sync().await;
+    let told = ask(&jane.deployment, json!({"verb": "lookup_member", "email": "J\u{f6}rg@example.com"})).await;
+    assert!(told["error"].as_str().is_some_and(|why| why.ends_with('.')), "{told}");
+    assert_eq!((&told["found"], &told["status"]), (&Value::Null, &Value::Null), "{told}");
+    let nobody = ask(&jane.deployment, json!({"verb": "lookup_member", "email": "nobody@example.com"})).await;
+    assert_eq!((&nobody["found"], &nobody["status"]), (&json!(false), &json!("none")), "the control");
 }
