@@ -112,13 +112,18 @@ impl TokenCheck {
     }
 }
 
-/// A time that cannot be read counts as absent: nothing is decided by it.
+/// A time, where one can be read.
 fn time(wire: &Value, name: &str) -> Option<Timestamp> {
     Timestamp::parse(wire.get(name)?.as_str()?)
 }
 
 fn text(wire: &Value, name: &str) -> Option<String> {
     filled(wire.get(name).and_then(Value::as_str).map(str::to_owned))
+}
+
+/// Whether nothing is told.
+fn is_absent(told: Option<&Value>) -> bool {
+    told.is_none_or(|told| told.is_null() || told.as_str() == Some(""))
 }
 
 /// The texts of a list; whatever else stands there is none.
@@ -145,21 +150,41 @@ impl Record for Token {
 
     fn read(wire: Value) -> Result<Self, String> {
         let id: TokenId = id(wire.get("id").and_then(Value::as_str), "id")?;
-        let addresses =
-            |name: &str| texts(wire.pointer("/condition/request_ip").and_then(|ip| ip.get(name)), Self::MAX);
+        let condition = wire.get("condition");
+        let ip = condition.and_then(|condition| condition.get("request_ip"));
+        let listed = |name: &str| ip.and_then(|ip| ip.get(name));
+        let addresses = |name: &str| texts(listed(name), Self::MAX);
+        // What is there and cannot be read is not absent.
+        let mut untold = Vec::new();
+        let is_object = |told: Option<&Value>| is_absent(told) || told.is_some_and(Value::is_object);
+        let is_list = |told: Option<&Value>| {
+            let all = told.and_then(Value::as_array);
+            is_absent(told) || all.is_some_and(|all| all.iter().all(Value::is_string))
+        };
+        if !(is_object(condition) && is_object(ip) && is_list(listed("in")) && is_list(listed("not_in"))) {
+            untold.push(Self::ADDRESSES.to_owned());
+        }
+        let mut time = |name: &str| {
+            let at = time(&wire, name);
+            if at.is_none() && !is_absent(wire.get(name)) {
+                untold.push(name.to_owned());
+            }
+            at
+        };
         let name = text(&wire, "name").unwrap_or_else(|| id.to_string());
         let mut token = Self {
             status: text(&wire, "status").unwrap_or_else(|| "unknown".to_owned()),
-            issued_on: time(&wire, "issued_on"),
-            expires_on: time(&wire, "expires_on"),
-            last_used_day: time(&wire, "last_used_on").map(Timestamp::date),
-            not_before: time(&wire, "not_before"),
+            issued_on: time("issued_on"),
+            expires_on: time(Self::EXPIRES),
+            last_used_day: time(Self::LAST_USED).map(Timestamp::date),
+            not_before: time("not_before"),
             creator: text(&wire, "creator_email_at_creation").map(|email| email.trim().to_owned()),
             provisioner: text(&wire, "provisioner_type").map(|kind| (kind, text(&wire, "provisioner_id"))),
             from: addresses("in"),
             not_from: addresses("not_in"),
             ..Self::bare(id, name)
         };
+        token.untold = untold;
         let mut room = Self::MAX;
         let policies = wire.get("policies").and_then(Value::as_array);
         if policies.is_none() {
@@ -312,6 +337,12 @@ mod tests {
                 assert_eq!(token.id.to_string(), "1".repeat(32), "{field} {odd}");
                 let is_unread = field == "policies";
                 assert_eq!(token.unread.is_some(), is_unread, "what is absent is not nothing: {field} {odd}");
+                let is_untold = match field {
+                    "condition" => !odd.is_object() && !odd.is_null(),
+                    "not_before" => !odd.is_null(),
+                    _ => false,
+                };
+                assert_eq!(!token.untold.is_empty(), is_untold, "{field} {odd}: {:?}", token.untold);
             }
             let token = read(|wire| wire["policies"][0] = odd.clone());
             assert_eq!(token.policies.last().unwrap().access, Access::Deny, "{odd}");

@@ -83,11 +83,12 @@ fn powers(token: &Token) -> Vec<(&str, Power)> {
 }
 
 pub(super) fn without_expiry(of: Secret<'_>, _: &Settings) -> Option<String> {
-    (of.token.is_active() && of.token.expires_on.is_none()).then(|| "active, without an end".to_owned())
+    let is_without = of.token.expires_on.is_none() && of.token.is_told(Token::EXPIRES);
+    (of.token.is_active() && is_without).then(|| "active, without an end".to_owned())
 }
 
 pub(super) fn without_ip_condition(of: Secret<'_>, _: &Settings) -> Option<String> {
-    let anywhere = of.token.from.is_empty() && of.token.not_from.is_empty();
+    let anywhere = of.token.from.is_empty() && of.token.not_from.is_empty() && of.token.is_told(Token::ADDRESSES);
     (of.token.is_active() && anywhere).then(|| "it is good from every address".to_owned())
 }
 
@@ -104,7 +105,9 @@ pub(super) fn unused(of: Secret<'_>, settings: &Settings) -> Option<String> {
 
 pub(super) fn never_used(of: Secret<'_>, settings: &Settings) -> Option<String> {
     let issued = of.token.issued_on?;
-    let is_old = of.token.last_used_day.is_none() && days(issued, of.now) >= settings.unused_days;
+    let is_old = of.token.last_used_day.is_none()
+        && of.token.is_told(Token::LAST_USED)
+        && days(issued, of.now) >= settings.unused_days;
     (of.token.is_active() && is_old).then(|| format!("issued on {}, and never used since", issued.date()))
 }
 

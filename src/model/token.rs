@@ -51,6 +51,9 @@ pub struct Token {
     /// Why its policies are not all known, as it was just read: a generation has what was known of them before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// What is told of it in a form that cannot be read, and was not known before: see [`Self::fill_from`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<String>,
     /// How many permission groups and objects there are beside those in its policies.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u32,
@@ -124,12 +127,39 @@ impl Token {
             provisioner_is: None,
             policies: Vec::new(),
             unread: None,
+            untold: Vec::new(),
             unlisted: 0,
             ending: BTreeMap::new(),
             from: Vec::new(),
             not_from: Vec::new(),
             is_own: false,
         }
+    }
+
+    /// What of Cloudflare's fields may not be readable by itself.
+    pub const EXPIRES: &'static str = "expires_on";
+    /// See [`Self::EXPIRES`].
+    pub const LAST_USED: &'static str = "last_used_on";
+    /// See [`Self::EXPIRES`].
+    pub const ADDRESSES: &'static str = "condition.request_ip";
+
+    /// Whether it is known of a field what is in it, or that nothing is.
+    pub fn is_told(&self, field: &str) -> bool {
+        !self.untold.iter().any(|untold| untold == field)
+    }
+
+    /// Takes over what was known before of what cannot be read now.
+    pub fn fill_from(&mut self, was: &Self) {
+        for field in &self.untold {
+            match field.as_str() {
+                Self::EXPIRES => self.expires_on = was.expires_on,
+                Self::LAST_USED => self.last_used_day.clone_from(&was.last_used_day),
+                Self::ADDRESSES => (self.from, self.not_from) = (was.from.clone(), was.not_from.clone()),
+                "not_before" => self.not_before = was.not_before,
+                _ => self.issued_on = was.issued_on,
+            }
+        }
+        self.untold.retain(|field| !was.is_told(field));
     }
 
     /// Whether it can be used now, or will be.

@@ -183,7 +183,8 @@ fn fit(changes: &mut Changes) {
 }
 
 /// Fields that nobody changes: they follow from what others do, or from the time.
-const NOBODYS: [&str; 7] = ["creator_is", "ending", "is_own", "last_used_day", "provisioner_is", "signs", "unread"];
+const NOBODYS: [&str; 8] =
+    ["creator_is", "ending", "is_own", "last_used_day", "provisioner_is", "signs", "unread", "untold"];
 
 /// Whether a change has an author beside those of its grants. What is a person's own, such as the address, comes with no entry: where
 /// something was gained or lost, an entry about that person is about that.

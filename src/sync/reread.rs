@@ -76,7 +76,7 @@ pub async fn token<P: Http + KeyValue + Clock + Sql>(
         return Ok(Reread::Nothing);
     }
     let mut token = match client.token(id).await {
-        Ok(token) if token.unread.is_some() => return Ok(Reread::Sweep),
+        Ok(token) if token.unread.is_some() || !token.untold.is_empty() => return Ok(Reread::Sweep),
         Ok(token) => token,
         Err(ApiError::NotFound(_)) => return Ok(Reread::Row(Row::token_key(id), None)),
         Err(ApiError::Forbidden(_)) => return Ok(Reread::Sweep),

@@ -379,6 +379,12 @@ impl<'a> Builder<'a> {
                     token.unlisted = was.unlisted;
                 }
             }
+            for field in &token.untold {
+                self.name_one("tokens", &token.id.to_string(), &format!("{field} cannot be read"));
+            }
+            if let Some(was) = was {
+                token.fill_from(was);
+            }
             token.creator_is = token.creator.as_deref().and_then(|email| creators.is(email, was));
             let client = token.provisioner.as_ref().and_then(|(_, id)| id.as_ref());
             let client = client.map(|id| format!("{}{id}", Kind::OauthClient.prefix()));

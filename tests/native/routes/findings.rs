@@ -437,6 +437,30 @@ async fn who_cannot_be_read_is_counted_among_those_who_may_be_super_administrato
     assert!(open.len() == 1 && open[0].1.starts_with('1'), "the control: {open:?}");
 }
 
+/// What Cloudflare tells of a token in a form that this version cannot read is not missing there.
+#[tokio::test(start_paused = true)]
+async fn what_is_told_of_a_token_and_cannot_be_read_is_not_said_to_be_missing() {
+    let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    let rules = ["token-without-expiry", "token-without-ip-condition", "token-never-used"];
+    let made = [
+        json!({ "expires_on": "some day", "last_used_on": 7, "condition": { "request_ip": "192.0.2.1" } }),
+        json!({ "expires_on": {}, "last_used_on": "x", "condition": { "request_ip": { "in": "192.0.2.1" } } }),
+        json!({ "expires_on": 1_800_000_000, "last_used_on": [], "condition": { "request_ip": { "not_in": [1] } } }),
+        json!({ "expires_on": false, "last_used_on": true, "condition": [] }),
+    ];
+    let odd: Vec<String> = made.iter().map(|more| cloudflare.add_token("odd", None, more)).collect();
+    let plain = cloudflare.add_token("plain", None, &json!({ "last_used_on": null, "condition": null }));
+    let ids: Vec<String> = rules.iter().map(|rule| format!("{rule}:api_token:{plain}")).collect();
+    let open: Vec<String> = open_of(&deployment, &rules).await.into_iter().map(|(id, _)| id).collect();
+    let mut expected = ids.clone();
+    expected.sort();
+    assert_eq!(open, expected, "the control is the plain one");
+    let told = deployment.json("/v1/status").await["capabilities"]["tokens"].clone();
+    assert_eq!(told["unreadable"]["count"], 4 * 3, "{told}");
+    assert!(told["message"].as_str().unwrap().contains(odd.iter().min().unwrap().as_str()), "{told}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_holds_a_permission_group_that_ends_on_several_domains_is_one_of_those_who_hold_it() {
     let deployment = Deployment::start().await;
