@@ -61,20 +61,31 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end. An invitation that is made again is granted no longer by
-/// that.
+/// that. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
-        "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs')
+        "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'),
+            json_extract(outcome, '$.effect')
          FROM operation WHERE id = ? AND email IS NOT NULL AND json_extract(outcome, '$.outcome') = 'done'
             AND json_extract(request, '$.target') IS NOT 'renewal'",
         &[id.0.into()],
     )?;
-    let Some([action, email, member, entitlement, secs]) = rows.first().map(Vec::as_slice) else { return Ok(()) };
-    // The account's end is the end of all that was held.
+    let Some([action, email, member, entitlement, secs, effect]) = rows.first().map(Vec::as_slice) else {
+        return Ok(());
+    };
+    let later = sql.one(
+        "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> ''))
+            AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' LIMIT 1",
+        &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
+    )?;
+    if later.is_some() {
+        return Ok(());
+    }
+    // The account's end is the end of all that was held, also where it went with the last role.
     sql.query(
         "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> ''))
-            AND (entitlement = ?3 OR (?3 = 'account' AND ?4 = 'revoke'))",
-        &[email.clone(), member.clone(), entitlement.clone(), action.clone()],
+            AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))",
+        &[email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone()],
     )?;
     if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
         sql.query(

@@ -70,6 +70,8 @@ pub async fn note<P: KeyValue + Sql>(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let id = left.member.id;
+    // Who declined is no member, in every generation.
+    let is_gone = left.gone || !left.member.status.is_member();
     let (known, mut groups, is_seen, is_sure) = match latest(ports, id)? {
         Some((kept, None)) => (kept.member, kept.groups, true, kept.key.is_some()),
         taken_in => {
@@ -87,7 +89,7 @@ pub async fn note<P: KeyValue + Sql>(
             in_groups.remove(&group)
         };
     }
-    let member = (!left.gone).then(|| member(left.member, in_groups, known.as_ref()));
+    let member = (!is_gone).then(|| member(left.member, in_groups, known.as_ref()));
     // What a sync under way has read may be another, and so may what one that begins now is shown.
     let is_syncing = || ports.one("SELECT 1 FROM sync_state WHERE name = ?", &[state::CURSOR.into()]);
     if is_seen && member == known && !left.is_fresh && is_syncing()?.is_none() {

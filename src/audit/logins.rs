@@ -155,7 +155,7 @@ pub async fn read_on<P: Http + Clock + Sql>(ports: &P, settings: &Settings, is_w
         };
         if !reading.of_log {
             if is_whole {
-                state.believe(ports, &reading)?;
+                state.believe(&reading);
             }
             if state.in_audit_log != Some(false) && state.shown != now.date() {
                 reading = Reading::begin(now, true);
@@ -240,12 +240,10 @@ impl Logins {
     }
 
     /// The list was read to its end: it takes the place of the one before.
-    fn believe(&mut self, sql: &dyn Sql, reading: &Reading) -> Result<(), SqlError> {
-        sql.query("DELETE FROM login_page WHERE began_at <> ?", &[reading.began_at.into()])?;
+    fn believe(&mut self, reading: &Reading) {
         (self.readable, self.read_at) = (true, Some(reading.began_at));
         "The list of the people whom Access knows can be read: their last logins are in it."
             .clone_into(&mut self.message);
-        Ok(())
     }
 
     /// Access's list did not come: whether that ends the reading.
@@ -309,6 +307,8 @@ impl Logins {
         }
         let morning = Timestamp::parse(&now.plus_secs(DAY_SECS).date()).unwrap_or(now).plus_secs(AFTER_MIDNIGHT_SECS);
         let again = if self.readable || self.off { morning } else { morning.min(now.plus_secs(UNREADABLE_SECS)) };
+        // The pages of a reading that came to nothing are nobody's.
+        sql.query("DELETE FROM login_page WHERE began_at IS NOT ?", &[self.read_at.map(Timestamp::millis).into()])?;
         (self.reading, self.next_at) = (None, Some(again));
         note(sql, &self)
     }

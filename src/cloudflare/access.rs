@@ -101,8 +101,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One permission group.
     pub async fn permission_group(&self, id: PermissionGroupId) -> Result<PermissionGroup, ApiError> {
-        let told: PermissionGroup =
-            self.object(Call::get(self.account_path(&format!("/iam/permission_groups/{id}")))).await?;
+        let call = Call::get(self.account_path(&format!("/iam/permission_groups/{id}")));
+        let told: PermissionGroup = self.object(call).await.map_err(ApiError::of_one)?;
         asked_for(&id, &told.id)?;
         Ok(told)
     }
@@ -117,8 +117,9 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         let name = account_resource_group_name(self.settings().account_id);
         let found = self.resource_groups().await?.items.into_iter().find(|group| group.name == name);
         found.map(|group| group.id).ok_or_else(|| {
-            let message = format!("the account has no resource group {name}");
-            ApiError::NotFound(Failure { status: 200, message, ..Failure::default() })
+            // Every account has it: the record is one of those that cannot be read, or it is not there yet.
+            let what = format!("there is no resource group {name}");
+            ApiError::Malformed { what, failure: Failure { status: 200, ..Failure::default() } }
         })
     }
 }

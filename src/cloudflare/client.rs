@@ -70,6 +70,15 @@ impl PageInfo {
 }
 
 impl<T> ListPage<T> {
+    /// The same of the list of members, which no account is without: where its first page has nothing on it, the list did not come.
+    pub(super) fn peopled(self, page: u32) -> Result<Self, ApiError> {
+        if page > 1 || !self.items.is_empty() || !self.odd.is_empty() {
+            return Ok(self);
+        }
+        let what = "there is no member on it, and no account is without one".to_owned();
+        Err(ApiError::Malformed { what, failure: Failure { status: 200, ..Failure::default() } })
+    }
+
     /// Whether it tells how long the list is.
     pub fn is_counted(&self) -> bool {
         self.info.as_ref().and_then(PageInfo::pages).is_some()
@@ -388,9 +397,9 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             message: presentable(&refusal.message, self.settings.token.expose()),
             ray: ray(response),
         };
-        // That something does not exist is the API's to say, in its own form. Whoever stands before it may have no such page for a while,
-        // and what is gone is gone for good here.
-        if matches!(failure.status, 404 | 410) && failure.code.is_none() && !refusal.success_is_false {
+        // What the account has and the token may is the API's to say, in its own form. Whatever stands before it may have no such page, or let
+        // nobody through, for a while; and what is gone or refused is so for good here.
+        if matches!(failure.status, 400..=499) && failure.status != 429 && !refusal.is_the_apis {
             return ApiError::Server(failure);
         }
         classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)), now)

@@ -78,6 +78,9 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 pub(super) struct Refusal {
     /// `success` was there and `false`.
     pub(super) success_is_false: bool,
+    /// It came in the API's own envelope, and not from what stands before the API: pages of the edge, of whatever form, say nothing of the account.
+    pub(super) is_the_apis: bool,
+    /// The API's code, or the edge's, which are not the same ones.
     pub(super) code: Option<i64>,
     pub(super) message: String,
     /// Seconds to wait, where the body says so.
@@ -102,10 +105,12 @@ pub(super) fn refusal(body: &[u8]) -> Refusal {
             message.push_str(": ");
             message.push_str(inner);
         }
-        return Refusal { success_is_false, code: first.get("code").and_then(integer), message, retry_after: None };
+        let code = first.get("code").and_then(integer);
+        return Refusal { success_is_false, is_the_apis: true, code, message, retry_after: None };
     }
     Refusal {
         success_is_false,
+        is_the_apis: success_is_false,
         code: value.get("error_code").and_then(integer),
         message: text("detail").or_else(|| text("title")).or_else(|| text("error")).unwrap_or_default().to_owned(),
         retry_after: value.get("retry_after").and_then(integer),
@@ -168,6 +173,7 @@ mod tests {
         for (body, code, message) in cases {
             let read = refusal(body.as_bytes());
             assert_eq!((read.code, read.message.trim()), (code, message), "{body}");
+            assert_eq!(read.is_the_apis, body.contains(r#""success":false"#), "{body}");
         }
     }
 

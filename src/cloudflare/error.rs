@@ -153,7 +153,7 @@ impl ApiError {
         }
     }
 
-    /// What an answer means about something whose id Cloudflare gave, a member's or a token's: that the API has no such path (codes 7000 and 7003) says
+    /// What an answer means about something whose id Cloudflare gave, a member's, a group's or a token's: that the API has no such path (codes 7000 and 7003) says
     /// nothing of whether it is there (`reference/cloudflare.md` 3.2). Of a list it says that the account has none.
     pub(super) fn of_one(self) -> Self {
         match self {

@@ -44,7 +44,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
 
     /// One user group.
     pub async fn user_group(&self, group: UserGroupId) -> Result<UserGroup, ApiError> {
-        let told: UserGroup = self.object(Call::get(self.account_path(&format!("/iam/user_groups/{group}")))).await?;
+        let call = Call::get(self.account_path(&format!("/iam/user_groups/{group}")));
+        let told: UserGroup = self.object(call).await.map_err(ApiError::of_one)?;
         asked_for(&group, &told.id)?;
         Ok(told)
     }
@@ -76,7 +77,9 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         cleared.covers(member)?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members"));
         // A bare array: Cloudflare adds those in it to those in the group.
-        self.done(Call::write(cleared, Method::Post, path, Some(json!([{ "id": member }])))).await
+        self.done(Call::write(cleared, Method::Post, path, Some(json!([{ "id": member }]))))
+            .await
+            .map_err(ApiError::of_one)
     }
 
     /// Takes a member out of a user group.
@@ -88,7 +91,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     ) -> Result<(), ApiError> {
         cleared.covers(member)?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
-        self.done(Call::write(cleared, Method::Delete, path, None)).await
+        self.done(Call::write(cleared, Method::Delete, path, None)).await.map_err(ApiError::of_one)
     }
 }
 

@@ -124,7 +124,7 @@ impl MemberRecord {
 impl<P: Http + Clock + Sql> Client<'_, P> {
     /// One page of the members, accepted and pending, ordered by e-mail address, which does not change.
     pub async fn members_page(&self, page: u32) -> Result<ListPage<MemberRecord>, ApiError> {
-        self.page_of(page, &SIZES, |page, size| self.members_path(page, size)).await
+        self.page_of(page, &SIZES, |page, size| self.members_path(page, size)).await?.peopled(page)
     }
 
     /// [`Self::members_page`], unless something is known by the very bytes that came: then that, and nothing of the page is read.
@@ -133,7 +133,10 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         page: u32,
         known: impl AsyncFnOnce(&[u8]) -> Option<K>,
     ) -> Result<Either<K, ListPage<MemberRecord>>, ApiError> {
-        self.page_unless(page, &SIZES, |page, size| self.members_path(page, size), known).await
+        match self.page_unless(page, &SIZES, |page, size| self.members_path(page, size), known).await? {
+            Either::Left(known) => Ok(Either::Left(known)),
+            Either::Right(read) => read.peopled(page).map(Either::Right),
+        }
     }
 
     fn members_path(&self, page: u32, size: u32) -> String {

@@ -33,10 +33,14 @@ fn subject<P: Ports>(
             let overdue = expiry::overdue_so_far(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?;
             Some(format!("{generation} {today} {overdue}"))
         }
-        JobKind::Push if settings.push.is_none() => None,
-        // With other findings it is another file.
-        JobKind::Push if has_insights(settings) => Some(format!("{generation} {}", findings::latest_event(ports)?)),
-        JobKind::Push => Some(generation.to_string()),
+        JobKind::Push => match &settings.push {
+            None => None,
+            // With other findings it is another file.
+            Some(push) if has_insights(settings) => {
+                Some(format!("{generation} {} {}", push.fingerprint(), findings::latest_event(ports)?))
+            }
+            Some(push) => Some(format!("{generation} {}", push.fingerprint())),
+        },
         JobKind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
             Some(generation.to_string())
         }

@@ -200,8 +200,9 @@ impl Coordinator {
         let id = place.what();
         let begun = ports.now();
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
+        // Where it is cut off, it is dropped then and there: what it waits for must not be handed to one that goes on no more.
         let work =
-            pin!(provision::try_once(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
+            Box::pin(provision::try_once(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
         let AttemptResult { outcome, over_at, was_turned_away } =
             match select(work, pin!(ports.sleep(PATIENCE_MILLIS))).await {
                 Either::Left((attempted, _)) => attempted,

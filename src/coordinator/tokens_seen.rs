@@ -15,9 +15,13 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Notes that a token was used, which nobody accepts after `until`. Whether it is the first time.
+/// Notes that a token was used, which nobody accepts after `until`. Whether it is the first time, and not too late by now: of whatever was
+/// verified in its last second and comes after that, nobody knows any more whether it was used.
 pub(super) fn use_up(sql: &dyn Sql, id: &str, until: Timestamp, now: Timestamp) -> Result<bool, SqlError> {
     sql.query("DELETE FROM token_seen WHERE until < ?", &[now.into()])?;
+    if until < now {
+        return Ok(false);
+    }
     // A digest: an id may be of any length.
     let new = sql.query(
         "INSERT OR IGNORE INTO token_seen (id, until) VALUES (?, ?) RETURNING id",
@@ -43,6 +47,10 @@ mod tests {
         assert!(!first("a"), "it is accepted until that very second");
         desk.advance(1);
         assert!(first("c"));
+        assert!(
+            !use_up(&desk, "a", desk.now().plus_secs(-1), desk.now()).unwrap(),
+            "verified in time, and late by now"
+        );
         let kept = desk.one("SELECT COUNT(*) FROM token_seen", &[]).unwrap();
         assert_eq!(kept.as_ref().and_then(SqlValue::integer), Some(1), "and no row stays behind");
     }

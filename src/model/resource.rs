@@ -42,6 +42,11 @@ impl MemberStatus {
         }
     }
 
+    /// Whether it is a membership at all, in whatever way.
+    pub fn is_member(self) -> bool {
+        self != Self::Rejected
+    }
+
     /// Whether it is of use: a pending membership can be accepted at any time.
     pub fn is_live(self) -> bool {
         !matches!(self, Self::Rejected | Self::Other)

@@ -280,14 +280,17 @@ pub fn look_into_audit_log<P: Clock + Sql>(ports: &P) -> Result<(), SqlError> {
     if due.is_empty() {
         return Ok(());
     }
-    let Some(log) = feed::state(ports)?.filter(|log| log.readable) else {
+    // A log that is turned off tells nothing. One that cannot be read now is asked again, and may tell it then.
+    let Some(log) = feed::state(ports)?.filter(|log| log.readable || log.next_at.is_some()) else {
         return due.iter().try_for_each(|write| open_writes::looked(ports, write.id, write.looks + 1, None));
     };
     for write in due {
         let until = ended(&write).plus_millis(SLACK_MILLIS);
-        let (Some(ours), true) = (&log.ours, log.read_until.is_some_and(|read| read >= until)) else {
+        let is_read = log.readable && log.read_until.is_some_and(|read| read >= until);
+        let (Some(ours), true) = (&log.ours, is_read) else {
             let given_up = now.since(write.at) > GIVE_UP_MILLIS;
-            let later = (!given_up).then(|| now.plus_secs(UNREAD_SECS));
+            let soon = now.plus_secs(UNREAD_SECS);
+            let later = (!given_up).then(|| log.next_at.filter(|_| !log.readable).map_or(soon, |next| next.max(soon)));
             open_writes::looked(ports, write.id, write.looks, later)?;
             continue;
         };

@@ -116,9 +116,17 @@ async fn is_proof<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     group: UserGroupId,
 ) -> Result<bool, Stopped> {
-    if let Some(is_known) = read::members_are_known(asking.client, group).await? {
-        return Ok(is_known);
+    match read::members_are_known(asking.client, group).await? {
+        Some(is_known) => Ok(is_known),
+        None => is_gone(asking, group).await,
     }
+}
+
+/// Whether a user group that is not found is gone: that is for the list of them to say.
+async fn is_gone<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    group: UserGroupId,
+) -> Result<bool, Stopped> {
     match &*apart::user_groups(asking).await? {
         UserGroups::Listed(listed) => Ok(listed.iter().all(|known| known.id != group)),
         UserGroups::Absent => Ok(true),
@@ -190,7 +198,10 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 open_writes::refused(asking.ports, open)?;
                 match client.user_group(group).await {
                     Ok(_) => {}
-                    Err(ApiError::NotFound(_)) => return Err(no_such_group(name, &failure)),
+                    Err(ApiError::NotFound(_)) if is_gone(asking, group).await? => {
+                        return Err(no_such_group(name, &failure));
+                    }
+                    Err(ApiError::NotFound(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
                 let Some(wait) = waits.next() else { return Ok(false) };

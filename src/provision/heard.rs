@@ -13,7 +13,7 @@ use crate::model::access::atoms;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::kind::Kind;
-use crate::model::resource::{Member, MemberStatus, Row};
+use crate::model::resource::{Member, Row};
 use crate::snapshot::Scan;
 
 /// A user group whose members fill more pages than these is a sweep's.
@@ -43,7 +43,7 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
     let newest = newest(ports).await?;
     let snapshot = newest.last()?;
     let record = match read::member(ports, &client, id).await {
-        Ok(record) if record.status == MemberStatus::Rejected => return Ok(Look::Gone),
+        Ok(record) if !record.status.is_member() => return Ok(Look::Gone),
         Ok(record) => record,
         Err(ApiError::NotFound(_)) => return Ok(Look::Gone),
         Err(error) => return Err(error.into()),

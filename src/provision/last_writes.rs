@@ -50,7 +50,8 @@ const fn membership(is_in: bool) -> &'static str {
 
 fn note_state(sql: &dyn Sql, subject: &str, state: &str, now: Timestamp) -> Result<(), SqlError> {
     let oldest = now.plus_millis(-DISTRUST_MILLIS);
-    sql.query("DELETE FROM written WHERE member = ? AND at < ?", &[subject.into(), oldest.into()])?;
+    // Of everybody's: what is not written again would be kept for good.
+    sql.query("DELETE FROM written WHERE at < ?", &[oldest.into()])?;
     // A clock that stands still would put two states at one time and lose their order.
     let last = sql.query("SELECT MAX(at) FROM written WHERE member = ?", &[subject.into()])?;
     let last = last.first().and_then(|row| row.first()).and_then(SqlValue::integer);

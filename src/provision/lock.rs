@@ -50,7 +50,7 @@ impl Drop for InLine<'_> {
 struct MemberLock {
     since: Timestamp,
     turn: u64,
-    waiting: VecDeque<oneshot::Sender<()>>,
+    waiting: VecDeque<oneshot::Sender<Guard>>,
 }
 
 /// The right to work on a member, until it is dropped.
@@ -117,31 +117,34 @@ impl Locks {
                     }
                 }
             };
-            // Woken as the next in line: the lock is ours already, handed over by `release`.
-            if turn_comes.await.is_ok() {
-                let mut held = self.held.borrow_mut();
-                if let Some(lock) = held.get_mut(name) {
-                    lock.since = now();
-                    break Guard { locks: self.clone(), name: name.to_owned(), turn: lock.turn };
-                }
+            // The next in line: the lock is ours already, handed over by `release`, unless its lease ran out before we came to it.
+            if let Ok(guard) = turn_comes.await
+                && let Some(lock) = self.held.borrow_mut().get_mut(name)
+                && lock.turn == guard.turn
+            {
+                lock.since = now();
+                break guard;
             }
         }
     }
 
     fn release(&self, name: &str, turn: u64) {
-        let mut held = self.held.borrow_mut();
-        let Some(lock) = held.get_mut(name) else { return };
-        if lock.turn != turn {
-            return; // The lease ran out and somebody else has it now.
-        }
-        lock.turn += 1;
-        while let Some(next) = lock.waiting.pop_front() {
+        let (next, guard) = {
+            let mut held = self.held.borrow_mut();
+            let Some(lock) = held.get_mut(name).filter(|lock| lock.turn == turn) else {
+                return; // The lease ran out and somebody else has it now.
+            };
+            lock.turn += 1;
             // One who gave up waiting is passed over.
-            if next.send(()).is_ok() {
+            lock.waiting.retain(|waiting| !waiting.is_canceled());
+            let Some(next) = lock.waiting.pop_front() else {
+                held.remove(name);
                 return;
-            }
-        }
-        held.remove(name);
+            };
+            (next, Guard { locks: self.clone(), name: name.to_owned(), turn: lock.turn })
+        };
+        // It is the guard itself that is handed over: one who is cut off before it is looked at drops it, and the next one has the lock.
+        drop(next.send(guard));
     }
 }
 
@@ -212,5 +215,22 @@ mod tests {
         });
         drop(first);
         pool.run_until(locks.acquire("jane", Timestamp::default));
+    }
+
+    #[test]
+    fn one_who_is_cut_off_with_the_lock_just_handed_over_does_not_keep_it() {
+        let (locks, mut pool) = (Locks::default(), LocalPool::new());
+        let first = pool.run_until(locks.acquire("jane", Timestamp::default));
+        let mut cut_off = Box::pin(locks.acquire("jane", Timestamp::default));
+        let mut next = Box::pin(locks.acquire("jane", Timestamp::default));
+        pool.run_until(async {
+            assert!(futures::poll!(cut_off.as_mut()).is_pending() && futures::poll!(next.as_mut()).is_pending());
+        });
+        drop(first);
+        drop(cut_off);
+        let guard = pool.run_until(async { futures::poll!(next.as_mut()) });
+        assert!(guard.is_ready(), "the next in line has it");
+        drop(guard);
+        assert!(locks.held.borrow().is_empty());
     }
 }

@@ -46,7 +46,6 @@ use crate::connect;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
-use crate::model::resource::MemberStatus;
 use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
@@ -284,7 +283,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
             return self.or_invited(Err(Stopped::Refused(superseded(newer))), &member).await;
         }
-        if member.status == MemberStatus::Rejected && self.request.action == Action::Grant {
+        if !member.status.is_member() && self.request.action == Action::Grant {
             // Whatever was written to it, the person would not have.
             return Ok(Outcome::refused(
                 Refusal::Declined,

@@ -26,6 +26,9 @@ use crate::model::resource::MemberStatus;
 /// When what a guard forbids to be brought back is tried again.
 const FORBIDDEN_SECS: i64 = 60;
 
+/// For how long a user group is tried again that Cloudflare does not let a new invitation join.
+const JOIN_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
 /// What is told while provisioning is off.
 const WOULD: &str = "would have made an invitation again that it had removed";
 
@@ -161,11 +164,31 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             // It was not removed yet.
             Ok(_) => {
                 let groups = self.groups_still(&held).await?;
-                self.remove_and_invite(held.member, groups).await
+                let outcome = self.remove_and_invite(held.member, groups).await;
+                self.unless_removed_yet(&held, outcome)
             }
             Err(ApiError::NotFound(_)) => self.invite_again(&held, true).await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What forbids a renewal, or makes it pointless, does not end it while a removal that nobody answered may still come: whoever that one
+    /// takes away, also after they accepted, is invited again.
+    fn unless_removed_yet(
+        &self,
+        held: &InvitationAccess,
+        outcome: Result<Outcome, Stopped>,
+    ) -> Result<Outcome, Stopped> {
+        let (Ok(Outcome::Refused { message, .. }) | Err(Stopped::Refused(Outcome::Refused { message, .. }))) = &outcome
+        else {
+            return outcome;
+        };
+        let Some(until) = open_writes::removal_open_until(self.ports, held.member, self.ports.now())? else {
+            return outcome;
+        };
+        save(self.ports, self.id, held)?;
+        let message = message.trim_end_matches('.');
+        Err(Stopped::Until(format!("{message}; a removal that got no answer may still be carried out"), until))
     }
 
     /// The GET right before the DELETE tells what is to come back, and that the invitation was not accepted meanwhile.
@@ -264,6 +287,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             match self.join(&passage, *group, name, &member).await {
                 Ok(true) => self.left(&member, false, Some((*group, true))).await?,
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
+                // What may pass is waited for, for a day.
+                Err(Stopped::Refused(Outcome::Refused { code: Refusal::Cloudflare, message }))
+                    if invited_at(self.ports, member.id)?
+                        .is_some_and(|at| self.ports.now().since(at) < JOIN_MILLIS) =>
+                {
+                    return Ok(self.not_now(message, FORBIDDEN_SECS));
+                }
                 // A group that is gone or closed meanwhile must not keep the invitation back.
                 Err(Stopped::Refused(_)) => missing.push(name.as_str()),
                 Err(error) => return Err(error),
@@ -332,12 +362,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// What was taken away comes back as soon as the guards let it: what they forbid meanwhile waits, and is not given up for nothing.
     async fn bring_back(&self, planned: &Planned<'_>) -> Result<Passage, Stopped> {
-        match guards::check(&self.asking(), planned).await {
-            Err(Stopped::Refused(Outcome::Refused { message, .. })) => Err(Stopped::Refused(self.not_now(
-                format!("an invitation was removed to be made again, which waits: {message}"),
-                FORBIDDEN_SECS,
-            ))),
-            passage => passage,
+        self.waiting(guards::check(&self.asking(), planned).await)
+    }
+
+    /// The same of whatever else a guard refuses; what Cloudflare refuses, or cannot be told of the member, stays refused.
+    fn waiting<T>(&self, cleared: Result<T, Stopped>) -> Result<T, Stopped> {
+        match cleared {
+            Err(Stopped::Refused(Outcome::Refused { message, code }))
+                if !matches!(code, Refusal::Cloudflare | Refusal::UnreadableMember | Refusal::UnknownPolicy) =>
+            {
+                Err(Stopped::Refused(self.not_now(
+                    format!("an invitation was removed to be made again, which waits: {message}"),
+                    FORBIDDEN_SECS,
+                )))
+            }
+            cleared => cleared,
         }
     }
 
@@ -372,7 +411,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         let edit = Edit { grant, revoke: Vec::new() };
         let would = "would have completed an invitation that was made again";
-        Ok(match self.write(fresh, &edit, would).await? {
+        Ok(match self.waiting(self.write(fresh, &edit, would).await)? {
             EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => Ok(*member),
             _ => Err(self.not_now(format!("{} is invited again, and not with everything yet", held.email), 10)),
         })

@@ -14,7 +14,7 @@ use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
 use crate::model::kind::Kind;
 use crate::model::name;
 use crate::model::operation::{Outcome, Refusal};
-use crate::model::resource::MemberStatus;
+use crate::model::resource::{MemberStatus, Row};
 use crate::model::super_administrator;
 
 /// The label of its permission group.
@@ -340,7 +340,30 @@ async fn listed<P: Http + KeyValue + Clock + Sql>(
     if is_short || (number > 2 && (counted.len() > 1 || has_one_twice)) {
         return Err(Stopped::NotNow("the list of user groups changed while it was looked through".to_owned()));
     }
+    if records == 0 {
+        none_left(ports, client).await?;
+    }
     Ok(UserGroups::Listed(groups.into_values().collect()))
+}
+
+/// A list without any may be an answer that left all of them out: where the last sync saw some, one of them is asked for by its id.
+async fn none_left<P: Http + KeyValue + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Result<(), Stopped> {
+    let Some(known) = account::newest(ports).await?.snapshot else { return Ok(()) };
+    let mut one = None;
+    if known.manifest().counts.of(Kind::Group) > 0 {
+        each(ports, &known, Kind::Group, |row| {
+            if let Row::Group(group) = row {
+                one.get_or_insert(group.id);
+            }
+        })
+        .await?;
+    }
+    match one {
+        Some(group) if present(client.user_group(group).await)?.is_some() => {
+            Err(Stopped::NotNow(format!("Cloudflare lists no user group, and tells of {group} all the same")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Cloudflare says that there is no such list. It may say so for a moment only, where the last sync read it.

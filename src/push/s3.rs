@@ -173,7 +173,13 @@ impl<P: Http + Clock> Target for Object<'_, P> {
         let body = format!(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{list}</CompleteMultipartUpload>"
         );
-        self.send(Method::Post, &[("uploadId", upload)], Some("application/xml"), body.into_bytes()).await.map(drop)
+        let query = [("uploadId", upload)];
+        let answer = self.send(Method::Post, &query, Some("application/xml"), body.into_bytes()).await?;
+        // The status comes first, and blanks while the parts are put together: that there is an object now is what the document says.
+        match element(&answer.body, "ETag") {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Busy(format!("{} did not say that the upload is complete.", self.service()))),
+        }
     }
 
     async fn abort(&self, upload: &str) -> Result<(), StoreError> {

@@ -1,13 +1,14 @@
 //! Where the exported file is brought to, and which of C1's connectors takes it in from there: S3 or Azure Blob, as ConductorOne's
 //! external data sources read them (`reference/conductorone.md` 5).
 
+use crate::base::hash::sha256_hex;
 use crate::base::ports::Secret;
 use crate::base::remedy::set_secret;
 use crate::base::settings::{Reader, base_url, is_plain_id, secret};
 use crate::base::time::Timestamp;
 use crate::base::url::Url;
 use crate::conductorone;
-use crate::export::File;
+use crate::export::{self, File};
 
 /// What follows a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,21 @@ const S3_MAY: [&str; 4] = ["S3_ENDPOINT", "S3_KEY", "S3_ADDRESSING", "S3_SESSION
 const MAX_KEY: usize = 1024;
 
 impl Settings {
+    /// What tells a push of the same generation to somewhere else, or of another file, from this one: twelve hexadecimal digits. Nothing in it
+    /// is secret, and a secret that was changed makes no other push.
+    pub fn fingerprint(&self) -> String {
+        let store = match &self.store {
+            Some(Store::S3(S3 { endpoint, bucket, key, addressing, .. })) => {
+                format!("{endpoint} {bucket} {key} {addressing:?}")
+            }
+            Some(Store::Azure(azure)) => azure.blob.clone(),
+            None => String::new(),
+        };
+        let told = self.connector.as_ref().map(|it| (&it.app_id, &it.connector_id));
+        let digest = sha256_hex(format!("{store} {} {} {told:?}", self.file.name(), export::FORMAT).as_bytes());
+        digest.chars().take(12).collect()
+    }
+
     /// Reads what there is; `None` where nothing is to be pushed. Half a configuration is a problem that names the other half: with a wrong
     /// store nothing is pushed at all, with a wrong connector the file is, and C1 pulls it by itself.
     pub fn read(reader: &mut Reader<'_>, conductorone: Option<&conductorone::Settings>) -> Option<Self> {

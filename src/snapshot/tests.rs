@@ -126,6 +126,25 @@ fn what_is_published_is_read_back() {
 }
 
 #[test]
+fn rows_of_a_kind_that_a_newer_version_has_are_passed_over() {
+    let (desk, rows) = (desk(), account(50));
+    let published = publish_on(&desk, &rows, None).unwrap();
+    let chunk = &published.manifest.chunks[0];
+    let body = block_on(chunk.read(&desk)).unwrap();
+    let with = |line: &str| {
+        let place = body.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        [&body[..place], line.as_bytes(), b"\n", &body[place..]].concat()
+    };
+    let known = chunk.parse(&body).unwrap();
+    assert!(!known.is_empty());
+    assert_eq!(chunk.parse(&with(r#"{"type":"gizmo","id":"1"}"#)).unwrap(), known);
+    // What cannot be read of a kind that is known, or has none, is a damage.
+    for damaged in [r#"{"type":"role","id":"1"}"#, r#"{"id":"1"}"#] {
+        assert!(matches!(chunk.parse(&with(damaged)), Err(SnapshotError::Corrupt(_))), "{damaged}");
+    }
+}
+
+#[test]
 fn the_holders_of_a_role_are_found_without_reading_chunks_that_have_none() {
     let (desk, mut rows) = (desk(), account(3000));
     let rare = member(5000, &[10]);

@@ -60,6 +60,10 @@ pub(super) fn assemble(
     own_token: Option<TokenId>,
     shown: Shown,
 ) -> Assembly {
+    let mut harvest = harvest;
+    if let Some(previous) = previous.filter(|_| !accept_removals) {
+        harvest.doubt_the_empty(previous);
+    }
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
     let (names, warnings) = names.learn(CrawlView {
@@ -82,7 +86,6 @@ pub(super) fn assemble(
         unreadable: BTreeMap::new(),
         shows_inherited: false,
     };
-    let mut harvest = harvest;
     let told = std::mem::take(&mut harvest.names);
     let objects = Objects::of(&told, previous);
     let mut names_in_use = NameLists::default();
@@ -579,7 +582,7 @@ impl<'a> Builder<'a> {
             users: BTreeMap::new(),
         };
         let mut entries = Vec::with_capacity(people.members.len());
-        for member in people.members.iter().filter(|member| member.status != MemberStatus::Rejected) {
+        for member in people.members.iter().filter(|member| member.status.is_member()) {
             let id = member.id;
             self.shows_inherited |= member.policies.iter().any(|policy| people.is_inherited(policy));
             if let Some(why) = &member.unread {
@@ -881,7 +884,7 @@ impl Creators {
         let unread = previous.into_iter().flat_map(|previous| previous.rows.values());
         unread.for_each(|member| see(&member.email, member.principal()));
         if !wanted.is_empty() {
-            for member in harvest.members.iter().filter(|member| member.status != MemberStatus::Rejected) {
+            for member in harvest.members.iter().filter(|member| member.status.is_member()) {
                 let principal = match member.user_id {
                     Some(user) if member.status == MemberStatus::Accepted => Principal::User(user),
                     _ => Principal::Invitation(member.id),

@@ -2,7 +2,7 @@
 
 use c1_cloudflare::audit::signs::Watch;
 use c1_cloudflare::audit::{activity, feed, logins};
-use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::signs::Signs;
@@ -308,6 +308,19 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     }
     world.sync().await;
     assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
+    // A page that is refused each time leaves nothing behind.
+    world.cloudflare.clear_faults();
+    world.advance(86_400);
+    let pages =
+        || world.one("SELECT COUNT(DISTINCT began_at) FROM login_page", &[]).unwrap().unwrap().integer().unwrap();
+    for _ in 0..6 {
+        world.cloudflare.fail_later(Route::ListAccessUsers, 2, Fault::status(400, 1));
+        for _ in 0..5 {
+            logins::read_on(&world, &world.config.cloudflare, true).await.unwrap();
+            world.advance(800);
+        }
+    }
+    assert!(pages() <= 2, "{}", pages());
 }
 
 /// For how many days somebody is silent, by logins, by changes, and by both.

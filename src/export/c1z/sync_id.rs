@@ -1,6 +1,7 @@
 //! The id of a sync: a KSUID (<https://github.com/segmentio/ksuid>), 27 letters and digits that sort by time. Made of the
 //! generation, and of the insights where there are any: a file that has others is another sync.
 
+use super::super::FORMAT;
 use super::super::insight::Insights;
 use crate::base::hash::sha256;
 use crate::snapshot::Manifest;
@@ -10,10 +11,10 @@ const EPOCH: i64 = 1_400_000_000;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The id of the sync that a generation is, with these insights.
+/// The id of the sync that a generation is, with these insights, in the form that this version gives it.
 pub(super) fn of(manifest: &Manifest, insights: &Insights) -> String {
     let tag = insights.tag().map(|tag| format!(" {tag}")).unwrap_or_default();
-    let hash = sha256(format!("{} {}{tag}", manifest.account_id, manifest.generation).as_bytes());
+    let hash = sha256(format!("{} {} {FORMAT}{tag}", manifest.account_id, manifest.generation).as_bytes());
     let payload = hash.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
     let seconds = u32::try_from(manifest.started_at.secs() - EPOCH).unwrap_or_default();
     ksuid(seconds, payload)

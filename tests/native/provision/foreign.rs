@@ -54,6 +54,32 @@ async fn a_write_that_fell_between_our_read_and_our_write_is_found_in_the_audit_
 }
 
 #[tokio::test]
+async fn a_log_that_is_not_there_for_a_moment_puts_the_look_into_it_off() {
+    let bench = Bench::with(super::guards::somebody_in_a_group, |_| {}).await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
+    let somebody = account.membership_of("somebody@example.com").unwrap().id;
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&somebody)).await, Effect::Granted);
+    bench.later(130).await;
+    bench.later(1_800).await;
+    let theirs = holds(account, &known[2]);
+    account.before_next_put(move |cloudflare, member| cloudflare.add_policy(member, theirs));
+    let id = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&bench.settle(id).await, Effect::Granted);
+    account.fail_next(Route::ListAuditLogs, 1, Fault::status(404, 7_003));
+    bench.later(130).await;
+    assert!(!feed::state(&bench.world).unwrap().unwrap().readable);
+    bench.later(1_000).await;
+    assert_eq!(bench.entry(id).incidents, []);
+    bench.later(4_000).await;
+    bench.later(60).await;
+    assert!(!bench.entry(id).incidents.is_empty(), "told as soon as the log is back");
+    bench.later(2_000).await;
+    assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
+}
+
+#[tokio::test]
 async fn our_own_writes_are_nobody_elses_and_many_are_looked_up_at_once() {
     let bench = Bench::start().await;
     let account = bench.account();
@@ -87,6 +113,9 @@ async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() 
     assert_eq!(account.requests(Route::ListAuditLogs), 1);
     let log = feed::state(&bench.world).unwrap().unwrap();
     assert!(!log.readable && log.message.contains("Account Settings: Read"), "{log:?}");
+    // It is looked into when it is asked again, for a day.
+    assert!(aftercare::next_due(&bench.world).unwrap() >= log.next_at);
+    bench.later(90_000).await;
     assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
 }
 

@@ -76,6 +76,19 @@ async fn unknown_entitlement_is_a_group_that_is_gone() {
 }
 
 #[tokio::test]
+async fn that_a_group_is_gone_is_for_the_list_of_them_to_say() {
+    for (route, code) in [(404, 404), (404, 7_003)] {
+        let (bench, jane, group) = jane().await;
+        bench.world.sync().await;
+        for failing in [Route::AddUserGroupMembers, Route::GetUserGroup] {
+            bench.account().fail_next(failing, 1, Fault::status(route, code));
+        }
+        let id = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+        assert_done(&bench.settle(id).await, Effect::Granted);
+    }
+}
+
+#[tokio::test]
 async fn a_change_whose_answer_is_lost_and_a_read_that_is_behind_are_settled_by_reading() {
     for fault in [Fault::Reset.after(), Fault::status(500, 10_000).after(), Fault::Html { status: 524 }.after()] {
         let (bench, jane, group) = jane().await;

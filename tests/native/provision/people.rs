@@ -379,7 +379,7 @@ async fn a_list_that_has_fewer_than_it_says_proves_nothing() {
     emptied(&bench, "/members?");
     let id = bench.arrive(Action::Revoke, target(&known[0]), person(JANE));
     let outcome = bench.attempt(id).await;
-    assert_not_now(&outcome, "changed while");
+    assert_not_now(&outcome, "no account is without");
     bench.world.bends.take();
     assert_done(&bench.settle(id).await, Effect::Revoked);
     account.add_policy(&jane, holds(account, &known[0]));
@@ -391,6 +391,68 @@ async fn a_list_that_has_fewer_than_it_says_proves_nothing() {
     assert_not_now(&outcome, "user groups changed");
     bench.world.bends.take();
     assert_refused(&bench.settle(id).await, Refusal::HeldThroughGroup, "Group");
+}
+
+#[tokio::test]
+async fn what_stands_before_the_api_forbids_nothing_for_good() {
+    for status in [400, 401, 403, 405] {
+        for fault in [Fault::Html { status }, Fault::Problem { status, retryable: false, retry_after: None }] {
+            let (bench, roles, jane) = Bench::with_jane().await;
+            bench.account().fail_next(Route::GetMember, 1, fault.clone());
+            let id = bench.arrive(Action::Grant, target(&roles[1]), member(&jane));
+            let outcome = bench.attempt(id).await;
+            assert!(matches!(outcome, Outcome::NotNow { .. }), "{fault:?}: {outcome:?}");
+            assert_done(&bench.settle(id).await, Effect::Granted);
+        }
+    }
+    // The API's own word does.
+    let (bench, roles, jane) = Bench::with_jane().await;
+    bench.account().fail_next(Route::GetMember, 1, Fault::status(403, 10_000));
+    let outcome = bench.operate(Action::Grant, target(&roles[1]), member(&jane)).await;
+    assert_refused(&outcome, Refusal::Cloudflare, "may not do this");
+}
+
+#[tokio::test]
+async fn a_list_without_anybody_or_any_group_proves_nothing() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member(JANE, vec![holds(account, &known[0]), holds(account, &known[1])]);
+    let group = account.add_group("Group", vec![holds(account, &known[1])]);
+    account.join_group(&group, &jane);
+    bench.world.sync().await;
+    let late = account.add_member("late@example.com", vec![holds(account, &known[0]), holds(account, &known[2])]);
+    let none = |list: &'static str, told: serde_json::Value| {
+        bench.world.bends.replace(Some(Box::new(move |asked, body| {
+            if asked.contains(list) {
+                body["result"] = serde_json::json!([]);
+                body["result_info"] = told.clone();
+            }
+        })));
+    };
+    for told in [serde_json::Value::Null, serde_json::json!({ "page": 1, "total_pages": 0, "total_count": 0 })] {
+        for action in [Action::Revoke, Action::Grant] {
+            none("/members?", told.clone());
+            let id = bench.arrive(action, target(&known[0]), person("late@example.com"));
+            let outcome = bench.attempt(id).await;
+            assert_not_now(&outcome, "no account is without");
+            bench.world.bends.take();
+            let effect = if action == Action::Grant { Effect::Granted } else { Effect::Revoked };
+            assert_done(&bench.settle(id).await, effect);
+            bench.world.advance(70);
+        }
+        none("/user_groups?", told);
+        let id = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+        let outcome = bench.attempt(id).await;
+        assert_not_now(&outcome, "lists no user group");
+        bench.world.bends.take();
+        assert_refused(&bench.settle(id).await, Refusal::HeldThroughGroup, "Group");
+        bench.world.advance(70);
+    }
+    assert!(account.membership(&late).is_some());
+    // Where the last one is gone by itself, there is none.
+    account.remove_group(&group);
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::AlreadyRevoked);
 }
 
 #[tokio::test]
@@ -414,8 +476,9 @@ async fn a_list_that_has_fewer_pages_at_its_second_proves_nothing() {
 
 #[tokio::test]
 async fn that_somebody_is_gone_is_the_apis_own_word() {
-    // Neither a page of the edge's nor that there is no such path is.
-    for other in [Some(Fault::Html { status: 404 }), Some(Fault::status(404, 7003)), None] {
+    // Neither a page of the edge's, in whatever form, nor that there is no such path is.
+    let problem = Fault::Problem { status: 404, retryable: false, retry_after: None };
+    for other in [Some(Fault::Html { status: 404 }), Some(problem), Some(Fault::status(404, 7003)), None] {
         let bench = Bench::start().await;
         let account = bench.account();
         let jane = account.add_member(JANE, vec![holds(account, &roles(account)[0])]);

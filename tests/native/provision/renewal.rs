@@ -307,6 +307,63 @@ async fn what_was_removed_waits_while_a_guard_forbids_to_bring_it_back() {
 }
 
 #[tokio::test]
+async fn a_removal_that_comes_late_is_made_good_though_a_guard_forbids_the_renewal_by_then() {
+    use c1_cloudflare::provision::Provisioning;
+    for is_carried_out in [true, false] {
+        let (mut bench, old, group, id) = put_off_before_the_removal(Fault::Held).await;
+        let held = bench.atoms(&old);
+        bench.world.advance(90);
+        bench.world.config.provision.provisioning = Provisioning::Off;
+        let Outcome::NotNow { message, .. } = bench.attempt(id).await else { panic!("the removal may come yet") };
+        assert!(message.contains("Provisioning is off") && message.contains("may still be carried out"), "{message}");
+        if !is_carried_out {
+            bench.world.advance(2_500);
+            assert_refused(&bench.attempt(id).await, Refusal::ProvisioningOff, "off");
+            assert!(bench.account().membership(&old).is_some());
+            continue;
+        }
+        bench.account().release_held();
+        assert!(bench.account().membership(&old).is_none());
+        bench.world.advance(70);
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }), "what was removed waits for the guard");
+        bench.world.config.provision.provisioning = Provisioning::On;
+        assert_done(&bench.settle(id).await, Effect::Renewed);
+        let new = bench.account().membership_of(NEW).unwrap();
+        assert_eq!((bench.atoms(&new.id), new.groups), (held, [group].into()));
+    }
+}
+
+#[tokio::test]
+async fn who_accepts_before_a_removal_that_comes_late_is_invited_again() {
+    let (bench, old, _, id) = put_off_before_the_removal(Fault::Held).await;
+    let account = bench.account();
+    let held = bench.atoms(&old);
+    account.accept_invitation(&old);
+    bench.world.advance(90);
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
+    account.release_held();
+    assert!(account.membership_of(NEW).is_none());
+    assert_done(&bench.settle(id).await, Effect::Renewed);
+    assert_eq!(bench.atoms(&account.membership_of(NEW).unwrap().id), held);
+    // Where the removal never comes, there is nothing to renew.
+    let (bench, old, _, id) = put_off_before_the_removal(Fault::Held).await;
+    bench.account().accept_invitation(&old);
+    assert_refused(&bench.settle(id).await, Refusal::NotPending, "has accepted");
+}
+
+#[tokio::test]
+async fn a_group_that_refuses_a_new_invitation_for_a_moment_is_joined_all_the_same() {
+    let (bench, old, group) = invited().await;
+    let account = bench.account();
+    account.fail_next(Route::AddUserGroupMembers, 1, Fault::status(403, 10_000));
+    let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    assert_done(&bench.settle(id).await, Effect::Renewed);
+    assert_eq!(account.membership_of(NEW).unwrap().groups, [group].into());
+}
+
+#[tokio::test]
 async fn what_a_group_gives_does_not_come_back_as_the_invitations_own() {
     let bench =
         Bench::with(|account| account.configure(|behaviour| behaviour.lists_inherited_policies = true), |_| {}).await;

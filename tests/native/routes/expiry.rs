@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sim::cloudflare::PolicySpec;
+use sim::cloudflare::{Fault, PolicySpec, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane};
@@ -76,6 +76,24 @@ async fn an_extension_moves_the_end_and_a_grant_for_good_has_none() {
     deliver(&jane, Task::grant(entitlement(&jane), person(&jane)), "for good").await;
     jane.deployment.wait(Duration::from_hours(12)).await;
     assert!(holds(&jane) && overdue(&jane).await == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_grant_that_was_put_off_takes_no_later_ones_end() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 1));
+    let task = jane.deployment.c1.task(&Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600));
+    let first = jane.deployment.send_as(&task, "for an hour").await;
+    assert_eq!(first.status, 202, "{}", first.text());
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(40_000), "for longer").await;
+    jane.deployment.wait(Duration::from_mins(5)).await;
+    let again = jane.deployment.send_as(&task, "for an hour, again").await;
+    assert_eq!(again.status, 200, "{}", again.text());
+    jane.deployment.wait(Duration::from_hours(4)).await;
+    assert!(holds(&jane), "until the later end");
+    jane.deployment.wait(Duration::from_hours(12)).await;
+    assert!(!holds(&jane));
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,6 +78,13 @@ async fn a_declined_invitation_is_refused_by_every_way_in_and_shown_by_none() {
     for list in ["/v1/users", "/v1/invitations", "/v1/grants", "/scim/v2/Users"] {
         assert!(!deployment.json(list).await.to_string().contains(&invitation), "{list}");
     }
+    // Nor does a revoke bring them back.
+    let path = format!("/v1/roles/{}/members/invitation:{invitation}", role.governed_as());
+    let answer = deployment.request("DELETE", &path, &[], None).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for list in ["/v1/users", "/v1/invitations", "/v1/grants", "/scim/v2/Users"] {
+        assert!(!deployment.json(list).await.to_string().contains(&invitation), "{list}, after a revoke");
+    }
     // The declined one goes with the account, and then the person can be invited like anybody.
     let answer = deployment.request("DELETE", &format!("/v1/accounts/invitation:{invitation}"), &[], None).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

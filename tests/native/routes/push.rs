@@ -52,4 +52,11 @@ async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_agai
     pushed(3, "when nothing changed").await;
     assert_eq!(deployment.request("POST", "/v1/push", &[], None).await.status, 202);
     pushed(4, "when that is asked for").await;
+    deployment.set_var("S3_KEY", "elsewhere.c1z");
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert!(store.object(BUCKET, "elsewhere.c1z").is_some(), "a store that was moved has the file without a change");
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert_eq!(front.count("PUT"), 5, "and once");
 }

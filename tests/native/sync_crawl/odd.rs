@@ -258,6 +258,22 @@ async fn a_list_that_is_null_is_an_empty_list() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
+    for (route, list) in [(Route::ListUserGroups, "user_groups"), (Route::ListTokens, "tokens")] {
+        let (world, before) = synced().await;
+        world.cloudflare.answer_null(route);
+        world.sync().await;
+        let first = manifest(&world).await.capabilities[list].clone();
+        assert!(!first.on && first.message.as_ref().unwrap().contains("was not before"), "{list}: {first:?}");
+        assert_same(&published(&world).await, &before, list);
+        world.sync().await;
+        let (told, now) = (manifest(&world).await.capabilities[list].clone(), published(&world).await);
+        let kept = if list == "tokens" { now.tokens.len() } else { now.groups.len() };
+        assert!(told.on && kept == 0, "{list}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_member_who_holds_more_than_is_told_does_not_lose_it_for_good() {
     let (world, _) = synced().await;
     let member = somebody(&world);

@@ -151,10 +151,15 @@ impl Fault {
                 ),
             ),
             Self::Problem { status, retryable, retry_after } => {
+                // The edge has codes of its own, of which some are the API's for something else.
+                let code = match status {
+                    403 => 1003,
+                    status => *status,
+                };
                 let body = json!({
                     "type": format!("https://developers.cloudflare.com/support/troubleshooting/http-status-codes/{status}"),
                     "title": format!("Error {status}"), "status": status, "detail": "Simulated edge error.",
-                    "error_code": status, "cloudflare_error": true, "retryable": retryable,
+                    "error_code": code, "cloudflare_error": true, "retryable": retryable,
                     "retry_after": retry_after, "ray_id": ray,
                 });
                 let reply = Reply::text(*status, "application/problem+json", body.to_string());
