@@ -20,7 +20,7 @@ use futures::Stream;
 
 use crate::snapshot::Snapshot;
 use chunks::Chunks;
-pub use file::{ExportError, File, Ports};
+pub use file::{ExportError, FORMAT, File, Ports};
 pub use insight::{Insights, MAX_INSIGHTS};
 pub use sqlite::SqliteError;
 
@@ -41,9 +41,6 @@ pub fn database(rows: &[(i64, Option<&str>, Vec<u8>)]) -> Result<Vec<u8>, Sqlite
     writer.finish()?;
     Ok(writer.take())
 }
-
-/// The version of what the files say of a generation; another one makes other files of the same generation.
-pub const FORMAT: u32 = 2;
 
 /// At most this many bytes of a `.c1z` are held in memory while its length is found, so that it need not be made twice: a file of about
 /// 100,000 members, and an eighth of the isolate's 128 MB.

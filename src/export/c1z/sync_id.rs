@@ -1,7 +1,7 @@
 //! The id of a sync: a KSUID (<https://github.com/segmentio/ksuid>), 27 letters and digits that sort by time. Made of the
 //! generation, and of the insights where there are any: a file that has others is another sync.
 
-use super::super::FORMAT;
+use super::super::file::FORMAT;
 use super::super::insight::Insights;
 use crate::base::hash::sha256;
 use crate::snapshot::Manifest;
