@@ -197,11 +197,10 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             Err(ApiError::NotFound(failure)) => {
                 open_writes::refused(asking.ports, open)?;
                 match client.user_group(group).await {
-                    Ok(_) => {}
                     Err(ApiError::NotFound(_)) if is_gone(asking, group).await? => {
                         return Err(no_such_group(name, &failure));
                     }
-                    Err(ApiError::NotFound(_)) => {}
+                    Ok(_) | Err(ApiError::NotFound(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
                 let Some(wait) = waits.next() else { return Ok(false) };
