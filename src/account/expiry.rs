@@ -73,9 +73,11 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     let Some([action, email, member, entitlement, secs, effect]) = rows.first().map(Vec::as_slice) else {
         return Ok(());
     };
+    // The end of an earlier grant is as old as that grant.
     let later = sql.one(
         "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> ''))
-            AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' LIMIT 1",
+            AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal'
+            AND COALESCE(key, '') NOT LIKE 'expiry/%' LIMIT 1",
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
     )?;
     if later.is_some() {
@@ -210,7 +212,7 @@ mod tests {
         let desk = Desk::new();
         init(&desk).unwrap();
         desk.query(
-            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT)",
+            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT)",
             &[],
         )
         .unwrap();
@@ -222,13 +224,40 @@ mod tests {
             (4, format!(r#""target":{{"named":{{"builtin":true}}}},{for_a_time}"#), true),
         ] {
             desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}')",
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', NULL)",
                 &[number.into(), format!(r#"{{"action":"grant",{asked}}}"#).into()],
             )
             .unwrap();
             note(&desk, EntryId(number), desk.now()).unwrap();
             assert_eq!(next_end(&desk).unwrap().is_some(), is_there, "{asked}");
         }
+    }
+
+    #[test]
+    fn what_a_later_operation_has_settled_stays_and_the_end_of_an_earlier_grant_is_none_of_those() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        desk.query(
+            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT)",
+            &[],
+        )
+        .unwrap();
+        let done = |number: i64, action: &str, secs: i64, key: &str| {
+            let request = format!(r#"{{"action":"{action}","target":"account","origin":{{"duration_secs":{secs}}}}}"#);
+            desk.query(
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', ?)",
+                &[number.into(), request.into(), key.into()],
+            )
+            .unwrap();
+            note(&desk, EntryId(number), desk.now()).unwrap();
+            next_end(&desk).unwrap().map(|end| end.since(desk.now()) / 1_000)
+        };
+        assert_eq!(done(10, "grant", 3_600, "a"), Some(3_600));
+        assert_eq!(done(20, "revoke", 0, "expiry/10/1700000000"), None);
+        assert_eq!(done(15, "grant", 7_200, "b"), Some(7_200), "put off until the end of the one before was over");
+        assert_eq!(done(12, "grant", 60, "c"), Some(7_200), "older than that one");
+        assert_eq!(done(30, "revoke", 0, "d"), None);
+        assert_eq!(done(25, "grant", 60, "e"), None, "older than the revoke");
     }
 
     #[test]

@@ -77,9 +77,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         cleared.covers(member)?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members"));
         // A bare array: Cloudflare adds those in it to those in the group.
-        self.done(Call::write(cleared, Method::Post, path, Some(json!([{ "id": member }]))))
-            .await
-            .map_err(ApiError::of_one)
+        self.done(Call::write(cleared, Method::Post, path, Some(json!([{ "id": member }])))).await
     }
 
     /// Takes a member out of a user group.
@@ -91,7 +89,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     ) -> Result<(), ApiError> {
         cleared.covers(member)?;
         let path = self.account_path(&format!("/iam/user_groups/{group}/members/{member}"));
-        self.done(Call::write(cleared, Method::Delete, path, None)).await.map_err(ApiError::of_one)
+        self.done(Call::write(cleared, Method::Delete, path, None)).await
     }
 }
 

@@ -196,12 +196,13 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             // Shortly after its creation a group is there, and its members are not.
             Err(ApiError::NotFound(failure)) => {
                 open_writes::refused(asking.ports, open)?;
-                match client.user_group(group).await {
-                    Err(ApiError::NotFound(_)) if is_gone(asking, group).await? => {
+                let found = client.user_group(group).await;
+                if found.as_ref().is_err_and(|error| matches!(error, ApiError::NotFound(_)) || error.is_no_path()) {
+                    if is_gone(asking, group).await? {
                         return Err(no_such_group(name, &failure));
                     }
-                    Ok(_) | Err(ApiError::NotFound(_)) => {}
-                    Err(error) => return Err(error.into()),
+                } else {
+                    found?;
                 }
                 let Some(wait) = waits.next() else { return Ok(false) };
                 asking.ports.sleep(wait).await;

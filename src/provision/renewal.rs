@@ -26,8 +26,9 @@ use crate::model::resource::MemberStatus;
 /// When what a guard forbids to be brought back is tried again.
 const FORBIDDEN_SECS: i64 = 60;
 
-/// For how long a user group is tried again that Cloudflare does not let a new invitation join.
-const JOIN_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+/// For how long a user group is tried again that Cloudflare does not let a new invitation join: what an edited token may comes to all of
+/// Cloudflare within a minute, and what somebody else takes away from the invitation must not come back for as long as it is being made.
+const JOIN_MILLIS: i64 = 3 * 60 * 1_000;
 
 /// What is told while provisioning is off.
 const WOULD: &str = "would have made an invitation again that it had removed";
@@ -186,7 +187,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let Some(until) = open_writes::removal_open_until(self.ports, held.member, self.ports.now())? else {
             return outcome;
         };
-        save(self.ports, self.id, held)?;
+        if begun(self.ports, self.id)?.is_none() {
+            save(self.ports, self.id, held)?;
+        }
         let message = message.trim_end_matches('.');
         Err(Stopped::Until(format!("{message}; a removal that got no answer may still be carried out"), until))
     }
@@ -229,8 +232,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Ok(true) => {}
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
             Err(Stopped::Refused(refused)) => {
-                // Nothing was taken away, so there is nothing to bring back.
-                forget(self.ports, self.id)?;
+                // Nothing was taken away, so there is nothing to bring back, but for what an earlier removal may take yet.
+                if open_writes::removal_open_until(self.ports, member, self.ports.now())?.is_none() {
+                    forget(self.ports, self.id)?;
+                }
                 return Ok(refused);
             }
             Err(error) => return Err(error),
@@ -287,7 +292,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             match self.join(&passage, *group, name, &member).await {
                 Ok(true) => self.left(&member, false, Some((*group, true))).await?,
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
-                // What may pass is waited for, for a day.
+                // What may pass is waited for.
                 Err(Stopped::Refused(Outcome::Refused { code: Refusal::Cloudflare, message }))
                     if invited_at(self.ports, member.id)?
                         .is_some_and(|at| self.ports.now().since(at) < JOIN_MILLIS) =>

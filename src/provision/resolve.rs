@@ -112,7 +112,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                 Some(name) => name,
                 None => match client.user_group(group).await {
                     Ok(found) => found.name,
-                    Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
+                    Err(error) if is_unknown(newest, &error) => {
                         return Err(Stopped::refused(
                             Refusal::UnknownEntitlement,
                             format!(
@@ -126,6 +126,15 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
             What { id: id(entitlement), name, access: Counterpart::Group(group) }
         }
     })
+}
+
+/// Whether an error says that there is no such user group; that there is no such path says it where the last sync could list none.
+fn is_unknown(newest: &Newest, error: &ApiError) -> bool {
+    let is_listed = || {
+        let known = newest.snapshot.as_ref().and_then(|known| known.manifest().capabilities.get("user_groups"));
+        known.is_some_and(|list| list.on)
+    };
+    matches!(error, ApiError::NotFound(_) | ApiError::Invalid(_)) || (error.is_no_path() && !is_listed())
 }
 
 /// The resource group that is the whole account.

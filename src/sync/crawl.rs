@@ -192,6 +192,9 @@ pub(super) struct Off {
     pub(super) passing: bool,
 }
 
+/// Why a list is not believed that came, and had nothing on it.
+pub(super) const EMPTIED: &str = "the list is empty, and was not before";
+
 impl Off {
     /// Whether Cloudflare said that there is no such list for this token, rather than failing: the list of legacy roles will be gone
     /// for good one day. One such answer may be a passing fault all the same.

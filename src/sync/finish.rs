@@ -169,8 +169,11 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    learn(kv, client, cursor, &mut harvest).await?;
     let accept = cursor.trigger.accept_removals;
+    if let Some(previous) = previous.as_ref().filter(|_| !accept) {
+        previous.doubt_the_empty(&mut harvest);
+    }
+    learn(kv, client, cursor, &mut harvest).await?;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
     if let Some(unsure) = assembled.unsure

@@ -4,7 +4,6 @@ use crate::base::json;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::crawl::{Crawl, Fetch, List, Off};
-use super::previous::Previous;
 use super::staging::{self, Members};
 use crate::account::hints::Hints;
 use crate::account::overlay::Changes;
@@ -120,22 +119,6 @@ impl Harvest {
         })
     }
 
-    /// A list that is empty all of a sudden, where the generation before has some of it, may be an answer that left everything out: what was known
-    /// is kept once more, and the next sync believes it.
-    pub(super) fn doubt_the_empty(&mut self, before: &Previous) {
-        let was_on = |list: List| before.manifest.capabilities.get(list.name()).is_some_and(|told| told.on);
-        let is_doubtful = |list, had: bool| had && was_on(list) && !self.odd.contains_key(&list);
-        let doubtful = [
-            is_doubtful(List::UserGroups, !before.groups.is_empty()),
-            is_doubtful(List::Tokens, !before.tokens.is_empty()),
-            is_doubtful(List::OauthClients, !before.oauth_clients.is_empty()),
-        ];
-        let [groups, tokens, clients] = doubtful;
-        doubt(groups, &mut self.user_groups);
-        doubt(tokens, &mut self.tokens);
-        doubt(clients, &mut self.oauth_clients);
-    }
-
     /// The records of a list that cannot be read.
     pub(super) fn odd(&self, list: List) -> impl Iterator<Item = &Odd> {
         self.odd.get(&list).into_iter().flatten()
@@ -173,13 +156,6 @@ impl Harvest {
         let mut known = self.hints.resource_groups.clone();
         known.extend(self.resource_groups.iter().flatten().map(|group| (group.id, group.name.clone())));
         known
-    }
-}
-
-fn doubt<T>(is_doubtful: bool, list: &mut Result<Vec<T>, Off>) {
-    if is_doubtful && list.as_ref().is_ok_and(Vec::is_empty) {
-        let message = "the list is empty, and was not before; the next sync takes it as it is then".to_owned();
-        *list = Err(Off { status: None, code: None, message, passing: true });
     }
 }
 

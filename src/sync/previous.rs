@@ -3,6 +3,7 @@
 
 use crate::base::tree::BTreeMap;
 
+use super::crawl::{EMPTIED, List, Off};
 use super::harvest::Harvest;
 use crate::account::overlay::Changes;
 use crate::base::ports::KeyValue;
@@ -34,7 +35,26 @@ pub(super) struct Previous {
     pub(super) is_behind: bool,
 }
 
+fn doubt<T>(is_doubtful: bool, list: &mut Result<Vec<T>, Off>) {
+    if is_doubtful && list.as_ref().is_ok_and(Vec::is_empty) {
+        *list = Err(Off { status: None, code: None, message: EMPTIED.to_owned(), passing: true });
+    }
+}
+
 impl Previous {
+    /// A list that is empty all of a sudden, where this generation has some of it, may be an answer that left everything out: what was known is
+    /// kept once more, and the next sync believes it.
+    pub(super) fn doubt_the_empty(&self, harvest: &mut Harvest) {
+        let is_doubtful = |list: List, had: bool, odd: bool| {
+            had && !odd && self.manifest.capabilities.get(list.name()).is_some_and(|told| told.on)
+        };
+        let odd = [List::UserGroups, List::Tokens, List::OauthClients].map(|list| harvest.odd(list).next().is_some());
+        let [groups, tokens, clients] = odd;
+        doubt(is_doubtful(List::UserGroups, !self.groups.is_empty(), groups), &mut harvest.user_groups);
+        doubt(is_doubtful(List::Tokens, !self.tokens.is_empty(), tokens), &mut harvest.tokens);
+        doubt(is_doubtful(List::OauthClients, !self.oauth_clients.is_empty(), clients), &mut harvest.oauth_clients);
+    }
+
     /// Reads the current generation. `known` is the newest that this Coordinator knows to have published: what KV says may be
     /// older than that.
     pub(super) async fn load<P: KeyValue>(kv: &P, known: Option<&GenerationId>) -> Result<Option<Self>, SnapshotError> {

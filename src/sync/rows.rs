@@ -4,7 +4,7 @@ use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
 
-use super::crawl::{List, Names as NameLists, Off};
+use super::crawl::{EMPTIED, List, Names as NameLists, Off};
 use super::harvest::Harvest;
 use super::previous::Previous;
 use super::staging::{Members, StagedMember, StagedPolicy};
@@ -61,9 +61,6 @@ pub(super) fn assemble(
     shown: Shown,
 ) -> Assembly {
     let mut harvest = harvest;
-    if let Some(previous) = previous.filter(|_| !accept_removals) {
-        harvest.doubt_the_empty(previous);
-    }
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
     let (names, warnings) = names.learn(CrawlView {
@@ -925,6 +922,11 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
     let kept = kept_since(kept_from);
     let why = off.told(true);
     match off.status {
+        _ if off.message == EMPTIED => {
+            format!(
+                "Cloudflare tells of no {what}, and told of some before: the next sync takes it as it is then{kept}"
+            )
+        }
         _ if off.passing => {
             format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it again{kept}")
         }

@@ -89,6 +89,20 @@ async fn that_a_group_is_gone_is_for_the_list_of_them_to_say() {
 }
 
 #[tokio::test]
+async fn a_group_of_an_account_that_has_none_any_more_is_gone() {
+    let (bench, jane, group) = jane().await;
+    bench.world.sync().await;
+    for route in [Route::ListUserGroups, Route::GetUserGroup, Route::AddUserGroupMembers, Route::GetUserGroupMember] {
+        bench.account().fail_randomly(route, 1.0, Fault::status(404, 7_003));
+    }
+    let id = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+    // The last sync read the list.
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    bench.world.sync().await;
+    assert_refused(&bench.settle(id).await, Refusal::UnknownEntitlement, "Operators");
+}
+
+#[tokio::test]
 async fn a_change_whose_answer_is_lost_and_a_read_that_is_behind_are_settled_by_reading() {
     for fault in [Fault::Reset.after(), Fault::status(500, 10_000).after(), Fault::Html { status: 524 }.after()] {
         let (bench, jane, group) = jane().await;

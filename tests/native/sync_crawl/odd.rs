@@ -264,7 +264,7 @@ async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
         world.cloudflare.answer_null(route);
         world.sync().await;
         let first = manifest(&world).await.capabilities[list].clone();
-        assert!(!first.on && first.message.as_ref().unwrap().contains("was not before"), "{list}: {first:?}");
+        assert!(!first.on && first.message.as_ref().unwrap().contains("told of some before"), "{list}: {first:?}");
         assert_same(&published(&world).await, &before, list);
         world.sync().await;
         let (told, now) = (manifest(&world).await.capabilities[list].clone(), published(&world).await);
