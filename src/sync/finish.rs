@@ -169,11 +169,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
+    learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
     let accept = cursor.trigger.accept_removals;
-    if let Some(previous) = previous.as_ref().filter(|_| !accept) {
-        previous.doubt_the_empty(&mut harvest);
-    }
-    learn(kv, client, cursor, &mut harvest).await?;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
     if let Some(unsure) = assembled.unsure
@@ -277,13 +274,17 @@ async fn point_at<P: KeyValue + Clock>(kv: &P, newest: Option<&Previous>) -> Res
     Ok(())
 }
 
-/// Learns, once in a run, what members' records tell of user groups.
+/// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden nothing is learned.
 async fn learn<P: Http + Clock + Sql>(
     sql: &dyn Sql,
     client: &Client<'_, P>,
     cursor: &mut Cursor,
     harvest: &mut Harvest,
+    previous: Option<&Previous>,
 ) -> Result<(), SqlError> {
+    if let Some(previous) = previous.filter(|_| !cursor.trigger.accept_removals) {
+        previous.doubt_the_empty(harvest);
+    }
     if !std::mem::replace(&mut cursor.learned, true) {
         let asked = client.sent();
         super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
@@ -306,7 +307,7 @@ async fn teaches_nothing<P: Http + Clock + Sql>(
         return Ok(true);
     }
     let mut harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
-    learn(sql, client, cursor, &mut harvest).await?;
+    learn(sql, client, cursor, &mut harvest, None).await?;
     Ok(unchanged::made_of(sql, client.settings(), crawl, cursor, changes)?.as_deref() == Some(made_of))
 }
 
