@@ -207,8 +207,8 @@ mod tests {
         assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
     }
 
-    #[test]
-    fn an_invitation_that_is_made_again_ends_when_it_would_have_ended_and_a_grant_for_good_never() {
+    /// The columns of the journal that are read here.
+    fn with_operations() -> Desk {
         let desk = Desk::new();
         init(&desk).unwrap();
         desk.query(
@@ -216,6 +216,12 @@ mod tests {
             &[],
         )
         .unwrap();
+        desk
+    }
+
+    #[test]
+    fn an_invitation_that_is_made_again_ends_when_it_would_have_ended_and_a_grant_for_good_never() {
+        let desk = with_operations();
         let for_a_time = r#""origin":{"duration_secs":3600}"#;
         for (number, asked, is_there) in [
             (1, format!(r#""target":"account",{for_a_time}"#), true),
@@ -235,13 +241,7 @@ mod tests {
 
     #[test]
     fn what_a_later_operation_has_settled_stays_and_the_end_of_an_earlier_grant_is_none_of_those() {
-        let desk = Desk::new();
-        init(&desk).unwrap();
-        desk.query(
-            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT)",
-            &[],
-        )
-        .unwrap();
+        let desk = with_operations();
         let done = |number: i64, action: &str, secs: i64, key: &str| {
             let request = format!(r#"{{"action":"{action}","target":"account","origin":{{"duration_secs":{secs}}}}}"#);
             desk.query(

@@ -22,6 +22,12 @@ impl Newest {
             None => Err(Stopped::NotNow("no sync of the Cloudflare account can be read yet".to_owned())),
         }
     }
+
+    /// Whether the sync could read the list of the user groups: that there is no such list now may be so for a moment only.
+    pub fn listed_user_groups(&self) -> bool {
+        let known = self.snapshot.as_ref().and_then(|known| known.manifest().capabilities.get("user_groups"));
+        known.is_some_and(|list| list.on)
+    }
 }
 
 /// Opens the newest generation. Where KV still shows an older one, or none, the newer is opened by its own name.

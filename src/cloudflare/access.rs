@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::SIZES;
 use super::call::Call;
-use super::client::{Client, ListPage, Record, asked_for, filled, id};
-use super::error::{ApiError, Failure};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, incredible};
+use super::error::ApiError;
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;
 use crate::base::json::Deserialize;
@@ -116,11 +116,8 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     pub async fn account_resource_group(&self) -> Result<ResourceGroupId, ApiError> {
         let name = account_resource_group_name(self.settings().account_id);
         let found = self.resource_groups().await?.items.into_iter().find(|group| group.name == name);
-        found.map(|group| group.id).ok_or_else(|| {
-            // Every account has it: the record is one of those that cannot be read, or it is not there yet.
-            let what = format!("there is no resource group {name}");
-            ApiError::Malformed { what, failure: Failure { status: 200, ..Failure::default() } }
-        })
+        // Every account has it: the record is one of those that cannot be read, or it is not there yet.
+        found.map(|group| group.id).ok_or_else(|| incredible(&format!("there is no resource group {name}")))
     }
 }
 

@@ -75,8 +75,7 @@ impl<T> ListPage<T> {
         if page > 1 || !self.items.is_empty() || !self.odd.is_empty() {
             return Ok(self);
         }
-        let what = "there is no member on it, and no account is without one".to_owned();
-        Err(ApiError::Malformed { what, failure: Failure { status: 200, ..Failure::default() } })
+        Err(incredible("there is no member on it, and no account is without one"))
     }
 
     /// Whether it tells how long the list is.
@@ -433,8 +432,12 @@ pub(super) fn asked_for<T: PartialEq + fmt::Display>(asked: &T, told: &T) -> Res
     if asked == told {
         return Ok(());
     }
-    let what = format!("the answer is about {told}, and {asked} was asked for");
-    Err(ApiError::Malformed { what: presentable(&what, ""), failure: Failure { status: 200, ..Failure::default() } })
+    Err(incredible(&format!("the answer is about {told}, and {asked} was asked for")))
+}
+
+/// A successful answer that can be read, and cannot be so.
+pub(super) fn incredible(what: &str) -> ApiError {
+    ApiError::Malformed { what: presentable(what, ""), failure: Failure { status: 200, ..Failure::default() } }
 }
 
 pub(super) fn malformed(what: &str, response: &HttpResponse) -> ApiError {

@@ -167,6 +167,11 @@ impl ApiError {
         matches!(self, Self::Server(failure) if failure.is_no_path())
     }
 
+    /// Whether nothing was found, or no path to it: whether it is gone is for a list to say.
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self, Self::NotFound(_)) || self.is_no_path()
+    }
+
     /// The HTTP status, where there was an answer.
     pub fn status(&self) -> Option<u16> {
         self.failure().map(|failure| failure.status)

@@ -197,7 +197,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             Err(ApiError::NotFound(failure)) => {
                 open_writes::refused(asking.ports, open)?;
                 let found = client.user_group(group).await;
-                if found.as_ref().is_err_and(|error| matches!(error, ApiError::NotFound(_)) || error.is_no_path()) {
+                if found.as_ref().is_err_and(ApiError::is_nowhere) {
                     if is_gone(asking, group).await? {
                         return Err(no_such_group(name, &failure));
                     }

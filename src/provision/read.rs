@@ -85,9 +85,8 @@ pub(super) async fn members_are_known<P: Http + Clock + Sql>(
         Ok(_) | Err(ApiError::Invalid(_)) => Ok(Some(true)),
         Err(ApiError::NotFound(_)) => match client.user_group(group).await {
             Ok(_) => Ok(Some(false)),
-            Err(ApiError::NotFound(_)) => Ok(None),
-            // There is no such path in an account without user groups, which the list tells.
-            Err(error) if error.is_no_path() => Ok(None),
+            // There is no such path in an account without user groups.
+            Err(error) if error.is_nowhere() => Ok(None),
             Err(error) => Err(error),
         },
         Err(error) => Err(error),

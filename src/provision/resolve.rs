@@ -130,11 +130,8 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
 
 /// Whether an error says that there is no such user group; that there is no such path says it where the last sync could list none.
 fn is_unknown(newest: &Newest, error: &ApiError) -> bool {
-    let is_listed = || {
-        let known = newest.snapshot.as_ref().and_then(|known| known.manifest().capabilities.get("user_groups"));
-        known.is_some_and(|list| list.on)
-    };
-    matches!(error, ApiError::NotFound(_) | ApiError::Invalid(_)) || (error.is_no_path() && !is_listed())
+    matches!(error, ApiError::NotFound(_) | ApiError::Invalid(_))
+        || (error.is_no_path() && !newest.listed_user_groups())
 }
 
 /// The resource group that is the whole account.

@@ -368,9 +368,7 @@ async fn none_left<P: Http + KeyValue + Clock + Sql>(ports: &P, client: &Client<
 
 /// Cloudflare says that there is no such list. It may say so for a moment only, where the last sync read it.
 async fn absent<P: KeyValue + Sql>(ports: &P) -> Result<UserGroups, Stopped> {
-    let newest = account::newest(ports).await?;
-    let known = newest.snapshot.as_ref().and_then(|known| known.manifest().capabilities.get("user_groups"));
-    if known.is_some_and(|list| list.on) {
+    if account::newest(ports).await?.listed_user_groups() {
         let message = "Cloudflare says that the account has no user groups, and the last sync read their list";
         return Err(Stopped::NotNow(message.to_owned()));
     }

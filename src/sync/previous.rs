@@ -45,14 +45,16 @@ impl Previous {
     /// A list that is empty all of a sudden, where this generation has some of it, may be an answer that left everything out: what was known is
     /// kept once more, and the next sync believes it.
     pub(super) fn doubt_the_empty(&self, harvest: &mut Harvest) {
-        let is_doubtful = |list: List, had: bool, odd: bool| {
-            had && !odd && self.manifest.capabilities.get(list.name()).is_some_and(|told| told.on)
+        let is_doubtful = |harvest: &Harvest, list: List| {
+            let was_read = self.manifest.capabilities.get(list.name()).is_some_and(|told| told.on);
+            was_read && harvest.odd(list).next().is_none()
         };
-        let odd = [List::UserGroups, List::Tokens, List::OauthClients].map(|list| harvest.odd(list).next().is_some());
-        let [groups, tokens, clients] = odd;
-        doubt(is_doubtful(List::UserGroups, !self.groups.is_empty(), groups), &mut harvest.user_groups);
-        doubt(is_doubtful(List::Tokens, !self.tokens.is_empty(), tokens), &mut harvest.tokens);
-        doubt(is_doubtful(List::OauthClients, !self.oauth_clients.is_empty(), clients), &mut harvest.oauth_clients);
+        let groups = !self.groups.is_empty() && is_doubtful(harvest, List::UserGroups);
+        let tokens = !self.tokens.is_empty() && is_doubtful(harvest, List::Tokens);
+        let clients = !self.oauth_clients.is_empty() && is_doubtful(harvest, List::OauthClients);
+        doubt(groups, &mut harvest.user_groups);
+        doubt(tokens, &mut harvest.tokens);
+        doubt(clients, &mut harvest.oauth_clients);
     }
 
     /// Reads the current generation. `known` is the newest that this Coordinator knows to have published: what KV says may be

@@ -60,7 +60,6 @@ pub(super) fn assemble(
     own_token: Option<TokenId>,
     shown: Shown,
 ) -> Assembly {
-    let mut harvest = harvest;
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
     let (names, warnings) = names.learn(CrawlView {
@@ -83,6 +82,7 @@ pub(super) fn assemble(
         unreadable: BTreeMap::new(),
         shows_inherited: false,
     };
+    let mut harvest = harvest;
     let told = std::mem::take(&mut harvest.names);
     let objects = Objects::of(&told, previous);
     let mut names_in_use = NameLists::default();
