@@ -3,14 +3,16 @@
 use crate::base::tree::BTreeSet;
 
 use super::Stopped;
+use super::looked_through::{self, LookedThrough, MANY_PAGES, Reading};
 use super::person::{Candidates, Meant, has_address};
-use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, PER_PAGE};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserId};
 use crate::model::kind::Kind;
+use crate::model::operation::EntryId;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{Snapshot, SnapshotError};
 
@@ -80,7 +82,8 @@ pub async fn by_snapshot<P: KeyValue>(
 /// That nobody is meant is said only where everything was read, and nothing changed meanwhile: of a revoke always, since that nobody has an
 /// address in its place is no proof where the order is another; of a grant where it `must_read_all`, as where Cloudflare says that somebody has
 /// the address. Where nothing but the list speaks of them, none of their memberships being known and `seen` to be gone, it is read twice:
-/// who slips from one page to another while it is read is on none, and where somebody leaves and somebody comes there are as many as before.
+/// who slips from one page to another while it is read is on none, and where somebody leaves and somebody comes there are as many as before. So it
+/// is where one attempt was not enough: the longer the list takes, the sooner somebody slips.
 pub async fn in_account<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     subject: &Subject,
@@ -97,7 +100,10 @@ pub async fn in_account<P: Http + Clock + Sql>(
         counted: None,
         moved: false,
         ordered: action == Action::Grant && !seen.must_read_all,
+        reading: Reading::First,
+        operation: seen.operation,
         read: BTreeSet::new(),
+        is_resumed: false,
         ids: BTreeSet::new(),
         odd_ones: 0,
         by_user: subject.user_id.filter(|_| action == Action::Revoke),
@@ -108,7 +114,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
     }
     pages.look().await?;
     // A grant to nobody is an invitation, which Cloudflare refuses where there is somebody.
-    if action == Action::Revoke && pages.proves_nobody() && !seen.is_known {
+    if action == Action::Revoke && pages.proves_nobody() && (!seen.is_known || pages.is_resumed) {
         pages.look_once_more().await?;
     }
     if !pages.candidates.is_settled() {
@@ -117,6 +123,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
             return Err(odd.into());
         }
         if pages.moved {
+            pages.begin_anew()?;
             return Err(Stopped::NotNow("the list of members changed while it was looked through".to_owned()));
         }
         if pages.total > MAX_PAGES && pages.needs_all() {
@@ -126,6 +133,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
             )));
         }
     }
+    pages.begin_anew()?;
     Ok(pages.candidates.meant(action))
 }
 
@@ -147,6 +155,8 @@ pub struct Seen {
     pub must_read_all: bool,
     /// Whether a membership of theirs was known, and asked for by its id.
     pub is_known: bool,
+    /// The operation that looks for them, which goes on where its last attempt was cut off. It looks for nobody else.
+    pub operation: Option<EntryId>,
 }
 
 /// The pages of the members list, as far as the search has seen them.
@@ -162,11 +172,16 @@ struct Pages<'a, 'b, P> {
     moved: bool,
     /// Whether the order of the addresses is known to be ours, and is to be relied on.
     ordered: bool,
+    reading: Reading,
+    operation: Option<EntryId>,
+    /// Those that were read in this reading, the earlier attempts at the operation included.
     read: BTreeSet<u32>,
+    /// Whether there were earlier attempts.
+    is_resumed: bool,
     /// Who is on them.
     ids: BTreeSet<MemberId>,
     /// How many are on them whose record cannot be read.
-    odd_ones: usize,
+    odd_ones: u32,
     /// The user who loses something, whatever the address is by now.
     by_user: Option<UserId>,
     /// A record that may be the subject's, and cannot be read.
@@ -175,18 +190,21 @@ struct Pages<'a, 'b, P> {
 
 impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
     async fn look(&mut self) -> Result<(), ApiError> {
-        self.visit(1).await?;
-        for email in &self.subject.emails {
-            if self.is_enough() {
+        if !self.needs_all() || !self.resume()? {
+            self.visit(1).await?;
+            for email in &self.subject.emails {
+                if self.is_enough() {
+                    return Ok(());
+                }
+                self.seek(&address::folded(email)).await?;
+            }
+            if self.is_enough() || !self.needs_all() {
                 return Ok(());
             }
-            self.seek(&address::folded(email)).await?;
-        }
-        if self.is_enough() || !self.needs_all() {
-            return Ok(());
+            self.resume()?;
         }
         let mut number = 1;
-        while number <= self.total.min(MAX_PAGES) && !self.candidates.is_settled() {
+        while number <= self.total.min(MAX_PAGES) && !self.candidates.is_settled() && !self.is_in_vain() {
             if !self.read.contains(&number) {
                 self.visit(number).await?;
             }
@@ -201,18 +219,21 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
             return false;
         }
         // Fewer than are told: a page came empty. Or who is on two pages has come from one to the other, as may have who is on none.
-        let seen = self.ids.len() + self.odd_ones;
-        self.moved |= self.members.is_some_and(|told| usize::try_from(told).is_ok_and(|told| told > seen));
+        let seen = u32::try_from(self.ids.len()).unwrap_or(u32::MAX).saturating_add(self.odd_ones);
+        self.moved |= self.members.is_some_and(|told| told > seen);
         !self.moved && self.total > 1
     }
 
     /// Reads the list once more, from its end: the same have to be on it.
     async fn look_once_more(&mut self) -> Result<(), ApiError> {
         let (before, total) = (std::mem::take(&mut self.ids), self.total);
-        self.odd_ones = 0;
+        (self.odd_ones, self.reading, self.read) = (0, Reading::Again, BTreeSet::new());
+        self.resume()?;
         for number in (1..=total).rev() {
-            self.visit(number).await?;
-            if self.is_enough() {
+            if !self.read.contains(&number) {
+                self.visit(number).await?;
+            }
+            if self.is_enough() || self.is_in_vain() {
                 return Ok(());
             }
         }
@@ -234,6 +255,11 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         self.candidates.is_settled() || (is_alone && self.candidates.has_address())
     }
 
+    /// Whether a long list changed meanwhile: the rest of it would prove nothing either.
+    const fn is_in_vain(&self) -> bool {
+        self.moved && self.total > MANY_PAGES
+    }
+
     /// Reads the page on which an address would stand.
     async fn seek(&mut self, email: &str) -> Result<(), ApiError> {
         let (mut low, mut high) = (1, self.total);
@@ -253,24 +279,53 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         Ok(())
     }
 
-    /// Reads a page; the first address on it, in lower case.
-    async fn visit(&mut self, number: u32) -> Result<Option<String>, ApiError> {
-        let page = self.client.members_page(number).await?;
-        let info = page.info.as_ref();
-        let pages = page.pages(number, PER_PAGE).max(1);
-        self.total = if page.is_counted() { pages } else { pages.max(self.total) };
-        self.ordered &= page.is_counted();
-        if let Some(members) = info.and_then(|info| info.total_count) {
+    /// Takes over what earlier attempts at the operation have looked through in this reading; whether there was anything.
+    fn resume(&mut self) -> Result<bool, SqlError> {
+        let Some(operation) = self.operation else { return Ok(false) };
+        let looked = looked_through::pages(self.client.ports, operation, self.reading)?;
+        for page in &looked {
+            self.take(page);
+        }
+        self.is_resumed |= !looked.is_empty();
+        Ok(!looked.is_empty())
+    }
+
+    /// The next search of the operation reads all anew: this one is over, or what it has read is of no use.
+    fn begin_anew(&self) -> Result<(), SqlError> {
+        self.operation.map_or(Ok(()), |operation| looked_through::forget(self.client.ports, operation))
+    }
+
+    /// Takes note of a page, and of what it tells of the list.
+    fn take(&mut self, page: &LookedThrough) {
+        self.total = if page.is_counted { page.pages } else { page.pages.max(self.total) };
+        self.ordered &= page.is_counted;
+        if let Some(members) = page.members {
             self.moved |= self.members.is_some_and(|before| before != members);
             self.members = Some(members);
         }
-        if page.is_counted() {
-            self.moved |= self.counted.is_some_and(|before| before != pages);
-            self.counted = Some(pages);
+        if page.is_counted {
+            self.moved |= self.counted.is_some_and(|before| before != page.pages);
+            self.counted = Some(page.pages);
         }
-        self.read.insert(number);
-        self.ids.extend(page.items.iter().map(|member| member.id));
-        self.odd_ones += page.odd.len();
+        if self.read.insert(page.page) {
+            self.odd_ones += page.odd;
+        }
+        self.ids.extend(&page.ids);
+    }
+
+    /// Reads a page; the first address on it, in lower case.
+    async fn visit(&mut self, number: u32) -> Result<Option<String>, ApiError> {
+        let page = self.client.members_page(number).await?;
+        let looked = LookedThrough {
+            page: number,
+            pages: page.pages(number, PER_PAGE).max(1),
+            is_counted: page.is_counted(),
+            members: page.info.as_ref().and_then(|info| info.total_count),
+            ids: page.items.iter().map(|member| member.id).collect(),
+            odd: u32::try_from(page.odd.len()).unwrap_or(u32::MAX),
+        };
+        self.take(&looked);
+        let mut matters = false;
         let addresses: Vec<String> = page.items.iter().map(|member| address::folded(&member.email)).collect();
         self.ordered &= addresses.is_sorted();
         let wanted = self.by_user;
@@ -278,8 +333,9 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
             if wanted.is_some() && member.status == MemberStatus::Accepted && member.user_id.is_none() {
                 self.odd =
                     Some(ApiError::Unreadable { of: member.email.clone(), what: "user.id is missing".to_owned() });
+                matters = true;
             }
-            self.candidates.see(member);
+            matters |= self.candidates.see(member);
         }
         let odd = page.odd.into_iter().find(|odd| {
             let named = odd.name.as_deref().map(|email| has_address(self.subject, email));
@@ -292,6 +348,10 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         if let Some(odd) = odd {
             let of = odd.name.or(odd.id).unwrap_or_else(|| "a member without an address".to_owned());
             self.odd = Some(ApiError::Unreadable { of, what: odd.why });
+            matters = true;
+        }
+        if let Some(operation) = self.operation.filter(|_| !matters && self.needs_all()) {
+            looked_through::note(self.client.ports, operation, self.reading, &looked)?;
         }
         Ok(addresses.into_iter().next())
     }

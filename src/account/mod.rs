@@ -11,6 +11,7 @@ pub mod find;
 pub(crate) mod hints;
 pub mod identity;
 pub mod inherited;
+pub mod looked_through;
 pub mod names;
 mod newest;
 pub mod overlay;
@@ -29,6 +30,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
     identity::init(sql)?;
     inherited::init(sql)?;
+    looked_through::init(sql)?;
     expiry::init(sql)?;
     overlay::init(sql)
 }

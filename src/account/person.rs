@@ -77,14 +77,15 @@ impl<'a, T: Membership> Candidates<'a, T> {
         Self { subject, found: Vec::new() }
     }
 
-    /// Looks at a membership. One that was seen before, by its id, stays as it was first seen.
-    pub fn see(&mut self, seen: T) {
+    /// Looks at a membership; whether it may be the subject's. One that was seen before, by its id, stays as it was first seen.
+    pub fn see(&mut self, seen: T) -> bool {
         let subject = self.subject;
         let may_be =
             self.is_user(&seen) || subject.member_id == Some(seen.id()) || has_address(subject, seen.address());
         if may_be && !self.found.iter().any(|known| known.id() == seen.id()) {
             self.found.push(seen);
         }
+        may_be
     }
 
     /// Whether no membership that was not seen yet could make a difference.

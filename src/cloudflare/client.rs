@@ -25,7 +25,8 @@ pub use super::envelope::PageInfo;
 /// It retries nothing: whoever calls knows how long it may wait. Requests are counted in the shared budget as they are
 /// sent, and a request beyond it is not sent ([`ApiError::OutOfBudget`]).
 pub struct Client<'a, P> {
-    ports: &'a P,
+    /// What it asks with.
+    pub ports: &'a P,
     settings: &'a Settings,
     budget: RefCell<Budget<'a>>,
     seats: Option<&'a Seats>,

@@ -11,7 +11,7 @@ use super::memory::{Coordinator, Ports, failed};
 use super::protocol::Reply;
 use super::ring::{PAUSE_MILLIS, Ring};
 use super::settings::Settings;
-use crate::account::expiry;
+use crate::account::{expiry, looked_through};
 use crate::base::ports::{HttpRequest, Level, Method, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
@@ -40,8 +40,8 @@ const MANY_TIMES: i64 = 20;
 const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
 
 /// An operation that took this many requests is given up as well, whatever its tries: a day's 70 tries at what takes ten requests are
-/// 700, and to go through the members of an account of 50,000 takes 1,000.
-const MOST_REQUESTS: i64 = 3_000;
+/// 700, and to go through the members of an account of 50,000 twice takes 2,000.
+const MOST_REQUESTS: i64 = 5_000;
 
 /// An operation that could not be carried out for a day is given up: by then a person should look.
 const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -200,6 +200,7 @@ impl Coordinator {
         let id = place.what();
         let begun = ports.now();
         journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
+        let looked_before = looked_through::count(ports, id)?;
         // Where it is cut off, it is dropped then and there: what it waits for must not be handed to one that goes on no more.
         let work =
             Box::pin(provision::try_once(ports, &settings.cloudflare, &settings.provision, &self.locks, id, request));
@@ -245,6 +246,9 @@ impl Coordinator {
         if let (Outcome::NotNow { message, retry_at }, true) = (&outcome, comes_again) {
             let due_at = if was_turned_away {
                 retry_at.unwrap_or_else(|| after_others(received_at, now))
+            } else if looked_through::count(ports, id)? > looked_before {
+                // It goes on from there, and that is no failure: the list is longer than what one attempt has.
+                retry_at.unwrap_or_else(|| now.plus_secs(1))
             } else if let Some(over_at) = over_at {
                 journal::waits(ports, id, message, now)?;
                 due_while(received_at, over_at, *retry_at, now)

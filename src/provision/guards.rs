@@ -239,7 +239,7 @@ impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
         }
         let turn = self.locks.acquire_at_rest("super administrators", self.ports, self.client, self.operation).await;
         let least = self.settings.guards.min_super_admins;
-        super_admins::enough(self.ports, least, self.client, member).await?;
+        super_admins::enough(self, least, member).await?;
         Ok(Some(turn))
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::incident::{self, Incident};
 use super::removals;
-use crate::account::expiry;
+use crate::account::{expiry, looked_through};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
@@ -358,6 +358,7 @@ pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> 
         &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
     )?;
     expiry::note(sql, id, now)?;
+    looked_through::forget(sql, id)?;
     // However it ended: also where its attempt was cut off.
     removals::give_back(sql, id)?;
     Ok(!settled.is_empty())

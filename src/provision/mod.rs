@@ -216,7 +216,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let _turn = self.lock(&name).await;
         // Who was invited already, and was not found, may be anywhere in the list.
         let wrote = journal::has_written(self.ports, self.id)?;
-        let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some() };
+        let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some(), operation: Some(self.id) };
         let found = match find::in_account(&self.client, subject, self.request.action, read, seen).await {
             Ok(Meant::One(found)) => found,
             Ok(Meant::Unclear(why)) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),

@@ -2,10 +2,12 @@
 
 use crate::base::tree::{BTreeMap, BTreeSet};
 
+use super::asking::Asking;
 use super::read::{self, present};
 use super::resolve::{each, latest};
 use super::shared::UserGroups;
 use super::{last_writes, open_writes};
+use crate::account::looked_through::{self, LookedThrough, Reading};
 use crate::account::{self, Stopped, inherited, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
@@ -145,13 +147,13 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// Whether at least this many other accepted Super Administrators are there, as Cloudflare tells now. First those are asked for whom the last
-/// snapshot has as such, a GET each; where they do not suffice, the members list is gone through, until it is enough.
+/// snapshot has as such, a GET each; where they do not suffice, the members list is gone through, until it is enough, by as many attempts as that takes.
 pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
+    asking: &Asking<'_, '_, P>,
     least: usize,
-    client: &Client<'_, P>,
     member: &MemberRecord,
 ) -> Result<(), Stopped> {
+    let (ports, client) = (asking.ports, asking.client);
     let Some(group) = permission_group(ports, client).await? else { return Ok(()) };
     let leaving = open_writes::losing_admin(ports)?;
     let mut count =
@@ -172,18 +174,9 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
         UserGroups::Hidden(error) => (Vec::new(), Some(error)),
     };
     let through = members_through_groups(ports, client, groups, group).await?;
-    let inherited = inherited::group_policies(ports)?;
-    let (mut number, mut total) = (1, 1);
-    while number <= total {
-        let page = client.members_page(number).await?;
-        total = page.pages(number, PER_PAGE).min(MAX_MEMBER_PAGES);
-        for other in page.items {
-            count.see(&other.without_inherited(&inherited), &through)?;
-        }
-        if count.found.len() >= least {
-            return Ok(());
-        }
-        number += 1;
+    count.go_through(asking, &through, least).await?;
+    if count.found.len() >= least {
+        return Ok(());
     }
     let left = count.found.len();
     if left + count.doubted.len() >= least {
@@ -231,22 +224,59 @@ struct Count<'a, P> {
 }
 
 impl<P: Clock + Sql> Count<'_, P> {
-    /// Counts a member as just read. A read that is older than our own last write to the member does not count.
-    fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<(), Stopped> {
+    /// Counts a member as just read; whether they are one as they were read. A read that is older than our own last write to the member does not count.
+    fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<bool, Stopped> {
         // Of whom it is not known what they hold, they are not counted.
-        let Ok(own) = other.own_policies() else { return Ok(()) };
+        let Ok(own) = other.own_policies() else { return Ok(false) };
         let is_one = make(&own, self.group) || (through.contains(&other.id) && !denies(&own, self.group));
-        if other.id != self.besides
-            && other.status == MemberStatus::Accepted
-            && is_one
-            && last_writes::stale_until(self.ports, other.id, &atoms(&own), self.ports.now())?.is_none()
-        {
+        if other.id == self.besides || other.status != MemberStatus::Accepted || !is_one {
+            return Ok(false);
+        }
+        if last_writes::stale_until(self.ports, other.id, &atoms(&own), self.ports.now())?.is_none() {
             if self.leaving.contains(&other.id) {
                 self.doubted.insert(other.id);
             } else {
                 self.found.insert(other.id);
             }
         }
+        Ok(true)
+    }
+
+    /// Goes through the members list until there are enough, past the pages that earlier attempts found nobody on.
+    async fn go_through(
+        &mut self,
+        asking: &Asking<'_, '_, P>,
+        through: &BTreeSet<MemberId>,
+        least: usize,
+    ) -> Result<(), Stopped>
+    where
+        P: Http + KeyValue,
+    {
+        let (operation, reading) = (asking.operation, Reading::SuperAdministrators);
+        let inherited = inherited::group_policies(self.ports)?;
+        let looked = looked_through::pages(self.ports, operation, reading)?;
+        let (mut number, mut total) = (1, 1);
+        while number <= total && self.found.len() < least {
+            let pages = match looked.iter().find(|looked| looked.page == number) {
+                Some(looked) => looked.pages,
+                None => {
+                    let page = asking.client.members_page(number).await?;
+                    let pages = page.pages(number, PER_PAGE);
+                    let mut matters = false;
+                    for other in page.items {
+                        matters |= self.see(&other.without_inherited(&inherited), through)?;
+                    }
+                    if !matters {
+                        let page = LookedThrough { page: number, pages, ..LookedThrough::default() };
+                        looked_through::note(self.ports, operation, reading, &page)?;
+                    }
+                    pages
+                }
+            };
+            total = pages.min(MAX_MEMBER_PAGES);
+            number += 1;
+        }
+        looked_through::forget(self.ports, operation)?;
         Ok(())
     }
 }

@@ -79,6 +79,7 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
                  DELETE FROM meta WHERE name = 'predecessor';
                  DROP TABLE legacy_value;
                  DROP TABLE renewed;
+                 DROP TABLE looked_through;
                  ALTER TABLE operation DROP COLUMN carried_out;
                  ALTER TABLE expiry DROP COLUMN member;
                  PRAGMA wal_checkpoint(TRUNCATE);",

@@ -30,7 +30,7 @@ const SET_ASIDE_ELSEWHERE: [&str; 9] = [
 ];
 
 /// The tables of which a row that cannot be read is as good as none: what it held is asked or worked out again.
-const FORGOTTEN: [&str; 40] = [
+const FORGOTTEN: [&str; 41] = [
     "activity",
     "activity_shown",
     "audit_entry",
@@ -55,6 +55,7 @@ const FORGOTTEN: [&str; 40] = [
     "login_lists",
     "login_page",
     "login_seen",
+    "looked_through",
     "meta",
     "own_policy_since",
     "own_policy",

@@ -321,6 +321,33 @@ async fn who_slips_past_the_list_since_somebody_else_changed_their_address_is_no
 }
 
 #[tokio::test]
+async fn who_may_be_meant_is_seen_again_by_the_attempt_that_goes_on_where_the_last_one_failed() {
+    let many = |account: &Cloudflare| {
+        for n in 0..1_050 {
+            account.add_member(&format!("!c{n:04}@example.com"), vec![]);
+        }
+    };
+    let bench = Bench::with(many, |_| {}).await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member("~b@example.com", known[..2].iter().map(|role| holds(account, role)).collect());
+    // Either of two addresses: whoever has one of them may be somebody else as long as the other was not looked for everywhere.
+    let subject = Subject { emails: vec!["~b@example.com".into(), "zz@example.com".into()], ..Subject::default() };
+    // Once in each of the two readings.
+    for after in [15, 35] {
+        account.fail_later(Route::ListMembers, after, Fault::status(500, 1));
+    }
+    let id = bench.arrive(Action::Revoke, target(&known[1]), subject);
+    for _ in 0..2 {
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    }
+    assert_done(&bench.attempt(id).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
+    let read = account.requests(Route::ListMembers);
+    assert!((44..60).contains(&read), "22 pages, twice, and where it went on: {read}");
+}
+
+#[tokio::test]
 async fn one_role_under_two_ids_is_one_role() {
     let bench = Bench::start().await;
     let account = bench.account();

@@ -4,6 +4,7 @@ mod approval;
 mod body;
 mod event;
 mod keys;
+mod long_list;
 mod provision;
 mod replay;
 mod token;
