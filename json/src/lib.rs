@@ -775,26 +775,29 @@ impl<'de> Reader<'de> {
 }
 
 /// A text in quotation marks that is none for `serde_json`: half of a pair of surrogates is what becomes of a letter where a text was cut in the middle
-/// of it.
+/// of it. U+FFFD stands in its place. To have `serde_json` read it as bytes would bring its words for whatever is no bytes, fractions among it.
 #[cold]
 fn halved(quoted: &[u8]) -> Result<String, Fault> {
-    struct Bytes;
-
-    impl Visitor<'_> for Bytes {
-        type Value = String;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_bytes<E>(self, text: &[u8]) -> Result<String, E> {
-            Ok(String::from_utf8_lossy(text).into_owned())
-        }
+    let unit = |at: usize| {
+        let digits = quoted.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (mut whole, mut at) = (Vec::with_capacity(quoted.len()), 0);
+    while let Some(byte) = quoted.get(at) {
+        let length = match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(_) => 6,
+            None => 1 + usize::from(*byte == b'\\'),
+        };
+        let is_half = length == 6 && matches!(unit(at), Some(0xd800..=0xdfff));
+        let read = quoted.get(at..at + length).unwrap_or_default();
+        whole.extend_from_slice(if is_half { b"\\ufffd" } else { read });
+        at += length;
     }
-
-    let is_text = std::str::from_utf8(quoted).is_ok();
-    let read = serde_json::Deserializer::from_slice(quoted).deserialize_bytes(Bytes);
-    read.ok().filter(|_| is_text).ok_or(Fault::Syntax)
+    match serde_json::from_slice(&whole) {
+        Ok(Piece::Text(text)) => Ok(text),
+        _ => Err(Fault::Syntax),
+    }
 }
 
 /// How many bytes at the beginning of a text have no meaning of their own in it: no quote, no backslash, nothing that controls. Eight at once: a
