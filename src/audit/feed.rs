@@ -159,10 +159,16 @@ impl AuditLog {
             }
             // A cursor that is refused is begun without.
             ApiError::Invalid(_) => {}
-            ApiError::Transport(HttpError::TooLarge(_)) if reading.limit.is_none() => {
-                reading.limit = Some(SMALL_LIMIT);
+            ApiError::Transport(HttpError::TooLarge(_)) => {
                 self.next_at = Some(now.plus_secs(GO_ON_SECS));
-                self.reading = Some(reading);
+                match reading.limit {
+                    // One entry alone is too large: what is around it is a gap, and the log is read from now on.
+                    Some(1) => self.read_until = None,
+                    limit => {
+                        reading.limit = Some(limit.map_or(SMALL_LIMIT, |limit| (limit / 10).max(1)));
+                        self.reading = Some(reading);
+                    }
+                }
             }
             _ => self.reading = Some(reading),
         }

@@ -163,7 +163,14 @@ pub async fn read_on<P: Http + Clock + Sql>(ports: &P, settings: &Settings, is_w
             }
         } else if is_whole {
             let found = ports.one("SELECT 1 FROM login_seen LIMIT 1", &[])?.is_some();
-            (state.in_audit_log, state.log_read_until) = (Some(found), Some(reading.began_at));
+            // What is longer than is read at once is read on from there the next time.
+            let until = if reading.page > MOST_PAGES {
+                ports.one("SELECT MAX(day) FROM login_seen", &[])?.as_ref().and_then(SqlValue::integer)
+            } else {
+                None
+            };
+            let until = until.map_or(reading.began_at, |day| Timestamp::from_secs(day * 24 * 60 * 60));
+            (state.in_audit_log, state.log_read_until) = (Some(found), Some(until));
         }
         return state.end(ports, now);
     }

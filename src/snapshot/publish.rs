@@ -1,6 +1,5 @@
 //! Writing a snapshot: chunks first, the manifest next, `current` last.
 
-use crate::base::json;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::chunk::{Chunk, Cutter, HeldAs};
@@ -295,26 +294,22 @@ pub(crate) fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Deletes generations that nobody may be reading any more, and the chunks that only they had. Returns how many values were
 /// deleted; what did not fit goes with the next sweep. `current` is never among them.
 pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId) -> Result<u64, PublishError> {
-    let rows =
-        ports.query("SELECT id, published_at, chunks FROM generation ORDER BY published_at DESC, id DESC", &[])?;
+    // Without their chunks: a day has thousands of generations where access changes all the time, with hundreds of chunks each.
+    let rows = ports.query("SELECT id, published_at FROM generation ORDER BY published_at DESC, id DESC", &[])?;
     let now = ports.now();
-    let mut kept: BTreeSet<String> = BTreeSet::new();
     let mut old = Vec::new();
     let mut superseded_at = None;
     for (place, row) in rows.iter().enumerate() {
-        let [id, published_at, chunks] = row.as_slice() else { continue };
+        let [id, published_at] = row.as_slice() else { continue };
         let (Some(id), Some(published_at)) = (id.text(), published_at.integer()) else { continue };
-        let chunks: Vec<String> = chunks.text().and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default();
         let age = superseded_at.map_or(0, |at: i64| now.since(Timestamp::from_millis(at)));
-        if id == current.to_string() || place < KEEP_COUNT || age <= KEEP_MILLIS {
-            kept.extend(chunks);
-        } else {
-            old.push((id.to_owned(), chunks));
+        if id != current.to_string() && place >= KEEP_COUNT && age > KEEP_MILLIS {
+            old.push(id.to_owned());
         }
         superseded_at = Some(published_at);
     }
     let mut deleted = 0;
-    for (id, _) in old.iter().take(MAX_DELETES) {
+    for id in old.iter().take(MAX_DELETES) {
         if let Some(generation) = GenerationId::parse(id) {
             ports.delete(&ports.space().key(&manifest_key(&generation))).await?;
             deleted += 1;
@@ -322,10 +317,12 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
         ports.query("DELETE FROM generation WHERE id = ?", &[id.as_str().into()])?;
     }
     // Also what a publication that failed left behind: stored, and in no generation that is kept.
-    let stored = ports.query("SELECT hash FROM stored_chunk", &[])?;
-    let stored = stored.iter().filter_map(|row| row.first().and_then(SqlValue::text));
-    let unused: Vec<&str> = stored.filter(|hash| !kept.contains(*hash)).collect();
-    for hash in unused.into_iter().take(MAX_DELETES) {
+    let unused = ports.query(
+        "SELECT hash FROM stored_chunk WHERE hash NOT IN
+            (SELECT value FROM generation, json_each(CASE WHEN json_valid(chunks) THEN chunks ELSE '[]' END)) LIMIT ?",
+        &[i64::try_from(MAX_DELETES).unwrap_or(i64::MAX).into()],
+    )?;
+    for hash in unused.iter().filter_map(|row| row.first().and_then(SqlValue::text)) {
         // Forgotten first: a chunk that is deleted and still believed to be there would be missing for ever.
         ports.query("DELETE FROM stored_chunk WHERE hash = ?", &[hash.into()])?;
         ports.delete(&ports.space().key(&chunk_key(hash))).await?;

@@ -313,8 +313,8 @@ pub(super) fn verify(check: Check<'_>) -> Verification {
     let Check { seen, moved, second_pass, asked, before } = check;
     let union: BTreeSet<MemberId> = seen.first.union(&seen.second);
     let missing: Vec<MemberId> = before.difference(&union).copied().collect();
-    // The list left out somebody who is there: it may have left out others.
-    let overlooked = seen.confirmed.iter().any(|member| !union.contains(member));
+    // A pass left out somebody who is there: it may have left out others.
+    let overlooked = seen.confirmed.iter().any(|id| !union.contains(id) || (second_pass && !seen.second.contains(id)));
     if !second_pass && (moved || overlooked || missing.len() > MAX_CONFIRM) {
         return Verification::SecondPass;
     }
@@ -329,7 +329,7 @@ pub(super) fn verify(check: Check<'_>) -> Verification {
     }
     // What the list does not tell of somebody, the member's own record may.
     let unclear = seen.unclear.iter().copied();
-    let unasked = vanished.chain(missing).chain(unclear).filter(|member| !asked.contains(member));
+    let unasked = missing.into_iter().chain(vanished).chain(unclear).filter(|member| !asked.contains(member));
     let unasked: Vec<MemberId> = unasked.take(room).collect();
     if unasked.is_empty() { Verification::Enough } else { Verification::Confirm(unasked) }
 }
@@ -392,5 +392,20 @@ mod tests {
         let Verification::Confirm(asked) = check(&seen, true, true, &[], 100) else { panic!() };
         assert_eq!(asked.len(), 25);
         assert_eq!(check(&seen, true, true, &asked, 100), Verification::Enough);
+    }
+
+    #[test]
+    fn who_is_in_no_pass_is_asked_for_before_who_is_in_one() {
+        let mut seen = Sightings { first: ids(0..60), second: ids(0..35), ..Sightings::default() };
+        let Verification::Confirm(asked) = check(&seen, true, true, &[], 100) else { panic!() };
+        assert_eq!(asked, (60..85).map(id).collect::<Vec<_>>());
+        // They are there: the list leaves people out, and nobody is gone by it.
+        seen.confirmed = ids(60..85);
+        let Verification::Confirm(more) = check(&seen, true, true, &asked, 100) else { panic!() };
+        assert_eq!(more, (85..100).chain(35..60).map(id).collect::<Vec<_>>());
+        // So it is where the second pass left out somebody who is there, and was in the first.
+        let seen = Sightings { first: ids(0..60), second: ids(1..60), confirmed: ids(0..1), ..Sightings::default() };
+        let Verification::Confirm(more) = check(&seen, true, true, &[id(0)], 100) else { panic!() };
+        assert_eq!(more.len(), 40);
     }
 }

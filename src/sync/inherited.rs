@@ -2,6 +2,7 @@
 
 use crate::base::tree::BTreeSet;
 
+use super::crawl::List;
 use super::harvest::Harvest;
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, Sql, SqlError};
@@ -28,10 +29,14 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
         Err(off) if matches!(off.status, Some(404 | 410)) => &[],
         Err(_) => return Ok(()),
     };
-    let before: BTreeSet<String> = match &harvest.user_groups {
-        Ok(groups) => groups.iter().flat_map(inherited::policy_ids).cloned().collect(),
-        Err(_) => inherited::group_policies(sql)?,
-    };
+    let mut before: BTreeSet<String> = groups.iter().flat_map(inherited::policy_ids).cloned().collect();
+    // What is not told of a group is not its members' own for that: an id is never used again.
+    if harvest.user_groups.is_err()
+        || harvest.odd(List::UserGroups).next().is_some()
+        || groups.iter().any(|group| group.policies.all().is_err())
+    {
+        before = before.union(&inherited::group_policies(sql)?);
+    }
     inherited::note_group_policies(sql, &before)?;
     let known = inherited::shows_inherited(sql)?;
     let giving = groups.iter().filter_map(|group| {

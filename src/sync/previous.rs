@@ -2,6 +2,7 @@
 //! can no longer be read.
 
 use crate::base::tree::BTreeMap;
+use crate::base::tree::BTreeSet;
 
 use super::crawl::{EMPTIED, List, Off};
 use super::harvest::Harvest;
@@ -37,9 +38,16 @@ pub(super) struct Previous {
 
 fn doubt<T>(is_doubtful: bool, list: &mut Result<Vec<T>, Off>) {
     if is_doubtful && list.as_ref().is_ok_and(Vec::is_empty) {
-        *list = Err(Off { status: None, code: None, message: EMPTIED.to_owned(), passing: true });
+        *list = Err(emptied());
     }
 }
+
+fn emptied() -> Off {
+    Off { status: None, code: None, message: EMPTIED.to_owned(), passing: true }
+}
+
+/// A group that one or two have left is empty by that as often as not.
+const SEVERAL: usize = 3;
 
 impl Previous {
     /// A list that is empty all of a sudden, where this generation has some of it, may be an answer that left everything out: what was known is
@@ -55,6 +63,33 @@ impl Previous {
         doubt(groups, &mut harvest.user_groups);
         doubt(tokens, &mut harvest.tokens);
         doubt(clients, &mut harvest.oauth_clients);
+        for group in self.emptied(harvest) {
+            harvest.group_members.insert(group, Err(emptied()));
+        }
+    }
+
+    /// The groups that nobody is in all of a sudden, though several were in it who are members still; whoever our own operations took out, and
+    /// whoever was heard to leave, was not.
+    fn emptied(&self, harvest: &Harvest) -> Vec<UserGroupId> {
+        let mut counts: BTreeMap<UserGroupId, usize> = BTreeMap::new();
+        if self.manifest.capabilities.get("user_group_members").is_some_and(|told| told.on) {
+            let empty =
+                harvest.group_members.iter().filter(|(_, members)| members.as_ref().is_ok_and(BTreeSet::is_empty));
+            counts.extend(empty.map(|(group, _)| (*group, 0)));
+        }
+        if !counts.is_empty() {
+            for (_, groups) in self.memberships.iter().filter(|(id, _)| harvest.members.get(**id).is_some()) {
+                for group in groups {
+                    if let Some(count) = counts.get_mut(group) {
+                        *count += 1;
+                    }
+                }
+            }
+        }
+        let is_doubtful = |(group, count): (UserGroupId, usize)| {
+            (count >= SEVERAL && harvest.odd(List::GroupMembers(group)).next().is_none()).then_some(group)
+        };
+        counts.into_iter().filter_map(is_doubtful).collect()
     }
 
     /// Reads the current generation. `known` is the newest that this Coordinator knows to have published: what KV says may be

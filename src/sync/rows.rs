@@ -424,12 +424,13 @@ impl<'a> Builder<'a> {
         self.note("oauth_clients", &harvest.oauth_clients, kept_from);
     }
 
-    /// How the account is set; what cannot be read now is as it was.
+    /// How the account is set; what cannot be read now is as it was, also where that is one of several domains.
     fn posture(&mut self, harvest: &Harvest) -> Posture {
         let (account, domains) = (self.kept(&harvest.account), self.kept(&harvest.sso_domains));
         let before = |kept: Option<&Previous>| kept.map(|kept| kept.manifest.posture.clone()).unwrap_or_default();
         let mut posture = before(account.filter(|_| harvest.account.is_err()));
-        posture.sso_domains = before(domains.filter(|_| harvest.sso_domains.is_err())).sso_domains;
+        let is_odd = harvest.sso_domains.is_err() || harvest.odd(List::SsoDomains).next().is_some();
+        posture.sso_domains = before(domains.filter(|_| is_odd)).sso_domains;
         if let Some((enforces, organization)) = harvest.account.iter().flatten().next() {
             (posture.enforces_two_factor, posture.organization) = (*enforces, organization.clone());
         }

@@ -266,3 +266,21 @@ async fn who_changed_something_last_is_known_with_what_and_a_clock_that_is_ahead
     let products = activity::of(&world, user).unwrap().unwrap().products;
     assert_eq!(products.keys().collect::<Vec<_>>(), ["workers"], "what lies back more than 90 days is forgotten");
 }
+
+#[tokio::test]
+async fn entries_that_are_too_large_for_a_page_keep_nobody_waiting() {
+    for kilobytes in [250, 13_000] {
+        let world = world();
+        read(&world).await;
+        for _ in 0..if kilobytes > 1_000 { 1 } else { 50 } {
+            world.cloudflare.log_entry(None, 0, json!({ "large": "x".repeat(kilobytes * 1_024) }));
+        }
+        world.advance(120);
+        world.cloudflare.log_entry(None, 0, of_member());
+        for _ in 0..15 {
+            world.advance(60);
+            read(&world).await;
+        }
+        assert_eq!(heard(&world), 1, "{kilobytes} KiB each");
+    }
+}

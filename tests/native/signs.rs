@@ -392,3 +392,39 @@ async fn what_was_known_of_who_left_is_forgotten_ninety_days_after_their_last_ch
     world.sync().await;
     assert!(known(&idle) && !known(&left), "a member stays known, however long ago the last change was");
 }
+
+#[tokio::test]
+async fn a_log_of_logins_that_is_longer_than_is_read_at_once_is_read_on_from_there() {
+    let world = world(12);
+    let [jane, joe] = [0, 1].map(|n| people(&world)[n].clone());
+    let began = world.now();
+    let ago = move |days: i64| began.plus_secs(-days * 86_400);
+    // A page for every login of Jane's; Joe's comes after the 300th.
+    let logins = move |asked: &str, told: &mut serde_json::Value| {
+        if !asked.contains("/audit_logs?action.type=login") {
+            return;
+        }
+        let of = |name: &str| asked.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap().to_owned();
+        let since = Timestamp::parse(&of("since=").replace("%3A", ":")).unwrap();
+        let page: i64 = of("page=").parse().unwrap();
+        let all: Vec<(Timestamp, &Membership)> = (0..305)
+            .map(|n| if n == 302 { (ago(5), &joe) } else { (ago(88 - n * 80 / 305), &jane) })
+            .filter(|(at, _)| *at >= since)
+            .collect();
+        let entry = all.get(usize::try_from(page - 1).unwrap()).map(|(at, who)| {
+            json!({ "id": format!("login-{page}"), "when": at.to_string(), "action": { "type": "login", "result": true },
+                "actor": { "id": who.user_id, "email": who.email, "type": "user" } })
+        });
+        told["result"] = entry.into_iter().collect();
+        told["result_info"] =
+            json!({ "page": page, "per_page": 1, "total_pages": all.len(), "total_count": all.len() });
+    };
+    let joes = people(&world)[1].email.clone();
+    *world.bends.borrow_mut() = Some(Box::new(logins));
+    read(&world).await;
+    for _ in 0..2 {
+        tomorrow(&world).await;
+    }
+    world.sync().await;
+    assert_eq!(login(&world, &joes).await.as_deref(), Some(ago(5).date().as_str()));
+}

@@ -447,3 +447,65 @@ async fn who_left_is_not_kept_for_a_record_that_fails_for_a_moment_beside_a_list
     assert!(!published.users.contains(&gone.user_id.unwrap()), "who is gone is not listed");
     assert_eq!(unreadable(&world, "members").await, None);
 }
+
+#[tokio::test]
+async fn what_a_user_group_gives_is_nobodys_own_where_the_group_cannot_be_read() {
+    for oddity in [Oddity::Without("policies"), Oddity::NullInPolicies("permission_groups"), Oddity::Without("name")] {
+        let (world, member, group, _) = inheriting().await;
+        let own = own_roles(&published(&world).await, &world, &member);
+        world.cloudflare.make_odd(Route::ListUserGroups, &group, oddity.clone());
+        for _ in 0..2 {
+            world.sync().await;
+            assert_eq!(own_roles(&published(&world).await, &world, &member), own, "{oddity:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_group_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync_and_a_small_one_by_the_first() {
+    for (size, is_doubted) in [(4, true), (2, false)] {
+        let world = World::new(Spec { groups: 0, ..account(60) });
+        let group = world.cloudflare.add_group("Many", vec![]);
+        let people = world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted").take(size);
+        for member in people {
+            world.cloudflare.join_group(&group, &member.id);
+        }
+        world.sync().await;
+        let before = published(&world).await;
+        world.cloudflare.answer_null(Route::ListUserGroupMembers);
+        let lost = || async { before.grants.difference(&published(&world).await.grants).count() };
+        world.sync().await;
+        assert_eq!(lost().await, if is_doubted { 0 } else { size });
+        let told = manifest(&world).await.capabilities["user_group_members"].clone();
+        assert_eq!(told.on, !is_doubted, "{told:?}");
+        world.sync().await;
+        assert_eq!(lost().await, size);
+        assert!(manifest(&world).await.capabilities["user_group_members"].on);
+    }
+}
+
+#[tokio::test]
+async fn a_domain_whose_record_is_odd_is_as_it_was() {
+    let world = World::new(account(20));
+    for domain in ["example.com", "example.org"] {
+        world.cloudflare.set_sso_domain(domain, "verified", true);
+    }
+    world.sync().await;
+    let before = manifest(&world).await.posture.sso_domains;
+    assert_eq!(before.len(), 2);
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/sso_connectors") {
+            told["result"][0].as_object_mut().unwrap().remove("email_domain");
+        }
+    }));
+    world.sync().await;
+    assert_eq!(manifest(&world).await.posture.sso_domains, before);
+    // One that is gone is gone.
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/sso_connectors") {
+            told["result"].as_array_mut().unwrap().remove(0);
+        }
+    }));
+    world.sync().await;
+    assert_eq!(manifest(&world).await.posture.sso_domains.len(), 1);
+}
