@@ -7,7 +7,8 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::model::id::MemberId;
 use crate::model::operation::EntryId;
 
-pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
+/// Creates the table.
+pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS looked_through (
             operation INTEGER NOT NULL, reading INTEGER NOT NULL, page INTEGER NOT NULL, pages INTEGER NOT NULL,
@@ -68,7 +69,7 @@ fn of_row(row: &[SqlValue]) -> Option<LookedThrough> {
         is_counted: number(2)? == 1,
         members: number(3),
         odd: number(4)?,
-        ids: ids.split_terminator(' ').map(str::parse).collect::<Result<_, _>>().ok()?,
+        ids: ids.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?,
     })
 }
 
@@ -77,7 +78,7 @@ pub fn note(sql: &dyn Sql, operation: EntryId, reading: Reading, page: &LookedTh
     if page.pages <= MANY_PAGES {
         return Ok(());
     }
-    let ids: String = page.ids.iter().map(|id| format!("{id} ")).collect();
+    let ids: Vec<String> = page.ids.iter().map(ToString::to_string).collect();
     sql.query(
         "INSERT OR REPLACE INTO looked_through (operation, reading, page, pages, is_counted, members, odd, ids)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -89,7 +90,7 @@ pub fn note(sql: &dyn Sql, operation: EntryId, reading: Reading, page: &LookedTh
             i64::from(page.is_counted).into(),
             page.members.map(i64::from).into(),
             i64::from(page.odd).into(),
-            ids.into(),
+            ids.join(" ").into(),
         ],
     )?;
     Ok(())

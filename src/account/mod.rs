@@ -30,7 +30,6 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     state::init(sql)?;
     identity::init(sql)?;
     inherited::init(sql)?;
-    looked_through::init(sql)?;
     expiry::init(sql)?;
     overlay::init(sql)
 }

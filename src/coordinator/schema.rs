@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     },
     Step { version: 4, what: "an operation may be carried out before it is told", run: carried_out_column },
     Step { version: 5, what: "whose end of a grant it is, the membership says as well", run: expiry_member_column },
+    Step { version: 6, what: "what a member held before is kept with a write that is open", run: open_write_held },
 ];
 
 /// Under this name the database's version stands in the table `meta`.
@@ -135,6 +136,15 @@ fn expiry_member_column(sql: &dyn Sql) -> Result<(), SqlError> {
         return Ok(());
     }
     crate::account::expiry::with_member(sql)
+}
+
+/// Version 6. Until then, what an operation sent that was refused later could come late unseen.
+fn open_write_held(sql: &dyn Sql) -> Result<(), SqlError> {
+    if !exists(sql, "sent")? {
+        return Ok(());
+    }
+    sql.query("ALTER TABLE sent ADD COLUMN held TEXT", &[])?;
+    Ok(())
 }
 
 #[cfg(test)]

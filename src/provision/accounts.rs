@@ -7,7 +7,7 @@ use super::outcomes::{not_carried_out, superseded};
 use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done};
-use super::{group, journal, last_writes, open_invitations, read, renewal};
+use super::{group, heard, journal, last_writes, open_invitations, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::tree::BTreeSet;
@@ -27,12 +27,20 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     pub(super) async fn for_nobody(&self) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
         let who = subject.shown();
+        let written = journal::written_member(self.ports, self.id)?;
         if let Some(email) = subject.emails.first() {
             // An invitation that was put off must not go out after a revoke that came later and was answered.
             journal::resolved(self.ports, self.id, "", email, self.what.id)?;
             if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
                 return Ok(superseded(newer));
             }
+        }
+        // It was renewed while this waited for its turn: what it held is another one's by now.
+        if self.request.action == Action::Revoke
+            && let Some(known) = subject.member_id
+            && renewal::successor(self.ports, known)?.is_some()
+        {
+            return Ok(self.not_now("the invitation was made again at this very moment", 1));
         }
         // Between the removal of an invitation and the new one there is nobody, and it will not stay so.
         if come_back::is_under_way(self.ports, subject)? {
@@ -51,6 +59,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Action::Revoke, _)
                 if self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)? =>
             {
+                if let Some(gone) = written {
+                    // Where the generation cannot be read, readers see it with the next sync.
+                    drop(heard::note_gone(self.ports, self.locks, &[gone]).await);
+                }
                 self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
             // Somebody who is gone holds nothing.
@@ -282,10 +294,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// Deletes a membership; whether it is gone.
     pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord) -> Result<bool, Stopped> {
+        // Of one who holds more than can be kept, it is only noted that they were there.
+        let held = member.policies_to_change().map(|held| atoms(&held)).unwrap_or_default();
         let write = Write {
             operation: self.id,
             kind: WriteKind::Removal,
             member,
+            held: &held,
             planned: &BTreeSet::new(),
             loses_admin: passage.loses_admin,
             may_replace: come_back::must_go_on(self.ports, self.id)?,

@@ -9,7 +9,7 @@ use super::incident::{self, Incident};
 use super::lock::Locks;
 use super::open_writes::{self, CHECKS, LOOKS, OpenWrite, WriteKind};
 use super::settings::Settings;
-use super::{group, journal, last_writes, late_writes, read};
+use super::{group, journal, last_writes, late_writes, read, removals};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::audit::{Entry, entries, feed};
@@ -135,7 +135,12 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
         comes_again: true,
         asked_for: std::slice::from_ref(&write.email),
     };
-    match look(&asking, &write).await {
+    let looked = look(&asking, &write).await;
+    // Room that was taken to put something right, and not used, is no operation's that is over.
+    if journal::is_settled(ports, write.operation)? {
+        removals::give_back(ports, write.operation)?;
+    }
+    match looked {
         Ok(next) => open_writes::checked(ports, write.id, next),
         Err(Stopped::Storage(message)) => Err(SqlError(message)),
         Err(Stopped::Api(error)) => again(ports, &write, error.retry_at()),

@@ -23,6 +23,9 @@ pub(super) struct InvitationAccess {
     pub(super) email: String,
     pub(super) policies: Vec<Policy>,
     pub(super) groups: Vec<(UserGroupId, String)>,
+    /// The new membership, once it was seen with all of the policies: what somebody takes away from it by hand from then on stays away.
+    #[serde(default)]
+    pub(super) made: Option<MemberId>,
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -95,6 +98,11 @@ pub(super) fn is_under_way(sql: &dyn Sql, subject: &Subject) -> Result<bool, Sql
     let is_theirs =
         |it: &UnderWay| subject.is_same(&Subject { member_id: Some(it.member), ..Subject::of_email(&it.email) });
     Ok(all.iter().any(is_theirs))
+}
+
+/// Whether this membership is an invitation that is being made again.
+pub(super) fn is_being_renewed(sql: &dyn Sql, member: MemberId) -> Result<bool, SqlError> {
+    Ok(all_under_way(sql)?.iter().any(|it| it.member == member))
 }
 
 /// What somebody did with a person whose invitation is to come back.

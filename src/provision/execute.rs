@@ -200,6 +200,7 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
             operation,
             kind: open_writes::WriteKind::Policies,
             member,
+            held: &held,
             planned: &holds,
             loses_admin: passed.loses_admin,
             may_replace: true,

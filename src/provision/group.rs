@@ -147,8 +147,17 @@ fn begin<P: Http + Clock + Sql>(
     let (now, planned) = (asking.ports.now(), BTreeSet::new());
     let (operation, planned) = (asking.operation, &planned);
     let may_replace = false;
-    let write =
-        Write { operation, kind, member, planned, loses_admin, may_replace, read_at: asking.client.asked_at(), now };
+    let write = Write {
+        operation,
+        kind,
+        member,
+        held: planned,
+        planned,
+        loses_admin,
+        may_replace,
+        read_at: asking.client.asked_at(),
+        now,
+    };
     Ok(open_writes::begin(asking.ports, &write)?)
 }
 

@@ -57,7 +57,10 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
         None => None,
         Some(group) => {
             let is_in = client.is_in_group(group, id).await?;
-            if last_writes::group_stale_until(ports, group, id, is_in, ports.now())?.is_some() {
+            // Nobody is found in a group that is not found.
+            if last_writes::group_stale_until(ports, group, id, is_in, ports.now())?.is_some()
+                || (!is_in && read::members_are_known(&client, group).await? != Some(true))
+            {
                 return Ok(Look::Doubtful);
             }
             Some((group, is_in))

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::incident::{self, Incident};
-use super::removals;
+use super::{open_writes, removals};
 use crate::account::{expiry, looked_through};
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -120,6 +120,8 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     expiry::init(sql)?;
+    looked_through::init(sql)?;
+    open_writes::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_email ON operation (email)", &[])?;
@@ -357,6 +359,9 @@ pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> 
         "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
         &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
     )?;
+    if !settled.is_empty() && !matches!(outcome, Outcome::Done { .. }) {
+        open_writes::not_done(sql, id)?;
+    }
     expiry::note(sql, id, now)?;
     looked_through::forget(sql, id)?;
     // However it ended: also where its attempt was cut off.

@@ -58,7 +58,6 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     journal::init(sql)?;
     callback::init(sql)?;
     last_writes::init(sql)?;
-    open_writes::init(sql)?;
     open_invitations::init(sql)?;
     incident::init(sql)?;
     renewal::init(sql)
@@ -144,8 +143,8 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<Outcome, Stopped> {
     let apps = settings.apps.or_settled(|| connect::settled_app(ports))?;
     let renewal = come_back::begun(ports, id)?;
-    // An invitation that was removed to be made again comes back, whoever is pinned by now.
-    if renewal.is_none() {
+    // What was begun is carried to its end, whoever is pinned by now: an invitation that was removed to be made again, and a write that may be in force.
+    if renewal.is_none() && !journal::has_written(ports, id)? {
         apps.admit(&request.origin)?;
     }
     // The budget is shared fairly by person, as far as the request tells them apart.
@@ -294,7 +293,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             ));
         }
         if self.request.action == Action::Grant
-            && let Some(until) = open_writes::removal_open_until(self.ports, member.id, self.ports.now())?
+            && let Some(until) =
+                open_writes::removal_open_until(self.ports, member.id, open_writes::BLOCKS_SECS, self.ports.now())?
         {
             let message =
                 format!("it is not known yet whether {} is being removed by an earlier operation", member.email);

@@ -24,7 +24,7 @@ use crate::model::operation::EntryId;
 pub(super) const CHECKS: [i64; 7] = [15, 60, AWAITED_SECS, 300, 600, 1_200, LONGEST_LIFE_SECS];
 
 /// For how long a removal whose answer never came keeps grants of the same person waiting: what was granted would go with it.
-const BLOCKS_SECS: i64 = AWAITED_SECS;
+pub(super) const BLOCKS_SECS: i64 = AWAITED_SECS;
 
 /// When the audit log is asked about a write, in seconds after it was sent: soon, and once more, since nothing is documented
 /// about how late an entry may be.
@@ -66,6 +66,8 @@ pub(super) struct Write<'a> {
     pub(super) operation: EntryId,
     pub(super) kind: WriteKind,
     pub(super) member: &'a MemberRecord,
+    /// The policies' atoms before.
+    pub(super) held: &'a BTreeSet<Atom>,
     /// The policies' atoms afterwards; nothing where it is not about policies.
     pub(super) planned: &'a BTreeSet<Atom>,
     /// Whether the member stops being Super Administrator by it.
@@ -108,7 +110,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             read_at INTEGER NOT NULL, sent_at INTEGER NOT NULL, answered_at INTEGER, ray TEXT,
             check_at INTEGER, look_at INTEGER, looks INTEGER NOT NULL DEFAULT 0,
             kind TEXT NOT NULL DEFAULT 'policies', user_group TEXT, loses_admin INTEGER NOT NULL DEFAULT 0,
-            expected_in INTEGER)",
+            expected_in INTEGER, held TEXT)",
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS sent_member ON sent (member) WHERE check_at IS NOT NULL", &[])?;
@@ -121,8 +123,8 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
     let look_at = write.may_replace.then(|| after(LOOKS.first()));
     let value = sql.one(
-        "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin, held)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         &[
             write.operation.0.into(),
             write.member.id.to_string().into(),
@@ -135,6 +137,7 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
             write.kind.as_str().into(),
             write.kind.group().map(|group| group.to_string()).into(),
             i64::from(write.loses_admin).into(),
+            encode(write.held)?.into(),
         ],
     )?;
     value.as_ref().and_then(SqlValue::integer).ok_or_else(corrupt)
@@ -232,6 +235,18 @@ pub(super) fn settled(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -
     Ok(())
 }
 
+/// Notes that an operation ended without being done: what it sent and nobody answered must not give anything late, end a membership unseen, or
+/// leave too few Super Administrators. That a revoke which was refused takes something away late harms nobody, and is left.
+pub(super) fn not_done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE sent SET expected = COALESCE(expected, held), expected_in = COALESCE(expected_in, kind = 'leave')
+         WHERE operation = ?1 AND check_at IS NOT NULL AND (kind IN ('removal', 'join') OR loses_admin = 1 OR EXISTS
+            (SELECT 1 FROM operation WHERE operation.id = ?1 AND json_extract(request, '$.action') = 'grant'))",
+        &[operation.0.into()],
+    )?;
+    Ok(())
+}
+
 /// Notes what an operation found to be so that is done with the member, where what the member holds besides is not as it should be.
 pub(super) fn amended(sql: &dyn Sql, member: MemberId, granted: &[Atom], revoked: &[Atom]) -> Result<(), SqlError> {
     let open = read(
@@ -277,10 +292,11 @@ pub(super) fn gone(sql: &dyn Sql, member: MemberId) -> Result<(), SqlError> {
     forget(sql)
 }
 
-/// Until when a removal of the member, whose answer never came, may still take away what is granted now; `None` where there is none.
+/// Until when a removal of the member, whose answer never came, may still come where it may for so long; `None` where there is none.
 pub(super) fn removal_open_until(
     sql: &dyn Sql,
     member: MemberId,
+    for_secs: i64,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
     let rows = sql.query(
@@ -288,7 +304,7 @@ pub(super) fn removal_open_until(
         &[member.to_string().into()],
     )?;
     let sent_at = rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis);
-    Ok(sent_at.map(|at| at.plus_secs(BLOCKS_SECS)).filter(|until| *until > now))
+    Ok(sent_at.map(|at| at.plus_secs(for_secs)).filter(|until| *until > now))
 }
 
 /// Who may stop being Super Administrator at any moment, by a write that is open.

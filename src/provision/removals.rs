@@ -33,6 +33,9 @@ pub(super) const WINDOW_SECS: i64 = 60 * 60;
 /// back at any time.
 const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
 
+/// How many writes stand beside an operation that found no place and waits for one: who came later does not get it first.
+const WAITS: i64 = -1;
+
 /// Those that count: written within the hour, or of an operation that is not settled yet.
 const COUNTS: &str = "(removal.at > ? OR EXISTS
     (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL))";
@@ -76,9 +79,10 @@ pub(super) fn reserve(
     let taken = sql.query(
         &format!(
             "INSERT INTO removal (operation, count, at)
-             SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3)
-                OR (SELECT COUNT(*) FROM removal WHERE count = ?3 AND operation <> ?2 AND {}) < ?5
-             ON CONFLICT (operation, count) DO UPDATE SET at = MAX(at, excluded.at) RETURNING operation",
+             SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3 AND writes > {WAITS})
+                OR (SELECT COUNT(*) FROM removal
+                    WHERE count = ?3 AND operation <> ?2 AND (writes > {WAITS} OR operation < ?2) AND {}) < ?5
+             ON CONFLICT (operation, count) DO UPDATE SET at = MAX(at, excluded.at), writes = MAX(writes, 0) RETURNING operation",
             COUNTS.replace('?', "?1")
         ),
         &[since.into(), operation.0.into(), count.as_str().into(), now.into(), most.into()],
@@ -86,8 +90,14 @@ pub(super) fn reserve(
     if !taken.is_empty() {
         return Ok(Ok(()));
     }
-    let oldest =
-        sql.query("SELECT MIN(at) FROM removal WHERE count = ? AND at > ?", &[count.as_str().into(), since.into()])?;
+    sql.query(
+        "INSERT OR IGNORE INTO removal (operation, count, at, writes) VALUES (?, ?, ?, ?)",
+        &[operation.0.into(), count.as_str().into(), now.into(), WAITS.into()],
+    )?;
+    let oldest = sql.query(
+        "SELECT MIN(at) FROM removal WHERE count = ? AND at > ? AND writes > ?",
+        &[count.as_str().into(), since.into(), WAITS.into()],
+    )?;
     let free = oldest.first().and_then(|row| row.first()).and_then(SqlValue::integer);
     let (soonest, latest) = (now.plus_secs(LOOK_AGAIN_SECS.0), now.plus_secs(LOOK_AGAIN_SECS.1));
     let free = free.map_or(latest, |at| Timestamp::from_millis(at).plus_secs(WINDOW_SECS).plus_millis(1));
@@ -97,7 +107,10 @@ pub(super) fn reserve(
 /// How many count at the moment.
 pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64, SqlError> {
     let rows = sql.query(
-        &format!("SELECT COUNT(*) FROM removal WHERE count = ?2 AND {}", COUNTS.replace('?', "?1")),
+        &format!(
+            "SELECT COUNT(*) FROM removal WHERE count = ?2 AND writes > {WAITS} AND {}",
+            COUNTS.replace('?', "?1")
+        ),
         &[now.plus_secs(-WINDOW_SECS).into(), count.as_str().into()],
     )?;
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
@@ -120,14 +133,14 @@ pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), S
 
 /// Gives the places of an operation back that is over, where nothing was written for it; one that comes again keeps its own.
 pub(super) fn give_back(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM removal WHERE operation = ? AND writes = 0", &[operation.0.into()])?;
+    sql.query("DELETE FROM removal WHERE operation = ? AND writes <= 0", &[operation.0.into()])?;
     Ok(())
 }
 
 /// Gives one place back, where nothing was written for it.
 pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> Result<(), SqlError> {
     sql.query(
-        "DELETE FROM removal WHERE operation = ? AND count = ? AND writes = 0",
+        "DELETE FROM removal WHERE operation = ? AND count = ? AND writes <= 0",
         &[operation.0.into(), count.as_str().into()],
     )?;
     Ok(())
@@ -135,7 +148,7 @@ pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Count, give_back, not_carried_out, reserve, sent};
+    use super::{Count, counted, give_back, not_carried_out, reserve, sent};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock as _, Sql as _};
     use crate::provision::journal::{self, EntryId};
@@ -171,6 +184,35 @@ mod tests {
         assert!(takes(&desk, 3, Count::Access));
         desk.advance(3_601);
         assert!(takes(&desk, 4, Count::Access) && takes(&desk, 5, Count::Access), "an hour later");
+    }
+
+    #[test]
+    fn who_waits_for_a_place_gets_it_before_those_who_came_later() {
+        let desk = desk();
+        for id in 1..=5 {
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
+                &[id.into()],
+            )
+            .unwrap();
+        }
+        for id in 1..=2 {
+            assert!(takes(&desk, id, Count::Access));
+            sent(&desk, EntryId(id), desk.now()).unwrap();
+            desk.query("UPDATE operation SET outcome = '{}' WHERE id = ?", &[id.into()]).unwrap();
+        }
+        assert!(!takes(&desk, 3, Count::Access));
+        assert_eq!(counted(&desk, Count::Access, desk.now()), Ok(2), "who waits is not counted");
+        desk.advance(3_601);
+        assert!(takes(&desk, 4, Count::Access), "there is room for both");
+        assert!(!takes(&desk, 5, Count::Access), "the other place is the third one's");
+        assert!(takes(&desk, 3, Count::Access));
+        // One that is over waits no more.
+        desk.query("UPDATE operation SET outcome = '{}' WHERE id <= 5", &[]).unwrap();
+        for id in 3..=5 {
+            give_back(&desk, EntryId(id)).unwrap();
+        }
+        assert!(takes(&desk, 6, Count::Access) && takes(&desk, 7, Count::Access));
     }
 
     #[test]

@@ -142,13 +142,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) => return Err(error),
         };
         let has_left = held.groups.iter().any(|(group, _)| !now.iter().any(|(one, _)| one == group));
-        if has_left && let Some(until) = open_writes::removal_open_until(self.ports, held.member, self.ports.now())? {
+        if has_left
+            && let Some(until) =
+                open_writes::removal_open_until(self.ports, held.member, open_writes::BLOCKS_SECS, self.ports.now())?
+        {
             return Err(Stopped::Until(
                 format!("the invitation of {} may be removed already, and out of its user groups by that", held.email),
                 until,
             ));
         }
         Ok(now)
+    }
+
+    /// Until when a removal of an invitation that nobody answered may come: whoever that one takes away is to be invited again.
+    fn may_be_removed_until(&self, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
+        open_writes::removal_open_until(self.ports, member, late::LONGEST_LIFE_SECS, self.ports.now())
     }
 
     async fn clear_renewal(&self, member: &MemberRecord) -> Result<Passage, Stopped> {
@@ -184,7 +192,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         else {
             return outcome;
         };
-        let Some(until) = open_writes::removal_open_until(self.ports, held.member, self.ports.now())? else {
+        let Some(until) = self.may_be_removed_until(held.member)? else {
             return outcome;
         };
         if begun(self.ports, self.id)?.is_none() {
@@ -220,7 +228,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             forget(self.ports, self.id)?;
             return Ok(unknown_policy(&fresh.email));
         }
-        let held = InvitationAccess { member, email: fresh.email.clone(), policies, groups };
+        let held = InvitationAccess { member, email: fresh.email.clone(), policies, groups, made: None };
         let passage = self.clear_renewal(&fresh).await?;
         // That one ends the membership by its own rules, which may forbid it.
         if journal::account_revoke_since(self.ports, self.id, &held.email)?.is_some() {
@@ -233,7 +241,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
             Err(Stopped::Refused(refused)) => {
                 // Nothing was taken away, so there is nothing to bring back, but for what an earlier removal may take yet.
-                if open_writes::removal_open_until(self.ports, member, self.ports.now())?.is_none() {
+                if self.may_be_removed_until(member)?.is_none() {
                     forget(self.ports, self.id)?;
                 }
                 return Ok(refused);
@@ -253,7 +261,27 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// The old invitation is gone. `again` where a new one may be there already.
     async fn invite_again(&self, held: &InvitationAccess, again: bool) -> Result<Outcome, Stopped> {
         let email = held.email.as_str();
-        let found = if again {
+        let found = if let Some(made) = held.made {
+            // Another renewal may have come in between.
+            let made = successor(self.ports, made)?.unwrap_or(made);
+            match read::present(read::member(self.ports, &self.client, made).await)? {
+                // A read may be behind our own of a moment ago.
+                None if self.was_invited_within(made, late::STALE_MILLIS)?
+                    || come_back::is_being_renewed(self.ports, made)? =>
+                {
+                    return Ok(self.not_now(format!("{email} is invited again, and not shown yet"), 10));
+                }
+                None => {
+                    return self.not_again(
+                        Refusal::UnknownMember,
+                        format!(
+                            "The invitation of {email} was made again as {made}, and somebody removed that one, so it was not made once more; invite them with POST /v1/accounts where they are to be invited."
+                        ),
+                    );
+                }
+                found => found,
+            }
+        } else if again {
             // A list that is behind may still have the old one.
             let listed = find::by_address(&self.client, email).await?.filter(|found| found.id != held.member);
             let sent =
@@ -276,8 +304,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         // Others may have come upon the new membership first, and what they were told of it stays so.
         let _turn = self.lock(&member.id.to_string()).await;
-        let held = self.still_held()?;
-        let member = if is_there {
+        let mut held = self.still_held()?;
+        let member = if is_there && held.made.is_none_or(|made| made != member.id) {
             match self.complete(&held, member.id).await? {
                 Ok(member) => member,
                 Err(not_now) => return Ok(not_now),
@@ -285,6 +313,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         } else {
             member
         };
+        held.made = Some(member.id);
+        save(self.ports, self.id, &held)?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         let mut missing = Vec::new();
         for (group, name) in &held.groups {
@@ -294,8 +324,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
                 // What may pass is waited for.
                 Err(Stopped::Refused(Outcome::Refused { code: Refusal::Cloudflare, message }))
-                    if invited_at(self.ports, member.id)?
-                        .is_some_and(|at| self.ports.now().since(at) < JOIN_MILLIS) =>
+                    if self.was_invited_within(member.id, JOIN_MILLIS)? =>
                 {
                     return Ok(self.not_now(message, FORBIDDEN_SECS));
                 }
@@ -327,42 +356,41 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if guards::protected(self.guards(), email, &[]).is_ok()
             && let Some(EntryId(revoke)) = journal::account_revoke_since(self.ports, self.id, email)?
         {
-            return self.not_again(
-                Refusal::Superseded,
-                format!(
-                    "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
-                ),
+            let message = format!(
+                "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
             );
+            return self.not_again(Refusal::Superseded, message).map(Err);
         }
         let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
         let held = self.still_held()?;
         if held.policies.is_empty() {
-            return self.not_again(
-                Refusal::LastRole,
-                format!(
-                    "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
-                ),
+            let message = format!(
+                "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
             );
+            return self.not_again(Refusal::LastRole, message).map(Err);
         }
         match self.send_invitation(&passage, email, &held.policies, Some(old)).await {
             Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
-                self.not_again(
-                    Refusal::Cloudflare,
-                    format!(
-                        "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back what it held: {}.",
-                        message.trim_end_matches('.'),
-                        in_words(&held)
-                    ),
-                )
+                let message = format!(
+                    "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back what it held: {}.",
+                    message.trim_end_matches('.'),
+                    in_words(&held)
+                );
+                self.not_again(Refusal::Cloudflare, message).map(Err)
             }
             sent => sent,
         }
     }
 
     /// What was removed is not made again, and nothing is to be brought back any more.
-    fn not_again<T>(&self, code: Refusal, message: String) -> Result<Result<T, Outcome>, Stopped> {
+    fn not_again(&self, code: Refusal, message: String) -> Result<Outcome, Stopped> {
         forget(self.ports, self.id)?;
-        Ok(Err(Outcome::refused(code, message)))
+        Ok(Outcome::refused(code, message))
+    }
+
+    /// Whether an invitation is one that we sent this short a time ago.
+    fn was_invited_within(&self, member: MemberId, millis: i64) -> Result<bool, SqlError> {
+        Ok(invited_at(self.ports, member)?.is_some_and(|at| self.ports.now().since(at) < millis))
     }
 
     /// What was taken away comes back as soon as the guards let it: what they forbid meanwhile waits, and is not given up for nothing.
@@ -386,8 +414,30 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the
-    /// old one. Who calls has its lock.
+    /// old one; where it cannot, who reads the refusal is told what the old one held. Who calls has its lock.
     async fn complete(
+        &self,
+        held: &InvitationAccess,
+        found: MemberId,
+    ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+        let (code, why) = match self.completed(held, found).await {
+            Err(Stopped::Refused(Outcome::Refused { code, message })) => (code, message),
+            Err(Stopped::Api(error @ ApiError::Unreadable { .. })) => (Refusal::UnreadableMember, error.to_string()),
+            ended => return ended,
+        };
+        if self.was_invited_within(found, JOIN_MILLIS)? {
+            return Ok(Err(self.not_now(why, FORBIDDEN_SECS)));
+        }
+        let message = format!(
+            "The invitation of {} was removed to be made again, and the one that they have by now could not be given what it held ({}); when that is mended, give it back: {}.",
+            held.email,
+            why.trim_end_matches('.'),
+            in_words(held)
+        );
+        self.not_again(code, message).map(Err)
+    }
+
+    async fn completed(
         &self,
         held: &InvitationAccess,
         found: MemberId,
@@ -399,25 +449,23 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let there = atoms(&fresh.own_policies()?);
         if !denied.iter().all(|atom| there.contains(atom)) {
             // Our own of a moment ago has it, and may not show it yet.
-            let oldest = self.ports.now().plus_millis(-late::STALE_MILLIS);
-            if invited_at(self.ports, found)?.is_some_and(|at| at >= oldest) {
+            if self.was_invited_within(found, late::STALE_MILLIS)? {
                 return Ok(Err(
                     self.not_now(format!("{} is invited again, and not shown with everything yet", held.email), 10)
                 ));
             }
-            return self.not_again(
-                Refusal::NotEligible,
-                format!(
-                    "The invitation of {} was removed to be made again, and by now they have another one, which does not deny what that one did, so nothing was brought back; see in Cloudflare's dashboard to what it held: {}.",
-                    held.email,
-                    in_words(held)
-                ),
+            let message = format!(
+                "The invitation of {} was removed to be made again, and by now they have another one, which does not deny what that one did, so nothing was brought back; see in Cloudflare's dashboard to what it held: {}.",
+                held.email,
+                in_words(held)
             );
+            return self.not_again(Refusal::NotEligible, message).map(Err);
         }
         let edit = Edit { grant, revoke: Vec::new() };
         let would = "would have completed an invitation that was made again";
         Ok(match self.waiting(self.write(fresh, &edit, would).await)? {
             EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => Ok(*member),
+            EditOutcome::UnknownPolicy => return Err(Stopped::Refused(unknown_policy(&held.email))),
             _ => Err(self.not_now(format!("{} is invited again, and not with everything yet", held.email), 10)),
         })
     }

@@ -257,21 +257,20 @@ impl<P: Clock + Sql> Count<'_, P> {
         let looked = looked_through::pages(self.ports, operation, reading)?;
         let (mut number, mut total) = (1, 1);
         while number <= total && self.found.len() < least {
-            let pages = match looked.iter().find(|looked| looked.page == number) {
-                Some(looked) => looked.pages,
-                None => {
-                    let page = asking.client.members_page(number).await?;
-                    let pages = page.pages(number, PER_PAGE);
-                    let mut matters = false;
-                    for other in page.items {
-                        matters |= self.see(&other.without_inherited(&inherited), through)?;
-                    }
-                    if !matters {
-                        let page = LookedThrough { page: number, pages, ..LookedThrough::default() };
-                        looked_through::note(self.ports, operation, reading, &page)?;
-                    }
-                    pages
+            let pages = if let Some(looked) = looked.iter().find(|looked| looked.page == number) {
+                looked.pages
+            } else {
+                let page = asking.client.members_page(number).await?;
+                let pages = page.pages(number, PER_PAGE);
+                let mut matters = false;
+                for other in page.items {
+                    matters |= self.see(&other.without_inherited(&inherited), through)?;
                 }
+                if !matters {
+                    let page = LookedThrough { page: number, pages, ..LookedThrough::default() };
+                    looked_through::note(self.ports, operation, reading, &page)?;
+                }
+                pages
             };
             total = pages.min(MAX_MEMBER_PAGES);
             number += 1;

@@ -1,9 +1,11 @@
 //! What others do to a member while an operation works on it, and writes of ours that come late.
 
+use c1_cloudflare::account::apps::Apps;
 use c1_cloudflare::audit::feed;
 use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::model::operation::Target;
 use c1_cloudflare::provision::incident::{self, IncidentKind};
-use c1_cloudflare::provision::{aftercare, journal};
+use c1_cloudflare::provision::{Provisioning, aftercare, journal};
 use sim::cloudflare::{Fault, Permission, Route};
 
 use super::{
@@ -305,4 +307,55 @@ async fn the_journal_has_the_ray_of_every_write() {
         assert!(matches!(bench.settle(id).await, Outcome::Done { .. }));
         assert_eq!(rays(id), 1, "{:?}", bench.entry(id).trail);
     }
+}
+
+#[tokio::test]
+async fn what_an_operation_sent_that_was_refused_afterwards_does_not_come_late_unseen() {
+    for is_on_again in [true, false] {
+        let (mut bench, known, jane) = Bench::with_jane().await;
+        let account = bench.account().clone();
+        let before = bench.atoms(&jane);
+        account.fail_next(Route::UpdateMember, 3, Fault::Held);
+        let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        bench.world.advance(70);
+        bench.world.config.provision.provisioning = Provisioning::Off;
+        assert_refused(&bench.attempt(grant).await, Refusal::ProvisioningOff, "off");
+        if is_on_again {
+            bench.world.config.provision.provisioning = Provisioning::On;
+        }
+        bench.world.advance(120);
+        assert!(account.release_held() > 0);
+        bench.later_times(8, 61).await;
+        bench.assert_told("carried out late");
+        assert_eq!(bench.atoms(&jane) == before, is_on_again);
+    }
+    // A removal that was refused, and came all the same.
+    let (mut bench, _, jane) = Bench::with_jane().await;
+    let account = bench.account().clone();
+    account.fail_next(Route::DeleteMember, 1, Fault::Held);
+    let removal = bench.arrive(Action::Revoke, Target::Account, member(&jane));
+    assert!(matches!(bench.attempt(removal).await, Outcome::NotNow { .. }));
+    bench.world.config.provision.guards.protected = vec![JANE.to_owned()];
+    assert_refused(&bench.settle(removal).await, Refusal::ProtectedMember, "PROTECTED_MEMBERS");
+    assert!(account.release_held() > 0);
+    bench.later_times(8, 61).await;
+    bench.assert_told("The removal of");
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_told_as_done_whichever_app_was_pinned_meanwhile() {
+    let (mut bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account().clone();
+    account.after_next(Route::UpdateMember, |account, _| {
+        account.fail_next(Route::GetMember, 4, Fault::status(503, 1));
+    });
+    let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    bench.world.config.provision.apps = Apps::configured(vec!["another-app".to_owned()], None);
+    assert_done(&bench.settle(grant).await, Effect::Granted);
+    let other = bench.arrive(Action::Grant, target(&known[2]), member(&jane));
+    assert_refused(&bench.attempt(other).await, Refusal::AppNotAllowed, "ALLOWED_APPS");
 }

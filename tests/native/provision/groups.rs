@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Action, Bench, Effect, JANE, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles,
 };
+use c1_cloudflare::provision::heard;
 use sim::cloudflare::{Fault, Route};
 
 /// Jane, and a group that she is not in.
@@ -283,4 +284,20 @@ async fn min_super_admins_counts_who_came_into_their_group_a_moment_ago() {
     account.clear_faults();
     assert_refused(&bench.attempt(removal).await, Refusal::MinSuperAdmins, JANE);
     assert_done(&bench.operate(Action::Revoke, super::Target::Account, member(&joe)).await, Effect::Removed);
+}
+
+#[tokio::test]
+async fn nobody_is_heard_to_leave_a_group_that_is_not_there_for_a_moment() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.join_group(&group, &jane);
+    bench.world.sync().await;
+    let locks = bench.locks.borrow().clone();
+    let (member, named) = (jane.parse().unwrap(), Some(group.parse().unwrap()));
+    let look = async || heard::look_again(&bench.world, &bench.world.config.cloudflare, &locks, member, named).await;
+    hide(account, 404);
+    assert_eq!(look().await.unwrap(), heard::Look::Doubtful);
+    account.clear_faults();
+    account.leave_group(&group, &jane);
+    assert_eq!(look().await.unwrap(), heard::Look::Noted);
 }

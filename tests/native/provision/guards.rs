@@ -10,8 +10,8 @@ use c1_cloudflare::provision::LastRole;
 use sim::cloudflare::{Access, Atom, Cloudflare, Fault, Membership, Oddity, On, Permission, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, assert_done, assert_not_now, assert_refused, atom,
-    group_target, holds, member, person, roles, target,
+    Action, Bench, Effect, EntryId, JANE, NEW, Outcome, Refusal, Target, assert_done, assert_not_now, assert_refused,
+    atom, group_target, holds, member, person, roles, target,
 };
 
 /// The accepted members who are Super Administrator of their own.
@@ -1021,4 +1021,19 @@ async fn a_list_of_permission_groups_without_super_administrator_makes_nobody_le
     assert_not_now(&unsynced.attempt(removal).await, "no permission group of Super Administrators");
     unsynced.world.bends.take();
     assert_refused(&unsynced.attempt(removal).await, Refusal::MinSuperAdmins, "Only 0 ");
+}
+
+#[tokio::test]
+async fn room_that_was_taken_to_put_something_right_and_not_used_is_given_back() {
+    let mut bench = Bench::start().await;
+    let account = bench.account().clone();
+    let jane = account.add_member(JANE, vec![holds(&account, &roles(&account)[0])]);
+    make_super_administrator_late(&bench, &jane).await;
+    let granted = EntryId(1);
+    assert_refused(&bench.settle(granted).await, Refusal::Superseded, "the contrary");
+    bench.world.config.provision.guards.min_super_admins = 500;
+    bench.later_times(8, 61).await;
+    bench.assert_told("MIN_SUPER_ADMINS");
+    let taken = bench.world.query("SELECT 1 FROM removal WHERE operation = ?", &[granted.0.into()]).unwrap();
+    assert!(taken.is_empty(), "{taken:?}");
 }

@@ -2,6 +2,7 @@
 
 use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
 use c1_cloudflare::account::overlay::oldest_open;
+use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::model::ask::EntitlementRef;
 use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
@@ -713,4 +714,18 @@ async fn a_removal_that_was_carried_out_is_done_though_the_address_was_somebody_
     account.clear_faults();
     assert_done(&bench.settle(revoke).await, Effect::Removed);
     assert!(account.membership(&elder).is_some());
+}
+
+#[tokio::test]
+async fn who_was_removed_by_an_attempt_that_was_cut_off_is_shown_as_gone() {
+    let jane = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+    let bench = Bench::with(jane, |_| {}).await;
+    let account = bench.account();
+    account.after_next(Route::DeleteMember, |account, _| account.fail_next(Route::GetMember, 1, Fault::status(503, 1)));
+    let id = bench.arrive(Action::Revoke, Target::Account, account_of(JANE));
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    assert!(account.membership_of(JANE).is_none());
+    assert_done(&bench.settle(id).await, Effect::Removed);
+    let shown = bench.world.query("SELECT 1 FROM overlay", &[]).unwrap();
+    assert_eq!(shown.len(), 1);
 }

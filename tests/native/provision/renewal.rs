@@ -312,7 +312,7 @@ async fn a_removal_that_comes_late_is_made_good_though_a_guard_forbids_the_renew
     for is_carried_out in [true, false] {
         let (mut bench, old, group, id) = put_off_before_the_removal(Fault::Held).await;
         let held = bench.atoms(&old);
-        bench.world.advance(90);
+        bench.world.advance(300);
         bench.world.config.provision.provisioning = Provisioning::Off;
         let Outcome::NotNow { message, .. } = bench.attempt(id).await else { panic!("the removal may come yet") };
         assert!(message.contains("Provisioning is off") && message.contains("may still be carried out"), "{message}");
@@ -339,7 +339,7 @@ async fn who_accepts_before_a_removal_that_comes_late_is_invited_again() {
     let account = bench.account();
     let held = bench.atoms(&old);
     account.accept_invitation(&old);
-    bench.world.advance(90);
+    bench.world.advance(300);
     let outcome = bench.attempt(id).await;
     assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
     account.release_held();
@@ -349,6 +349,7 @@ async fn who_accepts_before_a_removal_that_comes_late_is_invited_again() {
     // Where the removal never comes, there is nothing to renew.
     let (bench, old, _, id) = put_off_before_the_removal(Fault::Held).await;
     bench.account().accept_invitation(&old);
+    bench.world.advance(2_500);
     assert_refused(&bench.settle(id).await, Refusal::NotPending, "has accepted");
 }
 
@@ -616,5 +617,76 @@ async fn not_eligible_is_whom_somebody_else_invited_meanwhile_without_what_was_d
             assert_eq!(has, (before, [].into()), "more than the old one gave");
             assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap());
         }
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_takes_away_from_the_new_invitation_stays_away() {
+    for whole in [false, true] {
+        let (bench, old, _) = invited().await;
+        let account = bench.account();
+        account.fail_next(Route::AddUserGroupMembers, 4, Fault::status(503, 1));
+        let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+        let new = account.membership_of(NEW).unwrap().id;
+        let held = bench.atoms(&new);
+        bench.world.advance(90);
+        if whole {
+            account.remove_member(&new);
+            assert_refused(&bench.settle(id).await, Refusal::UnknownMember, "somebody removed that one");
+            assert!(account.membership_of(NEW).is_none());
+            continue;
+        }
+        let other = holds(account, &roles(account)[5]);
+        account.set_policies(&new, vec![other]);
+        let by_hand = bench.atoms(&new);
+        assert_ne!(by_hand, held);
+        assert_done(&bench.settle(id).await, Effect::Renewed);
+        assert_eq!(bench.atoms(&new), by_hand);
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_finds_another_invitation_which_it_cannot_complete_says_what_was_held() {
+    for (fault, says) in [("refused", "1006"), ("unknown", "a kind"), ("odd", "cannot be read")] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let role = known[0].id.clone();
+        let old = account.invite(NEW, known[..2].iter().map(|role| holds(account, role)).collect());
+        let id = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+        account.fail_next(Route::CreateMember, 1, Fault::status(503, 1));
+        assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+        let theirs = account.invite(NEW, vec![holds(account, &known[4])]);
+        match fault {
+            "refused" => account.fail_next(
+                Route::UpdateMember,
+                1,
+                Fault::Status { status: 400, code: 1006, message: "invalid combination".into() },
+            ),
+            "unknown" => account.make_odd(Route::GetMember, &theirs, Oddity::TextInPolicies("access", "sometimes")),
+            _ => account.make_odd(Route::GetMember, &theirs, Oddity::NullInPolicies("permission_groups")),
+        }
+        let outcome = bench.settle(id).await;
+        let Outcome::Refused { message, .. } = &outcome else { panic!("{fault}: {outcome:?}") };
+        assert!(message.contains(says) && message.contains(&role), "{fault}: {message}");
+        let left = bench.world.query("SELECT 1 FROM renewal", &[]).unwrap();
+        assert!(left.is_empty(), "{fault}: nothing is to be brought back any more");
+    }
+}
+
+#[tokio::test]
+async fn a_revoke_that_waits_for_a_renewal_of_the_same_invitation_is_not_done_with_the_old_one() {
+    for what in [Target::Account, target(&roles(Bench::start().await.account())[0])] {
+        let (bench, old, _) = invited().await;
+        let account = bench.account();
+        let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+        let revoke = bench.arrive(Action::Revoke, what.clone(), member(&old));
+        account.set_route_latency(Route::CreateMember, Latency::of(Duration::from_millis(50)));
+        let (renewed, revoked) = futures::join!(Box::pin(bench.attempt(renewal)), Box::pin(bench.attempt(revoke)));
+        assert_done(&renewed, Effect::Renewed);
+        assert!(matches!(revoked, Outcome::NotNow { .. }), "{revoked:?}");
+        let outcome = bench.settle(revoke).await;
+        assert!(matches!(outcome, Outcome::Done { effect: Effect::Removed | Effect::Revoked, .. }), "{outcome:?}");
     }
 }

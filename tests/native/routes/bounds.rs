@@ -25,9 +25,9 @@ async fn after(requests: i64) -> (Jane, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gave_up_is_said_of_an_operation_after_3000_requests_whatever_its_tries() {
-    let (jane, told) = Box::pin(after(3_000)).await;
-    assert!(told.contains("errored") && told.contains("3000 requests"), "{told}");
+async fn gave_up_is_said_of_an_operation_after_5000_requests_whatever_its_tries() {
+    let (jane, told) = Box::pin(after(5_000)).await;
+    assert!(told.contains("errored") && told.contains("5000 requests"), "{told}");
     jane.changed(&[], &[]);
     let (jane, told) = Box::pin(after(2_000)).await;
     assert!(told.contains("complete"), "{told}");
@@ -41,7 +41,7 @@ async fn what_has_to_bring_an_invitation_back_is_not_given_up_for_its_requests()
     let answer = deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none(), "it was taken away");
-    deployment.world().query("UPDATE spent SET requests = 3000", &[]).unwrap();
+    deployment.world().query("UPDATE spent SET requests = 5000", &[]).unwrap();
     deployment.wait(Duration::from_mins(3)).await;
     assert!(deployment.cloudflare.membership_of(NEWCOMER).is_some());
 }
