@@ -164,6 +164,7 @@ const schemas = {
   Group: object({ id, resource_type: word("group"), name: string, entitlement_id: string, entitlements: list(string) }),
   Token: object({
     id, resource_type: word("api_token"), name: string, status: string, issued_on: maybe(string), not_before: maybe(string), expires_on: maybe(string), last_used_on: maybe(string),
+    unreadable: list(string),
     creator_email: string, creator_id: string, creator: word("unknown", "left", "invited", "member"), provisioner_type: string, provisioner_id: string, access: list(string),
     permission_groups: list(string), allowed_from: list(string), refused_from: list(string), is_connector: boolean,
     "policies?": list(object({ access: word("allow", "deny", "unknown"), told: string, permission_groups: list(object({ id: string, name: string })), scope: list(ref("Object")) })),

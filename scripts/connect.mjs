@@ -41,6 +41,7 @@ try {
 } catch {
   quit(2, `say where the Worker is and what its token is: ${command("connect", { URL: "https://…" })}, with the connector token as TOKEN in the environment`);
 }
+if (app && on("UNDO")) quit(2, "UNDO puts back what is saved of every app: leave APP out");
 if (!token) quit(2, "TOKEN is missing: the secret CONNECTOR_TOKEN of the Worker");
 
 const options = { dry_run: on("DRY_RUN"), undo: on("UNDO"), overwrite: on("OVERWRITE"), ...(app && { app_id: app }) };

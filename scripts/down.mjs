@@ -1,13 +1,13 @@
 // Takes away what `make up` made: says what that is, asks, and does it. What `make down` runs. May be run again: what is gone already is
-// left out. Exit status: 0 done, 1 something is not as it should be, 2 wrong use.
+// left out. Exit status: 0 done, 1 something is not as it should be, 2 wrong use, 130 ended by Ctrl-C.
 
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
-import { Stop, ask, isInteractive, run, say, secretsOfThePipe } from "./up/terminal.mjs";
+import { Stop, ask, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { Worker, reason } from "./up/worker.mjs";
-import { deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
+import { deployed, login, must, mustBeOurs, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --yes                        do not ask
@@ -40,6 +40,7 @@ await run("down", async () => {
   if (account === "") return say("There is nothing to take away: wrangler.toml names no account.");
   const api = await login();
   const bindings = await deployed(api, account, name);
+  mustBeOurs(bindings, name, account, "nothing was taken away");
   // A Worker that was deployed without its address has learned it, and nobody wrote it down.
   const known = () => settings.get("PUBLIC_URL") || bindings.get("PUBLIC_URL")?.text || workersDev(api, account, name, "--reach");
   const url = bindings && (given.reach || (await known()));
@@ -48,6 +49,8 @@ await run("down", async () => {
   const bound = bindings?.get("STATE")?.namespace_id;
   // Without a Worker only the name tells which one was its own.
   const namespace = namespaces.find(({ id, title: each }) => (bound === undefined ? each === title : id === bound));
+  const isOwn = namespace?.title === title;
+  const users = isOwn ? await usersOf(api, account, namespace.id, name) : [];
 
   say(`This takes away, from the account ${account}:`);
   if (bindings === undefined) say(`  nothing of the Worker ${name}: it is gone`);
@@ -55,7 +58,8 @@ await run("down", async () => {
     say(`  the Worker ${name} with its cron trigger, its page and its secrets`);
     say("  its Durable Object: the journal of all operations, findings and what was accepted, the connection to ConductorOne");
   }
-  if (namespace !== undefined && namespace.title === title) say(`  the KV namespace ${title}: the snapshot of the account`);
+  if (users.length > 0) say(`  not the KV namespace ${title}, which ${users.map(plain).join(" and ")} ${users.length === 1 ? "uses" : "use"} as well`);
+  else if (isOwn) say(`  the KV namespace ${title}: the snapshot of the account`);
   else if (namespace !== undefined) say(`  not the KV namespace ${namespace.title}, which was not made for this Worker`);
   say("and the values in wrangler.toml. What it changed in the account stays as it is.");
   if (piped[FULL] === undefined && bindings !== undefined) say(`ConductorOne's entitlements that lead to this Worker are put back only by this, before: ${command("connect", { URL: url, UNDO: 1 })}`);
@@ -68,7 +72,7 @@ await run("down", async () => {
     const undo = spawnSync(process.execPath, ["scripts/connect.mjs"], {
       stdio: ["ignore", "inherit", "pipe"],
       encoding: "utf8",
-      env: { ...process.env, URL: url, TOKEN: piped[FULL], UNDO: "1" },
+      env: { ...process.env, URL: url, TOKEN: piped[FULL], UNDO: "1", APP: "" },
     });
     if (undo.status !== 0) {
       const stop = (why) => {
@@ -86,7 +90,7 @@ await run("down", async () => {
     await wrangler(["delete", "--force"], { account });
     say(`The Worker ${name} is gone.`);
   }
-  if (namespace !== undefined && namespace.title === title) {
+  if (isOwn && users.length === 0) {
     await wrangler(["kv", "namespace", "delete", "--namespace-id", namespace.id, "--skip-confirmation"], { account });
     say(`The KV namespace ${title} is gone.`);
   }

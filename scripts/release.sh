@@ -12,6 +12,16 @@ if [ -e "$folder" ] && { [ -e "$folder/.git" ] || [ ! -f "$folder/SHA256SUMS" ];
   echo "release: $folder is there, and is no tree that this made before: give another FOLDER, and copy from it" >&2
   exit 2
 fi
+# Nor one that somebody works in: what is installed or written there, or its own account, nobody could give back.
+used=
+if [ -e "$folder" ]; then
+  used=$(ls -A "$folder" | grep -vxE 'build|scripts|LICENSE|README\.md|SHA256SUMS|package\.json|wrangler\.toml|\.dev\.vars\.example|\.gitignore' | tr '\n' ' ' || true)
+  if grep -qsE '^CLOUDFLARE_ACCOUNT_ID *= *"[^"]' "$folder/wrangler.toml"; then used="$used"'wrangler.toml (CLOUDFLARE_ACCOUNT_ID)'; fi
+fi
+if [ -n "$used" ]; then
+  echo "release: $folder is in use, since it has more than was released: ${used% }; give another FOLDER, and copy from it" >&2
+  exit 2
+fi
 bash scripts/build.sh
 rm -rf "$folder"
 mkdir -p "$folder/build" "$folder/scripts"

@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { Refusal, Worker, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, login, must, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, login, must, mustBeOurs, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -304,6 +304,7 @@ await run("up", async () => {
 
   const account = await chooseAccount(api, given, settings.get("CLOUDFLARE_ACCOUNT_ID"));
   const before = await deployed(api, account, name);
+  mustBeOurs(before, name, account, "nothing was deployed");
   const isFirst = before === undefined;
   if (!isFirst) {
     const governed = before.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";

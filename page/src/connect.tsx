@@ -126,7 +126,7 @@ export function Connect({ session, status, onDone }: { session: Session; status:
           </button>
         )}
         {connection === undefined ? null : undoing ? (
-          <button type="button" class="danger" disabled={busy} onClick={() => void run({ undo: true, overwrite: false }, () => setSeen(null))}>
+          <button type="button" class="danger" disabled={busy} onClick={() => void run({ undo: true, overwrite: false, app_id: undefined }, () => setSeen(null))}>
             Yes, put back what was there before
           </button>
         ) : (

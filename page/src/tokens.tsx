@@ -9,20 +9,27 @@ const COLUMNS: Column<Token>[] = [
   { title: "Status", text: (row) => row.status, width: 2 },
   { title: "Made by", text: (row) => row.creator_email, width: 5 },
   { title: "Made", text: (row) => row.issued_on ?? "", show: (row) => <Time at={row.issued_on} />, width: 4 },
-  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => (row.last_used_on === null ? "never" : <Day at={row.last_used_on} />), width: 4 },
-  { title: "Ends", text: (row) => row.expires_on ?? "", show: (row) => <When at={row.expires_on} />, width: 4 },
+  { title: "Last used", text: (row) => row.last_used_on ?? "", show: (row) => <Used of={row} />, width: 4 },
+  { title: "Ends", text: (row) => row.expires_on ?? "", show: (row) => <Ends of={row} />, width: 4 },
 ];
 
-function When({ at }: { at: string | null }): JSX.Element {
-  return at === null ? <>never</> : <Time at={at} />;
+/** Nothing where Cloudflare tells a field of the token in a form that cannot be read is not none. */
+const without = (row: Token, field: string): string | null => (row.unreadable.includes(field) ? "cannot be read" : null);
+
+function Ends({ of }: { of: Token }): JSX.Element {
+  return of.expires_on === null ? <>{without(of, "expires_on") ?? "never"}</> : <Time at={of.expires_on} />;
+}
+
+function Used({ of }: { of: Token }): JSX.Element {
+  return of.last_used_on === null ? <>{without(of, "last_used_on") ?? "never"}</> : <Day at={of.last_used_on} />;
 }
 
 const DAYS_90 = 90 * 86_400_000;
 
 const FILTERS: Record<string, (row: Token) => boolean> = {
-  "Without an end": (row) => row.expires_on === null,
+  "Without an end": (row) => row.expires_on === null && without(row, "expires_on") === null,
   "Not used for 90 days": (row) => row.last_used_on !== null && new Date(row.last_used_on).getTime() < Date.now() - DAYS_90,
-  "Never used": (row) => row.last_used_on === null,
+  "Never used": (row) => row.last_used_on === null && without(row, "last_used_on") === null,
   "Made by somebody who left": (row) => row.creator === "left",
 };
 
@@ -66,11 +73,11 @@ export function OneToken({ id }: { id: string }): JSX.Element {
         <dt>Made</dt>
         <dd><Time at={token.issued_on} /></dd>
         <dt>Last used</dt>
-        <dd>{token.last_used_on === null ? "never" : <Day at={token.last_used_on} />}</dd>
+        <dd><Used of={token} /></dd>
         <dt>Ends</dt>
-        <dd><When at={token.expires_on} /></dd>
+        <dd><Ends of={token} /></dd>
         <dt>Used from</dt>
-        <dd>{token.allowed_from.join(", ") || "anywhere"}{token.refused_from.length === 0 ? "" : `, but not ${token.refused_from.join(", ")}`}</dd>
+        <dd>{token.allowed_from.join(", ") || (without(token, "condition.request_ip") ?? "anywhere")}{token.refused_from.length === 0 ? "" : `, but not ${token.refused_from.join(", ")}`}</dd>
         <dt>Id</dt>
         <dd><code>{token.id}</code></dd>
       </dl>

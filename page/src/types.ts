@@ -67,6 +67,7 @@ export interface Token {
   not_before: string | null;
   expires_on: string | null;
   last_used_on: string | null;
+  unreadable: string[];
   creator_email: string;
   creator_id: string;
   creator: "unknown" | "left" | "invited" | "member";

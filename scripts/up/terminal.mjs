@@ -13,6 +13,9 @@ export class Stop extends Error {
 /** Control characters in what came from elsewhere are not for a terminal. */
 export const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
 
+/** The person ended it, by Ctrl-C or Ctrl-D. */
+const ended = () => new Stop("ended before anything else was changed", 130);
+
 export const say = (text = "") => console.log(text);
 
 export const isInteractive = () => Boolean(process.stdin.isTTY && process.stdout.isTTY);
@@ -27,6 +30,8 @@ export async function ask(question, { flag, fallback = "" }) {
   try {
     const answer = (await lines.question(`${question}${fallback === "" ? "" : ` [${fallback}]`}: `)).trim();
     return answer === "" ? fallback : answer;
+  } catch (error) {
+    throw error.name === "AbortError" ? ended() : error;
   } finally {
     lines.close();
   }
@@ -67,7 +72,7 @@ export function askSecretly(question) {
     const take = (bytes) => {
       for (const letter of bytes.toString("utf8").replaceAll("\u001b[200~", "").replaceAll("\u001b[201~", "")) {
         if (letter === "\r" || letter === "\n") return end(() => resolve(text.trim()));
-        if (letter === "\u0003" || letter === "\u0004") return end(() => reject(new Stop("ended before anything else was changed", 130)));
+        if (letter === "\u0003" || letter === "\u0004") return end(() => reject(ended()));
         text = letter === "\u007f" || letter === "\b" ? text.slice(0, -1) : letter < " " ? text : text + letter;
       }
       return undefined;

@@ -188,6 +188,34 @@ export async function deployed(api, account, name) {
   return settings === undefined ? undefined : new Map(settings.bindings.map((binding) => [binding.name, binding]));
 }
 
+/** What a Worker may have before it is deployed for the first time: secrets that somebody set by hand. */
+const OWN_SECRETS = ["CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "CONNECTOR_READ_TOKEN", "C1_CLIENT_ID", "C1_CLIENT_SECRET"];
+
+/** Whether a deployed Worker is this connector, by its bindings: another one may have the name. */
+export function isOurs(bindings) {
+  const { type, class_name: of } = bindings.get("COORDINATOR") ?? {};
+  if (type === "durable_object_namespace" && of === "Coordinator") return true;
+  return bindings.size > 0 && [...bindings.values()].every((binding) => binding.type === "secret_text" && OWN_SECRETS.includes(binding.name));
+}
+
+/** Ends the program where the Worker of this name is another one than this connector; `not` says what was not done. */
+export function mustBeOurs(bindings, name, account, not) {
+  if (bindings === undefined || isOurs(bindings)) return;
+  throw new Stop(`the Worker ${name} in the account ${account} is not this connector, since it has no Durable Object COORDINATOR of the class Coordinator: ${not}; put another name into wrangler.toml`);
+}
+
+/** The other Workers of the account that are bound to a KV namespace, by name. */
+export async function usersOf(api, account, namespace, name) {
+  const what = "the account's other Workers could not be looked at";
+  const found = [];
+  for (const { id } of await must(what, api.get(`/accounts/${account}/workers/scripts`))) {
+    if (id === name) continue;
+    const settings = await must(what, api.find(`/accounts/${account}/workers/scripts/${encodeURIComponent(id)}/settings`));
+    if (settings?.bindings.some(({ namespace_id: each }) => each === namespace)) found.push(id);
+  }
+  return found;
+}
+
 /** Where the Worker is if nobody said another address: its name on the account's workers.dev subdomain. `flag` is for who knows better. */
 export async function workersDev(api, account, name, flag) {
   try {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Comments are cut to this many characters: C1 documents the limit for policy steps, and it does no harm elsewhere.
-const MAX_COMMENT: usize = 1024;
+pub const MAX_COMMENT: usize = 1024;
 
 /// An answer to a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +59,16 @@ struct Comment {
 
 impl Comment {
     fn cut(comment: &str) -> Self {
-        if comment.chars().count() <= MAX_COMMENT {
-            return Self { comment: comment.to_owned() };
-        }
-        let mut cut: String = comment.chars().take(MAX_COMMENT - 1).collect();
-        cut.push('…');
-        Self { comment: cut }
+        Self { comment: cut(comment, MAX_COMMENT) }
     }
+}
+
+/// A text, cut to so many characters.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

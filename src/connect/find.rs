@@ -57,7 +57,8 @@ impl<P: Ports> Step<'_, '_, P> {
                 apps.push(NamedApp { id, name });
             }
         }
-        if apps.len() > MAX_APPS {
+        // An undo cannot be told which one it is.
+        if apps.len() > MAX_APPS && !self.run.options.undo {
             return Err(Trouble::Stop(format!(
                 "There are more than {MAX_APPS} apps in ConductorOne: say which one it is with app_id, or C1_APP_ID."
             )));

@@ -155,7 +155,7 @@ pub(super) enum Phase {
     Apply { after: i64, pending: Option<String> },
     /// Put entitlements back.
     Undo { after: (String, String) },
-    /// See whether anything else leads to the webhook.
+    /// See whether anything else leads to the webhook: the apps are listed, and examined for that.
     Used { page: Option<String> },
     /// Delete the webhook.
     Delete,

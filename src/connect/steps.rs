@@ -53,6 +53,7 @@ impl<P: Ports> Step<'_, '_, P> {
         match self.run.phase.clone() {
             Phase::App => self.app().await,
             Phase::Apps { page, apps } => self.apps(page, apps).await,
+            Phase::Examine { left, page, .. } if self.run.options.undo => self.used(left, page).await,
             Phase::Examine { left, found, alike, page, users: 0 } => self.examine(left, found, alike, page).await,
             Phase::Examine { left, found, alike, page, users } => {
                 self.examine_users(left, found, alike, page, users).await
@@ -63,7 +64,11 @@ impl<P: Ports> Step<'_, '_, P> {
             Phase::Verify { since } => self.verify(since).await,
             Phase::Apply { after, pending } => self.apply(after, pending).await,
             Phase::Undo { after } => self.undo(after).await,
-            Phase::Used { page } => self.used(page).await,
+            Phase::Used { .. } => {
+                // The app of the last time, should it be in no list, and what the key sees.
+                self.run.phase = Phase::Apps { page: None, apps: self.run.app.clone().into_iter().collect() };
+                Ok(())
+            }
             Phase::Delete => self.delete().await,
         }
     }

@@ -3,9 +3,10 @@
 use super::entitlements::{self, PoliciesBefore};
 use super::journal;
 use super::plan::{Back, put_back};
-use super::run::{Phase, Ports, What};
+use super::run::{NamedApp, Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
+use crate::conductorone::apps::ListPage;
 
 impl<P: Ports> Step<'_, '_, P> {
     /// Puts the next entitlement back.
@@ -99,31 +100,33 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             (Some(id), true) if connection.serves.is_some() => {
                 let what = connection.serves.unwrap_or_default();
-                let text = format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne.");
-                self.say(What::Left, None, text)?;
-                self.disconnected()
+                self.left(
+                    None,
+                    format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne."),
+                )
             }
             (Some(_), true) => {
                 self.run.phase = Phase::Used { page: None };
                 Ok(())
             }
-            (Some(id), false) => {
-                self.say(What::Left, None, format!("The webhook {id} was there before, and stays."))?;
-                self.disconnected()
-            }
+            (Some(id), false) => self.left(None, format!("The webhook {id} was there before, and stays.")),
             (None, _) => self.disconnected(),
         }
     }
 
-    /// A webhook that somebody else points entitlements at by now is theirs too.
-    pub(super) async fn used(&mut self, page: Option<String>) -> Result<(), Trouble> {
-        let app = self.app_id()?;
+    /// A webhook that somebody else points entitlements at by now, be it another app's, is theirs too.
+    pub(super) async fn used(&mut self, mut left: Vec<NamedApp>, page: Option<String>) -> Result<(), Trouble> {
+        let Some(app) = left.pop() else {
+            self.run.phase = Phase::Delete;
+            return Ok(());
+        };
         let webhook = self.run.webhook.clone();
-        let found = match self.client.entitlements_page(&app, page.as_deref()).await {
+        let found = match self.client.entitlements_page(&app.id, page.as_deref()).await {
             Ok(found) => found,
-            Err(ApiError::NotFound { .. }) => {
-                self.run.phase = Phase::Delete;
-                return Ok(());
+            Err(ApiError::NotFound { .. }) => ListPage { items: Vec::new(), next: None },
+            Err(ApiError::Forbidden { .. }) => {
+                let text = format!("The webhook stays, since the API key may not see whether {:?} uses it.", app.name);
+                return self.left(None, text);
             }
             Err(error) => return Err(error.into()),
         };
@@ -135,13 +138,13 @@ impl<P: Ports> Step<'_, '_, P> {
         if let Some(entitlement) = leads_there {
             let name = entitlement.named.display_name.as_deref().unwrap_or_default();
             let text = format!("The webhook stays, since {name:?} was pointed at it by somebody else.");
-            self.say(What::Left, Some(&entitlement.id), text)?;
-            return self.disconnected();
+            return self.left(Some(&entitlement.id), text);
         }
-        self.run.phase = match found.next {
-            Some(next) if Some(&next) != page.as_ref() => Phase::Used { page: Some(next) },
-            _ => Phase::Delete,
-        };
+        let next = found.next.filter(|next| Some(next) != page.as_ref());
+        if next.is_some() {
+            left.push(app);
+        }
+        self.run.phase = Phase::Examine { left, found: Vec::new(), alike: Vec::new(), page: next, users: 0 };
         Ok(())
     }
 
@@ -153,10 +156,16 @@ impl<P: Ports> Step<'_, '_, P> {
                 self.say(What::Restored, None, format!("The webhook {id}, which this connector created, is deleted."))?;
             }
             Err(error @ ApiError::Refused { .. }) => {
-                self.say(What::Left, None, format!("The webhook {id} stays: {error}."))?;
+                return self.left(None, format!("The webhook {id} stays: {error}."));
             }
             Err(error) => return Err(error.into()),
         }
+        self.disconnected()
+    }
+
+    /// Leaves the webhook, for a reason.
+    fn left(&mut self, entitlement: Option<&str>, why: String) -> Result<(), Trouble> {
+        self.say(What::Left, entitlement, why)?;
         self.disconnected()
     }
 

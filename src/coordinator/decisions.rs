@@ -5,7 +5,6 @@ use super::protocol::Reply;
 use super::settings::Settings;
 use super::what_if::{self, Thinking, Who};
 use crate::audit::signs::Watch;
-use crate::base::jobs;
 use crate::base::ports::{Level, SqlError};
 use crate::decide::record::{self, Before, Record};
 use crate::decide::{self, Facts, Question, Rules};
@@ -20,16 +19,12 @@ pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &
     }
 }
 
-/// So much of what a change would come to is in a comment.
-const MOST_OF_LINE: usize = 600;
-
 /// The facts with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for it.
 fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
     let Facts::Known(mut known) = facts else { return Ok(facts) };
-    let looked =
-        jobs::all(ports)?.into_iter().any(|job| job.kind == jobs::JobKind::Findings && job.last_done_at.is_some());
-    if asks && looked {
+    // Those of a generation before say nothing of this one.
+    if asks && findings::looked_at(ports)?.as_ref() >= Some(&known.generation) {
         let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
         let (open, perhaps) = findings::open_about(ports, &about, ports.now())?;
         (known.findings, known.perhaps) = (Some(open), perhaps);
@@ -72,8 +67,7 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         // Of an account too, and of somebody who would be invited.
         let asked = Thinking { who, action: known.action, entitlement: known.wanted.entitlement };
         // A line that cannot be had now changes no decision.
-        let line = what_if::line(ports, settings, &asked).await.ok();
-        known.what_if = line.map(|line| line.chars().take(MOST_OF_LINE).collect());
+        known.what_if = what_if::line(ports, settings, &asked).await.ok();
     }
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());

@@ -272,9 +272,7 @@ fn begin_sync<P: Ports>(
 
 /// What was open when a generation's evidence was first asked for; as long as something of it is not settled, of which it is.
 fn evidence<P: Ports>(ports: &P, generation: &crate::snapshot::GenerationId) -> Result<Reply, SqlError> {
-    let findings = jobs::all(ports)?.into_iter().find(|job| job.kind == jobs::JobKind::Findings);
-    let looked_at = findings.filter(|job| job.last_done_at.is_some() && job.state == jobs::State::Done);
-    let looked_at = looked_at.and_then(|job| crate::snapshot::GenerationId::parse(job.subject.split(' ').next()?));
+    let looked_at = findings::looked_at(ports)?;
     if looked_at.as_ref() >= Some(generation) && ledger::record::is_explained(ports, generation)? {
         let reach = past::reach(ports, Some(generation))?;
         return Ok(Reply::Findings(findings::cut(ports, generation, &reach, ports.now())?));

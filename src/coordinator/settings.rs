@@ -100,6 +100,7 @@ impl Settings {
             apps: &self.provision.apps,
             default_role: &self.provision.default_role,
             found_so_since: sync::found_so_since,
+            looked_at: self.rules.as_ref().is_ok_and(Rules::asks_for_findings).then_some(findings::looked_at),
         }
     }
 

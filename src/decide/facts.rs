@@ -16,7 +16,6 @@ use crate::connect;
 use crate::model::access::Access;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::{Entitlement, Holding, Principal};
-use crate::model::id::UserGroupId;
 use crate::model::operation::{Origin, Outcome, Target};
 use crate::model::resource::{Member, MemberStatus};
 use crate::snapshot::{Catalogue, GenerationId, Manifest, Snapshot};
@@ -47,6 +46,16 @@ pub enum Facts {
     Known(Box<Known>),
     /// Not enough for any rule; a sentence that says why.
     Unknown(String),
+}
+
+impl Facts {
+    /// Whether they are of a generation in which nothing was looked for yet.
+    fn is_before(&self, looked_at: &Result<Option<GenerationId>, SqlError>) -> bool {
+        match (self, looked_at) {
+            (Self::Known(known), Ok(looked_at)) => looked_at.as_ref() < Some(&known.generation),
+            _ => false,
+        }
+    }
 }
 
 /// What rules look at.
@@ -133,17 +142,22 @@ impl Person {
     /// Somebody who is in the account.
     fn of(member: &Member, catalogue: &Catalogue, snapshot: &Snapshot) -> Self {
         let manifest = snapshot.manifest();
-        let is_clear =
-            |group: &UserGroupId| catalogue.get(Entitlement::Group(*group)).is_some_and(|group| !group.may_bring_more);
-        let is_whole = manifest.is_read_in_full("members", &member.member_id.to_string())
-            && ["user_groups", "user_group_members"].into_iter().all(|list| manifest.is_whole(list))
-            && member.atoms.iter().all(|atom| atom.access != Access::Unknown)
-            && member.groups.iter().all(is_clear);
+        // Who is in a user group that cannot be read is known where the group is: a sync lists its members all the same.
+        let is_elsewhere = |odd: &str| {
+            odd.parse()
+                .is_ok_and(|odd| catalogue.get(Entitlement::Group(odd)).is_some() && !member.groups.contains(&odd))
+        };
         let row = crate::model::resource::Row::member(member.clone());
         let own = manifest.grants_of(&row).into_iter().map(|(entitlement, _)| entitlement);
         let mut held: Vec<Entitlement> = own.flat_map(|entitlement| catalogue.given_by(entitlement)).collect();
         order::sort(&mut held);
         held.dedup();
+        let is_clear = |it: &Entitlement| catalogue.get(*it).is_some_and(|it| !it.may_bring_more);
+        let is_whole = manifest.is_read_but("user_groups", &is_elsewhere)
+            && manifest.is_whole("user_group_members")
+            && manifest.is_read_in_full("members", &member.member_id.to_string())
+            && member.atoms.iter().all(|atom| atom.access != Access::Unknown)
+            && held.iter().all(is_clear);
         Self {
             email: Some(member.email.clone()),
             status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
@@ -156,9 +170,12 @@ impl Person {
     }
 }
 
-/// How often a snapshot that cannot be read is read again, and how long it is waited before: a value takes a minute at most
+/// How often a snapshot that cannot be read, or whose findings are still to come, is read again, and how long it is waited before: a value takes a minute at most
 /// to reach every place, and C1 waits 30 s.
 const WAITS: [u32; 4] = [500, 1_000, 2_000, 4_000];
+
+/// Tells of which generation the findings are.
+pub(crate) type LookedAt = fn(&dyn Sql) -> Result<Option<GenerationId>, SqlError>;
 
 /// What facts are gathered by.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +186,8 @@ pub struct KnownBy<'a> {
     pub default_role: &'a Configured,
     /// When the last sync began that found the account as a generation has it.
     pub found_so_since: fn(&dyn Sql, &GenerationId) -> Result<Option<Timestamp>, SqlError>,
+    /// Of which generation the findings are, where a rule asks for some: those of the newest follow its publication within seconds.
+    pub looked_at: Option<LookedAt>,
 }
 
 /// Gathers what is known of a question.
@@ -186,17 +205,23 @@ pub async fn gather<P: KeyValue + Clock + Sql>(ports: &P, by: KnownBy<'_>, quest
     };
     let mut waits = WAITS.into_iter();
     loop {
-        match known(ports, by, action, question).await {
-            Ok(facts) => return facts,
-            Err(error) => {
-                let Some(wait) = waits.next() else {
-                    return Facts::Unknown(format!(
+        let wait = {
+            let (facts, is_final) = match known(ports, by, action, question).await {
+                Ok(facts) => {
+                    let is_early = by.looked_at.is_some_and(|looked_at| facts.is_before(&looked_at(ports)));
+                    (facts, !is_early)
+                }
+                Err(error) => (
+                    Facts::Unknown(format!(
                         "What the connector knows of the account cannot be read right now ({error})."
-                    ));
-                };
-                ports.sleep(wait).await;
-            }
-        }
+                    )),
+                    false,
+                ),
+            };
+            let Some(wait) = waits.next().filter(|_| !is_final) else { return facts };
+            wait
+        };
+        ports.sleep(wait).await;
     }
 }
 
@@ -228,7 +253,7 @@ async fn known<P: KeyValue + Clock + Sql>(
         Holding::Account => RequestedAccess {
             entitlement: None,
             name: "a Cloudflare account".to_owned(),
-            brings: first_role.into_iter().collect(),
+            brings: Vec::new(),
             is_whole: true,
         },
         Holding::Entitlement(entitlement) => match listed(&catalogue, entitlement) {
@@ -273,9 +298,12 @@ async fn known<P: KeyValue + Clock + Sql>(
         },
     };
     // Who is put into a user group and is not in the account yet is invited for it, with the role that every invitation comes with.
-    if matches!((wanted.entitlement, person.status), (Some(Entitlement::Group(_)), Standing::None)) {
+    if matches!((wanted.entitlement, person.status), (None, _) | (Some(Entitlement::Group(_)), Standing::None)) {
+        wanted.is_whole &= first_role.is_some();
         wanted.brings.extend(first_role.filter(|role| !wanted.brings.contains(role)));
     }
+    // Of what the generation does not list it is not known what it gives.
+    wanted.is_whole &= wanted.brings.iter().all(|it| catalogue.get(*it).is_some());
     let manifest = snapshot.manifest();
     let generation = manifest.generation.clone();
     let found_so = (by.found_so_since)(ports, &generation).map_err(|error| error.to_string())?;

@@ -11,7 +11,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::{self, Narrowed};
 use crate::base::time::Timestamp;
-use crate::conductorone::response::Document;
+use crate::conductorone::response::{Document, MAX_COMMENT, cut};
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::operation::Origin;
@@ -116,25 +116,30 @@ impl Record {
     }
 }
 
-/// A reason is cut to this many characters, so that what follows it stays: C1 takes 1,024 in all.
-const MAX_REASON: usize = 800;
-
+/// The rule and the age are there however long the rest is: what the change would come to is cut first, and then the reason.
 fn comment(facts: &Facts, decision: &Decision) -> String {
-    let mut reason: String = decision.reason.chars().take(MAX_REASON).collect();
-    if reason.len() < decision.reason.len() {
-        reason.push('…');
-    }
-    match facts {
-        Facts::Known(known) => format!(
-            "{reason} {}Decided by the connector's rule {:?} from the account as it was {} (generation {}){}.",
-            known.what_if.as_ref().map(|line| format!("{line} ")).unwrap_or_default(),
-            decision.rule,
+    let (mut line, mut from) = ("", String::new());
+    if let Facts::Known(known) = facts {
+        line = known.what_if.as_deref().unwrap_or_default();
+        from = format!(
+            " from the account as it was {} (generation {}){}",
             known.age_secs.map_or_else(|| "at a time that is not known".to_owned(), |age| format!("{} ago", span(age))),
             known.generation,
             if known.has_changed { ", with what is known to have changed since" } else { "" }
-        ),
-        Facts::Unknown(_) => format!("{reason} Decided by the connector's rule {:?}.", decision.rule),
+        );
     }
+    let told = format!("Decided by the connector's rule {:?}{from}.", decision.rule);
+    let mut left = MAX_COMMENT.saturating_sub(told.chars().count());
+    let mut comment = String::new();
+    for text in [&decision.reason, line] {
+        // One character is the blank after it.
+        if !text.is_empty() && left > 1 {
+            let text = cut(text, left - 1);
+            left -= text.chars().count() + 1;
+            comment = comment + &text + " ";
+        }
+    }
+    comment + &told
 }
 
 fn span(secs: i64) -> String {

@@ -475,7 +475,12 @@ static MINIMAL: LazyLock<Configured> = LazyLock::new(Configured::default);
 
 fn any() -> KnownBy<'static> {
     const APPS: &Apps = &Apps::NONE;
-    KnownBy { apps: APPS, default_role: &MINIMAL, found_so_since: |_, _| Ok(Some(Desk::default().now())) }
+    KnownBy {
+        apps: APPS,
+        default_role: &MINIMAL,
+        found_so_since: |_, _| Ok(Some(Desk::default().now())),
+        looked_at: None,
+    }
 }
 
 /// A published account: Jane holds read access; Platform makes Super Administrators; Joe is invited.
@@ -527,6 +532,12 @@ fn published_with(posture: Posture, capabilities: crate::base::tree::BTreeMap<St
             groups: Vec::new(),
             atoms: vec![atom(READ), unknown(SUPER)],
             ..member(24, "una@example.com", MemberStatus::Accepted)
+        }),
+        // Given since the last sync: a scoped role that nobody else holds, of which that tells nothing therefore.
+        Row::member(Member {
+            groups: Vec::new(),
+            atoms: vec![Atom { resource_group: hex(50), ..atom(DNS) }],
+            ..member(25, "dora@example.com", MemberStatus::Accepted)
         }),
     ];
     rows.sort_by_key(Row::key);
@@ -699,13 +710,22 @@ fn what_somebody_holds_and_could_not_be_read_counts_against_a_request() {
         ("rita@example.com", lists(&[]), true),
         ("rita@example.com", one("user_groups", false, false, &[]), false),
         ("rita@example.com", one("user_groups", true, true, &[]), false),
-        ("rita@example.com", one("user_groups", true, false, &[odd(8)]), false),
+        // Who is in a group that could not be read is told all the same, where it is known which group that is.
+        ("rita@example.com", one("user_groups", true, false, &[odd(8)]), true),
+        ("rita@example.com", one("user_groups", true, false, &[odd(8), odd(10)]), true),
+        ("rita@example.com", one("user_groups", true, false, &[odd(8), odd(77)]), false),
+        ("rita@example.com", one("user_groups", true, false, &["Platform: id is missing".to_owned()]), false),
+        ("rita@example.com", one("user_groups", true, false, &(0..9).map(|_| odd(8)).collect::<Vec<_>>()), false),
+        ("jane@example.com", lists(&[]), true),
+        ("jane@example.com", one("user_groups", true, false, &[odd(8)]), false),
+        ("jane@example.com", one("user_groups", true, false, &[odd(10)]), true),
         ("rita@example.com", one("user_group_members", false, true, &[]), false),
         ("rita@example.com", one("user_group_members", true, false, &[odd(8)]), false),
         ("rita@example.com", one("members", true, false, &[odd(22)]), false),
         ("rita@example.com", one("members", true, false, &[odd(20)]), true),
         ("ted@example.com", lists(&[]), false),
         ("una@example.com", lists(&[]), false),
+        ("dora@example.com", lists(&[]), false),
         // Who is no member is in no user group.
         ("new@example.com", one("user_groups", false, false, &[]), true),
         ("new@example.com", one("members", true, false, &[odd(20)]), false),
@@ -720,7 +740,7 @@ fn what_somebody_holds_and_could_not_be_read_counts_against_a_request() {
 
 #[test]
 fn an_account_brings_the_default_role_by_whatever_id_it_is_configured() {
-    let desk = published();
+    let desk = published_with(Posture::default(), lists(&[]));
     let mut account = question("", "new@example.com");
     account.entitlement.builtin = true;
     let rules = json!({ "allowed_domains": ["example.com"], "low_risk_roles": ["account"] });
@@ -737,9 +757,30 @@ fn an_account_brings_the_default_role_by_whatever_id_it_is_configured() {
         assert!(known.wanted.brings.iter().all(|it| known.catalogue.makes_super_administrator(*it)));
         check(&rules, known, Verdict::Deny, "privileged-without-two-factor");
     }
-    // The control: an account that comes with an ordinary role is of low risk, as the rules say.
+    // The controls: an account that comes with an ordinary role is of low risk, as the rules say, and so is one without a default role.
     let by = KnownBy { default_role: &Configured::read(&format!("role:{READ:032x}:member")), ..any() };
     check(&rules, gathered(&desk, by, &account), Verdict::Approve, "low-risk");
+    check(&rules, gathered(&desk, any(), &account), Verdict::Approve, "low-risk");
+    // Of a role that the generation does not list it is not known what it gives, be it to an account or to who is invited for a group.
+    let readers = question(&format!("group:{:032x}:member", 10), "new@example.com");
+    let of_groups = json!({ "low_risk_roles": ["Readers"] });
+    check(&of_groups, gathered(&desk, any(), &readers), Verdict::Approve, "low-risk");
+    let unlisted = [
+        format!("role:{DNS:032x}:member"),
+        format!("scoped_role:{:032x}-{:032x}:member", SUPER + 100, 50),
+        format!("group:{:032x}:member", 10),
+        "Nothing".to_owned(),
+    ];
+    for name in unlisted {
+        let by = KnownBy { default_role: &Configured::read(&name), ..any() };
+        for (rules, asked) in [(&rules, &account), (&of_groups, &readers)] {
+            let known = gathered(&desk, by, asked);
+            assert!(!known.wanted.is_whole, "{name}");
+            check(rules, known, Verdict::Deny, "privileged-without-two-factor");
+        }
+        let jane = gathered(&desk, by, &Question { subject: Subject::of_email("jane@example.com"), ..readers.clone() });
+        check(&of_groups, jane, Verdict::Approve, "low-risk");
+    }
 }
 
 #[test]
@@ -874,4 +915,25 @@ fn only_documents_that_c1_takes_leave_however_long_a_reason_is() {
             assert!(record.comment.contains("Decided by the connector's rule"), "{}", record.comment);
         }
     }
+    // What the change would come to gives way first, then the reason; the rule and the age stay.
+    let known = gathered(&desk, by, &question);
+    let told = |reason: &str, line: &str| {
+        let facts = Facts::Known(Box::new(Known { what_if: Some(line.to_owned()), ..known.clone() }));
+        let (rule, users) = ("z".repeat(64), Vec::new());
+        let decision = Decision { verdict: Verdict::Deny, rule, reason: reason.to_owned(), users };
+        let document = Record::new(&question, &facts, &decision, desk.now()).document().to_json();
+        let document: Value = serde_json::from_str(&document).unwrap();
+        let comment = document["deny"]["comment"].as_str().unwrap().to_owned();
+        assert!(comment.chars().count() <= 1024, "{comment}");
+        let is_told = comment.contains(&"z".repeat(64)) && comment.ends_with(&format!("{}).", known.generation));
+        assert!(is_told && comment.contains("0 seconds ago"), "{comment}");
+        comment
+    };
+    let count = |comment: &str, letter: char| comment.chars().filter(|it| *it == letter).count();
+    let short = told("Why.", "What.");
+    assert!(short.starts_with("Why. What. Decided by"), "{short}");
+    let both = told(&"\u{e9}".repeat(600), &"\u{fc}".repeat(600));
+    assert_eq!((count(&both, '\u{e9}'), both.chars().count()), (600, 1024), "{both}");
+    let much = told(&"\u{e9}".repeat(2000), &"\u{fc}".repeat(600));
+    assert_eq!((count(&much, '\u{fc}'), much.chars().count()), (0, 1024), "{much}");
 }

@@ -18,4 +18,4 @@ pub use book::{
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;
-pub use survey::{SurveyOutcome, attempt, compare};
+pub use survey::{SurveyOutcome, attempt, compare, looked_at};

@@ -8,7 +8,7 @@ use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::account::expiry::{self, Overdue};
 use crate::audit::signs::{Silence, Watch};
-use crate::base::jobs::{Attempt, Job};
+use crate::base::jobs::{self, Attempt, Job, JobKind, State};
 use serde_json::Value;
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
@@ -42,6 +42,16 @@ pub struct SurveyOutcome {
     pub closed: Vec<String>,
 }
 
+/// The generation that the findings are of; none while they are being worked out.
+pub fn looked_at(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
+    let done = jobs::all(sql)?.into_iter().find(|job| job.kind == JobKind::Findings && job.state == State::Done);
+    Ok(done.as_ref().and_then(generation))
+}
+
+fn generation(job: &Job) -> Option<GenerationId> {
+    GenerationId::parse(job.subject.split(' ').next()?)
+}
+
 /// One attempt to work the findings out. The job's subject begins with the generation. What it changed is on disk when this returns, and
 /// nothing is awaited in between. Since when the account is `known` to be as the generation has it, a sweep says that found it so, where one did.
 pub async fn attempt<P: KeyValue + Clock + Sql>(
@@ -51,7 +61,7 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
     job: &Job,
     known: impl FnOnce(&GenerationId) -> Option<Timestamp>,
 ) -> (Attempt, SurveyOutcome) {
-    let Some(generation) = job.subject.split(' ').next().and_then(GenerationId::parse) else {
+    let Some(generation) = generation(job) else {
         return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), SurveyOutcome::default());
     };
     let seen = |key: &str| book::invited_since(ports, key, ports.now()).ok().flatten();

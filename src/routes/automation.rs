@@ -142,6 +142,12 @@ fn dated(answer: &mut Value, now: Timestamp, generation: &GenerationId, runs: &[
 async fn lookup<P: KeyValue>(ports: &P, snapshot: &Snapshot, subject: &Subject) -> Result<Value, NotNow> {
     let member = match find::in_snapshot(ports, snapshot, subject, Action::Revoke).await? {
         Meant::One(member) => member,
+        // A record that cannot be read may be anybody's.
+        Meant::Nobody if !snapshot.manifest().is_whole("members") => {
+            return Ok(
+                json!({ "error": "It is not clear whether there is such a member, since not every member's record can be read; GET /v1/status names those." }),
+            );
+        }
         Meant::Nobody => return Ok(json!({ "found": false, "status": "none" })),
         Meant::Unclear(why) => return Ok(json!({ "error": why })),
     };

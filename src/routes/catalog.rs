@@ -206,6 +206,7 @@ fn token(token: &Token, kind: Kind) -> Value {
         "not_before": token.not_before,
         "expires_on": token.expires_on,
         "last_used_on": token.last_used_day,
+        "unreadable": token.untold,
         "creator_email": token.creator.as_deref().unwrap_or_default(),
         "creator_id": token.creator_is.as_deref().unwrap_or_default(),
         // `left` is somebody who is no member any more, or has another address by now.

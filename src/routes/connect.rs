@@ -63,8 +63,10 @@ fn options(request: &Incoming) -> Result<Options, Problem> {
             "the body must be empty, or an object with app_id, dry_run, undo or overwrite: {error}"
         ))
     })?;
-    if options.undo && options.dry_run {
-        return Err(Problem::invalid("undo and dry_run do not go together: undo puts back what it finds saved"));
+    if options.undo && (options.dry_run || options.app_id.is_some()) {
+        return Err(Problem::invalid(
+            "undo goes with neither dry_run nor app_id: it puts back all that it finds saved, of every app",
+        ));
     }
     if let Some(id) = &options.app_id {
         app_id(id).map_err(|error| Problem::invalid(format!("app_id {error}")))?;

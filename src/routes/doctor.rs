@@ -54,9 +54,15 @@ fn wrong(problem: &Problem) -> Check {
     Check { name: problem.name.to_owned(), ok: false, required, message: format!("{}{until}", problem.message) }
 }
 
-/// The report of a Worker that is not configured.
+/// What is said of these has no value in it but the account's id and the tenant's host.
+const REQUIRED: [&str; 4] = ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "C1_TENANT"];
+
+/// The report of a Worker that is not configured. As long as there is no token to compare with, everybody may read it.
 pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
-    let checks = error.problems.iter().map(wrong).collect();
+    let mut checks: Vec<Check> = error.problems.iter().map(wrong).collect();
+    for check in checks.iter_mut().filter(|check| error.token.is_none() && !REQUIRED.contains(&check.name.as_str())) {
+        "is wrong; the Worker's log says how, and this does once CONNECTOR_TOKEN is set".clone_into(&mut check.message);
+    }
     Report::answer(checks)
 }
 

@@ -48,6 +48,7 @@ pub(super) struct Person {
 impl Access {
     /// Reads it; nothing where no team is named.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let before = reader.problems.len();
         let team = reader.optional("ACCESS_TEAM_DOMAIN", team);
         let audience = reader.optional("ACCESS_AUD", audience);
         let editors = reader.optional("ACCESS_EDITORS", editors).unwrap_or_default();
@@ -64,6 +65,13 @@ impl Access {
                 reader.problem(
                     "ACCESS_TEAM_DOMAIN",
                     "is missing: the team's domain, which ACCESS_AUD is of no use without",
+                );
+                None
+            }
+            (None, None) if !editors.is_empty() && reader.problems.len() == before => {
+                reader.problem(
+                    "ACCESS_EDITORS",
+                    "names people whom nobody lets in: set ACCESS_TEAM_DOMAIN and ACCESS_AUD too, or leave it out",
                 );
                 None
             }

@@ -242,10 +242,11 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// Whether all of them are named by their ids, and none of these is this one.
-    fn are_others(&self, id: &str) -> bool {
-        let is_other =
-            |odd: &String| odd.split_once(": ").is_some_and(|(of, _)| of != id && of.parse::<UserGroupId>().is_ok());
+    /// Whether all of them are named by their ids, each of which is another one's.
+    fn are(&self, is_other: &dyn Fn(&str) -> bool) -> bool {
+        let is_other = |odd: &String| {
+            odd.split_once(": ").is_some_and(|(of, _)| of.parse::<UserGroupId>().is_ok() && is_other(of))
+        };
         self.first.len() as u64 == self.count && self.first.iter().all(is_other)
     }
 }
@@ -372,9 +373,13 @@ impl Manifest {
 
     /// Whether a record of a list was read in full: where others could not be, each of them must be known for another one.
     pub fn is_read_in_full(&self, list: &str, id: &str) -> bool {
-        let is_another = |told: &Capability| {
-            told.is_read() && told.unreadable.as_ref().is_some_and(|unreadable| unreadable.are_others(id))
-        };
+        self.is_read_but(list, &|odd| odd != id)
+    }
+
+    /// Whether a list was read to its end, and each of its records that could not be read in full is known, by its id, for another one.
+    pub fn is_read_but(&self, list: &str, is_other: &dyn Fn(&str) -> bool) -> bool {
+        let is_another =
+            |told: &Capability| told.is_read() && told.unreadable.as_ref().is_some_and(|odd| odd.are(is_other));
         self.is_whole(list) || self.capabilities.get(list).is_some_and(is_another)
     }
 

@@ -327,9 +327,8 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     }
     let secrets: Vec<&str> = worker.secrets.keys().map(String::as_str).collect();
     assert_eq!(secrets, ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN", "CONNECTOR_TOKEN"]);
-    assert_eq!(worker.secrets["CONNECTOR_TOKEN"], FULL);
+    assert_eq!((worker.secrets["CONNECTOR_TOKEN"].as_str(), worker.migration.as_deref()), (FULL, Some("v1")));
     assert_eq!((worker.crons.as_slice(), worker.on_workers_dev), (&["*/15 * * * *".to_owned()][..], true));
-    assert_eq!(worker.migration.as_deref(), Some("v1"));
     assert!(worker.assets.contains_key("/index.html"), "{:?}", worker.assets);
     for secret in [project.cloudflare.token().as_str(), FULL, READ, LOGIN] {
         assert!(!first.text.contains(secret), "a secret was printed");
@@ -389,6 +388,8 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
+    another_workers_namespace_stays(&project).await;
+
     // With the connector's token they are put back first; where that cannot be, nothing is taken away.
     nothing_is_taken_away(&project, READ, "read_only_token").await;
     // Nor where the key was taken away again after connecting.
@@ -418,6 +419,33 @@ async fn what_a_token_that_is_kept_needs_is_told(project: &Project, before: &str
     let on = project.run("up", &["--provisioning", "on"], "CONNECTOR_TOKEN=short").await;
     assert!(on.status == Some(2) && on.text.contains(needs), "{}", on.text);
     assert_eq!(project.hosting.changes(), changes);
+}
+
+/// A KV namespace that another Worker is bound to is told of, and not taken away.
+async fn another_workers_namespace_stays(project: &Project) {
+    let other = Deployed {
+        bindings: [("CACHE".to_owned(), "kv_namespace".to_owned())].into(),
+        namespace: project.worker().namespace,
+        ..Deployed::default()
+    };
+    project.hosting.add_worker("another-worker", other);
+    let told = project.run("down", &[], "").await;
+    let expected = "  not the KV namespace c1-cloudflare-state, which another-worker uses as well";
+    assert!(told.text.contains(expected), "{}", told.text);
+    let (worker, namespaces) = (project.worker(), project.hosting.namespaces());
+    let (configuration, changes) = (project.configuration(), project.hosting.changes().len());
+    let down = project.run("down", &["--yes"], "").await;
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_none());
+    assert_eq!(project.hosting.namespaces(), namespaces);
+    let changes = project.hosting.changes().split_off(changes);
+    assert!(!changes.iter().any(|change| change.contains("kv/namespaces")), "{changes:?}");
+    // As it was before: what comes next takes all away.
+    project.configure(&configuration);
+    project.hosting.add_worker(NAME, worker);
+    project.hosting.add_worker("another-worker", Deployed::default());
+    let told = project.run("down", &[], "").await;
+    assert!(told.text.contains("  the KV namespace c1-cloudflare-state: the snapshot"), "the control: {}", told.text);
 }
 
 /// What was never connected needs no key of C1's to be taken away.
@@ -600,6 +628,27 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     // Made again in its place, and in nobody else's.
     released(&scratch).await;
     assert!(check().await.unwrap().status.success());
+    // Nor where somebody works in what was made.
+    for used in ["node_modules", ".wrangler", ".dev.vars", "headers.txt", "notes.txt", "wrangler.toml"] {
+        let (path, before) = (scratch.path(used), std::fs::read_to_string(scratch.path(used)).ok());
+        let text = before
+            .as_deref()
+            .unwrap_or("mine")
+            .replace("CLOUDFLARE_ACCOUNT_ID = \"\"", "CLOUDFLARE_ACCOUNT_ID = \"f00\"");
+        std::fs::write(&path, &text).unwrap();
+        let refused = release(&scratch.path("")).await;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            refused.status.code() == Some(2) && said.contains("is in use") && said.contains(used),
+            "{used}: {said}"
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        match before {
+            Some(before) => std::fs::write(&path, before).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+    }
+    released(&scratch).await;
     for mine in ["notes.txt", ".git"] {
         let other = Scratch::new("release-other");
         for name in [mine, "SHA256SUMS"] {
@@ -682,6 +731,48 @@ async fn what_no_permission_mends_is_not_told_as_one(project: &Project, input: &
     );
 }
 
+/// A Worker of this name may be somebody else's, who has no use for this one in its place, nor for none.
+async fn another_worker_of_the_name_is_left_alone(project: &Project, secrets: &str) {
+    let account = project.cloudflare.account_id();
+    let pristine = project.configuration();
+    let text =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let object = || text(&[("COORDINATOR", "durable_object_namespace")]);
+    let others = [
+        Deployed::default(),
+        Deployed { vars: text(&[("GREETING", "hello")]), ..Deployed::default() },
+        Deployed { secrets: text(&[("CONNECTOR_TOKEN", FULL), ("STRIPE_KEY", "x")]), ..Deployed::default() },
+        Deployed { bindings: object(), classes: text(&[("COORDINATOR", "Room")]), ..Deployed::default() },
+    ];
+    let up = ["--tenant", "acme.conductor.one", "--account", &account];
+    for other in others {
+        project.hosting.add_worker(NAME, other);
+        let said = project.run("up", &up, secrets).await;
+        let told =
+            "is not this connector, since it has no Durable Object COORDINATOR of the class Coordinator: nothing was";
+        assert!(said.status == Some(1) && said.text.contains(told), "{}", said.text);
+        assert_eq!(project.configuration(), pristine);
+        project.configure(
+            &pristine.replace("CLOUDFLARE_ACCOUNT_ID = \"\"", &format!("CLOUDFLARE_ACCOUNT_ID = \"{account}\"")),
+        );
+        let said = project.run("down", &["--yes"], "").await;
+        assert!(said.status == Some(1) && said.text.contains(told), "{}", said.text);
+        project.configure(&pristine);
+        assert_eq!(project.hosting.changes(), Vec::<String>::new());
+    }
+    // The controls: this connector, and one whose secrets somebody set before it was deployed for the first time.
+    let ours = [
+        Deployed { bindings: object(), classes: text(&[("COORDINATOR", "Coordinator")]), ..Deployed::default() },
+        Deployed { secrets: text(&[("CONNECTOR_TOKEN", FULL)]), ..Deployed::default() },
+    ];
+    for ours in ours {
+        project.hosting.add_worker(NAME, ours);
+        // It goes on to what is missing.
+        let said = project.run("up", &up, "").await;
+        assert!(said.status == Some(2) && said.text.contains("CLOUDFLARE_API_TOKEN is missing"), "{}", said.text);
+    }
+}
+
 #[tokio::test]
 async fn what_is_missing_is_said_before_anything_is_deployed() {
     let project = Project::new("up-refused", Spec { members: 6, roles: 3, ..Spec::default() }).await;
@@ -747,7 +838,16 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     }
     assert!(said.text.contains("OAuth Client: Read and SSO Connector: Read"), "{}", said.text);
     assert!(!said.text.contains(&secret), "a secret that was typed was shown");
+    // Whoever ends it at an ordinary question is told so, and shown no stack.
+    for key in ["\u{3}", "\u{4}"] {
+        let said =
+            project.answered("up", &["--no-open"], &[("Which account", "1\r"), ("ConductorOne tenant", key)]).await;
+        assert_eq!(said.status, Some(130), "{}", said.text);
+        assert!(said.text.contains("up: ended before anything else was changed"), "{}", said.text);
+        assert!(!said.text.contains("    at ") && !said.text.contains("Warning"), "{}", said.text);
+    }
     assert_eq!(project.hosting.changes(), Vec::<String>::new());
+    another_worker_of_the_name_is_left_alone(&project, &secrets).await;
     // What is not installed is not taken for a login that is missing.
     std::fs::remove_file(project.scratch.path("node_modules")).unwrap();
     let said = project.run("up", &tenant, &secrets).await;

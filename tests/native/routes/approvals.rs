@@ -150,6 +150,95 @@ async fn what_cannot_be_read_of_user_groups_counts_against_a_request() {
     assert_eq!(asked(desk.asks(&desk.low)).await, "approve", "the control: she is not");
 }
 
+/// What no row lists yet, since nobody held it at the last sync, is held all the same.
+#[tokio::test(start_paused = true)]
+async fn a_scoped_role_that_was_given_since_the_last_sync_counts_against_a_request() {
+    let desk = ApprovalCase::start(|low| {
+        let when = json!({ "roles": [low.name], "holds": ["Domain DNS"] });
+        let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+        json!({ "low_risk_roles": [low.name], "rules": [apart] }).to_string()
+    })
+    .await;
+    let cloudflare = &desk.deployment.cloudflare;
+    let approved = desk.decided(&desk.asks(&desk.low)).await;
+    assert!(!approved["approve"].is_null(), "the control: {approved}");
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let zone = cloudflare.add_zone("shop.example");
+    let scoped = Entitlement::new(&format!("scoped_role:{}-{zone}:member", dns.id), "Domain DNS on shop.example");
+    let outcome = desk.deployment.deliver(&desk.deployment.c1.task(&Task::grant(scoped, desk.jane.clone()))).await;
+    assert!(outcome.completed().is_some(), "{outcome:?}");
+    let denied = desk.decided(&desk.asks(&desk.low)).await;
+    assert!(!denied["deny"].is_null(), "{denied}");
+    desk.deployment.sync().await;
+    let denied = desk.decided(&desk.asks(&desk.low)).await;
+    assert!(denied["deny"]["comment"].as_str().unwrap().contains("duties-apart"), "the control: {denied}");
+}
+
+/// What an account comes with is known where the generation lists the role.
+#[tokio::test(start_paused = true)]
+async fn an_account_is_of_low_risk_where_the_role_that_it_comes_with_is_listed() {
+    let rules = |_: &_| json!({ "low_risk_roles": ["account"], "reassign_to": [BOSS] }).to_string();
+    let desk = ApprovalCase::start(rules).await;
+    let asked = async || {
+        let person = Person::newcomer("new.hire@example.com");
+        let told = desk.decided(&Task::grant(Entitlement::access(), person).awaiting_approval()).await;
+        ["approve", "reassign", "deny"].into_iter().find(|verdict| !told[*verdict].is_null()).unwrap()
+    };
+    assert_eq!(asked().await, "approve", "Minimal Account Access, where nothing is configured");
+    for (name, verdict) in
+        [("minimal_account_access", "approve"), (desk.low.name.as_str(), "approve"), ("No such role", "deny")]
+    {
+        desk.deployment.set_var("DEFAULT_ROLE", name);
+        assert_eq!(asked().await, verdict, "{name}");
+    }
+}
+
+/// What was found in a generation before says nothing of the one that is decided by.
+#[tokio::test(start_paused = true)]
+async fn a_rule_goes_by_the_findings_of_the_generation_that_is_decided_by_and_waits_a_moment_for_them() {
+    let rule = |then: &str| {
+        let when = json!({ "action": "revoke", "findings": ["direct-beside-group"] });
+        json!({ "reassign_to": [BOSS], "rules": [{ "name": "mine", "when": when, "then": then }] }).to_string()
+    };
+    let jane = Jane::start().await;
+    jane.deployment.wait(std::time::Duration::from_mins(1)).await;
+    let query = |statement: &str| {
+        jane.deployment.world().query(statement, &[]).unwrap();
+    };
+    query("CREATE TABLE job_before AS SELECT * FROM job");
+    let older = "UPDATE job SET subject = '20200101T000000Z-00000000 2020-01-01 0' WHERE kind = 'findings'";
+    let due = "UPDATE job SET state = 'due', due_at = 99999999999999 WHERE kind = 'findings'";
+    let failed = "UPDATE job SET state = 'failed' WHERE kind = 'findings'";
+    for (n, (state, is_known)) in [("", true), (older, false), (due, false), (failed, false)].into_iter().enumerate() {
+        for (then, expected) in [("deny", if is_known { "reassign" } else { "deny" }), ("approve", "reassign")] {
+            if !state.is_empty() {
+                query(state);
+            }
+            jane.deployment.set_var("APPROVAL_RULES", &rule(then));
+            let person = Person::member(EMAIL, &jane.user, &jane.member);
+            let task = Task::revoke(Entitlement::role(jane.has.governed_as(), &jane.has.name), person);
+            let task = task.id(&format!("2task{n}{then}")).step_id("2step").awaiting_approval();
+            let answer = jane.deployment.send(&jane.deployment.c1.task(&task)).await;
+            assert!(!answer.json()[expected].is_null(), "{state} {then}: {}", answer.text());
+            query("DELETE FROM job");
+            query("INSERT INTO job SELECT * FROM job_before");
+        }
+    }
+    // Those that come in the seconds after the publication are waited for.
+    jane.deployment.set_var("APPROVAL_RULES", &rule("deny"));
+    query(older);
+    let person = Person::member(EMAIL, &jane.user, &jane.member);
+    let task = Task::revoke(Entitlement::role(jane.has.governed_as(), &jane.has.name), person);
+    let delivery = jane.deployment.c1.task(&task.id("2later").step_id("2step").awaiting_approval());
+    let done = async {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        query("DELETE FROM job");
+        query("INSERT INTO job SELECT * FROM job_before");
+    };
+    let (answer, ()) = tokio::join!(Box::pin(jane.deployment.send(&delivery)), done);
+    assert!(!answer.json()["reassign"].is_null(), "{}", answer.text());
+}
+
 /// That a rule found more than are listed one by one says of nobody that it found something about them, nor that it did not.
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_found_more_than_is_listed_approves_nobodys_request_by_that() {

@@ -69,6 +69,7 @@ async fn what_holds_until_a_mistake_is_mended_is_told() {
         ("FINDINGS_DOMAINS", "@example.com", "FINDINGS_DOMAINS", "its default holds until then"),
         ("LAST_LOGINS", "no", "LAST_LOGINS", "what it is for is off until then"),
         ("ACCESS_AUD", &audience, "ACCESS_TEAM_DOMAIN", "is missing"),
+        ("ACCESS_EDITORS", "jane@example.com", "ACCESS_EDITORS", "set ACCESS_TEAM_DOMAIN and ACCESS_AUD too"),
     ] {
         deployment.set_var(set, value);
         let report = deployment.json("/v1/doctor").await;
@@ -84,6 +85,25 @@ async fn the_list_of_what_is_missing_is_guarded_by_the_token_where_that_is_set()
     assert_eq!(deployment.raw("GET", "/v1/doctor", &[], None).await.status, 401);
     let token = format!("Bearer {CONNECTOR_TOKEN}");
     assert_eq!(deployment.raw("GET", "/v1/doctor", &[("authorization", &token)], None).await.status, 503);
+}
+
+/// As long as there is no token to compare with anybody may ask: the names of what is wrong are told, and no value.
+#[tokio::test(start_paused = true)]
+async fn values_are_shown_to_whoever_has_the_token_and_in_the_log_alone() {
+    let (name, value) = ("PROTECTED_MEMBERS", "ceo@example.com, the-boss");
+    let shown = async |deployment: &Deployment| {
+        let token = format!("Bearer {CONNECTOR_TOKEN}");
+        let report = deployment.raw("GET", "/v1/doctor", &[("authorization", &token)], None).await.json();
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{report}"));
+        check["message"].as_str().unwrap().to_owned()
+    };
+    let open = Deployment::with(small(), |options| options.var(name, value).without("CONNECTOR_TOKEN")).await;
+    let told = shown(&open).await;
+    assert!(!told.contains("the-boss") && told.contains("CONNECTOR_TOKEN") && told.contains("log"), "{told}");
+    assert!(open.logs().iter().any(|line| line.contains("the-boss")), "the log says what is wrong");
+    let guarded = Deployment::with(small(), |options| options.var(name, value)).await;
+    assert!(shown(&guarded).await.contains("the-boss"), "the control");
 }
 
 #[tokio::test(start_paused = true)]

@@ -456,6 +456,15 @@ async fn what_is_told_of_a_token_and_cannot_be_read_is_not_said_to_be_missing() 
     let mut expected = ids.clone();
     expected.sort();
     assert_eq!(open, expected, "the control is the plain one");
+    let listed = deployment.json("/v1/tokens").await["items"].clone();
+    for token in listed.as_array().unwrap().iter().filter(|token| token["is_connector"] == false) {
+        let fields = if token["id"] == json!(plain) {
+            json!([])
+        } else {
+            json!(["condition.request_ip", "expires_on", "last_used_on"])
+        };
+        assert_eq!(token["unreadable"], fields, "{token}");
+    }
     let told = deployment.json("/v1/status").await["capabilities"]["tokens"].clone();
     assert_eq!(told["unreadable"]["count"], 4 * 3, "{told}");
     assert!(told["message"].as_str().unwrap().contains(odd.iter().min().unwrap().as_str()), "{told}");

@@ -33,6 +33,8 @@ pub struct Deployed {
     pub secrets: BTreeMap<String, String>,
     /// Bindings of other types: the type, by name.
     pub bindings: BTreeMap<String, String>,
+    /// The classes of Durable Objects among them, by name.
+    pub classes: BTreeMap<String, String>,
     /// The namespace behind `STATE`.
     pub namespace: Option<String>,
     /// The modules by name, as they were uploaded; the entry point is first.
@@ -101,6 +103,11 @@ impl Hosting {
     /// Makes a KV namespace that belongs to something else.
     pub fn add_namespace(&self, title: &str) -> String {
         self.state().add_namespace(title)
+    }
+
+    /// Deploys a Worker that is something else.
+    pub fn add_worker(&self, name: &str, worker: Deployed) {
+        self.state().workers.insert(name.to_owned(), worker);
     }
 
     /// Sets a variable of a Worker, as somebody does in the dashboard.
@@ -329,7 +336,12 @@ impl State {
                     Some(inherited) => drop(worker.bindings.insert(binding_name, inherited.clone())),
                     None => return Err(refused(400, 10_057, "there is no binding to inherit")),
                 },
-                _ => drop(worker.bindings.insert(binding_name, kind)),
+                _ => {
+                    if let Some(class) = binding.get("class_name").and_then(Value::as_str) {
+                        worker.classes.insert(binding_name.clone(), class.to_owned());
+                    }
+                    worker.bindings.insert(binding_name, kind);
+                }
             }
         }
         if let Some(migrations) = metadata.get("migrations") {
@@ -354,6 +366,9 @@ impl Deployed {
             let mut shown = json!({ "name": name, "type": kind });
             if let (true, Some(id), Some(fields)) = (kind == "kv_namespace", &self.namespace, shown.as_object_mut()) {
                 fields.insert("namespace_id".into(), json!(id));
+            }
+            if let (Some(class), Some(fields)) = (self.classes.get(name), shown.as_object_mut()) {
+                fields.insert("class_name".into(), json!(class));
             }
             shown
         });

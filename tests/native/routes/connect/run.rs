@@ -151,9 +151,14 @@ async fn what_cannot_be_asked_is_refused_with_what_to_do() {
     let connected = prepared(|options| options).await;
     let missing = connected.get("/v1/connect").await;
     assert_eq!((missing.status, assert_is_problem(&missing, "none yet").as_str()), (404, "not_found"));
-    for body in
-        [json!([]), json!({ "app": "x" }), json!({ "app_id": "../x" }), json!({ "undo": true, "dry_run": true })]
-    {
+    for body in [
+        json!([]),
+        json!({ "app": "x" }),
+        json!({ "app_id": "../x" }),
+        json!({ "undo": true, "dry_run": true }),
+        // It would put back what is of other apps too.
+        json!({ "undo": true, "app_id": connected.app.id }),
+    ] {
         let answer = connected.post(&body).await;
         assert_eq!((answer.status, assert_is_problem(&answer, "body").as_str()), (400, "invalid_request"), "{body}");
     }

@@ -1,7 +1,7 @@
 //! Putting back what was there before.
 
 use serde_json::{Value, json};
-use sim::conductorone::{ApiFault, Entitlement, Person, Task};
+use sim::conductorone::{ApiFault, App, Entitlement, Person, Task};
 
 use crate::connected::{lines, prepared};
 
@@ -48,6 +48,34 @@ async fn a_webhook_that_somebody_else_uses_stays() {
     connected.assert_untouched();
     assert_eq!(connected.webhook(), webhook);
     assert!(lines(&undo, "left").join("\n").contains("pointed at it by somebody else"), "{undo}");
+}
+
+/// An app that nobody connected from here may use the webhook as well.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_another_app_uses_or_may_use_stays() {
+    for is_seen in [true, false] {
+        let connected = prepared(|options| options).await;
+        assert_eq!(connected.run(json!({})).await["state"], "done");
+        let policy = json!({ "webhook": { "webhookId": connected.webhook() } });
+        let (app, theirs) = (
+            App { id: "2Sandbox".into(), display_name: "Sandbox".into() },
+            Entitlement::new("role:1:member", "Sandbox Role"),
+        );
+        connected.c1.add_app(&app, std::slice::from_ref(&theirs));
+        connected.c1.set_policies(&theirs.id, &policy, &policy);
+        if !is_seen {
+            connected.c1.forbid_api("GET /api/v1/apps/2Sandbox/entitlements");
+        }
+        let before = connected.c1.api_requests().len();
+        let undo = connected.run(json!({ "undo": true })).await;
+        assert_eq!(undo["state"], "done", "{undo}");
+        connected.assert_untouched();
+        let asked = connected.c1.api_requests().split_off(before);
+        assert!(!asked.iter().any(|request| request.route.starts_with("DELETE")), "{asked:?}");
+        let why =
+            if is_seen { "\"Sandbox Role\" was pointed at it" } else { "may not see whether \"Sandbox\" uses it" };
+        assert!(lines(&undo, "left").join("\n").contains(why), "{undo}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Automations that ask the connector something.
 
 use serde_json::{Value, json};
-use sim::cloudflare::PolicySpec;
+use sim::cloudflare::{Oddity, PolicySpec, Route};
 
 use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
@@ -83,4 +83,13 @@ async fn what_is_left_out_is_counted_list_by_list_and_who_is_not_clear_is_not_no
     assert_eq!((&told["found"], &told["status"]), (&Value::Null, &Value::Null), "{told}");
     let nobody = ask(&jane.deployment, json!({"verb": "lookup_member", "email": "nobody@example.com"})).await;
     assert_eq!((&nobody["found"], &nobody["status"]), (&json!(false), &json!("none")), "the control");
+    // One whose record cannot be read may have any address.
+    let odd = cloudflare.add_member("zoe@example.com", vec![holds(cloudflare, &jane.has)]);
+    for route in [Route::ListMembers, Route::GetMember] {
+        cloudflare.make_odd(route, &odd, Oddity::NoEmail);
+    }
+    jane.deployment.sync().await;
+    let told = ask(&jane.deployment, json!({"verb": "lookup_member", "email": "zoe@example.com"})).await;
+    assert!(told["error"].as_str().is_some_and(|why| why.starts_with("It is not clear")), "{told}");
+    assert_eq!((&told["found"], &told["status"]), (&Value::Null, &Value::Null), "{told}");
 }
