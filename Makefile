@@ -30,7 +30,7 @@ test: build ## run all tests: native, and against the built Worker in the real r
 	cargo test --workspace --no-fail-fast
 
 soak: build ## hold the promises against many more seeds, and all cells of the fault matrix (SEEDS=, 200 unless told)
-	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test promises --test matrix
+	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test native -- promises:: matrix::
 	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test e2e -- chaos:: sync::memory::
 
 fuzz: ## run each fuzz target for a minute, with a nightly Rust and cargo-fuzz (SECONDS_EACH=, TARGET=)
@@ -65,7 +65,7 @@ lint: setup ## check the formatting and the lints, natively and for wasm32
 
 bench: build ## measure requests, writes, size and time per sync, and count what the code itself costs
 	cargo run -p counts --profile counts
-	cargo run -p sim --bin bench
+	cargo run -p sim --features bench --bin bench
 	cargo test --features measure --test wrangler_dev first_row -- --nocapture
 	cargo test --profile counts --features measure --test native what_a_change_costs -- --nocapture
 

@@ -12,8 +12,8 @@ fi
 set -x
 cargo fmt --all --check
 cargo clippy --workspace --all-targets -- -D warnings
-# As the demo is compiled: without what only tests need.
-cargo clippy -p sim --bins -- -D warnings
+# As the demo and the measurements are compiled: without what only tests need.
+cargo clippy -p sim --bins --features bench -- -D warnings
 { set +x; } 2>/dev/null
 if has_wasm_target rustc; then
   set -x

@@ -17,9 +17,9 @@ use sim::cloudflare::{Access, Atom, Cloudflare, KnownPermissionGroup, PolicySpec
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::account::{account, settings};
-use super::base;
 use super::world::{Answer, Trap, World, Wrong};
+use crate::lives::account::{account, settings};
+use crate::lives::world as base;
 
 /// C1 asks again for about this long.
 const PATIENCE: Duration = Duration::from_hours(30);

@@ -12,7 +12,7 @@ use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::passes_on;
 use tokio::sync::Notify;
 
-use super::base;
+use crate::lives::world as base;
 
 /// Whether a call goes wrong before it is carried out, or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

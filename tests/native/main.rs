@@ -1,5 +1,5 @@
-//! The connector without the runtime around it, against the simulated account: one program, since each takes as long to link as all of
-//! them.
+//! The connector without the runtime around it, against the simulated account: one program, since each compiles all of
+//! the connector's generic code for its own ports, and links it.
 
 #![allow(
     clippy::expect_used,
@@ -32,6 +32,10 @@ mod ledger;
 mod lives;
 #[path = "../support/looks.rs"]
 mod looks;
+#[path = "../matrix/mod.rs"]
+mod matrix;
+#[path = "../promises/mod.rs"]
+mod promises;
 mod provision;
 mod routes;
 mod rows;

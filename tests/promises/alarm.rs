@@ -10,9 +10,9 @@ use futures::future::{join_all, select};
 use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Latency, Route, Spec};
 use tokio::time::sleep;
 
-use super::lives::Lives;
-use super::lives::account::{account, settings};
-use super::lives::world::World;
+use crate::lives::Lives;
+use crate::lives::account::{account, settings};
+use crate::lives::world::World;
 
 /// A connector to an account of a few members, which was synced.
 pub(crate) struct Small {

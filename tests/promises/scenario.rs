@@ -15,9 +15,9 @@ use futures::future::{join_all, select};
 use sim::cloudflare::{Access, Atom, Cloudflare, Fault, KnownPermissionGroup, Latency, On, PolicySpec};
 use tokio::time::sleep;
 
-use super::lives::account::{account, settings};
-use super::lives::world::{WRITES, World};
-use super::lives::{Lives, Told};
+use crate::lives::account::{account, settings};
+use crate::lives::world::{WRITES, World};
+use crate::lives::{Lives, Told};
 
 /// The least number of Super Administrators.
 const LEAST: usize = 2;

@@ -27,15 +27,3 @@ pub const fn requests(size: Size) -> usize {
 const fn list(items: usize, per_page: usize) -> usize {
     items.div_ceil(per_page) + 1
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{Size, requests};
-
-    #[test]
-    fn the_formula_agrees_with_what_was_measured() {
-        let account = |members| Size { members, pending: members / 20, roles: 60, tokens: 6 };
-        assert_eq!(requests(account(1_000)), 3_172);
-        assert_eq!(requests(account(5_000)), 15_582);
-    }
-}

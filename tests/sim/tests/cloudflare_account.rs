@@ -1,18 +1,8 @@
 //! The generated account: its size, its content, and that the oracle says what the API tells.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail by panicking, as tests do"
-)]
-
-mod cloudflare_support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudflare_support::Api;
+use crate::cloudflare_support::Api;
 use serde_json::Value;
 use sim::cloudflare::{Cloudflare, SUPER_ADMINISTRATOR, Spec, Truth};
 

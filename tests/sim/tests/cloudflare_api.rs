@@ -1,18 +1,8 @@
 //! The API's ways: pages and their caps, errors, and what a write does.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail by panicking, as tests do"
-)]
-
-mod cloudflare_support;
-
 use std::time::Duration;
 
-use cloudflare_support::{Api, policy};
+use crate::cloudflare_support::{Api, policy};
 use serde_json::{Value, json};
 use sim::cloudflare::{
     ADMINISTRATOR_READ_ONLY, Collation, Denial, OutOfRange, Permission, Route, SUPER_ADMINISTRATOR, ScopeShape, Spec,

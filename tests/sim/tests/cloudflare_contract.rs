@@ -1,18 +1,8 @@
 //! Every route, with good requests and bad ones, against the `OpenAPI` document of the API.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail by panicking, as tests do"
-)]
-
-mod cloudflare_support;
-
 use std::collections::BTreeSet;
 
-use cloudflare_support::{Api, policy};
+use crate::cloudflare_support::{Api, policy};
 use serde_json::{Value, json};
 use sim::cloudflare::{ADMINISTRATOR_READ_ONLY, Denial, Exchange, Fault, On, Permission, Route, ScopeShape, Spec};
 use sim::openapi::{Contract, VARIABLE};

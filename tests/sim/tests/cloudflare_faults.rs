@@ -1,18 +1,8 @@
 //! Going wrong on demand: faults, the rate limit, stale reads, foreign writers, drift between pages; and the log.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail by panicking, as tests do"
-)]
-
-mod cloudflare_support;
-
 use std::time::Duration;
 
-use cloudflare_support::{Api, policy};
+use crate::cloudflare_support::{Api, policy};
 use serde_json::json;
 use sim::cloudflare::{Fault, Latency, Limits, On, PolicySpec, Route, Spec, UNEXPECTED};
 

@@ -1,11 +1,7 @@
 //! What the tenant sends: headers, tokens and payloads.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
-mod conductorone_support;
-
+use crate::conductorone_support::Receiver;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use conductorone_support::Receiver;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sim::conductorone::{Algorithm, ConductorOne, Delivery, Entitlement, Person, Style, Task, Token};

@@ -1,11 +1,7 @@
 //! The tenant's rules: what is an answer, what is tried again, and how the answer may come later.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
-mod conductorone_support;
-
 use std::time::Duration;
 
-use conductorone_support::{Act, Receiver};
+use crate::conductorone_support::{Act, Receiver};
 use serde_json::{Value, json};
 use sim::conductorone::{
     CallbackFault, ConductorOne, Delivery, Entitlement, MAX_BYTES, Options, Outcome, Pace, Person, Task, Verdict,

@@ -1,6 +1,4 @@
 //! The tenant's incoming webhook: what it takes, and what it refuses.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
 use serde_json::json;
 use sim::conductorone::{ConductorOne, InboundFault, Proof};
 use sim::http::{Handler as _, Reply, Request};

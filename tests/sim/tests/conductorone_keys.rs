@@ -1,6 +1,4 @@
 //! The tenant's key set, and how it can be had, or not.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -1,12 +1,8 @@
 //! The simulators as programs of their own.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
-mod conductorone_support;
-
 use std::process::Stdio;
 use std::time::Duration;
 
-use conductorone_support::{Act, Receiver};
+use crate::conductorone_support::{Act, Receiver};
 use serde_json::Value;
 use sim::client::{self, Answer};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};

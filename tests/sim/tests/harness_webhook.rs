@@ -1,6 +1,4 @@
 //! The tenant's tokens, verified by the runtime's own `WebCrypto` in a small Worker.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
 use sim::conductorone::{AlgStyle, Algorithm, ConductorOne, JwkStyle, Token};
 use sim::harness::{Options, World};
 

@@ -1,6 +1,4 @@
 //! The harness, proven with a small Worker of its own: KV, outgoing requests, cron, SQL and alarms that outlive a kill.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

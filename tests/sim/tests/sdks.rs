@@ -3,8 +3,6 @@
 //! They validate each answer by the services' descriptions of their APIs, so the connector is not tested against answers that
 //! only this project believes in.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on should say where")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;

@@ -1,7 +1,5 @@
 //! A simulated account on loopback and a plain client of it.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-
 use serde_json::Value;
 use sim::cloudflare::{Cloudflare, Spec};
 use sim::http::Server;

@@ -1,6 +1,4 @@
 //! A webhook receiver that answers from a script.
-#![allow(dead_code, reason = "each test file uses its part of it")]
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -5,17 +5,7 @@
 //! Checked are promises, and no schedule: no access that C1 was told is gone, none given to another, the minimum and the cap never
 //! crossed, protected members untouched. `SOAK=<seeds>` tries more seeds than the few of every run, `SEED=<seed>` one alone.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
 mod alarm;
-#[path = "../lives/mod.rs"]
-mod lives;
 mod scenario;
 mod waits;
 
