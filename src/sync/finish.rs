@@ -81,6 +81,11 @@ const MAX_GONE: usize = 10;
 /// A list of roles that Cloudflare says is not there is asked for this often again, over two minutes, before ids are made up without it.
 const MAX_REFUSED: u32 = 3;
 
+/// Where it fails otherwise, or has a record of which nothing can be read, syncs are held for this long, and for so many of them: what is so for
+/// good must not end them for good.
+const HELD_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+const HELD_SYNCS: u32 = 3;
+
 /// At most this many changes are counted for the run's record.
 const MAX_COUNTED: u64 = 5_000;
 
@@ -102,15 +107,26 @@ async fn publish_nothing<P: KeyValue + Clock + Sql>(
     Ok(Finish::Ended)
 }
 
-/// Publishes nothing for now, where ids would be published that change again; `None` where a list is not there for good.
+/// Publishes nothing for now, where ids would be published that change again; `None` where the list will not be better.
 async fn hold_back<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
     cursor: &mut Cursor,
     previous: Option<&Previous>,
-    Unsure { why, refused }: Unsure,
+    unsure: Option<Unsure>,
 ) -> Result<Option<Finish>, SqlError> {
+    let Some(Unsure { why, refused }) = unsure else {
+        state::remove(kv, state::HELD)?;
+        return Ok(None);
+    };
     if refused.is_empty() {
-        let message = format!("{why}: nothing was published, and the next sync tries again");
+        let (since, syncs) = state::load(kv, state::HELD)?.unwrap_or((kv.now(), 0));
+        if syncs >= HELD_SYNCS && kv.now().since(since) >= HELD_MILLIS {
+            return Ok(None);
+        }
+        state::store(kv, state::HELD, &(since, syncs.saturating_add(1)))?;
+        let message = format!(
+            "{why}: nothing was published, and the next sync tries again; where that is so for a day, they are published all the same"
+        );
         return publish_nothing(kv, cursor, previous, Ending::new(RunOutcome::Failed, message)).await.map(Some);
     }
     if cursor.refused >= MAX_REFUSED {
@@ -173,9 +189,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     let accept = cursor.trigger.accept_removals;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
-    if let Some(unsure) = assembled.unsure
-        && let Some(held) = hold_back(kv, cursor, previous.as_ref(), unsure).await?
-    {
+    if let Some(held) = hold_back(kv, cursor, previous.as_ref(), assembled.unsure).await? {
         return Ok(held);
     }
     // Asked for from the beginning the next time: this happens once for each kind of object.

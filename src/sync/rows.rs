@@ -432,7 +432,10 @@ impl<'a> Builder<'a> {
         let is_odd = harvest.sso_domains.is_err() || harvest.odd(List::SsoDomains).next().is_some();
         posture.sso_domains = before(domains.filter(|_| is_odd)).sso_domains;
         if let Some((enforces, organization)) = harvest.account.iter().flatten().next() {
-            (posture.enforces_two_factor, posture.organization) = (*enforces, organization.clone());
+            // A record without the setting does not say that it is turned on.
+            let last = before(self.previous);
+            (posture.enforces_two_factor, posture.organization) =
+                (enforces.or(last.enforces_two_factor), organization.clone());
         }
         let told = harvest.sso_domains.iter().flatten();
         posture.sso_domains.extend(told.map(|[domain, state]| (domain.clone(), state.clone())));

@@ -18,6 +18,9 @@ pub(super) const NAMES_IN_USE: &str = "names_in_use";
 /// What the current generation was found unchanged by.
 pub(super) const UNCHANGED: &str = "unchanged";
 
+/// Since when syncs are held because of the list of roles, and how many were.
+pub(super) const HELD: &str = "held";
+
 /// How much room there is for small publications.
 pub(super) const ROOM: &str = "room";
 
@@ -27,8 +30,8 @@ pub(super) const TRIED: &str = "refresh_tried";
 /// Everything that is known of the account beside the runs themselves, as text: what rows are made of beside pages.
 pub(super) fn all_but_runs(sql: &dyn Sql) -> Result<String, SqlError> {
     let rows = sql.query(
-        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?, ?) ORDER BY name",
-        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into(), ROOM.into(), TRIED.into()],
+        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?, ?, ?) ORDER BY name",
+        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into(), HELD.into(), ROOM.into(), TRIED.into()],
     )?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).collect::<Vec<_>>().join("\n"))
 }

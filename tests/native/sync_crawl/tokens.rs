@@ -7,7 +7,7 @@ use c1_cloudflare::model::resource::{Row, Token, TokenPolicy};
 use c1_cloudflare::snapshot;
 use c1_cloudflare::sync::{self, RunOutcome};
 use serde_json::{Value, json};
-use sim::cloudflare::{Fault, Permission, Route, Spec};
+use sim::cloudflare::{Fault, Oddity, Permission, Route, Spec};
 
 use super::account;
 use crate::support::World;
@@ -171,6 +171,11 @@ async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_
         cloudflare.allow_permission(permission);
     }
     cloudflare.enforce_two_factor(false);
+    world.sync().await;
+    let now = sync::status(&world).unwrap();
+    assert_eq!(now.posture.enforces_two_factor, Some(false));
+    // A record without the setting says nothing of it.
+    cloudflare.make_odd(Route::GetAccount, &Spec::default().account_id, Oddity::Without("settings"));
     world.sync().await;
     let now = sync::status(&world).unwrap();
     assert_eq!(now.posture.enforces_two_factor, Some(false));

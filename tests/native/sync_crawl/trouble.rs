@@ -200,3 +200,62 @@ async fn without_the_list_that_tells_the_roles_ids_no_role_is_published_under_an
         assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?}");
     }
 }
+
+#[tokio::test]
+async fn a_list_that_tells_no_roles_ids_for_a_day_is_done_without() {
+    // A record of which nothing can be read, and a list that always fails.
+    for odd in [true, false] {
+        let world = World::new(account(60));
+        if odd {
+            *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+                if asked.contains("/roles") {
+                    told["result"][0] = serde_json::Value::Null;
+                }
+            }));
+        } else {
+            world.cloudflare.fail_next(Route::ListRoles, 10_000, Fault::status(501, 1));
+        }
+        for hours in [0, 11, 11] {
+            world.advance(hours * 3_600);
+            let run = world.sync().await;
+            assert_eq!(run.outcome, RunOutcome::Failed, "{odd} {}", run.message);
+            assert!(run.message.contains("for a day"), "{}", run.message);
+        }
+        world.advance(3 * 3_600);
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{odd} {}", run.message);
+        // What is published has its ids by then, whatever the list tells later, until it is whole.
+        world.advance(900);
+        assert_ne!(world.sync().await.outcome, RunOutcome::Failed, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn a_day_of_roles_without_ids_begins_anew_once_they_were_told() {
+    let world = World::new(account(60));
+    let fails = || world.cloudflare.fail_next(Route::ListRoles, 10_000, Fault::status(503, 1));
+    fails();
+    for _ in 0..3 {
+        assert_eq!(world.sync().await.outcome, RunOutcome::Failed);
+    }
+    world.cloudflare.clear_faults();
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+    world.advance(25 * 3_600);
+    fails();
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/permission_groups") {
+            let mut new = told["result"][0].clone();
+            new["id"] = "f".repeat(32).into();
+            new["name"] = "A new one".into();
+            told["result"].as_array_mut().unwrap().push(new);
+        }
+    }));
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Failed, "{}", run.message);
+    // One sync after a long rest is no day of them.
+    let world = World::new(account(60));
+    world.cloudflare.fail_next(Route::ListRoles, 10_000, Fault::status(503, 1));
+    world.sync().await;
+    world.advance(25 * 3_600);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Failed);
+}
