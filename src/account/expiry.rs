@@ -26,6 +26,9 @@ pub struct Overdue {
     pub operation: EntryId,
     /// When it was to end.
     pub ended_at: Timestamp,
+    /// Since when a revoke is to be asked for once more, where one was refused.
+    #[serde(skip)]
+    pub again_at: Option<Timestamp>,
 }
 
 /// At most this many are told of in the status.
@@ -44,6 +47,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             PRIMARY KEY (email, entitlement)) WITHOUT ROWID",
         &[],
     )?;
+    sql.query("CREATE INDEX IF NOT EXISTS expiry_ends ON expiry (ends_at)", &[])?;
     Ok(())
 }
 
@@ -133,9 +137,13 @@ pub fn over(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// The same, of which no revoke of our own was asked for yet.
-pub fn unasked(sql: &dyn Sql, before: Timestamp, limit: i64) -> Result<Vec<Overdue>, SqlError> {
-    read(sql, "ends_at <= ? AND asked = 0 ORDER BY ends_at LIMIT ?", &[before.into(), limit.into()])
+/// The same, of which no revoke of our own was asked for yet, or is to be asked for once more. `asked` is 0 before, 1 after, and more than that is since when.
+pub fn unasked(sql: &dyn Sql, before: Timestamp, now: Timestamp, limit: i64) -> Result<Vec<Overdue>, SqlError> {
+    read(
+        sql,
+        "ends_at <= ? AND asked <> 1 AND asked <= ? ORDER BY ends_at LIMIT ?",
+        &[before.into(), now.into(), limit.into()],
+    )
 }
 
 /// Notes that a revoke of our own was asked for.
@@ -147,9 +155,36 @@ pub fn asked(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// When the next grant ends of whose revoke nobody asked.
-pub fn next_end(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one(&format!("SELECT MIN(ends_at) FROM expiry WHERE asked = 0 AND {READABLE}"), &[])?;
+/// What refuses a revoke of our own for now: it is asked for again. What else refuses it is a guard or a record that somebody has to look at.
+const FOR_NOW: &str = "'provisioning_off', 'cloudflare', 'cloudflare_refused', 'gave_up', 'removal_cap'";
+
+/// A revoke that was refused for now is asked for again after this; one because of what was granted since after a day.
+const AGAIN_SECS: i64 = 3 * 60 * 60;
+const AFTER_OTHERS_SECS: i64 = 24 * 60 * 60;
+
+/// Takes note of an operation that was refused: where it was a revoke of our own, it is asked for again later.
+pub fn refused(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    for (codes, secs) in [(FOR_NOW, AGAIN_SECS), ("'superseded'", AFTER_OTHERS_SECS)] {
+        sql.query(
+            &format!(
+                "UPDATE expiry SET asked = ? WHERE asked = 1 AND operation = (
+                    SELECT CAST(substr(key, 8) AS INTEGER) FROM operation
+                    WHERE id = ? AND key LIKE 'expiry/%' AND json_extract(outcome, '$.code') IN ({codes}))"
+            ),
+            &[now.plus_secs(secs).into(), id.0.into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// When a revoke of our own is to be asked for next: this long after the next end, or once more.
+pub fn next_end(sql: &dyn Sql, late_secs: i64) -> Result<Option<Timestamp>, SqlError> {
+    let value = sql.one(
+        &format!(
+            "SELECT MIN(CASE asked WHEN 0 THEN ends_at + ? ELSE asked END) FROM expiry WHERE asked <> 1 AND {READABLE}"
+        ),
+        &[(late_secs * 1_000).into()],
+    )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
@@ -159,10 +194,10 @@ const READABLE: &str = "version = 1 AND NOT EXISTS (
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overdue>, SqlError> {
     let statement = format!(
-        "SELECT email || ' ' || entitlement, email, entitlement, operation, ends_at, member FROM expiry WHERE {READABLE} AND {condition}"
+        "SELECT email || ' ' || entitlement, email, entitlement, operation, ends_at, member, asked FROM expiry WHERE {READABLE} AND {condition}"
     );
     rows::readable(sql, "expiry", &sql.query(&statement, params)?, |row| {
-        let [_, email, entitlement, operation, ends_at, member] = row else { return None };
+        let [_, email, entitlement, operation, ends_at, member, asked] = row else { return None };
         Some(Overdue {
             email: email.text()?.to_owned(),
             member: member.text().and_then(|member| member.parse().ok()),
@@ -170,6 +205,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
             what: entitlement.text()?.parse().ok()?,
             operation: EntryId(operation.integer()?),
             ended_at: Timestamp::from_millis(ends_at.integer()?),
+            again_at: asked.integer().filter(|&asked| asked > 1).map(Timestamp::from_millis),
         })
     })
 }
@@ -196,14 +232,14 @@ mod tests {
             .unwrap();
         }
         // The first of them cannot be read, and does not stand before the other for ever.
-        assert!(unasked(&desk, desk.now(), 1).unwrap().is_empty());
-        let due = unasked(&desk, desk.now(), 1).unwrap();
+        assert!(unasked(&desk, desk.now(), desk.now(), 1).unwrap().is_empty());
+        let due = unasked(&desk, desk.now(), desk.now(), 1).unwrap();
         assert_eq!(
             due.iter().map(|it| (it.email.as_str(), it.what)).collect::<Vec<_>>(),
             [("jane@example.com", Holding::Account)]
         );
         asked(&desk, &due[0]).unwrap();
-        assert_eq!(next_end(&desk).unwrap(), None);
+        assert_eq!(next_end(&desk, 0).unwrap(), None);
         assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
     }
 
@@ -235,7 +271,7 @@ mod tests {
             )
             .unwrap();
             note(&desk, EntryId(number), desk.now()).unwrap();
-            assert_eq!(next_end(&desk).unwrap().is_some(), is_there, "{asked}");
+            assert_eq!(next_end(&desk, 0).unwrap().is_some(), is_there, "{asked}");
         }
     }
 
@@ -250,7 +286,7 @@ mod tests {
             )
             .unwrap();
             note(&desk, EntryId(number), desk.now()).unwrap();
-            next_end(&desk).unwrap().map(|end| end.since(desk.now()) / 1_000)
+            next_end(&desk, 0).unwrap().map(|end| end.since(desk.now()) / 1_000)
         };
         assert_eq!(done(10, "grant", 3_600, "a"), Some(3_600));
         assert_eq!(done(20, "revoke", 0, "expiry/10/1700000000"), None);

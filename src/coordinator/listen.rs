@@ -10,6 +10,7 @@ use super::settings::Settings;
 use crate::account::identity;
 use crate::audit::{entries, feed, logins};
 use crate::base::ports::{Level, SqlError};
+use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::cloudflare::{Client, Purpose};
@@ -22,11 +23,14 @@ use crate::sync::{self, RunOutcome, Trigger, refresh, room};
 /// While a sync is under way, it is looked this often whether that is over.
 const SYNCING_SECS: i64 = 15;
 
-/// More members than these at once are a sweep's.
-const MOST_MEMBERS: usize = 20;
-
-/// More user groups or tokens than these at once are too.
-const MOST_ROWS: usize = 20;
+/// More members than these at once are a sweep's, and more user groups, or groups and tokens that changed themselves. Each is up to two requests, and on the
+/// Free plan an invocation has 50, of which the log and the logins take up to eight.
+const fn most_at_once(plan: Plan) -> usize {
+    match plan {
+        Plan::Free => 6,
+        Plan::Paid => 20,
+    }
+}
 
 /// What a list or a read shows may be as much behind: whoever was changed since is read once more.
 const BEHIND_MILLIS: i64 = 15_000;
@@ -144,8 +148,9 @@ impl Coordinator {
         unheard: &mut entries::Unheard,
         came: &mut Came,
     ) {
-        came.needs_sweep |= unheard.memberships.len() > MOST_ROWS;
-        for one in unheard.memberships.iter().take(MOST_ROWS) {
+        let most = most_at_once(settings.plan);
+        came.needs_sweep |= unheard.memberships.len() > most;
+        for one in unheard.memberships.iter().take(most) {
             if !is_ripe(one, ports.now()) {
                 came.is_done = false;
                 continue;
@@ -166,9 +171,10 @@ impl Coordinator {
         members: &[(MemberId, Option<UserGroupId>)],
         came: &mut Came,
     ) {
-        came.needs_sweep |= members.len() > MOST_MEMBERS;
+        let most = most_at_once(settings.plan);
+        came.needs_sweep |= members.len() > most;
         let mut gone = Vec::new();
-        for (member, group) in members.iter().take(MOST_MEMBERS) {
+        for (member, group) in members.iter().take(most) {
             match heard::look_again(ports, &settings.cloudflare, &self.locks, *member, *group).await {
                 Ok(heard::Look::Noted) => {}
                 Ok(heard::Look::Doubtful) => came.is_done = false,
@@ -198,7 +204,7 @@ impl Coordinator {
         let tokens: Vec<_> = unheard.tokens.iter().filter(|one| is_ripe(one, now)).collect();
         let (all, ripe) = (unheard.groups.len() + unheard.tokens.len(), groups.len() + tokens.len());
         came.is_done &= ripe == all;
-        if ripe > MOST_ROWS {
+        if ripe > most_at_once(settings.plan) {
             came.needs_sweep = true;
             return Ok(());
         }

@@ -60,6 +60,9 @@ const fn batch(plan: Plan, syncing: bool) -> i64 {
 /// How many overdue grants are ended at once; the rest with the next ring.
 const EXPIRIES_AT_ONCE: i64 = 5;
 
+/// Where no more may be asked for, it is looked this much later whether they may.
+const NO_ROOM_SECS: i64 = 15 * 60;
+
 /// How often somebody who waits for another's attempt looks whether it is done.
 const LOOK_MILLIS: u32 = 250;
 
@@ -337,11 +340,12 @@ impl Coordinator {
     /// Asks for the revoke of what was granted for a time that is over, and that C1 did not ask for, where that is wanted: an operation
     /// like any other, which passes every guard and whose journal says whose doing it is.
     fn end_what_is_overdue<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
-        if !settings.enforce_expiry {
+        let room = if settings.enforce_expiry { Self::room_for_ends(ports, settings)? } else { 0 };
+        if room <= 0 {
             return Ok(());
         }
         let now = ports.now();
-        for overdue in expiry::unasked(ports, now.plus_secs(-settings.overdue_minutes * 60), EXPIRIES_AT_ONCE)? {
+        for overdue in expiry::unasked(ports, now.plus_secs(-settings.overdue_minutes * 60), now, room)? {
             let granted = journal::find(ports, &overdue.operation.0.to_string())?;
             let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
             let (mut subject, origin) =
@@ -349,8 +353,9 @@ impl Coordinator {
             // Who was known by the address alone has a membership since, and may have another address: that nobody has the old one is no end.
             subject.member_id = subject.member_id.or(overdue.member);
             let target = overdue.what.into();
+            let again = overdue.again_at.map(|at| format!("/{}", at.millis())).unwrap_or_default();
             let request = Request {
-                key: Some(format!("{}{}/{}", journal::EXPIRY_KEY, overdue.operation.0, overdue.ended_at.secs())),
+                key: Some(format!("{}{}/{}{again}", journal::EXPIRY_KEY, overdue.operation.0, overdue.ended_at.secs())),
                 action: Action::Revoke,
                 target,
                 subject,
@@ -364,10 +369,25 @@ impl Coordinator {
         Ok(())
     }
 
+    /// How many more revokes of our own may be asked for: few at a time, so that what C1 asks for waits behind no hundreds of them, and none that
+    /// would be refused.
+    fn room_for_ends<P: Ports>(ports: &P, settings: &Settings) -> Result<i64, SqlError> {
+        if settings.provision.provisioning == provision::Provisioning::Off {
+            return Ok(0);
+        }
+        Ok(EXPIRIES_AT_ONCE - journal::ends_under_way(ports)?)
+    }
+
     /// When operations go on, or the next grant ends that nobody revoked.
     pub(super) fn operations_due<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
-        let ends = if settings.enforce_expiry { expiry::next_end(ports)? } else { None };
-        let ends = ends.map(|at| at.plus_secs(settings.overdue_minutes * 60));
+        let mut ends = None;
+        if settings.enforce_expiry {
+            ends = expiry::next_end(ports, settings.overdue_minutes * 60)?;
+            // Whatever is under way has a time of its own; that provisioning is on again nobody says.
+            if Self::room_for_ends(ports, settings)? <= 0 {
+                ends = ends.max(ends.map(|_| ports.now().plus_secs(NO_ROOM_SECS)));
+            }
+        }
         Ok(journal::next_due(ports)?.into_iter().chain(ends).min())
     }
 

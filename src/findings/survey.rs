@@ -19,7 +19,7 @@ use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::model::token::Token;
-use crate::snapshot::{Catalogue, GenerationId, Snapshot, SnapshotError};
+use crate::snapshot::{self, Catalogue, GenerationId, Snapshot, SnapshotError};
 
 /// At most this many findings of one rule are opened, 1 KB each; one more says how many others there are. What is open already stays open as
 /// long as it is so.
@@ -75,8 +75,8 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
     };
     let survey = match survey {
         Ok(survey) => survey,
-        // Of a generation that is gone there is nothing to find; the newer one has a job of its own.
-        Err(SnapshotError::Gone(_)) => {
+        // Of a generation that is gone there is nothing to find; the newer one has a job of its own. One that is kept is only late.
+        Err(SnapshotError::Gone(_)) if !snapshot::is_kept(ports, &generation).unwrap_or(true) => {
             return (Attempt::Done("The generation is not kept any more.".to_owned()), SurveyOutcome::default());
         }
         Err(error) => {
@@ -323,9 +323,9 @@ impl Survey<'_> {
         catalogue: &Catalogue,
     ) -> Vec<String> {
         let mut told = Vec::new();
-        let is_theirs = |overdue: &Overdue| {
-            overdue.member == Some(member.member_id) || address::same(&overdue.email, &member.email)
-        };
+        // Folded once: thousands may be overdue, and each is compared with everybody.
+        let email = address::folded(&member.email);
+        let is_theirs = |overdue: &Overdue| overdue.member == Some(member.member_id) || overdue.email == email;
         for (overdue, is_met) in self.overdue.iter_mut().filter(|(overdue, _)| is_theirs(overdue)) {
             let (name, is_held, is_given) = match overdue.what {
                 Holding::Entitlement(it) => (catalogue.name(it), held.contains(&it), through.contains(&it)),

@@ -59,7 +59,11 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Forgets what lies back further than that, and what is beyond the bound. What evidence tells that was given out stays as long as that is
 /// told, from `told_since` on; everything else takes it for forgotten.
 pub fn purge(sql: &dyn Sql, oldest: Timestamp, told_since: Option<Timestamp>) -> Result<(), SqlError> {
-    let beyond = sql.one("SELECT at FROM ledger ORDER BY id DESC LIMIT 1 OFFSET ?", &[MOST_ROWS.into()])?;
+    // By the number, which has gaps at most: an offset would count all of the rows.
+    let beyond = sql.one(
+        "SELECT at FROM ledger WHERE id <= (SELECT MAX(id) FROM ledger) - ? ORDER BY id DESC LIMIT 1",
+        &[MOST_ROWS.into()],
+    )?;
     let beyond = beyond.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
     let oldest = oldest.max(beyond.map_or(oldest, |at| at.plus_millis(1)));
     let kept_from = told_since.map_or(oldest, |since| since.min(oldest));

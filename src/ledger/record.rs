@@ -73,7 +73,7 @@ pub async fn read<P: KeyValue + Sql + Clock>(kv: &P, newest: &Manifest) -> Resul
         };
         match Snapshot::open(kv, parent).await {
             Ok(parent) => chain.push(parent.manifest().clone()),
-            Err(error) if is_lost(&error) && kv.now().since(child.started_at) > LOST_AFTER_MILLIS => {
+            Err(error) if is_lost(&error) && kv.now().since(child.finished_at) > LOST_AFTER_MILLIS => {
                 return Ok(vec![Chapter::mark(newest, "gap")]);
             }
             Err(_) => return Ok(Vec::new()),
@@ -83,7 +83,7 @@ pub async fn read<P: KeyValue + Sql + Clock>(kv: &P, newest: &Manifest) -> Resul
     while let (Some(old), Some(new)) = (chain.pop(), chain.last()) {
         match chapter(kv, &old, new).await {
             Ok(chapter) => chapters.push(chapter),
-            Err(error) if is_lost(&error) && kv.now().since(new.started_at) > LOST_AFTER_MILLIS => {
+            Err(error) if is_lost(&error) && kv.now().since(new.finished_at) > LOST_AFTER_MILLIS => {
                 chapters.push(Chapter::mark(new, "gap"));
             }
             Err(_) => break,

@@ -175,6 +175,14 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
 /// What the key of an operation begins with that ends a grant for a time; the number of the operation that granted it comes next.
 pub const EXPIRY_KEY: &str = "expiry/";
 
+/// How many operations are under way that end a grant for a time.
+pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
+    let statement = format!(
+        "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%'"
+    );
+    Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+}
+
 /// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it.
 fn age(of: &str) -> String {
     let place = EXPIRY_KEY.len() + 1;
@@ -188,7 +196,8 @@ fn age(of: &str) -> String {
 /// put off must not take away what was granted since, nor a grant bring back who was removed since. Carried out is also a revoke that
 /// waits for its proof ([`carried_out`]).
 ///
-/// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on.
+/// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on. The account ends for all
+/// that once what was granted with it has ended.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     let (newer, older) = (age("newer"), age("older"));
     // None is older than its own id says, so that only the latest rows of the table are looked at.
@@ -200,7 +209,12 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done')
             AND (newer.entitlement = older.entitlement
-                OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke')
+                OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke'
+                    AND (COALESCE(older.key, '') NOT LIKE '{EXPIRY_KEY}%' OR NOT EXISTS (
+                        SELECT 1 FROM operation AS since WHERE since.id > newer.id AND since.entitlement = newer.entitlement
+                            AND (since.email = newer.email OR (since.member = newer.member AND newer.member <> ''))
+                            AND json_extract(since.request, '$.action') = 'revoke'
+                            AND json_extract(since.outcome, '$.outcome') = 'done')))
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
          ORDER BY newer.id DESC LIMIT 1"
     );
@@ -361,6 +375,7 @@ pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> 
     )?;
     if !settled.is_empty() && !matches!(outcome, Outcome::Done { .. }) {
         open_writes::not_done(sql, id)?;
+        expiry::refused(sql, id, now)?;
     }
     expiry::note(sql, id, now)?;
     looked_through::forget(sql, id)?;

@@ -85,7 +85,8 @@ impl<P: Http + Clock> Object<'_, P> {
             .filter(|there| there != region);
         let refused = |todo: String| exchange::refused(&todo, &told);
         match (answer.status, code.as_str()) {
-            (_, "NoSuchUpload") => StoreError::UnknownUpload,
+            // A part that the store has lost, or has otherwise than it was noted, is sent again with all the others.
+            (_, "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall") => StoreError::UnknownUpload,
             (_, "SlowDown" | "RequestTimeout" | "OperationAborted" | "InternalError") | (408 | 409 | 429 | 500.., _) => {
                 exchange::busy(&self.service(), &told)
             }

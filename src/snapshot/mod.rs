@@ -30,7 +30,7 @@ pub use diff::{Change, ChangeKind, Changes, diff};
 pub(crate) use legacy::{account_of, leave_at_the_root};
 pub use manifest::{ABSENT, Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Posture, Unreadable};
 pub use overlay::Overlay;
-pub use publish::{Draft, KEPT, Publication, PublishError, init, publish, sweep};
+pub use publish::{Draft, KEPT, Publication, PublishError, init, is_kept, publish, sweep};
 pub(crate) use publish::{forget, repoint};
 pub use read::{Brief, Person, Snapshot, SnapshotError, latest};
 pub use run::{BY_LOG, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord};

@@ -228,7 +228,9 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         // From the numbers to the places in the manifest's list.
         let places: BTreeMap<HeldAs, usize> =
             self.entitlements.values().enumerate().map(|(place, &number)| (number, place)).collect();
-        let now = self.ports.now();
+        // Later than the one before also where the clock was set back: what was so when is asked by this time.
+        let earliest = draft.previous.as_ref().map(|previous| previous.finished_at.plus_millis(1));
+        let now = earliest.map_or(self.ports.now(), |earliest| self.ports.now().max(earliest));
         let previous = draft.previous.map(|previous| previous.generation);
         let manifest = Manifest {
             v: FORMAT,
@@ -270,6 +272,11 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         self.ports.put(&self.ports.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
         Ok(Publication { manifest, changed: true, chunks_written: self.written, bytes_written: self.bytes })
     }
+}
+
+/// Whether a generation is kept: where it cannot be read, it is late.
+pub fn is_kept(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, SqlError> {
+    Ok(sql.one("SELECT 1 FROM generation WHERE id = ?", &[generation.into()])?.is_some())
 }
 
 /// Makes `current` name a generation again that was published before: for a key-value store that has lost it.

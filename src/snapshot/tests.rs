@@ -184,6 +184,7 @@ fn generations_of_one_second_and_of_a_clock_that_went_back_have_ids_that_ascend(
     }
     assert!(known.windows(2).all(|pair| pair[0].generation < pair[1].generation), "{known:#?}");
     assert!(known.windows(2).all(|pair| pair[1].previous.as_ref() == Some(&pair[0].generation)));
+    assert!(known.windows(2).all(|pair| pair[0].finished_at < pair[1].finished_at), "what was so when is asked by it");
 }
 
 #[test]

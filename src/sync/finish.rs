@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::metered::MeteredPorts;
 use super::metered::add_use;
 use super::previous::Previous;
-use super::rows::{Unsure, assemble};
+use super::rows::{Assembly, Unsure, assemble};
 use super::run::{CURSOR_KEY, Cursor, Published};
 use super::{moved, room, staging, state, unchanged};
 use crate::account::identity::own_token;
@@ -139,6 +139,19 @@ async fn hold_back<P: KeyValue + Clock + Sql>(
     Ok(Some(Finish::Trouble(why)))
 }
 
+/// Why so many people are gone that somebody has to accept it.
+fn mass_disappearance(sql: &dyn Sql, assembled: &mut Assembly, has_previous: bool) -> Result<Option<String>, SqlError> {
+    if !has_previous && let Some(people) = state::load(sql, state::LOST)? {
+        assembled.count_from(people);
+    }
+    let (gone, before) = (assembled.gone, assembled.before);
+    Ok((gone > MAX_GONE.max(before / MAX_GONE_SHARE)).then(|| {
+        format!(
+            "{gone} of {before} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}"
+        )
+    }))
+}
+
 /// Verifies what was read, and publishes it.
 pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
@@ -188,8 +201,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
     let accept = cursor.trigger.accept_removals;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
-    let assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
-    if let Some(held) = hold_back(kv, cursor, previous.as_ref(), assembled.unsure).await? {
+    let mut assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
+    if let Some(held) = hold_back(kv, cursor, previous.as_ref(), assembled.unsure.take()).await? {
         return Ok(held);
     }
     // Asked for from the beginning the next time: this happens once for each kind of object.
@@ -206,12 +219,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         inherited::learn_inherited(kv, true)?;
     }
 
-    let limit = MAX_GONE.max(assembled.before / MAX_GONE_SHARE);
-    if assembled.gone > limit && !accept {
-        let message = format!(
-            "{} of {} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}",
-            assembled.gone, assembled.before
-        );
+    if let Some(message) = mass_disappearance(kv, &mut assembled, previous.is_some())?.filter(|_| !accept) {
         let ending = Ending { warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
         return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
@@ -237,6 +245,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     // is not noted to be taken in stays in force, which does no harm.
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
+    state::remove(kv, state::LOST)?;
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
@@ -350,6 +359,7 @@ async fn previous<P: KeyValue + Clock + Sql>(
     if !lost || attempt < READ_AGAIN {
         return Ok(Err(error));
     }
+    let people = known.as_ref().map(|known| known.counts.people());
     let mut older = None;
     // The one that is known may be there: `current` names what was published by a run that did not come to its end.
     for summary in known.into_iter().chain(generations) {
@@ -357,6 +367,9 @@ async fn previous<P: KeyValue + Clock + Sql>(
         if older.is_some() {
             break;
         }
+    }
+    if let (None, Some(people)) = (&older, people) {
+        state::store(kv, state::LOST, &people)?;
     }
     snapshot::forget(kv)?;
     state::remove(kv, state::GENERATIONS)?;

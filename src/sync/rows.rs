@@ -42,6 +42,14 @@ pub(super) struct Assembly {
     pub(super) unsure: Option<Unsure>,
 }
 
+impl Assembly {
+    /// Counts who is gone where no generation can be read any more, and only this is known of the last one: how many people it had.
+    pub(super) fn count_from(&mut self, people: usize) {
+        self.before = people;
+        self.gone = people.saturating_sub(self.rows.people());
+    }
+}
+
 /// Why ids would be published that change again.
 #[derive(Debug)]
 pub(super) struct Unsure {
@@ -183,6 +191,11 @@ impl Rows {
     /// Whether somebody is a member.
     pub(super) fn has_user(&self, user: UserId) -> bool {
         self.people.users.contains_key(&user)
+    }
+
+    /// How many people there are, with those who are invited.
+    fn people(&self) -> usize {
+        self.people.users.len() + self.people.invitations.len()
     }
 
     /// All rows.

@@ -21,6 +21,9 @@ pub(super) const UNCHANGED: &str = "unchanged";
 /// Since when syncs are held because of the list of roles, and how many were.
 pub(super) const HELD: &str = "held";
 
+/// How many people the last generation had, where the store has lost all of them.
+pub(super) const LOST: &str = "lost";
+
 /// How much room there is for small publications.
 pub(super) const ROOM: &str = "room";
 
@@ -30,8 +33,17 @@ pub(super) const TRIED: &str = "refresh_tried";
 /// Everything that is known of the account beside the runs themselves, as text: what rows are made of beside pages.
 pub(super) fn all_but_runs(sql: &dyn Sql) -> Result<String, SqlError> {
     let rows = sql.query(
-        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?, ?, ?) ORDER BY name",
-        &[CURSOR.into(), RUNS.into(), GENERATIONS.into(), UNCHANGED.into(), HELD.into(), ROOM.into(), TRIED.into()],
+        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?, ?, ?, ?) ORDER BY name",
+        &[
+            CURSOR.into(),
+            RUNS.into(),
+            GENERATIONS.into(),
+            UNCHANGED.into(),
+            HELD.into(),
+            LOST.into(),
+            ROOM.into(),
+            TRIED.into(),
+        ],
     )?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).collect::<Vec<_>>().join("\n"))
 }

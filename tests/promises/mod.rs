@@ -36,22 +36,22 @@ fn each(few: u64, plan: impl Fn(u64) -> Plan) {
 
 #[test]
 fn promises_hold_while_everything_changes() {
-    each(4, Plan::of);
+    each(3, Plan::of);
 }
 
 #[test]
 fn promises_hold_with_everything_slowed_forty_times() {
-    each(2, |seed| Plan { slow: 40, ..Plan::of(seed) });
+    each(1, |seed| Plan { slow: 40, ..Plan::of(seed) });
 }
 
 #[test]
 fn promises_hold_while_every_other_write_is_carried_out_late() {
-    each(2, |seed| Plan { slow: 40, late: 3.0, ..Plan::of(seed) });
+    each(1, |seed| Plan { slow: 40, late: 3.0, ..Plan::of(seed) });
 }
 
 #[test]
 fn promises_hold_while_the_worker_is_killed() {
-    each(3, |seed| Plan { kills: 12, ..Plan::of(seed) });
+    each(2, |seed| Plan { kills: 12, ..Plan::of(seed) });
 }
 
 #[test]
@@ -61,5 +61,5 @@ fn without_faults_everything_that_is_asked_for_is_done() {
 
 #[test]
 fn the_cap_holds_whatever_fails_and_everything_is_done_in_the_end() {
-    each(2, |seed| Plan { cap: 6, kills: 4, ..Plan::of(seed) });
+    each(1, |seed| Plan { cap: 6, kills: 4, ..Plan::of(seed) });
 }

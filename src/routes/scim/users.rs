@@ -27,7 +27,8 @@ pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answe
 pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Problem> {
     let body = call.body()?;
     let email = named_address(&body)?;
-    if patch::field(&body, "active").is_some_and(|active| patch::boolean(Some(active)) == Ok(false)) {
+    let active = patch::field(&body, "active").filter(|active| !active.is_null());
+    if active.map(|active| patch::boolean(Some(active))).transpose()? == Some(false) {
         return Err(
             ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into()
         );
@@ -152,13 +153,15 @@ async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Opti
     Ok((principal, lists::user(&call.base, &snapshot, &row, &offered)))
 }
 
-/// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`.
+/// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`. A `userName` that is to be an address and is none
+/// stands for nobody else's.
 fn named_address(body: &Value) -> Result<String, Problem> {
     let emails = patch::field(body, "emails").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let primary = emails.iter().find(|email| email.get("primary") == Some(&Value::Bool(true))).or(emails.first());
     let texts = [patch::field(body, "userName"), primary.and_then(|email| email.get("value")), primary];
     let mut texts = texts.into_iter().flatten().filter_map(Value::as_str).map(str::trim);
-    texts.find(|text| address::is_address(text)).map(str::to_owned).ok_or_else(|| {
+    let named = texts.find(|text| text.contains('@'));
+    named.filter(|text| address::is_address(text)).map(str::to_owned).ok_or_else(|| {
         ScimError::value("userName must be the person's e-mail address, of 90 characters at most").into()
     })
 }

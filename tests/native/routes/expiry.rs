@@ -240,3 +240,68 @@ async fn what_was_granted_for_a_time_ends_for_whoever_was_invited_again_meanwhil
         assert_eq!(about.contains(&json!("new@example.com")), enforces == "on", "{about:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_ends_although_roles_were_granted_since_once_they_are_taken_back() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    let new = Person::newcomer("new@example.com");
+    deliver(&jane, Task::grant(Entitlement::access(), new.clone()).for_seconds(3_600), "account").await;
+    let is_there = || jane.deployment.cloudflare.membership_of("new@example.com").is_some();
+    deliver(&jane, Task::grant(entitlement(&jane), new.clone()), "role").await;
+    // The control: what was granted since, for good, goes on.
+    jane.deployment.wait(Duration::from_hours(4)).await;
+    assert!(is_there() && overdue(&jane).await == 1);
+    deliver(&jane, Task::revoke(entitlement(&jane), new), "take it back").await;
+    jane.deployment.wait(Duration::from_hours(24)).await;
+    assert!(!is_there() && overdue(&jane).await == 0, "the account's end is past");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_now_is_asked_for_again() {
+    for reason in ["provisioning", "cloudflare"] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+        if reason == "provisioning" {
+            jane.deployment.set_var("PROVISIONING", "off");
+        } else {
+            jane.deployment.cloudflare.fail_next(Route::UpdateMember, 1, Fault::status(403, 10_000));
+        }
+        jane.deployment.wait(Duration::from_mins(130)).await;
+        assert!(holds(&jane) && overdue(&jane).await == 1, "{reason}");
+        let journal = jane.deployment.json("/v1/operations").await;
+        let asked = journal["items"].as_array().unwrap().iter();
+        let asked = asked.filter(|one| one["request"]["origin"]["by"] == "expiry").count();
+        assert_eq!(asked, usize::from(reason == "cloudflare"), "{reason}: {journal}");
+        jane.deployment.set_var("PROVISIONING", "on");
+        jane.deployment.wait(Duration::from_hours(4)).await;
+        assert!(!holds(&jane) && overdue(&jane).await == 0, "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_ends_are_under_way_at_once_and_the_alarm_rests_meanwhile() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    let roles = jane.deployment.cloudflare.permission_groups().into_iter();
+    let roles = roles.filter(|role| {
+        role.account_wide
+            && role.label != "super_admin"
+            && !jane.deployment.cloudflare.member_atoms(&jane.member).contains(&jane.atom(role))
+    });
+    for (n, role) in roles.take(8).enumerate() {
+        let grant = Task::grant(Entitlement::role(role.governed_as(), &role.name), person(&jane));
+        deliver(&jane, grant.for_seconds(3_600), &format!("grant {n}")).await;
+    }
+    jane.deployment.cloudflare.fail_next(Route::UpdateMember, 100_000, Fault::status(503, 1));
+    jane.deployment.cloudflare.reset_log();
+    jane.deployment.wait(Duration::from_mins(150)).await;
+    let journal = jane.deployment.json("/v1/operations").await;
+    let asked = journal["items"].as_array().unwrap().iter();
+    assert_eq!(asked.filter(|one| one["request"]["origin"]["by"] == "expiry").count(), 5, "{journal}");
+    assert!(jane.deployment.cloudflare.total_requests() < 2_000);
+    jane.deployment.cloudflare.clear_faults();
+    jane.deployment.wait(Duration::from_hours(6)).await;
+    assert_eq!(overdue(&jane).await, 0, "{}", jane.deployment.json("/v1/operations").await);
+}

@@ -48,7 +48,16 @@ async fn errors_have_the_form_of_scim() {
     ] {
         assert_error(&deployment.request(method, path, &[], None).await, status, scim_type);
     }
-    for body in [json!([]), json!({ "userName": "jane" }), json!({ "userName": "a@example.com", "Active": false })] {
+    let long = format!("{}@example.com", "a".repeat(90));
+    for body in [
+        json!([]),
+        json!({ "userName": "jane" }),
+        json!({ "userName": "a@example.com", "Active": false }),
+        json!({ "userName": "a@example.com", "active": "no" }),
+        json!({ "userName": "a@example.com", "active": 0 }),
+        // Nobody else is invited in the place of whom it names.
+        json!({ "userName": long, "emails": [{ "value": "jane@private.example" }] }),
+    ] {
         assert_eq!(deployment.request("POST", "/scim/v2/Users", &[], Some(&body)).await.status, 400);
     }
     let search = json!({ "filter": "active eq true", "count": 2, "attributes": ["userName"] });

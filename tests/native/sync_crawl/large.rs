@@ -52,7 +52,7 @@ async fn one_long_record_is_read_and_one_that_is_too_long_is_named_and_kept() {
 
 #[tokio::test]
 async fn a_page_that_a_row_cannot_take_is_kept_in_pieces() {
-    let world = World::new(sim::cloudflare::Spec { zones: 1_000, ..account(60) });
+    let world = World::new(sim::cloudflare::Spec { zones: 1_000, ..account(24) });
     let role = world.cloudflare.permission_groups().into_iter().find(|group| !group.account_wide).unwrap();
     let on = world.cloudflare.domain_resource_groups().into_iter().map(|(id, _)| id).collect();
     let all = PolicySpec { resource_groups: on, ..PolicySpec::allow(role.id, "") };

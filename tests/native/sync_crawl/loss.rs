@@ -140,6 +140,32 @@ async fn a_mass_disappearance_is_held_back_until_somebody_accepts_it() {
 }
 
 #[tokio::test]
+async fn a_mass_disappearance_is_held_back_where_the_store_has_lost_all_that_was_published() {
+    let world = World::new(account(200));
+    world.sync().await;
+    let lose = || world.desk.values.borrow_mut().clear();
+    lose();
+    for member in world.cloudflare.memberships().iter().skip(10).take(21) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    for _ in 0..2 {
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Held, "{}", run.message);
+        assert!(run.message.starts_with("21 of 200") && run.message.contains("accept_removals"), "{}", run.message);
+        assert!(c1_cloudflare::snapshot::latest(&world).await.unwrap().is_none());
+    }
+    assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Published);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "accepted");
+    // Where nobody is gone, and where few are, what was lost is published again.
+    for member in [10, 11] {
+        lose();
+        assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+        assert_same(&published(&world).await, &world.cloudflare.truth(), "lost once more");
+        world.cloudflare.remove_member(&world.cloudflare.memberships()[member].id);
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_may_not_read_members_fails_the_run_and_touches_nothing() {
     type Spoil = fn(&World);
     let cases: [(&str, Spoil); 3] = [
