@@ -9,7 +9,15 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::grant::Holding;
 use crate::model::id::MemberId;
-use crate::model::operation::EntryId;
+use crate::model::operation::{EntryId, Refusal};
+
+/// What the key of an operation begins with that ends a grant for a time; the number of the operation that granted it comes next.
+pub const EXPIRY_KEY: &str = "expiry/";
+
+/// The number of the operation that granted what an operation with this key ends, in SQL.
+pub fn granted_by(key: &str) -> String {
+    format!("CAST(substr({key}, {}) AS INTEGER)", EXPIRY_KEY.len() + 1)
+}
 
 /// A grant that was to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +87,11 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     };
     // The end of an earlier grant is as old as that grant.
     let later = sql.one(
-        "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> ''))
+        &format!(
+            "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> ''))
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal'
-            AND COALESCE(key, '') NOT LIKE 'expiry/%' LIMIT 1",
+            AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
+        ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
     )?;
     if later.is_some() {
@@ -155,25 +165,26 @@ pub fn asked(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// What refuses a revoke of our own for now: it is asked for again. What else refuses it is a guard or a record that somebody has to look at.
-const FOR_NOW: &str = "'provisioning_off', 'cloudflare', 'cloudflare_refused', 'gave_up', 'removal_cap'";
-
 /// A revoke that was refused for now is asked for again after this; one because of what was granted since after a day.
 const AGAIN_SECS: i64 = 3 * 60 * 60;
 const AFTER_OTHERS_SECS: i64 = 24 * 60 * 60;
 
-/// Takes note of an operation that was refused: where it was a revoke of our own, it is asked for again later.
-pub fn refused(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
-    for (codes, secs) in [(FOR_NOW, AGAIN_SECS), ("'superseded'", AFTER_OTHERS_SECS)] {
-        sql.query(
-            &format!(
-                "UPDATE expiry SET asked = ? WHERE asked = 1 AND operation = (
-                    SELECT CAST(substr(key, 8) AS INTEGER) FROM operation
-                    WHERE id = ? AND key LIKE 'expiry/%' AND json_extract(outcome, '$.code') IN ({codes}))"
-            ),
-            &[now.plus_secs(secs).into(), id.0.into()],
-        )?;
-    }
+/// Takes note of an operation that was refused: where it was a revoke of our own, and was refused for now, it is asked for again later. What else
+/// refuses it is a guard or a record that somebody has to look at.
+pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Result<(), SqlError> {
+    let secs = match code {
+        Refusal::ProvisioningOff | Refusal::Cloudflare | Refusal::GaveUp | Refusal::RemovalCap => AGAIN_SECS,
+        Refusal::Superseded => AFTER_OTHERS_SECS,
+        _ => return Ok(()),
+    };
+    sql.query(
+        &format!(
+            "UPDATE expiry SET asked = ? WHERE asked = 1
+                AND operation = (SELECT {} FROM operation WHERE id = ? AND key LIKE '{EXPIRY_KEY}%')",
+            granted_by("key")
+        ),
+        &[now.plus_secs(secs).into(), id.0.into()],
+    )?;
     Ok(())
 }
 

@@ -340,11 +340,10 @@ impl Coordinator {
     /// Asks for the revoke of what was granted for a time that is over, and that C1 did not ask for, where that is wanted: an operation
     /// like any other, which passes every guard and whose journal says whose doing it is.
     fn end_what_is_overdue<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
-        let room = if settings.enforce_expiry { Self::room_for_ends(ports, settings)? } else { 0 };
-        if room <= 0 {
+        if !settings.enforce_expiry {
             return Ok(());
         }
-        let now = ports.now();
+        let (now, room) = (ports.now(), Self::room_for_ends(ports, settings)?);
         for overdue in expiry::unasked(ports, now.plus_secs(-settings.overdue_minutes * 60), now, room)? {
             let granted = journal::find(ports, &overdue.operation.0.to_string())?;
             let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
@@ -355,7 +354,7 @@ impl Coordinator {
             let target = overdue.what.into();
             let again = overdue.again_at.map(|at| format!("/{}", at.millis())).unwrap_or_default();
             let request = Request {
-                key: Some(format!("{}{}/{}{again}", journal::EXPIRY_KEY, overdue.operation.0, overdue.ended_at.secs())),
+                key: Some(format!("{}{}/{}{again}", expiry::EXPIRY_KEY, overdue.operation.0, overdue.ended_at.secs())),
                 action: Action::Revoke,
                 target,
                 subject,
@@ -375,18 +374,18 @@ impl Coordinator {
         if settings.provision.provisioning == provision::Provisioning::Off {
             return Ok(0);
         }
-        Ok(EXPIRIES_AT_ONCE - journal::ends_under_way(ports)?)
+        Ok((EXPIRIES_AT_ONCE - journal::ends_under_way(ports)?).max(0))
     }
 
     /// When operations go on, or the next grant ends that nobody revoked.
     pub(super) fn operations_due<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
-        let mut ends = None;
-        if settings.enforce_expiry {
-            ends = expiry::next_end(ports, settings.overdue_minutes * 60)?;
-            // Whatever is under way has a time of its own; that provisioning is on again nobody says.
-            if Self::room_for_ends(ports, settings)? <= 0 {
-                ends = ends.max(ends.map(|_| ports.now().plus_secs(NO_ROOM_SECS)));
-            }
+        let mut ends =
+            if settings.enforce_expiry { expiry::next_end(ports, settings.overdue_minutes * 60)? } else { None };
+        // Whatever is under way has a time of its own; that provisioning is on again nobody says.
+        if let Some(at) = ends.as_mut()
+            && Self::room_for_ends(ports, settings)? == 0
+        {
+            *at = ports.now().plus_secs(NO_ROOM_SECS).max(*at);
         }
         Ok(journal::next_due(ports)?.into_iter().chain(ends).min())
     }

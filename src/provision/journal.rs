@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::incident::{self, Incident};
 use super::{open_writes, removals};
-use crate::account::{expiry, looked_through};
+use crate::account::expiry::{self, EXPIRY_KEY};
+use crate::account::looked_through;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
@@ -172,9 +173,6 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(1))
 }
 
-/// What the key of an operation begins with that ends a grant for a time; the number of the operation that granted it comes next.
-pub const EXPIRY_KEY: &str = "expiry/";
-
 /// How many operations are under way that end a grant for a time.
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
@@ -185,8 +183,8 @@ pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
 
 /// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it.
 fn age(of: &str) -> String {
-    let place = EXPIRY_KEY.len() + 1;
-    format!("CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN CAST(substr({of}.key, {place}) AS INTEGER) ELSE {of}.id END")
+    let granted_by = expiry::granted_by(&format!("{of}.key"));
+    format!("CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN {granted_by} ELSE {of}.id END")
 }
 
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
@@ -375,7 +373,9 @@ pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> 
     )?;
     if !settled.is_empty() && !matches!(outcome, Outcome::Done { .. }) {
         open_writes::not_done(sql, id)?;
-        expiry::refused(sql, id, now)?;
+    }
+    if let (false, Outcome::Refused { code, .. }) = (settled.is_empty(), outcome) {
+        expiry::refused(sql, id, *code, now)?;
     }
     expiry::note(sql, id, now)?;
     looked_through::forget(sql, id)?;

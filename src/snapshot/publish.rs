@@ -202,17 +202,14 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
     }
 
     pub(super) async fn finish(self, draft: Draft) -> Result<Publication, PublishError> {
+        let previous = draft.previous.as_ref();
         // One that stands at the root of the namespace is not: it is published again, where it belongs.
-        let kept = self.ports.query(KEPT, &[])?;
-        let is_kept = |id: &GenerationId| {
-            let id = id.to_string();
-            kept.iter().any(|row| row.first().and_then(SqlValue::text) == Some(id.as_str()))
-        };
+        let is_kept = previous.map_or(Ok(false), |previous| is_kept(self.ports, &previous.generation))?;
         let hashes: String = self.chunks.iter().map(|(chunk, _)| chunk.hash.as_str()).collect();
         let digest = sha256_hex(hashes.as_bytes());
-        if let Some(previous) = draft.previous.as_ref().filter(|previous| {
+        if let Some(previous) = previous.filter(|previous| {
             previous.digest == digest
-                && is_kept(&previous.generation)
+                && is_kept
                 && previous.capabilities == draft.capabilities
                 && previous.naming == draft.naming
                 && previous.posture == draft.posture
@@ -229,8 +226,8 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         let places: BTreeMap<HeldAs, usize> =
             self.entitlements.values().enumerate().map(|(place, &number)| (number, place)).collect();
         // Later than the one before also where the clock was set back: what was so when is asked by this time.
-        let earliest = draft.previous.as_ref().map(|previous| previous.finished_at.plus_millis(1));
-        let now = earliest.map_or(self.ports.now(), |earliest| self.ports.now().max(earliest));
+        let now = self.ports.now();
+        let now = previous.map_or(now, |previous| now.max(previous.finished_at.plus_millis(1)));
         let previous = draft.previous.map(|previous| previous.generation);
         let manifest = Manifest {
             v: FORMAT,

@@ -446,9 +446,8 @@ impl<'a> Builder<'a> {
         posture.sso_domains = before(domains.filter(|_| is_odd)).sso_domains;
         if let Some((enforces, organization)) = harvest.account.iter().flatten().next() {
             // A record without the setting does not say that it is turned on.
-            let last = before(self.previous);
-            (posture.enforces_two_factor, posture.organization) =
-                (enforces.or(last.enforces_two_factor), organization.clone());
+            let last = self.previous.and_then(|previous| previous.manifest.posture.enforces_two_factor);
+            (posture.enforces_two_factor, posture.organization) = (enforces.or(last), organization.clone());
         }
         let told = harvest.sso_domains.iter().flatten();
         posture.sso_domains.extend(told.map(|[domain, state]| (domain.clone(), state.clone())));

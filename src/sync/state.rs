@@ -32,18 +32,9 @@ pub(super) const TRIED: &str = "refresh_tried";
 
 /// Everything that is known of the account beside the runs themselves, as text: what rows are made of beside pages.
 pub(super) fn all_but_runs(sql: &dyn Sql) -> Result<String, SqlError> {
-    let rows = sql.query(
-        "SELECT name, value FROM sync_state WHERE name NOT IN (?, ?, ?, ?, ?, ?, ?, ?) ORDER BY name",
-        &[
-            CURSOR.into(),
-            RUNS.into(),
-            GENERATIONS.into(),
-            UNCHANGED.into(),
-            HELD.into(),
-            LOST.into(),
-            ROOM.into(),
-            TRIED.into(),
-        ],
-    )?;
+    let of_runs = [CURSOR, RUNS, GENERATIONS, UNCHANGED, HELD, LOST, ROOM, TRIED].map(SqlValue::from);
+    let marks = vec!["?"; of_runs.len()].join(", ");
+    let statement = format!("SELECT name, value FROM sync_state WHERE name NOT IN ({marks}) ORDER BY name");
+    let rows = sql.query(&statement, &of_runs)?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).collect::<Vec<_>>().join("\n"))
 }

@@ -27,8 +27,7 @@ pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answe
 pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Problem> {
     let body = call.body()?;
     let email = named_address(&body)?;
-    let active = patch::field(&body, "active").filter(|active| !active.is_null());
-    if active.map(|active| patch::boolean(Some(active))).transpose()? == Some(false) {
+    if active(&body)? == Some(false) {
         return Err(
             ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into()
         );
@@ -58,8 +57,7 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
 /// Replaces a User; only `active` can change.
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let active = patch::field(&body, "active").filter(|active| !active.is_null());
-    let active = active.map(|active| patch::boolean(Some(active))).transpose()?;
+    let active = active(&body)?;
     let (principal, user) = match find(call, id).await? {
         (principal, Some(user)) => (principal, user),
         (principal, None) => return settle_unlisted(call, id, principal, active).await,
@@ -151,6 +149,12 @@ async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Opti
     };
     let offered = lists::offered(call, &snapshot).await?;
     Ok((principal, lists::user(&call.base, &snapshot, &row, &offered)))
+}
+
+/// Whether a User in a body is active, where it says.
+fn active(body: &Value) -> Result<Option<bool>, ScimError> {
+    let active = patch::field(body, "active").filter(|active| !active.is_null());
+    active.map(|active| patch::boolean(Some(active))).transpose()
 }
 
 /// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`. A `userName` that is to be an address and is none

@@ -31,6 +31,12 @@ async fn overdue(jane: &Jane) -> usize {
     jane.deployment.json("/v1/status").await["overdue_revokes"].as_array().map_or(0, Vec::len)
 }
 
+/// How many revokes of our own the journal has.
+async fn asked(jane: &Jane) -> usize {
+    let journal = jane.deployment.json("/v1/operations").await;
+    journal["items"].as_array().unwrap().iter().filter(|one| one["request"]["origin"]["by"] == "expiry").count()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_grant_whose_end_has_passed_is_overdue_is_a_finding_and_is_revoked_where_that_is_wanted() {
     for enforces in ["off", "on"] {
@@ -270,10 +276,7 @@ async fn what_is_refused_for_now_is_asked_for_again() {
         }
         jane.deployment.wait(Duration::from_mins(130)).await;
         assert!(holds(&jane) && overdue(&jane).await == 1, "{reason}");
-        let journal = jane.deployment.json("/v1/operations").await;
-        let asked = journal["items"].as_array().unwrap().iter();
-        let asked = asked.filter(|one| one["request"]["origin"]["by"] == "expiry").count();
-        assert_eq!(asked, usize::from(reason == "cloudflare"), "{reason}: {journal}");
+        assert_eq!(asked(&jane).await, usize::from(reason == "cloudflare"), "{reason}");
         jane.deployment.set_var("PROVISIONING", "on");
         jane.deployment.wait(Duration::from_hours(4)).await;
         assert!(!holds(&jane) && overdue(&jane).await == 0, "{reason}");
@@ -297,9 +300,7 @@ async fn few_ends_are_under_way_at_once_and_the_alarm_rests_meanwhile() {
     jane.deployment.cloudflare.fail_next(Route::UpdateMember, 100_000, Fault::status(503, 1));
     jane.deployment.cloudflare.reset_log();
     jane.deployment.wait(Duration::from_mins(150)).await;
-    let journal = jane.deployment.json("/v1/operations").await;
-    let asked = journal["items"].as_array().unwrap().iter();
-    assert_eq!(asked.filter(|one| one["request"]["origin"]["by"] == "expiry").count(), 5, "{journal}");
+    assert_eq!(asked(&jane).await, 5);
     assert!(jane.deployment.cloudflare.total_requests() < 2_000);
     jane.deployment.cloudflare.clear_faults();
     jane.deployment.wait(Duration::from_hours(6)).await;

@@ -1,4 +1,5 @@
 //! What the tenant sends: headers, tokens and payloads.
+
 use crate::conductorone_support::Receiver;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,4 +1,5 @@
 //! The tenant's rules: what is an answer, what is tried again, and how the answer may come later.
+
 use std::time::Duration;
 
 use crate::conductorone_support::{Act, Receiver};

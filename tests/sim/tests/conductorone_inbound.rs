@@ -1,4 +1,5 @@
 //! The tenant's incoming webhook: what it takes, and what it refuses.
+
 use serde_json::json;
 use sim::conductorone::{ConductorOne, InboundFault, Proof};
 use sim::http::{Handler as _, Reply, Request};

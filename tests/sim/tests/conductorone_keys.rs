@@ -1,4 +1,5 @@
 //! The tenant's key set, and how it can be had, or not.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

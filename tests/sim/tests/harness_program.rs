@@ -1,4 +1,5 @@
 //! The simulators as programs of their own.
+
 use std::process::Stdio;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The tenant's tokens, verified by the runtime's own `WebCrypto` in a small Worker.
+
 use sim::conductorone::{AlgStyle, Algorithm, ConductorOne, JwkStyle, Token};
 use sim::harness::{Options, World};
 

@@ -1,4 +1,5 @@
 //! The harness, proven with a small Worker of its own: KV, outgoing requests, cron, SQL and alarms that outlive a kill.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! A webhook receiver that answers from a script.
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
