@@ -17,7 +17,7 @@ function quit(status, message) {
 /** Calls the Worker; a refusal ends the program with the Worker's own sentence. */
 async function call(method, path, body) {
   try {
-    return await new Worker(base, token).call(method, path, body);
+    return await worker.call(method, path, body);
   } catch (error) {
     if (error instanceof Refusal) quit(1, error.message);
     throw error;
@@ -33,16 +33,20 @@ function print(report) {
   }
 }
 
-let base;
 try {
   const parsed = new globalThis.URL(url);
   if (!/^https?:$/.test(parsed.protocol)) throw new Error();
-  base = url.replace(/\/+$/, "");
 } catch {
   quit(2, `say where the Worker is and what its token is: ${command("connect", { URL: "https://…" })}, with the connector token as TOKEN in the environment`);
 }
 if (app && on("UNDO")) quit(2, "UNDO puts back what is saved of every app: leave APP out");
 if (!token) quit(2, "TOKEN is missing: the secret CONNECTOR_TOKEN of the Worker");
+let worker;
+try {
+  worker = new Worker(url, token);
+} catch (error) {
+  quit(2, error.message);
+}
 
 const options = { dry_run: on("DRY_RUN"), undo: on("UNDO"), overwrite: on("OVERWRITE"), ...(app && { app_id: app }) };
 let report;

@@ -17,9 +17,9 @@ const [FUNCTION_NAMES, LOCAL_NAMES, LABEL_NAMES] = [1, 2, 3];
 /** How many bytes in a row have to be the same to count as alike. */
 const RUN = 6;
 /** How many bytes back a function is compared with: what gzip still sees with the next function before it. */
-const WINDOW = 24 * 1024;
+const WINDOW = 30 * 1024;
 /** What more functions than this have in common tells nothing. */
-const COMMON = 400;
+const COMMON = 800;
 
 /** A number as unsigned LEB128. */
 function leb(value) {

@@ -22,10 +22,19 @@ export class Refusal extends Error {
   }
 }
 
+/** Whether nobody on the way can read what is sent: over https, or within this machine, where a Worker under development is. */
+function isPrivate(base) {
+  const { protocol, hostname } = new URL(base);
+  return protocol === "https:" || hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
+}
+
 export class Worker {
   #token;
 
   constructor(base, token) {
+    if (token !== undefined && !isPrivate(base)) {
+      throw new Error(`${base} is no https:// address, and the token would be sent so that everybody on the way can read it: give the Worker's https:// address`);
+    }
     this.base = base.replace(/\/+$/, "");
     this.#token = token;
   }

@@ -22,17 +22,21 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Reads a value. One that cannot be read, such as one of another version, counts as absent.
 pub(crate) fn load<T: DeserializeOwned>(sql: &dyn Sql, name: &str) -> Result<Option<T>, SqlError> {
-    let value = sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])?;
-    let text = value.as_ref().and_then(SqlValue::text);
-    Ok(text.and_then(|text| json::read(text.as_bytes()).ok()))
+    let value = value(sql, name)?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read(text.as_bytes()).ok()))
+}
+
+fn value(sql: &dyn Sql, name: &str) -> Result<Option<SqlValue>, SqlError> {
+    sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])
 }
 
 /// Writes a value, unless it is there already: rows written cost money.
 pub(crate) fn store<T: Serialize>(sql: &dyn Sql, name: &str, value: &T) -> Result<(), SqlError> {
-    let text = serde_json::to_string(value)?;
-    let known =
-        sql.query("SELECT 1 FROM sync_state WHERE name = ? AND value = ?", &[name.into(), text.as_str().into()])?;
-    if known.is_empty() {
+    store_text(sql, name, &serde_json::to_string(value)?)
+}
+
+fn store_text(sql: &dyn Sql, name: &str, text: &str) -> Result<(), SqlError> {
+    if value(sql, name)?.as_ref().and_then(SqlValue::text) != Some(text) {
         sql.query("INSERT OR REPLACE INTO sync_state (name, value) VALUES (?, ?)", &[name.into(), text.into()])?;
     }
     Ok(())

@@ -46,13 +46,23 @@ pub fn readable<T>(
     mut read: impl FnMut(&[SqlValue]) -> Option<T>,
 ) -> Result<Vec<T>, SqlError> {
     let mut kept = Vec::with_capacity(rows.len());
+    each_readable(sql, table, rows, &mut |row| read(row).map(|value| kept.push(value)).is_some())?;
+    Ok(kept)
+}
+
+/// The same for whatever is made of a row: `read` says whether it could. It is compiled once.
+fn each_readable(
+    sql: &dyn Sql,
+    table: &str,
+    rows: &[Vec<SqlValue>],
+    read: &mut dyn FnMut(&[SqlValue]) -> bool,
+) -> Result<(), SqlError> {
     for row in rows {
-        match read(row) {
-            Some(value) => kept.push(value),
-            None => set_aside(sql, table, row.first())?,
+        if !read(row) {
+            set_aside(sql, table, row.first())?;
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
 /// What a list is narrowed down to by whoever asks for it: conditions that all hold, and their values.

@@ -56,6 +56,15 @@ macro_rules! words {
 
 pub(crate) use words;
 
+/// A sentence or a word of ours with a capital at its beginning. Ours begin in ASCII; the capitals of all scripts would be 12 KB.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

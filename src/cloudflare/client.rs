@@ -222,6 +222,19 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             let info = result_info.map(|info| info.believable(items.len()));
             return Ok(ListPage { items, odd: Vec::new(), info });
         }
+        let (records, info) = self.records(response)?;
+        let (mut items, mut odd) = (Vec::new(), Vec::new());
+        for told in records {
+            match record(&told) {
+                Ok(item) => items.push(item),
+                Err(why) => odd.push(Odd::of(&told, &why)),
+            }
+        }
+        Ok(ListPage { items, odd, info })
+    }
+
+    /// The records of a page, whatever is in them.
+    fn records(&self, response: &HttpResponse) -> Result<(Vec<Value>, Option<PageInfo>), ApiError> {
         let envelope = self.envelope::<Vec<Value>>(response)?;
         let info = envelope.result_info;
         let records = match envelope.result {
@@ -234,14 +247,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             Presence::Absent => return Err(malformed("result is missing", response)),
         };
         let info = info.map(|info| info.believable(records.len()));
-        let (mut items, mut odd) = (Vec::new(), Vec::new());
-        for told in records {
-            match record(&told) {
-                Ok(item) => items.push(item),
-                Err(why) => odd.push(Odd::of(&told, &why)),
-            }
-        }
-        Ok(ListPage { items, odd, info })
+        Ok((records, info))
     }
 
     /// Reads one page of a list, of the first of `sizes`. A page that is longer than what is read in one go is read in pages of the

@@ -103,6 +103,12 @@ impl MemberRecord {
         self.own_policies()
     }
 
+    /// The member as a sync takes them in; see [`Policies::bounded`].
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        Self { policies: self.policies.bounded(), ..self }
+    }
+
     /// That of what the member holds a note can be kept, as of everybody whom an operation changes and leaves there.
     pub fn can_be_kept(&self) -> Result<(), ApiError> {
         if self.policies.pairs() > MOST_PAIRS { Err(self.unreadable(TOO_MANY)) } else { Ok(()) }

@@ -11,6 +11,11 @@ use super::lenient::MetaWire;
 use crate::base::json::{Deserialize, Made, Text};
 use crate::model::access::{Access, Atom, Policy};
 
+/// A sync takes in no policies of anybody beyond so many pairs of a permission group and a resource group: those of all are in memory at once,
+/// and each takes a kilobyte where it is a role on a part of the account.
+const MOST_READ_PAIRS: usize = 50_000;
+const TOO_MANY_PAIRS: &str = "the policies are about more than 50000 pairs of a permission group and a resource group";
+
 /// A policy with the names of what it names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyRecord {
@@ -31,6 +36,11 @@ impl PolicyRecord {
         let group = PermissionGroup { id, name: String::new(), description: None, label: None, scopes: None, ends };
         let on = ResourceGroup { id: atom.resource_group, name: String::new(), keys: Vec::new() };
         Self { id: None, access: atom.access, permission_groups: [group].into(), resource_groups: [on].into() }
+    }
+
+    /// How many pairs of a permission group and a resource group it is about.
+    fn pairs(&self) -> usize {
+        self.permission_groups.len().saturating_mul(self.resource_groups.len())
     }
 
     /// The policy without its id and names.
@@ -91,9 +101,21 @@ impl Policies {
         &self.readable
     }
 
+    /// The policies as far as a sync can take them in: the rest counts as not read.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let mut pairs = 0;
+        let all = self.readable.len();
+        self.readable.retain(|policy| {
+            pairs += policy.pairs();
+            pairs <= MOST_READ_PAIRS
+        });
+        if self.readable.len() < all { self.and_unread(TOO_MANY_PAIRS) } else { self }
+    }
+
     /// How many pairs of a permission group and a resource group those name that could be read.
     pub(super) fn pairs(&self) -> usize {
-        self.readable.iter().map(|policy| policy.permission_groups.len() * policy.resource_groups.len()).sum()
+        self.readable.iter().map(PolicyRecord::pairs).sum()
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&PolicyRecord) -> bool) {

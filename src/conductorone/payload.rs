@@ -178,7 +178,11 @@ fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
 
     Ok(TaskStep {
         task_id,
-        task_number: task.numeric_id,
+        task_number: match &task.numeric_id {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        },
         step_id: current.id,
         actionable,
         action,
@@ -359,8 +363,9 @@ struct RawTaskView {
 struct RawTask {
     #[serde(default, deserialize_with = "filled")]
     id: Option<String>,
-    #[serde(default, deserialize_with = "filled")]
-    numeric_id: Option<String>,
+    /// What people see, and nothing goes by: a number in its place makes no webhook unreadable.
+    #[serde(default)]
+    numeric_id: Value,
     #[serde(default, deserialize_with = "null_default")]
     r#type: RawTaskType,
     #[serde(default, deserialize_with = "filled")]
@@ -464,6 +469,17 @@ mod tests {
             Event::Provision(step) => *step,
             other => panic!("not a provision step: {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_number_that_people_see_may_be_one_or_anything_else() {
+        let told = |number: Value| {
+            let mut body = grant();
+            body["payload"]["taskView"]["task"]["numericId"] = number;
+            step(&body).task_number
+        };
+        assert_eq!((told(json!(4711)), told(json!("4711"))), (Some("4711".to_owned()), Some("4711".to_owned())));
+        assert_eq!((told(Value::Null), told(json!("")), told(json!({ "low": 1 }))), (None, None, None));
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub use run::{Counts, Line, Mode, NamedApp, Options, Ports, Run, RunState, What}
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::base::words::capitalised;
 use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client, Tokens};
 use crate::snapshot::{Catalogue, Snapshot, SnapshotError};
@@ -107,6 +108,9 @@ impl Within {
 /// A wait within an invocation is this long at most, so that an arrival is soon seen.
 const NAP_MILLIS: i64 = 300;
 
+/// A run that takes longer than this goes round in circles: C1's lists do not end, or no work comes through. 50,000 entitlements take two hours.
+const LONGEST_RUN_MILLIS: i64 = 6 * 60 * 60 * 1_000;
+
 /// Carries the running run on. What is left of it is due at [`next_due`].
 pub async fn drive<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, within: Within) -> Result<(), SqlError> {
     let mut offers = Offers::default();
@@ -123,6 +127,10 @@ pub async fn drive<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, wi
             return Ok(());
         }
         let came_to = match Client::new(ports, settings, tokens) {
+            _ if ports.now().since(run.started_at) > LONGEST_RUN_MILLIS => Err(Trouble::Stop(
+                "The run did not come to its end within six hours, so it was ended; what it changed stays, and the next one goes on from there: see its lines for what took so long."
+                    .to_owned(),
+            )),
             Ok(client) => {
                 let mut step = steps::Step { ports, settings, client, offers: &mut offers, run: &mut run };
                 step.advance().await
@@ -168,9 +176,7 @@ fn fail(run: &mut Run, message: String, now: Timestamp) {
 
 /// An error as a sentence of its own.
 fn sentence(error: &ApiError) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+    format!("{}.", capitalised(&error.to_string()))
 }
 
 #[cfg(test)]

@@ -285,6 +285,24 @@ async fn what_fails_for_long_is_given_up_with_the_reason() {
     }
 }
 
+/// A list whose page tokens go round in circles, say, has no end.
+#[tokio::test]
+async fn a_run_that_does_not_come_to_its_end_is_ended_and_the_next_one_begins() {
+    let world = ConnectCase::new();
+    begin(&world.ports, Options::default(), "api").unwrap().unwrap();
+    world.ports.ahead_secs.set(6 * 60 * 60 - 60);
+    drive(&world.ports, &world.settings, &Tokens::default(), world.within(1)).await.unwrap();
+    assert!(running(&world.ports.desk).unwrap().is_some(), "not yet");
+    world.ports.ahead_secs.set(6 * 60 * 60 + 60);
+    drive(&world.ports, &world.settings, &Tokens::default(), world.within(1)).await.unwrap();
+    let last = summary(&world.ports.desk).unwrap().unwrap().last_run;
+    assert_eq!(last.state, RunState::Failed);
+    assert!(last.message.unwrap().contains("six hours"));
+    begin(&world.ports, Options::default(), "api").unwrap().unwrap();
+    assert!(!world.carry_on().await);
+    assert_eq!(summary(&world.ports.desk).unwrap().unwrap().last_run.state, RunState::Done);
+}
+
 #[tokio::test]
 async fn what_is_missing_in_c1_cannot_be_told_from_a_generation_that_is_gone() {
     let world = ConnectCase::new();

@@ -473,8 +473,8 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
     };
     match ports.send(request).await {
         Ok(response) if (200..300).contains(&response.status) => callback::done(ports, operation),
-        // Delivered before, or expired: C1 says 400 to both.
-        Ok(response) if response.status == 400 => callback::done(ports, operation),
+        // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning.
+        Ok(response) if matches!(response.status, 400 | 410) => callback::done(ports, operation),
         other => {
             let why =
                 other.map_or_else(|error| error.to_string(), |response| format!("HTTP status {}", response.status));

@@ -114,11 +114,16 @@ macro_rules! texts {
     )*};
 }
 
+/// Whether a letter may stand in a domain. What a script calls a letter is a table of its own; here it is whatever is no space and no sign of ASCII.
+fn in_domain(c: char) -> bool {
+    if c.is_ascii() { c.is_ascii_alphanumeric() || c == '.' || c == '-' } else { !c.is_whitespace() && !c.is_control() }
+}
+
 texts! {
     RoleName: "the name or the id of a role, a scoped role or a user group, or account",
         |text| !text.is_empty() && text.len() <= 300, str::to_owned;
     Domain: "a domain such as example.com, without an @",
-        |text| text.contains('.') && text.len() <= 253 && text.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-'), address::folded_domain;
+        |text| text.contains('.') && text.len() <= 253 && text.chars().all(in_domain), address::folded_domain;
     UserId: "the id of a ConductorOne user, such as 2fCjgK8tYJxV9u8d1wupBMeXZ45",
         |text| !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), str::to_owned;
     Name: "a name of 1 to 64 characters",

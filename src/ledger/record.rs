@@ -202,6 +202,15 @@ pub struct UnexplainedChange {
     so_far: String,
 }
 
+/// What a principal was called when it last gained or lost something.
+pub fn last_name(sql: &dyn Sql, principal: &str) -> Result<Option<String>, SqlError> {
+    let last = sql.one(
+        "SELECT name FROM ledger WHERE principal = ? AND version = 1 ORDER BY id DESC LIMIT 1",
+        &[principal.into()],
+    )?;
+    Ok(last.as_ref().and_then(SqlValue::text).map(str::to_owned))
+}
+
 /// When it was last told before a time that somebody gained something, or lost it, as the same principal or by the same name, where that is given:
 /// what brought that about explains nothing that comes later.
 pub fn told_before(

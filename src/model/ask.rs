@@ -120,6 +120,27 @@ impl Subject {
         same_membership || self.emails.iter().any(has) || (self.is_nobody() && other.is_nobody())
     }
 
+    /// Somebody of whom there is one id, and nobody knows of what kind it is.
+    pub const fn of_untyped(user: UserId, membership: MemberId) -> Self {
+        Self {
+            emails: Vec::new(),
+            member_id: Some(membership),
+            user_id: Some(user),
+            display_name: None,
+            has_account: true,
+        }
+    }
+
+    /// Whether the user id and the membership id are one id, of which it is not known which of the two it is.
+    pub fn is_untyped(&self) -> bool {
+        self.user_id.map(UserId::bytes) == self.member_id.map(MemberId::bytes) && self.user_id.is_some()
+    }
+
+    /// Whether a membership is theirs by one of the ids, whatever the address is.
+    pub fn is_by_id(&self, membership: MemberId, user: Option<UserId>) -> bool {
+        self.member_id == Some(membership) || (user.is_some() && self.user_id == user)
+    }
+
     /// Whether there is nothing by which the person could be found.
     pub const fn is_nobody(&self) -> bool {
         self.emails.is_empty() && self.user_id.is_none() && self.member_id.is_none()

@@ -1,13 +1,14 @@
 //! Accounts: a membership is made by an invitation, and ends by removal.
 
 use super::come_back::{self, Meanwhile};
+use super::execute::Edit;
 use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::{not_carried_out, superseded};
 use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done};
-use super::{group, heard, journal, last_writes, open_invitations, read, renewal};
+use super::{group, heard, journal, last_writes, open_invitations, policies, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::base::tree::BTreeSet;
@@ -15,12 +16,30 @@ use crate::base::tree::BTreeSet;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
+use crate::ledger::record;
 use crate::model::access::{Atom, Policy, atoms};
 use crate::model::address;
-use crate::model::ask::Action;
+use crate::model::ask::{Action, Subject};
+use crate::model::grant::Principal;
 use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
-use crate::model::resource::MemberStatus;
+use crate::model::resource::{MemberStatus, Row};
+
+/// What is told of a revoke by an id that is nobody's any more, of somebody who is there under another one: what they hold by that was not asked for,
+/// and they do not hold nothing.
+pub(super) fn there_anew(subject: &Subject, found: &MemberRecord) -> Outcome {
+    let account = found.account();
+    Outcome::refused(
+        Refusal::AmbiguousMember,
+        format!(
+            "{} is not there any more, and {} is in the Cloudflare account again as {}:{}, so nothing was changed; sync this connector in ConductorOne, then ask again for that one.",
+            subject.shown(),
+            found.email,
+            account.resource_type,
+            account.id
+        ),
+    )
+}
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Nobody in the account is meant.
@@ -94,6 +113,31 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 ),
             )),
         }
+    }
+
+    /// The subject of a revoke that names an id and no address, with the address that whose it was had when they were last heard of.
+    pub(super) async fn former(&self) -> Result<Option<Subject>, Stopped> {
+        let subject = &self.request.subject;
+        if self.request.action == Action::Grant
+            || !subject.emails.is_empty()
+            // Whom an earlier attempt removed is gone, whoever has the address by now.
+            || journal::has_written(self.ports, self.id)?
+        {
+            return Ok(None);
+        }
+        let ids = [subject.user_id.map(Principal::User), subject.member_id.map(Principal::Invitation)];
+        for principal in ids.into_iter().flatten().map(|id| id.to_string()) {
+            let row = match &self.snapshot {
+                Some(snapshot) => snapshot.get(self.ports, &principal).await?,
+                None => None,
+            };
+            let known = row.as_ref().and_then(Row::as_member).map(|member| member.email.clone());
+            let email = if known.is_some() { known } else { record::last_name(self.ports, &principal)? };
+            if let Some(email) = email {
+                return Ok(Some(Subject { emails: vec![email], ..subject.clone() }));
+            }
+        }
+        Ok(None)
     }
 
     /// What is told of a revoke of somebody whose user id is not named, where the membership that this connector knows under their address is there
@@ -271,12 +315,29 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// Removes a member, or cancels an invitation.
     pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Stopped> {
+        self.remove_who(member, None).await
+    }
+
+    /// The same, where it is certain that an edit would leave the member nothing, in the moment before.
+    pub(super) async fn remove_who(
+        &self,
+        member: &MemberRecord,
+        left_nothing: Option<&Edit>,
+    ) -> Result<Outcome, Stopped> {
         let email = &member.email;
         let would = match member.status {
             MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
             _ => format!("would have removed {email} from the account"),
         };
         let passage = guards::check(&self.asking(), &Planned::remove(member, &would)).await?;
+        if let Some(edit) = left_nothing {
+            let in_a_group = self.a_group_of(member).await?.is_some();
+            let now = read::member(self.ports, &self.client, member.id).await?.own_policies()?;
+            if in_a_group || edit.apply(&now).is_none_or(|left| policies::give_something(&left)) {
+                let message = format!("what {email} holds was changed at this very moment");
+                return Ok(self.not_now(message, 2));
+            }
+        }
         self.note("removing the membership")?;
         if !self.delete(&passage, member).await? {
             return Ok(self.not_now(format!("Cloudflare still shows {email}"), 5));

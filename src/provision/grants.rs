@@ -110,7 +110,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     ),
                 ));
             }
-            return self.remove(&member).await;
+            return self.remove_who(&member, Some(&Edit::of(Action::Revoke, atom))).await;
         }
         let minimal = match resolve::configured_role(self.ports, &self.client, &Configured::default()).await? {
             Some(minimal) if minimal != atom => minimal,
@@ -133,7 +133,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// A user group that the member is in and that gives something, asked of Cloudflare now.
-    async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Stopped> {
+    pub(super) async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Stopped> {
         guards::held_through(&self.asking(), member, |_| true).await
     }
 }

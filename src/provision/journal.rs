@@ -96,6 +96,10 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Entries older than this one.
     pub before: Option<EntryId>,
+    /// Grants under way of this entitlement alone, and those that may turn out to be of it, as what a renewal brings back may: no list shows them
+    /// yet.
+    #[serde(default)]
+    pub awaited: Option<String>,
 }
 
 /// The table.
@@ -173,10 +177,14 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(1))
 }
 
-/// How many operations are under way that end a grant for a time.
+/// After so many attempts that came to nothing an operation takes up no room: it is tried every few minutes at most.
+const TRIED_IN_VAIN: i64 = 4;
+
+/// How many operations are under way that end a grant for a time. Those that fail again and again leave room to the others.
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
-        "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%'"
+        "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%'
+            AND put_offs < {TRIED_IN_VAIN}"
     );
     Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
 }
@@ -190,7 +198,7 @@ fn age(of: &str) -> String {
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
 /// was put off meanwhile, is out of date.
 ///
-/// Contrary are a grant and a revoke of the same, and the removal of an account and a grant of whatever it holds: a removal that was
+/// A renewal is contrary to nothing: the new invitation is there for as long as the old one was to be. Else contrary are a grant and a revoke of the same, and the removal of an account and a grant of whatever it holds: a removal that was
 /// put off must not take away what was granted since, nor a grant bring back who was removed since. Carried out is also a revoke that
 /// waits for its proof ([`carried_out`]).
 ///
@@ -205,6 +213,7 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> ''))
          WHERE older.id = ?1
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
+            AND json_extract(newer.request, '$.target') <> 'renewal'
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done')
             AND (newer.entitlement = older.entitlement
                 OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke'
@@ -307,6 +316,15 @@ pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, what: Hol
     sql.query(
         "UPDATE operation SET member = ?, email = ?, entitlement = ? WHERE id = ?",
         &[member.into(), address::folded(email).into(), what.to_string().into(), id.0.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes what is concerned, while it is not known yet who is.
+pub(super) fn is_about(sql: &dyn Sql, id: EntryId, what: Holding) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE operation SET entitlement = ? WHERE id = ? AND entitlement IS NULL",
+        &[what.to_string().into(), id.0.into()],
     )?;
     Ok(())
 }
@@ -455,6 +473,12 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, Sq
     );
     narrowed.and("received_at >= ?", filter.since.map(Into::into));
     narrowed.and("received_at < ?", filter.until.map(Into::into));
+    narrowed.and(
+        "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'
+            AND json_extract(request, '$.target') <> 'account'
+            AND (entitlement = ? OR entitlement IS NULL OR json_extract(request, '$.target') = 'renewal')",
+        filter.awaited.as_deref().map(Into::into),
+    );
     narrowed.and("id < ?", filter.before.map(|before| before.0.into()));
     let read = |rows: &[Vec<SqlValue>]| rows::readable(sql, TABLE, rows, |row| entry(row).ok());
     let entries = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM operation"), "id", limit, read)?;

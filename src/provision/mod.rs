@@ -152,12 +152,17 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person).seated(locks.seats());
     let newest = account::newest(ports).await?;
     let what = resolve::entitlement(ports, &client, &newest, &apps, &request.target).await?;
+    journal::is_about(ports, id, what.id)?;
     let mut request = request.clone();
     // What is to be taken away is taken from the invitation that there is, though ConductorOne knows its id from before it was renewed.
     if request.action == Action::Revoke
         && let Some(known) = request.subject.member_id
+        && let Some(successor) = renewal::successor(ports, known)?
     {
-        request.subject.member_id = renewal::successor(ports, known)?.or(Some(known));
+        if request.subject.is_untyped() {
+            request.subject.user_id = None;
+        }
+        request.subject.member_id = Some(successor);
     }
     let request = &request;
     let work = Work { ports, settings, locks, client, id, request, what, snapshot: newest.snapshot };
@@ -210,6 +215,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 Err(error) => return Err(error.into()),
             }
         }
+        // Whom an id names that is not there may be there under another, and has the address still.
+        let former = if read.is_empty() { self.former().await? } else { None };
+        let subject = former.as_ref().unwrap_or(subject);
         // Somebody new is known by the address alone: two grants for one must not both invite.
         let name = subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email));
         let _turn = self.lock(&name).await;
@@ -217,6 +225,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let wrote = journal::has_written(self.ports, self.id)?;
         let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some(), operation: Some(self.id) };
         let found = match find::in_account(&self.client, subject, self.request.action, read, seen).await {
+            Ok(Meant::One(found)) if former.is_some() && !subject.is_by_id(found.id, found.user_id) => {
+                return Ok(accounts::there_anew(&self.request.subject, &found));
+            }
             Ok(Meant::One(found)) => found,
             Ok(Meant::Unclear(why)) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
             // Nobody, or perhaps somebody whom the list counts and does not show yet.

@@ -8,15 +8,15 @@
 use crate::base::json;
 use crate::base::tree::BTreeSet;
 
-use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS};
+use super::late::{AWAITED_SECS, LONGEST_LIFE_SECS, STALE_MILLIS};
 use super::resolve::Counterpart;
 use super::{last_writes, removals};
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
-use crate::model::access::Atom;
-use crate::model::id::{MemberId, UserGroupId};
+use crate::model::access::{Access, Atom};
+use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
 use crate::model::operation::EntryId;
 
 /// When a write whose answer never came is looked for, in seconds after it was sent; and for as long as the operation that sent it is
@@ -307,10 +307,27 @@ pub(super) fn removal_open_until(
     Ok(sent_at.map(|at| at.plus_secs(for_secs)).filter(|until| *until > now))
 }
 
-/// Who may stop being Super Administrator at any moment, by a write that is open.
-pub(super) fn losing_admin(sql: &dyn Sql) -> Result<BTreeSet<MemberId>, SqlError> {
-    let rows = sql.query("SELECT id, member FROM sent WHERE loses_admin = 1 AND check_at IS NOT NULL", &[])?;
-    Ok(rows::readable(sql, "sent", &rows, |row| row.get(1)?.text()?.parse().ok())?.into_iter().collect())
+/// Who may stop being Super Administrator at any moment, whatever they were when it was sent: by a write that is open, or by one that was carried
+/// out a moment ago, be it that its answer was an error, and that a read does not show yet. `group` is their permission group. What this version
+/// cannot read of a write counts as if it ended that.
+pub(super) fn losing_admin(
+    sql: &dyn Sql,
+    group: PermissionGroupId,
+    now: Timestamp,
+) -> Result<BTreeSet<MemberId>, SqlError> {
+    let rows = sql.query(
+        "SELECT member, loses_admin = 0 AND kind = 'join', planned FROM sent
+         WHERE check_at IS NOT NULL OR (loses_admin = 1 AND sent_at > ?)",
+        &[now.plus_millis(-STALE_MILLIS).into()],
+    )?;
+    let leaving = rows.iter().filter_map(|row| {
+        let [member, gives, planned] = row.as_slice() else { return None };
+        let planned = json::read_str::<BTreeSet<Atom>>(planned.text()?).unwrap_or_default();
+        let makes = |atom: &Atom| atom.access == Access::Allow && atom.permission_group == group;
+        let keeps = gives.integer() == Some(1) || planned.iter().any(makes);
+        if keeps { None } else { member.text()?.parse().ok() }
+    });
+    Ok(leaving.collect())
 }
 
 /// The write that came late, where a member holds exactly what that one wrote, and not what it held when an operation was last done

@@ -155,7 +155,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<(), Stopped> {
     let (ports, client) = (asking.ports, asking.client);
     let Some(group) = permission_group(ports, client).await? else { return Ok(()) };
-    let leaving = open_writes::losing_admin(ports)?;
+    let leaving = open_writes::losing_admin(ports, group, ports.now())?;
     let mut count =
         Count { ports, group, besides: member.id, leaving, found: BTreeSet::new(), doubted: BTreeSet::new() };
     for candidate in candidates(ports, group).await?.into_iter().take(least.saturating_mul(2)) {
@@ -216,7 +216,7 @@ struct Count<'a, P> {
     ports: &'a P,
     group: PermissionGroupId,
     besides: MemberId,
-    /// Those who may stop being one at any moment, by a write of ours whose answer never came.
+    /// Those who may stop being one at any moment, by a write of ours.
     leaving: BTreeSet<MemberId>,
     found: BTreeSet<MemberId>,
     /// How many are one as they were read, and may not be for long.

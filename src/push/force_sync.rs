@@ -11,6 +11,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, Method};
 use crate::base::time::Timestamp;
+use crate::base::words::capitalised;
 use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Call, Client, Tokens, path};
 
@@ -143,18 +144,13 @@ fn failed(error: &ApiError, forcing: Forcing, now: Timestamp) -> Next {
     }
     let pulls = "It pulls by itself within the hour";
     if error.retry_at(now).is_some() {
-        return Next::Again(format!("{}. {pulls}.", capital(&error.to_string())));
+        return Next::Again(format!("{}. {pulls}.", capitalised(&error.to_string())));
     }
     let hint = if matches!(error, ApiError::NotFound { .. }) { ": check C1_APP_ID and C1_CONNECTOR_ID" } else { "" };
     Next::GivenUp(format!(
         "{}{hint}. {pulls}; once that is put right, push again with: POST /v1/push.",
-        capital(&error.to_string())
+        capitalised(&error.to_string())
     ))
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn route(connector: &Connector, further: &[&str]) -> String {

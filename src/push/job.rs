@@ -12,11 +12,12 @@ use super::upload::{self, PART, Target, UploadError, UploadProgress, upload};
 use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
 use crate::base::json::Deserialize;
+use crate::base::ports::Sql;
 use crate::base::time::Timestamp;
 use crate::conductorone;
 use crate::conductorone::api::Tokens;
 use crate::export::{self, ExportError, Insights};
-use crate::snapshot::{Snapshot, SnapshotError};
+use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
 
 /// How long an attempt begins further parts. With the one that is under way then it stays well under a minute, which the sync's
 /// steps and provisioning may have to wait for.
@@ -66,7 +67,7 @@ async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str, insig
                 format!("Uploaded {} ({}) to {name}.{}", push.file.name(), size(bytes), expiring(store, ports.now()))
             }
             Ok((UploadProgress::Partly, _)) => return Attempt::GoOn(ports.now(), serde_json::Value::Null),
-            Err(error) => return failed(&error),
+            Err(error) => return failed(ports, generation, &error),
         },
     };
     if push.connector.is_none() {
@@ -127,14 +128,19 @@ fn go_on(at: Timestamp, left: PushState) -> Attempt {
     Attempt::GoOn(at, serde_json::to_value(left).unwrap_or_default())
 }
 
-fn failed(error: &UploadError) -> Attempt {
+fn failed(sql: &dyn Sql, generation: &str, error: &UploadError) -> Attempt {
     match error {
         UploadError::Store(StoreError::Refused(why)) => {
             Attempt::GivenUp(format!("{why} Then push again with: POST /v1/push."))
         }
-        UploadError::Export(ExportError::Snapshot(SnapshotError::Gone(_))) => Attempt::GivenUp(
-            "The generation is not kept any more; the current one is pushed with: POST /v1/push.".to_owned(),
-        ),
+        // One that is kept is only late.
+        UploadError::Export(ExportError::Snapshot(SnapshotError::Gone(_)))
+            if !GenerationId::parse(generation).is_some_and(|id| snapshot::is_kept(sql, &id).unwrap_or(true)) =>
+        {
+            Attempt::GivenUp(
+                "The generation is not kept any more; the current one is pushed with: POST /v1/push.".to_owned(),
+            )
+        }
         UploadError::Store(StoreError::Busy(why)) => Attempt::Again(why.clone()),
         UploadError::Store(StoreError::UnknownUpload) => Attempt::Again(
             "The store no longer knows the parts that were uploaded, so the upload starts over.".to_owned(),

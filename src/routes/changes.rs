@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::asking::Ports;
+use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first;
 use super::paging::{self, Cursor, Listing};
 use crate::audit::entries::UNKNOWN;
 use crate::base::tree::{BTreeMap, BTreeSet};
-use crate::coordinator::Command;
+use crate::coordinator::{Command, Reply};
 use crate::ledger::past::Authorship;
 use crate::snapshot::{self, Change, ChangeKind, Changes, GenerationId, Manifest, Snapshot, SnapshotError};
 
@@ -49,6 +49,22 @@ async fn named<P: Ports>(ports: &P, name: &str, id: &GenerationId) -> Result<Sna
     })
 }
 
+/// That the current generation is the newest one that was published, where it is not newer than one that is asked about: at this place it may be a
+/// minute old, and "nothing changed since" would not be true.
+async fn not_behind<P: Ports>(ports: &P, current: &Snapshot, asked: &GenerationId) -> Result<(), Problem> {
+    let current = &current.manifest().generation;
+    if asked < current {
+        return Ok(());
+    }
+    let Reply::Status(status) = asking::ask(ports, Command::Status).await? else { return Err(asking::failed()) };
+    match status.sync.generations.into_iter().next().map(|newest| newest.generation) {
+        Some(newest) if newest > *current => {
+            Err(paging::unreadable(SnapshotError::NotReplicated(format!("generation {newest}"))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The problem that what changed since the generation that a parameter names is not known any more.
 fn gone(name: &str) -> Problem {
     Problem::new(
@@ -85,6 +101,9 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         None => current.clone(),
     };
     if let Some(since) = &since {
+        if asked.cursor.is_none() {
+            not_behind(ports, &current, since).await?;
+        }
         named(ports, "since", since).await?;
     }
     let mut items = Vec::new();
@@ -133,6 +152,9 @@ async fn between<P: Ports>(
         (None, Some(to)) => named(ports, "to", to).await?,
         (cursor, _) => paging::open_published(ports, cursor.as_ref()).await?,
     };
+    if to.is_none() && asked.cursor.is_none() {
+        not_behind(ports, &newer, from).await?;
+    }
     let older = named(ports, "from", from).await?;
     if older.manifest().generation > newer.manifest().generation {
         return Err(Problem::invalid("from must be the older of the two generations".to_owned()));

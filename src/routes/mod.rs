@@ -172,8 +172,8 @@ async fn dispatch<P: Ports>(
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => {
-            let principal = principal.find(ports).await?;
-            provisioning::remove(ports, principal, request).await
+            let (_, subject) = principal.find(ports).await?;
+            provisioning::remove(ports, subject, request).await
         }
         Route::Scim(endpoint) => scim::answer(ports, settings, endpoint, request).await,
         Route::Decisions => decisions::list(ports, request).await,
@@ -184,8 +184,8 @@ async fn dispatch<P: Ports>(
         Route::Operations => operations::list(ports, request).await,
         Route::Operation(id) => operations::show(ports, id).await,
         Route::Grant(action, entitlement, named) => {
-            let principal = named.find(ports).await?;
-            provisioning::carry_out(ports, action, entitlement, principal, request).await
+            let found = named.find(ports).await?;
+            provisioning::carry_out(ports, action, entitlement, found, request).await
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         since: newest_first::time(request, "since")?,
         until: newest_first::time(request, "until")?,
         before: newest_first::before(request)?.map(EntryId),
+        awaited: None,
     };
     let Reply::Operations(items) =
         asking::ask(ports, Command::Operations { filter: Box::new(filter), limit: newest_first::most(limit) }).await?

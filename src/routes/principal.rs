@@ -3,8 +3,9 @@
 
 use super::asking::Ports;
 use super::http::Problem;
-use super::paging;
+use super::{paging, provisioning};
 use crate::base::tree::{BTreeMap, BTreeSet};
+use crate::model::ask::Subject;
 use crate::model::grant::{InvalidPrincipal, Principal};
 use crate::model::id::{InvalidId, MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
@@ -30,27 +31,40 @@ impl PathPrincipal {
         }
     }
 
-    /// Whom it means. An id without a type is a user's, unless the snapshot has only a membership, or only a group, under it.
-    pub(super) async fn find<P: Ports>(self, ports: &P) -> Result<Principal, Problem> {
-        let (user, member, group) = match self {
-            Self::As(principal) => return Ok(principal),
-            Self::Bare(user, member, group) => (Principal::User(user), member, Principal::Group(group)),
+    /// Whom it means, and as what it is named in a grant's id. An id without a type is what the snapshot has under it; where that has nothing, it
+    /// may be a user's, or that of an invitation which is not there any more, and to take it for the one alone would answer a revoke as done whose
+    /// access the person keeps under the other.
+    pub(super) async fn find<P: Ports>(self, ports: &P) -> Result<(Principal, Subject), Problem> {
+        let found = match self {
+            Self::As(principal) => Some(principal),
+            Self::Bare(user, member, group) => known(ports, user, member, group).await?,
         };
-        let snapshot = match paging::open(ports, None).await {
-            Ok(snapshot) => snapshot,
-            // Before the first sync nobody outside knows an invitation's id.
-            Err(problem) if problem.code == paging::NO_SNAPSHOT => return Ok(user),
-            Err(problem) => return Err(problem),
-        };
-        for principal in [user, Principal::Invitation(member), group] {
-            if snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)?.is_some() {
-                return Ok(principal);
-            }
+        match (found, self) {
+            (Some(principal), _) | (None, Self::As(principal)) => Ok((principal, provisioning::subject(principal)?)),
+            (None, Self::Bare(user, member, _)) => Ok((Principal::User(user), Subject::of_untyped(user, member))),
         }
-        // An invitation that was accepted, and which C1 has not heard of yet: to take its id for nobody's would answer a revoke
-        // as done.
-        Ok(accepted(ports, &snapshot, &[member].into()).await?.get(&member).copied().unwrap_or(user))
     }
+}
+
+/// What the snapshot has under an id.
+async fn known<P: Ports>(
+    ports: &P,
+    user: UserId,
+    member: MemberId,
+    group: UserGroupId,
+) -> Result<Option<Principal>, Problem> {
+    let snapshot = match paging::open(ports, None).await {
+        Ok(snapshot) => snapshot,
+        Err(problem) if problem.code == paging::NO_SNAPSHOT => return Ok(None),
+        Err(problem) => return Err(problem),
+    };
+    for principal in [Principal::User(user), Principal::Invitation(member), Principal::Group(group)] {
+        if snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)?.is_some() {
+            return Ok(Some(principal));
+        }
+    }
+    // An invitation that was accepted, and which C1 has not heard of yet.
+    Ok(accepted(ports, &snapshot, &[member].into()).await?.get(&member).copied())
 }
 
 /// Who has accepted which of some invitations, as far as the snapshot has them.

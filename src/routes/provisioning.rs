@@ -33,12 +33,12 @@ pub(super) async fn carry_out<P: Ports>(
     ports: &P,
     action: Action,
     entitlement: Entitlement,
-    principal: Principal,
+    (principal, subject): (Principal, Subject),
     request: &Incoming,
 ) -> Result<Answer, Problem> {
     request.bytes()?;
     let grant = entitlement.grant_id(principal);
-    operate(ports, request, action, Target::Entitlement(entitlement), subject(principal)?, Some(grant)).await
+    operate(ports, request, action, Target::Entitlement(entitlement), subject, Some(grant)).await
 }
 
 #[derive(Deserialize)]
@@ -72,9 +72,9 @@ pub(super) async fn invite<P: Ports>(ports: &P, request: &Incoming) -> Result<An
 }
 
 /// Removes a member, or cancels an invitation.
-pub(super) async fn remove<P: Ports>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
+pub(super) async fn remove<P: Ports>(ports: &P, subject: Subject, request: &Incoming) -> Result<Answer, Problem> {
     request.bytes()?;
-    operate(ports, request, Action::Revoke, Target::Account, subject(principal)?, None).await
+    operate(ports, request, Action::Revoke, Target::Account, subject, None).await
 }
 
 /// Cancels an invitation and sends it again.

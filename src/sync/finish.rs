@@ -198,7 +198,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
+    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
     let accept = cursor.trigger.accept_removals;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let mut assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
@@ -245,6 +245,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     // is not noted to be taken in stays in force, which does no harm.
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
+    state::store(kv, state::DOUBTED, &doubted)?;
     state::remove(kv, state::LOST)?;
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
@@ -297,24 +298,25 @@ async fn point_at<P: KeyValue + Clock>(kv: &P, newest: Option<&Previous>) -> Res
     Ok(())
 }
 
-/// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden nothing is learned.
+/// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden nothing is learned, and they are
+/// returned.
 async fn learn<P: Http + Clock + Sql>(
     sql: &dyn Sql,
     client: &Client<'_, P>,
     cursor: &mut Cursor,
     harvest: &mut Harvest,
     previous: Option<&Previous>,
-) -> Result<(), SqlError> {
-    if let Some(previous) = previous.filter(|_| !cursor.trigger.accept_removals) {
-        previous.doubt_the_empty(harvest);
-    }
+) -> Result<Vec<String>, SqlError> {
+    let before: Vec<String> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
+    let previous = previous.filter(|_| !cursor.trigger.accept_removals);
+    let doubted = previous.map(|previous| previous.doubt_the_empty(harvest, &before)).unwrap_or_default();
     if !std::mem::replace(&mut cursor.learned, true) {
         let asked = client.sent();
         super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
         cursor.failed_requests += client.sent() - asked;
     }
     harvest.group_policies = inherited::group_policies(sql)?;
-    Ok(())
+    Ok(doubted)
 }
 
 /// Whether what is known stays as it is when a member's own record is looked at as well, which each sync does where user groups give something.

@@ -245,8 +245,13 @@ fn members(
     let mut members = Members::default();
     let mut asked_at: BTreeMap<MemberId, Timestamp> = BTreeMap::new();
     let mut hints = Hints::default();
-    let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
-    for list in passes.into_iter().chain(confirm.iter().map(|&member| List::Member(member))) {
+    // Of whom was asked for by the id before the second pass, that pass is the newer word.
+    let second = crawl.facts(List::Members { pass: 2 }).map(|facts| facts.at).min();
+    let is_later = |list: &List| second.is_none_or(|second| crawl.facts(*list).all(|facts| facts.at > second));
+    let by_id = || confirm.iter().map(|&member| List::Member(member));
+    let first = [List::Members { pass: 1 }].into_iter().chain(by_id().filter(|list| !is_later(list)));
+    let then = [List::Members { pass: 2 }].into_iter().chain(by_id().filter(is_later));
+    for list in first.chain(then) {
         if let List::Member(member) = list
             && is_gone(crawl, member)
         {

@@ -36,10 +36,13 @@ pub(super) struct Previous {
     pub(super) is_behind: bool,
 }
 
-fn doubt<T>(is_doubtful: bool, list: &mut Result<Vec<T>, Off>) {
-    if is_doubtful && list.as_ref().is_ok_and(Vec::is_empty) {
+/// Doubts a list that is empty; whether it was.
+fn doubt<T>(is_doubtful: bool, list: &mut Result<Vec<T>, Off>) -> bool {
+    let is_doubted = is_doubtful && list.as_ref().is_ok_and(Vec::is_empty);
+    if is_doubted {
         *list = Err(emptied());
     }
+    is_doubted
 }
 
 fn emptied() -> Off {
@@ -51,32 +54,35 @@ const SEVERAL: usize = 3;
 
 impl Previous {
     /// A list that is empty all of a sudden, where this generation has some of it, may be an answer that left everything out: what was known is
-    /// kept once more, and the next sync believes it.
-    pub(super) fn doubt_the_empty(&self, harvest: &mut Harvest) {
-        let is_doubtful = |harvest: &Harvest, list: List| {
-            let was_read = self.manifest.capabilities.get(list.name()).is_some_and(|told| told.on);
-            was_read && harvest.odd(list).next().is_none()
-        };
+    /// kept once more, and the next sync believes it, whatever became of other lists meanwhile. `before` are those that the last one doubted; those
+    /// that are doubted now are returned.
+    pub(super) fn doubt_the_empty(&self, harvest: &mut Harvest, before: &[String]) -> Vec<String> {
+        let is_new = |list: List| !before.iter().any(|name| *name == list.to_string());
+        let is_doubtful = |harvest: &Harvest, list: List| is_new(list) && harvest.odd(list).next().is_none();
         let groups = !self.groups.is_empty() && is_doubtful(harvest, List::UserGroups);
         let tokens = !self.tokens.is_empty() && is_doubtful(harvest, List::Tokens);
         let clients = !self.oauth_clients.is_empty() && is_doubtful(harvest, List::OauthClients);
-        doubt(groups, &mut harvest.user_groups);
-        doubt(tokens, &mut harvest.tokens);
-        doubt(clients, &mut harvest.oauth_clients);
+        let whole = [
+            (List::UserGroups, doubt(groups, &mut harvest.user_groups)),
+            (List::Tokens, doubt(tokens, &mut harvest.tokens)),
+            (List::OauthClients, doubt(clients, &mut harvest.oauth_clients)),
+        ];
+        let mut doubted: Vec<List> =
+            whole.into_iter().filter_map(|(list, is_doubted)| is_doubted.then_some(list)).collect();
         for group in self.emptied(harvest) {
-            harvest.group_members.insert(group, Err(emptied()));
+            if is_doubtful(harvest, List::GroupMembers(group)) {
+                harvest.group_members.insert(group, Err(emptied()));
+                doubted.push(List::GroupMembers(group));
+            }
         }
+        doubted.iter().map(List::to_string).collect()
     }
 
     /// The groups that nobody is in all of a sudden, though several were in it who are members still; whoever our own operations took out, and
     /// whoever was heard to leave, was not.
     fn emptied(&self, harvest: &Harvest) -> Vec<UserGroupId> {
-        let mut counts: BTreeMap<UserGroupId, usize> = BTreeMap::new();
-        if self.manifest.capabilities.get("user_group_members").is_some_and(|told| told.on) {
-            let empty =
-                harvest.group_members.iter().filter(|(_, members)| members.as_ref().is_ok_and(BTreeSet::is_empty));
-            counts.extend(empty.map(|(group, _)| (*group, 0)));
-        }
+        let empty = harvest.group_members.iter().filter(|(_, members)| members.as_ref().is_ok_and(BTreeSet::is_empty));
+        let mut counts: BTreeMap<UserGroupId, usize> = empty.map(|(group, _)| (*group, 0)).collect();
         if !counts.is_empty() {
             for (_, groups) in self.memberships.iter().filter(|(id, _)| harvest.members.get(**id).is_some()) {
                 for group in groups {
@@ -86,10 +92,7 @@ impl Previous {
                 }
             }
         }
-        let is_doubtful = |(group, count): (UserGroupId, usize)| {
-            (count >= SEVERAL && harvest.odd(List::GroupMembers(group)).next().is_none()).then_some(group)
-        };
-        counts.into_iter().filter_map(is_doubtful).collect()
+        counts.into_iter().filter_map(|(group, count)| (count >= SEVERAL).then_some(group)).collect()
     }
 
     /// Reads the current generation. `known` is the newest that this Coordinator knows to have published: what KV says may be

@@ -21,6 +21,9 @@ pub(super) const UNCHANGED: &str = "unchanged";
 /// Since when syncs are held because of the list of roles, and how many were.
 pub(super) const HELD: &str = "held";
 
+/// The lists that the last publication doubted, since they were empty all of a sudden: the next one believes them.
+pub(super) const DOUBTED: &str = "doubted";
+
 /// How many people the last generation had, where the store has lost all of them.
 pub(super) const LOST: &str = "lost";
 

@@ -173,6 +173,16 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
             return step.put_off(&crawl, cursor, ports.now(), None).await;
         }
         cursor = step.settled(&crawl, cursor);
+        if cursor.published.is_none() {
+            if cursor.attempt >= MAX_ATTEMPTS {
+                let message = format!(
+                    "the sync was cut off {MAX_ATTEMPTS} times in a row while what it had read was put together, as where it needs more memory than there is"
+                );
+                return fail(ports, &kv, cursor, message).await;
+            }
+            // Where this is the end of the isolate, nobody else counts it.
+            Cursor { attempt: cursor.attempt + 1, ..cursor.clone() }.store(ports)?;
+        }
         match finish::finish(ports, &kv, &client, &mut crawl, &mut cursor, limits).await? {
             Finish::Ended => return Ok(Next::Idle),
             Finish::More => {

@@ -3,6 +3,7 @@
 use super::wire::Message;
 use super::{at_most, resource_id};
 use crate::base::time::Timestamp;
+use crate::base::words::capitalised;
 use crate::model::kind::{IdForm, Kind};
 use crate::model::resource::{Member, MemberStatus, Row, Token, TokenPolicy};
 
@@ -259,11 +260,6 @@ const fn status_word(member: &Member) -> &'static str {
         MemberStatus::Pending => "pending",
         MemberStatus::Rejected | MemberStatus::Other => "rejected",
     }
-}
-
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 const fn state(enabled: bool) -> u64 {

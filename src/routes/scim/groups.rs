@@ -6,16 +6,19 @@ use super::call::Call;
 use super::lists;
 use super::users::BY;
 use crate::base::tree::BTreeSet;
+use crate::coordinator::{Command, Reply};
 use crate::model::address;
-use crate::model::ask::Action;
+use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, Principal};
-use crate::model::operation::{Effect, Refusal, Target};
+use crate::model::kind::Kind;
+use crate::model::operation::{Effect, Refusal, Request, Target};
 use crate::model::resource::Row;
-use crate::routes::asking::Ports;
+use crate::provision::journal::{Entry, Filter};
+use crate::routes::asking::{self, Ports};
 use crate::routes::http::{Answer, Problem};
 use crate::routes::{paging, principal, provisioning};
 use crate::scim::patch::{self, MembersEdit};
-use crate::scim::plan::{self, Step, plan};
+use crate::scim::plan::{self, PlanError, Step, plan};
 use crate::scim::{id, resource};
 use crate::snapshot::Snapshot;
 
@@ -58,7 +61,7 @@ async fn take_out_of_unlisted<P: Ports>(
     call.unchanged(&Value::Null)?;
     let changes = patch::group(body, &Value::Null)?;
     let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
-    if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, found, &steps).await? == 0 {
+    if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, found, &changes, &steps).await? == 0 {
         return Err(missing(id));
     }
     Ok(Answer::no_content())
@@ -79,7 +82,7 @@ async fn change<P: Ports>(
         }
     }
     let steps = plan(members, &changes, call.settings.scim_replace_max_removals)?;
-    carry_out(call, found, &steps).await?;
+    carry_out(call, found, &changes, &steps).await?;
     let left = find(call, id, true).await?;
     call.shown(200, left.group.ok_or_else(|| missing(id))?)
 }
@@ -108,25 +111,94 @@ async fn as_known<P: Ports>(
     Ok(ids.iter().map(|text| known(text).unwrap_or_else(|| text.clone())).collect())
 }
 
-/// Carries out one step after the other; how many of them changed something.
-async fn carry_out<P: Ports>(call: &Call<'_, P>, found: &Found, steps: &[Step]) -> Result<usize, Problem> {
-    let (mut done, mut changed, mut given) = (Vec::new(), 0, Vec::new());
-    for (place, step) in steps.iter().enumerate() {
-        if step.action == Action::Revoke && has_accepted(call, &found.snapshot, step.member, &given).await? {
-            continue;
-        }
-        let subject = provisioning::subject(step.member)?;
-        let target = Target::Entitlement(found.entitlement);
-        match provisioning::perform(call.ports, BY, None, step.action, target, subject).await {
-            Ok((effect, message, account)) => {
-                given.extend(account.filter(|_| step.action == Action::Grant).map(|account| account.email));
-                changed += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));
-                done.push(message);
-            }
-            Err(problem) => return Err(stopped(problem, &done, steps.get(place + 1..).unwrap_or_default())),
+/// More operations than this are not under way at once.
+const MOST_AWAITED: i64 = 10_000;
+
+/// Who is to be in no Group whose members are replaced, or all taken out, and would come to be in it by a grant that is under way: no list shows
+/// them, so that no step is about them.
+async fn coming<P: Ports>(
+    call: &Call<'_, P>,
+    found: &Found,
+    changes: &[MembersEdit],
+    steps: &[Step],
+) -> Result<Vec<Subject>, Problem> {
+    let is_whole = |change: &MembersEdit| matches!(change, MembersEdit::Replace(_) | MembersEdit::RemoveWhere(None));
+    let Some(last) = changes.iter().rposition(is_whole) else { return Ok(Vec::new()) };
+    let asked = found.entitlement.to_string();
+    let filter = Box::new(Filter { awaited: Some(asked.clone()), ..Filter::default() });
+    let command = Command::Operations { filter, limit: MOST_AWAITED };
+    let Reply::Operations(mut awaited) = asking::ask(call.ports, command).await? else {
+        return Err(asking::failed());
+    };
+    if awaited.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Whom the list names, and who is taken out anyway.
+    let mut named: BTreeSet<Principal> = steps.iter().map(|step| step.member).collect();
+    for change in changes.iter().skip(last) {
+        if let MembersEdit::Replace(ids) | MembersEdit::Add(ids) = change {
+            named.extend(ids.iter().filter_map(|text| id::member(text)));
         }
     }
-    Ok(changed)
+    let see = |row: Row| {
+        let Some(member) = row.as_member().filter(|member| named.contains(&member.principal())) else { return };
+        let has_address = |known: &String| address::same(known, &member.email);
+        awaited.retain(|it| !it.request.subject.emails.iter().chain(&it.email).any(has_address));
+    };
+    found.snapshot.each(call.ports, Kind::PEOPLE, see).await.map_err(paging::unreadable)?;
+    awaited.retain(|Entry { request: Request { subject, .. }, .. }| {
+        let ids = [subject.user_id.map(Principal::User), subject.member_id.map(Principal::Invitation)];
+        !ids.into_iter().flatten().any(|id| named.contains(&id))
+    });
+    let target = Target::Entitlement(found.entitlement);
+    let is_unclear = |it: &&Entry| it.entitlement.as_ref() != Some(&asked) && it.request.target != target;
+    if let Some(unclear) = awaited.iter().find(is_unclear) {
+        let who = unclear.request.subject.shown();
+        let why = format!(
+            "a grant to {who} is under way, of which it is not known yet whether it brings them into this Group, so nothing was changed; send this again in a moment, or take {who} out by name"
+        );
+        return Err(Problem::unavailable("not_now", why, 5));
+    }
+    let most = call.settings.scim_replace_max_removals;
+    let removals = awaited.len() + steps.iter().filter(|step| step.action == Action::Revoke).count();
+    if !awaited.is_empty() && removals > most {
+        return Err(PlanError::TooManyRemovals { removals, most }.into());
+    }
+    Ok(awaited.into_iter().map(|it| it.request.subject).collect())
+}
+
+/// Carries out one step after the other; how many of them changed something.
+async fn carry_out<P: Ports>(
+    call: &Call<'_, P>,
+    found: &Found,
+    changes: &[MembersEdit],
+    steps: &[Step],
+) -> Result<usize, Problem> {
+    let (mut done, mut effective, mut given) = (Vec::new(), 0, Vec::new());
+    let target = Target::Entitlement(found.entitlement);
+    let mut coming = coming(call, found, changes, steps).await?.into_iter();
+    let mut left = steps;
+    loop {
+        let (action, subject) = if let Some(subject) = coming.next() {
+            (Action::Revoke, subject)
+        } else if let Some((step, rest)) = left.split_first() {
+            left = rest;
+            if step.action == Action::Revoke && has_accepted(call, &found.snapshot, step.member, &given).await? {
+                continue;
+            }
+            (step.action, provisioning::subject(step.member)?)
+        } else {
+            return Ok(effective);
+        };
+        match provisioning::perform(call.ports, BY, None, action, target.clone(), subject).await {
+            Ok((effect, message, account)) => {
+                given.extend(account.filter(|_| action == Action::Grant).map(|account| account.email));
+                effective += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));
+                done.push(message);
+            }
+            Err(problem) => return Err(stopped(problem, &done, left)),
+        }
+    }
 }
 
 /// Whether an invitation is of somebody who was given the same a moment ago under the id that they have since they accepted, which the last sync does

@@ -48,9 +48,12 @@ async fn make_connect_fails_where_something_failed() {
     let output = make(&connected, &[]).await;
     assert!(!output.status.success());
     assert!(told(&output).contains("may not change an entitlement's provisioning"), "{}", told(&output));
-    for wrong in [["TOKEN=wrong", ""], ["TOKEN=", ""], ["URL=here", ""]] {
-        let output = make(&connected, &wrong[..1]).await;
+    // The token goes over the wire encrypted, or not at all.
+    let open = "URL=http://connector.example.com";
+    for (wrong, said) in [("TOKEN=wrong", ""), ("TOKEN=", ""), ("URL=here", ""), (open, "no https:// address")] {
+        let output = make(&connected, &[wrong]).await;
         assert!(!output.status.success(), "{wrong:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("connect: "), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("connect: ") && stderr.contains(said), "{output:?}");
     }
 }

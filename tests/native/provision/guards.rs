@@ -1037,3 +1037,93 @@ async fn room_that_was_taken_to_put_something_right_and_not_used_is_given_back()
     let taken = bench.world.query("SELECT 1 FROM removal WHERE operation = ?", &[granted.0.into()]).unwrap();
     assert!(taken.is_empty(), "{taken:?}");
 }
+
+/// What somebody was when a write was sent does not tell what they stop being by it.
+#[tokio::test]
+async fn who_was_made_super_administrator_after_a_write_that_may_still_come_is_none_left() {
+    for removal in [true, false] {
+        for comes in [true, false] {
+            let bench = Bench::with(|account| leave_admins(account, 2), |_| {}).await;
+            let account = bench.account();
+            let known = roles(account);
+            let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
+            let route = if removal { Route::DeleteMember } else { Route::UpdateMember };
+            account.fail_next(route, 1, Fault::Held);
+            let (action, what) =
+                if removal { (Action::Revoke, Target::Account) } else { (Action::Grant, target(&known[2])) };
+            let first = bench.arrive(action, what, member(&jane));
+            let outcome = bench.attempt(first).await;
+            assert_eq!(matches!(outcome, Outcome::NotNow { .. }), removal, "{outcome:?}");
+            account.clear_faults();
+            bench.world.advance(200);
+            let made = bench.operate(Action::Grant, super_administrator(&bench), member(&jane)).await;
+            assert_done(&made, Effect::Granted);
+            if removal {
+                assert_refused(&bench.settle(first).await, Refusal::Superseded, "asked for the contrary");
+            }
+            let one = admins(account).into_iter().find(|one| one.id != jane).unwrap();
+            let second = bench.arrive(Action::Revoke, super_administrator(&bench), member(&one.id));
+            let outcome = bench.attempt(second).await;
+            assert!(matches!(outcome, Outcome::NotNow { .. }), "it waits until that is known: {outcome:?}");
+            if comes {
+                assert_eq!(account.release_held(), 1);
+                assert_refused(&bench.settle(second).await, Refusal::MinSuperAdmins, "MIN_SUPER_ADMINS");
+                assert_eq!(admins(account).len(), 2);
+            } else {
+                bench.world.advance(2_400);
+                bench.later(1).await;
+                assert_done(&bench.settle(second).await, Effect::Revoked);
+                assert_eq!(admins(account).len(), 2);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_lost_it_by_a_write_that_was_answered_with_an_error_is_no_super_administrator_left() {
+    let bench = Bench::with(|account| leave_admins(account, 3), |_| {}).await;
+    let account = bench.account();
+    let all = admins(account);
+    account.fail_next(Route::UpdateMember, 1, Fault::status(500, 10_000).after());
+    account.before_next_put(|account, member| account.stale_reads(member, 12));
+    let [first, second] = [0, 1].map(|place| {
+        let member = member(&all[place].id);
+        bench.arrive(Action::Revoke, super_administrator(&bench), member)
+    });
+    let outcomes = tokio::join!(bench.attempt(first), bench.attempt(second));
+    assert!(admins(account).len() >= 2, "{outcomes:?}");
+    let told = [bench.settle(first).await, bench.settle(second).await];
+    assert_eq!((admins(account).len(), count(&told).0), (2, 1), "{told:?}");
+}
+
+/// Between the read by which somebody holds nothing more and the removal, an administrator gives them something else.
+#[tokio::test]
+async fn nobody_is_removed_for_a_last_role_who_was_given_another_one_meanwhile() {
+    for by_group in [false, true] {
+        let bench = Bench::with(|_| {}, |config| config.provision.guards.last_role = LastRole::RemoveMember).await;
+        let account = bench.account();
+        let known = roles(account);
+        let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+        let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
+        let whom = jane.clone();
+        account.after_next(Route::GetUserGroupMember, move |account, _| {
+            if by_group {
+                // Another look finds nobody in it yet.
+                account.after_next(Route::GetUserGroupMember, move |account, _| account.join_group(&group, &whom));
+            } else {
+                account.add_policy(&whom, holds(account, &known[1]));
+            }
+        });
+        let revoke = bench.arrive(Action::Revoke, target(&roles(account)[0]), member(&jane));
+        let outcome = bench.attempt(revoke).await;
+        assert!(matches!(outcome, Outcome::NotNow { .. }), "{by_group}: {outcome:?}");
+        assert!(account.membership(&jane).is_some());
+        let settled = bench.settle(revoke).await;
+        if by_group {
+            assert_refused(&settled, Refusal::LastRole, "Operators");
+        } else {
+            assert_done(&settled, Effect::Revoked);
+        }
+        assert!(account.membership(&jane).is_some());
+    }
+}

@@ -7,6 +7,7 @@ use super::{
     Action, Bench, Effect, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds, member,
     person, roles, target,
 };
+use crate::sync_crawl::oracle::manifest;
 
 /// What changes a member of the account.
 const WRITES: [Route; 4] =
@@ -114,9 +115,15 @@ async fn who_holds_more_than_can_be_kept_of_a_member_is_refused_and_nothing_is_w
     let outcome = bench.operate(Action::Grant, target(&wanted), member(&whom)).await;
     assert_refused(&outcome, Refusal::Cloudflare, "more than 20,000 pairs");
     assert_eq!((writes(&bench), bench.atoms(&whom).len()), (0, 20_000));
-    // The account can be taken away all the same.
+    // Of still more a sync reads no more than its memory holds, and keeps what was known.
     let (permission_groups, resource_groups) = (groups, zones);
-    account.set_policies(&whom, vec![PolicySpec { permission_groups, resource_groups, ..holds(account, &wanted) }]);
+    let many = PolicySpec { permission_groups, resource_groups, ..holds(account, &wanted) };
+    account.set_policies(&whom, vec![many.clone(), many.clone(), many]);
+    let run = bench.world.sync().await;
+    assert!(run.warnings.iter().any(|told| told.contains("50000 pairs")), "{:?} {}", run.warnings, run.message);
+    let grants = manifest(&bench.world).await.counts.grants;
+    assert!((20_000..23_300).contains(&grants), "{grants}");
+    // The account can be taken away all the same.
     let removed = bench.operate(Action::Revoke, Target::Account, member(&whom)).await;
     assert_done(&removed, Effect::Removed);
 }

@@ -523,3 +523,21 @@ async fn who_was_invited_by_an_operation_that_is_not_over_is_removed_though_no_l
     assert!(account.membership_of(NEW).is_none());
     assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
 }
+
+/// Right after an invitation a read may not find it yet; what was sent for it is carried out all the same.
+#[tokio::test]
+async fn one_answer_that_somebody_is_not_there_ends_no_watch_over_what_may_come_late() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = with_a_grant_that_may_come_late(&bench).await;
+    let revoke = bench.arrive(Action::Revoke, target(&known[2]), member(&jane));
+    assert_not_yet(&bench.attempt(revoke).await);
+    account.fail_next(Route::GetMember, 1, Fault::status(404, 1003));
+    bench.later(61).await;
+    account.clear_faults();
+    assert_not_yet(&bench.attempt(revoke).await);
+    account.release_held();
+    bench.later_times(8, 61).await;
+    assert!(!bench.atoms(&jane).contains(&atom(account, &known[2])), "it is taken back");
+}

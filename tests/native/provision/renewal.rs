@@ -690,3 +690,18 @@ async fn a_revoke_that_waits_for_a_renewal_of_the_same_invitation_is_not_done_wi
         assert!(matches!(outcome, Outcome::Done { effect: Effect::Removed | Effect::Revoked, .. }), "{outcome:?}");
     }
 }
+
+#[tokio::test]
+async fn a_revoke_of_the_account_that_waits_is_not_void_by_a_renewal_that_came_later() {
+    let (bench, old, _) = invited().await;
+    let revoke = bench.arrive(Action::Revoke, Target::Account, member(&old));
+    assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&old)).await, Effect::Renewed);
+    assert_done(&bench.settle(revoke).await, Effect::Removed);
+    assert!(bench.account().membership_of(NEW).is_none());
+    // The control: what was granted later makes it void.
+    let (bench, old, _) = invited().await;
+    let revoke = bench.arrive(Action::Revoke, Target::Account, member(&old));
+    let role = roles(bench.account())[7].clone();
+    assert_done(&bench.operate(Action::Grant, target(&role), member(&old)).await, Effect::Granted);
+    assert_refused(&bench.settle(revoke).await, Refusal::Superseded, "asked for the contrary later");
+}

@@ -263,6 +263,25 @@ async fn an_account_ends_although_roles_were_granted_since_once_they_are_taken_b
     assert!(!is_there() && overdue(&jane).await == 0, "the account's end is past");
 }
 
+/// A renewal gives nobody anything anew: the end of what was granted stays where it was.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_was_granted_for_a_time_ends_though_its_invitation_was_renewed() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    let email = "new@example.com";
+    deliver(&jane, Task::grant(Entitlement::access(), Person::newcomer(email)).for_seconds(3_600), "account").await;
+    let old = jane.deployment.cloudflare.membership_of(email).unwrap().id;
+    let renewed = jane.deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text());
+    jane.deployment.wait(Duration::from_hours(4)).await;
+    assert!(
+        jane.deployment.cloudflare.membership_of(email).is_none(),
+        "{}",
+        jane.deployment.json("/v1/operations").await
+    );
+    assert_eq!(overdue(&jane).await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_for_now_is_asked_for_again() {
     for reason in ["provisioning", "cloudflare"] {
@@ -297,11 +316,24 @@ async fn few_ends_are_under_way_at_once_and_the_alarm_rests_meanwhile() {
         let grant = Task::grant(Entitlement::role(role.governed_as(), &role.name), person(&jane));
         deliver(&jane, grant.for_seconds(3_600), &format!("grant {n}")).await;
     }
-    jane.deployment.cloudflare.fail_next(Route::UpdateMember, 100_000, Fault::status(503, 1));
-    jane.deployment.cloudflare.reset_log();
-    jane.deployment.wait(Duration::from_mins(150)).await;
+    // What another one was in for a time.
+    let account = &jane.deployment.cloudflare;
+    let group = account.add_group("For a time", vec![]);
+    let other =
+        account.memberships().into_iter().find(|one| one.status == "accepted" && one.id != jane.member).unwrap();
+    let person = Person::member(&other.email, other.user_id.as_ref().unwrap(), &other.id);
+    let grant =
+        Task::grant(Entitlement::new(&format!("group:{group}:member"), "For a time"), person).for_seconds(3_700);
+    deliver(&jane, grant, "a group").await;
+    account.fail_next(Route::UpdateMember, 100_000, Fault::status(503, 1));
+    account.reset_log();
+    jane.deployment.wait(Duration::from_secs(120 * 60 + 10)).await;
     assert_eq!(asked(&jane).await, 5);
-    assert!(jane.deployment.cloudflare.total_requests() < 2_000);
+    // Those that fail again and again keep the others back for no longer than it takes to see that.
+    jane.deployment.wait(Duration::from_mins(90)).await;
+    assert_eq!(asked(&jane).await, 9);
+    assert!(account.membership(&other.id).unwrap().groups.is_empty() && overdue(&jane).await == 8);
+    assert!(account.total_requests() < 3_500, "{}", account.total_requests());
     jane.deployment.cloudflare.clear_faults();
     jane.deployment.wait(Duration::from_hours(6)).await;
     assert_eq!(overdue(&jane).await, 0, "{}", jane.deployment.json("/v1/operations").await);

@@ -715,3 +715,37 @@ async fn the_first_role_of_an_invitation_that_was_sent_again_before_anybody_saw_
     assert_eq!((history.len(), &history[0]["cause"]), (1, &json!("operation")), "{history:#?}");
     assert!(history[0]["by"]["operation"].is_number(), "{history:#?}");
 }
+
+/// Where KV shows an older generation than the last one, "nothing changed since" would not be true.
+#[tokio::test(start_paused = true)]
+async fn what_changed_since_a_generation_is_not_told_from_an_older_one() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await.synced().await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let pointer = || deployment.world().desk.values.borrow()[&deployment.world().desk.key("current")].clone();
+    let (mut generations, mut pointers) = (Vec::new(), Vec::new());
+    for n in 0..3 {
+        let policies = vec![holds(&deployment.cloudflare, &role)];
+        deployment.cloudflare.add_member(&format!("new{n}@example.com"), policies);
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+        generations.push(deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned());
+        pointers.push(pointer());
+    }
+    let [_, second, third] = generations.as_slice() else { unreachable!() };
+    // The newest, the one before, and the one before that.
+    for (shown, is_behind) in [(2, [false, false]), (1, [true, true]), (0, [true, true])] {
+        deployment.keep("current", pointers[shown].clone());
+        deployment.restart();
+        for (since, is_behind) in [second, third].into_iter().zip(is_behind) {
+            for query in [format!("since={since}"), format!("from={since}")] {
+                let answer = deployment.get(&format!("/v1/changes?{query}")).await;
+                if is_behind {
+                    assert_eq!((answer.status, assert_is_problem(&answer, &query)), (503, "not_replicated".to_owned()));
+                } else {
+                    let items = answer.json()["items"].as_array().unwrap().len();
+                    assert_eq!((answer.status, items), (200, usize::from(since == second)), "{}", answer.text());
+                }
+            }
+        }
+    }
+}

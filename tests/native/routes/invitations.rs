@@ -1,12 +1,12 @@
 //! Invitations: what is granted to them, and C1's accounts that are invitations.
 
 use serde_json::{Value, json};
-use sim::cloudflare::{Fault, Route};
+use sim::cloudflare::{Fault, KnownPermissionGroup, Route};
 use sim::conductorone::{Person, Task};
 
-use crate::calls::{NEWCOMER, invited};
+use crate::calls::{NEWCOMER, assert_effect, assert_refused, call, invited};
 use crate::jane::{completed, named};
-use crate::looks::{assert_is_account, assert_is_problem, atom, roles};
+use crate::looks::{assert_is_account, assert_is_problem, atom, holds, roles};
 
 #[tokio::test(start_paused = true)]
 async fn an_invitation_is_given_and_loses_roles_and_groups_by_rest() {
@@ -44,6 +44,81 @@ async fn an_invitation_is_cancelled_by_its_bare_id_too() {
     let path = format!("/v1/accounts/{invitation}");
     crate::calls::assert_effect(&deployment.request("DELETE", &path, &[], None).await, "removed");
     assert!(deployment.cloudflare.membership(&invitation).is_none());
+}
+
+/// ConductorOne's generic HTTP connector has nothing but the id, and knows it until its next sync.
+#[tokio::test(start_paused = true)]
+async fn a_revoke_by_the_bare_id_of_an_invitation_that_was_renewed_is_of_the_one_that_is_there_now() {
+    for accepted in [false, true] {
+        for synced in [false, true] {
+            let (deployment, old) = invited().await;
+            let cloudflare = &deployment.cloudflare;
+            let (first, second) = (roles(cloudflare)[0].clone(), roles(cloudflare)[1].clone());
+            let path = |role: &KnownPermissionGroup| format!("/v1/roles/{}/members/{old}", role.governed_as());
+            assert_effect(&call(&deployment, "PUT", &path(&second), None).await, "granted");
+            let renewed = call(&deployment, "POST", &format!("/v1/invitations/{old}/renew"), None).await;
+            assert_effect(&renewed, "renewed");
+            let new = cloudflare.membership_of(NEWCOMER).unwrap().id;
+            if accepted {
+                cloudflare.accept_invitation(&new);
+            }
+            if synced {
+                deployment.sync().await;
+            }
+            assert_effect(&call(&deployment, "DELETE", &path(&second), None).await, "revoked");
+            assert_eq!(cloudflare.member_atoms(&new), [atom(cloudflare, &first)].into());
+            assert_effect(&call(&deployment, "DELETE", &format!("/v1/accounts/{old}"), None).await, "removed");
+            assert!(cloudflare.membership_of(NEWCOMER).is_none());
+            assert_effect(&call(&deployment, "DELETE", &path(&second), None).await, "already_revoked");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_id_may_be_a_memberships_also_where_there_is_no_snapshot() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    for accepted in [false, true] {
+        let id = cloudflare.invite(NEWCOMER, vec![holds(cloudflare, &roles(cloudflare)[0])]);
+        if accepted {
+            cloudflare.accept_invitation(&id);
+        }
+        let path = format!("/v1/accounts/{id}");
+        assert_effect(&call(&deployment, "DELETE", &path, None).await, "removed");
+        assert!(cloudflare.membership(&id).is_none());
+        assert_effect(&call(&deployment, "DELETE", &path, None).await, "already_revoked");
+    }
+}
+
+/// Somebody cancelled the invitation by hand, and invited the person anew: what they hold by that is not what was asked about, and not nothing.
+#[tokio::test(start_paused = true)]
+async fn a_revoke_by_an_id_that_is_nobodys_any_more_is_not_done_while_the_person_is_there_under_another() {
+    for synced in [false, true] {
+        let (deployment, old) = invited().await;
+        let cloudflare = &deployment.cloudflare;
+        let role = roles(cloudflare)[0].clone();
+        cloudflare.remove_member(&old);
+        let new = cloudflare.invite(NEWCOMER, vec![holds(cloudflare, &role)]);
+        if synced {
+            deployment.sync().await;
+        }
+        let typed = format!("invitation:{old}");
+        let paths = [&old, &typed]
+            .map(|id| [format!("/v1/roles/{}/members/{id}", role.governed_as()), format!("/v1/accounts/{id}")]);
+        for path in paths.as_flattened() {
+            let answer = call(&deployment, "DELETE", path, None).await;
+            assert_refused(&answer, 409, "ambiguous_member");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains(&format!("again as invitation:{new}")), "{detail}");
+        }
+        assert_eq!(cloudflare.member_atoms(&new), [atom(cloudflare, &role)].into());
+        let account = format!("/v1/accounts/invitation:{new}");
+        assert_effect(&call(&deployment, "DELETE", &account, None).await, "removed");
+        // Nobody is there under any id.
+        for path in paths.as_flattened() {
+            assert_effect(&call(&deployment, "DELETE", path, None).await, "already_revoked");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

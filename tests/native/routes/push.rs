@@ -60,3 +60,30 @@ async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_agai
     deployment.wait(Duration::from_mins(2)).await;
     assert_eq!(front.count("PUT"), 5, "and once");
 }
+
+/// KV shows what was written to it a minute later at the latest, and a push that began anew meanwhile, as after a restart, must not be the last.
+#[tokio::test(start_paused = true)]
+async fn a_generation_that_kv_does_not_show_yet_is_pushed_all_the_same() {
+    let store = S3::with_buckets(&[BUCKET]).unwrap();
+    let front = Front::new(store.clone());
+    let change = |options: Options| {
+        options
+            .var("S3_REGION", s3::REGION)
+            .var("S3_BUCKET", BUCKET)
+            .var("S3_ACCESS_KEY_ID", s3::ACCESS_KEY_ID)
+            .var("S3_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY)
+    };
+    let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+    let deployment = Deployment::beside_host(small(), change, Some(host)).await.synced().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert_eq!(front.count("PUT"), 1);
+    let name = deployment.names_under("manifest/").pop().unwrap();
+    let late = deployment.lose(&name);
+    deployment.restart();
+    assert_eq!(deployment.request("POST", "/v1/push", &[], None).await.status, 202);
+    deployment.wait(Duration::from_secs(20)).await;
+    assert_eq!(front.count("PUT"), 1, "there is nothing to push yet");
+    deployment.keep(&name, late);
+    deployment.wait(Duration::from_mins(10)).await;
+    assert_eq!(front.count("PUT"), 2, "{}", deployment.json("/v1/status").await["jobs"]);
+}

@@ -1,9 +1,11 @@
 //! `/scim/v2/Groups`: what is refused.
 
 use serde_json::json;
+use sim::cloudflare::{Fault, Route};
+use sim::conductorone::{Person, Task, Verdict};
 
 use super::scim::{assert_error, patch};
-use crate::jane::Jane;
+use crate::jane::{Jane, named};
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_told_with_what_was_done_before_it() {
@@ -165,4 +167,88 @@ async fn who_is_not_among_the_members_of_a_put_is_taken_out_in_whatever_case_the
     let answer = jane.deployment.request("PUT", &path, &[], Some(&nobody)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     jane.changed(&[], &[]);
+}
+
+/// A grant that waits is on no list, and would come after the answer that nobody but these is in it.
+#[tokio::test(start_paused = true)]
+async fn who_is_not_among_the_members_of_a_put_is_not_put_in_by_a_grant_that_waits() {
+    let newcomer = Person::newcomer("new.hire@example.com");
+    for (put, is_new) in [(true, false), (true, true), (false, false), (false, true)] {
+        let jane = Jane::start().await;
+        let account = &jane.deployment.cloudflare;
+        let person = if is_new { newcomer.clone() } else { jane.person() };
+        let route = if is_new { Route::ListMembers } else { Route::GetMember };
+        account.fail_next(route, 1, Fault::status(503, 10_000));
+        let grant = jane.deployment.c1.task(&Task::grant(named(&jane.lacks), person));
+        assert_eq!(jane.deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+        let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+        let answer = if put {
+            jane.deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await
+        } else {
+            patch(&jane.deployment, &path, json!([{ "op": "remove", "path": "members" }])).await
+        };
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        jane.deployment.callback(&grant).await;
+        jane.changed(&[], &[]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_among_the_members_of_a_put_comes_to_be_in_it_by_the_grant_that_waits() {
+    let jane = Jane::start().await;
+    let account = &jane.deployment.cloudflare;
+    account.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+    let grant = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+    assert_eq!(jane.deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+    let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+    let members = json!({ "members": [{ "value": jane.user }] });
+    assert_eq!(jane.deployment.request("PUT", &path, &[], Some(&members)).await.status, 200);
+    jane.deployment.callback(&grant).await;
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_renewal_brings_back_is_in_no_group_that_was_emptied_meanwhile() {
+    let (deployment, old) = crate::calls::invited().await;
+    let account = &deployment.cloudflare;
+    let role = crate::looks::roles(account)[0].clone();
+    // An invitation keeps one role at least.
+    let other = &crate::looks::roles(account)[1];
+    let granted =
+        deployment.request("PUT", &format!("/v1/roles/{}/members/{old}", other.governed_as()), &[], None).await;
+    assert_eq!(granted.status, 200, "{}", granted.text());
+    account.fail_next(Route::CreateMember, 1, Fault::status(500, 10_000));
+    let renewed = deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
+    assert_eq!(renewed.status, 503, "{}", renewed.text());
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let empty = async || deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await;
+    let answer = empty().await;
+    assert_error(&answer, 503, None);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("is under way"), "{}", answer.text());
+    deployment.until("/v1/operations", |list| list["items"][0]["outcome"]["effect"] == "renewed").await;
+    let answer = empty().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let new = account.membership_of(crate::calls::NEWCOMER).unwrap();
+    assert_eq!(account.member_atoms(&new.id), [crate::looks::atom(account, other)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_would_come_to_be_in_a_group_counts_among_the_removals_of_a_put() {
+    let deployment = crate::calls::deployed(|options| options.var("SCIM_REPLACE_MAX_REMOVALS", "1")).await;
+    let account = &deployment.cloudflare;
+    // A role that nobody holds.
+    let held: std::collections::BTreeSet<_> =
+        account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
+    let known = crate::looks::roles(account);
+    let role = known.iter().find(|role| !held.contains(&crate::looks::atom(account, role))).unwrap();
+    account.fail_next(Route::ListMembers, 2, Fault::status(503, 10_000));
+    for name in ["one", "two"] {
+        let person = Person::newcomer(&format!("new.{name}@example.com"));
+        let grant = deployment.c1.task(&Task::grant(named(role), person));
+        assert_eq!(deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+    }
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let answer = deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await;
+    assert_error(&answer, 409, None);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("take 2 members out"), "{}", answer.text());
 }

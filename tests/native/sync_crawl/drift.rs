@@ -1,7 +1,9 @@
 //! The account changes while it is read.
 
+use std::cell::Cell;
+
 use c1_cloudflare::sync::{self, RunOutcome};
-use sim::cloudflare::{Cloudflare, PolicySpec, Route, Spec};
+use sim::cloudflare::{Cloudflare, Fault, PolicySpec, Route, Spec};
 
 use super::account;
 use super::oracle::{assert_same, published, still_offering};
@@ -218,4 +220,42 @@ async fn a_list_of_tokens_that_moves_each_time_is_off_and_what_was_known_of_it_s
     }
     assert!(sync::status(&world).unwrap().capabilities["tokens"].on);
     assert_eq!(published(&world).await.tokens, world.cloudflare.truth().tokens);
+}
+
+/// Whom the list left out is asked for by the id; then the list is read once more, and what that shows is the newer word.
+#[tokio::test]
+async fn who_was_asked_for_before_the_second_pass_is_as_the_second_pass_shows_them() {
+    for is_gone in [false, true] {
+        let world = World::new(account(60));
+        world.sync().await;
+        let member =
+            world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted").nth(20).unwrap();
+        let other =
+            world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted").nth(21).unwrap();
+        let (cloudflare, asked_by_id) = (world.cloudflare.clone(), Cell::new(0));
+        let left_out = [member.id.clone(), other.id.clone()];
+        *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+            if asked.contains("/members?") && !asked.contains("user_groups") && asked_by_id.get() < 2 {
+                told["result"].as_array_mut().unwrap().retain(|one| !left_out.iter().any(|id| one["id"] == **id));
+                let total = told["result_info"]["total_count"].as_u64().unwrap();
+                told["result_info"]["total_count"] = (total - 2).into();
+            }
+            if left_out.iter().any(|id| asked.contains(&format!("/members/{id}?"))) {
+                asked_by_id.set(asked_by_id.get() + 1);
+                if asked_by_id.get() == 2 {
+                    let role = cloudflare.permission_group("super_admin").unwrap();
+                    let whole = cloudflare.account_resource_group();
+                    cloudflare.set_policies(&left_out[0], vec![PolicySpec::allow(role.id, whole)]);
+                }
+            }
+        }));
+        if is_gone {
+            world.cloudflare.fail_next(Route::GetMember, 1, Fault::status(404, 1003));
+        }
+        let asked = world.cloudflare.requests(Route::ListMembers);
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+        assert_eq!(world.cloudflare.requests(Route::ListMembers) - asked, 2 * 2, "two passes");
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("{is_gone}"));
+    }
 }

@@ -8,7 +8,7 @@ mod large;
 mod loss;
 mod odd;
 mod odd_pages;
-mod oracle;
+pub(crate) mod oracle;
 mod overlay;
 mod refresh;
 mod repeated;

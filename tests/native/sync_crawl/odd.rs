@@ -484,6 +484,78 @@ async fn a_user_group_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sy
     }
 }
 
+/// Each list is doubted by itself, whatever cannot be read beside it.
+#[tokio::test]
+async fn a_user_group_that_is_empty_all_of_a_sudden_is_doubted_also_where_another_cannot_be_read() {
+    let world = World::new(Spec { groups: 0, ..account(60) });
+    let [broken, group] = ["Broken", "Many"].map(|name| world.cloudflare.add_group(name, vec![]));
+    let people = world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted");
+    for member in people.take(5) {
+        world.cloudflare.join_group(&group, &member.id);
+        world.cloudflare.join_group(&broken, &member.id);
+    }
+    world.sync().await;
+    let before = published(&world).await;
+    world.cloudflare.break_group(&broken, true);
+    for _ in 0..2 {
+        world.sync().await;
+    }
+    let lost = || async { before.grants.difference(&published(&world).await.grants).count() };
+    world.cloudflare.answer_null(Route::ListUserGroupMembers);
+    world.sync().await;
+    assert_eq!(lost().await, 0, "kept once");
+    world.sync().await;
+    assert_eq!(lost().await, 5, "the group that can be read is empty");
+    // Kept for as long as that one cannot be read.
+    world.sync().await;
+    assert_eq!(lost().await, 5);
+    // Told once more, it is doubted anew.
+    world.cloudflare.make_even();
+    world.sync().await;
+    assert_eq!(lost().await, 0);
+    world.cloudflare.answer_null(Route::ListUserGroupMembers);
+    world.sync().await;
+    assert_eq!(lost().await, 0, "kept once more");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_not_believed_to_be_empty_by_the_first_sync_that_reads_it() {
+    let (world, before) = synced().await;
+    world.cloudflare.fail_next(Route::ListUserGroups, 100, Fault::status(500, 10_000));
+    world.sync().await;
+    world.cloudflare.clear_faults();
+    world.cloudflare.answer_null(Route::ListUserGroups);
+    world.sync().await;
+    assert_same(&published(&world).await, &before, "kept once");
+    world.sync().await;
+    assert!(published(&world).await.groups.is_empty());
+}
+
+#[tokio::test]
+async fn a_list_with_thousands_of_records_that_cannot_be_read_is_kept_as_it_was_and_ends_no_sync() {
+    let (world, before) = synced().await;
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/iam/resource_groups") {
+            let name = "x".repeat(90);
+            let odd = (0..12_000).map(|n| json!({ "id": format!("odd {n} {name}"), "name": format!("{name} {n}") }));
+            told["result"].as_array_mut().unwrap().extend(odd);
+        }
+    }));
+    for _ in 0..2 {
+        let run = world.sync().await;
+        assert!(matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged), "{}", run.message);
+        assert_same(&published(&world).await, &before, "kept");
+        let told = manifest(&world).await.capabilities["resource_groups"].clone();
+        assert!(
+            told.message.as_ref().is_some_and(|why| why.contains("12000 of its records cannot be read")),
+            "{told:?}"
+        );
+    }
+    *world.bends.borrow_mut() = None;
+    world.sync().await;
+    assert!(manifest(&world).await.capabilities["resource_groups"].on);
+}
+
 #[tokio::test]
 async fn a_domain_whose_record_is_odd_is_as_it_was() {
     let world = World::new(account(20));

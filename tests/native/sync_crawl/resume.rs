@@ -344,3 +344,30 @@ async fn a_publication_that_the_store_loses_before_it_is_remembered_is_made_agai
     assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
     assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "published again");
 }
+
+/// A sync that takes more memory than there is ends its isolate, and with it every operation that is under way, each time.
+#[tokio::test]
+async fn a_sync_that_is_cut_off_again_and_again_while_it_is_put_together_fails_and_the_next_one_goes_on() {
+    let is_read = |world: &World| {
+        sync::status(world).unwrap().running.is_some_and(|running| running.phase == sync::Phase::Publish)
+    };
+    let mut cut = 0;
+    let world = loop {
+        let world = World::new(spec());
+        begin(&world);
+        assert!(world.cut_off_at(cut).await, "never cut off while it was put together");
+        if is_read(&world) {
+            break world;
+        }
+        cut += 1;
+    };
+    let mut cuts = 0;
+    while world.cut_off_at(0).await {
+        cuts += 1;
+        assert!(cuts < 10, "it is tried without an end");
+    }
+    let run = sync::status(&world).unwrap().runs[0].clone();
+    assert_eq!(run.outcome, RunOutcome::Failed);
+    assert!(run.message.contains("cut off 5 times in a row"), "{}", run.message);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Published);
+}
