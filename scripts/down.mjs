@@ -6,12 +6,12 @@ import { parseArgs } from "node:util";
 import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { Worker, reason } from "./up/worker.mjs";
+import { PRIVATE, Worker, isPrivate, reason } from "./up/worker.mjs";
 import { deployed, login, must, mustBeOurs, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --yes                        do not ask
-  --reach <http://…>           where this machine reaches the Worker, if not at PUBLIC_URL
+  --reach <https://…>          where this machine reaches the Worker, if not at PUBLIC_URL
 Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first; lines of the other two
 tokens are not used.`;
 
@@ -43,6 +43,7 @@ await run("down", async () => {
   mustBeOurs(bindings, name, account, "nothing was taken away");
   // A Worker that was deployed without its address has learned it, and nobody wrote it down.
   const known = () => settings.get("PUBLIC_URL") || bindings.get("PUBLIC_URL")?.text || workersDev(api, account, name, "--reach");
+  if (given.reach && !isPrivate(given.reach)) throw new Stop(`--reach has to be ${PRIVATE}`, 2);
   const url = bindings && (given.reach || (await known()));
   const title = `${name}-state`;
   const namespaces = await must("the KV namespaces could not be listed", api.get(`/accounts/${account}/storage/kv/namespaces?per_page=1000`));

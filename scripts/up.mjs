@@ -13,7 +13,7 @@ import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { SIDES, areSet, keep, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
-import { Refusal, Worker, pause, reason } from "./up/worker.mjs";
+import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
 import { accounts, build, crons, deploy, deployed, login, must, mustBeOurs, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
@@ -22,7 +22,7 @@ const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "�
   --provisioning off|on        off only reviews: it says what it would change; on changes it
   --plan free|paid             the Workers plan of that account
   --url <https://…>            where the Worker is reached, if not at its workers.dev address
-  --reach <http://…>           where this machine reaches the Worker, if not there
+  --reach <https://…>          where this machine reaches the Worker, if not there
   --take worker|file           whose variables count, where the deployed Worker has others than wrangler.toml
   --new-tokens                 make new tokens of the connector in place of those that are set
   --show-tokens                print new tokens even where no person is at the terminal
@@ -67,6 +67,7 @@ const FORMS = {
   provisioning: ["off or on", oneOf("off", "on")],
   plan: ["free or paid", oneOf("free", "paid")],
   take: ["worker or file", oneOf(...SIDES)],
+  reach: [PRIVATE, (text) => (isPrivate(text) ? text : undefined)],
   url: ["https:// and a host, without a path", (text) => /^https:\/\/[a-z0-9.-]+(?::\d+)?$/.exec(text.trim().toLowerCase().replace(/\/+$/, ""))?.[0]],
 };
 
@@ -310,6 +311,9 @@ await run("up", async () => {
     const governed = before.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";
     if (governed !== "" && governed !== account && given.account === undefined) {
       throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml`);
+    }
+    if (governed !== "" && governed !== account && !settings.get("C1_APP_ID") && !settings.get("ALLOWED_APPS")) {
+      say(`Until now the Worker governed the account ${plain(governed)}. Whatever ConductorOne's app of that account asks for comes here still, and is carried out in ${account} where the id of a role is the same: put it back first (${command("connect", { UNDO: "1" })} with the account that was), or set C1_APP_ID to the app of this account before PROVISIONING is on.`);
     }
     await takeOver(settings, before, new Set(VARIABLES.filter(([flag]) => flag === "account" || given[flag] !== undefined).map(([, variable]) => variable)), given.take);
     keep(settings, before);

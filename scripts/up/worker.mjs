@@ -1,6 +1,7 @@
 // The deployed Worker, asked with the connector's token.
 
 import { told } from "./commands.mjs";
+import { Stop } from "./terminal.mjs";
 
 /** The Worker answers a request within some 20 s. */
 const PATIENCE_MS = 60_000;
@@ -22,8 +23,10 @@ export class Refusal extends Error {
   }
 }
 
-/** Whether nobody on the way can read what is sent: over https, or within this machine, where a Worker under development is. */
-function isPrivate(base) {
+/** Where nobody on the way can read what is sent: over https, or within this machine, where a Worker under development is. */
+export const PRIVATE = "https:// and a host, or http:// and a host of this machine";
+export function isPrivate(base) {
+  if (!URL.canParse(base)) return false;
   const { protocol, hostname } = new URL(base);
   return protocol === "https:" || hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
 }
@@ -33,7 +36,7 @@ export class Worker {
 
   constructor(base, token) {
     if (token !== undefined && !isPrivate(base)) {
-      throw new Error(`${base} is no https:// address, and the token would be sent so that everybody on the way can read it: give the Worker's https:// address`);
+      throw new Stop(`${base} is no https:// address, and the token would be sent so that everybody on the way can read it: give the Worker's https:// address`, 2);
     }
     this.base = base.replace(/\/+$/, "");
     this.#token = token;

@@ -6,7 +6,6 @@ use super::plan::{Back, put_back};
 use super::run::{NamedApp, Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::conductorone::api::ApiError;
-use crate::conductorone::apps::ListPage;
 
 impl<P: Ports> Step<'_, '_, P> {
     /// Puts the next entitlement back.
@@ -23,9 +22,21 @@ impl<P: Ports> Step<'_, '_, P> {
         self.run.phase = Phase::Undo { after };
         let now = match self.client.entitlement(&saved.app, &saved.entitlement).await {
             Ok(now) => now,
-            Err(ApiError::NotFound { .. }) => {
-                entitlements::forget_saved(self.ports, &saved)?;
-                return self.say_of(&saved, What::Left, "is not there any more");
+            Err(error @ ApiError::NotFound { .. }) => {
+                return match self.client.app(&saved.app).await {
+                    Ok(_) => {
+                        entitlements::forget_saved(self.ports, &saved)?;
+                        self.say_of(&saved, What::Left, "is not there any more")
+                    }
+                    // Of an app that is not to be seen nothing is said: the tenant may be another one, or the API key may see less than it did.
+                    Err(ApiError::NotFound { .. } | ApiError::Forbidden { .. }) => {
+                        let why = format!(
+                            "{error}, and its app is not to be seen either; that takes the ConductorOne tenant and an API key as when this was connected"
+                        );
+                        self.not_restored((saved.app, saved.entitlement), &saved.name, &why)
+                    }
+                    Err(error) => Err(error.into()),
+                };
             }
             Err(error) => return Err(error.into()),
         };
@@ -123,8 +134,7 @@ impl<P: Ports> Step<'_, '_, P> {
         let webhook = self.run.webhook.clone();
         let found = match self.client.entitlements_page(&app.id, page.as_deref()).await {
             Ok(found) => found,
-            Err(ApiError::NotFound { .. }) => ListPage { items: Vec::new(), next: None },
-            Err(ApiError::Forbidden { .. }) => {
+            Err(ApiError::NotFound { .. } | ApiError::Forbidden { .. }) => {
                 let text = format!("The webhook stays, since the API key may not see whether {:?} uses it.", app.name);
                 return self.left(None, text);
             }

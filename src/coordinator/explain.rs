@@ -62,6 +62,10 @@ pub(super) fn told_until<P: Ports>(ports: &P) -> Result<Timestamp, SqlError> {
     }))
 }
 
+fn is_group(principal: &str) -> bool {
+    principal.starts_with(&Kind::Group.prefix())
+}
+
 /// Whether an operation of ours is what a change came from.
 enum Ours {
     /// This one is.
@@ -85,7 +89,11 @@ async fn ours<P: Ports>(
     from: Timestamp,
     first: &mut Option<Result<Option<Entitlement>, SnapshotError>>,
 ) -> Result<Ours, SqlError> {
-    let UnexplainedChange { gained, member, name, entitlement, began, at, .. } = change;
+    let UnexplainedChange { gained, member, name, entitlement, began, at, principal, .. } = change;
+    // What a user group holds is never an operation's doing, though it may be called as a person's address is.
+    if is_group(principal) {
+        return Ok(Ours::Unknown);
+    }
     let did = |until| journal::that_did(ports, (name, member.as_deref(), entitlement), *gained, (from, *began, until));
     let is_renewal = |own: &Own| own.effect.as_deref() == Some("renewed");
     let Some((operation, own)) = did(*at)? else { return Ok(Ours::Unknown) };
@@ -122,7 +130,8 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
             continue;
         }
         let UnexplainedChange { id, gained, principal, member, name, entitlement, after, at, .. } = &change;
-        let told = record::told_before(ports, (principal, Some(name), entitlement), *gained, *at)?;
+        let called = Some(name.as_str()).filter(|_| !is_group(principal));
+        let told = record::told_before(ports, (principal, called, entitlement), *gained, *at)?;
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
         let ours = ours(ports, settings, &change, from, &mut first).await?;

@@ -180,6 +180,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         facts::Standing::Invited => Status::Invited,
         facts::Standing::None => Status::None,
     };
+    let is_unclear = status == Status::None && !known.person.is_whole;
     when.action() == known.action
         && when.roles.as_ref().is_none_or(asked_for)
         && when.kinds.as_ref().is_none_or(|kinds| kinds.contains(&asked(known)))
@@ -191,7 +192,8 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.account_enforces_two_factor.is_none_or(posture(known.enforces_two_factor))
         // To be in none is what is safe: where it is not known, it counts as being in one.
         && when.account_in_organization.is_none_or(|wanted| posture(known.in_organization.map(|is_in| !is_in))(!wanted))
-        && when.status.as_ref().is_none_or(|wanted| wanted.contains(&status))
+        // Who is not among the members that could be read may be one of the others.
+        && when.status.as_ref().is_none_or(|wanted| if is_unclear { is_strict } else { wanted.contains(&status) })
         && when.holds.as_ref().is_none_or(holds)
         && when.findings.as_ref().is_none_or(found)
         && when.idle_days.is_none_or(|wanted| known.idle_days.is_some_and(|days| days >= wanted.0))

@@ -699,6 +699,26 @@ fn what_a_user_group_brings_and_could_not_be_read_counts_against_a_request() {
 }
 
 #[test]
+fn who_may_be_among_the_members_that_could_not_be_read_is_not_taken_for_nobody() {
+    let rules = |then: &str, status: &str| json!({ "rules": [{ "name": "own", "when": { "roles": ["Administrator Read Only"], "status": [status] }, "then": then }] });
+    let unread = lists(&[list_of("members", true, false, &[odd(20)])]);
+    for (email, told, is_known) in [
+        ("new@example.com", lists(&[]), true),
+        ("new@example.com", unread.clone(), false),
+        ("rita@example.com", unread, true),
+    ] {
+        let desk = published_with(Posture::default(), told.clone());
+        let asked = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), email));
+        let is = |then: &str, status: &str| by(&rules(then, status), asked.clone()).rule == "own";
+        let is_nobody = email.starts_with("new");
+        assert_eq!(is("approve", "none"), is_nobody && is_known, "{email} {told:?}");
+        assert!(!is("approve", "member") || !is_nobody, "{email} {told:?}");
+        assert_eq!(is("deny", "none"), is_nobody, "{email} {told:?}");
+        assert_eq!(is("deny", "member"), !is_nobody || !is_known, "{email} {told:?}");
+    }
+}
+
+#[test]
 fn what_somebody_holds_and_could_not_be_read_counts_against_a_request() {
     let rules = json!({
         "low_risk_roles": ["Administrator Read Only"],

@@ -77,6 +77,9 @@ pub(super) struct Whole {
     pub(super) posture: Posture,
 }
 
+/// The name of the rule about tokens that can do more than who made them.
+pub(super) const STRONGER: &str = "token-stronger-than-creator";
+
 /// All rules.
 pub const RULES: &[Rule] = &[
     Rule {
@@ -227,7 +230,7 @@ pub const RULES: &[Rule] = &[
         test: Test::Secret(secrets::of_somebody_who_left),
     },
     Rule {
-        name: "token-stronger-than-creator",
+        name: STRONGER,
         severity: Severity::High,
         title: "an account API token can do more than whoever made it can now",
         remedy: "Edit the permissions of the token under Manage Account > Account API Tokens, or delete it: it does not shrink with its creator.",

@@ -37,14 +37,23 @@ pub(super) struct Secret<'a> {
     pub(super) now: Timestamp,
 }
 
+/// Whether somebody is a Super Administrator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum IsOne {
+    #[default]
+    No,
+    Yes,
+    /// For all that this connector knows of the policies.
+    Perhaps,
+}
+
 /// What somebody who made a token holds now, directly and through user groups.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Maker {
     /// Whether that one was found among the people.
     pub(super) is_there: bool,
     pub(super) is_administrator: bool,
-    /// Or may be one, for all that this connector knows of the policies.
-    pub(super) is_super_administrator: bool,
+    pub(super) super_administrator: IsOne,
     /// Whether a role on the whole account is held, and whether one that is more than reading.
     pub(super) whole: Option<bool>,
     /// The keys of the objects that are reached, and whether by more than reading.
@@ -130,7 +139,7 @@ pub(super) fn of_somebody_who_left(of: Secret<'_>, _: &Settings) -> Option<Strin
 
 /// Told is what is certain: Cloudflare does not tell what a role permits, so a token may be stronger in other ways too.
 pub(super) fn stronger_than_creator(of: Secret<'_>, _: &Settings) -> Option<String> {
-    let maker = of.maker.filter(|maker| maker.is_there && !maker.is_super_administrator)?;
+    let maker = of.maker.filter(|maker| maker.is_there && maker.super_administrator == IsOne::No)?;
     if !of.token.is_active() {
         return None;
     }
@@ -305,7 +314,7 @@ mod tests {
                 Maker { is_administrator: true, whole: Some(true), ..maker(&[]) },
                 None,
             ),
-            (&["Account Settings Write"], &[WHOLE], Maker { is_super_administrator: true, ..maker(&[]) }, None),
+            (&["Account Settings Write"], &[WHOLE], Maker { super_administrator: IsOne::Yes, ..maker(&[]) }, None),
         ];
         for (groups, on, maker, expected) in cases {
             let mut token = token();

@@ -3,8 +3,8 @@
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::book::{self, Match, OTHERS};
-use super::rules::{Person, RULES, Rule, Test, Whole, Withdrawn};
-use super::secrets::{Maker, Secret, days, gives_nothing, reads_only};
+use super::rules::{Person, RULES, Rule, STRONGER, Test, Whole, Withdrawn};
+use super::secrets::{IsOne, Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::account::expiry::{self, Overdue};
 use crate::audit::signs::{Silence, Watch};
@@ -273,9 +273,13 @@ impl Survey<'_> {
             maker.is_there = true;
             // What cannot be judged may be anything.
             let may_be_more = |&it: &Entitlement| catalogue.get(it).is_some_and(|it| it.may_bring_more);
-            maker.is_super_administrator = is_super
-                || held.iter().any(may_be_more)
-                || member.atoms.iter().any(|atom| atom.access == Access::Unknown);
+            let unclear =
+                held.iter().any(may_be_more) || member.atoms.iter().any(|atom| atom.access == Access::Unknown);
+            maker.super_administrator = match (is_super, unclear) {
+                (true, _) => IsOne::Yes,
+                (false, true) => IsOne::Perhaps,
+                (false, false) => IsOne::No,
+            };
             maker.is_administrator = !privileged.is_empty();
             for it in held.union(&through).into_iter().filter_map(|it| catalogue.get(it)) {
                 let label = it.label.as_deref();
@@ -399,7 +403,13 @@ impl Survey<'_> {
             let evidence = match (rule.test, row.as_token(), row.as_client()) {
                 (Test::Secret(test), Some(token), _) => {
                     let maker = token.creator_is.as_ref().and_then(|maker| self.makers.get(maker));
-                    test(Secret { token, maker: maker.map(|(maker, _)| maker), now }, &self.settings)
+                    let maker = maker.map(|(maker, _)| maker);
+                    // What was found while its maker could be judged is not over by that.
+                    let unclear = rule.name == STRONGER
+                        && token.is_active()
+                        && maker.is_some_and(|it| it.super_administrator == IsOne::Perhaps);
+                    let was = || self.open.get(&format!("{STRONGER}:{key}")).filter(|_| unclear).cloned();
+                    test(Secret { token, maker, now }, &self.settings).or_else(was)
                 }
                 (Test::Client(test), _, Some(client)) => test(client, &self.settings),
                 _ => continue,

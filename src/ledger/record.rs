@@ -291,6 +291,29 @@ pub fn unexplained(sql: &dyn Sql, told_until: Timestamp, limit: i64) -> Result<V
     Ok(rows.iter().filter_map(read).collect())
 }
 
+/// The last loss within a time that somebody else did not bring about: what they took away is not what came back.
+fn lost(
+    sql: &dyn Sql,
+    column: &str,
+    (who, entitlement): (&str, &str),
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Option<i64>, SqlError> {
+    let lost = sql.one(
+        &format!(
+            "SELECT MAX(id) FROM ledger WHERE {column} = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1
+                AND cause NOT LIKE '%foreign'"
+        ),
+        &[who.into(), entitlement.into(), since.into(), until.into()],
+    )?;
+    Ok(lost.as_ref().and_then(SqlValue::integer))
+}
+
+/// Whether somebody, by name, lost something within a time that somebody else did not take away.
+pub fn lost_since(sql: &dyn Sql, of: (&str, &str), since: Timestamp, until: Timestamp) -> Result<bool, SqlError> {
+    Ok(lost(sql, "name", of, since, until)?.is_some())
+}
+
 /// Notes of what is held since an invitation was accepted, or was sent again by an operation that arrived then, by whom it was given: as the
 /// gain before tells it, once that is settled. Whether the change is such a one.
 pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange, sent_again: Option<Timestamp>) -> Result<bool, SqlError> {
@@ -301,15 +324,7 @@ pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange, sent_again: Option<Ti
         }
         _ => return Ok(false),
     };
-    // What somebody else took away before is not what came back.
-    let lost = sql.one(
-        &format!(
-            "SELECT MAX(id) FROM ledger WHERE {column} = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1
-                AND cause NOT LIKE '%foreign'"
-        ),
-        &[who.into(), change.entitlement.as_str().into(), since.into(), change.at.into()],
-    )?;
-    let Some(lost) = lost.as_ref().and_then(SqlValue::integer) else { return Ok(false) };
+    let Some(lost) = lost(sql, column, (&who, &change.entitlement), since, change.at)? else { return Ok(false) };
     sql.query(
         &format!(
             "WITH before AS (SELECT one.gained, one.cause, one.happened_at, one.by FROM ledger AS one

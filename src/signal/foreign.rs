@@ -6,6 +6,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::settings::ToldBy;
 use crate::account::default_role::Configured;
+use crate::account::overlay::LAG_SECS;
 use crate::audit::{Author, entries};
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -55,16 +56,24 @@ pub(super) fn find(
     // What somebody held as invited, and holds as a member, or as invited again.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
+        let name = address::folded(&change.name);
         let held = change.grants_removed.iter().map(|grant| grant.entitlement);
-        invited.entry(address::folded(&change.name)).or_default().extend(held);
+        // What an operation of ours took from the invitation did not go on.
+        let held = held.filter(|it| !own.iter().any(|operation| took(operation, &name, *it, (old, new), catalogue)));
+        invited.entry(name.clone()).or_default().extend(held.collect::<Vec<_>>());
     }
+    let brought_back: Vec<(String, Timestamp)> = own.iter().filter_map(renewed).collect();
     let mut found = Vec::new();
     for change in changes {
         let to = address::folded(&change.name);
         let before: BTreeSet<Entitlement> = change.grants_removed.iter().map(|grant| grant.entitlement).collect();
         for &Grant { entitlement, principal } in &change.grants_added {
             let of_group = matches!(principal, Principal::Group(_));
-            let held_as_invited = invited.get(&to).is_some_and(|held| held.contains(&entitlement));
+            let mut held_as_invited = !of_group && invited.get(&to).is_some_and(|held| held.contains(&entitlement));
+            for (_, since) in brought_back.iter().filter(|(whom, _)| !of_group && *whom == to) {
+                let of = (to.as_str(), entitlement.to_string());
+                held_as_invited |= record::lost_since(sql, (of.0, &of.1), *since, new.finished_at)?;
+            }
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
             let ours = match explained.get(&(to.clone(), entitlement)).filter(|_| !of_group) {
                 Some(given_at) => {
@@ -83,7 +92,9 @@ pub(super) fn find(
                 _ => None,
             };
             let member = change.member_id.map(|id| id.to_string());
-            let by = entries::author_of(sql, member.as_deref(), group.as_deref(), since, new.finished_at)?;
+            // What was done before the older generation was read is in that one, but for how far a read may be behind.
+            let from = old.started_at.plus_secs(-LAG_SECS);
+            let by = entries::author_of(sql, member.as_deref(), group.as_deref(), from, new.finished_at)?;
             found.push(ForeignGrant {
                 by: by.filter(|by| !by.who.is_empty()).unwrap_or_else(Author::unknown),
                 to: change.name.clone(),
@@ -95,6 +106,36 @@ pub(super) fn find(
         }
     }
     Ok(found)
+}
+
+/// Whether an operation took an entitlement from an invitation that the older of two generations has: with the account, or by itself.
+fn took(
+    operation: &Own,
+    name: &str,
+    entitlement: Entitlement,
+    (old, new): (&Manifest, &Manifest),
+    catalogue: &Catalogue,
+) -> bool {
+    let is_of = operation.email.as_deref().is_some_and(|email| address::folded(email) == name);
+    let is_since = operation.settled_at.is_some_and(|at| at >= old.started_at);
+    operation.request.action == Action::Revoke
+        && is_of
+        && is_since
+        && match (operation.effect.as_deref(), operation.what) {
+            (Some("removed"), _) => true,
+            (Some("revoked"), Some(Holding::Entitlement(it))) => {
+                let it = canonical(it, &new.naming, catalogue);
+                it == canonical(entitlement, &new.naming, catalogue)
+            }
+            _ => false,
+        }
+}
+
+/// Whose invitation an operation made again, or is making again, and since when: between the two there may have been a generation without either.
+fn renewed(operation: &Own) -> Option<(String, Timestamp)> {
+    let is_one = operation.request.target == Target::Renewal || operation.effect.as_deref() == Some("renewed");
+    let email = operation.email.as_deref().filter(|_| is_one)?;
+    Some((address::folded(email), operation.received_at))
 }
 
 /// Who was given what by us, under the names of the newer generation, and when; what we took back before its sync began is not among it. One that

@@ -615,6 +615,61 @@ fn what_only_looks_new_is_not_told() {
     assert_eq!(signalled(&desk(), &unread, &kept, |_| ()), [jane("Role 1", true)]);
 }
 
+/// Access that this connector took from an invitation comes back by somebody's hand, and not because the invitation was accepted.
+#[test]
+fn what_an_operation_took_from_an_invitation_and_somebody_gave_back_is_told() {
+    let account = |joe_is, status| Account { joe: Some((status, vec![SUPER])), joe_is, ..Account::new() };
+    let pending = account(21, MemberStatus::Pending);
+    for again in [account(21, MemberStatus::Accepted), account(60, MemberStatus::Pending)] {
+        let taken = |what: &str, effect| {
+            signalled(&desk(), &pending, &again, |desk| {
+                operation(desk, Action::Revoke, "Joe@example.com", what, Some(done(effect)));
+            })
+            .len()
+        };
+        assert_eq!((taken("account", Effect::Removed), taken(&entitlement(SUPER), Effect::Revoked)), (1, 1));
+        // The controls: another role, and a revoke that found nothing to take.
+        assert_eq!(
+            (taken(&entitlement(DNS), Effect::Revoked), taken(&entitlement(SUPER), Effect::AlreadyRevoked)),
+            (0, 0)
+        );
+    }
+}
+
+/// Between the removal of an invitation and the new one there may be a generation without either.
+#[test]
+fn what_a_renewal_brings_back_a_generation_later_is_not_somebody_elses() {
+    for is_ours in [true, false] {
+        let desk = desk();
+        let account = |joe_is| Account { joe: Some((MemberStatus::Pending, vec![SUPER])), joe_is, ..Account::new() };
+        let noted = |desk: &Desk, manifest: &Manifest| {
+            ledger::record::write(desk, &block_on(ledger::record::read(desk, manifest)).unwrap()).unwrap();
+        };
+        let first = account(21).publish(&desk, None);
+        noted(&desk, &first);
+        let gone = |desk: &Desk| {
+            let second = Account::new().publish(desk, Some(first.clone()));
+            noted(desk, &second);
+            second
+        };
+        let mut second = None;
+        if is_ours {
+            let outcome = Some(done(Effect::Renewed));
+            operation_during(&desk, Action::Grant, "joe@example.com", "account", outcome, |desk| {
+                second = Some(gone(desk));
+            });
+        } else {
+            second = Some(gone(&desk));
+        }
+        let third = account(60).publish(&desk, second);
+        let record =
+            RunRecord { generation: Some(third.generation.clone()), ..run(2, RunOutcome::Published, desk.now()) };
+        let bodies =
+            block_on(make(&desk, by(&DEFAULT), &waiting(SignalKind::ForeignChange, record))).unwrap().unwrap().bodies;
+        assert_eq!(bodies.len(), usize::from(!is_ours), "{bodies:?}");
+    }
+}
+
 #[test]
 fn who_joined_a_group_while_what_was_known_of_groups_was_kept_is_told() {
     let desk = desk();

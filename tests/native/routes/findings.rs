@@ -518,3 +518,25 @@ async fn an_accepted_invitation_is_no_old_one_though_its_login_is_not_told() {
     assert!(!about(&odd), "{open:?}");
     assert!(about(&old), "the control: {open:?}");
 }
+
+/// That it cannot be judged any more is no reason to call it over.
+#[tokio::test(start_paused = true)]
+async fn what_was_found_beyond_a_creator_stays_where_the_creator_cannot_be_judged_any_more() {
+    let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    let whole = cloudflare.account_resource_group();
+    let minimal = cloudflare.permission_group("minimal_account_access").unwrap().id;
+    let jane = cloudflare.add_member("jane@example.com", vec![PolicySpec::allow(minimal, &whole)]);
+    cloudflare.accept_invitation(&jane);
+    let token = strong_token(cloudflare, "jane@example.com");
+    let open = open_of(&deployment, &[STRONGER]).await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    for route in [Route::ListMembers, Route::GetMember] {
+        cloudflare.make_odd(route, &jane, Oddity::TextInPolicies("access", "perhaps"));
+    }
+    assert_eq!(open_of(&deployment, &[STRONGER]).await, open);
+    // The control: without the token it is over. That there is none any more is believed the second time.
+    cloudflare.remove_token(&token);
+    open_of(&deployment, &[STRONGER]).await;
+    assert_eq!(open_of(&deployment, &[STRONGER]).await, []);
+}

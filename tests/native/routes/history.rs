@@ -749,3 +749,22 @@ async fn what_changed_since_a_generation_is_not_told_from_an_older_one() {
         }
     }
 }
+
+/// Whoever makes a user group can call it as somebody's address is.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_group_holds_is_no_operations_doing_though_it_is_called_as_somebody_is() {
+    let jane = Jane::start().await;
+    let account = &jane.deployment.cloudflare;
+    assert_eq!(jane.call("PUT", &jane.lacks).await.status, 200);
+    let group = account.add_group(crate::jane::EMAIL, vec![holds(account, &jane.lacks)]);
+    jane.deployment.wait(Duration::from_mins(2)).await;
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_mins(40)).await;
+    let history = items(&jane.deployment, "/v1/history?limit=1000").await;
+    let cause = |principal: String| {
+        let found = history.iter().find(|change| change["principal"] == principal.as_str());
+        found.unwrap_or_else(|| panic!("{principal}: {history:#?}"))["cause"].clone()
+    };
+    assert_eq!(cause(format!("user:{}", jane.user)), "operation", "the control");
+    assert_ne!(cause(format!("group:{group}")), "operation");
+}

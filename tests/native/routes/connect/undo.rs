@@ -118,3 +118,21 @@ async fn undo_puts_back_exactly_what_was_there_before_the_first_run() {
     assert_eq!(connected.run(json!({ "overwrite": true })).await["state"], "done");
     connected.assert_wired(&connected.webhook());
 }
+
+/// "There is no such thing" is also what somebody is told who may not see it, or who asks another tenant.
+#[tokio::test(start_paused = true)]
+async fn what_was_there_before_is_kept_where_neither_the_entitlement_nor_its_app_is_to_be_seen() {
+    let connected = prepared(|options| options).await;
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let webhook = connected.webhook();
+    connected.c1.fail_api("GET /api/v1/apps", ApiFault::Status(404), None);
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert!(undo["message"].as_str().unwrap().contains("could not be put back"), "{undo}");
+    assert!(lines(&undo, "failed").join("\n").contains("its app is not to be seen either"), "{undo}");
+    assert_eq!(connected.webhook(), webhook, "it stays");
+    connected.assert_wired(&webhook);
+    connected.c1.heal_api();
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!(undo["state"], "done", "{undo}");
+    connected.assert_untouched();
+}
