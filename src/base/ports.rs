@@ -79,8 +79,8 @@ impl Method {
     }
 }
 
-/// A request that goes out.
-#[derive(Clone, Debug)]
+/// A request that goes out. Its query and its headers may be what lets whoever has them in, and are not printed.
+#[derive(Clone)]
 pub struct HttpRequest {
     /// The method.
     pub method: Method,
@@ -96,6 +96,20 @@ pub struct HttpRequest {
     pub timeout_millis: u32,
     /// How many bytes of body are read at most; a longer one is [`HttpError::TooLarge`].
     pub max_bytes: usize,
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("url", &bare(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A URL without its query.
+pub fn bare(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 /// The answer to a request that went out.

@@ -10,6 +10,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
 
 use super::entitlements;
 use super::run::{Line, NamedApp, Run, RunState, What};
@@ -23,6 +24,9 @@ pub(super) struct Connection {
     pub webhook: Option<String>,
     /// Whether this connector created the webhook.
     pub created: bool,
+    /// All webhooks that this connector created, and did not delete: one for each address that it was reached at.
+    #[serde(default)]
+    pub made: Vec<String>,
     /// The URL for which one is being created: should nobody note its id, it is found by that.
     pub creating: Option<String>,
     /// Webhooks that entitlements were pointed at earlier.
@@ -42,6 +46,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The webhooks that this connector created; an earlier version noted that of the last one alone.
+    pub(super) fn created_ones(&self) -> Vec<String> {
+        let last = self.webhook.iter().filter(|id| self.created && !self.made.contains(id));
+        self.made.iter().chain(last).cloned().collect()
+    }
+
     /// The webhooks that are or were ours to point at.
     pub(super) fn ours(&self) -> Vec<String> {
         self.former.iter().chain(&self.webhook).cloned().collect()
@@ -211,9 +221,23 @@ pub(super) fn arrival(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     Ok(value.as_ref().and_then(|body| parsed(body, "the arrival").ok()))
 }
 
+/// Since when C1 was seen not to know which entitlements; nothing where this version cannot read that.
+pub(super) fn missed(sql: &dyn Sql) -> Result<BTreeMap<String, Timestamp>, SqlError> {
+    let value = sql.one("SELECT body FROM connect_state WHERE name = 'missed' AND version = 1", &[])?;
+    Ok(value.as_ref().and_then(|value| parsed(value, "what is missed").ok()).unwrap_or_default())
+}
+
+pub(super) fn note_missed(sql: &dyn Sql, since: &BTreeMap<String, Timestamp>) -> Result<(), SqlError> {
+    sql.query(
+        "INSERT INTO connect_state (name, body) VALUES ('missed', ?1) ON CONFLICT (name) DO UPDATE SET version = 1, body = ?1",
+        &[text(since)?.into()],
+    )?;
+    Ok(())
+}
+
 /// Forgets the connection; what was given up waiting for may come up again.
 pub(super) fn disconnect(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM connect_state WHERE name = 'connection'", &[])?;
+    sql.query("DELETE FROM connect_state WHERE name IN ('connection', 'missed')", &[])?;
     sql.query("DELETE FROM connect_given_up", &[])?;
     entitlements::unsettle(sql)?;
     entitlements::forget_listed(sql)

@@ -26,6 +26,7 @@ pub use run::{Counts, Line, Mode, NamedApp, Options, Ports, Run, RunState, What}
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeMap;
 use crate::base::words::capitalised;
 use crate::conductorone::Settings;
 use crate::conductorone::api::{ApiError, Client, Tokens};
@@ -77,6 +78,17 @@ pub enum MissingError {
     /// The Coordinator's storage failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
+}
+
+/// Which of those that are missing C1 was waited for this long, each since it was first missed, whatever was published meanwhile.
+pub fn missed_for(sql: &dyn Sql, missing: &[String], secs: i64, now: Timestamp) -> Result<Vec<String>, SqlError> {
+    let before = journal::missed(sql)?;
+    let since: BTreeMap<String, Timestamp> =
+        missing.iter().map(|own| (own.clone(), before.get(own).copied().unwrap_or(now))).collect();
+    if since != before {
+        journal::note_missed(sql, &since)?;
+    }
+    Ok(since.into_iter().filter(|(_, at)| now.since(*at) >= secs * 1_000).map(|(own, _)| own).collect())
 }
 
 /// Gives up waiting for C1 to learn of these.

@@ -14,6 +14,7 @@ use crate::base::settings::Plan;
 use crate::conductorone::Settings;
 use crate::conductorone::api::Tokens;
 use crate::conductorone::api::desk::{Cut, TenantDesk, settings};
+use crate::conductorone::settings::PublicUrl;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
 use crate::snapshot::{self, Draft, Naming};
 
@@ -191,6 +192,33 @@ async fn undo_leaves_a_webhook_that_was_there_before_or_is_used_by_somebody_else
         let told = serde_json::to_string(&report(&world.ports.desk, 0).unwrap().unwrap()).unwrap();
         assert_eq!(told.contains("pointed at it by somebody else"), is_used, "{told}");
         assert_eq!(stays, was_there || is_used || serves, "there: {was_there}, used: {is_used}, serves: {serves}");
+    }
+}
+
+/// Each address that the Worker is reached at has a webhook of its own.
+#[tokio::test]
+async fn undo_takes_away_every_webhook_that_was_created_here_wherever_the_worker_was_reached() {
+    for (by_hand, returns) in [(false, false), (false, true), (true, false)] {
+        let mut world = ConnectCase::new();
+        let first = world.settings.public_url.clone();
+        let other = "https://other.example.com";
+        if by_hand {
+            world.ports.c1.add_webhook("By hand", &format!("{other}/webhooks/conductorone"));
+        }
+        run(&world, Options::default(), u32::MAX, Cut::Before).await;
+        world.settings.public_url = Some(PublicUrl::parse(other).unwrap());
+        run(&world, Options::default(), u32::MAX, Cut::Before).await;
+        assert_eq!(world.ports.c1.webhooks().len(), 2);
+        if returns {
+            world.settings.public_url = first;
+            run(&world, Options::default(), u32::MAX, Cut::Before).await;
+        }
+        run(&world, Options { undo: true, ..Options::default() }, u32::MAX, Cut::Before).await;
+        let left = world.ports.c1.webhooks();
+        assert_eq!(left.len(), usize::from(by_hand), "by hand: {by_hand}, returns: {returns}, {left:?}");
+        let told = serde_json::to_string(&report(&world.ports.desk, 0).unwrap().unwrap()).unwrap();
+        assert_eq!(told.contains("was there before"), by_hand, "{told}");
+        assert_eq!(told.matches("is deleted").count(), 2 - usize::from(by_hand), "{told}");
     }
 }
 

@@ -93,7 +93,7 @@ impl<P: Ports> Step<'_, '_, P> {
 
     fn undone(&mut self) -> Result<(), Trouble> {
         let connection = journal::connection(self.ports)?;
-        self.run.app = connection.app;
+        self.run.app.clone_from(&connection.app);
         self.run.webhook.clone_from(&connection.webhook);
         let left = entitlements::count_saved(self.ports)?;
         if left > 0 {
@@ -102,27 +102,48 @@ impl<P: Ports> Step<'_, '_, P> {
             ));
             return Ok(());
         }
-        match (connection.webhook, connection.created) {
-            (None, _) if self.run.counts.total == 0 => {
+        let created = connection.created_ones();
+        match connection.webhook {
+            None if self.run.counts.total == 0 && created.is_empty() => {
                 // The app that was settled on is pinned no more.
                 journal::disconnect(self.ports)?;
                 self.end("There was nothing to put back.".to_owned());
-                Ok(())
+                return Ok(());
             }
-            (Some(id), true) if connection.serves.is_some() => {
-                let what = connection.serves.unwrap_or_default();
-                self.left(
-                    None,
-                    format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne."),
-                )
+            Some(id) if !created.contains(&id) => {
+                self.say(What::Left, None, format!("The webhook {id} was there before, and stays."))?;
             }
-            (Some(_), true) => {
-                self.run.phase = Phase::Used { page: None };
-                Ok(())
-            }
-            (Some(id), false) => self.left(None, format!("The webhook {id} was there before, and stays.")),
-            (None, _) => self.disconnected(),
+            _ => {}
         }
+        if let Some(what) = connection.serves {
+            for id in &created {
+                let text = format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne.");
+                self.say(What::Left, None, text)?;
+            }
+            return self.disconnected();
+        }
+        journal::connect(self.ports, |connection| connection.made = created)?;
+        self.next_webhook()
+    }
+
+    /// Goes on with the next webhook that this connector created.
+    fn next_webhook(&mut self) -> Result<(), Trouble> {
+        let Some(id) = journal::connection(self.ports)?.made.into_iter().next() else { return self.disconnected() };
+        self.run.webhook = Some(id);
+        self.run.phase = Phase::Used { page: None };
+        Ok(())
+    }
+
+    /// This one is dealt with.
+    fn settled(&mut self) -> Result<(), Trouble> {
+        let settled = self.run.webhook.clone();
+        journal::connect(self.ports, |connection| {
+            connection.made.retain(|id| Some(id) != settled.as_ref());
+            if connection.webhook == settled {
+                (connection.webhook, connection.created) = (None, false);
+            }
+        })?;
+        self.next_webhook()
     }
 
     /// A webhook that somebody else points entitlements at by now, be it another app's, is theirs too.
@@ -170,13 +191,13 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             Err(error) => return Err(error.into()),
         }
-        self.disconnected()
+        self.settled()
     }
 
     /// Leaves the webhook, for a reason.
     fn left(&mut self, entitlement: Option<&str>, why: String) -> Result<(), Trouble> {
         self.say(What::Left, entitlement, why)?;
-        self.disconnected()
+        self.settled()
     }
 
     fn disconnected(&mut self) -> Result<(), Trouble> {

@@ -36,8 +36,7 @@ impl<P: Ports> Step<'_, '_, P> {
         if let Some(webhook) = matching.into_iter().next() {
             // By its name as well: somebody may have made one for the same address since.
             let created = connection.creating.as_ref() == Some(&url) && webhook.display_name == WEBHOOK_NAME;
-            let known = connection.webhook.as_ref() == Some(&webhook.id);
-            return self.settle_webhook(&webhook.id, &url, created || (known && connection.created), created);
+            return self.settle_webhook(&webhook.id, &url, created);
         }
         self.run.phase = match found.next {
             Some(next) if Some(&next) != page.as_ref() => Phase::Webhook { page: Some(next) },
@@ -62,7 +61,7 @@ impl<P: Ports> Step<'_, '_, P> {
         journal::store(self.ports, self.run)?;
         let description = "Grants and revokes access in Cloudflare. Created by c1-cloudflare.";
         match self.client.create_webhook(WEBHOOK_NAME, &url, description).await {
-            Ok(webhook) => self.settle_webhook(&webhook.id, &url, true, true),
+            Ok(webhook) => self.settle_webhook(&webhook.id, &url, true),
             Err(error) => {
                 // Nothing was created, so one that leads there later is somebody else's.
                 if error.is_refusal() {
@@ -73,7 +72,7 @@ impl<P: Ports> Step<'_, '_, P> {
         }
     }
 
-    fn settle_webhook(&mut self, id: &str, url: &str, created: bool, just_now: bool) -> Result<(), Trouble> {
+    fn settle_webhook(&mut self, id: &str, url: &str, just_now: bool) -> Result<(), Trouble> {
         let (what, how) = if just_now { (What::Changed, "was created") } else { (What::Found, "is there") };
         self.say(what, None, format!("The webhook {id}, which leads to {url}, {how}."))?;
         self.run.webhook = Some(id.to_owned());
@@ -82,10 +81,14 @@ impl<P: Ports> Step<'_, '_, P> {
             return Ok(());
         }
         journal::connect(self.ports, |connection| {
+            connection.made = connection.created_ones();
+            if just_now && !connection.made.iter().any(|known| known == id) {
+                connection.made.push(id.to_owned());
+            }
             let before = connection.webhook.replace(id.to_owned()).filter(|before| before != id);
             connection.former.extend(before);
             connection.former.retain(|former| former != id);
-            (connection.created, connection.creating) = (created, None);
+            (connection.created, connection.creating) = (connection.made.iter().any(|known| known == id), None);
             connection.app.clone_from(&self.run.app);
         })?;
         self.run.phase = Phase::Verify { since: None };

@@ -22,6 +22,9 @@ struct WireState {
 /// The distances between the looks, in minutes: some 32 hours in all.
 const DISTANCES: [i64; 8] = [5, 15, 30, 60, 120, 240, 480, 960];
 
+/// For so long C1 is waited for, counted from when an entitlement was first missed.
+const PATIENCE_SECS: i64 = 32 * 60 * 60;
+
 /// How long until it is looked whether a run has ended.
 const RUN_SECS: i64 = 5;
 
@@ -61,7 +64,7 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     if let Some(last) = last.filter(|last| Some(last.run) == left.run && last.state == RunState::Failed) {
         return Ok(Attempt::GivenUp(last.message.unwrap_or_default()));
     }
-    let missing = connect::missing(ports, &job.subject).await?;
+    let mut missing = connect::missing(ports, &job.subject).await?;
     // While the snapshot was read, somebody may have had everything put back.
     if let Some(why) = nothing_to_go_on_with(ports)? {
         return Ok(Attempt::GivenUp(why));
@@ -71,18 +74,25 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
             "ConductorOne knows every role and group, and those that are not set up on purpose lead here.".to_owned(),
         ));
     }
+    // Each by itself: what C1 will never know must not be looked for anew with every publication.
+    let over = match (left.run, DISTANCES.get(left.looks)) {
+        (Some(_), None) => missing.clone(),
+        _ => connect::missed_for(ports, &missing, PATIENCE_SECS, now)?,
+    };
+    connect::give_up(ports, &over)?;
+    missing.retain(|own| !over.contains(own));
+    if missing.is_empty() {
+        return Ok(Attempt::Done(format!(
+            "ConductorOne has not learned of {} roles or groups within 32 hours; let it sync the app, and {CONNECT}.",
+            over.len()
+        )));
+    }
     if left.run.is_none() {
         let run = connect::begin(ports, Options::default(), "auto_wire")?;
         return Ok(go_on(now.plus_secs(RUN_SECS), WireState { run, ..left }));
     }
-    if let Some(minutes) = DISTANCES.get(left.looks) {
-        return Ok(go_on(now.plus_secs(minutes * 60), WireState { looks: left.looks + 1, run: None }));
-    }
-    let count = missing.len();
-    connect::give_up(ports, &missing)?;
-    Ok(Attempt::Done(format!(
-        "ConductorOne has not learned of {count} roles or groups within 32 hours; let it sync the app, and {CONNECT}."
-    )))
+    let minutes = DISTANCES.get(left.looks).copied().unwrap_or_default();
+    Ok(go_on(now.plus_secs(minutes * 60), WireState { looks: left.looks + 1, run: None }))
 }
 
 /// Why there is no connection to go on with: this job begins none, and none that somebody wanted undone.
@@ -187,5 +197,26 @@ mod tests {
         // Given up once, it is not waited for again with each later generation.
         let later = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(matches!(&later, Attempt::Done(said) if !said.contains("not learned")), "{later:?}");
+    }
+
+    /// A small publication may come every few minutes, and begins the looks anew.
+    #[tokio::test]
+    async fn what_is_never_learned_of_is_given_up_however_often_something_is_published() {
+        let ports = TenantDesk::new();
+        jobs::init(&ports.desk).unwrap();
+        let generation = published(&ports).await;
+        let (settings, tokens) = (settings(&ports.c1.plain_credential("otter")), Tokens::default());
+        let options = Options { app_id: Some(App::default().id), ..Options::default() };
+        connect::begin(&ports, options, "api").unwrap();
+        for hour in 0..36 {
+            let within = Within { units: 100, until: ports.now().plus_secs(600) };
+            connect::drive(&ports, &settings, &tokens, within).await.unwrap();
+            let looked = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+            match hour {
+                0..32 => assert!(matches!(looked, Attempt::GoOn(..)), "{hour}: {looked:?}"),
+                _ => assert!(matches!(looked, Attempt::Done(_)), "{hour}: {looked:?}"),
+            }
+            ports.ahead_secs.set(ports.ahead_secs.get() + 3_600);
+        }
     }
 }

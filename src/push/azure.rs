@@ -61,7 +61,7 @@ impl<P: Http + Clock> Blob<'_, P> {
                 _,
                 "ServerBusy" | "OperationTimedOut" | "InternalError" | "ContainerBeingDeleted" | "AccountBeingCreated",
             )
-            | (408 | 429 | 500.., _) => exchange::busy(SERVICE, &told),
+            | (408 | 429 | 500 | 502.., _) => exchange::busy(SERVICE, &told),
             (_, "ContainerNotFound") => refused(format!(
                 "There is no such container: create it, or make a SAS URL of one that is there; the file was to go to {blob}"
             )),

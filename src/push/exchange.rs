@@ -1,7 +1,9 @@
 //! One request to a store and its answer: what S3 and Azure begin alike.
 
+use std::fmt;
+
 use super::error::{StoreError, element, quote};
-use crate::base::ports::{Http, HttpRequest, HttpResponse, Method};
+use crate::base::ports::{Http, HttpRequest, HttpResponse, Method, bare};
 
 /// How long one request may take: 5 MiB at 200 KiB/s.
 const TIMEOUT_MILLIS: u32 = 25_000;
@@ -9,13 +11,18 @@ const TIMEOUT_MILLIS: u32 = 25_000;
 /// An answer is a few elements of XML, or nothing.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A request, signed in whatever way its store wants it.
-#[derive(Debug)]
+/// A request, signed in whatever way its store wants it: by a header or in its query, which are not printed.
 pub(super) struct Sendable {
     pub(super) method: Method,
     pub(super) url: String,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Sendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sendable").field("method", &self.method).field("url", &bare(&self.url)).finish_non_exhaustive()
+    }
 }
 
 /// Sends a request. `service` is what people call the store.

@@ -87,7 +87,7 @@ impl<P: Http + Clock> Object<'_, P> {
         match (answer.status, code.as_str()) {
             // A part that the store has lost, or has otherwise than it was noted, is sent again with all the others.
             (_, "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall") => StoreError::UnknownUpload,
-            (_, "SlowDown" | "RequestTimeout" | "OperationAborted" | "InternalError") | (408 | 409 | 429 | 500.., _) => {
+            (_, "SlowDown" | "RequestTimeout" | "OperationAborted" | "InternalError") | (408 | 409 | 429 | 500 | 502.., _) => {
                 exchange::busy(&self.service(), &told)
             }
             (301 | 302 | 307 | 308, _) | (_, "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed") => {

@@ -95,10 +95,25 @@ pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result
     }
 }
 
+/// For so long a generation that is not there may be one that has not come to this place yet: KV takes a minute.
+const LATE_MILLIS: i64 = 5 * 60 * 1_000;
+
+/// Whether a generation that is not there was published a moment ago.
+async fn is_late<P: Ports>(ports: &P, generation: &GenerationId) -> Result<bool, Problem> {
+    let Reply::Status(status) = asking::ask(ports, Command::Status).await? else { return Err(asking::failed()) };
+    let published = status.sync.generations.iter().find(|known| known.generation == *generation);
+    Ok(published.is_some_and(|known| ports.now().since(known.published_at) < LATE_MILLIS))
+}
+
 /// Opens a generation as it was published.
 pub(super) async fn open_published<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
     let opened = match cursor {
-        Some(cursor) => Snapshot::open(ports, &cursor.generation).await,
+        Some(cursor) => match Snapshot::open(ports, &cursor.generation).await {
+            Err(SnapshotError::Gone(gone)) if is_late(ports, &cursor.generation).await? => {
+                Err(SnapshotError::NotReplicated(gone))
+            }
+            opened => opened,
+        },
         None => match snapshot::latest(ports).await {
             Ok(Some(snapshot)) => Ok(snapshot),
             Ok(None) => Err(SnapshotError::NoneYet),
