@@ -102,14 +102,9 @@ impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRequest")
             .field("method", &self.method)
-            .field("url", &bare(&self.url))
+            .field("url", &self.url.split('?').next().unwrap_or_default())
             .finish_non_exhaustive()
     }
-}
-
-/// A URL without its query.
-pub fn bare(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
 }
 
 /// The answer to a request that went out.

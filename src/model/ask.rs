@@ -5,7 +5,7 @@ use crate::base::json::Deserialize;
 use crate::base::order;
 use serde::{Deserializer, Serialize};
 
-use super::grant::Entitlement;
+use super::grant::{Entitlement, Principal};
 use super::id::{MemberId, UserId};
 
 /// What a step asks for.
@@ -134,6 +134,12 @@ impl Subject {
     /// Whether the user id and the membership id are one id, of which it is not known which of the two it is.
     pub fn is_untyped(&self) -> bool {
         self.user_id.map(UserId::bytes) == self.member_id.map(MemberId::bytes) && self.user_id.is_some()
+    }
+
+    /// Whom the ids name: the user, and the invitation.
+    pub fn principals(&self) -> impl Iterator<Item = Principal> {
+        let ids = [self.user_id.map(Principal::User), self.member_id.map(Principal::Invitation)];
+        ids.into_iter().flatten()
     }
 
     /// Whether a membership is theirs by one of the ids, whatever the address is.

@@ -20,7 +20,6 @@ use crate::ledger::record;
 use crate::model::access::{Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
-use crate::model::grant::Principal;
 use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
 use crate::model::resource::{MemberStatus, Row};
@@ -125,8 +124,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         {
             return Ok(None);
         }
-        let ids = [subject.user_id.map(Principal::User), subject.member_id.map(Principal::Invitation)];
-        for principal in ids.into_iter().flatten().map(|id| id.to_string()) {
+        for principal in subject.principals().map(|id| id.to_string()) {
             let row = match &self.snapshot {
                 Some(snapshot) => snapshot.get(self.ports, &principal).await?,
                 None => None,

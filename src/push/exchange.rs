@@ -1,9 +1,7 @@
 //! One request to a store and its answer: what S3 and Azure begin alike.
 
-use std::fmt;
-
 use super::error::{StoreError, element, quote};
-use crate::base::ports::{Http, HttpRequest, HttpResponse, Method, bare};
+use crate::base::ports::{Http, HttpRequest, HttpResponse, Method};
 
 /// How long one request may take: 5 MiB at 200 KiB/s.
 const TIMEOUT_MILLIS: u32 = 25_000;
@@ -11,18 +9,12 @@ const TIMEOUT_MILLIS: u32 = 25_000;
 /// An answer is a few elements of XML, or nothing.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A request, signed in whatever way its store wants it: by a header or in its query, which are not printed.
+/// A request, signed in whatever way its store wants it: by a header or in its query, so that it is never printed.
 pub(super) struct Sendable {
     pub(super) method: Method,
     pub(super) url: String,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for Sendable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sendable").field("method", &self.method).field("url", &bare(&self.url)).finish_non_exhaustive()
-    }
 }
 
 /// Sends a request. `service` is what people call the store.

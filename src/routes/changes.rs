@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::asking::{self, Ports};
+use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first;
 use super::paging::{self, Cursor, Listing};
 use crate::audit::entries::UNKNOWN;
 use crate::base::tree::{BTreeMap, BTreeSet};
-use crate::coordinator::{Command, Reply};
+use crate::coordinator::Command;
 use crate::ledger::past::Authorship;
 use crate::snapshot::{self, Change, ChangeKind, Changes, GenerationId, Manifest, Snapshot, SnapshotError};
 
@@ -56,8 +56,7 @@ async fn not_behind<P: Ports>(ports: &P, current: &Snapshot, asked: &GenerationI
     if asked < current {
         return Ok(());
     }
-    let Reply::Status(status) = asking::ask(ports, Command::Status).await? else { return Err(asking::failed()) };
-    match status.sync.generations.into_iter().next().map(|newest| newest.generation) {
+    match paging::published(ports).await?.into_iter().next().map(|newest| newest.generation) {
         Some(newest) if newest > *current => {
             Err(paging::unreadable(SnapshotError::NotReplicated(format!("generation {newest}"))))
         }

@@ -11,6 +11,7 @@ use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::coordinator::{Command, Reply};
 use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
+use crate::sync::GenerationSummary;
 
 /// How many items a page has when nobody says, and at most.
 const LIMITS: (usize, usize) = (100, 1000);
@@ -98,11 +99,18 @@ pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result
 /// For so long a generation that is not there may be one that has not come to this place yet: KV takes a minute.
 const LATE_MILLIS: i64 = 5 * 60 * 1_000;
 
+/// The generations that were published last, as the Coordinator knows them: what KV shows here may be a minute older.
+pub(super) async fn published<P: Ports>(ports: &P) -> Result<Vec<GenerationSummary>, Problem> {
+    match asking::ask(ports, Command::Status).await? {
+        Reply::Status(status) => Ok(status.sync.generations),
+        _ => Err(asking::failed()),
+    }
+}
+
 /// Whether a generation that is not there was published a moment ago.
 async fn is_late<P: Ports>(ports: &P, generation: &GenerationId) -> Result<bool, Problem> {
-    let Reply::Status(status) = asking::ask(ports, Command::Status).await? else { return Err(asking::failed()) };
-    let published = status.sync.generations.iter().find(|known| known.generation == *generation);
-    Ok(published.is_some_and(|known| ports.now().since(known.published_at) < LATE_MILLIS))
+    let known = published(ports).await?.into_iter().find(|known| known.generation == *generation);
+    Ok(known.is_some_and(|known| ports.now().since(known.published_at) < LATE_MILLIS))
 }
 
 /// Opens a generation as it was published.

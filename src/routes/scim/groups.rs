@@ -11,7 +11,7 @@ use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
-use crate::model::operation::{Effect, Refusal, Request, Target};
+use crate::model::operation::{Effect, Refusal, Target};
 use crate::model::resource::Row;
 use crate::provision::journal::{Entry, Filter};
 use crate::routes::asking::{self, Ports};
@@ -146,10 +146,7 @@ async fn coming<P: Ports>(
         awaited.retain(|it| !it.request.subject.emails.iter().chain(&it.email).any(has_address));
     };
     found.snapshot.each(call.ports, Kind::PEOPLE, see).await.map_err(paging::unreadable)?;
-    awaited.retain(|Entry { request: Request { subject, .. }, .. }| {
-        let ids = [subject.user_id.map(Principal::User), subject.member_id.map(Principal::Invitation)];
-        !ids.into_iter().flatten().any(|id| named.contains(&id))
-    });
+    awaited.retain(|it| !it.request.subject.principals().any(|id| named.contains(&id)));
     let target = Target::Entitlement(found.entitlement);
     let is_unclear = |it: &&Entry| it.entitlement.as_ref() != Some(&asked) && it.request.target != target;
     if let Some(unclear) = awaited.iter().find(is_unclear) {

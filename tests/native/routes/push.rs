@@ -12,18 +12,20 @@ use crate::looks::small;
 
 const BUCKET: &str = "governance";
 
+/// A Worker that pushes into the bucket.
+fn into_bucket(options: Options) -> Options {
+    options
+        .var("S3_REGION", s3::REGION)
+        .var("S3_BUCKET", BUCKET)
+        .var("S3_ACCESS_KEY_ID", s3::ACCESS_KEY_ID)
+        .var("S3_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_again_when_they_change() {
     let store = S3::with_buckets(&[BUCKET]).unwrap();
     let front = Front::new(store.clone());
-    let change = |options: Options| {
-        options
-            .var("FINDINGS_IN_C1Z", "on")
-            .var("S3_REGION", s3::REGION)
-            .var("S3_BUCKET", BUCKET)
-            .var("S3_ACCESS_KEY_ID", s3::ACCESS_KEY_ID)
-            .var("S3_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY)
-    };
+    let change = |options: Options| into_bucket(options).var("FINDINGS_IN_C1Z", "on");
     let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
     let deployment = Deployment::beside_host(small(), change, Some(host)).await;
     // What the store has is what the connector itself gives, and it was brought there this often.
@@ -66,15 +68,8 @@ async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_agai
 async fn a_generation_that_kv_does_not_show_yet_is_pushed_all_the_same() {
     let store = S3::with_buckets(&[BUCKET]).unwrap();
     let front = Front::new(store.clone());
-    let change = |options: Options| {
-        options
-            .var("S3_REGION", s3::REGION)
-            .var("S3_BUCKET", BUCKET)
-            .var("S3_ACCESS_KEY_ID", s3::ACCESS_KEY_ID)
-            .var("S3_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY)
-    };
     let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
-    let deployment = Deployment::beside_host(small(), change, Some(host)).await.synced().await;
+    let deployment = Deployment::beside_host(small(), into_bucket, Some(host)).await.synced().await;
     deployment.wait(Duration::from_mins(2)).await;
     assert_eq!(front.count("PUT"), 1);
     let name = deployment.names_under("manifest/").pop().unwrap();
