@@ -11,7 +11,7 @@ import { deployedMark, mark, marked } from "./up/mark.mjs";
 import { BY_HAND, tokenPage } from "./up/permissions.mjs";
 import { Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { SIDES, areSet, keep, takeOver } from "./up/variables.mjs";
+import { SIDES, areSet, keep, mustBeKnown, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
 import { accounts, build, crons, deploy, deployed, login, must, mustBeOurs, workersDev, wrangler } from "./up/wrangler.mjs";
@@ -299,6 +299,7 @@ await run("up", async () => {
   const given = checked(options());
   if (given.help) return say(HELP);
   const settings = new Settings();
+  mustBeKnown(settings);
   const piped = await secretsOfThePipe([API_TOKEN, FULL, READ]);
   const name = settings.get("name");
   const api = await login();
@@ -312,7 +313,7 @@ await run("up", async () => {
     if (governed !== "" && governed !== account && given.account === undefined) {
       throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml`);
     }
-    if (governed !== "" && governed !== account && !settings.get("C1_APP_ID") && !settings.get("ALLOWED_APPS")) {
+    if (governed !== "" && governed !== account && ![...settings.variables()].some(([name, value]) => /^(?:C1_APP_ID|ALLOWED_APPS)$/.test(name) && value !== "")) {
       say(`Until now the Worker governed the account ${plain(governed)}. Whatever ConductorOne's app of that account asks for comes here still, and is carried out in ${account} where the id of a role is the same: put it back first (${command("connect", { UNDO: "1" })} with the account that was), or set C1_APP_ID to the app of this account before PROVISIONING is on.`);
     }
     await takeOver(settings, before, new Set(VARIABLES.filter(([flag]) => flag === "account" || given[flag] !== undefined).map(([, variable]) => variable)), given.take);

@@ -495,3 +495,15 @@ fn a_picture_is_small() {
         assert!(picture.metadata().unwrap().len() <= 150_000, "{}", picture.path().display());
     }
 }
+
+#[test]
+fn the_variables_that_make_up_lets_pass_are_those_that_the_worker_reads() {
+    let names = |path: &str, from: &str, to: &str| -> BTreeSet<String> {
+        let text = read(path);
+        let list = text.split_once(from).unwrap().1.split_once(to).unwrap().0;
+        list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let read = names("src/worker/config.rs", "const ORDER", "];");
+    assert!(read.len() > 50, "{read:?}");
+    assert_eq!(names("scripts/up/variables.mjs", "const KNOWN", "]);"), read);
+}

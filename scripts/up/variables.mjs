@@ -3,6 +3,26 @@
 import { OFF, SHIPPED } from "./settings.mjs";
 import { Stop, choose, isInteractive, plain, say } from "./terminal.mjs";
 
+/** What the connector reads: its variables and secrets. */
+const KNOWN = new Set([
+  "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "CONNECTOR_TOKEN_PREVIOUS", "CONNECTOR_READ_TOKEN",
+  "CONNECTOR_READ_TOKEN_PREVIOUS", "ACCESS_TEAM_DOMAIN", "ACCESS_AUD", "ACCESS_EDITORS", "C1_TENANT", "PUBLIC_URL", "PROVISIONING",
+  "REST_PROVISIONING", "PLAN", "DEFAULT_ROLE", "MIN_SUPER_ADMINS", "PROTECTED_MEMBERS", "LAST_ROLE", "MAX_REMOVALS_PER_HOUR", "ALLOWED_APPS",
+  "RENEW_INVITATIONS_AFTER_DAYS", "SCIM_REPLACE_MAX_REMOVALS", "APPROVAL_RULES", "FINDINGS_MAX_SUPER_ADMINS", "FINDINGS_UNUSED_DAYS",
+  "FINDINGS_IDLE_DAYS", "FINDINGS_EXPIRY_DAYS", "FINDINGS_INVITATION_DAYS", "FINDINGS_WITHDRAWAL_DAYS", "FINDINGS_WIDE_SCOPES", "FINDINGS_SIGNALLED",
+  "FINDINGS_DOMAINS", "FINDINGS_IN_C1Z", "SIGNAL_URL", "SIGNALS", "SIGNAL_HMAC_SECRET", "SIGNAL_SIGNING_KEY", "C1_CLIENT_ID", "C1_CLIENT_SECRET",
+  "C1_APP_ID", "AUTO_WIRE", "C1_CONNECTOR_ID", "PUSH_FILE", "S3_REGION", "S3_BUCKET", "S3_KEY", "S3_ENDPOINT", "S3_ADDRESSING", "S3_ACCESS_KEY_ID",
+  "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN", "AZURE_SAS_URL", "AUDIT_FEED", "LAST_LOGINS", "SWEEP_MINUTES", "OVERDUE_REVOKE_MINUTES",
+  "ENFORCE_EXPIRY", "JOURNAL_DAYS", "CLOUDFLARE_API_URL", "C1_URL",
+]);
+
+/** Stops at a variable of wrangler.toml, as far as its lines are understood here, that the connector does not read: misspelt, it would protect nothing, and the Worker would not know. */
+export function mustBeKnown(settings) {
+  const unknown = [...settings.variables().keys()].filter((name) => !KNOWN.has(name));
+  if (unknown.length === 0) return;
+  throw new Stop(`the connector reads no variable ${unknown.map(plain).join(" and no ")}, which wrangler.toml names under [vars]: correct the name, or take the line out (docs/configuration.md has them all); nothing was deployed`);
+}
+
 /** Whose value counts. */
 export const SIDES = ["worker", "file"];
 

@@ -73,16 +73,18 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end. An invitation that is made again is granted no longer by
-/// that. What a later operation has settled is not settled by an older one that was put off until now.
+/// that. A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
         "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'),
-            json_extract(outcome, '$.effect')
-         FROM operation WHERE id = ? AND email IS NOT NULL AND json_extract(outcome, '$.outcome') = 'done'
+            json_extract(outcome, '$.effect'), json_extract(outcome, '$.outcome') = 'done'
+         FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done'
+                OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1
+                AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant'))
             AND json_extract(request, '$.target') IS NOT 'renewal'",
         &[id.0.into()],
     )?;
-    let Some([action, email, member, entitlement, secs, effect]) = rows.first().map(Vec::as_slice) else {
+    let Some([action, email, member, entitlement, secs, effect, is_done]) = rows.first().map(Vec::as_slice) else {
         return Ok(());
     };
     // The end of an earlier grant is as old as that grant.
@@ -97,15 +99,22 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     if later.is_some() {
         return Ok(());
     }
-    // The account's end is the end of all that was held, also where it went with the last role.
-    sql.query(
-        "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> ''))
-            AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))",
-        &[email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone()],
-    )?;
-    if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
+    // Of what ConductorOne was told that it is not given, nothing that was given before ends later.
+    let is_done = is_done.integer() == Some(1);
+    // The account's end is the end of all that was held, also where it went with the last role, but not of what was granted to who came back since.
+    if is_done {
         sql.query(
-            "INSERT INTO expiry (email, member, entitlement, operation, ends_at) VALUES (?, ?, ?, ?, ?)",
+            "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> '')) AND operation <= ?6
+                AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))",
+            &[email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into()],
+        )?;
+    }
+    if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
+        let verb = if is_done { "REPLACE" } else { "IGNORE" };
+        sql.query(
+            &format!(
+                "INSERT OR {verb} INTO expiry (email, member, entitlement, operation, ends_at) VALUES (?, ?, ?, ?, ?)"
+            ),
             &[email.clone(), member.clone(), entitlement.clone(), id.0.into(), now.plus_secs(secs).into()],
         )?;
     }
@@ -138,11 +147,15 @@ pub fn overdue_so_far(sql: &dyn Sql, before: Timestamp) -> Result<String, SqlErr
     Ok(told.as_ref().and_then(SqlValue::text).unwrap_or_default().to_owned())
 }
 
-/// Forgets an end: who was to lose it does not have it any more, by somebody else's hand.
-pub fn over(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
+/// Forgets an end: who was to lose it does not have it any more, by somebody else's hand, as the account was `known` to be. Who was between two
+/// invitations then is in no generation, and has it again.
+pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "DELETE FROM expiry WHERE email = ? AND entitlement = ? AND ends_at = ?",
-        &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into()],
+        "DELETE FROM expiry WHERE email = ? AND entitlement = ? AND ends_at = ?
+            AND NOT EXISTS (SELECT 1 FROM renewal JOIN operation ON operation.id = renewal.operation AND operation.outcome IS NULL
+                WHERE renewal.member = expiry.member OR renewal.email = expiry.email COLLATE NOCASE)
+            AND NOT EXISTS (SELECT 1 FROM renewed WHERE renewed.successor = expiry.member AND renewed.at >= ?)",
+        &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into(), known.into()],
     )?;
     Ok(())
 }
@@ -188,12 +201,11 @@ pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Res
     Ok(())
 }
 
-/// When a revoke of our own is to be asked for next: this long after the next end, or once more.
+/// When a revoke of our own is to be asked for next: this long after the next end, and where it is asked for once more not before that time;
+/// just what [`unasked`] asks, or the alarm would ring without end for what is not to be asked for yet.
 pub fn next_end(sql: &dyn Sql, late_secs: i64) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one(
-        &format!(
-            "SELECT MIN(CASE asked WHEN 0 THEN ends_at + ? ELSE asked END) FROM expiry WHERE asked <> 1 AND {READABLE}"
-        ),
+        &format!("SELECT MIN(MAX(ends_at + ?, asked)) FROM expiry WHERE asked <> 1 AND {READABLE}"),
         &[(late_secs * 1_000).into()],
     )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
@@ -223,7 +235,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
 
 #[cfg(test)]
 mod tests {
-    use super::{asked, init, next_end, note, overdue, unasked, with_member};
+    use super::{asked, init, next_end, note, over, overdue, unasked, with_member};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql};
     use crate::model::grant::Holding;
@@ -259,7 +271,7 @@ mod tests {
         let desk = Desk::new();
         init(&desk).unwrap();
         desk.query(
-            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT)",
+            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT, wrote INTEGER)",
             &[],
         )
         .unwrap();
@@ -277,7 +289,7 @@ mod tests {
             (4, format!(r#""target":{{"named":{{"builtin":true}}}},{for_a_time}"#), true),
         ] {
             desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', NULL)",
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', NULL, 1)",
                 &[number.into(), format!(r#"{{"action":"grant",{asked}}}"#).into()],
             )
             .unwrap();
@@ -292,7 +304,7 @@ mod tests {
         let done = |number: i64, action: &str, secs: i64, key: &str| {
             let request = format!(r#"{{"action":"{action}","target":"account","origin":{{"duration_secs":{secs}}}}}"#);
             desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', ?)",
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', ?, 1)",
                 &[number.into(), request.into(), key.into()],
             )
             .unwrap();
@@ -305,6 +317,146 @@ mod tests {
         assert_eq!(done(12, "grant", 60, "c"), Some(7_200), "older than that one");
         assert_eq!(done(30, "revoke", 0, "d"), None);
         assert_eq!(done(25, "grant", 60, "e"), None, "older than the revoke");
+    }
+
+    #[test]
+    fn what_is_to_be_asked_for_next_is_asked_for_at_that_time() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        // Refused for now, and meanwhile a longer wait was configured.
+        desk.query(
+            "INSERT INTO expiry (email, entitlement, operation, ends_at, asked) VALUES
+                ('jane@example.com', 'account', 7, 1000, 5000), ('joe@example.com', 'account', 8, 3000, 0)",
+            &[],
+        )
+        .unwrap();
+        for (late, next) in [(1, [4_000, 5_000]), (3, [5_000, 6_000]), (60, [61_000, 63_000])] {
+            for (at, count) in next.into_iter().zip(1..) {
+                let at = super::Timestamp::from_millis(at);
+                if count == 1 {
+                    assert_eq!(next_end(&desk, late).unwrap(), Some(at), "{late}");
+                    assert_eq!(unasked(&desk, at.plus_millis(-late * 1_000 - 1), at.plus_millis(-1), 9).unwrap(), []);
+                }
+                assert_eq!(unasked(&desk, at.plus_secs(-late), at, 9).unwrap().len(), count, "{late}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_that_ends_ends_nothing_that_was_granted_since() {
+        let desk = with_operations();
+        let for_a_time = r#"{"action":"grant","origin":{"duration_secs":3600}}"#;
+        for (number, request, what, outcome) in [
+            (1, for_a_time, "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member", "granted"),
+            (3, for_a_time, "role:00000000c6c84a6bb80b0a5a4a4b8f1f:member", "granted"),
+            (2, r#"{"action":"revoke"}"#, "account", "removed"),
+        ] {
+            desk.query(
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', ?, ?, NULL, 1)",
+                &[
+                    number.into(),
+                    request.into(),
+                    what.into(),
+                    format!(r#"{{"outcome":"done","effect":"{outcome}"}}"#).into(),
+                ],
+            )
+            .unwrap();
+            note(&desk, EntryId(number), desk.now()).unwrap();
+        }
+        let left = overdue(&desk, desk.now().plus_secs(9_999)).unwrap();
+        assert_eq!(left.iter().map(|it| it.operation).collect::<Vec<_>>(), [EntryId(3)]);
+    }
+
+    #[test]
+    fn a_grant_that_was_written_and_given_up_ends() {
+        for (wrote, code, ends) in [(1, "gave_up", true), (0, "gave_up", false), (1, "superseded", false)] {
+            let desk = with_operations();
+            desk.query(
+                "INSERT INTO operation VALUES (1, ?, 'jane@example.com', '', 'account', ?, NULL, ?)",
+                &[
+                    r#"{"action":"grant","origin":{"duration_secs":3600}}"#.into(),
+                    format!(r#"{{"outcome":"refused","code":"{code}"}}"#).into(),
+                    wrote.into(),
+                ],
+            )
+            .unwrap();
+            note(&desk, EntryId(1), desk.now()).unwrap();
+            assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{wrote} {code}");
+            // Nothing that was given before ends later by it, and what is done after it has its own end.
+            for (number, secs, outcome, end) in [
+                (3, 60, r#"{"outcome":"done"}"#, 60),
+                (4, 7_200, r#"{"outcome":"refused","code":"gave_up"}"#, 60),
+                (2, 90, r#"{"outcome":"refused","code":"gave_up"}"#, 60),
+                (5, 600, r#"{"outcome":"done"}"#, 600),
+            ] {
+                desk.query(
+                    "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', ?, NULL, 1)",
+                    &[
+                        number.into(),
+                        format!(r#"{{"action":"grant","origin":{{"duration_secs":{secs}}}}}"#).into(),
+                        outcome.into(),
+                    ],
+                )
+                .unwrap();
+                note(&desk, EntryId(number), desk.now()).unwrap();
+                let told = next_end(&desk, 0).unwrap().map(|at| at.since(desk.now()) / 1_000);
+                assert_eq!(told, Some(end), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_that_is_done_after_a_later_one_was_given_up_has_its_own_end() {
+        let desk = with_operations();
+        for (number, secs, outcome) in
+            [(5, 60, r#"{"outcome":"refused","code":"gave_up"}"#), (4, 90, r#"{"outcome":"done"}"#)]
+        {
+            let request = format!(r#"{{"action":"grant","origin":{{"duration_secs":{secs}}}}}"#);
+            desk.query(
+                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', ?, NULL, 1)",
+                &[number.into(), request.into(), outcome.into()],
+            )
+            .unwrap();
+            note(&desk, EntryId(number), desk.now()).unwrap();
+        }
+        assert_eq!(next_end(&desk, 0).unwrap().map(|at| at.since(desk.now())), Some(90_000));
+    }
+
+    #[test]
+    fn who_was_between_two_invitations_has_not_lost_what_is_to_end() {
+        let (old, new) = ("1950eaac6afff7eeb3d21899eb1b7c9a", "2950eaac6afff7eeb3d21899eb1b7c9a");
+        let renewal = |member: &str, email: &str, outcome: &str| {
+            format!(
+                "INSERT INTO renewal VALUES (7, '{member}', '{email}'); INSERT INTO operation (id, outcome) VALUES (7, {outcome})"
+            )
+        };
+        for (what, stays) in [
+            (renewal(old, "x@example.com", "NULL"), true),
+            (renewal(new, "Jane@example.com", "NULL"), true),
+            (renewal(new, "x@example.com", "NULL"), false),
+            (renewal(old, "x@example.com", "'{}'"), false),
+            (format!("INSERT INTO renewed VALUES ('{new}', '{old}', 5000)"), true),
+            (format!("INSERT INTO renewed VALUES ('{new}', '{old}', 4999)"), false),
+        ] {
+            let desk = with_operations();
+            for statement in [
+                "CREATE TABLE renewal (operation INTEGER PRIMARY KEY, member TEXT, email TEXT)",
+                "CREATE TABLE renewed (member TEXT PRIMARY KEY, successor TEXT, at INTEGER)",
+            ] {
+                desk.query(statement, &[]).unwrap();
+            }
+            desk.query(
+                "INSERT INTO expiry (email, entitlement, operation, ends_at, member) VALUES ('jane@example.com', 'account', 1, 1000, ?)",
+                &[old.into()],
+            )
+            .unwrap();
+            for statement in what.split("; ") {
+                desk.query(statement, &[]).unwrap();
+            }
+            let end = overdue(&desk, desk.now()).unwrap().remove(0);
+            over(&desk, &end, super::Timestamp::from_millis(5_000)).unwrap();
+            assert_eq!(next_end(&desk, 0).unwrap().is_some(), stays, "{what}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::state::{Reading, note};
 use super::{activity, entries};
 use crate::base::ports::{Clock, Http, HttpError, Level, Log, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::cloudflare::{ApiError, AuditEntry, AuditFilters, Client, Purpose, Settings};
+use crate::cloudflare::{ApiError, AuditEntry, Client, Purpose, Settings};
 
 /// How long it is between two readings when nothing happens: two requests a minute.
 const EVERY_SECS: i64 = 30;
@@ -81,13 +81,12 @@ pub async fn read_on<P: Http + Clock + Sql + Log>(
     state.at = now;
     state.ours = ours.or(state.ours);
     let client = Client::new(ports, settings, Purpose::Sync);
-    let filters = AuditFilters { action_result: Some("success".to_owned()), ..AuditFilters::default() };
     let mut is_new = false;
     // A page may be empty and have a cursor all the same; so many in a row are the end, whatever cursors they have.
     let mut is_over = true;
     for _ in 0..PAGES_AT_ONCE {
         let limit = reading.limit.unwrap_or(LIMIT);
-        match client.audit_log(reading.since, reading.until, &filters, limit, reading.cursor.as_deref()).await {
+        match client.audit_log(reading.since, reading.until, true, limit, reading.cursor.as_deref()).await {
             Ok(page) => {
                 is_new |= keep(ports, &page.entries, now)?;
                 reading.pages += 1;

@@ -26,19 +26,6 @@ pub struct Account {
     pub organization: Option<(String, String)>,
 }
 
-/// What entries of the audit log are wanted; all given must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuditFilters {
-    /// The id of what was changed.
-    pub resource_id: Option<String>,
-    /// The product it belongs to, such as `members`.
-    pub resource_product: Option<String>,
-    /// `create`, `delete`, `view` or `update`.
-    pub action_type: Option<String>,
-    /// `success` or `failure`.
-    pub action_result: Option<String>,
-}
-
 /// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -133,23 +120,15 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         &self,
         since: Timestamp,
         before: Timestamp,
-        filters: &AuditFilters,
+        only_successes: bool,
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<AuditPage, ApiError> {
         let mut query = Serializer::new(String::new());
         query.append_pair("since", &since.to_string()).append_pair("before", &before.to_string());
         query.append_pair("direction", "asc").append_pair("limit", &limit.to_string());
-        let filters = [
-            ("resource_id", &filters.resource_id),
-            ("resource_product", &filters.resource_product),
-            ("action_type", &filters.action_type),
-            ("action_result", &filters.action_result),
-        ];
-        for (name, value) in filters {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
+        if only_successes {
+            query.append_pair("action_result", "success");
         }
         if let Some(cursor) = cursor {
             query.append_pair("cursor", cursor);

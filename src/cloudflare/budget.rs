@@ -136,7 +136,7 @@ impl State {
 
     fn wait(&self, purpose: Purpose, now: Timestamp) -> Option<Timestamp> {
         let low = if purpose == Purpose::Sync { self.low_until } else { None };
-        self.blocked_until.max(low).filter(|&until| until > now)
+        [self.blocked_until, low].into_iter().flatten().filter(|&until| until > now && until <= latest(now)).max()
     }
 
     /// How many requests are left for a purpose.
@@ -148,6 +148,11 @@ impl State {
             Purpose::Provisioning => PROVISIONING_TOTAL_LIMIT.saturating_sub(total),
         }
     }
+}
+
+/// Nobody is asked to wait for longer: what is noted for later than that was noted by a clock that was ahead.
+const fn latest(now: Timestamp) -> Timestamp {
+    now.plus_secs(2 * MAX_WAIT_SECS)
 }
 
 /// How many requests are left now, for a sync and for provisioning.
@@ -225,7 +230,7 @@ impl<'a> Budget<'a> {
             let mut state = State::load(self.sql)?;
             let known = if refused { &mut state.blocked_until } else { &mut state.low_until };
             // Requests in flight together all say the same; one row is enough.
-            if known.is_none_or(|known| known.plus_secs(1) < until) {
+            if known.is_none_or(|known| known.plus_secs(1) < until || known > latest(now)) {
                 *known = Some(until);
                 state.store(self.sql)?;
             }
@@ -365,6 +370,17 @@ mod tests {
         }
         let stored = sql.0.borrow().clone().unwrap();
         assert!(!format!("{stored:?}").contains("other"), "only digests of people are kept");
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_noted_stops_nothing() {
+        let sql = OneRow::default();
+        let budget = Budget::new(&sql, Purpose::Sync);
+        budget.observe(&answer(429, &[("retry-after", "3600")]), None, at(100_000)).unwrap();
+        assert!(spend_all(&sql, Purpose::Provisioning, at(100_001)).0 == 0, "the control");
+        Budget::new(&sql, Purpose::Provisioning).spend(at(1)).unwrap();
+        budget.observe(&answer(429, &[("retry-after", "90")]), None, at(1)).unwrap();
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(2)), (0, at(91)), "what is said now counts");
     }
 
     #[test]

@@ -408,7 +408,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         if matches!(failure.status, 400..=499) && failure.status != 429 && !refusal.is_the_apis {
             return ApiError::Server(failure);
         }
-        classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)), now)
+        classify(failure, noted.unwrap_or_else(|_| now.plus_secs(60)))
     }
 }
 

@@ -62,8 +62,6 @@ pub enum ApiError {
     RateLimited {
         /// What Cloudflare said.
         failure: Failure,
-        /// How many seconds to wait, as far as the answer said so and at least a minute.
-        retry_after: Option<i64>,
         /// When to try again.
         until: Timestamp,
     },
@@ -211,15 +209,15 @@ impl ApiError {
 /// authentication (9106, 10001).
 const AUTHENTICATION_CODES: [i64; 6] = [6003, 6102, 6103, 6111, 9106, 10_001];
 
-/// The class of a call that was refused `now`; `until` is when a rate limit ends.
-pub(super) fn classify(failure: Failure, until: Timestamp, now: Timestamp) -> ApiError {
+/// The class of a call that was refused; `until` is when a rate limit ends.
+pub(super) fn classify(failure: Failure, until: Timestamp) -> ApiError {
     let message = failure.message.to_ascii_lowercase();
     let exists = message.contains("already exists");
     // A quota comes as code 429 in the body of another status: it is no rate limit.
     let quota = message.contains("add limit reached");
     match (failure.status, failure.code) {
         (_, _) if quota => ApiError::Quota(failure),
-        (429, _) => ApiError::RateLimited { failure, retry_after: Some(until.since(now).div_euclid(1000)), until },
+        (429, _) => ApiError::RateLimited { failure, until },
         (401, _) => ApiError::Unauthorized(failure),
         (408 | 500.., _) => ApiError::Server(failure),
         (_, Some(code)) if AUTHENTICATION_CODES.contains(&code) => ApiError::Unauthorized(failure),
@@ -262,7 +260,7 @@ mod tests {
 
     fn class(status: u16, code: Option<i64>, message: &str) -> &'static str {
         let failure = Failure { status, code, message: message.to_owned(), ray: None };
-        match classify(failure, Timestamp::from_secs(61), Timestamp::from_secs(1)) {
+        match classify(failure, Timestamp::from_secs(61)) {
             ApiError::NotFound(_) => "not found",
             ApiError::AlreadyExists(_) => "already exists",
             ApiError::Unauthorized(_) => "unauthorized",

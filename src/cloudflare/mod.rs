@@ -25,7 +25,7 @@ mod tokens;
 
 pub(crate) use access::account_resource_group_name;
 pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
-pub use account::{Account, AuditEntry, AuditFilters, AuditPage, LOGINS_PER_PAGE, LoginRecord};
+pub use account::{Account, AuditEntry, AuditPage, LOGINS_PER_PAGE, LoginRecord};
 pub use budget::{Purpose, requests_left};
 pub use cleared::Cleared;
 pub(crate) use cleared::Whom;

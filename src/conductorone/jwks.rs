@@ -22,9 +22,6 @@ const REFETCH_PAUSE_MILLIS: i64 = 30 * 1000;
 /// A fetch takes 5 s at most; one that has not ended after this was cut off with the request it was made in.
 const ABANDONED_MILLIS: i64 = 6 * 1000;
 
-/// A tenant has a handful of keys; more than this is not a tenant's answer.
-const MAX_KEYS: usize = 32;
-
 /// How many bytes of key set are read.
 pub const MAX_BYTES: usize = 64 * 1024;
 
@@ -70,7 +67,6 @@ impl KeySet {
         let keys: Vec<_> = set
             .keys
             .into_iter()
-            .take(MAX_KEYS)
             .filter_map(|key| json::of::<RawKey>(&key).ok())
             .filter(|key| key.usage.as_deref().is_none_or(|usage| usage == "sig"))
             .filter_map(usable)
@@ -89,6 +85,11 @@ impl KeySet {
             })
             .map(|(_, key)| key)
             .collect()
+    }
+
+    /// Whether a key has this id.
+    pub fn lists(&self, key_id: &str) -> bool {
+        self.keys.iter().any(|(kid, _)| kid.as_deref() == Some(key_id))
     }
 }
 
@@ -155,6 +156,11 @@ impl Cache {
             Some(keys) => self.keys = Some((keys.clone(), now)),
             None => self.last_failure = Some(now),
         }
+    }
+
+    /// Forgets the keys: the tenant has none any more.
+    pub fn forget(&mut self) {
+        self.keys = None;
     }
 
     /// Whether a fetch failed since a time: then one who waited for it need not try too.

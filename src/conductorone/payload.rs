@@ -100,8 +100,6 @@ pub struct TaskStep {
 /// A step of an automation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkflowStep {
-    /// The automation's id.
-    pub workflow_id: Option<String>,
     /// What the automation's author wrote for this step: any JSON.
     pub context: Value,
 }
@@ -134,10 +132,7 @@ enum Waits {
 
 /// Whatever the automation's author wrote is taken as it is: what is not understood is for the answer to say.
 fn workflow_step(mut payload: Value) -> WorkflowStep {
-    WorkflowStep {
-        workflow_id: text(&payload, "workflowId"),
-        context: payload.get_mut("context").map(Value::take).unwrap_or_default(),
-    }
+    WorkflowStep { context: payload.get_mut("context").map(Value::take).unwrap_or_default() }
 }
 
 fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
@@ -196,10 +191,13 @@ fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
     })
 }
 
-/// A protobuf duration as JSON has it, such as `28800s` or `0.5s`, in whole seconds; none where it is no time at all.
+/// A protobuf duration as JSON has it, such as `28800s` or `0.5s`, in whole seconds; none where it is no time at all. What is shorter than a second, or
+/// over before it begins, ends all the same.
 fn seconds(text: &str) -> Option<i64> {
-    let secs: i64 = text.strip_suffix('s')?.split('.').next()?.parse().ok()?;
-    (1..=LONGEST_SECS).contains(&secs).then_some(secs)
+    let duration = text.strip_suffix('s')?;
+    let secs: i64 = duration.split('.').next()?.parse().ok()?;
+    let is_none = duration.chars().all(|c| matches!(c, '0' | '.'));
+    (!is_none && secs <= LONGEST_SECS).then(|| secs.max(1))
 }
 
 /// What protobuf's durations end at: 10,000 years.
@@ -431,7 +429,19 @@ struct RawProvision {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Action, Event, PayloadError, TaskStep, Webhook};
+    use super::{Action, Event, PayloadError, TaskStep, Webhook, seconds};
+
+    #[test]
+    fn a_grant_that_ends_is_none_for_good() {
+        for (text, secs) in
+            [("28800s", Some(28_800)), ("1.9s", Some(1)), ("0.5s", Some(1)), ("-3s", Some(1)), ("-0.5s", Some(1))]
+        {
+            assert_eq!(seconds(text), secs, "{text}");
+        }
+        for text in ["0s", "0.000s", "", "s", "3600", "315576000001s"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 
     const ROLE: &str = "role:05784afa30c1afe1440e79d9351c7430:member";
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::jwks::{self, Cache, KeySet};
+use super::jwks::{self, Cache, KeySet, KeySetError};
 use super::jwt::{Claims, Token, TokenError};
 use super::settings::{PublicUrl, Settings};
 use crate::base::ports::{Clock, Http, HttpRequest, KeyCache, Method, Signatures};
@@ -133,8 +133,9 @@ async fn check_signature<P: Http + Clock + Signatures + KeyCache<Cache>>(
         Ok(()) => return Ok(()),
         Err(rejected) => rejected,
     };
-    // The keys may have changed since. A token that names a key we have was not signed with it, whatever changed.
-    let may_be_new = rejected == Rejection::UnknownKey || token.key_id.is_none();
+    // The keys may have changed since. A token that names a key we have was not signed with it, whatever changed; one without a name is not the one it names.
+    let is_listed = token.key_id.as_deref().is_some_and(|id| keys.lists(id));
+    let may_be_new = rejected == Rejection::UnknownKey || !is_listed;
     let now = ports.now();
     if !may_be_new || !ports.with(|cache| cache.take_refetch(now)) {
         return Err(rejected);
@@ -202,7 +203,13 @@ async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Set
     };
     let answered = ports.send(request).await.map_err(|error| error.to_string());
     let keys = answered.and_then(|response| match response.status {
-        200 => KeySet::parse(&response.body).map_err(|error| error.to_string()),
+        200 => KeySet::parse(&response.body).map_err(|error| {
+            // A tenant that can be reached and lists none that could be used has withdrawn them.
+            if error == KeySetError::Empty {
+                ports.with(Cache::forget);
+            }
+            error.to_string()
+        }),
         status => Err(format!("HTTP status {status}")),
     });
     let now = ports.now();

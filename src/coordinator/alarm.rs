@@ -8,7 +8,6 @@
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use super::explain;
 use super::memory::{Coordinator, Part, Ports, unusable};
 use super::ring::Ring;
 use super::settings::Settings;
@@ -123,7 +122,7 @@ impl Coordinator {
                     unusable(ports, "the jobs cannot be used", &error);
                 }
                 ring.synced();
-                if let Err(error) = explain::explain(ports, settings).await {
+                if let Err(error) = self.explain(ports, settings).await {
                     unusable(ports, "the ledger cannot be used", &error);
                 }
                 return Ok(match next {
@@ -157,8 +156,8 @@ impl Coordinator {
         }
     }
 
-    /// What the log tells is looked at once in a moment at most, whatever is due: something that a turn brings nothing about for must not make
-    /// the alarm ring without end. No more must a part whose place is taken, perhaps by somebody who was killed.
+    /// What the log tells, and the operations, are looked at once in a moment at most, whatever is due: something that a turn brings nothing about
+    /// for, as an operation that a killed request is at work on, must not make the alarm ring without end. No more must a part whose place is taken, perhaps by somebody who was killed.
     fn apart(
         &self,
         part: Part,
@@ -167,7 +166,7 @@ impl Coordinator {
     ) -> Result<Option<Timestamp>, SqlError> {
         let least = match part {
             _ if self.parts.has(part) => LATER_SECS,
-            Part::AuditLog => 1,
+            Part::AuditLog | Part::Operations => 1,
             _ => return due,
         };
         due.map(|at| at.map(|at| at.max(now.plus_secs(least))))

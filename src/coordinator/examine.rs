@@ -9,7 +9,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::remedy::SET_SECRET;
 use crate::cloudflare::Settings;
-use crate::cloudflare::{Account, ApiError, AuditFilters, Client, ListPage, NamedObject, Purpose};
+use crate::cloudflare::{Account, ApiError, Client, ListPage, NamedObject, Purpose};
 use crate::push::Finding;
 
 /// One thing that was checked.
@@ -77,7 +77,7 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
     found.extend(posture);
     let now = ports.now();
     found.push(if audit.feed {
-        let recent = client.audit_log(now.plus_secs(-60), now, &AuditFilters::default(), 1, None).await.map(drop);
+        let recent = client.audit_log(now.plus_secs(-60), now, false, 1, None).await.map(drop);
         check(AUDIT_LOG, false, settings, recent)
     } else {
         unread(AUDIT_LOG, "AUDIT_FEED")

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::memory::Ports;
+use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
@@ -121,11 +121,33 @@ async fn ours<P: Ports>(
     Ok(Ours::Is(operation, Box::new(own)))
 }
 
-/// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
-pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
-    let told_until = told_until(ports)?;
+/// Where neither the log, which is read by the minute, nor the ledger has anything new, changes are looked at again after this: an operation may have
+/// ended since. Each look takes some queries for each of hundreds of changes, and the alarm may ring each second.
+const LOOK_AGAIN_MILLIS: i64 = 15_000;
+
+impl Coordinator {
+    /// Explains what can be explained by now. What the log may still tell is left for the next time, and who did it is told so far.
+    pub(super) async fn explain<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
+        let (told_until, newest, now) = (told_until(ports)?, record::newest(ports)?, ports.now());
+        let is_as_it_was = |(until, change, at): (Timestamp, i64, Timestamp)| {
+            (until, change) == (told_until, newest) && now.since(at) < LOOK_AGAIN_MILLIS
+        };
+        if self.explained.get().is_some_and(is_as_it_was) {
+            return Ok(());
+        }
+        // Of many the rest is looked at with the next ring.
+        let is_all = explain(ports, settings, told_until).await?;
+        self.explained.set(is_all.then_some((told_until, newest, now)));
+        Ok(())
+    }
+}
+
+/// Whether it looked at all there is.
+async fn explain<P: Ports>(ports: &P, settings: &Settings, told_until: Timestamp) -> Result<bool, SqlError> {
     let mut first = None;
-    for change in record::unexplained(ports, told_until, AT_ONCE)? {
+    let changes = record::unexplained(ports, told_until, AT_ONCE)?;
+    let is_all = i64::try_from(changes.len()).unwrap_or(AT_ONCE) < AT_ONCE;
+    for change in changes {
         if record::accepted(ports, &change, None)? {
             continue;
         }
@@ -166,5 +188,5 @@ pub(super) async fn explain<P: Ports>(ports: &P, settings: &Settings) -> Result<
         };
         record::explained(ports, *id, cause, happened_at, &by)?;
     }
-    Ok(())
+    Ok(is_all)
 }

@@ -23,9 +23,8 @@ fn subject<P: Ports>(
     ports: &P,
     settings: &Settings,
     kind: JobKind,
-    status: &sync::SyncStatus,
+    generation: &GenerationId,
 ) -> Result<Option<String>, SqlError> {
-    let Some(generation) = current(status) else { return Ok(None) };
     Ok(match kind {
         JobKind::Findings => {
             // A token is unused for a day longer with each day, whatever is published.
@@ -57,18 +56,13 @@ fn cap_reached(incident: &Incident) -> CapReached<'_> {
     CapReached { at: *at, operation: operation.0, email, message }
 }
 
-/// The generation that is current.
-fn current(status: &sync::SyncStatus) -> Option<&GenerationId> {
-    status.generations.first().map(|summary| &summary.generation)
-}
-
 /// One attempt at a job. The tokens are for C1's API.
 async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job: &Job) -> Attempt {
     match job.kind {
         JobKind::Findings => {
             // What is over by a generation that is not the current one may be so no more.
             let is_current = |generation: &GenerationId| {
-                sync::generations(ports).is_ok_and(|all| all.first().is_some_and(|it| it.generation == *generation))
+                sync::current(ports).is_ok_and(|current| current.as_ref() == Some(generation))
             };
             let known = |generation: &GenerationId| {
                 let since = sync::found_so_since(ports, generation).ok().flatten();
@@ -126,7 +120,7 @@ fn insights<P: Ports>(ports: &P, settings: &Settings, push: &Job) -> Result<Opti
 
 /// Queues a signal of the findings that were opened or closed, as far as their severity is signalled.
 fn tell<P: Ports>(ports: &P, settings: &Settings, noted: &findings::SurveyOutcome) -> Result<(), SqlError> {
-    let Some(run) = sync::status(ports)?.runs.into_iter().next() else { return Ok(()) };
+    let Some(run) = sync::runs(ports)?.into_iter().next() else { return Ok(()) };
     let is_wanted =
         |id: &&String| findings::severity_of(id).is_some_and(|it| settings.findings.signalled.contains(&it));
     let [opened, closed] = [&noted.opened, &noted.closed].map(|ids| ids.iter().filter(is_wanted).collect::<Vec<_>>());
@@ -153,18 +147,18 @@ impl Coordinator {
     /// Asks for the jobs that what was synced calls for. Called after each step of a sync, with nothing awaited in between, so
     /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
     pub(super) fn follow<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
-        let status = sync::status(ports)?;
         let by = settings.told_by();
         let reached = match by.settings {
             Some(_) => incident::since(ports, incident::IncidentKind::RemovalCap, ports.now().plus_secs(-CAP_SECS))?,
             None => Vec::new(),
         };
         let caps: Vec<_> = reached.iter().map(cap_reached).collect();
-        if let Some(about) = signal::queue(ports, by, &status.runs, &caps)? {
+        if let Some(about) = signal::queue(ports, by, &sync::runs(ports)?, &caps)? {
             jobs::want(ports, JobKind::Signal, &about, false, ports.now())?;
         }
+        let Some(generation) = sync::current(ports)? else { return Ok(()) };
         for kind in JobKind::ALL {
-            if let Some(subject) = subject(ports, settings, kind, &status)? {
+            if let Some(subject) = subject(ports, settings, kind, &generation)? {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
         }
@@ -173,11 +167,11 @@ impl Coordinator {
 
     /// Asks for a push of the current generation, be it pushed already or not; gives the generation, `None` where there is none yet.
     pub(super) fn push_again<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<GenerationId>, SqlError> {
-        let status = sync::status(ports)?;
-        if let Some(subject) = subject(ports, settings, JobKind::Push, &status)? {
+        let Some(generation) = sync::current(ports)? else { return Ok(None) };
+        if let Some(subject) = subject(ports, settings, JobKind::Push, &generation)? {
             jobs::want(ports, JobKind::Push, &subject, true, ports.now())?;
         }
-        Ok(current(&status).cloned())
+        Ok(Some(generation))
     }
 
     /// Carries out the job of a kind, where it is due.

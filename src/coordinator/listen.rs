@@ -4,7 +4,6 @@
 use std::fmt;
 
 use super::alarm::LEASE_SECS;
-use super::explain;
 use super::memory::{Coordinator, Part, Ports};
 use super::settings::Settings;
 use crate::account::identity;
@@ -84,7 +83,7 @@ impl Coordinator {
         }
         // A publication and what follows from it.
         Self::follow(ports, settings)?;
-        explain::explain(ports, settings).await
+        self.explain(ports, settings).await
     }
 
     /// Makes a small publication, in the place of a sync's step: the snapshot has one writer at a time. A sync that begins meanwhile waits for it.
@@ -244,8 +243,8 @@ impl Coordinator {
 
     /// Begins a sweep, unless the last one ended a moment ago; whether one is under way.
     async fn sweep_soon<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<bool, SqlError> {
-        let status = sync::status(ports)?;
-        let last = status.runs.iter().find(|run| run.requests > 0);
+        let runs = sync::runs(ports)?;
+        let last = runs.iter().find(|run| run.requests > 0);
         let is_soon = last.is_some_and(|run| {
             ports.now().since(run.finished_at) < APART_MILLIS.max(10 * run.duration_millis)
                 // A failure is no reason to hurry.

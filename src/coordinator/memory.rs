@@ -1,5 +1,7 @@
 //! What the Coordinator holds in memory, what it needs of the world, and what all of its parts say alike.
 
+use std::cell::Cell;
+
 use super::protocol::Reply;
 use crate::base::jobs;
 use crate::base::ports::{Alarm, Clock, Http, KeyValue, Level, Log, Sign, Sql, SqlError, Zstd};
@@ -20,6 +22,8 @@ pub struct Coordinator {
     /// Whether a run of connecting is carried on by somebody.
     pub(super) driving: UnderWay<()>,
     pub(super) tokens: Tokens,
+    /// What was looked at last to explain changes: how far the log had told, the newest change, and when that was.
+    pub(super) explained: Cell<Option<(Timestamp, i64, Timestamp)>>,
 }
 
 /// A part of what the alarm does. The parts go on side by side, and none waits for another.

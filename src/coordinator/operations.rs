@@ -20,7 +20,7 @@ use crate::conductorone::response::Document;
 use crate::model::ask::{Action, Subject};
 use crate::model::operation::{Origin, Outcome, Refusal, Request};
 use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
-use crate::provision::{self, AttemptResult, callback};
+use crate::provision::{self, AttemptResult, aftercare, callback};
 
 /// C1 waits 30 s for an answer; a third of that is left for the way here and back.
 const PATIENCE_MILLIS: u32 = 20_000;
@@ -153,7 +153,13 @@ impl Coordinator {
     ) -> Result<Reply, SqlError> {
         let id = place.what();
         self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
-        match self.attempt(ports, settings, place, request, received_at).await? {
+        let attempted = self.attempt(ports, settings, place, request, received_at).await?;
+        // No part of the alarm looks at what this left behind.
+        let due = [journal::next_due(ports)?, callback::next_due(ports)?, aftercare::next_due(ports)?];
+        if let Some(at) = due.into_iter().flatten().min() {
+            self.wake(ports, at).await;
+        }
+        match attempted {
             Outcome::NotNow { message, retry_at } => Self::put_off(ports, id, request, callback_url, message, retry_at),
             outcome => Ok(Reply::Outcome(outcome)),
         }
@@ -259,18 +265,12 @@ impl Coordinator {
                 due_again(journal::came_to_nothing(ports, id, message, now)?, *retry_at, now)
             };
             journal::put_off(ports, id, due_at)?;
-            self.wake(ports, due_at).await;
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
         } else {
             journal::settle(ports, id, &outcome, now)?;
-            if callback::settled(ports, id, now)? {
-                self.wake(ports, now).await;
-            }
+            callback::settled(ports, id, now)?;
         }
         drop(place);
-        if let Some(at) = provision::aftercare::next_due(ports)? {
-            self.wake(ports, at).await;
-        }
         Ok(outcome)
     }
 
@@ -458,10 +458,16 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         ports.log(Level::Error, "callback given up", serde_json::json!({ "operation": operation.0, "why": why }));
         callback::done(ports, operation)
     };
-    let Some(outcome) = journal::outcome(ports, operation)? else { return drop_it("there is no outcome") };
     if ports.now() > callback.expires_at {
         return drop_it("C1 waits no longer");
     }
+    let Some(outcome) = journal::outcome(ports, operation)? else {
+        // A newer version may have noted it, and be back before C1 waits no longer.
+        let again = callback::failed(ports, callback, ports.now())?;
+        let fields = serde_json::json!({ "operation": operation.0, "why": "its outcome cannot be read", "again": again.to_string() });
+        ports.log(Level::Warn, "callback not delivered", fields);
+        return Ok(());
+    };
     let request = HttpRequest {
         method: Method::Post,
         url: callback.url.clone(),

@@ -83,10 +83,10 @@ pub async fn attempt<P: KeyValue + Clock + Sql>(
             return (Attempt::Again(format!("The generation cannot be read: {error}.")), SurveyOutcome::default());
         }
     };
-    let over = known(&generation).map(|known| survey.over(known)).unwrap_or_default();
+    let over = known(&generation).map(|known| (known, survey.over(known)));
     let done = survey.note(ports, ports.now()).and_then(|(open, noted)| {
-        for overdue in &over {
-            expiry::over(ports, overdue)?;
+        for (known, overdue) in over.iter().flat_map(|(known, over)| over.iter().map(move |it| (*known, it))) {
+            expiry::over(ports, overdue, known)?;
         }
         book::purge(ports, ports.now().plus_secs(-keep_days * 86_400), ports.now())?;
         Ok((open, noted))

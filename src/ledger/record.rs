@@ -259,6 +259,11 @@ pub fn is_explained(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, Sq
     Ok(last(sql)?.as_ref() >= Some(generation) && sql.one(&open, &[generation.into()])?.is_none())
 }
 
+/// The number of the newest change.
+pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
+    Ok(sql.one("SELECT MAX(id) FROM ledger", &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+}
+
 /// Changes whose cause is not settled yet, the oldest first. Of those that somebody else did so far, there is nothing new before the log is told
 /// in full, which it is until a time.
 pub fn unexplained(sql: &dyn Sql, told_until: Timestamp, limit: i64) -> Result<Vec<UnexplainedChange>, SqlError> {

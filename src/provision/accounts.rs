@@ -11,6 +11,7 @@ use super::work::{Work, done};
 use super::{group, heard, journal, last_writes, open_invitations, policies, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
+use crate::account::person::Meant;
 use crate::base::tree::BTreeSet;
 
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -282,6 +283,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Ok(member) => member,
             // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
             Err(ApiError::AlreadyExists(failure)) => {
+                // Not by its place in the list, by which a renewal has looked before.
+                let seen = find::Seen { must_read_all: true, operation: Some(self.id), ..find::Seen::default() };
+                if replaced.is_some()
+                    && let Meant::One(found) =
+                        find::in_account(&self.client, &Subject::of_email(email), Action::Grant, Vec::new(), seen)
+                            .await?
+                    && Some(found.id) != replaced
+                {
+                    journal::resolved(self.ports, self.id, &found.id.to_string(), email, self.what.id)?;
+                }
                 let message = format!("{email} is a member already, and not in the list yet ({failure})");
                 return Ok(Err(self.not_now(message, 2)));
             }

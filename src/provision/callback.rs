@@ -54,13 +54,10 @@ pub fn want(sql: &dyn Sql, operation: EntryId, url: &str, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Notes that an operation is settled: a callback that is wanted is due now. Returns whether there is one.
-pub fn settled(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<bool, SqlError> {
-    let due = sql.query(
-        "UPDATE callback SET due_at = ? WHERE operation = ? RETURNING operation",
-        &[now.into(), operation.0.into()],
-    )?;
-    Ok(!due.is_empty())
+/// Notes that an operation is settled: a callback that is wanted is due now.
+pub fn settled(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    sql.query("UPDATE callback SET due_at = ? WHERE operation = ?", &[now.into(), operation.0.into()])?;
+    Ok(())
 }
 
 /// Forgets a callback: C1 has the outcome, or waits no longer.

@@ -46,6 +46,7 @@ use crate::connect;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
+use come_back::InvitationAccess;
 use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
@@ -133,6 +134,26 @@ fn whose_account<P: Sql>(ports: &P, id: EntryId, request: &Request, outcome: Out
     }
 }
 
+/// A refusal is none while the operation's own invitation, which nobody answered, may still make somebody a member: they would have what
+/// ConductorOne was told is not given. What has no key comes again for nobody.
+fn unless_invited_yet<P: Clock + Sql>(
+    ports: &P,
+    id: EntryId,
+    request: &Request,
+    ended: Result<Outcome, Stopped>,
+) -> Result<Outcome, Stopped> {
+    let (Ok(Outcome::Refused { message, .. }) | Err(Stopped::Refused(Outcome::Refused { message, .. }))) = &ended
+    else {
+        return ended;
+    };
+    if request.key.is_none() {
+        return ended;
+    }
+    let Some(until) = open_invitations::sent_for(ports, id, ports.now())? else { return ended };
+    let message = message.trim_end_matches('.');
+    Err(Stopped::Until(format!("{message}; an invitation that got no answer may still be carried out"), until))
+}
+
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,
@@ -141,8 +162,21 @@ async fn attempt<P: Http + KeyValue + Clock + Sql>(
     id: EntryId,
     request: &Request,
 ) -> Result<Outcome, Stopped> {
-    let apps = settings.apps.or_settled(|| connect::settled_app(ports))?;
     let renewal = come_back::begun(ports, id)?;
+    let renews = renewal.is_some();
+    let ended = attempt_with(ports, cloudflare, settings, locks, (id, request, renewal)).await;
+    // A renewal that is refused says what was held, and has forgotten it: it must not come again as another operation.
+    if renews { ended } else { unless_invited_yet(ports, id, request, ended) }
+}
+
+async fn attempt_with<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    cloudflare: &cloudflare::Settings,
+    settings: &Settings,
+    locks: &Locks,
+    (id, request, renewal): (EntryId, &Request, Option<InvitationAccess>),
+) -> Result<Outcome, Stopped> {
+    let apps = settings.apps.or_settled(|| connect::settled_app(ports))?;
     // What was begun is carried to its end, whoever is pinned by now: an invitation that was removed to be made again, and a write that may be in force.
     if renewal.is_none() && !journal::has_written(ports, id)? {
         apps.admit(&request.origin)?;
@@ -290,6 +324,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         let member = execute::believable(self.ports, &self.client, member, edit.as_ref()).await?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, self.what.id)?;
+        // Before whatever is refused: that the invitation was carried out belongs to what is told.
+        if self.request.target != Target::Renewal && open_invitations::shown(self.ports, &member)? {
+            renewal::invited(self.ports, member.id, self.ports.now())?;
+        }
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
             return self.or_invited(Err(Stopped::Refused(superseded(newer))), &member).await;
         }
@@ -313,9 +351,6 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         if self.request.target == Target::Renewal {
             return self.renew(member).await;
-        }
-        if open_invitations::shown(self.ports, &member)? {
-            renewal::invited(self.ports, member.id, self.ports.now())?;
         }
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {

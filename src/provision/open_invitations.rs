@@ -78,6 +78,15 @@ pub(super) fn shown(sql: &dyn Sql, member: &MemberRecord) -> Result<bool, SqlErr
     }
 }
 
+/// Until when an invitation that an operation sent, and that nobody answered, may be carried out.
+pub(super) fn sent_for(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    let at = sql.one(
+        "SELECT MAX(at) FROM open_invitation WHERE operation = ? AND at > ?",
+        &[operation.0.into(), now.plus_secs(-LONGEST_LIFE_SECS).into()],
+    )?;
+    Ok(at.as_ref().and_then(SqlValue::integer).map(|at| Timestamp::from_millis(at).plus_secs(LONGEST_LIFE_SECS)))
+}
+
 /// Until when an invitation that nobody answered may make somebody of these addresses a member; anybody, where no address is known. `None`
 /// where there is none. What this version cannot read of one counts as if it were anybody's.
 pub(super) fn until(sql: &dyn Sql, emails: &[&str], now: Timestamp) -> Result<Option<Timestamp>, SqlError> {

@@ -34,7 +34,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
 
 /// Shows one operation, by its number, or by its key with `%2F` or `~` for the slash.
 pub(super) async fn show<P: Ports>(ports: &P, id: String) -> Result<Answer, Problem> {
-    let id = id.replace("%2F", "/").replace("%2f", "/").replace('~', "/");
+    let id = id.replace('~', "/");
     match asking::ask(ports, Command::Operation(id)).await? {
         Reply::Operations(entries) => match entries.into_iter().next() {
             Some(entry) => Ok(Answer::json(200, &entry)),

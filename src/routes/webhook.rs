@@ -76,7 +76,7 @@ pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &
 async fn is_used<P: Ports>(ports: &P, claims: &Claims) -> Result<bool, Problem> {
     // One without an id is known by when it was signed and for what.
     let signed = || format!("{} {:?}", claims.iat.unwrap_or_default().to_bits(), claims.htb_s256);
-    let id = claims.jti.clone().unwrap_or_else(signed);
+    let id = claims.jti.clone().filter(|id| !id.is_empty()).unwrap_or_else(signed);
     match asking::ask(ports, Command::UseToken { id, until: verify::accepted_until(claims) }).await? {
         Reply::Noted => Ok(false),
         Reply::TokenUsed => Ok(true),

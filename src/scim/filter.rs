@@ -336,8 +336,7 @@ fn compare(operator: Operator, found: &Value, wanted: &Value, exact: bool) -> bo
     };
     let (found, wanted) = (fold(found), fold(wanted));
     match operator {
-        Operator::Eq => found == wanted,
-        Operator::Ne => found != wanted,
+        Operator::Eq | Operator::Ne => found == wanted,
         Operator::Co => found.contains(&wanted),
         Operator::Sw => found.starts_with(&wanted),
         Operator::Ew => found.ends_with(&wanted),

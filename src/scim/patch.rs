@@ -87,8 +87,19 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
                 active = Some(boolean(value)?);
                 Ok(())
             }
-            "roles" | "groups" => {
-                if !stays(current, &path, value.unwrap_or(&Value::Null)) {
+            _ if matches!(attribute, "roles" | "groups") => {
+                let wanted = value.unwrap_or(&Value::Null);
+                // What a list leaves out is taken away by what replaces it, as by what removes it; whoever sends the whole record may not know them all.
+                let known = field(current, attribute).unwrap_or(&Value::Null);
+                let is_refused = match (op, wanted) {
+                    (Op::Remove, Value::Array(wanted)) => {
+                        wanted.iter().any(|one| same(known, &Value::Array(vec![one.clone()])))
+                    }
+                    (Op::Remove, _) => !is_empty(known),
+                    (Op::Replace, Value::Array(_)) if known.is_array() && !same(wanted, known) => true,
+                    _ => !stays(current, &path, wanted),
+                };
+                if is_refused {
                     fixed.get_or_insert_with(|| {
                         ScimError::mutability(
                             "what a User holds is changed through the members of Groups: PATCH /Groups/{id}",
@@ -117,7 +128,7 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
             Some(path) => set(path, operation.op, operation.value)?,
             None => {
                 for (name, value) in fields(&operation, USER)? {
-                    set(name, operation.op, Some(value))?;
+                    set(name, Op::Add, Some(value))?;
                 }
             }
         }
@@ -497,6 +508,36 @@ mod tests {
         for op in ["add", "remove"] {
             assert!(edits(op, 1_000).is_ok(), "{op}");
             assert!(edits(op, 1_001).unwrap_err().detail.contains("at most 1000"), "{op}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_user_holds_is_said_to_be_taken_away() {
+        let [a, b] = ["role-a", "role-b"].map(|id| json!({ "value": id, "display": id }));
+        let mut jane = jane();
+        (jane["groups"], jane["roles"]) = (json!([a, b]), json!([]));
+        for (operation, fits) in [
+            (json!({ "op": "remove", "path": "groups", "value": [a] }), false),
+            (json!({ "op": "remove", "path": "groups" }), false),
+            (json!({ "op": "remove", "path": "groups[value eq \"role-a\"]" }), false),
+            (json!({ "op": "replace", "path": "groups", "value": [a] }), false),
+            (json!({ "op": "replace", "path": "groups", "value": [] }), false),
+            (json!({ "op": "replace", "path": "groups", "value": [a, a] }), false),
+            (json!({ "op": "remove", "path": "groups", "value": [{ "value": "role-c" }] }), true),
+            (json!({ "op": "remove", "path": "roles" }), true),
+            (json!({ "op": "replace", "path": "groups", "value": [b, a] }), true),
+            (json!({ "op": "add", "path": "groups", "value": [a] }), true),
+            (json!({ "op": "replace", "value": { "groups": [a], "roles": [] } }), true),
+            (json!({ "op": "add", "path": "roles[primary eq \"True\"].value", "value": "admin" }), false),
+        ] {
+            let read = user(&body(&json!([operation])), &jane);
+            assert_eq!(
+                read.as_ref().err().map(|error| error.scim_type),
+                (!fits).then_some("mutability"),
+                "{operation}"
+            );
+            let ends = json!({ "op": "Replace", "path": "active", "value": "False" });
+            assert_eq!(user(&body(&json!([operation, ends])), &jane), Ok(Some(false)), "{operation}");
         }
     }
 

@@ -73,18 +73,19 @@ pub fn deactivated(mut user: Value) -> Value {
 }
 
 /// What can be granted; `members` by [`member`], or `None` where they are not asked for.
-pub fn group(base: &str, entitlement: Entitlement, name: &str, members: Option<&[Value]>) -> Value {
+pub fn group(base: &str, entitlement: Entitlement, name: &str, members: Option<Vec<Value>>) -> Value {
+    let has_members = members.is_some();
     let mut group = json!({
         "schemas": [GROUP],
         "id": id::of_entitlement(entitlement),
         "displayName": name,
     });
     if let (Some(members), Value::Object(fields)) = (members, &mut group) {
-        fields.insert("members".to_owned(), Value::Array(members.to_vec()));
+        fields.insert("members".to_owned(), Value::Array(members));
     }
     let mut group = stamped(base, "Group", "Groups", group);
     // Without its members it would have another version.
-    if let (None, Some(Value::Object(meta))) = (members, group.get_mut("meta")) {
+    if let (false, Some(Value::Object(meta))) = (has_members, group.get_mut("meta")) {
         meta.remove("version");
     }
     group

@@ -9,7 +9,7 @@ use super::crawl::{Crawl, Phase, Progress};
 use super::run::Cursor;
 use super::{days, staging, state};
 use crate::base::json;
-use crate::base::ports::{Sql, SqlError};
+use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::snapshot::{
     BY_LOG, Capability, ChangeCounts, Counts, GenerationId, KvUse, Manifest, Posture, RunId, RunOutcome, RunRecord,
@@ -160,13 +160,22 @@ pub fn status(sql: &dyn Sql) -> Result<SyncStatus, SqlError> {
 }
 
 /// The last runs, the latest first.
-pub(super) fn runs(sql: &dyn Sql) -> Result<Vec<RunRecord>, SqlError> {
+pub fn runs(sql: &dyn Sql) -> Result<Vec<RunRecord>, SqlError> {
     Ok(state::load(sql, state::RUNS)?.unwrap_or_default())
 }
 
 /// The last generations, the current one first.
 pub(super) fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlError> {
     Ok(state::load(sql, state::GENERATIONS)?.unwrap_or_default())
+}
+
+/// The current generation. Each ring of the alarm asks for it, and for nothing of the others.
+pub fn current(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
+    let value = sql.one(
+        "SELECT json_extract(value, '$[0].generation') FROM sync_state WHERE name = ? AND json_valid(value)",
+        &[state::GENERATIONS.into()],
+    )?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
 }
 
 /// The last run that was to look through the whole account, however it ended.

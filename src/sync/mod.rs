@@ -34,7 +34,8 @@ pub use crate::snapshot::{RunId, RunOutcome, RunRecord};
 pub use crawl::{Phase, Progress};
 pub use days::Day;
 pub use history::{
-    GenerationSummary, Running, SyncState, SyncStatus, found_so, found_so_since, last_good_sweep, last_sweep, status,
+    GenerationSummary, Running, SyncState, SyncStatus, current, found_so, found_so_since, last_good_sweep, last_sweep,
+    runs, status,
 };
 pub use limits::Limits;
 pub use run::Trigger;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Reflect};
+use js_sys::{Array, Function, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use worker::Env;
 
@@ -22,8 +22,14 @@ thread_local! {
 
 /// The configuration of the bindings.
 pub(super) fn config(env: &Env) -> Rc<Result<Settings, NotConfigured>> {
-    // Variables and secrets are the same kind of binding: a text. An unset one is undefined.
-    let lookup = |name: &str| Reflect::get(env.as_ref(), &name.into()).ok()?.as_string();
+    // Variables and secrets are the same kind of binding: a text. An unset one is undefined. Of what stands without quotes in wrangler.toml wrangler
+    // makes a binding of another kind: as JSON it is what was written there, and never what nobody set. A binding of a service is none of both.
+    let lookup = |name: &str| {
+        let value = Reflect::get(env.as_ref(), &name.into()).ok().filter(|value| !value.is_null_or_undefined())?;
+        let is_plain = |value: &JsValue| Object::get_prototype_of(value) == Object::get_prototype_of(&Object::new());
+        let is_data = !value.is_object() || Array::is_array(&value) || is_plain(&value);
+        value.as_string().or_else(|| JSON::stringify(&value).ok().filter(|_| is_data)?.as_string())
+    };
     KNOWN.with_borrow_mut(|known| match known {
         Some(known) if known.holds(lookup) => known.settings(),
         _ => known.insert(Known::read(lookup)).settings(),

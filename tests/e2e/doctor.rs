@@ -18,6 +18,30 @@ async fn everything_that_is_missing_is_named_at_once() {
     }
 }
 
+/// Wrangler makes bindings of another kind of what stands in `[vars]` without quotes.
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_read_or_named_and_never_passed_over() {
+    let wrong =
+        [("MIN_SUPER_ADMINS", "0"), ("REST_PROVISIONING", "false"), ("PROTECTED_MEMBERS", "[\"a@example.com\"]")];
+    let deployment = Deployment::with(small(), |options| {
+        wrong.iter().fold(options, |options, (name, value)| options.var(name, &format!("json:{value}")))
+    })
+    .await;
+    misconfigured(&deployment, &wrong.map(|(name, _)| name)).await;
+    for (name, right) in
+        [("MIN_SUPER_ADMINS", "json:1"), ("REST_PROVISIONING", "on"), ("MAX_REMOVALS_PER_HOUR", "json:0")]
+    {
+        deployment.worker.set_var(name, right);
+    }
+    deployment.worker.unset_var("PROTECTED_MEMBERS");
+    deployment.worker.set_var("PROVISIONING", "on");
+    deployment.worker.restart().await.unwrap();
+    let deployment = deployment.synced().await;
+    let user = deployment.json("/v1/users?limit=1").await["items"][0]["id"].as_str().unwrap().to_owned();
+    let refused = deployment.request("DELETE", &format!("/v1/accounts/{user}"), &[], None).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (429, "removal_cap"), "{}", refused.text());
+}
+
 #[tokio::test]
 async fn a_connector_that_lacks_nothing_is_told_so() {
     let deployment = Deployment::start().await;

@@ -486,6 +486,11 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     let stopped = project.run("up", &["--take", "worker"], &project.secrets()).await;
     assert_eq!(stopped.status, Some(1), "{}", stopped.text);
     assert!(stopped.text.contains("does not name: PROTECTED_MEMBERS; put keep_vars = true"), "{}", stopped.text);
+    // Nor where a variable is misspelt, and would protect nothing.
+    project.configure(&pristine.replace("[vars]\n", "[vars]\nPROTECTED_MEMBER = \"jane@example.com\"\n"));
+    let stopped = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+    assert!(stopped.text.contains("the connector reads no variable PROTECTED_MEMBER, which"), "{}", stopped.text);
     // Nor where the Worker is another account's.
     project.configure(pristine);
     let account = project.cloudflare.account_id();
@@ -499,6 +504,14 @@ async fn from_another_clone(project: &Project, pristine: &str) {
         "{}",
         stopped.text
     );
+    // Who has it govern this one is told what comes from the other, and goes on.
+    let told = project.run("up", &["--account", &account], &project.secrets()).await;
+    assert!(
+        told.text.contains("Until now the Worker governed the account 0123456789abcdef0123456789abcdef."),
+        "{}",
+        told.text
+    );
+    assert!(!told.text.contains("C1_APP_ID = "), "{}", told.text);
     project.hosting.set_variable(NAME, "CLOUDFLARE_ACCOUNT_ID", &account);
     // Nor where two people changed the same, or what the Worker has on is off, and nobody says who is right.
     project.configure(&pristine.replace("C1_TENANT = \"\"", "C1_TENANT = \"other.conductor.one\""));

@@ -258,7 +258,8 @@ const fn status_word(member: &Member) -> &'static str {
     match member.status {
         MemberStatus::Accepted => "accepted",
         MemberStatus::Pending => "pending",
-        MemberStatus::Rejected | MemberStatus::Other => "rejected",
+        MemberStatus::Rejected => "rejected",
+        MemberStatus::Other => "other",
     }
 }
 

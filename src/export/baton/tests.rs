@@ -127,7 +127,7 @@ fn an_invitation_is_a_person_who_may_still_come() {
     );
     assert_eq!(pending.status, Some(Status { status: 1, details: "Pending".to_owned() }));
     let rejected = decoded(&Row::member(Member { status: MemberStatus::Other, ..invited(6, &[]) }));
-    assert_eq!(rejected.status, Some(Status { status: 2, details: "Rejected".to_owned() }));
+    assert_eq!(rejected.status, Some(Status { status: 2, details: "Other".to_owned() }));
     let user: UserTrait = rejected.annotations[0].unpack("UserTrait");
     assert_eq!(user.status.unwrap().status, 2);
 }

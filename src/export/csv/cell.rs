@@ -38,18 +38,17 @@ impl<'a> Line<'a> {
     pub(crate) fn text(&mut self, text: &str) {
         let pieces = text.split_inclusive(SEPARATORS).enumerate();
         let disarmed: String = pieces.map(|(place, piece)| disarm(piece, place == 0)).collect();
-        self.cell(&disarmed, false);
+        self.cell(&disarmed);
     }
 
     /// An e-mail address, by which C1 knows people: `+alice@example.com` must stay what it is. It does where it has nothing
     /// that a formula needs to do harm: to call a function takes a parenthesis, to start a program a `|` and a `!`.
     pub(super) fn address(&mut self, address: &str) {
-        // What no address has cannot be told from a separator.
-        if address.contains(SEPARATORS) {
-            return self.text(address);
+        if address.chars().all(|c| c.is_ascii_alphanumeric() || "@.+-_".contains(c)) {
+            self.cell(address);
+        } else {
+            self.text(address);
         }
-        let harmless = address.chars().all(|c| c.is_ascii_alphanumeric() || "@.+-_".contains(c));
-        self.cell(address, address.starts_with(FORMULA) && !harmless);
     }
 
     /// Names as one cell, with commas between. A name's own comma would make two of it: it becomes a semicolon.
@@ -62,16 +61,13 @@ impl<'a> Line<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    fn cell(&mut self, text: &str, apostrophe: bool) {
+    fn cell(&mut self, text: &str) {
         if !std::mem::replace(&mut self.first, false) {
             self.out.push(b',');
         }
         let quoted = text.contains(['"', ',', '\r', '\n']);
         if quoted {
             self.out.push(b'"');
-        }
-        if apostrophe {
-            self.out.push(b'\'');
         }
         for &byte in text.as_bytes() {
             if byte == b'"' {

@@ -164,6 +164,7 @@ fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
         ("+sum(1)@example.com", "'+sum(1)@example.com"),
         ("o'brien@example.com", "o'brien@example.com"),
         ("jane;=1@example.com", "jane;'=1@example.com"),
+        ("\u{200b}=jane(1)@example.com", "'\u{200b}=jane(1)@example.com"),
     ] {
         let person = Member { email: address.to_owned(), first_name: None, last_name: None, ..member(1, &[], &[]) };
         let line = &lines(vec![Row::member(person)], File::UsersCsv)[0];

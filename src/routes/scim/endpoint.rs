@@ -54,14 +54,12 @@ pub(in crate::routes) fn at(segments: &[&str]) -> Vec<(Method, Endpoint)> {
         "Groups" => Some(Kind::Group),
         _ => None,
     };
-    // A colon may come encoded; nothing else of an id needs to.
-    let id = |text: &str| text.replace("%3A", ":").replace("%3a", ":");
     match segments {
         ["ServiceProviderConfig"] => vec![(Method::Get, Endpoint::ServiceProviderConfig)],
         ["ResourceTypes"] => vec![(Method::Get, Endpoint::ResourceTypes(None))],
-        ["ResourceTypes", name] => vec![(Method::Get, Endpoint::ResourceTypes(Some(id(name))))],
+        ["ResourceTypes", name] => vec![(Method::Get, Endpoint::ResourceTypes(Some((*name).to_owned())))],
         ["Schemas"] => vec![(Method::Get, Endpoint::Schemas(None))],
-        ["Schemas", name] => vec![(Method::Get, Endpoint::Schemas(Some(id(name))))],
+        ["Schemas", name] => vec![(Method::Get, Endpoint::Schemas(Some((*name).to_owned())))],
         ["Me"] => [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete]
             .map(|method| (method, Endpoint::Unsupported("/Me")))
             .to_vec(),
@@ -76,12 +74,12 @@ pub(in crate::routes) fn at(segments: &[&str]) -> Vec<(Method, Endpoint)> {
         [name, text] if !text.is_empty() => match kind(name) {
             Some(kind) => {
                 let mut methods = vec![
-                    (Method::Get, Endpoint::Show(kind, id(text))),
-                    (Method::Put, Endpoint::Replace(kind, id(text))),
-                    (Method::Patch, Endpoint::Patch(kind, id(text))),
+                    (Method::Get, Endpoint::Show(kind, (*text).to_owned())),
+                    (Method::Put, Endpoint::Replace(kind, (*text).to_owned())),
+                    (Method::Patch, Endpoint::Patch(kind, (*text).to_owned())),
                 ];
                 if kind == Kind::User {
-                    methods.push((Method::Delete, Endpoint::Delete(id(text))));
+                    methods.push((Method::Delete, Endpoint::Delete((*text).to_owned())));
                 }
                 methods
             }

@@ -36,9 +36,7 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
         None => Vec::new(),
         members => vec![MembersEdit::Replace(patch::members(members)?)],
     };
-    let found = find(call, id, true).await?;
-    let group = found.group.as_ref().ok_or_else(|| missing(id))?;
-    change(call, id, &found, group, changes).await
+    change(call, id, find(call, id, true).await?, changes).await
 }
 
 /// Changes a Group's members.
@@ -47,7 +45,7 @@ pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answ
     let found = find(call, id, true).await?;
     let Some(group) = &found.group else { return take_out_of_unlisted(call, id, &found, &body).await };
     let changes = patch::group(&body, group)?;
-    change(call, id, &found, group, changes).await
+    change(call, id, found, changes).await
 }
 
 /// A Group that is on no list may have come since the last sync, as one does that somebody holds on a part of the account. A client takes
@@ -70,19 +68,21 @@ async fn take_out_of_unlisted<P: Ports>(
 async fn change<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
-    found: &Found,
-    group: &Value,
+    mut found: Found,
     mut changes: Vec<MembersEdit>,
 ) -> Result<Answer, Problem> {
-    call.unchanged(group)?;
-    let members = group.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut group = found.group.take().ok_or_else(|| missing(id))?;
+    call.unchanged(&group)?;
+    // A Group may have as many members as the account: they are not held twice.
+    let Some(Value::Array(members)) = group.get_mut("members").map(Value::take) else { return Err(missing(id)) };
     for change in &mut changes {
         if let MembersEdit::Replace(ids) = change {
             *ids = as_known(call, &found.snapshot, &members, ids).await?;
         }
     }
     let steps = plan(members, &changes, call.settings.scim_replace_max_removals)?;
-    carry_out(call, found, &changes, &steps).await?;
+    carry_out(call, &found, &changes, &steps).await?;
+    drop(found);
     let left = find(call, id, true).await?;
     call.shown(200, left.group.ok_or_else(|| missing(id))?)
 }
@@ -95,10 +95,11 @@ async fn as_known<P: Ports>(
     members: &[Value],
     ids: &[String],
 ) -> Result<Vec<String>, Problem> {
+    let there: BTreeSet<Principal> = members.iter().filter_map(plan::principal).collect();
     let mut invitations = BTreeSet::new();
     for member in ids.iter().filter_map(|text| id::member(text)) {
         if let Principal::Invitation(membership) = member
-            && !members.iter().any(|item| plan::principal(item) == Some(member))
+            && !there.contains(&member)
         {
             invitations.insert(membership);
         }
@@ -260,10 +261,10 @@ async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Res
     };
     let mut members = None;
     if with_members {
-        let mut held = lists::holders(call, &snapshot, &[entitlement].into()).await?;
+        let mut held = lists::holders(call, &snapshot, &[entitlement].into(), usize::MAX).await?;
         members = Some(held.remove(&entitlement).unwrap_or_default());
     }
-    let group = Some(resource::group(&call.base, entitlement, &name, members.as_deref()));
+    let group = Some(resource::group(&call.base, entitlement, &name, members));
     Ok(Found { entitlement, group, snapshot })
 }
 

@@ -101,24 +101,24 @@ async fn groups<P: Ports>(
     let filter = query.filter.as_ref();
     let mut members = None;
     if filter.is_some_and(|filter| filter.reads("members")) {
-        members = Some(holders(call, snapshot, &offered.iter().map(|(one, _)| *one).collect()).await?);
+        members = Some(holders(call, snapshot, &offered.iter().map(|(one, _)| *one).collect(), usize::MAX).await?);
     }
     if let Some(filter) = filter {
         offered.retain(|(entitlement, name)| {
-            let of = members.as_ref().and_then(|members| members.get(entitlement)).map(Vec::as_slice);
+            let of = members.as_ref().and_then(|members| members.get(entitlement)).cloned();
             filter.matches(&resource::group(&call.base, *entitlement, name, Some(of.unwrap_or_default())))
         });
     }
     let total = offered.len();
     let page: Vec<_> = offered.into_iter().skip(query.start - 1).take(query.count).collect();
     if members.is_none() && query.projection.returns("members") {
-        members = Some(holders(call, snapshot, &page.iter().map(|(one, _)| *one).collect()).await?);
+        members = Some(holders(call, snapshot, &page.iter().map(|(one, _)| *one).collect(), MEMBERS_PER_PAGE).await?);
     }
     let mut resources = Vec::new();
     let mut shown = 0;
     for (entitlement, name) in page {
-        let of = members.as_ref().map(|members| members.get(&entitlement).map(Vec::as_slice).unwrap_or_default());
-        shown += of.map_or(0, <[Value]>::len);
+        let of = members.as_mut().map(|members| members.remove(&entitlement).unwrap_or_default());
+        shown += of.as_ref().map_or(0, Vec::len);
         if shown > MEMBERS_PER_PAGE && !resources.is_empty() {
             break;
         }
@@ -151,11 +151,13 @@ pub(super) async fn offered<P: Ports>(
     Ok(offered)
 }
 
-/// The members of some Groups.
+/// The members of some Groups: of the first ones, as far as they have no more than `most` together, and one more Group that has more than that, so that
+/// a page which ends before it can tell.
 pub(super) async fn holders<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
     wanted: &BTreeSet<Entitlement>,
+    most: usize,
 ) -> Result<BTreeMap<Entitlement, Vec<Value>>, Problem> {
     let mut members: BTreeMap<Entitlement, Vec<Value>> = BTreeMap::new();
     if wanted.is_empty() {
@@ -163,11 +165,22 @@ pub(super) async fn holders<P: Ports>(
     }
     // One alone is looked for where the manifest says that somebody holds it.
     let only = wanted.first().copied().filter(|_| wanted.len() == 1);
+    let mut count = 0;
     each(call, snapshot, Kind::HOLDERS, only, |row| {
         for (held, _) in snapshot.manifest().grants_of(row) {
             if wanted.contains(&held) {
-                members.entry(held).or_default().extend(resource::member(&call.base, row));
+                let Some(member) = resource::member(&call.base, row) else { continue };
+                members.entry(held).or_default().push(member);
+                count += 1;
             }
+        }
+        while let Some((last, before)) = members
+            .last_key_value()
+            .map(|(last, theirs)| (*last, count - theirs.len()))
+            .filter(|(_, before)| *before > most)
+        {
+            members.remove(&last);
+            count = before;
         }
     })
     .await?;

@@ -63,8 +63,9 @@ pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<An
         (principal, None) => return settle_unlisted(call, id, principal, active).await,
     };
     call.unchanged(&user)?;
-    let email = named_address(&body)?;
-    if !address::same(user.get("userName").and_then(Value::as_str).unwrap_or_default(), &email) {
+    let known = user.get("userName").and_then(Value::as_str).unwrap_or_default();
+    // Whoever is to be removed need not have the right name for it.
+    if active != Some(false) && !address::same(known, &named_address(&body)?) {
         return Err(ScimError::mutability(
             "userName cannot be changed: in Cloudflare another address is another member; remove this one and create the other",
         )

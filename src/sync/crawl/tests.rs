@@ -183,7 +183,7 @@ fn errors_are_judged_by_what_they_are_and_what_they_hit() {
     let member = Fetch { list: List::Member(id(1)), page: 1 };
     let until = Timestamp::from_secs(9);
 
-    let limited = ApiError::RateLimited { failure: failure(429), retry_after: None, until };
+    let limited = ApiError::RateLimited { failure: failure(429), until };
     assert_eq!(judge(members, &limited, 1), Verdict::Until(until));
     assert_eq!(judge(tokens, &ApiError::OutOfBudget { until }, 1), Verdict::Until(until));
 

@@ -1,12 +1,13 @@
 //! What is told of a revoke: that it is done, once nothing that was sent can bring back what was taken.
 
+use c1_cloudflare::account::default_role::Configured;
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::provision::aftercare;
 use sim::cloudflare::{Fault, Permission, Route};
 
 use super::{
-    Action, Bench, Effect, EntryId, NEW, Outcome, Refusal, Target, account_of, assert_done, assert_refused, atom,
-    group_target, holds, member, person, roles, target,
+    Action, Bench, Effect, EntryId, NEW, Outcome, Refusal, Target, account_of, assert_done, assert_not_now,
+    assert_refused, atom, group_target, holds, member, person, roles, target,
 };
 
 /// For longer than this nothing is carried out late.
@@ -425,6 +426,26 @@ async fn a_revoke_that_made_an_unanswered_invitation_void_is_done_once_nothing_c
     assert_refused(&bench.attempt(grant).await, Refusal::Superseded, "");
     bench.world.advance(LATEST);
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_a_grant_was_refused_whose_invitation_may_still_be_carried_out() {
+    for comes in [true, false] {
+        let mut bench = Bench::start().await;
+        bench.account().fail_next(Route::CreateMember, 1, Fault::Held);
+        let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+        bench.world.query("UPDATE operation SET request = json_set(request, '$.key', 'task')", &[]).unwrap();
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+        bench.world.config.provision.default_role = Configured::read("None of these");
+        assert_not_now(&bench.attempt(grant).await, "may still be carried out");
+        if comes {
+            assert_eq!(bench.account().release_held(), 1);
+            assert_done(&bench.attempt(grant).await, Effect::Invited);
+        } else {
+            bench.world.advance(LATEST);
+            assert_refused(&bench.attempt(grant).await, Refusal::NoDefaultRole, "");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::{
     member, person, roles, target,
 };
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
-use sim::cloudflare::{Access, Fault, Latency, Oddity, PolicySpec, Route};
+use sim::cloudflare::{Access, Collation, Fault, Latency, Oddity, PolicySpec, Route};
 
 /// An invitation with two policies, one of them denied, in a group; and the group.
 async fn invited() -> (Bench, String, String) {
@@ -103,6 +103,21 @@ async fn between_the_two(fault: Fault) -> (Bench, String, super::EntryId) {
     // By then a request that nobody answered is not carried out any more.
     bench.world.advance(2_500);
     (bench, group, renewal)
+}
+
+#[tokio::test]
+async fn the_new_invitation_is_found_wherever_it_stands_in_the_list() {
+    let (bench, _, renewal) = between_the_two(Fault::Held).await;
+    let account = bench.account();
+    // In this order a dot comes after all letters, and nothing on the pages that are looked at tells so.
+    account.configure(|behaviour| behaviour.collation = Collation::CaseInsensitive);
+    for letters in 0..200_u8 {
+        let [a, b] = [letters / 26, letters % 26].map(|place| char::from(b'a' + place));
+        account.add_member(&format!("new{a}{b}@example.com"), Vec::new());
+    }
+    assert_eq!(account.release_held(), 1);
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    assert_eq!(bench.atoms(&account.membership_of(NEW).unwrap().id).len(), 3);
 }
 
 /// Whether nobody knows what became of the new invitation, or it is certain that there is none yet.
@@ -286,6 +301,21 @@ async fn a_grant_of_the_account_renews_our_own_invitation_when_it_is_old_enough(
     bench.account().invite(NEW, vec![holds(bench.account(), &roles(bench.account())[0])]);
     bench.world.advance(8 * 24 * 60 * 60);
     assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::AlreadyGranted);
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_refused_says_what_was_held_also_where_an_invitation_got_no_answer() {
+    let bench = Bench::with(|_| {}, |config| config.provision.renew_invitations_after_days = Some(7)).await;
+    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+    bench.world.advance(8 * 24 * 60 * 60);
+    bench.account().fail_next(Route::CreateMember, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    let with_key = "UPDATE operation SET request = json_set(request, '$.key', 'task') WHERE id = ?";
+    bench.world.query(with_key, &[grant.0.into()]).unwrap();
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    let refused = Fault::Status { status: 400, code: 429, message: "add limit reached".into() };
+    bench.account().fail_next(Route::CreateMember, 1, refused);
+    assert_refused(&bench.attempt(grant).await, Refusal::Cloudflare, "give back what it held");
 }
 
 #[tokio::test]

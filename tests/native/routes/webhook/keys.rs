@@ -1,7 +1,11 @@
 //! The tenant's keys: kept, changed, and not to be had.
 
+use std::time::Duration;
+
 use futures::future::join_all;
+use serde_json::{Value, json};
 use sim::conductorone::{Algorithm, JwkStyle, JwksFault, Token};
+use sim::http::Reply;
 
 use crate::deployment::Deployment;
 
@@ -52,6 +56,40 @@ async fn a_new_key_without_an_id_is_accepted_at_once_too() {
     deployment.c1.rotate(Algorithm::EdDsa);
     assert!(accepted(&deployment, Token::new().without_kid()).await, "the keys are asked for once more");
     assert_eq!(deployment.c1.jwks_fetches(), 2);
+}
+
+/// The key set with one more key that has no id.
+fn with_a_nameless_key(keys: &Value) -> Reply {
+    let mut keys = keys.clone();
+    let list = keys["keys"].as_array_mut().unwrap();
+    let mut nameless = list.iter().find(|key| key["crv"] == "Ed25519").unwrap().clone();
+    nameless.as_object_mut().unwrap().remove("kid");
+    list.push(nameless);
+    Reply::json(200, &keys)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_is_accepted_at_once_also_where_another_one_has_no_id() {
+    let deployment = Deployment::start().await;
+    deployment.c1.fail_jwks(JwksFault::SentAs(with_a_nameless_key), None);
+    assert!(accepted(&deployment, Token::new().algorithm(Algorithm::EdDsa)).await);
+    deployment.c1.rotate(Algorithm::EdDsa);
+    assert!(accepted(&deployment, Token::new().algorithm(Algorithm::EdDsa)).await);
+    assert_eq!(deployment.c1.jwks_fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_the_tenant_withdrew_are_good_for_nothing_once_that_is_known() {
+    for (fault, is_kept) in
+        [(JwksFault::SentAs(|_| Reply::json(200, &json!({ "keys": [] }))), false), (JwksFault::Status(500), true)]
+    {
+        let deployment = Deployment::start().await;
+        assert!(accepted(&deployment, Token::new()).await);
+        deployment.c1.fail_jwks(fault, None);
+        deployment.wait(Duration::from_mins(11)).await;
+        let answer = deployment.send(&deployment.c1.test_event()).await;
+        assert_eq!(answer.status, if is_kept { 200 } else { 503 }, "{}", answer.text());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
 //! Deliveries that come again, whatever identifies them.
 
+use std::time::Duration;
+
+use c1_cloudflare::base::ports::Sql as _;
 use sim::cloudflare::{Fault, Route};
-use sim::conductorone::{Person, Token};
+use sim::conductorone::{Person, Token, Verdict};
 
 use crate::jane::{Jane, completed};
 
@@ -55,14 +58,37 @@ async fn the_journal_tells_who_asked_and_who_approved() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_without_an_id_is_good_for_one_delivery_too() {
+    for token in [Token::new().without_claim("jti"), Token::new().claim("jti", "")] {
+        let jane = Jane::start().await;
+        let without_id = |issued: i64| token.clone().claim("iat", issued);
+        let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+        jane.deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        let now = jane.deployment.now();
+        assert_eq!(jane.deployment.send(&delivery.clone().token(without_id(now))).await.status, 202);
+        let again = jane.deployment.send(&delivery.clone().token(without_id(now))).await;
+        assert!(again.status == 503 && again.text().contains("token_used"), "{} {}", again.status, again.text());
+        // C1 signs each attempt anew.
+        assert_eq!(jane.deployment.send(&delivery.token(without_id(now + 3))).await.status, 202);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_another_version_noted_is_kept_for_it() {
     let jane = Jane::start().await;
-    let without_id = |issued: i64| Token::new().without_claim("jti").claim("iat", issued);
+    jane.deployment.cloudflare.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
     let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
-    jane.deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
-    let now = jane.deployment.now();
-    assert_eq!(jane.deployment.send(&delivery.clone().token(without_id(now))).await.status, 202);
-    let again = jane.deployment.send(&delivery.clone().token(without_id(now))).await;
-    assert!(again.status == 503 && again.text().contains("token_used"), "{} {}", again.status, again.text());
-    // C1 signs each attempt anew.
-    assert_eq!(jane.deployment.send(&delivery.token(without_id(now + 3))).await.status, 202);
+    assert_eq!(jane.deployment.deliver(&delivery).await.verdict, Verdict::Accepted);
+    let world = jane.deployment.world();
+    let noted = |outcome: &str| {
+        let statement = "UPDATE operation SET state = 'settled', settled_at = received_at, due_at = NULL, outcome = ?";
+        world.query(statement, &[outcome.into()]).unwrap();
+    };
+    noted(r#"{"outcome":"refused","code":"of_a_newer_version","message":"Not here."}"#);
+    world.query("UPDATE callback SET due_at = 1", &[]).unwrap();
+    jane.deployment.cron().await;
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    assert_eq!(world.query("SELECT * FROM callback", &[]).unwrap().len(), 1);
+    noted(r#"{"outcome":"refused","code":"protected_member","message":"Not here."}"#);
+    let told = jane.deployment.callback(&delivery).await;
+    assert!(told.to_string().contains("Not here."), "{told}");
 }

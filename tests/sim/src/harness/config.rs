@@ -55,8 +55,11 @@ pub(super) fn write(config: &Config<'_>) -> String {
         "(name = \"STATE\", kvNamespace = \"kv\")".to_owned(),
         format!("(name = {}, durableObjectNamespace = {})", quoted(&config.class.to_uppercase()), quoted(config.class)),
     ];
-    bindings
-        .extend(config.vars.iter().map(|(name, value)| format!("(name = {}, text = {})", quoted(name), quoted(value))));
+    // What begins with `json:` is a binding of that kind, as wrangler makes it of a variable that is no text.
+    bindings.extend(config.vars.iter().map(|(name, value)| match value.strip_prefix("json:") {
+        Some(value) => format!("(name = {}, json = {})", quoted(name), quoted(value)),
+        None => format!("(name = {}, text = {})", quoted(name), quoted(value)),
+    }));
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
