@@ -155,8 +155,11 @@ impl Coordinator {
         self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
         let attempted = self.attempt(ports, settings, place, request, received_at).await?;
         // No part of the alarm looks at what this left behind.
-        let due = [journal::next_due(ports)?, callback::next_due(ports)?, aftercare::next_due(ports)?];
-        if let Some(at) = due.into_iter().flatten().min() {
+        let next = match &attempted {
+            Outcome::NotNow { .. } => journal::next_due(ports)?,
+            _ => callback::next_due(ports)?,
+        };
+        if let Some(at) = next.into_iter().chain(aftercare::next_due(ports)?).min() {
             self.wake(ports, at).await;
         }
         match attempted {
