@@ -237,7 +237,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
 mod tests {
     use super::{asked, init, next_end, note, over, overdue, unasked, with_member};
     use crate::base::fakes::Desk;
-    use crate::base::ports::{Clock, Sql};
+    use crate::base::ports::{Clock, Sql, SqlValue};
     use crate::model::grant::Holding;
     use crate::model::operation::EntryId;
 
@@ -278,6 +278,31 @@ mod tests {
         desk
     }
 
+    /// Notes an operation of Jane's that was settled.
+    fn settled(desk: &Desk, number: i64, request: &str, what: &str, outcome: &str, key: Option<&str>, wrote: i64) {
+        desk.query(
+            "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', ?, ?, ?, ?)",
+            &[
+                number.into(),
+                request.into(),
+                what.into(),
+                outcome.into(),
+                key.map_or(SqlValue::Null, SqlValue::from),
+                wrote.into(),
+            ],
+        )
+        .unwrap();
+        note(desk, EntryId(number), desk.now()).unwrap();
+    }
+
+    /// A grant of the account for a time.
+    fn for_secs(secs: i64) -> String {
+        format!(r#"{{"action":"grant","target":"account","origin":{{"duration_secs":{secs}}}}}"#)
+    }
+
+    const DONE: &str = r#"{"outcome":"done"}"#;
+    const GAVE_UP: &str = r#"{"outcome":"refused","code":"gave_up"}"#;
+
     #[test]
     fn an_invitation_that_is_made_again_ends_when_it_would_have_ended_and_a_grant_for_good_never() {
         let desk = with_operations();
@@ -288,12 +313,7 @@ mod tests {
             (3, r#""target":{"named":{"builtin":true}}"#.to_owned(), false),
             (4, format!(r#""target":{{"named":{{"builtin":true}}}},{for_a_time}"#), true),
         ] {
-            desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', NULL, 1)",
-                &[number.into(), format!(r#"{{"action":"grant",{asked}}}"#).into()],
-            )
-            .unwrap();
-            note(&desk, EntryId(number), desk.now()).unwrap();
+            settled(&desk, number, &format!(r#"{{"action":"grant",{asked}}}"#), "account", DONE, None, 1);
             assert_eq!(next_end(&desk, 0).unwrap().is_some(), is_there, "{asked}");
         }
     }
@@ -303,12 +323,7 @@ mod tests {
         let desk = with_operations();
         let done = |number: i64, action: &str, secs: i64, key: &str| {
             let request = format!(r#"{{"action":"{action}","target":"account","origin":{{"duration_secs":{secs}}}}}"#);
-            desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', '{\"outcome\":\"done\"}', ?, 1)",
-                &[number.into(), request.into(), key.into()],
-            )
-            .unwrap();
-            note(&desk, EntryId(number), desk.now()).unwrap();
+            settled(&desk, number, &request, "account", DONE, Some(key), 1);
             next_end(&desk, 0).unwrap().map(|end| end.since(desk.now()) / 1_000)
         };
         assert_eq!(done(10, "grant", 3_600, "a"), Some(3_600));
@@ -345,24 +360,10 @@ mod tests {
     #[test]
     fn an_account_that_ends_ends_nothing_that_was_granted_since() {
         let desk = with_operations();
-        let for_a_time = r#"{"action":"grant","origin":{"duration_secs":3600}}"#;
-        for (number, request, what, outcome) in [
-            (1, for_a_time, "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member", "granted"),
-            (3, for_a_time, "role:00000000c6c84a6bb80b0a5a4a4b8f1f:member", "granted"),
-            (2, r#"{"action":"revoke"}"#, "account", "removed"),
-        ] {
-            desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', ?, ?, NULL, 1)",
-                &[
-                    number.into(),
-                    request.into(),
-                    what.into(),
-                    format!(r#"{{"outcome":"done","effect":"{outcome}"}}"#).into(),
-                ],
-            )
-            .unwrap();
-            note(&desk, EntryId(number), desk.now()).unwrap();
-        }
+        let (grant, revoke) = (for_secs(3_600), r#"{"action":"revoke"}"#);
+        settled(&desk, 1, &grant, "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member", DONE, None, 1);
+        settled(&desk, 3, &grant, "role:00000000c6c84a6bb80b0a5a4a4b8f1f:member", DONE, None, 1);
+        settled(&desk, 2, revoke, "account", r#"{"outcome":"done","effect":"removed"}"#, None, 1);
         let left = overdue(&desk, desk.now().plus_secs(9_999)).unwrap();
         assert_eq!(left.iter().map(|it| it.operation).collect::<Vec<_>>(), [EntryId(3)]);
     }
@@ -371,34 +372,14 @@ mod tests {
     fn a_grant_that_was_written_and_given_up_ends() {
         for (wrote, code, ends) in [(1, "gave_up", true), (0, "gave_up", false), (1, "superseded", false)] {
             let desk = with_operations();
-            desk.query(
-                "INSERT INTO operation VALUES (1, ?, 'jane@example.com', '', 'account', ?, NULL, ?)",
-                &[
-                    r#"{"action":"grant","origin":{"duration_secs":3600}}"#.into(),
-                    format!(r#"{{"outcome":"refused","code":"{code}"}}"#).into(),
-                    wrote.into(),
-                ],
-            )
-            .unwrap();
-            note(&desk, EntryId(1), desk.now()).unwrap();
+            let outcome = format!(r#"{{"outcome":"refused","code":"{code}"}}"#);
+            settled(&desk, 1, &for_secs(3_600), "account", &outcome, None, wrote);
             assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{wrote} {code}");
             // Nothing that was given before ends later by it, and what is done after it has its own end.
-            for (number, secs, outcome, end) in [
-                (3, 60, r#"{"outcome":"done"}"#, 60),
-                (4, 7_200, r#"{"outcome":"refused","code":"gave_up"}"#, 60),
-                (2, 90, r#"{"outcome":"refused","code":"gave_up"}"#, 60),
-                (5, 600, r#"{"outcome":"done"}"#, 600),
-            ] {
-                desk.query(
-                    "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', ?, NULL, 1)",
-                    &[
-                        number.into(),
-                        format!(r#"{{"action":"grant","origin":{{"duration_secs":{secs}}}}}"#).into(),
-                        outcome.into(),
-                    ],
-                )
-                .unwrap();
-                note(&desk, EntryId(number), desk.now()).unwrap();
+            for (number, secs, outcome, end) in
+                [(3, 60, DONE, 60), (4, 7_200, GAVE_UP, 60), (2, 90, GAVE_UP, 60), (5, 600, DONE, 600)]
+            {
+                settled(&desk, number, &for_secs(secs), "account", outcome, None, 1);
                 let told = next_end(&desk, 0).unwrap().map(|at| at.since(desk.now()) / 1_000);
                 assert_eq!(told, Some(end), "{number}");
             }
@@ -408,17 +389,8 @@ mod tests {
     #[test]
     fn a_grant_that_is_done_after_a_later_one_was_given_up_has_its_own_end() {
         let desk = with_operations();
-        for (number, secs, outcome) in
-            [(5, 60, r#"{"outcome":"refused","code":"gave_up"}"#), (4, 90, r#"{"outcome":"done"}"#)]
-        {
-            let request = format!(r#"{{"action":"grant","origin":{{"duration_secs":{secs}}}}}"#);
-            desk.query(
-                "INSERT INTO operation VALUES (?, ?, 'jane@example.com', '', 'account', ?, NULL, 1)",
-                &[number.into(), request.into(), outcome.into()],
-            )
-            .unwrap();
-            note(&desk, EntryId(number), desk.now()).unwrap();
-        }
+        settled(&desk, 5, &for_secs(60), "account", GAVE_UP, None, 1);
+        settled(&desk, 4, &for_secs(90), "account", DONE, None, 1);
         assert_eq!(next_end(&desk, 0).unwrap().map(|at| at.since(desk.now())), Some(90_000));
     }
 

@@ -464,13 +464,18 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
     if ports.now() > callback.expires_at {
         return drop_it("C1 waits no longer");
     }
-    let Some(outcome) = journal::outcome(ports, operation)? else {
-        // A newer version may have noted it, and be back before C1 waits no longer.
+    let try_again = |why: &str| {
         let again = callback::failed(ports, callback, ports.now())?;
-        let fields = serde_json::json!({ "operation": operation.0, "why": "its outcome cannot be read", "again": again.to_string() });
-        ports.log(Level::Warn, "callback not delivered", fields);
-        return Ok(());
+        let tenant = &settings.conductorone.tenant;
+        ports.log(
+            Level::Warn,
+            "callback not delivered",
+            serde_json::json!({ "operation": operation.0, "tenant": tenant, "why": why, "again": again.to_string() }),
+        );
+        Ok(())
     };
+    // A newer version may have noted one that cannot be read, and be back before C1 waits no longer.
+    let Some(outcome) = journal::outcome(ports, operation)? else { return try_again("its outcome cannot be read") };
     let request = HttpRequest {
         method: Method::Post,
         url: callback.url.clone(),
@@ -484,14 +489,8 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         Ok(response) if (200..300).contains(&response.status) => callback::done(ports, operation),
         // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning.
         Ok(response) if matches!(response.status, 400 | 410) => callback::done(ports, operation),
-        other => {
-            let why =
-                other.map_or_else(|error| error.to_string(), |response| format!("HTTP status {}", response.status));
-            let again = callback::failed(ports, callback, ports.now())?;
-            let tenant = &settings.conductorone.tenant;
-            ports.log(Level::Warn, "callback not delivered", serde_json::json!({ "operation": operation.0, "tenant": tenant, "why": why, "again": again.to_string() }));
-            Ok(())
-        }
+        Ok(response) => try_again(&format!("HTTP status {}", response.status)),
+        Err(error) => try_again(&error.to_string()),
     }
 }
 

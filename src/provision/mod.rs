@@ -50,7 +50,7 @@ use come_back::InvitationAccess;
 use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
-use outcomes::{after, superseded};
+use outcomes::{after, refusal, superseded};
 use resolve::Counterpart;
 use work::Work;
 
@@ -142,15 +142,8 @@ fn unless_invited_yet<P: Clock + Sql>(
     request: &Request,
     ended: Result<Outcome, Stopped>,
 ) -> Result<Outcome, Stopped> {
-    let (Ok(Outcome::Refused { message, .. }) | Err(Stopped::Refused(Outcome::Refused { message, .. }))) = &ended
-    else {
-        return ended;
-    };
-    if request.key.is_none() {
-        return ended;
-    }
+    let Some(message) = refusal(&ended).filter(|_| request.key.is_some()) else { return ended };
     let Some(until) = open_invitations::sent_for(ports, id, ports.now())? else { return ended };
-    let message = message.trim_end_matches('.');
     Err(Stopped::Until(format!("{message}; an invitation that got no answer may still be carried out"), until))
 }
 

@@ -40,6 +40,16 @@ pub(super) fn not_carried_out(error: ApiError) -> Stopped {
     }
 }
 
+/// What a refusal says, without its full stop, where an attempt ended so.
+pub(super) fn refusal(ended: &Result<Outcome, Stopped>) -> Option<&str> {
+    match ended {
+        Ok(Outcome::Refused { message, .. }) | Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
+            Some(message.trim_end_matches('.'))
+        }
+        _ => None,
+    }
+}
+
 /// What an error of Cloudflare's means for the operation.
 pub(super) fn after(error: &ApiError) -> Outcome {
     let message = error.to_string();

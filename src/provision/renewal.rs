@@ -8,7 +8,7 @@ use super::come_back::{self, InvitationAccess, begun, forget, save};
 use super::execute::{self, Edit, EditOutcome};
 use super::guards::{self, Passage, Planned};
 use super::journal::EntryId;
-use super::outcomes::unknown_policy;
+use super::outcomes::{refusal, unknown_policy};
 use super::shared::UserGroups;
 use super::work::{Work, done};
 use super::{apart, journal, late, open_writes, read};
@@ -188,17 +188,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         held: &InvitationAccess,
         outcome: Result<Outcome, Stopped>,
     ) -> Result<Outcome, Stopped> {
-        let (Ok(Outcome::Refused { message, .. }) | Err(Stopped::Refused(Outcome::Refused { message, .. }))) = &outcome
-        else {
-            return outcome;
-        };
+        let Some(message) = refusal(&outcome) else { return outcome };
         let Some(until) = self.may_be_removed_until(held.member)? else {
             return outcome;
         };
         if begun(self.ports, self.id)?.is_none() {
             save(self.ports, self.id, held)?;
         }
-        let message = message.trim_end_matches('.');
         Err(Stopped::Until(format!("{message}; a removal that got no answer may still be carried out"), until))
     }
 
