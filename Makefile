@@ -48,8 +48,8 @@ dev: ## run the Worker locally against the real APIs, with the secrets of .dev.v
 up: setup ## from here to a connected account: asks, deploys, sets the secrets, syncs (ACCOUNT=, TENANT=, PROVISIONING=on, PLAN=paid, URL=)
 	@node scripts/up.mjs $(UP_OPTIONS)
 
-down: setup ## take away what `make up` made, after saying what that is (YES=1 does not ask)
-	@node scripts/down.mjs $(if $(filter-out 0 no,$(YES)),--yes)
+down: setup ## take away what `make up` made, after saying what that is (ACCOUNT=; YES=1 does not ask)
+	@node scripts/down.mjs $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(filter-out 0 no,$(YES)),--yes)
 
 release: setup ## make a tree in dist/release that deploys without Rust: for the branch behind a Deploy button (REPOSITORY=, FOLDER=)
 	@bash scripts/release.sh

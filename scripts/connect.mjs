@@ -72,5 +72,6 @@ while (report.state === "running" || report.more) {
   if (report.run !== run) quit(1, "somebody began another one meanwhile; see GET /v1/connect");
   print(report);
 }
-console.log(told(report.message ?? ""));
-process.exit(report.state === "done" ? 0 : 1);
+const message = told(report.message ?? "");
+if (report.state !== "done") quit(1, message === "" ? "it failed, and no reason is told; see GET /v1/connect" : message);
+console.log(message);

@@ -3,13 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-missing=$(awk '
-  /^\[/ { vars = ($0 == "[vars]") }
-  vars && /^(CLOUDFLARE_ACCOUNT_ID|C1_TENANT)[ \t]*=/ { seen[$1] = ($3 != "\"\"") }
-  END {
-    split("CLOUDFLARE_ACCOUNT_ID C1_TENANT", names, " ")
-    for (i = 1; i <= 2; i++) if (!seen[names[i]]) printf " %s", names[i]
-  }' wrangler.toml)
+# Without node the setup says what is missing.
+command -v node >/dev/null || bash scripts/setup.sh
+# A value that is there and not understood is none that is missing.
+missing=$(node --input-type=module -e '
+  import { Settings } from "./scripts/up/settings.mjs";
+  const named = new Settings().variables();
+  for (const name of ["CLOUDFLARE_ACCOUNT_ID", "C1_TENANT"]) if (!named.has(name) || named.get(name) === "") process.stdout.write(` ${name}`);
+')
 if [ -n "$missing" ]; then
   echo "deploy: fill in under [vars] of wrangler.toml first:$missing" >&2
   exit 1

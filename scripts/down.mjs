@@ -7,9 +7,10 @@ import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { PRIVATE, Worker, isPrivate, reason } from "./up/worker.mjs";
-import { deployed, login, must, mustBeOurs, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, deployed, isOurs, login, mustBeOurs, namespacesOf, removeNamespace, titleOf, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
+  --account <id>               the Cloudflare account that it is in, if not CLOUDFLARE_ACCOUNT_ID in wrangler.toml
   --yes                        do not ask
   --reach <https://…>          where this machine reaches the Worker, if not at PUBLIC_URL
 Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first; lines of the other two
@@ -18,6 +19,20 @@ tokens are not used.`;
 const FULL = "CONNECTOR_TOKEN";
 /** What a password store has for `up` as well, and is not needed here. */
 const UNUSED = ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN"];
+
+/** In at most this many other accounts the Worker is looked for. */
+const MOST_ACCOUNTS = 20;
+
+/** Other accounts that the login sees, where this connector is under the same name. */
+async function elsewhere(api, account, name) {
+  const found = [];
+  for (const { value, text } of (await accounts(api)).filter((each) => each.value !== account).slice(0, MOST_ACCOUNTS)) {
+    // What the login may not look at tells nothing.
+    const bindings = await deployed(api, value, name).catch(() => undefined);
+    if (bindings !== undefined && isOurs(bindings)) found.push({ value, text });
+  }
+  return found;
+}
 
 /** Whether something in ConductorOne leads to the Worker, or may: what it cannot read of its connection may be one. */
 async function isConnected(worker) {
@@ -29,24 +44,26 @@ await run("down", async () => {
   const on = { type: "boolean", default: false };
   let given;
   try {
-    given = parseArgs({ options: { yes: on, reach: { type: "string" }, help: on } }).values;
+    given = parseArgs({ options: { account: { type: "string" }, yes: on, reach: { type: "string" }, help: on } }).values;
   } catch (error) {
     throw new Stop(`${error.message}\n${HELP}`, 2);
   }
   if (given.help) return say(HELP);
   const settings = new Settings();
   const piped = await secretsOfThePipe([FULL, ...UNUSED]);
-  const [name, account] = ["name", "CLOUDFLARE_ACCOUNT_ID"].map((key) => settings.get(key));
-  if (account === "") return say("There is nothing to take away: wrangler.toml names no account.");
+  const [name, files] = ["name", "CLOUDFLARE_ACCOUNT_ID"].map((key) => settings.get(key));
+  if (given.account !== undefined && !/^[0-9a-f]{32}$/.test(given.account)) throw new Stop("--account has to be 32 lower-case hexadecimal digits", 2);
+  const account = given.account ?? files;
+  if (account === "") return say("There is nothing to take away: wrangler.toml names no account, and --account gives none.");
   const api = await login();
   const bindings = await deployed(api, account, name);
   mustBeOurs(bindings, name, account, "nothing was taken away");
   // A Worker that was deployed without its address has learned it, and nobody wrote it down.
-  const known = () => settings.get("PUBLIC_URL") || bindings.get("PUBLIC_URL")?.text || workersDev(api, account, name, "--reach");
+  const known = () => (account === files && settings.get("PUBLIC_URL")) || bindings.get("PUBLIC_URL")?.text || workersDev(api, account, name, "--reach");
   if (given.reach && !isPrivate(given.reach)) throw new Stop(`--reach has to be ${PRIVATE}`, 2);
   const url = bindings && (given.reach || (await known()));
-  const title = `${name}-state`;
-  const namespaces = await must("the KV namespaces could not be listed", api.get(`/accounts/${account}/storage/kv/namespaces?per_page=1000`));
+  const title = titleOf(name);
+  const namespaces = await namespacesOf(api, account);
   const bound = bindings?.get("STATE")?.namespace_id;
   // Without a Worker only the name tells which one was its own.
   const namespace = namespaces.find(({ id, title: each }) => (bound === undefined ? each === title : id === bound));
@@ -54,8 +71,12 @@ await run("down", async () => {
   const users = isOwn ? await usersOf(api, account, namespace.id, name) : [];
 
   say(`This takes away, from the account ${account}:`);
-  if (bindings === undefined) say(`  nothing of the Worker ${name}: it is gone`);
-  else {
+  if (bindings === undefined) {
+    say(`  no Worker ${name}: there is none in this account`);
+    const others = await elsewhere(api, account, name);
+    for (const { value, text } of others) say(`  (there is one in the account ${plain(text)}: ${command("down", { ACCOUNT: value })})`);
+    if (others.length === 0) say("  (one in an account that wrangler's login does not see would not be found)");
+  } else {
     say(`  the Worker ${name} with its cron trigger, its page and its secrets`);
     say("  its Durable Object: the journal of all operations, findings and what was accepted, the connection to ConductorOne");
   }
@@ -77,13 +98,14 @@ await run("down", async () => {
     });
     if (undo.status !== 0) {
       const stop = (why) => {
-        throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${why}`);
+        const without = `Without ${FULL} on standard input this takes the Worker away all the same, and what is connected leads nowhere.`;
+        throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${why.replace(/[^.]$/, "$&.")} ${without}`);
       };
-      if (!undo.stderr.includes("connect_not_configured")) stop(undo.stderr.trim());
+      if (!undo.stderr.includes("connect_not_configured")) stop(undo.stderr.trim().replace(/^connect: /, ""));
       // A Worker without a key of ConductorOne's was never connected, or somebody took the key away again after that.
       const worker = new Worker(url, piped[FULL]);
       if (await isConnected(worker).catch((error) => stop(reason(error)))) {
-        stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again. Without ${FULL} on standard input it takes the Worker away all the same, and what is connected leads nowhere.`);
+        stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again.`);
       }
     }
   }
@@ -92,11 +114,12 @@ await run("down", async () => {
     say(`The Worker ${name} is gone.`);
   }
   if (isOwn && users.length === 0) {
-    await wrangler(["kv", "namespace", "delete", "--namespace-id", namespace.id, "--skip-confirmation"], { account });
+    await removeNamespace(account, namespace.id);
     say(`The KV namespace ${title} is gone.`);
   }
   const named = settings.variables();
-  for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
+  // What the file has for another account's Worker stays.
+  if ([account, bindings?.get("CLOUDFLARE_ACCOUNT_ID")?.text].includes(files)) for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
   if (settings.write()) say("wrangler.toml is as before.");
   say(`What is left is the API token: delete it at https://dash.cloudflare.com/${account}/api-tokens`);
   return undefined;

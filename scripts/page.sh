@@ -6,21 +6,22 @@ cd "$(dirname "$0")/.."
 . scripts/tools.sh
 most_page_kib=80
 "$npm_bin/tsc" --project page
-rm -rf build/page.new
-mkdir -p build/page.new
+# Two that build at once each have a folder of their own.
+new=build/page.new.$$
+trap 'rm -rf "$new"' EXIT
+mkdir -p "$new"
 "$npm_bin/esbuild" page/src/main.tsx --bundle --minify --format=esm --target=es2022 --jsx=automatic --jsx-import-source=preact --legal-comments=linked \
-  --log-level=warning --outfile=build/page.new/page.js
-"$npm_bin/esbuild" page/page.css --bundle --minify --target=es2022 --log-level=warning --outfile=build/page.new/page.css
-cp page/index.html page/icon.svg page/_headers build/page.new/
-mkdir -p build/page.new/v1
-node page/openapi.mjs >"build/page.new/v1/openapi.json"
+  --log-level=warning --outfile="$new/page.js"
+"$npm_bin/esbuild" page/page.css --bundle --minify --target=es2022 --log-level=warning --outfile="$new/page.css"
+cp page/index.html page/icon.svg page/_headers "$new/"
+mkdir -p "$new/v1"
+node page/openapi.mjs >"$new/v1/openapi.json"
 # wrangler watches the folder, so it stays; what is not among the new files goes.
 mkdir -p build/page
 for old in build/page/*; do
-  [ -e "build/page.new/$(basename "$old")" ] || rm -rf "$old"
+  [ -e "$new/$(basename "$old")" ] || rm -rf "$old"
 done
-cp -R build/page.new/* build/page/
-rm -rf build/page.new
+cp -R "$new"/* build/page/
 gzipped=$((($(find build/page -maxdepth 1 -type f -exec cat {} + | gzip -c | wc -c) + 1023) / 1024))
 echo "build: build/page has $gzipped KiB gzipped"
 if [ "$gzipped" -gt "$most_page_kib" ]; then

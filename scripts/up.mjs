@@ -9,12 +9,12 @@ import { parseArgs } from "node:util";
 import { INTO_C1, command, told } from "./up/commands.mjs";
 import { deployedMark, mark, marked } from "./up/mark.mjs";
 import { BY_HAND, tokenPage } from "./up/permissions.mjs";
-import { Settings } from "./up/settings.mjs";
+import { OFF, Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { SIDES, areSet, keep, mustBeKnown, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, login, must, mustBeOurs, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, leftBehind, login, mustBeOurs, removeNamespace, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -73,6 +73,9 @@ const FORMS = {
 
 /** The variables that flags set. */
 const VARIABLES = [["account", "CLOUDFLARE_ACCOUNT_ID"], ["tenant", "C1_TENANT"], ["url", "PUBLIC_URL"], ["provisioning", "PROVISIONING"], ["plan", "PLAN"]];
+
+/** What else than a workers.dev name leads to a Worker. */
+const URL_FLAG = "--url, with a domain of your own whose route stands in wrangler.toml";
 
 /** How a value is given again that stands in wrangler.toml by then, and is not asked for any more. */
 const MENDS = {
@@ -161,6 +164,8 @@ async function apiToken(piped, isSet, account, provisioning, isQuiet, turnsOn) {
 /** The connector's own two tokens, as they are to be set: those that are set stay. `base` is where the Worker is that has them. */
 async function connectorTokens(piped, isSet, isNew, base) {
   const tokens = {};
+  // The Worker takes nothing where the two are one: whoever may look could change things.
+  if (piped[FULL] !== undefined && piped[FULL] === piped[READ]) throw new Stop(`${FULL} and ${READ} are the same, and have to be two: openssl rand -hex 32 makes another one`, 2);
   for (const name of [FULL, READ]) {
     if (piped[name] !== undefined) {
       if (piped[name].length < LEAST_TOKEN) throw new Stop(`${name} has to have at least ${LEAST_TOKEN} characters: openssl rand -hex 32 makes one`, 2);
@@ -170,6 +175,7 @@ async function connectorTokens(piped, isSet, isNew, base) {
   while (tokens[FULL] === undefined && isInteractive()) {
     const typed = await askSecretly(`The Worker has a ${FULL}: give it, to look at the Worker with it (it is not shown; Enter makes a new one)`);
     if (typed === "") tokens[FULL] = { value: randomBytes(32).toString("hex"), isMade: true };
+    else if (typed === tokens[READ]?.value) say(`  that is the ${READ} that was given: they have to be two`);
     else if (await isTaken(new Worker(base, typed))) tokens[FULL] = { value: typed, isMade: false, isKept: true };
     else say(`  that is not the Worker's ${FULL}: it does not take it`);
   }
@@ -194,6 +200,45 @@ async function isDeployed(api, account, name, settings, before, uploads, base) {
   if (uploads === undefined || !areSet(settings, before) || !["STATE", "COORDINATOR"].every((binding) => before.has(binding))) return false;
   if (JSON.stringify(settings.crons) !== JSON.stringify(await crons(api, account, name))) return false;
   return (await deployedMark(base)) === uploads;
+}
+
+/**
+ * Whether wrangler.toml was filled in for another Worker: for one of another account, or for one of another name in this one, as whose address
+ * the Worker that is made now would be deployed. Its own token would go there then. Stops, unless the address is said.
+ */
+async function isAnothers(api, given, settings, account, name, before) {
+  const [files, address] = [settings.get("CLOUDFLARE_ACCOUNT_ID"), settings.get("PUBLIC_URL")];
+  const isElsewhere = files !== "" && files !== account;
+  if (!isElsewhere && before !== undefined) return false;
+  const isKnown = [given.url, before?.get("PUBLIC_URL")?.text].includes(address);
+  const isOwn = address === "" || isKnown || (given.url === undefined && address === (await workersDev(api, account, name, URL_FLAG)));
+  if (!isOwn && given.url === undefined) {
+    const whose = isElsewhere ? `governs the account ${plain(files)}` : "has another name";
+    throw new Stop(
+      `wrangler.toml has PUBLIC_URL = ${JSON.stringify(plain(address))}, which is not the address of the Worker ${name} in the account ${account} but may be that of one that ${whose}: deploy this one from a clone of its own, or say its address (${command("up", { ACCOUNT: account, URL: "https://…" })}); nothing was deployed`,
+    );
+  }
+  return isElsewhere || !isOwn;
+}
+
+/** What changes things in the account or in ConductorOne by itself is not taken over from another Worker's file. */
+function turnOff(given, settings, before) {
+  const named = settings.variables();
+  for (const name of ["PROVISIONING", "AUTO_WIRE"]) {
+    if (name === "PROVISIONING" && given.provisioning !== undefined) continue;
+    // What this Worker has itself was compared with the file already.
+    if (!named.has(name) || named.get(name) === OFF || before?.get(name)?.text) continue;
+    say(`${name}: ${OFF}, since ${plain(named.get(name))} in wrangler.toml was meant for another Worker.`);
+    settings.set(name, OFF);
+  }
+}
+
+/** Says how a domain of one's own leads to the Worker, where nothing in wrangler.toml does. */
+function tellRoute(settings, url, before) {
+  const { hostname } = new URL(url);
+  if (hostname.endsWith(".workers.dev") || before?.get("PUBLIC_URL")?.text === url || settings.routes(hostname)) return;
+  say(`Nothing in wrangler.toml has ${hostname} lead to the Worker. Unless something else does, stop here, and put this in front of its first [ (the domain has to be a zone of the account):`);
+  say(`  routes = [{ pattern = "${hostname}", custom_domain = true }]`);
 }
 
 /** Asks the doctor until the Worker is there with its new secrets, and prints each check. A token that was set before it has from the first. */
@@ -307,7 +352,9 @@ await run("up", async () => {
   const account = await chooseAccount(api, given, settings.get("CLOUDFLARE_ACCOUNT_ID"));
   const before = await deployed(api, account, name);
   mustBeOurs(before, name, account, "nothing was deployed");
+  const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);
   const isFirst = before === undefined;
+  const isOthers = await isAnothers(api, given, settings, account, name, before);
   if (!isFirst) {
     const governed = before.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";
     if (governed !== "" && governed !== account && given.account === undefined) {
@@ -319,12 +366,13 @@ await run("up", async () => {
     await takeOver(settings, before, new Set(VARIABLES.filter(([flag]) => flag === "account" || given[flag] !== undefined).map(([, variable]) => variable)), given.take);
     keep(settings, before);
   }
+  if (isOthers) turnOff(given, settings, before);
   const tenant = await answer(given, "tenant", { now: settings.get("C1_TENANT"), question: "ConductorOne tenant, as in the address bar (such as acme.conductor.one)" });
   // The file comes with values; the first time they are only proposed.
   const known = (variable) => (isFirst ? { fallback: settings.get(variable) } : { now: settings.get(variable) });
   const provisioning = await answer(given, "provisioning", { ...known("PROVISIONING"), question: "Change access when ConductorOne asks (on), or only say what would be changed (off)" });
   const plan = await answer(given, "plan", { ...known("PLAN"), question: "Workers plan of the account, free or paid" });
-  const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name, "--url"))), question: "Address of the Worker" });
+  const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name, URL_FLAG))), question: "Address of the Worker" });
   // A Worker that was deployed without it has learned it, and may have learned another one.
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
@@ -339,12 +387,15 @@ await run("up", async () => {
   for (const [flag, variable] of VARIABLES) settings.set(variable, values[flag]);
   say(settings.write() ? "wrangler.toml: written." : "wrangler.toml: as it should be.");
 
+  tellRoute(settings, url, before);
+
   await build();
   const uploads = mark(settings);
   if (!isFirst && (await isDeployed(api, account, name, settings, before, uploads, given.reach ?? url))) {
     say(`The Worker ${name} is what would be uploaded: it stays as it is.`);
   } else {
     say(`Deploying ${name}${isFirst ? "" : " again"}…`);
+    if (left !== undefined) await removeNamespace(account, left);
     const targets = await marked(uploads, () => deploy(account));
     say(`  deployed${targets.length === 0 ? "" : `: ${targets.map(plain).join(", ")}`}`);
   }

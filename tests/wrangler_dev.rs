@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "wrangler/io.rs"]
+mod io;
 #[path = "wrangler/page.rs"]
 mod page;
 #[path = "wrangler/up.rs"]

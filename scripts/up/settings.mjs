@@ -17,8 +17,21 @@ export const SHIPPED = { CLOUDFLARE_ACCOUNT_ID: "", C1_TENANT: "", PUBLIC_URL: "
 /** A text as TOML may write it: over several lines, or between quotes, or between apostrophes, where nothing is escaped. */
 const TEXT = String.raw`"""[\s\S]*?"""|'''[\s\S]*?'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'`;
 
-/** A line of the table: the name, the text up to the value, the value, and what follows it. */
-const line = (name) => new RegExp(`^(${name}[ \\t]*=[ \\t]*)(${TEXT})([ \\t]*(?:#.*)?)$`, "m");
+/** A key as TOML may write it, bare or quoted, and several with dots between them. */
+const KEY = String.raw`(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')`;
+const KEYS = String.raw`${KEY}(?:[ \t]*\.[ \t]*${KEY})*`;
+
+/**
+ * A line, or several where a value goes over them: a heading; or keys and a text; or keys and what is no text, or is not understood here;
+ * or anything else. A text is passed over whole: a line in it may begin like a heading.
+ */
+const STATEMENT = new RegExp(
+  String.raw`^[ \t]*(?:\[\[?[ \t]*(?<heading>${KEYS})[ \t]*\]\]?[ \t]*(?:#.*)?$|(?<keys>${KEYS})[ \t]*=[ \t]*(?:(?<written>${TEXT})(?<rest>[ \t]*(?:#.*)?)$|(?<other>[^\n]*))|(?<idle>(?:#.*)?)$|[^\n]*)`,
+  "gm",
+);
+
+/** The keys of `a."b".c`. */
+const keysOf = (text) => text.match(new RegExp(KEY, "g")).map((key) => (/^["']/.test(key) ? (read(key) ?? key) : key));
 
 /** The text that is written so; nothing where it is no text, or written in a way that is not understood here. */
 function read(written) {
@@ -46,41 +59,60 @@ export class Settings {
     this.#text = this.#read;
   }
 
+  /** What the file states, each with its table's keys and its own. */
+  #statements() {
+    let table = [];
+    return [...this.#text.matchAll(STATEMENT)].map(({ 0: whole, index, groups: { heading, keys, written, rest, other, idle } }) => {
+      if (heading !== undefined) table = keysOf(heading);
+      const path = keys === undefined ? undefined : [...table, ...keysOf(keys)];
+      return { table, path, whole, index, written, rest, other, isIdle: idle !== undefined };
+    });
+  }
+
+  /** Where a key's text stands: the Worker's name in front of all tables, a variable among the variables. */
+  #find(name) {
+    const path = name === "name" ? name : `vars.${name}`;
+    return this.#statements().find((each) => each.path?.join(".") === path && each.written !== undefined);
+  }
+
   /** The text of a key that stands once in the file. */
   get(name) {
-    const value = read(line(name).exec(this.#text)?.[2] ?? "");
-    if (value === undefined) throw new Stop(`${FILE} has no line ${name} = "…": put it back, as it is in the repository`, 2);
+    const value = read(this.#find(name)?.written ?? "");
+    if (value === undefined) throw new Stop(`${FILE} has no line ${name} = "…"${name === "name" ? "" : " under [vars]"}: put it back, as it is in the repository`, 2);
     return value;
   }
 
   /** The variables that the file names, each with its text, or with nothing where that is not understood here. */
   variables() {
-    const heading = /^\[vars\]/m.exec(this.#text);
     const found = new Map();
-    if (heading === null) return found;
-    // A value is passed over whole: a line in it may begin like a heading.
-    const entry = new RegExp(`^(?:(\\[)|([A-Za-z0-9_-]+)[ \\t]*=[ \\t]*(${TEXT}|[^\\n]*))`, "gm");
-    for (const [, next, name, value] of this.#text.slice(heading.index + heading[0].length).matchAll(entry)) {
-      if (next !== undefined) break;
-      found.set(name, read(value));
+    for (const { table, path, written, other } of this.#statements()) {
+      const [first, name] = path ?? table;
+      if (first !== "vars") continue;
+      if (path?.length === 2) found.set(name, read(written ?? ""));
+      // A table of its own is a variable too.
+      else if (name !== undefined) found.set(name, undefined);
+      // `vars = { NAME = "…" }`
+      else if (path !== undefined) for (const [, key] of (other ?? "").matchAll(new RegExp(`[{,][ \\t]*(${KEYS})[ \\t]*=`, "g"))) found.set(keysOf(key)[0], undefined);
     }
     return found;
   }
 
-  /** The file without the table of variables. */
+  /** The file without the variables that `variables` tells the text of. What is not understood here is left in. */
   withoutVariables() {
-    const heading = /^\[vars\]/m.exec(this.#text);
-    if (heading === null) return this.#text;
-    const [before, rest] = [this.#text.slice(0, heading.index), this.#text.slice(heading.index + heading[0].length)];
-    // A value is passed over whole: a line in it may begin like a heading.
-    const next = [...rest.matchAll(new RegExp(`^(?:(\\[)|[A-Za-z0-9_-]+[ \\t]*=[ \\t]*(?:${TEXT}|[^\\n]*))`, "gm"))].find(([, bracket]) => bracket !== undefined);
-    return before + (next === undefined ? "" : rest.slice(next.index));
+    const isTold = ({ table, path, written, isIdle }) =>
+      path === undefined ? isIdle && table.join(".") === "vars" : path.length === 2 && path[0] === "vars" && read(written ?? "") !== undefined;
+    return this.#statements().filter((each) => !isTold(each)).map(({ whole }) => whole).join("\n");
+  }
+
+  /** What stands behind a key in the file, where that is no text. */
+  #other(path) {
+    return this.#statements().find((each) => each.path?.join(".") === path)?.other ?? "";
   }
 
   /** The cron triggers; nothing where they are written in a way that is not understood here. */
   get crons() {
     try {
-      return JSON.parse(/^crons[ \t]*=[ \t]*(\[[^\]\n]*\])/m.exec(this.#text)?.[1] ?? "");
+      return JSON.parse(/^\[[^\]\n]*\]/.exec(this.#other("triggers.crons"))?.[0] ?? "");
     } catch {
       return undefined;
     }
@@ -88,17 +120,28 @@ export class Settings {
 
   /** Whether a deployment leaves the variables alone that the Worker has and the file does not name. */
   get keeps() {
-    return /^keep_vars[ \t]*=[ \t]*true\b/m.test(this.#text);
+    return /^true\b/.test(this.#other("keep_vars"));
+  }
+
+  /** Whether it names a KV namespace by its id: wrangler makes none then. */
+  get namesNamespace() {
+    return /^[^#\n]*\bid[ \t]*=[ \t]*["'][0-9a-f]{32}["']/m.test(this.#text);
+  }
+
+  /** Whether a route of the file leads from this host to the Worker, as far as it is written out there. */
+  routes(host) {
+    const route = new RegExp(`^[^#\\n]*["'](?:${host.replaceAll(".", "\\.")})(?:/[^"'\\n]*)?["']`, "m");
+    return route.test(this.withoutVariables());
   }
 
   /** Sets a value; a comment behind it comes into the column of the others where there is room. */
   set(name, value) {
     if (this.get(name) === value) return;
-    this.#text = this.#text.replace(line(name), (_, start, _before, rest) => {
-      // What JSON escapes, TOML reads.
-      const setting = `${start}${JSON.stringify(value)}`;
-      return rest.trim() === "" ? setting : `${setting.padEnd(COMMENTS - 1)} ${rest.trim()}`;
-    });
+    const { whole, index, written, rest } = this.#find(name);
+    // What JSON escapes, TOML reads.
+    const setting = `${whole.slice(0, whole.length - rest.length - written.length)}${JSON.stringify(value)}`;
+    const line = rest.trim() === "" ? setting : `${setting.padEnd(COMMENTS - 1)} ${rest.trim()}`;
+    this.#text = `${this.#text.slice(0, index)}${line}${this.#text.slice(index + whole.length)}`;
   }
 
   /** Writes the file where it changed, whole or not at all; says whether it did. */

@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SETUP } from "./commands.mjs";
+import { SETUP, command } from "./commands.mjs";
 import { Stop, isInteractive, plain, say } from "./terminal.mjs";
 
 const WRANGLER = join("node_modules", ".bin", "wrangler");
@@ -214,6 +214,33 @@ export async function usersOf(api, account, namespace, name) {
     if (settings?.bindings.some(({ namespace_id: each }) => each === namespace)) found.push(id);
   }
   return found;
+}
+
+/** The title of the KV namespace that wrangler makes for the binding STATE of a Worker. */
+export const titleOf = (name) => `${name}-state`;
+
+/** The KV namespaces of the account. */
+export const namespacesOf = (api, account) => must("the KV namespaces could not be listed", api.get(`/accounts/${account}/storage/kv/namespaces?per_page=1000`));
+
+/**
+ * The KV namespace that an earlier deployment left without its Worker, where it is empty and nobody's; wrangler would make one of this title, and
+ * Cloudflare refuse that. Stops where there is something in it: whose that is nobody here knows.
+ */
+export async function leftBehind(api, account, name) {
+  const title = titleOf(name);
+  const { id } = (await namespacesOf(api, account)).find((each) => each.title === title) ?? {};
+  if (id === undefined) return undefined;
+  const users = await usersOf(api, account, id, name);
+  const keys = await must(`the KV namespace ${title} could not be looked at`, api.get(`/accounts/${account}/storage/kv/namespaces/${id}/keys?limit=10`));
+  if (users.length === 0 && keys.length === 0) return id;
+  const why = users.length === 0 ? "is there without a Worker" : `is there, and ${users.map(plain).join(" and ")} ${users.length === 1 ? "uses" : "use"} it`;
+  const away = users.length === 0 ? `take it away (${command("down", { ACCOUNT: account })}), or ` : "";
+  throw new Stop(`the KV namespace ${title} (${id}) ${why}, and a deployment makes one of this name: ${away}keep it, by the line id = "${id}" below binding = "STATE" in wrangler.toml${away === "" ? ", or put another name into wrangler.toml" : ""}; nothing was deployed`);
+}
+
+/** Takes a KV namespace away. */
+export async function removeNamespace(account, id) {
+  await wrangler(["kv", "namespace", "delete", "--namespace-id", id, "--skip-confirmation"], { account });
 }
 
 /** Where the Worker is if nobody said another address: its name on the account's workers.dev subdomain. `flag` is for who knows better. */

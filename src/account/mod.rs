@@ -19,7 +19,6 @@ pub mod person;
 pub(crate) mod state;
 mod stopped;
 
-pub(crate) use newest::last_published;
 pub use newest::{Newest, newest};
 pub use stopped::Stopped;
 

@@ -218,11 +218,6 @@ pub fn permission_group_of(sql: &dyn Sql, role: RoleId) -> Result<Option<Permiss
     Ok(Names::load(sql)?.permission_group_of(role))
 }
 
-/// The resource group that is the whole account, as far as a sync has learned it.
-pub fn account_resource_group(sql: &dyn Sql) -> Result<Option<ResourceGroupId>, SqlError> {
-    Ok(Names::load(sql)?.account_resource_group)
-}
-
 fn by_label(seen: CrawlView<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
     let labelled = |group: &&PermissionGroup| {
         group.label.as_deref().is_some_and(|label| same(label, super_administrator::LABEL)) && is_account_wide(group)

@@ -1,8 +1,8 @@
 //! The newest generation, which the Coordinator knows of before every place has seen KV's pointer to it.
 
 use super::Stopped;
-use crate::base::ports::{KeyValue, Sql, SqlError, SqlValue};
-use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
+use crate::base::ports::{KeyValue, Sql};
+use crate::snapshot::{self, Snapshot, SnapshotError, last_published};
 
 /// The newest generation that can be read.
 #[derive(Clone, Debug, Default)]
@@ -49,11 +49,4 @@ pub async fn newest<P: KeyValue + Sql>(ports: &P) -> Result<Newest, Stopped> {
         Err(SnapshotError::Gone(_) | SnapshotError::NotReplicated(_)) => Ok(Newest { snapshot: seen, is_last: false }),
         Err(error) => Err(error.into()),
     }
-}
-
-/// The generation that was published last, as the Coordinator's own table has it.
-pub(crate) fn last_published(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
-    let rows = sql.query("SELECT id FROM generation ORDER BY published_at DESC, id DESC LIMIT 1", &[])?;
-    let id = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
-    Ok(id.and_then(GenerationId::parse))
 }

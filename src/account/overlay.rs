@@ -9,7 +9,6 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::newest::last_published;
 use super::state;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::rows;
@@ -19,7 +18,7 @@ use crate::model::access::atoms;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::resource::{Member, Row};
-use crate::snapshot::{GenerationId, KEPT, Overlay, Snapshot, SnapshotError};
+use crate::snapshot::{GenerationId, KEPT, Overlay, Snapshot, SnapshotError, last_published};
 
 /// A list may lag behind a write as a read of one member may (`reference/cloudflare.md` 2.4): a page that was asked for this soon
 /// after a change is not believed about that member. The next crawl sees what somebody else did meanwhile.

@@ -28,8 +28,7 @@ use serde::Deserializer;
 use serde_json::Value;
 
 use super::apps::candidates;
-use crate::base::json;
-use crate::base::json::Deserialize;
+use crate::base::json::{self, Deserialize, Text};
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
 
@@ -107,15 +106,15 @@ pub struct WorkflowStep {
 impl Webhook {
     /// Reads a body whose signature was verified.
     pub fn parse(body: &[u8]) -> Result<Self, PayloadError> {
-        let raw: RawWebhook = json::read(body).map_err(|error| match error.classify() {
+        let raw: RawWebhook<'_> = json::read(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => PayloadError::Shape(error.to_string()),
             _ => PayloadError::NotJson(error.to_string()),
         })?;
         let name = raw.event.ok_or_else(|| PayloadError::Shape("it has no event".to_owned()))?;
         let event = match name.rsplit('.').next().unwrap_or_default() {
             "PayloadTest" => Event::Test,
-            "PayloadProvisionStep" => Event::Provision(Box::new(task_step(&raw.payload, Waits::Provision)?)),
-            "PayloadPolicyApprovalStep" => Event::Approval(Box::new(task_step(&raw.payload, Waits::Approval)?)),
+            "PayloadProvisionStep" => Event::Provision(Box::new(task_step(raw.payload, Waits::Provision)?)),
+            "PayloadPolicyApprovalStep" => Event::Approval(Box::new(task_step(raw.payload, Waits::Approval)?)),
             "PayloadWorkflowStep" => Event::Workflow(workflow_step(raw.payload)),
             _ => Event::Other(name),
         };
@@ -131,12 +130,17 @@ enum Waits {
 }
 
 /// Whatever the automation's author wrote is taken as it is: what is not understood is for the answer to say.
-fn workflow_step(mut payload: Value) -> WorkflowStep {
-    WorkflowStep { context: payload.get_mut("context").map(Value::take).unwrap_or_default() }
+fn workflow_step(payload: Option<Text<'_>>) -> WorkflowStep {
+    let payload = payload.and_then(|text| text.read::<Value, serde_json::Error>().ok());
+    WorkflowStep {
+        context: payload.and_then(|mut payload| Some(payload.get_mut("context")?.take())).unwrap_or_default(),
+    }
 }
 
-fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
-    let raw: RawStep = json::of(payload).map_err(|error| PayloadError::Shape(format!("payload: {error}")))?;
+fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, PayloadError> {
+    let shape = |what: &dyn std::fmt::Display| PayloadError::Shape(format!("payload: {what}"));
+    let raw: RawStep =
+        payload.ok_or_else(|| shape(&"it is missing"))?.read().map_err(|error: serde_json::Error| shape(&error))?;
     let task = raw.task_view.task;
     let task_id =
         task.id.clone().ok_or_else(|| PayloadError::Shape("payload.taskView.task.id is missing".to_owned()))?;
@@ -152,10 +156,8 @@ fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
     let app_user_id = target.app_user_id.or(named.app_user_id);
     let expanded = Expansions(raw.expanded);
     let app_user = app_user_id.as_deref().and_then(|id| expanded.find("AppUser", Some(id)));
-    let identity = named
-        .identity_user_id
-        .or_else(|| app_user.as_ref().and_then(|user| text(user, "identityUserId")))
-        .or(task.user_id);
+    let identity =
+        named.identity_user_id.or_else(|| app_user.and_then(|user| text(user, "identityUserId"))).or(task.user_id);
 
     let mut parties: Vec<String> = identity.iter().chain(&task.created_by_user_id).cloned().collect();
     parties.dedup();
@@ -183,7 +185,7 @@ fn task_step(payload: &Value, waits: Waits) -> Result<TaskStep, PayloadError> {
         action,
         app_id: target.app_id.or(named.app_id),
         entitlement: expanded.entitlement(entitlement_id),
-        subject: expanded.subject(app_user.as_ref(), app_user_id.is_some(), identity.as_deref()),
+        subject: expanded.subject(app_user, app_user_id.is_some(), identity.as_deref()),
         requester: task.created_by_user_id.map(|id| expanded.person(id)),
         approvers: approvers(&task.policy.history).into_iter().map(|id| expanded.person(id)).collect(),
         duration_secs: target.grant_duration.or(named.grant_duration).as_deref().and_then(seconds),
@@ -254,13 +256,13 @@ struct Expansions(Vec<Value>);
 
 impl Expansions {
     /// The object of a type (its name after the last dot) with an id; without an id, the only one of its type.
-    fn find(&self, type_name: &str, id: Option<&str>) -> Option<Value> {
+    fn find(&self, type_name: &str, id: Option<&str>) -> Option<&Value> {
         let mut of_type = self.0.iter().filter(|object| {
-            text(object, "@type").is_some_and(|name| name.rsplit(['.', '/']).next() == Some(type_name))
+            said(object, "@type").is_some_and(|name| name.rsplit(['.', '/']).next() == Some(type_name))
         });
         match id {
-            Some(id) => of_type.find(|object| text(object, "id").as_deref() == Some(id)).cloned(),
-            None => of_type.next().filter(|_| of_type.next().is_none()).cloned(),
+            Some(id) => of_type.find(|object| said(object, "id") == Some(id)),
+            None => of_type.next().filter(|_| of_type.next().is_none()),
         }
     }
 
@@ -268,17 +270,17 @@ impl Expansions {
         let Some(object) = self.find("AppEntitlement", id.as_deref()) else {
             return EntitlementRef { id, ..EntitlementRef::default() };
         };
-        let mut fields = vec![text(&object, "matchBatonId"), text(&object, "externalId")];
+        let mut fields = vec![text(object, "matchBatonId"), text(object, "externalId")];
         // Only an object that is this entitlement's own resource can say which role it is.
-        if let Some(resource) = text(&object, "appResourceId").and_then(|id| self.find("AppResource", Some(&id))) {
-            fields.extend([text(&resource, "externalId"), text(&resource, "matchBatonId")]);
+        if let Some(resource) = text(object, "appResourceId").and_then(|id| self.find("AppResource", Some(&id))) {
+            fields.extend([text(resource, "externalId"), text(resource, "matchBatonId")]);
             fields.push(resource.get("profile").and_then(|profile| text(profile, "role_id")));
         }
         let candidates = candidates(object.get("sourceConnectorIds").and_then(Value::as_object), fields);
         EntitlementRef {
-            id: id.or_else(|| text(&object, "id")),
+            id: id.or_else(|| text(object, "id")),
             candidates,
-            display_name: text(&object, "displayName"),
+            display_name: text(object, "displayName"),
             builtin: object.get("systemBuiltin").and_then(Value::as_bool).unwrap_or(false),
         }
     }
@@ -287,7 +289,7 @@ impl Expansions {
         let identity = identity.and_then(|id| self.find("User", Some(id)));
         let mut emails = Vec::new();
         // An identity may have several accounts: its own addresses are for somebody who has none yet.
-        let addressed = if has_account { app_user } else { identity.as_ref() };
+        let addressed = if has_account { app_user } else { identity };
         if let Some(object) = addressed {
             let listed = object.get("emails").and_then(Value::as_array).into_iter().flatten();
             let all = text(object, "email")
@@ -305,20 +307,24 @@ impl Expansions {
             emails,
             member_id: profile.and_then(|profile| text(profile, "member_id")?.parse().ok()),
             user_id: profile.and_then(|profile| text(profile, "cloudflare_user_id")?.parse().ok()),
-            display_name: app_user.into_iter().chain(identity.as_ref()).find_map(|object| text(object, "displayName")),
+            display_name: app_user.into_iter().chain(identity).find_map(|object| text(object, "displayName")),
             has_account,
         }
     }
 
     /// The e-mail address of a C1 user, or the id where the user was not sent along.
     fn person(&self, id: String) -> String {
-        self.find("User", Some(&id)).and_then(|user| text(&user, "email")).unwrap_or(id)
+        self.find("User", Some(&id)).and_then(|user| text(user, "email")).unwrap_or(id)
     }
 }
 
 /// A text field; an empty one counts as missing.
 fn text(object: &Value, key: &str) -> Option<String> {
-    object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    said(object, key).map(str::to_owned)
+}
+
+fn said<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// `null` as the default, which is what C1's unset fields are.
@@ -334,13 +340,12 @@ fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawWebhook {
+struct RawWebhook<'de> {
     #[serde(default, deserialize_with = "filled")]
     callback_url: Option<String>,
     #[serde(default, deserialize_with = "filled")]
     event: Option<String>,
-    #[serde(default)]
-    payload: Value,
+    payload: Option<Text<'de>>,
 }
 
 #[derive(Deserialize)]

@@ -186,9 +186,7 @@ impl<P: Ports> Step<'_, '_, P> {
             Ok(()) | Err(ApiError::NotFound { .. }) => {
                 self.say(What::Restored, None, format!("The webhook {id}, which this connector created, is deleted."))?;
             }
-            Err(error @ ApiError::Refused { .. }) => {
-                return self.left(None, format!("The webhook {id} stays: {error}."));
-            }
+            // Refused or not reached: it stays noted as one that this connector created, and the next undo tries it again.
             Err(error) => return Err(error.into()),
         }
         self.settled()

@@ -14,7 +14,8 @@ const WEBHOOK_NAME: &str = "Cloudflare connector";
 const TEST_SECS: i64 = 30;
 
 /// Without an address there is nothing to tell C1.
-const NOWHERE: &str = "Where this Worker is reached is not known: set PUBLIC_URL, or ask for this over https at the Worker's own address.";
+const NOWHERE: &str =
+    "Where this Worker is reached is not known: sign in over https with CONNECTOR_TOKEN, or set PUBLIC_URL.";
 
 /// How long until the arrival is looked for again.
 const LOOK_MILLIS: i64 = 250;

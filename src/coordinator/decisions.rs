@@ -5,11 +5,13 @@ use super::protocol::Reply;
 use super::settings::Settings;
 use super::what_if::{self, Thinking, Who};
 use crate::audit::signs::Watch;
-use crate::base::ports::{Level, SqlError};
+use crate::base::ports::{Level, Sql, SqlError};
+use crate::base::time::Timestamp;
 use crate::decide::record::{self, Before, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
-use crate::model::grant::Principal;
+use crate::model::address;
+use crate::model::grant::{Entitlement, Principal};
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Reply {
@@ -39,6 +41,26 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     Ok(Facts::Known(known))
 }
 
+/// What was approved counts as on its way for so long, among so many of the latest decisions: C1 has it carried out right away, or other steps of
+/// the task come first.
+const COMING_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+const COMING_AMONG: i64 = 1_000;
+
+/// What is on its way to whoever has an address: grants under way, and what was approved of late. Two that must not come together may be asked for
+/// at the same time.
+fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Entitlement>, SqlError> {
+    let rows = sql.query(
+        "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'
+            AND (email = ?1 OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(request, '$.subject.emails') WHERE lower(value) = ?1))
+         UNION SELECT json_extract(record, '$.entitlement') FROM decision
+         WHERE id > (SELECT MAX(id) FROM decision) - ?3 AND at >= ?2 AND version = 1 AND json_extract(record, '$.email') = ?1
+            AND json_extract(record, '$.verdict') = 'approve' AND json_extract(record, '$.action') = 'grant'",
+        &[email.into(), now.plus_millis(-COMING_MILLIS).into(), COMING_AMONG.into()],
+    )?;
+    // The account itself is no role.
+    Ok(rows.iter().filter_map(|row| row.first()?.text()?.parse().ok()).collect())
+}
+
 async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
     let before = question.key.as_deref().map_or(Ok(Before::Nothing), |key| record::find(ports, key))?;
     let apps = settings.provision.apps.or_settled(|| crate::connect::settled_app(ports))?;
@@ -61,6 +83,12 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
     let mut facts = with_findings(ports, settings, facts)?;
+    if let Facts::Known(known) = &mut facts
+        && let Some(email) = &known.person.email
+    {
+        let coming = coming(ports, &address::folded(email), ports.now())?;
+        known.person.coming = coming.into_iter().flat_map(|it| known.catalogue.given_by(it)).collect();
+    }
     if let Facts::Known(known) = &mut facts
         && let Some(who) = known.person.key.map(Who::Known).or_else(|| known.person.email.clone().map(Who::Address))
     {

@@ -174,15 +174,19 @@ impl Coordinator {
         came.needs_sweep |= members.len() > most;
         let mut gone = Vec::new();
         for (member, group) in members.iter().take(most) {
-            match heard::look_again(ports, &settings.cloudflare, &self.locks, *member, *group).await {
+            match heard::look_again(ports, (&settings.cloudflare, &settings.provision), &self.locks, *member, *group)
+                .await
+            {
                 Ok(heard::Look::Noted) => {}
                 Ok(heard::Look::Doubtful) => came.is_done = false,
                 Ok(heard::Look::Gone) => gone.push(*member),
+                Ok(heard::Look::Sweep) => came.needs_sweep = true,
                 Err(error) => came.fail(ports, "a member", member, &format!("{error:?}")),
             }
         }
-        // Nobody is looked for where nobody is gone.
-        if gone.is_empty() {
+        // Nobody is looked for where nobody is gone, and of so many at once a sweep asks whether that may be.
+        came.needs_sweep |= gone.len() > refresh::MOST_GONE;
+        if gone.is_empty() || gone.len() > refresh::MOST_GONE {
             return;
         }
         if let Err(error) = heard::note_gone(ports, &self.locks, &gone).await {

@@ -116,6 +116,8 @@ pub struct Person {
     pub in_sso_domains: Option<bool>,
     /// What the person holds, through user groups as well.
     pub held: Vec<Entitlement>,
+    /// What is on its way to the person: it counts against a request, and never for it.
+    pub coming: Vec<Entitlement>,
     /// Whether that is all, and nothing that could not be read.
     pub is_whole: bool,
     /// The person's key in the generation, where there is one.
@@ -164,6 +166,7 @@ impl Person {
             two_factor: member.two_factor,
             in_sso_domains: in_sso_domains(manifest, Some(&member.email)),
             held,
+            coming: Vec::new(),
             is_whole,
             key: Some(member.principal()),
         }
@@ -292,6 +295,7 @@ async fn known<P: KeyValue + Clock + Sql>(
             two_factor: None,
             in_sso_domains: in_sso_domains(snapshot.manifest(), subject.emails.first()),
             held: Vec::new(),
+            coming: Vec::new(),
             // Who is no member is in no user group.
             is_whole: snapshot.manifest().is_whole("members"),
             key: None,

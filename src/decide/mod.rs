@@ -159,7 +159,8 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let asked_for =
         |names: &Vec<RoleName>| is_one_of(names, known) || may_bring_more || (is_strict && brings_one_of(names, known));
     let holds = |names: &Vec<RoleName>| {
-        let mut held = known.person.held.iter().filter_map(|it| known.catalogue.get(*it));
+        let coming = known.person.coming.iter().filter(|_| is_strict);
+        let mut held = known.person.held.iter().chain(coming).filter_map(|it| known.catalogue.get(*it));
         (is_strict && !known.person.is_whole) || held.any(|it| names.iter().any(|name| means(name, it, known)))
     };
     let domains = |domains: &Vec<Domain>| {

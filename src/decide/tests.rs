@@ -82,6 +82,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
             two_factor: Some(true),
             in_sso_domains: None,
             held: vec![role(READ)],
+            coming: Vec::new(),
             is_whole: true,
             key: None,
         },

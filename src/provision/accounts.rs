@@ -334,6 +334,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         left_nothing: Option<&Edit>,
     ) -> Result<Outcome, Stopped> {
         let email = &member.email;
+        let user_id = member.user_id;
+        let person = Subject { member_id: Some(member.id), user_id, ..Subject::of_email(email.as_str()) };
+        if let Some(newer) = journal::grant_under_way_since(self.ports, self.id, &person)? {
+            let message = format!("operation {}, which gives {email} something, is under way", newer.0);
+            return Ok(self.not_now(message, 30));
+        }
         let would = match member.status {
             MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
             _ => format!("would have removed {email} from the account"),

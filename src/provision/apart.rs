@@ -48,15 +48,29 @@ pub(super) async fn tell<P: Http + KeyValue + Clock + Sql>(
     member: &MemberRecord,
 ) -> Result<bool, Stopped> {
     let ports = asking.ports;
+    let Some(groups) = note(asking, member).await? else { return Ok(false) };
+    if inherited::shows_inherited(ports)?.is_none() {
+        let _turn = asking.locks.acquire_at_rest("what records show", ports, asking.client, asking.operation).await;
+        if inherited::shows_inherited(ports)?.is_none() {
+            learn(ports, asking.client, groups.listed()).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Notes which of the policies that a member was just seen to have are user groups', and which are the member's own; nothing where nobody tells,
+/// and records are not known to show them.
+pub(super) async fn note<P: Http + KeyValue + Clock + Sql>(
+    asking: &Asking<'_, '_, P>,
+    member: &MemberRecord,
+) -> Result<Option<Rc<UserGroups>>, Stopped> {
+    let ports = asking.ports;
     let groups = user_groups(asking).await?;
-    let groups: &[UserGroup] = match &*groups {
-        UserGroups::Listed(groups) => groups,
-        UserGroups::Absent => &[],
-        UserGroups::Hidden(_) if inherited::shows_inherited(ports)?.is_none() => return Ok(false),
-        UserGroups::Hidden(error) => return Err(error.clone().into()),
-    };
+    if let UserGroups::Hidden(error) = &*groups {
+        return if inherited::shows_inherited(ports)?.is_none() { Ok(None) } else { Err(error.clone().into()) };
+    }
     let mut theirs = inherited::group_policies(ports)?;
-    for group in groups {
+    for group in groups.listed() {
         if let Err(what) = group.policies.all() {
             let of = format!("the user group {}", group.name);
             return Err(ApiError::Unreadable { of, what: what.to_owned() }.into());
@@ -65,16 +79,10 @@ pub(super) async fn tell<P: Http + KeyValue + Clock + Sql>(
     }
     // The next sync forgets those that are gone.
     inherited::note_group_policies(ports, &theirs)?;
-    if inherited::shows_inherited(ports)?.is_none() {
-        let _turn = asking.locks.acquire_at_rest("what records show", ports, asking.client, asking.operation).await;
-        if inherited::shows_inherited(ports)?.is_none() {
-            learn(ports, asking.client, groups).await?;
-        }
-    }
     // What the member had before the groups were read, and they did not have, is no group's.
     let own: BTreeSet<String> = inherited::shown(member).into_iter().filter(|id| !theirs.contains(id)).collect();
     inherited::note_own(ports, member.id, &own, ports.now())?;
-    Ok(true)
+    Ok(Some(groups))
 }
 
 /// Learns, once for the account, whether a member's record shows the policies of the member's user groups.

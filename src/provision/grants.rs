@@ -101,6 +101,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn last_role(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Stopped> {
         let (name, email) = (&self.what.name, member.email.clone());
         if self.guards().last_role == LastRole::RemoveMember {
+            // The account would take along what was granted since.
+            if journal::granted_since(self.ports, self.id)?.is_some() {
+                return Ok(last_role(&email, name));
+            }
             // Who is in a group has access that nobody asked to take away.
             if let Some(group) = self.a_group_of(&member).await? {
                 return Ok(Outcome::refused(

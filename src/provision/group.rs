@@ -177,10 +177,16 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
         (WriteKind::Leave(group), "taking out of the group", "taken out of the group")
     };
     note(asking, &format!("{doing} {name}"))?;
+    let (ports, id) = (asking.ports, member.id);
     // It was so a moment before: a read that is behind shows what is asked for, also where it is not.
-    let was_so = last_writes::was_in_group(asking.ports, group, member.id, joins, asking.ports.now())?;
+    let was_so = last_writes::was_in_group(ports, group, id, joins, ports.now())?;
+    let not_made = || if was_so { Ok(()) } else { last_writes::forget_group(ports, group, id, joins) };
     let mut waits = READ_BACK_WAITS.into_iter();
     let (open, is_answered) = loop {
+        // Before it is sent: from then on a read may be behind it, whoever makes that, and also where this is cut off.
+        if !was_so {
+            last_writes::note_group(ports, group, id, joins, ports.now())?;
+        }
         let open = begin(asking, kind, member, passage.loses_admin)?;
         let answer = if joins {
             client.add_to_group(&passage.cleared, group, member.id).await
@@ -195,7 +201,8 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 if is_proof(asking, group).await? {
                     break (open, true);
                 }
-                open_writes::refused(asking.ports, open)?;
+                open_writes::refused(ports, open)?;
+                not_made()?;
                 return Ok(false);
             }
             Err(error) if error.outcome_unknown() => {
@@ -204,7 +211,8 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             }
             // Shortly after its creation a group is there, and its members are not.
             Err(ApiError::NotFound(failure)) => {
-                open_writes::refused(asking.ports, open)?;
+                open_writes::refused(ports, open)?;
+                not_made()?;
                 let found = client.user_group(group).await;
                 if found.as_ref().is_err_and(ApiError::is_nowhere) {
                     if is_gone(asking, group).await? {
@@ -217,24 +225,30 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 asking.ports.sleep(wait).await;
             }
             Err(error) => {
-                open_writes::refused(asking.ports, open)?;
+                open_writes::refused(ports, open)?;
+                not_made()?;
                 return Err(refusal(error, name, &member.email));
             }
         }
     };
     let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
     note(asking, &format!("{did}{ray}"))?;
-    if was_so && !is_answered {
-        return Ok(false);
-    }
-    if !shows(asking, group, member.id, joins).await? || !(joins || is_answered || is_proof(asking, group).await?) {
-        return Ok(false);
-    }
     if is_answered {
-        open_writes::checked(asking.ports, open, None)?;
+        // It was carried out by now, whenever that shows.
+        open_writes::checked(ports, open, None)?;
+        last_writes::note_group(ports, group, id, joins, ports.now())?;
+    } else if was_so {
+        return Ok(false);
     }
-    open_writes::shown_in(asking.ports, group, member.id, joins)?;
-    open_writes::settled_in(asking.ports, group, member.id, joins)?;
+    if !shows(asking, group, id, joins).await? || !(joins || is_answered || is_proof(asking, group).await?) {
+        // Where nobody said that it was carried out, it is sent once more, from what is there.
+        if !is_answered {
+            not_made()?;
+        }
+        return Ok(false);
+    }
+    open_writes::shown_in(ports, group, id, joins)?;
+    open_writes::settled_in(ports, group, id, joins)?;
     note(asking, "read back")?;
     Ok(true)
 }

@@ -1,11 +1,13 @@
 //! A member whom the audit log names is read again: what somebody else changed is laid over the generation at once, as our own changes are.
 //! Where it names a user group alone, that is done for whoever came into it or left it.
 
+use super::asking::Asking;
 use super::last_writes;
 use super::lock::Locks;
-use super::read;
+use super::settings::Settings;
+use super::{apart, read};
 use crate::account::overlay::{self, Aftermath};
-use crate::account::{Stopped, newest};
+use crate::account::{Stopped, inherited, newest};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::base::tree::BTreeSet;
 use crate::cloudflare::{self, ApiError, Client, GROUPS_PER_PAGE, MemberRecord, Purpose};
@@ -13,6 +15,7 @@ use crate::model::access::atoms;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::kind::Kind;
+use crate::model::operation::EntryId;
 use crate::model::resource::{Member, Row};
 use crate::snapshot::Scan;
 
@@ -28,12 +31,14 @@ pub enum Look {
     Doubtful,
     /// There is no such membership, or none that counts.
     Gone,
+    /// The record cannot be read in full: a sweep keeps what is known of the rest.
+    Sweep,
 }
 
 /// Reads a member again, under the member's lock.
 pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    cloudflare: &cloudflare::Settings,
+    (cloudflare, settings): (&cloudflare::Settings, &Settings),
     locks: &Locks,
     id: MemberId,
     group: Option<UserGroupId>,
@@ -42,12 +47,27 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
     let client = Client::new(ports, cloudflare, Purpose::Sync).seated(locks.seats());
     let newest = newest(ports).await?;
     let snapshot = newest.last()?;
-    let record = match read::member(ports, &client, id).await {
+    let mut record = match read::member(ports, &client, id).await {
         Ok(record) if !record.status.is_member() => return Ok(Look::Gone),
+        Ok(record) if record.unread().is_some() => return Ok(Look::Sweep),
         Ok(record) => record,
         Err(ApiError::NotFound(_)) => return Ok(Look::Gone),
         Err(error) => return Err(error.into()),
     };
+    if !apart::is_certain(ports, &record)? {
+        // A policy that no sync has seen may be that of a user group that was made since.
+        let asking = Asking {
+            ports,
+            settings,
+            locks,
+            client: &client,
+            operation: EntryId(0),
+            comes_again: true,
+            asked_for: &[],
+        };
+        apart::note(&asking, &record).await?;
+        record = record.without_inherited(&inherited::group_policies(ports)?);
+    }
     if let Ok(policies) = record.own_policies()
         && last_writes::stale_until(ports, id, &atoms(&policies), ports.now())?.is_some()
     {

@@ -7,7 +7,8 @@
 use serde::Serialize;
 
 use super::incident::{self, Incident};
-use super::{open_writes, removals};
+use super::open_writes;
+use super::removals::{self, WAITS};
 use crate::account::expiry::{self, EXPIRY_KEY};
 use crate::account::looked_through;
 use crate::base::json;
@@ -17,6 +18,7 @@ use crate::base::rows::{self, Narrowed};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
+use crate::model::ask::Subject;
 use crate::model::grant::Holding;
 use crate::model::id::MemberId;
 pub use crate::model::operation::EntryId;
@@ -180,11 +182,12 @@ pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlEr
 /// After so many attempts that came to nothing an operation takes up no room: it is tried every few minutes at most.
 const TRIED_IN_VAIN: i64 = 4;
 
-/// How many operations are under way that end a grant for a time. Those that fail again and again leave room to the others.
+/// How many operations are under way that end a grant for a time. Those that fail again and again leave room to the others, unless
+/// they wait for room among the removals: each of those keeps what is asked for later waiting.
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
         "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%'
-            AND put_offs < {TRIED_IN_VAIN}"
+            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes = {WAITS}))"
     );
     Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
 }
@@ -205,6 +208,16 @@ fn age(of: &str) -> String {
 /// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on. The account ends for all
 /// that once what was granted with it has ended.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
+    contrary_since(sql, id, false)
+}
+
+/// The newer grant for the same person that was carried out and not taken back: what it gave would go along if this operation, a revoke of
+/// something else, ended the account.
+pub(super) fn granted_since(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
+    contrary_since(sql, id, true)
+}
+
+fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Option<EntryId>, SqlError> {
     let (newer, older) = (age("newer"), age("older"));
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
@@ -216,8 +229,8 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
             AND json_extract(newer.request, '$.target') <> 'renewal'
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done')
             AND (newer.entitlement = older.entitlement
-                OR (older.entitlement = ?2 AND json_extract(older.request, '$.action') = 'revoke'
-                    AND (COALESCE(older.key, '') NOT LIKE '{EXPIRY_KEY}%' OR NOT EXISTS (
+                OR ((?3 OR older.entitlement = ?2) AND json_extract(older.request, '$.action') = 'revoke'
+                    AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT EXISTS (
                         SELECT 1 FROM operation AS since WHERE since.id > newer.id AND since.entitlement = newer.entitlement
                             AND (since.email = newer.email OR (since.member = newer.member AND newer.member <> ''))
                             AND json_extract(since.request, '$.action') = 'revoke'
@@ -225,8 +238,29 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
          ORDER BY newer.id DESC LIMIT 1"
     );
-    let value = sql.one(&statement, &[id.0.into(), Holding::ACCOUNT.into()])?;
+    let value = sql.one(&statement, &[id.0.into(), Holding::ACCOUNT.into(), i64::from(ends_account).into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
+}
+
+/// A grant for a person that is under way and newer than the grant for a time which this operation ends; none where it ends none.
+pub(super) fn grant_under_way_since(sql: &dyn Sql, id: EntryId, person: &Subject) -> Result<Option<EntryId>, SqlError> {
+    let statement = format!(
+        "SELECT newer.id, json_extract(newer.request, '$.subject'), newer.email = older.email OR newer.member = older.member
+         FROM operation AS older JOIN operation AS newer ON newer.due_at IS NOT NULL AND newer.outcome IS NULL AND newer.id > {}
+         WHERE older.id = ? AND older.key LIKE '{EXPIRY_KEY}%' AND json_extract(newer.request, '$.action') = 'grant'
+            AND json_extract(newer.request, '$.target') <> 'renewal'",
+        age("older")
+    );
+    let rows = sql.query(&statement, &[id.0.into()])?;
+    // One that was put off before it was known whom it is about stands under no address yet.
+    let theirs = rows.iter().find(|row| {
+        row.get(2).and_then(SqlValue::integer) == Some(1)
+            || row
+                .get(1)
+                .and_then(SqlValue::text)
+                .is_some_and(|text| json::read_str::<Subject>(text).is_ok_and(|subject| subject.is_same(person)))
+    });
+    Ok(theirs.and_then(|row| row.first()?.integer()).map(EntryId))
 }
 
 /// A revoke of somebody's account that is not over, and came after an operation; one that is void by now is none, and the end of a grant for a
@@ -611,9 +645,16 @@ pub(super) fn is_settled(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
 /// How the line of a trail begins that says that an attempt came to nothing.
 const PUT_OFF: &str = "put off: ";
 
-/// Forgets settled operations that are older than `before`.
+/// Forgets settled operations that are older than `before`. Those stay whose outcome ConductorOne was not told yet, and those by which
+/// somebody keeps an account that was granted for a time before ([`superseded_by`]).
 pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
-    sql.query("DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ?", &[before.into()])?;
+    sql.query(
+        "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback)
+            AND NOT (json_extract(outcome, '$.outcome') IS 'done' AND EXISTS (SELECT 1 FROM expiry
+                WHERE expiry.entitlement = ? AND expiry.operation < operation.id
+                    AND (expiry.email = operation.email OR (expiry.member = operation.member AND expiry.member <> ''))))",
+        &[before.into(), Holding::ACCOUNT.into()],
+    )?;
     sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE outcome IS NULL)", &[])?;
     // Who looks after a late write of a settled operation may be in the middle of a list.
     sql.query("DELETE FROM looked_through WHERE operation NOT IN (SELECT id FROM operation)", &[])?;
@@ -670,6 +711,7 @@ mod tests {
         let desk = Desk::new();
         init(&desk).unwrap();
         super::incident::init(&desk).unwrap();
+        super::super::callback::init(&desk).unwrap();
         desk
     }
 

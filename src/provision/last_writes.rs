@@ -6,7 +6,7 @@ use crate::base::tree::BTreeSet;
 
 use super::late;
 use crate::account::overlay;
-use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::model::access::Atom;
@@ -31,7 +31,7 @@ pub(super) fn note(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>, now:
     note_state(sql, &member.to_string(), &encode(atoms), now)
 }
 
-/// Notes that a member was put into a user group, or taken out.
+/// Notes that a member is put into a user group, or taken out.
 pub(super) fn note_group(
     sql: &dyn Sql,
     group: UserGroupId,
@@ -44,6 +44,15 @@ pub(super) fn note_group(
     note_state(sql, &subject, membership(is_in), now)
 }
 
+/// Forgets that a member was put into a user group, or taken out: that was not carried out, as far as can be seen, and it was not so before either.
+pub(super) fn forget_group(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
+    sql.query(
+        "DELETE FROM written WHERE member = ? AND atoms = ?",
+        &[format!("{group}/{member}").into(), membership(is_in).into()],
+    )?;
+    Ok(())
+}
+
 const fn membership(is_in: bool) -> &'static str {
     if is_in { "in" } else { "out" }
 }
@@ -53,12 +62,10 @@ fn note_state(sql: &dyn Sql, subject: &str, state: &str, now: Timestamp) -> Resu
     // Of everybody's: what is not written again would be kept for good.
     sql.query("DELETE FROM written WHERE at < ?", &[oldest.into()])?;
     // A clock that stands still would put two states at one time and lose their order.
-    let last = sql.query("SELECT MAX(at) FROM written WHERE member = ?", &[subject.into()])?;
-    let last = last.first().and_then(|row| row.first()).and_then(SqlValue::integer);
-    let at = last.map_or(now.millis(), |last| now.millis().max(last + 1));
     sql.query(
-        "INSERT OR REPLACE INTO written (member, at, atoms) VALUES (?, ?, ?)",
-        &[subject.into(), at.into(), state.into()],
+        "INSERT OR REPLACE INTO written (member, at, atoms)
+         SELECT ?1, MAX(?2, COALESCE(MAX(at) + 1, ?2)), ?3 FROM written WHERE member = ?1",
+        &[subject.into(), now.into(), state.into()],
     )?;
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(super) const WINDOW_SECS: i64 = 60 * 60;
 const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
 
 /// How many writes stand beside an operation that found no place and waits for one: who came later does not get it first.
-const WAITS: i64 = -1;
+pub(super) const WAITS: i64 = -1;
 
 /// Those that count: written within the hour, or of an operation that is not settled yet.
 const COUNTS: &str = "(removal.at > ? OR EXISTS

@@ -3,7 +3,7 @@
 use crate::account::apps::Apps;
 use crate::account::default_role::Configured;
 use crate::account::entitlement::named;
-use crate::account::names::{self, Names};
+use crate::account::names::Names;
 use crate::account::{self, Newest, Stopped};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::{ApiError, Client, PER_PAGE};
@@ -93,7 +93,7 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
                     Err(error) => return Err(error.into()),
                 },
             };
-            let atom = Atom::allow(permission_group, whole_account(ports, client).await?);
+            let atom = Atom::allow(permission_group, whole_account(client, &learned).await?);
             // Before the first sync Cloudflare's own list tells the name. An answer without one is one all the same.
             let name = match known.or(found) {
                 None => client.permission_group(permission_group).await.ok().map(|group| group.name),
@@ -135,11 +135,11 @@ fn is_unknown(newest: &Newest, error: &ApiError) -> bool {
 }
 
 /// The resource group that is the whole account.
-pub(super) async fn whole_account<P: Http + Clock + Sql>(
-    ports: &P,
+async fn whole_account<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
+    learned: &Names,
 ) -> Result<ResourceGroupId, Stopped> {
-    match names::account_resource_group(ports)? {
+    match learned.account_resource_group {
         Some(group) => Ok(group),
         None => Ok(client.account_resource_group().await?),
     }
@@ -152,20 +152,19 @@ pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
     client: &Client<'_, P>,
     configured: &Configured,
 ) -> Result<Option<Atom>, Stopped> {
+    let learned = Names::load(ports)?;
     let group = match configured {
         Configured::Id(Entitlement::ScopedRole(scoped)) => {
             return Ok(Some(Atom::allow(scoped.permission_group, scoped.resource_group)));
         }
         Configured::Group(_) | Configured::Id(Entitlement::Group(_)) => return Ok(None),
-        Configured::Id(Entitlement::Role(id)) => {
-            names::permission_group_of(ports, *id)?.unwrap_or_else(|| (*id).into())
-        }
+        Configured::Id(Entitlement::Role(id)) => learned.permission_group_of(*id).unwrap_or_else(|| (*id).into()),
         Configured::Name(_) => match called(ports, client, configured).await? {
             Some(group) => group,
             None => return Ok(None),
         },
     };
-    Ok(Some(Atom::allow(group, whole_account(ports, client).await?)))
+    Ok(Some(Atom::allow(group, whole_account(client, &learned).await?)))
 }
 
 /// The permission group of the only role that has a name or a label.

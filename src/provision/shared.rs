@@ -16,6 +16,16 @@ pub(super) enum UserGroups {
     Hidden(ApiError),
 }
 
+impl UserGroups {
+    /// Those that are told.
+    pub(super) fn listed(&self) -> &[UserGroup] {
+        match self {
+            Self::Listed(groups) => groups,
+            Self::Absent | Self::Hidden(_) => &[],
+        }
+    }
+}
+
 /// The account's user groups as one read of them told, for everybody who asked before that read was begun. In memory, and no longer than
 /// somebody waits: what is shared is a read, and not a memory of what there was.
 #[derive(Clone, Debug, Default)]

@@ -31,7 +31,7 @@ pub(crate) use legacy::{account_of, leave_at_the_root};
 pub use manifest::{ABSENT, Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Posture, Unreadable};
 pub use overlay::Overlay;
 pub use publish::{Draft, KEPT, Publication, PublishError, init, is_kept, publish, sweep};
-pub(crate) use publish::{forget, repoint};
+pub(crate) use publish::{forget, last_published, repoint};
 pub use read::{Brief, Person, Snapshot, SnapshotError, latest};
 pub use run::{BY_LOG, ChangeCounts, KvUse, RunId, RunOutcome, RunRecord};
 pub use scan::{RowPage, Scan};

@@ -203,13 +203,15 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
 
     pub(super) async fn finish(self, draft: Draft) -> Result<Publication, PublishError> {
         let previous = draft.previous.as_ref();
-        // One that stands at the root of the namespace is not: it is published again, where it belongs.
-        let is_kept = previous.map_or(Ok(false), |previous| is_kept(self.ports, &previous.generation))?;
+        // One that stands at the root of the namespace is not the last: it is published again, where it belongs. Nor is one after which another was
+        // written that never became current: who asks for the last would be told that one.
+        let last = last_published(self.ports)?;
+        let is_last = previous.is_some_and(|previous| last.as_ref() == Some(&previous.generation));
         let hashes: String = self.chunks.iter().map(|(chunk, _)| chunk.hash.as_str()).collect();
         let digest = sha256_hex(hashes.as_bytes());
         if let Some(previous) = previous.filter(|previous| {
             previous.digest == digest
-                && is_kept
+                && is_last
                 && previous.capabilities == draft.capabilities
                 && previous.naming == draft.naming
                 && previous.posture == draft.posture
@@ -274,6 +276,13 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
 /// Whether a generation is kept: where it cannot be read, it is late.
 pub fn is_kept(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, SqlError> {
     Ok(sql.one("SELECT 1 FROM generation WHERE id = ?", &[generation.into()])?.is_some())
+}
+
+/// The generation that was published last, as the Coordinator's own table has it.
+pub(crate) fn last_published(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
+    let rows = sql.query("SELECT id FROM generation ORDER BY published_at DESC, id DESC LIMIT 1", &[])?;
+    let id = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
+    Ok(id.and_then(GenerationId::parse))
 }
 
 /// Makes `current` name a generation again that was published before: for a key-value store that has lost it.

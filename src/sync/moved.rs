@@ -10,7 +10,8 @@ use super::staging;
 use crate::account::overlay::Changes;
 use crate::base::ports::{Clock, Sql, SqlError};
 use crate::base::tree::BTreeSet;
-use crate::model::id::{MemberId, TokenId, UserGroupId};
+use crate::cloudflare::PermissionGroup;
+use crate::model::id::{MemberId, PermissionGroupId, TokenId, UserGroupId};
 use crate::model::resource::Token;
 
 /// A list is read this often again at most; one that has moved each time is off, and what was known of it stays.
@@ -62,7 +63,8 @@ fn lacks_known(
     previous: Option<&Previous>,
     changes: &Changes,
 ) -> Result<bool, SqlError> {
-    let Some(previous) = previous else { return Ok(false) };
+    // Before the first generation only the list itself says that something is missing.
+    let Some(previous) = previous else { return Ok(crawl.tells_more(list) && !crawl.is_cut_off(list)) };
     let pages = || crawl.pages(list).map(|(page, _)| page);
     Ok(match list {
         List::UserGroups => {
@@ -88,6 +90,16 @@ fn lacks_known(
                 told.extend(read_list::<Token>(sql, &cursor.run, page)?.into_iter().map(|token| token.id));
             }
             previous.tokens.iter().any(|token| !told.contains(&token.id))
+        }
+        // A permission group may be known of a member alone: only where the list says that it has more is one missing.
+        List::PermissionGroups if crawl.tells_more(list) => {
+            let mut told: BTreeSet<PermissionGroupId> = BTreeSet::new();
+            for page in pages() {
+                told.extend(read_list::<PermissionGroup>(sql, &cursor.run, page)?.into_iter().map(|group| group.id));
+            }
+            let of_roles = previous.roles.iter().filter_map(|role| role.permission_group);
+            let scoped = previous.scoped_roles.iter().map(|role| role.permission_group);
+            of_roles.chain(scoped).any(|group| !told.contains(&group))
         }
         _ => false,
     })

@@ -13,6 +13,7 @@ use crate::model::id::{MemberId, ResourceGroupId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, OauthClient, Role, Row, ScopedRole, Token};
 use crate::model::scope::Scope;
+use crate::model::super_administrator;
 use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// The current generation.
@@ -55,14 +56,23 @@ const SEVERAL: usize = 3;
 impl Previous {
     /// A list that is empty all of a sudden, where this generation has some of it, may be an answer that left everything out: what was known is
     /// kept once more, and the next sync believes it, whatever became of other lists meanwhile. `before` are those that the last one doubted; those
-    /// that are doubted now are returned.
+    /// that are doubted now are returned. No account is without a permission group, and none whose roles are on resource groups without one of
+    /// those: that is not believed until somebody accepts it.
     pub(super) fn doubt_the_empty(&self, harvest: &mut Harvest, before: &[String]) -> Vec<String> {
         let is_new = |list: List| !before.iter().any(|name| *name == list.to_string());
         let is_doubtful = |harvest: &Harvest, list: List| is_new(list) && harvest.odd(list).next().is_none();
         let groups = !self.groups.is_empty() && is_doubtful(harvest, List::UserGroups);
         let tokens = !self.tokens.is_empty() && is_doubtful(harvest, List::Tokens);
         let clients = !self.oauth_clients.is_empty() && is_doubtful(harvest, List::OauthClients);
+        // A role that is no permission group comes from the list of roles alone.
+        let is_listed = |role: &Role| role.permission_group.is_none() && Some(role.id) != super_administrator::role();
+        let roles = self.roles.iter().any(is_listed) && is_doubtful(harvest, List::Roles);
+        let scoped = !self.scoped_roles.is_empty();
+        let groups_of_roles = scoped || self.roles.iter().any(|role| role.permission_group.is_some());
+        doubt(groups_of_roles, &mut harvest.permission_groups);
+        doubt(scoped, &mut harvest.resource_groups);
         let whole = [
+            (List::Roles, doubt(roles, &mut harvest.roles)),
             (List::UserGroups, doubt(groups, &mut harvest.user_groups)),
             (List::Tokens, doubt(tokens, &mut harvest.tokens)),
             (List::OauthClients, doubt(clients, &mut harvest.oauth_clients)),

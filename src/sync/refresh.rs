@@ -9,7 +9,7 @@ use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
 use super::run::Cursor;
 use super::{room, state};
-use crate::account::{last_published, overlay};
+use crate::account::overlay;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
@@ -20,10 +20,10 @@ use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::model::token::Token;
-use crate::snapshot::{self, Snapshot, SnapshotError};
+use crate::snapshot::{self, Snapshot, SnapshotError, last_published};
 
 /// More members than these who are gone at once are looked at by a sweep, which may hold them back.
-const MOST_GONE: usize = 10;
+pub const MOST_GONE: usize = 10;
 
 /// More changed rows than these are a sweep's.
 const MOST_ROWS: usize = 200;

@@ -118,17 +118,19 @@ pub(super) fn assemble(
         (List::PermissionGroups, harvest.permission_groups.as_ref().err()),
     ];
     let off = || roles.into_iter().filter_map(|(list, off)| Some((list, off?)));
-    let failing = off().find(|(_, off)| !off.is_refused()).map(|(_, off)| &off.message);
+    let failing = off().find(|(_, off)| !off.is_refused()).map(|(_, off)| off.message.as_str());
+    // That there is no role at all may be as passing as that there is no such list.
+    let empty = harvest.roles.as_ref().is_ok_and(Vec::is_empty).then_some((List::Roles, "the list is empty"));
     // Of a record without an id and a name nothing came at all: it is a part of the list that is missing.
     let mut odd = harvest.odd(List::Roles).chain(harvest.odd(List::PermissionGroups));
-    let missing = odd.find(|odd| odd.id.is_none() && odd.name.is_none()).map(|odd| &odd.why);
-    let refused = || off().map(|(_, off)| &off.message).next();
+    let missing = odd.find(|odd| odd.id.is_none() && odd.name.is_none()).map(|odd| odd.why.as_str());
+    let refused = || off().map(|(list, off)| (list, off.message.as_str())).chain(empty);
     let reason = failing.or(missing);
-    let unsure = reason.or_else(refused).filter(|_| !builder.names.own().is_subset(&own)).map(|why| Unsure {
+    let unsure = reason.or_else(|| refused().next().map(|(_, why)| why)).filter(|_| !builder.names.own().is_subset(&own)).map(|why| Unsure {
         why: format!(
             "the roles could not be listed ({why}), and without that list some would be published under ids that change again"
         ),
-        refused: if reason.is_some() { Vec::new() } else { off().map(|(list, _)| list).collect() },
+        refused: if reason.is_some() { Vec::new() } else { refused().map(|(list, _)| list).collect() },
     });
     Assembly {
         unsure,
@@ -939,9 +941,13 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
     let why = off.told(true);
     match off.status {
         _ if off.message == EMPTIED => {
-            format!(
-                "Cloudflare tells of no {what}, and told of some before: the next sync takes it as it is then{kept}"
-            )
+            let then = match list {
+                "permission_groups" | "resource_groups" => {
+                    "which is not believed; where it is right, accept it with POST /v1/sync and {\"accept_removals\": true}"
+                }
+                _ => "the next sync takes it as it is then",
+            };
+            format!("Cloudflare tells of no {what}, and told of some before: {then}{kept}")
         }
         _ if off.passing => {
             format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it again{kept}")

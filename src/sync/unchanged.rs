@@ -80,7 +80,9 @@ pub(super) async fn published<P: KeyValue + Clock + Sql>(
 ) -> Result<Option<(Manifest, Vec<String>)>, SqlError> {
     let known = state::load::<Known>(kv, state::UNCHANGED)?.filter(|known| known.made_of == made_of);
     let newest = history::generations(kv)?.into_iter().next().map(|newest| newest.generation);
-    let Some(known) = known.filter(|known| newest.as_ref() == Some(&known.generation)) else { return Ok(None) };
+    let last = snapshot::last_published(kv)?;
+    let is_newest = |known: &Known| [&newest, &last].iter().all(|newest| newest.as_ref() == Some(&known.generation));
+    let Some(known) = known.filter(is_newest) else { return Ok(None) };
     // Whatever is wrong with it, the long way finds it too, and says what to do.
     let Ok(Some(current)) = snapshot::latest(kv).await else { return Ok(None) };
     if current.manifest().generation != known.generation || current.is_whole(kv).await.is_err() {

@@ -120,7 +120,7 @@ mod tests {
     use crate::base::settings::Plan;
     use crate::coordinator;
     use crate::decide::Rules;
-    use crate::provision::Provisioning;
+    use crate::provision::{Guards, LastRole, Provisioning};
     use crate::routes::{NotConfigured, Settings};
 
     fn lookup(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
@@ -158,14 +158,41 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_safe_ones() {
-        let config = read(lookup(&[])).unwrap().coordinator;
+        let settings = read(lookup(&[])).unwrap();
+        assert!(settings.rest_provisioning && settings.scim_replace_max_removals == 1);
+        let config = settings.coordinator;
         assert_eq!(config.provision.provisioning, Provisioning::Off);
+        let guards = Guards {
+            min_super_admins: 2,
+            protected: Vec::new(),
+            last_role: LastRole::Refuse,
+            max_removals_per_hour: 25,
+        };
+        assert_eq!(config.provision.guards, guards);
+        assert_eq!((config.enforce_expiry, config.auto_wire), (false, false));
         assert_eq!(config.plan, Plan::Free);
         assert_eq!(config.cloudflare.url, "https://api.cloudflare.com/client/v4");
         assert_eq!(config.conductorone.url, "https://acme.conductor.one");
         let reached = config.conductorone.public_url.unwrap();
         assert_eq!(reached.base, "https://connector.example.com");
         assert_eq!(reached.host, "connector.example.com");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_page_on_the_configuration() {
+        let page = include_str!("../../docs/configuration.md").replace("<C1_TENANT>", "acme.conductor.one");
+        let unset = format!("{:?}", read(lookup(&[])).unwrap());
+        let mut compared = Vec::new();
+        for line in page.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let value = |cell: &str| cell.strip_prefix('`')?.strip_suffix('`').map(str::to_owned);
+            // What is no value stands there in words, and of several variables none has one.
+            let (Some(name), Some(default)) = (value(cells[1]), value(cells[3])) else { continue };
+            let set = read(lookup(&[(name.as_str(), default.as_str())])).unwrap();
+            assert_eq!(format!("{set:?}"), unset, "{name} is not {default} where it is not set");
+            compared.push(name);
+        }
+        assert_eq!(compared.len(), 26, "{compared:?}");
     }
 
     #[test]
@@ -337,7 +364,44 @@ mod tests {
 
     #[test]
     fn a_printed_configuration_shows_no_secret() {
-        let shown = format!("{:?}", read(lookup(&[])).unwrap());
-        assert!(!shown.contains("cfat_secret") && !shown.contains("0123456789abcdef"), "{shown}");
+        let url = "https://acme.conductor.one/api/v1/webhooks/incoming/abc";
+        let capability = format!("{url}/t/of-the-path");
+        let with_sas = "https://acme.blob.core.windows.net/box/grants.csv?sp=cw&sig=of-the-sas";
+        let no_s3 = ["S3_REGION", "S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"].map(|name| (name, ""));
+        let seed = "5e".repeat(32);
+        let tokens = [
+            ("CONNECTOR_TOKEN", "full-0123456789abcdef0123456789abcdef"),
+            ("CONNECTOR_TOKEN_PREVIOUS", "full-before-0123456789abcdef01234567"),
+            ("CONNECTOR_READ_TOKEN", "read-0123456789abcdef0123456789abcdef"),
+            ("CONNECTOR_READ_TOKEN_PREVIOUS", "read-before-0123456789abcdef01234567"),
+            ("S3_SESSION_TOKEN", "of-the-session"),
+        ];
+        let azure = [("SIGNAL_URL", capability.as_str()), ("SIGNAL_HMAC_SECRET", ""), ("AZURE_SAS_URL", with_sas)];
+        let signed = [("SIGNAL_URL", url), ("SIGNAL_HMAC_SECRET", ""), ("SIGNAL_SIGNING_KEY", seed.as_str())];
+        // What each of them is known by, as a text, as bytes and as numbers.
+        let secrets = [
+            "cfat_secret",
+            "0123456789abcdef",
+            "s3cr3t",
+            "hunter2",
+            "wJalrXUtnFEMI",
+            "of-the-session",
+            "of-the-path",
+            "of-the-sas",
+            "sig=",
+            "5e5e",
+            "94, 94",
+        ];
+        let cases = [tokens.to_vec(), [&no_s3[..], &azure].concat(), signed.to_vec()];
+        for changes in cases {
+            let settings = changed(&changes).unwrap();
+            assert_eq!(settings.problems, []);
+            let it = &settings.coordinator;
+            assert!(it.push.is_some() && it.signal.is_some() && it.conductorone.credentials.is_some(), "the control");
+            let shown = format!("{settings:?} {settings:#?}");
+            for secret in secrets {
+                assert!(!shown.contains(secret), "{secret}: {shown}");
+            }
+        }
     }
 }

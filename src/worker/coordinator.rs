@@ -33,6 +33,8 @@ pub struct Coordinator {
     core: coordinator::Coordinator,
     /// Whether the database is as this version has it.
     is_ready: Cell<bool>,
+    /// Whether everything was taken over from the object that there was before, and the alarm rings again where another account was configured.
+    is_whole: Cell<bool>,
     /// The earliest time that anybody asked to be woken at since the alarm last rang.
     wanted: Cell<Option<i64>>,
 }
@@ -40,7 +42,7 @@ pub struct Coordinator {
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
         let core = coordinator::Coordinator::default();
-        Self { state, env, core, is_ready: Cell::new(false), wanted: Cell::new(None) }
+        Self { state, env, core, is_ready: Cell::new(false), is_whole: Cell::new(false), wanted: Cell::new(None) }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
@@ -86,6 +88,7 @@ impl Coordinator {
                 self.core.alarm(desk, settings).await;
             }
             Standing::OfAnotherAccount => {
+                self.is_whole.set(false);
                 succession::fall_asleep(desk).map_err(|error| error.to_string())?;
             }
             Standing::Former => match succession::emptied_at(desk).map_err(|error| error.to_string())? {
@@ -107,12 +110,16 @@ impl Coordinator {
     }
 
     async fn take_over(&self, desk: &ObjectPorts<'_>, settings: &coordinator::Settings) -> Result<(), String> {
-        let account = settings.cloudflare.account_id;
-        match succession::take_over(desk, account, &Object::former(&self.env)).await {
-            Ok(false) => Ok(()),
-            Ok(true) => desk.wake(desk.now()).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        if self.is_whole.get() {
+            return Ok(());
         }
+        let account = settings.cloudflare.account_id;
+        let wakes = succession::take_over(desk, account, &Object::former(&self.env)).await;
+        if wakes.map_err(|error| error.to_string())? {
+            desk.wake(desk.now()).await.map_err(|error| error.to_string())?;
+        }
+        self.is_whole.set(true);
+        Ok(())
     }
 
     async fn answer_as_former(&self, desk: &ObjectPorts<'_>, command: Command) -> Reply {

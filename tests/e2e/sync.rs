@@ -90,3 +90,20 @@ async fn one_change_in_the_account_is_one_change_in_the_snapshot() {
     assert_eq!(change["grants_added"], json!([grant]), "{change}");
     assert_eq!(change["grants_removed"], json!([]), "{change}");
 }
+
+/// The clock accepts nothing: what disappears in great numbers waits for a person.
+#[tokio::test]
+async fn a_mass_disappearance_is_held_back_from_the_cron_trigger() {
+    let spec = Spec { members: 40, roles: 20, ..Spec::default() };
+    let deployment = Deployment::with(spec, |options| options).await.synced().await;
+    let before = digest(&deployment);
+    for member in deployment.cloudflare.memberships().iter().skip(10).take(25) {
+        deployment.cloudflare.remove_member(&member.id);
+    }
+    assert_eq!(deployment.worker.trigger_cron().await.unwrap(), "ok");
+    let ended =
+        |status: &Value| status["runs"].as_array().is_some_and(|runs| runs.len() == 2) && status["running"].is_null();
+    let status = deployment.wait_for("/v1/status", PATIENCE, ended).await.unwrap();
+    assert_eq!((&status["runs"][0]["by"], &status["runs"][0]["outcome"]), (&json!("cron"), &json!("held")), "{status}");
+    assert_eq!(digest(&deployment), before, "what was published stays");
+}

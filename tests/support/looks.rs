@@ -137,3 +137,44 @@ pub(crate) async fn assert_is_account(deployment: &Deployment) {
     truth.scoped_roles.clone_from(&found.scoped_roles);
     assert_eq!(found, truth);
 }
+
+/// The variables that are secret; of a key of S3 the id is not.
+const SECRETS: [&str; 12] = [
+    "CLOUDFLARE_API_TOKEN",
+    "CONNECTOR_TOKEN",
+    "CONNECTOR_TOKEN_PREVIOUS",
+    "CONNECTOR_READ_TOKEN",
+    "CONNECTOR_READ_TOKEN_PREVIOUS",
+    "SIGNAL_URL",
+    "SIGNAL_HMAC_SECRET",
+    "SIGNAL_SIGNING_KEY",
+    "C1_CLIENT_SECRET",
+    "S3_SECRET_ACCESS_KEY",
+    "S3_SESSION_TOKEN",
+    "AZURE_SAS_URL",
+];
+
+/// What of a configuration nobody may be shown. What is shorter than any secret is a mistake that a test makes, and may be any word.
+pub(crate) fn secrets_of(vars: &BTreeMap<String, String>) -> Vec<String> {
+    let set = SECRETS.iter().filter_map(|name| vars.get(*name));
+    set.map(|value| value.trim().to_owned()).filter(|value| value.len() >= 16).collect()
+}
+
+/// Checks that no answer, and no line of the log, shows a secret. A session's cookie stands in the answer that sets it, and nowhere else.
+pub(crate) fn assert_shows_no_secret(answers: &[String], log: &[String], mut secrets: Vec<String>) {
+    const COOKIE: &str = "set-cookie: ";
+    // Of a shared access signature, and of a callback URL, which is a capability, the part that is secret.
+    secrets.extend(["sig=", "/webhooks/callback/Chs"].map(str::to_owned));
+    let set = answers.iter().flat_map(|answer| answer.lines()).filter_map(|line| line.strip_prefix(COOKIE));
+    // What it may do, when it ends, and what proves that.
+    secrets.extend(
+        set.filter_map(|cookie| cookie.split([';', '.']).nth(2)).filter(|it| it.len() == 64).map(str::to_owned),
+    );
+    for text in answers.iter().chain(log) {
+        for line in text.lines().filter(|line| !line.starts_with(COOKIE)) {
+            for secret in &secrets {
+                assert!(!line.contains(secret.as_str()), "a secret is shown: {text}");
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Fault, Permission, Route, Spec};
-use sim::conductorone::{App, ConductorOne, Entitlement};
+use sim::conductorone::{ApiFault, App, ConductorOne, Entitlement};
 use sim::harness::World;
 use sim::harness::workerd::Options;
 use sim::hosting::{Deployed, Hosting, LOGIN};
@@ -396,7 +396,7 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     project.edge.set_key(false).await;
     nothing_is_taken_away(&project, FULL, "C1_CLIENT_ID and C1_CLIENT_SECRET").await;
     assert_eq!(wired(), (true, 1));
-    project.edge.set_key(true).await;
+    nor_where_their_app_is_gone(&project).await;
 
     // What a password store has for `up` does for this as well.
     let down = project.run("down", &["--yes"], &project.secrets()).await;
@@ -461,12 +461,22 @@ async fn deployed_again_after_it_was_taken_away_without_a_connection(project: &P
     assert!(up.text.contains("and the findings are still to come: see the page.\n"), "{}", up.text);
 }
 
+/// With the key again: what is not there any more is never put back.
+async fn nor_where_their_app_is_gone(project: &Project) {
+    project.edge.set_key(true).await;
+    project.edge.c1.fail_api("GET /api/v1/apps", ApiFault::Status(404), None);
+    nothing_is_taken_away(project, FULL, "1 entitlements could not be put back").await;
+    project.edge.c1.heal_api();
+}
+
 /// C1's entitlements cannot be put back with this token of the connector's, which is told with the reason.
 async fn nothing_is_taken_away(project: &Project, token: &str, reason: &str) {
     let stopped = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={token}")).await;
     assert_eq!(stopped.status, Some(1), "{}", stopped.text);
-    for told in ["were not put back, so nothing was taken away", reason] {
-        assert!(stopped.text.contains(told), "{}", stopped.text);
+    let without = "Without CONNECTOR_TOKEN on standard input this takes the Worker away all the same";
+    for told in ["were not put back, so nothing was taken away", reason, without] {
+        let (_, why) = stopped.text.rsplit_once("\ndown: ").expect(&stopped.text);
+        assert!(why.contains(told), "{}", stopped.text);
     }
     assert!(project.hosting.worker(NAME).is_some());
 }
@@ -795,6 +805,7 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     let api_token = project.cloudflare.token();
     let wrong_token = secrets.replace(&api_token, &"x".repeat(44));
     let alone = format!("CLOUDFLARE_API_TOKEN={api_token}");
+    let alike = secrets.replace(READ, FULL);
     for (parameters, input, status, expected) in [
         (&[][..], secrets.as_str(), 2, "--tenant"),
         (&["--tenant", "not a host"], &secrets, 2, "--tenant has to be a host"),
@@ -804,6 +815,7 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
         (&tenant, &alone, 2, "--show-tokens"),
         (&tenant, "NAME=value", 2, "standard input takes lines of NAME=value"),
         (&tenant, &wrong_token, 1, "Cloudflare does not take the token"),
+        (&tenant, &alike, 2, "CONNECTOR_TOKEN and CONNECTOR_READ_TOKEN are the same, and have to be two"),
     ] {
         let said = project.run("up", parameters, input).await;
         assert_eq!(said.status, Some(status), "{parameters:?}: {}", said.text);
@@ -869,4 +881,225 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
         "{}",
         said.text
     );
+}
+
+/// Another account that wrangler's login sees.
+const ANOTHER: &str = "0123456789abcdef0123456789abcdef";
+
+/// A KV namespace that is left without its Worker: wrangler would make one of its title, which Cloudflare refuses.
+async fn a_namespace_without_its_worker_is_told(project: &Project) {
+    let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
+    let tenant = ["--tenant", "acme.conductor.one"];
+    let left = project.hosting.add_namespace("c1-cloudflare-state");
+    project.hosting.fill_namespace(&left);
+    let told = project.run("up", &tenant, &secrets).await;
+    assert_eq!(told.status, Some(1), "{}", told.text);
+    let ways = [
+        format!("the KV namespace c1-cloudflare-state ({left}) is there without a Worker"),
+        format!("(npm run down -- --account {account})"),
+        format!("id = \"{left}\" below binding = \"STATE\""),
+    ];
+    assert!(ways.iter().all(|way| told.text.contains(way)), "{}", told.text);
+    assert_eq!((project.configuration(), project.hosting.changes()), (pristine.clone(), Vec::new()));
+    // The one way: with its id it is bound as it is. This goes on to what is missing.
+    let named = format!("binding = \"STATE\"\nid = \"{left}\"");
+    project.configure(&pristine.replace("binding = \"STATE\"", &named));
+    let goes_on = project.run("up", &tenant, "").await;
+    assert!(goes_on.text.contains("CLOUDFLARE_API_TOKEN is missing"), "{}", goes_on.text);
+    project.configure(&pristine);
+    // What another Worker uses is nothing to be taken away.
+    let bindings = [("CACHE".to_owned(), "kv_namespace".to_owned())].into();
+    let other = Deployed { bindings, namespace: Some(left.clone()), ..Deployed::default() };
+    project.hosting.add_worker("another-worker", other);
+    let used = project.run("up", &tenant, &secrets).await;
+    assert!(used.status == Some(1) && used.text.contains("is there, and another-worker uses it"), "{}", used.text);
+    assert!(!used.text.contains("npm run down"), "{}", used.text);
+    project.hosting.remove_worker("another-worker");
+    // The other way, though no deployment has written the account into the file.
+    let down = project.run("down", &["--yes", "--account", &account], "").await;
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    assert!(down.text.contains("no Worker c1-cloudflare: there is none in this account"), "{}", down.text);
+    assert!(down.text.contains("login does not see would not be found"), "{}", down.text);
+    assert_eq!((project.configuration(), project.hosting.namespaces().len()), (pristine, 0));
+}
+
+/// What is in the file for one Worker is not deployed as another one's.
+async fn one_workers_file_is_not_anothers(project: &Project) {
+    let (account, written) = (project.cloudflare.account_id(), project.configuration());
+    let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
+    let changes = project.hosting.changes();
+    project.hosting.also_sees(ANOTHER, "Another");
+    let turned_on = written.replace("PROVISIONING = \"off\"", "PROVISIONING = \"on\"");
+    assert_ne!(turned_on, written);
+    let renamed = turned_on.replace("name = \"c1-cloudflare\"", "name = \"c1-second\"");
+    let is_off = "PROVISIONING: off, since on in wrangler.toml was meant for another Worker.";
+    for (text, to, whose, address) in [
+        (&renamed, &account, "has another name", "https://c1-second.acme.workers.dev"),
+        (&turned_on, &ANOTHER.to_owned(), "governs the account", "https://c1-cloudflare.another.workers.dev"),
+    ] {
+        project.configure(text);
+        let stopped = project.run("up", &["--account", to], &alone).await;
+        assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+        let address_of = "wrangler.toml has PUBLIC_URL = \"https://c1.example.com\", which is not the address of";
+        for part in [address_of, whose, "from a clone of its own", "--url https://…"] {
+            assert!(stopped.text.contains(part), "{part}: {}", stopped.text);
+        }
+        // With its own address it goes on, and changes nothing unasked. It ends before it deploys.
+        let off = project.run("up", &["--account", to, "--url", address], &alone).await;
+        assert!(off.status != Some(0) && off.text.contains(is_off), "{}", off.text);
+        let on = project.run("up", &["--account", to, "--url", address, "--provisioning", "on"], &alone).await;
+        assert!(on.status != Some(0) && !on.text.contains(is_off), "{}", on.text);
+        assert_eq!(&project.configuration(), text);
+    }
+    // The control: the address is its own.
+    project.configure(&renamed.replace("https://c1.example.com", "https://c1-second.acme.workers.dev"));
+    let own = project.run("up", &[], &alone).await;
+    assert!(own.status == Some(2) && own.text.contains("--show-tokens"), "{}", own.text);
+    assert!(!own.text.contains(is_off), "{}", own.text);
+    assert_eq!(project.hosting.changes(), changes);
+    // Whoever takes one away that is not there is told of the one in another account.
+    let bindings = [("COORDINATOR".to_owned(), "durable_object_namespace".to_owned())].into();
+    let classes = [("COORDINATOR".to_owned(), "Coordinator".to_owned())].into();
+    project.hosting.add_worker_abroad(ANOTHER, "c1-second", Deployed { bindings, classes, ..Deployed::default() });
+    let told = project.run("down", &[], "").await;
+    let there = format!("there is one in the account Another ({ANOTHER}): npm run down -- --account {ANOTHER}");
+    assert!(told.status == Some(2) && told.text.contains(&there), "{}", told.text);
+    project.configure(&written);
+}
+
+#[tokio::test]
+async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_nobodys_way() {
+    let project = Project::new("up-left", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    a_namespace_without_its_worker_is_told(&project).await;
+    // An upload that was cut off leaves one that is empty.
+    let left = project.hosting.add_namespace("c1-cloudflare-state");
+    let parameters = ["--tenant", "acme.conductor.one", "--url", "https://c1.example.com"];
+    let up = project.run("up", &parameters, &project.secrets()).await;
+    assert_eq!(up.status, Some(0), "{}", up.text);
+    let changes = project.hosting.changes();
+    assert!(changes.contains(&format!("DELETE storage/kv/namespaces/{left}")), "{changes:?}");
+    assert_eq!(project.worker().namespace.as_ref(), project.hosting.namespaces().keys().next());
+    // Nothing leads from the domain to the Worker so far.
+    let route = "routes = [{ pattern = \"c1.example.com\", custom_domain = true }]";
+    let (before, _) = up.text.split_once("Deploying c1-cloudflare").expect(&up.text);
+    assert!(before.contains(route), "{}", up.text);
+
+    // A variable is one however its line is written.
+    let written = project.configuration();
+    let misspelt = written.replace("[vars]\n", "[vars]\n  \"PROTECTED_MEMBER\" = \"jane@example.com\"\n");
+    project.configure(&misspelt);
+    let stopped = project.run("up", &[], &project.secrets()).await;
+    assert!(stopped.text.contains("the connector reads no variable PROTECTED_MEMBER, which"), "{}", stopped.text);
+    let lines = "[vars]\n  MIN_SUPER_ADMINS = \"3\"\n\"PROTECTED_MEMBERS\" = \"jane@example.com\"\n";
+    project.configure(&written.replace("[vars]\n", lines));
+    let up = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(up.status, Some(0), "{}", up.text);
+    assert!(!up.text.contains(route), "it was told before: {}", up.text);
+    let vars = project.worker().vars;
+    let value = |name: &str| vars.get(name).map(String::as_str);
+    assert_eq!(
+        [value("MIN_SUPER_ADMINS"), value("PROTECTED_MEMBERS")],
+        [Some("3"), Some("jane@example.com")],
+        "{}",
+        up.text
+    );
+    project.configure(&written);
+    one_workers_file_is_not_anothers(&project).await;
+}
+
+/// What `scripts/up/settings.mjs` makes of a file.
+async fn settings(scratch: &Scratch, text: &str) -> serde_json::Value {
+    std::fs::write(scratch.path("wrangler.toml"), text).unwrap();
+    let program = format!(
+        "import {{ Settings }} from '{PROJECT}/scripts/up/settings.mjs';
+        import {{ mustBeKnown }} from '{PROJECT}/scripts/up/variables.mjs';
+        const settings = new Settings();
+        let unknown = '';
+        try {{ mustBeKnown(settings); }} catch (error) {{ unknown = error.message; }}
+        const vars = Object.fromEntries([...settings.variables()].map(([name, value]) => [name, value ?? null]));
+        const [mark, leads] = [settings.withoutVariables(), settings.routes('c1.example.com')];
+        console.log(JSON.stringify({{ vars, mark, unknown, leads, crons: settings.crons ?? null, keeps: settings.keeps }}));
+        if (settings.variables().get('PLAN') !== undefined) {{ settings.set('PLAN', 'paid'); settings.write(); }}"
+    );
+    let mut command = Command::new("node");
+    command.args(["--input-type=module", "-e", &program]).current_dir(scratch.path(""));
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_variable_is_read_as_toml_has_it_and_what_is_not_understood_is_uploaded() {
+    let scratch = Scratch::new("settings");
+    let head = "name = \"x\"\nkeep_vars = true\n[triggers]\n  crons = [\"0 * * * *\"]\n";
+    for line in [
+        "[vars]\nPLAN = \"free\" # a note",
+        "[vars]\n  PLAN='free'",
+        " [ vars ] # a note\n\t\"PLAN\" = \"free\"",
+        "['vars']\r\n'PLAN' = \"\"\"free\"\"\"\r",
+    ] {
+        let read = settings(&scratch, &format!("{head}{line}\n[limits]\n")).await;
+        assert_eq!(read["vars"], serde_json::json!({ "PLAN": "free" }), "{line}");
+        assert!(!read["mark"].as_str().unwrap().contains("PLAN"), "{read}");
+        assert_eq!((&read["crons"], &read["keeps"]), (&serde_json::json!(["0 * * * *"]), &true.into()), "{read}");
+        // It is set where it stands.
+        let written = std::fs::read_to_string(scratch.path("wrangler.toml")).unwrap();
+        assert!(written.contains("\"paid\"") && written.starts_with(head), "{written}");
+    }
+    let dotted = settings(&scratch, "vars.PLAN = \"free\"\n\"vars\" . AUDIT = \"x\"\n").await;
+    assert_eq!(dotted["vars"], serde_json::json!({ "PLAN": "free", "AUDIT": "x" }));
+    assert!(dotted["unknown"].as_str().unwrap().contains("no variable AUDIT,"), "{dotted}");
+    // What is no text may be any value, so that it is in the mark, and the Worker is uploaded.
+    for text in [
+        "vars = { PLAN = \"free\", \"AUDIT\" = \"x\" }",
+        "[vars]\nPLAN = 1\nAUDIT = [\n  \"x\"\n]",
+        "[vars.AUDIT]\nPLAN = \"free\"",
+        "[vars]\nPLAN\nAUDIT =",
+    ] {
+        let read = settings(&scratch, &format!("{text}\n")).await;
+        assert!(read["unknown"].as_str().unwrap().contains("no variable AUDIT,"), "{read}");
+        assert!(read["vars"].as_object().unwrap().values().all(serde_json::Value::is_null), "{read}");
+        assert!(
+            text.lines().filter(|line| line.contains("PLAN")).all(|line| read["mark"].as_str().unwrap().contains(line)),
+            "{read}"
+        );
+    }
+    // Which route leads to the Worker.
+    for (text, leads) in [
+        ("routes = [{ pattern = \"c1.example.com\", custom_domain = true }]", true),
+        ("routes = [\n  \"c1.example.com/*\",\n]", true),
+        ("# routes = [{ pattern = \"c1.example.com\" }]\n[vars]\nFINDINGS_DOMAINS = \"c1.example.com\"", false),
+    ] {
+        assert_eq!(settings(&scratch, text).await["leads"], leads, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn make_deploy_takes_what_make_up_takes_and_names_what_is_missing() {
+    let scratch = Scratch::new("deploy");
+    for folder in ["scripts", "node_modules/.bin"] {
+        std::fs::create_dir_all(scratch.path(folder)).unwrap();
+    }
+    std::fs::copy(Path::new(PROJECT).join("scripts/deploy.sh"), scratch.path("scripts/deploy.sh")).unwrap();
+    std::os::unix::fs::symlink(Path::new(PROJECT).join("scripts/up"), scratch.path("scripts/up")).unwrap();
+    std::fs::write(scratch.path("scripts/setup.sh"), "").unwrap();
+    // Nothing is deployed here.
+    std::os::unix::fs::symlink("/bin/echo", scratch.path("node_modules/.bin/wrangler")).unwrap();
+    for (text, missing) in [
+        ("[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n", None),
+        ("[vars]\nCLOUDFLARE_ACCOUNT_ID=\"f00\"\nC1_TENANT='acme.conductor.one'\n", None),
+        ("[vars]  # a note\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\n\"C1_TENANT\" = \"acme.conductor.one\"\n", None),
+        ("[vars]\r\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\r\nC1_TENANT = \"acme.conductor.one\"\r\n", None),
+        (
+            "[vars]\r\nCLOUDFLARE_ACCOUNT_ID=\"\"\r\n# C1_TENANT = \"x\"\r\n",
+            Some("first: CLOUDFLARE_ACCOUNT_ID C1_TENANT"),
+        ),
+        ("[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"\" # a note\n", Some("first: C1_TENANT")),
+    ] {
+        std::fs::write(scratch.path("wrangler.toml"), text).unwrap();
+        let output = Command::new("bash").arg(scratch.path("scripts/deploy.sh")).output().await.unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert_eq!(output.status.success(), missing.is_none(), "{text:?}: {said}");
+        assert!(said.contains(missing.unwrap_or("deploy: what is still missing or wrong is told by")), "{said}");
+    }
 }

@@ -47,7 +47,12 @@ async fn make_connect_fails_where_something_failed() {
     connected.c1.forbid_api("POST /api/v1/apps");
     let output = make(&connected, &[]).await;
     assert!(!output.status.success());
-    assert!(told(&output).contains("may not change an entitlement's provisioning"), "{}", told(&output));
+    // Why it failed is said where errors are, for whoever runs it from another program.
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        stderr.contains("connect: ") && stderr.contains("may not change an entitlement's provisioning"),
+        "{output:?}"
+    );
     // The token goes over the wire encrypted, or not at all.
     let open = "URL=http://connector.example.com";
     for (wrong, said) in [("TOKEN=wrong", ""), ("TOKEN=", ""), ("URL=here", ""), (open, "no https:// address")] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Action, Bench, Effect, JANE, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles,
 };
-use c1_cloudflare::provision::heard;
+use c1_cloudflare::provision::{heard, incident};
 use sim::cloudflare::{Fault, Route};
 
 /// Jane, and a group that she is not in.
@@ -167,6 +167,87 @@ async fn a_membership_that_shows_as_before_our_own_change_is_not_told_to_be_gone
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
 }
 
+/// A read that is behind a change cannot be told from the contrary change by hand.
+#[tokio::test]
+async fn a_read_that_is_behind_our_own_leave_is_not_taken_for_a_membership_whenever_the_worker_vanishes() {
+    let mut were_sent = 0;
+    for moment in 0.. {
+        let (bench, jane, group) = jane().await;
+        let account = bench.account();
+        account.join_group(&group, &jane);
+        let (whom, what) = (jane.clone(), group.clone());
+        account.after_next(Route::DeleteUserGroupMember, move |account, _| account.join_group(&what, &whom));
+        let leave = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+        bench.world.cuts_answers.set(true);
+        let ended = bench.world.cut_off(moment, Box::pin(bench.attempt(leave))).await;
+        bench.world.cuts_answers.set(false);
+        bench.vanish();
+        if account.requests(Route::DeleteUserGroupMember) > 0 {
+            were_sent += 1;
+            let join = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+            super::assert_not_now(&bench.attempt(join).await, "as before an earlier change");
+            // Reads show it at last.
+            account.leave_group(&group, &jane);
+            assert_done(&bench.settle(join).await, Effect::Granted);
+            assert!(account.membership(&jane).unwrap().groups.contains(&group), "{moment}");
+            assert_refused(&bench.settle(leave).await, Refusal::Superseded, "later");
+        }
+        if ended.is_some() {
+            break;
+        }
+    }
+    assert!(were_sent > 3, "{were_sent}");
+}
+
+/// Out, in, and out again within a minute: what is asked for now was there before.
+#[tokio::test]
+async fn a_read_that_is_behind_the_second_leave_is_not_taken_for_a_membership_either() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+    bench.world.advance(1);
+    let (whom, what) = (jane.clone(), group.clone());
+    account.after_next(Route::DeleteUserGroupMember, move |account, _| account.join_group(&what, &whom));
+    let leave = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    super::assert_not_now(&bench.attempt(leave).await, "does not show");
+    let join = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+    super::assert_not_now(&bench.attempt(join).await, "as before an earlier change");
+    account.leave_group(&group, &jane);
+    assert_done(&bench.settle(leave).await, Effect::Revoked);
+    assert_done(&bench.settle(join).await, Effect::Granted);
+}
+
+#[tokio::test]
+async fn nobody_is_put_back_into_a_group_after_a_leave_that_was_answered() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.join_group(&group, &jane);
+    let (whom, what) = (jane.clone(), group.clone());
+    // A read is behind the leave.
+    account.after_next(Route::DeleteUserGroupMember, move |account, _| account.join_group(&what, &whom));
+    let leave = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
+    super::assert_not_now(&bench.attempt(leave).await, "does not show");
+    bench.world.advance(61);
+    assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::AlreadyGranted);
+    bench.world.advance(61);
+    // By hand.
+    account.leave_group(&group, &jane);
+    bench.later_times(8, 300).await;
+    assert!(!account.membership(&jane).unwrap().groups.contains(&group));
+    assert!(incident::latest(&bench.world).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_of_a_group_that_was_refused_puts_no_read_in_doubt() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.fail_next(Route::AddUserGroupMembers, 1, Fault::status(403, 10_000));
+    let refused = bench.operate(Action::Grant, group_target(&group), member(&jane)).await;
+    assert_refused(&refused, Refusal::Cloudflare, "Account Settings: Edit");
+    let join = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+    assert_done(&bench.attempt(join).await, Effect::Granted);
+}
+
 /// For a moment Cloudflare knows neither the group nor who is in it, though the list has it.
 fn hide(account: &sim::cloudflare::Cloudflare, code: u32) {
     for route in [Route::GetUserGroupMember, Route::ListUserGroupMembers, Route::GetUserGroup] {
@@ -294,7 +375,10 @@ async fn nobody_is_heard_to_leave_a_group_that_is_not_there_for_a_moment() {
     bench.world.sync().await;
     let locks = bench.locks.borrow().clone();
     let (member, named) = (jane.parse().unwrap(), Some(group.parse().unwrap()));
-    let look = async || heard::look_again(&bench.world, &bench.world.config.cloudflare, &locks, member, named).await;
+    let look = async || {
+        let config = &bench.world.config;
+        heard::look_again(&bench.world, (&config.cloudflare, &config.provision), &locks, member, named).await
+    };
     hide(account, 404);
     assert_eq!(look().await.unwrap(), heard::Look::Doubtful);
     account.clear_faults();

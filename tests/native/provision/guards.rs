@@ -1127,3 +1127,16 @@ async fn nobody_is_removed_for_a_last_role_who_was_given_another_one_meanwhile()
         assert!(account.membership(&jane).is_some());
     }
 }
+
+/// The token's rights end with its owner's membership, whatever the owner may do in the account.
+#[tokio::test]
+async fn token_owner_is_not_removed_who_is_no_super_administrator_either() {
+    let mut bench = Bench::start().await;
+    let account = bench.account().clone();
+    with_user_token(&mut bench.world.config, &account);
+    let owner = owner(&bench).await;
+    account.set_policies(&owner.id, vec![holds(&account, &roles(&account)[0])]);
+    let refused = bench.operate(Action::Revoke, Target::Account, member(&owner.id)).await;
+    assert_refused(&refused, Refusal::TokenOwner, &owner.email);
+    assert!(account.membership(&owner.id).is_some());
+}

@@ -5,6 +5,7 @@ mod answers;
 mod apart;
 mod apps;
 mod denied;
+mod ends;
 mod foreign;
 mod groups;
 mod guards;

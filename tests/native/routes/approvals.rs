@@ -1,11 +1,13 @@
 //! Questions about approvals that come under a key which was used before.
 
+use std::time::Duration;
+
 use c1_cloudflare::base::ports::{Sql as _, SqlValue};
 use serde_json::{Value, json};
-use sim::cloudflare::{Oddity, Route};
+use sim::cloudflare::{Fault, Oddity, Route};
 use sim::conductorone::{App, Entitlement, Person, Task};
 
-use crate::approvals::{ApprovalCase, BOSS};
+use crate::approvals::{ApprovalCase, BOSS, comment};
 use crate::jane::{EMAIL, Jane};
 use crate::looks::{holds, roles, small};
 
@@ -172,6 +174,35 @@ async fn a_scoped_role_that_was_given_since_the_last_sync_counts_against_a_reque
     desk.deployment.sync().await;
     let denied = desk.decided(&desk.asks(&desk.low)).await;
     assert!(denied["deny"]["comment"].as_str().unwrap().contains("duties-apart"), "the control: {denied}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_are_asked_for_at_once() {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let apart = |of: &str, holds: &str| json!({ "name": format!("duties-apart {of}"), "when": { "roles": [of], "holds": [holds] }, "then": "deny" });
+    let apart = [apart(&billing.name, &dns.name), apart(&dns.name, &billing.name)];
+    let rules = json!({ "low_risk_roles": [billing.name, dns.name], "rules": apart }).to_string();
+    let desk = ApprovalCase::start(|_| rules.clone()).await;
+    let asked = async |role, task: &str| desk.decided(&desk.asks(role).id(task)).await;
+    comment(&asked(&billing, "2task1").await, "approve");
+    let told = asked(&dns, "2task2").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "approved a moment ago: {told}");
+    comment(&asked(&billing, "2task3").await, "approve");
+    desk.deployment.wait(Duration::from_hours(25)).await;
+    desk.deployment.sync().await;
+    comment(&asked(&dns, "2task4").await, "approve");
+
+    // Without any approval of ours, as long as the grant is under way.
+    let desk = ApprovalCase::start(|_| rules).await;
+    desk.deployment.set_var("PROVISIONING", "on");
+    desk.deployment.cloudflare.fail_next(Route::GetMember, 1_000, Fault::status(503, 1));
+    let grant = Task::grant(Entitlement::role(billing.governed_as(), &billing.name), desk.jane.clone());
+    let taken = desk.deployment.send(&desk.deployment.c1.task(&grant)).await;
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    desk.deployment.wait(Duration::from_mins(1)).await;
+    let told = desk.decided(&desk.asks(&dns).id("2task2")).await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "under way: {told}");
 }
 
 /// What an account comes with is known where the generation lists the role.

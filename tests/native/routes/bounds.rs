@@ -5,7 +5,7 @@ use std::time::Duration;
 use c1_cloudflare::base::ports::Sql as _;
 use serde_json::Value;
 use sim::cloudflare::{Cloudflare, Fault, PolicySpec, Route};
-use sim::conductorone::{Entitlement, Person, Task};
+use sim::conductorone::{CallbackFault, Entitlement, Person, Task};
 
 use crate::calls::{NEWCOMER, invited};
 use crate::jane::{EMAIL, Jane};
@@ -144,4 +144,31 @@ async fn a_role_that_is_taken_and_never_shown_is_written_a_few_hundred_times_a_d
     assert!((40..400).contains(&writes), "{writes} within a day");
     let told = called_back(&jane, &delivery).await;
     assert!(told.contains("errored") && told.contains("given up"), "{told}");
+}
+
+/// How many outcomes C1 still has to be told.
+async fn callbacks_waiting(jane: &Jane) -> Value {
+    jane.deployment.json("/v1/status").await["callbacks_waiting"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_c1_does_not_take_is_tried_for_eight_days_and_then_given_up() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    deployment.c1.fail_callbacks(CallbackFault::Refused(500), u32::MAX);
+    deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+    let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
+    assert_eq!(deployment.send_as(&deployment.c1.task(&task), "one").await.status, 202);
+    let given_up = || deployment.logs().iter().filter(|line| line.contains("callback given up")).count();
+    deployment.wait(Duration::from_hours(7 * 24)).await;
+    let so_far = deployment.c1.callback_posts().len();
+    assert!((7 * 24..8 * 24).contains(&so_far), "about once an hour: {so_far}");
+    assert_eq!((callbacks_waiting(&jane).await, given_up()), (1.into(), 0));
+    deployment.wait(Duration::from_hours(2 * 24)).await;
+    assert_eq!((callbacks_waiting(&jane).await, given_up()), (0.into(), 1));
+    let (posts, least) = (deployment.c1.callback_posts().len(), so_far + 22);
+    assert!((least..so_far + 26).contains(&posts), "{posts} posts, {so_far} of them within a week");
+    deployment.wait(Duration::from_hours(24)).await;
+    assert_eq!(deployment.c1.callback_posts().len(), posts, "C1 waits no longer");
 }

@@ -7,6 +7,7 @@ use sim::cloudflare::{Fault, PolicySpec, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane};
+use crate::looks::{holds as holds_role, roles};
 
 async fn deliver(jane: &Jane, task: Task, token: &str) -> Value {
     let task = jane.deployment.c1.task(&task);
@@ -337,4 +338,81 @@ async fn few_ends_are_under_way_at_once_and_the_alarm_rests_meanwhile() {
     jane.deployment.cloudflare.clear_faults();
     jane.deployment.wait(Duration::from_hours(6)).await;
     assert_eq!(overdue(&jane).await, 0, "{}", jane.deployment.json("/v1/operations").await);
+}
+
+/// The cap is full for hours, and whatever waits for room keeps what is asked for later waiting.
+#[tokio::test(start_paused = true)]
+async fn few_ends_wait_for_room_among_the_removals_and_what_conductorone_revokes_has_its_turn() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.set_var("MAX_REMOVALS_PER_HOUR", "2");
+    let account = &jane.deployment.cloudflare;
+    let known = roles(account);
+    for (n, role) in known.iter().skip(1).take(10).enumerate() {
+        let grant = Task::grant(Entitlement::role(role.governed_as(), &role.name), person(&jane));
+        deliver(&jane, grant.for_seconds(3_600), &format!("grant {n}")).await;
+    }
+    let joe =
+        account.add_member("joe@example.com", vec![holds_role(account, &known[0]), holds_role(account, &known[1])]);
+    let user = account.membership(&joe).unwrap().user_id.unwrap();
+    jane.deployment.wait(Duration::from_mins(155)).await;
+    assert_eq!((asked(&jane).await, overdue(&jane).await), (7, 8), "two were ended, and five wait");
+    let revoke = Task::revoke(
+        Entitlement::role(known[1].governed_as(), &known[1].name),
+        Person::member("joe@example.com", &user, &joe),
+    );
+    let revoke = jane.deployment.c1.task(&revoke);
+    assert_eq!(jane.deployment.send_as(&revoke, "revoke").await.status, 202);
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    assert!(!account.member_atoms(&joe).contains(&jane.atom(&known[1])), "behind the five, and no others");
+    jane.deployment.wait(Duration::from_hours(4)).await;
+    assert_eq!(overdue(&jane).await, 0);
+}
+
+/// What was granted since keeps the account for longer than the journal keeps operations.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_ends_stays_by_what_was_granted_since_though_the_journal_forgets_operations() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.set_var("JOURNAL_DAYS", "1");
+    jane.deployment.set_var("AUDIT_FEED", "off");
+    let new = Person::newcomer("new@example.com");
+    deliver(&jane, Task::grant(Entitlement::access(), new.clone()).for_seconds(3_600), "account").await;
+    deliver(&jane, Task::grant(entitlement(&jane), new.clone()), "role").await;
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)), "another's").await;
+    let is_there = || jane.deployment.cloudflare.membership_of("new@example.com").is_some();
+    for _ in 0..2 {
+        jane.deployment.wait(Duration::from_hours(25)).await;
+        jane.deployment.sync().await;
+        assert!(is_there() && overdue(&jane).await == 1);
+    }
+    let journal = jane.deployment.json("/v1/operations").await;
+    let emails: Vec<_> = journal["items"].as_array().unwrap().iter().map(|one| one["email"].clone()).collect();
+    assert!(!emails.contains(&json!(EMAIL)) && !emails.is_empty(), "the control: {emails:?}");
+    deliver(&jane, Task::revoke(entitlement(&jane), new), "take it back").await;
+    jane.deployment.wait(Duration::from_hours(25)).await;
+    assert!(!is_there() && overdue(&jane).await == 0, "the account's end is past");
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_hours(25)).await;
+    jane.deployment.sync().await;
+    assert_eq!(jane.deployment.json("/v1/operations").await["items"], json!([]), "nothing is kept for good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gave_up_after_a_day_is_asked_for_again() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    jane.deployment.cloudflare.fail_next(Route::UpdateMember, 100_000, Fault::status(503, 10_000));
+    jane.deployment.wait(Duration::from_hours(28)).await;
+    let own = jane.deployment.json("/v1/operations").await["items"][0].clone();
+    assert_eq!(
+        (&own["request"]["origin"]["by"], &own["outcome"]["code"]),
+        (&json!("expiry"), &json!("gave_up")),
+        "{own}"
+    );
+    assert!(holds(&jane) && overdue(&jane).await == 1 && asked(&jane).await == 1);
+    jane.deployment.cloudflare.clear_faults();
+    jane.deployment.wait(Duration::from_hours(4)).await;
+    assert!(!holds(&jane) && overdue(&jane).await == 0);
 }

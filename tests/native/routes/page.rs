@@ -130,3 +130,42 @@ async fn a_sign_in_that_fails_takes_its_time_and_one_that_succeeds_lasts_eight_h
     connector.wait(Duration::from_mins(2)).await;
     assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 401, "whatever the browser keeps");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_by_access_lasts_eight_hours_at_most_however_long_the_teams_does() {
+    let connector = behind_access().await;
+    let mut claims = claims(OTHER, connector.now());
+    claims["exp"] = json!(connector.now() + 30 * 24 * 60 * 60);
+    let sent = token(&connector.team.key(), &claims);
+    let answer = connector.raw("GET", "/session/access", &[("cf-access-jwt-assertion", &sent)], None).await;
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains("; Max-Age=28800"), "{cookie}");
+    let sent = cookie.split(';').next().unwrap().to_owned();
+    let page = [("x-connector-page", "1"), ("cookie", sent.as_str())];
+    connector.wait(Duration::from_mins(8 * 60 - 1)).await;
+    assert_eq!(connector.raw("GET", "/v1/users", &page, None).await.status, 200);
+    connector.wait(Duration::from_mins(2)).await;
+    assert_eq!(connector.raw("GET", "/v1/users", &page, None).await.status, 401, "whatever the browser keeps");
+}
+
+/// Another site's form must neither sign anybody in or out, nor learn whether somebody is.
+#[tokio::test(start_paused = true)]
+async fn the_sessions_own_route_is_for_the_page_alone() {
+    let connector = Deployment::start().await;
+    let body = json!({ "token": CONNECTOR_TOKEN }).to_string().into_bytes();
+    let page = ("x-connector-page", "1");
+    let opened = connector.raw("POST", "/session", &[page], Some(body.clone())).await;
+    let cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let cookie = ("cookie", cookie.as_str());
+    let (host, foreign) = (("host", "connector.example.com"), ("origin", "https://evil.example.com"));
+    for (method, body) in [("GET", None), ("POST", Some(body)), ("DELETE", None)] {
+        for headers in
+            [&[cookie][..], &[cookie, page, host, foreign], &[cookie, page, ("sec-fetch-site", "cross-site")]]
+        {
+            let answer = connector.raw(method, "/session", headers, body.clone()).await;
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("not_from_the_page")), "{method}");
+            assert_eq!(answer.header("set-cookie"), None, "{method}");
+        }
+    }
+    assert_eq!(connector.raw("GET", "/session", &[cookie, page], None).await.status, 200, "the control");
+}

@@ -99,6 +99,26 @@ async fn connecting_tells_c1_the_address_that_was_learned() {
     assert!(report.to_string().contains(&says), "{report}");
 }
 
+/// Only the full token teaches the address: whoever may change access and asks again without it would ask for ever.
+#[tokio::test(start_paused = true)]
+async fn connecting_without_an_address_tells_which_sign_in_teaches_it() {
+    let connector = without_a_setting().await;
+    let group = connector.cloudflare.add_group("Engineers", Vec::new());
+    let key = connector.c1.plain_credential("unknown");
+    connector.set_var("C1_CLIENT_ID", &key.client_id);
+    connector.set_var("C1_CLIENT_SECRET", &key.client_secret);
+    connector.c1.add_app(&App::default(), &[Entitlement::new(&format!("group:{group}:member"), "Engineers Member")]);
+    // From this host nothing is learned.
+    for (path, body) in [("/v1/sync", None), ("/v1/connect", Some(json!({})))] {
+        by(&connector, "localhost", "POST", path, CONNECTOR_TOKEN, body).await;
+        connector.wait(std::time::Duration::from_mins(1)).await;
+    }
+    assert_eq!(told(&connector).await, Value::Null);
+    let report = by(&connector, FORGED, "GET", "/v1/connect", READ_TOKEN, None).await;
+    let says = "is not known: sign in over https with CONNECTOR_TOKEN, or set PUBLIC_URL.";
+    assert!(report["state"] == "failed" && report["message"].as_str().unwrap().contains(says), "{report}");
+}
+
 fn check(doctor: &Value) -> &Value {
     doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "PUBLIC_URL").unwrap()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use c1_cloudflare::base::ports::Sql as _;
 
 use serde_json::Value;
-use sim::cloudflare::{Fault, Permission, PolicySpec, Route, Spec};
+use sim::cloudflare::{Behaviour, Fault, Oddity, On, Permission, PolicySpec, Route, Spec};
 use sim::conductorone::Proof;
 use sim::harness::Options;
 
@@ -403,6 +403,92 @@ async fn many_at_once_are_a_sweeps_and_so_is_what_is_no_single_members() {
     cloudflare.add_group("New", vec![holds(cloudflare, &known[1])]);
     deployment.wait(Duration::from_mins(4)).await;
     assert_is_account(&deployment).await;
+}
+
+/// What a user holds by `/v1`; nothing where there is no such user.
+async fn entitlements(deployment: &Deployment, user: &str) -> Option<Value> {
+    let answer = deployment.get(&format!("/v1/users/{user}")).await;
+    (answer.status == 200).then(|| answer.json()["entitlements"].clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_changed_and_is_told_without_something_stays_as_known() {
+    for field in ["status", "user", "policies"] {
+        let deployment = deployment(20, "paid").await;
+        let cloudflare = &deployment.cloudflare;
+        let mut people = cloudflare.memberships().into_iter();
+        let one = people.find(|one| one.status == "accepted" && !cloudflare.member_atoms(&one.id).is_empty()).unwrap();
+        let user = one.user_id.unwrap();
+        let before = entitlements(&deployment, &user).await.unwrap();
+        cloudflare.make_odd(On::Reads, &one.id, Oddity::Without(field));
+        let lacked = roles(cloudflare)
+            .into_iter()
+            .find(|role| !cloudflare.member_atoms(&one.id).iter().any(|atom| atom.1 == role.id))
+            .unwrap();
+        cloudflare.add_policy(&one.id, holds(cloudflare, &lacked));
+        for _ in 0..240 {
+            deployment.wait(Duration::from_secs(1)).await;
+            let now = entitlements(&deployment, &user).await;
+            // Where the policies are told beside a user who is not, they may be taken.
+            assert!(now.is_some_and(|now| now == before || field == "user"), "{field}");
+        }
+        assert!(cloudflare.requests(Route::ListMembers) > 0, "a sweep has looked");
+        cloudflare.make_even();
+        deployment.sync().await;
+        assert_is_account(&deployment).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_user_group_gives_since_a_moment_is_never_shown_as_a_members_own() {
+    let behaviour = Behaviour { lists_inherited_policies: true, ..Behaviour::default() };
+    let spec = Spec { members: 20, roles: 12, groups: 2, behaviour, ..Spec::default() };
+    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "on").var("PLAN", "paid")).await;
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let cloudflare = &deployment.cloudflare;
+    let group = cloudflare.truth().groups.keys().next().unwrap().trim_start_matches("group:").to_owned();
+    let new = cloudflare.invite("asked@example.com", vec![holds(cloudflare, &roles(cloudflare)[0])]);
+    cloudflare.accept_invitation(&new);
+    let user = cloudflare.membership(&new).unwrap().user_id.unwrap();
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let given = roles(cloudflare)[3].clone();
+    cloudflare.set_group_policies(&group, vec![holds(cloudflare, &given)]);
+    cloudflare.join_group(&group, &new);
+    cloudflare.reset_log();
+    let role = format!("role:{}:member", given.governed_as());
+    let mut is_in = false;
+    for _ in 0..180 {
+        deployment.wait(Duration::from_secs(1)).await;
+        let held = entitlements(&deployment, &user).await.unwrap().to_string();
+        assert!(!held.contains(&role), "{held}");
+        is_in |= held.contains(&group);
+    }
+    assert!(is_in && cloudflare.requests(Route::ListMembers) == 0, "heard of, without a sweep");
+    assert_is_account(&deployment).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_are_gone_at_once_are_held_back_as_a_sync_holds_them() {
+    let deployment = deployment(60, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let people = async || deployment.list("/v1/users", 1000).await.len();
+    let (before, gone) = (people().await, 15);
+    let accepted = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted");
+    for one in accepted.rev().take(gone) {
+        cloudflare.remove_member(&one.id);
+    }
+    for _ in 0..240 {
+        deployment.wait(Duration::from_secs(1)).await;
+        assert_eq!(people().await, before);
+    }
+    let status = deployment.json("/v1/status").await;
+    assert_eq!(status["runs"][0]["outcome"], "held", "{status}");
+    let accept = serde_json::json!({ "accept_removals": true });
+    deployment.request("POST", "/v1/sync", &[], Some(&accept)).await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert_eq!(people().await, before - gone);
 }
 
 #[tokio::test(start_paused = true)]

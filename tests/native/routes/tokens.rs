@@ -72,3 +72,20 @@ async fn a_token_that_comes_again_starts_no_sync_and_may_read() {
     not_yet(&jane.deployment.send_as(&sync, "sync").await);
     assert!(jane.deployment.send_as(&sync, "another").await.text().contains("\"started\":true"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_deliveries_of_one_step_the_later_ones_callback_is_answered() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    deployment.cloudflare.fail_next(Route::GetMember, 6, Fault::status(503, 10_000));
+    let task = grant(&jane);
+    let (first, second) = (deployment.c1.task(&task), deployment.c1.task(&task));
+    assert_ne!(first.callback_url, second.callback_url);
+    for (delivery, token) in [(&first, "one"), (&second, "two")] {
+        let answer = deployment.send_as(delivery, token).await;
+        assert_eq!(answer.status, 202, "{token}: {}", answer.text());
+    }
+    assert!(deployment.callback(&second).await["complete"].is_object());
+    deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(deployment.c1.callback_posts().len(), 1, "and no other");
+}

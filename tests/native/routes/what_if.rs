@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::{Value, json};
 use sim::cloudflare::PolicySpec;
 use sim::conductorone::{Entitlement, Person, Task};
@@ -248,5 +249,30 @@ async fn an_invitation_and_a_removal_are_foreseen_with_the_words_of_their_guards
     );
     for wrong in ["principal=nobody@example.com&revoke=account", "principal=nobody&grant=account"] {
         assert_eq!(jane.deployment.get(&format!("/v1/what-if?{wrong}")).await.status, 404, "{wrong}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_removal_of_the_tokens_owner_is_foreseen_with_the_words_of_its_guard() {
+    for is_admin in [true, false] {
+        let jane = Jane::holding(2).await;
+        let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+        deployment.set_var("CLOUDFLARE_API_TOKEN", &cloudflare.user_token());
+        // The sync asks whose token it is.
+        deployment.sync().await;
+        let rows = deployment.world().query("SELECT owner FROM identity", &[]).unwrap();
+        let owner = rows[0][0].text().unwrap().to_owned();
+        let all = cloudflare.memberships();
+        let member = all.iter().find(|one| one.user_id.as_ref() == Some(&owner)).unwrap();
+        if !is_admin {
+            cloudflare.set_policies(&member.id, vec![crate::looks::holds(cloudflare, &jane.has)]);
+            deployment.sync().await;
+        }
+        let told = deployment.json(&format!("/v1/what-if?principal=user:{owner}&revoke=account")).await;
+        assert_eq!((&told["refused_by"]["code"], &told["changes"]), (&json!("token_owner"), &json!(false)), "{told}");
+        let done = deployment.request("DELETE", &format!("/v1/accounts/{owner}"), &[], None).await;
+        assert_eq!(assert_is_problem(&done, "removal"), "token_owner");
+        assert!(done.text().contains(told["refused_by"]["message"].as_str().unwrap()), "{}\n{told}", done.text());
+        assert!(cloudflare.membership(&member.id).is_some());
     }
 }

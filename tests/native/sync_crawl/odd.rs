@@ -274,6 +274,59 @@ async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
 }
 
 #[tokio::test]
+async fn no_account_is_believed_to_be_without_permission_groups_or_the_resource_groups_of_its_roles() {
+    for (route, list) in
+        [(Route::ListPermissionGroups, "permission_groups"), (Route::ListResourceGroups, "resource_groups")]
+    {
+        let (world, before) = synced().await;
+        assert!(!before.scoped_roles.is_empty(), "the account has roles on domains");
+        // Those that nobody holds any more are told by the lists alone.
+        for member in world.cloudflare.memberships() {
+            world.cloudflare.set_policies(&member.id, Vec::new());
+        }
+        world.sync().await;
+        let known = published(&world).await;
+        world.cloudflare.answer_null(route);
+        for _ in 0..3 {
+            world.sync().await;
+            let told = manifest(&world).await.capabilities[list].clone();
+            assert!(!told.on && told.message.as_ref().unwrap().contains("accept_removals"), "{list}: {told:?}");
+            assert_same(&published(&world).await, &known, list);
+        }
+        world.sync_as(sync::Trigger { by: "test".to_owned(), accept_removals: true }).await;
+        assert!(manifest(&world).await.capabilities[list].on, "{list}");
+        assert!(published(&world).await.scoped_roles.len() < known.scoped_roles.len(), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_permission_groups_with_nothing_on_it_is_not_the_end_of_a_list_that_tells_of_more() {
+    let world = World::new(Spec { roles: 120, ..account(60) });
+    let empty = |times: u32| {
+        let left = std::cell::Cell::new(times);
+        *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+            if asked.contains("/permission_groups") && asked.contains("page=2") && left.get() > 0 {
+                left.set(left.get() - 1);
+                told["result"] = json!([]);
+            }
+        }));
+    };
+    empty(2);
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "the first sync");
+    empty(2);
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "the second");
+    empty(1_000);
+    world.sync().await;
+    assert!(!manifest(&world).await.capabilities["permission_groups"].on);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "where it goes on");
+    empty(0);
+    world.sync().await;
+    assert!(manifest(&world).await.capabilities["permission_groups"].on);
+}
+
+#[tokio::test]
 async fn a_member_who_holds_more_than_is_told_does_not_lose_it_for_good() {
     let (world, _) = synced().await;
     let member = somebody(&world);

@@ -194,6 +194,17 @@ async fn without_the_list_that_tells_the_roles_ids_no_role_is_published_under_an
             assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?} {status}");
             assert_same(&published(&world).await, &world.cloudflare.truth(), "refused three times");
         }
+        // And one with nothing on it.
+        let (world, left) = (World::new(account(160)), std::cell::Cell::new(3));
+        let path = if route == Route::ListRoles { "/roles" } else { "/permission_groups" };
+        *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+            if asked.contains(path) && left.get() > 0 {
+                left.set(left.get() - 1);
+                told["result"] = serde_json::json!([]);
+            }
+        }));
+        assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?} with nothing on it");
+        assert_same(&published(&world).await, &world.cloudflare.truth(), "nothing on it three times");
         // A list that is gone for good is no failure: then the permission groups' own ids are all there are.
         let world = World::new(account(160));
         world.cloudflare.fail_next(route, 10_000, Fault::status(404, 1));

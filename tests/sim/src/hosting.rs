@@ -56,6 +56,8 @@ struct State {
     uploaded: BTreeMap<String, Bytes>,
     manifest: BTreeMap<String, String>,
     others: Vec<(String, String)>,
+    abroad: BTreeMap<(String, String), Deployed>,
+    filled: BTreeSet<String>,
     calls: Vec<String>,
 }
 
@@ -105,6 +107,21 @@ impl Hosting {
         self.state().add_namespace(title)
     }
 
+    /// Has something in a KV namespace.
+    pub fn fill_namespace(&self, id: &str) {
+        self.state().filled.insert(id.to_owned());
+    }
+
+    /// Takes a Worker away and leaves its KV namespace, as the dashboard does.
+    pub fn remove_worker(&self, name: &str) {
+        self.state().workers.remove(name);
+    }
+
+    /// Deploys a Worker into another account that the login sees.
+    pub fn add_worker_abroad(&self, account: &str, name: &str, worker: Deployed) {
+        self.state().abroad.insert((account.to_owned(), name.to_owned()), worker);
+    }
+
     /// Deploys a Worker that is something else.
     pub fn add_worker(&self, name: &str, worker: Deployed) {
         self.state().workers.insert(name.to_owned(), worker);
@@ -144,6 +161,9 @@ impl Hosting {
             return Some(self.accounts(request));
         }
         let account = self.cloudflare.account_id();
+        if let Some(reply) = self.state().abroad(path) {
+            return Some(reply);
+        }
         let Some(path) = path.strip_prefix(&format!("accounts/{account}/")) else {
             return Some(refused(403, 9109, "Unauthorized to access requested resource"));
         };
@@ -181,6 +201,23 @@ impl State {
         id
     }
 
+    /// What is looked at in another account that the login sees.
+    fn abroad(&self, path: &str) -> Option<Reply> {
+        let (account, path) = path.strip_prefix("accounts/")?.split_once('/')?;
+        self.others.iter().find(|(id, _)| id == account)?;
+        match *path.split('/').collect::<Vec<_>>() {
+            ["workers", "subdomain"] => Some(ok(200, &json!({ "subdomain": "another" }))),
+            ["storage", "kv", "namespaces"] => Some(ok(200, &json!([]))),
+            ["workers", "scripts", name, "settings"] => {
+                Some(match self.abroad.get(&(account.to_owned(), name.to_owned())) {
+                    Some(worker) => ok(200, &json!({ "bindings": worker.shown(), "tags": [] })),
+                    None => refused(404, 10_007, "This Worker does not exist on your account."),
+                })
+            }
+            _ => None,
+        }
+    }
+
     fn answer(&mut self, request: &Request, path: &str) -> Reply {
         let segments: Vec<&str> = path.split('/').collect();
         match (request.method.as_str(), segments.as_slice()) {
@@ -210,8 +247,15 @@ impl State {
                 let id = self.add_namespace(&title);
                 ok(200, &json!({ "id": id, "title": title }))
             }
+            ("GET", ["storage", "kv", "namespaces", id, "keys"]) => {
+                let shown = self.filled.contains(*id).then(|| json!({ "name": "current" }));
+                ok(200, &json!(shown.into_iter().collect::<Vec<_>>()))
+            }
             ("DELETE", ["storage", "kv", "namespaces", id]) => match self.namespaces.remove(*id) {
-                Some(_) => ok(200, &Value::Null),
+                Some(_) => {
+                    self.filled.remove(*id);
+                    ok(200, &Value::Null)
+                }
                 None => refused(404, 10_013, "get namespace: 'namespace not found'"),
             },
             ("DELETE", ["workers", "services", name]) => match self.workers.remove(*name) {

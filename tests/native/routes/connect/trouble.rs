@@ -179,3 +179,16 @@ async fn an_entitlement_that_c1_refuses_is_named_and_the_others_are_wired() {
     assert_eq!(report["entitlements"]["changed"], 1, "{report}");
     connected.assert_wired(&connected.webhook());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_test_event_that_arrived_for_an_earlier_run_proves_nothing_to_a_later_one() {
+    let connected = prepared(|options| options).await;
+    for body in [json!({}), json!({ "undo": true })] {
+        assert_eq!(connected.run(body).await["state"], "done");
+    }
+    connected.set_var("PUBLIC_URL", "https://wrong.example.com");
+    let report = connected.run(json!({})).await;
+    assert_eq!(report["state"], "failed", "{report}");
+    assert!(report["message"].as_str().unwrap().contains("did not arrive within 30 s"), "{report}");
+    connected.assert_untouched();
+}

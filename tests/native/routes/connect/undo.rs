@@ -94,6 +94,24 @@ async fn what_c1_refuses_to_put_back_is_said_and_tried_again_by_the_next_undo() 
     assert!(connected.c1.webhooks().is_empty());
 }
 
+/// A webhook that C1 did not delete is no webhook that is gone: it stays this connector's, and the next undo deletes it.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_c1_refuses_to_delete_is_told_and_tried_again_by_the_next_undo() {
+    for status in [400, 408, 409, 499] {
+        let connected = prepared(|options| options).await;
+        assert_eq!(connected.run(json!({})).await["state"], "done");
+        connected.c1.fail_api("DELETE /api/v1/webhooks", ApiFault::Status(status), Some(1));
+        let undo = connected.run(json!({ "undo": true })).await;
+        assert_eq!(undo["state"], "failed", "{undo}");
+        assert!(undo["message"].as_str().unwrap().contains(&format!("webhook: {status}")), "{undo}");
+        connected.assert_untouched();
+        assert_eq!(connected.c1.webhooks().len(), 1);
+        let undo = connected.run(json!({ "undo": true })).await;
+        assert_eq!(undo["state"], "done", "{undo}");
+        assert!(connected.c1.webhooks().is_empty(), "{undo}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn undo_puts_back_exactly_what_was_there_before_the_first_run() {
     let connected = prepared(|options| options).await;

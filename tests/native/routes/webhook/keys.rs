@@ -8,6 +8,7 @@ use sim::conductorone::{Algorithm, JwkStyle, JwksFault, Token};
 use sim::http::Reply;
 
 use crate::deployment::Deployment;
+use crate::looks::assert_is_problem;
 
 async fn accepted(deployment: &Deployment, token: Token) -> bool {
     let answer = deployment.send(&deployment.c1.test_event().token(token)).await;
@@ -135,5 +136,15 @@ async fn keys_that_are_known_are_used_while_the_tenant_is_away() {
     let deployment = Deployment::start().await;
     assert!(accepted(&deployment, Token::new()).await);
     deployment.c1.fail_jwks(JwksFault::Reset, None);
-    assert!(accepted(&deployment, Token::new()).await);
+    // They are asked for again after ten minutes, and of use for an hour.
+    for (minutes, fetches) in [(9, 1), (2, 2), (48, 3)] {
+        deployment.wait(Duration::from_mins(minutes)).await;
+        assert!(accepted(&deployment, Token::new()).await, "{minutes} minutes later");
+        assert_eq!(deployment.c1.jwks_fetches(), fetches, "{minutes} minutes later");
+    }
+    deployment.wait(Duration::from_mins(2)).await;
+    let answer = deployment.send(&deployment.c1.test_event()).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "after an hour").as_str()), (503, "keys_unavailable"));
+    deployment.c1.heal_jwks();
+    assert!(accepted(&deployment, Token::new()).await, "the tenant is back");
 }

@@ -7,6 +7,7 @@ use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Person, Token, Verdict};
 
 use crate::jane::{Jane, completed};
+use crate::looks::{assert_is_problem, roles};
 
 const STEP: &str = "/taskView/task/policy/current/id";
 
@@ -91,4 +92,47 @@ async fn an_answer_that_another_version_noted_is_kept_for_it() {
     noted(r#"{"outcome":"refused","code":"protected_member","message":"Not here."}"#);
     let told = jane.deployment.callback(&delivery).await;
     assert!(told.to_string().contains("Not here."), "{told}");
+}
+
+/// Outcomes go to the configured tenant alone, whatever a delivery says.
+#[tokio::test(start_paused = true)]
+async fn a_callback_url_of_another_host_is_never_called() {
+    for origin in [
+        "https://evil.example.com",
+        "https://acme.conductor.one.evil.example.com",
+        "https://acme.conductor.one@evil.example.com",
+        "https://acme.conductor.one:8443",
+        "http://acme.conductor.one",
+    ] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        let mut delivery = deployment.c1.task(&jane.grant(&jane.lacks));
+        delivery.callback_url = format!("{origin}/api/v1/webhooks/callback/elsewhere");
+        let first = deployment.send_as(&delivery, "one").await;
+        assert_eq!((first.status, assert_is_problem(&first, origin).as_str()), (503, "not_now"), "{origin}");
+        assert!(deployment.world().query("SELECT * FROM callback", &[]).unwrap().is_empty(), "{origin}");
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(deployment.c1.callback_posts(), [], "{origin}");
+        assert!(deployment.cloudflare.unexpected().is_empty(), "nothing is sent to another host: {origin}");
+        // C1 delivers it again, and has the outcome by that.
+        let again = deployment.send_as(&delivery, "two").await;
+        assert!(again.status == 200 && again.text().contains("complete"), "{origin}: {}", again.text());
+        jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_steps_of_one_task_are_two_operations() {
+    let jane = Jane::start().await;
+    let all = roles(&jane.deployment.cloudflare);
+    let other = all.iter().find(|role| ![&jane.has.id, &jane.lacks.id].contains(&&role.id)).unwrap();
+    for (step, role) in [("2stepA", &jane.lacks), ("2stepB", other)] {
+        completed(&jane.deliver(&jane.grant(role).id("2task").step_id(step)).await);
+    }
+    jane.changed(&[jane.atom(&jane.lacks), jane.atom(other)], &[]);
+    let told = jane.deployment.json("/v1/operations").await;
+    let keys: Vec<&str> =
+        told["items"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["2task/2stepB", "2task/2stepA"], "{told}");
 }

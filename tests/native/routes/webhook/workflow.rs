@@ -1,11 +1,11 @@
 //! Automations that ask the connector something.
 
 use serde_json::{Value, json};
-use sim::cloudflare::{Oddity, PolicySpec, Route};
+use sim::cloudflare::{Oddity, PolicySpec, Route, Spec};
 
 use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
-use crate::looks::holds;
+use crate::looks::{holds, small};
 
 async fn ask(deployment: &Deployment, context: Value) -> Value {
     let outcome = deployment.deliver(&deployment.c1.workflow_step(context)).await;
@@ -92,4 +92,20 @@ async fn what_is_left_out_is_counted_list_by_list_and_who_is_not_clear_is_not_no
     let told = ask(&jane.deployment, json!({"verb": "lookup_member", "email": "zoe@example.com"})).await;
     assert!(told["error"].as_str().is_some_and(|why| why.starts_with("It is not clear")), "{told}");
     assert_eq!((&told["found"], &told["status"]), (&Value::Null, &Value::Null), "{told}");
+}
+
+/// An automation accepts nothing: what disappears in great numbers waits for a person.
+#[tokio::test(start_paused = true)]
+async fn a_mass_disappearance_is_held_back_from_the_sync_that_an_automation_starts() {
+    let deployment = Deployment::with(Spec { members: 40, ..small() }, |options| options).await.synced().await;
+    let published = async || deployment.json("/v1/users?limit=1").await["generation"].clone();
+    let before = published().await;
+    for member in deployment.cloudflare.memberships().iter().skip(10).take(25) {
+        deployment.cloudflare.remove_member(&member.id);
+    }
+    let started = ask(&deployment, json!({"verb": "start_sync"})).await;
+    assert_eq!(started["started"], true, "{started}");
+    let latest = deployment.wait_for_sync().await["runs"][0].clone();
+    assert_eq!((&latest["by"], &latest["outcome"]), (&json!("workflow"), &json!("held")), "{latest}");
+    assert_eq!(published().await, before);
 }

@@ -1,0 +1,168 @@
+//! What ends an account takes nothing along that is newer than what it was asked for.
+
+use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::model::ask::Subject;
+use c1_cloudflare::provision::{LastRole, callback};
+use sim::cloudflare::{Fault, Route};
+
+use super::{
+    Action, Arrival, Bench, Effect, EntryId, JANE, Origin, Outcome, Refusal, Request, Target, account_of, assert_done,
+    assert_not_now, assert_refused, group_target, holds, journal, member, roles, target,
+};
+
+/// Notes the end of what an operation granted for a time, as the Coordinator does.
+fn end_of(bench: &Bench, granted: EntryId, target: Target) -> EntryId {
+    end_for(bench, granted, target, account_of(JANE))
+}
+
+/// The same, of whoever is named otherwise.
+fn end_for(bench: &Bench, granted: EntryId, target: Target, subject: Subject) -> EntryId {
+    let request = Request {
+        key: Some(format!("expiry/{}/1700000000", granted.0)),
+        action: Action::Revoke,
+        target,
+        subject,
+        origin: Origin { by: "expiry".to_owned(), ..Origin::default() },
+    };
+    let now = bench.world.now();
+    match journal::arrive(&bench.world, &request, now, now).unwrap() {
+        Arrival::New(id) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Jane, who holds one role, where whoever loses the last one is removed.
+async fn whoever_has_nothing_goes() -> (Bench, Vec<Target>, String) {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.last_role = LastRole::RemoveMember).await;
+    let known = roles(bench.account());
+    let jane = bench.account().add_member(JANE, vec![holds(bench.account(), &known[0])]);
+    (bench, known.iter().map(target).collect(), jane)
+}
+
+#[tokio::test]
+async fn last_role_takes_no_account_along_that_was_granted_since() {
+    for case in ["put off", "its end", "granted before", "taken back since"] {
+        let (bench, roles, jane) = whoever_has_nothing_goes().await;
+        let role = roles[0].clone();
+        let grant = async |what: &Target| bench.operate(Action::Grant, what.clone(), member(&jane)).await;
+        let revoke = || bench.arrive(Action::Revoke, role.clone(), member(&jane));
+        let revoked = match case {
+            "put off" => {
+                let revoked = revoke();
+                assert_done(&grant(&Target::Account).await, Effect::AlreadyGranted);
+                revoked
+            }
+            "its end" => {
+                let granted = bench.arrive(Action::Grant, role.clone(), member(&jane));
+                assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+                assert_done(&grant(&Target::Account).await, Effect::AlreadyGranted);
+                end_of(&bench, granted, role.clone())
+            }
+            "granted before" => {
+                assert_done(&grant(&Target::Account).await, Effect::AlreadyGranted);
+                revoke()
+            }
+            _ => {
+                let revoked = revoke();
+                assert_done(&grant(&roles[1]).await, Effect::Granted);
+                let back = bench.operate(Action::Revoke, roles[1].clone(), member(&jane)).await;
+                assert_done(&back, Effect::Revoked);
+                revoked
+            }
+        };
+        let outcome = bench.settle(revoked).await;
+        let stays = matches!(case, "put off" | "its end");
+        if stays {
+            assert_refused(&outcome, Refusal::LastRole, "revoke the account instead");
+        } else {
+            assert_done(&outcome, Effect::Removed);
+        }
+        assert_eq!(bench.account().membership(&jane).is_some(), stays, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_an_account_waits_for_a_newer_grant_to_the_same_person() {
+    for what in ["account", "role", "group"] {
+        for is_known in [false, true] {
+            let (bench, known, jane) = Bench::with_jane().await;
+            let account = bench.account();
+            let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+            let granted = bench.arrive(Action::Grant, Target::Account, account_of(JANE));
+            assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+            let asked = match what {
+                "account" => Target::Account,
+                "role" => target(&known[1]),
+                _ => group_target(&group),
+            };
+            let whom: Subject = if is_known { member(&jane) } else { account_of("JANE@example.com") };
+            let newer = bench.arrive(Action::Grant, asked, whom);
+            let end = end_of(&bench, granted, Target::Account);
+            assert_not_now(&bench.attempt(end).await, "is under way");
+            assert_eq!(account.requests(Route::DeleteMember), 0, "{what}");
+            assert!(matches!(bench.settle(newer).await, Outcome::Done { .. }), "{what}");
+            assert_refused(&bench.settle(end).await, Refusal::Superseded, "later");
+            assert!(account.membership(&jane).is_some());
+        }
+    }
+}
+
+/// Whom a grant is for that was begun is known by the membership, whatever the address is by now.
+#[tokio::test]
+async fn the_end_of_an_account_waits_for_a_newer_grant_to_who_has_another_address_since() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    let granted = bench.arrive(Action::Grant, Target::Account, account_of(JANE));
+    assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+    let newer = bench.arrive(Action::Grant, target(&known[1]), account_of(JANE));
+    account.fail_next(Route::UpdateMember, 9, Fault::status(503, 1));
+    assert!(matches!(bench.attempt(newer).await, Outcome::NotNow { .. }));
+    account.change_email(&jane, "jane.married@example.com");
+    let end = end_for(&bench, granted, Target::Account, member(&jane));
+    assert_not_now(&bench.attempt(end).await, "is under way");
+    assert!(account.membership(&jane).is_some());
+}
+
+#[tokio::test]
+async fn the_end_of_an_account_waits_for_nobody_elses_grant_and_for_no_older_one() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let joe = bench.account().add_member("joe@example.com", vec![holds(bench.account(), &known[0])]);
+    bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    let granted = bench.arrive(Action::Grant, Target::Account, account_of(JANE));
+    assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+    bench.arrive(Action::Grant, target(&known[1]), member(&joe));
+    bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    let end = end_of(&bench, granted, Target::Account);
+    assert_done(&bench.attempt(end).await, Effect::Removed);
+}
+
+#[tokio::test]
+async fn the_end_of_a_last_role_waits_for_a_newer_grant_to_the_same_person() {
+    let (bench, roles, jane) = whoever_has_nothing_goes().await;
+    let granted = bench.arrive(Action::Grant, roles[0].clone(), member(&jane));
+    assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+    let newer = bench.arrive(Action::Grant, Target::Account, member(&jane));
+    let end = end_of(&bench, granted, roles[0].clone());
+    assert_not_now(&bench.attempt(end).await, "is under way");
+    assert_done(&bench.settle(newer).await, Effect::AlreadyGranted);
+    assert_refused(&bench.settle(end).await, Refusal::LastRole, "revoke the account instead");
+    assert!(bench.account().membership(&jane).is_some());
+}
+
+#[tokio::test]
+async fn an_outcome_that_conductorone_was_not_told_yet_is_not_forgotten() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let [told, untold] = [1, 2].map(|place| bench.arrive(Action::Grant, target(&known[place]), member(&jane)));
+    callback::want(&bench.world, untold, "https://c1.example.com/callback", bench.world.now()).unwrap();
+    for id in [told, untold] {
+        assert_done(&bench.settle(id).await, Effect::Granted);
+    }
+    bench.world.advance(2 * 24 * 60 * 60);
+    let kept = || {
+        journal::purge(&bench.world, bench.world.now()).unwrap();
+        [told, untold].map(|id| journal::outcome(&bench.world, id).unwrap().is_some())
+    };
+    assert_eq!(kept(), [false, true]);
+    callback::done(&bench.world, untold).unwrap();
+    assert_eq!(kept(), [false, false]);
+}
