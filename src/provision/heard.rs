@@ -31,7 +31,7 @@ pub enum Look {
     Doubtful,
     /// There is no such membership, or none that counts.
     Gone,
-    /// The record cannot be read in full: a sweep keeps what is known of the rest.
+    /// The record cannot be read in full, or the user groups whose policies it may show: a sweep keeps what is known of the rest.
     Sweep,
 }
 
@@ -65,7 +65,11 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
             comes_again: true,
             asked_for: &[],
         };
-        apart::note(&asking, &record).await?;
+        match apart::note(&asking, &record).await {
+            // Which policies are a user group's is not told, and a sweep keeps what is known.
+            Err(Stopped::Api(ApiError::Unreadable { .. } | ApiError::Forbidden(_))) => return Ok(Look::Sweep),
+            told => drop(told?),
+        }
         record = record.without_inherited(&inherited::group_policies(ports)?);
     }
     if let Ok(policies) = record.own_policies()

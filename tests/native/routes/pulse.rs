@@ -467,6 +467,11 @@ async fn what_a_user_group_gives_since_a_moment_is_never_shown_as_a_members_own(
     }
     assert!(is_in && cloudflare.requests(Route::ListMembers) == 0, "heard of, without a sweep");
     assert_is_account(&deployment).await;
+    // Where the groups do not tell which policies are theirs, a sweep keeps what is known, and right away.
+    cloudflare.make_odd(On::Reads, &group, Oddity::NullInPolicies("permission_groups"));
+    cloudflare.add_policy(&new, holds(cloudflare, &roles(cloudflare)[5]));
+    deployment.wait(Duration::from_secs(100)).await;
+    assert!(cloudflare.requests(Route::ListMembers) > 0);
 }
 
 #[tokio::test(start_paused = true)]
