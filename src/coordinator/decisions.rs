@@ -21,7 +21,7 @@ pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &
     }
 }
 
-/// The facts with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for it.
+/// The facts with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for it; and with what is on its way.
 fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
     let Facts::Known(mut known) = facts else { return Ok(facts) };
@@ -37,6 +37,10 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
         let silence = Watch::load(ports, ports.now())?.silence(user, email);
         // Of whom no login is known may read every day: changes alone decide nothing.
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
+    }
+    if let Some(email) = &known.person.email {
+        let coming = coming(ports, &address::folded(email), ports.now())?;
+        known.person.coming = coming.into_iter().flat_map(|it| known.catalogue.given_by(it)).collect();
     }
     Ok(Facts::Known(known))
 }
@@ -83,12 +87,6 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
     let mut facts = with_findings(ports, settings, facts)?;
-    if let Facts::Known(known) = &mut facts
-        && let Some(email) = &known.person.email
-    {
-        let coming = coming(ports, &address::folded(email), ports.now())?;
-        known.person.coming = coming.into_iter().flat_map(|it| known.catalogue.given_by(it)).collect();
-    }
     if let Facts::Known(known) = &mut facts
         && let Some(who) = known.person.key.map(Who::Known).or_else(|| known.person.email.clone().map(Who::Address))
     {

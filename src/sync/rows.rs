@@ -126,7 +126,8 @@ pub(super) fn assemble(
     let missing = odd.find(|odd| odd.id.is_none() && odd.name.is_none()).map(|odd| odd.why.as_str());
     let refused = || off().map(|(list, off)| (list, off.message.as_str())).chain(empty);
     let reason = failing.or(missing);
-    let unsure = reason.or_else(|| refused().next().map(|(_, why)| why)).filter(|_| !builder.names.own().is_subset(&own)).map(|why| Unsure {
+    let why = reason.or_else(|| refused().next().map(|(_, why)| why));
+    let unsure = why.filter(|_| !builder.names.own().is_subset(&own)).map(|why| Unsure {
         why: format!(
             "the roles could not be listed ({why}), and without that list some would be published under ids that change again"
         ),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Action, Bench, Effect, JANE, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles,
 };
+use c1_cloudflare::model::operation::EntryId;
 use c1_cloudflare::provision::{heard, incident};
 use sim::cloudflare::{Fault, Route};
 
@@ -199,6 +200,15 @@ async fn a_read_that_is_behind_our_own_leave_is_not_taken_for_a_membership_whene
     assert!(were_sent > 3, "{were_sent}");
 }
 
+/// A revoke of Jane's membership of which the next reads show nothing yet.
+async fn leave_behind_a_read(bench: &Bench, jane: &str, group: &str) -> EntryId {
+    let (whom, what) = (jane.to_owned(), group.to_owned());
+    bench.account().after_next(Route::DeleteUserGroupMember, move |account, _| account.join_group(&what, &whom));
+    let leave = bench.arrive(Action::Revoke, group_target(group), member(jane));
+    super::assert_not_now(&bench.attempt(leave).await, "does not show");
+    leave
+}
+
 /// Out, in, and out again within a minute: what is asked for now was there before.
 #[tokio::test]
 async fn a_read_that_is_behind_the_second_leave_is_not_taken_for_a_membership_either() {
@@ -206,10 +216,7 @@ async fn a_read_that_is_behind_the_second_leave_is_not_taken_for_a_membership_ei
     let account = bench.account();
     assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
     bench.world.advance(1);
-    let (whom, what) = (jane.clone(), group.clone());
-    account.after_next(Route::DeleteUserGroupMember, move |account, _| account.join_group(&what, &whom));
-    let leave = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
-    super::assert_not_now(&bench.attempt(leave).await, "does not show");
+    let leave = leave_behind_a_read(&bench, &jane, &group).await;
     let join = bench.arrive(Action::Grant, group_target(&group), member(&jane));
     super::assert_not_now(&bench.attempt(join).await, "as before an earlier change");
     account.leave_group(&group, &jane);
@@ -222,11 +229,7 @@ async fn nobody_is_put_back_into_a_group_after_a_leave_that_was_answered() {
     let (bench, jane, group) = jane().await;
     let account = bench.account();
     account.join_group(&group, &jane);
-    let (whom, what) = (jane.clone(), group.clone());
-    // A read is behind the leave.
-    account.after_next(Route::DeleteUserGroupMember, move |account, _| account.join_group(&what, &whom));
-    let leave = bench.arrive(Action::Revoke, group_target(&group), member(&jane));
-    super::assert_not_now(&bench.attempt(leave).await, "does not show");
+    leave_behind_a_read(&bench, &jane, &group).await;
     bench.world.advance(61);
     assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::AlreadyGranted);
     bench.world.advance(61);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sim::client::Answer;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use crate::access::{AUDIENCE, TEAM, claims, token};
@@ -105,6 +106,18 @@ async fn who_has_no_token_of_this_team_and_application_is_let_in_nowhere_and_cou
     assert_eq!(other.raw("GET", "/session/access", &[], None).await.status, 404);
 }
 
+/// A session that was opened ends after eight hours, whatever the browser keeps.
+async fn assert_lasts_eight_hours(connector: &Deployment, opened: &Answer, path: &str) {
+    let cookie = opened.header("set-cookie").unwrap();
+    assert!(cookie.contains("; Max-Age=28800"), "{cookie}");
+    let sent = cookie.split(';').next().unwrap().to_owned();
+    let page = [("x-connector-page", "1"), ("cookie", sent.as_str())];
+    connector.wait(Duration::from_mins(8 * 60 - 1)).await;
+    assert_eq!(connector.raw("GET", path, &page, None).await.status, 200);
+    connector.wait(Duration::from_mins(2)).await;
+    assert_eq!(connector.raw("GET", path, &page, None).await.status, 401, "whatever the browser keeps");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sign_in_that_fails_takes_its_time_and_one_that_succeeds_lasts_eight_hours() {
     let connector = Deployment::start().await;
@@ -121,14 +134,7 @@ async fn a_sign_in_that_fails_takes_its_time_and_one_that_succeeds_lasts_eight_h
     assert!(metrics.text().contains("\nconnector_sign_ins_failed 1\n"), "{}", metrics.text());
     let (opened, took) = sign_in(CONNECTOR_TOKEN).await;
     assert!(took < 1_000, "{took} ms");
-    let cookie = opened.header("set-cookie").unwrap();
-    assert!(cookie.contains("; Max-Age=28800"), "{cookie}");
-    let sent = cookie.split(';').next().unwrap().to_owned();
-    let page = [("x-connector-page", "1"), ("cookie", sent.as_str())];
-    connector.wait(Duration::from_mins(8 * 60 - 1)).await;
-    assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 200);
-    connector.wait(Duration::from_mins(2)).await;
-    assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 401, "whatever the browser keeps");
+    assert_lasts_eight_hours(&connector, &opened, "/session").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,15 +143,8 @@ async fn a_session_by_access_lasts_eight_hours_at_most_however_long_the_teams_do
     let mut claims = claims(OTHER, connector.now());
     claims["exp"] = json!(connector.now() + 30 * 24 * 60 * 60);
     let sent = token(&connector.team.key(), &claims);
-    let answer = connector.raw("GET", "/session/access", &[("cf-access-jwt-assertion", &sent)], None).await;
-    let cookie = answer.header("set-cookie").unwrap();
-    assert!(cookie.contains("; Max-Age=28800"), "{cookie}");
-    let sent = cookie.split(';').next().unwrap().to_owned();
-    let page = [("x-connector-page", "1"), ("cookie", sent.as_str())];
-    connector.wait(Duration::from_mins(8 * 60 - 1)).await;
-    assert_eq!(connector.raw("GET", "/v1/users", &page, None).await.status, 200);
-    connector.wait(Duration::from_mins(2)).await;
-    assert_eq!(connector.raw("GET", "/v1/users", &page, None).await.status, 401, "whatever the browser keeps");
+    let opened = connector.raw("GET", "/session/access", &[("cf-access-jwt-assertion", &sent)], None).await;
+    assert_lasts_eight_hours(&connector, &opened, "/v1/users").await;
 }
 
 /// Another site's form must neither sign anybody in or out, nor learn whether somebody is.

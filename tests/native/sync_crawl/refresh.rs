@@ -75,6 +75,18 @@ async fn a_small_publication_that_is_cut_off_anywhere_is_remembered_by_the_next_
     assert!(cut > 5 && most == 2, "there were only {cut} operations to cut off at, and {most} generations");
 }
 
+/// A sync that is cut off at an operation and does not come to its end; whether there was one to cut it off at.
+async fn lost(world: &World, cut: u64) -> bool {
+    world.advance(900);
+    let trigger = sync::Trigger { by: "test".into(), accept_removals: false };
+    sync::begin(world, &world.config.cloudflare, trigger).unwrap();
+    let is_cut = world.cut_off_at(cut).await;
+    if is_cut {
+        world.query("DELETE FROM sync_state WHERE name = 'cursor'", &[]).unwrap();
+    }
+    is_cut
+}
+
 #[tokio::test]
 async fn a_generation_that_never_became_current_is_not_the_newest_for_long() {
     let (mut cut, mut orphans) = (0, 0);
@@ -92,14 +104,10 @@ async fn a_generation_that_never_became_current_is_not_the_newest_for_long() {
         world.sync().await;
         world.sync().await;
         holds("super_admin");
-        world.advance(900);
-        sync::begin(&world, &world.config.cloudflare, sync::Trigger { by: "test".into(), accept_removals: false })
-            .unwrap();
-        if !world.cut_off_at(cut).await {
+        if !lost(&world, cut).await {
             break;
         }
-        // It does not come to its end, and by the next sync everything is as it was.
-        world.query("DELETE FROM sync_state WHERE name = 'cursor'", &[]).unwrap();
+        // By the next sync everything is as it was.
         holds("admin_readonly");
         let newest = async || newest(&world).await.unwrap().last().unwrap().manifest().generation.clone();
         orphans += usize::from(newest().await != manifest(&world).await.generation);
@@ -127,14 +135,9 @@ async fn nothing_small_is_built_on_an_older_generation_than_a_lost_run_published
         let role = world.cloudflare.permission_group("admin_readonly").unwrap().id;
         let policy = PolicySpec::allow(role, world.cloudflare.account_resource_group());
         world.cloudflare.add_policy(&members[2].id, policy);
-        world.advance(900);
-        sync::begin(&world, &world.config.cloudflare, sync::Trigger { by: "test".into(), accept_removals: false })
-            .unwrap();
-        if !world.cut_off_at(cut).await {
+        if !lost(&world, cut).await {
             break;
         }
-        // It does not come to its end.
-        world.query("DELETE FROM sync_state WHERE name = 'cursor'", &[]).unwrap();
         let shown = manifest(&world).await.generation;
         given(&world, &members[3].id, "super_admin").await;
         let came = refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap();
