@@ -45,7 +45,7 @@ dev: ## run the Worker locally against the real APIs, with the secrets of .dev.v
 	@bash scripts/setup.sh
 	$(WRANGLER) dev
 
-up: setup ## from here to a connected account: asks, deploys, sets the secrets, syncs (ACCOUNT=, TENANT=, PROVISIONING=on, PLAN=paid, URL=)
+up: setup ## from here to a connected account: asks, deploys, sets the secrets, syncs (ACCOUNT=, TENANT=, PROVISIONING=on, PLAN=paid, URL=, TAKE=worker, NEW_TOKENS=1)
 	@node scripts/up.mjs $(UP_OPTIONS)
 
 down: setup ## take away what `make up` made, after saying what that is (ACCOUNT=; YES=1 does not ask)

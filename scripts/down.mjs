@@ -83,7 +83,10 @@ await run("down", async () => {
   if (users.length > 0) say(`  not the KV namespace ${title}, which ${users.map(plain).join(" and ")} ${users.length === 1 ? "uses" : "use"} as well`);
   else if (isOwn) say(`  the KV namespace ${title}: the snapshot of the account`);
   else if (namespace !== undefined) say(`  not the KV namespace ${namespace.title}, which was not made for this Worker`);
-  say("and the values in wrangler.toml. What it changed in the account stays as it is.");
+  // What the file has for another account's Worker stays.
+  const isFiles = [account, bindings?.get("CLOUDFLARE_ACCOUNT_ID")?.text].includes(files);
+  say(isFiles ? "and the values in wrangler.toml." : `The values in wrangler.toml stay, since it names ${files === "" ? "no account" : `the account ${plain(files)}`}.`);
+  say("What it changed in the account stays as it is.");
   if (piped[FULL] === undefined && bindings !== undefined) say(`ConductorOne's entitlements that lead to this Worker are put back only by this, before: ${command("connect", { URL: url, UNDO: 1 })}`);
   if (!given.yes) {
     if (!isInteractive()) throw new Stop(`nobody is here to ask: give --yes (${command("down", { YES: true })})`, 2);
@@ -114,12 +117,14 @@ await run("down", async () => {
     say(`The Worker ${name} is gone.`);
   }
   if (isOwn && users.length === 0) {
+    // Since it was looked at, somebody was asked and the Worker went. One of its name that was not there before is somebody's.
+    const [by] = await usersOf(api, account, namespace.id, bindings === undefined ? undefined : name);
+    if (by !== undefined) throw new Stop(`the KV namespace ${title} stays, since ${plain(by)} uses it by now: run this again, to see what is left`);
     await removeNamespace(account, namespace.id);
     say(`The KV namespace ${title} is gone.`);
   }
   const named = settings.variables();
-  // What the file has for another account's Worker stays.
-  if ([account, bindings?.get("CLOUDFLARE_ACCOUNT_ID")?.text].includes(files)) for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
+  if (isFiles) for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
   if (settings.write()) say("wrangler.toml is as before.");
   say(`What is left is the API token: delete it at https://dash.cloudflare.com/${account}/api-tokens`);
   return undefined;

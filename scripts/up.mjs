@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, mustBeKnown, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, leftBehind, login, mustBeOurs, removeNamespace, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, leftBehind, login, mustBeOurs, removeNamespace, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -203,19 +203,35 @@ async function isDeployed(api, account, name, settings, before, uploads, base) {
 }
 
 /**
+ * The other Worker that the address leads to as its custom domain, where a route in wrangler.toml is to have it lead to this one, which is in the
+ * first of the accounts: no name where there is none, and nothing where no such route is written out or nobody may look. wrangler takes a domain
+ * away from another Worker without asking.
+ */
+async function routed(api, settings, address, name, accounts) {
+  const host = URL.canParse(address) ? new URL(address).hostname : "";
+  if (host === "" || !settings.routes(host, true)) return undefined;
+  for (const [n, each] of accounts.entries()) {
+    const worker = await workerAt(api, each, host);
+    if (worker !== "" && !(n === 0 && worker === name)) return worker;
+  }
+  return "";
+}
+
+/**
  * Whether wrangler.toml was filled in for another Worker: for one of another account, or for one of another name in this one, as whose address
- * the Worker that is made now would be deployed. Its own token would go there then. Stops, unless the address is said.
+ * the Worker that is made now would be deployed. Its own token would go there then. Stops, unless the address is said, or a route says it.
  */
 async function isAnothers(api, given, settings, account, name, before) {
   const [files, address] = [settings.get("CLOUDFLARE_ACCOUNT_ID"), settings.get("PUBLIC_URL")];
   const isElsewhere = files !== "" && files !== account;
   if (!isElsewhere && before !== undefined) return false;
   const isKnown = [given.url, before?.get("PUBLIC_URL")?.text].includes(address);
-  const isOwn = address === "" || isKnown || (given.url === undefined && address === (await workersDev(api, account, name, URL_FLAG)));
+  const leads = address === "" || isKnown || given.url !== undefined ? undefined : await routed(api, settings, address, name, isElsewhere ? [account, files] : [account]);
+  const isOwn = address === "" || isKnown || leads === "" || (given.url === undefined && address === (await workersDev(api, account, name, URL_FLAG)));
   if (!isOwn && given.url === undefined) {
-    const whose = isElsewhere ? `governs the account ${plain(files)}` : "has another name";
+    const whose = leads === undefined ? `may be that of one that ${isElsewhere ? `governs the account ${plain(files)}` : "has another name"}` : `leads to the Worker ${plain(leads)}`;
     throw new Stop(
-      `wrangler.toml has PUBLIC_URL = ${JSON.stringify(plain(address))}, which is not the address of the Worker ${name} in the account ${account} but may be that of one that ${whose}: deploy this one from a clone of its own, or say its address (${command("up", { ACCOUNT: account, URL: "https://…" })}); nothing was deployed`,
+      `wrangler.toml has PUBLIC_URL = ${JSON.stringify(plain(address))}, which is not the address of the Worker ${name} in the account ${account} but ${whose}: deploy this one from a clone of its own, or say its address (${command("up", { ACCOUNT: account, URL: "https://…" })}); nothing was deployed`,
     );
   }
   return isElsewhere || !isOwn;
@@ -395,7 +411,9 @@ await run("up", async () => {
     say(`The Worker ${name} is what would be uploaded: it stays as it is.`);
   } else {
     say(`Deploying ${name}${isFirst ? "" : " again"}…`);
-    if (left !== undefined) await removeNamespace(account, left);
+    // Since it was looked at, questions were asked and a build ran.
+    const still = left === undefined ? undefined : await leftBehind(api, account, name);
+    if (still !== undefined) await removeNamespace(account, still);
     const targets = await marked(uploads, () => deploy(account));
     say(`  deployed${targets.length === 0 ? "" : `: ${targets.map(plain).join(", ")}`}`);
   }

@@ -1,6 +1,7 @@
 // The account as the newest generation has it. Lists are read once for a generation, page by page, and shown while they grow.
 import { useEffect, useState } from "preact/hooks";
-import { ask, Refused } from "./api.js";
+import { ask, askOf, Refused, retryMillis } from "./api.js";
+import { asking, changesOfNewest, follow, forgetNewest, isOld, newestEdition } from "./newest.js";
 import type { Finding, Group, Person, Role, Token } from "./types.js";
 
 interface Page<T> {
@@ -14,22 +15,36 @@ export interface List<T> {
   items: T[];
   complete: boolean;
   error: Refused | null;
+  /** When it was read, once it was to its end. */
+  at: string | null;
+  /** Whether it is being read again, and what is shown is that of `at`. */
+  renewing: boolean;
 }
+
+const NOTHING: List<never> = { items: [], complete: false, error: null, at: null, renewing: false };
 
 /** How many rows the page asks for at once. */
 const LIMIT = 1_000;
 
-/** How long until what could not be read is asked for again. */
-export const RETRY_MILLIS = 5_000;
+/** A list of more pages than this is not read again with each change of the account, but ten pages of it a minute at most. */
+const PAGES_A_MINUTE = 10;
 
 export class Source<T> {
-  private list: List<T> = { items: [], complete: false, error: null };
+  private list: List<T> = NOTHING;
   private started = false;
   /** Counts what makes a read that is under way one of the past: what it still brings is shown to nobody. */
   private epoch = 0;
-  /** Which generation is being read. */
-  private generation: string | undefined;
+  private isUnderWay = false;
+  /** Which state of the account it was last read of, and whether its answers told that. */
+  private edition: string | undefined;
+  private isTold = false;
+  private begunAt = 0;
+  private pages = 0;
+  /** Whether somebody's own change made it old while nobody looked at it. */
+  private isChanged = false;
+  private failures = 0;
   private again: ReturnType<typeof setTimeout> | undefined;
+  private unfollow: (() => void) | undefined;
   private readonly listeners = new Set<(list: List<T>) => void>();
 
   constructor(
@@ -43,25 +58,41 @@ export class Source<T> {
 
   subscribe(listener: (list: List<T>) => void): () => void {
     this.listeners.add(listener);
-    if (!this.started || this.list.error?.passes === true) void this.read();
-    return () => this.listeners.delete(listener);
+    if (!this.started || (this.list.error?.passes === true && !this.isUnderWay)) void this.read();
+    else this.renew();
+    this.unfollow ??= follow(() => this.renew());
+    return () => {
+      this.listeners.delete(listener);
+      if (this.listeners.size > 0) return;
+      this.unfollow?.();
+      this.unfollow = undefined;
+    };
   }
 
   /** Reads no further, where nobody looks any more. */
   stop(): void {
     this.epoch += 1;
+    this.isUnderWay = false;
   }
 
-  /** Reads it again from the beginning, unless a read of that very generation is under way: what was shown stays until the first page is there. */
-  async refresh(generation?: string): Promise<void> {
-    const isUnderWay = !this.list.complete && this.list.error === null;
-    if (this.started && !(isUnderWay && generation !== undefined && generation === this.generation)) await this.read();
+  /** Reads it again after a change: at once, or once somebody looks at it. What was shown stays meanwhile. */
+  async refresh(): Promise<void> {
+    this.isChanged = true;
+    if (this.started && this.listeners.size > 0) await this.read();
   }
 
   forget(): void {
     this.stop();
+    clearTimeout(this.again);
     this.started = false;
-    this.tell({ items: [], complete: false, error: null });
+    this.tell(NOTHING);
+  }
+
+  /** Reads it again where there is a newer state of the account than what was read is of. */
+  private renew(): void {
+    if (!this.started || this.isUnderWay) return;
+    const rests = this.pages > PAGES_A_MINUTE && Date.now() < this.begunAt + (this.pages / PAGES_A_MINUTE) * 60_000;
+    if (this.isChanged || (isOld(this.edition, this.isTold, this.begunAt) && !rests)) void this.read();
   }
 
   /** `again` is whether what was published meanwhile has it read once more. */
@@ -69,32 +100,48 @@ export class Source<T> {
     this.started = true;
     this.stop();
     clearTimeout(this.again);
+    // What fails again and again tells nothing, and is not to keep anybody from asking.
+    if (this.failures === 0) asking();
+    this.isUnderWay = true;
+    this.isChanged = false;
+    this.begunAt = Date.now();
+    [this.edition, this.isTold] = [newestEdition(), false];
     const { epoch } = this;
+    // A list that was read to its end stays until the next one is: rows that somebody looks at do not go away and come back.
+    const isWhole = this.list.at !== null;
+    if (isWhole) this.tell({ ...this.list, renewing: true });
     let items: T[] = [];
-    this.generation = undefined;
+    let generation: string | undefined;
+    let pages = 0;
     try {
       for (const path of this.paths) {
         let cursor: string | undefined;
         do {
           const after = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-          const page = await ask<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${this.filter === "" ? "" : `&${this.filter}`}${after}`);
+          const { value: page, edition } = await askOf<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${this.filter === "" ? "" : `&${this.filter}`}${after}`);
           if (epoch !== this.epoch) return;
           // Who came from one list into the other between the two reads would be in neither.
-          if (again && this.generation !== undefined && this.generation !== page.generation) return await this.read(false);
-          this.generation = page.generation;
+          if (again && generation !== undefined && generation !== page.generation) return await this.read(false);
+          // Of several lists the first was read first.
+          if (pages === 0 && edition !== undefined) [this.edition, this.isTold] = [edition, true];
+          generation = page.generation;
           items = items.concat(page.items);
           cursor = page.next_cursor;
-          this.tell({ items, complete: false, error: null });
+          pages += 1;
+          if (!isWhole) this.tell({ ...NOTHING, items });
         } while (cursor !== undefined);
       }
-      this.tell({ items, complete: true, error: null });
+      [this.failures, this.pages, this.isUnderWay] = [0, pages, false];
+      this.tell({ ...NOTHING, items, complete: true, at: new Date(this.begunAt).toISOString() });
     } catch (error) {
       if (epoch !== this.epoch) return;
       const refused = error instanceof Refused ? error : new Refused(0, "error", String(error));
+      this.isUnderWay = false;
+      this.failures += 1;
       // What was shown stays until there is more of it.
-      this.tell({ items: items.length < this.list.items.length ? this.list.items : items, complete: false, error: refused });
+      this.tell({ ...this.list, items: isWhole || items.length < this.list.items.length ? this.list.items : items, complete: false, error: refused, renewing: false });
       // Whoever looks need not come again once the Worker can be reached.
-      if (refused.passes && this.listeners.size > 0) this.again = setTimeout(() => void (epoch !== this.epoch || this.listeners.size === 0 ? undefined : this.read()), RETRY_MILLIS);
+      if (refused.passes && this.listeners.size > 0) this.again = setTimeout(() => void (epoch !== this.epoch || this.listeners.size === 0 ? undefined : this.read()), retryMillis(this.failures));
     }
   }
 
@@ -113,14 +160,26 @@ export const open = new Source<Finding>(["findings"], "state=open");
 
 const ALL = [people, roles, groups, tokens, open];
 
-/** Reads again what was read: after a change, or where another generation is there. */
-export function refresh(generation?: string): void {
-  for (const source of ALL) void source.refresh(generation);
+/** Reads again what was read, after a change. */
+export function refresh(): void {
+  for (const source of ALL) void source.refresh();
 }
 
 /** Forgets everything, when the session ends. */
 export function forget(): void {
   for (const source of ALL) source.forget();
+  forgetNewest();
+}
+
+/** Another number with each newer state of the account: what is read in turns is read again then. */
+export function useNewest(): number {
+  const [turn, setTurn] = useState(changesOfNewest());
+  useEffect(() => {
+    const latest = (): void => setTurn(changesOfNewest());
+    latest();
+    return follow(latest);
+  }, []);
+  return turn;
 }
 
 /** What a route answers, again with each turn. Nothing is asked where there is no path. */
@@ -134,6 +193,7 @@ export function useRead<T>(name: string | null, read: (name: string) => Promise<
   useEffect(() => {
     let again: ReturnType<typeof setTimeout> | undefined;
     let over = false;
+    let failures = 0;
     const attempt = async (name: string): Promise<void> => {
       try {
         const value = await read(name);
@@ -141,7 +201,8 @@ export function useRead<T>(name: string | null, read: (name: string) => Promise<
       } catch (failed) {
         if (over) return;
         setAnswer((before) => ({ of: name, value: before.of === name ? before.value : null, error: failed }));
-        if (failed instanceof Refused && failed.passes) again = setTimeout(() => void attempt(name), RETRY_MILLIS);
+        failures += 1;
+        if (failed instanceof Refused && failed.passes) again = setTimeout(() => void attempt(name), retryMillis(failures));
       }
     };
     if (name !== null) void attempt(name);
@@ -164,9 +225,16 @@ export function useList<T>(source: Source<T>): List<T> {
   return list;
 }
 
-/** What is made of several lists: complete once all of them are, and as wrong as the first that is. */
+/** What is made of several lists: complete once all of them are, as wrong as the first that is, and as old as the oldest. */
 export function joined<T>(items: T[], ...lists: List<unknown>[]): List<T> {
-  return { items, complete: lists.every(({ complete }) => complete), error: lists.find(({ error }) => error !== null)?.error ?? null };
+  const [oldest = null] = lists.map(({ at }) => at).toSorted((one, other) => ((one ?? "") < (other ?? "") ? -1 : 1));
+  return {
+    items,
+    complete: lists.every(({ complete }) => complete),
+    error: lists.find(({ error }) => error !== null)?.error ?? null,
+    at: oldest,
+    renewing: lists.some(({ renewing }) => renewing),
+  };
 }
 
 /** What entitlements are called, by their ids. */

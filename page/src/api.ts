@@ -27,6 +27,21 @@ export function whenSignedOut(then: () => void): void {
   onSignedOut = then;
 }
 
+let onEdition: (edition: string) => void = () => undefined;
+
+/** Tells whom to call with the state of the account that an answer is of. */
+export function whenEdition(then: (edition: string) => void): void {
+  onEdition = then;
+}
+
+/** How long until what could not be had is asked for again, the first time and at most. */
+const [RETRY_MILLIS, MOST_RETRY_MILLIS] = [5_000, 60_000];
+
+/** The same after as many failures: twice as long each time. A page that somebody leaves open asks a Worker that is down for long once a minute. */
+export function retryMillis(failures: number, first = RETRY_MILLIS): number {
+  return Math.min(first * 2 ** (failures - 1), MOST_RETRY_MILLIS);
+}
+
 /** How long the page waits for what it reads. */
 const READ_MILLIS = 30_000;
 
@@ -35,7 +50,7 @@ const CHANGE_MILLIS = 90_000;
 
 /** Nobody waits for ever: what hangs would otherwise be the last that a view shows. */
 function patience(method: string): number {
-  return method === "GET" ? READ_MILLIS : CHANGE_MILLIS;
+  return method === "GET" || method === "HEAD" ? READ_MILLIS : CHANGE_MILLIS;
 }
 
 /** Why nothing came, or not all of it. */
@@ -93,13 +108,26 @@ function visible(text: string): string {
   return text.replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
-/** Asks a route; an answer that is no success is thrown. */
-export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** The state of the account that an answer is of, where it is of one: a generation, and how much of our own was changed since. Compressed, a tag is a weak one. */
+function editionOf(response: Response): string | undefined {
+  return /^(?:W\/)?"([0-9A-Z]+-[0-9a-z]+(?:-\d+)?)"$/.exec(response.headers.get("ETag") ?? "")?.[1];
+}
+
+/** What a route answers, and of which state of the account that is; an answer that is no success is thrown. */
+export async function askOf<T>(method: string, path: string, body?: unknown): Promise<{ value: T; edition: string | undefined }> {
   const { response, text } = await whole(method, path, body);
   // Whoever asks for the session itself is told.
   if (response.status === 401 && path !== "/session") onSignedOut();
   if (!response.ok) throw refusal(response, text);
-  return (response.status === 204 ? undefined : JSON.parse(visible(text))) as T;
+  const edition = editionOf(response);
+  // A later page of a list is of the state that its first page was of.
+  if (edition !== undefined && !path.includes("cursor=")) onEdition(edition);
+  return { value: (response.status === 204 || method === "HEAD" ? undefined : JSON.parse(visible(text))) as T, edition };
+}
+
+/** Asks a route; an answer that is no success is thrown. */
+export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  return (await askOf<T>(method, path, body)).value;
 }
 
 /** What a session may do, and when it ends. */

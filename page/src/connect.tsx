@@ -1,7 +1,7 @@
 // Pointing ConductorOne's entitlements at this Worker, as `make connect` does: for who deployed it by a button and has no clone.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ask, Refused, type Session } from "./api.js";
+import { ask, Refused, retryMillis, type Session } from "./api.js";
 import { Problem, Time, number } from "./parts.js";
 import type { Status } from "./types.js";
 
@@ -47,15 +47,21 @@ function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (
       let report = await (options === null ? ask<Report>("GET", "/v1/connect") : ask<Report>("POST", "/v1/connect", options));
       const lines = [...report.lines];
       setTold({ report, lines: [...lines] });
-      while ((report.state === "running" || report.more) && !left.current) {
-        if (!report.more) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      let failures = 0;
+      while (report.state === "running" || report.more) {
+        // Lines that are there already are asked for at once, but not again of a Worker that does not answer.
+        const wait = failures > 0 ? retryMillis(failures, LOOK_MS) : report.more ? 0 : LOOK_MS;
+        if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+        if (left.current) break;
         try {
           const next = await ask<Report>("GET", `/v1/connect?after=${lines.at(-1)?.n ?? 0}`);
           if (next.run !== report.run) throw new Refused(409, "connect_running", "Somebody began another run meanwhile.");
           report = next;
+          failures = 0;
           setError(null);
         } catch (failed) {
           if (!(failed instanceof Refused) || !failed.passes) throw failed;
+          failures += 1;
           setError(failed);
           continue;
         }

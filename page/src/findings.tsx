@@ -1,7 +1,7 @@
 // What is wrong with the account, with what to do about it; what is meant to be so is accepted, with a reason and an end.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Source, useAsked, useList, viewOf } from "./account.js";
+import { open, Source, useAsked, useList, useNewest, viewOf } from "./account.js";
 import { ask, type Session } from "./api.js";
 import { Caution, Confirm, Empty, Name, Problem, Time, number } from "./parts.js";
 import type { Finding, Status } from "./types.js";
@@ -58,7 +58,7 @@ function Found({ state, session, onChanged }: { state: string; session: Session;
 
 /** As of when the account was looked through, and whether it could not be since: that nothing is found is good news only where somebody looked. */
 function Looked({ isNothing }: { isNothing: boolean }): JSX.Element | null {
-  const { value: status, error } = useAsked<Status>("/v1/status");
+  const { value: status, error } = useAsked<Status>("/v1/status", useNewest());
   if (status === null) return isNothing ? error === null ? <Empty>Looking…</Empty> : <Problem error={error} /> : null;
   const job = status.jobs.find(({ kind }) => kind === "findings");
   const last = job?.last_done_at == null ? null : <Time at={job.last_done_at} />;
@@ -126,6 +126,7 @@ function Accept({ finding, onClose }: { finding: Finding; onClose: () => void })
   const [until, setUntil] = useState(() => new Date(Date.now() + 90 * 86_400_000).toISOString().slice(0, 10));
   const accept = async (): Promise<string> => {
     await ask("POST", `/v1/findings/${encodeURIComponent(finding.id)}/accept`, { reason, until });
+    await open.refresh();
     return "Accepted. It is open again at the end.";
   };
   return (

@@ -1,9 +1,10 @@
 // How things stand: the sync, the account in numbers, and what wants somebody's attention.
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { refresh, useAsked } from "./account.js";
+import { useAsked } from "./account.js";
 import { ask, download, examine, type Examination, type Session } from "./api.js";
 import { Connect } from "./connect.js";
+import { noticeGeneration } from "./newest.js";
 import { Ago, Caution, Empty, Problem, Time, number, usePolled } from "./parts.js";
 import { Plot } from "./plot.js";
 import type { Day, Status } from "./types.js";
@@ -40,7 +41,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
   const [failed, setFailed] = useState<unknown>(null);
   const current = status?.generations[0];
   useEffect(() => {
-    if (current !== undefined) refresh(current.generation);
+    if (current !== undefined) noticeGeneration(current.generation);
   }, [current?.generation]);
   if (status === null) return error === null ? <p role="status">Asking…</p> : <Problem error={error} />;
   const sync = async (): Promise<void> => {

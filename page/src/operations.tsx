@@ -1,8 +1,8 @@
 // The journal of what was asked of the connector.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { RETRY_MILLIS, useAsked } from "./account.js";
-import { ask, Refused } from "./api.js";
+import { useAsked } from "./account.js";
+import { ask, Refused, retryMillis } from "./api.js";
 import { Empty, Problem, Time } from "./parts.js";
 import type { Operation } from "./types.js";
 
@@ -23,6 +23,7 @@ export function useMore<T>(path: string): { items: T[]; more: (() => void) | nul
   const on = useRef<(after: string | null) => void>(() => undefined);
   useEffect(() => {
     let over = false;
+    let failures = 0;
     let again: ReturnType<typeof setTimeout> | undefined;
     const tell = (what: (before: Pages<T>) => Partial<Pages<T>>): void => {
       if (over) return;
@@ -36,12 +37,14 @@ export function useMore<T>(path: string): { items: T[]; more: (() => void) | nul
       try {
         const joined = after === null ? path : `${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(after)}`;
         const page = await ask<{ items: T[]; next_cursor?: string }>("GET", joined);
+        failures = 0;
         tell(({ items }) => ({ items: after === null ? page.items : [...items, ...page.items], cursor: page.next_cursor ?? null, error: null, busy: false }));
       } catch (error) {
         // What is asked for again by itself is not asked for by anybody else meanwhile: it would be there twice.
         const passes = error instanceof Refused && error.passes;
         tell(() => ({ error, busy: passes }));
-        if (passes && !over) again = setTimeout(() => void attempt(after), RETRY_MILLIS);
+        failures += 1;
+        if (passes && !over) again = setTimeout(() => void attempt(after), retryMillis(failures));
       }
     };
     on.current = (after) => void attempt(after);

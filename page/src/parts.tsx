@@ -110,9 +110,20 @@ export function Empty({ children }: { children: ComponentChildren }): JSX.Elemen
   return <p class="empty">{children}</p>;
 }
 
-/** What stands behind the number of what is there of a list, while there may be more. */
-export function readingOn({ complete, error }: List<unknown>): string {
-  return complete || error !== null ? "" : ", reading on…";
+/** What stands behind the number of what is there of a list, while there may be more, or a newer one. */
+export function readingOn({ complete, error, renewing }: List<unknown>): string {
+  return error !== null ? "" : !complete ? ", reading on…" : renewing ? ", reading again…" : "";
+}
+
+/** Where something is not on a list of these: as far as that was read, which is no proof that it is nowhere. */
+export function Unlisted({ what, list }: { what: string; list: List<unknown> }): JSX.Element {
+  if (list.error !== null) return <Problem error={list.error} />;
+  if (!list.complete || list.renewing) return <p role="status">Looking…</p>;
+  return (
+    <Empty>
+      It is not in the list of {what} as read at <Time at={list.at} />. It may be newer than that, or on no list.
+    </Empty>
+  );
 }
 
 /** That a list is not whole yet, or why it will not be, where it stands under no table of its own. */
@@ -220,7 +231,8 @@ export function Table<T>(props: {
   columns: Column<T>[];
   list: List<T>;
   rowKey: (row: T) => string;
-  href?: (row: T) => string;
+  /** Where the row's own view is; nothing where it has none. */
+  href?: (row: T) => string | null;
   filters?: Record<string, (row: T) => boolean>;
   empty: ComponentChildren;
 }): JSX.Element {
@@ -305,7 +317,7 @@ export function Table<T>(props: {
             <div role="row" class="row" key={rowKey(row)} aria-rowindex={first + n + 2}>
               {columns.map((column, at) => (
                 <div role="cell" class={cell(column)} key={column.title}>
-                  {at === 0 && href !== undefined ? <a href={href(row)}>{(column.show ?? column.text)(row)}</a> : (column.show ?? column.text)(row)}
+                  {at === 0 ? <Way to={href?.(row) ?? null}>{(column.show ?? column.text)(row)}</Way> : (column.show ?? column.text)(row)}
                 </div>
               ))}
             </div>
@@ -316,6 +328,11 @@ export function Table<T>(props: {
       </div>
     </section>
   );
+}
+
+/** What leads somewhere, where there is something to lead to. */
+function Way({ to, children }: { to: string | null; children: ComponentChildren }): JSX.Element {
+  return to === null ? <>{children}</> : <a href={to}>{children}</a>;
 }
 
 /** Room for the rows out of sight. The policy of the page allows no style in the markup, so it is set by script. */

@@ -1,7 +1,7 @@
 // People, and one person: what they hold and by what way, what was done for them, and what may be changed.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { groups, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useList, useTitles, type List } from "./account.js";
+import { groups, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useList, useNewest, useTitles, type List } from "./account.js";
 import { ask, Refused, type Session } from "./api.js";
 import { History } from "./changes.js";
 import { Operations } from "./operations.js";
@@ -88,10 +88,13 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   const found = useList(open);
   const [asked, setAsked] = useState<Ask | null>(null);
   const [turn, setTurn] = useState(0);
+  const newest = useNewest();
   const [kind, key] = [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
-  const { value: fresh, error } = useAsked<Person>(`/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`, turn);
+  const { value: fresh, error } = useAsked<Person>(`/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`, `${turn}/${newest}`);
+  // Who is gone from the account is on the list until that is read again.
+  if (error instanceof Refused && error.status === 404 && asked === null) return <Empty>Nobody of that id is in the account as it was last read: they left, or are newer than that.</Empty>;
   const person = fresh !== null && personKey(fresh) === id ? fresh : list.items.find((row) => personKey(row) === id);
-  if (person === undefined) return error === null ? <p role="status">Looking…</p> : error instanceof Refused && error.status === 404 ? <Empty>Nobody of that id is in the account any more.</Empty> : <Problem error={error} />;
+  if (person === undefined) return error === null ? <p role="status">Looking…</p> : <Problem error={error} />;
   const made = keys.items.filter((token) => token.creator_id === id);
   const wrong = found.items.filter(({ about }) => about === id);
   const held = new Set(person.entitlements);

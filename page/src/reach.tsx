@@ -1,13 +1,13 @@
 // What a scoped role reaches, and who can do what on one of those things.
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import { linkOf, routeOf, Source, useAsked, useList, viewOf } from "./account.js";
+import { linkOf, routeOf, Source, useAsked, useList, useNewest, viewOf } from "./account.js";
 import { Problem, Table, number, type Column } from "./parts.js";
 import type { Access, Reach, Role } from "./types.js";
 
 /** Everything that a scoped role reaches, each with the way to who else reaches it. */
 export function Reaches({ role }: { role: Role }): JSX.Element | null {
-  const { value: found, error } = useAsked<Reach>(routeOf(role.entitlement_id));
+  const { value: found, error } = useAsked<Reach>(routeOf(role.entitlement_id), useNewest());
   if (error !== null) return <Problem error={error} />;
   if (found === null || found.scope.length === 0) return null;
   return (
@@ -29,9 +29,15 @@ export function Reaches({ role }: { role: Role }): JSX.Element | null {
 
 const WAYS: Record<Access["reach"], string> = { object: "on this", every: "on every one of its kind", account: "on the whole account" };
 
+/** A token's policy, a denial and what is not known are no entitlement, and have no view. */
+function RoleOf({ row }: { row: Access }): JSX.Element {
+  const role = <bdi>{row.role}</bdi>;
+  return row.entitlement_id === "" ? role : <a href={linkOf(row.entitlement_id)}>{role}</a>;
+}
+
 const COLUMNS: Column<Access>[] = [
   { title: "Who", text: (row) => (row.principal_type === "api_token" ? `API token ${row.display_name}` : row.email), width: 6 },
-  { title: "Role", text: (row) => row.role, show: (row) => <a href={linkOf(row.entitlement_id)}>{row.role}</a>, width: 6 },
+  { title: "Role", text: (row) => row.role, show: (row) => <RoleOf row={row} />, width: 6 },
   { title: "Reach", text: (row) => WAYS[row.reach], width: 4 },
   { title: "By what way", text: (row) => (row.group_name === "" ? "directly" : `through ${row.group_name}`), width: 4 },
 ];
@@ -59,7 +65,7 @@ export function OneResource({ id }: { id: string }): JSX.Element {
         columns={COLUMNS}
         list={list}
         rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}/${row.role}`}
-        href={(row) => viewOf(`${row.principal_type}:${row.principal_id}`) ?? ""}
+        href={(row) => viewOf(`${row.principal_type}:${row.principal_id}`)}
         filters={FILTERS}
         empty="Nobody reaches it, by any role, group or token that this connector may read. Now says what is off."
       />

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { groups, joined, linkOf, people, roles, useList, useTitles, type List } from "./account.js";
 import { personKey, secondFactor } from "./people.js";
-import { Empty, Problem, Table, counted, number, readingOn, type Column } from "./parts.js";
+import { Empty, Problem, Table, Time, Unlisted, counted, number, readingOn, type Column } from "./parts.js";
 import { Reaches } from "./reach.js";
 import type { Group, Person, Role } from "./types.js";
 
@@ -75,13 +75,23 @@ function Holders({ entitlement }: { entitlement: string }): JSX.Element {
       return ways.length === 0 ? [] : [{ ...person, way: ways.join(" and ") }];
     });
   }, [everybody.items, all.items, entitlement]);
-  return <Table name="holders" columns={HOLDER_COLUMNS} list={joined(items, everybody, all)} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} empty="Nobody holds it, directly or through a group. Somebody's own page grants it." />;
+  const list = joined(items, everybody, all);
+  return (
+    <Table
+      name="holders"
+      columns={HOLDER_COLUMNS}
+      list={list}
+      rowKey={personKey}
+      href={(row) => `#/people/${encodeURIComponent(personKey(row))}`}
+      empty={<>Nobody holds it, directly or through a group, as read at <Time at={list.at} />. Somebody's own page grants it.</>}
+    />
+  );
 }
 
 export function OneRole({ id }: { id: string }): JSX.Element {
   const list = useList(roles);
   const role = list.items.find((row) => row.entitlement_id === `${id}:member`);
-  if (role === undefined) return list.complete ? <Empty>There is no such role in the account.</Empty> : list.error === null ? <p role="status">Looking…</p> : <Problem error={list.error} />;
+  if (role === undefined) return <Unlisted what="roles" list={list} />;
   return (
     <>
       <p>
@@ -150,7 +160,7 @@ export function OneGroup({ id }: { id: string }): JSX.Element {
   const list = useList(groups);
   const titles = useTitles();
   const group = list.items.find((row) => row.entitlement_id === `${id}:member`);
-  if (group === undefined) return list.complete ? <Empty>There is no such group in the account.</Empty> : list.error === null ? <p role="status">Looking…</p> : <Problem error={list.error} />;
+  if (group === undefined) return <Unlisted what="groups" list={list} />;
   return (
     <>
       <p>

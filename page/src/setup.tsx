@@ -94,6 +94,8 @@ export function SetUp({ found, onLook }: { found: Examination | null; onLook: ()
   const isShown = report !== null;
   useEffect(() => {
     const again = async (): Promise<void> => {
+      // Nobody waits for it who does not see it.
+      if (document.hidden) return;
       try {
         const latest = await examine(token === "" ? undefined : token);
         if (latest.checks.some(({ name }) => name === "configuration")) return await onLook();

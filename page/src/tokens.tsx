@@ -1,6 +1,6 @@
 // The account's API tokens, and one of them: who made it, what it may do, and from where.
 import type { JSX } from "preact";
-import { tokens, useAsked, useList } from "./account.js";
+import { tokens, useAsked, useList, useNewest } from "./account.js";
 import { Day, Name, Problem, Table, Time, number, type Column } from "./parts.js";
 import type { Token } from "./types.js";
 
@@ -51,7 +51,7 @@ const CREATORS: Record<Token["creator"], string> = { unknown: "not known", left:
 
 export function OneToken({ id }: { id: string }): JSX.Element {
   const list = useList(tokens);
-  const { value: whole, error } = useAsked<Token>(`/v1/tokens/${encodeURIComponent(id)}`);
+  const { value: whole, error } = useAsked<Token>(`/v1/tokens/${encodeURIComponent(id)}`, useNewest());
   const token = whole ?? list.items.find((row) => row.id === id);
   if (token === undefined) return error === null ? <p role="status">Looking…</p> : <Problem error={error} />;
   const creator = `${token.creator_email} ${CREATORS[token.creator]}`.trim();

@@ -129,8 +129,9 @@ export class Settings {
   }
 
   /** Whether a route of the file leads from this host to the Worker, as far as it is written out there. */
-  routes(host) {
-    const route = new RegExp(`^[^#\\n]*["'](?:${host.replaceAll(".", "\\.")})(?:/[^"'\\n]*)?["']`, "m");
+  routes(host, isOwn = false) {
+    const own = isOwn ? "[^#\\n]*custom_domain\\s*=\\s*true" : "";
+    const route = new RegExp(`^[^#\\n]*["'](?:${host.replaceAll(".", "\\.")})(?:/[^"'\\n]*)?["']${own}`, "m");
     return route.test(this.withoutVariables());
   }
 

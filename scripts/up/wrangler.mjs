@@ -204,7 +204,7 @@ export function mustBeOurs(bindings, name, account, not) {
   throw new Stop(`the Worker ${name} in the account ${account} is not this connector, since it has no Durable Object COORDINATOR of the class Coordinator: ${not}; put another name into wrangler.toml`);
 }
 
-/** The other Workers of the account that are bound to a KV namespace, by name. */
+/** The Workers of the account that are bound to a KV namespace, by name; the one of that name is left out. */
 export async function usersOf(api, account, namespace, name) {
   const what = "the account's other Workers could not be looked at";
   const found = [];
@@ -230,7 +230,8 @@ export async function leftBehind(api, account, name) {
   const title = titleOf(name);
   const { id } = (await namespacesOf(api, account)).find((each) => each.title === title) ?? {};
   if (id === undefined) return undefined;
-  const users = await usersOf(api, account, id, name);
+  // Nor is it the one of this very Worker, which somebody else may deploy just now.
+  const users = await usersOf(api, account, id);
   const keys = await must(`the KV namespace ${title} could not be looked at`, api.get(`/accounts/${account}/storage/kv/namespaces/${id}/keys?limit=10`));
   if (users.length === 0 && keys.length === 0) return id;
   const why = users.length === 0 ? "is there without a Worker" : `is there, and ${users.map(plain).join(" and ")} ${users.length === 1 ? "uses" : "use"} it`;
@@ -238,9 +239,20 @@ export async function leftBehind(api, account, name) {
   throw new Stop(`the KV namespace ${title} (${id}) ${why}, and a deployment makes one of this name: ${away}keep it, by the line id = "${id}" below binding = "STATE" in wrangler.toml${away === "" ? ", or put another name into wrangler.toml" : ""}; nothing was deployed`);
 }
 
-/** Takes a KV namespace away. */
+/** Takes a KV namespace away. Whoever calls this has looked at it just now: what was nobody's a few minutes ago may be somebody's. */
 export async function removeNamespace(account, id) {
   await wrangler(["kv", "namespace", "delete", "--namespace-id", id, "--skip-confirmation"], { account });
+}
+
+/** The Worker of the account that a host leads to as its custom domain: its name, or none; nothing where that may not be looked at. */
+export async function workerAt(api, account, host) {
+  try {
+    const domains = await api.get(`/accounts/${account}/workers/domains?hostname=${encodeURIComponent(host)}`);
+    return domains.find(({ hostname }) => hostname === host)?.service ?? "";
+  } catch (error) {
+    if (error instanceof Refused) return undefined;
+    throw error;
+  }
 }
 
 /** Where the Worker is if nobody said another address: its name on the account's workers.dev subdomain. `flag` is for who knows better. */

@@ -56,6 +56,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS expiry_ends ON expiry (ends_at)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS expiry_member ON expiry (member)", &[])?;
     Ok(())
 }
 

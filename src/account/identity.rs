@@ -107,7 +107,7 @@ pub(crate) async fn own_token<P: Http + Clock + Sql>(
 pub(crate) fn sees_itself_alone(tokens: &[Token], own: Option<TokenId>) -> bool {
     const MAY_LIST: [&str; 2] = ["account api tokens read", "account api tokens write"];
     let [only] = tokens else { return false };
-    let may_list = only.permission_groups().iter().any(|name| MAY_LIST.contains(&name.to_lowercase().as_str()));
+    let may_list = only.permission_groups().iter().any(|name| MAY_LIST.contains(&name.to_ascii_lowercase().as_str()));
     own == Some(only.id) && !may_list && only.unlisted == 0
 }
 

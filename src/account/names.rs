@@ -142,7 +142,9 @@ impl Names {
 
     fn learn_account(&mut self, seen: CrawlView<'_>, warnings: &mut Vec<String>) {
         let name = account_resource_group_name(seen.account);
-        let listed = seen.resource_groups.iter().find(|group| group.name == name).map(|group| group.id);
+        let mut listed = seen.resource_groups.iter().filter(|group| group.name == name).map(|group| group.id);
+        // Somebody may have given another one the name of this.
+        let listed = listed.clone().find(|id| Some(*id) == self.account_resource_group).or_else(|| listed.next());
         let hinted = || seen.hints.resource_groups.iter().find(|(_, known)| **known == name).map(|(&id, _)| id);
         let before =
             || self.account_resource_group.or(seen.previous.and_then(|previous| previous.account_resource_group));
@@ -350,6 +352,15 @@ mod tests {
         assert_eq!(names.account_resource_group, Some(id(7)));
         let (names, _) = names.learn(seen(&[], &hints));
         assert_eq!(names.account_resource_group, Some(id(7)), "remembered while the list cannot be read");
+        let twice = [ResourceGroup { id: id(9), name: name.clone(), keys: Vec::new() }, listed[0].clone()];
+        let (names, _) = names.learn(seen(&twice, &hints));
+        assert_eq!(names.account_resource_group, Some(id(7)), "not another one that was given its name");
+        let (names, warnings) = names.learn(seen(&twice[..1], &hints));
+        assert_eq!(
+            (names.account_resource_group, warnings.len()),
+            (Some(id(9)), 1),
+            "the control: it is another one now"
+        );
         let hints = Hints { resource_groups: BTreeMap::from([(id(8), name)]), ..Hints::default() };
         let (names, _) = Names::default().learn(seen(&[], &hints));
         assert_eq!(names.account_resource_group, Some(id(8)));

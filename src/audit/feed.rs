@@ -19,9 +19,9 @@ const PAGES_AT_ONCE: usize = 3;
 const LIMIT: u32 = 500;
 const SMALL_LIMIT: u32 = 50;
 
-/// Nothing is documented about how late an entry may be: each reading goes back this far. Where that is more than a page, most go
-/// back less far, and one in each [`WIDE_EVERY_SECS`] does.
-const OVERLAP_SECS: i64 = 15 * 60;
+/// Nothing is documented about how late an entry may be: one that is fifteen minutes late is read. Each reading goes back as far as that and the
+/// time since the last one did. Where that is more than a page, most go back less far, and one in each [`WIDE_EVERY_SECS`] does.
+const OVERLAP_SECS: i64 = 15 * 60 + WIDE_EVERY_SECS + 60;
 const SHORT_OVERLAP_SECS: i64 = 2 * 60;
 const WIDE_EVERY_SECS: i64 = 5 * 60;
 

@@ -10,6 +10,8 @@
 )]
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::Poll;
 
 use ed25519_dalek::Signer as _;
 
@@ -51,6 +53,8 @@ pub struct Desk {
     pub faults: RefCell<BTreeMap<String, (Fault, usize)>>,
     /// Failures of reads by the beginning of a name, and how many times each fails.
     pub read_faults: RefCell<BTreeMap<String, usize>>,
+    /// Whether a read of the key-value store lets others go on meanwhile.
+    pub yields: Cell<bool>,
     /// Values that are seen only after a number of reads in vain.
     pub late: RefCell<BTreeMap<String, (u32, Vec<u8>)>>,
     /// Every line of the log.
@@ -82,6 +86,7 @@ impl Desk {
             puts: RefCell::default(),
             gets: RefCell::default(),
             noting: Cell::new(true),
+            yields: Cell::new(false),
             faults: RefCell::default(),
             read_faults: RefCell::default(),
             late: RefCell::default(),
@@ -178,6 +183,15 @@ impl KeyValue for Desk {
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.note(&self.gets, key);
+        let mut has_let = !self.yields.get();
+        poll_fn(|context| {
+            if std::mem::replace(&mut has_let, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
         if self.cannot_be_read(key) {
             return Err(KvError("failed on purpose".to_owned()));
         }

@@ -1,4 +1,4 @@
-//! What needs the tables of Unicode: composed text, and domains in ASCII. The runtime has those tables, so the Worker asks it rather than
+//! What needs the tables of Unicode: composed text, lower case, and domains in ASCII. The runtime has those tables, so the Worker asks it rather than
 //! bringing them along; natively two crates have them.
 //!
 //! **Invariant:** where both ways give a domain it is the same one. Neither is asked for what is ASCII already, or for what a URL would read
@@ -8,6 +8,11 @@
 /// A text composed (NFC): an `o` and a separate diaeresis are one `ö`.
 pub fn composed(text: &str) -> String {
     if text.is_ascii() { text.to_owned() } else { host::normalized(text, Form::Composed) }
+}
+
+/// A text in lower case, letter by letter: a sigma at a word's end is the same letter as any other.
+pub fn lower(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { host::lower(text).replace('ς', "σ") }
 }
 
 /// Unicode's ways to write the same text.
@@ -66,6 +71,10 @@ mod host {
         js_sys::JsString::from(text).normalize(form).into()
     }
 
+    pub(super) fn lower(text: &str) -> String {
+        js_sys::JsString::from(text).to_lower_case().into()
+    }
+
     pub(super) fn domain(text: &str) -> Option<String> {
         web_sys::Url::new(&format!("http://{text}/")).ok().map(|url| url.hostname())
     }
@@ -86,6 +95,10 @@ mod host {
             Form::Composed => text.nfc().collect(),
             Form::Compatible => text.nfkc().collect(),
         }
+    }
+
+    pub(super) fn lower(text: &str) -> String {
+        text.to_lowercase()
     }
 
     pub(super) fn domain(text: &str) -> Option<String> {

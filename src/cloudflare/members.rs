@@ -91,10 +91,13 @@ impl MemberRecord {
     /// Cloudflare's documentation disagrees with itself on whether a member's policies include those of the member's
     /// user groups (`reference/cloudflare.md` 2.2); [`Self::without_inherited`] first where the groups are known.
     pub fn own_policies(&self) -> Result<Vec<Policy>, ApiError> {
-        match self.unread() {
-            Some(why) => Err(self.unreadable(why)),
-            None => Ok(self.policies.readable().iter().map(PolicyRecord::policy).collect()),
+        if let Some(why) = self.unread() {
+            return Err(self.unreadable(why));
         }
+        // One that names nothing gives nothing, and Cloudflare would not take it back; but who has one of an unknown kind is not written.
+        let policies = self.policies.readable().iter();
+        let policies = policies.filter(|policy| policy.pairs() > 0 || policy.access == Access::Unknown);
+        Ok(policies.map(PolicyRecord::policy).collect())
     }
 
     /// The same, to be written back otherwise; [`ApiError::Unreadable`] also where they are more than can be kept of one member.

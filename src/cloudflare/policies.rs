@@ -39,7 +39,7 @@ impl PolicyRecord {
     }
 
     /// How many pairs of a permission group and a resource group it is about.
-    fn pairs(&self) -> usize {
+    pub(super) fn pairs(&self) -> usize {
         self.permission_groups.len().saturating_mul(self.resource_groups.len())
     }
 

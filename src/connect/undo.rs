@@ -186,8 +186,14 @@ impl<P: Ports> Step<'_, '_, P> {
             Ok(()) | Err(ApiError::NotFound { .. }) => {
                 self.say(What::Restored, None, format!("The webhook {id}, which this connector created, is deleted."))?;
             }
-            // Refused or not reached: it stays noted as one that this connector created, and the next undo tries it again.
-            Err(error) => return Err(error.into()),
+            // Refused or not reached: it stays noted as one that this connector created, and the next undo tries it again, after the others.
+            Err(error) => {
+                journal::connect(self.ports, |connection| {
+                    connection.made.retain(|known| *known != id);
+                    connection.made.push(id);
+                })?;
+                return Err(error.into());
+            }
         }
         self.settled()
     }

@@ -40,7 +40,9 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     }
     if let Some(email) = &known.person.email {
         let coming = coming(ports, &address::folded(email), ports.now())?;
-        known.person.coming = coming.into_iter().flat_map(|it| known.catalogue.given_by(it)).collect();
+        // Of the same, another step of the task may have been approved, and none of them keeps it from who asks.
+        let others = coming.into_iter().filter(|it| Some(*it) != known.wanted.entitlement);
+        known.person.coming = others.flat_map(|it| known.catalogue.given_by(it)).collect();
     }
     Ok(Facts::Known(known))
 }
@@ -86,7 +88,7 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         ),
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
-    let mut facts = with_findings(ports, settings, facts)?;
+    let mut facts = facts;
     if let Facts::Known(known) = &mut facts
         && let Some(who) = known.person.key.map(Who::Known).or_else(|| known.person.email.clone().map(Who::Address))
     {
@@ -95,6 +97,8 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         // A line that cannot be had now changes no decision.
         known.what_if = what_if::line(ports, settings, &asked).await.ok();
     }
+    // From here on nothing is awaited: two that are asked for in the same moment know of each other.
+    let facts = with_findings(ports, settings, facts)?;
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());
     // What was decided first under the key stays what it was.

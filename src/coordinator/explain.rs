@@ -15,13 +15,16 @@ use crate::provision::journal::{self, EntryId, Own};
 use crate::snapshot::{self, Catalogue, SnapshotError};
 
 /// Changes that are looked at at once.
-const AT_ONCE: i64 = 400;
+const AT_ONCE: usize = 400;
 
 /// A generation has what happened before it was published, and after the crawl of the one before began: that may have taken as long.
 const MARGIN_SECS: i64 = 15 * 60;
 
 /// An entry may come as late as this.
 const LATE_SECS: i64 = 15 * 60;
+
+/// What was not read of the log for this long will not be.
+const FORGOTTEN_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Who did what differs between two generations: of each grant by the ledger, of other rows by the log. Of what neither knows there is no
 /// line, or one that says so.
@@ -55,9 +58,13 @@ async fn first_role<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<E
 
 /// Whatever happened until then is in the log, or will never be.
 pub(super) fn told_until<P: Ports>(ports: &P) -> Result<Timestamp, SqlError> {
-    let log = feed::state(ports)?.filter(|log| log.readable && log.next_at.is_some());
+    // One that may not be read any more is asked for again in an hour, and tells then what it would have told.
+    let is_told = |until: Timestamp| ports.now().since(until) < FORGOTTEN_MILLIS;
+    let log = feed::state(ports)?;
+    let log = log.filter(|log| (log.readable || log.read_until.is_some_and(is_told)) && log.next_at.is_some());
     Ok(log.map_or(ports.now(), |log| {
-        let given_up = ports.now().plus_secs(-4 * LATE_SECS);
+        let lates = if log.readable { 4 } else { 9 };
+        let given_up = ports.now().plus_secs(-lates * LATE_SECS);
         log.read_until.map_or(given_up, |until| given_up.max(until.plus_secs(-LATE_SECS)))
     }))
 }
@@ -136,17 +143,23 @@ impl Coordinator {
             return Ok(());
         }
         // Of many the rest is looked at with the next ring.
-        let is_all = explain(ports, settings, told_until).await?;
-        self.explained.set(is_all.then_some((told_until, newest, now)));
+        let last = explain(ports, settings, told_until, self.explained_to.take()).await?;
+        self.explained_to.set(last.unwrap_or_default());
+        self.explained.set(last.is_none().then_some((told_until, newest, now)));
         Ok(())
     }
 }
 
-/// Whether it looked at all there is.
-async fn explain<P: Ports>(ports: &P, settings: &Settings, told_until: Timestamp) -> Result<bool, SqlError> {
+/// Looks at the changes after one; gives the last of them where there may be more.
+async fn explain<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    told_until: Timestamp,
+    after: i64,
+) -> Result<Option<i64>, SqlError> {
     let mut first = None;
-    let changes = record::unexplained(ports, told_until, AT_ONCE)?;
-    let is_all = i64::try_from(changes.len()).unwrap_or(AT_ONCE) < AT_ONCE;
+    let changes = record::unexplained(ports, told_until, after, AT_ONCE)?;
+    let last = changes.get(AT_ONCE - 1).map(|change| change.id);
     for change in changes {
         if record::accepted(ports, &change, None)? {
             continue;
@@ -188,5 +201,5 @@ async fn explain<P: Ports>(ports: &P, settings: &Settings, told_until: Timestamp
         };
         record::explained(ports, *id, cause, happened_at, &by)?;
     }
-    Ok(is_all)
+    Ok(last)
 }

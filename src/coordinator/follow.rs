@@ -115,7 +115,7 @@ fn insights<P: Ports>(ports: &P, settings: &Settings, push: &Job) -> Result<Opti
     if jobs::all(ports)?.iter().any(is_at_it) {
         return Ok(None);
     }
-    Ok(Some(Insights::of(&findings::list(ports, &findings::Filter::default(), MAX_INSIGHTS, ports.now())?)))
+    Ok(Some(Insights::of(&findings::list(ports, &findings::Filter::gravest(), MAX_INSIGHTS, ports.now())?)))
 }
 
 /// Queues a signal of the findings that were opened or closed, as far as their severity is signalled.

@@ -34,6 +34,9 @@ const fn most_at_once(plan: Plan) -> usize {
 /// What a list or a read shows may be as much behind: whoever was changed since is read once more.
 const BEHIND_MILLIS: i64 = 15_000;
 
+/// By then whatever is named was read at least once after a read could be behind.
+const READ_MILLIS: i64 = BEHIND_MILLIS + 90_000;
+
 /// Who could not be read again within this is left to a sweep.
 const GIVE_UP_MILLIS: i64 = 5 * 60 * 1_000;
 
@@ -122,10 +125,20 @@ impl Coordinator {
             return Ok(());
         }
         let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| ports.now().since(at));
-        let mut came = Came { is_done: true, needs_sweep: unheard.whole, waits: false };
-        self.look_into_groups(ports, settings, &mut unheard, &mut came).await;
-        self.look_at_members(ports, settings, &unheard.members, &mut came).await;
-        self.read_rows(ports, settings, &unheard, &mut came).await?;
+        let most = most_at_once(settings.plan);
+        let needs_sweep = unheard.whole || unheard.members.len().max(unheard.memberships.len()) > most;
+        let mut came = Came { is_done: true, needs_sweep, waits: false };
+        // What a sweep is to look at anyway, and was read since it is known, is not read with each turn until that may begin.
+        let known_at = match self.unheard.get() {
+            Some((until, at)) if until == unheard.until => at,
+            _ => ports.now(),
+        };
+        self.unheard.set(Some((unheard.until, known_at)));
+        if !came.needs_sweep || ports.now().since(known_at) < READ_MILLIS {
+            self.look_into_groups(ports, settings, &mut unheard, &mut came).await;
+            self.look_at_members(ports, settings, &unheard.members, &mut came).await;
+            self.read_rows(ports, settings, &unheard, &mut came).await?;
+        }
         if !came.is_done && !came.waits && age(unheard.first_at) > GIVE_UP_MILLIS {
             (came.is_done, came.needs_sweep) = (true, true);
         }
@@ -147,9 +160,7 @@ impl Coordinator {
         unheard: &mut entries::Unheard,
         came: &mut Came,
     ) {
-        let most = most_at_once(settings.plan);
-        came.needs_sweep |= unheard.memberships.len() > most;
-        for one in unheard.memberships.iter().take(most) {
+        for one in unheard.memberships.iter().take(most_at_once(settings.plan)) {
             if !is_ripe(one, ports.now()) {
                 came.is_done = false;
                 continue;

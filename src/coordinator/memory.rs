@@ -24,6 +24,10 @@ pub struct Coordinator {
     pub(super) tokens: Tokens,
     /// What was looked at last to explain changes: how far the log had told, the newest change, and when that was.
     pub(super) explained: Cell<Option<(Timestamp, i64, Timestamp)>>,
+    /// Which entry of the audit log is the last that nobody has listened to, and since when that is known.
+    pub(super) unheard: Cell<Option<(i64, Timestamp)>>,
+    /// Up to which change they were looked at, where there are more than are looked at at once.
+    pub(super) explained_to: Cell<i64>,
 }
 
 /// A part of what the alarm does. The parts go on side by side, and none waits for another.

@@ -19,7 +19,7 @@ use crate::base::under_way::{self, task};
 use crate::conductorone::response::Document;
 use crate::model::ask::{Action, Subject};
 use crate::model::operation::{Origin, Outcome, Refusal, Request};
-use crate::provision::journal::{self, Arrival, Entry, EntryId, State};
+use crate::provision::journal::{self, Arrival, Entry, EntryId, GIVE_UP_MILLIS, MOST_REQUESTS, State};
 use crate::provision::{self, AttemptResult, aftercare, callback};
 
 /// C1 waits 30 s for an answer; a third of that is left for the way here and back.
@@ -38,13 +38,6 @@ const PATIENT_TIMES: i64 = 3;
 /// After this many tries, an hour or so, the waits are longer still: some 70 tries in the day after which an operation is given up.
 const MANY_TIMES: i64 = 20;
 const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
-
-/// An operation that took this many requests is given up as well, whatever its tries: a day's 70 tries at what takes ten requests are
-/// 700, and to go through the members of an account of 50,000 twice takes 2,000.
-const MOST_REQUESTS: i64 = 5_000;
-
-/// An operation that could not be carried out for a day is given up: by then a person should look.
-const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// How many operations and how many callbacks are taken on at once; the next ones follow. The free plan has 50 outgoing
 /// requests in an invocation, of which a sync's step takes 40 (`sync::limits`); an operation takes 3 and a callback 1. On the
@@ -230,28 +223,19 @@ impl Coordinator {
                 }
             };
         let now = ports.now();
-        let outcome = match outcome {
-            Outcome::NotNow { message, .. }
-                if journal::spent(ports, id)? >= MOST_REQUESTS && !provision::must_go_on(ports, id)? =>
-            {
+        let why = if journal::spent(ports, id)? >= MOST_REQUESTS {
+            Some(format!("took {MOST_REQUESTS} requests to Cloudflare and could still not be carried out, so it was"))
+        } else {
+            (now.since(received_at) > GIVE_UP_MILLIS).then(|| "could not be carried out for a day and was".to_owned())
+        };
+        let outcome = match (outcome, why) {
+            (Outcome::NotNow { message, .. }, Some(why)) if provision::may_end(ports, id, request)? => {
                 Outcome::refused(
                     Refusal::GaveUp,
-                    format!(
-                        "This took {MOST_REQUESTS} requests to Cloudflare and could still not be carried out, so it was given up ({message}). Look at the connector's status, then ask again."
-                    ),
+                    format!("This {why} given up ({message}). Look at the connector's status, then ask again."),
                 )
             }
-            Outcome::NotNow { message, .. }
-                if now.since(received_at) > GIVE_UP_MILLIS && !provision::must_go_on(ports, id)? =>
-            {
-                Outcome::refused(
-                    Refusal::GaveUp,
-                    format!(
-                        "This could not be carried out for a day and was given up ({message}). Look at the connector's status, then ask again."
-                    ),
-                )
-            }
-            outcome => outcome,
+            (outcome, _) => outcome,
         };
         // What nobody comes back for must not happen later by itself: when it was cut off, it is looked at once more, and no more.
         let comes_again = request.key.is_some() || provision::must_go_on(ports, id)?;
@@ -320,6 +304,12 @@ impl Coordinator {
                 for entry in journal::due(ports, ports.now(), batch)?.into_iter().take(room) {
                     // What a request is at work on right now is not for the alarm.
                     let Some(place) = self.in_flight.enter(entry.id, ports.now(), LEASE_SECS) else { continue };
+                    if !settings.enforce_expiry && journal::is_unwritten_end(ports, entry.id)? {
+                        let why = "ENFORCE_EXPIRY is off by now, so that this connector ends nothing by itself; ask for the revoke in ConductorOne.";
+                        let outcome = Outcome::refused(Refusal::ProvisioningOff, why);
+                        journal::settle(ports, entry.id, &outcome, ports.now())?;
+                        continue;
+                    }
                     attempts.push(task(async move {
                         self.attempt(ports, settings, place, &entry.request, entry.received_at).await.map(drop)
                     }));

@@ -112,6 +112,7 @@ impl Settings {
             c1_url: &self.conductorone.url,
             default_role: &self.provision.default_role,
             last_role_is_minimal: self.provision.guards.last_role == provision::LastRole::MinimalAccess,
+            found_so_since: sync::found_so_since,
         }
     }
 }

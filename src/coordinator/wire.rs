@@ -25,6 +25,9 @@ const DISTANCES: [i64; 8] = [5, 15, 30, 60, 120, 240, 480, 960];
 /// For so long C1 is waited for, counted from when an entitlement was first missed.
 const PATIENCE_SECS: i64 = 32 * 60 * 60;
 
+/// A run that went through longer ago than this says nothing of what C1 knows.
+const RECENT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
 /// How long until it is looked whether a run has ended.
 const RUN_SECS: i64 = 5;
 
@@ -61,6 +64,9 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
         return Ok(Attempt::GivenUp(why));
     }
     let last = connect::summary(ports)?.map(|connection| connection.last_run);
+    let was_asked = last.as_ref().is_some_and(|last| {
+        last.state == RunState::Done && last.ended_at.is_some_and(|at| now.since(at) < RECENT_MILLIS)
+    });
     if let Some(last) = last.filter(|last| Some(last.run) == left.run && last.state == RunState::Failed) {
         return Ok(Attempt::GivenUp(last.message.unwrap_or_default()));
     }
@@ -77,7 +83,14 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     // Each by itself: what C1 will never know must not be looked for anew with every publication.
     let over = match (left.run, DISTANCES.get(left.looks)) {
         (Some(_), None) => missing.clone(),
-        _ => connect::missed_for(ports, &missing, PATIENCE_SECS, now)?,
+        (run, _) => {
+            let mut missed = connect::missed_for(ports, &missing, PATIENCE_SECS, now)?;
+            // What C1 was not asked for of late it may have learned by now.
+            if run.is_none() && !was_asked {
+                missed.clear();
+            }
+            missed
+        }
     };
     connect::give_up(ports, &over)?;
     missing.retain(|own| !over.contains(own));
@@ -113,7 +126,7 @@ mod tests {
     use crate::base::tree::BTreeMap;
 
     use serde_json::Value;
-    use sim::conductorone::{App, Entitlement};
+    use sim::conductorone::{ApiFault, App, Entitlement};
 
     use super::{DISTANCES, attempt};
     use crate::base::jobs::{self, Attempt, Job, JobKind};
@@ -197,6 +210,35 @@ mod tests {
         // Given up once, it is not waited for again with each later generation.
         let later = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(matches!(&later, Attempt::Done(said) if !said.contains("not learned")), "{later:?}");
+    }
+
+    /// Where C1 could not be asked, waiting for it does not count.
+    #[tokio::test]
+    async fn nothing_is_given_up_for_which_no_run_went_through() {
+        let ports = TenantDesk::new();
+        jobs::init(&ports.desk).unwrap();
+        let generation = published(&ports).await;
+        let (settings, tokens) = (settings(&ports.c1.plain_credential("otter")), Tokens::default());
+        let drive = async || {
+            let within = Within { units: 100, until: ports.now().plus_secs(600) };
+            connect::drive(&ports, &settings, &tokens, within).await.unwrap();
+        };
+        let options = Options { app_id: Some(App::default().id), ..Options::default() };
+        connect::begin(&ports, options, "api").unwrap();
+        drive().await;
+        let begins = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        let Attempt::GoOn(_, left) = begins else { panic!("{begins:?}") };
+        ports.c1.fail_api("GET /api/v1/apps", ApiFault::Status(400), None);
+        drive().await;
+        let failed = attempt(&ports, &job(&generation, left, &ports)).await;
+        assert!(matches!(failed, Attempt::GivenUp(_)), "{failed:?}");
+        ports.c1.heal_api();
+        ports.ahead_secs.set(ports.ahead_secs.get() + 33 * 3_600);
+        let again = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+        let Attempt::GoOn(_, left) = again else { panic!("{again:?}") };
+        drive().await;
+        let asked = attempt(&ports, &job(&generation, left, &ports)).await;
+        assert!(matches!(&asked, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{asked:?}");
     }
 
     /// A small publication may come every few minutes, and begins the looks anew.

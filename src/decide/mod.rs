@@ -16,8 +16,11 @@ mod words;
 pub use facts::{Facts, Known, KnownBy, Person, Question, gather};
 pub use rules::{InvalidRules, Rules, Verdict};
 
+use std::slice;
+
 use crate::conductorone::response::Document;
 use crate::model::ask::Action;
+use crate::model::grant::Entitlement;
 use crate::model::name;
 use crate::model::super_administrator;
 use crate::snapshot::{Catalogue, CatalogueEntry};
@@ -144,7 +147,7 @@ fn built_in<'a>(rules: &'a Rules, known: &Known) -> Vec<Match<'a>> {
         let reason = format!("{name} {is}, and {who} is outside the domains that may have it.");
         found.push(Match { verdict: strict, rule: OUTSIDE_DOMAINS, reason, users });
     }
-    if is_one_of(&rules.low_risk_roles, known) && !privileged && !outside {
+    if is_alone(&rules.low_risk_roles, known) && !privileged && !outside {
         let reason = format!("{name} is on the list of roles that are approved without asking.");
         found.push(Match { verdict: Verdict::Approve, rule: LOW_RISK, reason, users });
     }
@@ -156,8 +159,13 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let (privileged, is_strict) = (is_privileged(rules, known), rule.then != Verdict::Approve);
     // What a user group brings with it counts against a request, never for it; and what could not be read may be anything.
     let may_bring_more = is_strict && !known.wanted.is_whole;
-    let asked_for =
-        |names: &Vec<RoleName>| is_one_of(names, known) || may_bring_more || (is_strict && brings_one_of(names, known));
+    let asked_for = |names: &Vec<RoleName>| {
+        if is_strict {
+            is_one_of(names, known) || may_bring_more || brings_one_of(names, known)
+        } else {
+            is_alone(names, known)
+        }
+    };
     let holds = |names: &Vec<RoleName>| {
         let coming = known.person.coming.iter().filter(|_| is_strict);
         let mut held = known.person.held.iter().chain(coming).filter_map(|it| known.catalogue.get(*it));
@@ -214,6 +222,19 @@ fn is_one_of(names: &[RoleName], known: &Known) -> bool {
     names.iter().any(|name| match it {
         Some(it) => means(name, it, known),
         None => known.wanted.entitlement.is_none() && name.is_account(),
+    })
+}
+
+/// What is asked for has one of these names, and nothing else is called so: a user group that is called as a role is, or as its permission
+/// group, approves nothing. `account` is the account alone, which has no id.
+fn is_alone(names: &[RoleName], known: &Known) -> bool {
+    let Some(wanted) = known.wanted.entitlement else { return is_one_of(names, known) };
+    let is_group = |it: Entitlement| matches!(it, Entitlement::Group(_));
+    let mut meant = names.iter().filter(|name| is_one_of(slice::from_ref(name), known) && !name.is_account());
+    meant.any(|name| {
+        let is_other = |it: &CatalogueEntry| is_group(it.entitlement) != is_group(wanted) && name.is(it);
+        let called = known.catalogue.iter().filter(|it| name.is_called(it));
+        called.count() < 2 && !known.catalogue.iter().any(is_other)
     })
 }
 

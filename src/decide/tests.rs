@@ -299,6 +299,82 @@ fn a_role_of_low_risk_is_approved_within_the_domains() {
     check(&rules, revoke, Verdict::Reassign, "otherwise");
 }
 
+/// An account with more user groups, which may be called as something else is.
+fn homonyms(groups: &[&str]) -> Catalogue {
+    let it = |entitlement, name: &str, of: Option<&str>, label: Option<&str>, behind: Option<u8>| CatalogueEntry {
+        entitlement,
+        name: name.to_owned(),
+        also: None,
+        permission_group_name: of.map(str::to_owned),
+        label: label.map(str::to_owned),
+        permission_group: behind.map(hex),
+        ends: None,
+        brings: Vec::new(),
+        may_bring_more: false,
+    };
+    let mut all = vec![
+        it(role(20), "Analytics", None, Some("look"), Some(120)),
+        it(Entitlement::scoped(hex(121), hex(50)), "Domain DNS on example.com", Some("Domain DNS"), None, Some(121)),
+        it(Entitlement::scoped(hex(121), hex(51)), "Domain DNS on other.example", Some("Domain DNS"), None, Some(121)),
+        it(group(40), "Readers", None, None, None),
+    ];
+    all.extend((41..).zip(groups).map(|(n, name)| it(group(n), name, None, None, None)));
+    Catalogue::of(all)
+}
+
+#[test]
+fn a_name_that_several_things_have_approves_none_of_them_and_an_id_does() {
+    let scoped = |n| Entitlement::scoped(hex(121), hex(n));
+    let (role, account) = (role(20), None);
+    let (first, second, readers, other) = (Some(scoped(50)), Some(scoped(51)), Some(group(40)), Some(group(41)));
+    let id = |n: u8| format!("{n:032x}");
+    for (name, groups, approves) in [
+        ("Analytics", &[][..], &[Some(role)][..]),
+        ("Analytics", &[" ANALYTICS "], &[]),
+        ("look", &[], &[Some(role)]),
+        ("look", &["Look"], &[]),
+        (&id(20), &["Analytics"], &[Some(role)]),
+        (&id(120), &["Analytics"], &[Some(role)]),
+        (&role.to_string(), &["Analytics"], &[Some(role)]),
+        (&group(41).to_string(), &["Analytics"], &[other]),
+        ("Readers", &["Analytics"], &[readers]),
+        ("Readers", &["readers"], &[]),
+        // A permission group on every part of the account is one thing, however many parts there are.
+        ("Domain DNS", &[], &[first, second]),
+        ("Domain DNS", &["Readers too"], &[first, second]),
+        ("Domain DNS", &["Domain DNS"], &[]),
+        ("Domain DNS on example.com", &["Domain DNS"], &[first]),
+        ("Domain DNS on example.com", &["Domain DNS on example.com"], &[]),
+        // There is no id for the account.
+        ("account", &[], &[account]),
+        ("account", &["Account"], &[account]),
+    ] {
+        let own = json!({ "rules": [{ "name": "own", "when": { "roles": [name] }, "then": "approve" }] });
+        let low_risk = json!({ "low_risk_roles": [name] });
+        for wanted in [Some(role), first, second, readers, other, account] {
+            let asked = known(None);
+            let access = facts::RequestedAccess { entitlement: wanted, ..asked.wanted };
+            let asked = Known { wanted: access, catalogue: homonyms(groups), ..asked };
+            let is_approved = approves.contains(&wanted);
+            for (rules, rule) in [(&low_risk, super::rules::LOW_RISK), (&own, "own")] {
+                let decided = by(rules, asked.clone());
+                assert_eq!(decided.rule == rule, is_approved, "{name} beside {groups:?}: {wanted:?}");
+            }
+        }
+    }
+    // Whatever a strict rule may mean, it means.
+    for (then, verdict) in [("deny", Verdict::Deny), ("reassign", Verdict::Reassign)] {
+        let names = ["Analytics", "Domain DNS"];
+        let own =
+            json!({ "reassign_to": [BOSS], "rules": [{ "name": "own", "when": { "roles": names }, "then": then }] });
+        for wanted in [Some(role), first, second, other, Some(group(42))] {
+            let asked = known(None);
+            let access = facts::RequestedAccess { entitlement: wanted, ..asked.wanted };
+            check(&own, Known { wanted: access, catalogue: homonyms(&names), ..asked }, verdict, "own");
+        }
+    }
+}
+
 #[test]
 fn of_the_rules_that_match_the_strictest_decides_and_among_equals_the_first() {
     let rule = |name: &str, then: &str| json!({"name": name, "when": {"roles": ["DNS"]}, "then": then});

@@ -38,6 +38,12 @@ impl From<String> for RoleName {
 }
 
 impl RoleName {
+    /// Whether something is called so itself, and not by what it is of.
+    pub(super) fn is_called(&self, it: &CatalogueEntry) -> bool {
+        self.id.is_none()
+            && [Some(&it.name), it.also.as_ref()].into_iter().flatten().any(|name| name::same(name, &self.text))
+    }
+
     /// Whether this is the name of something. The name of a permission group means it on the whole account and on every part.
     pub(super) fn is(&self, it: &CatalogueEntry) -> bool {
         match self.id {

@@ -56,6 +56,16 @@ pub struct Filter {
     pub severity: Option<String>,
     /// Findings older than this one.
     pub before: Option<i64>,
+    /// Those that are open, the gravest first: for what has room for so many.
+    #[serde(default)]
+    pub gravest: bool,
+}
+
+impl Filter {
+    /// Those that are open, the gravest first.
+    pub fn gravest() -> Self {
+        Self { gravest: true, ..Self::default() }
+    }
 }
 
 /// That a finding is as it should be, for a time.
@@ -115,11 +125,7 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
     {
         return Ok(known);
     }
-    let by_weight = "CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END";
-    let rows = sql.query(
-        &format!("{SELECT} WHERE {OPEN} ORDER BY {by_weight}, number DESC LIMIT ?"),
-        &[now.into(), MOST_CUT.into()],
-    )?;
+    let rows = gravest(sql, MOST_CUT, now)?;
     let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {OPEN}"), &[now.into()])?;
     let left_out = all.as_ref().and_then(SqlValue::integer).unwrap_or_default() - MOST_CUT;
     let mut cut =
@@ -254,8 +260,12 @@ pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<
     Ok(true)
 }
 
-/// Findings, those first that were found last.
+/// Findings, those first that were found last, unless the filter wants the gravest.
 pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Result<Vec<Value>, SqlError> {
+    if filter.gravest {
+        let rows = gravest(sql, limit, now)?;
+        return Ok(rows.iter().filter_map(|row| shown(row, now)).collect());
+    }
     let state = match filter.state.as_deref() {
         Some("all") => "? > 0",
         Some("closed") => "closed_at IS NOT NULL AND ? > 0",
@@ -267,6 +277,12 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
     narrowed.and("severity = ?", filter.severity.as_deref().map(Into::into));
     narrowed.and("number < ?", filter.before.map(Into::into));
     narrowed.newest(sql, SELECT, "number", limit, |rows| Ok(rows.iter().filter_map(|row| shown(row, now)).collect()))
+}
+
+/// Those that are open, the gravest first, and of those the newest.
+fn gravest(sql: &dyn Sql, limit: i64, now: Timestamp) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+    let by_weight = "CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END";
+    sql.query(&format!("{SELECT} WHERE {OPEN} ORDER BY {by_weight}, number DESC LIMIT ?"), &[now.into(), limit.into()])
 }
 
 /// The rules by which something about somebody, or about the account, is open; and those by which something about people is open that is
@@ -403,6 +419,32 @@ mod tests {
         let generation = GenerationId::new(at(0), "12345678");
         let told = cut(&desk, &generation, &Reach::default(), at(2)).unwrap();
         assert_eq!((told.len(), &told[0]["left_out"], &told[1]["id"]), (1_001, &json!(1), &json!("high")));
+    }
+
+    #[test]
+    fn of_what_is_open_the_gravest_is_what_fits_however_old_it_is() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let of = |severity, id: &str| Match { severity, ..found(id, "x") };
+        for (secs, (severity, id)) in (0..).zip([
+            (Severity::High, "over"),
+            (Severity::High, "first"),
+            (Severity::High, "second"),
+            (Severity::Medium, "third"),
+        ]) {
+            note(&desk, &of(severity, id), true, at(secs)).unwrap();
+        }
+        for n in 0..10 {
+            note(&desk, &found(&n.to_string(), "x"), true, at(10 + n)).unwrap();
+        }
+        close(&desk, "over", at(30)).unwrap();
+        let told = |filter: &Filter, limit| -> Vec<String> {
+            let told = list(&desk, filter, limit, at(40)).unwrap();
+            told.iter().map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(told(&Filter::gravest(), 5), ["second", "first", "third", "9", "8"]);
+        assert_eq!(told(&Filter::gravest(), 1), ["second"]);
+        assert_eq!(told(&Filter::default(), 2), ["9", "8"], "the control: the newest first");
     }
 
     fn at(secs: i64) -> Timestamp {

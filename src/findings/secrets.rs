@@ -70,7 +70,7 @@ impl Maker {
 
 /// Whether a role by its name or label does no more than read.
 pub(super) fn reads_only(name: &str, label: Option<&str>) -> bool {
-    let (name, label) = (name.to_lowercase(), label.unwrap_or_default());
+    let (name, label) = (name.to_ascii_lowercase(), label.unwrap_or_default());
     let by_name = [" read", " reader", " viewer"].iter().any(|end| name.ends_with(end)) || name.contains("read only");
     by_name || name.contains("read-only") || label.contains("readonly") || label.contains("read_only")
 }
@@ -81,7 +81,7 @@ pub(super) fn gives_nothing(label: Option<&str>) -> bool {
 }
 
 fn folded(name: &str) -> String {
-    let name = name.trim().to_lowercase();
+    let name = name.trim().to_ascii_lowercase();
     name.strip_suffix(" edit").map(|rest| format!("{rest} write")).unwrap_or(name)
 }
 

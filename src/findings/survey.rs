@@ -422,9 +422,14 @@ impl Survey<'_> {
     fn count_others(&mut self) {
         for rule in RULES {
             let (_, more) = self.counts.get(rule.name).copied().unwrap_or_default();
-            let evidence = (more > 0).then(|| format!("{more} more than are listed one by one"));
+            let id = format!("{}:more", rule.name);
+            let evidence = match more {
+                // As with those that are listed: what was found while it was known is not over by that it is not.
+                0 => self.open.get(&id).filter(|_| !self.is_certain(rule.name)).cloned(),
+                _ => Some(format!("{more} more than are listed one by one")),
+            };
             if let Some(evidence) = evidence {
-                let (id, about, name) = (format!("{}:more", rule.name), OTHERS.to_owned(), OTHERS.to_owned());
+                let (about, name) = (OTHERS.to_owned(), OTHERS.to_owned());
                 self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
             }
         }

@@ -264,16 +264,21 @@ pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
     Ok(sql.one("SELECT MAX(id) FROM ledger", &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
 }
 
-/// Changes whose cause is not settled yet, the oldest first. Of those that somebody else did so far, there is nothing new before the log is told
+/// Changes after one whose cause is not settled yet, the oldest first. Of those that somebody else did so far, there is nothing new before the log is told
 /// in full, which it is until a time.
-pub fn unexplained(sql: &dyn Sql, told_until: Timestamp, limit: i64) -> Result<Vec<UnexplainedChange>, SqlError> {
+pub fn unexplained(
+    sql: &dyn Sql,
+    told_until: Timestamp,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<UnexplainedChange>, SqlError> {
     let rows = sql.query(
         &format!(
             "SELECT id, gained, principal, member, name, entitlement, at, COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark
                 WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation, cause
-             FROM ledger WHERE {UNSETTLED} AND version = 1 AND (cause <> ? OR at <= ?) ORDER BY id LIMIT ?"
+             FROM ledger WHERE {UNSETTLED} AND version = 1 AND (cause <> ? OR at <= ?) AND id > ? ORDER BY id LIMIT {limit}"
         ),
-        &[FOREIGN_SO_FAR.into(), told_until.into(), limit.into()],
+        &[FOREIGN_SO_FAR.into(), told_until.into(), after.into()],
     )?;
     let read = |row: &Vec<SqlValue>| {
         let [id, gained, principal, member, name, entitlement, at, after, generation, so_far] = row.as_slice() else {

@@ -37,13 +37,11 @@ pub fn is_address(text: &str) -> bool {
 }
 
 fn folded_text(text: &str) -> String {
+    // Those of all members are folded, and nearly all of them are ASCII.
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    // By character: a sigma at a word's end is the same letter as any other.
-    let lower: String =
-        unicode::composed(text).chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect();
-    unicode::composed(&lower)
+    unicode::composed(&unicode::lower(&unicode::composed(text)))
 }
 
 /// Reads a list of addresses as people paste them: with commas, semicolons, blanks or line ends between them, in quotes, in `<>`, with a

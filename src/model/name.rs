@@ -1,32 +1,29 @@
 //! Names of roles, groups and the like, as people write them. Whoever compares names does it here.
 
+use crate::base::unicode;
+
 /// Whether two names are the same to a person, whatever the case of their letters and the blanks around them. No name is the same as none.
 pub fn same(left: &str, right: &str) -> bool {
     let (left, right) = (left.trim(), right.trim());
     if left.is_empty() {
         return false;
     }
-    // Letter by letter takes long, and what each member holds is compared so in each sync.
+    // To fold them takes long, and what each member holds is compared so in each sync.
     if left.is_ascii() && right.is_ascii() {
         return left.eq_ignore_ascii_case(right);
     }
-    letters(left).eq(letters(right))
+    folded(left) == folded(right)
 }
 
 /// A name as it is compared and looked up: two names with one such form are the [`same`].
 pub fn folded(name: &str) -> String {
-    letters(name).collect()
+    unicode::lower(name.trim())
 }
 
 /// What an entitlement is called without what is put behind the name of its role or group: `Administrator Member Role` is `Administrator`.
 pub fn plain(name: &str) -> &str {
     let name = name.trim();
     name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim()
-}
-
-/// Letter by letter, so that one at a word's end is the same as any other.
-fn letters(name: &str) -> impl Iterator<Item = char> + '_ {
-    name.trim().chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c })
 }
 
 #[cfg(test)]

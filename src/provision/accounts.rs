@@ -190,6 +190,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn invite(&self, email: &str) -> Result<Outcome, Stopped> {
         let name = &self.what.name;
         guards::protected(self.guards(), email, &self.request.subject.emails)?;
+        // Else an invitation that is never answered would be sent for ever, and never be told.
+        if journal::has_written(self.ports, self.id)?
+            && journal::is_past_its_time(self.ports, self.id, self.ports.now())?
+        {
+            return Ok(self.not_now(format!("{email} is nobody yet, and not invited any more"), 60));
+        }
         let atom = match self.what.access {
             Counterpart::Atom(atom) => atom,
             Counterpart::Account | Counterpart::Group(_) => self.default_role().await?,

@@ -156,11 +156,12 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     }
 }
 
-/// A look that came to nothing is made again, for a day.
+/// A look that came to nothing is made again, ever later: a token that ended on a Friday is renewed within the week.
 fn again<P: Clock + Sql>(ports: &P, write: &OpenWrite, at: Option<Timestamp>) -> Result<(), SqlError> {
-    let later = at.unwrap_or_else(|| ports.now().plus_secs(15)).max(ports.now().plus_secs(15));
-    let given_up = ports.now().since(write.at) > GIVE_UP_MILLIS;
-    open_writes::checked(ports, write.id, (!given_up).then_some(later))
+    let (now, age) = (ports.now(), ports.now().since(write.at));
+    let grown = now.plus_millis((age / 8).clamp(15_000, 60 * 60 * 1_000));
+    let given_up = age > 7 * GIVE_UP_MILLIS;
+    open_writes::checked(ports, write.id, (!given_up).then_some(at.map_or(grown, |at| at.max(grown))))
 }
 
 /// A late write that must not or cannot be taken back is told, and left.

@@ -7,6 +7,7 @@ use crate::base::tree::BTreeSet;
 use std::rc::Rc;
 
 use super::asking::Asking;
+use super::read;
 use super::shared::UserGroups;
 use super::super_admins;
 use crate::account::Stopped;
@@ -71,7 +72,10 @@ pub(super) async fn note<P: Http + KeyValue + Clock + Sql>(
     }
     let mut theirs = inherited::group_policies(ports)?;
     for group in groups.listed() {
-        if let Err(what) = group.policies.all() {
+        // What a group gives that does not tell it may be shown by its members alone.
+        if let Err(what) = group.policies.all()
+            && read::is_in_group(ports, asking.client, group, member.id).await?
+        {
             let of = format!("the user group {}", group.name);
             return Err(ApiError::Unreadable { of, what: what.to_owned() }.into());
         }

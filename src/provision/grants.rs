@@ -6,7 +6,7 @@ use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
-use super::{guards, journal, open_writes, policies};
+use super::{guards, journal, open_writes, policies, read};
 use crate::account::Stopped;
 use crate::account::default_role::Configured;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -19,7 +19,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Grants or revokes an atom.
     pub(super) async fn change(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Stopped> {
         let (name, email) = (self.what.name.clone(), member.email.clone());
-        let action = self.request.action;
+        let (action, id) = (self.request.action, member.id);
         let edit = Edit::of(action, atom);
         let own = member.policies_to_change()?;
         if action == Action::Grant && policies::deny(&own, atom) {
@@ -68,6 +68,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     done(Effect::AlreadyRevoked, format!("{email} does not have {name}; nothing was changed."))
                 };
                 self.unless_through_a_group(&member, atom, said).await?
+            }
+            // What it seemed to have besides was a user group's, or is gone since.
+            (EditOutcome::WouldBeEmpty, Action::Revoke) if self.guards().last_role != LastRole::Refuse => {
+                return self.last_role(read::member(self.ports, &self.client, id).await?, atom).await;
             }
             (EditOutcome::WouldBeEmpty, _) => last_role(&email, &name),
             (EditOutcome::UnknownPolicy, _) => unknown_policy(&email),

@@ -284,7 +284,7 @@ fn no_such_group(name: &str, failure: &Failure) -> Stopped {
 /// What Cloudflare's refusal of a group's change means. Its words are the only sign there is (`reference/cloudflare.md` 2.6).
 fn refusal(error: ApiError, name: &str, email: &str) -> Stopped {
     let said = match &error {
-        ApiError::Invalid(failure) | ApiError::Forbidden(failure) => failure.message.to_lowercase(),
+        ApiError::Invalid(failure) | ApiError::Forbidden(failure) => failure.message.to_ascii_lowercase(),
         _ => return not_carried_out(error),
     };
     if said.contains("dsr enabled") {

@@ -67,7 +67,13 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
         };
         match apart::note(&asking, &record).await {
             // Which policies are a user group's is not told, and a sweep keeps what is known.
-            Err(Stopped::Api(ApiError::Unreadable { .. } | ApiError::Forbidden(_))) => return Ok(Look::Sweep),
+            Err(
+                Stopped::NotNow(_)
+                | Stopped::Until(..)
+                | Stopped::Api(ApiError::Unreadable { .. } | ApiError::Forbidden(_)),
+            ) => {
+                return Ok(Look::Sweep);
+            }
             told => drop(told?),
         }
         record = record.without_inherited(&inherited::group_policies(ports)?);

@@ -211,8 +211,8 @@ pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlE
     contrary_since(sql, id, false)
 }
 
-/// The newer grant for the same person that was carried out and not taken back: what it gave would go along if this operation, a revoke of
-/// something else, ended the account.
+/// The newer grant of the account to the same person that was carried out and not taken back: it would go along if this operation, a revoke of
+/// what they hold last, ended the account. What else was granted since was read to be gone, be it by somebody else's hand.
 pub(super) fn granted_since(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     contrary_since(sql, id, true)
 }
@@ -229,7 +229,7 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
             AND json_extract(newer.request, '$.target') <> 'renewal'
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done')
             AND (newer.entitlement = older.entitlement
-                OR ((?3 OR older.entitlement = ?2) AND json_extract(older.request, '$.action') = 'revoke'
+                OR (?2 IN (older.entitlement, CASE WHEN ?3 THEN newer.entitlement END) AND json_extract(older.request, '$.action') = 'revoke'
                     AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT EXISTS (
                         SELECT 1 FROM operation AS since WHERE since.id > newer.id AND since.entitlement = newer.entitlement
                             AND (since.email = newer.email OR (since.member = newer.member AND newer.member <> ''))
@@ -607,6 +607,12 @@ pub fn that_did(
     Ok(rows::readable(sql, TABLE, &rows, own)?.pop())
 }
 
+/// Whether an operation is to end a grant for a time, and nothing was written for it.
+pub fn is_unwritten_end(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
+    let statement = format!("SELECT 1 FROM operation WHERE id = ? AND wrote = 0 AND key LIKE '{EXPIRY_KEY}%'");
+    Ok(!sql.query(&statement, &[id.0.into()])?.is_empty())
+}
+
 /// Whether an attempt of an operation got as far as a write.
 pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
@@ -616,6 +622,22 @@ pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> 
 pub(super) fn written_member(sql: &dyn Sql, id: EntryId) -> Result<Option<MemberId>, SqlError> {
     let member = sql.one("SELECT member FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
     Ok(member.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
+}
+
+/// An operation that took this many requests is given up as well, whatever its tries: a day's 70 tries at what takes ten requests are
+/// 700, and to go through the members of an account of 50,000 twice takes 2,000.
+pub const MOST_REQUESTS: i64 = 5_000;
+
+/// An operation that could not be carried out for a day is given up: by then a person should look.
+pub const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// Whether an operation is to be given up, and nothing new is begun for it.
+pub(super) fn is_past_its_time(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<bool, SqlError> {
+    let rows = sql.query(
+        "SELECT 1 FROM operation WHERE id = ? AND received_at < ?",
+        &[id.0.into(), now.plus_millis(-GIVE_UP_MILLIS).into()],
+    )?;
+    Ok(!rows.is_empty() || spent(sql, id)? >= MOST_REQUESTS)
 }
 
 /// Notes how many requests an attempt sent for an operation.
@@ -651,9 +673,9 @@ pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback)
             AND NOT (json_extract(outcome, '$.outcome') IS 'done' AND EXISTS (SELECT 1 FROM expiry
-                WHERE expiry.entitlement = ? AND expiry.operation < operation.id
+                WHERE expiry.operation < operation.id
                     AND (expiry.email = operation.email OR (expiry.member = operation.member AND expiry.member <> ''))))",
-        &[before.into(), Holding::ACCOUNT.into()],
+        &[before.into()],
     )?;
     sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE outcome IS NULL)", &[])?;
     // Who looks after a late write of a settled operation may be in the middle of a list.

@@ -147,6 +147,13 @@ fn unless_invited_yet<P: Clock + Sql>(
     Err(Stopped::Until(format!("{message}; an invitation that got no answer may still be carried out"), until))
 }
 
+/// Whether an operation that comes to nothing may be told to have ended: not while it has something to bring back, nor while an invitation of its
+/// own may still be carried out.
+pub fn may_end<P: Clock + Sql>(ports: &P, id: EntryId, request: &Request) -> Result<bool, SqlError> {
+    let may_come = request.key.is_some() && open_invitations::sent_for(ports, id, ports.now())?.is_some();
+    Ok(!may_come && !must_go_on(ports, id)?)
+}
+
 async fn attempt<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,

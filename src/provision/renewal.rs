@@ -215,12 +215,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 );
             }
         }
-        let policies = fresh.own_policies()?;
         if fresh.status != MemberStatus::Pending {
             forget(self.ports, self.id)?;
             return Ok(not_pending(&fresh.email));
         }
-        if policies.iter().any(|policy| policy.access == Access::Unknown) || policies.is_empty() {
+        // More than can be sent again is not taken away.
+        let policies = fresh.policies_to_change()?;
+        if policies.is_empty() {
+            forget(self.ports, self.id)?;
+            let message = format!(
+                "{} holds nothing of their own, and Cloudflare takes no invitation without a role, so theirs was left as it is; grant one first, or cancel the invitation.",
+                fresh.email
+            );
+            return Ok(Outcome::refused(Refusal::LastRole, message));
+        }
+        if policies.iter().any(|policy| policy.access == Access::Unknown) {
             forget(self.ports, self.id)?;
             return Ok(unknown_policy(&fresh.email));
         }

@@ -9,7 +9,7 @@ use crate::base::time::Timestamp;
 
 /// Whether a request may do what its route does, and what right it has.
 pub(super) fn allow(settings: &Settings, route: &Route, request: &Incoming, now: Timestamp) -> Result<Right, Problem> {
-    let right = match session::right(&settings.tokens, request, now)? {
+    let right = match session::right(session::signers(settings), request, now)? {
         Some(right) => right,
         None => settings.tokens.right(request)?,
     };

@@ -8,6 +8,7 @@ use super::{Settings, paging};
 use crate::base::ports::{Level, Method};
 use crate::coordinator::{Command, Reply};
 use crate::export::{self, ExportError, File, Insights, MAX_INSIGHTS};
+use crate::findings::Filter;
 use crate::snapshot::{Snapshot, SnapshotError};
 
 /// Sends a file of the generation that `generation` names, or of the current one.
@@ -59,7 +60,7 @@ async fn insights<P: Ports>(ports: &P, settings: &Settings, file: File) -> Resul
     if file != File::C1z || !settings.coordinator.findings.in_c1z {
         return Ok(Insights::default());
     }
-    let open = Command::Findings { filter: Box::default(), limit: MAX_INSIGHTS };
+    let open = Command::Findings { filter: Box::new(Filter::gravest()), limit: MAX_INSIGHTS };
     match asking::ask(ports, open).await? {
         Reply::Findings(found) => Ok(Insights::of(&found)),
         _ => Err(asking::failed()),

@@ -33,6 +33,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         rule: newest_first::text(request, "rule"),
         severity: one_of("severity", &Severity::ALL.map(Severity::as_str))?,
         before: newest_first::before(request)?,
+        gravest: false,
     });
     let is_csv = one_of("format", &["json", "csv"])?.as_deref() == Some("csv");
     let most = if is_csv { CSV_LIMIT } else { newest_first::most(limit) };

@@ -37,8 +37,8 @@ pub(super) async fn carry_out<P: Ports>(
     request: &Incoming,
 ) -> Result<Answer, Problem> {
     request.bytes()?;
-    let grant = entitlement.grant_id(principal);
-    operate(ports, request, action, Target::Entitlement(entitlement), subject, Some(grant)).await
+    let grant = Some((entitlement, principal));
+    operate(ports, request, action, Target::Entitlement(entitlement), subject, grant).await
 }
 
 #[derive(Deserialize)]
@@ -104,10 +104,13 @@ async fn operate<P: Ports>(
     action: Action,
     target: Target,
     subject: Subject,
-    grant: Option<String>,
+    grant: Option<(Entitlement, Principal)>,
 ) -> Result<Answer, Problem> {
     let (by, who) = (session::by(request), session::who(request));
     let (status, message, account) = perform(ports, by, who, action, target, subject).await?;
+    // Who was found may be known by another id than the one that was sent.
+    let found = account.as_ref().and_then(|it| format!("{}:{}", it.resource_type, it.id).parse().ok());
+    let grant = grant.map(|(entitlement, asked)| entitlement.grant_id(found.unwrap_or(asked)));
     Ok(Answer::json(200, &Done { status, message, grant, account }))
 }
 

@@ -46,23 +46,27 @@ struct Claim {
 }
 
 impl Claim {
-    fn signature(&self, token: &Secret) -> String {
+    /// Programs have the tokens too: that Access let somebody in is signed by what the Worker alone has as well.
+    fn signature(&self, token: &Secret, own: &Secret) -> String {
         let (right, ends) = (self.right.as_str(), self.ends);
-        let text = match &self.who {
-            None => format!("the page's session, version 1\n{right}\n{ends}"),
-            Some(who) => format!("the page's session, version 2\n{right}\n{ends}\n{who}"),
+        let (text, key) = match &self.who {
+            None => (format!("the page's session, version 1\n{right}\n{ends}"), token.expose().to_owned()),
+            Some(who) => (
+                format!("the page's session, version 3\n{right}\n{ends}\n{who}"),
+                format!("{}\n{}", token.expose(), own.expose()),
+            ),
         };
-        hex(&hmac_sha256(token.expose().as_bytes(), text.as_bytes()))
+        hex(&hmac_sha256(key.as_bytes(), text.as_bytes()))
     }
 
     /// The cookie's value, signed by a token.
-    fn seal(&self, token: &Secret) -> String {
+    fn seal(&self, token: &Secret, own: &Secret) -> String {
         let who = self.who.as_ref().map(|who| format!(".{}", URL_SAFE_NO_PAD.encode(who))).unwrap_or_default();
-        format!("{}.{}.{}{who}", self.right.as_str(), self.ends, self.signature(token))
+        format!("{}.{}.{}{who}", self.right.as_str(), self.ends, self.signature(token, own))
     }
 
     /// The claim of a cookie that one of the tokens signed, and that has not ended.
-    fn open(value: &str, tokens: &Tokens, now: Timestamp) -> Option<Self> {
+    fn open(value: &str, tokens: &Tokens, own: &Secret, now: Timestamp) -> Option<Self> {
         let mut parts = value.split('.');
         let (right, ends, signature) = (Right::parse(parts.next()?)?, parts.next()?.parse().ok()?, parts.next()?);
         let who = match parts.next() {
@@ -72,17 +76,21 @@ impl Claim {
         let claim = Self { right, ends, who };
         // What Access opened, the full token has signed, whatever it may do.
         let signer = if claim.who.is_some() { Right::Full } else { right };
-        let is_ours = parts.next().is_none() && tokens.signed(signer, signature, |token| claim.signature(token));
+        let is_ours = parts.next().is_none() && tokens.signed(signer, signature, |token| claim.signature(token, own));
         (is_ours && now.millis() < ends.saturating_mul(1_000)).then_some(claim)
     }
 }
 
 /// What the session of a request may do; nothing where it has none, or sends a token itself. Refuses a session's cookie that another site could have made the browser send.
-pub(super) fn right(tokens: &Tokens, request: &Incoming, now: Timestamp) -> Result<Option<Right>, Problem> {
+pub(super) fn right(
+    (tokens, own): (&Tokens, &Secret),
+    request: &Incoming,
+    now: Timestamp,
+) -> Result<Option<Right>, Problem> {
     if request.header("authorization").is_some() {
         return Ok(None);
     }
-    let Some(claim) = cookie(request).and_then(|value| Claim::open(value, tokens, now)) else { return Ok(None) };
+    let Some(claim) = cookie(request).and_then(|value| Claim::open(value, tokens, own, now)) else { return Ok(None) };
     own_site(request)?;
     Ok(Some(claim.right))
 }
@@ -90,15 +98,20 @@ pub(super) fn right(tokens: &Tokens, request: &Incoming, now: Timestamp) -> Resu
 /// Opens a session, tells of it, or ends it.
 pub(super) async fn answer<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     own_site(request)?;
-    let tokens = &settings.tokens;
     match request.method {
         Method::Post => open(ports, settings, request).await,
         Method::Delete => Ok(with_cookie(no_content(), "", 0)),
         _ => {
-            let claim = cookie(request).and_then(|value| Claim::open(value, tokens, ports.now()));
+            let (tokens, own) = signers(settings);
+            let claim = cookie(request).and_then(|value| Claim::open(value, tokens, own, ports.now()));
             claim.map(|claim| told(&claim)).ok_or_else(|| signed_out(settings))
         }
     }
+}
+
+/// What sessions are signed by: the tokens, and what the Worker alone has.
+pub(super) fn signers(settings: &Settings) -> (&Tokens, &Secret) {
+    (&settings.tokens, &settings.coordinator.cloudflare.token)
 }
 
 /// There is no session; where Access is set up, the page offers that way too.
@@ -127,7 +140,7 @@ async fn open<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> R
         public_url::teach(ports, settings, request).await;
     }
     let claim = Claim { who: None, right, ends: ports.now().plus_secs(HOURS * 60 * 60).millis() / 1_000 };
-    let value = claim.seal(token);
+    let value = claim.seal(token, signers(settings).1);
     Ok(with_cookie(told(&claim), &value, HOURS * 60 * 60))
 }
 
@@ -149,7 +162,7 @@ pub(super) async fn enter<P: Ports>(ports: &P, settings: &Settings, request: &In
     let ends = person.ends.min(now.plus_secs(HOURS * 60 * 60).secs());
     let right = if person.is_editor { Right::Full } else { Right::Read };
     let claim = Claim { right, ends, who: Some(person.email) };
-    let value = claim.seal(&settings.tokens.guard());
+    let value = claim.seal(&settings.tokens.guard(), signers(settings).1);
     let mut answer = with_cookie(no_content(), &value, ends - now.secs());
     answer.status = 303;
     answer.headers.push(("Location", "/".to_owned()));
@@ -223,7 +236,7 @@ fn own_site(request: &Incoming) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::{COOKIE, Claim, Right, right};
-    use crate::base::ports::Method;
+    use crate::base::ports::{Method, Secret};
     use crate::base::settings::Reader;
     use crate::base::time::Timestamp;
     use crate::routes::auth::Tokens;
@@ -232,6 +245,10 @@ mod tests {
     const FULL: &str = "full-0123456789abcdef0123456789abcdef";
     const READ: &str = "read-0123456789abcdef0123456789abcdef";
     const NOW: i64 = 1_800_000_000;
+
+    fn own() -> Secret {
+        Secret::new("the-workers-own-0123456789abcdef")
+    }
 
     fn tokens(full: &str, previous: Option<&str>) -> Tokens {
         let lookup = |name: &str| match name {
@@ -245,7 +262,7 @@ mod tests {
 
     fn sealed(right: Right, by: &str) -> String {
         let tokens = tokens(FULL, Some("before-0123456789abcdef0123456789abcdef"));
-        Claim { right, ends: NOW + 60, who: None }.seal(tokens.of(by).unwrap().1)
+        Claim { right, ends: NOW + 60, who: None }.seal(tokens.of(by).unwrap().1, &own())
     }
 
     fn asked(value: &str, headers: &[(&str, &str)]) -> Incoming {
@@ -262,7 +279,7 @@ mod tests {
     }
 
     fn of(tokens: &Tokens, value: &str, secs: i64) -> Option<Right> {
-        right(tokens, &asked(value, &[("x-connector-page", "1")]), Timestamp::from_secs(secs)).unwrap()
+        right((tokens, &own()), &asked(value, &[("x-connector-page", "1")]), Timestamp::from_secs(secs)).unwrap()
     }
 
     #[test]
@@ -292,7 +309,7 @@ mod tests {
         let tokens = tokens(FULL, None);
         let sealed = |who: Option<&str>| {
             let claim = Claim { right: Right::Read, ends: NOW + 60, who: who.map(str::to_owned) };
-            claim.seal(tokens.of(FULL).unwrap().1)
+            claim.seal(tokens.of(FULL).unwrap().1, &own())
         };
         let value = sealed(Some("jane@example.com"));
         assert_eq!(of(&tokens, &value, NOW), Some(Right::Read));
@@ -315,7 +332,13 @@ mod tests {
         }
         // The read token signs for itself alone.
         let by_reader = Claim { right: Right::Read, ends: NOW + 60, who: Some("jane@example.com".to_owned()) };
-        assert_eq!(of(&tokens, &by_reader.seal(tokens.of(READ).unwrap().1), NOW), None);
+        assert_eq!(of(&tokens, &by_reader.seal(tokens.of(READ).unwrap().1, &own()), NOW), None);
+        // Nor does who has the full token and not what the Worker alone has, as any program of the team's may.
+        let by_program = Claim { right: Right::Full, ends: NOW + 60, who: Some("jane@example.com".to_owned()) };
+        for known in [FULL, READ, ""] {
+            assert_eq!(of(&tokens, &by_program.seal(tokens.of(FULL).unwrap().1, &Secret::new(known)), NOW), None);
+        }
+        assert!(of(&tokens, &by_program.seal(tokens.of(FULL).unwrap().1, &own()), NOW).is_some(), "the control");
     }
 
     #[test]
@@ -333,7 +356,7 @@ mod tests {
         let page = ("x-connector-page", "1");
         let host = ("host", "connector.example.com");
         let code = |headers: &[(&str, &str)]| {
-            right(&tokens, &asked(&value, headers), Timestamp::from_secs(NOW)).map_err(|problem| problem.code)
+            right((&tokens, &own()), &asked(&value, headers), Timestamp::from_secs(NOW)).map_err(|problem| problem.code)
         };
         for fine in [
             &[page][..],

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::ScimError;
 use crate::base::json;
+use crate::base::unicode;
 use crate::model::address;
 
 /// A filter is this many bytes at most, and nested this deep: it is parsed by recursion.
@@ -332,7 +333,7 @@ fn compare(operator: Operator, found: &Value, wanted: &Value, exact: bool) -> bo
     let fold = |text: &str| match text.contains('@') {
         _ if exact => text.to_owned(),
         true => address::folded(text),
-        false => text.to_lowercase(),
+        false => unicode::lower(text),
     };
     let (found, wanted) = (fold(found), fold(wanted));
     match operator {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::filter::{self, Filter};
 use super::{GROUP, PATCH_OP, ScimError, USER};
+use crate::model::name;
 
 /// The most operations in a request, and the most members that one of them adds or removes: each is a call of its own. A whole list of
 /// members is as long as a body may be, since of those it names who stay cost nothing.
@@ -193,7 +194,7 @@ fn stays(current: &Value, path: &str, wanted: &Value) -> bool {
 
 fn same(known: &Value, wanted: &Value) -> bool {
     match (known, wanted) {
-        (Value::String(known), Value::String(wanted)) => known.trim().to_lowercase() == wanted.trim().to_lowercase(),
+        (Value::String(known), Value::String(wanted)) => name::folded(known) == name::folded(wanted),
         (Value::Object(_), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| match field(known, name) {
             Some(known) => same(known, wanted),
             // What is not kept here, such as `name.formatted`, is foreign.

@@ -29,7 +29,7 @@ pub enum PlanError {
     Invalid(#[from] ScimError),
     /// One operation takes out more members than is allowed.
     #[error(
-        "this operation would take {removals} members out of the Group, and SCIM_REPLACE_MAX_REMOVALS allows {most}: a list of members may be older than the last change of the Group. Nothing was changed; read the Group again, remove members one by one with the path members[value eq \"<id>\"], or allow more."
+        "this operation would take {removals} members out of the Group, and SCIM_REPLACE_MAX_REMOVALS allows {most}: a list of members may be older than the last change of the Group. Nothing was changed; read the Group again, remove fewer at once (one by one with the path members[value eq \"<id>\"]), or allow more."
     )]
     TooManyRemovals {
         /// How many would go.

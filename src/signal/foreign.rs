@@ -63,6 +63,9 @@ pub(super) fn find(
         invited.entry(name.clone()).or_default().extend(held.collect::<Vec<_>>());
     }
     let brought_back: Vec<(String, Timestamp)> = own.iter().filter_map(renewed).collect();
+    // A sweep that could not read a list has found nobody in it.
+    let is_whole = ["members", "user_groups", "user_group_members"].iter().all(|list| old.is_whole(list));
+    let found_so = (by.found_so_since)(sql, &old.generation)?.filter(|_| is_whole);
     let mut found = Vec::new();
     for change in changes {
         let to = address::folded(&change.name);
@@ -92,8 +95,8 @@ pub(super) fn find(
                 _ => None,
             };
             let member = change.member_id.map(|id| id.to_string());
-            // What was done before the older generation was read is in that one, but for how far a read may be behind.
-            let from = old.started_at.plus_secs(-LAG_SECS);
+            // What was done before the account was last read as the older generation has it is in that one, but for how far a read may be behind.
+            let from = found_so.unwrap_or(old.started_at).max(old.started_at).plus_secs(-LAG_SECS);
             let by = entries::author_of(sql, member.as_deref(), group.as_deref(), from, new.finished_at)?;
             found.push(ForeignGrant {
                 by: by.filter(|by| !by.who.is_empty()).unwrap_or_else(Author::unknown),

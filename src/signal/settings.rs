@@ -8,13 +8,15 @@ use serde_json::Value;
 use super::SignalKind;
 use crate::account::default_role::Configured;
 use crate::base::json;
-use crate::base::ports::Secret;
+use crate::base::ports::{Secret, Sql, SqlError};
 use crate::base::remedy::SET_SECRET;
 use crate::base::settings::{Problem, Reader, words};
 use crate::base::signing::SigningKey;
+use crate::base::time::Timestamp;
 use crate::base::url::Url;
 use crate::conductorone;
 use crate::model::id::AccountId;
+use crate::snapshot::GenerationId;
 
 /// Where signals go, and which do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct ToldBy<'a> {
     pub default_role: &'a Configured,
     /// Whether the revoke of a member's last access leaves Minimal Account Access.
     pub last_role_is_minimal: bool,
+    /// When the last sync began that found the account as a generation has it.
+    pub found_so_since: fn(&dyn Sql, &GenerationId) -> Result<Option<Timestamp>, SqlError>,
 }
 
 /// How C1 knows that a signal is ours (`reference/conductorone.md` 8.1).

@@ -63,14 +63,14 @@ fn by(default_role: &Configured) -> ToldBy<'_> {
         c1_url: "https://acme.conductor.one",
         default_role,
         last_role_is_minimal: false,
+        found_so_since: crate::sync::found_so_since,
     }
 }
 
 fn desk() -> Desk {
     let desk = Desk::of(by(&DEFAULT).account_id);
-    snapshot::init(&desk).unwrap();
+    crate::sync::init(&desk).unwrap();
     crate::audit::init(&desk).unwrap();
-    crate::ledger::init(&desk).unwrap();
     journal::init(&desk).unwrap();
     super::init(&desk).unwrap();
     desk
@@ -688,8 +688,40 @@ fn who_joined_a_group_while_what_was_known_of_groups_was_kept_is_told() {
     // And in the ledger it is a gain like any other.
     ledger::record::write(&desk, &block_on(ledger::record::read(&desk, &old)).unwrap()).unwrap();
     ledger::record::write(&desk, &block_on(ledger::record::read(&desk, &new)).unwrap()).unwrap();
-    let gained = ledger::record::unexplained(&desk, desk.now(), 10).unwrap();
+    let gained = ledger::record::unexplained(&desk, desk.now(), 0, 10).unwrap();
     assert!(matches!(gained.as_slice(), [one] if one.entitlement.starts_with("group:")), "{gained:?}");
+}
+
+/// What was saved before a sweep found the account as it was changed nothing that is told later.
+#[test]
+fn the_author_is_who_changed_something_since_the_account_was_last_found_as_it_was() {
+    let told = |sweep: Option<(RunOutcome, i64)>| {
+        let desk = desk();
+        let of_jane = |who: &str, after: i64| {
+            desk.advance(after);
+            let entry = "INSERT INTO audit_entry (id, at, about, member, description, who, through) VALUES (?, ?, '', ?, 'x', ?, 'the dashboard')";
+            desk.query(entry, &[who.into(), desk.now().into(), format!("{JANE:032x}").into(), who.into()]).unwrap();
+        };
+        let after = Account { jane: vec![DNS, SUPER], ..Account::new() };
+        let text = foreign_text(&desk, by(&DEFAULT), &Account::new(), &after, |desk| {
+            of_jane("joe@example.com", 3_600);
+            if let Some((outcome, after)) = sweep {
+                desk.advance(after);
+                let generation = block_on(snapshot::latest(desk)).unwrap().unwrap().manifest().generation.clone();
+                let run = RunRecord { generation: Some(generation), ..run(1, outcome, desk.now()) };
+                let runs = serde_json::to_string(&[run]).unwrap();
+                desk.query("INSERT INTO sync_state (name, value) VALUES ('runs', ?)", &[runs.into()]).unwrap();
+            }
+            of_jane("ann@example.com", 5 * 3_600);
+        });
+        text.unwrap()["grants"][0]["by"]["who"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(told(Some((RunOutcome::Unchanged, 900))), "ann@example.com");
+    // The controls: no sweep was between, it failed, or it began so soon that what it read may be from before.
+    let both = "ann@example.com or joe@example.com";
+    for sweep in [None, Some((RunOutcome::Failed, 900)), Some((RunOutcome::Unchanged, 1))] {
+        assert_eq!(told(sweep), both, "{sweep:?}");
+    }
 }
 
 #[test]

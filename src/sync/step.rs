@@ -145,7 +145,7 @@ async fn advance<P: Http + KeyValue + Clock + Sql + Log>(
     let kv = MeteredPorts::new(ports);
     if cursor.is_outdated(settings, started) {
         if cursor.restarts >= MAX_RESTARTS {
-            let message = "the sync does not come to an end within six hours; on the free plan an account of this size needs PLAN=paid";
+            let message = "the sync does not come to an end within six hours: Cloudflare limits the requests, which the log tells, or on the free plan an account of this size needs PLAN=paid";
             return fail(ports, &kv, cursor, message.to_owned()).await;
         }
         staging::forget_run(ports, &cursor.run)?;

@@ -81,6 +81,7 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
                  DROP TABLE renewed;
                  DROP TABLE looked_through;
                  ALTER TABLE operation DROP COLUMN carried_out;
+                 DROP INDEX expiry_member;
                  ALTER TABLE expiry DROP COLUMN member;
                  ALTER TABLE sent DROP COLUMN held;
                  PRAGMA wal_checkpoint(TRUNCATE);",

@@ -103,6 +103,39 @@ async fn a_thousand_entries_a_minute_are_read_by_few_requests_and_nothing_is_lef
     assert!(requests < 4 * 20, "{requests} requests in {minutes} minutes: of a sync's 160 a minute");
 }
 
+/// A reading that goes back far is rare where that takes several pages: an entry that comes right after one waits for the next.
+#[tokio::test]
+async fn an_entry_that_comes_fourteen_minutes_late_right_after_a_reading_that_went_back_far_is_read_on_a_busy_log() {
+    let world = world();
+    read(&world).await;
+    let wide_at = || feed::state(&world).unwrap().unwrap().wide_at;
+    let mut rounds = 0;
+    let turn = async || {
+        for n in 0..60 {
+            world.cloudflare.log_entry(Some(world.now().secs() + n / 2), n / 2, json!({}));
+        }
+        world.advance(30);
+        read(&world).await;
+    };
+    // Until the log is busy, and one such reading was right before.
+    let mut before = wide_at();
+    while rounds < 50 || wide_at() == before || before.is_none() {
+        before = wide_at();
+        turn().await;
+        rounds += 1;
+        assert!(rounds < 100, "no reading goes back far: {before:?}");
+    }
+    world.cloudflare.log_entry(Some(world.now().secs() - 14 * 60), 0, of_member());
+    let (mut wide, mut last) = (0, wide_at());
+    for _ in 0..24 {
+        turn().await;
+        wide += usize::from(wide_at() != last);
+        last = wide_at();
+    }
+    assert_eq!(heard(&world), 1);
+    assert!((2..=3).contains(&wide), "the control: {wide} of 24 readings went back far");
+}
+
 /// What is on a page is not what is on the next one: where that begins the cursor says alone.
 #[tokio::test]
 async fn a_page_without_an_entry_that_can_be_read_is_not_the_end_of_the_log() {
@@ -277,7 +310,8 @@ async fn entries_that_are_too_large_for_a_page_keep_nobody_waiting() {
         }
         world.advance(120);
         world.cloudflare.log_entry(None, 0, of_member());
-        for _ in 0..15 {
+        // One that is too large alone is left behind as soon as no reading goes back to it.
+        for _ in 0..22 {
             world.advance(60);
             read(&world).await;
         }

@@ -18,6 +18,7 @@ const ACCOUNT = {
   "GET /v1/invitations": [],
   "GET /v1/roles": [{ id: "reader", resource_type: "role", name: "Reader", entitlement_id: READER }, { id: "writer", resource_type: "role", name: "Writer", entitlement_id: WRITER }],
   "GET /v1/scoped-roles": [],
+  "HEAD /v1/groups": {},
   "GET /v1/groups": [{ id: "crew", resource_type: "group", name: "Crew", entitlement_id: GROUP, entitlements: [READER, WRITER] }],
   "GET /v1/tokens": [],
   "GET /v1/findings": [],
@@ -28,24 +29,54 @@ const ACCOUNT = {
   "GET /v1/what-if": { line: "They would get it.", entitlement_id: READER, changes: true, removes_member: false, refused_by: null, gains: [], loses: [], findings: { opens: [], closes: [] } },
 };
 
+/** Everything that Now shows, of a Worker that is connected to Cloudflare and to ConductorOne. */
+const STATUS = {
+  state: "connected",
+  running: null,
+  runs: [],
+  generations: [],
+  capabilities: {},
+  connection: { app: null, wired: 0, connected_at: null, last_run: { state: "done", mode: "connect", message: "" } },
+  jobs: [],
+  incidents: [],
+  requests_left: { sync: 800, provisioning: 200 },
+  callbacks_waiting: 0,
+  public_url: null,
+  audit_log: null,
+  wrong_variables: [],
+};
+
+/** Two generations, the later one second, and the second after a change of our own. */
+const [FIRST, SECOND, CHANGED] = ["20260821T000000Z-0a1b2c3d", "20260821T010000Z-00000001", "20260821T010000Z-00000001-7"];
+
+/** Routes whose answers are of a state of the account, and say of which. */
+const OF_A_STATE = /^\/v1\/(users|invitations|roles|scoped-roles|groups|tokens|resources)/;
+
 export async function told({ page, base, heading }) {
   let answers;
+  /** The state of the account that answers are of; nothing where they do not tell. */
+  let edition;
+  /** What was asked since the view was come to. */
+  let asked = [];
   page.setDefaultTimeout(20_000);
   await page.route(`${base}/**`, async (route) => {
     const request = route.request();
     const { pathname, search } = new URL(request.url());
     if (!/^\/(v1|session)/.test(pathname)) return route.fulfill({ path: new URL(`../../build/page${pathname === "/" ? "/index.html" : pathname}`, import.meta.url).pathname });
     const name = `${request.method()} ${pathname}`;
+    asked.push(name);
     const answer = answers[name] ?? refuse(404, `the test has no answer to ${name}`);
     const found = await (typeof answer === "function" ? answer(new URLSearchParams(search)) : answer);
+    const headers = edition === undefined || !OF_A_STATE.test(pathname) ? {} : { ETag: `"${edition}"` };
     const { status, body } = found.status === undefined || found.body === undefined ? { status: 200, body: found } : found;
     // Who left the view does not wait for it any more.
-    return route.fulfill({ status, json: Array.isArray(body) ? { items: body, generation: "1" } : body }).catch(() => undefined);
+    return route.fulfill({ status, headers, json: Array.isArray(body) ? { items: body, generation: "1" } : body }).catch(() => undefined);
   });
   /** Comes to a view for the first time, with these answers in place of the account's. */
   const come = async (view, others = {}) => {
     await page.goto("about:blank");
     answers = { ...ACCOUNT, ...others };
+    [edition, asked] = [undefined, []];
     await page.goto(`${base}/#/${view}`);
   };
   /** An answer that comes once it is let go. */
@@ -66,6 +97,30 @@ export async function told({ page, base, heading }) {
   /** Lets the page show what it was answered. */
   const settled = () => page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 250)));
 
+  /** The same, of a state of the account, and with a clock that the test puts on. */
+  const comeTo = async (view, of, others = {}) => {
+    await page.clock.install();
+    await page.goto("about:blank");
+    [answers, edition, asked] = [{ ...ACCOUNT, ...others }, of, []];
+    await page.goto(`${base}/#/${view}`);
+  };
+  /** Lets minutes go by, and the page do what it does then. */
+  const minutes = async (n) => {
+    for (let minute = 0; minute < n; minute += 1) {
+      await page.clock.fastForward(60_500);
+      await settled();
+    }
+  };
+  /** Has nobody look at the page any more, or somebody again. */
+  const hide = (isHidden) =>
+    page.evaluate((isHidden) => {
+      Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, isHidden);
+  /** How often each was asked. */
+  const counted = () => asked.reduce((of, name) => ({ ...of, [name]: (of[name] ?? 0) + 1 }), {});
+
+  const NEW = { id: "new", resource_type: "role", name: "Brand New", entitlement_id: "role:new:member" };
   const john = { "GET /v1/users/john": person("john", [GROUP, WRITER]), "DELETE /v1/roles/writer/members/john": { message: "Revoked." } };
   const crew = ACCOUNT["GET /v1/groups"];
   const parts = {
@@ -222,6 +277,200 @@ export async function told({ page, base, heading }) {
       assert.equal(await page.getByText("is found wrong").count(), 0);
       await come("findings", jobs({ state: "failed", attempts: 18, message: "out of reach", last_done_at: null }));
       await alert("could not be looked through: out of reach");
+    },
+
+    async "what is on no list as it was read may be newer, and shows within a minute or so"() {
+      await comeTo("roles/role%3Anew", FIRST);
+      await says("It is not in the list of roles as read at");
+      await says("It may be newer than that, or on no list.");
+      assert.equal(await page.getByText("There is no").count(), 0);
+      [answers["GET /v1/roles"], edition, asked] = [[...ACCOUNT["GET /v1/roles"], NEW], SECOND, []];
+      await minutes(1);
+      await heading("Brand New");
+      await says("Nobody holds it, directly or through a group, as read at");
+      assert.equal(counted()["HEAD /v1/groups"], 1);
+      // What was granted since the generation shows as well.
+      [answers["GET /v1/users"], edition] = [[person("jane", ["role:new:member"])], CHANGED];
+      await minutes(1);
+      await row("jane@").filter({ hasText: "directly" }).waitFor();
+      await comeTo("groups/group%3Anew", FIRST);
+      await says("It is not in the list of groups as read at");
+      assert.equal(await page.getByText("There is no").count(), 0);
+    },
+
+    async "a newer state that any answer is of has the lists read again at once"() {
+      await comeTo("people/user%3Ajohn", FIRST, john);
+      await page.getByRole("link", { name: "Reader" }).waitFor();
+      await page.getByRole("navigation").getByRole("link", { name: "People" }).click();
+      await row("jane@").waitFor();
+      Object.assign(answers, { "GET /v1/roles": [...ACCOUNT["GET /v1/roles"], NEW], "GET /v1/users/jane": person("jane", ["role:new:member"]), "GET /v1/users": [person("jane", ["role:new:member"])] });
+      [edition, asked] = [SECOND, []];
+      await row("jane@").getByRole("link").click();
+      await page.locator(".grants").getByRole("link", { name: "Brand New" }).waitFor();
+      await page.getByRole("navigation").getByRole("link", { name: "People" }).click();
+      await page.getByRole("status").filter({ hasText: /^1$/ }).waitFor();
+      assert.equal(await row("john@").count(), 0);
+      const { "HEAD /v1/groups": heads, ...lists } = counted();
+      assert.deepEqual([heads, lists["GET /v1/users"], lists["GET /v1/roles"]], [undefined, 1, 1], "each once");
+      // An older answer, as KV may give it in another place, changes nothing.
+      [edition, asked] = [FIRST, []];
+      await minutes(3);
+      assert.deepEqual(counted(), { "HEAD /v1/groups": 3 });
+    },
+
+    async "rows stay in sight until those that take their place are all there"() {
+      await comeTo("people", FIRST);
+      await row("john@").waitFor();
+      const [rest, letRest] = late([person("joan", [])]);
+      [answers["GET /v1/users"], edition] = [(params) => (params.has("cursor") ? rest() : { items: [person("jane", [READER])], next_cursor: "2", generation: "2" }), SECOND];
+      await minutes(1);
+      await says("2, reading again…");
+      assert.equal(await row("john@").count(), 1);
+      letRest();
+      await row("joan@").waitFor();
+      await page.getByRole("status").filter({ hasText: /^2$/ }).waitFor();
+      assert.equal(await row("john@").count(), 0);
+    },
+
+    async "a page that is left open asks once a minute, and one that is out of sight nothing"() {
+      await comeTo("matrix", FIRST);
+      await says("2 people");
+      await settled();
+      asked = [];
+      await minutes(10);
+      assert.deepEqual(counted(), { "HEAD /v1/groups": 10 });
+      await hide(true);
+      asked = [];
+      await minutes(5);
+      assert.deepEqual(counted(), {});
+      await hide(false);
+      await settled();
+      assert.deepEqual(counted(), { "HEAD /v1/groups": 1 });
+      // What nobody looks at is not read again before somebody does.
+      await page.getByRole("navigation").getByRole("link", { name: "Operations" }).click();
+      await heading("Operations");
+      [edition, asked] = [SECOND, []];
+      await minutes(3);
+      assert.deepEqual(counted(), {});
+      await page.getByRole("navigation").getByRole("link", { name: "Groups" }).click();
+      await heading("Groups");
+      await settled();
+      const { "GET /v1/groups": groups, "GET /v1/roles": roles } = counted();
+      assert.deepEqual([groups, roles], [1, undefined]);
+    },
+
+    async "findings, which follow a generation, are read once more a minute after it"() {
+      await comeTo("people/user%3Ajohn", FIRST, john);
+      await page.getByRole("link", { name: "Reader" }).waitFor();
+      await minutes(2);
+      [edition, asked] = [SECOND, []];
+      await minutes(1);
+      assert.equal(counted()["GET /v1/findings"], 1);
+      await minutes(5);
+      assert.equal(counted()["GET /v1/findings"], 2);
+      assert.equal(counted()["GET /v1/groups"], 1, "a list that says what it is of is read once");
+    },
+
+    async "a list of many pages is not read again with every change"() {
+      const pages = (params) => {
+        const n = Number(params.get("cursor") ?? "1");
+        return { items: [person(`p${n}`, [])], generation: edition, ...(n < 15 ? { next_cursor: String(n + 1) } : {}) };
+      };
+      await comeTo("people", FIRST, { "GET /v1/users": pages, "GET /v1/invitations": () => ({ items: [], generation: edition }) });
+      await page.getByRole("status").filter({ hasText: /^15$/ }).waitFor();
+      [edition, asked] = [SECOND, []];
+      await minutes(1);
+      assert.equal(counted()["GET /v1/users"], undefined);
+      await minutes(1);
+      for (let turns = 0; turns < 20 && counted()["GET /v1/users"] !== 15; turns += 1) await settled();
+      assert.equal(counted()["GET /v1/users"], 15);
+    },
+
+    async "a list that cannot be read keeps nobody from hearing of what is newer"() {
+      await comeTo("roles/role%3Anew", FIRST, { "GET /v1/users": refuse(503, "not now") });
+      await says("It is not in the list of roles as read at");
+      await minutes(5);
+      [answers["GET /v1/roles"], edition] = [[NEW], SECOND];
+      await minutes(2);
+      await heading("Brand New");
+    },
+
+    async "a Worker that is down for long is asked more and more seldom"() {
+      await comeTo("people", FIRST, { "GET /v1/users": refuse(503, "not now"), "GET /v1/operations": refuse(503, "not now"), "GET /v1/users/john": refuse(503, "not now") });
+      for (const [view, name] of [["people", "GET /v1/users"], ["operations", "GET /v1/operations"], ["people/user%3Ajohn", "GET /v1/users/john"]]) {
+        await page.goto(`${base}/#/${view}`);
+        await alert("not now");
+        asked = [name];
+        for (let n = 0; n < 12; n += 1) {
+          await page.clock.fastForward(5_000);
+          await page.waitForTimeout(50);
+        }
+        const { [name]: times } = counted();
+        assert.ok(times >= 3 && times <= 5, `${name}: ${times} times within a minute`);
+      }
+      Object.assign(answers, john);
+      await minutes(1);
+      await page.getByRole("heading", { name: "john@example.com" }).waitFor();
+    },
+
+    async "who is gone is shown as nobody, though the list still has them"() {
+      await come("people", { "GET /v1/users/john": refuse(404, "the snapshot has no user:john") });
+      await row("john@").getByRole("link").click();
+      await says("Nobody of that id is in the account as it was last read");
+      assert.equal(await page.getByText("john@").count(), 0);
+    },
+
+    async "a finding that is accepted is not open any more in its person's view"() {
+      const finding = { id: "f1", rule: "r", severity: "high", state: "open", title: "Too much", about: "user:john", name: "john", evidence: "all of it", since: "2026-08-21T00:30:00Z", accepted: null, remedy: "Less." };
+      await come("people/user%3Ajohn", { ...john, "GET /v1/findings": [finding], "POST /v1/findings/f1/accept": {} });
+      await says("Too much. all of it");
+      await page.getByRole("navigation").getByRole("link", { name: "Findings" }).click();
+      await page.getByRole("button", { name: /^Accept: / }).click();
+      await page.getByLabel("Reason").fill("meant so");
+      answers["GET /v1/findings"] = [];
+      await dialog.getByRole("button", { name: "Accept", exact: true }).click();
+      await dialog.getByRole("status").filter({ hasText: "Accepted" }).waitFor();
+      await page.getByRole("button", { name: "Close" }).click();
+      await page.goto(`${base}/#/people/user%3Ajohn`);
+      await says("Gained and lost");
+      await settled();
+      assert.equal(await page.getByText("Too much").count(), 0);
+    },
+
+    async "a run of a Worker that does not answer is followed with patience"() {
+      const line = (n) => ({ n, what: "changed", text: `line ${n}` });
+      const report = (more) => ({ run: 1, mode: "connect", state: "running", message: "It goes on", lines: [], more: false, ...more });
+      await comeTo("now", FIRST, {
+        "GET /v1/status": STATUS,
+        "GET /v1/days": [],
+        "GET /v1/connect": (params) => (params.has("after") ? refuse(503, "not now") : report({ lines: [line(1)], more: true })),
+      });
+      assert.equal(await page.getByText("What the last run did").count(), 0);
+      answers["GET /v1/status"] = { ...STATUS, generations: [{ generation: FIRST, published_at: "2026-08-21T00:00:00Z", counts: { users: 1, invitations: 0, roles: 1, scoped_roles: 0, groups: 0, tokens: 0, entitlements: 1, grants: 1 } }] };
+      await page.clock.fastForward(16_000);
+      await page.getByRole("button", { name: "What the last run did" }).click();
+      await alert("not now");
+      asked = [];
+      for (let n = 0; n < 20; n += 1) {
+        await page.clock.fastForward(1_000);
+        await page.waitForTimeout(50);
+      }
+      const { "GET /v1/connect": times } = counted();
+      assert.ok(times >= 2 && times <= 7, `${times} times within 20 seconds`);
+      answers["GET /v1/connect"] = report({ state: "done", message: "Connected.", lines: [line(2)] });
+      await minutes(1);
+      await page.getByRole("status").filter({ hasText: "Connected." }).waitFor();
+      assert.deepEqual(await page.locator(".told li").allTextContents(), ["changed line 1", "changed line 2"]);
+    },
+
+    async "what has no view of its own leads nowhere"() {
+      const way = (more) => ({ resource_key: "zone", principal_type: "user", principal_id: "jane", email: "jane@example.com", display_name: "", entitlement_id: READER, role: "Reader", reach: "object", group_id: "", group_name: "", ...more });
+      await come("resources/zone", { "GET /v1/resources/zone/access": [way({}), way({ principal_id: "john", email: "john@example.com", entitlement_id: "", role: "Denied: Reader" }), way({ principal_type: "something", principal_id: "x", email: "who@example.com", role: "Writer", entitlement_id: WRITER })] });
+      await row("Denied: Reader").waitFor();
+      assert.equal(await page.getByRole("link", { name: "Reader", exact: true }).getAttribute("href"), "#/roles/role%3Areader");
+      assert.equal(await page.getByRole("link", { name: "Denied" }).count(), 0);
+      assert.equal(await page.getByRole("link", { name: "who@" }).count(), 0);
+      assert.equal(await page.locator(".rows a").count(), 4);
     },
   };
   for (const [what, part] of Object.entries(parts)) {

@@ -425,6 +425,35 @@ const scenarios = {
     await page.keyboard.press("Space");
     await page.getByRole("columnheader", { name: "Status" }).and(page.locator("[aria-sort=ascending]")).waitFor();
 
+    // What is changed by another way than this page shows without a reload, once the page asks whether there is something newer.
+    await page.clock.install();
+    await page.reload();
+    await go("People");
+    await page.getByRole("searchbox").fill("hostile0@");
+    const holds = () => page.locator('.rows [aria-rowindex="2"] .numeric').textContent();
+    await page.getByRole("status").filter({ hasText: /^1 of [\d,]+$/ }).waitFor();
+    const heldBefore = Number(await holds());
+    const heads = [];
+    page.on("request", (request) => request.method() === "HEAD" && heads.push(request.url()));
+    const granted = await page.evaluate(async () => {
+      const ask = async (method, path) => (await fetch(path, { method, headers: { "X-Connector-Page": "1" } })).json();
+      const { items: roles } = await ask("GET", "/v1/roles?limit=1000");
+      let cursor = "";
+      let somebody;
+      while (somebody === undefined) {
+        const { items, next_cursor } = await ask("GET", `/v1/users?limit=1000${cursor}`);
+        somebody = items.find(({ email }) => email === "hostile0@example.com");
+        cursor = `&cursor=${encodeURIComponent(next_cursor)}`;
+      }
+      const wanted = roles.find(({ grantable, entitlement_id }) => grantable && !somebody.entitlements.includes(entitlement_id));
+      return (await ask("PUT", `/v1/roles/${wanted.id}/members/${somebody.id}`)).status;
+    });
+    assert.equal(granted, "granted");
+    assert.deepEqual([Number(await holds()), heads], [heldBefore, []]);
+    await page.clock.fastForward(60_500);
+    await page.waitForFunction((before) => Number(document.querySelector('.rows [aria-rowindex="2"] .numeric')?.textContent) === before + 1, heldBefore);
+    assert.equal(heads.length, 1);
+
     // Offline it says so, and goes on by itself.
     await context.setOffline(true);
     await go("Operations");

@@ -55,7 +55,8 @@ struct Project {
     scratch: Scratch,
     cloudflare: Cloudflare,
     hosting: Hosting,
-    api: Server,
+    api: Arc<Api>,
+    api_server: Server,
     edge: Arc<Edge>,
     edge_server: Server,
 }
@@ -101,7 +102,8 @@ impl Project {
         std::os::unix::fs::symlink(Path::new(PROJECT).join("node_modules"), scratch.path("node_modules")).unwrap();
         let cloudflare = Cloudflare::new(spec);
         let hosting = Hosting::new(cloudflare.clone());
-        let api = Server::start(0, Arc::new(hosting.clone())).await.unwrap();
+        let api = Arc::new(Api { hosting: hosting.clone(), domains: Mutex::default(), meanwhile: Mutex::default() });
+        let api_server = Server::start(0, Arc::clone(&api) as Arc<dyn Handler>).await.unwrap();
         let edge = Arc::new(Edge {
             hosting: hosting.clone(),
             cloudflare: cloudflare.clone(),
@@ -112,7 +114,7 @@ impl Project {
             unanswered: Mutex::default(),
         });
         let edge_server = Server::start(0, Arc::clone(&edge) as Arc<dyn Handler>).await.unwrap();
-        Self { scratch, cloudflare, hosting, api, edge, edge_server }
+        Self { scratch, cloudflare, hosting, api, api_server, edge, edge_server }
     }
 
     /// Runs a program of the project with this standard input.
@@ -142,7 +144,7 @@ impl Project {
             command.env_remove(variable);
         }
         command
-            .env("CLOUDFLARE_API_BASE_URL", format!("{}/client/v4", self.api.url()))
+            .env("CLOUDFLARE_API_BASE_URL", format!("{}/client/v4", self.api_server.url()))
             .env("CLOUDFLARE_API_TOKEN", LOGIN)
             .env("XDG_CONFIG_HOME", self.scratch.path("config"))
             .env("TMPDIR", self.scratch.path(""))
@@ -166,6 +168,11 @@ impl Project {
 
     fn worker(&self) -> Deployed {
         self.hosting.worker(NAME).expect("the Worker is deployed")
+    }
+
+    /// Has something happen in the account once the program asks Cloudflare for what ends so.
+    fn meanwhile(&self, path: &'static str, what: impl FnOnce(&Hosting) + Send + 'static) {
+        *self.api.meanwhile.lock().unwrap() = Some((path, Box::new(what)));
     }
 
     /// The three secrets, as they come through a pipe.
@@ -193,6 +200,41 @@ impl Project {
             }
         }
         found
+    }
+}
+
+/// What somebody else does while a program runs.
+type Meanwhile = (&'static str, Box<dyn FnOnce(&Hosting) + Send>);
+
+/// Cloudflare's API in the test: that of the account, its custom domains, and what happens in it meanwhile.
+struct Api {
+    hosting: Hosting,
+    /// The account, the host, and the Worker that it leads to; nothing where nobody may look.
+    domains: Mutex<Option<Vec<[String; 3]>>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+impl Handler for Api {
+    fn handle(self: Arc<Self>, request: Request) -> ReplyFuture {
+        let happens = self.meanwhile.lock().unwrap().take_if(|(path, _)| request.path.ends_with(*path));
+        if let Some((_, happens)) = happens {
+            happens(&self.hosting);
+        }
+        let account =
+            request.path.strip_prefix("/client/v4/accounts/").and_then(|it| it.strip_suffix("/workers/domains"));
+        let Some(account) = account.filter(|_| request.method == "GET") else {
+            return Arc::new(self.hosting.clone()).handle(request);
+        };
+        let (domains, wanted) = (self.domains.lock().unwrap(), request.param("hostname"));
+        let Some(domains) = domains.as_ref() else {
+            let refusal = serde_json::json!({ "success": false, "errors": [{ "code": 10000, "message": "Authentication error" }] });
+            return Box::pin(std::future::ready(Reply::json(403, &refusal)));
+        };
+        let found = domains.iter().filter(|[of, host, _]| of == account && wanted.as_ref().is_none_or(|it| it == host));
+        let found: Vec<_> =
+            found.map(|[_, host, worker]| serde_json::json!({ "hostname": host, "service": worker })).collect();
+        let answer = serde_json::json!({ "success": true, "errors": [], "messages": [], "result": found });
+        Box::pin(std::future::ready(Reply::json(200, &answer)))
     }
 }
 
@@ -362,7 +404,7 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
 
     // Nobody is asked, so nothing is taken away without --yes.
     let refused = project.run("down", &[], "").await;
-    let told = ["its Durable Object: the journal", "npm run down -- --yes)"];
+    let told = ["its Durable Object: the journal", "\nand the values in wrangler.toml.\n", "npm run down -- --yes)"];
     assert!(refused.status == Some(2) && told.iter().all(|it| refused.text.contains(it)), "{}", refused.text);
     assert_eq!(commands_of_the_tree(&project.scratch, &refused.text), ["connect", "down"]);
     assert!(project.hosting.worker(NAME).is_some());
@@ -891,7 +933,7 @@ async fn a_namespace_without_its_worker_is_told(project: &Project) {
     let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
     let tenant = ["--tenant", "acme.conductor.one"];
     let left = project.hosting.add_namespace("c1-cloudflare-state");
-    project.hosting.fill_namespace(&left);
+    what_is_somebodys_by_then_is_not_taken_away_by_a_deployment(project, &left).await;
     let told = project.run("up", &tenant, &secrets).await;
     assert_eq!(told.status, Some(1), "{}", told.text);
     let ways = [
@@ -908,19 +950,99 @@ async fn a_namespace_without_its_worker_is_told(project: &Project) {
     assert!(goes_on.text.contains("CLOUDFLARE_API_TOKEN is missing"), "{}", goes_on.text);
     project.configure(&pristine);
     // What another Worker uses is nothing to be taken away.
-    let bindings = [("CACHE".to_owned(), "kv_namespace".to_owned())].into();
-    let other = Deployed { bindings, namespace: Some(left.clone()), ..Deployed::default() };
-    project.hosting.add_worker("another-worker", other);
+    project.hosting.add_worker("another-worker", of_namespace(&left));
     let used = project.run("up", &tenant, &secrets).await;
     assert!(used.status == Some(1) && used.text.contains("is there, and another-worker uses it"), "{}", used.text);
     assert!(!used.text.contains("npm run down"), "{}", used.text);
     project.hosting.remove_worker("another-worker");
+    // Nor what somebody uses since that was looked at, be it a Worker of this very name.
+    for (name, by_then) in [("another-worker", "another-worker uses it by now"), (NAME, "c1-cloudflare uses it by now")]
+    {
+        let other = of_namespace(&left);
+        project.meanwhile("/client/v4/accounts", move |hosting| hosting.add_worker(name, other));
+        let down = project.run("down", &["--yes", "--account", &account], "").await;
+        assert!(down.status == Some(1) && down.text.contains(by_then), "{}", down.text);
+        assert!(project.hosting.namespaces().contains_key(&left), "{}", down.text);
+        project.hosting.remove_worker(name);
+    }
     // The other way, though no deployment has written the account into the file.
     let down = project.run("down", &["--yes", "--account", &account], "").await;
     assert_eq!(down.status, Some(0), "{}", down.text);
     assert!(down.text.contains("no Worker c1-cloudflare: there is none in this account"), "{}", down.text);
     assert!(down.text.contains("login does not see would not be found"), "{}", down.text);
+    assert!(down.text.contains("The values in wrangler.toml stay, since it names no account."), "{}", down.text);
     assert_eq!((project.configuration(), project.hosting.namespaces().len()), (pristine, 0));
+}
+
+/// This connector, or another Worker, with a KV namespace.
+fn of_namespace(id: &str) -> Deployed {
+    let bindings = [("STATE", "kv_namespace"), ("COORDINATOR", "durable_object_namespace")];
+    Deployed {
+        bindings: bindings.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into(),
+        classes: [("COORDINATOR".to_owned(), "Coordinator".to_owned())].into(),
+        namespace: Some(id.to_owned()),
+        ..Deployed::default()
+    }
+}
+
+/// A KV namespace that is empty and nobody's at first: what becomes of it until the upload counts. It is full in the end.
+async fn what_is_somebodys_by_then_is_not_taken_away_by_a_deployment(project: &Project, left: &str) {
+    let (pristine, secrets) = (project.configuration(), project.secrets());
+    let (used, id) = (of_namespace(left), left.to_owned());
+    let happenings: [(Meanwhile, _); 2] = [
+        (
+            ("/tokens/verify", Box::new(move |hosting| hosting.add_worker(NAME, used))),
+            "is there, and c1-cloudflare uses it",
+        ),
+        (("/tokens/verify", Box::new(move |hosting| hosting.fill_namespace(&id))), "is there without a Worker"),
+    ];
+    for ((path, happens), told) in happenings {
+        project.meanwhile(path, happens);
+        let stopped = project.run("up", &["--tenant", "acme.conductor.one"], &secrets).await;
+        assert!(stopped.status == Some(1) && stopped.text.contains(told), "{}", stopped.text);
+        assert!(stopped.text.contains("Deploying c1-cloudflare"), "it was nobody's at first: {}", stopped.text);
+        assert!(stopped.text.contains("; nothing was deployed"), "{}", stopped.text);
+        assert!(project.hosting.namespaces().contains_key(left), "{}", stopped.text);
+        assert_eq!(project.hosting.changes(), Vec::<String>::new());
+        project.hosting.remove_worker(NAME);
+        project.configure(&pristine);
+    }
+}
+
+/// A route in the file says that an address is this Worker's to be, unless it is another one's custom domain.
+async fn a_route_says_whose_an_address_is(project: &Project, renamed: &str, elsewhere: &str) {
+    let (account, is_off) = (project.cloudflare.account_id(), "was meant for another Worker.");
+    let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
+    let route = |host: &str| format!("routes = [{{ pattern = \"{host}\", custom_domain = true }}]\n");
+    let leads = |domains: Option<[&str; 3]>| {
+        let domains = domains.map(|domain| vec![domain.map(str::to_owned)]);
+        *project.api.domains.lock().unwrap() = domains;
+    };
+    for (text, to, turned_off) in [(renamed, account.as_str(), false), (elsewhere, ANOTHER, true)] {
+        project.configure(&(route("c1.example.com") + text));
+        let parameters = ["--account", to];
+        let up = || project.run("up", &parameters, &alone);
+        // Nobody has it so far, or another host: it goes on, and ends before it deploys.
+        leads(Some([to, "c2.example.com", "other"]));
+        let own = up().await;
+        assert!(!own.text.contains("which is not the address of"), "{}", own.text);
+        assert_eq!(own.text.contains(is_off), turned_off, "{}", own.text);
+        assert!(turned_off || own.text.contains("--show-tokens"), "{}", own.text);
+        // An upload would take it away from the Worker that has it.
+        leads(Some([&account, "c1.example.com", NAME]));
+        let stopped = up().await;
+        let others = "which is not the address of the Worker ";
+        let told = stopped.text.contains(others) && stopped.text.contains(" but leads to the Worker c1-cloudflare: ");
+        assert!(stopped.status == Some(1) && told, "{}", stopped.text);
+        // Where nobody may look whose it is, that is not known; and a route for another address says nothing of this one.
+        for (domains, host) in [(None, "c1.example.com"), (Some([to, "", ""]), "c2.example.com")] {
+            leads(domains);
+            project.configure(&(route(host) + text));
+            let stopped = up().await;
+            let told = stopped.text.contains("but may be that of one that ");
+            assert!(stopped.status == Some(1) && told, "{}", stopped.text);
+        }
+    }
 }
 
 /// What is in the file for one Worker is not deployed as another one's.
@@ -951,6 +1073,7 @@ async fn one_workers_file_is_not_anothers(project: &Project) {
         assert!(on.status != Some(0) && !on.text.contains(is_off), "{}", on.text);
         assert_eq!(&project.configuration(), text);
     }
+    a_route_says_whose_an_address_is(project, &renamed, &turned_on).await;
     // The control: the address is its own.
     project.configure(&renamed.replace("https://c1.example.com", "https://c1-second.acme.workers.dev"));
     let own = project.run("up", &[], &alone).await;
@@ -964,6 +1087,11 @@ async fn one_workers_file_is_not_anothers(project: &Project) {
     let told = project.run("down", &[], "").await;
     let there = format!("there is one in the account Another ({ANOTHER}): npm run down -- --account {ANOTHER}");
     assert!(told.status == Some(2) && told.text.contains(&there), "{}", told.text);
+    // What the file has is the other account's.
+    let told = project.run("down", &["--account", ANOTHER], "").await;
+    let stays = format!("The values in wrangler.toml stay, since it names the account {account}.");
+    assert!(told.status == Some(2) && told.text.contains(&stays), "{}", told.text);
+    assert!(!told.text.contains("and the values in"), "{}", told.text);
     project.configure(&written);
 }
 
@@ -1071,6 +1199,32 @@ async fn a_variable_is_read_as_toml_has_it_and_what_is_not_understood_is_uploade
         ("# routes = [{ pattern = \"c1.example.com\" }]\n[vars]\nFINDINGS_DOMAINS = \"c1.example.com\"", false),
     ] {
         assert_eq!(settings(&scratch, text).await["leads"], leads, "{text}");
+    }
+}
+
+/// Whatever `make` passes on is listed where the commands are.
+#[test]
+fn make_lists_the_options_of_each_command() {
+    let makefile = std::fs::read_to_string(Path::new(PROJECT).join("Makefile")).unwrap();
+    let command = |name: &str| {
+        let (_, rest) = makefile.split_once(&format!("\n{name}: ")).unwrap();
+        rest.split("\n\n").next().unwrap()
+    };
+    let options = |name: &str| {
+        let (_, rest) = makefile.split_once(&format!("\n{name} := ")).unwrap();
+        rest.split("\n\n").next().unwrap()
+    };
+    for (name, passed) in [("up", options("UP_OPTIONS")), ("demo", options("DEMO_OPTIONS")), ("down", command("down"))]
+    {
+        let listed = command(name).lines().next().unwrap();
+        let variables = passed.split("$(").filter_map(|rest| rest.split_once(')')).map(|(name, _)| name);
+        let given = variables.filter(|name| name.chars().all(|each| each.is_ascii_uppercase() || each == '_'));
+        let mut count = 0;
+        for variable in given {
+            count += 1;
+            assert!(listed.contains(&format!("{variable}=")), "make {name} takes {variable}: {listed}");
+        }
+        assert!(count > 1, "{passed}");
     }
 }
 

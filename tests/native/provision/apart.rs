@@ -2,12 +2,13 @@
 
 use c1_cloudflare::account::inherited;
 use c1_cloudflare::model::ask::Action;
-use c1_cloudflare::model::operation::{Effect, Outcome};
+use c1_cloudflare::model::operation::{Effect, Outcome, Refusal};
+use c1_cloudflare::provision::LastRole;
 use futures::future::join_all;
-use sim::cloudflare::{Cloudflare, Fault, Latency, Route};
+use sim::cloudflare::{Cloudflare, Fault, Latency, Oddity, On, Route};
 use std::time::Duration;
 
-use super::{Bench, JANE, assert_done, atom, holds, member, roles, target};
+use super::{Bench, JANE, assert_done, assert_refused, atom, holds, member, roles, target};
 
 fn without_groups(account: &Cloudflare) {
     for group in account.truth().groups.into_keys() {
@@ -92,6 +93,93 @@ async fn what_a_group_that_was_made_since_gives_stays_the_groups() {
     account.set_group_policies(&group, vec![holds(account, &known[5]), holds(account, &known[6])]);
     grants(&bench, 2).await;
     assert_eq!(bench.atoms(&jane).len(), 3);
+}
+
+/// What a group gives that does not tell it, its members' records alone may show.
+#[tokio::test]
+async fn a_group_that_does_not_tell_its_policies_keeps_changes_from_its_members_alone() {
+    for oddity in [Oddity::Null("policies"), Oddity::Without("policies")] {
+        let bench = Bench::with(
+            |account| {
+                without_groups(account);
+                showing(account);
+                account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+                let group = giving(account);
+                account.make_odd(On::Reads, &group, oddity.clone());
+            },
+            |_| {},
+        )
+        .await;
+        let account = bench.account();
+        let known = roles(account);
+        grants(&bench, 1).await;
+        let jane = account.membership_of(JANE).unwrap().id;
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into());
+        let operator = account.membership_of("operator@example.com").unwrap().id;
+        let outcome = bench.operate(Action::Grant, target(&known[1]), member(&operator)).await;
+        assert_refused(&outcome, Refusal::UnreadableMember, "the user group Operators");
+    }
+}
+
+/// Who came into such a group a moment ago may not be found in it yet, and its policy is not theirs.
+#[tokio::test]
+async fn what_a_group_gives_that_does_not_tell_it_is_not_the_members_own_where_a_read_is_behind() {
+    let bench = Bench::with(
+        |account| {
+            without_groups(account);
+            showing(account);
+            account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+            let group = giving(account);
+            account.make_odd(On::Reads, &group, Oddity::Null("policies"));
+        },
+        |_| {},
+    )
+    .await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.membership_of(JANE).unwrap().id;
+    let group = account.membership_of("operator@example.com").unwrap().groups.into_iter().next().unwrap();
+    account.join_group(&group, &jane);
+    for route in [Route::GetUserGroupMember, Route::ListUserGroupMembers] {
+        account.fail_next(route, 100, Fault::status(404, 7_003));
+    }
+    let before = bench.atoms(&jane);
+    let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    assert_eq!(bench.atoms(&jane), before);
+    account.clear_faults();
+    assert_refused(&bench.settle(grant).await, Refusal::UnreadableMember, "the user group Operators");
+    account.make_even();
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into(), "the control");
+}
+
+/// That what somebody has besides is a user group's may come out right before the write.
+#[tokio::test]
+async fn last_role_does_what_is_configured_also_where_it_comes_out_late_that_it_is_the_last() {
+    for (last_role, is_done) in [(LastRole::MinimalAccess, true), (LastRole::RemoveMember, false)] {
+        let bench = Bench::with(
+            |account| {
+                without_groups(account);
+                showing(account);
+                giving(account);
+            },
+            |config| config.provision.guards.last_role = last_role,
+        )
+        .await;
+        let account = bench.account();
+        let known = roles(account);
+        let operator = account.membership_of("operator@example.com").unwrap();
+        let group = operator.groups.iter().next().unwrap();
+        account.set_group_policies(group, vec![holds(account, &known[6])]);
+        let outcome = bench.operate(Action::Revoke, target(&known[0]), member(&operator.id)).await;
+        if is_done {
+            assert_done(&outcome, Effect::Revoked);
+        } else {
+            assert_refused(&outcome, Refusal::LastRole, "through the user group Operators");
+        }
+        assert_eq!(bench.atoms(&operator.id).contains(&atom(account, &known[0])), !is_done);
+    }
 }
 
 #[tokio::test]

@@ -196,6 +196,26 @@ fn assert_reported(bench: &Bench, operation: super::EntryId) {
     assert!(entry.trail.iter().any(|line| line.contains("came late")), "{:?}", entry.trail);
 }
 
+/// A token that ended on a Friday is renewed on Monday.
+#[tokio::test]
+async fn a_late_write_is_put_right_though_cloudflare_could_not_be_asked_for_days() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_done(&bench.settle(first).await, Effect::Granted);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    account.fail_randomly(Route::GetMember, 1.0, Fault::status(401, 10_000));
+    bench.later_times(60, 3_600).await;
+    let due = aftercare::late_writes_due(&bench.world).unwrap().unwrap();
+    assert!(due.since(bench.world.now()) > 15 * 60_000, "ever more rarely: {due}");
+    account.release_held();
+    account.clear_faults();
+    bench.later_times(2, 3_600).await;
+    assert_eq!(bench.atoms(&jane), [0, 1, 2].map(|n: usize| atom(account, &known[n])).into());
+    assert_reported(&bench, first);
+}
+
 #[tokio::test]
 async fn an_operation_that_finds_a_late_write_makes_what_it_undid_once_more() {
     let (bench, known, jane) = Bench::with_jane().await;

@@ -80,6 +80,25 @@ async fn unknown_policy_of_a_member_is_refused_and_never_written_back() {
 }
 
 /// Nothing that is written could be kept of them, and nobody is told of it then.
+/// It gives nothing, and Cloudflare would not take it back: it goes with the first change.
+#[tokio::test]
+async fn a_policy_that_names_nothing_keeps_nobody_from_a_role() {
+    for is_grant in [true, false] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let nothing = PolicySpec { resource_groups: Vec::new(), ..holds(account, &known[0]) };
+        let held = vec![nothing, holds(account, &known[1]), holds(account, &known[2])];
+        let whom = account.add_member("odd@example.com", held);
+        let before = bench.atoms(&whom);
+        let (action, role) = if is_grant { (Action::Grant, &known[5]) } else { (Action::Revoke, &known[2]) };
+        let outcome = bench.operate(action, target(role), member(&whom)).await;
+        assert_done(&outcome, if is_grant { Effect::Granted } else { Effect::Revoked });
+        let changed: Vec<_> = bench.atoms(&whom).symmetric_difference(&before).cloned().collect();
+        assert_eq!(changed, [atom(account, role)]);
+    }
+}
+
 #[tokio::test]
 async fn who_holds_more_than_can_be_kept_of_a_member_is_refused_and_nothing_is_written() {
     let bench = Bench::start().await;

@@ -50,6 +50,39 @@ async fn an_invitation_is_made_again_with_exactly_what_it_held() {
     );
 }
 
+/// What could not be sent again is not taken away.
+#[tokio::test]
+async fn an_invitation_is_not_removed_where_it_could_not_be_made_again() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let groups: Vec<String> =
+        account.permission_groups().into_iter().filter(|it| !it.account_wide).take(8).map(|it| it.id).collect();
+    let zones: Vec<String> = (0..2_501).map(|n| account.add_zone(&format!("shop{n}.example"))).collect();
+    let many = PolicySpec { permission_groups: groups, resource_groups: zones, ..holds(account, &known[0]) };
+    let none = PolicySpec { permission_groups: Vec::new(), ..holds(account, &known[1]) };
+    for (policies, refusal) in [
+        (vec![many], Some((Refusal::UnreadableMember, "more than 20,000 pairs"))),
+        (vec![none.clone()], Some((Refusal::LastRole, "holds nothing of their own"))),
+        (vec![], Some((Refusal::LastRole, "holds nothing of their own"))),
+        (vec![none, holds(account, &known[0])], None),
+    ] {
+        let old = account.invite(NEW, policies);
+        let held = bench.atoms(&old);
+        account.reset_log();
+        let outcome = bench.operate(Action::Grant, Target::Renewal, member(&old)).await;
+        if let Some((code, why)) = refusal {
+            assert_refused(&outcome, code, why);
+            assert_eq!(account.requests(Route::DeleteMember), 0, "{why}");
+            account.remove_member(&old);
+        } else {
+            assert_done(&outcome, Effect::Renewed);
+            let new = account.membership_of(NEW).unwrap().id;
+            assert_eq!((new == old, bench.atoms(&new)), (false, held));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_worker_that_vanishes_at_any_moment_leaves_nobody_uninvited() {
     let mut moments = 0;

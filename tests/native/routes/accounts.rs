@@ -200,3 +200,21 @@ async fn a_task_of_an_app_that_is_not_listed_is_refused() {
     assert!(outcome.errored().is_some_and(|said| said.contains("ALLOWED_APPS")), "{outcome:?}");
     assert!(deployment.cloudflare.membership_of(NEWCOMER).is_none());
 }
+
+/// Who was found may be known by another id than the one that was sent: no list has a grant to that.
+#[tokio::test(start_paused = true)]
+async fn the_grant_that_is_answered_is_that_of_the_account_which_was_found() {
+    let deployment = Deployment::start().await.synced().await;
+    let cloudflare = &deployment.cloudflare;
+    let role = roles(cloudflare)[0].governed_as().to_owned();
+    let path = |id: &str| format!("/v1/roles/{role}/members/{id}");
+    // Invited since the last sync, by the bare id of the membership.
+    let new = cloudflare.invite("asked@example.com", vec![holds(cloudflare, &roles(cloudflare)[1])]);
+    let answer = call(&deployment, "PUT", &path(&new), None).await;
+    assert_eq!(answer.json()["grant"], format!("role:{role}:member:invitation:{new}"), "{}", answer.text());
+    // And by the id of the invitation, once it was accepted.
+    cloudflare.accept_invitation(&new);
+    let user = cloudflare.membership(&new).unwrap().user_id.unwrap();
+    let answer = call(&deployment, "PUT", &path(&format!("invitation:{new}")), None).await;
+    assert_eq!(answer.json()["grant"], format!("role:{role}:member:user:{user}"), "{}", answer.text());
+}

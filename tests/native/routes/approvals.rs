@@ -10,6 +10,7 @@ use sim::conductorone::{App, Entitlement, Person, Task};
 use crate::approvals::{ApprovalCase, BOSS, comment};
 use crate::jane::{EMAIL, Jane};
 use crate::looks::{holds, roles, small};
+use sim::cloudflare::KnownPermissionGroup;
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_was_decided_for_one_app_and_action_decides_nothing_for_another() {
@@ -176,6 +177,10 @@ async fn a_scoped_role_that_was_given_since_the_last_sync_counts_against_a_reque
     assert!(denied["deny"]["comment"].as_str().unwrap().contains("duties-apart"), "the control: {denied}");
 }
 
+async fn asked_of(desk: &ApprovalCase, role: &KnownPermissionGroup, task: &str) -> Value {
+    Box::pin(desk.decided(&desk.asks(role).id(task))).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_are_asked_for_at_once() {
     let known = roles(&sim::cloudflare::Cloudflare::new(small()));
@@ -184,7 +189,7 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     let apart = [apart(&billing.name, &dns.name), apart(&dns.name, &billing.name)];
     let rules = json!({ "low_risk_roles": [billing.name, dns.name], "rules": apart }).to_string();
     let desk = ApprovalCase::start(|_| rules.clone()).await;
-    let asked = async |role, task: &str| desk.decided(&desk.asks(role).id(task)).await;
+    let asked = async |role, task: &str| asked_of(&desk, role, task).await;
     comment(&asked(&billing, "2task1").await, "approve");
     let told = asked(&dns, "2task2").await;
     assert!(comment(&told, "deny").contains("duties-apart"), "approved a moment ago: {told}");
@@ -193,6 +198,14 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     desk.deployment.sync().await;
     comment(&asked(&dns, "2task4").await, "approve");
 
+    // In the same moment, while what is known is read for both.
+    let desk = ApprovalCase::start(|_| rules.clone()).await;
+    // So that neither waits for C1's keys.
+    asked_of(&desk, &known[6], "2task0").await;
+    desk.deployment.world().desk.yields.set(true);
+    let (one, other) = futures::join!(asked_of(&desk, &billing, "2task1"), asked_of(&desk, &dns, "2task2"));
+    let approved = [&one, &other].iter().filter(|told| !told["approve"].is_null()).count();
+    assert_eq!(approved, 1, "{one} {other}");
     // Without any approval of ours, as long as the grant is under way.
     let desk = ApprovalCase::start(|_| rules).await;
     desk.deployment.set_var("PROVISIONING", "on");
@@ -203,6 +216,22 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     desk.deployment.wait(Duration::from_mins(1)).await;
     let told = desk.decided(&desk.asks(&dns).id("2task2")).await;
     assert!(comment(&told, "deny").contains("duties-apart"), "under way: {told}");
+}
+
+/// What is asked for does not keep itself from who asks: another step of the task, or the same once more.
+#[tokio::test(start_paused = true)]
+async fn two_steps_of_a_task_are_approved_where_one_rule_keeps_all_of_its_roles_apart() {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let both = [&billing.name, &dns.name];
+    let apart = json!({ "name": "duties-apart", "when": { "roles": both, "holds": both }, "then": "deny" });
+    let desk = ApprovalCase::start(|_| json!({ "low_risk_roles": both, "rules": [apart] }).to_string()).await;
+    for step in ["2step1", "2step2"] {
+        let told = desk.decided(&desk.asks(&billing).id("2task1").step_id(step)).await;
+        comment(&told, "approve");
+    }
+    let told = desk.decided(&desk.asks(&dns).id("2task2")).await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "the control: {told}");
 }
 
 /// What an account comes with is known where the generation lists the role.

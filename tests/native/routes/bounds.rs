@@ -35,6 +35,41 @@ async fn gave_up_is_said_of_an_operation_after_5000_requests_whatever_its_tries(
 }
 
 #[tokio::test(start_paused = true)]
+async fn gave_up_is_said_of_no_operation_whose_own_invitation_may_still_be_carried_out() {
+    for comes in [true, false] {
+        let jane = Box::pin(Jane::start()).await;
+        jane.deployment.cloudflare.fail_next(Route::CreateMember, 1, Fault::Held);
+        let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+        let delivery = jane.deployment.c1.task(&Task::grant(entitlement, Person::newcomer(NEWCOMER)));
+        assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
+        jane.deployment.cloudflare.fail_randomly(Route::ListMembers, 1.0, Fault::status(503, 10_000));
+        jane.deployment.world().query("UPDATE spent SET requests = 5000", &[]).unwrap();
+        jane.deployment.wait(Duration::from_mins(20)).await;
+        let told = called_back(&jane, &delivery).await;
+        assert_eq!(told, "null");
+        if comes {
+            assert_eq!(jane.deployment.cloudflare.release_held(), 1);
+            jane.deployment.cloudflare.clear_faults();
+        }
+        jane.deployment.wait(Duration::from_mins(40)).await;
+        let told = called_back(&jane, &delivery).await;
+        assert!(told.contains(if comes { "complete" } else { "5000 requests" }), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_that_is_never_answered_is_not_sent_for_ever() {
+    let jane = Box::pin(Jane::start()).await;
+    jane.deployment.cloudflare.fail_randomly(Route::CreateMember, 1.0, Fault::status(503, 10_000));
+    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+    let delivery = jane.deployment.c1.task(&Task::grant(entitlement, Person::newcomer(NEWCOMER)));
+    assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
+    jane.deployment.wait(Duration::from_hours(25)).await;
+    let told = called_back(&jane, &delivery).await;
+    assert!(told.contains("for a day"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_to_bring_an_invitation_back_is_not_given_up_for_its_requests() {
     let (deployment, old) = Box::pin(invited()).await;
     deployment.cloudflare.fail_next(Route::CreateMember, 2, Fault::status(503, 10_000));

@@ -398,6 +398,50 @@ async fn an_account_that_ends_stays_by_what_was_granted_since_though_the_journal
     assert_eq!(jane.deployment.json("/v1/operations").await["items"], json!([]), "nothing is kept for good");
 }
 
+/// Nor does the end of a role, where that is the last one, take away what the journal would have forgotten.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_last_role_takes_no_account_that_was_granted_since_though_the_journal_forgets_operations() {
+    for is_granted in [true, false] {
+        let jane = Jane::start().await;
+        for (name, value) in
+            [("ENFORCE_EXPIRY", "on"), ("JOURNAL_DAYS", "1"), ("AUDIT_FEED", "off"), ("LAST_ROLE", "remove_member")]
+        {
+            jane.deployment.set_var(name, value);
+        }
+        let new = Person::newcomer("new@example.com");
+        deliver(&jane, Task::grant(entitlement(&jane), new.clone()).for_seconds(60 * 3_600), "role").await;
+        if is_granted {
+            deliver(&jane, Task::grant(Entitlement::access(), new), "account").await;
+        }
+        for _ in 0..3 {
+            jane.deployment.wait(Duration::from_hours(25)).await;
+            jane.deployment.sync().await;
+        }
+        let is_there = jane.deployment.cloudflare.membership_of("new@example.com").is_some();
+        assert_eq!(is_there, is_granted);
+    }
+}
+
+/// Also of those that were asked for before.
+#[tokio::test(start_paused = true)]
+async fn enforce_expiry_that_is_off_ends_nothing() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    jane.deployment.cloudflare.fail_next(Route::GetMember, 100_000, Fault::status(503, 10_000));
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "off");
+    jane.deployment.cloudflare.clear_faults();
+    jane.deployment.wait(Duration::from_hours(5)).await;
+    let own = jane.deployment.json("/v1/operations").await["items"][0].clone();
+    assert_eq!(own["outcome"]["code"], "provisioning_off", "{own}");
+    assert!(holds(&jane) && overdue(&jane).await == 1);
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_hours(1)).await;
+    assert!(!holds(&jane) && overdue(&jane).await == 0, "the control");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_gave_up_after_a_day_is_asked_for_again() {
     let jane = Jane::start().await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
 use sim::cloudflare::{Access, Cloudflare, Fault, Oddity, PolicySpec, Route, Spec};
 
@@ -77,6 +77,21 @@ async fn what_is_wrong_is_found_with_each_publication_closed_when_it_is_over_and
     assert!(!ids(&deployment.list("/v1/findings", 1000).await).contains(&id.as_str()));
     let accepted = items(&deployment, "state=accepted").await;
     assert_eq!((ids(&accepted), &accepted[0]["accepted"]["reason"]), (vec![id.as_str()], &json!("so agreed")));
+
+    // Of more than it has room for it has the gravest, however old that is.
+    let open = "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at)";
+    let query = |text: &str| deployment.world().query(text, &[]).unwrap();
+    query(&format!(
+        "{open} VALUES ('old:high', 'deny-policy', 'high', 'user:x', 'x', 'x', 1), ('old:low', 'deny-policy', 'low', 'user:x', 'x', 'x', 2)"
+    ));
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)";
+    query(&format!("{many} {open} SELECT 'new:' || n, 'deny-policy', 'low', 'user:x', 'x', 'x', 3 FROM n"));
+    let (_, full) = in_file(None).await;
+    query("DELETE FROM finding WHERE id = 'old:low'");
+    assert_eq!(in_file(None).await.1, full, "it was left out");
+    query("DELETE FROM finding WHERE id = 'old:high'");
+    assert_ne!(in_file(None).await.1, full);
+    query("DELETE FROM finding WHERE id LIKE 'new:%'");
 
     // Over, and again.
     deployment.cloudflare.set_two_factor(&person.id, true);
@@ -259,6 +274,41 @@ async fn what_is_so_is_never_told_to_be_over_however_many_there_are() {
     let third = open().await;
     assert_eq!(second.difference(&third).collect::<Vec<_>>(), [&last]);
     assert_eq!(more().await, hidden, "nobody of those that are not listed went");
+}
+
+/// As long as it is not known who is there, tokens of who left are not certain to be over, listed or not.
+#[tokio::test(start_paused = true)]
+async fn how_many_there_are_beside_those_that_are_listed_is_over_only_where_that_is_certain() {
+    let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    let jane = cloudflare.add_member("jane@example.com", vec![]);
+    cloudflare.accept_invitation(&jane);
+    let tokens: Vec<String> =
+        (0..505).map(|n| cloudflare.add_token(&format!("ci {n}"), Some("jane@example.com"), &json!({}))).collect();
+    let more = async || {
+        let listed = open_of(&deployment, &[LEFT]).await;
+        let more = listed.iter().find(|(id, _)| id.ends_with(":more")).map(|(_, evidence)| evidence.clone());
+        (listed.len() - usize::from(more.is_some()), more)
+    };
+    assert_eq!(more().await, (0, None));
+    cloudflare.remove_member(&jane);
+    let five = Some("5 more than are listed one by one".to_owned());
+    assert_eq!(more().await, (500, five.clone()));
+    // Somebody new cannot be read: whoever made a token may be that one.
+    let policy =
+        PolicySpec::allow(&cloudflare.permission_group("admin").unwrap().id, cloudflare.account_resource_group());
+    let odd = cloudflare.add_member("odd@example.com", vec![policy]);
+    for route in [Route::ListMembers, Route::GetMember] {
+        cloudflare.make_odd(route, &odd, Oddity::NullInPolicies("permission_groups"));
+    }
+    assert_eq!(more().await, (500, five.clone()));
+    for token in &tokens[..20] {
+        cloudflare.remove_token(token);
+    }
+    let (listed, told) = more().await;
+    assert!(told == five && (480..500).contains(&listed), "tokens that are gone are: {listed} {told:?}");
+    cloudflare.make_even();
+    assert_eq!(more().await, (485, None), "it is certain now");
 }
 
 /// Makes these the only Super Administrators, by policies of their own.

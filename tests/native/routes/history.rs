@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
-use sim::cloudflare::Cloudflare;
+use sim::cloudflare::{Cloudflare, Fault, Route};
 
 use crate::deployment::Deployment;
 use crate::jane::Jane;
@@ -767,4 +767,92 @@ async fn what_a_user_group_holds_is_no_operations_doing_though_it_is_called_as_s
     };
     assert_eq!(cause(format!("user:{}", jane.user)), "operation", "the control");
     assert_ne!(cause(format!("group:{group}")), "operation");
+}
+
+/// The causes in the ledger of who gained a role, as they are kept: what is not settled begins with a mark, or is empty.
+fn causes(deployment: &Deployment, entitlement: &str) -> Vec<String> {
+    let causes =
+        "SELECT cause FROM ledger WHERE gained = 1 AND entitlement = ? AND principal LIKE 'user:%' ORDER BY id";
+    let rows = deployment.world().query(causes, &[entitlement.into()]).unwrap();
+    rows.iter().map(|row| row[0].text().unwrap().to_owned()).collect()
+}
+
+/// A token is rolled, or Cloudflare refuses once: what was done meanwhile is in the log, and is read an hour later.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_did_while_the_log_could_not_be_read_for_an_hour_is_theirs_and_unknown_once_that_takes_too_long()
+{
+    for comes_back in [true, false] {
+        let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+        let cloudflare = deployment.cloudflare.clone();
+        let known = roles(&cloudflare);
+        let jane = cloudflare.add_member("jane@example.com", vec![]);
+        let deployment = deployment.synced().await;
+        deployment.wait(Duration::from_mins(30)).await;
+        let times = if comes_back { 1 } else { 1_000 };
+        cloudflare.fail_next(Route::ListAuditLogs, times, Fault::status(401, 10_000));
+        deployment.wait(Duration::from_mins(1)).await;
+        let log = deployment.json("/v1/status").await["audit_log"].clone();
+        assert_eq!(log["readable"], false, "{log}");
+        cloudflare.add_policy(&jane, holds(&cloudflare, &known[1]));
+        deployment.wait(Duration::from_mins(4)).await;
+        deployment.sync().await;
+        let entitlement = format!("role:{}:member", known[1].governed_as());
+        let cause = || causes(&deployment, &entitlement);
+        // The trigger's sweeps go on meanwhile.
+        let mut minutes = 0;
+        while cause() == [""] && minutes < 300 {
+            deployment.wait(Duration::from_mins(15)).await;
+            deployment.sync().await;
+            minutes += 15;
+        }
+        let settled = if comes_back { ("foreign", 60..=90) } else { ("unknown", 135..=150) };
+        assert!(cause() == [settled.0] && settled.1.contains(&minutes), "{:?} after {minutes} minutes", cause());
+        if comes_back {
+            let history = items(&deployment, "/v1/history?person=jane@example.com").await;
+            let told = history.iter().find(|change| change["entitlement"] == entitlement.as_str()).unwrap();
+            assert_eq!(told["by"]["who"], "somebody.else@example.com", "{told}");
+        }
+    }
+}
+
+/// Each look takes some: what nothing explains yet must not keep the rest from being looked at, nor the rest it from being looked at again.
+#[tokio::test(start_paused = true)]
+async fn more_changes_than_are_looked_at_at_once_keep_none_that_can_be_explained_waiting() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let jane = cloudflare.add_member("jane@example.com", vec![]);
+    let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    let id = |role: usize| format!("role:{}:member", known[role].governed_as());
+    // The first of all can be explained when the log tells of it, in five minutes.
+    cloudflare.set_log_delay(300);
+    cloudflare.add_policy(&jane, holds(&cloudflare, &known[1]));
+    deployment.sync().await;
+    cloudflare.set_log_delay(0);
+    assert_eq!(causes(&deployment, &id(1)), [""]);
+    deployment
+        .world()
+        .query(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+             INSERT INTO ledger (at, generation, gained, principal, name, entitlement)
+             SELECT ?, (SELECT MAX(generation) FROM ledger_mark), 1, printf('user:%032x', n), 'x' || n, ? FROM n",
+            &[deployment.world().now().into(), id(5).into()],
+        )
+        .unwrap();
+    let path = format!("/v1/roles/{}/members/{user}", known[2].governed_as());
+    assert_eq!(deployment.request("PUT", &path, &[], None).await.status, 200);
+    deployment.wait(Duration::from_secs(20)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert_eq!(causes(&deployment, &id(2)), ["operation"]);
+    assert_eq!(causes(&deployment, &id(1)), [""], "the log tells nothing of it yet");
+    assert!(causes(&deployment, &id(5)).iter().all(String::is_empty), "the control: they may still be explained");
+    deployment.wait(Duration::from_mins(6)).await;
+    assert_eq!(causes(&deployment, &id(1)), ["?foreign"]);
+    assert!(causes(&deployment, &id(5)).iter().all(String::is_empty));
+    deployment.wait(Duration::from_mins(30)).await;
+    assert_eq!(causes(&deployment, &id(1)), ["foreign"]);
+    assert!(causes(&deployment, &id(5)).iter().all(|cause| cause == "unknown"));
 }

@@ -405,6 +405,54 @@ async fn many_at_once_are_a_sweeps_and_so_is_what_is_no_single_members() {
     assert_is_account(&deployment).await;
 }
 
+/// What only a sweep can tell waits for that, and for as long as the last one took ten times: nothing is read with each turn until then.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_sweep_that_may_not_begin_yet_is_read_a_few_times_and_no_more() {
+    for many in [false, true] {
+        let deployment = deployment(60, "paid").await;
+        let cloudflare = &deployment.cloudflare;
+        let known = roles(cloudflare);
+        deployment.world().kv_takes.set(Duration::from_secs(10));
+        cloudflare.add_group("New", vec![holds(cloudflare, &known[1])]);
+        let run = deployment.run(&Value::Null).await;
+        deployment.world().kv_takes.set(Duration::ZERO);
+        let took = run["duration_millis"].as_u64().unwrap() / 1_000;
+        assert!((66..200).contains(&took), "{run}");
+        cloudflare.reset_log();
+        let people: Vec<_> = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted").collect();
+        let group = cloudflare.truth().groups.keys().next().unwrap().trim_start_matches("group:").to_owned();
+        for one in people.iter().take(if many { 30 } else { 3 }) {
+            cloudflare.set_policies(&one.id, vec![holds(cloudflare, &known[4])]);
+        }
+        if !many {
+            cloudflare.join_group(&group, &people[5].id);
+            let whole = serde_json::json!({ "raw": { "uri": "/accounts/a/iam/something_new/x" } });
+            cloudflare.log_entry(None, 0, whole);
+        }
+        let read = || {
+            let of = [Route::GetMember, Route::ListUserGroupMembers, Route::GetUserGroup];
+            of.map(|route| cloudflare.requests(route)).iter().sum::<usize>()
+        };
+        deployment.wait(Duration::from_mins(3)).await;
+        let at_first = read();
+        deployment.wait(Duration::from_mins(7)).await;
+        println!("{at_first} requests in three minutes, {} in ten, a sweep takes {took} s", read());
+        assert!(at_first > 0, "the control: they are read at once");
+        assert_eq!((read(), cloudflare.requests(Route::ListMembers)), (at_first, 0));
+        // Who is named by an entry that comes late is read all the same.
+        let late = &people[people.len() - 1].id;
+        let entry = serde_json::json!({ "raw": { "uri": format!("/accounts/a/members/{late}") }, "resource": { "id": late, "product": "members" } });
+        cloudflare.log_entry(Some(deployment.now() - 180), 0, entry);
+        deployment.wait(Duration::from_mins(1)).await;
+        assert!(read() > at_first);
+        // It comes, and tells all of it.
+        deployment.wait(Duration::from_secs(10 * took - 500)).await;
+        assert!(cloudflare.requests(Route::ListMembers) > 0);
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_is_account(&deployment).await;
+    }
+}
+
 /// What a user holds by `/v1`; nothing where there is no such user.
 async fn entitlements(deployment: &Deployment, user: &str) -> Option<Value> {
     let answer = deployment.get(&format!("/v1/users/{user}")).await;
@@ -468,10 +516,20 @@ async fn what_a_user_group_gives_since_a_moment_is_never_shown_as_a_members_own(
     assert!(is_in && cloudflare.requests(Route::ListMembers) == 0, "heard of, without a sweep");
     assert_is_account(&deployment).await;
     // Where the groups do not tell which policies are theirs, a sweep keeps what is known, and right away.
-    cloudflare.make_odd(On::Reads, &group, Oddity::NullInPolicies("permission_groups"));
-    cloudflare.add_policy(&new, holds(cloudflare, &roles(cloudflare)[5]));
-    deployment.wait(Duration::from_secs(100)).await;
-    assert!(cloudflare.requests(Route::ListMembers) > 0);
+    for is_empty in [false, true] {
+        if is_empty {
+            cloudflare.answer_null(Route::ListUserGroups);
+        } else {
+            cloudflare.make_odd(On::Reads, &group, Oddity::NullInPolicies("permission_groups"));
+        }
+        cloudflare.add_policy(&new, holds(cloudflare, &roles(cloudflare)[5 + usize::from(is_empty)]));
+        deployment.wait(Duration::from_secs(100)).await;
+        assert!(cloudflare.requests(Route::ListMembers) > 0, "a list without any: {is_empty}");
+        cloudflare.make_even();
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        cloudflare.reset_log();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::json;
 use sim::harness::Options;
 use sim::stores::Front;
@@ -52,8 +53,14 @@ async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_agai
     pushed(3, "when a finding is accepted").await;
     deployment.sync().await;
     pushed(3, "when nothing changed").await;
+    // More than there is room for: both have the gravest.
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+        INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at)
+        SELECT 'new:' || n, 'deny-policy', 'low', 'user:x', 'x', 'x', 1 FROM n";
+    deployment.world().query(many, &[]).unwrap();
     assert_eq!(deployment.request("POST", "/v1/push", &[], None).await.status, 202);
     pushed(4, "when that is asked for").await;
+    deployment.world().query("DELETE FROM finding WHERE id LIKE 'new:%'", &[]).unwrap();
     deployment.set_var("S3_KEY", "elsewhere.c1z");
     deployment.sync().await;
     deployment.wait(Duration::from_mins(2)).await;

@@ -112,6 +112,25 @@ async fn a_webhook_that_c1_refuses_to_delete_is_told_and_tried_again_by_the_next
     }
 }
 
+/// One that C1 never lets go of keeps none of the others.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_stays_for_good_keeps_no_other_one_from_being_deleted() {
+    let connected = prepared(|options| options.var("PUBLIC_URL", "https://wrong.example.com")).await;
+    assert_eq!(connected.run(json!({})).await["state"], "failed", "one for the wrong address");
+    connected.set_var("PUBLIC_URL", sim::conductorone::PUBLIC_URL);
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let webhooks = connected.c1.webhooks();
+    assert_eq!(webhooks.len(), 2, "{webhooks:?}");
+    let stays = format!("DELETE /api/v1/webhooks/{}", webhooks[0].0);
+    connected.c1.fail_api(&stays, ApiFault::Status(400), Some(3));
+    for left in [2, 1, 1] {
+        let undo = connected.run(json!({ "undo": true })).await;
+        assert_eq!((undo["state"].as_str(), connected.c1.webhooks().len()), (Some("failed"), left), "{undo}");
+    }
+    let undo = connected.run(json!({ "undo": true })).await;
+    assert_eq!((undo["state"].as_str(), connected.c1.webhooks().len()), (Some("done"), 0), "{undo}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn undo_puts_back_exactly_what_was_there_before_the_first_run() {
     let connected = prepared(|options| options).await;
