@@ -78,7 +78,7 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         return Ok(*record.clone());
     }
     crate::connect::came_by(ports, "approvals")?;
-    let facts = match &before {
+    let mut facts = match &before {
         Before::Decided(record) if is_admitted => Facts::Unknown(format!(
             "This task and step asked for something else before, which is decision {} of this connector; make a new task for it.",
             record.id
@@ -88,7 +88,6 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         ),
         _ => decide::gather(ports, settings.known_by(), question).await,
     };
-    let mut facts = facts;
     if let Facts::Known(known) = &mut facts
         && let Some(who) = known.person.key.map(Who::Known).or_else(|| known.person.email.clone().map(Who::Address))
     {

@@ -131,6 +131,7 @@ mod tests {
     use super::{DISTANCES, attempt};
     use crate::base::jobs::{self, Attempt, Job, JobKind};
     use crate::base::ports::Clock as _;
+    use crate::conductorone::Settings;
     use crate::conductorone::api::Tokens;
     use crate::conductorone::api::desk::{TenantDesk, settings};
     use crate::connect::{self, Options, Within};
@@ -169,28 +170,40 @@ mod tests {
         Job { left, ..jobs::all(&ports.desk).unwrap().remove(0) }
     }
 
-    #[tokio::test]
-    async fn it_looks_at_growing_distances_and_gives_up_after_the_last() {
+    /// A tenant, the generation that is published, and what a run goes by.
+    async fn tenant() -> (TenantDesk, String, Settings) {
         let ports = TenantDesk::new();
         jobs::init(&ports.desk).unwrap();
         let generation = published(&ports).await;
-        let (settings, tokens) = (settings(&ports.c1.plain_credential("otter")), Tokens::default());
-        let drive = async || {
-            let within = Within { units: 100, until: ports.now().plus_secs(600) };
-            connect::drive(&ports, &settings, &tokens, within).await.unwrap();
-        };
+        let settings = settings(&ports.c1.plain_credential("otter"));
+        (ports, generation, settings)
+    }
+
+    /// Begins a run. Two roles do not tell this account from another, so the app is named.
+    fn begin(ports: &TenantDesk) {
+        let options = Options { app_id: Some(App::default().id), ..Options::default() };
+        connect::begin(ports, options, "api").unwrap();
+    }
+
+    /// Carries the run on to its end.
+    async fn drive(ports: &TenantDesk, settings: &Settings) {
+        let within = Within { units: 100, until: ports.now().plus_secs(600) };
+        connect::drive(ports, settings, &Tokens::default(), within).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_looks_at_growing_distances_and_gives_up_after_the_last() {
+        let (ports, generation, settings) = tenant().await;
         let early = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(
             matches!(&early, Attempt::GivenUp(why) if why.contains("connect on this connector's page")),
             "{early:?}"
         );
 
-        // Two roles do not tell this account from another, so the app is named.
-        let options = Options { app_id: Some(App::default().id), ..Options::default() };
-        connect::begin(&ports, options, "api").unwrap();
+        begin(&ports);
         let busy = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         assert!(matches!(busy, Attempt::GoOn(..)), "while somebody connects it waits: {busy:?}");
-        drive().await;
+        drive(&ports, &settings).await;
 
         let (mut left, mut waits) = (Value::Null, Vec::new());
         let ended = loop {
@@ -198,7 +211,7 @@ mod tests {
                 Attempt::GoOn(at, next) => {
                     waits.push((at.since(ports.now()) + 500) / 1000);
                     left = next;
-                    drive().await;
+                    drive(&ports, &settings).await;
                 }
                 ended => break ended,
             }
@@ -215,28 +228,20 @@ mod tests {
     /// Where C1 could not be asked, waiting for it does not count.
     #[tokio::test]
     async fn nothing_is_given_up_for_which_no_run_went_through() {
-        let ports = TenantDesk::new();
-        jobs::init(&ports.desk).unwrap();
-        let generation = published(&ports).await;
-        let (settings, tokens) = (settings(&ports.c1.plain_credential("otter")), Tokens::default());
-        let drive = async || {
-            let within = Within { units: 100, until: ports.now().plus_secs(600) };
-            connect::drive(&ports, &settings, &tokens, within).await.unwrap();
-        };
-        let options = Options { app_id: Some(App::default().id), ..Options::default() };
-        connect::begin(&ports, options, "api").unwrap();
-        drive().await;
+        let (ports, generation, settings) = tenant().await;
+        begin(&ports);
+        drive(&ports, &settings).await;
         let begins = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         let Attempt::GoOn(_, left) = begins else { panic!("{begins:?}") };
         ports.c1.fail_api("GET /api/v1/apps", ApiFault::Status(400), None);
-        drive().await;
+        drive(&ports, &settings).await;
         let failed = attempt(&ports, &job(&generation, left, &ports)).await;
         assert!(matches!(failed, Attempt::GivenUp(_)), "{failed:?}");
         ports.c1.heal_api();
         ports.ahead_secs.set(ports.ahead_secs.get() + 33 * 3_600);
         let again = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
         let Attempt::GoOn(_, left) = again else { panic!("{again:?}") };
-        drive().await;
+        drive(&ports, &settings).await;
         let asked = attempt(&ports, &job(&generation, left, &ports)).await;
         assert!(matches!(&asked, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{asked:?}");
     }
@@ -244,15 +249,10 @@ mod tests {
     /// A small publication may come every few minutes, and begins the looks anew.
     #[tokio::test]
     async fn what_is_never_learned_of_is_given_up_however_often_something_is_published() {
-        let ports = TenantDesk::new();
-        jobs::init(&ports.desk).unwrap();
-        let generation = published(&ports).await;
-        let (settings, tokens) = (settings(&ports.c1.plain_credential("otter")), Tokens::default());
-        let options = Options { app_id: Some(App::default().id), ..Options::default() };
-        connect::begin(&ports, options, "api").unwrap();
+        let (ports, generation, settings) = tenant().await;
+        begin(&ports);
         for hour in 0..36 {
-            let within = Within { units: 100, until: ports.now().plus_secs(600) };
-            connect::drive(&ports, &settings, &tokens, within).await.unwrap();
+            drive(&ports, &settings).await;
             let looked = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
             match hour {
                 0..32 => assert!(matches!(looked, Attempt::GoOn(..)), "{hour}: {looked:?}"),

@@ -668,7 +668,7 @@ pub(super) fn is_settled(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
 const PUT_OFF: &str = "put off: ";
 
 /// Forgets settled operations that are older than `before`. Those stay whose outcome ConductorOne was not told yet, and those by which
-/// somebody keeps an account that was granted for a time before ([`superseded_by`]).
+/// somebody keeps an account at the end of a grant for a time before ([`superseded_by`], [`granted_since`]).
 pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback)

@@ -95,21 +95,22 @@ async fn what_a_group_that_was_made_since_gives_stays_the_groups() {
     assert_eq!(bench.atoms(&jane).len(), 3);
 }
 
+/// Jane, who is in no group, where records show what groups give and the one there is does not tell it.
+async fn beside_a_silent_group(oddity: Oddity) -> Bench {
+    let prepare = |account: &Cloudflare| {
+        without_groups(account);
+        showing(account);
+        account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+        account.make_odd(On::Reads, &giving(account), oddity);
+    };
+    Bench::with(prepare, |_| {}).await
+}
+
 /// What a group gives that does not tell it, its members' records alone may show.
 #[tokio::test]
 async fn a_group_that_does_not_tell_its_policies_keeps_changes_from_its_members_alone() {
     for oddity in [Oddity::Null("policies"), Oddity::Without("policies")] {
-        let bench = Bench::with(
-            |account| {
-                without_groups(account);
-                showing(account);
-                account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
-                let group = giving(account);
-                account.make_odd(On::Reads, &group, oddity.clone());
-            },
-            |_| {},
-        )
-        .await;
+        let bench = beside_a_silent_group(oddity).await;
         let account = bench.account();
         let known = roles(account);
         grants(&bench, 1).await;
@@ -124,17 +125,7 @@ async fn a_group_that_does_not_tell_its_policies_keeps_changes_from_its_members_
 /// Who came into such a group a moment ago may not be found in it yet, and its policy is not theirs.
 #[tokio::test]
 async fn what_a_group_gives_that_does_not_tell_it_is_not_the_members_own_where_a_read_is_behind() {
-    let bench = Bench::with(
-        |account| {
-            without_groups(account);
-            showing(account);
-            account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
-            let group = giving(account);
-            account.make_odd(On::Reads, &group, Oddity::Null("policies"));
-        },
-        |_| {},
-    )
-    .await;
+    let bench = beside_a_silent_group(Oddity::Null("policies")).await;
     let account = bench.account();
     let known = roles(account);
     let jane = account.membership_of(JANE).unwrap().id;

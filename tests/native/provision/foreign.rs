@@ -6,11 +6,11 @@ use c1_cloudflare::base::ports::Clock as _;
 use c1_cloudflare::model::operation::Target;
 use c1_cloudflare::provision::incident::{self, IncidentKind};
 use c1_cloudflare::provision::{Provisioning, aftercare, journal};
-use sim::cloudflare::{Fault, Permission, Route};
+use sim::cloudflare::{Fault, KnownPermissionGroup, Permission, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, assert_done, assert_refused, atom, holds, member, person,
-    roles, target,
+    Action, Bench, Effect, EntryId, JANE, NEW, Outcome, Refusal, assert_done, assert_refused, atom, holds, member,
+    person, roles, target,
 };
 
 #[tokio::test]
@@ -121,13 +121,19 @@ async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() 
     assert_eq!(aftercare::next_due(&bench.world).unwrap(), None);
 }
 
+/// A grant that was written twice: nobody answered the first time, and that one may still be carried out.
+async fn with_a_grant_that_may_come_late(bench: &Bench, role: &KnownPermissionGroup, jane: &str) -> EntryId {
+    bench.account().fail_next(Route::UpdateMember, 1, Fault::Held);
+    let grant = bench.arrive(Action::Grant, target(role), member(jane));
+    assert_done(&bench.settle(grant).await, Effect::Granted);
+    grant
+}
+
 #[tokio::test]
 async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
     let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    account.fail_next(Route::UpdateMember, 1, Fault::Held);
-    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
-    assert_done(&bench.settle(first).await, Effect::Granted);
+    let first = with_a_grant_that_may_come_late(&bench, &known[1], &jane).await;
     assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Grant, target(&known[3]), member(&jane)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Revoke, target(&known[2]), member(&jane)).await, Effect::Revoked);
@@ -145,9 +151,7 @@ async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
 async fn nothing_is_said_to_be_gone_that_a_late_write_brings_back_while_the_proof_of_its_absence_is_answered() {
     let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    account.fail_next(Route::UpdateMember, 1, Fault::Held);
-    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
-    assert_done(&bench.settle(first).await, Effect::Granted);
+    let first = with_a_grant_that_may_come_late(&bench, &known[1], &jane).await;
     let gone = [atom(account, &known[0])].into();
     // The read that shows the role gone is carried out, and before anybody has the answer the first write arrives at last.
     account.after_next(Route::UpdateMember, |account, _| {
@@ -189,7 +193,7 @@ async fn an_open_write_is_kept_for_as_long_as_the_operation_that_sent_it_is_not_
     }
 }
 
-fn assert_reported(bench: &Bench, operation: super::EntryId) {
+fn assert_reported(bench: &Bench, operation: EntryId) {
     let entry = bench.entry(operation);
     assert_eq!(entry.incidents.len(), 1);
     assert_eq!(entry.incidents[0].kind, IncidentKind::LateWrite);
@@ -201,9 +205,7 @@ fn assert_reported(bench: &Bench, operation: super::EntryId) {
 async fn a_late_write_is_put_right_though_cloudflare_could_not_be_asked_for_days() {
     let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    account.fail_next(Route::UpdateMember, 1, Fault::Held);
-    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
-    assert_done(&bench.settle(first).await, Effect::Granted);
+    let first = with_a_grant_that_may_come_late(&bench, &known[1], &jane).await;
     assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
     account.fail_randomly(Route::GetMember, 1.0, Fault::status(401, 10_000));
     bench.later_times(60, 3_600).await;
@@ -220,9 +222,7 @@ async fn a_late_write_is_put_right_though_cloudflare_could_not_be_asked_for_days
 async fn an_operation_that_finds_a_late_write_makes_what_it_undid_once_more() {
     let (bench, known, jane) = Bench::with_jane().await;
     let account = bench.account();
-    account.fail_next(Route::UpdateMember, 1, Fault::Held);
-    let first = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
-    assert_done(&bench.settle(first).await, Effect::Granted);
+    let first = with_a_grant_that_may_come_late(&bench, &known[1], &jane).await;
     assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
     assert_done(&bench.operate(Action::Grant, target(&known[3]), member(&jane)).await, Effect::Granted);
     account.release_held();

@@ -79,7 +79,6 @@ async fn unknown_policy_of_a_member_is_refused_and_never_written_back() {
     assert_done(&bench.operate(Action::Revoke, target(&first), member(&even)).await, Effect::Revoked);
 }
 
-/// Nothing that is written could be kept of them, and nobody is told of it then.
 /// It gives nothing, and Cloudflare would not take it back: it goes with the first change.
 #[tokio::test]
 async fn a_policy_that_names_nothing_keeps_nobody_from_a_role() {
@@ -99,6 +98,7 @@ async fn a_policy_that_names_nothing_keeps_nobody_from_a_role() {
     }
 }
 
+/// Nothing that is written could be kept of them, and nobody is told of it then.
 #[tokio::test]
 async fn who_holds_more_than_can_be_kept_of_a_member_is_refused_and_nothing_is_written() {
     let bench = Bench::start().await;
