@@ -22,6 +22,21 @@ if [ -n "$used" ]; then
   echo "release: $folder is in use, since it has more than was released: ${used% }; give another FOLDER, and copy from it" >&2
   exit 2
 fi
+# What is published is everybody's: a deployment's own account, tenant, address and switches are not.
+own=$(node --input-type=module -e '
+  import { SHIPPED, Settings } from "./scripts/up/settings.mjs";
+  const settings = new Settings();
+  const own = [...settings.variables()].filter(([name, value]) => value !== SHIPPED[name]).map(([name]) => name);
+  if (settings.namesNamespace) own.push("the id of a KV namespace");
+  for (const [what, line] of [["routes", /^[ \t]*routes?[ \t]*=|^[ \t]*\[\[?[ \t]*routes?\b/m], ["account_id", /^[ \t]*account_id[ \t]*=/m], ["env", /^[ \t]*\[+[ \t]*env\b/m]]) {
+    if (line.test(settings.withoutVariables())) own.push(what);
+  }
+  console.log(own.join(", "));
+')
+if [ -n "$own" ]; then
+  echo "release: wrangler.toml has values of a deployment: $own; release from a clone of its own, with wrangler.toml as it is in the repository" >&2
+  exit 2
+fi
 bash scripts/build.sh
 rm -rf "$folder"
 mkdir -p "$folder/build" "$folder/scripts"

@@ -249,6 +249,17 @@ function turnOff(given, settings, before) {
   }
 }
 
+/** Says what still leads to the address that the Worker had, where it moves: ConductorOne knows that one. */
+function tellMoved(url, before) {
+  const formerly = before?.get("PUBLIC_URL")?.text ?? "";
+  if (before === undefined || url === "" || formerly === url) return;
+  if (formerly === "") {
+    say(`The Worker may have learned another address than ${url} (public_url of /v1/status tells). Then ConductorOne's webhook leads to that one, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through.`);
+    return;
+  }
+  say(`The Worker was known by ${plain(formerly)}, and is known by ${url} from now on. ConductorOne's webhook leads to the old address, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through, and change the address wherever else ConductorOne or SCIM has it.`);
+}
+
 /** Says how a domain of one's own leads to the Worker, where nothing in wrangler.toml does. */
 function tellRoute(settings, url, before) {
   const { hostname } = new URL(url);
@@ -403,6 +414,7 @@ await run("up", async () => {
   for (const [flag, variable] of VARIABLES) settings.set(variable, values[flag]);
   say(settings.write() ? "wrangler.toml: written." : "wrangler.toml: as it should be.");
 
+  tellMoved(values.url, before);
   tellRoute(settings, url, before);
 
   await build();

@@ -53,15 +53,16 @@ function patience(method: string): number {
   return method === "GET" || method === "HEAD" ? READ_MILLIS : CHANGE_MILLIS;
 }
 
-/** Why nothing came, or not all of it. */
-function silence(error: unknown, method: string): Refused {
-  if (!(error instanceof DOMException && error.name === "TimeoutError")) {
-    return new Refused(0, "offline", "The Worker cannot be reached. Check the connection; the page tries again by itself.");
-  }
-  const waited = `The Worker has not answered within ${patience(method) / 1000} seconds.`;
-  return method === "GET"
-    ? new Refused(0, "timeout", `${waited} The page tries again by itself.`)
-    : new Refused(0, "timeout", `${waited} It may have been done all the same: Operations tells what became of it.`);
+/** Why nothing came, or not all of it. What was to be changed may be changed by then: the page does not try that again. */
+function silence(error: unknown, method: string, path: string): Refused {
+  const [code, what] =
+    error instanceof DOMException && error.name === "TimeoutError"
+      ? ["timeout", `The Worker has not answered within ${patience(method) / 1000} seconds.`]
+      : ["offline", "The Worker cannot be reached. Check the connection."];
+  if (method === "GET" || method === "HEAD") return new Refused(0, code, `${what} The page tries again by itself.`);
+  if (path === "/session") return new Refused(0, code, what);
+  const tells = /\/(?:members|accounts|invitations)(?:\/|$)/.test(path) ? "Operations tells what became of it." : "look before you ask for it again.";
+  return new Refused(0, code, `${what} It may have been done all the same: ${tells}`);
 }
 
 /** The answer to a request; `limit` is what it and its body may take. */
@@ -79,7 +80,7 @@ async function send(method: string, path: string, limit: AbortSignal | null, bod
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   } catch (error) {
-    throw silence(error, method);
+    throw silence(error, method, path);
   }
 }
 
@@ -89,7 +90,7 @@ async function whole(method: string, path: string, body?: unknown, bearer?: stri
   try {
     return { response, text: await response.text() };
   } catch (error) {
-    throw silence(error, method);
+    throw silence(error, method, path);
   }
 }
 

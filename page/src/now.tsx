@@ -164,7 +164,7 @@ function Attention({ title, items }: { title: string; items: [string | null, str
       <h2>{title}</h2>
       <ul>
         {items.map(([at, text]) => (
-          <li key={text}>
+          <li key={`${at}/${text}`}>
             {at === null ? null : (
               <>
                 <Time at={at} />:{" "}

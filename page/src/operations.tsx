@@ -106,8 +106,8 @@ function Entry({ operation, open = false }: { operation: Operation; open?: boole
           Number {operation.id}, {asker(operation.request)}; {operation.attempts} {operation.attempts === 1 ? "attempt" : "attempts"}
         </p>
         <ol>
-          {operation.trail.map((line) => (
-            <Line key={line} line={line} />
+          {operation.trail.map((line, n) => (
+            <Line key={n} line={line} />
           ))}
         </ol>
       </details>

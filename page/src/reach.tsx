@@ -27,7 +27,7 @@ export function Reaches({ role }: { role: Role }): JSX.Element | null {
   );
 }
 
-const WAYS: Record<Access["reach"], string> = { object: "on this", every: "on every one of its kind", account: "on the whole account" };
+const WAYS: Record<Access["reach"], string> = { object: "on this", every: "on every one of its kind", account: "on the whole account", perhaps: "perhaps: not all that it reaches is listed" };
 
 /** A token's policy, a denial and what is not known are no entitlement, and have no view. */
 function RoleOf({ row }: { row: Access }): JSX.Element {
@@ -64,7 +64,7 @@ export function OneResource({ id }: { id: string }): JSX.Element {
         name="access"
         columns={COLUMNS}
         list={list}
-        rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}/${row.role}`}
+        rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}/${row.role}/${row.reach}`}
         href={(row) => viewOf(`${row.principal_type}:${row.principal_id}`)}
         filters={FILTERS}
         empty="Nobody reaches it, by any role, group or token that this connector may read. Now says what is off."

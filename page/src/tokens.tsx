@@ -84,8 +84,9 @@ export function OneToken({ id }: { id: string }): JSX.Element {
       <h2>What it may do</h2>
       {whole === null && error === null ? <p role="status">Looking…</p> : null}
       <ul class="journal">
-        {(token.policies ?? []).map((policy) => (
-          <li key={policy.told}>
+        {(token.policies ?? []).map((policy, n) => (
+          // Two of them may be told alike.
+          <li key={n}>
             <bdi>{policy.told}</bdi>
             {policy.scope.length === 0 ? null : (
               <ul class="reaches">

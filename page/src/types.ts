@@ -46,7 +46,8 @@ export interface Access {
   display_name: string;
   entitlement_id: string;
   role: string;
-  reach: "object" | "every" | "account";
+  /** `perhaps` where not all is listed that the role or token reaches. */
+  reach: "object" | "every" | "account" | "perhaps";
   group_id: string;
   group_name: string;
 }

@@ -1,7 +1,7 @@
 //! Which of C1's apps this connector is for: the tasks and the questions of no other are taken.
 //!
 //! Whoever owns an app in the tenant may give an entitlement any name, so a name counts only in an app that is pinned. An id counts
-//! in any app while none is pinned: only a sync of this connector's brings ids into C1.
+//! in any app while none is pinned: only a sync of this connector's brings ids into C1. C1's builtin Access has no id of ours, and every app has it.
 
 use std::borrow::Cow;
 
@@ -39,10 +39,13 @@ impl Apps {
         }
     }
 
-    /// The same, and the app that `make connect` settled on where the configuration pins none; only then is that asked for.
-    pub fn or_settled<E>(&self, settled: impl FnOnce() -> Result<Option<String>, E>) -> Result<Cow<'_, Self>, E> {
-        let settled = if self.are_pinned() { None } else { settled()? };
-        Ok(settled.map_or(Cow::Borrowed(self), |id| Cow::Owned(Self { ids: vec![id], from: Some(Source::Connect) })))
+    /// The same, and the apps that were connected where the configuration pins none; only then is that asked for.
+    pub fn or_connected<E>(&self, connected: impl FnOnce() -> Result<Vec<String>, E>) -> Result<Cow<'_, Self>, E> {
+        let ids = if self.are_pinned() { Vec::new() } else { connected()? };
+        if ids.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
+        Ok(Cow::Owned(Self { ids, from: Some(Source::Connect) }))
     }
 
     /// Whether any is pinned.
@@ -62,7 +65,7 @@ impl Apps {
             Source::AllowedApps => ("ALLOWED_APPS does not have it", "add the app there"),
             Source::AppId => ("C1_APP_ID is another one", "name every app that this connector is for in ALLOWED_APPS"),
             Source::Connect => (
-                "the one that this connector was connected to is another one",
+                "those that this connector was connected to are others",
                 "name every app that this connector is for in ALLOWED_APPS",
             ),
         };
@@ -87,10 +90,23 @@ impl Apps {
         ))
     }
 
+    /// Refuses C1's builtin entitlement, which every app of the tenant has and which carries no id of ours, where no app is pinned.
+    pub fn admit_builtin(&self) -> Result<(), Stopped> {
+        if self.are_pinned() {
+            return Ok(());
+        }
+        Err(Stopped::refused(
+            Refusal::AppNotAllowed,
+            format!(
+                "Every app has the builtin entitlement that makes and removes accounts, so it counts only in an app that is pinned: {PIN}, or {CONNECT}."
+            ),
+        ))
+    }
+
     /// What the operator should know about it, where changes are carried out.
     pub fn warning(&self) -> Option<String> {
         (!self.are_pinned()).then(|| {
-            format!("PROVISIONING is on and no app is pinned, so every app of the tenant that carries this connector's ids can have its tasks carried out: {PIN}, or {CONNECT}")
+            format!("PROVISIONING is on and no app is pinned, so every app of the tenant that carries this connector's ids can have its tasks carried out, and those about accounts are refused: {PIN}, or {CONNECT}")
         })
     }
 }
@@ -126,16 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_taken_of_allowed_apps_else_of_the_app_id_else_of_the_app_that_connect_settled_on() {
-        let settled = || Ok::<_, &str>(Some("2three".to_owned()));
+    fn tasks_are_taken_of_allowed_apps_else_of_the_app_id_else_of_the_apps_that_were_connected() {
+        let connected = || Ok::<_, &str>(vec!["2one".to_owned(), "2three".to_owned()]);
         let unreadable = || Err("cannot be read");
         let allowed = Apps::configured(vec!["2one".to_owned(), "2two".to_owned()], Some("2three"));
-        check(&allowed.or_settled(unreadable).unwrap(), &["2one", "2two"], "ALLOWED_APPS");
+        check(&allowed.or_connected(unreadable).unwrap(), &["2one", "2two"], "ALLOWED_APPS");
         let id = Apps::configured(Vec::new(), Some("2two"));
-        check(&id.or_settled(unreadable).unwrap(), &["2two"], "C1_APP_ID");
+        check(&id.or_connected(unreadable).unwrap(), &["2two"], "C1_APP_ID");
         let none = Apps::configured(Vec::new(), None);
-        check(&none.or_settled(settled).unwrap(), &["2three"], "was connected to");
-        check(&none.or_settled(|| Ok::<_, &str>(None)).unwrap(), &["2one", "2two", "2three"], "");
-        assert!(none.or_settled(unreadable).is_err(), "which app it is cannot be known, which is not none");
+        check(&none.or_connected(connected).unwrap(), &["2one", "2three"], "was connected to");
+        check(&none.or_connected(|| Ok::<_, &str>(Vec::new())).unwrap(), &["2one", "2two", "2three"], "");
+        assert!(none.or_connected(unreadable).is_err(), "which app it is cannot be known, which is not none");
     }
 }

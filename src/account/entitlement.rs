@@ -25,7 +25,8 @@ async fn by_reference<P: KeyValue>(
     named: &EntitlementRef,
 ) -> Result<Holding, Stopped> {
     let shown = match named.meaning() {
-        Meaning::Account => return Ok(Holding::Account),
+        // Every app of the tenant has C1's builtin entitlement.
+        Meaning::Account => return apps.admit_builtin().map(|()| Holding::Account),
         Meaning::Entitlement(one) => return Ok(Holding::Entitlement(one)),
         Meaning::Called(name) => name,
         Meaning::Several { account, entitlements } => {

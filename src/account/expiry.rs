@@ -49,9 +49,9 @@ const LOOKED_FOR: i64 = 10_000;
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS expiry (
-            email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
-            ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0, member TEXT NOT NULL DEFAULT '',
+        "CREATE TABLE IF NOT EXISTS expiry ( \
+            email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
+            ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0, member TEXT NOT NULL DEFAULT '', \
             PRIMARY KEY (email, entitlement)) WITHOUT ROWID",
         &[],
     )?;
@@ -63,7 +63,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Brings a table that knows people by their address alone to know their membership as well: from the operation that granted it, where
 /// that is still kept.
 pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("ALTER TABLE expiry ADD COLUMN member TEXT NOT NULL DEFAULT ''", &[])?;
+    rows::add_column(sql, "expiry", "member TEXT NOT NULL DEFAULT ''")?;
     sql.query(
         "UPDATE expiry SET member = COALESCE((SELECT member FROM operation WHERE operation.id = expiry.operation), '')",
         &[],
@@ -77,11 +77,11 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
 /// that. A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
-        "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'),
-            json_extract(outcome, '$.effect'), json_extract(outcome, '$.outcome') = 'done'
-         FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done'
-                OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1
-                AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant'))
+        "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
+            json_extract(outcome, '$.effect'), json_extract(outcome, '$.outcome') = 'done' \
+         FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
+                OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
+                AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant')) \
             AND json_extract(request, '$.target') IS NOT 'renewal'",
         &[id.0.into()],
     )?;
@@ -91,8 +91,8 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     // The end of an earlier grant is as old as that grant.
     let later = sql.one(
         &format!(
-            "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> ''))
-            AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal'
+            "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> '')) \
+            AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
         ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
@@ -105,7 +105,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     // The account's end is the end of all that was held, also where it went with the last role, but not of what was granted to who came back since.
     if is_done {
         sql.query(
-            "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> '')) AND operation <= ?6
+            "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> '')) AND operation <= ?6 \
                 AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))",
             &[email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into()],
         )?;
@@ -152,9 +152,9 @@ pub fn overdue_so_far(sql: &dyn Sql, before: Timestamp) -> Result<String, SqlErr
 /// invitations then is in no generation, and has it again.
 pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "DELETE FROM expiry WHERE email = ? AND entitlement = ? AND ends_at = ?
-            AND NOT EXISTS (SELECT 1 FROM renewal JOIN operation ON operation.id = renewal.operation AND operation.outcome IS NULL
-                WHERE renewal.member = expiry.member OR renewal.email = expiry.email COLLATE NOCASE)
+        "DELETE FROM expiry WHERE email = ? AND entitlement = ? AND ends_at = ? \
+            AND NOT EXISTS (SELECT 1 FROM renewal JOIN operation ON operation.id = renewal.operation AND operation.outcome IS NULL \
+                WHERE renewal.member = expiry.member OR renewal.email = expiry.email COLLATE NOCASE) \
             AND NOT EXISTS (SELECT 1 FROM renewed WHERE renewed.successor = expiry.member AND renewed.at >= ?)",
         &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into(), known.into()],
     )?;
@@ -193,7 +193,7 @@ pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Res
     };
     sql.query(
         &format!(
-            "UPDATE expiry SET asked = ? WHERE asked = 1
+            "UPDATE expiry SET asked = ? WHERE asked = 1 \
                 AND operation = (SELECT {} FROM operation WHERE id = ? AND key LIKE '{EXPIRY_KEY}%')",
             granted_by("key")
         ),
@@ -213,7 +213,7 @@ pub fn next_end(sql: &dyn Sql, late_secs: i64) -> Result<Option<Timestamp>, SqlE
 }
 
 /// Of this version, and not set aside.
-const READABLE: &str = "version = 1 AND NOT EXISTS (
+const READABLE: &str = "version = 1 AND NOT EXISTS ( \
     SELECT 1 FROM set_aside WHERE of_table = 'expiry' AND id = email || ' ' || entitlement)";
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overdue>, SqlError> {

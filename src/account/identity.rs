@@ -28,8 +28,8 @@ pub struct Identity {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS identity (
-            id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, secret TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS identity ( \
+            id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, secret TEXT NOT NULL, \
             token TEXT NOT NULL, owner TEXT)",
         &[],
     )?;
@@ -103,12 +103,12 @@ pub(crate) async fn own_token<P: Http + Clock + Sql>(
 }
 
 /// Whether the list of tokens has the connector's own alone, which lacks the permission to list others: then Cloudflare tells of no
-/// other, and does not say so (`reference/tokens.md` b.1).
+/// other, and does not say so (`reference/tokens.md` b.1). Where it is not known which is its own, the only one may be.
 pub(crate) fn sees_itself_alone(tokens: &[Token], own: Option<TokenId>) -> bool {
     const MAY_LIST: [&str; 2] = ["account api tokens read", "account api tokens write"];
     let [only] = tokens else { return false };
     let may_list = only.permission_groups().iter().any(|name| MAY_LIST.contains(&name.to_ascii_lowercase().as_str()));
-    own == Some(only.id) && !may_list && only.unlisted == 0
+    own.is_none_or(|own| own == only.id) && !may_list && only.unlisted == 0
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub fn is_all_own(sql: &dyn Sql, member: &MemberRecord) -> Result<bool, SqlError
 pub fn note_own(sql: &dyn Sql, member: MemberId, ids: &BTreeSet<String>, now: Timestamp) -> Result<(), SqlError> {
     let ids = packed(ids);
     sql.query(
-        "INSERT INTO own_policy_since (member, at, ids) VALUES (?, ?, ?)
+        "INSERT INTO own_policy_since (member, at, ids) VALUES (?, ?, ?) \
          ON CONFLICT (member) DO UPDATE SET at = excluded.at, ids = excluded.ids",
         &[member.to_string().into(), now.into(), SqlValue::Blob(ids)],
     )?;

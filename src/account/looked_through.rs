@@ -10,9 +10,9 @@ use crate::model::operation::EntryId;
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS looked_through (
-            operation INTEGER NOT NULL, reading INTEGER NOT NULL, page INTEGER NOT NULL, pages INTEGER NOT NULL,
-            is_counted INTEGER NOT NULL, members INTEGER, ids TEXT NOT NULL, odd INTEGER NOT NULL,
+        "CREATE TABLE IF NOT EXISTS looked_through ( \
+            operation INTEGER NOT NULL, reading INTEGER NOT NULL, page INTEGER NOT NULL, pages INTEGER NOT NULL, \
+            is_counted INTEGER NOT NULL, members INTEGER, ids TEXT NOT NULL, odd INTEGER NOT NULL, \
             PRIMARY KEY (operation, reading, page)) WITHOUT ROWID",
         &[],
     )?;
@@ -80,7 +80,7 @@ pub fn note(sql: &dyn Sql, operation: EntryId, reading: Reading, page: &LookedTh
     }
     let ids: Vec<String> = page.ids.iter().map(ToString::to_string).collect();
     sql.query(
-        "INSERT OR REPLACE INTO looked_through (operation, reading, page, pages, is_counted, members, odd, ids)
+        "INSERT OR REPLACE INTO looked_through (operation, reading, page, pages, is_counted, members, odd, ids) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             operation.0.into(),

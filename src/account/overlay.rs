@@ -5,6 +5,7 @@
 
 use crate::base::json;
 use crate::base::json::Deserialize;
+use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -52,8 +53,8 @@ struct StoredChange {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS overlay (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS overlay ( \
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, \
             at INTEGER NOT NULL, kept TEXT NOT NULL, generation TEXT)",
         &[],
     )?;
@@ -71,12 +72,19 @@ pub async fn note<P: KeyValue + Sql>(
     let id = left.member.id;
     // Who declined is no member, in every generation.
     let is_gone = left.gone || !left.member.status.is_member();
-    let (known, mut groups, is_seen, is_sure) = match latest(ports, id)? {
-        Some((kept, None)) => (kept.member, kept.groups, true, kept.key.is_some()),
-        taken_in => {
-            let taken_in = taken_in.and_then(|(kept, by)| kept.key.and(kept.member).zip(by));
-            let newest = Newest::published(ports, snapshot, taken_in, left.member).await?;
-            (newest.known, BTreeMap::new(), newest.is_seen && newest.is_sure, newest.is_sure)
+    let (known, mut groups, is_seen, is_sure) = loop {
+        let last = last_published(ports)?;
+        match latest(ports, id)? {
+            Some((kept, None)) => break (kept.member, kept.groups, true, kept.key.is_some()),
+            taken_in => {
+                let taken_in = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
+                let Newest { known, is_seen, is_sure } =
+                    Newest::published(ports, snapshot, taken_in, left.member).await?;
+                // One that was published meanwhile may know more of the member, which would be undone by what is laid over it.
+                if last_published(ports)? == last {
+                    break (known, BTreeMap::new(), is_seen && is_sure, is_sure);
+                }
+            }
         }
     };
     let mut in_groups: BTreeSet<UserGroupId> = known.iter().flat_map(|member| member.groups.iter().copied()).collect();
@@ -113,11 +121,11 @@ struct Newest {
 }
 
 impl Newest {
-    /// Looks it up, whatever generation the operation began with; `taken_in` is how which generation took the last change in.
+    /// Looks it up, whatever generation the operation began with; `taken_in` is how a generation took the last change in.
     async fn published<P: KeyValue + Sql>(
         ports: &P,
         snapshot: Option<&Snapshot>,
-        taken_in: Option<(Member, String)>,
+        taken_in: Option<Member>,
         record: &MemberRecord,
     ) -> Result<Self, SqlError> {
         // Several may have been published since the operation began, and KV may show none of them yet.
@@ -131,14 +139,11 @@ impl Newest {
         let is_newest = is_seen || opened.is_some();
         let snapshot = opened.as_ref().or(snapshot);
         let (known, is_sure) = match taken_in {
-            // KV may still show an older generation than the one that took the last change in. Whether a newer one has more is not known.
-            Some((member, by)) if !is_newest => {
-                let is_of_newest = newest.is_some_and(|newest| newest.to_string() == by);
-                (Some(member), is_of_newest)
-            }
+            // KV may still show an older generation than the one that took the last change in. Whether that or a newer one has more is not known.
+            Some(member) if !is_newest => (Some(member), false),
             taken_in => match published(ports, snapshot, record).await {
                 Ok(row) => (row, is_newest || newest.is_none()),
-                Err(_) if taken_in.is_some() => (taken_in.map(|(member, _)| member), false),
+                Err(_) if taken_in.is_some() => (taken_in, false),
                 Err(_) => (before(ports, snapshot, record).await, false),
             },
         };
@@ -203,7 +208,7 @@ pub fn over(sql: &dyn Sql, generation: &GenerationId, until: Option<i64>) -> Res
     let newest = value.as_ref().and_then(SqlValue::integer).unwrap_or(0);
     let seq = until.unwrap_or(newest);
     let rows = sql.query(
-        "SELECT member, CASE version WHEN 1 THEN kept END, MAX(seq) FROM overlay
+        "SELECT member, CASE version WHEN 1 THEN kept END, MAX(seq) FROM overlay \
          WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
         &[seq.into(), generation.into()],
     )?;
@@ -304,6 +309,39 @@ pub(crate) fn taken_in<P: Sql + Clock>(ports: &P, seq: i64, generation: &Generat
         "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ? AND at <= ?",
         &[generation.into(), seq.into(), ports.now().plus_millis(-LAG_MILLIS).into()],
     )?;
+    Ok(())
+}
+
+/// Puts the changes that stay in force for the next generation too on top of the one that was published now. What they do not tell of a member by
+/// themselves was as the generation before had it, and is as this one has it: signs of life, and user groups but for those that the changes are
+/// about, where this one `began` too soon to have seen that.
+pub(crate) fn rebase<P: Sql + Clock>(
+    ports: &P,
+    seq: i64,
+    began: Timestamp,
+    published: impl Fn(MemberId) -> Option<Member>,
+) -> Result<(), SqlError> {
+    let rows = ports.query(
+        "SELECT member, CASE version WHEN 1 THEN kept END, seq FROM overlay WHERE generation IS NULL AND (seq > ? OR at > ?)",
+        &[seq.into(), ports.now().plus_millis(-LAG_MILLIS).into()],
+    )?;
+    let read = rows::readable(ports, "overlay", &rows, |row| read(row).ok().zip(row.get(2).cloned()))?;
+    for ((id, kept), seq) in read {
+        let Some((member, known)) = kept.member.as_ref().zip(published(id)) else { continue };
+        let mut groups = known.groups;
+        for (group, (is_in, _)) in kept.groups.iter().filter(|(_, (_, since))| Changes::outweighs(*since, began)) {
+            groups.retain(|one| one != group);
+            groups.extend(is_in.then_some(*group));
+        }
+        order::sort(&mut groups);
+        let member = Member { groups, signs: known.signs, ..member.clone() };
+        if kept.key.is_none() || kept.member.as_ref() != Some(&member) {
+            // What was a guess is none by now.
+            let key = kept.key.or_else(|| Some(member.principal().to_string()));
+            let kept = serde_json::to_string(&StoredChange { member: Some(member), key, groups: kept.groups })?;
+            ports.query("UPDATE overlay SET kept = ? WHERE seq = ?", &[kept.into(), seq])?;
+        }
+    }
     Ok(())
 }
 

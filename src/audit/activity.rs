@@ -31,8 +31,8 @@ pub struct Activity {
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     for table in ["activity", "activity_shown"] {
         let statement = format!(
-            "CREATE TABLE IF NOT EXISTS {table} (
-            user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, through TEXT NOT NULL,
+            "CREATE TABLE IF NOT EXISTS {table} ( \
+            user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, through TEXT NOT NULL, \
             products TEXT NOT NULL) WITHOUT ROWID"
         );
         sql.query(&statement, &[])?;

@@ -86,9 +86,9 @@ const COLUMNS: &str = "number, id, at, description, who, through, token_id, ray"
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS audit_entry (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, id TEXT NOT NULL UNIQUE,
-            at INTEGER NOT NULL, about TEXT NOT NULL, member TEXT, user_group TEXT, description TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS audit_entry ( \
+            number INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, id TEXT NOT NULL UNIQUE, \
+            at INTEGER NOT NULL, about TEXT NOT NULL, member TEXT, user_group TEXT, description TEXT NOT NULL, \
             who TEXT NOT NULL, through TEXT NOT NULL, token_id TEXT, ray TEXT, heard INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;
@@ -207,7 +207,7 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
         }
         let author = author(entry);
         let noted = sql.query(
-            "INSERT INTO audit_entry (id, at, about, member, user_group, description, who, through, token_id, ray)
+            "INSERT INTO audit_entry (id, at, about, member, user_group, description, who, through, token_id, ray) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number",
             &[
                 entry.id.as_str().into(),
@@ -269,7 +269,7 @@ pub struct Unheard {
 pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
     let ours = super::feed::state(sql)?.and_then(|state| state.ours);
     let rows = sql.query(
-        "SELECT DISTINCT about, member, user_group, MAX(number), MIN(at), token_id IS NOT NULL AND token_id IS ?, MAX(at)
+        "SELECT DISTINCT about, member, user_group, MAX(number), MIN(at), token_id IS NOT NULL AND token_id IS ?, MAX(at) \
          FROM audit_entry WHERE heard = 0 GROUP BY 1, 2, 3, 6 ORDER BY 4 LIMIT 500",
         &[ours.into()],
     )?;

@@ -331,7 +331,7 @@ fn see(sql: &dyn Sql, login: &LoginRecord, now: Timestamp) -> Result<(), SqlErro
     let user = login.user.as_deref().and_then(|id| id.parse::<UserId>().ok());
     let (Some(user), Some(at)) = (user, login.at) else { return Ok(()) };
     sql.query(
-        "INSERT INTO login_seen (user, day) VALUES (?, ?)
+        "INSERT INTO login_seen (user, day) VALUES (?, ?) \
          ON CONFLICT (user) DO UPDATE SET day = excluded.day WHERE excluded.day > login_seen.day",
         &[user.to_string().into(), day(at, now).into()],
     )?;

@@ -52,7 +52,7 @@ pub struct Reading {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS audit_log (
+        "CREATE TABLE IF NOT EXISTS audit_log ( \
             id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL)",
         &[],
     )?;

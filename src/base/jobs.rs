@@ -97,17 +97,17 @@ const INTERRUPTIONS: i64 = 5;
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS job (
-            kind TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, state TEXT NOT NULL,
-            left_over TEXT NOT NULL DEFAULT 'null', attempts INTEGER NOT NULL DEFAULT 0, message TEXT,
-            wanted_at INTEGER NOT NULL, due_at INTEGER, ended_at INTEGER, last_done_at INTEGER, begun_at INTEGER)
+        "CREATE TABLE IF NOT EXISTS job ( \
+            kind TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, state TEXT NOT NULL, \
+            left_over TEXT NOT NULL DEFAULT 'null', attempts INTEGER NOT NULL DEFAULT 0, message TEXT, \
+            wanted_at INTEGER NOT NULL, due_at INTEGER, ended_at INTEGER, last_done_at INTEGER, begun_at INTEGER) \
          WITHOUT ROWID",
         &[],
     )?;
     // There is one Coordinator at a time, and this one has begun nothing: who was at it is gone, and nobody needs to wait for the
     // lease to end. It counts as a failure, lest a job that takes the Coordinator with it is tried again and again.
     sql.query(
-        "UPDATE job SET due_at = MIN(due_at, begun_at + ?1), attempts = attempts + 1, begun_at = NULL
+        "UPDATE job SET due_at = MIN(due_at, begun_at + ?1), attempts = attempts + 1, begun_at = NULL \
          WHERE begun_at IS NOT NULL AND state = 'due' AND attempts < ?2",
         &[(FIRST_WAIT_SECS * 1000).into(), INTERRUPTIONS.into()],
     )?;
@@ -121,9 +121,9 @@ pub const BY_STATE: &str = "SELECT kind, state, COUNT(*) FROM job GROUP BY 1, 2"
 /// once more, or, where it waits for its time, that is now.
 pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3)
-         ON CONFLICT (kind) DO UPDATE SET version = 1, subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL,
-            wanted_at = ?3, due_at = ?3, begun_at = NULL
+        "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3) \
+         ON CONFLICT (kind) DO UPDATE SET version = 1, subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL, \
+            wanted_at = ?3, due_at = ?3, begun_at = NULL \
          WHERE subject <> ?2 OR (?4 AND state <> 'due')",
         &[kind.as_str().into(), subject.into(), now.into(), i64::from(again).into()],
     )?;
@@ -180,8 +180,8 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
         Attempt::Again(message) | Attempt::GivenUp(message) => (State::Failed, job.attempts + 1, None, Some(message)),
     };
     sql.query(
-        "UPDATE job SET state = ?, attempts = ?, due_at = ?, message = COALESCE(?, message), left_over = ?, ended_at = ?,
-            last_done_at = CASE WHEN ?1 = 'done' THEN ?6 ELSE last_done_at END, begun_at = NULL
+        "UPDATE job SET state = ?, attempts = ?, due_at = ?, message = COALESCE(?, message), left_over = ?, ended_at = ?, \
+            last_done_at = CASE WHEN ?1 = 'done' THEN ?6 ELSE last_done_at END, begun_at = NULL \
          WHERE kind = ? AND subject = ?",
         &[
             state.as_str().into(),
@@ -199,7 +199,7 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Job>, SqlError> {
     let statement = format!(
-        "SELECT kind, CASE version WHEN 1 THEN subject END, state, left_over, attempts, message, wanted_at, due_at, ended_at,
+        "SELECT kind, CASE version WHEN 1 THEN subject END, state, left_over, attempts, message, wanted_at, due_at, ended_at, \
             last_done_at FROM job WHERE {condition} ORDER BY kind"
     );
     let rows = sql.query(&statement, params)?;

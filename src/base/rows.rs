@@ -23,8 +23,8 @@ pub struct SetAside {
 /// Creates the table of what is set aside.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS set_aside (
-            of_table TEXT NOT NULL, id TEXT NOT NULL, is_logged INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (of_table, id))
+        "CREATE TABLE IF NOT EXISTS set_aside ( \
+            of_table TEXT NOT NULL, id TEXT NOT NULL, is_logged INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (of_table, id)) \
          WITHOUT ROWID",
         &[],
     )?;
@@ -35,6 +35,15 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 pub fn begin(sql: &dyn Sql) -> Result<(), SqlError> {
     init(sql)?;
     sql.query("DELETE FROM set_aside", &[])?;
+    Ok(())
+}
+
+/// Adds a column to a table, unless it was added before: SQLite keeps the words by which that was done.
+pub fn add_column(sql: &dyn Sql, table: &str, column: &str) -> Result<(), SqlError> {
+    let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND instr(sql, ' ' || ?) > 0";
+    if sql.one(statement, &[table.into(), column.into()])?.is_none() {
+        sql.query(&format!("ALTER TABLE {table} ADD COLUMN {column}"), &[])?;
+    }
     Ok(())
 }
 

@@ -40,12 +40,12 @@ pub(super) struct PoliciesBefore {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     for statement in [
-        "CREATE TABLE IF NOT EXISTS connect_entitlement (
-            n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, own TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS connect_entitlement ( \
+            n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, own TEXT NOT NULL, \
             provisioner TEXT NOT NULL, deprovisioner TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS connect_saved (
-            app TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL,
-            provisioner TEXT, deprovisioner TEXT, saved_at INTEGER NOT NULL,
+        "CREATE TABLE IF NOT EXISTS connect_saved ( \
+            app TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, \
+            provisioner TEXT, deprovisioner TEXT, saved_at INTEGER NOT NULL, \
             PRIMARY KEY (app, entitlement)) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS connect_settled (own TEXT PRIMARY KEY) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS connect_given_up (own TEXT PRIMARY KEY) WITHOUT ROWID",
@@ -63,7 +63,7 @@ pub(super) fn forget_listed(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Notes an entitlement; one that comes twice, since pages shifted meanwhile, is one.
 pub(super) fn list(sql: &dyn Sql, entitlement: &ListedEntitlement) -> Result<(), SqlError> {
     sql.query(
-        "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?) \
          ON CONFLICT (id) DO NOTHING",
         &[
             entitlement.id.as_str().into(),
@@ -110,8 +110,8 @@ pub(super) fn lists_ours(sql: &dyn Sql) -> Result<bool, SqlError> {
 pub(super) fn settle(sql: &dyn Sql, run: i64) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_settled", &[])?;
     sql.query(
-        "INSERT INTO connect_settled (own) SELECT DISTINCT own FROM connect_entitlement WHERE own NOT IN (
-            SELECT listed.own FROM connect_line AS line JOIN connect_entitlement AS listed ON listed.id = line.entitlement
+        "INSERT INTO connect_settled (own) SELECT DISTINCT own FROM connect_entitlement WHERE own NOT IN ( \
+            SELECT listed.own FROM connect_line AS line JOIN connect_entitlement AS listed ON listed.id = line.entitlement \
             WHERE line.run = ? AND line.what = ?)",
         &[run.into(), What::Failed.as_str().into()],
     )?;
@@ -138,9 +138,9 @@ pub(super) fn give_up(sql: &dyn Sql, own: &str) -> Result<(), SqlError> {
 pub(super) fn save(sql: &dyn Sql, saved: &PoliciesBefore, now: Timestamp) -> Result<(), SqlError> {
     let side = |policy: &Option<Policy>| policy.as_ref().map(|policy| policy.value().to_string());
     sql.query(
-        "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (app, entitlement) DO UPDATE SET
-            provisioner = COALESCE(provisioner, excluded.provisioner),
+        "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (app, entitlement) DO UPDATE SET \
+            provisioner = COALESCE(provisioner, excluded.provisioner), \
             deprovisioner = COALESCE(deprovisioner, excluded.deprovisioner)",
         &[
             saved.app.as_str().into(),
@@ -160,7 +160,7 @@ pub(super) fn next_saved(
     after: &EntitlementIds,
 ) -> Result<Option<Result<PoliciesBefore, EntitlementIds>>, SqlError> {
     let found = sql.query(
-        "SELECT app || ' ' || entitlement, app, entitlement, name, provisioner, deprovisioner, version FROM connect_saved
+        "SELECT app || ' ' || entitlement, app, entitlement, name, provisioner, deprovisioner, version FROM connect_saved \
          WHERE (app, entitlement) > (?, ?) ORDER BY app, entitlement LIMIT 1",
         &[after.0.as_str().into(), after.1.as_str().into()],
     )?;

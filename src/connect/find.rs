@@ -3,9 +3,9 @@
 use super::catalogue::{self, Evidence};
 use super::entitlements::{self, ListedEntitlement};
 use super::journal;
-use super::run::{NamedApp, Phase, Ports, What};
+use super::run::{AUTO_WIRE, NamedApp, Phase, Ports, What};
 use super::steps::{Step, Trouble};
-use crate::base::remedy::NAME_APP;
+use crate::base::remedy::{CONNECT, NAME_APP};
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::{App, AppEntitlement, ListPage};
 
@@ -20,6 +20,12 @@ impl<P: Ports> Step<'_, '_, P> {
     pub(super) async fn app(&mut self) -> Result<(), Trouble> {
         let named = self.run.options.app_id.clone().or_else(|| self.settings.app_id.clone());
         let before = journal::connection(self.ports)?.app.map(|app| app.id);
+        // Nobody asked for that one to be connected.
+        if let (AUTO_WIRE, Some(named), true) = (self.run.by.as_str(), &named, named != before) {
+            return Err(Trouble::Stop(format!(
+                "C1_APP_ID is {named}, and another app was connected, so nothing was pointed here: {CONNECT}."
+            )));
+        }
         let Some(id) = named.clone().or(before) else {
             self.look_for_app();
             return Ok(());
@@ -28,6 +34,10 @@ impl<P: Ports> Step<'_, '_, P> {
             Ok(app) => self.settle_app(NamedApp { id: app.id, name: app.display_name }),
             Err(ApiError::NotFound { .. }) if named.is_some() => Err(Trouble::Stop(format!(
                 "There is no app {id} in ConductorOne, or the API key may not see it; take the id from the address bar when you look at the app."
+            ))),
+            // Nobody said that another app is this account's: the tenant may be another one by now, or the API key may see less than it did.
+            Err(ApiError::NotFound { .. }) if self.run.by == AUTO_WIRE => Err(Trouble::Stop(format!(
+                "The app {id}, which this connector was connected to, is not in ConductorOne, or the API key may not see it, so nothing was pointed here: {CONNECT}."
             ))),
             Err(ApiError::NotFound { .. }) => {
                 self.look_for_app();

@@ -18,8 +18,11 @@ use super::run::{Line, NamedApp, Run, RunState, What};
 /// The connection: what a run set up and the next one finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Connection {
-    /// The app that stands for the account.
+    /// The app that stands for the account: the one that was last connected.
     pub app: Option<NamedApp>,
+    /// All apps that were connected, by their ids: what was pointed here in them leads here until it is put back.
+    #[serde(default)]
+    pub apps: Vec<String>,
     /// The webhook's id.
     pub webhook: Option<String>,
     /// Whether this connector created the webhook.
@@ -52,6 +55,20 @@ impl Connection {
         self.made.iter().chain(last).cloned().collect()
     }
 
+    /// The apps that were connected; an earlier version noted the last one alone.
+    fn connected(&self) -> Vec<String> {
+        let last = self.app.iter().map(|app| &app.id).filter(|id| !self.apps.contains(id));
+        self.apps.iter().chain(last).cloned().collect()
+    }
+
+    /// Settles on an app, to which this connector is connected from now on.
+    pub(super) fn settle(&mut self, app: Option<NamedApp>) {
+        let before = self.connected();
+        self.app = app;
+        self.apps = before;
+        self.apps = self.connected();
+    }
+
     /// The webhooks that are or were ours to point at.
     pub(super) fn ours(&self) -> Vec<String> {
         self.former.iter().chain(&self.webhook).cloned().collect()
@@ -63,13 +80,13 @@ const RUNS_KEPT: i64 = 20;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     for statement in [
-        "CREATE TABLE IF NOT EXISTS connect_run (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, running INTEGER NOT NULL,
+        "CREATE TABLE IF NOT EXISTS connect_run ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, running INTEGER NOT NULL, \
             body TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS connect_line (
-            run INTEGER NOT NULL, n INTEGER NOT NULL, what TEXT NOT NULL, entitlement TEXT, text TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS connect_line ( \
+            run INTEGER NOT NULL, n INTEGER NOT NULL, what TEXT NOT NULL, entitlement TEXT, text TEXT NOT NULL, \
             PRIMARY KEY (run, n)) WITHOUT ROWID",
-        "CREATE TABLE IF NOT EXISTS connect_state (
+        "CREATE TABLE IF NOT EXISTS connect_state ( \
             name TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, body TEXT NOT NULL) WITHOUT ROWID",
     ] {
         sql.query(statement, &[])?;
@@ -136,7 +153,7 @@ pub(super) fn say(
     said: String,
 ) -> Result<(), SqlError> {
     sql.query(
-        "INSERT INTO connect_line (run, n, what, entitlement, text)
+        "INSERT INTO connect_line (run, n, what, entitlement, text) \
          VALUES (?1, (SELECT COALESCE(MAX(n), 0) + 1 FROM connect_line WHERE run = ?1), ?2, ?3, ?4)",
         &[run.id.into(), what.as_str().into(), entitlement.into(), said.into()],
     )?;
@@ -200,9 +217,9 @@ pub fn undo_asked(sql: &dyn Sql) -> Result<bool, SqlError> {
     Ok(readable_connection(sql)?.is_some_and(|connection| connection.undo_asked))
 }
 
-/// The app that an earlier run settled on.
-pub fn settled_app(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
-    Ok(connection(sql)?.app.map(|app| app.id))
+/// The apps that earlier runs connected.
+pub fn connected_apps(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
+    Ok(connection(sql)?.connected())
 }
 
 /// Notes that C1's test event arrived.

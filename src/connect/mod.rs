@@ -19,9 +19,9 @@ mod steps;
 mod undo;
 mod webhook;
 
-pub use journal::{arrived, came_by, running, settled_app, undo_asked};
+pub use journal::{arrived, came_by, connected_apps, running, undo_asked};
 pub use report::{Report, RunSummary, Summary, report, summary};
-pub use run::{Counts, Line, Mode, NamedApp, Options, Ports, Run, RunState, What};
+pub use run::{AUTO_WIRE, Counts, Line, Mode, NamedApp, Options, Ports, Run, RunState, What};
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;

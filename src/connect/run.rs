@@ -44,6 +44,9 @@ impl Options {
     }
 }
 
+/// Who asks for a run after a sync that found something new.
+pub const AUTO_WIRE: &str = "auto_wire";
+
 /// Everything that connecting needs of the world.
 pub trait Ports: Http + KeyValue + Clock + Sql + Sign {}
 
@@ -169,7 +172,7 @@ pub struct Run {
     pub id: i64,
     /// What was asked.
     pub options: Options,
-    /// Who asked: `api`, or `auto_wire`.
+    /// Who asked: `api`, or [`AUTO_WIRE`].
     pub by: String,
     /// How it stands.
     pub state: RunState,

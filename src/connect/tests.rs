@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sim::conductorone::{App, Credential, Entitlement, Person};
 
 use super::run::{RunState, What};
-use super::{Options, Within, begin, drive, missing, next_due, report, running, settled_app, summary};
+use super::{Options, Within, begin, connected_apps, drive, missing, next_due, report, running, summary};
 use crate::base::ports::{Clock as _, Sql as _};
 use crate::base::rows;
 use crate::base::settings::Plan;
@@ -148,12 +148,11 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
             let left = told.lines.iter().filter(|line| line.what == What::Left).count();
             assert_eq!(left, 1, "what is left alone is told once: cut {cut:?} request {n}: {told:?}");
 
-            assert!(settled_app(&world.ports.desk).unwrap().is_some(), "its tasks are taken from now on");
+            assert_eq!(connected_apps(&world.ports.desk).unwrap().len(), 1, "its tasks are taken from now on");
 
             run(&world, Options { undo: true, ..Options::default() }, n, cut).await;
-            assert_eq!(
-                settled_app(&world.ports.desk).unwrap(),
-                None,
+            assert!(
+                connected_apps(&world.ports.desk).unwrap().is_empty(),
                 "the app is pinned no more: cut {cut:?} request {n}"
             );
             assert_eq!(world.policies(), before, "cut {cut:?} request {n}");

@@ -90,7 +90,6 @@ impl<P: Ports> Step<'_, '_, P> {
             connection.former.extend(before);
             connection.former.retain(|former| former != id);
             (connection.created, connection.creating) = (connection.made.iter().any(|known| known == id), None);
-            connection.app.clone_from(&self.run.app);
         })?;
         self.run.phase = Phase::Verify { since: None };
         Ok(())
@@ -107,7 +106,11 @@ impl<P: Ports> Step<'_, '_, P> {
         };
         let now = self.ports.now();
         if let Some(at) = journal::arrival(self.ports)?.filter(|at| *at >= since) {
-            journal::connect(self.ports, |connection| connection.verified_at = Some(at))?;
+            // From now on the app's tasks are taken, and not before it is certain that they come here.
+            journal::connect(self.ports, |connection| {
+                connection.verified_at = Some(at);
+                connection.settle(self.run.app.clone());
+            })?;
             self.say(What::Found, None, "ConductorOne's test event arrived: it reaches this Worker.".to_owned())?;
             self.run.phase = Phase::Apply { after: 0, pending: None };
             return Ok(());

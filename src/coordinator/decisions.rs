@@ -7,7 +7,7 @@ use super::what_if::{self, Thinking, Who};
 use crate::audit::signs::Watch;
 use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::decide::record::{self, Before, Record};
+use crate::decide::record::{self, APPROVED, Before, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
 use crate::model::address;
@@ -47,29 +47,28 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     Ok(Facts::Known(known))
 }
 
-/// What was approved counts as on its way for so long, among so many of the latest decisions: C1 has it carried out right away, or other steps of
-/// the task come first.
+/// What was approved counts as on its way for so long: C1 has it carried out right away, or other steps of the task come first.
 const COMING_MILLIS: i64 = 24 * 60 * 60 * 1_000;
-const COMING_AMONG: i64 = 1_000;
 
 /// What is on its way to whoever has an address: grants under way, and what was approved of late. Two that must not come together may be asked for
 /// at the same time.
 fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Entitlement>, SqlError> {
-    let rows = sql.query(
-        "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'
-            AND (email = ?1 OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(request, '$.subject.emails') WHERE lower(value) = ?1))
-         UNION SELECT json_extract(record, '$.entitlement') FROM decision
-         WHERE id > (SELECT MAX(id) FROM decision) - ?3 AND at >= ?2 AND version = 1 AND json_extract(record, '$.email') = ?1
-            AND json_extract(record, '$.verdict') = 'approve' AND json_extract(record, '$.action') = 'grant'",
-        &[email.into(), now.plus_millis(-COMING_MILLIS).into(), COMING_AMONG.into()],
-    )?;
+    // By the index of approvals: however much else is decided, what was approved for this one is among it.
+    let statement = format!(
+        "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
+            AND (email = ?1 OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(request, '$.subject.emails') WHERE lower(value) = ?1)) \
+         UNION SELECT json_extract(record, '$.entitlement') FROM decision \
+         WHERE {APPROVED} AND json_extract(record, '$.email') = ?1 AND at >= ?2 AND version = 1 \
+            AND json_extract(record, '$.action') = 'grant'"
+    );
+    let rows = sql.query(&statement, &[email.into(), now.plus_millis(-COMING_MILLIS).into()])?;
     // The account itself is no role.
     Ok(rows.iter().filter_map(|row| row.first()?.text()?.parse().ok()).collect())
 }
 
 async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
     let before = question.key.as_deref().map_or(Ok(Before::Nothing), |key| record::find(ports, key))?;
-    let apps = settings.provision.apps.or_settled(|| crate::connect::settled_app(ports))?;
+    let apps = settings.provision.apps.or_connected(|| crate::connect::connected_apps(ports))?;
     let is_admitted = apps.admit(&question.origin).is_ok();
     if let Before::Decided(record) = &before
         && is_admitted

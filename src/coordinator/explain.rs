@@ -116,6 +116,11 @@ async fn ours<P: Ports>(
     } else {
         (operation, own)
     };
+    // Whether it did is told by how it ends, which is within a day, unless it has something to bring back.
+    if own.settled_at.is_none() {
+        let may_end = ports.now().since(*at) < FORGOTTEN_MILLIS;
+        return Ok(if may_end { Ours::Unclear } else { Ours::Unknown });
+    }
     if *gained && own.what == Some(Holding::Account) {
         if first.is_none() {
             *first = Some(first_role(ports, settings).await);
@@ -177,7 +182,9 @@ async fn explain<P: Ports>(
                     "who": "this connector", "through": origin.by, "operation": operation.0, "task": origin.task,
                     "requester": origin.requester, "approvers": origin.approvers,
                 });
-                record::explained(ports, *id, "operation", own.settled_at, &by)?;
+                // One that was seen before it was settled happened at a time that nobody noted.
+                let happened_at = own.settled_at.filter(|settled_at| settled_at <= at);
+                record::explained(ports, *id, "operation", happened_at, &by)?;
                 continue;
             }
             Ours::CameBack | Ours::Unclear => continue,

@@ -31,8 +31,7 @@ const SIGN_INS_FAILED: &str =
 /// What a count of requests is named by: this, the route, a blank, the status.
 const REQUEST: &str = "request ";
 
-const REQUESTS: &str =
-    "SELECT substr(name, 9, instr(substr(name, 9), ' ') - 1), substr(name, 9 + instr(substr(name, 9), ' ')), n
+const REQUESTS: &str = "SELECT substr(name, 9, instr(substr(name, 9), ' ') - 1), substr(name, 9 + instr(substr(name, 9), ' ')), n \
     FROM counter WHERE name LIKE 'request %' ORDER BY name";
 
 /// Creates the table of what is counted here.

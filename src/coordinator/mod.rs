@@ -312,7 +312,7 @@ fn examine_apps(ports: &dyn Sql, settings: &Settings) -> Option<Examination> {
     if settings.provision.provisioning == provision::Provisioning::Off {
         return None;
     }
-    let message = match settings.provision.apps.or_settled(|| crate::connect::settled_app(ports)) {
+    let message = match settings.provision.apps.or_connected(|| crate::connect::connected_apps(ports)) {
         Ok(apps) => apps.warning()?,
         Err(error) => format!("which app is pinned cannot be read: {error}"),
     };
@@ -460,7 +460,10 @@ mod tests {
             desk.query(&format!("UPDATE {table} SET version = 2"), &[]).unwrap();
             assert_eq!(looks(), (expected, vec![table.to_owned()]));
             if table == "connect_state" {
-                assert!(connect::settled_app(&desk).is_err(), "which app it is is not known, which is not none");
+                assert!(
+                    connect::connected_apps(&desk).is_err(),
+                    "which apps these are is not known, which is not none"
+                );
                 connect::came_by(&desk, "approvals").unwrap();
             }
             desk.query(&format!("UPDATE {table} SET version = 1"), &[]).unwrap();

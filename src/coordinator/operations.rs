@@ -342,8 +342,8 @@ impl Coordinator {
             let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
             let (mut subject, origin) =
                 granted.map_or((by_address, Origin::default()), |it| (it.request.subject, it.request.origin));
-            // Who was known by the address alone has a membership since, and may have another address: that nobody has the old one is no end.
-            subject.member_id = subject.member_id.or(overdue.member);
+            // It is whose the grant was written to: they may have another address by now, and may have been known by the address alone.
+            subject.member_id = overdue.member.or(subject.member_id);
             let target = overdue.what.into();
             let again = overdue.again_at.map(|at| format!("/{}", at.millis())).unwrap_or_default();
             let request = Request {

@@ -2,9 +2,13 @@
 //!
 //! A room's `init` creates its tables as the newest version has them. A database that is older than that goes through the
 //! steps first, each once. All of it runs when the Coordinator starts, with no `await` between two statements, so that a
-//! version and what belongs to it are on disk together.
+//! version and what belongs to it are on disk together: a Durable Object that dies keeps all of them or none.
+//!
+//! **Invariant:** a statement that fails undoes none before it. So each step notes its version, and one that got halfway can run once more:
+//! the next start goes on from there.
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows::add_column;
 
 /// A step from the version before to this one.
 struct Step {
@@ -31,6 +35,8 @@ const STEPS: &[Step] = &[
     Step { version: 4, what: "an operation may be carried out before it is told", run: carried_out_column },
     Step { version: 5, what: "whose end of a grant it is, the membership says as well", run: expiry_member_column },
     Step { version: 6, what: "what a member held before is kept with a write that is open", run: open_write_held },
+    Step { version: 7, what: "how far a finding goes is kept, since no more is accepted with it", run: finding_extent },
+    Step { version: 8, what: "when an operation first wrote is kept", run: wrote_at_column },
 ];
 
 /// Under this name the database's version stands in the table `meta`.
@@ -54,8 +60,9 @@ pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     };
     for step in STEPS.iter().filter(|step| step.version > version) {
         (step.run)(sql)?;
+        set_meta(sql, VERSION, &step.version.to_string())?;
     }
-    set_meta(sql, VERSION, &version.max(newest()).to_string())
+    if is_new { set_meta(sql, VERSION, &version.to_string()) } else { Ok(()) }
 }
 
 fn version(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
@@ -85,15 +92,15 @@ pub(super) fn set_meta(sql: &dyn Sql, name: &str, value: &str) -> Result<(), Sql
 
 /// Version 1. Until then, the wording of an operation's trail told both.
 fn journal_columns(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("ALTER TABLE operation ADD COLUMN wrote INTEGER NOT NULL DEFAULT 0", &[])?;
-    sql.query("ALTER TABLE operation ADD COLUMN put_offs INTEGER NOT NULL DEFAULT 0", &[])?;
+    add_column(sql, "operation", "wrote INTEGER NOT NULL DEFAULT 0")?;
+    add_column(sql, "operation", "put_offs INTEGER NOT NULL DEFAULT 0")?;
     // A line is a time, a space, and what happened.
     sql.query(
-        "UPDATE operation SET
-            wrote = EXISTS (SELECT 1 FROM json_each(operation.trail) AS line
-                WHERE substr(line.value, instr(line.value, ' ') + 1) NOT LIKE 'put off: %'),
-            put_offs = (SELECT COUNT(*) FROM json_each(operation.trail) AS line
-                WHERE substr(line.value, instr(line.value, ' ') + 1) LIKE 'put off: %')
+        "UPDATE operation SET \
+            wrote = EXISTS (SELECT 1 FROM json_each(operation.trail) AS line \
+                WHERE substr(line.value, instr(line.value, ' ') + 1) NOT LIKE 'put off: %'), \
+            put_offs = (SELECT COUNT(*) FROM json_each(operation.trail) AS line \
+                WHERE substr(line.value, instr(line.value, ' ') + 1) LIKE 'put off: %') \
          WHERE json_valid(trail)",
         &[],
     )?;
@@ -111,7 +118,7 @@ fn open_write_columns(sql: &dyn Sql) -> Result<(), SqlError> {
         "loses_admin INTEGER NOT NULL DEFAULT 0",
         "expected_in INTEGER",
     ] {
-        sql.query(&format!("ALTER TABLE sent ADD COLUMN {column}"), &[])?;
+        add_column(sql, "sent", column)?;
     }
     Ok(())
 }
@@ -126,8 +133,7 @@ fn at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Version 4. Until then, what was carried out was told at once.
 fn carried_out_column(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("ALTER TABLE operation ADD COLUMN carried_out INTEGER NOT NULL DEFAULT 0", &[])?;
-    Ok(())
+    add_column(sql, "operation", "carried_out INTEGER NOT NULL DEFAULT 0")
 }
 
 /// Version 5. Until then, the end of a grant was an address's.
@@ -143,17 +149,31 @@ fn open_write_held(sql: &dyn Sql) -> Result<(), SqlError> {
     if !exists(sql, "sent")? {
         return Ok(());
     }
-    sql.query("ALTER TABLE sent ADD COLUMN held TEXT", &[])?;
-    Ok(())
+    add_column(sql, "sent", "held TEXT")
+}
+
+/// Version 8. Until then, that an operation wrote was known, and not when.
+fn wrote_at_column(sql: &dyn Sql) -> Result<(), SqlError> {
+    add_column(sql, "operation", "wrote_at INTEGER")
+}
+
+/// Version 7. Until then, what was accepted was whatever a finding grew to.
+fn finding_extent(sql: &dyn Sql) -> Result<(), SqlError> {
+    if !exists(sql, "finding")? {
+        return Ok(());
+    }
+    add_column(sql, "finding", "extent TEXT")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use crate::base::tree::BTreeMap;
 
     use super::{STEPS, migrate, newest};
     use crate::base::fakes::Desk;
-    use crate::base::ports::{Sql, SqlValue};
+    use crate::base::ports::{Sql, SqlError, SqlValue};
 
     /// A database as it was before it had a version, with a few rows.
     const VERSION_0: &str = include_str!("../../tests/fixtures/coordinator_v0.sql");
@@ -260,6 +280,27 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_from_before_it_was_kept_how_far_it_goes_is_kept() {
+        let desk = of_version(6);
+        desk.query(
+            "CREATE TABLE finding (
+                number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, severity TEXT NOT NULL,
+                about TEXT NOT NULL, name TEXT NOT NULL, evidence TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER,
+                reason TEXT, accepted_by TEXT, accepted_at INTEGER, accepted_until INTEGER)",
+            &[],
+        )
+        .unwrap();
+        let found = "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at) VALUES ('a', 'a', 'high', 'a', 'a', 'x', 0)";
+        desk.query(found, &[]).unwrap();
+        let new = Desk::new();
+        for desk in [&desk, &new] {
+            crate::coordinator::init(desk).unwrap();
+        }
+        assert_eq!(layout(&desk)["finding"], layout(&new)["finding"]);
+        assert_eq!(desk.query("SELECT id, extent FROM finding", &[]).unwrap(), [["a".into(), SqlValue::Null]]);
+    }
+
+    #[test]
     fn what_the_trail_told_is_in_the_columns() {
         let desk = old();
         migrate(&desk).unwrap();
@@ -282,6 +323,45 @@ mod tests {
         crate::coordinator::init(&desk).unwrap();
         let version = desk.one("SELECT value FROM meta WHERE name = 'schema'", &[]).unwrap();
         assert_eq!(version.as_ref().and_then(SqlValue::text), Some(newer.as_str()));
+    }
+
+    /// Fails at one statement, before or after that is on disk, and tells whether it came to that.
+    struct FailsAt<'a> {
+        desk: &'a Desk,
+        left: Cell<usize>,
+        is_after: bool,
+    }
+
+    impl Sql for FailsAt<'_> {
+        fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+            let fails = self.left.get() == 0;
+            self.left.set(self.left.get().wrapping_sub(1));
+            let rows = if fails && !self.is_after { Ok(Vec::new()) } else { self.desk.query(statement, params) };
+            if fails { Err(SqlError::unreadable("what a test has broken")) } else { rows }
+        }
+    }
+
+    #[test]
+    fn wherever_a_statement_fails_the_next_start_goes_on_from_there() {
+        let new = Desk::new();
+        crate::coordinator::init(&new).unwrap();
+        for is_after in [false, true] {
+            let mut statements = 0;
+            loop {
+                let desk = old();
+                let broken = migrate(&FailsAt { desk: &desk, left: Cell::new(statements), is_after });
+                if broken.is_ok() {
+                    break;
+                }
+                crate::coordinator::init(&desk).unwrap_or_else(|error| panic!("{statements} {is_after}: {error}"));
+                assert_eq!(layout(&desk), layout(&new), "{statements} {is_after}");
+                let told = desk.query("SELECT wrote, put_offs FROM operation WHERE key = 'task/both'", &[]).unwrap();
+                let told: Vec<_> = told[0].iter().map(SqlValue::integer).collect();
+                assert_eq!(told, [Some(1), Some(1)], "{statements} {is_after}");
+                statements += 1;
+            }
+            assert!(statements > 20, "{statements}");
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
         )));
     }
     if left.run.is_none() {
-        let run = connect::begin(ports, Options::default(), "auto_wire")?;
+        let run = connect::begin(ports, Options::default(), connect::AUTO_WIRE)?;
         return Ok(go_on(now.plus_secs(RUN_SECS), WireState { run, ..left }));
     }
     let minutes = DISTANCES.get(left.looks).copied().unwrap_or_default();

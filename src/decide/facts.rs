@@ -234,7 +234,7 @@ async fn known<P: KeyValue + Clock + Sql>(
     action: Action,
     question: &Question,
 ) -> Result<Facts, String> {
-    let apps = by.apps.or_settled(|| connect::settled_app(ports)).map_err(|error| error.to_string())?;
+    let apps = by.apps.or_connected(|| connect::connected_apps(ports)).map_err(|error| error.to_string())?;
     if let Err(stopped) = apps.admit(&question.origin) {
         return Ok(Facts::Unknown(why_not(stopped)));
     }

@@ -169,7 +169,11 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let holds = |names: &Vec<RoleName>| {
         let coming = known.person.coming.iter().filter(|_| is_strict);
         let mut held = known.person.held.iter().chain(coming).filter_map(|it| known.catalogue.get(*it));
-        (is_strict && !known.person.is_whole) || held.any(|it| names.iter().any(|name| means(name, it, known)))
+        (is_strict && !known.person.is_whole)
+            || held.any(|it| {
+                let is_it = |name: &&RoleName| means(name, it, known);
+                names.iter().filter(is_it).any(|name| is_strict || is_sole(name, it.entitlement, &known.catalogue))
+            })
     };
     let domains = |domains: &Vec<Domain>| {
         known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
@@ -229,13 +233,17 @@ fn is_one_of(names: &[RoleName], known: &Known) -> bool {
 /// group, approves nothing. `account` is the account alone, which has no id.
 fn is_alone(names: &[RoleName], known: &Known) -> bool {
     let Some(wanted) = known.wanted.entitlement else { return is_one_of(names, known) };
-    let is_group = |it: Entitlement| matches!(it, Entitlement::Group(_));
     let mut meant = names.iter().filter(|name| is_one_of(slice::from_ref(name), known) && !name.is_account());
-    meant.any(|name| {
-        let is_other = |it: &CatalogueEntry| is_group(it.entitlement) != is_group(wanted) && name.is(it);
-        let called = known.catalogue.iter().filter(|it| name.is_called(it));
-        called.count() < 2 && !known.catalogue.iter().any(is_other)
-    })
+    meant.any(|name| is_sole(name, wanted, &known.catalogue))
+}
+
+/// Whether a name that means something means nothing else: no other thing is called so, and no group is where it is a role's, or a role where it is a
+/// group's.
+fn is_sole(name: &RoleName, wanted: Entitlement, catalogue: &Catalogue) -> bool {
+    let is_group = |it: Entitlement| matches!(it, Entitlement::Group(_));
+    let is_other = |it: &CatalogueEntry| is_group(it.entitlement) != is_group(wanted) && name.is(it);
+    let called = catalogue.iter().filter(|it| name.is_called(it));
+    called.count() < 2 && !catalogue.iter().any(is_other)
 }
 
 /// What is asked for brings something with one of these names.
@@ -301,9 +309,24 @@ fn reassign(rule: &str, why: &str, users: &[UserId], parties: &[String]) -> Deci
 impl Rules {
     /// The names in the rules that nothing in the account has, each with where it stands.
     pub fn unknown_names(&self, catalogue: &Catalogue) -> Vec<String> {
-        let known = |name: &RoleName| name.is_account() || catalogue.iter().any(|it| name.is(it));
-        let unknown = self.role_names().into_iter().filter(|(_, name)| !known(name));
-        unknown.map(|(path, name)| format!("{path}: {:?}", name.text)).collect()
+        self.names(|name, _| !name.is_account() && !catalogue.iter().any(|it| name.is(it)))
+    }
+
+    /// The names in what approves that several things in the account have, each with where it stands: nothing is approved by those.
+    pub fn ambiguous_names(&self, catalogue: &Catalogue) -> Vec<String> {
+        self.names(|name, approves| {
+            let mut meant = catalogue.iter().filter(|it| name.is(it)).peekable();
+            approves
+                && !name.is_account()
+                && meant.peek().is_some()
+                && !meant.any(|it| is_sole(name, it.entitlement, catalogue))
+        })
+    }
+
+    /// The names in the rules of which something is so, each with where it stands; it is told whether they are in what approves.
+    fn names(&self, is_so: impl Fn(&RoleName, bool) -> bool) -> Vec<String> {
+        let names = self.role_names().into_iter().filter(|(_, name, approves)| is_so(name, *approves));
+        names.map(|(path, name, _)| format!("{path}: {:?}", name.text)).collect()
     }
 
     /// How many rules of one's own there are, and how many people may be asked.

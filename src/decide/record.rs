@@ -171,12 +171,21 @@ pub struct Filter {
     pub before: Option<i64>,
 }
 
+/// Which decisions are approvals, as the index of them has it.
+pub const APPROVED: &str = "CASE WHEN json_valid(record) THEN json_extract(record, '$.verdict') END = 'approve'";
+
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS decision (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1,
+        "CREATE TABLE IF NOT EXISTS decision ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, \
             key TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, record TEXT NOT NULL)",
+        &[],
+    )?;
+    sql.query(
+        &format!(
+            "CREATE INDEX IF NOT EXISTS decision_approved ON decision (json_extract(record, '$.email'), at) WHERE {APPROVED}"
+        ),
         &[],
     )?;
     Ok(())
@@ -210,8 +219,8 @@ pub fn keep(sql: &dyn Sql, decided: &Record) -> Result<Record, SqlError> {
     // A question without ids is a question of its own.
     let key = if decided.key.is_empty() { SqlValue::Null } else { decided.key.as_str().into() };
     let kept = sql.query(
-        "INSERT INTO decision (key, at, record)
-         VALUES (COALESCE(?, 'unnamed/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM decision)), ?, ?)
+        "INSERT INTO decision (key, at, record) \
+         VALUES (COALESCE(?, 'unnamed/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM decision)), ?, ?) \
          ON CONFLICT (key) DO UPDATE SET key = key RETURNING id, CASE version WHEN 1 THEN record END",
         &[key, decided.at.into(), body.into()],
     )?;

@@ -313,19 +313,22 @@ impl Rules {
         self.own.iter().any(|rule| rule.when.idle_days.is_some())
     }
 
-    /// Each name of a role that the rules have, and where it stands.
-    pub(super) fn role_names(&self) -> Vec<(String, &RoleName)> {
+    /// Each name of a role that the rules have, with where it stands and whether it is in what approves.
+    pub(super) fn role_names(&self) -> Vec<(String, &RoleName, bool)> {
         let own = self.own.iter().enumerate().flat_map(|(place, rule)| {
             let lists = [("roles", &rule.when.roles), ("holds", &rule.when.holds)];
-            lists.map(|(field, names)| (format!("rules[{place}].when.{field}"), names.as_deref().unwrap_or_default()))
+            let approves = rule.then == Verdict::Approve;
+            lists.map(|(field, names)| {
+                (format!("rules[{place}].when.{field}"), names.as_deref().unwrap_or_default(), approves)
+            })
         });
         let lists = [
-            ("privileged_roles".to_owned(), self.privileged_roles.as_slice()),
-            ("low_risk_roles".to_owned(), self.low_risk_roles.as_slice()),
+            ("privileged_roles".to_owned(), self.privileged_roles.as_slice(), false),
+            ("low_risk_roles".to_owned(), self.low_risk_roles.as_slice(), true),
         ];
         let mut all = Vec::new();
-        for (path, names) in lists.into_iter().chain(own) {
-            all.extend(names.iter().enumerate().map(|(place, name)| (format!("{path}[{place}]"), name)));
+        for (path, names, approves) in lists.into_iter().chain(own) {
+            all.extend(names.iter().enumerate().map(|(place, name)| (format!("{path}[{place}]"), name, approves)));
         }
         all
     }

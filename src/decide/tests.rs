@@ -376,6 +376,58 @@ fn a_name_that_several_things_have_approves_none_of_them_and_an_id_does() {
 }
 
 #[test]
+fn what_somebody_holds_speaks_for_them_only_by_a_name_that_nothing_else_has() {
+    let rule = |held: &str, then: &str| json!({ "rules": [{ "name": "own", "when": { "roles": [role(20).to_string()], "holds": [held] }, "then": then }] });
+    let asked = |groups: &[&str], held: Entitlement| {
+        let mut asked = known(None);
+        asked.wanted = facts::RequestedAccess { entitlement: Some(role(20)), ..asked.wanted };
+        (asked.catalogue, asked.person.held) = (homonyms(groups), vec![held]);
+        asked
+    };
+    let by_id = group(41).to_string();
+    for (name, groups, held, approves) in [
+        ("Readers", &[][..], group(40), true),
+        ("Readers", &["readers"], group(40), false),
+        ("Readers", &["readers"], group(41), false),
+        (by_id.as_str(), &["readers"], group(41), true),
+        (by_id.as_str(), &["readers"], group(40), false),
+        ("Domain DNS", &[], Entitlement::scoped(hex(121), hex(50)), true),
+        ("Domain DNS", &["Domain DNS"], group(41), false),
+    ] {
+        let decided = by(&rule(name, "approve"), asked(groups, held));
+        assert_eq!(decided.verdict == Verdict::Approve, approves, "{name} beside {groups:?}, held {held}");
+    }
+    // Whatever a strict rule may mean, it means.
+    for held in [group(40), group(41)] {
+        check(&rule("Readers", "deny"), asked(&["readers"], held), Verdict::Deny, "own");
+    }
+}
+
+#[test]
+fn names_that_approve_nothing_since_several_things_have_them_are_found() {
+    let rules = |name: &str| {
+        json!({
+            "low_risk_roles": [name, "account"], "privileged_roles": [name], "reassign_to": [BOSS],
+            "rules": [
+                { "name": "a", "when": { "roles": ["Analytics"], "holds": [name] }, "then": "approve" },
+                { "name": "b", "when": { "roles": [name] }, "then": "deny" },
+            ],
+        })
+    };
+    let found = |name: &str, groups| Rules::parse(&rules(name).to_string()).unwrap().ambiguous_names(&homonyms(groups));
+    assert_eq!(
+        found("readers", &["Readers"]),
+        ["low_risk_roles[0]: \"readers\"", "rules[0].when.holds[0]: \"readers\""]
+    );
+    let nothing: [String; 0] = [];
+    for (name, groups) in
+        [("Readers", &[][..]), ("Domain DNS", &[]), (&group(41).to_string(), &["Readers"]), ("nobody's", &["Readers"])]
+    {
+        assert_eq!(found(name, groups), nothing, "{name}");
+    }
+}
+
+#[test]
 fn of_the_rules_that_match_the_strictest_decides_and_among_equals_the_first() {
     let rule = |name: &str, then: &str| json!({"name": name, "when": {"roles": ["DNS"]}, "then": then});
     let rules = |rules: &[Value]| json!({"rules": rules, "reassign_to": [BOSS]});
@@ -547,13 +599,15 @@ fn names_that_the_account_does_not_have_are_found() {
     assert_eq!(unknown, ["privileged_roles[1]: \"Supreme Being\"", "rules[0].when.holds[0]: \"Nothing\""]);
 }
 
-/// Whatever app asks, and without a default role.
+/// Without a default role.
 static MINIMAL: LazyLock<Configured> = LazyLock::new(Configured::default);
 
+/// The app that asks.
+static APPS: LazyLock<Apps> = LazyLock::new(|| Apps::configured(vec!["app1".to_owned()], None));
+
 fn any() -> KnownBy<'static> {
-    const APPS: &Apps = &Apps::NONE;
     KnownBy {
-        apps: APPS,
+        apps: &APPS,
         default_role: &MINIMAL,
         found_so_since: |_, _| Ok(Some(Desk::default().now())),
         looked_at: None,
@@ -920,8 +974,7 @@ fn a_snapshot_that_kv_does_not_show_yet_is_opened_by_its_own_name() {
 
 #[test]
 fn what_cannot_be_resolved_is_decided_by_no_rule() {
-    let apps = Apps::configured(vec!["app1".to_owned()], None);
-    let (desk, by) = (published(), KnownBy { apps: &apps, ..any() });
+    let (desk, by) = (published(), any());
     let good = question(&format!("role:{READ:032x}:member"), "jane@example.com");
     let mut app = good.clone();
     app.origin.app_id = Some("app2".to_owned());

@@ -6,6 +6,7 @@ use crate::base::tree::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::extent::is_more;
 use super::rules::{RULES, Test};
 use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
@@ -32,6 +33,8 @@ pub(super) struct Match {
     /// The name that people know that by.
     pub(super) name: String,
     pub(super) evidence: String,
+    /// How far it goes, as that is kept.
+    pub(super) extent: String,
 }
 
 impl Match {
@@ -86,31 +89,31 @@ const MOST_CUT: i64 = 1_000;
 const TOLD_IN_CUT: [&str; 6] = ["id", "severity", "title", "about", "name", "evidence"];
 
 /// How many findings of each severity are open, and accepted; `?1` is now.
-pub const BY_SEVERITY: &str = "SELECT severity, CASE WHEN accepted_until > ?1 THEN 'accepted' ELSE 'open' END, COUNT(*)
+pub const BY_SEVERITY: &str = "SELECT severity, CASE WHEN accepted_until > ?1 THEN 'accepted' ELSE 'open' END, COUNT(*) \
     FROM finding WHERE closed_at IS NULL GROUP BY 1, 2";
 
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS finding (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, severity TEXT NOT NULL,
-            about TEXT NOT NULL, name TEXT NOT NULL, evidence TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER,
-            reason TEXT, accepted_by TEXT, accepted_at INTEGER, accepted_until INTEGER)",
+        "CREATE TABLE IF NOT EXISTS finding ( \
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, severity TEXT NOT NULL, \
+            about TEXT NOT NULL, name TEXT NOT NULL, evidence TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER, \
+            reason TEXT, accepted_by TEXT, accepted_at INTEGER, accepted_until INTEGER, extent TEXT)",
         &[],
     )?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS invitation_seen (key TEXT PRIMARY KEY, since INTEGER NOT NULL, day TEXT NOT NULL)
+        "CREATE TABLE IF NOT EXISTS invitation_seen (key TEXT PRIMARY KEY, since INTEGER NOT NULL, day TEXT NOT NULL) \
             WITHOUT ROWID",
         &[],
     )?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS finding_cut (
+        "CREATE TABLE IF NOT EXISTS finding_cut ( \
             generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, findings TEXT NOT NULL) WITHOUT ROWID",
         &[],
     )?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS finding_event (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, finding TEXT NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS finding_event ( \
+            number INTEGER PRIMARY KEY AUTOINCREMENT, finding TEXT NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL, \
             detail TEXT NOT NULL)",
         &[],
     )?;
@@ -155,20 +158,35 @@ pub fn told_since(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     Ok(rows.iter().flatten().filter_map(SqlValue::text).filter_map(Timestamp::parse).min())
 }
 
-/// The findings that are not closed, each with its evidence.
-pub(super) fn unclosed(sql: &dyn Sql) -> Result<BTreeMap<String, String>, SqlError> {
-    let rows = sql.query("SELECT id, evidence FROM finding WHERE closed_at IS NULL", &[])?;
-    let pair = |row: &Vec<SqlValue>| Some((row.first()?.text()?.to_owned(), row.get(1)?.text()?.to_owned()));
-    Ok(rows.iter().filter_map(pair).collect())
+/// The findings that are not closed, each with its evidence and how far it goes.
+pub(super) fn unclosed(sql: &dyn Sql) -> Result<BTreeMap<String, (String, String)>, SqlError> {
+    let rows = sql.query("SELECT id, evidence, COALESCE(extent, '') FROM finding WHERE closed_at IS NULL", &[])?;
+    let read = |row: &Vec<SqlValue>| {
+        let text = |place: usize| row.get(place)?.text().map(str::to_owned);
+        Some((text(0)?, (text(1)?, text(2)?)))
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
-/// Opens a finding, or takes over what is told of one that is open.
-pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -> Result<(), SqlError> {
+/// Opens a finding, or takes over what is told of one that is open. Gives whether one is open again that was accepted, since it goes further by
+/// now.
+pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -> Result<bool, SqlError> {
     let text = |text: &str| SqlValue::from(text);
+    let accepted = sql.query(
+        "SELECT COALESCE(extent, ''), accepted_by, reason FROM finding WHERE id = ? AND accepted_until > ?",
+        &[text(&found.id), now.into()],
+    )?;
+    let accepted =
+        accepted.first().map(|row| row.iter().map(|value| value.text().unwrap_or_default()).collect::<Vec<_>>());
+    // What was accepted stays what was accepted, though there is less of it for a while.
+    let kept = match accepted.as_deref() {
+        Some([before, ..]) if !before.is_empty() && !is_more(&found.extent, before) => before,
+        _ => found.extent.as_str(),
+    };
     sql.query(
-        "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name,
-            evidence = excluded.evidence,
+        "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at, extent) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name, \
+            evidence = excluded.evidence, extent = excluded.extent, \
             opened_at = CASE WHEN closed_at IS NULL THEN opened_at ELSE excluded.opened_at END, closed_at = NULL",
         &[
             text(&found.id),
@@ -178,9 +196,28 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
             text(&found.name),
             text(&found.evidence),
             now.into(),
+            text(kept),
         ],
     )?;
-    if is_new { event(sql, &found.id, "opened", &found.evidence, now) } else { Ok(()) }
+    if is_new {
+        event(sql, &found.id, "opened", &found.evidence, now)?;
+    }
+    let Some([before, by, reason]) = accepted.as_deref() else { return Ok(false) };
+    let is_more = is_more(&found.extent, before);
+    if is_more {
+        let why = format!("it is more than was accepted by {by}: {reason}; now {}", found.evidence);
+        open_again(sql, &found.id, &why, now)?;
+    }
+    Ok(is_more)
+}
+
+/// Ends what somebody said of a finding; that stays in its events.
+fn open_again(sql: &dyn Sql, id: &str, why: &str, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL WHERE id = ?",
+        &[id.into()],
+    )?;
+    event(sql, id, "open_again", why, now)
 }
 
 /// Closes a finding.
@@ -200,11 +237,7 @@ pub(super) fn end_acceptances(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Strin
         let [id, until, by, reason] = row.as_slice() else { continue };
         let (Some(id), Some(until)) = (id.text(), until.integer().map(Timestamp::from_millis)) else { continue };
         let [by, reason] = [by, reason].map(|text| text.text().unwrap_or_default());
-        sql.query(
-            "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL WHERE id = ?",
-            &[id.into()],
-        )?;
-        event(sql, id, "open_again", &format!("it was accepted until {until}, by {by}: {reason}"), now)?;
+        open_again(sql, id, &format!("it was accepted until {until}, by {by}: {reason}"), now)?;
         ids.push(id.to_owned());
     }
     Ok(ids)
@@ -215,7 +248,7 @@ pub(super) fn invited_since(sql: &dyn Sql, key: &str, now: Timestamp) -> Result<
     let day = now.date();
     // Once a day, so that those that are gone can be told apart.
     sql.query(
-        "INSERT INTO invitation_seen (key, since, day) VALUES (?1, ?2, ?3)
+        "INSERT INTO invitation_seen (key, since, day) VALUES (?1, ?2, ?3) \
          ON CONFLICT (key) DO UPDATE SET day = excluded.day WHERE day <> excluded.day",
         &[key.into(), now.into(), day.as_str().into()],
     )?;
@@ -249,7 +282,7 @@ fn event(sql: &dyn Sql, id: &str, what: &str, detail: &str, now: Timestamp) -> R
 pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<bool, SqlError> {
     let Acceptance { id, reason, until, by } = acceptance;
     let accepted = sql.query(
-        "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ?
+        "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ? \
          WHERE id = ? AND closed_at IS NULL RETURNING id",
         &[reason.as_str().into(), by.as_str().into(), now.into(), (*until).into(), id.as_str().into()],
     )?;
@@ -290,7 +323,7 @@ fn gravest(sql: &dyn Sql, limit: i64, now: Timestamp) -> Result<Vec<Vec<SqlValue
 pub fn open_about(sql: &dyn Sql, about: &str, now: Timestamp) -> Result<(Vec<String>, Vec<String>), SqlError> {
     let rows = sql.query(
         &format!(
-            "SELECT DISTINCT rule, id = rule || ':more' FROM finding
+            "SELECT DISTINCT rule, id = rule || ':more' FROM finding \
              WHERE {OPEN} AND (about IN (?, 'account') OR id = rule || ':more')"
         ),
         &[now.into(), about.into()],
@@ -351,8 +384,7 @@ pub fn latest_event(sql: &dyn Sql) -> Result<i64, SqlError> {
     Ok(number.as_ref().and_then(SqlValue::integer).unwrap_or_default())
 }
 
-const SELECT: &str =
-    "SELECT number, id, rule, severity, about, name, evidence, opened_at, closed_at, reason, accepted_by,
+const SELECT: &str = "SELECT number, id, rule, severity, about, name, evidence, opened_at, closed_at, reason, accepted_by, \
     accepted_at, accepted_until FROM finding";
 
 /// Which findings are open, now and not accepted until later.
@@ -393,6 +425,7 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::extent::Extent;
     use super::*;
     use crate::base::fakes::Desk;
 
@@ -404,7 +437,37 @@ mod tests {
             about: "user:1".to_owned(),
             name: "Jane".to_owned(),
             evidence: evidence.to_owned(),
+            extent: String::new(),
         }
+    }
+
+    #[test]
+    fn an_acceptance_is_of_what_was_accepted_and_not_of_what_a_finding_grows_to() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let with = |which: &[&str]| {
+            let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
+            Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
+        };
+        let acceptance =
+            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
+        assert!(!note(&desk, &with(&["x", "y"]), true, at(0)).unwrap());
+        accept(&desk, &acceptance, at(1)).unwrap();
+        // The controls: told otherwise, less, over, and back.
+        assert!(!note(&desk, &Match { evidence: "y and x".to_owned(), ..with(&["x", "y"]) }, false, at(2)).unwrap());
+        assert!(!note(&desk, &with(&["x"]), false, at(3)).unwrap());
+        close(&desk, "a", at(4)).unwrap();
+        assert!(!note(&desk, &with(&["x"]), true, at(5)).unwrap());
+        // What was accepted is, though there was less of it for a while.
+        assert!(!note(&desk, &with(&["x", "y"]), false, at(6)).unwrap());
+        assert_eq!(states(&desk, "accepted", 6), ["a"]);
+        assert!(note(&desk, &with(&["x", "z"]), false, at(7)).unwrap());
+        assert_eq!((states(&desk, "open", 8), states(&desk, "accepted", 8)), (vec!["a".to_owned()], vec![]));
+        let told = one(&desk, "a", at(8)).unwrap().unwrap();
+        assert_eq!((&told["events"][0]["what"], &told["accepted"]), (&json!("open_again"), &Value::Null));
+        let why = told["events"][0]["detail"].as_str().unwrap();
+        assert!(why.contains("so agreed") && why.contains("x, z"), "{why}");
+        assert!(!note(&desk, &with(&["x", "z", "q"]), false, at(9)).unwrap(), "nothing is accepted any more");
     }
 
     #[test]

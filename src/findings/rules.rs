@@ -1,6 +1,7 @@
 //! The rules: a table, of which `docs/findings.md` has every line. Each is a small function of what is known, and gives the evidence where
 //! something is wrong.
 
+use super::extent::Extent;
 use super::secrets::{self, Secret};
 use super::settings::Settings;
 use super::severity::Severity;
@@ -72,10 +73,31 @@ pub(super) struct Whole {
     /// The e-mail addresses of the accepted Super Administrators, as many as are told, and how many there are.
     pub(super) super_administrators: Vec<String>,
     pub(super) super_administrator_count: usize,
+    /// The keys of so many of them as are kept.
+    pub(super) super_administrator_keys: Vec<String>,
     /// Members' records that could not be read in full: how many, and the first of them.
     pub(super) unread: (u64, Vec<String>),
     pub(super) posture: Posture,
 }
+
+impl Whole {
+    /// How far goes what a rule finds about the account.
+    pub(super) fn extent(&self, rule: &str) -> Extent {
+        match rule {
+            // The fewer, the worse.
+            TOO_FEW => Extent { count: -Extent::of(self.super_administrator_count).count, which: Vec::new() },
+            "too-many-super-administrators" => Extent::listed(self.super_administrator_keys.clone()),
+            "member-unreadable" => Extent::of(usize::try_from(self.unread.0).unwrap_or(usize::MAX)),
+            "organization-unseen" => {
+                Extent::listed(self.posture.organization.iter().map(|(id, _)| id.clone()).collect())
+            }
+            _ => Extent::default(),
+        }
+    }
+}
+
+/// The name of the rule about Super Administrators who are fewer than are wanted.
+pub(super) const TOO_FEW: &str = "too-few-super-administrators";
 
 /// The name of the rule about tokens that can do more than who made them.
 pub(super) const STRONGER: &str = "token-stronger-than-creator";
@@ -118,7 +140,7 @@ pub const RULES: &[Rule] = &[
         test: Test::Person(overdue_revoke),
     },
     Rule {
-        name: "too-few-super-administrators",
+        name: TOO_FEW,
         severity: Severity::High,
         title: "too few Super Administrators",
         remedy: "Give Super Administrator - All Privileges to one more person under Manage Account > Members: with one alone, one lost login is a lost account.",

@@ -3,7 +3,8 @@
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::book::{self, Match, OTHERS};
-use super::rules::{Person, RULES, Rule, STRONGER, Test, Whole, Withdrawn};
+use super::extent::{Extent, MOST_NAMED};
+use super::rules::{Person, RULES, Rule, STRONGER, TOO_FEW, Test, Whole, Withdrawn, severity_of};
 use super::secrets::{IsOne, Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::account::expiry::{self, Overdue};
@@ -128,8 +129,8 @@ struct Survey<'a> {
     settings: Settings,
     now: Timestamp,
     found: Vec<Match>,
-    /// The findings that are open already, each with its evidence.
-    open: &'a BTreeMap<String, String>,
+    /// The findings that are open already, each with its evidence and how far it goes.
+    open: &'a BTreeMap<String, (String, String)>,
     /// How many each rule found, and how many of those are not listed one by one.
     counts: BTreeMap<&'static str, (usize, usize)>,
     whole: Whole,
@@ -150,7 +151,7 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
     settings: &Settings,
     snapshot: &Snapshot,
     seen: &dyn Fn(&str) -> Option<Timestamp>,
-    open: &'a BTreeMap<String, String>,
+    open: &'a BTreeMap<String, (String, String)>,
 ) -> Result<Survey<'a>, SnapshotError> {
     let catalogue = Catalogue::load(ports, snapshot).await?;
     let posture = snapshot.manifest().posture.clone();
@@ -191,12 +192,14 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         match rule.test {
             Test::Account(test) => {
                 let evidence = test(&survey.whole, &survey.settings);
-                survey.add(rule, "account", "the account", evidence);
+                let extent = survey.whole.extent(rule.name);
+                survey.add(rule, "account", "the account", evidence, &|| extent.clone());
             }
             Test::Group(test) => {
                 for (about, group) in std::mem::take(&mut survey.withdrawn) {
                     let evidence = test(&group, &survey.settings);
-                    survey.add(rule, &about, &group.name, evidence);
+                    let holders = Extent::of(group.holders + group.tokens);
+                    survey.add(rule, &about, &group.name, evidence, &|| holders.clone());
                 }
             }
             _ => {}
@@ -217,20 +220,22 @@ impl Survey<'_> {
         self.is_known(needs(rule)) && (rule != TOO_FEW || unread == 0 || may_be < self.settings.min_super_admins)
     }
 
-    fn add(&mut self, rule: &Rule, about: &str, name: &str, evidence: Option<String>) {
+    /// Takes in what a rule found, where it has evidence; `extent` says how far that goes.
+    fn add(&mut self, rule: &Rule, about: &str, name: &str, evidence: Option<String>, extent: &dyn Fn() -> Extent) {
         let Some(mut evidence) = evidence else { return };
+        let mut extent = extent().text(rule.severity);
         let id = format!("{}:{about}", rule.name);
         let was = self.open.get(&id);
         if !self.is_certain(rule.name) {
             // What is not known is no finding, and what was found while it was known is not over by that.
             let Some(was) = was else { return };
-            evidence.clone_from(was);
+            (evidence, extent) = was.clone();
         }
         let (count, others) = self.counts.entry(rule.name).or_default();
         *count += 1;
         if *count <= MOST || was.is_some() {
             let (about, name) = (about.to_owned(), name.to_owned());
-            self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
+            self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence, extent });
         } else {
             *others += 1;
         }
@@ -267,6 +272,9 @@ impl Survey<'_> {
             if self.whole.super_administrators.len() < TOLD {
                 self.whole.super_administrators.push(member.email.clone());
             }
+            if self.whole.super_administrator_keys.len() <= MOST_NAMED {
+                self.whole.super_administrator_keys.push(row.key());
+            }
         }
         let key = row.key();
         if let Some((maker, holds)) = self.makers.get_mut(&key) {
@@ -297,6 +305,7 @@ impl Survey<'_> {
             Principal::User(user) if !privileged.is_empty() => self.watch.silence(user, &member.email),
             _ => Silence::default(),
         };
+        let (overdue, ends) = self.overdue_of(member, &held, &through, catalogue);
         let person = Person {
             member,
             silence,
@@ -306,27 +315,35 @@ impl Survey<'_> {
             denied: of(Access::Deny),
             unknown: of(Access::Unknown),
             invited_days: since.map(|since| days(since, self.now)),
-            overdue: self.overdue_of(member, &held, &through, catalogue),
+            overdue,
         };
         let name = shown(member);
+        let listed =
+            |all: &mut dyn Iterator<Item = Entitlement>| Extent::listed(all.map(|it| it.to_string()).collect());
         for rule in RULES {
             if let Test::Person(test) = rule.test {
                 let evidence = test(&person, &self.settings);
-                self.add(rule, &key, &name, evidence);
+                self.add(rule, &key, &name, evidence, &|| match rule.name {
+                    "direct-beside-group" => listed(&mut held.intersection(&through).copied()),
+                    "overdue-revoke" => Extent::listed(ends.clone()),
+                    "deny-policy" => Extent::of(person.denied),
+                    "unknown-policy" => Extent::of(person.unknown),
+                    _ => listed(&mut privileged.iter().copied()),
+                });
             }
         }
     }
 
     /// What a member holds whose end is past, or the account itself, where that was for a time.
-    /// By the membership too: whoever changed the address of their login is the same person.
+    /// By the membership too: whoever changed the address of their login is the same person. In words, and by ids that stay.
     fn overdue_of(
         &mut self,
         member: &Member,
         held: &BTreeSet<Entitlement>,
         through: &BTreeSet<Entitlement>,
         catalogue: &Catalogue,
-    ) -> Vec<String> {
-        let mut told = Vec::new();
+    ) -> (Vec<String>, Vec<String>) {
+        let (mut told, mut ids) = (Vec::new(), Vec::new());
         // Folded once: thousands may be overdue, and each is compared with everybody.
         let email = address::folded(&member.email);
         let is_theirs = |overdue: &Overdue| overdue.member == Some(member.member_id) || overdue.email == email;
@@ -338,9 +355,10 @@ impl Survey<'_> {
             *is_met |= is_held || is_given;
             if is_held {
                 told.push(format!("{name} was to end at {}", overdue.ended_at));
+                ids.push(format!("{} {}", overdue.what, overdue.ended_at));
             }
         }
-        told
+        (told, ids)
     }
 
     /// What was to end and is there no more, by somebody else's hand: ConductorOne closes such a grant when it reads of it, and asks for no
@@ -408,13 +426,14 @@ impl Survey<'_> {
                     let unclear = rule.name == STRONGER
                         && token.is_active()
                         && maker.is_some_and(|it| it.super_administrator == IsOne::Perhaps);
-                    let was = || self.open.get(&format!("{STRONGER}:{key}")).filter(|_| unclear).cloned();
+                    let was = self.open.get(&format!("{STRONGER}:{key}")).filter(|_| unclear);
+                    let was = || was.map(|(evidence, _)| evidence.clone());
                     test(Secret { token, maker, now }, &self.settings).or_else(was)
                 }
                 (Test::Client(test), _, Some(client)) => test(client, &self.settings),
                 _ => continue,
             };
-            self.add(rule, &key, &row.display_name(), evidence);
+            self.add(rule, &key, &row.display_name(), evidence, &|| Extent::listed(gives(row)));
         }
     }
 
@@ -423,14 +442,14 @@ impl Survey<'_> {
         for rule in RULES {
             let (_, more) = self.counts.get(rule.name).copied().unwrap_or_default();
             let id = format!("{}:more", rule.name);
-            let evidence = match more {
+            let told = match more {
                 // As with those that are listed: what was found while it was known is not over by that it is not.
                 0 => self.open.get(&id).filter(|_| !self.is_certain(rule.name)).cloned(),
-                _ => Some(format!("{more} more than are listed one by one")),
+                _ => Some((format!("{more} more than are listed one by one"), Extent::of(more).text(rule.severity))),
             };
-            if let Some(evidence) = evidence {
+            if let Some((evidence, extent)) = told {
                 let (about, name) = (OTHERS.to_owned(), OTHERS.to_owned());
-                self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence });
+                self.found.push(Match { id, rule: rule.name, severity: rule.severity, about, name, evidence, extent });
             }
         }
     }
@@ -442,13 +461,14 @@ impl Survey<'_> {
         let mut noted = SurveyOutcome::default();
         for found in &self.found {
             let known = before.remove(&found.id);
+            let is_as_it_was =
+                known.as_ref().is_some_and(|(evidence, extent)| (evidence, extent) == (&found.evidence, &found.extent));
             // An earlier version noted those that are not listed as if they were about the account.
-            if known.as_ref() != Some(&found.evidence) || found.about == OTHERS {
-                book::note(sql, found, known.is_none(), now)?;
-            }
-            noted.opened.extend(known.is_none().then(|| found.id.clone()));
+            let is_again = (!is_as_it_was || found.about == OTHERS) && book::note(sql, found, known.is_none(), now)?;
+            noted.opened.extend((known.is_none() || is_again).then(|| found.id.clone()));
         }
-        for id in before.keys() {
+        // What a rule found that this version does not know is for a later one to close, which was in use before this one was put back.
+        for id in before.keys().filter(|id| severity_of(id).is_some()) {
             book::close(sql, id, now)?;
             noted.closed.push(id.clone());
         }
@@ -460,8 +480,6 @@ impl Survey<'_> {
         Ok((self.found.len(), noted))
     }
 }
-
-const TOO_FEW: &str = "too-few-super-administrators";
 
 /// The list of the members; what tells who is in a user group; and both.
 const MEMBERS: &[&str] = &["members"];
@@ -475,6 +493,19 @@ fn needs(rule: &str) -> &'static [&'static str] {
         "token-stronger-than-creator" => HOLDERS,
         "token-of-somebody-who-left" => MEMBERS,
         _ => &[],
+    }
+}
+
+/// What a token or an OAuth client may do, each by its name: a finding about one that may do more is more.
+fn gives(row: &Row) -> Vec<String> {
+    match (row.as_token(), row.as_client()) {
+        (Some(token), _) => {
+            let reached = token.allowed().flat_map(|policy| policy.scope.0.keys().map(String::as_str));
+            let gives: BTreeSet<&str> = reached.chain(token.permission_groups()).collect();
+            gives.into_iter().map(str::to_owned).collect()
+        }
+        (_, Some(client)) => client.scopes.clone(),
+        _ => Vec::new(),
     }
 }
 

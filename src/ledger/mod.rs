@@ -25,9 +25,9 @@ const UNSETTLED: &str = "cause < '@'";
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS ledger (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL,
-            generation TEXT NOT NULL, gained INTEGER NOT NULL, principal TEXT NOT NULL, member TEXT, name TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS ledger ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, \
+            generation TEXT NOT NULL, gained INTEGER NOT NULL, principal TEXT NOT NULL, member TEXT, name TEXT NOT NULL, \
             entitlement TEXT NOT NULL, cause TEXT NOT NULL DEFAULT '', happened_at INTEGER, by TEXT)",
         &[],
     )?;
@@ -39,8 +39,8 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(&format!("CREATE INDEX IF NOT EXISTS ledger_unsettled ON ledger (id) WHERE {UNSETTLED}"), &[])?;
     // Who came to have another address or name: by the old one that one is found, too.
     sql.query(
-        "CREATE TABLE IF NOT EXISTS former_name (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL,
+        "CREATE TABLE IF NOT EXISTS former_name ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, \
             generation TEXT NOT NULL, principal TEXT NOT NULL, former TEXT NOT NULL, name TEXT NOT NULL)",
         &[],
     )?;
@@ -48,8 +48,8 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         sql.query(&format!("CREATE INDEX IF NOT EXISTS former_name_{column} ON former_name ({column}, id)"), &[])?;
     }
     sql.query(
-        "CREATE TABLE IF NOT EXISTS ledger_mark (
-            generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, kind TEXT NOT NULL)
+        "CREATE TABLE IF NOT EXISTS ledger_mark ( \
+            generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, kind TEXT NOT NULL) \
          WITHOUT ROWID",
         &[],
     )?;
@@ -68,7 +68,7 @@ pub fn purge(sql: &dyn Sql, oldest: Timestamp, told_since: Option<Timestamp>) ->
     let oldest = oldest.max(beyond.map_or(oldest, |at| at.plus_millis(1)));
     let kept_from = told_since.map_or(oldest, |since| since.min(oldest));
     let is_any = sql.one(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM ledger_mark WHERE at < ?1 AND kind <> 'horizon')
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM ledger_mark WHERE at < ?1 AND kind <> 'horizon') \
             OR (SELECT at FROM ledger ORDER BY id LIMIT 1) < ?2",
         &[oldest.into(), kept_from.into()],
     )?;

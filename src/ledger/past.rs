@@ -98,13 +98,13 @@ pub fn people(sql: &dyn Sql, person: Option<&str>, known: &[String]) -> Result<V
         return Ok(vec![person.to_owned()]);
     }
     let rows = sql.query(
-        "WITH people AS (
-            SELECT value AS who FROM json_each(?1)
-            UNION SELECT principal FROM ledger WHERE name = ?2 AND version = 1
-            UNION SELECT principal FROM former_name WHERE former = ?2 AND version = 1
-            UNION SELECT principal FROM former_name WHERE name = ?2 AND version = 1)
-         SELECT who FROM people
-         UNION SELECT ?3 || member FROM people JOIN ledger ON principal = who WHERE member IS NOT NULL
+        "WITH people AS ( \
+            SELECT value AS who FROM json_each(?1) \
+            UNION SELECT principal FROM ledger WHERE name = ?2 AND version = 1 \
+            UNION SELECT principal FROM former_name WHERE former = ?2 AND version = 1 \
+            UNION SELECT principal FROM former_name WHERE name = ?2 AND version = 1) \
+         SELECT who FROM people \
+         UNION SELECT ?3 || member FROM people JOIN ledger ON principal = who WHERE member IS NOT NULL \
          ORDER BY 1 LIMIT ?4",
         &[
             json!(known).to_string().into(),
@@ -149,9 +149,9 @@ fn horizon(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
 /// How far the ledger goes, and its gaps up to a generation, where one is named: with the one that it is in, where it has no mark of its own.
 pub fn reach(sql: &dyn Sql, until: Option<&GenerationId>) -> Result<Reach, SqlError> {
     let rows = sql.query(
-        "SELECT at, 'begins' FROM (SELECT MAX(COALESCE((SELECT at FROM ledger_mark WHERE kind = 'horizon'), 0), MIN(at)) AS at
-            FROM ledger_mark WHERE kind <> 'horizon') WHERE at IS NOT NULL
-         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' AND (?1 IS NULL OR generation <=
+        "SELECT at, 'begins' FROM (SELECT MAX(COALESCE((SELECT at FROM ledger_mark WHERE kind = 'horizon'), 0), MIN(at)) AS at \
+            FROM ledger_mark WHERE kind <> 'horizon') WHERE at IS NOT NULL \
+         UNION ALL SELECT at, kind FROM ledger_mark WHERE kind = 'gap' AND (?1 IS NULL OR generation <= \
             COALESCE((SELECT MIN(generation) FROM ledger_mark WHERE generation >= ?1), ?1)) ORDER BY 1 LIMIT 100",
         &[until.map(ToString::to_string).into()],
     )?;
@@ -204,9 +204,9 @@ pub struct Authorship {
 pub fn newest_of(sql: &dyn Sql, asked: &Authorship) -> Result<Vec<Value>, SqlError> {
     let rows = sql.query(
         &format!(
-            "SELECT {COLUMNS} FROM json_each(?1) AS wanted JOIN ledger ON ledger.id = (
-                SELECT MAX(one.id) FROM ledger AS one
-                WHERE one.principal = json_extract(wanted.value, '$[0]') AND one.entitlement = json_extract(wanted.value, '$[1]')
+            "SELECT {COLUMNS} FROM json_each(?1) AS wanted JOIN ledger ON ledger.id = ( \
+                SELECT MAX(one.id) FROM ledger AS one \
+                WHERE one.principal = json_extract(wanted.value, '$[0]') AND one.entitlement = json_extract(wanted.value, '$[1]') \
                     AND one.version = 1 AND one.generation > ?2 AND one.generation <= ?3)"
         ),
         &[json!(asked.grants).to_string().into(), (&asked.generations.0).into(), (&asked.generations.1).into()],
@@ -259,23 +259,23 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
     let listed = question.entitlements.as_ref().map(|them| json!(them).to_string());
     // `soon` is the first change after that time, before any gap; `last` the last one before; `later` the first beyond the gap.
     let statement = format!(
-        "SELECT principal,
-            COALESCE((SELECT called.name FROM former_name AS called WHERE called.principal = who AND called.version = 1 AND called.at <= ?1
-                ORDER BY called.id DESC LIMIT 1), told.name),
-            entitlement,
-            CASE WHEN soon IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = soon)
-                WHEN ?2 IS NOT NULL AND last IS NOT NULL THEN (SELECT gained FROM ledger WHERE id = last)
-                WHEN later IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = later) END,
-            told.gained, told.at, told.cause, told.happened_at, told.by
-         FROM (SELECT principal AS who, entitlement AS what,
-                MIN(CASE WHEN at > ?1 AND at < COALESCE(?2, at + 1) THEN id END) AS soon,
-                MAX(CASE WHEN at <= ?1 THEN id END) AS last,
-                MIN(CASE WHEN at > ?1 AND at >= ?2 THEN id END) AS later, MAX(id) AS newest
-             FROM ledger
-             WHERE version = 1 AND generation <= ?3 AND {of}
-                AND (?6 IS NULL OR entitlement IN (SELECT value FROM json_each(?6)))
-                AND (?7 IS NULL OR principal > ?7 OR principal = ?7 AND entitlement > ?5) AND (?8 IS NULL OR principal <= ?8)
-             GROUP BY principal, entitlement ORDER BY principal, entitlement LIMIT ?9)
+        "SELECT principal, \
+            COALESCE((SELECT called.name FROM former_name AS called WHERE called.principal = who AND called.version = 1 AND called.at <= ?1 \
+                ORDER BY called.id DESC LIMIT 1), told.name), \
+            entitlement, \
+            CASE WHEN soon IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = soon) \
+                WHEN ?2 IS NOT NULL AND last IS NOT NULL THEN (SELECT gained FROM ledger WHERE id = last) \
+                WHEN later IS NOT NULL THEN 1 - (SELECT gained FROM ledger WHERE id = later) END, \
+            told.gained, told.at, told.cause, told.happened_at, told.by \
+         FROM (SELECT principal AS who, entitlement AS what, \
+                MIN(CASE WHEN at > ?1 AND at < COALESCE(?2, at + 1) THEN id END) AS soon, \
+                MAX(CASE WHEN at <= ?1 THEN id END) AS last, \
+                MIN(CASE WHEN at > ?1 AND at >= ?2 THEN id END) AS later, MAX(id) AS newest \
+             FROM ledger \
+             WHERE version = 1 AND generation <= ?3 AND {of} \
+                AND (?6 IS NULL OR entitlement IN (SELECT value FROM json_each(?6))) \
+                AND (?7 IS NULL OR principal > ?7 OR principal = ?7 AND entitlement > ?5) AND (?8 IS NULL OR principal <= ?8) \
+             GROUP BY principal, entitlement ORDER BY principal, entitlement LIMIT ?9) \
          JOIN ledger AS told ON told.id = COALESCE(last, newest)"
     );
     let rows = sql.query(
@@ -322,9 +322,9 @@ pub fn names_then(
     let of = if question.is_of_some() { "principal IN (SELECT value FROM json_each(?3))" } else { "?3 IS NOT NULL" };
     let rows = sql.query(
         &format!(
-            "SELECT principal, former, MIN(id) FROM former_name
-             WHERE version = 1 AND at > ?1 AND generation <= ?2 AND {of} AND (?4 IS NULL OR principal >= ?4)
-                AND (?5 IS NULL OR principal <= ?5)
+            "SELECT principal, former, MIN(id) FROM former_name \
+             WHERE version = 1 AND at > ?1 AND generation <= ?2 AND {of} AND (?4 IS NULL OR principal >= ?4) \
+                AND (?5 IS NULL OR principal <= ?5) \
              GROUP BY principal ORDER BY principal LIMIT ?6"
         ),
         &[

@@ -62,6 +62,15 @@ fn last(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
     Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
 }
 
+/// The generation that was recorded last before another one, whatever became of it since; none before the first of all.
+pub fn last_before(sql: &dyn Sql, generation: &GenerationId) -> Result<Option<GenerationId>, SqlError> {
+    let value = sql.one(
+        "SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1 AND generation < ?",
+        &[generation.into()],
+    )?;
+    Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
+}
+
 /// Finds out what the ledger does not have yet, up to a generation. What cannot be read right now is left for the next time.
 pub async fn read<P: KeyValue + Sql + Clock>(kv: &P, newest: &Manifest) -> Result<Vec<Chapter>, SqlError> {
     let Some(last) = last(kv)? else { return Ok(vec![Chapter::mark(newest, "baseline")]) };
@@ -159,16 +168,16 @@ pub fn write(sql: &dyn Sql, chapters: &[Chapter]) -> Result<(), SqlError> {
         }
         for names in chapter.names.chunks(AT_ONCE) {
             sql.query(
-                "INSERT INTO former_name (at, generation, principal, former, name)
-                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+                "INSERT INTO former_name (at, generation, principal, former, name) \
+                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') \
                  FROM json_each(?3)",
                 &[chapter.at.into(), generation.as_str().into(), json!(names).to_string().into()],
             )?;
         }
         for changes in chapter.changes.chunks(AT_ONCE) {
             sql.query(
-                "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause)
-                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+                "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause) \
+                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), \
                     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?3)",
                 &[chapter.at.into(), generation.as_str().into(), json!(changes).to_string().into()],
             )?;
@@ -211,6 +220,20 @@ pub fn last_name(sql: &dyn Sql, principal: &str) -> Result<Option<String>, SqlEr
     Ok(last.as_ref().and_then(SqlValue::text).map(str::to_owned))
 }
 
+/// At most as many who had one name are told.
+const MOST_CALLED: i64 = 5;
+
+/// Who was called so and is called otherwise since, whoever was so last first; nobody after whom somebody else was called so.
+pub fn once_called(sql: &dyn Sql, name: &str) -> Result<Vec<String>, SqlError> {
+    let rows = sql.query(
+        "SELECT principal FROM former_name AS one WHERE former = ?1 AND version = 1 AND NOT EXISTS ( \
+            SELECT 1 FROM ledger WHERE name = ?1 AND principal <> one.principal AND at > one.at AND ledger.version = 1) \
+         GROUP BY principal ORDER BY MAX(id) DESC LIMIT ?2",
+        &[address::folded(name).into(), MOST_CALLED.into()],
+    )?;
+    Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
+}
+
 /// When it was last told before a time that somebody gained something, or lost it, as the same principal or by the same name, where that is given:
 /// what brought that about explains nothing that comes later.
 pub fn told_before(
@@ -220,7 +243,7 @@ pub fn told_before(
     before: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
     let last = sql.one(
-        "SELECT MAX(at) FROM ledger
+        "SELECT MAX(at) FROM ledger \
          WHERE (principal = ? OR name = ?) AND entitlement = ? AND gained = ? AND at < ? AND version = 1",
         &[
             principal.into(),
@@ -242,9 +265,9 @@ pub fn newest_explained(
 ) -> Result<(Option<GenerationId>, Option<Timestamp>), SqlError> {
     let rows = sql.query(
         &format!(
-            "SELECT (SELECT MAX(id) FROM generation WHERE id <= ?1
-                    AND id <= (SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1)
-                    AND id < COALESCE((SELECT MIN(generation) FROM ledger WHERE {UNSETTLED} AND version = 1), '~')),
+            "SELECT (SELECT MAX(id) FROM generation WHERE id <= ?1 \
+                    AND id <= (SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1) \
+                    AND id < COALESCE((SELECT MIN(generation) FROM ledger WHERE {UNSETTLED} AND version = 1), '~')), \
                 (SELECT MAX(at) FROM ledger WHERE {UNSETTLED} AND version = 1 AND generation <= ?2)"
         ),
         &[newest.into(), asked.into()],
@@ -274,8 +297,8 @@ pub fn unexplained(
 ) -> Result<Vec<UnexplainedChange>, SqlError> {
     let rows = sql.query(
         &format!(
-            "SELECT id, gained, principal, member, name, entitlement, at, COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark
-                WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation, cause
+            "SELECT id, gained, principal, member, name, entitlement, at, COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark \
+                WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation, cause \
              FROM ledger WHERE {UNSETTLED} AND version = 1 AND (cause <> ? OR at <= ?) AND id > ? ORDER BY id LIMIT {limit}"
         ),
         &[FOREIGN_SO_FAR.into(), told_until.into(), after.into()],
@@ -311,7 +334,7 @@ fn lost(
 ) -> Result<Option<i64>, SqlError> {
     let lost = sql.one(
         &format!(
-            "SELECT MAX(id) FROM ledger WHERE {column} = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1
+            "SELECT MAX(id) FROM ledger WHERE {column} = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1 \
                 AND cause NOT LIKE '%foreign'"
         ),
         &[who.into(), entitlement.into(), since.into(), until.into()],
@@ -337,10 +360,10 @@ pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange, sent_again: Option<Ti
     let Some(lost) = lost(sql, column, (&who, &change.entitlement), since, change.at)? else { return Ok(false) };
     sql.query(
         &format!(
-            "WITH before AS (SELECT one.gained, one.cause, one.happened_at, one.by FROM ledger AS one
-                JOIN ledger AS lost ON lost.id = ?2 AND one.principal = lost.principal AND one.entitlement = lost.entitlement
-                WHERE one.id < lost.id AND one.version = 1 ORDER BY one.id DESC LIMIT 1)
-             UPDATE ledger SET cause = 'accepted', (happened_at, by) = (SELECT happened_at, by FROM before WHERE gained = 1)
+            "WITH before AS (SELECT one.gained, one.cause, one.happened_at, one.by FROM ledger AS one \
+                JOIN ledger AS lost ON lost.id = ?2 AND one.principal = lost.principal AND one.entitlement = lost.entitlement \
+                WHERE one.id < lost.id AND one.version = 1 ORDER BY one.id DESC LIMIT 1) \
+             UPDATE ledger SET cause = 'accepted', (happened_at, by) = (SELECT happened_at, by FROM before WHERE gained = 1) \
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM before WHERE {UNSETTLED})"
         ),
         &[change.id.into(), lost.into()],

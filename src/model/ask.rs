@@ -147,6 +147,11 @@ impl Subject {
         self.member_id == Some(membership) || (user.is_some() && self.user_id == user)
     }
 
+    /// Whether a user is somebody else by the user ids.
+    pub fn is_another(&self, user: Option<UserId>) -> bool {
+        !self.is_untyped() && self.user_id.zip(user).is_some_and(|(ours, theirs)| ours != theirs)
+    }
+
     /// Whether there is nothing by which the person could be found.
     pub const fn is_nobody(&self) -> bool {
         self.emails.is_empty() && self.user_id.is_none() && self.member_id.is_none()

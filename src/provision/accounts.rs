@@ -42,14 +42,39 @@ pub(super) fn there_anew(subject: &Subject, found: &MemberRecord) -> Outcome {
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
-    /// Nobody in the account is meant.
-    pub(super) async fn for_nobody(&self) -> Result<Outcome, Stopped> {
+    /// What is told where an earlier attempt removed the account, and the membership is gone: whoever has the address by now was invited by another
+    /// hand, and stays. Nothing, where there was no such attempt, or where we ourselves invited the person again, be it for a renewal, for a grant
+    /// that was put off, or by an invitation that may still be carried out.
+    pub(super) async fn removed_before(&self, wrote_to: Option<MemberId>) -> Result<Option<Outcome>, Stopped> {
+        let emails = &self.request.subject.emails;
+        let Some(removed) =
+            wrote_to.filter(|_| (self.what.access, self.request.action) == (Counterpart::Account, Action::Revoke))
+        else {
+            return Ok(None);
+        };
+        let name = emails.first().map_or_else(|| self.request.subject.shown(), |email| address::folded(email));
+        let _turn = self.lock(&name).await;
+        let since = journal::received_at(self.ports, self.id)?;
+        let ours = journal::members_under(self.ports, emails, since)?;
+        let open: Vec<&str> = emails.iter().map(String::as_str).collect();
+        if renewal::successor(self.ports, removed)?.is_some()
+            || ours.iter().any(|member| *member != removed)
+            || open_invitations::until(self.ports, &open, Timestamp::from_secs(0))?.is_some()
+        {
+            return Ok(None);
+        }
+        self.for_nobody(&[]).await.map(Some)
+    }
+
+    /// Nobody in the account is meant. The memberships that are `known` as theirs were read, and have another address.
+    pub(super) async fn for_nobody(&self, known: &[MemberId]) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
         let who = subject.shown();
         let written = journal::written_member(self.ports, self.id)?;
         if let Some(email) = subject.emails.first() {
             // An invitation that was put off must not go out after a revoke that came later and was answered.
-            journal::resolved(self.ports, self.id, "", email, self.what.id)?;
+            let member = written.map(|member| member.to_string()).unwrap_or_default();
+            journal::resolved(self.ports, self.id, &member, email, self.what.id)?;
             if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
                 return Ok(superseded(newer));
             }
@@ -69,7 +94,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             && subject.user_id.is_none()
             // What an earlier attempt removed under this address is not to be found under another.
             && !journal::has_written(self.ports, self.id)?
-            && let Some(outcome) = self.under_another_address().await?
+            && let Some(outcome) = self.under_another_address(known).await?
         {
             return Ok(outcome);
         }
@@ -79,6 +104,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 if self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)? =>
             {
                 if let Some(gone) = written {
+                    // Whoever waits for another's turn sits on no seat.
+                    self.client.rest();
                     // Where the generation cannot be read, readers see it with the next sync.
                     drop(heard::note_gone(self.ports, self.locks, &[gone]).await);
                 }
@@ -141,9 +168,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// What is told of a revoke of somebody whose user id is not named, where the membership that this connector knows under their address is there
     /// under another one by now: also of an account that C1 knows, and of which it has nothing but the address.
-    async fn under_another_address(&self) -> Result<Option<Outcome>, Stopped> {
+    async fn under_another_address(&self, known: &[MemberId]) -> Result<Option<Outcome>, Stopped> {
         let emails = &self.request.subject.emails;
-        for member in journal::members_under(self.ports, emails, Timestamp::from_secs(0))? {
+        let changed = journal::members_under(self.ports, emails, Timestamp::from_secs(0))?;
+        for member in known.iter().chain(&changed).chain(&self.once_called().await?).copied() {
             let Some(member) = read::present(read::member(self.ports, &self.client, member).await)? else { continue };
             if emails.iter().any(|email| address::same(email, &member.email)) {
                 return Ok(Some(self.not_now("the list of members does not show a member who is there", 5)));
@@ -152,12 +180,28 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(Some(Outcome::refused(
                 Refusal::AmbiguousMember,
                 format!(
-                    "{who} has no account under this address any more, and the one that this connector changed under it is {}'s now, so it is not clear whether that one is meant, and nothing was changed; sync this connector in ConductorOne, so that it names the account, then ask again.",
+                    "{who} has no account under this address any more, and the one that this connector knows under it is {}'s now, so it is not clear whether that one is meant, and nothing was changed; sync this connector in ConductorOne, so that it names the account, then ask again.",
                     member.email
                 ),
             )));
         }
         Ok(None)
+    }
+
+    /// The memberships that the last snapshot has of those who had one of the subject's addresses before. Whom a membership id names, that id tells.
+    async fn once_called(&self) -> Result<Vec<MemberId>, Stopped> {
+        let subject = &self.request.subject;
+        let mut found = Vec::new();
+        for email in subject.emails.iter().filter(|_| subject.member_id.is_none()) {
+            for principal in record::once_called(self.ports, email)? {
+                let Some(snapshot) = &self.snapshot else {
+                    return Err(Stopped::NotNow(format!("who had the address {email} before cannot be looked up")));
+                };
+                let row = snapshot.get(self.ports, &principal).await?;
+                found.extend(row.as_ref().and_then(Row::as_member).map(|member| member.member_id));
+            }
+        }
+        Ok(found)
     }
 
     /// An account is asked for by somebody who has one, or an invitation to it.
@@ -342,9 +386,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let email = &member.email;
         let user_id = member.user_id;
         let person = Subject { member_id: Some(member.id), user_id, ..Subject::of_email(email.as_str()) };
-        if let Some(newer) = journal::grant_under_way_since(self.ports, self.id, &person)? {
-            let message = format!("operation {}, which gives {email} something, is under way", newer.0);
-            return Ok(self.not_now(message, 30));
+        let waits = || -> Result<Option<Outcome>, Stopped> {
+            let grant = journal::grant_under_way(self.ports, self.id, &person, left_nothing.is_some())?;
+            Ok(grant.map(|grant| {
+                self.not_now(format!("operation {}, which gives {email} something, is under way", grant.0), 30)
+            }))
+        };
+        if let Some(not_now) = waits()? {
+            return Ok(not_now);
         }
         let would = match member.status {
             MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
@@ -358,6 +407,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 let message = format!("what {email} holds was changed at this very moment");
                 return Ok(self.not_now(message, 2));
             }
+        }
+        // One may have come while the guards were asked.
+        if let Some(not_now) = waits()? {
+            return Ok(not_now);
         }
         self.note("removing the membership")?;
         if !self.delete(&passage, member).await? {
@@ -393,6 +446,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         match self.client.remove_member(&passage.cleared, member.id).await {
             Ok(()) | Err(ApiError::NotFound(_)) => {
                 open_writes::removed(self.ports, open, self.client.ray().as_deref(), self.ports.now())?;
+                // Whatever becomes of the read-back, an older grant that was put off must not invite the person again.
+                if self.request.action == Action::Revoke {
+                    journal::took_effect(self.ports, self.id)?;
+                }
             }
             Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
             Err(error) => {

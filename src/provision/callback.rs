@@ -35,8 +35,8 @@ pub const WAITING: &str = "SELECT COUNT(*) FROM callback";
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS callback (
-            operation INTEGER PRIMARY KEY, url TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+        "CREATE TABLE IF NOT EXISTS callback ( \
+            operation INTEGER PRIMARY KEY, url TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, \
             due_at INTEGER, expires_at INTEGER NOT NULL)",
         &[],
     )?;
@@ -46,8 +46,8 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// Notes that C1 waits for the outcome of an operation. The latest URL counts, should a delivery have come again with another.
 pub fn want(sql: &dyn Sql, operation: EntryId, url: &str, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "INSERT INTO callback (operation, url, due_at, expires_at) VALUES (?1, ?2,
-            (SELECT CASE WHEN outcome IS NULL THEN NULL ELSE ?3 END FROM operation WHERE id = ?1), ?4)
+        "INSERT INTO callback (operation, url, due_at, expires_at) VALUES (?1, ?2, \
+            (SELECT CASE WHEN outcome IS NULL THEN NULL ELSE ?3 END FROM operation WHERE id = ?1), ?4) \
          ON CONFLICT (operation) DO UPDATE SET url = excluded.url, expires_at = excluded.expires_at",
         &[operation.0.into(), url.into(), now.into(), now.plus_millis(EXPIRES_MILLIS).into()],
     )?;
@@ -82,7 +82,7 @@ pub fn failed(sql: &dyn Sql, callback: &Callback, now: Timestamp) -> Result<Time
 pub fn due(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Callback>, SqlError> {
     let rows = sql.query(
         &format!(
-            "SELECT operation, url, attempts, expires_at FROM callback
+            "SELECT operation, url, attempts, expires_at FROM callback \
              WHERE due_at IS NOT NULL AND due_at <= ? AND {READABLE} ORDER BY due_at LIMIT ?"
         ),
         &[now.into(), limit.into()],

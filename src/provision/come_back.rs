@@ -30,8 +30,8 @@ pub(super) struct InvitationAccess {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS renewal (
-            operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS renewal ( \
+            operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL, \
             held TEXT NOT NULL)",
         &[],
     )?;
@@ -73,7 +73,7 @@ struct UnderWay {
 /// The renewals that are not over.
 fn all_under_way(sql: &dyn Sql) -> Result<Vec<UnderWay>, SqlError> {
     let rows = sql.query(
-        "SELECT renewal.operation, renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation
+        "SELECT renewal.operation, renewal.member, renewal.email FROM renewal JOIN operation ON operation.id = renewal.operation \
          WHERE operation.outcome IS NULL",
         &[],
     )?;

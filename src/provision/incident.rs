@@ -54,8 +54,8 @@ const KEPT: i64 = 1_000;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS incident (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
+        "CREATE TABLE IF NOT EXISTS incident ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
             source TEXT NOT NULL, incident TEXT NOT NULL, UNIQUE (operation, source))",
         &[],
     )?;

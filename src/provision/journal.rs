@@ -116,14 +116,14 @@ const MAX_TRAIL: usize = 60;
 /// Creates the table, and those of what is kept of operations until they are settled.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS operation (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1,
-            key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, request TEXT NOT NULL,
-            member TEXT, email TEXT, entitlement TEXT, outcome TEXT,
-            attempts INTEGER NOT NULL DEFAULT 0, trail TEXT NOT NULL DEFAULT '[]',
-            received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER,
-            wrote INTEGER NOT NULL DEFAULT 0, put_offs INTEGER NOT NULL DEFAULT 0,
-            carried_out INTEGER NOT NULL DEFAULT 0)",
+        "CREATE TABLE IF NOT EXISTS operation ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, \
+            key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, request TEXT NOT NULL, \
+            member TEXT, email TEXT, entitlement TEXT, outcome TEXT, \
+            attempts INTEGER NOT NULL DEFAULT 0, trail TEXT NOT NULL DEFAULT '[]', \
+            received_at INTEGER NOT NULL, settled_at INTEGER, due_at INTEGER, \
+            wrote INTEGER NOT NULL DEFAULT 0, put_offs INTEGER NOT NULL DEFAULT 0, \
+            carried_out INTEGER NOT NULL DEFAULT 0, wrote_at INTEGER)",
         &[],
     )?;
     expiry::init(sql)?;
@@ -155,7 +155,7 @@ pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestam
     let body = serde_json::to_string(request)?;
     let by = if request.origin.by.is_empty() { "rest" } else { request.origin.by.as_str() };
     let inserted = sql.query(
-        "INSERT INTO operation (key, state, request, received_at, due_at)
+        "INSERT INTO operation (key, state, request, received_at, due_at) \
          VALUES (COALESCE(?, ? || '/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, ?, ?, ?) RETURNING id",
         &[
             request.key.clone().into(),
@@ -186,7 +186,7 @@ const TRIED_IN_VAIN: i64 = 4;
 /// they wait for room among the removals: each of those keeps what is asked for later waiting.
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
-        "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%'
+        "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%' \
             AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes = {WAITS}))"
     );
     Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
@@ -221,37 +221,43 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
     let (newer, older) = (age("newer"), age("older"));
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
-        "SELECT newer.id FROM operation AS older JOIN operation AS newer
-            ON newer.id > {older} AND {newer} > {older}
-                AND (newer.email = older.email OR (newer.member = older.member AND older.member <> ''))
-         WHERE older.id = ?1
-            AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action')
-            AND json_extract(newer.request, '$.target') <> 'renewal'
-            AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done')
-            AND (newer.entitlement = older.entitlement
-                OR (?2 IN (older.entitlement, CASE WHEN ?3 THEN newer.entitlement END) AND json_extract(older.request, '$.action') = 'revoke'
-                    AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT EXISTS (
-                        SELECT 1 FROM operation AS since WHERE since.id > newer.id AND since.entitlement = newer.entitlement
-                            AND (since.email = newer.email OR (since.member = newer.member AND newer.member <> ''))
-                            AND json_extract(since.request, '$.action') = 'revoke'
-                            AND json_extract(since.outcome, '$.outcome') = 'done')))
-                OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke'))
+        "SELECT newer.id FROM operation AS older JOIN operation AS newer \
+            ON newer.id > {older} AND {newer} > {older} \
+                AND (newer.email = older.email OR (newer.member = older.member AND older.member <> '')) \
+         WHERE older.id = ?1 \
+            AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
+            AND json_extract(newer.request, '$.target') <> 'renewal' \
+            AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done') \
+            AND (newer.entitlement = older.entitlement \
+                OR (?2 IN (older.entitlement, CASE WHEN ?3 THEN newer.entitlement END) AND json_extract(older.request, '$.action') = 'revoke' \
+                    AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT EXISTS ( \
+                        SELECT 1 FROM operation AS since WHERE since.id > newer.id AND since.entitlement = newer.entitlement \
+                            AND (since.email = newer.email OR (since.member = newer.member AND newer.member <> '')) \
+                            AND json_extract(since.request, '$.action') = 'revoke' \
+                            AND json_extract(since.outcome, '$.outcome') = 'done'))) \
+                OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke')) \
          ORDER BY newer.id DESC LIMIT 1"
     );
     let value = sql.one(&statement, &[id.0.into(), Holding::ACCOUNT.into(), i64::from(ends_account).into()])?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
 }
 
-/// A grant for a person that is under way and newer than the grant for a time which this operation ends; none where it ends none.
-pub(super) fn grant_under_way_since(sql: &dyn Sql, id: EntryId, person: &Subject) -> Result<Option<EntryId>, SqlError> {
+/// A grant for a person that is under way and would be lost with the account: where this operation ends a grant for a time, one that is newer than
+/// that grant; where it takes the account along because nothing else is `left`, one of anything else, whenever it came.
+pub(super) fn grant_under_way(
+    sql: &dyn Sql,
+    id: EntryId,
+    person: &Subject,
+    left_nothing: bool,
+) -> Result<Option<EntryId>, SqlError> {
     let statement = format!(
-        "SELECT newer.id, json_extract(newer.request, '$.subject'), newer.email = older.email OR newer.member = older.member
-         FROM operation AS older JOIN operation AS newer ON newer.due_at IS NOT NULL AND newer.outcome IS NULL AND newer.id > {}
-         WHERE older.id = ? AND older.key LIKE '{EXPIRY_KEY}%' AND json_extract(newer.request, '$.action') = 'grant'
-            AND json_extract(newer.request, '$.target') <> 'renewal'",
-        age("older")
+        "SELECT other.id, json_extract(other.request, '$.subject'), other.email = this.email OR other.member = this.member \
+         FROM operation AS this JOIN operation AS other ON other.due_at IS NOT NULL AND other.outcome IS NULL \
+         WHERE this.id = ? AND json_extract(other.request, '$.action') = 'grant' AND json_extract(other.request, '$.target') <> 'renewal' \
+            AND ((? AND other.entitlement IS NOT this.entitlement) OR (COALESCE(this.key, '') LIKE '{EXPIRY_KEY}%' AND other.id > {}))",
+        age("this")
     );
-    let rows = sql.query(&statement, &[id.0.into()])?;
+    let rows = sql.query(&statement, &[id.0.into(), i64::from(left_nothing).into()])?;
     // One that was put off before it was known whom it is about stands under no address yet.
     let theirs = rows.iter().find(|row| {
         row.get(2).and_then(SqlValue::integer) == Some(1)
@@ -268,7 +274,7 @@ pub(super) fn grant_under_way_since(sql: &dyn Sql, id: EntryId, person: &Subject
 pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> Result<Option<EntryId>, SqlError> {
     let age = age("operation");
     let statement = format!(
-        "SELECT id FROM operation WHERE id > ?1 AND {age} > ?1 AND email = ?2 AND entitlement = ?3 AND outcome IS NULL
+        "SELECT id FROM operation WHERE id > ?1 AND {age} > ?1 AND email = ?2 AND entitlement = ?3 AND outcome IS NULL \
             AND json_extract(request, '$.action') = 'revoke'"
     );
     for row in sql.query(&statement, &[id.0.into(), address::folded(email).into(), Holding::ACCOUNT.into()])? {
@@ -300,10 +306,10 @@ pub(super) fn took_effect(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
 pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Result<bool, SqlError> {
     for email in emails {
         let value = sql.one(
-            "SELECT 1 FROM operation WHERE email = ?1 AND id <> ?2
-                AND (wrote = 1 OR (member <> '' AND json_extract(outcome, '$.outcome') = 'done')
-                    OR (json_extract(request, '$.action') = 'grant'
-                        AND (outcome IS NULL OR json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = ?3)))
+            "SELECT 1 FROM operation WHERE email = ?1 AND id <> ?2 \
+                AND (wrote = 1 OR (member <> '' AND json_extract(outcome, '$.outcome') = 'done') \
+                    OR (json_extract(request, '$.action') = 'grant' \
+                        AND (outcome IS NULL OR json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = ?3))) \
              LIMIT 1",
             &[address::folded(email).into(), id.0.into(), Refusal::Superseded.as_str().into()],
         )?;
@@ -312,8 +318,7 @@ pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Re
         }
     }
     // One that was put off before it was known whom it is about stands under no address yet.
-    let statement =
-        "SELECT json_extract(request, '$.subject.emails') FROM operation WHERE id <> ? AND COALESCE(email, '') = ''
+    let statement = "SELECT json_extract(request, '$.subject.emails') FROM operation WHERE id <> ? AND COALESCE(email, '') = '' \
             AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'";
     for row in sql.query(statement, &[id.0.into()])? {
         let named: Vec<String> =
@@ -331,8 +336,8 @@ pub(super) fn members_under(sql: &dyn Sql, emails: &[String], since: Timestamp) 
     let mut members: Vec<MemberId> = Vec::new();
     for email in emails {
         let rows = sql.query(
-            "SELECT member FROM operation
-             WHERE email = ? AND member <> '' AND (settled_at >= ? OR (outcome IS NULL AND wrote = 1))
+            "SELECT member FROM operation \
+             WHERE email = ? AND member <> '' AND (settled_at >= ? OR (outcome IS NULL AND wrote = 1)) \
              GROUP BY member ORDER BY MAX(id) DESC LIMIT ?",
             &[address::folded(email).into(), since.into(), MOST_MEMBERS.into()],
         )?;
@@ -368,8 +373,9 @@ pub fn note(sql: &dyn Sql, id: EntryId, state: State, line: &str, now: Timestamp
     let trail = lengthened(sql, id, line, now)?;
     let wrote = i64::from(state == State::Writing);
     sql.query(
-        "UPDATE operation SET state = ?, trail = ?, wrote = MAX(wrote, ?) WHERE id = ? AND outcome IS NULL",
-        &[state.as_str().into(), trail.into(), wrote.into(), id.0.into()],
+        "UPDATE operation SET state = ?1, trail = ?2, wrote = MAX(wrote, ?3), wrote_at = COALESCE(wrote_at, CASE ?3 WHEN 1 THEN ?5 END) \
+         WHERE id = ?4 AND outcome IS NULL",
+        &[state.as_str().into(), trail.into(), wrote.into(), id.0.into(), now.into()],
     )?;
     Ok(())
 }
@@ -451,7 +457,7 @@ pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<Vec<EntryId>, 
     rows::init(sql)?;
     let ids = sql.query(
         // By what is set aside, which is little, not through the whole journal.
-        "SELECT operation.id FROM set_aside CROSS JOIN operation ON operation.id = CAST(set_aside.id AS INTEGER)
+        "SELECT operation.id FROM set_aside CROSS JOIN operation ON operation.id = CAST(set_aside.id AS INTEGER) \
          WHERE set_aside.of_table IN (?, 'renewal') AND operation.outcome IS NULL",
         &[TABLE.into()],
     )?;
@@ -508,8 +514,8 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, Sq
     narrowed.and("received_at >= ?", filter.since.map(Into::into));
     narrowed.and("received_at < ?", filter.until.map(Into::into));
     narrowed.and(
-        "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'
-            AND json_extract(request, '$.target') <> 'account'
+        "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
+            AND json_extract(request, '$.target') <> 'account' \
             AND (entitlement = ? OR entitlement IS NULL OR json_extract(request, '$.target') = 'renewal')",
         filter.awaited.as_deref().map(Into::into),
     );
@@ -536,20 +542,26 @@ pub struct Own {
     pub effect: Option<String>,
 }
 
-/// The operations that arrived before `until` and were carried out at `since` or later, or may have been: those that are under way,
-/// and those that were given up with their outcome unknown. In the order in which they were settled; those under way come last.
+/// What a settled operation did. A revoke that was carried out, and never proven, has taken away what it was to take, whatever was told of it.
+const EFFECT: &str = "COALESCE(json_extract(outcome, '$.effect'), \
+    CASE WHEN wrote = 1 AND carried_out = 1 AND json_extract(request, '$.action') = 'revoke' \
+        THEN CASE entitlement WHEN 'account' THEN 'removed' ELSE 'revoked' END END)";
+
+/// The operations that arrived before `until` and were carried out at `since` or later, or may have been: of those that are under way, and of
+/// those that were given up with their outcome unknown, the ones that have written. In the order in which they were settled; those under way
+/// come last.
 pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
     // Two searches by index rather than one through the whole journal.
-    let rows = sql.query(
-        "SELECT id, request, email, entitlement, received_at, settled_at, json_extract(outcome, '$.effect') FROM operation
-            WHERE settled_at >= ?1 AND received_at <= ?2
-                AND (json_extract(outcome, '$.outcome') = 'done' OR json_extract(outcome, '$.code') = 'gave_up')
-         UNION ALL
-         SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation
-            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND state IN ('writing', 'put_off')
-         ORDER BY 6 NULLS LAST, 1",
-        &[since.into(), until.into()],
-    )?;
+    let statement = format!(
+        "SELECT id, request, email, entitlement, received_at, settled_at, {EFFECT} FROM operation \
+            WHERE settled_at >= ?1 AND received_at <= ?2 AND (json_extract(outcome, '$.outcome') = 'done' \
+                OR wrote = 1 AND (carried_out = 1 OR json_extract(outcome, '$.code') = 'gave_up')) \
+         UNION ALL \
+         SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation \
+            WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND wrote = 1 \
+         ORDER BY 6 NULLS LAST, 1"
+    );
+    let rows = sql.query(&statement, &[since.into(), until.into()])?;
     Ok(rows::readable(sql, TABLE, &rows, own)?.into_iter().map(|(_, own)| own).collect())
 }
 
@@ -569,7 +581,8 @@ fn own(row: &[SqlValue]) -> Option<(EntryId, Own)> {
 }
 
 /// The operation that gave somebody an entitlement, or took it away, within a time: by the address or the membership, and the entitlement
-/// or the whole account. What an account brought is for the caller to say. What a later one undid that was settled before the generation `began` explains
+/// or the whole account. What an account brought is for the caller to say. It may be seen before it is settled, by a day at most, and not before it
+/// wrote; one that has written and is not settled yet may be the one, and has no end. What a later one undid that was settled before the generation `began` explains
 /// nothing any more; one that came while the first was not settled yet may have been carried out before it.
 pub fn that_did(
     sql: &dyn Sql,
@@ -577,21 +590,32 @@ pub fn that_did(
     gained: bool,
     (from, began, until): (Timestamp, Timestamp, Timestamp),
 ) -> Result<Option<(EntryId, Own)>, SqlError> {
-    let (effects, contrary) = if gained {
-        ("granted invited renewed", "revoked already_revoked removed")
+    let (action, effects, contrary) = if gained {
+        ("grant", "granted invited renewed", "revoked already_revoked removed")
     } else {
-        ("revoked removed renewed", "granted already_granted invited")
+        ("revoke", "revoked removed renewed", "granted already_granted invited")
     };
+    // Two searches by index rather than one through the whole journal. Who is being invited stands under no address yet.
+    let statement = format!(
+        "SELECT * FROM ( \
+         SELECT id, request, email, entitlement, received_at, settled_at, {EFFECT} FROM operation \
+         WHERE settled_at BETWEEN ?1 AND ?2 + {GIVE_UP_MILLIS} AND (settled_at <= ?2 OR wrote_at <= ?2) \
+            AND (email = ?3 OR member = ?4) AND (entitlement = ?5 OR entitlement = ?6) AND instr(?7, {EFFECT}) > 0 \
+            AND NOT EXISTS (SELECT 1 FROM operation AS later \
+                WHERE later.settled_at BETWEEN operation.settled_at AND ?8 AND later.received_at >= operation.settled_at \
+                    AND later.id <> operation.id AND (later.email = ?3 OR later.member = ?4) \
+                    AND (later.entitlement = ?5 OR {EFFECT} = 'removed') AND instr(?9, {EFFECT}) > 0) \
+         UNION ALL \
+         SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation \
+         WHERE due_at IS NOT NULL AND outcome IS NULL AND wrote = 1 AND COALESCE(wrote_at, received_at) <= ?2 \
+            AND (entitlement = ?5 OR entitlement = ?6) \
+            AND (email = ?3 OR member = ?4 \
+                OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(request, '$.subject.emails') WHERE lower(value) = ?3)) \
+            AND (json_extract(request, '$.action') = ?10 OR json_extract(request, '$.target') = 'renewal')) \
+         ORDER BY entitlement = ?5 DESC, id DESC LIMIT 1"
+    );
     let rows = sql.query(
-        "SELECT id, request, email, entitlement, received_at, settled_at, json_extract(outcome, '$.effect') FROM operation
-         WHERE settled_at BETWEEN ?1 AND ?2 AND (email = ?3 OR member = ?4) AND (entitlement = ?5 OR entitlement = ?6)
-            AND json_extract(outcome, '$.outcome') = 'done' AND instr(?7, json_extract(outcome, '$.effect')) > 0
-            AND NOT EXISTS (SELECT 1 FROM operation AS later
-                WHERE later.settled_at BETWEEN operation.settled_at AND ?8 AND later.received_at >= operation.settled_at
-                    AND later.id <> operation.id AND (later.email = ?3 OR later.member = ?4)
-                    AND (later.entitlement = ?5 OR json_extract(later.outcome, '$.effect') = 'removed')
-                    AND json_extract(later.outcome, '$.outcome') = 'done' AND instr(?9, json_extract(later.outcome, '$.effect')) > 0)
-         ORDER BY entitlement = ?5 DESC, id DESC LIMIT 1",
+        &statement,
         &[
             from.into(),
             until.into(),
@@ -602,6 +626,7 @@ pub fn that_did(
             effects.into(),
             began.into(),
             contrary.into(),
+            action.into(),
         ],
     )?;
     Ok(rows::readable(sql, TABLE, &rows, own)?.pop())
@@ -618,10 +643,22 @@ pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> 
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
 }
 
+/// When an operation arrived.
+pub(super) fn received_at(sql: &dyn Sql, id: EntryId) -> Result<Timestamp, SqlError> {
+    let at = sql.one("SELECT received_at FROM operation WHERE id = ?", &[id.0.into()])?;
+    at.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis).ok_or_else(corrupt)
+}
+
 /// The member that an operation has written to, where it has.
 pub(super) fn written_member(sql: &dyn Sql, id: EntryId) -> Result<Option<MemberId>, SqlError> {
     let member = sql.one("SELECT member FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
     Ok(member.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
+}
+
+/// What an operation is about that has written, where that is known.
+pub(super) fn written_access(sql: &dyn Sql, id: EntryId) -> Result<Option<Holding>, SqlError> {
+    let what = sql.one("SELECT entitlement FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
+    Ok(what.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
 /// An operation that took this many requests is given up as well, whatever its tries: a day's 70 tries at what takes ten requests are
@@ -646,7 +683,7 @@ pub(super) fn spend(sql: &dyn Sql, id: EntryId, requests: u32) -> Result<(), Sql
         return Ok(());
     }
     sql.query(
-        "INSERT INTO spent (operation, requests) VALUES (?, ?)
+        "INSERT INTO spent (operation, requests) VALUES (?, ?) \
          ON CONFLICT (operation) DO UPDATE SET requests = requests + excluded.requests",
         &[id.0.into(), i64::from(requests).into()],
     )?;
@@ -671,9 +708,9 @@ const PUT_OFF: &str = "put off: ";
 /// somebody keeps an account at the end of a grant for a time before ([`superseded_by`], [`granted_since`]).
 pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback)
-            AND NOT (json_extract(outcome, '$.outcome') IS 'done' AND EXISTS (SELECT 1 FROM expiry
-                WHERE expiry.operation < operation.id
+        "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback) \
+            AND NOT (json_extract(outcome, '$.outcome') IS 'done' AND EXISTS (SELECT 1 FROM expiry \
+                WHERE expiry.operation < operation.id \
                     AND (expiry.email = operation.email OR (expiry.member = operation.member AND expiry.member <> ''))))",
         &[before.into()],
     )?;
@@ -901,6 +938,90 @@ mod tests {
             assert_eq!(superseded_by(&desk, extension).unwrap(), (!ends_by_itself).then_some(end));
             carried_out(&desk, extension).unwrap();
             assert_eq!(superseded_by(&desk, end).unwrap(), ends_by_itself.then_some(extension));
+        }
+    }
+
+    #[test]
+    fn the_operation_that_did_what_was_seen_may_be_settled_later_or_not_at_all() {
+        let (revoked, through) = (Outcome::refused(Refusal::HeldThroughGroup, "No."), "carried_out = 1");
+        let nothing = "wrote = wrote";
+        for (arrives, outcome, meanwhile, expected) in [
+            (0, Some((30, done(Effect::Revoked))), nothing, Some(true)),
+            (0, Some((90, done(Effect::Revoked))), nothing, Some(true)),
+            (0, Some((90, revoked.clone())), through, Some(true)),
+            (0, None, nothing, Some(false)),
+            (0, None, "email = NULL, member = NULL", Some(false)),
+            // The controls: what came too late, ended too early, did nothing or has written nothing, and is another's.
+            (70, Some((90, done(Effect::Revoked))), nothing, None),
+            (0, Some((5, done(Effect::Revoked))), nothing, None),
+            (0, Some((90, done(Effect::AlreadyRevoked))), nothing, None),
+            (0, Some((90, revoked.clone())), nothing, None),
+            (0, Some((90, revoked)), "carried_out = 1, wrote = 0", None),
+            (0, None, "wrote = 0", None),
+            (0, None, "email = 'joe@example.com', member = 'm2'", None),
+            // It waited, and wrote after that was seen.
+            (0, Some((90, done(Effect::Revoked))), "wrote_at = 9999999999999", None),
+            (0, None, "wrote_at = 9999999999999", None),
+            // An earlier version did not note when.
+            (0, Some((30, done(Effect::Revoked))), "wrote_at = NULL", Some(true)),
+            (0, None, "wrote_at = NULL", Some(false)),
+        ] {
+            let desk = desk();
+            let (from, seen) = (desk.now().plus_secs(10), desk.now().plus_secs(60));
+            desk.advance(arrives);
+            let subject = Subject { emails: vec!["Jane@example.com".into()], ..Subject::default() };
+            let request = Request { subject, ..request(None, Action::Revoke) };
+            let Arrival::New(id) = arrive(&desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
+            resolved(&desk, id, "m1", "jane@example.com", role('1')).unwrap();
+            note(&desk, id, State::Writing, "writing", desk.now()).unwrap();
+            desk.query(&format!("UPDATE operation SET {meanwhile}"), &[]).unwrap();
+            let case = format!("{arrives} {outcome:?} {meanwhile}");
+            if let Some((at, outcome)) = outcome {
+                desk.advance(at - arrives);
+                settle(&desk, id, &outcome, desk.now()).unwrap();
+            }
+            let did = |gained, what: Holding| {
+                let who = ("jane@example.com", Some("m1"), what.to_string());
+                let times = (from, seen, seen);
+                super::that_did(&desk, (who.0, who.1, &who.2), gained, times).unwrap()
+            };
+            let told = did(false, role('1'));
+            assert_eq!(told.as_ref().map(|(_, own)| own.settled_at.is_some()), expected, "{case}");
+            assert!(told.is_none_or(|(found, _)| found == id));
+            assert!(did(true, role('1')).is_none() && did(false, role('2')).is_none(), "{case}");
+        }
+    }
+
+    #[test]
+    fn what_a_revoke_took_that_was_never_proven_is_given_again_by_another_hand() {
+        for (meanwhile, is_ours) in
+            [("carried_out = 1", false), ("carried_out = 0", true), ("carried_out = 1, wrote = 0", true)]
+        {
+            let desk = desk();
+            let from = desk.now();
+            let subject = Subject { emails: vec!["jane@example.com".into()], ..Subject::default() };
+            let mut ids = Vec::new();
+            for (action, outcome) in [
+                (Action::Grant, done(Effect::Granted)),
+                (Action::Revoke, Outcome::refused(Refusal::HeldThroughGroup, "No.")),
+            ] {
+                desk.advance(5);
+                let request = Request { subject: subject.clone(), ..request(None, action) };
+                let Arrival::New(id) = arrive(&desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
+                resolved(&desk, id, "m1", "jane@example.com", role('1')).unwrap();
+                note(&desk, id, State::Writing, "writing", desk.now()).unwrap();
+                if action == Action::Revoke {
+                    desk.query(&format!("UPDATE operation SET {meanwhile} WHERE id = ?"), &[id.0.into()]).unwrap();
+                }
+                desk.advance(5);
+                settle(&desk, id, &outcome, desk.now()).unwrap();
+                ids.push(id);
+            }
+            desk.advance(30);
+            let what = role('1').to_string();
+            let did =
+                super::that_did(&desk, ("jane@example.com", Some("m1"), &what), true, (from, desk.now(), desk.now()));
+            assert_eq!(did.unwrap().map(|(id, _)| id), is_ours.then_some(ids[0]), "{meanwhile}");
         }
     }
 

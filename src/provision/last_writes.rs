@@ -9,8 +9,8 @@ use crate::account::overlay;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::rows;
 use crate::base::time::Timestamp;
-use crate::model::access::Atom;
-use crate::model::id::{MemberId, UserGroupId};
+use crate::model::access::{Access, Atom};
+use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
 
 /// How long a read may lag behind a write before it is believed all the same.
 const DISTRUST_MILLIS: i64 = late::STALE_MILLIS;
@@ -18,8 +18,8 @@ const DISTRUST_MILLIS: i64 = late::STALE_MILLIS;
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS written (
-            member TEXT NOT NULL, at INTEGER NOT NULL, atoms TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS written ( \
+            member TEXT NOT NULL, at INTEGER NOT NULL, atoms TEXT NOT NULL, \
             PRIMARY KEY (member, at, atoms)) WITHOUT ROWID",
         &[],
     )?;
@@ -63,7 +63,7 @@ fn note_state(sql: &dyn Sql, subject: &str, state: &str, now: Timestamp) -> Resu
     sql.query("DELETE FROM written WHERE at < ?", &[oldest.into()])?;
     // A clock that stands still would put two states at one time and lose their order.
     sql.query(
-        "INSERT OR REPLACE INTO written (member, at, atoms)
+        "INSERT OR REPLACE INTO written (member, at, atoms) \
          SELECT ?1, MAX(?2, COALESCE(MAX(at) + 1, ?2)), ?3 FROM written WHERE member = ?1",
         &[subject.into(), now.into(), state.into()],
     )?;
@@ -100,6 +100,18 @@ fn replaced_until(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> R
         |at: i64, state: &Option<String>| state.is_none() || noted.last().is_some_and(|(last, _)| *last > at);
     let at = at.filter(|(at, state)| is_replaced(*at, state)).map(|(at, _)| Timestamp::from_millis(*at));
     Ok(at.map(|at| at.plus_millis(DISTRUST_MILLIS + 1)))
+}
+
+/// Whether a member is to be allowed a permission group by what was noted of them last, not long ago.
+pub(super) fn is_to_hold(
+    sql: &dyn Sql,
+    member: MemberId,
+    group: PermissionGroupId,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let last = noted(sql, &member.to_string(), now)?.pop().and_then(|(_, state)| state).unwrap_or_default();
+    let allowed = format!("{:?}/{group}/", Access::Allow);
+    Ok(last.split(' ').any(|atom| atom.starts_with(&allowed)))
 }
 
 /// What was noted of a subject not long ago, with its time, the latest last. What this version cannot read is set aside, and is nothing.

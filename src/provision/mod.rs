@@ -37,6 +37,7 @@ pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::account;
 use crate::account::Stopped;
+use crate::account::expiry::EXPIRY_KEY;
 use crate::account::find;
 use crate::account::person::{Candidates, Meant};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -45,12 +46,14 @@ use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::connect;
 use crate::model::address;
 use crate::model::ask::Action;
+use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
 use come_back::InvitationAccess;
 use execute::Edit;
 use journal::EntryId;
 use lock::Locks;
 use outcomes::{after, refusal, superseded};
+use read::READ_BACK_WAITS;
 use resolve::Counterpart;
 use work::Work;
 
@@ -176,7 +179,7 @@ async fn attempt_with<P: Http + KeyValue + Clock + Sql>(
     locks: &Locks,
     (id, request, renewal): (EntryId, &Request, Option<InvitationAccess>),
 ) -> Result<Outcome, Stopped> {
-    let apps = settings.apps.or_settled(|| connect::settled_app(ports))?;
+    let apps = settings.apps.or_connected(|| connect::connected_apps(ports))?;
     // What was begun is carried to its end, whoever is pinned by now: an invitation that was removed to be made again, and a write that may be in force.
     if renewal.is_none() && !journal::has_written(ports, id)? {
         apps.admit(&request.origin)?;
@@ -185,7 +188,10 @@ async fn attempt_with<P: Http + KeyValue + Clock + Sql>(
     let person = serde_json::to_string(&request.subject).unwrap_or_default();
     let client = Client::new(ports, cloudflare, Purpose::Provisioning).for_person(&person).seated(locks.seats());
     let newest = account::newest(ports).await?;
-    let what = resolve::entitlement(ports, &client, &newest, &apps, &request.target).await?;
+    // What was meant was settled by whatever was written already: another thing that has the name since then is not it.
+    let settled = journal::written_access(ports, id)?.filter(|_| request.target != Target::Renewal).map(Target::from);
+    let what =
+        resolve::entitlement(ports, &client, &newest, &apps, settled.as_ref().unwrap_or(&request.target)).await?;
     journal::is_about(ports, id, what.id)?;
     let mut request = request.clone();
     // What is to be taken away is taken from the invitation that there is, though ConductorOne knows its id from before it was renewed.
@@ -213,16 +219,25 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if subject.is_nobody() {
             return Err(nobody_named());
         }
-        // Who was meant was settled by whatever was written already: another address since then makes nobody else of them.
-        if let Some(member) = journal::written_member(self.ports, self.id)? {
-            let _turn = self.lock(&member.to_string()).await;
-            match read::member(self.ports, &self.client, member).await {
+        // Who was meant was settled by whatever was written already: another address since then makes nobody else of them. So is whose grant ends:
+        // it was written to that membership.
+        let wrote_to = journal::written_member(self.ports, self.id)?;
+        let is_end = self.request.key.as_deref().is_some_and(|key| key.starts_with(EXPIRY_KEY));
+        if let Some(id) = wrote_to.or(subject.member_id.filter(|_| is_end)) {
+            let turn = self.lock(&id.to_string()).await;
+            match read::member_within(self.ports, &self.client, id, &READ_BACK_WAITS).await {
                 Err(ApiError::NotFound(_)) => {}
+                // The id that an earlier version noted with an end may be a hint of ConductorOne's, and somebody else's.
+                Ok(member) if wrote_to.is_none() && subject.is_another(member.user_id) => {}
                 Ok(member) => match self.for_member(member).await {
                     Err(Stopped::Api(ApiError::NotFound(_))) => {}
                     ended => return ended,
                 },
                 Err(error) => return Err(error.into()),
+            }
+            drop(turn);
+            if let Some(outcome) = self.removed_before(wrote_to).await? {
+                return Ok(outcome);
             }
         }
         // The lock comes before the read that the change is worked out from.
@@ -237,7 +252,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             let Some(member) = probable.filter(|_| probable != tried) else { continue };
             tried = probable;
             let _turn = self.lock(&member.to_string()).await;
-            match read::member(self.ports, &self.client, member).await {
+            match read::member_within(self.ports, &self.client, member, &READ_BACK_WAITS).await {
                 Ok(member) if self.is_certain(&member) => match self.for_member(member).await {
                     // Removed since it was read, and perhaps invited again: who has the address now is meant.
                     Err(Stopped::Api(ApiError::NotFound(_))) => {}
@@ -251,6 +266,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         // Whom an id names that is not there may be there under another, and has the address still.
         let former = if read.is_empty() { self.former().await? } else { None };
+        let known: Vec<MemberId> = read.iter().map(|member: &MemberRecord| member.id).collect();
         let subject = former.as_ref().unwrap_or(subject);
         // Somebody new is known by the address alone: two grants for one must not both invite.
         let name = subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email));
@@ -268,13 +284,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             nobody @ (Ok(Meant::Nobody) | Err(Stopped::NotNow(_))) => match (self.unlisted().await?, nobody) {
                 (Meant::One(found), _) => found,
                 (Meant::Unclear(why), _) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
-                (Meant::Nobody, Ok(_)) => return self.for_nobody().await,
+                (Meant::Nobody, Ok(_)) => return self.for_nobody(&known).await,
                 (Meant::Nobody, Err(not_now)) => return Err(not_now),
             },
             Err(error) => return Err(error),
         };
         let _turn = self.lock(&found.id.to_string()).await;
-        let ended = match read::member(self.ports, &self.client, found.id).await {
+        let ended = match read::member_within(self.ports, &self.client, found.id, &READ_BACK_WAITS).await {
             // The list may have been behind: it must be the same person still.
             Ok(member) if (member.user_id, &member.email) == (found.user_id, &found.email) => {
                 self.for_member(member).await

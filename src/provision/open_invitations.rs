@@ -15,8 +15,8 @@ use super::late::LONGEST_LIFE_SECS;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS open_invitation (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
+        "CREATE TABLE IF NOT EXISTS open_invitation ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
             email TEXT NOT NULL, planned TEXT NOT NULL, at INTEGER NOT NULL, followed INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;

@@ -104,12 +104,12 @@ pub(super) struct OpenWrite {
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS sent (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL,
-            member TEXT NOT NULL, email TEXT NOT NULL, planned TEXT NOT NULL, expected TEXT,
-            read_at INTEGER NOT NULL, sent_at INTEGER NOT NULL, answered_at INTEGER, ray TEXT,
-            check_at INTEGER, look_at INTEGER, looks INTEGER NOT NULL DEFAULT 0,
-            kind TEXT NOT NULL DEFAULT 'policies', user_group TEXT, loses_admin INTEGER NOT NULL DEFAULT 0,
+        "CREATE TABLE IF NOT EXISTS sent ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
+            member TEXT NOT NULL, email TEXT NOT NULL, planned TEXT NOT NULL, expected TEXT, \
+            read_at INTEGER NOT NULL, sent_at INTEGER NOT NULL, answered_at INTEGER, ray TEXT, \
+            check_at INTEGER, look_at INTEGER, looks INTEGER NOT NULL DEFAULT 0, \
+            kind TEXT NOT NULL DEFAULT 'policies', user_group TEXT, loses_admin INTEGER NOT NULL DEFAULT 0, \
             expected_in INTEGER, held TEXT)",
         &[],
     )?;
@@ -123,7 +123,7 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
     let look_at = write.may_replace.then(|| after(LOOKS.first()));
     let value = sql.one(
-        "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin, held)
+        "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin, held) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         &[
             write.operation.0.into(),
@@ -174,8 +174,8 @@ pub(super) fn refused(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
 /// show (`execute::believable`), nor one that proves a write which nobody answered.
 pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE sent SET check_at = NULL WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2
-            AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND kind = 'policies')
+        "UPDATE sent SET check_at = NULL WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2 \
+            AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND kind = 'policies') \
             AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2)",
         &[member.to_string().into(), encode(atoms)?.into()],
     )?;
@@ -186,8 +186,8 @@ pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> 
 /// have been that one which was seen.
 pub(super) fn shown_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE sent SET check_at = NULL WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL
-            AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND user_group = ?2)
+        "UPDATE sent SET check_at = NULL WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL \
+            AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND user_group = ?2) \
             AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL)",
         &[member.to_string().into(), group.to_string().into(), (if is_in { "join" } else { "leave" }).into()],
     )?;
@@ -239,8 +239,8 @@ pub(super) fn settled(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -
 /// leave too few Super Administrators. That a revoke which was refused takes something away late harms nobody, and is left.
 pub(super) fn not_done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE sent SET expected = COALESCE(expected, held), expected_in = COALESCE(expected_in, kind = 'leave')
-         WHERE operation = ?1 AND check_at IS NOT NULL AND (kind IN ('removal', 'join') OR loses_admin = 1 OR EXISTS
+        "UPDATE sent SET expected = COALESCE(expected, held), expected_in = COALESCE(expected_in, kind = 'leave') \
+         WHERE operation = ?1 AND check_at IS NOT NULL AND (kind IN ('removal', 'join') OR loses_admin = 1 OR EXISTS \
             (SELECT 1 FROM operation WHERE operation.id = ?1 AND json_extract(request, '$.action') = 'grant'))",
         &[operation.0.into()],
     )?;
@@ -316,7 +316,7 @@ pub(super) fn losing_admin(
     now: Timestamp,
 ) -> Result<BTreeSet<MemberId>, SqlError> {
     let rows = sql.query(
-        "SELECT member, loses_admin = 0 AND kind = 'join', planned FROM sent
+        "SELECT member, loses_admin = 0 AND kind = 'join', planned FROM sent \
          WHERE check_at IS NOT NULL OR (loses_admin = 1 AND sent_at > ?)",
         &[now.plus_millis(-STALE_MILLIS).into()],
     )?;
@@ -390,7 +390,7 @@ pub(super) fn looked(sql: &dyn Sql, id: i64, looks: i64, next: Option<Timestamp>
 /// A write is remembered for as long as an earlier one of the same member is open: what is seen may come of either.
 fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL AND NOT EXISTS
+        "DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL AND NOT EXISTS \
             (SELECT 1 FROM sent AS earlier WHERE earlier.member = sent.member AND earlier.check_at IS NOT NULL AND earlier.id < sent.id)",
         &[],
     )?;
@@ -421,7 +421,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<OpenW
 
 fn select(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
     let statement = format!(
-        "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in, version
+        "SELECT id, operation, member, email, planned, expected, read_at, sent_at, answered_at, ray, looks, kind, user_group, expected_in, version \
          FROM sent WHERE {condition}"
     );
     sql.query(&statement, params)

@@ -6,9 +6,6 @@ use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
 use crate::model::id::{MemberId, UserGroupId};
 
-/// The wait before a member is read again whose record came without something.
-const READ_AGAIN_WAIT: u32 = 500;
-
 /// Waits before each further read-back: reads may be stale for a moment after a write (`reference/cloudflare.md` 2.4).
 pub(super) const READ_BACK_WAITS: [u32; 3] = [500, 1_000, 2_000];
 
@@ -19,12 +16,28 @@ pub(super) async fn member<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     id: MemberId,
 ) -> Result<MemberRecord, ApiError> {
-    let mut member = client.member(id).await?;
-    if member.unread().is_some() {
+    member_within(ports, client, id, &READ_BACK_WAITS[..1]).await
+}
+
+/// The same, read again after each of these waits where the record came without something, or could not be read: all of [`READ_BACK_WAITS`] for the
+/// member whom an operation is about, the first alone for one of many.
+pub(super) async fn member_within<P: Http + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    id: MemberId,
+    waits: &[u32],
+) -> Result<MemberRecord, ApiError> {
+    let mut waits = waits.iter().copied();
+    let member = loop {
+        let told = client.member(id).await;
+        let is_whole = match &told {
+            Ok(member) => member.unread().is_none(),
+            Err(error) => !matches!(error, ApiError::Unreadable { .. }),
+        };
         // An answer that leaves something out may be followed by one that does not.
-        ports.sleep(READ_AGAIN_WAIT).await;
-        member = client.member(id).await?;
-    }
+        let Some(wait) = waits.next().filter(|_| !is_whole) else { break told? };
+        ports.sleep(wait).await;
+    };
     let theirs = inherited::group_policies(ports)?;
     if inherited::shown(&member).iter().any(|id| theirs.contains(id)) {
         inherited::learn_inherited(ports, true)?;

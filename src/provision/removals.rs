@@ -37,7 +37,7 @@ const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
 pub(super) const WAITS: i64 = -1;
 
 /// Those that count: written within the hour, or of an operation that is not settled yet.
-const COUNTS: &str = "(removal.at > ? OR EXISTS
+const COUNTS: &str = "(removal.at > ? OR EXISTS \
     (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL))";
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -46,16 +46,16 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         return Ok(());
     }
     sql.query(
-        "CREATE TABLE removal (
-            operation INTEGER NOT NULL, count TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL,
+        "CREATE TABLE removal ( \
+            operation INTEGER NOT NULL, count TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, \
             writes INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (operation, count)) WITHOUT ROWID",
         &[],
     )?;
     // What was done before there was this table counts as well.
     sql.query(
-        "INSERT INTO removal (operation, count, at, writes)
-         SELECT id, CASE json_extract(outcome, '$.effect') WHEN 'removed' THEN 'account' ELSE 'access' END, settled_at, 1
-         FROM operation WHERE settled_at IS NOT NULL AND json_extract(outcome, '$.effect') IN ('revoked', 'removed', 'renewed')
+        "INSERT INTO removal (operation, count, at, writes) \
+         SELECT id, CASE json_extract(outcome, '$.effect') WHEN 'removed' THEN 'account' ELSE 'access' END, settled_at, 1 \
+         FROM operation WHERE settled_at IS NOT NULL AND json_extract(outcome, '$.effect') IN ('revoked', 'removed', 'renewed') \
          ORDER BY settled_at DESC LIMIT 1000",
         &[],
     )?;
@@ -72,16 +72,16 @@ pub(super) fn reserve(
 ) -> Result<Result<(), Timestamp>, SqlError> {
     let since = now.plus_secs(-WINDOW_SECS);
     sql.query(
-        "DELETE FROM removal WHERE at <= ? AND NOT EXISTS
+        "DELETE FROM removal WHERE at <= ? AND NOT EXISTS \
             (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL)",
         &[since.into()],
     )?;
     let taken = sql.query(
         &format!(
-            "INSERT INTO removal (operation, count, at)
-             SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3 AND writes > {WAITS})
-                OR (SELECT COUNT(*) FROM removal
-                    WHERE count = ?3 AND operation <> ?2 AND (writes > {WAITS} OR operation < ?2) AND {}) < ?5
+            "INSERT INTO removal (operation, count, at) \
+             SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3 AND writes > {WAITS}) \
+                OR (SELECT COUNT(*) FROM removal \
+                    WHERE count = ?3 AND operation <> ?2 AND (writes > {WAITS} OR operation < ?2) AND {}) < ?5 \
              ON CONFLICT (operation, count) DO UPDATE SET at = MAX(at, excluded.at), writes = MAX(writes, 0) RETURNING operation",
             COUNTS.replace('?', "?1")
         ),

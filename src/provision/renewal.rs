@@ -37,7 +37,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     come_back::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS invited (member TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS renewed (
+        "CREATE TABLE IF NOT EXISTS renewed ( \
             member TEXT PRIMARY KEY, successor TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
         &[],
     )?;
@@ -82,8 +82,8 @@ pub(super) fn is_ours(sql: &dyn Sql, member: MemberId) -> Result<bool, SqlError>
 /// Whether an invitation was sent by an operation, or since that arrived and by none that came later.
 pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Result<bool, SqlError> {
     let sent = sql.query(
-        "SELECT 1 FROM invited JOIN operation ON operation.id = ?1 AND invited.at >= operation.received_at WHERE invited.member = ?2
-            AND NOT EXISTS (SELECT 1 FROM operation AS later WHERE later.member = ?2 AND later.id > ?1 AND later.wrote = 1
+        "SELECT 1 FROM invited JOIN operation ON operation.id = ?1 AND invited.at >= operation.received_at WHERE invited.member = ?2 \
+            AND NOT EXISTS (SELECT 1 FROM operation AS later WHERE later.member = ?2 AND later.id > ?1 AND later.wrote = 1 \
                 AND later.received_at <= invited.at)",
         &[operation.0.into(), member.to_string().into()],
     )?;

@@ -219,27 +219,30 @@ struct Count<'a, P> {
     /// Those who may stop being one at any moment, by a write of ours.
     leaving: BTreeSet<MemberId>,
     found: BTreeSet<MemberId>,
-    /// How many are one as they were read, and may not be for long.
+    /// Those of whom it is not known yet whether they will be one.
     doubted: BTreeSet<MemberId>,
 }
 
 impl<P: Clock + Sql> Count<'_, P> {
-    /// Counts a member as just read; whether they are one as they were read. A read that is older than our own last write to the member does not count.
+    /// Counts a member as just read; whether they are one as they were read, or may be. By a read that is older than our own last write to them they are none for certain.
     fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<bool, Stopped> {
         // Of whom it is not known what they hold, they are not counted.
         let Ok(own) = other.own_policies() else { return Ok(false) };
         let is_one = make(&own, self.group) || (through.contains(&other.id) && !denies(&own, self.group));
-        if other.id == self.besides || other.status != MemberStatus::Accepted || !is_one {
+        if other.id == self.besides || other.status != MemberStatus::Accepted {
             return Ok(false);
         }
-        if last_writes::stale_until(self.ports, other.id, &atoms(&own), self.ports.now())?.is_none() {
-            if self.leaving.contains(&other.id) {
-                self.doubted.insert(other.id);
-            } else {
-                self.found.insert(other.id);
-            }
+        let (now, leaves) = (self.ports.now(), self.leaving.contains(&other.id));
+        let is_stale = last_writes::stale_until(self.ports, other.id, &atoms(&own), now)?.is_some();
+        // What a read does not show yet is what our own write was to leave them.
+        let will_be = is_stale && last_writes::is_to_hold(self.ports, other.id, self.group, now)?;
+        if is_one && !is_stale && !leaves {
+            self.doubted.remove(&other.id);
+            self.found.insert(other.id);
+        } else if will_be || (is_one && !is_stale) {
+            self.doubted.insert(other.id);
         }
-        Ok(true)
+        Ok(is_one || will_be)
     }
 
     /// Goes through the members list until there are enough, past the pages that earlier attempts found nobody on.

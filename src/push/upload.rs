@@ -71,8 +71,8 @@ pub(super) enum UploadError {
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS push_upload (
-            one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL,
+        "CREATE TABLE IF NOT EXISTS push_upload ( \
+            one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, \
             place TEXT NOT NULL, upload TEXT NOT NULL, parts TEXT NOT NULL DEFAULT '[]')",
         &[],
     )?;

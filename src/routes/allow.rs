@@ -9,7 +9,8 @@ use crate::base::time::Timestamp;
 
 /// Whether a request may do what its route does, and what right it has.
 pub(super) fn allow(settings: &Settings, route: &Route, request: &Incoming, now: Timestamp) -> Result<Right, Problem> {
-    let right = match session::right(session::signers(settings), request, now)? {
+    let (tokens, own) = session::signers(settings);
+    let right = match session::right((tokens, &own), request, now)? {
         Some(right) => right,
         None => settings.tokens.right(request)?,
     };

@@ -185,15 +185,27 @@ async fn rules<P: Ports>(ports: &P, settings: &Settings) -> Check {
             );
         }
     };
+    let shown = |names: &[String]| {
+        let more = if names.len() > 20 { " and others" } else { "" };
+        format!("{}{more}", names.iter().map(String::as_str).take(20).collect::<Vec<_>>().join(", "))
+    };
     let unknown = rules.unknown_names(&catalogue);
     if !unknown.is_empty() {
-        let shown: Vec<&str> = unknown.iter().map(String::as_str).take(20).collect();
-        let more = if unknown.len() > shown.len() { " and others" } else { "" };
+        let names = shown(&unknown);
         return check(
             false,
             format!(
-                "the account has no role, scoped role or user group of these names: {}{more}; correct them, or sync",
-                shown.join(", ")
+                "the account has no role, scoped role or user group of these names: {names}; correct them, or sync"
+            ),
+        );
+    }
+    let ambiguous = rules.ambiguous_names(&catalogue);
+    if !ambiguous.is_empty() {
+        let names = shown(&ambiguous);
+        return check(
+            false,
+            format!(
+                "several roles or groups of the account have these names, so nothing is approved by them: {names}; name what is meant by its id"
             ),
         );
     }

@@ -79,6 +79,11 @@ impl Access {
         }
     }
 
+    /// How it is set, in a text that no other setting has.
+    pub(super) fn told(&self) -> String {
+        format!("{}\n{}\n{}", self.team, self.audience, self.editors.join("\n"))
+    }
+
     /// Whom the token of a request is of. An error says what is wrong with it, for the log.
     pub(super) async fn person<P: Ports>(&self, ports: &P, request: &super::http::Incoming) -> Result<Person, String> {
         let text = request

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::asking::Ports;
 use super::auth::{Right, Tokens};
-use super::entry;
+use super::entry::{self, Access};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::public_url;
 use super::settings::Settings;
@@ -103,15 +103,18 @@ pub(super) async fn answer<P: Ports>(ports: &P, settings: &Settings, request: &I
         Method::Delete => Ok(with_cookie(no_content(), "", 0)),
         _ => {
             let (tokens, own) = signers(settings);
-            let claim = cookie(request).and_then(|value| Claim::open(value, tokens, own, ports.now()));
+            let claim = cookie(request).and_then(|value| Claim::open(value, tokens, &own, ports.now()));
             claim.map(|claim| told(&claim)).ok_or_else(|| signed_out(settings))
         }
     }
 }
 
-/// What sessions are signed by: the tokens, and what the Worker alone has.
-pub(super) fn signers(settings: &Settings) -> (&Tokens, &Secret) {
-    (&settings.tokens, &settings.coordinator.cloudflare.token)
+/// What sessions are signed by: the tokens, and what the Worker alone has. Whom Access lets in, and who of them may change access, was settled when
+/// they signed in: whoever sets that otherwise ends what was settled before.
+pub(super) fn signers(settings: &Settings) -> (&Tokens, Secret) {
+    let access = settings.access.as_ref().map(Access::told).unwrap_or_default();
+    let own = format!("{}\n{access}", settings.coordinator.cloudflare.token.expose());
+    (&settings.tokens, Secret::new(own))
 }
 
 /// There is no session; where Access is set up, the page offers that way too.
@@ -140,7 +143,7 @@ async fn open<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> R
         public_url::teach(ports, settings, request).await;
     }
     let claim = Claim { who: None, right, ends: ports.now().plus_secs(HOURS * 60 * 60).millis() / 1_000 };
-    let value = claim.seal(token, signers(settings).1);
+    let value = claim.seal(token, &signers(settings).1);
     Ok(with_cookie(told(&claim), &value, HOURS * 60 * 60))
 }
 
@@ -162,7 +165,7 @@ pub(super) async fn enter<P: Ports>(ports: &P, settings: &Settings, request: &In
     let ends = person.ends.min(now.plus_secs(HOURS * 60 * 60).secs());
     let right = if person.is_editor { Right::Full } else { Right::Read };
     let claim = Claim { right, ends, who: Some(person.email) };
-    let value = claim.seal(&settings.tokens.guard(), signers(settings).1);
+    let value = claim.seal(&settings.tokens.guard(), &signers(settings).1);
     let mut answer = with_cookie(no_content(), &value, ends - now.secs());
     answer.status = 303;
     answer.headers.push(("Location", "/".to_owned()));

@@ -29,6 +29,7 @@ use crate::audit::feed;
 use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
+use crate::ledger::record;
 use crate::snapshot::{self, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
 use compose::Changes;
 use deliver::DeliveryOutcome;
@@ -219,16 +220,24 @@ async fn make<P: KeyValue + Clock + Sql>(
     if waiting.kind == SignalKind::SyncFailed {
         return Ok(Ok(vec![compose::sync_failed(&account, &id(0), run)].into()));
     }
+    let untold = |error: SnapshotError| {
+        let bodies = vec![compose::unknown(waiting.kind, &account, &id(0), run, &error)];
+        Ok(Ok(Made { bodies, untold: Some(error) }))
+    };
     let read = match read(ports, run).await {
         Ok(Some(read)) => read,
-        // The first generation: there is nothing that it differs from.
-        Ok(None) => return Ok(Ok(Vec::new().into())),
+        // None was there that it could differ from: it is the first, or all that were before are lost, and with them what was known.
+        Ok(None) => {
+            let before =
+                run.generation.as_ref().map(|generation| record::last_before(ports, generation)).transpose()?;
+            return match before.flatten() {
+                Some(before) => untold(SnapshotError::Gone(before.to_string())),
+                None => Ok(Ok(Vec::new().into())),
+            };
+        }
         // KV may answer another time. What is swept, damaged or lost by now stays so, and no other signal waits for it.
         Err(error @ SnapshotError::Kv(_)) => return Ok(Err(error)),
-        Err(error) if ports.now().since(run.finished_at) > LOST_AFTER_MILLIS => {
-            let bodies = vec![compose::unknown(waiting.kind, &account, &id(0), run, &error)];
-            return Ok(Ok(Made { bodies, untold: Some(error) }));
-        }
+        Err(error) if ports.now().since(run.finished_at) > LOST_AFTER_MILLIS => return untold(error),
         Err(error) => return Ok(Err(error)),
     };
     let Read { old, new, catalogue, changes } = read;

@@ -46,9 +46,9 @@ pub(super) struct Waiting {
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS signal (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, kind TEXT NOT NULL,
-            run TEXT NOT NULL, bodies TEXT, sent INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting',
+        "CREATE TABLE IF NOT EXISTS signal ( \
+            id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, kind TEXT NOT NULL, \
+            run TEXT NOT NULL, bodies TEXT, sent INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting', \
             queued_at INTEGER NOT NULL, settled_at INTEGER)",
         &[],
     )?;
@@ -113,7 +113,7 @@ pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now:
     let key = format!("{}/{}", cap.operation, cap.at.millis());
     let body = compose::removal_cap_reached(account, &event_id(kind, &key, 0), cap);
     sql.query(
-        "INSERT INTO signal (kind, run, bodies, queued_at) SELECT ?1, ?2, ?3, ?4
+        "INSERT INTO signal (kind, run, bodies, queued_at) SELECT ?1, ?2, ?3, ?4 \
          WHERE NOT EXISTS (SELECT 1 FROM signal WHERE kind = ?1 AND run = ?2)",
         &[kind.as_str().into(), key.into(), serde_json::to_string(&[body])?.into(), now.into()],
     )?;
@@ -174,7 +174,7 @@ pub(super) fn waiting(sql: &dyn Sql) -> Result<i64, SqlError> {
 /// Gives up what has waited too long, and the oldest of too many; how many that were.
 pub(super) fn give_up(sql: &dyn Sql, now: Timestamp) -> Result<usize, SqlError> {
     let given_up = sql.query(
-        "UPDATE signal SET state = 'given_up', settled_at = ?1, bodies = NULL WHERE state = 'waiting' AND (queued_at < ?2
+        "UPDATE signal SET state = 'given_up', settled_at = ?1, bodies = NULL WHERE state = 'waiting' AND (queued_at < ?2 \
             OR id <= (SELECT id FROM signal WHERE state = 'waiting' ORDER BY id DESC LIMIT 1 OFFSET ?3)) RETURNING id",
         &[now.into(), now.plus_secs(-GIVE_UP_SECS).into(), MAX_WAITING.into()],
     )?;

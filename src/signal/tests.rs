@@ -595,6 +595,48 @@ fn what_we_gave_and_took_back_explains_nothing_that_comes_after() {
 }
 
 #[test]
+fn what_came_to_nothing_explains_what_it_wrote_alone_and_a_revoke_that_was_never_proven_took_what_it_took() {
+    let before = Account::new();
+    let after = Account { jane: vec![SUPER, DNS], ..before.clone() };
+    let (email, role) = ("jane@example.com", entitlement(SUPER));
+    let gave_up = || Some(Outcome::refused(Refusal::GaveUp, "No."));
+    let told = |meanwhile: &dyn Fn(&Desk)| {
+        let steps = |desk: &Desk| {
+            desk.advance(60);
+            meanwhile(desk);
+        };
+        signalled(&desk(), &before, &after, steps).len()
+    };
+    for outcome in [gave_up(), None] {
+        for (wrote, expected) in [(1, 0), (0, 1)] {
+            let given = |desk: &Desk| {
+                operation(desk, Action::Grant, email, &role, outcome.clone());
+                desk.query("UPDATE operation SET wrote = ?", &[wrote.into()]).unwrap();
+            };
+            assert_eq!(told(&given), expected, "{outcome:?} {wrote}");
+        }
+    }
+    let through = || Some(Outcome::refused(Refusal::HeldThroughGroup, "No."));
+    for (what, outcome, carried_out, expected) in [
+        (&role, gave_up(), 1, 1),
+        (&role, through(), 1, 1),
+        (&"account".to_owned(), gave_up(), 1, 1),
+        // The controls: what was not carried out, or took something else.
+        (&role, gave_up(), 0, 0),
+        (&role, through(), 0, 0),
+        (&entitlement(DNS), gave_up(), 1, 0),
+    ] {
+        let taken_back = |desk: &Desk| {
+            operation(desk, Action::Grant, email, &role, Some(done(Effect::Granted)));
+            desk.advance(180);
+            operation(desk, Action::Revoke, email, what, outcome.clone());
+            desk.query("UPDATE operation SET carried_out = ? WHERE id = 2", &[carried_out.into()]).unwrap();
+        };
+        assert_eq!(told(&taken_back), expected, "{what} {outcome:?} {carried_out}");
+    }
+}
+
+#[test]
 fn what_only_looks_new_is_not_told() {
     let accepted = |status| Account { joe: Some((status, vec![DNS])), ..Account::new() };
     let (pending, member) = (accepted(MemberStatus::Pending), accepted(MemberStatus::Accepted));
@@ -794,6 +836,30 @@ fn a_new_super_administrator_whose_key_is_last_is_named_however_much_else_change
         assert_eq!(known(&foreign[0]["summary"], "grants"), granted.min(compose::MAX_CHANGES) + 1);
         let says_so = foreign[0]["message"].as_str().unwrap().starts_with("At least");
         assert_eq!(says_so, granted > compose::MAX_CHANGES);
+    }
+}
+
+#[test]
+fn where_every_generation_was_lost_it_is_said_that_nobody_knows_what_changed() {
+    for is_first in [true, false] {
+        let desk = desk();
+        let noted = |manifest: &Manifest| {
+            ledger::record::write(&desk, &block_on(ledger::record::read(&desk, manifest)).unwrap()).unwrap();
+        };
+        if !is_first {
+            noted(&Account::new().publish(&desk, None));
+            desk.values.borrow_mut().clear();
+        }
+        let new = Account { jane: vec![SUPER], ..Account::new() }.publish(&desk, None);
+        noted(&new);
+        for kind in [SignalKind::AccessChanged, SignalKind::ForeignChange] {
+            let record =
+                RunRecord { generation: Some(new.generation.clone()), ..run(2, RunOutcome::Published, desk.now()) };
+            let made = block_on(make(&desk, by(&DEFAULT), &waiting(kind, record))).unwrap().unwrap();
+            assert_eq!((made.bodies.is_empty(), made.untold.is_none()), (is_first, is_first), "{made:?}");
+            let is_said = |body: &String| body.contains("cannot be told one by one") && !body.contains("Jane");
+            assert!(made.bodies.iter().all(is_said), "{made:?}");
+        }
     }
 }
 

@@ -83,7 +83,7 @@ pub const KEPT: &str = "SELECT id FROM generation";
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS generation (
+        "CREATE TABLE IF NOT EXISTS generation ( \
             id TEXT PRIMARY KEY, published_at INTEGER NOT NULL, chunks TEXT NOT NULL) WITHOUT ROWID",
         &[],
     )?;
@@ -331,7 +331,7 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
     }
     // Also what a publication that failed left behind: stored, and in no generation that is kept.
     let unused = ports.query(
-        "SELECT hash FROM stored_chunk WHERE hash NOT IN
+        "SELECT hash FROM stored_chunk WHERE hash NOT IN \
             (SELECT value FROM generation, json_each(CASE WHEN json_valid(chunks) THEN chunks ELSE '[]' END)) LIMIT ?",
         &[i64::try_from(MAX_DELETES).unwrap_or(i64::MAX).into()],
     )?;

@@ -154,6 +154,9 @@ pub(super) struct PageFacts {
     pub(super) per_page: Option<u32>,
     /// A hash over the items' ids, to know a page that was answered before.
     pub(super) ids: u64,
+    /// A hash of each of those ids, where what is on a list twice is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) each: Vec<u64>,
     /// The members on it, those that cannot be read included where their id can.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) members: Vec<MemberId>,
@@ -385,14 +388,33 @@ impl Crawl {
     /// The lists of several pages, and those that are not whole by their own word, but for the members, whom two passes and a look at each make
     /// certain.
     pub(super) fn unsure_lists(&self) -> Vec<List> {
-        let is_unsure = |pages: &Pages| (pages.read.len() > 1 || pages.tells_more()) && !pages.off;
+        let is_unsure = |pages: &Pages| (pages.read.len() > 1 || pages.left_out().is_some()) && !pages.off;
         let unsure = self.lists.iter().filter(|(list, pages)| list.is_optional() && is_unsure(pages));
         unsure.map(|(list, _)| *list).collect()
     }
 
     /// Whether a list tells of more than it gives.
     pub(super) fn tells_more(&self, list: List) -> bool {
-        self.lists.get(&list).is_some_and(Pages::tells_more)
+        self.lists.get(&list).is_some_and(|pages| pages.left_out().is_some())
+    }
+
+    /// The lists that tell of more than they give, but for the members: how many of what there are by their own word, and how many they give.
+    pub(super) fn left_out(&self) -> Vec<(&'static str, u32, u32)> {
+        let mut all: Vec<(&'static str, u32, u32)> = Vec::new();
+        for (list, pages) in self.lists.iter().filter(|(list, pages)| list.is_optional() && !pages.off) {
+            let Some((told, given)) = pages.left_out() else { continue };
+            match all.last_mut().filter(|(name, ..)| *name == list.name()) {
+                // The members of all user groups together: there may be thousands of lists.
+                Some(last) => (last.1, last.2) = (last.1.saturating_add(told), last.2.saturating_add(given)),
+                None => all.push((list.name(), told, given)),
+            }
+        }
+        all
+    }
+
+    /// What a list gives: the hash of each id.
+    pub(super) fn given(&self, list: List) -> BTreeSet<u64> {
+        self.lists.get(&list).map(Pages::given).unwrap_or_default()
     }
 
     /// Whether a list goes on after the last of its pages that is asked for.
@@ -507,10 +529,17 @@ impl Pages {
         }
     }
 
-    /// Whether it tells of more than there are on its pages.
-    fn tells_more(&self) -> bool {
-        let told = self.read.values().filter_map(|facts| facts.total_count).max();
-        told.is_some_and(|told| told > self.read.values().map(|facts| facts.count).sum())
+    fn given(&self) -> BTreeSet<u64> {
+        self.read.values().flat_map(|facts| facts.each.iter().copied()).collect()
+    }
+
+    /// How many there are by its own word, and how many it gives, where those are fewer: each id is one, and each record of which none is kept.
+    fn left_out(&self) -> Option<(u32, u32)> {
+        let told = self.read.values().filter_map(|facts| facts.total_count).max()?;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let unnamed = |facts: &PageFacts| facts.count.saturating_sub(number(facts.each.len()));
+        let given = number(self.given().len()) + self.read.values().map(unnamed).sum::<u32>();
+        (told > given).then_some((told, given))
     }
 
     /// Whether a page is the last one, given that all before it are read (`reference/cloudflare.md` 3.6).
@@ -608,14 +637,16 @@ pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
     }
 }
 
-/// A hash over ids in any order: equal for a page that was answered before.
-pub(super) fn ids_hash<T: fmt::Display>(ids: impl IntoIterator<Item = T>) -> u64 {
-    let hash = |text: String| {
-        text.bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-    };
-    // Kept within 2^53, since it passes through JSON.
-    ids.into_iter().map(|id| hash(id.to_string())).fold(0_u64, u64::wrapping_add) >> 11
+/// A hash of an id, within 2^53, since it passes through JSON.
+pub(super) fn id_hash(id: &str) -> u64 {
+    id.bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+        >> 11
+}
+
+/// A hash over ids in any order, of theirs: equal for a page that was answered before.
+pub(super) fn ids_hash(ids: impl Iterator<Item = u64>) -> u64 {
+    ids.fold(0, |sum, hash| (sum + hash) % (1 << 53))
 }
 
 #[cfg(test)]

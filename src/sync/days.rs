@@ -9,9 +9,9 @@ use crate::base::rows;
 use crate::snapshot::{Counts, RunOutcome, RunRecord};
 
 /// The syncs since the first one, by their outcome.
-pub const BY_OUTCOME: &str = "SELECT outcome, SUM(n) FROM (SELECT 'published' AS outcome, published AS n FROM sync_day
-    UNION ALL SELECT 'unchanged', unchanged FROM sync_day
-    UNION ALL SELECT 'failed', failed FROM sync_day
+pub const BY_OUTCOME: &str = "SELECT outcome, SUM(n) FROM (SELECT 'published' AS outcome, published AS n FROM sync_day \
+    UNION ALL SELECT 'unchanged', unchanged FROM sync_day \
+    UNION ALL SELECT 'failed', failed FROM sync_day \
     UNION ALL SELECT 'held', held FROM sync_day) GROUP BY outcome ORDER BY outcome";
 
 /// One day, in UTC.
@@ -39,9 +39,9 @@ pub struct Day {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
-        "CREATE TABLE IF NOT EXISTS sync_day (
-            day TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, published INTEGER NOT NULL DEFAULT 0,
-            unchanged INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0,
+        "CREATE TABLE IF NOT EXISTS sync_day ( \
+            day TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, published INTEGER NOT NULL DEFAULT 0, \
+            unchanged INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, \
             requests INTEGER NOT NULL DEFAULT 0, millis INTEGER NOT NULL DEFAULT 0, people INTEGER, grants INTEGER) WITHOUT ROWID",
         &[],
     )?;
@@ -60,8 +60,8 @@ pub(super) fn note(sql: &dyn Sql, run: &RunRecord, is_sweep: bool, counts: Optio
     let people = counts.map(|counts| many(counts.people()));
     sql.query(
         &format!(
-            "INSERT INTO sync_day (day, {column}, requests, millis, people, grants) VALUES (?, ?, ?, ?, ?, ?)
-             ON CONFLICT (day) DO UPDATE SET {column} = {column} + excluded.{column}, requests = requests + excluded.requests,
+            "INSERT INTO sync_day (day, {column}, requests, millis, people, grants) VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (day) DO UPDATE SET {column} = {column} + excluded.{column}, requests = requests + excluded.requests, \
                 millis = millis + excluded.millis, people = COALESCE(excluded.people, people), grants = COALESCE(excluded.grants, grants)"
         ),
         &[
@@ -86,7 +86,7 @@ impl Day {
 /// The latest days on which anything was synced, the newest first; those before the one with this [`Day::number`].
 pub fn latest(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Day>, SqlError> {
     let all = sql.query(
-        "SELECT day, published, unchanged, failed, held, requests, millis, people, grants FROM sync_day
+        "SELECT day, published, unchanged, failed, held, requests, millis, people, grants FROM sync_day \
          WHERE version = 1 AND (?1 IS NULL OR CAST(replace(day, '-', '') AS INTEGER) < ?1) ORDER BY day DESC LIMIT ?2",
         &[before.into(), limit.into()],
     )?;

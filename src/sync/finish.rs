@@ -139,13 +139,13 @@ async fn hold_back<P: KeyValue + Clock + Sql>(
     Ok(Some(Finish::Trouble(why)))
 }
 
-/// Why so many people are gone that somebody has to accept it.
-fn mass_disappearance(sql: &dyn Sql, assembled: &mut Assembly, has_previous: bool) -> Result<Option<String>, SqlError> {
-    if !has_previous && let Some(people) = state::load(sql, state::LOST)? {
-        assembled.count_from(people);
-    }
-    let (gone, before) = (assembled.gone, assembled.before);
-    Ok((gone > MAX_GONE.max(before / MAX_GONE_SHARE)).then(|| {
+/// Why so many people are gone that somebody has to accept it. Where the last generation is lost, only this is known of it: how many people it
+/// had. An older one that can be read may have had fewer.
+fn mass_disappearance(sql: &dyn Sql, assembled: &Assembly, is_lost: bool) -> Result<Option<String>, SqlError> {
+    let lost = if is_lost { state::load::<usize>(sql, state::LOST)? } else { None };
+    let lost = lost.map(|people| (people.saturating_sub(assembled.rows.people()), people));
+    let mut counts = lost.into_iter().chain([(assembled.gone, assembled.before)]);
+    Ok(counts.find(|(gone, before)| *gone > MAX_GONE.max(before / MAX_GONE_SHARE)).map(|(gone, before)| {
         format!(
             "{gone} of {before} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}"
         )
@@ -175,12 +175,14 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         && let Some((manifest, warnings)) = unchanged::published(kv, made_of).await?
         && teaches_nothing(kv, client, crawl, cursor, &changes, made_of).await?
     {
+        // The list of roles is what it was when nothing was held for it.
+        state::remove(kv, state::HELD)?;
         let ending = remember(kv, cursor, None, Publication::unchanged(manifest)).await?;
         end(kv, cursor.clone(), Ending { warnings, ..ending }).await?;
         return Ok(Finish::Ended);
     }
-    let mut previous = match previous(kv, cursor.attempt).await? {
-        Ok(previous) => previous,
+    let (mut previous, is_lost) = match previous(kv, cursor.attempt).await? {
+        Ok(known) => known,
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
     if let Some(previous) = previous.as_mut() {
@@ -219,7 +221,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         inherited::learn_inherited(kv, true)?;
     }
 
-    if let Some(message) = mass_disappearance(kv, &mut assembled, previous.is_some())?.filter(|_| !accept) {
+    if let Some(message) = mass_disappearance(kv, &assembled, is_lost || previous.is_none())?.filter(|_| !accept) {
         let ending = Ending { warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
         return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
@@ -236,17 +238,21 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         posture: assembled.posture,
         previous: previous.clone(),
     };
+    // No sooner: a run that is cut off before finds once more that the last generation is lost, and how many people it had.
+    if is_lost {
+        forget_once(kv, cursor)?;
+    }
     let published = match snapshot::publish(kv, draft, assembled.rows.iter()).await {
         Ok(published) => published,
         Err(PublishError::Sql(error)) => return Err(error),
         Err(error) => return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}"))),
     };
-    // From the flip to here nothing is awaited, and the cursor comes first: what is taken in is never put together again by this run. A change that
-    // is not noted to be taken in stays in force, which does no harm.
+    // From the flip to here nothing is awaited, and the cursor comes before what is taken in: that is never put together again by this run. A change
+    // that is not noted to be taken in stays in force, which does no harm.
+    overlay::rebase(kv, changes.seq, cursor.started_at, |id| assembled.rows.member(id))?;
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
-    state::store(kv, state::DOUBTED, &doubted)?;
-    state::remove(kv, state::LOST)?;
+    note_published(kv, &doubted, is_lost)?;
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
@@ -262,6 +268,23 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     }
     end(kv, cursor.clone(), Ending { warnings: assembled.warnings, ..ending }).await?;
     Ok(Finish::Ended)
+}
+
+/// Forgets what is stored of a generation that is lost: once in a run.
+fn forget_once(sql: &dyn Sql, cursor: &mut Cursor) -> Result<(), SqlError> {
+    if cursor.forgot {
+        return Ok(());
+    }
+    cursor.forgot = true;
+    cursor.store(sql)?;
+    snapshot::forget(sql)
+}
+
+/// Notes what the next sync goes by once something is published: which lists were doubted, and that nothing is lost any more.
+fn note_published(sql: &dyn Sql, doubted: &[String], was_lost: bool) -> Result<(), SqlError> {
+    state::store(sql, state::DOUBTED, &doubted)?;
+    state::remove(sql, state::LOST)?;
+    if was_lost { state::remove(sql, state::GENERATIONS) } else { Ok(()) }
 }
 
 /// Ends a run that has published, and was cut off since or left the rest to a step of its own. Put together once more, the rows would be without
@@ -340,16 +363,16 @@ async fn teaches_nothing<P: Http + Clock + Sql>(
 /// cannot be read.
 const READ_AGAIN: u32 = 2;
 
-/// The current generation. Where KV has lost it, for good, the snapshot is built again: better that than never again. What is kept of lists
-/// and records that cannot be read then comes of the newest generation that can.
+/// The current generation, and whether KV has lost it for good. Then the snapshot is built again: better that than never again. What is kept of
+/// lists and records that cannot be read comes of the newest generation that can be, and how many people it had is noted.
 async fn previous<P: KeyValue + Clock + Sql>(
     kv: &MeteredPorts<'_, P>,
     attempt: u32,
-) -> Result<Result<Option<Previous>, SnapshotError>, SqlError> {
+) -> Result<Result<(Option<Previous>, bool), SnapshotError>, SqlError> {
     let mut generations = history::generations(kv)?.into_iter();
     let known = generations.next();
     let error = match Previous::load(kv, known.as_ref().map(|known| &known.generation)).await {
-        Ok(previous) => return Ok(Ok(previous)),
+        Ok(previous) => return Ok(Ok((previous, false))),
         Err(error) => error,
     };
     let recent = known.as_ref().is_some_and(|known| kv.now().since(known.published_at) < LOST_AFTER_SECS * 1000);
@@ -361,7 +384,9 @@ async fn previous<P: KeyValue + Clock + Sql>(
     if !lost || attempt < READ_AGAIN {
         return Ok(Err(error));
     }
-    let people = known.as_ref().map(|known| known.counts.people());
+    if let Some(known) = &known {
+        state::store(kv, state::LOST, &known.counts.people())?;
+    }
     let mut older = None;
     // The one that is known may be there: `current` names what was published by a run that did not come to its end.
     for summary in known.into_iter().chain(generations) {
@@ -370,12 +395,7 @@ async fn previous<P: KeyValue + Clock + Sql>(
             break;
         }
     }
-    if let (None, Some(people)) = (&older, people) {
-        state::store(kv, state::LOST, &people)?;
-    }
-    snapshot::forget(kv)?;
-    state::remove(kv, state::GENERATIONS)?;
-    Ok(Ok(older))
+    Ok(Ok((older, true)))
 }
 
 /// Sees to it that what is still missing is read before the crawl is believed; whether there is anything. The inner error says why it is not to

@@ -38,6 +38,8 @@ pub(super) struct Harvest {
     pub(super) group_policies: BTreeSet<String>,
     /// Records that cannot be read, by list; those of the members under [`List::Members`]'s first pass.
     pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
+    /// What is to be said of lists that gave fewer than they tell of.
+    pub(super) left_out: Vec<String>,
 }
 
 /// Whether the account locks out members without a second factor, and the organization that it is in: id and name.
@@ -96,6 +98,7 @@ impl Harvest {
         }
         odd.insert(MEMBERS, odd_members(crawl, confirm, &members));
         odd.retain(|_, odd| !odd.is_empty());
+        let gone: BTreeSet<MemberId> = confirm.iter().copied().filter(|&member| is_gone(crawl, member)).collect();
         let mut names = BTreeMap::new();
         for asked in List::NAMES.into_iter().filter(|&asked| crawl.pages(asked).next().is_some()) {
             names.insert(asked, list(sql, run, crawl, asked)?);
@@ -111,7 +114,8 @@ impl Harvest {
             account: list(sql, run, crawl, List::Account)?,
             sso_domains: list(sql, run, crawl, List::SsoDomains)?,
             group_members,
-            gone: confirm.iter().copied().filter(|&member| is_gone(crawl, member)).collect(),
+            left_out: left_out(crawl, members.len() + gone.len() + odd.get(&MEMBERS).map_or(0, BTreeSet::len)),
+            gone,
             members,
             hints,
             group_policies: BTreeSet::new(),
@@ -159,6 +163,18 @@ impl Harvest {
     }
 }
 
+/// What is to be said of lists that gave fewer than they tell of, with how many members came, those included who were asked for by id.
+fn left_out(crawl: &Crawl, members: usize) -> Vec<String> {
+    let given = u32::try_from(members).unwrap_or(u32::MAX);
+    let told = crawl.members_total(1).filter(|told| *told > given);
+    let members = told.map(|told| (MEMBERS.name(), told, given));
+    let say = |(name, told, given): (&str, u32, u32)| {
+        let what = name.replace('_', " ");
+        format!("Cloudflare says that there are {told} {what}, and gives {given}: nothing is known of the others")
+    };
+    members.into_iter().chain(crawl.left_out()).map(say).collect()
+}
+
 /// Whether a member was asked for by id, and is not there.
 fn is_gone(crawl: &Crawl, member: MemberId) -> bool {
     crawl.facts(List::Member(member)).next().is_some_and(|facts| facts.members.is_empty())
@@ -195,11 +211,7 @@ fn list<T: serde::de::DeserializeOwned>(
 }
 
 /// The rows of a page of a list that is staged as JSON.
-pub(super) fn read_list<T: serde::de::DeserializeOwned>(
-    sql: &dyn Sql,
-    run: &RunId,
-    page: Fetch,
-) -> Result<Vec<T>, SqlError> {
+fn read_list<T: serde::de::DeserializeOwned>(sql: &dyn Sql, run: &RunId, page: Fetch) -> Result<Vec<T>, SqlError> {
     json::read(&staging::rows(sql, run, page)?).map_err(|_| staging::unreadable(page.list))
 }
 

@@ -42,14 +42,6 @@ pub(super) struct Assembly {
     pub(super) unsure: Option<Unsure>,
 }
 
-impl Assembly {
-    /// Counts who is gone where no generation can be read any more, and only this is known of the last one: how many people it had.
-    pub(super) fn count_from(&mut self, people: usize) {
-        self.before = people;
-        self.gone = people.saturating_sub(self.rows.people());
-    }
-}
-
 /// Why ids would be published that change again.
 #[derive(Debug)]
 pub(super) struct Unsure {
@@ -70,7 +62,7 @@ pub(super) fn assemble(
 ) -> Assembly {
     let permission_groups = harvest.known_permission_groups();
     let own = names.own().clone();
-    let (names, warnings) = names.learn(CrawlView {
+    let (names, mut warnings) = names.learn(CrawlView {
         account,
         resource_groups: harvest.resource_groups.as_deref().unwrap_or_default(),
         permission_groups: &permission_groups,
@@ -78,6 +70,7 @@ pub(super) fn assemble(
         hints: &harvest.hints,
         previous: previous.map(|previous| &previous.manifest.naming),
     });
+    warnings.extend(harvest.left_out.iter().cloned());
     let mut builder = Builder {
         accept_removals,
         previous,
@@ -197,8 +190,13 @@ impl Rows {
     }
 
     /// How many people there are, with those who are invited.
-    fn people(&self) -> usize {
+    pub(super) fn people(&self) -> usize {
         self.people.users.len() + self.people.invitations.len()
+    }
+
+    /// A member's.
+    pub(super) fn member(&self, id: MemberId) -> Option<Member> {
+        self.people.row(id)
     }
 
     /// All rows.
@@ -414,7 +412,7 @@ impl<'a> Builder<'a> {
         if sees_itself_alone {
             let kept = kept_since(kept_from.as_ref());
             let message = format!(
-                "the API token sees only itself in the list of account API tokens, since it may not list the others: edit it in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
+                "the list of account API tokens has one token alone, which is the connector's own or may be, and may list no others: edit it in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
             );
             let off = Capability { on: false, message: Some(message), kept_from, unreadable: None };
             self.capabilities.insert("tokens".to_owned(), off);

@@ -15,7 +15,7 @@ use crate::snapshot::{GenerationId, KvUse, Publication, RunId};
 pub struct Trigger {
     /// Who or what: `cron`, `api`.
     pub by: String,
-    /// Publish even where many people are gone, and drop what is no longer readable.
+    /// Publish even where many people are gone, drop what is no longer readable, and take a list as it is that tells of more than it gives.
     #[serde(default)]
     pub accept_removals: bool,
 }
@@ -72,6 +72,9 @@ pub(super) struct Cursor {
     /// Whether members were asked what their user groups give: once in a run.
     #[serde(default)]
     pub(super) learned: bool,
+    /// Whether it has forgotten what is stored of a generation that is lost: once in a run, so that what it wrote since is not written again.
+    #[serde(default)]
+    pub(super) forgot: bool,
     /// What it published: from then on nothing is left of it but to remember that.
     #[serde(default)]
     pub(super) published: Option<Published>,
@@ -133,6 +136,7 @@ impl Cursor {
             dirty: false,
             further: Further::default(),
             learned: false,
+            forgot: false,
             published: None,
             sent_before: 0,
             failed_requests: 0,

@@ -322,14 +322,14 @@ pub(super) fn pack(members: &[MemberRecord], account: &str) -> Vec<u8> {
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     // `facts` stands before `rows`, so that reading it does not touch the pages of the file that the rows fill.
     sql.query(
-        "CREATE TABLE IF NOT EXISTS staged (
-            run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, facts TEXT NOT NULL, rows BLOB NOT NULL,
+        "CREATE TABLE IF NOT EXISTS staged ( \
+            run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, facts TEXT NOT NULL, rows BLOB NOT NULL, \
             PRIMARY KEY (run, list, page))",
         &[],
     )?;
     sql.query(
-        "CREATE TABLE IF NOT EXISTS staged_rest (
-            run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, piece INTEGER NOT NULL, rows BLOB NOT NULL,
+        "CREATE TABLE IF NOT EXISTS staged_rest ( \
+            run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, piece INTEGER NOT NULL, rows BLOB NOT NULL, \
             PRIMARY KEY (run, list, page, piece))",
         &[],
     )?;
@@ -391,7 +391,7 @@ pub(super) fn rows(sql: &dyn Sql, run: &RunId, Fetch { list, page }: Fetch) -> R
     let place: [SqlValue; 3] = [run.as_str().into(), list.to_string().into(), i64::from(page).into()];
     let [run, name, page] = place.clone();
     let pieces = sql.query(
-        "SELECT 0 AS piece, rows FROM staged WHERE run = ? AND list = ? AND page = ? UNION ALL
+        "SELECT 0 AS piece, rows FROM staged WHERE run = ? AND list = ? AND page = ? UNION ALL \
          SELECT piece, rows FROM staged_rest WHERE run = ? AND list = ? AND page = ? ORDER BY piece",
         &[run.clone(), name.clone(), page.clone(), run, name, page],
     )?;

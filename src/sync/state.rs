@@ -24,7 +24,7 @@ pub(super) const HELD: &str = "held";
 /// The lists that the last publication doubted, since they were empty all of a sudden: the next one believes them.
 pub(super) const DOUBTED: &str = "doubted";
 
-/// How many people the last generation had, where the store has lost all of them.
+/// How many people the last generation had, where the store has lost it.
 pub(super) const LOST: &str = "lost";
 
 /// How much room there is for small publications.

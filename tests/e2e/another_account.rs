@@ -81,9 +81,12 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
                  DROP TABLE renewed;
                  DROP TABLE looked_through;
                  ALTER TABLE operation DROP COLUMN carried_out;
+                 ALTER TABLE operation DROP COLUMN wrote_at;
                  DROP INDEX expiry_member;
                  ALTER TABLE expiry DROP COLUMN member;
                  ALTER TABLE sent DROP COLUMN held;
+                 ALTER TABLE finding DROP COLUMN extent;
+                 DROP INDEX decision_approved;
                  PRAGMA wal_checkpoint(TRUNCATE);",
             )
             .unwrap();

@@ -10,6 +10,9 @@ const operation = (id, email) => ({ id, state: "settled", email, request: { acti
 const job = (more) => ({ kind: "findings", subject: "1", state: "done", attempts: 0, last_done_at: "2026-08-21T00:30:00Z", ...more });
 const refuse = (status, detail) => ({ status, body: { code: "of_the_test", detail } });
 
+/** The connection breaks before there is an answer. */
+const BREAKS = Symbol("it breaks");
+
 /** What each route answers, unless a test says otherwise; a list is one page of the first generation. */
 const ACCOUNT = {
   "GET /session": { right: "full", ends_at: "2026-08-21T00:30:00Z" },
@@ -66,6 +69,7 @@ export async function told({ page, base, heading }) {
     const name = `${request.method()} ${pathname}`;
     asked.push(name);
     const answer = answers[name] ?? refuse(404, `the test has no answer to ${name}`);
+    if (answer === BREAKS) return route.abort();
     const found = await (typeof answer === "function" ? answer(new URLSearchParams(search)) : answer);
     const headers = edition === undefined || !OF_A_STATE.test(pathname) ? {} : { ETag: `"${edition}"` };
     const { status, body } = found.status === undefined || found.body === undefined ? { status: 200, body: found } : found;
@@ -220,6 +224,33 @@ export async function told({ page, base, heading }) {
       await page.getByRole("status").filter({ hasText: /^\d$/ }).waitFor();
       await settled();
       assert.deepEqual([await row("old@").count(), await numbers("john@")], [0, ["1"]]);
+    },
+
+    async "a change whose connection broke may have been made, and what is only read is read again"() {
+      await come("people/user%3Ajohn", { ...john, "DELETE /v1/roles/writer/members/john": BREAKS });
+      await page.getByRole("button", { name: "Revoke Writer" }).click();
+      await revoke.click();
+      await alert("It may have been done all the same: Operations tells what became of it.");
+      assert.equal(await page.getByText("tries again by itself").count(), 0);
+      await come("operations", { "GET /v1/operations": BREAKS });
+      await alert("The page tries again by itself.");
+      assert.equal(await page.getByText("all the same").count(), 0);
+      await come("operations", { "GET /session": refuse(401, "sign in"), "POST /session": BREAKS });
+      await page.getByLabel("Token of the connector").fill("a token");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await alert("The Worker cannot be reached. Check the connection.");
+      assert.equal(await page.getByText("all the same").count(), 0);
+    },
+
+    async "who perhaps can do something is told so, and what reads alike is two rows"() {
+      const reaches = (reach, more) => ({ resource_key: "a.zone", principal_type: "user", principal_id: "jane", email: "jane@example.com", display_name: "", entitlement_id: READER, role: "Reader", reach, group_id: "", group_name: "", ...more });
+      const token = { principal_type: "api_token", principal_id: "t", email: "", display_name: "Deploy", entitlement_id: "", role: "Edit" };
+      await come("resources/a.zone", { "GET /v1/resources/a.zone/access": [reaches("perhaps"), reaches("object", token), reaches("account", token)] });
+      await row("jane@").filter({ hasText: "perhaps: not all that it reaches is listed" }).waitFor();
+      assert.equal(await row("API token Deploy").count(), 2);
+      await choose("On this alone");
+      await row("API token Deploy").filter({ hasText: "on this" }).waitFor();
+      assert.equal(await rows().count(), 1);
     },
 
     async "what was under way when somebody signed out is shown to nobody after them"() {

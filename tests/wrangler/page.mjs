@@ -26,8 +26,11 @@ page.on("request", (request) => {
   if (protocol !== "blob:" && origin !== PAGE) faults.push(`a request to ${request.url()}`);
 });
 
-// What the Worker refused, for whoever reads why a scenario failed.
+// What the Worker refused, and what has no answer, for whoever reads why a scenario failed.
 const refused = [];
+const unanswered = new Map();
+page.on("request", (request) => unanswered.set(request, `${new Date().toISOString()} ${request.method()} ${request.url()}`));
+for (const end of ["requestfinished", "requestfailed"]) page.on(end, (request) => unanswered.delete(request));
 page.on("response", async (response) => {
   if (response.status() < 400) return;
   const said = await response.text().catch(String);
@@ -48,6 +51,16 @@ async function picture(name) {
   await page.setViewportSize(SIZE);
 }
 const shot = (name) => page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
+
+/** Loads the page anew; once more where a browser that is short of processor time has not done so, with what had no answer then. */
+async function reload() {
+  try {
+    await page.reload({ timeout: 40_000 });
+  } catch (error) {
+    console.log(`once more: ${error.message}`, [...unanswered.values()]);
+    await page.reload();
+  }
+}
 
 async function accessible(where) {
   await page.evaluate(axe);
@@ -173,7 +186,7 @@ const scenarios = {
     await page.getByRole("button", { name: "Put back…" }).click();
     await page.getByRole("button", { name: "Yes, put back what was there before" }).click();
     await said("Disconnected: 1 entitlements are as they were before");
-    await page.reload();
+    await reload();
     await page.getByRole("button", { name: "What the last run did" }).click();
     await said("Disconnected: 1 entitlements are as they were before");
   },
@@ -187,7 +200,7 @@ const scenarios = {
     await go("People");
     for (let turn = 1; turn <= 5; turn += 1) {
       const began = Date.now();
-      await page.reload();
+      await reload();
       await page.locator(".rows a").first().waitFor();
       const first = Date.now() - began;
       await page.getByRole("status").filter({ hasText: /^[\d,]+$/ }).waitFor({ timeout: 300_000 });
@@ -227,7 +240,7 @@ const scenarios = {
     const all = page.getByRole("status").filter({ hasText: new RegExp(`^${Number(PEOPLE).toLocaleString("en")}$`) });
     await all.waitFor();
     const began = Date.now();
-    await page.reload();
+    await reload();
     await page.locator(".rows a").first().waitFor();
     console.log(`first row after ${Date.now() - began} ms`);
     await all.waitFor();
@@ -410,7 +423,7 @@ const scenarios = {
       }
       assert.fail(`the keyboard does not reach ${name}`);
     };
-    await page.reload();
+    await reload();
     await heading("Now");
     await reach("People");
     await page.keyboard.press("Enter");
@@ -427,7 +440,7 @@ const scenarios = {
 
     // What is changed by another way than this page shows without a reload, once the page asks whether there is something newer.
     await page.clock.install();
-    await page.reload();
+    await reload();
     await go("People");
     await page.getByRole("searchbox").fill("hostile0@");
     const holds = () => page.locator('.rows [aria-rowindex="2"] .numeric').textContent();
@@ -471,7 +484,7 @@ const scenarios = {
     await page.route("**/v1/status", (route) => ((asked += 1) === 1 ? undefined : route.continue()));
     await go("Now");
     await page.getByRole("alert").filter({ hasText: "has not answered within 30 seconds" }).waitFor();
-    await page.reload();
+    await reload();
     await page.getByRole("heading", { name: "Connected" }).waitFor();
     assert.ok(asked > 1);
     await page.unroute("**/v1/status");
@@ -502,7 +515,7 @@ try {
   console.log("all as it should be");
 } catch (error) {
   await shot("failed").catch(() => undefined);
-  console.log(error.stack ?? String(error), faults, refused);
+  console.log(error.stack ?? String(error), faults, refused, [...unanswered.values()]);
   process.exitCode = 1;
 } finally {
   await browser.close();

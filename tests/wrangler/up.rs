@@ -729,6 +729,49 @@ async fn the_released_tree_explains_what_it_asks_for_and_notices_what_was_change
     }
 }
 
+#[tokio::test]
+async fn what_one_deployment_has_set_is_released_to_nobody() {
+    let own = Scratch::new("release-own");
+    std::fs::create_dir(own.path("scripts")).unwrap();
+    for entry in std::fs::read_dir(Path::new(PROJECT).join("scripts")).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), own.path("scripts").join(entry.file_name())).unwrap();
+    }
+    let shipped = std::fs::read_to_string(Path::new(PROJECT).join("wrangler.toml")).unwrap();
+    // In place of the build: the control is that it comes to that.
+    std::fs::remove_file(own.path("scripts/build.sh")).unwrap();
+    std::fs::write(own.path("scripts/build.sh"), "echo \"building\" >&2; exit 7\n").unwrap();
+    for (from, to, told) in [
+        ("", "", None),
+        ("CLOUDFLARE_ACCOUNT_ID = \"\"", "CLOUDFLARE_ACCOUNT_ID = \"f00\"", Some("CLOUDFLARE_ACCOUNT_ID")),
+        ("PROVISIONING = \"off\"", "PROVISIONING = \"on\"", Some("PROVISIONING")),
+        ("[vars]\n", "[vars]\nPROTECTED_MEMBERS = \"jane@example.com\"\n", Some("PROTECTED_MEMBERS")),
+        ("[vars]\n", "[env.eu]\nname = \"eu\"\n[vars]\n", Some("env")),
+        ("[[kv_namespaces]]\n", "[[routes]]\npattern = \"c1.acme.com\"\n[[kv_namespaces]]\n", Some("routes")),
+        ("name = \"c1-cloudflare\"\n", "name = \"c1-cloudflare\"\naccount_id = \"f00\"\n", Some("account_id")),
+        (
+            "binding = \"STATE\"\n",
+            "binding = \"STATE\"\nid = \"0123456789abcdef0123456789abcdef\"\n",
+            Some("the id of a KV namespace"),
+        ),
+    ] {
+        let text = if from.is_empty() { shipped.clone() } else { shipped.replace(from, to) };
+        assert!(from.is_empty() || text != shipped, "{from}");
+        std::fs::write(own.path("wrangler.toml"), text).unwrap();
+        let mut command = Command::new("bash");
+        command.arg("scripts/release.sh").current_dir(own.path("")).kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends in time").unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        match told {
+            None => assert!(output.status.code() == Some(7) && said.contains("building"), "{said}"),
+            Some(told) => {
+                let refused = format!("release: wrangler.toml has values of a deployment: {told};");
+                assert!(output.status.code() == Some(2) && said.contains(&refused), "{said}");
+            }
+        }
+    }
+}
+
 fn project_package() -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(Path::new(PROJECT).join("package.json")).unwrap()).unwrap()
 }
@@ -1111,6 +1154,7 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     let route = "routes = [{ pattern = \"c1.example.com\", custom_domain = true }]";
     let (before, _) = up.text.split_once("Deploying c1-cloudflare").expect(&up.text);
     assert!(before.contains(route), "{}", up.text);
+    assert!(!up.text.contains("was known by"), "{}", up.text);
 
     // A variable is one however its line is written.
     let written = project.configuration();
@@ -1133,6 +1177,14 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     );
     project.configure(&written);
     one_workers_file_is_not_anothers(&project).await;
+
+    // An address that is not the one that ConductorOne knows.
+    let moved = project.run("up", &["--url", "https://c2.example.com"], &project.secrets()).await;
+    let told = "The Worker was known by https://c1.example.com, and is known by https://c2.example.com from now on.";
+    let (before, _) = moved.text.split_once("Deploying c1-cloudflare").expect(&moved.text);
+    assert!(before.contains(told), "{}", moved.text);
+    let again = project.run("up", &[], &project.secrets()).await;
+    assert!(!again.text.contains("was known by"), "{}", again.text);
 }
 
 /// What `scripts/up/settings.mjs` makes of a file.

@@ -48,3 +48,23 @@ async fn with_no_app_pinned_an_id_counts_and_a_name_does_not_until_connect_has_s
     assert_refused(&bench.settle(by_name(Some("2any"))).await, Refusal::AppNotAllowed, "was connected to");
     assert_done(&bench.settle(by_name(Some("2settled"))).await, Effect::Granted);
 }
+
+/// Every app of the tenant has C1's builtin entitlement, and its owner may point it at this Worker.
+#[tokio::test]
+async fn app_not_allowed_is_the_builtin_entitlement_of_whatever_app_while_none_is_pinned() {
+    let bench = Bench::with(|_| {}, |config| config.provision.apps = Apps::NONE).await;
+    let access = Target::Named(EntitlementRef { builtin: true, ..EntitlementRef::default() });
+    for app in [Some("2any"), None] {
+        for action in [Action::Grant, Action::Revoke] {
+            let id = bench.arrive_of(app, action, access.clone(), person(NEW));
+            assert_refused(&bench.settle(id).await, Refusal::AppNotAllowed, "make connect");
+        }
+    }
+    assert!(bench.account().membership_of(NEW).is_none());
+    // The controls: by REST, which has a token, and in an app that is pinned.
+    let by_rest = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    assert_done(&bench.settle(by_rest).await, Effect::Invited);
+    let pinned = Bench::start().await;
+    let id = pinned.arrive_of(Some(APP), Action::Grant, access, person(NEW));
+    assert_done(&pinned.settle(id).await, Effect::Invited);
+}

@@ -7,7 +7,7 @@ use sim::cloudflare::{Fault, Route};
 
 use super::{
     Action, Arrival, Bench, Effect, EntryId, JANE, Origin, Outcome, Refusal, Request, Target, account_of, assert_done,
-    assert_not_now, assert_refused, group_target, holds, journal, member, roles, target,
+    assert_not_now, assert_refused, group_target, holds, journal, member, person, roles, target,
 };
 
 /// Notes the end of what an operation granted for a time, as the Coordinator does.
@@ -37,6 +37,72 @@ async fn whoever_has_nothing_goes() -> (Bench, Vec<Target>, String) {
     let known = roles(bench.account());
     let jane = bench.account().add_member(JANE, vec![holds(bench.account(), &known[0])]);
     (bench, known.iter().map(target).collect(), jane)
+}
+
+#[tokio::test]
+async fn an_end_by_a_membership_id_that_is_somebody_elses_touches_nobody_else() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let [jane, joe] = [JANE, "joe@example.com"]
+        .map(|email| account.add_member(email, vec![holds(account, &known[0]), holds(account, &known[1])]));
+    let user = account.membership(&jane).unwrap().user_id.unwrap();
+    let hint = Subject { user_id: Some(user.parse().unwrap()), ..member(&joe) };
+    let subject = Subject { emails: vec![JANE.to_owned()], ..hint };
+    let granted = bench.arrive(Action::Grant, target(&known[1]), account_of(JANE));
+    assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+    let end = end_for(&bench, granted, target(&known[1]), subject);
+    assert_done(&bench.settle(end).await, Effect::Revoked);
+    assert_eq!([&jane, &joe].map(|whom| bench.atoms(whom).len()), [1, 2]);
+}
+
+/// A grant that comes while the guards are asked is one as well.
+#[tokio::test]
+async fn last_role_takes_no_account_along_once_something_else_is_asked_for_in_between() {
+    let (bench, roles, jane) = whoever_has_nothing_goes().await;
+    let revoke = bench.arrive(Action::Revoke, roles[0].clone(), member(&jane));
+    // Her record is read a second time once the guards are through.
+    let mut attempt = std::pin::pin!(bench.attempt(revoke));
+    let mut came = false;
+    let outcome = std::future::poll_fn(|context| {
+        let polled = attempt.as_mut().poll(context);
+        if !came && bench.account().requests(Route::ListUserGroups) > 0 {
+            bench.arrive(Action::Grant, roles[1].clone(), member(&jane));
+            came = true;
+        }
+        polled
+    })
+    .await;
+    assert!(came);
+    assert_not_now(&outcome, "which gives jane@example.com something, is under way");
+    assert!(bench.account().membership(&jane).is_some());
+}
+
+#[tokio::test]
+async fn last_role_takes_no_account_along_while_something_else_is_being_granted() {
+    for (granted, waits) in [(1, true), (0, false)] {
+        let (bench, roles, jane) = whoever_has_nothing_goes().await;
+        let account = bench.account();
+        // The older of the two is put off, and does not say yet by which id it means her.
+        account.fail_next(Route::ListMembers, 9, Fault::status(503, 10_000));
+        let grant = bench.arrive(Action::Grant, roles[granted].clone(), person(JANE));
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        let revoke = bench.arrive(Action::Revoke, roles[0].clone(), member(&jane));
+        let outcome = bench.attempt(revoke).await;
+        if waits {
+            assert_not_now(&outcome, "which gives jane@example.com something, is under way");
+            assert!(account.membership(&jane).is_some());
+            assert_done(&bench.settle(grant).await, Effect::Granted);
+            assert_done(&bench.settle(revoke).await, Effect::Revoked);
+            assert_eq!(bench.atoms(&jane).len(), 1);
+        } else {
+            // What it gives is what is taken away: the later of the two decides.
+            assert_done(&outcome, Effect::Removed);
+            assert_refused(&bench.settle(grant).await, Refusal::Superseded, "");
+            assert!(account.membership_of(JANE).is_none());
+        }
+    }
 }
 
 #[tokio::test]

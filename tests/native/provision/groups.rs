@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Action, Bench, Effect, JANE, Outcome, Refusal, assert_done, assert_refused, group_target, holds, member, roles,
+    Action, Bench, Effect, JANE, Outcome, Refusal, Target, assert_done, assert_refused, group_target, holds, member,
+    roles,
 };
+use c1_cloudflare::model::ask::EntitlementRef;
 use c1_cloudflare::model::operation::EntryId;
 use c1_cloudflare::provision::{heard, incident};
 use sim::cloudflare::{Fault, Route};
@@ -27,6 +29,34 @@ async fn an_invitation_can_be_in_a_group() {
     assert!(bench.account().membership(&invitation).unwrap().groups.contains(&group));
     assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&invitation)).await, Effect::Revoked);
     assert!(!bench.account().membership(&invitation).unwrap().groups.contains(&group));
+}
+
+#[tokio::test]
+async fn what_was_begun_by_a_name_is_carried_to_its_end_though_something_else_has_the_name_by_then() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    bench.world.sync().await;
+    account.rename_group(&group, "Night watch");
+    bench.world.sync().await;
+    let named = EntitlementRef { display_name: Some("Night watch".to_owned()), ..EntitlementRef::default() };
+    let grant = || bench.arrive(Action::Grant, Target::Named(named.clone()), member(&jane));
+    account.fail_next(Route::AddUserGroupMembers, 9, Fault::status(500, 10_000));
+    let begun = grant();
+    let outcome = bench.attempt(begun).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
+    // What is not begun means what has the name when it is.
+    account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+    let waiting = grant();
+    assert!(matches!(bench.attempt(waiting).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    account.rename_group(&group, "Day watch");
+    let other = account.add_group("Night watch", vec![holds(account, &roles(account)[2])]);
+    bench.world.sync().await;
+    assert_done(&bench.settle(begun).await, Effect::Granted);
+    let is_in = |group: &String| account.membership(&jane).unwrap().groups.contains(group);
+    assert!(is_in(&group) && !is_in(&other));
+    assert_done(&bench.settle(waiting).await, Effect::Granted);
+    assert!(is_in(&other), "the control");
 }
 
 #[tokio::test]

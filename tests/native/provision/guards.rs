@@ -665,6 +665,51 @@ async fn one_who_shows_as_before_our_own_change_is_no_super_administrator_left()
 }
 
 #[tokio::test]
+async fn one_who_was_made_super_administrator_by_ourselves_and_does_not_show_it_yet_is_not_known_to_be_none() {
+    let bench = Bench::with(|account| leave_admins(account, 2), |_| {}).await;
+    let (account, all) = (bench.account(), admins(bench.account()));
+    let before = vec![holds(account, &roles(account)[0])];
+    let joe = account.add_member("joe@example.com", before.clone());
+    assert_done(&bench.operate(Action::Grant, super_administrator(&bench), member(&joe)).await, Effect::Granted);
+    // Whether that was taken back by hand or the read is behind cannot be told yet.
+    account.set_policies(&joe, before);
+    let revoke = bench.arrive(Action::Revoke, super_administrator(&bench), member(&all[0].id));
+    assert_not_now(&bench.attempt(revoke).await, "of 1 others it is not known yet");
+    bench.world.advance(61);
+    assert_refused(&bench.attempt(revoke).await, Refusal::MinSuperAdmins, "make somebody else Super Administrator");
+    assert_done(&bench.operate(Action::Grant, super_administrator(&bench), member(&joe)).await, Effect::Granted);
+    let again = bench.operate(Action::Revoke, super_administrator(&bench), member(&all[0].id)).await;
+    assert_done(&again, Effect::Revoked);
+}
+
+#[tokio::test]
+async fn one_who_was_given_something_else_and_shows_as_before_stays_super_administrator() {
+    let bench = Bench::with(|account| leave_admins(account, 3), |_| {}).await;
+    let (account, all) = (bench.account(), admins(bench.account()));
+    let role = account.permission_group("super_admin").unwrap();
+    let as_before = vec![holds(account, &role), holds(account, &roles(account)[0])];
+    assert_done(&bench.operate(Action::Grant, target(&roles(account)[3]), member(&all[2].id)).await, Effect::Granted);
+    account.set_policies(&all[2].id, as_before);
+    let revoke = bench.arrive(Action::Revoke, super_administrator(&bench), member(&all[0].id));
+    assert_not_now(&bench.attempt(revoke).await, "of 1 others it is not known yet");
+    bench.world.advance(61);
+    assert_done(&bench.attempt(revoke).await, Effect::Revoked);
+}
+
+/// Whom we gave something else cannot be one by that.
+#[tokio::test]
+async fn one_who_was_given_something_else_and_shows_as_before_is_no_super_administrator_to_be() {
+    let bench = Bench::with(|account| leave_admins(account, 2), |_| {}).await;
+    let (account, all) = (bench.account(), admins(bench.account()));
+    let before = vec![holds(account, &roles(account)[0])];
+    let joe = account.add_member("joe@example.com", before.clone());
+    assert_done(&bench.operate(Action::Grant, target(&roles(account)[3]), member(&joe)).await, Effect::Granted);
+    account.set_policies(&joe, before);
+    let refused = bench.operate(Action::Revoke, super_administrator(&bench), member(&all[0].id)).await;
+    assert_refused(&refused, Refusal::MinSuperAdmins, "make somebody else Super Administrator");
+}
+
+#[tokio::test]
 async fn one_whose_policies_are_not_told_is_no_super_administrator_left() {
     let bench = Bench::with(|account| leave_admins(account, 3), |_| {}).await;
     let all = admins(bench.account());

@@ -1,7 +1,7 @@
 //! A member whose record cannot be read in full is never written: a write would replace what was not read.
 
 use c1_cloudflare::base::ports::Sql as _;
-use sim::cloudflare::{Behaviour, Oddity, On, PolicySpec, Route};
+use sim::cloudflare::{Behaviour, Cloudflare, Oddity, On, PolicySpec, Route};
 
 use super::{
     Action, Bench, Effect, Outcome, Refusal, Target, assert_done, assert_refused, atom, group_target, holds, member,
@@ -59,6 +59,31 @@ async fn unreadable_member_is_refused_whatever_is_asked_and_nothing_is_written()
         account.make_even();
         assert_done(&bench.operate(Action::Grant, target(&wanted), member(&whom)).await, Effect::Granted);
         assert!(bench.atoms(&whom).is_superset(&[atom(account, &first), atom(account, &wanted)].into()));
+    }
+}
+
+/// Reads are as they should be after this many.
+fn even_after(account: &Cloudflare, reads: u32) {
+    account.before_next(Route::GetMember, move |account, _| match reads.checked_sub(1) {
+        None => account.make_even(),
+        Some(left) => even_after(account, left),
+    });
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_a_few_times_is_asked_for_until_it_can() {
+    for oddity in [Oddity::Without("policies"), Oddity::NoEmail] {
+        for (reads, is_read) in [(1, true), (3, true), (4, false)] {
+            let (bench, known, jane) = Bench::with_jane().await;
+            bench.account().make_odd(Route::GetMember, &jane, oddity.clone());
+            even_after(bench.account(), reads);
+            let outcome = bench.operate(Action::Grant, target(&known[5]), member(&jane)).await;
+            if is_read {
+                assert_done(&outcome, Effect::Granted);
+            } else {
+                assert_refused(&outcome, Refusal::UnreadableMember, "Cloudflare's dashboard");
+            }
+        }
     }
 }
 

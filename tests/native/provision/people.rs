@@ -61,6 +61,61 @@ async fn a_renamed_member_without_known_ids_is_found_by_the_new_address_alone() 
 }
 
 #[tokio::test]
+async fn ambiguous_member_is_whom_the_last_sync_had_under_an_address_and_who_has_another_one_since() {
+    // Also where a sync has read the new address since: what the ledger has of the old one tells.
+    for is_synced in [false, true] {
+        let (bench, held, jane) = Bench::with_jane().await;
+        let account = bench.account();
+        bench.world.sync().await;
+        account.change_email(&jane, "jane.married@example.com");
+        if is_synced {
+            bench.world.advance(1_200);
+            bench.world.sync().await;
+        }
+        for who in [person(JANE), account_of(JANE)] {
+            for what in [target(&held[0]), Target::Account] {
+                let refused = bench.operate(Action::Revoke, what, who.clone()).await;
+                assert_refused(&refused, Refusal::AmbiguousMember, "jane.married@example.com");
+            }
+        }
+        assert_eq!(bench.atoms(&jane), [atom(account, &held[0])].into());
+        // The controls: who never had another address, and who is gone.
+        let never = account_of("never@example.com");
+        assert_done(&bench.operate(Action::Revoke, Target::Account, never).await, Effect::AlreadyRevoked);
+        account.remove_member(&jane);
+        for what in [target(&held[0]), Target::Account] {
+            assert_done(&bench.operate(Action::Revoke, what, account_of(JANE)).await, Effect::AlreadyRevoked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_of_whoever_had_it_last() {
+    let (bench, held, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    let next = async || {
+        bench.world.advance(1_200);
+        bench.world.sync().await;
+    };
+    next().await;
+    account.change_email(&jane, "jane.married@example.com");
+    next().await;
+    let revoke = async || bench.operate(Action::Revoke, target(&held[0]), account_of(JANE)).await;
+    assert_refused(&revoke().await, Refusal::AmbiguousMember, "jane.married@example.com");
+    // What the ledger tells and nobody can look up now is no proof.
+    let lost = std::mem::take(&mut *bench.world.desk.values.borrow_mut());
+    let waiting = bench.arrive(Action::Revoke, target(&held[0]), account_of(JANE));
+    assert_not_now(&bench.attempt(waiting).await, "who had the address jane@example.com before");
+    *bench.world.desk.values.borrow_mut() = lost;
+    let newcomer = account.invite(JANE, vec![holds(account, &held[0])]);
+    next().await;
+    account.remove_member(&newcomer);
+    next().await;
+    assert_done(&revoke().await, Effect::AlreadyRevoked);
+    assert_eq!(bench.atoms(&jane), [atom(account, &held[0])].into());
+}
+
+#[tokio::test]
 async fn ambiguous_member_of_two_accounts_of_one_person_the_other_one_is_never_touched() {
     let bench = Bench::start().await;
     let account = bench.account();
@@ -714,6 +769,65 @@ async fn a_removal_that_was_carried_out_is_done_though_the_address_was_somebody_
     account.clear_faults();
     assert_done(&bench.settle(revoke).await, Effect::Removed);
     assert!(account.membership(&elder).is_some());
+}
+
+#[tokio::test]
+async fn who_was_invited_again_by_another_hand_after_a_removal_that_was_cut_off_stays() {
+    for invited_again in [true, false] {
+        let jane = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+        let bench = Bench::with(jane, |_| {}).await;
+        let account = bench.account();
+        account.after_next(Route::DeleteMember, |account, _| {
+            account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+        });
+        let revoke = bench.arrive(Action::Revoke, Target::Account, account_of(JANE));
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        assert!(account.membership_of(JANE).is_none());
+        account.clear_faults();
+        if invited_again {
+            account.invite(JANE, vec![holds(account, &roles(account)[1])]);
+        }
+        // That attempt is cut off as well.
+        account.fail_next(Route::ListMembers, 1, Fault::status(500, 10_000));
+        for _ in 0..2 {
+            bench.attempt(revoke).await;
+            bench.world.advance(30);
+        }
+        assert_done(&bench.settle(revoke).await, Effect::Removed);
+        assert_eq!(account.membership_of(JANE).is_some(), invited_again);
+        // Whoever asks once more means who is there now.
+        let effect = if invited_again { Effect::Removed } else { Effect::AlreadyRevoked };
+        assert_done(&bench.operate(Action::Revoke, Target::Account, account_of(JANE)).await, effect);
+    }
+}
+
+#[tokio::test]
+async fn who_was_invited_again_by_an_older_grant_of_our_own_is_removed() {
+    for is_answered in [true, false] {
+        let jane = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+        let bench = Bench::with(jane, |_| {}).await;
+        let account = bench.account();
+        account.fail_next(Route::GetMember, 9, Fault::status(503, 10_000));
+        let grant = bench.arrive(Action::Grant, target(&roles(account)[1]), person(JANE));
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        let revoke = bench.arrive(Action::Revoke, Target::Account, account_of(JANE));
+        if !is_answered {
+            account.fail_next(Route::DeleteMember, 1, Fault::Reset.after());
+        }
+        account.after_next(Route::DeleteMember, |account, _| {
+            account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+        });
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        assert!(account.membership_of(JANE).is_none());
+        account.clear_faults();
+        let older = bench.settle(grant).await;
+        if is_answered {
+            assert_refused(&older, Refusal::Superseded, "");
+        }
+        assert_done(&bench.settle(revoke).await, Effect::Removed);
+        assert!(account.membership_of(JANE).is_none(), "{older:?}");
+    }
 }
 
 #[tokio::test]

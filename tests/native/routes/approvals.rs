@@ -194,6 +194,13 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     let told = asked(&dns, "2task2").await;
     assert!(comment(&told, "deny").contains("duties-apart"), "approved a moment ago: {told}");
     comment(&asked(&billing, "2task3").await, "approve");
+    // However much else is decided after it.
+    let flood = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2000)
+        INSERT INTO decision (key, at, record) SELECT 'flood/' || n, at, json_set(record, '$.verdict', 'deny')
+        FROM n, decision WHERE decision.id = 1";
+    desk.deployment.world().query(flood, &[]).unwrap();
+    let told = asked(&dns, "2task5").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "approved before many denials: {told}");
     desk.deployment.wait(Duration::from_hours(25)).await;
     desk.deployment.sync().await;
     comment(&asked(&dns, "2task4").await, "approve");

@@ -1,5 +1,7 @@
 //! `GET /v1/doctor`: is everything in place?
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sim::cloudflare::{Denial, Fault, Permission, Route};
 use sim::conductorone::JwksFault;
@@ -7,6 +9,7 @@ use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use crate::calls::deployed;
 use crate::deployment::Deployment;
+use crate::jane::Jane;
 use crate::looks::small;
 use crate::told_by_doctor::{REQUIRED, misconfigured, names};
 
@@ -178,6 +181,20 @@ async fn said(deployment: &Deployment, name: &str) -> String {
     let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{report}"));
     assert!(check["ok"] == false && check["required"] == true, "{check}");
     check["message"].as_str().unwrap().to_owned()
+}
+
+/// It asks some twenty things each time.
+#[tokio::test(start_paused = true)]
+async fn who_asks_the_doctor_again_and_again_keeps_no_grant_waiting() {
+    let jane = Jane::start().await;
+    assert_eq!(jane.deployment.get("/v1/doctor").await.status, 200, "the control: once in a while it has enough");
+    for _ in 0..100 {
+        jane.deployment.get("/v1/doctor").await;
+    }
+    assert_eq!(jane.deployment.get("/v1/doctor").await.status, 503, "it has had its share");
+    assert_eq!(jane.call("PUT", &jane.lacks).await.status, 200);
+    jane.deployment.wait(Duration::from_mins(6)).await;
+    assert_eq!(jane.deployment.get("/v1/doctor").await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]

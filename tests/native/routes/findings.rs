@@ -237,6 +237,67 @@ async fn what_was_accepted_is_open_again_at_the_end_and_that_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_holds_more_than_when_that_was_accepted_is_found_again_and_who_holds_less_is_not() {
+    let deployment = Deployment::start().await;
+    let cloudflare = deployment.cloudflare.clone();
+    let whole = cloudflare.account_resource_group();
+    let may = |label: &str| PolicySpec::allow(cloudflare.permission_group(label).unwrap().id, whole.clone());
+    let who = ["grows", "shrinks", "stays"].map(|who| {
+        let policies = if who == "grows" { vec![may("admin")] } else { vec![may("admin"), may("super_admin")] };
+        let member = cloudflare.add_member(&format!("{who}@example.com"), policies);
+        cloudflare.set_two_factor(&member, false);
+        let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+        (member, format!("/v1/findings/privileged-without-two-factor:user:{user}"))
+    });
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let until = deployment.world().now().plus_secs(30 * 86_400).to_string();
+    let body = json!({ "reason": "so agreed", "until": until });
+    for (_, path) in &who {
+        assert_eq!(deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await.status, 200);
+    }
+    cloudflare.add_policy(&who[0].0, may("super_admin"));
+    cloudflare.set_policies(&who[1].0, vec![may("admin")]);
+    // What is told otherwise alone.
+    cloudflare.change_email(&who[2].0, "called.otherwise@example.com");
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let told = async |place: usize| {
+        let finding = deployment.json(&who[place].1).await;
+        (finding["state"].clone(), finding["events"].clone())
+    };
+    let (state, events) = told(0).await;
+    assert_eq!(
+        (state, &events[0]["what"], &events[1]["what"]),
+        (json!("open"), &json!("open_again"), &json!("accepted"))
+    );
+    assert!(events[0]["detail"].as_str().unwrap().contains("Super Administrator"), "{events}");
+    for place in [1, 2] {
+        let (state, events) = told(place).await;
+        assert_eq!((state, &events[0]["what"]), (json!("accepted"), &json!("accepted")), "{events}");
+    }
+}
+
+/// A later version was in use, and this one is put back.
+#[tokio::test(start_paused = true)]
+async fn what_a_rule_of_a_later_version_found_is_left_to_that() {
+    let deployment = Deployment::start().await.synced().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    for rule in ["a-later-rule", "deny-policy"] {
+        let found = "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at)
+            VALUES (?1 || ':user:1', ?1, 'high', 'user:1', 'Jane', 'x', 0)";
+        deployment.world().query(found, &[rule.into()]).unwrap();
+    }
+    for n in 0..2 {
+        deployment.cloudflare.add_member(&format!("new{n}@example.com"), vec![]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_hours(25)).await;
+    }
+    let state = async |rule: &str| deployment.json(&format!("/v1/findings/{rule}:user:1")).await["state"].clone();
+    assert_eq!((state("a-later-rule").await, state("deny-policy").await), (json!("open"), json!("closed")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_so_is_never_told_to_be_over_however_many_there_are() {
     let deployment = Deployment::start().await;
     let never = async |count: usize| {

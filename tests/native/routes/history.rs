@@ -777,6 +777,47 @@ fn causes(deployment: &Deployment, entitlement: &str) -> Vec<String> {
     rows.iter().map(|row| row[0].text().unwrap().to_owned()).collect()
 }
 
+/// An operation is settled when it was read back and proven, and a sync may see before that what it wrote.
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_before_its_operation_was_settled_is_unknown_until_then_and_nobody_elses() {
+    for wrote in [1, 0] {
+        let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+        let cloudflare = deployment.cloudflare.clone();
+        let role = roles(&cloudflare)[1].clone();
+        let jane = cloudflare.add_member("jane@example.com", vec![]);
+        let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+        let deployment = deployment.synced().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        let path = format!("/v1/roles/{}/members/{user}", role.governed_as());
+        assert_eq!(deployment.request("PUT", &path, &[], None).await.status, 200);
+        // As it is while it waits for something.
+        let query = |statement: &str, values: &[_]| deployment.world().query(statement, values).unwrap();
+        let outcome = query("SELECT outcome FROM operation", &[])[0][0].clone();
+        let later = deployment.world().now().plus_secs(10 * 86_400);
+        let underway =
+            "UPDATE operation SET state = 'put_off', outcome = NULL, settled_at = NULL, due_at = ?, wrote = ?";
+        query(underway, &[later.into(), i64::from(wrote).into()]);
+        deployment.wait(Duration::from_mins(2)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(5)).await;
+        let entitlement = format!("role:{}:member", role.governed_as());
+        if wrote == 0 {
+            assert_eq!(causes(&deployment, &entitlement), ["unknown"], "the control: it has not written");
+            continue;
+        }
+        assert_eq!(causes(&deployment, &entitlement), [""]);
+        let settled = "UPDATE operation SET state = 'settled', outcome = ?, settled_at = ?, due_at = NULL";
+        query(settled, &[outcome, deployment.world().now().into()]);
+        deployment.wait(Duration::from_mins(1)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(causes(&deployment, &entitlement), ["operation"]);
+        let history = items(&deployment, "/v1/history?person=jane@example.com").await;
+        assert!(history[0]["by"]["operation"].is_number(), "{history:#?}");
+        assert_eq!(history[0]["happened_at"], Value::Null, "not after it was seen: {history:#?}");
+    }
+}
+
 /// A token is rolled, or Cloudflare refuses once: what was done meanwhile is in the log, and is read an hour later.
 #[tokio::test(start_paused = true)]
 async fn what_somebody_did_while_the_log_could_not_be_read_for_an_hour_is_theirs_and_unknown_once_that_takes_too_long()

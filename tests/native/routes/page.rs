@@ -147,6 +147,30 @@ async fn a_session_by_access_lasts_eight_hours_at_most_however_long_the_teams_do
     assert_lasts_eight_hours(&connector, &opened, "/v1/users").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_access_is_set_to_let_in_otherwise_signs_in_again() {
+    for (name, value) in [
+        ("ACCESS_EDITORS", "somebody.else@example.com"),
+        ("ACCESS_EDITORS", ""),
+        ("ACCESS_AUD", "0000000000000000000000000000000000000000000000000000000000000000"),
+        ("ACCESS_TEAM_DOMAIN", "other.cloudflareaccess.com"),
+    ] {
+        let connector = behind_access().await;
+        let by_access = signed_in(&connector, EDITOR).await;
+        let body = json!({ "token": CONNECTOR_TOKEN }).to_string().into_bytes();
+        let opened = connector.raw("POST", "/session", &[("x-connector-page", "1")], Some(body)).await;
+        let by_token = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let status = async |cookie: &str| {
+            connector.raw("GET", "/v1/users", &[("x-connector-page", "1"), ("cookie", cookie)], None).await.status
+        };
+        assert_eq!([status(&by_access).await, status(&by_token).await], [200, 200], "the control: {name}");
+        connector.set_var("PLAN", "paid");
+        assert_eq!(status(&by_access).await, 200, "the control: what is no setting of Access ends none");
+        connector.set_var(name, value);
+        assert_eq!([status(&by_access).await, status(&by_token).await], [401, 200], "{name} = {value:?}");
+    }
+}
+
 /// Another site's form must neither sign anybody in or out, nor learn whether somebody is.
 #[tokio::test(start_paused = true)]
 async fn the_sessions_own_route_is_for_the_page_alone() {

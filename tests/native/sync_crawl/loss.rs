@@ -213,3 +213,62 @@ async fn a_mass_disappearance_from_a_small_account_is_more_than_ten() {
         assert_eq!(run.outcome, expected, "{gone}: {}", run.message);
     }
 }
+
+/// Two generations, of which the store has lost the newest, and a sync that is about to begin.
+async fn newest_lost(members: usize, more: usize) -> (World, Vec<String>) {
+    let world = World::new(Spec { groups: 0, ..account(members) });
+    world.sync().await;
+    let add = |n: usize| world.cloudflare.add_member(&format!("~more{n}@example.com"), vec![]);
+    let added = (0..more).map(add).collect();
+    world.sync().await;
+    let lost = format!("manifest/{}", manifest(&world).await.generation);
+    world.desk.values.borrow_mut().retain(|key, _| !key.ends_with(&lost));
+    (world, added)
+}
+
+#[tokio::test]
+async fn a_sync_that_finds_the_newest_generation_lost_and_is_cut_off_anywhere_neither_forgets_that_nor_what_was_known()
+{
+    for (gone, expected) in [(13, RunOutcome::Held), (0, RunOutcome::Published)] {
+        let mut cut = 0;
+        loop {
+            let what = format!("{gone} gone, cut off at {cut}");
+            let (world, _) = newest_lost(119, 1).await;
+            let before = world.cloudflare.truth();
+            for member in world.cloudflare.memberships().iter().skip(10).take(gone) {
+                world.cloudflare.remove_member(&member.id);
+            }
+            world.cloudflare.revoke_permission(Permission::Tokens);
+            world.advance(900);
+            let trigger = Trigger { by: "test".to_owned(), accept_removals: false };
+            sync::begin(&world, &world.config.cloudflare, trigger).unwrap();
+            if !world.cut_off_at(cut).await {
+                break;
+            }
+            let run = world.finish().await;
+            assert_eq!(run.outcome, expected, "{what}: {}", run.message);
+            if expected == RunOutcome::Published {
+                assert_same(&published(&world).await, &before, &what);
+            } else {
+                assert!(run.message.starts_with("13 of 120"), "{what}: {}", run.message);
+                let run = world.sync_as(accepting()).await;
+                assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+            }
+            cut += 1;
+        }
+        assert!(cut > 20, "there were only {cut} operations to cut off at");
+    }
+}
+
+#[tokio::test]
+async fn people_whom_only_a_lost_generation_had_do_not_disappear_unseen() {
+    for (gone, expected) in [(11, RunOutcome::Held), (10, RunOutcome::Published)] {
+        let (world, added) = newest_lost(60, 20).await;
+        added.iter().take(gone).for_each(|id| world.cloudflare.remove_member(id));
+        let run = world.sync().await;
+        assert_eq!(run.outcome, expected, "{gone}: {}", run.message);
+        if expected == RunOutcome::Held {
+            assert!(run.message.starts_with("11 of 80"), "{}", run.message);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Pages that tell wrongly, or not at all, how long their list is: nothing of it is published as gone by that.
 
-use c1_cloudflare::sync::RunOutcome;
+use c1_cloudflare::sync::{RunOutcome, Trigger};
 use serde_json::{Value, json};
 use sim::cloudflare::{Limits, Spec};
 
@@ -72,28 +72,94 @@ async fn whatever_a_page_says_of_its_list_nothing_is_published_as_gone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A page of 20 tokens that gives 15 of them.
-async fn five_tokens_less(total: u64) -> (usize, bool, Option<String>) {
+/// An account with 20 tokens, synced before its list of them is another.
+async fn with_another_list_of_tokens(change: impl Fn(&mut Vec<Value>) -> u64 + 'static) -> World {
     let world = World::new(Spec { members: 5, tokens: 20, ..Spec::default() });
     world.sync().await;
     *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
         if asked.contains("/tokens?") {
-            told["result"].as_array_mut().unwrap().truncate(15);
+            let total = change(told["result"].as_array_mut().unwrap());
             told["result_info"]["total_count"] = json!(total);
         }
     }));
-    let run = world.sync().await;
-    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
-    let told = manifest(&world).await.capabilities["tokens"].clone();
-    (published(&world).await.tokens.len(), told.on, told.message)
+    world
+}
+
+/// How many tokens a sync publishes, and whether and why their list is off.
+async fn tokens_of(world: &World, accept_removals: bool) -> (usize, bool, Option<String>) {
+    let run = world.sync_as(Trigger { by: "test".to_owned(), accept_removals }).await;
+    assert!(matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged), "{}", run.message);
+    let told = manifest(world).await.capabilities["tokens"].clone();
+    (published(world).await.tokens.len(), told.on, told.message)
 }
 
 #[tokio::test]
-async fn what_a_list_tells_of_and_does_not_give_is_not_gone() {
-    let (tokens, is_on, message) = five_tokens_less(20).await;
+async fn what_a_list_tells_of_and_does_not_give_is_not_gone_until_somebody_accepts_that_it_is() {
+    let fewer = |total: u64| {
+        with_another_list_of_tokens(move |tokens| {
+            tokens.truncate(15);
+            total
+        })
+    };
+    let world = fewer(20).await;
+    for _ in 0..2 {
+        let (tokens, is_on, message) = tokens_of(&world, false).await;
+        assert_eq!((tokens, is_on), (20, false));
+        assert!(message.as_ref().unwrap().contains("more than it gives"), "{message:?}");
+        assert!(message.as_ref().unwrap().contains("accept_removals"), "{message:?}");
+    }
+    // What is accepted stays so, whatever the list goes on to tell.
+    assert_eq!(tokens_of(&world, true).await, (15, true, None));
+    assert_eq!(tokens_of(&world, false).await, (15, true, None));
+    let world = fewer(15).await;
+    assert_eq!(tokens_of(&world, false).await, (15, true, None), "the control: five were deleted");
+}
+
+#[tokio::test]
+async fn a_record_that_is_on_a_list_twice_stands_for_no_other() {
+    let world = with_another_list_of_tokens(|tokens| {
+        tokens[19] = tokens[0].clone();
+        20
+    })
+    .await;
+    let (tokens, is_on, message) = tokens_of(&world, false).await;
     assert_eq!((tokens, is_on), (20, false));
     assert!(message.unwrap().contains("more than it gives"));
-    assert_eq!(five_tokens_less(15).await, (15, true, None), "the control: five were deleted");
+    // The control: it is there twice beside all others.
+    let world = with_another_list_of_tokens(|tokens| {
+        tokens.push(tokens[0].clone());
+        21
+    })
+    .await;
+    assert_eq!(tokens_of(&world, false).await, (20, true, None));
+}
+
+#[tokio::test]
+async fn what_a_list_tells_of_and_never_gave_is_among_the_warnings() {
+    for (list, expected) in [
+        ("/members?", "says that there are 61 members, and gives 60"),
+        ("/roles?", "roles, and gives"),
+        ("/user_groups?", "says that there are 3 user groups, and gives 2"),
+        ("/tokens?", "says that there are 4 tokens, and gives 3"),
+    ] {
+        let world = World::new(Spec { members: 60, tokens: 3, groups: 2, ..Spec::default() });
+        let tells_one_more = move |asked: &str, told: &mut Value| {
+            if asked.contains(list) && (list != "/members?" || !asked.contains("/user_groups/")) {
+                let total = told["result_info"]["total_count"].as_u64().unwrap();
+                told["result_info"]["total_count"] = json!(total + 1);
+            }
+        };
+        *world.bends.borrow_mut() = Some(Box::new(tells_one_more));
+        // The third knows by what it reads that nothing changed.
+        for round in 0..3 {
+            let run = world.sync().await;
+            assert_eq!(run.outcome, if round == 0 { RunOutcome::Published } else { RunOutcome::Unchanged });
+            assert_eq!(run.warnings.len(), 1, "{list} {round}: {:?}", run.warnings);
+            assert!(run.warnings[0].contains(expected), "{list} {round}: {:?}", run.warnings);
+        }
+        *world.bends.borrow_mut() = None;
+        assert_eq!(world.sync().await.warnings, Vec::<String>::new(), "{list}");
+    }
 }
 
 /// What the sync makes of a list of 300 that leaves out so many members each time, and tells of all.

@@ -1,6 +1,7 @@
 //! Members that our own operations change while a crawl reads the account.
 
 use c1_cloudflare::account::overlay::{self, Aftermath};
+use c1_cloudflare::audit::logins;
 use c1_cloudflare::base::ports::{Clock, Sql as _};
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::base::tree::BTreeMap;
@@ -559,4 +560,84 @@ async fn a_mass_disappearance_among_our_own_changes_is_left_to_a_sweep() {
             assert_same(&published(&world).await, &still_offering(account.truth(), &before), "ten");
         }
     }
+}
+
+/// Somebody who is in a user group, and two more groups; synced once.
+async fn in_a_group() -> (World, sim::cloudflare::Membership, [String; 3]) {
+    let mut world = World::new(Spec { members: 40, groups: 0, roles: 8, ..Spec::default() });
+    world.limits = Limits { pages: 1, in_flight: 1, ..Limits::of(Plan::Free) };
+    let account = &world.cloudflare;
+    let member = account.memberships().into_iter().find(|member| member.status == "accepted").unwrap();
+    let groups = ["Left", "Ours", "Theirs"].map(|name| account.add_group(name, vec![]));
+    account.join_group(&groups[0], &member.id);
+    world.sync().await;
+    (world, member, groups)
+}
+
+/// What readers have is the account, and what is published of it a while later by itself.
+async fn assert_true(world: &World, before: &sim::cloudflare::Truth, what: &str) {
+    let laid = overlay::over(world, &manifest(world).await.generation, None).unwrap();
+    assert_eq!(laid.members.len(), 1, "{what}");
+    let snapshot = Snapshot::of(manifest(world).await).with(laid);
+    let truth = still_offering(world.cloudflare.truth(), before);
+    assert_same(&super::oracle::read(world, &snapshot).await, &truth, &format!("{what}: laid over"));
+    world.advance(60);
+    let came = refresh::publish(world, Plan::Paid, BTreeMap::new()).await.unwrap();
+    assert_eq!(came, refresh::Outcome::Published, "{what}");
+    assert_same(&published(world).await, &truth, &format!("{what}: published"));
+}
+
+#[tokio::test]
+async fn what_stays_laid_over_the_next_generation_has_its_groups_and_signs_but_for_what_it_changed_itself() {
+    for is_late in [false, true] {
+        let what = format!("noted while the generation is written: {is_late}");
+        let (world, member, [left, ours, theirs]) = in_a_group().await;
+        let account = &world.cloudflare;
+        let before = account.truth();
+        // Somebody else's doing, and a login.
+        account.join_group(&theirs, &member.id);
+        account.set_access_user(&member.email, Some("2026-12-03T10:00:00Z"));
+        while logins::state(&world).unwrap().is_none_or(|state| state.reading.is_some()) {
+            logins::read_on(&world, &world.config.cloudflare, true).await.unwrap();
+            world.advance(2);
+        }
+        all_read(&world).await;
+        world.desk.yields.set(true);
+        let mut finishing = Box::pin(world.finish());
+        if is_late {
+            assert!(futures::poll!(finishing.as_mut()).is_pending(), "it knows which changes there are to take in");
+        }
+        account.leave_group(&left, &member.id);
+        account.join_group(&ours, &member.id);
+        let role = account.ordinary_roles()[4].id.clone();
+        account.add_policy(&member.id, PolicySpec::allow(role, account.account_resource_group()));
+        for (group, is_in) in [(&left, false), (&ours, true)] {
+            let record = read(&world, &member.id).await.unwrap();
+            note(&world, &record, false, Some((group.parse().unwrap(), is_in))).await;
+        }
+        assert_eq!(finishing.await.outcome, RunOutcome::Published, "{what}");
+        assert_true(&world, &before, &what).await;
+        let key = format!("user:{}", member.user_id.unwrap());
+        let row = latest(&world).await.unwrap().unwrap().get(&world, &key).await.unwrap().unwrap();
+        assert_eq!(row.as_member().unwrap().signs.last_login_day.as_deref(), Some("2026-12-03"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_while_a_change_is_noted_is_not_undone_by_it() {
+    let (world, member, [.., theirs]) = in_a_group().await;
+    let account = &world.cloudflare;
+    let before = account.truth();
+    account.join_group(&theirs, &member.id);
+    all_read(&world).await;
+    let role = account.ordinary_roles()[4].id.clone();
+    account.add_policy(&member.id, PolicySpec::allow(role, account.account_resource_group()));
+    let (record, snapshot) = (read(&world, &member.id).await.unwrap(), latest(&world).await.unwrap());
+    world.desk.yields.set(true);
+    let left = Aftermath { member: &record, gone: false, group: None, is_fresh: false };
+    let mut noting = Box::pin(overlay::note(&world, snapshot.as_ref(), left, world.now()));
+    assert!(futures::poll!(noting.as_mut()).is_pending(), "it reads the generation");
+    assert_eq!(world.finish().await.outcome, RunOutcome::Published);
+    noting.await.unwrap();
+    assert_true(&world, &before, "noted").await;
 }

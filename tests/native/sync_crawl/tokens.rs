@@ -132,6 +132,30 @@ async fn a_list_that_has_the_connectors_own_token_alone_is_told_apart_from_an_ac
 }
 
 #[tokio::test]
+async fn a_list_of_one_token_is_told_apart_too_where_it_is_not_known_which_is_the_connectors_own() {
+    for may_list in [false, true] {
+        let world = world();
+        let other = world.cloudflare.add_token("ci", None, &json!({}));
+        world.cloudflare.fail_next(Route::VerifyAccountToken, 10_000, Fault::status(503, 1));
+        world.sync().await;
+        assert!(sync::status(&world).unwrap().capabilities["tokens"].on);
+        if may_list {
+            world.cloudflare.remove_token(&other);
+        } else {
+            world.cloudflare.configure(|behaviour| behaviour.lists_own_token_only = true);
+        }
+        for _ in 0..2 {
+            world.sync().await;
+            let told = sync::status(&world).unwrap().capabilities["tokens"].clone();
+            assert_eq!((told.on, told.kept_from.is_some()), (may_list, !may_list), "{told:?}");
+            assert_eq!(tokens(&world).await.contains_key("ci"), !may_list);
+            let why = told.message.unwrap_or_default();
+            assert_eq!(why.contains("one token alone, which is the connector's own or may be"), !may_list, "{why}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_read() {
     let world = world();
     let cloudflare = &world.cloudflare;

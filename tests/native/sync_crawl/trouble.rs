@@ -270,3 +270,38 @@ async fn a_day_of_roles_without_ids_begins_anew_once_they_were_told() {
     world.advance(25 * 3_600);
     assert_eq!(world.sync().await.outcome, RunOutcome::Failed);
 }
+
+/// The sync between finds by what it reads that nothing changed, and puts nothing together.
+#[tokio::test]
+async fn a_day_of_roles_without_ids_begins_anew_too_where_nothing_changed_between() {
+    let world = World::new(account(60));
+    for expected in [RunOutcome::Published, RunOutcome::Unchanged] {
+        assert_eq!(world.sync().await.outcome, expected);
+    }
+    let fails = |is_so: bool| {
+        if is_so {
+            world.cloudflare.fail_next(Route::ListRoles, 10_000, Fault::status(503, 1));
+        } else {
+            world.cloudflare.clear_faults();
+        }
+        *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+            if is_so && asked.contains("/permission_groups") {
+                let mut new = told["result"][0].clone();
+                new["id"] = "f".repeat(32).into();
+                new["name"] = "A new one".into();
+                told["result"].as_array_mut().unwrap().push(new);
+            }
+        }));
+    };
+    fails(true);
+    for _ in 0..3 {
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Failed, "{}", run.message);
+    }
+    fails(false);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged);
+    world.advance(25 * 3_600);
+    fails(true);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Failed, "{}", run.message);
+}

@@ -80,6 +80,28 @@ async fn of_several_apps_with_these_ids_it_says_which_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_tasks_of_every_app_that_was_connected_are_taken_and_of_none_that_could_not_be() {
+    let connected = prepared(|options| options).await;
+    connected.unset_var("ALLOWED_APPS");
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare (old)".into() };
+    let group = Entitlement { id: "2TwinGroup".into(), ..connected.roles.last().unwrap().clone() };
+    connected.c1.add_app(&twin, &[group]);
+    let is_taken = async |app: &App, email: &str| {
+        let task = Task::grant(connected.roles[0].clone(), Person::newcomer(email)).app(app.clone());
+        connected.deliver(&connected.c1.task(&task)).await.completed().is_some()
+    };
+    connected.set_var("PUBLIC_URL", "https://wrong.example.com");
+    assert_eq!(connected.run(json!({ "app_id": twin.id })).await["state"], "failed");
+    connected.set_var("PUBLIC_URL", sim::conductorone::PUBLIC_URL);
+    assert!(is_taken(&connected.app, "one@example.com").await && !is_taken(&twin, "two@example.com").await);
+    assert_eq!(connected.run(json!({ "app_id": twin.id })).await["state"], "done");
+    assert!(is_taken(&connected.app, "three@example.com").await && is_taken(&twin, "four@example.com").await);
+    let other = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Another".into() };
+    assert!(!is_taken(&other, "five@example.com").await, "the control");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
     let connected = prepared(|options| options).await;
     let another = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (staging)".into() };

@@ -1,7 +1,7 @@
 //! `AUTO_WIRE`: what C1 learns of later is pointed here too.
 
 use serde_json::{Value, json};
-use sim::conductorone::{ApiFault, Entitlement};
+use sim::conductorone::{ApiFault, App, Entitlement};
 
 use crate::connected::{Connected, prepared};
 
@@ -73,6 +73,31 @@ async fn a_group_that_a_later_sync_finds_is_wired_once_c1_knows_it() {
     assert_eq!(status["connection"]["last_run"]["by"], "auto_wire", "{}", status["connection"]);
     assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done");
     assert_eq!(connected.c1.policies(&group.id).0, json!({ "connector": {} }), "undo knows it as well");
+}
+
+/// The API key may be another tenant's by now, or see less than it did.
+#[tokio::test(start_paused = true)]
+async fn where_the_app_that_was_connected_is_not_to_be_seen_no_other_one_is_taken_for_it() {
+    let connected = complete().await;
+    let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare".into() };
+    let group = Entitlement { id: "2TwinGroup".into(), ..connected.roles.last().unwrap().clone() };
+    connected.c1.add_app(&twin, std::slice::from_ref(&group));
+    let untouched = || assert_eq!(connected.c1.policies(&group.id).0, json!({ "connector": {} }));
+    connected.set_var("C1_APP_ID", &twin.id);
+    later_group(&connected, "Watchers");
+    let job = wired(&connected, "failed").await;
+    assert!(job["message"].as_str().unwrap().contains("C1_APP_ID is 2TwinTwin"), "{job}");
+    untouched();
+    connected.unset_var("C1_APP_ID");
+    let route = format!("GET /api/v1/apps/{}", connected.app.id);
+    connected.c1.fail_api(&route, ApiFault::Status(404), None);
+    later_group(&connected, "Operators");
+    let job = wired(&connected, "failed").await;
+    assert!(job["message"].as_str().unwrap().contains("is not in ConductorOne"), "{job}");
+    untouched();
+    // The control: whoever asks for it has the other one connected.
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    assert_leads_here(&connected, &group, "somebody asked");
 }
 
 #[tokio::test(start_paused = true)]
