@@ -56,28 +56,6 @@ async fn an_end_by_a_membership_id_that_is_somebody_elses_touches_nobody_else() 
     assert_eq!([&jane, &joe].map(|whom| bench.atoms(whom).len()), [1, 2]);
 }
 
-/// A grant that comes while the guards are asked is one as well.
-#[tokio::test]
-async fn last_role_takes_no_account_along_once_something_else_is_asked_for_in_between() {
-    let (bench, roles, jane) = whoever_has_nothing_goes().await;
-    let revoke = bench.arrive(Action::Revoke, roles[0].clone(), member(&jane));
-    // Her record is read a second time once the guards are through.
-    let mut attempt = std::pin::pin!(bench.attempt(revoke));
-    let mut came = false;
-    let outcome = std::future::poll_fn(|context| {
-        let polled = attempt.as_mut().poll(context);
-        if !came && bench.account().requests(Route::ListUserGroups) > 0 {
-            bench.arrive(Action::Grant, roles[1].clone(), member(&jane));
-            came = true;
-        }
-        polled
-    })
-    .await;
-    assert!(came);
-    assert_not_now(&outcome, "which gives jane@example.com something, is under way");
-    assert!(bench.account().membership(&jane).is_some());
-}
-
 #[tokio::test]
 async fn last_role_takes_no_account_along_while_something_else_is_being_granted() {
     for (granted, waits) in [(1, true), (0, false)] {
