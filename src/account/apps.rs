@@ -79,28 +79,24 @@ impl Apps {
 
     /// Refuses an entitlement that is known by its name alone where no app is pinned.
     pub fn admit_name(&self, name: &str) -> Result<(), Stopped> {
-        if self.are_pinned() {
-            return Ok(());
-        }
-        Err(Stopped::refused(
-            Refusal::AppNotAllowed,
+        self.pinned_or(|| {
             format!(
                 "ConductorOne names the entitlement {name:?} without an id of this connector's, and a name counts only in an app that is pinned: {PIN}, or {CONNECT}; or sync this connector in ConductorOne, so that the entitlement carries its id."
-            ),
-        ))
+            )
+        })
     }
 
     /// Refuses C1's builtin entitlement, which every app of the tenant has and which carries no id of ours, where no app is pinned.
     pub fn admit_builtin(&self) -> Result<(), Stopped> {
-        if self.are_pinned() {
-            return Ok(());
-        }
-        Err(Stopped::refused(
-            Refusal::AppNotAllowed,
+        self.pinned_or(|| {
             format!(
                 "Every app has the builtin entitlement that makes and removes accounts, so it counts only in an app that is pinned: {PIN}, or {CONNECT}."
-            ),
-        ))
+            )
+        })
+    }
+
+    fn pinned_or(&self, why: impl FnOnce() -> String) -> Result<(), Stopped> {
+        if self.are_pinned() { Ok(()) } else { Err(Stopped::refused(Refusal::AppNotAllowed, why())) }
     }
 
     /// What the operator should know about it, where changes are carried out.

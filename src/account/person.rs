@@ -141,7 +141,7 @@ impl<'a, T: Membership> Candidates<'a, T> {
 
     /// Whether the user ids do not speak against it.
     fn is_open(&self, seen: &T) -> bool {
-        self.is_user(seen) || seen.user().is_none() || self.subject.user_id.is_none() || self.subject.is_untyped()
+        !self.subject.is_another(seen.user())
     }
 
     fn is_membership(&self, seen: &T) -> bool {

@@ -63,9 +63,8 @@ impl Connection {
 
     /// Settles on an app, to which this connector is connected from now on.
     pub(super) fn settle(&mut self, app: Option<NamedApp>) {
-        let before = self.connected();
+        self.apps = self.connected();
         self.app = app;
-        self.apps = before;
         self.apps = self.connected();
     }
 

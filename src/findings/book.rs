@@ -178,11 +178,11 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
     )?;
     let accepted =
         accepted.first().map(|row| row.iter().map(|value| value.text().unwrap_or_default()).collect::<Vec<_>>());
+    // Nothing is kept of what an earlier version found.
+    let before = accepted.as_deref().and_then(|row| row.first().copied()).filter(|before| !before.is_empty());
+    let is_more = before.is_some_and(|before| is_more(&found.extent, before));
     // What was accepted stays what was accepted, though there is less of it for a while.
-    let kept = match accepted.as_deref() {
-        Some([before, ..]) if !before.is_empty() && !is_more(&found.extent, before) => before,
-        _ => found.extent.as_str(),
-    };
+    let kept = before.filter(|_| !is_more).unwrap_or(&found.extent);
     sql.query(
         "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at, extent) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name, \
@@ -202,9 +202,7 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
     if is_new {
         event(sql, &found.id, "opened", &found.evidence, now)?;
     }
-    let Some([before, by, reason]) = accepted.as_deref() else { return Ok(false) };
-    let is_more = is_more(&found.extent, before);
-    if is_more {
+    if let (true, Some([_, by, reason])) = (is_more, accepted.as_deref()) {
         let why = format!("it is more than was accepted by {by}: {reason}; now {}", found.evidence);
         open_again(sql, &found.id, &why, now)?;
     }

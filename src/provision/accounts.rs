@@ -7,7 +7,7 @@ use super::open_writes::{self, Write, WriteKind};
 use super::outcomes::{not_carried_out, superseded};
 use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
-use super::work::{Work, done};
+use super::work::{Work, done, turn_of};
 use super::{group, heard, journal, last_writes, open_invitations, policies, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
@@ -52,8 +52,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         else {
             return Ok(None);
         };
-        let name = emails.first().map_or_else(|| self.request.subject.shown(), |email| address::folded(email));
-        let _turn = self.lock(&name).await;
+        let _turn = self.lock(&turn_of(&self.request.subject)).await;
         let since = journal::received_at(self.ports, self.id)?;
         let ours = journal::members_under(self.ports, emails, since)?;
         let open: Vec<&str> = emails.iter().map(String::as_str).collect();

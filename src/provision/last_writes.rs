@@ -102,16 +102,14 @@ fn replaced_until(sql: &dyn Sql, subject: &str, seen: &str, now: Timestamp) -> R
     Ok(at.map(|at| at.plus_millis(DISTRUST_MILLIS + 1)))
 }
 
-/// Whether a member is to be allowed a permission group by what was noted of them last, not long ago.
-pub(super) fn is_to_hold(
-    sql: &dyn Sql,
-    member: MemberId,
-    group: PermissionGroupId,
-    now: Timestamp,
-) -> Result<bool, SqlError> {
-    let last = noted(sql, &member.to_string(), now)?.pop().and_then(|(_, state)| state).unwrap_or_default();
-    let allowed = format!("{:?}/{group}/", Access::Allow);
-    Ok(last.split(' ').any(|atom| atom.starts_with(&allowed)))
+/// The members who are to be allowed a permission group by what was noted of them last, not long ago.
+pub(super) fn to_hold(sql: &dyn Sql, group: PermissionGroupId, now: Timestamp) -> Result<BTreeSet<MemberId>, SqlError> {
+    let rows = sql.query(
+        "SELECT member FROM written AS last WHERE at >= ? AND instr(atoms, ?) > 0 \
+            AND NOT EXISTS (SELECT 1 FROM written WHERE member = last.member AND at > last.at)",
+        &[now.plus_millis(-DISTRUST_MILLIS).into(), format!("{:?}/{group}/", Access::Allow).into()],
+    )?;
+    Ok(rows.iter().filter_map(|row| row.first()?.text()?.parse().ok()).collect())
 }
 
 /// What was noted of a subject not long ago, with its time, the latest last. What this version cannot read is set aside, and is nothing.

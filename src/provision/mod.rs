@@ -55,7 +55,7 @@ use lock::Locks;
 use outcomes::{after, refusal, superseded};
 use read::READ_BACK_WAITS;
 use resolve::Counterpart;
-use work::Work;
+use work::{Work, turn_of};
 
 /// Creates the tables of provisioning.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -269,8 +269,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let known: Vec<MemberId> = read.iter().map(|member: &MemberRecord| member.id).collect();
         let subject = former.as_ref().unwrap_or(subject);
         // Somebody new is known by the address alone: two grants for one must not both invite.
-        let name = subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email));
-        let _turn = self.lock(&name).await;
+        let _turn = self.lock(&turn_of(subject)).await;
         // Who was invited already, and was not found, may be anywhere in the list.
         let wrote = journal::has_written(self.ports, self.id)?;
         let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some(), operation: Some(self.id) };

@@ -163,7 +163,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
             continue;
         }
         let Some(other) = present(read::member(ports, client, candidate).await)? else { continue };
-        count.see(&other, &BTreeSet::new())?;
+        count.see(&other, &BTreeSet::new(), &last_writes::to_hold(ports, group, ports.now())?)?;
         if count.found.len() >= least {
             return Ok(());
         }
@@ -225,17 +225,24 @@ struct Count<'a, P> {
 
 impl<P: Clock + Sql> Count<'_, P> {
     /// Counts a member as just read; whether they are one as they were read, or may be. By a read that is older than our own last write to them they are none for certain.
-    fn see(&mut self, other: &MemberRecord, through: &BTreeSet<MemberId>) -> Result<bool, Stopped> {
+    /// Whom our own writes of late are `to_hold` it, though no read shows that yet, may be one.
+    fn see(
+        &mut self,
+        other: &MemberRecord,
+        through: &BTreeSet<MemberId>,
+        to_hold: &BTreeSet<MemberId>,
+    ) -> Result<bool, Stopped> {
         // Of whom it is not known what they hold, they are not counted.
         let Ok(own) = other.own_policies() else { return Ok(false) };
         let is_one = make(&own, self.group) || (through.contains(&other.id) && !denies(&own, self.group));
-        if other.id == self.besides || other.status != MemberStatus::Accepted {
+        let is_to_be = to_hold.contains(&other.id);
+        // Of nobody else it matters how old the read is, and the list may have 50,000.
+        if other.id == self.besides || other.status != MemberStatus::Accepted || !(is_one || is_to_be) {
             return Ok(false);
         }
-        let (now, leaves) = (self.ports.now(), self.leaving.contains(&other.id));
-        let is_stale = last_writes::stale_until(self.ports, other.id, &atoms(&own), now)?.is_some();
-        // What a read does not show yet is what our own write was to leave them.
-        let will_be = is_stale && last_writes::is_to_hold(self.ports, other.id, self.group, now)?;
+        let leaves = self.leaving.contains(&other.id);
+        let is_stale = last_writes::stale_until(self.ports, other.id, &atoms(&own), self.ports.now())?.is_some();
+        let will_be = is_stale && is_to_be;
         if is_one && !is_stale && !leaves {
             self.doubted.remove(&other.id);
             self.found.insert(other.id);
@@ -266,8 +273,9 @@ impl<P: Clock + Sql> Count<'_, P> {
                 let page = asking.client.members_page(number).await?;
                 let pages = page.pages(number, PER_PAGE);
                 let mut matters = false;
+                let to_hold = last_writes::to_hold(self.ports, self.group, self.ports.now())?;
                 for other in page.items {
-                    matters |= self.see(&other.without_inherited(&inherited), through)?;
+                    matters |= self.see(&other.without_inherited(&inherited), through, &to_hold)?;
                 }
                 if !matters {
                     let page = LookedThrough { page: number, pages, ..LookedThrough::default() };

@@ -12,6 +12,8 @@ use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{Client, MemberRecord};
+use crate::model::address;
+use crate::model::ask::Subject;
 use crate::model::id::UserGroupId;
 use crate::model::operation::{Effect, Outcome, Request};
 use crate::snapshot::Snapshot;
@@ -123,6 +125,11 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     pub(super) fn not_now(&self, message: impl Into<String>, secs: i64) -> Outcome {
         Outcome::NotNow { message: message.into(), retry_at: Some(self.ports.now().plus_secs(secs)) }
     }
+}
+
+/// Under which name those take turns who know somebody by the address.
+pub(super) fn turn_of(subject: &Subject) -> String {
+    subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email))
 }
 
 pub(super) fn done(effect: Effect, message: String) -> Outcome {
